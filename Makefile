@@ -1,0 +1,27 @@
+# Each target makes its own environment in .venv if there is none.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test unit check clean
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch .venv/ready
+
+demo: .venv/ready     ## the main job, on what the repository itself carries
+	$(BIN)/skilldelta demo
+
+test: .venv/ready     ## everything: unit tests and the marked end-to-end parts
+	$(BIN)/python -m pytest
+
+unit: .venv/ready     ## the quick part
+	$(BIN)/python -m pytest -m 'not slow'
+
+check: .venv/ready    ## style, types, the house test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_house.py
+
+clean:
+	rm -rf .venv build dist

@@ -1,0 +1,1 @@
+"""skilldelta: what preference tuning did to a language model."""

@@ -1,0 +1,180 @@
+"""The nouns of the project: frozen data, and the one protocol that a model obeys.  Standard library only; read this first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+Finish = Literal["stop", "length", "overlong", "error"]
+Role = Literal["system", "user", "assistant"]
+Json = Mapping[str, Any]
+
+
+class SkilldeltaError(Exception):
+    """Something the user can mend: says what was found, what there is, and the way out.  Exit code 3."""
+
+
+def digest(value: object, length: int = 16) -> str:
+    """The first `length` hex digits of SHA-256 over the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:length]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A model somebody can load, or whose outputs somebody recorded."""
+
+    name: str  # unique within a results folder, e.g. "dpo/checkpoint-200"
+    path: str  # a folder, a Hub name, or "" where only outputs are known
+    producer: str  # the plug-in of harness/checkpoints that found it, or "recorded"
+    method: str = ""  # sft, reward, dpo, ppo ..., "" where nothing says
+    run: str = ""  # the run folder it belongs to
+    step: int | None = None
+    base: str = ""  # for an adapter: the folder or Hub name of the model that it changes
+    problem: str = ""  # why it cannot be scored; "" when it is ready
+
+
+@dataclass(frozen=True)
+class Example:
+    """One row of a benchmark, untouched.  `copy` counts earlier rows with exactly the same content."""
+
+    row: Json
+    copy: int = 0
+
+    @cached_property
+    def id(self) -> str:
+        """The hash of the row's content: what two results are paired by, whatever their order."""
+        return digest(self.row) + (f"-{self.copy + 1}" if self.copy else "")
+
+
+class Message(NamedTuple):
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a model is asked: to continue a prompt, or (with `choices`) to weigh each choice as its continuation.
+
+    `prompt` is text for one user turn, or whole messages; the model puts it in its own chat template.  `prefix` begins the
+    answer.  With `raw`, the prompt is already rendered: no template is applied.  `draw` numbers repeated samples of one
+    prompt: what is drawn depends on (seed, prompt, draw) alone, never on the batch.
+    """
+
+    prompt: str | tuple[Message, ...]
+    prefix: str = ""
+    choices: tuple[str, ...] = ()
+    contexts: tuple[str, ...] = ()  # where every choice has a prompt of its own: one each, raw
+    rolling: bool = False  # the log-likelihood of the only choice as a whole text, in windows
+    max_tokens: int = 512
+    stop: tuple[str, ...] = ()
+    temperature: float = 0.0  # 0: greedy
+    top_p: float = 1.0
+    seed: int = 0
+    draw: int = 0
+    raw: bool = False
+    cut: bool = False  # an over-long prompt loses its left end, as in lm-eval; otherwise it is not asked ("overlong")
+
+    @cached_property
+    def id(self) -> str:
+        """The hash of everything that is asked."""
+        return digest(asdict(self))
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a model said: a text, or one log-probability (natural, summed over tokens) for each choice."""
+
+    text: str = ""
+    finish: Finish = "stop"
+    logprobs: tuple[float, ...] = ()
+    greedy: tuple[bool, ...] = ()  # for each choice: would greedy decoding have produced it?
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cut: int = 0  # prompt tokens lost on the left, where the request allowed it
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Score:
+    """How good a response is, 0..1; None when it could not be scored, with the reason: kept and counted, never a zero."""
+
+    value: float | None
+    read_as: str = ""  # what the response was taken to say
+    parts: Mapping[str, float] = field(default_factory=dict)  # further numbers, for the task's metrics
+    why: str = ""  # why there is no value
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One line of a results file."""
+
+    example: str  # Example.id
+    request: str  # Request.id
+    response: Response
+    score: Score
+    draw: int = 0
+    group: str = ""  # stratum: subject, subtask
+    cluster: str = ""  # samples of one cluster are not independent; "": the example is its own
+
+
+Aggregate = Literal["mean", "macro", "f1"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A further number of a task: the sum of part `part` over the sum of part `over` (or over the number of samples)."""
+
+    name: str
+    part: str
+    over: str = ""
+    group: str = ""  # only samples of this group
+    lower_is_better: bool = False
+
+
+Rows = Iterable[Json]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A benchmark as a value.  It knows no model and no chat template.
+
+    `aggregate`: mean over samples; macro = unweighted mean of the groups' means; f1 = F1 of the group named in `positive`,
+    where a score of 1 is a right decision.  `chance` is the score of blind guessing.  `version` goes up with every change
+    that can move a score.
+    """
+
+    name: str
+    skill: str
+    version: int
+    source: str  # where prompts, extraction and metric come from
+    rows: Callable[[], Rows]
+    ask: Callable[[Example], Request]
+    score: Callable[[Example, Response], Score]
+    ideal: Callable[[Example], Response]  # a response that scores 1
+    chance: float = 0.0
+    group: Callable[[Example], str] | None = None
+    cluster: Callable[[Example], str] | None = None
+    aggregate: Aggregate = "mean"
+    positive: str = ""
+    metrics: tuple[Metric, ...] = ()
+    draws: int = 1
+    summary: str = ""  # one line for `skilldelta list tasks`
+    concurrent: bool = False  # score() waits for other processes: it is called from several threads
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A backend: answers requests, each as it finishes, with its place in the list.
+
+    The same list of requests gives the same responses, byte for byte; `block` is how many are best given at once.
+    """
+
+    block: int
+    settings: Json  # what can move an answer: backend, versions, template, dtype, ...
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]: ...

@@ -1,0 +1,1 @@
+"""One file, one report: render(comparison, folder)."""

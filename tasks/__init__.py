@@ -1,0 +1,1 @@
+"""One file, one benchmark; each ends with TASKS."""
