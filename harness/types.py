@@ -143,8 +143,8 @@ Rows = Iterable[Json]
 class Task:
     """A benchmark as a value.  It knows no model and no chat template.
 
-    `aggregate`: mean over samples; macro = unweighted mean of the groups' means; f1 = F1 of the group named in `positive`,
-    where a score of 1 is a right decision.  `chance` is the score of blind guessing.  `version` goes up with every change
+    `aggregate`: mean over samples; macro = unweighted mean of the groups' means; f1 = F1 of the group `positive`,
+    where a score of 1 is a right decision.  `chance` is the score of blind guessing.  `version` goes up with each change
     that can move a score.
     """
 
