@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 Finish = Literal["stop", "length", "overlong", "error"]
@@ -40,10 +41,14 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Example:
-    """One row of a benchmark, untouched.  `copy` counts earlier rows with exactly the same content."""
+    """One row of a benchmark, untouched.  `copy` counts earlier rows with exactly the same content.
+
+    `shots` are the rows (or prompt texts) shown before it: part of what is asked, not of what the example is.
+    """
 
     row: Json
     copy: int = 0
+    shots: tuple[Json, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -143,6 +148,7 @@ Rows = Iterable[Json]
 class Task:
     """A benchmark as a value.  It knows no model and no chat template.
 
+    `rows` and `shots` take the folder with local data, or None for the Hub.  `shots` gives exemplars by group ("" for all).
     `aggregate`: mean over samples; macro = unweighted mean of the groups' means; f1 = F1 of the group `positive`,
     where a score of 1 is a right decision.  `chance` is the score of blind guessing.  `version` goes up with each change
     that can move a score.
@@ -152,11 +158,12 @@ class Task:
     skill: str
     version: int
     source: str  # where prompts, extraction and metric come from
-    rows: Callable[[], Rows]
+    rows: Callable[[Path | None], Rows]
     ask: Callable[[Example], Request]
     score: Callable[[Example, Response], Score]
     ideal: Callable[[Example], Response]  # a response that scores 1
     chance: float = 0.0
+    shots: Callable[[Path | None], Mapping[str, Sequence[Json]]] | None = None
     group: Callable[[Example], str] | None = None
     cluster: Callable[[Example], str] | None = None
     aggregate: Aggregate = "mean"

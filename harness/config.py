@@ -1,0 +1,92 @@
+"""Dataclass <-> flags <-> YAML.  An unknown key is an error that lists the known ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from harness.registry import unknown
+from harness.types import SkilldeltaError
+
+T = TypeVar("T")
+
+
+def build(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A `kind` (a dataclass) from names and values; text is read as the field's type ("8" for an int, "a,b" for a tuple)."""
+    import pydantic
+
+    hints = get_type_hints(kind)
+    ready = {}
+    for key, value in values.items():
+        name = key.replace("-", "_")
+        if name not in hints:
+            raise unknown("setting", name, hints)
+        ready[name] = spread(value, hints[name])
+    try:
+        return pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
+    except pydantic.ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg']}, not {e['input']!r}" for e in error.errors()
+        )
+        raise SkilldeltaError(f"These settings do not fit: {faults}.") from error
+
+
+def spread(value: Any, hint: Any) -> Any:
+    """Text for a tuple or list field, split at commas; text "none" for a field that may be None."""
+    kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    if isinstance(value, str) and type(None) in kinds and value.lower() in ("none", "null"):
+        return None
+    if isinstance(value, str) and any(get_origin(k) in (tuple, list) for k in kinds):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def pairs(text: str | Sequence[str]) -> dict[str, str]:
+    """ "a=1,b=two" as names and values (lm-eval's --model_args and --gen_kwargs)."""
+    parts = text.split(",") if isinstance(text, str) else list(text)
+    found = {}
+    for part in (p.strip() for p in parts):
+        if part:
+            key, equals, value = part.partition("=")
+            if not equals:
+                raise SkilldeltaError(f"{part!r} is not name=value.")
+            found[key.strip()] = value.strip()
+    return found
+
+
+def flags(arguments: Sequence[str]) -> dict[str, str]:
+    """["--lr", "1e-4", "--bf16", "--beta=0.1"] as names and values; a flag without a value is "true"."""
+    found: dict[str, str] = {}
+    left = list(arguments)
+    while left:
+        head = left.pop(0)
+        if not head.startswith("--"):
+            raise SkilldeltaError(f"{head!r} is not a flag: settings are written --name value.")
+        key, equals, value = head[2:].partition("=")
+        if not equals:
+            value = left.pop(0) if left and not left[0].startswith("--") else "true"
+        found[key.replace("-", "_")] = value
+    return found
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SkilldeltaError(f"There is no file {path}.") from error
+    except yaml.YAMLError as error:
+        raise SkilldeltaError(f"{path} is not YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise SkilldeltaError(f"{path} holds {type(found).__name__}, not names and values.")
+    return found
+
+
+def dump(value: Any) -> dict[str, Any]:
+    """A dataclass as plain names and values, for YAML or JSON."""
+    return dataclasses.asdict(value)

@@ -1,0 +1,101 @@
+"""The folder is the registry: a plug-in is a file in its folder, and nothing is imported until asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from harness.types import SkilldeltaError, Task
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plug-in: the package it lives in, and the name that every plug-in of this kind defines."""
+
+    package: str
+    defines: str
+
+
+KINDS = {
+    "tasks": Kind("tasks", "TASKS"),
+    "backends": Kind("harness.models", "load"),
+    "producers": Kind("harness.checkpoints", "find"),
+    "trainers": Kind("harness.trainers", "train"),
+    "reports": Kind("reports", "render"),
+    "judges": Kind("harness.judges", "load"),
+}
+LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
+
+
+def modules(kind: str) -> list[str]:
+    """The plug-ins of a kind, by file name, without importing one: files that define what the kind asks for."""
+    package, defines = KINDS[kind].package, KINDS[kind].defines
+    marker = re.compile(rf"^(def {defines}\(|{defines}\b.*=)", re.MULTILINE)
+    files = sorted((ROOT / package.replace(".", "/")).glob("*.py"))
+    return [f.stem for f in files if not f.stem.startswith("_") and marker.search(f.read_text(encoding="utf-8"))]
+
+
+def module(kind: str, name: str) -> ModuleType:
+    """The plug-in `name`, imported; an error that names the near matches."""
+    known = modules(kind)
+    stem = name.replace("-", "_")
+    if stem not in known:
+        raise unknown(kind.removesuffix("s"), name, [k.replace("_", "-") if kind == "backends" else k for k in known])
+    return importlib.import_module(f"{KINDS[kind].package}.{stem}")
+
+
+def unknown(noun: str, name: str, known: Iterable[str]) -> SkilldeltaError:
+    """What is said of a name that does not exist."""
+    there = sorted(known)
+    near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are: {', '.join(there) or 'none'}.")
+
+
+def tasks(include: Iterable[Path] = ()) -> dict[str, Task]:
+    """Every task by name: the project's own, and those of the folders or files in `include`."""
+    found: dict[str, Task] = {}
+    for stem in modules("tasks"):
+        found |= {task.name: task for task in importlib.import_module(f"tasks.{stem}").TASKS}
+    for path in include:
+        for task in outside(path):
+            if task.name in found:
+                raise SkilldeltaError(f"{path} defines the task {task.name!r}, which exists already: rename it.")
+            found[task.name] = task
+    return found
+
+
+def outside(path: Path) -> Iterator[Task]:
+    """Tasks of somebody's own file, or of every file in a folder.  This runs the file: the user named it."""
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    if not path.exists() or not files:
+        raise SkilldeltaError(f"--include-path {path}: there is no such file, and no folder with .py files.")
+    for file in files:
+        spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
+        if spec is None or spec.loader is None:
+            raise SkilldeltaError(f"{file} is not a Python file.")
+        loaded = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(loaded)
+        if not hasattr(loaded, "TASKS"):
+            raise SkilldeltaError(f"{file} defines no TASKS: a task file ends with TASKS = (Task(...), ...).")
+        yield from loaded.TASKS
+
+
+def task(name: str, include: Iterable[Path] = ()) -> Task:
+    """The task `name`; `lm-eval:NAME` comes through the bridge."""
+    if name.startswith(LM_EVAL):
+        bridged: Task = importlib.import_module("tasks.lm_eval").bridge(name.removeprefix(LM_EVAL), tuple(include))
+        return bridged
+    known = tasks(include)
+    if name not in known:
+        error = unknown("task", name, known)
+        raise SkilldeltaError(f"{error} Any lm-eval task runs as {LM_EVAL}NAME.")
+    return known[name]
