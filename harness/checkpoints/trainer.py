@@ -1,0 +1,115 @@
+"""A run folder of transformers' Trainer, TRL, or the trainers here: checkpoint-N folders, the final model at the root.
+
+Within a checkpoint, Trainer writes trainer_state.json after the weights: where it is, the weights of this step are whole.
+It also tells the step and the log.  training_args.bin is a pickle and is never read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoints import peft, transformers
+from harness.integrity import read_json
+from harness.types import Checkpoint
+
+ORDER = 10
+NUMBERED = re.compile(r"^checkpoint-(\d+)$")
+# Trainer's log does not name its method; the names of its metrics do (TRL 0.7 to 1.16).
+SIGNS = {
+    "rewards/chosen": "dpo",
+    "objective/kl": "ppo",
+    "mean_reward": "reward",
+    "rewards/accuracies": "dpo",
+    "frac_reward_zero_std": "grpo",
+    "mean_token_accuracy": "sft",
+}
+TAGS = ("dpo", "ppo", "sft", "grpo", "rloo", "kto", "orpo", "online-dpo", "reward-trainer")
+
+
+def find(path: Path) -> list[Checkpoint]:
+    """Every checkpoint of the run in `path`, by step, the final model last; or the one numbered checkpoint that `path` is."""
+    if NUMBERED.match(path.name) and (path / "trainer_state.json").is_file():
+        return [numbered(path, path.parent)]
+    steps = sorted((p for p in path.iterdir() if p.is_dir() and NUMBERED.match(p.name)), key=step)
+    if not steps:
+        return []
+    found = [numbered(p, path) for p in steps]
+    final = describe(path, path.name)
+    if final:
+        found.append(replace(final, run=str(path), method=final.method or method(path) or found[-1].method))
+    return found
+
+
+def step(folder: Path) -> int:
+    """The number in the name of a checkpoint-N folder."""
+    match = NUMBERED.match(folder.name)
+    return int(match.group(1)) if match else -1
+
+
+def describe(folder: Path, name: str) -> Checkpoint | None:
+    """What model lies in `folder`: whole model or adapter; None when there is neither."""
+    if (folder / "adapter_config.json").is_file():
+        return peft.describe(folder, name)
+    return transformers.describe(folder, name) if (folder / "config.json").is_file() else None
+
+
+def numbered(folder: Path, run: Path) -> Checkpoint:
+    """A checkpoint-N folder: ready when its weights are whole and trainer_state.json, written after them, is there."""
+    number = step(folder)
+    name = f"{run.name}@{number}"
+    found = describe(folder, name) or Checkpoint(name, str(folder), "trainer", problem=unusable(folder))
+    fault = found.problem
+    if not fault and not (folder / "trainer_state.json").is_file():
+        fault = "trainer_state.json is missing: the checkpoint is still being written, or the run was stopped while saving"
+    return replace(
+        found,
+        producer="trainer",
+        run=str(run),
+        step=number,
+        problem=fault,
+        method=found.method or method(folder) or method(run),
+    )
+
+
+def unusable(folder: Path) -> str:
+    """Why a checkpoint folder without a model file cannot be scored."""
+    if any(folder.glob("global_step*")) or (folder / "zero_to_fp32.py").exists():
+        return "only DeepSpeed shards: make a model of them with the zero_to_fp32.py that lies there"
+    if any(folder.glob("pytorch_model_fsdp*")):
+        return "only FSDP shards: make a model of them with `accelerate merge-weights`"
+    return "neither config.json nor adapter_config.json: still being written, or no model was saved"
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """trainer_state.json, {} where it is missing or unreadable."""
+    try:
+        return read_json(folder / "trainer_state.json")
+    except ValueError:
+        return {}
+
+
+def log(folder: Path) -> list[dict[str, Any]]:
+    """The run's own log up to this checkpoint: one mapping per logged step (loss, reward, KL ...)."""
+    return [entry for entry in state(folder).get("log_history", []) if isinstance(entry, dict)]
+
+
+def method(folder: Path) -> str:
+    """Which method made the checkpoints: from run.json, the log's metric names, or the model card's tags; "" if none tells."""
+    try:
+        named = read_json(folder / "run.json").get("method") if (folder / "run.json").is_file() else ""
+    except ValueError:
+        named = ""
+    if named:
+        return str(named)
+    seen = {key for entry in log(folder) for key in entry}
+    for sign, name in SIGNS.items():
+        if sign in seen:
+            return name
+    card = folder / "README.md"
+    tags = (
+        re.findall(r"^- ([a-z-]+)$", card.read_text(encoding="utf-8", errors="replace"), re.MULTILINE) if card.is_file() else []
+    )
+    return next((t.removesuffix("-trainer") for t in TAGS if t in tags), "")

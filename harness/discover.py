@@ -1,0 +1,70 @@
+"""Finds the checkpoints below the paths that somebody names, whoever's trainer wrote them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness import registry
+from harness.types import Checkpoint, SkilldeltaError
+
+HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+
+
+def checkpoints(paths: Sequence[str]) -> list[Checkpoint]:
+    """Every checkpoint at or below `paths`, in order, each with a name of its own."""
+    found = [c for path in paths for c in at(path)]
+    unique = list({(c.path, c.base): c for c in found}.values())
+    return rename(unique)
+
+
+def at(path: str) -> list[Checkpoint]:
+    """The checkpoints of one path: a folder that a producer knows, a folder of such folders, or a Hub name."""
+    folder = Path(path)
+    if not folder.exists():
+        if HUB_NAME.match(path):
+            return [Checkpoint(path.split("/")[-1], path, "hub")]
+        near = [str(p) for p in sorted(folder.parent.glob("*")) if p.is_dir()] if folder.parent.is_dir() else []
+        raise registry.unknown("folder", path, near)
+    if not folder.is_dir():
+        raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
+    found = ask(folder.resolve()) or [c for child in children(folder.resolve()) for c in ask(child)]
+    if not found:
+        there = ", ".join(p.name for p in sorted(folder.iterdir())[:8]) or "nothing"
+        raise SkilldeltaError(
+            f"There is no checkpoint in {path}; it holds: {there}.\n"
+            f"Known are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
+        )
+    return found
+
+
+def ask(folder: Path) -> list[Checkpoint]:
+    """What the first producer that knows this folder finds in it."""
+    producers = [registry.module("producers", name) for name in registry.modules("producers")]
+    for producer in sorted(producers, key=lambda p: int(p.ORDER)):
+        if found := list(producer.find(folder)):
+            return found
+    return []
+
+
+def children(folder: Path) -> Iterable[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def rename(found: list[Checkpoint]) -> list[Checkpoint]:
+    """Names that two checkpoints share get their parent folder's name in front."""
+    counts = Counter(c.name for c in found)
+    named = [replace(c, name=f"{parent(c)}-{c.name}") if counts[c.name] > 1 else c for c in found]
+    again = Counter(c.name for c in named)
+    if clash := [n for n, k in again.items() if k > 1]:
+        places = ", ".join(c.path for c in named if c.name == clash[0])
+        raise SkilldeltaError(f"Several checkpoints are named {clash[0]!r}: {places}.  Score them one by one with --name.")
+    return named
+
+
+def parent(found: Checkpoint) -> str:
+    """The name of the folder above the run, or above the checkpoint where there is no run."""
+    return Path(found.run or found.path).parent.name
