@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from harness import data, fingerprint
 from harness.store import Cell, Results, Writer
@@ -58,8 +58,16 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Progress:
-    """Hears how far a run is; this one says nothing."""
+class Progress(Protocol):
+    """Hears how far a run is."""
+
+    def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
+    def advance(self) -> None: ...
+    def end(self, outcome: Outcome) -> None: ...
+
+
+class Silent:
+    """Hears, and says nothing."""
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
     def advance(self) -> None: ...
@@ -78,7 +86,7 @@ def score(
     progress: Progress | None = None,
 ) -> list[Outcome]:
     """Scores every checkpoint on every task; what is stored already is not asked again.  `loader` makes a model ready."""
-    listener = progress or Progress()
+    listener = progress or Silent()
     asked: dict[str, list[Question] | SkilldeltaError] = {}
     outcomes = []
     for checkpoint in checkpoints:

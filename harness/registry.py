@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import importlib
 import importlib.util
@@ -41,6 +42,12 @@ def modules(kind: str) -> list[str]:
     marker = re.compile(rf"^(def {defines}\(|{defines}\b.*=)", re.MULTILINE)
     files = sorted((ROOT / package.replace(".", "/")).glob("*.py"))
     return [f.stem for f in files if not f.stem.startswith("_") and marker.search(f.read_text(encoding="utf-8"))]
+
+
+def about(kind: str, name: str) -> str:
+    """The first line of a plug-in's docstring, read without importing it."""
+    text = (ROOT / KINDS[kind].package.replace(".", "/") / f"{name}.py").read_text(encoding="utf-8")
+    return (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
 
 
 def module(kind: str, name: str) -> ModuleType:

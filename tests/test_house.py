@@ -12,8 +12,10 @@ LAYERS = {
         "harness/integrity.py",
         "harness/engine/", "harness/sandbox/", "harness/world/", "harness/recorded/"],
     3: ["harness/evaluate.py", "harness/discover.py", "harness/compare/", "harness/study.py", "harness/cluster.py"],
-    4: ["tasks/", "harness/models/", "harness/trainers/", "reports/", "harness/judges/", "harness/checkpoints/"],
-    5: ["harness/cli.py", "harness/cli/", "harness/__main__.py"],
+    4: ["tasks/", "harness/models/", "harness/trainers/", "reports/", "harness/judges/", "harness/checkpoints/",
+        "harness/api.py"],
+    5: ["harness/cli/"],
+    6: ["harness/__main__.py"],
 }  # fmt: skip
 ANYWHERE = {"harness/__init__.py"}
 DOORS = {

@@ -1,0 +1,124 @@
+"""The same in Python as on the command line: score(paths, tasks=..., output=...)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from harness import config, data, discover, evaluate, fingerprint, registry
+from harness.evaluate import Outcome, Progress, Settings
+from harness.store import Results
+from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
+
+GEN_KWARGS = {"max_gen_toks": "max_tokens", "until": "stop"}  # lm-eval's names for ours
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """What may be changed about generation for every task; None leaves what the task asks."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Which backend answers, and its settings."""
+
+    name: str = "transformers"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self, checkpoint: Checkpoint) -> Model:
+        name, _, rest = self.name.partition(":")
+        plugin = registry.module("backends", name)
+        values = {"backend": rest, **self.options} if rest else self.options
+        model: Model = plugin.load(checkpoint, config.build(plugin.Options, values))
+        return model
+
+
+def score(
+    paths: Sequence[str],
+    tasks: Sequence[str | Task],
+    output: str | Path,
+    *,
+    backend: Backend | None = None,
+    settings: Settings | None = None,
+    name: str = "",
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Scores every checkpoint at or below `paths` on every task; what `output` holds already is not asked again."""
+    found = named(discover.checkpoints(paths), name)
+    chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
+    loader = (backend or Backend()).load
+    return evaluate.score(found, chosen, loader, Results.make(output), settings or default_settings(), progress)
+
+
+def score_recorded(
+    files: Sequence[str],
+    name: str,
+    tasks: Sequence[str | Task],
+    output: str | Path,
+    *,
+    options: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Scores outputs that some other program recorded, as the checkpoint `name`."""
+    paths = [str(p) for f in files for p in expand(f)]
+    content = fingerprint.files(Path(p) for p in paths)
+    given = {"files": paths, **(options or {})}
+    checkpoint = Checkpoint(name, "", "recorded", base=digest([content, {k: v for k, v in given.items() if k != "files"}]))
+    chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
+    loader = Backend("recorded", given).load
+    return evaluate.score([checkpoint], chosen, loader, Results.make(output), settings or default_settings(), progress)
+
+
+def expand(file: str) -> list[Path]:
+    """A file, or every file of a folder."""
+    path = Path(file)
+    if not path.exists():
+        raise SkilldeltaError(f"There is no file {file}.")
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+
+
+def named(found: list[Checkpoint], name: str) -> list[Checkpoint]:
+    """The only checkpoint under another name."""
+    if not name:
+        return found
+    if len(found) != 1:
+        raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {', '.join(c.name for c in found)}.")
+    return [replace(found[0], name=name)]
+
+
+def default_settings() -> Settings:
+    return Settings(folder=data.default_folder())
+
+
+def generation(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of Request from generation settings by our names or lm-eval's."""
+    ours = {GEN_KWARGS.get(k, k): v for k, v in values.items()}
+    return {k: v for k, v in config.dump(config.build(GenerationSettings, ours)).items() if v is not None}
+
+
+def limits(limit: int | None, seed: int | None) -> dict[str, data.Selection]:
+    """--limit for every task alike."""
+    return {} if limit is None else {"": data.Selection(limit, seed)}
+
+
+def use_data(folder: Path | None) -> Path | None:
+    """The folder with local data, which must exist; the same for everything that this process starts."""
+    if folder is not None:
+        if not folder.is_dir():
+            raise SkilldeltaError(f"The data folder {folder} does not exist (--data or {data.VARIABLE}).")
+        os.environ[data.VARIABLE] = str(folder)
+    return folder
+
+
+def resolve(names: str, include: Iterable[Path] = ()) -> list[Task]:
+    """Tasks by name, separated by commas."""
+    return [registry.task(n.strip(), include) for n in names.split(",") if n.strip()]

@@ -1,0 +1,3 @@
+"""skilldelta compare: from stored samples to tables and plots."""
+
+VERBS = ()

@@ -1,0 +1,119 @@
+"""skilldelta score, rescore: asks checkpoints, or takes what they said from files, and stores scored samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from harness.cli.inspect import Include, Json
+from harness.cli.screen import Lines, line, note, progress, say_json
+from harness.types import SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.data import Selection
+    from harness.evaluate import Outcome
+
+Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Names, separated by commas; lm-eval:NAME for any lm-eval task.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The results folder.")]
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with the benchmarks' own files; without it, the Hub."),
+]
+
+
+def score(
+    paths: Annotated[list[str] | None, typer.Argument(help="Folders of checkpoints or runs, or Hub names.")] = None,
+    tasks: Tasks = "",
+    suite: Annotated[str, typer.Option(help="A named set of tasks; see `skilldelta list suites`.")] = "",
+    output: Output = Path("results"),
+    recorded: Annotated[
+        list[str] | None, typer.Option(help="Score outputs that some other program recorded: a file, or several.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="The checkpoint's name in the results (one checkpoint, or recorded outputs).")] = "",
+    model: Annotated[str, typer.Option(help="Backend: transformers, openai, lm-eval:NAME.")] = "transformers",
+    model_args: Annotated[str, typer.Option("--model-args", help="Settings of the backend: name=value,...")] = "",
+    data: Data = None,
+    limit: Annotated[int | None, typer.Option("--limit", "-L", help="The first N examples of each group of a task.")] = None,
+    sample_seed: Annotated[int | None, typer.Option("--sample-seed", help="With --limit: N at random, by this seed.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")] = "",
+    dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "",
+    apply_chat_template: Annotated[str, typer.Option("--apply-chat-template", help="auto, none or tulu.")] = "",
+    gen_kwargs: Annotated[str, typer.Option("--gen-kwargs", help="temperature=0.8,top_p=0.95,max_tokens=512")] = "",
+    draws: Annotated[int | None, typer.Option(help="Samples drawn of each prompt.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """Scores every ready checkpoint on every task.  Interrupted, the same command goes on where it stopped."""
+    from harness import api, config
+    from harness.evaluate import Settings
+
+    chosen, selections = choose(tasks, suite, include or ())
+    selections = api.limits(limit, sample_seed) or selections
+    overrides = api.generation(config.pairs(gen_kwargs))
+    settings = Settings(api.use_data(data), selections, overrides, draws, seed)
+    options: dict[str, Any] = dict(config.pairs(model_args))
+    if recorded:
+        label = name or Path(recorded[0]).stem
+        outcomes = api.score_recorded(recorded, label, chosen, output, options=options, settings=settings, progress=progress())
+    elif paths:
+        flags = {"batch_size": batch_size, "device": device, "dtype": dtype, "chat_template": apply_chat_template}
+        backend = api.Backend(model, options | {k: v for k, v in flags.items() if v not in (None, "")})
+        outcomes = api.score(paths, chosen, output, backend=backend, settings=settings, name=name, progress=progress())
+    else:
+        raise SkilldeltaError("Nothing to score: name a folder of checkpoints, or --recorded FILES.")
+    finish(outcomes, output, as_json)
+
+
+def choose(tasks: str, suite: str, include: Sequence[Path]) -> tuple[list[Task], dict[str, Selection]]:
+    """The tasks to score, and which examples of them."""
+    from harness import api, suites
+
+    if bool(tasks) == bool(suite):
+        raise SkilldeltaError(
+            "Say what to score: --tasks NAME,... or --suite NAME (`skilldelta list tasks`, `skilldelta list suites`)."
+        )
+    if suite:
+        found: tuple[list[Task], dict[str, Selection]] = suites.load(suite)
+        return found
+    return api.resolve(tasks, include), {}
+
+
+def rescore(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    data: Data = None,
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """Scores stored responses again (after a fix to a scorer), without asking a model."""
+    from harness import api, evaluate, registry
+    from harness.store import Results
+
+    there = Results(results)
+    names = {facts["task"]["name"] for _, facts, _ in there.cells()}
+    known = {n: registry.task(n, include or ()) for n in sorted(names)}
+    finish(evaluate.rescore(there, known, evaluate.Settings(api.use_data(data))), results, as_json, Lines())
+
+
+def finish(outcomes: Sequence[Outcome], output: Path, as_json: bool, told: Lines | None = None) -> None:
+    """Tells how it ended; exit code 4 when a cell failed."""
+    from dataclasses import asdict
+
+    if as_json:
+        say_json([asdict(o) for o in outcomes])
+    for outcome in outcomes if told else ():
+        note(line(outcome))
+    failed = [o for o in outcomes if o.state == "failed"]
+    if failed:
+        note(f"{len(failed)} of {len(outcomes)} cells failed; the others are stored in {output}:")
+        for outcome in failed:
+            note("  " + line(outcome))
+        raise typer.Exit(4)
+    note(f"{len(outcomes)} cells in {output}.  Next: skilldelta compare {output} --baseline NAME")
+
+
+VERBS = (score, rescore)
