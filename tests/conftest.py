@@ -1,0 +1,22 @@
+"""What tests share: the folder with real data, and small tasks and models made on the spot."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def data_folder() -> Path | None:
+    folder = Path(os.environ.get("SKILLDELTA_DATA") or ROOT.parent / "shared" / "data")
+    return folder if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with real benchmark rows and recorded outputs; the test is skipped where there is none."""
+    folder = data_folder()
+    if folder is None:
+        pytest.skip("needs the real benchmark data: set SKILLDELTA_DATA to a folder that holds it")
+    return folder

@@ -1,0 +1,121 @@
+"""Finding checkpoints: in the order of their steps, whole ones only, whoever wrote them."""
+
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from harness import discover
+from harness.types import SkilldeltaError
+
+
+def weights(file: Path, size: int = 16, cut: int = 0) -> None:
+    """A safetensors file of one tensor; `cut` bytes are missing at its end."""
+    header = json.dumps({"w": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    whole = struct.pack("<Q", len(header)) + header + bytes(size)
+    file.write_bytes(whole[: len(whole) - cut])
+
+
+def model(folder: Path, cut: int = 0, head: str = "LlamaForCausalLM") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"architectures": [head]}))
+    weights(folder / "model.safetensors", cut=cut)
+    return folder
+
+
+def run(folder: Path, steps: tuple[int, ...], log: list[dict[str, float]] | None = None) -> Path:
+    for step in steps:
+        state = {"global_step": step, "log_history": log or []}
+        (model(folder / f"checkpoint-{step}") / "trainer_state.json").write_text(json.dumps(state))
+    return folder
+
+
+def test_a_run_folder_gives_its_checkpoints_by_number_and_the_final_model_last(tmp_path: Path) -> None:
+    run(tmp_path / "dpo", (1000, 200, 30), [{"loss": 0.69, "rewards/chosen": 0.1, "step": 10}])
+    (tmp_path / "dpo" / "config.json").write_text("{}")
+    weights(tmp_path / "dpo" / "model.safetensors")
+    found = discover.checkpoints([str(tmp_path / "dpo")])
+    assert [c.name for c in found] == ["dpo@30", "dpo@200", "dpo@1000", "dpo"]
+    assert [c.step for c in found] == [30, 200, 1000, None]
+    assert {c.method for c in found} == {"dpo"}
+    assert not any(c.problem for c in found)
+
+
+@pytest.mark.parametrize("cut", [1, 15, 16, 40, 75])
+def test_a_half_written_safetensors_file_is_named_as_such(tmp_path: Path, cut: int) -> None:
+    model(tmp_path / "sft", cut=cut)
+    (found,) = discover.checkpoints([str(tmp_path / "sft")])
+    assert found.problem.startswith("model.safetensors is half-written")
+
+
+def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path) -> None:
+    folder = model(tmp_path / "sft")
+    (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
+    (found,) = discover.checkpoints([str(folder)])
+    assert "not a safetensors file" in found.problem
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    folder = model(tmp_path / "sft")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    (found,) = discover.checkpoints([str(folder)])
+    assert found.problem == "model-00002-of-00002.safetensors is missing"
+
+
+def test_an_index_may_not_point_out_of_its_folder(tmp_path: Path) -> None:
+    folder = model(tmp_path / "sft")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../secret.safetensors"}}))
+    (found,) = discover.checkpoints([str(folder)])
+    assert "outside of its folder" in found.problem
+
+
+def test_a_checkpoint_without_trainer_state_is_still_being_written(tmp_path: Path) -> None:
+    run(tmp_path / "ppo", (10, 20))
+    (tmp_path / "ppo" / "checkpoint-20" / "trainer_state.json").unlink()
+    whole, half = discover.checkpoints([str(tmp_path / "ppo")])
+    assert not whole.problem
+    assert "still being written" in half.problem
+
+
+def test_an_adapter_knows_its_base(tmp_path: Path) -> None:
+    base = model(tmp_path / "base")
+    adapter = tmp_path / "lora"
+    adapter.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base), "peft_type": "LORA"}))
+    weights(adapter / "adapter_model.safetensors")
+    (found,) = discover.checkpoints([str(adapter)])
+    assert (found.producer, found.base, found.problem) == ("peft", str(base), "")
+    weights(adapter / "adapter_model.safetensors", cut=3)
+    (found,) = discover.checkpoints([str(adapter)])
+    assert "adapter_model.safetensors is half-written" in found.problem
+
+
+def test_a_reward_model_is_told_apart(tmp_path: Path) -> None:
+    model(tmp_path / "rm", head="LlamaForSequenceClassification")
+    (found,) = discover.checkpoints([str(tmp_path / "rm")])
+    assert found.method == "reward"
+    assert "reward model" in found.problem
+
+
+def test_a_folder_of_runs_gives_all_of_them(tmp_path: Path) -> None:
+    model(tmp_path / "runs" / "sft")
+    run(tmp_path / "runs" / "dpo", (5,))
+    assert [c.name for c in discover.checkpoints([str(tmp_path / "runs")])] == ["dpo@5", "sft"]
+
+
+def test_same_names_get_their_parents_in_front(tmp_path: Path) -> None:
+    one, two = model(tmp_path / "a" / "final"), model(tmp_path / "b" / "final")
+    assert [c.name for c in discover.checkpoints([str(one), str(two)])] == ["a-final", "b-final"]
+
+
+def test_what_is_not_there_is_told_with_near_names(tmp_path: Path) -> None:
+    model(tmp_path / "llama-dpo")
+    with pytest.raises(SkilldeltaError, match=r"Did you mean .*llama-dpo"):
+        discover.checkpoints([str(tmp_path / "lama-dpo")])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SkilldeltaError, match="no checkpoint in"):
+        discover.checkpoints([str(tmp_path / "empty")])

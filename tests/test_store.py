@@ -1,0 +1,106 @@
+"""The results folder: nothing is lost, nothing is mixed up."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.store import Results, Writer, line, parse
+from harness.types import Checkpoint, Response, Sample, Score, SkilldeltaError
+from tests import toys
+
+texts = st.text(st.characters(), max_size=40)
+scores = st.one_of(st.none(), st.floats(0, 1))
+samples = st.builds(
+    Sample,
+    example=st.text("0123456789abcdef", min_size=1, max_size=16),
+    request=texts,
+    response=st.builds(
+        Response,
+        text=texts,
+        finish=st.sampled_from(["stop", "length", "overlong", "error"]),
+        tokens_in=st.integers(0, 9),
+        error=texts,
+    ),
+    score=st.builds(Score, value=scores, read_as=texts, parts=st.dictionaries(texts, st.floats(0, 1), max_size=2), why=texts),
+    draw=st.integers(0, 3),
+    group=texts,
+)
+
+
+@given(samples)
+def test_a_sample_survives_the_file(sample: Sample) -> None:
+    written = line(sample)
+    assert written.count(b"\n") == 1
+    assert parse(written) == sample
+
+
+def test_log_probabilities_survive_the_file() -> None:
+    sample = Sample("e", "r", Response(logprobs=(-1.25, -0.1), greedy=(False, True)), Score(1.0, "B"))
+    assert parse(line(sample)) == sample
+
+
+def cell_with(folder: Path, count: int):
+    results = Results.make(folder)
+    cell = results.cell("toy", "adding")
+    with Writer(cell) as writer:
+        for i in range(count):
+            writer.append(Sample(f"e{i}", "r", Response(str(i)), Score(1.0)))
+    return cell
+
+
+def test_a_torn_last_line_is_passed_over_and_then_mended(tmp_path: Path) -> None:
+    cell = cell_with(tmp_path / "r", 3)
+    whole = cell.samples_file.read_bytes()
+    for torn in range(1, len(whole.splitlines(keepends=True)[-1])):
+        cell.samples_file.write_bytes(whole[:-torn])
+        assert [s.example for s in cell.samples()] == ["e0", "e1"]
+        with Writer(cell) as writer:
+            writer.append(Sample("e2", "r", Response("2"), Score(1.0)))
+        assert cell.samples_file.read_bytes() == whole
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    cell = cell_with(tmp_path / "r", 3)
+    lines = cell.samples_file.read_bytes().splitlines(keepends=True)
+    cell.samples_file.write_bytes(lines[0] + b"{oops}\n" + lines[2])
+    with pytest.raises(SkilldeltaError, match="line 2"):
+        list(cell.samples())
+
+
+def test_two_writers_of_one_cell_are_refused(tmp_path: Path) -> None:
+    cell = cell_with(tmp_path / "r", 1)
+    with Writer(cell), pytest.raises(SkilldeltaError, match="Another process"):
+        Writer(cell)
+
+
+def test_a_folder_with_other_things_is_no_results_folder(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear committee")
+    with pytest.raises(SkilldeltaError, match=r"holds other things"):
+        Results.make(tmp_path)
+    with pytest.raises(SkilldeltaError, match="Not a results folder"):
+        Results(tmp_path)
+    with pytest.raises(SkilldeltaError, match="There is no folder"):
+        Results(tmp_path / "nowhere")
+
+
+def test_another_checkpoint_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    results = Results.make(tmp_path / "r")
+    results.add(toys.checkpoint(), {"weights": "a", "config": "c"})
+    results.add(toys.checkpoint(), {"weights": "a", "config": "c"})
+    with pytest.raises(SkilldeltaError, match="differ in: weights"):
+        results.add(toys.checkpoint(), {"weights": "b", "config": "c"})
+
+
+def test_checkpoints_come_in_the_order_of_their_steps(tmp_path: Path) -> None:
+    results = Results.make(tmp_path / "r")
+    for name, step in (("dpo", None), ("dpo@1000", 1000), ("dpo@200", 200)):
+        results.add(Checkpoint(name, "", "trainer", run="dpo", step=step), {"weights": name})
+    assert list(results.checkpoints()) == ["dpo@200", "dpo@1000", "dpo"]
+
+
+def test_odd_names_stay_inside_the_folder(tmp_path: Path) -> None:
+    results = Results.make(tmp_path / "r")
+    cell = results.cell("../../evil/../x", "lm-eval:a/b")
+    assert cell.folder.resolve().is_relative_to((tmp_path / "r").resolve())
