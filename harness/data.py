@@ -61,20 +61,24 @@ def locate(local: str, folder: Path) -> Path:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """All rows of a .jsonl, .json (a list) or .csv file, each also .gz."""
+    return parse(text(path), path.name.removesuffix(".gz"))
+
+
+def text(path: Path) -> str:
+    """The text of a file, plain or .gz."""
     content = path.read_bytes()
-    text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    return parse(text, path.name.removesuffix(".gz"))
+    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
 
 
-def parse(text: str, name: str) -> list[dict[str, Any]]:
-    """Rows of a text whose format the ending of `name` tells."""
+def parse(content: str, name: str) -> list[dict[str, Any]]:
+    """Rows of a file whose format the ending of `name` tells."""
     try:
         if name.endswith(".jsonl"):
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
+            return [json.loads(line) for line in content.split("\n") if line.strip()]
         if name.endswith(".json"):
-            return list(json.loads(text))
+            return list(json.loads(content))
         if name.endswith(".csv"):
-            return list(csv.DictReader(io.StringIO(text, newline="")))
+            return list(csv.DictReader(io.StringIO(content, newline="")))
     except (json.JSONDecodeError, csv.Error) as error:
         raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file whole?") from error
     raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json and .csv, each also .gz.")
