@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,17 @@ class Backend:
     name: str = "transformers"
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def load(self, checkpoint: Checkpoint) -> Model:
+    def loader(self) -> Callable[[Checkpoint], Model]:
+        """What makes a checkpoint's model ready.  Wrong settings are refused here, before anything is loaded."""
         name, _, rest = self.name.partition(":")
         plugin = registry.module("backends", name)
-        values = {"backend": rest, **self.options} if rest else self.options
-        model: Model = plugin.load(checkpoint, config.build(plugin.Options, values))
-        return model
+        options = config.build(plugin.Options, {"backend": rest, **self.options} if rest else self.options)
+
+        def load(checkpoint: Checkpoint) -> Model:
+            model: Model = plugin.load(checkpoint, options)
+            return model
+
+        return load
 
 
 def score(
@@ -54,7 +59,7 @@ def score(
     """Scores every checkpoint at or below `paths` on every task; what `output` holds already is not asked again."""
     found = named(discover.checkpoints(paths), name)
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
-    loader = (backend or Backend()).load
+    loader = (backend or Backend()).loader()
     return evaluate.score(found, chosen, loader, Results.make(output), settings or default_settings(), progress)
 
 
@@ -74,7 +79,7 @@ def score_recorded(
     given = {"files": paths, **(options or {})}
     checkpoint = Checkpoint(name, "", "recorded", base=digest([content, {k: v for k, v in given.items() if k != "files"}]))
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
-    loader = Backend("recorded", given).load
+    loader = Backend("recorded", given).loader()
     return evaluate.score([checkpoint], chosen, loader, Results.make(output), settings or default_settings(), progress)
 
 

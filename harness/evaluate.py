@@ -128,6 +128,7 @@ class Lazy:
     def __init__(self, checkpoint: Checkpoint, loader: Loader) -> None:
         self.checkpoint, self.loader = checkpoint, loader
         self.model: Model | None = None
+        self.identity: dict[str, str] | None = None
         self.failure: Exception | None = None
 
     def get(self) -> Model:
@@ -140,6 +141,12 @@ class Lazy:
                 self.failure = error
                 raise
         return self.model
+
+    def fingerprint(self) -> dict[str, str]:
+        """The hashes of the checkpoint's files, read once."""
+        if self.identity is None:
+            self.identity = fingerprint.checkpoint(self.checkpoint)
+        return self.identity
 
 
 @dataclass(frozen=True)
@@ -173,7 +180,7 @@ def cell(job: Job, results: Results, progress: Progress) -> Outcome:
 def fill(job: Job, asked: list[Question], stored: Cell, results: Results, progress: Progress) -> Outcome:
     """Asks what is not stored yet, stores and scores it."""
     started = time.monotonic()
-    identity = fingerprint.checkpoint(job.checkpoint)
+    identity = job.model.fingerprint()
     there = stored.about()
     if there.get("state") == "done" and matches(there, job.task, asked, identity):
         samples = list(stored.samples())

@@ -25,10 +25,8 @@ for verb in (*score.VERBS, *compare.VERBS, *inspect.VERBS):
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits: 0 done or pass, 1 regression, 2 inconclusive, 3 wrong use, 4 cells failed, 10 internal."""
     try:
-        app(args=arguments, standalone_mode=False)
-        code: int = 0
-    except typer.Exit as stop:
-        code = stop.exit_code
+        ended = app(args=arguments, standalone_mode=False)  # gives back the code of a typer.Exit
+        code = ended if isinstance(ended, int) else 0
     except SkilldeltaError as error:
         code = fail(str(error), 3)
     except KeyboardInterrupt:

@@ -71,13 +71,15 @@ def score(
 
 def choose(tasks: str, suite: str, include: Sequence[Path]) -> tuple[list[Task], dict[str, Selection]]:
     """The tasks to score, and which examples of them."""
-    from harness import api, suites
+    from harness import api
 
     if bool(tasks) == bool(suite):
         raise SkilldeltaError(
             "Say what to score: --tasks NAME,... or --suite NAME (`skilldelta list tasks`, `skilldelta list suites`)."
         )
     if suite:
+        from harness import suites
+
         found: tuple[list[Task], dict[str, Selection]] = suites.load(suite)
         return found
     return api.resolve(tasks, include), {}

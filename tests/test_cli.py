@@ -1,0 +1,119 @@
+"""The command line: what people type, what they get, what scripts may rely on."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness.cli import main
+from tests.test_discover import model, run
+
+TASK = """
+from tests import toys
+TASKS = (toys.adding(6),)
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> Path:
+    file = tmp_path / "mine.py"
+    file.write_text(TASK)
+    return file
+
+
+def skilldelta(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stop:
+        main([str(a) for a in arguments])
+    out, err = capsys.readouterr()
+    return int(stop.value.code or 0), out, err
+
+
+def scored(capsys: pytest.CaptureFixture[str], mine: Path, paths: list[Path], *more: object) -> tuple[int, str, str]:
+    flags = [
+        "-t",
+        "adding",
+        "--include-path",
+        mine,
+        "--model",
+        "scripted",
+        "--model-args",
+        "text=4",
+        "-o",
+        mine.parent / "results",
+    ]
+    return skilldelta(capsys, "score", *paths, *flags, *more)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "tasks"], ["list", "backends"]])
+def test_a_quick_question_loads_no_heavy_library(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from harness.cli import main
+try:
+    main({arguments!r})
+except SystemExit as stop:
+    assert stop.code == 0, stop.code
+heavy = {{"torch", "transformers", "matplotlib", "pandas", "numpy", "scipy", "datasets", "lm_eval"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_scoring_a_run_folder_and_again(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    folder = run(mine.parent / "dpo", (10, 20))
+    code, out, err = scored(capsys, mine, [folder])
+    assert code == 0, err
+    assert out == ""
+    assert "dpo@10 · adding: 6 samples" in err
+    code, out, err = scored(capsys, mine, [folder], "--json")
+    assert [o["state"] for o in json.loads(out)] == ["already", "already"]
+
+
+def test_a_half_written_checkpoint_fails_alone_with_exit_code_four(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    whole, half = model(mine.parent / "whole"), model(mine.parent / "half", cut=5)
+    code, _, err = scored(capsys, mine, [whole, half])
+    assert code == 4
+    assert "whole · adding: 6 samples" in err
+    assert "half · adding: FAILED: model.safetensors is half-written" in err
+
+
+def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    folder = model(mine.parent / "sft")
+    code, _, err = skilldelta(capsys, "score", folder, "-t", "addin", "--include-path", mine, "-o", mine.parent / "r")
+    assert code == 3
+    assert "Did you mean 'adding'?" in err
+    code, _, err = scored(capsys, mine, [folder], "--model-args", "text=4,colour=red")
+    assert code == 3
+    assert "There are: block, choice, text" in err
+    code, _, err = skilldelta(capsys, "score", folder, "-o", mine.parent / "r")
+    assert code == 3
+    assert "Say what to score" in err
+    code, _, err = skilldelta(capsys, "frobnicate")
+    assert code == 3
+    (mine.parent / "full").mkdir()
+    (mine.parent / "full" / "x.txt").write_text("x")
+    code, _, err = skilldelta(
+        capsys, "score", folder, "-t", "adding", "--include-path", mine, "--model", "scripted", "-o", mine.parent / "full"
+    )
+    assert code == 3
+    assert "holds other things" in err
+
+
+def test_checkpoints_are_listed_ready_or_with_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model(tmp_path / "runs" / "good")
+    model(tmp_path / "runs" / "torn", cut=2)
+    code, out, _ = skilldelta(capsys, "checkpoints", tmp_path / "runs", "--json")
+    assert code == 0
+    good, torn = json.loads(out)
+    assert good["ready"]
+    assert good["fingerprint"]
+    assert "half-written" in torn["problem"]
+
+
+def test_rescoring_from_the_command_line(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    scored(capsys, mine, [model(mine.parent / "sft")])
+    code, _, err = skilldelta(capsys, "rescore", mine.parent / "results", "--include-path", mine)
+    assert code == 0
+    assert "0 scores changed" in err

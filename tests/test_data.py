@@ -1,0 +1,70 @@
+"""Rows from files: every layout, and errors that say what to do."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from harness import config, data
+from harness.types import SkilldeltaError
+
+SOURCE = data.Source("org/name", "things/test.jsonl", ("question", "answer"))
+ROWS = [{"question": "a\u2028b", "answer": "1"}, {"question": "é", "answer": "2"}]
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.jsonl.gz", "x.json", "x.csv"])
+def test_a_file_gives_its_rows_whatever_its_format(tmp_path: Path, name: str) -> None:
+    if "jsonl" in name:
+        text = "\n".join(json.dumps(r, ensure_ascii=False) for r in ROWS)
+    elif name.endswith("json"):
+        text = json.dumps(ROWS)
+    else:
+        text = 'question,answer\n"a\u2028b",1\né,2\n'
+    content = text.encode()
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert data.read(tmp_path / name) == ROWS
+
+
+def test_a_missing_file_is_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "train.jsonl").write_text("{}")
+    with pytest.raises(SkilldeltaError, match=r"things/test.jsonl.*that folder holds: train.jsonl.*\n.*--data"):
+        data.rows(SOURCE, tmp_path)
+
+
+def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "test.jsonl").write_text('{"question": "q", "solution": "s"}\n')
+    with pytest.raises(SkilldeltaError, match=r"Row 0 .* has no column 'answer'; it has: question, solution"):
+        data.rows(SOURCE, tmp_path)
+
+
+def test_half_a_file_is_an_error_not_fewer_rows(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"question": "q"}\n{"quest')
+    with pytest.raises(SkilldeltaError, match="Is the file whole"):
+        data.read(tmp_path / "x.jsonl")
+
+
+def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "things").mkdir()
+    (tmp_path / "things" / "test.jsonl").write_text("\n")
+    with pytest.raises(SkilldeltaError, match="holds no rows"):
+        data.rows(SOURCE, tmp_path)
+
+
+def test_lm_evals_way_of_writing_settings_is_read() -> None:
+    assert config.pairs("temperature=0.8,top_p=0.95") == {"temperature": "0.8", "top_p": "0.95"}
+    assert config.flags(["--lr", "1e-4", "--bf16", "--beta=0.1"]) == {"lr": "1e-4", "bf16": "true", "beta": "0.1"}
+    with pytest.raises(SkilldeltaError, match="name=value"):
+        config.pairs("hot")
+
+
+def test_an_unknown_setting_lists_the_known_ones() -> None:
+    from harness.models.scripted import Options
+
+    assert config.build(Options, {"text": "x", "choice": "2"}) == Options("x", 2)
+    with pytest.raises(SkilldeltaError, match=r"no setting 'txt'. Did you mean 'text'\? There are: block, choice, text"):
+        config.build(Options, {"txt": "x"})
+    with pytest.raises(SkilldeltaError, match="choice"):
+        config.build(Options, {"choice": "two"})
