@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from harness.types import Checkpoint, Request, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 TEMPLATE = ("chat_template.jinja", "chat_template.json")
-CHUNK = 1 << 22
+CHUNK = 1 << 22  # bytes
+LARGE = 1 << 26  # bytes
 
 
 def checkpoint(found: Checkpoint) -> dict[str, str]:
@@ -46,12 +48,35 @@ def files(paths: Iterable[Path]) -> str:
 
 
 def content(path: Path) -> bytes:
+    """SHA-256 of a file's content.  That of a large file is remembered, for as long as the file is not touched."""
+    about = path.stat()
+    if about.st_size < LARGE:
+        return read(path)
+    # A write changes the change time (st_ctime), which no program can set back, so that no stale hash is ever given.
+    touched = [str(path.resolve()), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
+    note = cache() / digest(touched, 32)
+    if note.is_file() and len(known := note.read_bytes()) == 32:
+        return known
+    found = read(path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    half = note.with_suffix(f".{os.getpid()}")
+    half.write_bytes(found)
+    half.replace(note)
+    return found
+
+
+def read(path: Path) -> bytes:
     """SHA-256 of a file's content, read in chunks."""
     one = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(CHUNK):
             one.update(block)
     return one.digest()
+
+
+def cache() -> Path:
+    """Where hashes of large files are remembered."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skilldelta" / "sha256"
 
 
 def prompts(requests: Sequence[Request]) -> str:

@@ -1,6 +1,10 @@
 """Fingerprints see content, never paths."""
 
+import hashlib
+import os
 from pathlib import Path
+
+import pytest
 
 from harness import fingerprint
 from harness.types import Checkpoint
@@ -30,3 +34,16 @@ def test_a_chat_template_is_part_of_the_checkpoint(tmp_path: Path) -> None:
 def test_differences_are_named_side_by_side() -> None:
     one, other = {"a": {"b": 1, "c": 2}, "d": 1}, {"a": {"b": 1, "c": 3}}
     assert fingerprint.differences(one, other) == [("a.c", "2", "3"), ("d", "1", "null")]
+
+
+def test_the_remembered_hash_of_a_large_file_is_never_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(fingerprint, "LARGE", 4)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(b"one weight")
+    before, kept = fingerprint.content(file), file.stat()
+    assert list(fingerprint.cache().iterdir()), "a large file's hash is remembered"
+    assert fingerprint.content(file) == before
+    file.write_bytes(b"two weight")
+    os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))  # the same size, the same modification time
+    assert fingerprint.content(file) == hashlib.sha256(b"two weight").digest()
