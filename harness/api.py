@@ -6,12 +6,15 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import config, data, discover, evaluate, fingerprint, registry
 from harness.evaluate import Outcome, Progress, Settings
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
 
 GEN_KWARGS = {"max_gen_toks": "max_tokens", "until": "stop"}  # lm-eval's names for ours
 
@@ -81,6 +84,14 @@ def score_recorded(
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
     loader = Backend("recorded", given).loader()
     return evaluate.score([checkpoint], chosen, loader, Results.make(output), settings or default_settings(), progress)
+
+
+def compare(results: str | Path | Sequence[str | Path], baseline: str, **settings: Any) -> Comparison:
+    """Every checkpoint in `results` (a folder or several) against the one named `baseline`; see comparison.result.Settings."""
+    from harness.comparison.compare import compare as run
+    from harness.comparison.result import Settings as Choices
+
+    return run(results, baseline, config.build(Choices, settings))
 
 
 def expand(file: str) -> list[Path]:

@@ -11,7 +11,7 @@ LAYERS = {
     2: ["harness/registry.py", "harness/store.py", "harness/data.py", "harness/config.py", "harness/fingerprint.py",
         "harness/integrity.py", "harness/suites.py",
         "harness/engine/", "harness/sandbox/", "harness/world/", "harness/recorded/"],
-    3: ["harness/evaluate.py", "harness/discover.py", "harness/compare/", "harness/study.py", "harness/cluster.py"],
+    3: ["harness/evaluate.py", "harness/discover.py", "harness/comparison/", "harness/study.py", "harness/cluster.py"],
     4: ["tasks/", "harness/models/", "harness/trainers/", "reports/", "harness/judges/", "harness/checkpoints/",
         "harness/api.py"],
     5: ["harness/cli/"],

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.compare.estimate import Floats
+from harness.comparison.estimate import Floats
 
 DRAWS = 9_999
 SMALL = 14  # up to this many clusters that differ, all 2^m sign patterns are looked at
@@ -28,20 +28,20 @@ class Tested:
     error: float = 0.0
 
 
-def drawn(contributions: Floats, draws: int = DRAWS, seed: int = 0) -> npt.NDArray[np.float32]:
-    """[draws, candidates]: the sums of [clusters, candidates] contributions under random signs, CHUNK patterns at a time.
+def drawn(contributions: Floats, draws: int = DRAWS, seed: int | Sequence[int] = 0) -> npt.NDArray[np.float32]:
+    """[candidates, draws]: the sums of [clusters, candidates] contributions under random signs, CHUNK patterns at a time.
 
     A sum of up to 10^5 terms in single precision keeps 4 digits or more: ties are decided with that in mind by `tested`.
     """
     rng = np.random.default_rng(seed)
     clusters = contributions.shape[0]
     matrix = np.ascontiguousarray(contributions, np.float32)
-    sums = np.empty((draws, contributions.shape[1]), np.float32)
+    sums = np.empty((contributions.shape[1], draws), np.float32)
     for start in range(0, draws, CHUNK):
         count = min(CHUNK, draws - start)
         bits = np.frombuffer(rng.bytes((count * clusters + 7) // 8), np.uint8)
         signs = np.unpackbits(bits)[: count * clusters].reshape(count, clusters).astype(np.float32)
-        sums[start : start + count] = (2 * signs - 1) @ matrix
+        sums[:, start : start + count] = ((2 * signs - 1) @ matrix).T
     return sums
 
 
@@ -53,7 +53,7 @@ def enumerated(contributions: Floats) -> Floats:
     return sums
 
 
-def test(contributions: Floats, sums: npt.NDArray[np.float32] | None = None, seed: int = 0) -> Tested:
+def two_sided(contributions: Floats, sums: npt.NDArray[np.float32] | None = None, seed: int = 0) -> Tested:
     """Two-sided p-value of the sum of one candidate's contributions [clusters].
 
     Exact for few non-zero contributions; otherwise by drawing (`sums`, where they were drawn before), with the observed
@@ -64,7 +64,7 @@ def test(contributions: Floats, sums: npt.NDArray[np.float32] | None = None, see
     if len(moved) <= SMALL:
         everything = enumerated(moved)
         return Tested(float(np.mean(np.abs(everything) >= seen - TIE * np.abs(moved).sum())))
-    return tested(seen, drawn(moved[:, None], seed=seed)[:, 0] if sums is None else sums, float(np.abs(moved).sum()))
+    return tested(seen, drawn(moved[:, None], seed=seed)[0] if sums is None else sums, float(np.abs(moved).sum()))
 
 
 def tested(seen: float, sums: npt.NDArray[np.float32], scale: float) -> Tested:
@@ -72,11 +72,3 @@ def tested(seen: float, sums: npt.NDArray[np.float32], scale: float) -> Tested:
     reached = int(np.sum(np.abs(sums) >= seen - 1e-6 * scale))
     p = (1 + reached) / (1 + len(sums))
     return Tested(p, float(np.sqrt(p * (1 - p) / len(sums))))
-
-
-def mean(parts: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
-    """The drawn sums of an unweighted mean of tasks, which were drawn independently (with different seeds)."""
-    total = np.zeros_like(parts[0])
-    for part in parts:
-        total += part
-    return total / np.float32(len(parts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.compare.estimate import Interval
+from harness.comparison.estimate import Interval
 
 
 def exact(lost: int, gained: int) -> float:

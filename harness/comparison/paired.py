@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare import flips, mcnemar
-from harness.compare.estimate import (
+from harness.comparison import flips, mcnemar
+from harness.comparison.estimate import (
     Design,
     Floats,
     Interval,
@@ -40,7 +40,7 @@ class Delta:
         """Exact McNemar for independent 0/1 scores, sign flips of clusters otherwise."""
         if self.plain:
             return flips.Tested(mcnemar.exact(self.lost, self.gained))
-        return flips.test(self.contributions, seed=seed)
+        return flips.two_sided(self.contributions, seed=seed)
 
 
 def delta(before: Floats, after: Floats, design: Design, level: float = 0.95) -> Delta:
@@ -69,7 +69,7 @@ def contributions(before: Floats, after: Floats, design: Design) -> Floats:
     """
     halfway = (means(before, design) + means(after, design)) / 2
     weight = (slopes(halfway, design) / design.sizes)[design.strata]
-    return np.bincount(design.clusters, weights=weight * (after - before))
+    return np.bincount(design.clusters, weights=weight * (after - before)).astype(np.float64)
 
 
 def widened(known: Spread, change: Floats, design: Design) -> Spread:
@@ -84,4 +84,3 @@ def widened(known: Spread, change: Floats, design: Design) -> Spread:
     if np.isnan(known.variance):
         return Spread(1.0, 1.0)
     return Spread(known.variance + extra, known.freedom)
-

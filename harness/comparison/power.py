@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-from harness.compare.estimate import Floats, Ints, quantile
+from harness.comparison.estimate import Floats, Ints, quantile
 
 POWER = 0.8
 LEVEL = 0.95
@@ -37,7 +37,8 @@ def found(n: int, discordance: float, delta: float, level: float = LEVEL) -> flo
 
 def at_most(k: Ints, n: Ints, p: float) -> Floats:
     """The binomial distribution function; 0 below zero."""
-    return np.where(k < 0, 0.0, special.bdtr(np.maximum(k, 0), n, p))
+    found: Floats = np.where(k < 0, 0.0, special.bdtr(np.maximum(k, 0), n, p))
+    return found
 
 
 def rejected(flips: Ints, level: float) -> Ints:
@@ -45,7 +46,8 @@ def rejected(flips: Ints, level: float) -> Ints:
     tail = (1 - level) / 2
     guess = np.floor(np.nan_to_num(special.bdtrik(tail, np.maximum(flips, 1), 0.5), nan=-1.0)).astype(np.int64)
     guess = np.where(at_most(guess + 1, flips, 0.5) <= tail, guess + 1, guess)
-    return np.where(at_most(guess, flips, 0.5) <= tail, guess, guess - 1)
+    fewest: Ints = np.where(at_most(guess, flips, 0.5) <= tail, guess, guess - 1)
+    return fewest
 
 
 @lru_cache(maxsize=100_000)

@@ -1,0 +1,84 @@
+"""What statistics need of a cell's samples, as columns: two million lines fit in memory, and are read in one pass."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness.comparison.estimate import Floats
+from harness.store import Cell
+
+Key = tuple[str, int]  # example, draw
+
+
+@dataclass(frozen=True)
+class Columns:
+    """One cell: a row for each (example, draw), in the order of the file."""
+
+    keys: list[Key]
+    score: Floats  # NaN: unscored
+    group: list[str]
+    cluster: list[str]  # what is not independent carries one name
+    parts: Mapping[str, Floats]  # NaN: the sample lacks this part
+    tokens: Floats  # tokens of the response
+    health: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)  # why there is no score, with how often
+
+
+def read(cell: Cell) -> Columns:
+    """A cell's samples.  Of several lines for one example and draw, the last counts."""
+    lines = {(v["example"], v["draw"]): v for v in values(cell)}
+    return columns(lines)
+
+
+def values(cell: Cell) -> Iterable[dict[str, Any]]:
+    """The lines as JSON; a damaged file is told by the store, which names the line."""
+    whole = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
+    try:
+        return [json.loads(text) for text in whole.split(b"\n")[:-1]]  # what follows the last newline is a torn line
+    except ValueError:
+        list(cell.samples())  # raises, and says where
+        raise
+
+
+def columns(lines: Mapping[Key, dict[str, Any]]) -> Columns:
+    everything = list(lines.values())
+    names = sorted({name for v in everything for name in v.get("parts", ())})
+    return Columns(
+        keys=list(lines),
+        score=numbers(v["score"] for v in everything),
+        group=[v.get("group", "") for v in everything],
+        cluster=[v.get("cluster") or v["example"] for v in everything],
+        parts={name: numbers(v.get("parts", {}).get(name) for v in everything) for name in names},
+        tokens=numbers(v["tokens_out"] for v in everything),
+        health=health(everything),
+        reasons=Counter(v.get("why", "") for v in everything if v["score"] is None),
+    )
+
+
+def numbers(found: Iterable[float | None]) -> Floats:
+    return np.array([np.nan if v is None else v for v in found], np.float64)
+
+
+def health(lines: list[dict[str, Any]]) -> dict[str, int]:
+    """How many responses were cut at the length limit, empty, not asked (over-long), failed, unreadable, refusing, unscored."""
+    counts = Counter(v["finish"] for v in lines)
+    return {
+        "truncated": counts["length"],
+        "overlong": counts["overlong"],
+        "failed": counts["error"],
+        "empty": sum(v["response"] == "" or (is_text(v) and not v["response"].strip()) for v in lines if v["finish"] == "stop"),
+        "unreadable": sum(is_text(v) and not v["read_as"] for v in lines),
+        "refused": sum(v.get("parts", {}).get("refused", 0) > 0 for v in lines),
+        "unscored": sum(v["score"] is None for v in lines),
+    }
+
+
+def is_text(line: dict[str, Any]) -> bool:
+    """Whether the model said something in words."""
+    return isinstance(line["response"], str) and bool(line["response"]) and line["finish"] in ("stop", "length")

@@ -1,0 +1,30 @@
+"""compare(results, baseline): from stored samples to a Comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.comparison import findings, judge
+from harness.comparison.result import LEVELS, Comparison, Settings
+from harness.comparison.stored import gather
+
+
+def compare(results: str | Path | Sequence[str | Path], baseline: str, settings: Settings | None = None) -> Comparison:
+    """Compares every checkpoint in `results` (one folder or several) with the checkpoint named `baseline`.
+
+    Raises where results were not made alike, unless each difference is allowed by name.
+    """
+    chosen = settings or Settings()
+    folders = [results] if isinstance(results, str | Path) else list(results)
+    stored = gather([Path(f) for f in folders], baseline)
+    allowed = stored.admit(chosen.allow)
+    found = [f for number, task in enumerate(stored.tasks) for f in findings.on_task(stored, task, chosen, number)]
+    skills = stored.skills()
+    for name in stored.checkpoints:
+        mine = {f.name: f for f in found if f.checkpoint == name and f.level == "task"}
+        found += findings.summaries(name, mine, skills, chosen.level)
+    rows, families = judge.rows(found, chosen)
+    place = {name: i for i, name in enumerate(stored.checkpoints)}
+    rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
+    return Comparison(baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete())

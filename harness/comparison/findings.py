@@ -1,0 +1,125 @@
+"""What is measured before anything is judged: one finding for each checkpoint and task, then for skills and the average."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.comparison import combine, extras, flips, mcnemar, power
+from harness.comparison.columns import Columns, read
+from harness.comparison.combine import Part, Sums
+from harness.comparison.estimate import Interval, quantile
+from harness.comparison.panel import Measured, Paired, Panel
+from harness.comparison.result import Extra as Metric
+from harness.comparison.result import Level, Settings
+from harness.comparison.stored import Stored
+
+NOTHING = Measured(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class Change:
+    """A candidate's difference to the baseline, with what testing it needs.  Units: 0..1."""
+
+    part: Part
+    tested: flips.Tested
+    mde: float
+    pairs: int
+    missing: int
+    flips: tuple[int, int] | None = None  # lost, gained
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One checkpoint on one task, skill, or on average.  Units: 0..1."""
+
+    checkpoint: str
+    level: Level
+    name: str
+    skill: str
+    own: Measured
+    health: Mapping[str, int]
+    change: Change | None = None  # None for the baseline
+    metrics: tuple[Metric, ...] = ()
+
+
+def on_task(stored: Stored, task: str, settings: Settings, number: int) -> list[Finding]:
+    """The baseline and every candidate on one task; signs are drawn once for all of them (`number`: the task's own stream)."""
+    columns = read(stored.cells[stored.baseline, task].cell)
+    panel = Panel(stored.tasks[task], columns)
+    found = [alone(stored.baseline, panel, columns, settings.level)]
+    pairs: list[Paired] = []
+    for name, begun in stored.candidates(task):
+        columns = read(begun.cell)  # one at a time: a task's columns for all checkpoints could be large
+        found.append(alone(name, panel, columns, settings.level))
+        pairs.append(panel.compare(columns, settings.level))
+    changed = changes(pairs, settings, number)
+    return found[:1] + [replace(f, change=c) for f, c in zip(found[1:], changed, strict=True)]
+
+
+def alone(name: str, panel: Panel, columns: Columns, level: float) -> Finding:
+    task = panel.task
+    own = panel.measure(columns, level)
+    metrics = extras.metrics(panel, columns, level)
+    return Finding(name, "task", task["name"], task["skill"], own, columns.health, metrics=metrics)
+
+
+def changes(pairs: Sequence[Paired], settings: Settings, number: int) -> list[Change]:
+    """The candidates' differences, each with its p-value and the smallest difference that would have been found."""
+    if not pairs:
+        return []
+    together = np.stack([p.contributions for p in pairs], axis=1)
+    moved = together[np.any(together != 0, axis=1)]
+    sums = flips.drawn(moved, settings.draws, (settings.seed, number))
+    return [change(pair, sums[i], settings.level) for i, pair in enumerate(pairs)]
+
+
+def change(pair: Paired, sums: Sums, level: float) -> Change:
+    delta = pair.delta
+    part = Part(delta.value, delta.interval, pair.contributions[pair.contributions != 0], sums)
+    lost, gained = delta.lost, delta.gained
+    if delta.plain:
+        tested = flips.Tested(mcnemar.exact(lost, gained))
+        mde = power.detectable(delta.n, max(lost + gained, 1) / delta.n, level=level)
+    else:
+        tested = part.tested()
+        mde = power.detectable_from(float(np.sqrt(delta.variance)), delta.freedom, level=level)
+    return Change(part, tested, mde, delta.n, pair.missing, (lost, gained))
+
+
+def summaries(name: str, tasks: Mapping[str, Finding], skills: Mapping[str, Sequence[str]], level: float) -> list[Finding]:
+    """A checkpoint's skills (unweighted means of tasks), and its average over skills, where nothing is missing."""
+    found = []
+    for skill, names in skills.items():
+        if all(n in tasks for n in names):
+            found.append(mean(Finding(name, "skill", skill, skill, NOTHING, {}), [tasks[n] for n in names], level))
+    if len(found) == len(skills):
+        found.append(mean(Finding(name, "average", "average", "", NOTHING, {}), found, level))
+    return found
+
+
+def mean(empty: Finding, members: Sequence[Finding], level: float) -> Finding:
+    """`empty` with the unweighted mean of its members."""
+    weights = [1 / len(members)] * len(members)
+    score, interval = combine.interval([m.own.score for m in members], [m.own.interval for m in members], weights)
+    own = Measured(
+        sum(m.own.n for m in members), score, Interval(max(0.0, interval.low), min(1.0, interval.high)),
+        Interval(*(float(np.mean([getattr(m.own.bounds, side) for m in members])) for side in ("low", "high"))),
+    )  # fmt: skip
+    health: Counter[str] = Counter()
+    for member in members:
+        health.update(member.health)
+    known = [m.change for m in members if m.change]
+    both = mean_change(known, weights, level) if known else None
+    return replace(empty, own=own, health=dict(health), change=both)
+
+
+def mean_change(members: Sequence[Change], weights: Sequence[float], level: float) -> Change:
+    if len(members) == 1:
+        return replace(members[0], flips=None)
+    part = combine.add([m.part for m in members], weights)
+    mde = power.detectable_from(part.half / quantile(level), level=level)
+    return Change(part, part.tested(), mde, sum(m.pairs for m in members), sum(m.missing for m in members))

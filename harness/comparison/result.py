@@ -1,0 +1,158 @@
+"""What a comparison finds, frozen: a Row for each checkpoint on each task, skill, and on average.  Units: points, 0..100."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.store import write_json
+from harness.types import Json
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Level = Literal["task", "skill", "average"]
+Verdict = Literal["better", "worse", "same", "unclear"]
+Family = Literal["auto", "holm", "max-t", "bh", "none"]
+LEVELS: tuple[Level, ...] = ("task", "skill", "average")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How results are compared.  `margin`: a difference of at most so many points is none, where the interval shows it."""
+
+    level: float = 0.95
+    margin: float = 2.0
+    family: Family = "auto"  # Holm for one candidate, max-T for several
+    allow: tuple[str, ...] = ()  # differences in how results were made that are accepted, by name
+    draws: int = 9_999
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Samples that the baseline had better (lost), and that the candidate has better (gained)."""
+
+    lost: int
+    gained: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Candidate minus baseline, on the samples that both have a score for."""
+
+    pairs: int
+    delta: float
+    delta_low: float
+    delta_high: float
+    p: float
+    p_error: float  # standard error of p, where it was drawn
+    mde: float  # the smallest difference that would have been found 4 times in 5
+    p_adjusted: float = 1.0  # within the family
+    verdict: Verdict = "unclear"
+    flips: Flips | None = None
+    missing: int = 0  # samples of one side without a partner, or without a score on one side
+
+
+@dataclass(frozen=True)
+class Extra:
+    """A further metric of a task."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    lower_is_better: bool = False
+    delta: float | None = None
+    delta_low: float | None = None
+    delta_high: float | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One checkpoint on one task, on one skill (unweighted mean of its tasks), or on average (unweighted mean of skills)."""
+
+    checkpoint: str
+    level: Level
+    name: str
+    skill: str  # the task's; the skill itself; "" on average
+    n: int  # scored samples
+    score: float
+    score_low: float
+    score_high: float
+    unscored: int = 0
+    if_wrong: float = math.nan  # the score with everything unscored counted wrong
+    if_right: float = math.nan  # ... counted right
+    difference: Difference | None = None  # None for the baseline
+    health: Mapping[str, int] = field(default_factory=dict)
+    metrics: tuple[Extra, ...] = ()
+
+    def flat(self) -> dict[str, Any]:
+        """The row as the JSON object of comparison.json: the difference's fields beside the score's."""
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("difference", "metrics")}
+        row["health"] = dict(self.health)
+        row["metrics"] = [dataclasses.asdict(m) for m in self.metrics]
+        names = [f.name for f in dataclasses.fields(Difference)]
+        return row | (dataclasses.asdict(self.difference) if self.difference else dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Checkpoints against a baseline.  `rows`: the baseline's first, then each candidate's, tasks before skills."""
+
+    baseline: str
+    rows: tuple[Row, ...]
+    families: Mapping[str, str]  # for each level, in words: what was corrected for how many tests
+    settings: Settings
+    checkpoints: Mapping[str, Json]  # what checkpoint.json says, in order; with `results`: the folder that holds it
+    allowed: tuple[str, ...] = ()  # how results were made unlike, and accepted
+    incomplete: tuple[str, ...] = ()  # what is missing, in words
+
+    def row(self, checkpoint: str, level: Level, name: str) -> Row:
+        return next(r for r in self.rows if (r.checkpoint, r.level, r.name) == (checkpoint, level, name))
+
+    def at(self, level: Level) -> list[Row]:
+        return [r for r in self.rows if r.level == level]
+
+    def json(self) -> dict[str, Any]:
+        """The content of comparison.json."""
+        whole = {
+            "baseline": self.baseline,
+            "rows": [r.flat() for r in self.rows],
+            "families": dict(self.families),
+            "settings": dataclasses.asdict(self.settings),
+            "checkpoints": {k: dict(v) for k, v in self.checkpoints.items()},
+            "allowed": list(self.allowed),
+            "incomplete": list(self.incomplete),
+        }
+        plain: dict[str, Any] = without_nan(whole)
+        return plain
+
+    def write(self, path: Path) -> None:
+        write_json(path, self.json())
+
+    def frame(self) -> pd.DataFrame:
+        """A row for each Row; counts of flips and health in columns of their own, metrics as JSON."""
+        import pandas as pd
+
+        rows = []
+        for row in (r.flat() for r in self.rows):
+            flips, health, metrics = row.pop("flips") or {}, row.pop("health"), row.pop("metrics")
+            rows.append(row | {k: flips.get(k) for k in ("lost", "gained")} | health | {"metrics": json.dumps(metrics)})
+        return pd.DataFrame(rows)
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN: None in its place; numbers of points need no more than 6 decimals."""
+    if isinstance(value, dict):
+        return {k: without_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    if isinstance(value, float):
+        return None if math.isnan(value) else float(f"{value:.8g}")
+    return value

@@ -1,0 +1,95 @@
+"""What results folders hold, brought together for one comparison: what is missing, what was made unlike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import registry
+from harness.comparison import comparability
+from harness.store import Cell, Results
+from harness.types import Json, SkilldeltaError
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A cell with its task.json."""
+
+    about: Json
+    cell: Cell
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Every cell by (checkpoint, task); `checkpoints` as checkpoint.json says, in order, the baseline first."""
+
+    baseline: str
+    checkpoints: dict[str, Json]
+    cells: dict[tuple[str, str], Begun]
+
+    @property
+    def tasks(self) -> dict[str, Json]:
+        """The baseline's tasks, with its task.json: the ones that are compared."""
+        return {task: begun.about for (who, task), begun in self.cells.items() if who == self.baseline}
+
+    def candidates(self, task: str) -> Iterator[tuple[str, Begun]]:
+        """Who else has been asked this task."""
+        for name in self.checkpoints:
+            if name != self.baseline and (name, task) in self.cells:
+                yield name, self.cells[name, task]
+
+    def skills(self) -> dict[str, list[str]]:
+        """The baseline's tasks under their skills."""
+        found: dict[str, list[str]] = {}
+        for name, about in self.tasks.items():
+            found.setdefault(about["task"]["skill"], []).append(name)
+        return found
+
+    def admit(self, allow: Sequence[str]) -> tuple[str, ...]:
+        """The differences that were allowed, in words; raises where one was not."""
+        found = [
+            difference
+            for task, about in self.tasks.items()
+            for difference in comparability.unlike(task, about, {n: b.about for n, b in self.candidates(task)})
+        ]
+        return comparability.admit(found, allow, self.baseline)
+
+    def incomplete(self) -> tuple[str, ...]:
+        """What is missing, in words: tasks that only one side has, cells that were not finished."""
+        lines = []
+        for name in self.checkpoints:
+            mine = {task for who, task in self.cells if who == name}
+            if lacks := [t for t in self.tasks if t not in mine]:
+                lines.append(f"{name} has no {', '.join(lacks)}: no score there, nor for their skills, nor on average.")
+            if alone := sorted(mine - set(self.tasks)):
+                lines.append(f"{name} also has {', '.join(alone)}, which {self.baseline} has not: left out.")
+        for (name, task), begun in self.cells.items():
+            if (state := begun.about.get("state", "done")) != "done":
+                lines.append(f"{name} on {task} is {state}, not done: what is there so far is counted.")
+        return tuple(lines)
+
+
+def gather(folders: Sequence[Path], baseline: str) -> Stored:
+    """Every checkpoint and cell of the folders.  The same cell in two folders is an error: which one counts?"""
+    checkpoints: dict[str, Json] = {}
+    cells: dict[tuple[str, str], Begun] = {}
+    for folder in folders:
+        results = Results(folder)
+        for name, about in results.checkpoints().items():
+            checkpoints.setdefault(name, {**about, "results": str(folder)})
+        for name, about, cell in results.cells():
+            key = (name, about["task"]["name"])
+            if key in cells:
+                raise SkilldeltaError(
+                    f"{name} on {key[1]} is in two results folders, {cells[key].cell.folder} and {cell.folder}: leave one out."
+                )
+            if cell.samples_file.exists() and cell.samples_file.stat().st_size:
+                cells[key] = Begun(about, cell)
+    if baseline not in checkpoints:
+        raise SkilldeltaError(str(registry.unknown("checkpoint", baseline, checkpoints)))
+    ordered = {baseline: checkpoints[baseline], **checkpoints}
+    stored = Stored(baseline, ordered, cells)
+    if not stored.tasks:
+        raise SkilldeltaError(f"The baseline {baseline} has no samples in {', '.join(map(str, folders))}: score it first.")
+    return stored

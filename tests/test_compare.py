@@ -1,0 +1,139 @@
+"""From a results folder to a Comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from results_folder import about, sample, store, store_scores
+
+import harness
+from harness.types import SkilldeltaError
+
+OLD = [1.0] * 60 + [0.0] * 40
+WORSE = [1.0] * 30 + [0.0] * 70
+
+
+def test_a_lost_skill_is_called_worse_and_the_flips_are_counted(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD, "reasoning")
+    store_scores(tmp_path, "dpo", "gsm8k", WORSE, "reasoning")
+    found = harness.compare(tmp_path, "sft").row("dpo", "task", "gsm8k").difference
+    assert found is not None
+    assert (found.verdict, found.delta) == ("worse", pytest.approx(-30))
+    assert found.flips is not None
+    assert (found.flips.lost, found.flips.gained) == (30, 0)
+    assert found.p == pytest.approx(2 * 0.5**30)
+    assert found.delta_low < -30 < found.delta_high < 0
+
+
+def test_a_checkpoint_compared_with_its_twin_has_a_delta_of_zero_and_an_interval(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    store_scores(tmp_path, "twin", "gsm8k", OLD)
+    for level in ("task", "skill", "average"):
+        found = harness.compare(tmp_path, "sft").row("twin", level, "gsm8k" if level != "average" else level).difference
+        assert found is not None
+        assert (found.delta, found.p, found.verdict) == (0, 1, "unclear")
+        assert found.delta_low < 0 < found.delta_high
+
+
+def test_equal_is_called_the_same_once_the_interval_lies_within_the_margin(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "mmlu", OLD * 10)
+    store_scores(tmp_path, "twin", "mmlu", OLD * 10)
+    found = harness.compare(tmp_path, "sft", margin=1.0).row("twin", "task", "mmlu").difference
+    assert found is not None
+    assert found.verdict == "same"
+
+
+def test_a_skill_is_the_mean_of_its_tasks_and_the_average_the_mean_of_skills(tmp_path: Path) -> None:
+    for name, shift in (("sft", 0), ("dpo", 10)):
+        store_scores(tmp_path, name, "gsm8k", [1.0] * (50 - shift) + [0.0] * (50 + shift), "reasoning")
+        store_scores(tmp_path, name, "bbh", [1.0] * (20 + 2 * shift) + [0.0] * (30 - 2 * shift), "reasoning")
+        store_scores(tmp_path, name, "mmlu", [1.0] * 10 + [0.0] * 30, "facts")
+    comparison = harness.compare(tmp_path, "sft")
+    skill, average = comparison.row("dpo", "skill", "reasoning"), comparison.row("dpo", "average", "average")
+    assert skill.score == pytest.approx((40 + 80) / 2)
+    assert average.score == pytest.approx((60 + 25) / 2)
+    assert skill.difference is not None
+    assert average.difference is not None
+    assert skill.difference.delta == pytest.approx((-10 + 40) / 2)
+    assert average.difference.delta == pytest.approx(15 / 2)
+
+
+def test_pairs_are_matched_by_content_whatever_the_order(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.integers(0, 2, 80).astype(float)
+    store_scores(tmp_path, "sft", "gsm8k", list(scores))
+    shuffled = [sample(int(i), float(scores[i])) for i in rng.permutation(80)]
+    store(tmp_path, "shuffled", about("gsm8k", "gsm8k"), shuffled)
+    found = harness.compare(tmp_path, "sft").row("shuffled", "task", "gsm8k").difference
+    assert found is not None
+    assert found.flips is not None
+    assert (found.flips.lost, found.flips.gained, found.missing) == (0, 0, 0)
+
+
+def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counted(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", [1.0] * 10)
+    samples = [sample(i, None if i == 3 else 0.0, why="cut") for i in range(8)] + [sample("another", 1.0)]
+    store(tmp_path, "dpo", about("gsm8k", "gsm8k"), samples)
+    row = harness.compare(tmp_path, "sft").row("dpo", "task", "gsm8k")
+    assert row.difference is not None
+    assert (row.difference.pairs, row.difference.missing) == (7, 4)  # examples 8 and 9, the other one, and the unscored
+    assert (row.n, row.unscored) == (8, 1)
+    assert (row.if_wrong, row.if_right) == (pytest.approx(100 / 9), pytest.approx(200 / 9))
+
+
+def test_results_that_were_not_made_alike_are_refused_with_both_sides_named(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    store(tmp_path, "dpo", about("gsm8k", "gsm8k", asked={"prompts": "p2"}), [sample(i, s) for i, s in enumerate(OLD)])
+    with pytest.raises(SkilldeltaError, match=r'gsm8k, asked.prompts: baseline "p1", dpo "p2"') as refused:
+        harness.compare(tmp_path, "sft")
+    assert "--allow asked.prompts" in str(refused.value)
+    assert harness.compare(tmp_path, "sft", allow=["asked.prompts"]).allowed
+
+
+def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    facts = about("gsm8k", "gsm8k", task={"summary": "now better described"})
+    store(tmp_path, "dpo", facts, [sample(i, s) for i, s in enumerate(OLD)])
+    assert harness.compare(tmp_path, "sft").allowed == ()
+
+
+def test_a_skill_with_a_task_missing_has_no_row_and_says_so(tmp_path: Path) -> None:
+    for task in ("gsm8k", "bbh"):
+        store_scores(tmp_path, "sft", task, OLD, "reasoning")
+    store_scores(tmp_path, "dpo", "gsm8k", OLD, "reasoning")
+    comparison = harness.compare(tmp_path, "sft")
+    assert [r.level for r in comparison.rows if r.checkpoint == "dpo"] == ["task"]
+    assert "dpo has no bbh" in comparison.incomplete[0]
+
+
+def test_an_unknown_baseline_is_told_with_the_names_there_are(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    with pytest.raises(SkilldeltaError, match=r"no checkpoint 'stf'\. Did you mean 'sft'"):
+        harness.compare(tmp_path, "stf")
+
+
+def test_health_is_counted_beside_the_score(tmp_path: Path) -> None:
+    samples = [sample(0, 0.0, finish="length"), sample(1, 0.0, text=" "), sample(2, None, finish="overlong"), sample(3, 1.0)]
+    store(tmp_path, "sft", about("gsm8k", "gsm8k"), samples)
+    health = harness.compare(tmp_path, "sft").rows[0].health
+    assert {k: v for k, v in health.items() if v} == {"truncated": 1, "empty": 1, "overlong": 1, "unscored": 1}
+
+
+def test_the_comparison_is_json_without_nan_and_a_frame_with_a_line_a_row(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", [None] * 5)
+    store_scores(tmp_path, "dpo", "gsm8k", [1.0] * 5)
+    comparison = harness.compare(tmp_path, "sft")
+    whole = json.loads(json.dumps(comparison.json(), allow_nan=False))
+    assert whole["rows"][0]["score"] is None
+    assert len(comparison.frame()) == len(whole["rows"]) == len(comparison.rows)
+
+
+def test_the_same_results_give_the_same_comparison(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    for name in ("sft", "dpo", "ppo"):
+        for task in ("gsm8k", "bbh"):
+            store_scores(tmp_path, name, task, list(rng.random(60)), "reasoning")
+    assert harness.compare(tmp_path, "sft").json() == harness.compare(tmp_path, "sft").json()
