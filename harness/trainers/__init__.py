@@ -1,0 +1,1 @@
+"""Trainers, one file per method: a frozen `Config` and `train(config) -> Checkpoint`.  Formulas are in `losses`."""

@@ -1,0 +1,72 @@
+"""Which rows make up which step, and token sequences as padded tensors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from harness.trainers.encode import Tokens
+from harness.trainers.settings import Settings
+from harness.types import digest
+
+Step = list[int]  # places of the rows that one step learns from
+
+
+def steps(count: int, config: Settings) -> int:
+    """How many steps a run over `count` rows takes."""
+    return config.max_steps or max(1, math.ceil(math.ceil(count / config.batch) * config.epochs))
+
+
+def order(count: int, config: Settings, total: int) -> Iterator[Step]:
+    """The rows of each of `total` steps: an epoch is a permutation that depends on (seed, epoch) alone."""
+    done, epoch = 0, 0
+    while done < total:
+        noise = torch.Generator().manual_seed(int(digest([config.seed, "order", epoch], 15), 16))
+        rows = torch.randperm(count, generator=noise).tolist() if config.shuffle else list(range(count))
+        for start in range(0, count, config.batch):
+            if done < total:
+                yield rows[start : start + config.batch]
+                done += 1
+        epoch += 1
+
+
+def micro(rows: Step, size: Callable[[int], int], most: int) -> list[Step]:
+    """The rows of a step in micro-batches of at most `most` (0: one), similar lengths together: less padding."""
+    most = most or len(rows)
+    ordered = sorted(rows, key=size) if most < len(rows) else rows
+    return [ordered[i : i + most] for i in range(0, len(ordered), most)]
+
+
+def held_out(prompts: Sequence[object], share: float) -> list[bool]:
+    """Which prompts are kept for evaluation: by their hash, so that one prompt is never on both sides."""
+    return [int(digest(p, 8), 16) < share * 16**8 for p in prompts]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Right-padded sequences.  No attention mask: a causal model's real tokens never see what is on their right."""
+
+    ids: Tensor  # [B, T]
+    mask: Tensor  # [B, T] bool, real tokens
+    learn: Tensor  # [B, T] bool, tokens of the answer (never the first token: nothing predicts it)
+
+    @property
+    def last(self) -> Tensor:
+        """The place of the last real token: [B]."""
+        return self.mask.sum(1) - 1
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(self.ids.to(device), self.mask.to(device), self.learn.to(device))
+
+
+def padded(rows: Sequence[Tokens], pad: int) -> Batch:
+    """Sequences as one batch, padded on the right to the longest."""
+    width = max(len(r) for r in rows)
+    ids = torch.tensor([[*r.ids, *[pad] * (width - len(r))] for r in rows])
+    places = torch.arange(width)[None]
+    lengths, starts = (torch.tensor(x)[:, None] for x in ([len(r) for r in rows], [max(1, r.start) for r in rows]))
+    return Batch(ids, places < lengths, (places >= starts) & (places < lengths))

@@ -1,0 +1,125 @@
+"""What a run costs: floating-point operations (counted), seconds per phase, tokens, peak memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.trainers import nets
+from harness.trainers.batches import Batch
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Operations of a model on one row of T tokens: linear * T + square * T * T, forward and backward; and of its head."""
+
+    forward: tuple[float, float]
+    backward: tuple[float, float]
+    head: float  # one token through the head, forward
+    head_backward: float
+
+
+def rates(model: nn.Module, head: nn.Module) -> Rates:
+    """Measured with torch's counter on rows of two lengths: a transformer's cost is a square polynomial of the length.
+
+    Attention is counted as the two full T x T products, without the causal half, whichever kernel computes it.
+    """
+    inner = nets.core(model)
+    kernel = inner.config._attn_implementation
+    inner.set_attn_implementation("eager")  # the counter knows matrix products; not every fused kernel
+    short, long = (measured(model, n) for n in (8, 16))
+    inner.set_attn_implementation(kernel)
+    forward, backward = (polynomial(short[i], long[i]) for i in (0, 1))
+    width = inner.config.get_text_config().hidden_size
+    x = torch.zeros(1, width, device=inner.device, requires_grad=True)
+    return Rates(forward, backward, *both(lambda: head(x)))
+
+
+def measured(model: nn.Module, length: int) -> tuple[float, float]:
+    """(forward, backward) operations for one row of this many tokens, without the head."""
+    inner = nets.core(model)
+    ids = torch.zeros(1, length, dtype=torch.long, device=inner.device)
+    batch = Batch(ids, ids == 0, ids == 0)
+    return both(lambda: nets.hidden(model, batch))
+
+
+def both(compute: Any) -> tuple[float, float]:
+    """Operations of a computation, and of its backward pass if it has one; gradients stay as they were."""
+    with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        found = compute()
+        forward = counter.get_total_flops()
+        leaves = gradient_leaves(found)
+        if leaves:
+            torch.autograd.grad(found.sum(), leaves, allow_unused=True)
+    return forward, counter.get_total_flops() - forward
+
+
+def gradient_leaves(found: torch.Tensor) -> list[torch.Tensor]:
+    """The parameters (and inputs) that a tensor's gradient reaches."""
+    leaves, seen, queue = [], set(), [found.grad_fn]
+    while queue:
+        node = queue.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        queue += [n for n, _ in node.next_functions]
+    return leaves
+
+
+def polynomial(short: float, long: float) -> tuple[float, float]:
+    """(linear, square) from the costs of 8 and of 16 tokens."""
+    square = (long - 2 * short) / (16 * 16 - 2 * 8 * 8)
+    return (short - 64 * square) / 8, square
+
+
+@dataclass
+class Costs:
+    """A running account.  Seconds are wall time with the device's queue emptied at both ends."""
+
+    flops: float = 0.0
+    tokens: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Adds the time inside to a phase."""
+        drain()
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            drain()
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def passed(self, rate: Rates, batch: Batch, train: bool, heads: int) -> None:
+        """One pass over a batch as it was computed, padding included, with `heads` tokens through the head."""
+        rows, width = batch.ids.shape
+        parts = (rate.forward, rate.backward) if train else (rate.forward,)
+        self.flops += sum(rows * (linear * width + square * width**2) for linear, square in parts)
+        self.flops += heads * (rate.head + rate.head_backward * train)
+        if train:
+            self.tokens += int(batch.mask.sum())
+
+
+def drain() -> None:
+    """Waits for the accelerator, where there is one."""
+    if torch.accelerator.is_available():
+        torch.accelerator.synchronize()
+
+
+def peak_memory() -> dict[str, int]:
+    """The most memory held so far in bytes: of the process, and of the CUDA device where there is one."""
+    found = {"process": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}
+    if torch.cuda.is_available():
+        found["device"] = torch.cuda.max_memory_allocated()
+    return found

@@ -1,0 +1,184 @@
+"""Models for training: loaded without dropout, their log-probabilities of answers, rewards and values.
+
+Every forward here wants right-padded batches, and takes the vocabulary projection only where a token is learnt.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from harness.trainers import losses
+from harness.trainers.batches import Batch
+from harness.trainers.settings import Settings
+from harness.types import SkilldeltaError
+
+CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"
+
+
+def device(config: Settings) -> torch.device:
+    """The device of the settings, or the accelerator if there is one."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return torch.device(config.device) if config.device else found or torch.device("cpu")
+
+
+def resolve(model: str) -> str:
+    """A model's folder: a run folder stands for its last checkpoint; a Hub name for itself."""
+    folder = Path(model)
+    if not folder.is_dir() or any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
+        return model
+    numbered = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
+    if not numbered:
+        raise SkilldeltaError(f"{folder} holds neither a model (config.json) nor checkpoint-N folders.")
+    return str(max(numbered, key=lambda p: int(p.name.removeprefix("checkpoint-"))))
+
+
+def load(kind: str, model: str, **more: Any) -> nn.Module:
+    """A whole model in float32, dropout off; an adapter is merged into its base."""
+    path = resolve(model)
+    auto = AutoModelForCausalLM if kind == CAUSAL else AutoModelForSequenceClassification
+    adapter = Path(path) / "adapter_config.json"
+    if adapter.is_file():
+        from peft import PeftModel
+
+        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+        found = PeftModel.from_pretrained(auto.from_pretrained(base, dtype=torch.float32, **more), path).merge_and_unload()
+    else:
+        found = auto.from_pretrained(path, dtype=torch.float32, **more)
+    return without_dropout(found)
+
+
+def without_dropout(model: nn.Module) -> nn.Module:
+    """The model in evaluation mode, and with no dropout even where gradient checkpointing needs training mode."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    return model.eval()
+
+
+def trainable(model: nn.Module, config: Settings, kind: str, resumed: Path | None = None) -> nn.Module:
+    """The model ready to be trained: with its LoRA adapter (new, or that of a checkpoint), checkpointing, on its device."""
+    if config.lora:
+        from peft import LoraConfig, PeftModel, get_peft_model
+
+        settings = LoraConfig(
+            r=config.lora,
+            lora_alpha=config.lora_alpha or 2 * config.lora,
+            target_modules=list(config.lora_targets) or "all-linear",
+            task_type=kind,
+        )
+        model.name_or_path = resolve(config.model)
+        if resumed:
+            model = PeftModel.from_pretrained(model, resumed, is_trainable=True)
+        else:
+            model = get_peft_model(model, settings)
+    if config.checkpointing:
+        core(model).gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        model.train()
+    return model.to(device(config))
+
+
+def precision(config: Settings) -> AbstractContextManager[Any]:
+    """Autocast to bfloat16 where the settings ask for it."""
+    return torch.autocast(device(config).type, torch.bfloat16) if config.dtype == "bfloat16" else nullcontext()
+
+
+def core(model: nn.Module) -> Any:
+    """The transformers model below an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def hidden(model: nn.Module, batch: Batch) -> Tensor:
+    """The last hidden states: [B, T, d]."""
+    inner = core(model)
+    found: Tensor = getattr(inner, inner.base_model_prefix)(input_ids=batch.ids, use_cache=False).last_hidden_state
+    return found
+
+
+@torch.no_grad()
+def plain_head(model: nn.Module) -> bool:
+    """Are the logits just the output embedding of the last hidden state?  Tried, not looked up: some models scale or cap."""
+    inner = core(model)
+    known: bool | None = getattr(inner, "_plain_head", None)
+    if known is None:
+        ids = torch.zeros(1, 2, dtype=torch.long, device=inner.device)
+        batch = Batch(ids, ids.bool(), ids.bool())
+        logits = inner(input_ids=ids, use_cache=False).logits
+        known = torch.allclose(inner.get_output_embeddings()(hidden(model, batch)), logits, rtol=1e-3, atol=1e-4)
+        inner._plain_head = known
+    return known
+
+
+class Picked(NamedTuple):
+    logps: Tensor  # [N] log-probability of each learnt token, in the order of rows and places
+    rows: Tensor  # [N] its row
+    logits: Tensor  # [N, V]
+
+
+def answers(model: nn.Module, batch: Batch, temperature: float = 1.0) -> Picked:
+    """Log-probabilities of the learnt tokens of a batch, at a sampling temperature."""
+    wanted = batch.learn[:, 1:]
+    if plain_head(model):
+        logits = core(model).get_output_embeddings()(hidden(model, batch)[:, :-1][wanted])
+    else:
+        logits = core(model)(input_ids=batch.ids, use_cache=False).logits[:, :-1][wanted]
+    logits = logits.float() if temperature == 1.0 else logits.float() / temperature
+    return Picked(losses.token_logps(logits, batch.ids[:, 1:][wanted]), wanted.nonzero()[:, 0], logits)
+
+
+def sums(found: Picked, rows: int) -> Tensor:
+    """Log-probability of each whole answer: [B]."""
+    return torch.zeros(rows, device=found.logps.device).index_add(0, found.rows, found.logps)
+
+
+def classifier(model: str, heads: tuple[str, ...], seed: int) -> nn.Module:
+    """A reward model with one head per aspect on the weights of `model`; heads that it lacks begin small and random.
+
+    The new heads are normal with deviation 1 / sqrt(d + 1) (detail 9 of arXiv 2403.17031).
+    """
+    labels = dict(enumerate(heads))
+    found = load(CLASSIFIER, model, num_labels=len(heads), id2label=labels, label2id={h: i for i, h in labels.items()})
+    if not isinstance(getattr(found, "score", None), nn.Linear):
+        raise SkilldeltaError(f"{model} has no linear `score` head in transformers: this kind of model makes no reward model here.")
+    if not holds_head(resolve(model)):
+        noise = torch.Generator().manual_seed(seed)
+        weight = found.score.weight
+        with torch.no_grad():
+            weight.copy_(torch.randn(weight.shape, generator=noise) / math.sqrt(weight.shape[1] + 1))
+    return found
+
+
+def holds_head(path: str) -> bool:
+    """Was this folder saved as a sequence classifier?"""
+    file = Path(path) / "config.json"
+    architectures = json.loads(file.read_text(encoding="utf-8")).get("architectures") if file.is_file() else None
+    return any("SequenceClassification" in a for a in architectures or ())
+
+
+def scores(model: nn.Module, batch: Batch) -> Tensor:
+    """The heads at the last real token of each row, whatever the padding: [B, A]."""
+    rows = torch.arange(len(batch.ids), device=batch.ids.device)
+    found: Tensor = core(model).score(hidden(model, batch)[rows, batch.last]).float()
+    return found
+
+
+def values(model: nn.Module, batch: Batch) -> Tensor:
+    """The first head before each learnt token is said (at the token before it), in the order of `answers`: [N]."""
+    found: Tensor = core(model).score(hidden(model, batch)[:, :-1][batch.learn[:, 1:]])[:, 0].float()
+    return found
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """JSON that a person can read, the same bytes for the same value."""
+    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
