@@ -18,20 +18,28 @@ Step = list[int]  # places of the rows that one step learns from
 
 def steps(count: int, config: Settings) -> int:
     """How many steps a run over `count` rows takes."""
-    return config.max_steps or max(1, math.ceil(math.ceil(count / config.batch) * config.epochs))
+    return config.max_steps or max(1, math.ceil(epoch(count, config) * config.epochs))
 
 
-def order(count: int, config: Settings, total: int) -> Iterator[Step]:
-    """The rows of each of `total` steps: an epoch is a permutation that depends on (seed, epoch) alone."""
-    done, epoch = 0, 0
-    while done < total:
-        noise = torch.Generator().manual_seed(int(digest([config.seed, "order", epoch], 15), 16))
+def epoch(count: int, config: Settings) -> int:
+    """How many steps see every row once."""
+    return max(1, math.ceil(count / config.batch))
+
+
+def order(count: int, config: Settings, total: int, done: int = 0) -> Iterator[tuple[int, Step]]:
+    """Each of `total` steps, from 1, with its rows, but for those already done.
+
+    An epoch is a permutation that depends on (seed, epoch) alone, so a resumed run sees what an undisturbed one does.
+    """
+    step, turn = 0, 0
+    while step < total:
+        noise = torch.Generator().manual_seed(int(digest([config.seed, "order", turn], 15), 16))
         rows = torch.randperm(count, generator=noise).tolist() if config.shuffle else list(range(count))
         for start in range(0, count, config.batch):
-            if done < total:
-                yield rows[start : start + config.batch]
-                done += 1
-        epoch += 1
+            step += 1
+            if done < step <= total:
+                yield step, rows[start : start + config.batch]
+        turn += 1
 
 
 def micro(rows: Step, size: Callable[[int], int], most: int) -> list[Step]:
@@ -39,11 +47,6 @@ def micro(rows: Step, size: Callable[[int], int], most: int) -> list[Step]:
     most = most or len(rows)
     ordered = sorted(rows, key=size) if most < len(rows) else rows
     return [ordered[i : i + most] for i in range(0, len(ordered), most)]
-
-
-def held_out(prompts: Sequence[object], share: float) -> list[bool]:
-    """Which prompts are kept for evaluation: by their hash, so that one prompt is never on both sides."""
-    return [int(digest(p, 8), 16) < share * 16**8 for p in prompts]
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Batch:
     def last(self) -> Tensor:
         """The place of the last real token: [B]."""
         return self.mask.sum(1) - 1
+
+    @property
+    def targets(self) -> Tensor:
+        """The learnt tokens, in the order of rows and places: [N]."""
+        return self.ids[self.learn]
 
     def to(self, device: torch.device) -> Batch:
         return Batch(self.ids.to(device), self.mask.to(device), self.learn.to(device))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
@@ -40,7 +39,7 @@ def rates(model: nn.Module, head: nn.Module) -> Rates:
     forward, backward = (polynomial(short[i], long[i]) for i in (0, 1))
     width = inner.config.get_text_config().hidden_size
     x = torch.zeros(1, width, device=inner.device, requires_grad=True)
-    return Rates(forward, backward, *both(lambda: head(x)))
+    return Rates(forward, backward, *both(lambda: head(x), head))
 
 
 def measured(model: nn.Module, length: int) -> tuple[float, float]:
@@ -48,32 +47,18 @@ def measured(model: nn.Module, length: int) -> tuple[float, float]:
     inner = nets.core(model)
     ids = torch.zeros(1, length, dtype=torch.long, device=inner.device)
     batch = Batch(ids, ids == 0, ids == 0)
-    return both(lambda: nets.hidden(model, batch))
+    return both(lambda: nets.hidden(model, batch), model)
 
 
-def both(compute: Any) -> tuple[float, float]:
-    """Operations of a computation, and of its backward pass if it has one; gradients stay as they were."""
+def both(compute: Callable[[], torch.Tensor], model: nn.Module) -> tuple[float, float]:
+    """Operations of a computation and of its backward pass (0 where nothing is trained).  Leaves no gradients behind."""
     with torch.enable_grad(), FlopCounterMode(display=False) as counter:
         found = compute()
         forward = counter.get_total_flops()
-        leaves = gradient_leaves(found)
-        if leaves:
-            torch.autograd.grad(found.sum(), leaves, allow_unused=True)
+        if found.requires_grad:
+            torch.autograd.backward(found.sum())
+    model.zero_grad(set_to_none=True)
     return forward, counter.get_total_flops() - forward
-
-
-def gradient_leaves(found: torch.Tensor) -> list[torch.Tensor]:
-    """The parameters (and inputs) that a tensor's gradient reaches."""
-    leaves, seen, queue = [], set(), [found.grad_fn]
-    while queue:
-        node = queue.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if hasattr(node, "variable"):
-            leaves.append(node.variable)
-        queue += [n for n, _ in node.next_functions]
-    return leaves
 
 
 def polynomial(short: float, long: float) -> tuple[float, float]:

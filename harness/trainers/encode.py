@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from transformers import AutoTokenizer
 
-from harness.trainers.preferences import Text, Turns
+from harness.trainers.preferences import Pair, Text, Turns, common
 from harness.types import Message, SkilldeltaError
 
 Overlong = Literal["drop", "cut"]
@@ -33,6 +33,11 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def learnt(self) -> int:
+        """How many tokens are learnt: never the first, which nothing predicts."""
+        return len(self.ids) - max(1, self.start)
 
 
 def tokenizer_of(model: str, template: str = "") -> Any:
@@ -80,6 +85,27 @@ class Encoder:
         prompts = self.ids([self.rendered(prompt, (), opening=True) for prompt, _ in rows], [plain(p) for p, _ in rows])
         wholes = self.ids([self.rendered(prompt, said) for prompt, said in rows], [plain(p) for p, _ in rows])
         return [self.fitted(self.ended(whole, common(prompt, whole))) for prompt, whole in zip(prompts, wholes, strict=True)]
+
+    def kept(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens]:
+        """The answers that fit."""
+        kept = [found for found in self.answers(rows) if found]
+        if rows and not kept:
+            raise SkilldeltaError(f"No row is left to train on: {dict(self.lost)} at a --max_length of {self.max_length}.")
+        return kept
+
+    def kept_pairs(self, rows: Sequence[Pair]) -> list[tuple[Tokens, Tokens]]:
+        """(chosen, rejected) of the pairs of which both fit; those whose answers are the same tokens teach nothing."""
+        kept = []
+        chosen = self.answers([(p.prompt, p.chosen) for p in rows])
+        rejected = self.answers([(p.prompt, p.rejected) for p in rows])
+        for better, worse in zip(chosen, rejected, strict=True):
+            if better and worse and better.ids != worse.ids:
+                kept.append((better, worse))
+            elif better and worse:
+                self.lost["identical tokens"] += 1
+        if rows and not kept:
+            raise SkilldeltaError(f"No pair is left to train on: {dict(self.lost)} at a --max_length of {self.max_length}.")
+        return kept
 
     def prompts(self, rows: Sequence[Text]) -> list[tuple[int, ...]]:
         """Prompts as ids, ready for an answer."""
@@ -144,13 +170,3 @@ def plain(value: Text) -> bool:
 def assistant(said: str) -> Turns:
     """Text as the assistant's turn; no text, no turn."""
     return (Message("assistant", said),) if said else ()
-
-
-def common(first: Iterable[int], second: Iterable[int]) -> int:
-    """The length of the common beginning: a merge across the border belongs to the answer."""
-    n = 0
-    for a, b in zip(first, second, strict=False):
-        if a != b:
-            break
-        n += 1
-    return n

@@ -10,18 +10,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def token_logps(logits: Tensor, targets: Tensor) -> Tensor:
     """Log-probability of each target: logits [N, V], targets [N] -> [N]."""
-    return -F.cross_entropy(logits.float(), targets, reduction="none")  # log softmax(logits)[target]
+    return -functional.cross_entropy(logits.float(), targets, reduction="none")  # log softmax(logits)[target]
 
 
 def entropy(logits: Tensor) -> Tensor:
     """Entropy of each distribution in nats: logits [N, V] -> [N]."""
-    logp = F.log_softmax(logits.float(), dim=-1)
+    logp = functional.log_softmax(logits.float(), dim=-1)
     return -(logp.exp() * logp).sum(-1)  # - sum_v p(v) log p(v)
 
 
@@ -31,7 +31,7 @@ def pairwise(chosen: Tensor, rejected: Tensor, margin: Tensor | None = None) -> 
     The margin is the one of Llama 2 (arXiv 2307.09288, equation 2): pairs that raters told far apart must score far apart.
     """
     gap = chosen - rejected if margin is None else chosen - rejected - margin
-    return -F.logsigmoid(gap)  # - log sigmoid(r_chosen - r_rejected - m)
+    return -functional.logsigmoid(gap)  # - log sigmoid(r_chosen - r_rejected - m)
 
 
 def pairwise_by_aspect(chosen: Tensor, rejected: Tensor, sign: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ def pairwise_by_aspect(chosen: Tensor, rejected: Tensor, sign: Tensor) -> Tensor
     `sign` is +1 where the chosen answer is the better one in that aspect, -1 where it is the worse one, and 0 where the
     aspect is tied or was not rated: the loss is 0 there, and whoever averages leaves it out.
     """
-    return -F.logsigmoid(sign * (chosen - rejected)) * sign.abs()
+    return -functional.logsigmoid(sign * (chosen - rejected)) * sign.abs()
 
 
 def preference_gap(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor]) -> Tensor:
@@ -57,8 +57,8 @@ def dpo(gap: Tensor, beta: float, smoothing: float = 0.0) -> Tensor:
 
     With gaps of mean log-probs it is the length-normalised DPO of Tulu 3 (arXiv 2411.15124, equation 6).
     """
-    right = F.logsigmoid(beta * gap)
-    wrong = F.logsigmoid(-beta * gap)
+    right = functional.logsigmoid(beta * gap)
+    wrong = functional.logsigmoid(-beta * gap)
     return -(1 - smoothing) * right - smoothing * wrong  # -(1 - e) log s(beta gap) - e log s(-beta gap)
 
 

@@ -56,7 +56,7 @@ def load(kind: str, model: str, **more: Any) -> nn.Module:
     return without_dropout(found)
 
 
-def without_dropout(model: nn.Module) -> nn.Module:
+def without_dropout(model: Any) -> nn.Module:
     """The model in evaluation mode, and with no dropout even where gradient checkpointing needs training mode."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -64,10 +64,11 @@ def without_dropout(model: nn.Module) -> nn.Module:
         for name in ("attention_dropout", "attn_dropout", "dropout"):
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
-    return model.eval()
+    ready: nn.Module = model.eval()
+    return ready
 
 
-def trainable(model: nn.Module, config: Settings, kind: str, resumed: Path | None = None) -> nn.Module:
+def trainable(model: Any, config: Settings, kind: str, resumed: Path | None = None) -> nn.Module:
     """The model ready to be trained: with its LoRA adapter (new, or that of a checkpoint), checkpointing, on its device."""
     if config.lora:
         from peft import LoraConfig, PeftModel, get_peft_model
@@ -79,14 +80,32 @@ def trainable(model: nn.Module, config: Settings, kind: str, resumed: Path | Non
             task_type=kind,
         )
         model.name_or_path = resolve(config.model)
-        if resumed:
-            model = PeftModel.from_pretrained(model, resumed, is_trainable=True)
-        else:
-            model = get_peft_model(model, settings)
+        known = resumed and PeftModel.from_pretrained(model, resumed, is_trainable=True)
+        model = known or get_peft_model(model, settings)
     if config.checkpointing:
-        core(model).gradient_checkpointing_enable({"use_reentrant": False})  # type: ignore[operator]
+        inner = core(model)
+        enable = getattr(inner, "activation_checkpointing_enable", None) or inner.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
         model.train()
-    return model.to(device(config))
+    ready: nn.Module = model.to(device(config))
+    return ready
+
+
+def policy(config: Settings, resumed: Path | None = None) -> nn.Module:
+    """The causal model to be trained, from the beginning or from a checkpoint of the same run."""
+    whole = str(resumed) if resumed and not config.lora else config.model
+    return trainable(load(CAUSAL, whole), config, CAUSAL, resumed)
+
+
+def reference(config: Settings, policy: nn.Module, untouched: bool) -> nn.Module:
+    """The model that training starts from: the policy itself while it is untouched, else loaded anew."""
+    return policy if untouched else load(CAUSAL, config.model).to(device(config))
+
+
+def head(model: nn.Module) -> nn.Module:
+    """The projection of hidden states to the vocabulary."""
+    found: nn.Module = core(model).get_output_embeddings()
+    return found
 
 
 def precision(config: Settings) -> AbstractContextManager[Any]:
@@ -115,7 +134,7 @@ def plain_head(model: nn.Module) -> bool:
         ids = torch.zeros(1, 2, dtype=torch.long, device=inner.device)
         batch = Batch(ids, ids.bool(), ids.bool())
         logits = inner(input_ids=ids, use_cache=False).logits
-        known = torch.allclose(inner.get_output_embeddings()(hidden(model, batch)), logits, rtol=1e-3, atol=1e-4)
+        known = torch.allclose(head(model)(hidden(model, batch)), logits, rtol=1e-3, atol=1e-4)
         inner._plain_head = known
     return known
 
@@ -130,7 +149,7 @@ def answers(model: nn.Module, batch: Batch, temperature: float = 1.0) -> Picked:
     """Log-probabilities of the learnt tokens of a batch, at a sampling temperature."""
     wanted = batch.learn[:, 1:]
     if plain_head(model):
-        logits = core(model).get_output_embeddings()(hidden(model, batch)[:, :-1][wanted])
+        logits = head(model)(hidden(model, batch)[:, :-1][wanted])
     else:
         logits = core(model)(input_ids=batch.ids, use_cache=False).logits[:, :-1][wanted]
     logits = logits.float() if temperature == 1.0 else logits.float() / temperature
@@ -148,15 +167,16 @@ def classifier(model: str, heads: tuple[str, ...], seed: int) -> nn.Module:
     The new heads are normal with deviation 1 / sqrt(d + 1) (detail 9 of arXiv 2403.17031).
     """
     labels = dict(enumerate(heads))
-    found = load(CLASSIFIER, model, num_labels=len(heads), id2label=labels, label2id={h: i for i, h in labels.items()})
+    found: Any = load(CLASSIFIER, model, num_labels=len(heads), id2label=labels, label2id={h: i for i, h in labels.items()})
     if not isinstance(getattr(found, "score", None), nn.Linear):
-        raise SkilldeltaError(f"{model} has no linear `score` head in transformers: this kind of model makes no reward model here.")
+        raise SkilldeltaError(f"{model} has no linear `score` head in transformers: no reward model can be made of it.")
     if not holds_head(resolve(model)):
         noise = torch.Generator().manual_seed(seed)
         weight = found.score.weight
         with torch.no_grad():
             weight.copy_(torch.randn(weight.shape, generator=noise) / math.sqrt(weight.shape[1] + 1))
-    return found
+    ready: nn.Module = found
+    return ready
 
 
 def holds_head(path: str) -> bool:

@@ -2,15 +2,14 @@
 
 Known formats: TRL's standard and conversational pairs, with an explicit or an implicit prompt; dialogues in the way of
 HH-RLHF; several rated completions of one instruction (UltraFeedback); votes between two answers.  A row that holds no
-preference raises `Unusable` with the reason, and whoever reads a file counts them.
+preference raises `UnusableRowError` with the reason, and whoever reads a file counts them.
 """
 
 from __future__ import annotations
 
-import os.path
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +19,7 @@ Turns = tuple[Message, ...]
 Text = str | Turns  # plain text, or messages that go through the chat template
 
 
-class Unusable(Exception):
+class UnusableRowError(Exception):
     """A row that cannot be learnt from; the message is the reason under which it is counted."""
 
 
@@ -53,7 +52,7 @@ RIGHT = {"b", "model_b", "right", "response_b", "2"}
 
 
 def pair(row: Json, how: Reading) -> Pair:
-    """The pair in a row of any known format; `Unusable` where it holds none."""
+    """The pair in a row of any known format; `UnusableRowError` where it holds none."""
     if "completions" in row:
         found = from_ratings(row, how)
     elif "winner" in row or "score_A" in row:
@@ -62,13 +61,13 @@ def pair(row: Json, how: Reading) -> Pair:
         found = from_pair(row)
     else:
         raise SkilldeltaError(
-            f"A row of {how.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  Known "
-            "are: prompt, chosen, rejected (text or messages); chosen, rejected; prompt or instruction with completions that "
-            "carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
+            f"A row of {how.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  "
+            "Known are: prompt, chosen, rejected (text or messages); chosen, rejected; prompt or instruction with "
+            "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
             "history, human_ref_A, human_ref_B, score_A, score_B."
         )
     if found.chosen == found.rejected:
-        raise Unusable("identical answers")
+        raise UnusableRowError("identical answers")
     return Pair(found.prompt, found.chosen, found.rejected, found.margin, found.aspects, how.source, how.kind)
 
 
@@ -87,9 +86,9 @@ def from_pair(row: Json) -> Pair:
     elif isinstance(chosen, str) and isinstance(rejected, str):
         prompt, chosen, rejected = split_text(chosen, rejected)
     else:
-        raise Unusable("one answer is text, the other messages")
+        raise UnusableRowError("one answer is text, the other messages")
     if not prompt:
-        raise Unusable("no common prompt")
+        raise UnusableRowError("no common prompt")
     return Pair(prompt, filled(chosen, "chosen"), filled(rejected, "rejected"), None if margin is None else float(margin))
 
 
@@ -99,13 +98,13 @@ def text(value: Any) -> Text:
         return value
     if isinstance(value, Sequence) and all(isinstance(m, Mapping) and "role" in m and "content" in m for m in value):
         return tuple(Message(m["role"], str(m["content"])) for m in value)
-    raise Unusable("neither text nor messages")
+    raise UnusableRowError("neither text nor messages")
 
 
 def answer(value: Any, side: str) -> Text:
-    """An answer as text or messages; `Unusable` where there is none."""
+    """An answer as text or messages; `UnusableRowError` where there is none."""
     if value is None:
-        raise Unusable(f"no {side} answer")
+        raise UnusableRowError(f"no {side} answer")
     return filled(text(value), side)
 
 
@@ -113,14 +112,14 @@ def filled(value: Text, side: str) -> Text:
     """The answer itself, if it says anything."""
     said = value if isinstance(value, str) else "".join(m.content for m in value)
     if not said.strip():
-        raise Unusable(f"empty {side} answer")
+        raise UnusableRowError(f"empty {side} answer")
     return value
 
 
 def after(messages: Text, prompt: Turns) -> Text:
     """What follows the prompt in messages that begin with it."""
     if not isinstance(messages, tuple) or messages[: len(prompt)] != prompt:
-        raise Unusable("only one answer repeats the prompt")
+        raise UnusableRowError("only one answer repeats the prompt")
     return messages[len(prompt) :]
 
 
@@ -133,19 +132,17 @@ def dialogue(said: str) -> Turns:
 
 def split_messages(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]:
     """The common messages at the start, and what each answer adds."""
-    n = 0
-    while n < min(len(chosen), len(rejected)) and chosen[n] == rejected[n]:
-        n += 1
+    n = common(chosen, rejected)
     if n == len(chosen) and n == len(rejected):
-        raise Unusable("identical answers")
+        raise UnusableRowError("identical answers")
     if not (chosen[n:] and rejected[n:] and chosen[n].role == rejected[n].role == "assistant"):
-        raise Unusable("the answers part before the assistant speaks")
+        raise UnusableRowError("the answers part before the assistant speaks")
     return chosen[:n], chosen[n:], rejected[n:]
 
 
 def split_text(chosen: str, rejected: str) -> tuple[str, str, str]:
     """The common beginning of two texts, less a space that belongs to the answers' first word."""
-    prompt = os.path.commonprefix([chosen, rejected])
+    prompt = chosen[: common(chosen, rejected)]
     prompt = prompt[:-1] if prompt.endswith(" ") else prompt
     return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
 
@@ -155,17 +152,17 @@ def from_ratings(row: Json, how: Reading) -> Pair:
     rated = [(rating(c, how.rate), c) for c in row["completions"]]
     kept = [(r, c) for r, c in rated if r is not None]
     if len(kept) < 2:
-        raise Unusable(f"fewer than two completions with the rating {how.rate!r}")
+        raise UnusableRowError(f"fewer than two completions with the rating {how.rate!r}")
     best = max(r for r, _ in kept)
     lower = [(r, c) for r, c in kept if r < best]
     if not lower:
-        raise Unusable("tied ratings")
+        raise UnusableRowError("tied ratings")
     draw = random.Random(digest([how.seed, dict(row)]))
     chosen = draw.choice([c for r, c in kept if r == best])
     worse, rejected = draw.choice(lower)
     prompt = text(row.get("prompt") or row.get("instruction") or "")
     if not prompt:
-        raise Unusable("no prompt")
+        raise UnusableRowError("no prompt")
     first, second = ratings(chosen), ratings(rejected)
     aspects = {a: (first[a] > second[a]) - (first[a] < second[a]) for a in first if a in second}
     said = [reply(answer(c.get("response", c.get("text")), side)) for c, side in ((chosen, "chosen"), (rejected, "rejected"))]
@@ -176,7 +173,9 @@ def ratings(completion: Json) -> dict[str, float]:
     """Rating by aspect: {"ratings": {aspect: number}}, or UltraFeedback's {"annotations": {aspect: {"Rating": "4"}}}."""
     given = completion.get("ratings")
     if given is None:
-        given = {a: note.get("Rating") for a, note in (completion.get("annotations") or {}).items() if isinstance(note, Mapping)}
+        given = {
+            a: note.get("Rating") for a, note in (completion.get("annotations") or {}).items() if isinstance(note, Mapping)
+        }
     read = {a: number(value) for a, value in given.items()}
     return {a: value for a, value in read.items() if value is not None}
 
@@ -216,7 +215,7 @@ def from_votes(row: Json) -> Pair:
             prompt = user(text(row["prompt"]))
             sides = (answer(row.get("response_a"), "first"), answer(row.get("response_b"), "second"))
     if verdict not in LEFT | RIGHT:
-        raise Unusable("tied votes")
+        raise UnusableRowError("tied votes")
     chosen, rejected = sides if verdict in LEFT else sides[::-1]
     return Pair(prompt, reply(chosen), reply(rejected), weight)
 
@@ -225,7 +224,7 @@ def as_turns(value: Any) -> Turns:
     """A conversation, which must be messages."""
     found = text(value)
     if isinstance(found, str):
-        raise Unusable("neither text nor messages")
+        raise UnusableRowError("neither text nor messages")
     return found
 
 
@@ -237,3 +236,13 @@ def user(prompt: Text) -> Turns:
 def reply(said: Text) -> Turns:
     """An answer as messages: text is one assistant turn."""
     return (Message("assistant", said),) if isinstance(said, str) else said
+
+
+def common(first: Iterable[object], second: Iterable[object]) -> int:
+    """The length of the common beginning."""
+    n = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        n += 1
+    return n

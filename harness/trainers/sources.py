@@ -6,33 +6,17 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from harness.data import Source, hub_rows, read
 from harness.trainers import preferences
-from harness.trainers.preferences import Pair, Reading, Text, Unusable, text, user
+from harness.trainers.preferences import Pair, Reading, Text, UnusableRowError, text, user
+from harness.trainers.settings import Settings
 from harness.types import Json, Message, SkilldeltaError, digest
 
 T = TypeVar("T")
-
-
-class Mix(Protocol):
-    """The settings that say what data is: the fields of the same names in `settings.Settings`."""
-
-    @property
-    def data(self) -> tuple[str, ...]: ...
-    @property
-    def weights(self) -> tuple[float, ...]: ...
-    @property
-    def kinds(self) -> tuple[str, ...]: ...
-    @property
-    def limit(self) -> int: ...
-    @property
-    def rate(self) -> str: ...
-    @property
-    def seed(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -62,35 +46,58 @@ class Loaded(Generic[T]):
     report: list[dict[str, Any]] = field(default_factory=list)
 
 
-def pairs(mix: Mix) -> Loaded[Pair]:
+def pairs(config: Settings) -> Loaded[Pair]:
     """Preference pairs of all sources."""
-    return load(mix, preferences.pair)
+    return load(config, preferences.pair)
 
 
-def conversations(mix: Mix) -> Loaded[Conversation]:
+def conversations(config: Settings) -> Loaded[Conversation]:
     """Rows for supervised fine-tuning: text; messages; or prompt and completion."""
-    return load(mix, conversation)
+    return load(config, conversation)
 
 
-def prompts(mix: Mix) -> Loaded[Prompt]:
+def prompts(config: Settings) -> Loaded[Prompt]:
     """Prompts for rollouts, of any set: prompt, messages, instruction or question."""
-    return load(mix, prompt)
+    return load(config, prompt)
 
 
-def load(mix: Mix, reader: Callable[[Json, Reading], T]) -> Loaded[T]:
+def divided(
+    config: Settings, read_all: Callable[[Settings], Loaded[T]], prompt_of: Callable[[T], object]
+) -> tuple[Loaded[T], list[T]]:
+    """(rows to learn from, held-out rows): from files of their own, or by the hash of the prompt.
+
+    A prompt is never on both sides: where eval_data repeats one, it is not learnt from.
+    """
+    found = read_all(config)
+    if config.eval_data:
+        unseen = read_all(replace(config, data=config.eval_data, weights=(), kinds=(), limit=0)).rows
+        held = {digest(prompt_of(row)) for row in unseen}
+        kept = [row for row in found.rows if digest(prompt_of(row)) not in held]
+    else:
+        out = [int(digest(prompt_of(row), 8), 16) < config.holdout * 16**8 for row in found.rows]
+        kept = [row for row, o in zip(found.rows, out, strict=True) if not o]
+        unseen = [row for row, o in zip(found.rows, out, strict=True) if o]
+    if not kept:
+        raise SkilldeltaError(f"Of {len(found.rows)} rows all are held out: nothing is left to train on.")
+    return Loaded(kept, found.report), unseen
+
+
+def load(config: Settings, reader: Callable[[Json, Reading], T]) -> Loaded[T]:
     """Every source of the mix through `reader`, then mixed by weight."""
-    if not mix.data:
+    if not config.data:
         raise SkilldeltaError("There is no data to train on: name files with --data (.jsonl, .json, .csv, each also .gz).")
-    for name, given in (("weights", mix.weights), ("kinds", mix.kinds)):
-        if given and len(given) != len(mix.data):
-            raise SkilldeltaError(f"--{name} has {len(given)} entries for {len(mix.data)} sources of data: give one for each.")
+    for name, given in (("weights", config.weights), ("kinds", config.kinds)):
+        if given and len(given) != len(config.data):
+            raise SkilldeltaError(
+                f"--{name} has {len(given)} entries for {len(config.data)} sources of data: give one for each."
+            )
     parts, report = [], []
-    for i, name in enumerate(mix.data):
-        how = Reading(mix.rate, mix.seed, name, mix.kinds[i] if mix.kinds else "")
+    for i, name in enumerate(config.data):
+        how = Reading(config.rate, config.seed, name, config.kinds[i] if config.kinds else "")
         found, facts = one(name, how, reader)
         parts.append(found)
         report.append(facts)
-    chosen = mixed([len(p) for p in parts], mix.weights, mix.limit, mix.seed)
+    chosen = mixed([len(p) for p in parts], config.weights, config.limit, config.seed)
     used = Counter(source for source, _ in chosen)
     for i, facts in enumerate(report):
         facts["used"] = used[i]
@@ -104,7 +111,7 @@ def one(name: str, how: Reading, reader: Callable[[Json, Reading], T]) -> tuple[
     for row in raw:
         try:
             kept.append(reader(row, how))
-        except Unusable as reason:
+        except UnusableRowError as reason:
             skipped[str(reason)] += 1
     if not kept:
         why = ", ".join(f"{n} x {reason}" for reason, n in skipped.items()) or "it is empty"
@@ -147,7 +154,7 @@ def conversation(row: Json, how: Reading) -> Conversation:
     if "messages" in row:
         turns = text(row["messages"])
         if isinstance(turns, str) or not turns or turns[-1].role != "assistant":
-            raise Unusable("messages do not end with the assistant")
+            raise UnusableRowError("messages do not end with the assistant")
         return Conversation(turns[:-1], preferences.filled(turns[-1:], "assistant's"), how.source, how.kind)
     if "completion" in row:
         said = preferences.answer(row["completion"], "completion")
@@ -170,5 +177,5 @@ def prompt(row: Json, how: Reading) -> Prompt:
     if turns and turns[-1].role == "assistant":
         found = turns[:-1]
     if not found:
-        raise Unusable("no prompt")
+        raise UnusableRowError("no prompt")
     return Prompt(found, how.source, how.kind)

@@ -1,0 +1,150 @@
+"""Direct preference optimisation: preferred answers more likely than rejected ones, measured against a reference model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.trainers import audit, batches, losses, nets, parallel, sources
+from harness.trainers.costs import Rates, rates
+from harness.trainers.encode import Encoder, Tokens, tokenizer_of
+from harness.trainers.runs import Run
+from harness.trainers.settings import Settings
+from harness.trainers.updates import Updater
+from harness.types import Checkpoint, SkilldeltaError
+
+Both = tuple[Tokens, Tokens]  # chosen, rejected
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """The defaults are those of the study (arXiv 2406.09279); the reference is the model that training starts from.
+
+    loss: "sigmoid" is DPO; "norm" is DPO on mean log-probabilities (Tulu 3), which wants a beta near 5; "ipo" is IPO.
+    """
+
+    lr: float = 5e-7
+    warmup: float = 0.1
+    epochs: float = 3.0
+    max_length: int = 4096
+    loss: Literal["sigmoid", "norm", "ipo"] = "sigmoid"
+    beta: float = 0.1
+    smoothing: float = 0.0  # the chance that a label is wrong
+
+
+def train(config: Config) -> Checkpoint:
+    """Tunes a model on preference pairs; the loss of a step is the mean over its pairs."""
+    config.check()
+    parallel.join()
+    torch.manual_seed(config.seed)
+    tokenizer = tokenizer_of(config.model, config.template)
+    encoder = Encoder(tokenizer, config.max_length, config.overlong)
+    loaded, unseen = sources.divided(config, sources.pairs, lambda pair: pair.prompt)
+    rows, held = (encoder.kept_pairs(part) for part in (loaded.rows, unseen))
+
+    run = Run("dpo", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
+    last = run.resumed()
+    policy = nets.policy(config, last)
+    rate = rates(policy, nets.head(policy))
+    with run.costs.phase("reference"):
+        reference = nets.reference(config, policy, untouched=last is None)
+        known = reference_logps(reference, rows + held, tokenizer.eos_token_id, config, run, rate)
+        del reference
+    updater = Updater(policy.parameters(), config, run.total)
+    done = run.restore(last, {"optimizer": updater})
+    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.pairs(loaded.rows, config.overlap_with))
+
+    for step, chosen in batches.order(len(rows), config, run.total, done):
+        seen: dict[str, float] = {}
+        with run.costs.phase("update"):
+            for some in batches.micro(parallel.mine(chosen), lambda i: longest(rows[i]), config.micro_batch):
+                batch = flat([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
+                with nets.precision(config):
+                    found = nets.answers(policy, batch)
+                numbers = compared(nets.sums(found, len(batch.ids)), known[some], batch.learn.sum(1), config)
+                torch.autograd.backward(numbers["loss"].sum() / len(chosen))
+                seen = {k: seen.get(k, 0.0) + v.detach().sum().item() / len(chosen) for k, v in numbers.items()}
+                run.costs.passed(rate, batch, train=True, heads=len(found.logps))
+            seen = dict(zip(seen, parallel.added(*seen.values()), strict=True))
+            lr = updater.lr
+            norm = updater.apply(seen["loss"], step)
+        if run.logs(step):
+            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr, "num_tokens": run.costs.tokens})
+        better = False
+        if held and run.due(step, config.eval_steps):
+            with run.costs.phase("eval"):
+                judged = evaluate(policy, held, known[len(rows) :], tokenizer.eos_token_id, config)
+            run.log(step, {f"eval_{k}": v for k, v in judged.items()})
+            better = run.improved(step, -judged["loss"])
+        if better or run.due(step, config.save_steps):
+            run.save(step, policy, tokenizer, {"optimizer": updater})
+    return run.finish()
+
+
+def compared(policy: Tensor, reference: Tensor, lengths: Tensor, config: Config) -> dict[str, Tensor]:
+    """Loss and what TRL logs, one number per pair: [B] each.
+
+    policy, lengths: [2B], all chosen answers and then all rejected ones; reference: [B, 2], chosen and rejected.
+    """
+    chosen, rejected = policy.chunk(2)
+    count = lengths.chunk(2)
+    expected = (reference[:, 0].to(policy.device), reference[:, 1].to(policy.device))
+    with torch.no_grad():
+        gains = [config.beta * (p - r) for p, r in zip((chosen, rejected), expected, strict=True)]
+    if config.loss == "sigmoid":
+        loss = losses.dpo(losses.preference_gap((chosen, rejected), expected), config.beta, config.smoothing)
+    else:
+        gap = losses.preference_gap(
+            (chosen / count[0], rejected / count[1]), (expected[0] / count[0], expected[1] / count[1])
+        )  # means over tokens
+        loss = losses.ipo(gap, config.beta) if config.loss == "ipo" else losses.dpo(gap, config.beta, config.smoothing)
+    return {
+        "loss": loss,
+        "rewards/chosen": gains[0],
+        "rewards/rejected": gains[1],
+        "rewards/margins": gains[0] - gains[1],
+        "rewards/accuracies": (gains[0] > gains[1]).float(),
+        "logps/chosen": chosen,
+        "logps/rejected": rejected,
+    }
+
+
+@torch.no_grad()
+def reference_logps(model: nn.Module, rows: Sequence[Both], pad: int, config: Config, run: Run, rate: Rates) -> Tensor:
+    """What the reference says of every pair, computed once: [rows, 2]."""
+    known = torch.zeros(len(rows), 2)
+    for some in batches.micro(list(range(len(rows))), lambda i: longest(rows[i]), config.micro_batch or config.batch):
+        batch = flat([rows[i] for i in some], pad).to(nets.device(config))
+        with nets.precision(config):
+            found = nets.answers(model, batch)
+        known[some] = torch.stack(nets.sums(found, len(batch.ids)).float().cpu().chunk(2), dim=1)
+        run.costs.passed(rate, batch, train=False, heads=len(found.logps))
+    if not known.isfinite().all():
+        raise SkilldeltaError(f"{config.model} gives log-probabilities that are no numbers: its weights are broken.")
+    return known
+
+
+@torch.no_grad()
+def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, config: Config) -> dict[str, float]:
+    """The same numbers over held-out pairs."""
+    totals: dict[str, float] = {}
+    for some in batches.micro(list(range(len(rows))), lambda i: longest(rows[i]), config.micro_batch or config.batch):
+        batch = flat([rows[i] for i in some], pad).to(nets.device(config))
+        with nets.precision(config):
+            said = nets.sums(nets.answers(policy, batch), len(batch.ids))
+        numbers = compared(said, known[some], batch.learn.sum(1), config)
+        totals = {k: totals.get(k, 0.0) + v.sum().item() / len(rows) for k, v in numbers.items()}
+    return totals
+
+
+def flat(rows: Sequence[Both], pad: int) -> batches.Batch:
+    """Pairs as one batch: all chosen answers, then all rejected ones."""
+    return batches.padded([r[0] for r in rows] + [r[1] for r in rows], pad)
+
+
+def longest(row: Both) -> int:
+    return max(len(row[0]), len(row[1]))

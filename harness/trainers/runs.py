@@ -1,0 +1,245 @@
+"""A run folder in the layout that transformers' Trainer writes: checkpoint-N folders and trainer_state.json; and run.json.
+
+A checkpoint appears whole or not at all: it is written under another name, trainer_state.json last, and then renamed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+
+from harness import fingerprint
+from harness.trainers import nets, parallel
+from harness.trainers.costs import Costs, peak_memory
+from harness.trainers.settings import Settings
+from harness.trainers.updates import Updater
+from harness.types import Checkpoint, Json, SkilldeltaError
+
+Updaters = Mapping[str, Updater]  # file name of the optimiser's state -> optimiser
+# Settings that may differ between a run and its resumption without changing a weight.
+FREE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch"}
+
+
+@dataclass
+class Run:
+    """The run folder while it is written.  Only the first of several processes writes."""
+
+    method: str
+    config: Settings
+    total: int  # steps
+    per_epoch: int
+    costs: Costs = field(default_factory=Costs)
+    log_history: list[dict[str, Any]] = field(default_factory=list)
+    best: tuple[float, str] | None = None  # (metric, checkpoint's name)
+    facts: dict[str, Any] = field(default_factory=dict)  # what run.json tells besides: data, held-out figures
+    carried: dict[str, Any] = field(default_factory=dict)  # numbers that a trainer wants back on resumption
+
+    @property
+    def folder(self) -> Path:
+        return Path(self.config.out)
+
+    def resumed(self) -> Path | None:
+        """The last checkpoint in the folder, with its log and costs taken over; None: from the beginning."""
+        last = latest(self.folder) if self.config.resume else None
+        if last is None:
+            return None
+        refuse_other_settings(self.folder / "run.json", self.config)
+        state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+        self.log_history = state["log_history"]
+        if state["best_model_checkpoint"]:
+            self.best = (state["best_metric"], Path(state["best_model_checkpoint"]).name)
+        kept = state["stateful_callbacks"]["skilldelta"]
+        self.costs = Costs(**kept["costs"])
+        self.carried = kept["carried"]
+        return last
+
+    def restore(self, checkpoint: Path | None, updaters: Updaters) -> int:
+        """Optimisers, schedules and random numbers as they were; gives the steps that are done."""
+        if checkpoint is None:
+            return 0
+        for name, updater in updaters.items():
+            optimizer, schedule = (torch.load(checkpoint / f"{n}.pt", weights_only=True) for n in (name, schedule_of(name)))
+            updater.restore(optimizer, schedule)
+        torch.set_rng_state(torch.load(checkpoint / "rng_state.pth", weights_only=True)["cpu"])
+        return int(checkpoint.name.rpartition("-")[2])
+
+    def begin(self, **facts: Any) -> None:
+        """Writes run.json: what is about to be done, on what."""
+        self.facts |= facts
+        self.facts.setdefault("base", described(self.config.model))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.write("running", 0)
+
+    def write(self, status: str, step: int) -> None:
+        """run.json as things stand."""
+        if not parallel.first():
+            return
+        value = {
+            "method": self.method,
+            "status": status,
+            "step": step,
+            "config": dataclasses.asdict(self.config),
+            "flops": self.costs.flops,
+            "tokens": self.costs.tokens,
+            "seconds": {k: round(v, 3) for k, v in sorted(self.costs.seconds.items())},
+            "peak_memory": peak_memory(),
+            "processes": parallel.size(),
+            "device": str(nets.device(self.config)),
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+            "best": {"metric": self.best[0], "checkpoint": self.best[1]} if self.best else None,
+            **self.facts,
+        }
+        replace_file(self.folder / "run.json", value)
+
+    def log(self, step: int, numbers: Mapping[str, float]) -> None:
+        """One line of the log; the names of the numbers are TRL's where TRL has them."""
+        row = {k: v if math.isfinite(v) else None for k, v in ((k, float(v)) for k, v in numbers.items())}
+        self.log_history.append({"epoch": round(step / self.per_epoch, 6), **row, "step": step})
+
+    def due(self, step: int, every: int) -> bool:
+        """Is this step one of every so many, or the last?"""
+        return step == self.total or (every > 0 and step % every == 0)
+
+    def logs(self, step: int) -> bool:
+        """Is this step logged?  The first always is: its loss is known beforehand."""
+        return step == 1 or self.due(step, self.config.log_steps)
+
+    def improved(self, step: int, metric: float) -> bool:
+        """Notes a held-out figure (higher is better) as the best so far, if it is."""
+        better = self.best is None or metric > self.best[0]
+        if better:
+            self.best = (metric, f"checkpoint-{step}")
+        return better
+
+    def save(self, step: int, model: nn.Module, tokenizer: Any, updaters: Updaters, more: Json | None = None) -> Path:
+        """Writes checkpoint-N: model, tokenizer, what resumption needs; `more` holds folder names and further models."""
+        target = self.folder / f"checkpoint-{step}"
+        if parallel.first():
+            draft = self.folder / f".writing-{step}"
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            with self.costs.phase("save"):
+                self.fill(draft, model, tokenizer, updaters, more or {})
+            replace_file(draft / "trainer_state.json", self.state(step))
+            if target.exists():
+                shutil.rmtree(target)
+            draft.replace(target)
+            self.prune()
+        self.write("running", step)
+        parallel.wait()
+        return target
+
+    def fill(self, draft: Path, model: nn.Module, tokenizer: Any, updaters: Updaters, more: Json) -> None:
+        """The files of a checkpoint but for trainer_state.json."""
+        model.save_pretrained(draft)  # type: ignore[operator]
+        tokenizer.save_pretrained(draft)
+        for name, value in more.items():
+            if isinstance(value, nn.Module):
+                value.save_pretrained(draft / name)  # type: ignore[operator]
+            else:
+                nets.write_json(draft / name, value)
+        for name, updater in updaters.items():
+            optimizer, schedule = updater.state()
+            torch.save(optimizer, draft / f"{name}.pt")
+            torch.save(schedule, draft / f"{schedule_of(name)}.pt")
+        torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
+
+    def state(self, step: int) -> dict[str, Any]:
+        """trainer_state.json with Trainer's keys; ours are under stateful_callbacks."""
+        best = str(self.folder / self.best[1]) if self.best else None
+        return {
+            "best_global_step": int(self.best[1].rpartition("-")[2]) if self.best else None,
+            "best_metric": self.best[0] if self.best else None,
+            "best_model_checkpoint": best,
+            "epoch": round(step / self.per_epoch, 6),
+            "eval_steps": self.config.eval_steps or self.total,
+            "global_step": step,
+            "is_hyper_param_search": False,
+            "is_local_process_zero": True,
+            "is_world_process_zero": True,
+            "log_history": self.log_history,
+            "logging_steps": self.config.log_steps,
+            "max_steps": self.total,
+            "num_input_tokens_seen": self.costs.tokens,
+            "num_train_epochs": math.ceil(self.total / self.per_epoch),
+            "save_steps": self.config.save_steps or self.total,
+            "stateful_callbacks": {"skilldelta": {"costs": dataclasses.asdict(self.costs), "carried": self.carried}},
+            "total_flos": self.costs.flops,
+            "train_batch_size": self.config.micro_batch or self.config.batch,
+            "trial_name": None,
+            "trial_params": None,
+        }
+
+    def prune(self) -> None:
+        """Removes the oldest checkpoints over the limit; the best one stays."""
+        if self.config.save_limit:
+            kept = {self.best[1]} if self.best else set()
+            for old in [c for c in numbered(self.folder) if c.name not in kept][: -self.config.save_limit]:
+                shutil.rmtree(old)
+
+    def finish(self, **facts: Any) -> Checkpoint:
+        """Closes the account and names the checkpoint to go on with: the best one, where one was looked for."""
+        self.facts |= facts
+        self.write("done", self.total)
+        return self.checkpoint(self.best[1] if self.best else f"checkpoint-{self.total}")
+
+    def checkpoint(self, name: str) -> Checkpoint:
+        """A checkpoint of this run as a noun."""
+        step = int(name.rpartition("-")[2])
+        base = nets.resolve(self.config.model) if self.config.lora else ""
+        return Checkpoint(
+            f"{self.folder.name}@{step}", str(self.folder / name), "trainer", self.method, str(self.folder), step, base
+        )
+
+
+def schedule_of(optimizer: str) -> str:
+    """The file name of a schedule beside its optimiser's: optimizer -> scheduler."""
+    return optimizer.replace("optimizer", "scheduler")
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoint-N folders that are whole, by N."""
+    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
+    return sorted(found, key=lambda p: int(p.name.rpartition("-")[2]))
+
+
+def latest(folder: Path) -> Path | None:
+    """The last whole checkpoint, if there is one."""
+    found = numbered(folder)
+    return found[-1] if found else None
+
+
+def refuse_other_settings(file: Path, config: Settings) -> None:
+    """Refuses to go on with a run under other settings: its checkpoints would be of no one run."""
+    before = json.loads(file.read_text(encoding="utf-8"))["config"]
+    now = json.loads(json.dumps(dataclasses.asdict(config)))
+    other = [f"{k} was {before.get(k)!r} and is {v!r}" for k, v in now.items() if k not in FREE and before.get(k) != v]
+    if other:
+        raise SkilldeltaError(
+            f"{file.parent} holds a run with other settings: {'; '.join(other)}.  "
+            "Name another --out, use the same settings to go on, or begin anew with --resume false."
+        )
+
+
+def described(model: str) -> dict[str, Any]:
+    """A model by its folder and the hashes of its parts."""
+    path = nets.resolve(model)
+    return {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
+
+
+def replace_file(path: Path, value: Json) -> None:
+    """Writes JSON so that a reader finds the old file or the new one, never half of one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    nets.write_json(draft, value)
+    draft.replace(path)

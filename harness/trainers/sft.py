@@ -1,0 +1,86 @@
+"""Supervised fine-tuning: the likelihood of given answers, the prompt masked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+
+from harness.trainers import audit, batches, nets, parallel, sources
+from harness.trainers.costs import rates
+from harness.trainers.encode import Encoder, Tokens, tokenizer_of
+from harness.trainers.runs import Run
+from harness.trainers.settings import Settings
+from harness.trainers.updates import Updater
+from harness.types import Checkpoint
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """Rows are messages, prompt and completion, or text.  The defaults are Tulu 2's (arXiv 2311.10702)."""
+
+    lr: float = 2e-5
+    batch: int = 128
+    epochs: float = 2.0
+    overlong: Literal["drop", "cut"] = "cut"
+
+
+def train(config: Config) -> Checkpoint:
+    """Fine-tunes a model on answers; the loss of a step is the mean over all of its answer tokens."""
+    config.check()
+    parallel.join()
+    torch.manual_seed(config.seed)
+    tokenizer = tokenizer_of(config.model, config.template)
+    encoder = Encoder(tokenizer, config.max_length, config.overlong)
+    loaded, unseen = sources.divided(config, sources.conversations, lambda row: row.prompt or row.answer)
+    rows, held = (encoder.kept([(r.prompt, r.answer) for r in part]) for part in (loaded.rows, unseen))
+
+    run = Run("sft", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
+    last = run.resumed()
+    policy = nets.policy(config, last)
+    updater = Updater(policy.parameters(), config, run.total)
+    done = run.restore(last, {"optimizer": updater})
+    rate = rates(policy, nets.head(policy))
+    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.conversations(loaded.rows, config.overlap_with))
+
+    for step, chosen in batches.order(len(rows), config, run.total, done):
+        tokens = sum(rows[i].learnt for i in chosen)
+        loss = right = 0.0
+        with run.costs.phase("update"):
+            for some in batches.micro(parallel.mine(chosen), lambda i: len(rows[i]), config.micro_batch):
+                batch = batches.padded([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
+                with nets.precision(config):
+                    found = nets.answers(policy, batch)
+                part = -found.logps.sum() / tokens
+                torch.autograd.backward(part)
+                loss += part.item()
+                right += (found.logits.detach().argmax(-1) == batch.targets).sum().item() / tokens
+                run.costs.passed(rate, batch, train=True, heads=len(found.logps))
+            loss, right = parallel.added(loss, right)
+            lr = updater.lr
+            norm = updater.apply(loss, step)
+        if run.logs(step):
+            numbers = {"loss": loss, "grad_norm": norm, "learning_rate": lr, "mean_token_accuracy": right}
+            run.log(step, numbers | {"num_tokens": run.costs.tokens})
+        better = False
+        if held and run.due(step, config.eval_steps):
+            with run.costs.phase("eval"):
+                run.log(step, {"eval_loss": (unlikely := evaluate(policy, held, tokenizer.eos_token_id, config))})
+            better = run.improved(step, -unlikely)
+        if better or run.due(step, config.save_steps):
+            run.save(step, policy, tokenizer, {"optimizer": updater})
+    return run.finish()
+
+
+@torch.no_grad()
+def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: Config) -> float:
+    """Mean loss over the answer tokens of held-out rows."""
+    total = 0.0
+    for some in batches.micro(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
+        batch = batches.padded([rows[i] for i in some], pad).to(nets.device(config))
+        with nets.precision(config):
+            total -= nets.answers(policy, batch).logps.sum().item()
+    return total / sum(r.learnt for r in rows)
