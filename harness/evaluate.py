@@ -196,8 +196,10 @@ def fill(job: Job, asked: list[Question], stored: Cell, results: Results, progre
             progress.advance()
         writer.sort([q.key for q in asked])
     samples = list(stored.samples())
-    stored.note({"state": "done", "finished": now(), "seconds": round(time.monotonic() - started, 3), "traceback": ""})
-    return summary(job, "done", samples, started)
+    told = str(getattr(model, "note", ""))  # what a backend has to say of this cell, such as outputs that found no example
+    seconds = round(time.monotonic() - started, 3)
+    stored.note({"state": "done", "finished": now(), "seconds": seconds, "traceback": "", "note": told})
+    return replace(summary(job, "done", samples, started), why=told)
 
 
 def about(task: Task, asked: Sequence[Question], identity: Mapping[str, str], model: Model) -> dict[str, Any]:
