@@ -78,7 +78,8 @@ def test_all_ifeval_responses_find_their_prompt_and_the_reworded_one_is_told(rea
 
 def test_evalplus_results_find_their_problems(real_data: Path) -> None:
     for name, size in (("humanevalplus", 164), ("mbppplus", 378)):
-        [rows] = [data.read(f) for f in (real_data / name).glob("*Plus.jsonl.gz")]
+        [file] = (real_data / name).glob("*Plus.jsonl.gz")
+        rows = [{"task_id": row["task_id"], "prompt": row["prompt"]} for row in data.read(file)]  # the inputs hold infinities
         for file in (real_data / name / "golden/evalplus_results").iterdir():
             found = paired([file], rows)
             assert (len(found.found), found.missing, len(found.unused)) == (size, 0, 0)
