@@ -1,3 +1,72 @@
 """skilldelta compare: from stored samples to tables and plots."""
 
-VERBS = ()
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.inspect import Json
+from harness.cli.screen import note, say, say_json, table
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
+
+WIDE = 4  # up to so many candidates each gets its detailed table on the screen
+
+
+def compare(
+    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
+    baseline: Annotated[str, typer.Option(help="The checkpoint that the others are compared with.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A folder for tables, plots and the page.")] = None,
+    allow: Annotated[list[str] | None, typer.Option(help="Accept a named difference in how results were made.")] = None,
+    margin: Annotated[float, typer.Option(help="Points: a difference shown to be smaller than this is none.")] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Comparison tables and per-skill deltas: paired, with intervals, comparable or refused."""
+    from harness.comparison.compare import compare as run
+    from harness.comparison.result import Settings
+
+    found = run(results, baseline, Settings(margin=margin, allow=tuple(allow or ())))
+    if output:
+        for path in write(found, output):
+            note(f"wrote {path}")
+    if as_json:
+        say_json(found.json())
+    else:
+        show(found)
+
+
+def write(comparison: Comparison, folder: Path) -> list[Path]:
+    """Every report, and comparison.json."""
+    from harness import registry
+
+    folder.mkdir(parents=True, exist_ok=True)
+    comparison.write(folder / "comparison.json")
+    paths = [folder / "comparison.json"]
+    for name in registry.modules("reports"):
+        paths += registry.module("reports", name).render(comparison, folder)
+    return paths
+
+
+def show(comparison: Comparison) -> None:
+    """The tables on the screen: the matrix, and for few candidates every detail."""
+    from reports import grid
+
+    candidates = len(comparison.checkpoints) - 1
+    shown = grid.tables(comparison)
+    if candidates == 1:
+        shown = [t for t in shown if t.title != grid.MATRIX]
+    elif candidates > WIDE:
+        shown = [t for t in shown if t.columns != grid.DETAIL]
+    for one in shown:
+        table(one.columns, one.rows, title=one.title, right=one.columns[1:] if one.columns == grid.DETAIL else ())
+        say("")
+    for text in grid.foot(comparison):
+        say(text)
+    sys.stdout.flush()
+
+
+VERBS = (compare,)

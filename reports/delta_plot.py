@@ -1,0 +1,103 @@
+"""The per-skill delta plot: a forest of paired differences with their intervals, one panel a candidate (PNG and SVG)."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.comparison.result import Comparison, Row
+
+from reports.grid import nested, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's palette: told apart by colour-blind readers, and by the marker's shape without any colour.
+LOOKS = {"better": ("#0072B2", "^"), "worse": ("#D55E00", "v"), "same": ("#555555", "s"), "unclear": ("#9a9a9a", "o")}
+ACROSS = 3  # panels in a row
+MOST = 24  # panels in one picture
+
+
+def render(comparison: Comparison, folder: Path) -> list[Path]:
+    """Writes deltas.png and deltas.svg; nothing where there is no candidate."""
+    candidates = [c for c in comparison.checkpoints if c != comparison.baseline]
+    shown = [c for c in candidates if any(r.checkpoint == c and r.difference for r in comparison.rows)][:MOST]
+    if not shown:
+        return []
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    lines = max(len(rows_of(comparison, c)) for c in shown)
+    across = min(ACROSS, len(shown))
+    down = math.ceil(len(shown) / across)
+    figure = Figure(figsize=(1.9 + 4.1 * across, 1.15 + (0.34 * lines + 0.6) * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False, sharex=True)
+    for place, axis in enumerate(axes.flat):
+        if place < len(shown):
+            panel(axis, shown[place], rows_of(comparison, shown[place]), labels=place % across == 0)
+        else:
+            axis.set_axis_off()
+    figure.supxlabel(f"points against {plain(comparison.baseline)}, with the paired 95 % interval", fontsize=9)
+    if len(candidates) > len(shown):
+        figure.suptitle(f"The first {len(shown)} of {len(candidates)} candidates", fontsize=9)
+    paths = [folder / "deltas.png", folder / "deltas.svg"]
+    folder.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": "skilldelta", "svg.fonttype": "none"}):  # the same data give the same bytes
+        for path in paths:
+            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+    return paths
+
+
+def rows_of(comparison: Comparison, checkpoint: str) -> list[Row]:
+    """The candidate's rows with a difference: the average, then each skill, with its tasks where it has several."""
+    mine = [r for r in comparison.rows if r.checkpoint == checkpoint and r.difference]
+    crowded = {r.skill for r in mine if r.level == "task" and sum(o.skill == r.skill and o.level == "task" for o in mine) > 1}
+    return [r for r in nested(mine) if r.level != "task" or r.skill in crowded]
+
+
+def panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> None:
+    """One candidate: a line for each row, from the top down."""
+    axis.axvline(0, color="#222222", linewidth=0.8)
+    for place, row in enumerate(rows):
+        draw(axis, -place, row)
+    axis.set_yticks([-i for i in range(len(rows))], [label(r) for r in rows] if labels else [""] * len(rows), fontsize=9)
+    for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
+        tick.set_fontweight("bold" if row.level == "average" else "normal")
+        tick.set_color("#777777" if row.level == "task" else "#111111")
+    axis.set_ylim(-len(rows) + 0.4, 0.6)
+    axis.set_title(plain(checkpoint), fontsize=10, loc="left")
+    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.grid(axis="x", color="#e6e6e6", linewidth=0.6)
+    axis.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        axis.spines[side].set_visible(False)
+
+
+def draw(axis: Axes, height: float, row: Row) -> None:
+    found = row.difference
+    if found is None or math.isnan(found.delta):
+        return
+    colour, marker = LOOKS[found.verdict]
+    small = row.level == "task"
+    style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 4 if small else 6, "linewidth": 0}
+    axis.plot(
+        [found.delta_low, found.delta_high],
+        [height, height],
+        color=colour,
+        linewidth=1.2 if small else 2.2,
+        solid_capstyle="butt",
+    )
+    axis.plot([found.delta], [height], **style)
+    text = number(found.delta, signed=True)
+    axis.annotate(text, (found.delta_high, height), (4, 0), textcoords="offset points", va="center", fontsize=7.5, color=colour)
+
+
+def label(row: Row) -> str:
+    return plain(f"{row.name}    " if row.level == "task" else row.name)
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")

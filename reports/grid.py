@@ -1,0 +1,149 @@
+"""A comparison as tables of text: one matrix of checkpoints and skills, one detailed table for each candidate, and the foot."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.comparison.result import Comparison, Difference, Row
+
+MARKS = {"better": "▲", "worse": "▼", "same": "=", "unclear": "·"}
+MATRIX = "Scores, and differences from the baseline"
+READING = (
+    "Points of 0 to 100. Brackets: 95 % interval, of a difference paired item by item. "
+    "▲ better, ▼ worse, = no difference beyond the margin, · not decided by these data."
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """A number of points with one decimal; an em dash where there is none."""
+    if value is None or math.isnan(value):
+        return "—"
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
+    return text.replace("-", "−").replace("−0.0", "0.0").replace("+0.0", "0.0")
+
+
+def span(low: float | None, high: float | None, signed: bool = False) -> str:
+    return f"[{number(low, signed)}, {number(high, signed)}]"
+
+
+def change(difference: Difference) -> str:
+    """A difference with its interval and its mark."""
+    interval = span(difference.delta_low, difference.delta_high, signed=True)
+    return f"{number(difference.delta, signed=True)} {interval} {MARKS[difference.verdict]}"
+
+
+def names(comparison: Comparison) -> list[tuple[str, str]]:
+    """(level, name) of the matrix's columns: the average first, then the skills."""
+    found = [(r.level, r.name) for r in comparison.rows if r.level != "task"]
+    return sorted(dict.fromkeys(found), key=lambda k: k[0] != "average")
+
+
+def matrix(comparison: Comparison) -> Table:
+    """One row a checkpoint, one column the average and each skill: score, and under it the difference."""
+    columns = names(comparison)
+    rows = {(r.checkpoint, r.level, r.name): r for r in comparison.rows}
+    lines = []
+    for checkpoint in comparison.checkpoints:
+        label = f"{checkpoint} (baseline)" if checkpoint == comparison.baseline else checkpoint
+        lines.append((label, *(cell(rows.get((checkpoint, level, name))) for level, name in columns)))
+    return Table(MATRIX, ("checkpoint", *(name for _, name in columns)), tuple(lines))
+
+
+def cell(row: Row | None) -> str:
+    if row is None:
+        return "—"
+    if row.difference is None:
+        return f"{number(row.score)}\n{span(row.score_low, row.score_high)}"
+    return f"{number(row.score)}\n{change(row.difference)}"
+
+
+DETAIL = ("", "n", "baseline", "score", "difference", "p", "p adj.", "detectable", "lost / gained", "verdict")
+
+
+def details(comparison: Comparison) -> Iterator[Table]:
+    """For each candidate a table with a line for the average, each skill, and under it its tasks."""
+    base = {(r.level, r.name): r for r in comparison.rows if r.checkpoint == comparison.baseline}
+    for checkpoint in comparison.checkpoints:
+        if checkpoint == comparison.baseline:
+            continue
+        mine = [r for r in comparison.rows if r.checkpoint == checkpoint]
+        lines = [line(r, base.get((r.level, r.name))) for r in nested(mine)]
+        yield Table(f"{checkpoint} against {comparison.baseline}", DETAIL, tuple(lines))
+
+
+def nested(rows: Sequence[Row]) -> Iterator[Row]:
+    """The average, then each skill with its tasks under it."""
+    yield from (r for r in rows if r.level == "average")
+    for skill in (r for r in rows if r.level == "skill"):
+        yield skill
+        yield from (r for r in rows if r.level == "task" and r.skill == skill.name)
+    known = {r.name for r in rows if r.level == "skill"}
+    yield from (r for r in rows if r.level == "task" and r.skill not in known)
+
+
+def line(row: Row, base: Row | None) -> tuple[str, ...]:
+    label = f"  {row.name}" if row.level == "task" else row.name
+    first = (label, str(row.n), number(base.score if base else None), number(row.score))
+    if (d := row.difference) is None:
+        return (*first, "", "", "", "", "", "")
+    flips = f"{d.flips.lost} / {d.flips.gained}" if d.flips else ""
+    return (*first, change(d), probability(d.p), probability(d.p_adjusted), number(d.mde), flips, d.verdict)
+
+
+def probability(value: float) -> str:
+    if math.isnan(value):
+        return "—"
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def extras(comparison: Comparison) -> Table | None:
+    """The further metrics of tasks; None where no task has any."""
+    lines = []
+    for row in comparison.rows:
+        for m in row.metrics:
+            moved = "" if m.delta is None else f"{number(m.delta, signed=True)} {span(m.delta_low, m.delta_high, signed=True)}"
+            wanted = " (lower is better)" if m.lower_is_better else ""
+            lines.append((row.checkpoint, row.name, m.name + wanted, f"{number(m.value)} {span(m.low, m.high)}", moved))
+    return Table("Further metrics", ("checkpoint", "task", "metric", "value", "difference"), tuple(lines)) if lines else None
+
+
+def health(comparison: Comparison) -> Table | None:
+    """What went wrong with answers: counts, and the score's bounds with everything unscored counted wrong or right."""
+    lines = []
+    for row in comparison.at("task"):
+        found = [f"{count} {name}" for name, count in row.health.items() if count]
+        bounds = f"{number(row.if_wrong)} to {number(row.if_right)}" if row.unscored else ""
+        if row.unscored and not any("unscored" in f for f in found):
+            found.append(f"{row.unscored} unscored")
+        if found:
+            lines.append((row.checkpoint, row.name, ", ".join(found), bounds))
+    columns = ("checkpoint", "task", "of its answers", "score if the unscored were all wrong / right")
+    return Table("Health of the answers", columns, tuple(lines)) if lines else None
+
+
+def foot(comparison: Comparison) -> list[str]:
+    """What a reader must know to believe the tables."""
+    lines = [READING]
+    lines += [f"{level}: {text}" for level, text in comparison.families.items()]
+    lines.append(
+        f"Margin for “=”: {number(comparison.settings.margin)} points. "
+        "Detectable: the smallest difference that such data would have shown 4 times in 5."
+    )
+    lines += [f"Allowed difference: {text}" for text in comparison.allowed]
+    lines += [f"Incomplete: {text}" for text in comparison.incomplete]
+    return lines
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """Everything, in the order of reading."""
+    found = [matrix(comparison), *details(comparison), extras(comparison), health(comparison)]
+    return [t for t in found if t]
