@@ -10,6 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+# The study's six skills, in its order; a task may name another.
+SKILLS = ("factuality", "reasoning", "coding", "truthfulness", "safety", "instruction following")
+
 Finish = Literal["stop", "length", "overlong", "error"]
 Role = Literal["system", "user", "assistant"]
 Json = Mapping[str, Any]

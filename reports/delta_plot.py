@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.comparison.result import Comparison, Row
-
 from reports.grid import nested, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by the marker's shape without any colour.
-LOOKS = {"better": ("#0072B2", "^"), "worse": ("#D55E00", "v"), "same": ("#555555", "s"), "unclear": ("#9a9a9a", "o")}
+LOOKS = {"better": ("#0072B2", "^"), "worse": ("#D55E00", "v"), "same": ("#555555", "s"), "unclear": ("#7f7f7f", "o")}
+LEGEND = "▲ better    ▼ worse    ■ no difference beyond the margin    ● not decided by these data"
 ACROSS = 3  # panels in a row
 MOST = 24  # panels in one picture
 
@@ -38,7 +38,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
             panel(axis, shown[place], rows_of(comparison, shown[place]), labels=place % across == 0)
         else:
             axis.set_axis_off()
-    figure.supxlabel(f"points against {plain(comparison.baseline)}, with the paired 95 % interval", fontsize=9)
+    figure.supxlabel(f"points against {plain(comparison.baseline)}, with the paired 95 % interval\n{LEGEND}", fontsize=9)
     if len(candidates) > len(shown):
         figure.suptitle(f"The first {len(shown)} of {len(candidates)} candidates", fontsize=9)
     paths = [folder / "deltas.png", folder / "deltas.svg"]
@@ -50,10 +50,8 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
 
 
 def rows_of(comparison: Comparison, checkpoint: str) -> list[Row]:
-    """The candidate's rows with a difference: the average, then each skill, with its tasks where it has several."""
-    mine = [r for r in comparison.rows if r.checkpoint == checkpoint and r.difference]
-    crowded = {r.skill for r in mine if r.level == "task" and sum(o.skill == r.skill and o.level == "task" for o in mine) > 1}
-    return [r for r in nested(mine) if r.level != "task" or r.skill in crowded]
+    """The candidate's rows with a difference, in the order of the tables."""
+    return list(nested([r for r in comparison.rows if r.checkpoint == checkpoint and r.difference]))
 
 
 def panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> None:
@@ -66,7 +64,8 @@ def panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> None:
         tick.set_fontweight("bold" if row.level == "average" else "normal")
         tick.set_color("#777777" if row.level == "task" else "#111111")
     axis.set_ylim(-len(rows) + 0.4, 0.6)
-    axis.set_title(plain(checkpoint), fontsize=10, loc="left")
+    axis.set_title(plain(checkpoint), fontsize=10, loc="left", pad=8)
+    axis.margins(x=0.14)
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="x", color="#e6e6e6", linewidth=0.6)

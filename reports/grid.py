@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from harness.comparison.result import Comparison, Difference, Row
+from harness.types import SKILLS
 
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "unclear": "·"}
 MATRIX = "Scores, and differences from the baseline"
 READING = (
-    "Points of 0 to 100. Brackets: 95 % interval, of a difference paired item by item. "
+    "Points of 0 to 100. Brackets: 95 % interval, of a difference paired item by item "
+    "over the items that both have a score for. "
     "▲ better, ▼ worse, = no difference beyond the margin, · not decided by these data."
 )
 
@@ -44,7 +46,12 @@ def change(difference: Difference) -> str:
 def names(comparison: Comparison) -> list[tuple[str, str]]:
     """(level, name) of the matrix's columns: the average first, then the skills."""
     found = [(r.level, r.name) for r in comparison.rows if r.level != "task"]
-    return sorted(dict.fromkeys(found), key=lambda k: k[0] != "average")
+    return sorted(dict.fromkeys(found), key=lambda k: (k[0] != "average", place(k[1])))
+
+
+def place(skill: str) -> tuple[int, str]:
+    """Where a skill stands: the study's six in its order, then others by name."""
+    return (SKILLS.index(skill), "") if skill in SKILLS else (len(SKILLS), skill)
 
 
 def matrix(comparison: Comparison) -> Table:
@@ -76,23 +83,29 @@ def details(comparison: Comparison) -> Iterator[Table]:
         if checkpoint == comparison.baseline:
             continue
         mine = [r for r in comparison.rows if r.checkpoint == checkpoint]
-        lines = [line(r, base.get((r.level, r.name))) for r in nested(mine)]
+        lines = [line(r, base.get((r.level, r.name)), label(r, mine)) for r in nested(mine)]
         yield Table(f"{checkpoint} against {comparison.baseline}", DETAIL, tuple(lines))
 
 
 def nested(rows: Sequence[Row]) -> Iterator[Row]:
-    """The average, then each skill with its tasks under it."""
+    """The average, then each skill, and under it its tasks where it has several."""
     yield from (r for r in rows if r.level == "average")
-    for skill in (r for r in rows if r.level == "skill"):
+    for skill in sorted((r for r in rows if r.level == "skill"), key=lambda r: place(r.name)):
         yield skill
-        yield from (r for r in rows if r.level == "task" and r.skill == skill.name)
-    known = {r.name for r in rows if r.level == "skill"}
-    yield from (r for r in rows if r.level == "task" and r.skill not in known)
+        tasks = [r for r in rows if r.level == "task" and r.skill == skill.name]
+        yield from tasks if len(tasks) > 1 else ()
 
 
-def line(row: Row, base: Row | None) -> tuple[str, ...]:
-    label = f"  {row.name}" if row.level == "task" else row.name
-    first = (label, str(row.n), number(base.score if base else None), number(row.score))
+def label(row: Row, rows: Sequence[Row]) -> str:
+    """A row's name; a skill with one task bears that task's name too."""
+    if row.level == "task":
+        return f"  {row.name}"
+    tasks = [r.name for r in rows if r.level == "task" and row.level == "skill" and r.skill == row.name]
+    return f"{row.name}: {tasks[0]}" if len(tasks) == 1 else row.name
+
+
+def line(row: Row, base: Row | None, name: str) -> tuple[str, ...]:
+    first = (name, str(row.n), number(base.score if base else None), number(row.score))
     if (d := row.difference) is None:
         return (*first, "", "", "", "", "", "")
     flips = f"{d.flips.lost} / {d.flips.gained}" if d.flips else ""

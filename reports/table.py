@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from harness.comparison.result import Comparison
-
 from reports import grid
 from reports.grid import Table
 

@@ -117,3 +117,20 @@ def test_rescoring_from_the_command_line(capsys: pytest.CaptureFixture[str], min
     code, _, err = skilldelta(capsys, "rescore", mine.parent / "results", "--include-path", mine)
     assert code == 0
     assert "0 scores changed" in err
+
+
+def test_comparing_prints_tables_and_writes_reports(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    folder = run(mine.parent / "dpo", (10, 20))
+    scored(capsys, mine, [folder])
+    results, report = mine.parent / "results", mine.parent / "report"
+    code, out, err = skilldelta(capsys, "compare", results, "--baseline", "dpo@10", "-o", report)
+    assert code == 0, err
+    assert "dpo@20 against dpo@10" in out
+    assert {"comparison.json", "table.md", "table.csv", "table.tex", "deltas.png", "deltas.svg"} <= {
+        p.name for p in report.iterdir()
+    }
+    code, out, _ = skilldelta(capsys, "compare", results, "--baseline", "dpo@10", "--json")
+    assert json.loads(out) == json.loads((report / "comparison.json").read_text())
+    code, _, err = skilldelta(capsys, "compare", results, "--baseline", "dpo@11")
+    assert code == 3
+    assert "Did you mean" in err

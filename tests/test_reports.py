@@ -1,0 +1,92 @@
+"""Tables and plots of a comparison: every number is there, nothing that a model or a folder is named breaks them."""
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.comparison.compare import compare
+from harness.comparison.result import Comparison
+from harness.evaluate import Settings, score
+from harness.store import Results
+from harness.types import Request, Response
+from reports import delta_plot, grid, table
+from tests import toys
+
+ODD = "dpo|<b>$x_1$ & 100%"
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A baseline that is right half of the time, and a candidate with an odd name that is always right in one skill of two."""
+    folder = tmp_path_factory.mktemp("reports") / "results"
+    tasks = [replace(toys.adding(60, "sums"), skill="reasoning"), replace(toys.adding(40, "facts"), skill="factuality")]
+
+    def half(request: Request) -> Response:
+        right = toys.answer_sum(request)
+        return right if int(right.text) % 4 else Response("no", finish="length")
+
+    results = Results.make(folder)
+    score([toys.checkpoint("sft")], tasks, lambda _: toys.model(half), results, Settings())
+    score([toys.checkpoint(ODD)], tasks[:1], lambda _: toys.model(), results, Settings())
+    score([toys.checkpoint(ODD)], tasks[1:], lambda _: toys.model(half), results, Settings())
+    return compare(folder, "sft")
+
+
+def test_the_average_comes_first_and_skills_in_the_studys_order(comparison: Comparison) -> None:
+    assert grid.matrix(comparison).columns == ("checkpoint", "average", "factuality", "reasoning")
+
+
+def test_the_tables_hold_the_comparisons_numbers(comparison: Comparison) -> None:
+    row = comparison.row(ODD, "skill", "reasoning")
+    assert row.difference is not None
+    (detail,) = grid.details(comparison)
+    (line,) = [r for r in detail.rows if r[0] == "reasoning: sums"]
+    assert line[1:4] == ("60", "50.0", "100.0")
+    assert grid.number(row.difference.delta, signed=True) == "+50.0"
+    assert line[4].startswith("+50.0 [")
+    assert line[8] == ""
+    assert line[9] == "better"
+    (same,) = [r for r in detail.rows if r[0] == "factuality: facts"]
+    assert same[4].startswith("0.0 [")
+
+
+def test_markdown_survives_odd_names(comparison: Comparison, tmp_path: Path) -> None:
+    markdown, _, latex = table.render(comparison, tmp_path)
+    text = markdown.read_text()
+    assert "<b>" not in text
+    for line in text.splitlines():
+        if line.startswith("| dpo"):
+            cells = line.replace(r"\|", "").strip("|").split("|")
+            assert len(cells) == 4
+    assert r"\$x\_1\$ \& 100\%" in latex.read_text()
+
+
+def test_the_csv_has_every_row(comparison: Comparison, tmp_path: Path) -> None:
+    _, flat, _ = table.render(comparison, tmp_path)
+    lines = list(csv.DictReader(io.StringIO(flat.read_text())))
+    assert len(lines) == len(comparison.rows)
+    found = {(r["checkpoint"], r["level"], r["name"]): r for r in lines}
+    assert float(found[ODD, "task", "sums"]["delta"]) == pytest.approx(50)
+    assert found["sft", "task", "sums"]["delta"] == ""
+
+
+def test_the_plot_is_the_same_bytes_each_time_and_shows_every_row(comparison: Comparison, tmp_path: Path) -> None:
+    png, svg = delta_plot.render(comparison, tmp_path / "a")
+    again = delta_plot.render(comparison, tmp_path / "b")
+    assert [p.read_bytes() for p in (png, svg)] == [p.read_bytes() for p in again]
+    text = "".join(ET.parse(svg).getroot().itertext())
+    for shown in ("average", "reasoning", "factuality", "+50.0", "$x_1$"):
+        assert shown in text
+
+
+def test_nothing_is_plotted_without_a_candidate(comparison: Comparison, tmp_path: Path) -> None:
+    alone = replace(
+        comparison,
+        rows=tuple(r for r in comparison.rows if r.checkpoint == "sft"),
+        checkpoints={"sft": comparison.checkpoints["sft"]},
+    )
+    assert delta_plot.render(alone, tmp_path) == []
