@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.comparison.result import Comparison, Difference, Row
+from harness.comparison.result import Comparison, Difference, Level, Row
 from harness.types import SKILLS
 
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "unclear": "·"}
@@ -43,7 +43,7 @@ def change(difference: Difference) -> str:
     return f"{number(difference.delta, signed=True)} {interval} {MARKS[difference.verdict]}"
 
 
-def names(comparison: Comparison) -> list[tuple[str, str]]:
+def names(comparison: Comparison) -> list[tuple[Level, str]]:
     """(level, name) of the matrix's columns: the average first, then the skills."""
     found = [(r.level, r.name) for r in comparison.rows if r.level != "task"]
     return sorted(dict.fromkeys(found), key=lambda k: (k[0] != "average", place(k[1])))
