@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,19 +36,24 @@ def read(cell: Cell) -> Columns:
     return columns(lines)
 
 
-def values(cell: Cell) -> Iterable[dict[str, Any]]:
+def values(cell: Cell) -> list[dict[str, Any]]:
     """The lines as JSON; a damaged file is told by the store, which names the line."""
     whole = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
+    lines = whole.split(b"\n")[:-1]  # what follows the last newline is a torn line
     try:
-        return [json.loads(text) for text in whole.split(b"\n")[:-1]]  # what follows the last newline is a torn line
+        # Read as one array: half the time of reading two million lines one by one.
+        found: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(found) == len(lines):
+            return found
     except ValueError:
         list(cell.samples())  # raises, and says where
         raise
+    return [json.loads(line) for line in lines]  # broken lines that happen to fit together: raises for the first
 
 
 def columns(lines: Mapping[Key, dict[str, Any]]) -> Columns:
     everything = list(lines.values())
-    names = sorted({name for v in everything for name in v.get("parts", ())})
+    names = sorted({name for v in everything if "parts" in v for name in v["parts"]})
     return Columns(
         keys=list(lines),
         score=numbers(v["score"] for v in everything),
@@ -65,20 +70,17 @@ def numbers(found: Iterable[float | None]) -> Floats:
     return np.array([np.nan if v is None else v for v in found], np.float64)
 
 
-def health(lines: list[dict[str, Any]]) -> dict[str, int]:
+def health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many responses were cut at the length limit, empty, not asked (over-long), failed, unreadable, refusing, unscored."""
-    counts = Counter(v["finish"] for v in lines)
+    ends = Counter(v["finish"] for v in lines)
+    words = [v for v in lines if isinstance(v["response"], str) and v["finish"] in ("stop", "length")]
+    silent = sum(not v["response"].strip() for v in words)
     return {
-        "truncated": counts["length"],
-        "overlong": counts["overlong"],
-        "failed": counts["error"],
-        "empty": sum(v["response"] == "" or (is_text(v) and not v["response"].strip()) for v in lines if v["finish"] == "stop"),
-        "unreadable": sum(is_text(v) and not v["read_as"] for v in lines),
-        "refused": sum(v.get("parts", {}).get("refused", 0) > 0 for v in lines),
+        "truncated": ends["length"],
+        "overlong": ends["overlong"],
+        "failed": ends["error"],
+        "empty": silent,
+        "unreadable": sum(not v["read_as"] and bool(v["response"].strip()) for v in words),
+        "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
         "unscored": sum(v["score"] is None for v in lines),
     }
-
-
-def is_text(line: dict[str, Any]) -> bool:
-    """Whether the model said something in words."""
-    return isinstance(line["response"], str) and bool(line["response"]) and line["finish"] in ("stop", "length")

@@ -29,7 +29,7 @@ def found(n: int, discordance: float, delta: float, level: float = LEVEL) -> flo
         special.gammaln(n + 1) - special.gammaln(flips + 1) - special.gammaln(n - flips + 1)
         + special.xlogy(flips, wide) + special.xlog1py(n - flips, -wide)
     )  # fmt: skip
-    fewest = rejected(flips, level)
+    fewest = rejected(level, 1 << int(flips[-1]).bit_length())[flips]
     up = 0.5 + delta / (2 * wide)
     alarm = np.where(fewest >= 0, at_most(fewest, flips, up) + at_most(fewest, flips, 1 - up), 0.0)
     return float(min(1.0, np.sum(chance * alarm)))
@@ -41,8 +41,10 @@ def at_most(k: Ints, n: Ints, p: float) -> Floats:
     return found
 
 
-def rejected(flips: Ints, level: float) -> Ints:
-    """For each number of flips the largest smaller count that the exact test still calls a difference; -1 for none."""
+@lru_cache(maxsize=32)
+def rejected(level: float, size: int) -> Ints:
+    """For 0 .. size-1 flips the largest smaller count that the exact test still calls a difference; -1 for none."""
+    flips = np.arange(size)
     tail = (1 - level) / 2
     guess = np.floor(np.nan_to_num(special.bdtrik(tail, np.maximum(flips, 1), 0.5), nan=-1.0)).astype(np.int64)
     guess = np.where(at_most(guess + 1, flips, 0.5) <= tail, guess + 1, guess)
