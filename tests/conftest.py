@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Times vary with the machine, and the same tests run every time.
+settings.register_profile("skilldelta", deadline=None, derandomize=True, database=None)
+settings.load_profile("skilldelta")
 
 ROOT = Path(__file__).resolve().parent.parent
 
