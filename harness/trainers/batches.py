@@ -14,6 +14,7 @@ from harness.trainers.settings import Settings
 from harness.types import digest
 
 Step = list[int]  # places of the rows that one step learns from
+Both = tuple[Tokens, Tokens]  # chosen, rejected
 
 
 def steps(count: int, config: Settings) -> int:
@@ -78,3 +79,13 @@ def padded(rows: Sequence[Tokens], pad: int) -> Batch:
     places = torch.arange(width)[None]
     lengths, starts = (torch.tensor(x)[:, None] for x in ([len(r) for r in rows], [max(1, r.start) for r in rows]))
     return Batch(ids, places < lengths, (places >= starts) & (places < lengths))
+
+
+def both(rows: Sequence[Both], pad: int) -> Batch:
+    """Pairs as one batch: all chosen answers, then all rejected ones."""
+    return padded([r[0] for r in rows] + [r[1] for r in rows], pad)
+
+
+def longest(row: Both) -> int:
+    """The length that a pair takes in a batch."""
+    return max(len(row[0]), len(row[1]))

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.trainers import audit, batches, losses, nets, parallel, sources
+from harness.trainers.batches import Both
 from harness.trainers.costs import Rates, rates
-from harness.trainers.encode import Encoder, Tokens, tokenizer_of
+from harness.trainers.encode import Encoder, tokenizer_of
 from harness.trainers.runs import Run
 from harness.trainers.settings import Settings
 from harness.trainers.updates import Updater
 from harness.types import Checkpoint, SkilldeltaError
-
-Both = tuple[Tokens, Tokens]  # chosen, rejected
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ def train(config: Config) -> Checkpoint:
     tokenizer = tokenizer_of(config.model, config.template)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
     loaded, unseen = sources.divided(config, sources.pairs, lambda pair: pair.prompt)
-    rows, held = (encoder.kept_pairs(part) for part in (loaded.rows, unseen))
+    rows, held = ([both for _, both in encoder.kept_pairs(part)] for part in (loaded.rows, unseen))
 
     run = Run("dpo", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
     last = run.resumed()
@@ -61,8 +60,8 @@ def train(config: Config) -> Checkpoint:
     for step, chosen in batches.order(len(rows), config, run.total, done):
         seen: dict[str, float] = {}
         with run.costs.phase("update"):
-            for some in batches.micro(parallel.mine(chosen), lambda i: longest(rows[i]), config.micro_batch):
-                batch = flat([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
+            for some in batches.micro(parallel.mine(chosen), lambda i: batches.longest(rows[i]), config.micro_batch):
+                batch = batches.both([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
                 with nets.precision(config):
                     found = nets.answers(policy, batch)
                 numbers = compared(nets.sums(found, len(batch.ids)), known[some], batch.learn.sum(1), config)
@@ -117,8 +116,8 @@ def compared(policy: Tensor, reference: Tensor, lengths: Tensor, config: Config)
 def reference_logps(model: nn.Module, rows: Sequence[Both], pad: int, config: Config, run: Run, rate: Rates) -> Tensor:
     """What the reference says of every pair, computed once: [rows, 2]."""
     known = torch.zeros(len(rows), 2)
-    for some in batches.micro(list(range(len(rows))), lambda i: longest(rows[i]), config.micro_batch or config.batch):
-        batch = flat([rows[i] for i in some], pad).to(nets.device(config))
+    for some in batches.micro(list(range(len(rows))), lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
+        batch = batches.both([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
             found = nets.answers(model, batch)
         known[some] = torch.stack(nets.sums(found, len(batch.ids)).float().cpu().chunk(2), dim=1)
@@ -132,19 +131,10 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], pad: int, config: Co
 def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, config: Config) -> dict[str, float]:
     """The same numbers over held-out pairs."""
     totals: dict[str, float] = {}
-    for some in batches.micro(list(range(len(rows))), lambda i: longest(rows[i]), config.micro_batch or config.batch):
-        batch = flat([rows[i] for i in some], pad).to(nets.device(config))
+    for some in batches.micro(list(range(len(rows))), lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
+        batch = batches.both([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
             said = nets.sums(nets.answers(policy, batch), len(batch.ids))
         numbers = compared(said, known[some], batch.learn.sum(1), config)
         totals = {k: totals.get(k, 0.0) + v.sum().item() / len(rows) for k, v in numbers.items()}
     return totals
-
-
-def flat(rows: Sequence[Both], pad: int) -> batches.Batch:
-    """Pairs as one batch: all chosen answers, then all rejected ones."""
-    return batches.padded([r[0] for r in rows] + [r[1] for r in rows], pad)
-
-
-def longest(row: Both) -> int:
-    return max(len(row[0]), len(row[1]))

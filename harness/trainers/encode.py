@@ -93,14 +93,14 @@ class Encoder:
             raise SkilldeltaError(f"No row is left to train on: {dict(self.lost)} at a --max_length of {self.max_length}.")
         return kept
 
-    def kept_pairs(self, rows: Sequence[Pair]) -> list[tuple[Tokens, Tokens]]:
-        """(chosen, rejected) of the pairs of which both fit; those whose answers are the same tokens teach nothing."""
+    def kept_pairs(self, rows: Sequence[Pair]) -> list[tuple[Pair, tuple[Tokens, Tokens]]]:
+        """Pairs with (chosen, rejected) as ids, where both fit; those whose answers are the same ids teach nothing."""
         kept = []
         chosen = self.answers([(p.prompt, p.chosen) for p in rows])
         rejected = self.answers([(p.prompt, p.rejected) for p in rows])
-        for better, worse in zip(chosen, rejected, strict=True):
+        for pair, better, worse in zip(rows, chosen, rejected, strict=True):
             if better and worse and better.ids != worse.ids:
-                kept.append((better, worse))
+                kept.append((pair, (better, worse)))
             elif better and worse:
                 self.lost["identical tokens"] += 1
         if rows and not kept:

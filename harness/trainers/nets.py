@@ -97,6 +97,12 @@ def policy(config: Settings, resumed: Path | None = None) -> nn.Module:
     return trainable(load(CAUSAL, whole), config, CAUSAL, resumed)
 
 
+def reward_model(config: Settings, heads: tuple[str, ...], resumed: Path | None = None) -> nn.Module:
+    """The reward model to be trained, from the beginning or from a checkpoint of the same run."""
+    whole = str(resumed) if resumed and not config.lora else config.model
+    return trainable(classifier(whole, heads, config.seed), config, CLASSIFIER, resumed)
+
+
 def reference(config: Settings, policy: nn.Module, untouched: bool) -> nn.Module:
     """The model that training starts from: the policy itself while it is untouched, else loaded anew."""
     return policy if untouched else load(CAUSAL, config.model).to(device(config))
@@ -180,9 +186,11 @@ def classifier(model: str, heads: tuple[str, ...], seed: int) -> nn.Module:
 
 
 def holds_head(path: str) -> bool:
-    """Was this folder saved as a sequence classifier?"""
-    file = Path(path) / "config.json"
-    architectures = json.loads(file.read_text(encoding="utf-8")).get("architectures") if file.is_file() else None
+    """Was this folder saved as a sequence classifier, or as the adapter of one?"""
+    adapter, whole = Path(path) / "adapter_config.json", Path(path) / "config.json"
+    if adapter.is_file():
+        return bool(json.loads(adapter.read_text(encoding="utf-8")).get("task_type") == CLASSIFIER)
+    architectures = json.loads(whole.read_text(encoding="utf-8")).get("architectures") if whole.is_file() else None
     return any("SequenceClassification" in a for a in architectures or ())
 
 
