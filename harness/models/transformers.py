@@ -1,0 +1,178 @@
+"""Checkpoints that transformers can load: a folder, a Hub name, or a PEFT adapter with its base."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from harness.engine import plain
+from harness.models import chat
+from harness.models.tokens import Tokens
+from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
+
+DECIMALS = 6  # of log-probabilities: more is noise
+
+
+@dataclass(frozen=True)
+class Options:
+    """`dtype`: auto is the checkpoint's own on a GPU, float32 on a processor.  `batch_size` 0: by the device."""
+
+    batch_size: int = 0
+    device: str = ""
+    dtype: str = "auto"
+    chat_template: str = "auto"
+    attention: str = "sdpa"
+    max_length: int = 0
+    trust_remote_code: bool = False
+    revision: str = ""
+
+
+class Transformers:
+    """A causal language model with its tokenizer and template."""
+
+    block = 128
+
+    def __init__(self, model: Any, tokenizer: Any, options: Options) -> None:
+        self.model, self.options = model, options
+        self.template = chat.choose(options.chat_template, tokenizer)
+        self.tokens = Tokens(tokenizer, options.max_length or window(model.config, tokenizer))
+        self.batch_size = options.batch_size or (32 if model.device.type == "cuda" else 8)
+        self.ends = end_tokens(model, tokenizer)
+
+    @property
+    def settings(self) -> Json:
+        return {
+            "backend": "transformers",
+            "transformers": transformers.__version__,
+            "torch": torch.__version__,
+            "device": self.model.device.type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "attention": self.options.attention,
+            "template": self.template.name,
+            "window": self.tokens.window,
+        }
+
+    def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+        """Every response with its request's place: first what is to be weighed, then what is to be continued."""
+        yield from self.weigh([(i, r) for i, r in enumerate(requests) if r.choices])
+        yield from self.continue_([(i, r) for i, r in enumerate(requests) if not r.choices])
+
+    def weigh(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
+        """A log-probability for each choice; a response is ready with its last choice."""
+        pairs: list[plain.Pair] = []
+        owners: list[tuple[int, int]] = []  # place in `asked`, place of the choice
+        told: dict[int, tuple[int, int]] = {}  # tokens in, tokens cut
+        for place, (index, request) in enumerate(asked):
+            found = self.tokens.pairs(request, self.template)
+            cut = max((t.cut for t in found), default=0)
+            if cut and not request.cut:
+                yield index, Response(finish="overlong", tokens_in=len(found[0].pair.context) + cut)
+                continue
+            told[place] = (max(len(t.pair.context) for t in found), cut)
+            for t in found:
+                pairs.append(t.pair)
+                owners.append((place, t.choice))
+        sums: dict[int, dict[int, list[plain.Weight]]] = {p: {} for p in told}
+        left = Counter(place for place, _ in owners)
+        for at, weight in plain.weigh(self.model, pairs, self.batch_size):
+            place, choice = owners[at]
+            sums[place].setdefault(choice, []).append(weight)
+            left[place] -= 1
+            if not left[place]:
+                index, request = asked[place]
+                yield index, weighed(sums.pop(place), len(request.choices), *told[place])
+
+    def continue_(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
+        """A text for each prompt."""
+        prompts: list[plain.Prompt] = []
+        owners: list[tuple[int, Request, int]] = []
+        for index, request in asked:
+            ids = self.tokens.encode(self.template.render(request))
+            room = self.tokens.window - (request.max_tokens if request.cut else 1)
+            if room < 1:
+                raise SkilldeltaError(
+                    f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.tokens.window}."
+                )
+            cut = max(len(ids) - room, 0)
+            if cut and not request.cut:
+                yield index, Response(finish="overlong", tokens_in=len(ids))
+                continue
+            prompts.append(self.prompt(request, ids[cut:]))
+            owners.append((index, request, cut))
+        for at, said in plain.generate(self.model, prompts, self.ends, self.batch_size):
+            index, request, cut = owners[at]
+            text = self.tokens.text(said.ids, request.stop)
+            finish: Finish = said.finish
+            yield index, Response(text, finish, tokens_in=len(prompts[at].ids), tokens_out=len(said.ids), cut=cut)
+
+    def prompt(self, request: Request, ids: Sequence[int]) -> plain.Prompt:
+        """A request as the engine takes it.  What is drawn depends on the request alone."""
+        most = min(request.max_tokens, self.tokens.window - len(ids))
+        seed = int(digest(["draw", request.id]), 16)
+        return plain.Prompt(ids, most, self.tokens.stopper(request.stop), request.temperature, request.top_p, seed)
+
+
+def weighed(sums: dict[int, list[plain.Weight]], choices: int, tokens: int, cut: int) -> Response:
+    logprobs = tuple(round(sum(w.logprob for w in sums[c]), DECIMALS) for c in range(choices))
+    greedy = tuple(all(w.greedy for w in sums[c]) for c in range(choices))
+    return Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens, cut=cut)
+
+
+def load(checkpoint: Checkpoint, options: Options) -> Transformers:
+    """The checkpoint's model on its device, in evaluation mode.  Errors name what is missing."""
+    try:
+        tokenizer = load_tokenizer(checkpoint, options)
+        model = load_model(checkpoint, options)
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
+    return Transformers(model.eval().requires_grad_(False), tokenizer, options)
+
+
+def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
+    """The checkpoint's own tokenizer; for an adapter without one, its base's."""
+    own = Path(checkpoint.path) / "tokenizer_config.json"
+    source = checkpoint.base if checkpoint.base and not own.exists() else checkpoint.path
+    return transformers.AutoTokenizer.from_pretrained(
+        source, trust_remote_code=options.trust_remote_code, revision=options.revision or "main"
+    )
+
+
+def load_model(checkpoint: Checkpoint, options: Options) -> Any:
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    dtype: Any = options.dtype if options.dtype != "auto" or device.startswith("cuda") else "float32"
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint.base or checkpoint.path,
+        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+        attn_implementation=options.attention,
+        trust_remote_code=options.trust_remote_code,
+        revision=options.revision or "main",
+    )
+    if checkpoint.base:
+        import peft
+
+        model = peft.PeftModel.from_pretrained(model, checkpoint.path)
+    return model.to(device)
+
+
+def window(config: Any, tokenizer: Any) -> int:
+    """How many tokens the model takes at once; where nothing tells, 2048, as lm-eval has it."""
+    text = config.get_text_config()
+    names = ("n_positions", "max_position_embeddings", "n_ctx")
+    found = next((getattr(text, n) for n in names if isinstance(getattr(text, n, None), int)), 0)
+    if not found and tokenizer.model_max_length < 1e9:
+        found = int(tokenizer.model_max_length)
+    return found or 2048
+
+
+def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a text: the tokenizer's and the generation config's."""
+    named = getattr(model, "generation_config", None)
+    found = getattr(named, "eos_token_id", None)
+    listed = found if isinstance(found, list) else [found]
+    return frozenset(t for t in [*listed, tokenizer.eos_token_id] if t is not None)
