@@ -1,0 +1,83 @@
+"""IFEval: instructions that a program can verify, 25 kinds in 541 prompts (Zhou et al., arXiv 2311.07911)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.data import Source, rows
+from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
+from tasks import ifeval_rules
+
+DATA = Source(
+    hub="google/IFEval",
+    split="train",
+    local="ifeval/input_data.jsonl",
+    columns=("key", "prompt", "instruction_id_list", "kwargs"),
+)
+
+
+def prompt_rows(folder: Path | None) -> list[Json]:
+    """The rows, the same from the Hub and from Google's file; every instruction is known and has what it needs."""
+    found: list[Json] = []
+    for row in rows(DATA, folder):
+        kwargs = [ifeval_rules.given(given) for given in row["kwargs"]]
+        found.append({column: row[column] for column in DATA.columns} | {"kwargs": kwargs})
+        check(found[-1])
+    return found
+
+
+def check(row: Json) -> None:
+    """An error that names the row, before any model is asked."""
+    try:
+        for instruction, kwargs in asked(row):
+            ifeval_rules.rule(instruction, kwargs)
+    except SkilldeltaError as error:
+        raise SkilldeltaError(f"IFEval row {row['key']}: {error}") from error
+
+
+def asked(row: Json) -> list[tuple[str, Json]]:
+    """The instructions of a row, each with its arguments."""
+    if len(row["instruction_id_list"]) != len(row["kwargs"]):
+        raise SkilldeltaError(f"{len(row['instruction_id_list'])} instructions, but kwargs for {len(row['kwargs'])}.")
+    return list(zip(row["instruction_id_list"], row["kwargs"], strict=True))
+
+
+def score(example: Example, response: Response) -> Score:
+    """1 if all instructions are followed, loosely read: the study's headline (open-instruct's "loose Accuracy")."""
+    instructions = asked(example.row)
+    strict = [ifeval_rules.follows(name, kwargs, response.text) for name, kwargs in instructions]
+    loose = [ifeval_rules.follows_loosely(name, kwargs, response.text) for name, kwargs in instructions]
+    missed = [name for (name, _), followed in zip(instructions, loose, strict=True) if not followed]
+    parts = {
+        "strict": float(all(strict)),
+        "followed": float(sum(loose)),
+        "followed_strictly": float(sum(strict)),
+        "instructions": float(len(instructions)),
+    }
+    return Score(float(all(loose)), read_as=f"missed {', '.join(missed)}" if missed else "all followed", parts=parts)
+
+
+def ideal(example: Example) -> Response:
+    from tasks.ifeval_rules.ideal import ideal
+
+    return Response(ideal((name, ifeval_rules.given(kwargs)) for name, kwargs in asked(example.row)))
+
+
+TASKS = (
+    Task(
+        name="ifeval",
+        skill="instruction following",
+        version=1,
+        source="google-research/instruction_following_eval: all 25 instructions, strict and loose",
+        rows=prompt_rows,
+        ask=lambda example: Request(example.row["prompt"], max_tokens=2048),
+        score=score,
+        ideal=ideal,
+        metrics=(
+            Metric("prompt_strict", part="strict"),
+            Metric("instruction_loose", part="followed", over="instructions"),
+            Metric("instruction_strict", part="followed_strictly", over="instructions"),
+        ),
+        summary="541 prompts with instructions that a program verifies; all followed, loosely read",
+    ),
+)
