@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, replace
@@ -336,9 +337,11 @@ def again(task: Task, example: Example, old: Sample) -> Sample:
 
 
 def summary(job: Job, state: Literal["done", "already"], samples: Sequence[Sample], started: float) -> Outcome:
-    unscored = sum(s.score.value is None for s in samples)
+    """The outcome of a finished cell; where samples have no score, the commonest reason."""
+    reasons = Counter(s.score.why for s in samples if s.score.value is None)
+    why = reasons.most_common(1)[0][0] if reasons else ""
     seconds = time.monotonic() - started
-    return Outcome(job.checkpoint.name, job.task.name, state, len(samples), unscored, seconds=seconds)
+    return Outcome(job.checkpoint.name, job.task.name, state, len(samples), reasons.total(), why, seconds)
 
 
 def now() -> str:

@@ -115,7 +115,7 @@ def finish(outcomes: Sequence[Outcome], output: Path, as_json: bool, told: Lines
         for outcome in failed:
             note("  " + line(outcome))
         raise typer.Exit(4)
-    note(f"{len(outcomes)} cells in {output}.  Next: skilldelta compare {output} --baseline NAME")
+    note(f"{len(outcomes)} cell{'s' * (len(outcomes) != 1)} in {output}.  Next: skilldelta compare {output} --baseline NAME")
 
 
 VERBS = (score, rescore)

@@ -121,6 +121,6 @@ def line(outcome: Outcome) -> str:
     if outcome.state == "failed":
         return f"{name}: FAILED: {outcome.why}"
     unscored = f", {outcome.unscored} unscored" if outcome.unscored else ""
-    if outcome.state == "already":
-        return f"{name}: {outcome.samples} samples, done before{unscored}"
-    return f"{name}: {outcome.samples} samples in {outcome.seconds:.1f} s{unscored}{'; ' + outcome.why if outcome.why else ''}"
+    reason = f" ({outcome.why})" if outcome.why else ""
+    how = "done before" if outcome.state == "already" else f"in {outcome.seconds:.1f} s"
+    return f"{name}: {outcome.samples} samples, {how}{unscored}{reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ def weighed(sums: dict[int, list[plain.Weight]], choices: int, tokens: int, cut:
 
 def load(checkpoint: Checkpoint, options: Options) -> Transformers:
     """The checkpoint's model on its device, in evaluation mode.  Errors name what is missing."""
+    transformers.utils.logging.disable_progress_bar()  # loading has its place in our own progress
     try:
         tokenizer = load_tokenizer(checkpoint, options)
         model = load_model(checkpoint, options)
@@ -156,6 +158,8 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
     if checkpoint.base:
         import peft
 
+        # peft asks transformers for a property by its old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         model = peft.PeftModel.from_pretrained(model, checkpoint.path)
     return model.to(device)
 
