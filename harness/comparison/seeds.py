@@ -1,0 +1,88 @@
+"""Recipe against recipe: several training runs (seeds) of each, all asked the same items.
+
+Two things vary: which runs training happened to give, and which items happened to be asked.  An interval that knows only the
+items is about these very runs; one about the recipes needs both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import special
+
+from harness.comparison.estimate import Floats, Interval, quantile
+
+ONE_SEED = (
+    "There is one run of {names}: how much another seed would move the score is not known, "
+    "and the interval is about this run, not about the recipe."
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Runs of one recipe: for each task the scores [runs, items] on the same items, 0..1."""
+
+    name: str
+    tasks: tuple[Floats, ...]
+
+    @property
+    def runs(self) -> int:
+        return len(self.tasks[0])
+
+    def means(self, weights: Floats) -> Floats:
+        """[runs]: each run's weighted sum of task means."""
+        return np.stack([t.mean(axis=1) for t in self.tasks], axis=1) @ weights
+
+    def profile(self) -> list[Floats]:
+        """For each task [items]: the mean over runs."""
+        return [t.mean(axis=0) for t in self.tasks]
+
+
+@dataclass(frozen=True)
+class Between:
+    """Recipe minus recipe."""
+
+    delta: float
+    interval: Interval
+    p: float
+    freedom: float
+    from_items: float  # the part of the variance that more items would shrink
+    from_runs: float  # the part that only more runs would
+    caveat: str = ""
+
+
+def between(before: Recipe, after: Recipe, weights: Floats | None = None, level: float = 0.95) -> Between:
+    """The difference of two recipes' scores (the `weights` sum over tasks; None: their plain mean), with its variance.
+
+    Items and runs are crossed: the variance over items of the run-averaged difference plus, for each recipe, the variance of
+    its runs' means over runs (Owen 2007; the residual of item and run is in both, which errs on the safe side by 1/runs of
+    it).  Degrees of freedom by Satterthwaite (1946); with few runs they are few, and the interval is wide.
+    """
+    weight = np.full(len(before.tasks), 1 / len(before.tasks)) if weights is None else weights
+    change = [b - a for a, b in zip(before.profile(), after.profile(), strict=True)]
+    items = [(w * w * float(np.var(c, ddof=1)) / len(c), len(c) - 1) for w, c in zip(weight, change, strict=True)]
+    runs = [(float(np.var(r.means(weight), ddof=1)) / r.runs, r.runs - 1) for r in (before, after) if r.runs > 1]
+    variance = sum(v for v, _ in items + runs)
+    below = sum(v * v / d for v, d in items + runs)
+    freedom = variance**2 / below if below > 0 else float(sum(d for _, d in items))
+    delta = float(sum(w * c.mean() for w, c in zip(weight, change, strict=True)))
+    error = float(np.sqrt(variance))
+    half = quantile(level, freedom) * error
+    lonely = [r.name for r in (before, after) if r.runs == 1]
+    return Between(
+        delta=delta,
+        interval=Interval(max(-1.0, delta - half), min(1.0, delta + half)),
+        p=two_sided(delta, error, freedom),
+        freedom=freedom,
+        from_items=sum(v for v, _ in items),
+        from_runs=sum(v for v, _ in runs),
+        caveat=ONE_SEED.format(names=" and of ".join(lonely)) if lonely else "",
+    )
+
+
+def two_sided(delta: float, error: float, freedom: float) -> float:
+    """Student's two-sided p-value."""
+    if error == 0:
+        return 1.0 if delta == 0 else 0.0
+    return float(2 * special.stdtr(freedom, -abs(delta) / error))

@@ -1,0 +1,102 @@
+"""The best of many, recipes with several seeds, and the noise of asking twice."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.comparison import noise, seeds, select
+from harness.comparison.estimate import Floats, influences, simple
+
+
+def pool(scores: Floats) -> select.Pool:
+    """A pool from [k, items] scores of one task."""
+    found = [influences(row, simple(len(row))) for row in scores]
+    names = [f"c{i}" for i in range(len(scores))]
+    return select.Pool(names, np.array([v for v, _ in found]), [np.stack([i for _, i in found], axis=1)])
+
+
+def equals(k: int, n: int, seed: int) -> Floats:
+    """k checkpoints that are right half of the time, and nothing else."""
+    return np.random.default_rng(seed).integers(0, 2, (k, n)).astype(float)
+
+
+def test_the_highest_of_equals_is_flattered_and_the_correction_takes_it_back() -> None:
+    found = [select.best(pool(equals(12, 200, seed)), seed=seed) for seed in range(40)]
+    assert np.mean([f.score for f in found]) > 0.54
+    assert np.mean([f.corrected for f in found]) == pytest.approx(0.5, abs=0.012)
+
+
+def test_the_interval_of_the_chosen_one_holds_its_true_score() -> None:
+    held = [select.best(pool(equals(12, 200, seed))).interval for seed in range(60)]
+    assert sum(i.low <= 0.5 <= i.high for i in held) >= 54
+
+
+def test_equals_are_all_kept_and_the_clearly_worse_are_not() -> None:
+    scores = np.vstack([equals(3, 400, 1), np.zeros((1, 400)), np.ones((0, 400))])
+    found = select.best(pool(scores))
+    assert set(found.equals) == {"c0", "c1", "c2"}
+    assert found.probability.sum() == pytest.approx(1)
+    assert found.probability[3] == 0
+
+
+def test_a_clear_winner_stands_alone() -> None:
+    found = select.best(pool(np.vstack([equals(4, 300, 2), np.ones((1, 300))])))
+    assert (found.best, found.equals) == ("c4", ("c4",))
+    assert found.probability[4] == 1
+    assert found.corrected == pytest.approx(found.score)
+
+
+def test_the_true_best_is_among_those_that_cannot_be_told_apart() -> None:
+    rng = np.random.default_rng(0)
+    merit = np.array([0.5, 0.52, 0.55, 0.56])
+    kept = 0
+    for _ in range(60):
+        scores = (rng.random((4, 300)) < merit[:, None]).astype(float)
+        kept += "c3" in select.best(pool(scores)).equals
+    assert kept >= 54
+
+
+def test_twins_are_never_told_apart() -> None:
+    scores = np.repeat(equals(1, 100, 3), 2, axis=0)
+    assert select.best(pool(scores)).equals == ("c0", "c1")
+
+
+def test_recipes_vary_by_items_and_by_runs() -> None:
+    rng = np.random.default_rng(1)
+    ability = rng.normal(0, 0.03, 4)[:, None]
+    runs = (rng.random((4, 500)) < 0.6 + ability).astype(float)
+    old = (rng.random((3, 500)) < 0.5).astype(float)
+    found = seeds.between(seeds.Recipe("sft", (old,)), seeds.Recipe("dpo", (runs,)))
+    assert found.delta == pytest.approx(runs.mean() - old.mean())
+    assert found.from_runs == pytest.approx(np.var(runs.mean(1), ddof=1) / 4 + np.var(old.mean(1), ddof=1) / 3, rel=1e-9)
+    assert found.interval.low < found.delta < found.interval.high
+    assert found.caveat == ""
+
+
+def test_one_seed_each_is_the_paired_t_test_and_says_that_it_is_about_these_runs() -> None:
+    rng = np.random.default_rng(2)
+    old, new = rng.random((1, 80)), rng.random((1, 80))
+    found = seeds.between(seeds.Recipe("sft", (old,)), seeds.Recipe("dpo", (new,)))
+    assert found.p == pytest.approx(stats.ttest_rel(new[0], old[0]).pvalue, abs=1e-9)
+    assert "one run of sft and of dpo" in found.caveat
+
+
+def test_runs_that_differ_by_nothing_but_their_seed_are_rarely_called_different() -> None:
+    rng = np.random.default_rng(3)
+    wrong = 0
+    for _ in range(300):
+        merit = 0.5 + rng.normal(0, 0.03, (6, 1))
+        easy = rng.normal(0, 0.2, (1, 200))
+        scores = (rng.random((6, 200)) < merit + easy).astype(float)
+        wrong += seeds.between(seeds.Recipe("a", (scores[:3],)), seeds.Recipe("b", (scores[3:],))).p < 0.05
+    assert wrong <= 24  # 5 % of 300, and two and a half standard errors
+
+
+def test_noise_is_counted_and_added_only_where_it_makes_much_of_the_difference() -> None:
+    first, second = np.array([1.0, 0, 1, 0, np.nan]), np.array([1.0, 1, 1, 0, 1])
+    found = noise.measure(first, second)
+    assert (found.n, found.flips, found.rate, found.shift) == (4, 1, 0.25, 0.25)
+    assert noise.added(found, discordance=0.3, n=100) == pytest.approx(0.0025)
+    assert noise.added(found, discordance=1.0, n=100, stated=0.5) == 0
