@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness.trainers import nets
 from harness.trainers.batches import Batch
+from harness.trainers.encode import Tokens
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,24 @@ class Costs:
             drain()
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    def passed(self, rate: Rates, batch: Batch, train: bool, heads: int) -> None:
-        """One pass over a batch as it was computed, padding included, with `heads` tokens through the head."""
+    def passed(self, rate: Rates, batch: Batch, train: bool, heads: int, times: int = 1, measured: bool = False) -> None:
+        """`times` passes over a batch as it was computed, padding included, with `heads` tokens through the head in all.
+
+        `train` adds the backward pass; `measured` leaves the forward pass out, where it is in the account already.
+        """
         rows, width = batch.ids.shape
-        parts = (rate.forward, rate.backward) if train else (rate.forward,)
-        self.flops += sum(rows * (linear * width + square * width**2) for linear, square in parts)
-        self.flops += heads * (rate.head + rate.head_backward * train)
+        ways = [rate.forward] * (not measured) + [rate.backward] * train
+        self.flops += times * sum(rows * (linear * width + square * width**2) for linear, square in ways)
+        self.flops += heads * (rate.head * (not measured) + rate.head_backward * train)
         if train:
             self.tokens += int(batch.mask.sum())
+
+    def generated(self, rate: Rates, rows: Sequence[Tokens]) -> None:
+        """Sampling with a cache: the prompt in one pass, then each token attends to all before it; padding is not counted."""
+        linear, square = rate.forward
+        for row in rows:
+            prompt, whole = row.start, len(row)
+            self.flops += linear * whole + square * (prompt**2 + (whole**2 - prompt**2) / 2) + rate.head * (whole - prompt)
 
 
 def drain() -> None:

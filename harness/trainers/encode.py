@@ -111,6 +111,15 @@ class Encoder:
         """Prompts as ids, ready for an answer."""
         return self.ids([self.rendered(prompt, (), opening=True) for prompt in rows], [plain(p) for p in rows])
 
+    def short_prompts(self, rows: Sequence[Text]) -> list[tuple[int, ...]]:
+        """Prompts as ids, without those that are over-long: a cut prompt asks something else."""
+        found = self.prompts(rows)
+        kept = [ids for ids in found if len(ids) <= self.max_length]
+        self.lost["overlong"] += len(found) - len(kept)
+        if rows and not kept:
+            raise SkilldeltaError(f"All {len(rows)} prompts are longer than {self.max_length} tokens.")
+        return kept
+
     def rendered(self, prompt: Text, said: Text, opening: bool = False) -> str:
         """The text of a prompt, with the answer or with the opening of one."""
         if isinstance(prompt, str) and not prompt and isinstance(said, tuple) and said:

@@ -45,6 +45,10 @@ class Reward:
     mean: float = 0.0
     sd: float = 1.0
 
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
     @torch.no_grad()
     def scores(self, batch: batches.Batch) -> Tensor:
         """The normalised reward of whole answers: [B]."""

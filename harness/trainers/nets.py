@@ -139,8 +139,9 @@ def plain_head(model: nn.Module) -> bool:
     if known is None:
         ids = torch.zeros(1, 2, dtype=torch.long, device=inner.device)
         batch = Batch(ids, ids.bool(), ids.bool())
-        logits = inner(input_ids=ids, use_cache=False).logits
-        known = torch.allclose(head(model)(hidden(model, batch)), logits, rtol=1e-3, atol=1e-4)
+        with torch.autocast(inner.device.type, enabled=False):
+            logits = inner(input_ids=ids, use_cache=False).logits
+            known = torch.allclose(head(model)(hidden(model, batch)), logits, rtol=1e-3, atol=1e-4)
         inner._plain_head = known
     return known
 

@@ -166,7 +166,7 @@ def test_bfloat16_learns_too(tiny: str, chats: str, tmp_path: Path) -> None:
 
 
 def test_every_trainer_is_found_by_the_registry() -> None:
-    assert registry.modules("trainers") == ["dpo", "reward", "sft"]
+    assert registry.modules("trainers") == ["dpo", "ppo", "reward", "sft"]
 
 
 class TestRefusals:
