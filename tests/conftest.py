@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+os.environ["HF_HUB_OFFLINE"] = "1"  # no network in tests; huggingface_hub reads it once, when it is imported
+
 # Times vary with the machine, and the same tests run every time.
 settings.register_profile("skilldelta", deadline=None, derandomize=True, database=None)
 settings.load_profile("skilldelta")

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.models.recorded import NOT_RECORDED, Options, Recorded, load
 from harness.recorded import formats
@@ -74,7 +76,7 @@ def test_what_is_missing_or_left_over_is_counted_and_named(tmp_path: Path) -> No
     model = load(Checkpoint("them", "", "recorded"), Options((str(write(tmp_path / "out.jsonl", lines)),)))
     model.align("sums", examples(), requests(examples()))
     assert model.note == (
-        "2 of 5 requests have no recorded output; 1 recorded outputs answer none of the examples (the first answers: 'Else?')"
+        "no recorded output for 2 of 5 requests; outputs that answer no example: 1 (the first answers: 'Else?')"
     )
 
 
@@ -188,6 +190,69 @@ def test_lm_eval_log_likelihoods_come_in_the_order_of_our_choices(as_text: bool,
         assert dict(model.answer(asked))[0] == expected
 
 
+LM_EVAL_TASKS = {
+    "sums": """
+output_type: generate_until
+repeats: 2
+generation_kwargs: {until: ["Q:"]}
+doc_to_target: "{{answer}}"
+filter_list:
+  - {name: one, filter: [{function: take_first}]}
+  - {name: two, filter: [{function: take_first}]}
+metric_list: [{metric: exact_match, aggregation: mean, higher_is_better: true}]
+""",
+    "picks": """
+output_type: multiple_choice
+doc_to_target: 0
+doc_to_choice: ["yes", "no"]
+metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]
+""",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_the_samples_that_lm_eval_itself_writes_are_read(tmp_path: Path) -> None:
+    from lm_eval import simple_evaluate
+    from lm_eval.loggers import EvaluationTracker
+    from lm_eval.tasks import TaskManager
+
+    rows = write(tmp_path / "rows.jsonl", ROWS)
+    for name, text in LM_EVAL_TASKS.items():
+        where = f"dataset_path: json\ndataset_kwargs: {{data_files: {{test: {rows}}}}}\ntest_split: test\n"
+        (tmp_path / f"{name}.yaml").write_text(f"task: {name}\n{where}doc_to_text: 'Q: {{{{question}}}}'\n{text}")
+    manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
+    ran = simple_evaluate(
+        model="dummy",
+        tasks=list(LM_EVAL_TASKS),
+        task_manager=manager,
+        log_samples=True,
+        bootstrap_iters=0,
+        cache_requests=False,
+    )
+    tracker = EvaluationTracker(output_path=str(tmp_path / "out"))
+    said = ran.pop("samples")
+    tracker.save_results_aggregated(results=ran, samples=said)
+    for name in LM_EVAL_TASKS:
+        tracker.save_results_samples(task_name=name, samples=said[name])
+    [sums], [picks] = ([*(tmp_path / "out").rglob(f"samples_{name}_*.jsonl")] for name in LM_EVAL_TASKS)
+    found = examples()
+    answers = pair(formats.read(sums), found, requests(found))
+    assert [[r.response.text for r in records] for records in answers.found] == [["lol", "lol"]] * 5
+    asked = requests(found, choices=(" no", " yes"))
+    model = Recorded(formats.read(picks))
+    model.align("picks", found, asked)
+    theirs = {s["doc"]["question"]: tuple(float(one[0][0]) for one in s["resps"])[::-1] for s in said["picks"]}
+    assert [r.logprobs for _, r in model.answer(asked)] == [theirs[row["question"]] for row in ROWS]
+
+
+@given(st.permutations(range(5)), st.sets(st.integers(0, 4), min_size=1))
+def test_neither_order_nor_gaps_change_what_an_example_gets(order: list[int], kept: set[int]) -> None:
+    records = [formats.Record(Response(f"said {i}"), prompt=ROWS[i]["question"]) for i in order if i in kept]
+    found = pair(records, examples(), requests(examples())).found
+    assert [[r.response.text for r in rs] for rs in found] == [[f"said {i}"] if i in kept else [] for i in range(5)]
+
+
 def test_evalplus_results_give_every_solution_of_a_problem(tmp_path: Path) -> None:
     (tmp_path / "x_eval_results.json").write_text(
         json.dumps(
@@ -229,7 +294,7 @@ def test_of_several_files_those_without_outputs_are_named(tmp_path: Path) -> Non
     bad = write(tmp_path / "metrics.jsonl", [{"accuracy": 0.5}])
     model = load(Checkpoint("them", "", "recorded"), Options((str(good), str(bad))))
     model.align("sums", examples(), requests(examples()))
-    assert model.note == "1 files hold no outputs (the first: metrics.jsonl)"
+    assert model.note == "files that hold no outputs: 1 (the first: metrics.jsonl)"
 
 
 def test_a_torn_file_is_an_error(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness import data, registry
+from harness import api, data, registry
 from harness.evaluate import Settings, questions
 from harness.models.recorded import Options, Recorded, load
 from harness.recorded import formats
@@ -56,7 +56,7 @@ def davinci(real_data: Path) -> dict[str, list[float]]:
     for example, score in scores(model, "bbh", real_data):
         assert score.value is not None
         found.setdefault(example.row["subtask"], []).append(score.value)
-    assert "3011 of 6511 requests have no recorded output; 14 files hold no outputs" in model.note
+    assert model.note.startswith("no recorded output for 3011 of 6511 requests; files that hold no outputs: 14 (the first")
     return found
 
 
@@ -121,3 +121,21 @@ def test_lm_eval_samples_find_their_documents(real_data: Path) -> None:
     found = paired([file], [{"question": row["question"]} for row in rows])
     assert (len(found.found), found.missing, len(found.unused)) == (817, 0, 0)
     assert all(len(records) == 1 for records in found.found)
+
+
+def test_the_whole_way_from_files_to_stored_samples(real_data: Path, tmp_path: Path) -> None:
+    file = str(real_data / "gsm8k/golden/example_model_solutions.jsonl.gz")
+    for state in ("done", "already"):
+        [outcome] = api.score_recorded(
+            [file], "large", ["gsm8k"], tmp_path / "r", options={"model": "175b_verification"}, settings=Settings(real_data)
+        )
+        assert (outcome.state, outcome.samples, outcome.unscored, outcome.why) == (state, 1319, 0, "")
+    stored = data.read(tmp_path / "r/large/gsm8k/samples.jsonl")
+    assert sum(line["score"] for line in stored) == 742
+
+
+def test_a_task_that_was_not_recorded_is_a_failed_cell_with_its_reason(real_data: Path, tmp_path: Path) -> None:
+    file = str(real_data / "xstest/golden/model_completions/xstest_v2_completions_gpt4.csv")
+    [outcome] = api.score_recorded([file], "gpt4", ["gsm8k"], tmp_path / "r", settings=Settings(real_data))
+    assert outcome.state == "failed"
+    assert outcome.why.startswith("None of the 450 recorded outputs answers one of the 1319 examples of gsm8k.")

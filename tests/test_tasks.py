@@ -1,12 +1,16 @@
 """The benchmark tasks against other people's files: same rows from Hub and folder, same prompts as published."""
 
 import importlib.util
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import data, registry
 from harness.types import Example, Response, SkilldeltaError
@@ -156,3 +160,22 @@ def test_the_studys_own_match_is_kept_beside_ours() -> None:
     row = {"subtask": "snarks", "input": "?", "target": "(A)"}
     verdict = bbh.score(Example(row), Response("So the answer is **(A)**. So there."))
     assert (verdict.value, verdict.parts) == (0.0, {"study": 1.0})
+
+
+@given(
+    st.integers(-(10**9), 10**9), st.sampled_from(["{}", "{:,}", "${:,}", "{:.2f}"]), st.sampled_from(["", ".", " pears.", "%"])
+)
+def test_a_number_is_read_however_it_is_written(number: int, form: str, after: str) -> None:
+    said = form.format(number).replace("$-", "-$")
+    assert Fraction(gsm8k.last_number(f"First 7, then 3-1=2. The answer is {said}{after}")) == number
+
+
+@given(st.lists(st.floats(-500, 0), min_size=4, max_size=4), st.floats(-2000, 2000))
+def test_mc2_knows_only_the_differences_of_log_probabilities(weights: list[float], shift: float) -> None:
+    targets = {"choices": list("abcd"), "labels": [1, 1, 0, 0]}
+    example = Example({"question": "?", "mc1_targets": targets, "mc2_targets": targets})
+    one = truthfulqa.score_mc2(example, Response(logprobs=tuple(weights))).value
+    other = truthfulqa.score_mc2(example, Response(logprobs=tuple(w + shift for w in weights))).value
+    plain = np.exp(np.array(weights) - max(weights))
+    assert one == pytest.approx(plain[:2].sum() / plain.sum())
+    assert other == pytest.approx(one, abs=1e-9)

@@ -82,18 +82,15 @@ def told(pairing: Pairing, examples: Sequence[Example], skipped: Sequence[str]) 
     """What was missing or left over, in words."""
     parts = []
     if pairing.missing:
-        parts.append(f"{pairing.missing} of {len(examples)} requests have no recorded output")
+        parts.append(f"no recorded output for {pairing.missing} of {len(examples)} requests")
     if pairing.reworded:
         first = brief(formats.words(examples[pairing.reworded[0]].row, formats.PROMPTS))
-        parts.append(f"{len(pairing.reworded)} recorded outputs answer another wording of their prompt (the first: {first})")
+        parts.append(f"recorded for another wording of the prompt: {len(pairing.reworded)} (the first: {first})")
     if pairing.unused:
-        parts.append(
-            f"{len(pairing.unused)} recorded outputs answer none of the examples (the first {known_as(pairing.unused[0])})"
-        )
-    if pairing.ambiguous:
-        parts.append(f"of these, {pairing.ambiguous} have a prompt that several examples share")
+        shared = f", {pairing.ambiguous} of them with a prompt that several examples share" if pairing.ambiguous else ""
+        parts.append(f"outputs that answer no example: {len(pairing.unused)}{shared} (the first {known_as(pairing.unused[0])})")
     if skipped:
-        parts.append(f"{len(skipped)} files hold no outputs (the first: {skipped[0]})")
+        parts.append(f"files that hold no outputs: {len(skipped)} (the first: {skipped[0]})")
     return "; ".join(parts)
 
 
