@@ -98,6 +98,9 @@ def test_several_outputs_of_a_prompt_are_its_draws(tmp_path: Path) -> None:
     answers = dict(model.answer(asked))
     assert [answers[i].text for i in range(5)] == ["draw 0", "draw 1", "draw 2", "first", "second"]
     assert answers[5] == Response(finish="error", error="no recorded output of draw 3")
+    assert model.note == "no recorded output for 1 of 6 requests"
+    model.align("sums", found[::3], asked[::3])
+    assert model.note == "further outputs for the same prompts, beyond the draws asked for: 3"
 
 
 def test_the_same_request_gets_the_same_answer_in_any_block(tmp_path: Path) -> None:

@@ -52,10 +52,13 @@ class Recorded:
                 f"{brief(formats.words(examples[0].row, formats.PROMPTS) or str(requests[0].prompt))}\n"
                 f"Outputs find their example by its id, its row, its question or the whole prompt."
             )
+        answers = [recorded(request, records) for request, records in zip(requests, pairing.found, strict=True)]
         self.responses = {}
-        for request, records in zip(requests, pairing.found, strict=True):
-            self.responses.setdefault(request.id, recorded(request, records))
-        self.note = told(pairing, examples, self.skipped)
+        for request, response in zip(requests, answers, strict=True):
+            self.responses.setdefault(request.id, response)
+        missing = sum(response.error.startswith(NOT_RECORDED) for response in answers)
+        spare = len(self.records) - len(pairing.unused) - (len(answers) - missing)
+        self.note = "; ".join((*counted(missing, spare, len(answers)), *told(pairing, examples, self.skipped)))
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         for index, request in enumerate(requests):
@@ -78,20 +81,24 @@ def recorded(request: Request, records: Sequence[Record]) -> Response:
     return replace(record.response, logprobs=tuple(weights[i] for i in places), greedy=greedy)
 
 
-def told(pairing: Pairing, examples: Sequence[Example], skipped: Sequence[str]) -> str:
-    """What was missing or left over, in words."""
-    parts = []
-    if pairing.missing:
-        parts.append(f"no recorded output for {pairing.missing} of {len(examples)} requests")
+def counted(missing: int, spare: int, requests: int) -> Iterator[str]:
+    """Requests without an output, and outputs beyond the draws that were asked for, in words."""
+    if missing:
+        yield f"{NOT_RECORDED} for {missing} of {requests} requests"
+    if spare > 0:
+        yield f"further outputs for the same prompts, beyond the draws asked for: {spare}"
+
+
+def told(pairing: Pairing, examples: Sequence[Example], skipped: Sequence[str]) -> Iterator[str]:
+    """What found its example by its place, or found none, in words."""
     if pairing.reworded:
         first = brief(formats.words(examples[pairing.reworded[0]].row, formats.PROMPTS))
-        parts.append(f"recorded for another wording of the prompt: {len(pairing.reworded)} (the first: {first})")
+        yield f"recorded for another wording of the prompt: {len(pairing.reworded)} (the first: {first})"
     if pairing.unused:
         shared = f", {pairing.ambiguous} of them with a prompt that several examples share" if pairing.ambiguous else ""
-        parts.append(f"outputs that answer no example: {len(pairing.unused)}{shared} (the first {known_as(pairing.unused[0])})")
+        yield f"outputs that answer no example: {len(pairing.unused)}{shared} (the first {known_as(pairing.unused[0])})"
     if skipped:
-        parts.append(f"files that hold no outputs: {len(skipped)} (the first: {skipped[0]})")
-    return "; ".join(parts)
+        yield f"files that hold no outputs: {len(skipped)} (the first: {skipped[0]})"
 
 
 def known_as(record: Record) -> str:
