@@ -23,7 +23,7 @@ VARIABLE = "SKILLDELTA_DATA"
 class Source:
     """Where a data set lies: on the Hub, and in a local folder in the layout of its own repository.
 
-    `local` is a path below the data folder (.jsonl, .json, .csv, each also .gz); `columns` must be in every row.
+    `local` is a path below the data folder (.jsonl, .json, .csv, .txt, each also .gz); `columns` must be in every row.
     """
 
     hub: str
@@ -60,7 +60,7 @@ def locate(local: str, folder: Path) -> Path:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All rows of a .jsonl, .json (a list) or .csv file, each also .gz."""
+    """All rows of a .jsonl, .json (a list), .csv or .txt file, each also .gz."""
     return parse(text(path), path.name.removesuffix(".gz"))
 
 
@@ -77,11 +77,13 @@ def parse(content: str, name: str) -> list[dict[str, Any]]:
             return [json.loads(line) for line in content.split("\n") if line.strip()]
         if name.endswith(".json"):
             return list(json.loads(content))
+        if name.endswith(".txt"):  # one text a line, in the column that `datasets` gives it
+            return [{"text": line} for line in content.splitlines() if line.strip()]
         if name.endswith(".csv"):
             return list(csv.DictReader(io.StringIO(content, newline="")))
     except (json.JSONDecodeError, csv.Error) as error:
         raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file whole?") from error
-    raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json and .csv, each also .gz.")
+    raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json, .csv and .txt, each also .gz.")
 
 
 def zip_members(path: Path, ending: str) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness import data, fingerprint
+from harness import data, fingerprint, judging
 from harness.store import Cell, Results, Writer
 from harness.types import Checkpoint, Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
@@ -32,6 +32,7 @@ class Settings:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of Request, see OVERRIDES
     draws: int | None = None
     seed: int = 0
+    judges: Mapping[str, str] = field(default_factory=dict)  # by task, see judging.bind
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,10 @@ def score(
     listener = progress or Silent()
     asked: dict[str, list[Question] | SkilldeltaError] = {}
     outcomes = []
+    bound = judging.bind_all(tasks, settings.judges)
     for checkpoint in checkpoints:
         model = Lazy(checkpoint, loader)
-        for task in tasks:
+        for task in bound:
             if task.name not in asked:
                 asked[task.name] = attempt(task, settings)
             outcome = cell(Job(checkpoint, task, asked[task.name], model), results, listener)
@@ -200,7 +202,8 @@ def fill(job: Job, asked: list[Question], stored: Cell, results: Results, progre
     told = str(getattr(model, "note", ""))  # what a backend has to say of this cell, such as outputs that found no example
     seconds = round(time.monotonic() - started, 3)
     stored.note({"state": "done", "finished": now(), "seconds": seconds, "traceback": "", "note": told})
-    return replace(summary(job, "done", samples, started), why=told)
+    outcome = summary(job, "done", samples, started)
+    return replace(outcome, why="; ".join(filter(None, (told, outcome.why))))
 
 
 def about(task: Task, asked: Sequence[Question], identity: Mapping[str, str], model: Model) -> dict[str, Any]:
@@ -216,7 +219,8 @@ def about(task: Task, asked: Sequence[Question], identity: Mapping[str, str], mo
 def describe(task: Task) -> dict[str, Any]:
     """A task as JSON: what a report needs to know of it."""
     names = ("name", "skill", "version", "source", "aggregate", "positive", "chance", "summary")
-    return {n: getattr(task, n) for n in names} | {"metrics": [asdict(m) for m in task.metrics]}
+    judge = {"judge": task.judge} if task.judged else {}
+    return {n: getattr(task, n) for n in names} | {"metrics": [asdict(m) for m in task.metrics]} | judge
 
 
 def asked_about(asked: Sequence[Question]) -> dict[str, Any]:
@@ -310,8 +314,9 @@ def judge(task: Task, question: Question, response: Response) -> Sample:
 def rescore(results: Results, tasks: Mapping[str, Task], settings: Settings) -> list[Outcome]:
     """Scores stored responses again, without asking a model: after a fix to a scorer.  Cells of other tasks are left alone."""
     outcomes = []
+    bound = {task.name: task for task in judging.bind_all(tasks.values(), settings.judges)}
     for name, facts, stored in results.cells():
-        task = tasks.get(facts["task"]["name"])
+        task = bound.get(facts["task"]["name"])
         if task is None:
             continue
         known = {e.id: e for e in data.examples(task, settings.folder)}
@@ -320,7 +325,11 @@ def rescore(results: Results, tasks: Mapping[str, Task], settings: Settings) -> 
             why = f"{len(gone)} of {len(old)} samples are of rows that the data no longer holds (the first: {gone[0]})"
             outcomes.append(Outcome(name, task.name, "failed", why=why))
             continue
-        new = [again(task, known[s.example], s) for s in old]
+        try:
+            new = [again(task, known[s.example], s) for s in old]
+        except SkilldeltaError as error:
+            outcomes.append(Outcome(name, task.name, "failed", why=str(error)))
+            continue
         with Writer(stored):
             stored.rewrite(new)
             stored.note({"task": describe(task), "rescored": now()})

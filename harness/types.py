@@ -144,6 +144,15 @@ class Metric:
     lower_is_better: bool = False
 
 
+@runtime_checkable
+class Judge(Protocol):
+    """Grades what no rule can: a classifier, a reward model, a language model, or what one of them recorded."""
+
+    def grade(self, prompt: str, response: str, reference: str) -> float:
+        """How good `response` is, 0..1; where there is a `reference`: the probability that it is the better of the two."""
+        ...
+
+
 Rows = Iterable[Json]
 
 
@@ -173,6 +182,8 @@ class Task:
     positive: str = ""
     metrics: tuple[Metric, ...] = ()
     draws: int = 1
+    judge: str = ""  # PLUGIN:WHERE, what grades responses that no rule can, unless the user names another
+    judged: Callable[[Judge, Example, Response], Score] | None = None  # score() with a judge; score() alone gives None then
     summary: str = ""  # one line for `skilldelta list tasks`
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
 

@@ -9,9 +9,10 @@ import pytest
 
 from harness import data, registry
 from harness.types import Example, Response, Task
+from tests import toys
 
 ROWS = Path(__file__).parent / "rows"
-TASKS = registry.tasks()
+TASKS = {name: toys.judged(task) for name, task in registry.tasks().items()}
 FEW = 5  # where scoring a response takes another process
 
 

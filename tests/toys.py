@@ -1,6 +1,8 @@
 """Small tasks and models for tests of the house itself."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from harness.models.scripted import Scripted
@@ -29,6 +31,18 @@ def answer_sum(request: Request) -> Response:
 
 def model(answer_one: Callable[[Request], Response] = answer_sum, block: int = 8) -> Scripted:
     return Scripted(answer_one, block=block)
+
+
+class Marks:
+    """A judge for invented responses: good unless they say [bad], half good if they say [doubtful]."""
+
+    def grade(self, prompt: str, response: str, reference: str) -> float:
+        return 0.0 if "[bad]" in response else 0.5 if "[doubtful]" in response else 1.0
+
+
+def judged(task: Task) -> Task:
+    """The task with that judge, if it needs one."""
+    return replace(task, score=partial(task.judged, Marks())) if task.judged else task
 
 
 def checkpoint(name: str = "toy") -> Checkpoint:

@@ -23,6 +23,10 @@ Data = Annotated[
     typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with the benchmarks' own files; without it, the Hub."),
 ]
 
+Judge = Annotated[
+    list[str] | None, typer.Option("--judge", help="What grades a task's responses: TASK=PLUGIN:WHERE, or TASK=none for later.")
+]
+
 
 def score(
     paths: Annotated[list[str] | None, typer.Argument(help="Folders of checkpoints or runs, or Hub names.")] = None,
@@ -45,17 +49,18 @@ def score(
     gen_kwargs: Annotated[str, typer.Option("--gen-kwargs", help="temperature=0.8,top_p=0.95,max_tokens=512")] = "",
     draws: Annotated[int | None, typer.Option(help="Samples drawn of each prompt.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
+    judge: Judge = None,
     include: Include = None,
     as_json: Json = False,
 ) -> None:
     """Scores every ready checkpoint on every task.  Interrupted, the same command goes on where it stopped."""
-    from harness import api, config
+    from harness import api, config, judging
     from harness.evaluate import Settings
 
     chosen, selections = choose(tasks, suite, include or ())
     selections = api.limits(limit, sample_seed) or selections
     overrides = api.generation(config.pairs(gen_kwargs))
-    settings = Settings(api.use_data(data), selections, overrides, draws, seed)
+    settings = Settings(api.use_data(data), selections, overrides, draws, seed, judging.parse(judge or ()))
     options: dict[str, Any] = dict(config.pairs(model_args))
     if recorded:
         label = name or Path(recorded[0]).stem
@@ -88,17 +93,23 @@ def choose(tasks: str, suite: str, include: Sequence[Path]) -> tuple[list[Task],
 def rescore(
     results: Annotated[Path, typer.Argument(help="A results folder.")],
     data: Data = None,
+    judge: Judge = None,
     include: Include = None,
     as_json: Json = False,
 ) -> None:
     """Scores stored responses again (after a fix to a scorer), without asking a model."""
-    from harness import api, evaluate, registry
+    from harness import api, evaluate, judging, registry
     from harness.store import Results
 
     there = Results(results)
     names = {facts["task"]["name"] for _, facts, _ in there.cells()}
     known = {n: registry.task(n, include or ()) for n in sorted(names)}
-    finish(evaluate.rescore(there, known, evaluate.Settings(api.use_data(data))), results, as_json, Lines())
+    finish(
+        evaluate.rescore(there, known, evaluate.Settings(api.use_data(data), judges=judging.parse(judge or ()))),
+        results,
+        as_json,
+        Lines(),
+    )
 
 
 def finish(outcomes: Sequence[Outcome], output: Path, as_json: bool, told: Lines | None = None) -> None:

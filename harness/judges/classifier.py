@@ -1,0 +1,46 @@
+"""A text classifier with two labels, the second of them bad (toxic, unsafe); it reads a response without its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+
+from harness.types import SkilldeltaError
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A sequence-classification model of transformers; `bad` is the place of its bad label."""
+
+    model: Any
+    tokenizer: Any
+    bad: int = 1
+
+    @torch.inference_mode()
+    def grade(self, prompt: str, response: str, reference: str) -> float:
+        """The probability of the good label.  What is longer than the classifier's window is cut, as in the study."""
+        inputs = self.tokenizer(response, truncation=True, return_tensors="pt").to(self.model.device)
+        logits = self.model(**inputs).logits[0].double()  # [labels]
+        return 1.0 - float(torch.softmax(logits, dim=-1)[self.bad])
+
+
+def load(where: str) -> Classifier:
+    """The classifier in a folder, or on the Hub."""
+    try:
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(where)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
+    except (OSError, ValueError) as error:
+        raise SkilldeltaError(
+            f"The classifier {where!r} cannot be loaded: {str(error).splitlines()[0]}\n"
+            "Name a folder that holds one with --judge TASK=classifier:FOLDER, or keep the responses without a score with "
+            "--judge TASK=none and grade them later with `skilldelta rescore`."
+        ) from error
+    if model.config.num_labels != 2:
+        raise SkilldeltaError(
+            f"The classifier {where!r} has {model.config.num_labels} labels; a good and a bad one are needed."
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Classifier(model.to(device).eval(), tokenizer)

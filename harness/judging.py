@@ -1,0 +1,88 @@
+"""Gives a task its judge.  A task names one and knows nothing of it; it is loaded when the first response is to be graded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from harness import fingerprint, registry
+from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
+
+NONE = "none"
+NO_JUDGE = "no judge: name one with `skilldelta rescore RESULTS --judge TASK=PLUGIN:WHERE`"
+
+
+def unjudged(example: Example, response: Response) -> Score:
+    """The score() of a task that needs a judge: none, until it has one."""
+    return Score(None, why=NO_JUDGE)
+
+
+def parse(choices: Iterable[str]) -> dict[str, str]:
+    """["toxigen=classifier:FOLDER"] as {task: judge}; "none" keeps responses without a score."""
+    found = {}
+    for choice in choices:
+        task, equals, judge = choice.partition("=")
+        if not (task and equals and judge):
+            raise SkilldeltaError(
+                f"--judge {choice}: write TASK=PLUGIN:WHERE, such as toxigen=classifier:FOLDER, or TASK=none."
+            )
+        found[task] = judge
+    return found
+
+
+def bind_all(tasks: Iterable[Task], chosen: Mapping[str, str]) -> list[Task]:
+    """Each task with its judge, see bind(); a judge for none of them is refused."""
+    bound = [bind(task, chosen) for task in tasks]
+    if stray := sorted(set(chosen) - {task.name for task in bound}):
+        raise SkilldeltaError(
+            f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(task.name for task in bound)}."
+        )
+    return bound
+
+
+def bind(task: Task, chosen: Mapping[str, str]) -> Task:
+    """The task with its judge: the one that `chosen` names for it, or its own.  Without need of one, the task as it is.
+
+    The bound task's `judge` tells what graded, by content where it lies in a folder, so that scores of different judges are
+    never compared unawares.
+    """
+    if task.judged is None:
+        if task.name in chosen:
+            raise SkilldeltaError(f"The task {task.name!r} is scored by rules and takes no judge.")
+        return task
+    spec = chosen.get(task.name, task.judge)
+    if spec == NONE:
+        return replace(task, judge="", score=unjudged)
+    judge = Lazy(spec)
+    return replace(task, judge=judge.identity, score=partial(task.judged, judge))
+
+
+class Lazy:
+    """A judge that is loaded when it is needed first; a wrong name is refused at once."""
+
+    def __init__(self, spec: str) -> None:
+        self.plugin, _, self.where = spec.partition(":")
+        known = registry.modules("judges")
+        if self.plugin not in known:
+            raise registry.unknown("judge", self.plugin, [*known, NONE])
+        self.loaded: Judge | None = None
+
+    @property
+    def identity(self) -> str:
+        return f"{self.plugin}:{content(self.where)}"
+
+    def grade(self, prompt: str, response: str, reference: str) -> float:
+        if self.loaded is None:
+            judge: Judge = registry.module("judges", self.plugin).load(self.where)
+            self.loaded = judge
+        return self.loaded.grade(prompt, response, reference)
+
+
+def content(where: str) -> str:
+    """What a judge is made from: the hash of a file's or a folder's content, or the name of what lies elsewhere."""
+    path = Path(where)
+    if where and path.is_dir():
+        return fingerprint.files(sorted(p for p in path.iterdir() if p.is_file()))
+    return fingerprint.files([path]) if where and path.is_file() else where
