@@ -190,6 +190,7 @@ def fill(job: Job, asked: list[Question], stored: Cell, results: Results, progre
         return summary(job, "already", samples, started)
     model = job.model.get()
     results.add(job.checkpoint, identity)
+    results.keep(job.task.name, (q.example for q in asked))
     stored.begin(about(job.task, asked, identity, model) | {"state": "running", "why": "", "started": now()})
     with Writer(stored) as writer:
         done = {(s.example, s.draw) for s in stored.samples()}

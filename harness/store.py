@@ -4,6 +4,7 @@ RESULTS/skilldelta.json                    says that this is a results folder, a
 RESULTS/<checkpoint>/checkpoint.json       what the checkpoint is, with its fingerprint
 RESULTS/<checkpoint>/<task>/task.json      what was asked and how; the only place for times
 RESULTS/<checkpoint>/<task>/samples.jsonl  one line per example and draw
+RESULTS/_examples/<task>.jsonl             the rows that were asked about, by their hash: for people who read samples
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from harness.fingerprint import differences
-from harness.types import Checkpoint, Finish, Response, Sample, Score, SkilldeltaError
+from harness.types import Checkpoint, Example, Finish, Response, Sample, Score, SkilldeltaError
 
 MARKER = "skilldelta.json"
 FORMAT = 1
@@ -33,11 +34,14 @@ def folder_name(name: str) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole or not at all: a reader never sees half of it."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_text(
-        json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8", errors="surrogatepass"
-    )
+    half.write_bytes(content)
     half.replace(path)
 
 
@@ -242,6 +246,18 @@ class Results:
 
     def cell(self, checkpoint: str, task: str) -> Cell:
         return Cell(self.folder / folder_name(checkpoint) / folder_name(task))
+
+    def examples_file(self, task: str) -> Path:
+        return self.folder / "_examples" / f"{folder_name(task)}.jsonl"
+
+    def keep(self, task: str, examples: Iterable[Example]) -> None:
+        """Keeps rows beside the samples, each once: what is there stays."""
+        path = self.examples_file(task)
+        there = path.read_bytes() if path.exists() else b""
+        known = {json.loads(text)["example"] for text in there.split(b"\n") if text}
+        new = {e.id: e for e in examples if e.id not in known}
+        if new:
+            write_bytes(path, there + b"".join(encode({"example": key, "row": dict(e.row)}) for key, e in new.items()))
 
     def checkpoints(self) -> dict[str, dict[str, Any]]:
         """What checkpoint.json says, by name, in the order of run, step and name."""

@@ -1,0 +1,224 @@
+// The page of one comparison.  Whatever a model said is shown by textContent alone: it never becomes markup.
+"use strict";
+const data = JSON.parse(document.getElementById("data").textContent);
+const MARK = { better: "▲", worse: "▼", same: "=", unclear: "·" };
+const PAGE = 200;
+const $ = (id) => document.getElementById(id);
+const state = { task: data.tasks[0] || "", candidate: data.checkpoints.find((c) => c !== data.baseline) || data.baseline,
+  filter: "all", search: "", item: "", everyone: false, tasks: false };
+
+function el(tag, attributes, ...children) {
+  const made = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {}))
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) made.setAttribute(name, value);
+  // Half of a surrogate pair is no text: a model may say it, a document may not hold it.
+  made.append(...children.filter((c) => c !== null && c !== undefined).map((c) => typeof c === "string" && c.toWellFormed ? c.toWellFormed() : c));
+  return made;
+}
+const number = (x, signed) => x === null || x === undefined ? "—"
+  : ((signed && x > 0.05 ? "+" : "") + x.toFixed(1)).replace("-", "−").replace(/^[−+]0\.0$/, "0.0");
+const span = (low, high, signed) => `[${number(low, signed)}, ${number(high, signed)}]`;
+const rowOf = new Map(data.rows.map((r) => [[r.checkpoint, r.level, r.name].join("\u0000"), r]));
+const find = (checkpoint, level, name) => rowOf.get([checkpoint, level, name].join("\u0000"));
+
+// ---- the matrix
+function columns() {
+  const shown = [["average", "average"]];
+  for (const skill of data.skills) {
+    shown.push(["skill", skill]);
+    const tasks = data.tasks.filter((t) => data.skill_of[t] === skill);
+    if (state.tasks && tasks.length > 1) shown.push(...tasks.map((t) => ["task", t]));
+  }
+  return shown;
+}
+function cell(checkpoint, level, name) {
+  const row = find(checkpoint, level, name);
+  if (!row) return el("td", { class: level }, "—");
+  const base = row.delta === null || row.delta === undefined;
+  const under = base ? span(row.score_low, row.score_high) : `${number(row.delta, true)} ${span(row.delta_low, row.delta_high, true)} ${MARK[row.verdict]}`;
+  const title = base ? `n = ${row.n}` : `n = ${row.n}; p adjusted ${row.p_adjusted.toPrecision(2)}; ${row.verdict}; a difference of ${number(row.mde)} would be found 4 times in 5`;
+  const open = () => {
+    const task = level === "task" ? name : data.tasks.find((t) => level === "average" || data.skill_of[t] === name);
+    if (checkpoint !== data.baseline) state.candidate = checkpoint;
+    choose({ task, filter: base ? "all" : "changed", item: "" });
+    $("samples").scrollIntoView({ behavior: "smooth" });
+  };
+  return el("td", { class: `${level} ${base ? "" : row.verdict}`, title, tabindex: 0, onclick: open, onkeydown: (e) => { if (e.key === "Enter") open(); } },
+    el("span", { class: "score" }, number(row.score)), el("span", { class: "delta" }, under));
+}
+function matrix() {
+  const shown = columns();
+  const head = el("tr", {}, el("th", {}, "checkpoint"), ...shown.map(([, n]) => el("th", { scope: "col" }, n)));
+  const body = data.checkpoints.map((c) => el("tr", {},
+    el("th", { scope: "row" }, c, c === data.baseline ? el("span", { class: "quiet" }, " baseline") : null),
+    ...shown.map(([level, name]) => cell(c, level, name))));
+  $("matrix").replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
+}
+
+// ---- the forest of one candidate
+function forest() {
+  $("who").textContent = state.candidate;
+  const rows = [find(state.candidate, "average", "average")];
+  for (const skill of data.skills) {
+    rows.push(find(state.candidate, "skill", skill));
+    const tasks = data.tasks.filter((t) => data.skill_of[t] === skill);
+    if (tasks.length > 1) rows.push(...tasks.map((t) => find(state.candidate, "task", t)));
+  }
+  const shown = rows.filter((r) => r && r.delta !== null && r.delta !== undefined);
+  if (!shown.length) { $("forest").replaceChildren(); return; }
+  const most = Math.max(1, ...shown.flatMap((r) => [Math.abs(r.delta_low), Math.abs(r.delta_high)])) * 1.12;
+  const left = 210, width = 900, height = 26, tall = shown.length * height + 34;
+  const x = (v) => left + (v / most + 1) / 2 * (width - left - 70);
+  const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => most / s <= 5) || 100;
+  const drawn = [];
+  for (let v = -Math.floor(most / step) * step; v <= most; v += step)
+    drawn.push(el("svg:line", { x1: x(v), x2: x(v), y1: 4, y2: tall - 26, class: v ? "axis" : "zero" }),
+      el("svg:text", { x: x(v), y: tall - 8, "text-anchor": "middle", class: "quiet" }, number(v, true).replace(/\.0$/, "")));
+  shown.forEach((r, i) => {
+    const y = 16 + i * height, task = r.level === "task";
+    drawn.push(el("svg:text", { x: task ? 18 : 4, y: y + 4, class: task ? "quiet" : r.level === "average" ? "bold" : "" }, r.name),
+      el("svg:line", { x1: x(r.delta_low), x2: x(r.delta_high), y1: y, y2: y, class: r.verdict, "stroke-width": task ? 1.5 : 3 }),
+      el("svg:circle", { cx: x(r.delta), cy: y, r: task ? 3 : 4.5, class: r.verdict }),
+      el("svg:text", { x: x(r.delta_high) + 8, y: y + 4, class: "quiet" }, `${number(r.delta, true)} ${MARK[r.verdict]}`));
+  });
+  $("forest").replaceChildren(el("svg:svg", { viewBox: `0 0 ${width} ${tall}`, role: "img", width: "100%",
+    "aria-label": `Differences of ${state.candidate} from ${data.baseline}` }, ...drawn));
+}
+
+// ---- samples: chunks of compressed lines, inside this file or beside it
+const waiting = new Map();
+window.skilldelta = (id, text) => { const ready = waiting.get(id); if (ready) ready(text); };
+const loaded = new Map();
+function chunk(id) {
+  if (id === undefined) return Promise.resolve([]);
+  if (!loaded.has(id)) loaded.set(id, fetchChunk(id).then(unpack));
+  return loaded.get(id);
+}
+function fetchChunk(id) {
+  const inside = document.getElementById(`chunk-${id}`);
+  if (inside) return Promise.resolve(inside.textContent);
+  return new Promise((ready, failed) => {
+    waiting.set(id, ready);
+    document.head.append(el("script", { src: `page/${id}.js`, onerror: () => failed(new Error(`page/${id}.js is missing`)) }));
+  });
+}
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
+  const lines = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  return lines.split("\n").filter((l) => l).map((l) => JSON.parse(l));
+}
+const keyOf = (s) => s.draw ? `${s.example}/${s.draw}` : s.example;
+
+let shownItems = [], limit = PAGE;
+async function items() {
+  const of = (c) => (data.chunks[state.task] || {})[c];
+  const [rows, base, mine] = await Promise.all([chunk(data.examples[state.task]), chunk(of(data.baseline)), chunk(of(state.candidate))]);
+  const row = new Map(rows.map((r) => [r.example, r.row])), other = new Map(mine.map((s) => [keyOf(s), s]));
+  const all = base.map((b) => ({ key: keyOf(b), base: b, mine: other.get(keyOf(b)), row: row.get(b.example) || {} }));
+  const known = new Set(all.map((i) => i.key));
+  for (const s of mine) if (!known.has(keyOf(s))) all.push({ key: keyOf(s), base: undefined, mine: s, row: row.get(s.example) || {} });
+  return all;
+}
+function kind(item) {
+  const a = item.base && item.base.score, b = item.mine && item.mine.score;
+  if (a === null || a === undefined || b === null || b === undefined) return "unscored";
+  return b > a ? "gained" : b < a ? "lost" : a >= 1 ? "right" : "wrong";
+}
+const KIND = { gained: ["▲", "better"], lost: ["▼", "worse"], right: ["✓", "same"], wrong: ["✗", "same"], unscored: ["?", "same"] };
+function wanted(item) {
+  const is = kind(item);
+  if (state.filter !== "all" && state.filter !== is && !(state.filter === "changed" && (is === "lost" || is === "gained"))) return false;
+  if (!state.search) return true;
+  const text = JSON.stringify(item.row) + [item.base, item.mine].map((s) => s ? s.response + " " + s.read_as : "").join(" ");
+  return text.toLowerCase().includes(state.search.toLowerCase());
+}
+const title = (row) => { const first = Object.entries(row).find(([k]) => ["question", "prompt", "input", "text", "instruction"].includes(k)) || Object.entries(row).find(([, v]) => typeof v === "string") || ["", ""]; return typeof first[1] === "string" ? first[1] : JSON.stringify(first[1]); };
+
+async function list() {
+  let all;
+  try { all = await items(); } catch (error) { $("count").textContent = String(error.message || error); return; }
+  const counts = {};
+  for (const i of all) counts[kind(i)] = (counts[kind(i)] || 0) + 1;
+  for (const option of $("filter").options) {
+    const n = option.value === "all" ? all.length : option.value === "changed" ? (counts.lost || 0) + (counts.gained || 0) : counts[option.value] || 0;
+    option.textContent = `${option.dataset.name} (${n})`;
+  }
+  shownItems = all.filter(wanted);
+  $("count").textContent = `${shownItems.length} of ${all.length} items`;
+  if (!shownItems.some((i) => i.key === state.item)) state.item = shownItems.length ? shownItems[0].key : "";
+  draw();
+}
+function draw() {
+  const at = shownItems.findIndex((i) => i.key === state.item);
+  if (at >= limit) limit = at + PAGE;
+  const lines = shownItems.slice(0, limit).map((item) => {
+    const [mark, look] = KIND[kind(item)];
+    return el("li", { role: "option", "aria-selected": String(item.key === state.item), onclick: () => choose({ item: item.key }) },
+      el("span", { class: `mark ${look}`, title: kind(item) }, mark), el("span", { class: "text", dir: "auto" }, title(item.row).slice(0, 200) || item.key));
+  });
+  if (shownItems.length > limit) lines.push(el("li", {}, el("button", { id: "more", onclick: () => { limit += PAGE; draw(); } }, `${shownItems.length - limit} more`)));
+  $("items").replaceChildren(...lines);
+  const selected = $("items").querySelector('[aria-selected="true"]');
+  if (selected) selected.scrollIntoView({ block: "nearest" });
+  detail(shownItems[at]);
+}
+async function detail(item) {
+  if (!item) { $("item").replaceChildren(el("p", { class: "quiet" }, "No item fits the filter.")); return; }
+  const names = state.everyone ? data.checkpoints : [...new Set([data.baseline, state.candidate])];
+  const cells = await Promise.all(names.map((n) => chunk((data.chunks[state.task] || {})[n])));
+  if (item.key !== state.item) return;
+  const fields = Object.entries(item.row).map(([k, v]) => [el("dt", {}, k), el("dd", {}, el("pre", { dir: "auto" }, typeof v === "string" ? v : JSON.stringify(v)))]).flat();
+  const said = names.map((name, i) => card(name, cells[i].find((s) => keyOf(s) === item.key)));
+  $("item").replaceChildren(el("dl", {}, ...fields), el("div", { class: "said" }, ...said));
+}
+function card(name, s) {
+  if (!s) return el("article", {}, el("h3", {}, name), el("p", {}, "not asked"));
+  const score = s.score === null ? "unscored" : String(Math.round(s.score * 1000) / 10);
+  const text = typeof s.response === "string" ? s.response : s.response.map((v, i) => `choice ${i + 1}: ${v.toFixed(4)}`).join("\n");
+  const facts = [s.read_as ? `read as: ${s.read_as}` : "", s.why || "", s.finish === "stop" ? "" : `ended by ${s.finish}`, s.tokens_out ? `${s.tokens_out} tokens` : ""].filter((f) => f);
+  return el("article", {}, el("h3", {}, el("span", {}, name), el("span", { class: `mark ${s.score === 1 ? "better" : s.score === 0 ? "worse" : ""}` }, score)),
+    el("pre", { dir: "auto" }, text || "(said nothing)"), facts.length ? el("p", { dir: "auto" }, facts.join(" · ")) : null);
+}
+
+// ---- what is chosen is in the link
+function choose(change) {
+  Object.assign(state, change);
+  if (!("item" in change)) limit = PAGE;
+  for (const [id, value] of [["task", state.task], ["candidate", state.candidate], ["filter", state.filter], ["search", state.search]])
+    if ($(id).value !== value) $(id).value = value;
+  $("everyone").setAttribute("aria-pressed", String(state.everyone));
+  const link = new URLSearchParams({ task: state.task, against: state.candidate, show: state.filter, item: state.item });
+  if (state.search) link.set("search", state.search);
+  history.replaceState(null, "", `#${link}`);
+  if ("candidate" in change) forest();
+  if (Object.keys(change).join() === "item") draw(); else list();
+}
+function follow() {
+  const link = new URLSearchParams(location.hash.slice(1));
+  const known = { task: data.tasks, candidate: data.checkpoints, filter: [...$("filter").options].map((o) => o.value) };
+  const asked = { task: link.get("task"), candidate: link.get("against"), filter: link.get("show") };
+  const change = { candidate: state.candidate, item: link.get("item") || "", search: link.get("search") || "" };
+  for (const [name, value] of Object.entries(asked)) if (known[name].includes(value)) change[name] = value;
+  choose(change);
+}
+function options(id, values) { $(id).replaceChildren(...values.map((v) => el("option", { value: v }, v))); }
+options("task", data.tasks);
+options("candidate", data.checkpoints.length > 1 ? data.checkpoints.filter((c) => c !== data.baseline) : data.checkpoints);
+$("task").addEventListener("change", (e) => choose({ task: e.target.value, item: "", }));
+$("candidate").addEventListener("change", (e) => choose({ candidate: e.target.value }));
+$("filter").addEventListener("change", (e) => choose({ filter: e.target.value }));
+$("search").addEventListener("input", (e) => choose({ search: e.target.value }));
+$("everyone").addEventListener("click", () => choose({ everyone: !state.everyone }));
+$("tasks").addEventListener("click", () => { state.tasks = !state.tasks; $("tasks").setAttribute("aria-pressed", String(state.tasks)); matrix(); });
+document.addEventListener("keydown", (e) => {
+  if (e.ctrlKey || e.metaKey || e.altKey) return;
+  if (/INPUT|SELECT|TEXTAREA/.test(e.target.tagName)) { if (e.key === "Escape") e.target.blur(); return; }
+  const at = shownItems.findIndex((i) => i.key === state.item);
+  if (e.key === "j" && at + 1 < shownItems.length) choose({ item: shownItems[at + 1].key });
+  if (e.key === "k" && at > 0) choose({ item: shownItems[at - 1].key });
+  if (e.key === "/") { e.preventDefault(); $("search").focus(); }
+});
+window.addEventListener("hashchange", follow);
+matrix();
+follow();

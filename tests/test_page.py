@@ -1,0 +1,134 @@
+"""The page in a real browser: filters work, links hold, and a hostile output does nothing."""
+
+import html
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from harness.comparison.compare import compare
+from harness.comparison.result import Comparison
+from harness.evaluate import Settings, score
+from harness.store import Results
+from harness.types import Checkpoint, Request, Response
+from reports import page
+from tests import toys
+
+HOSTILE = (
+    "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
+    "<style>body{display:none}</style> \u2028\u2029 \u202e right to left \ud800 <!-- <script> ${alert(1)} "
+) + "long " * 2000
+NAMES = ("sft", "dpo</script><b>")
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Sums that a baseline gets half right; the candidate says something hostile instead of the answer to 6+6."""
+    folder = tmp_path_factory.mktemp("page") / "results"
+    tasks = [replace(toys.adding(20, "sums"), skill="reasoning"), replace(toys.adding(300, "many"), skill="factuality")]
+
+    def half(request: Request) -> Response:
+        right = toys.answer_sum(request)
+        return right if int(right.text) % 4 else Response("no")
+
+    def hostile(request: Request) -> Response:
+        return Response(HOSTILE) if "6+6" in str(request.prompt) else toys.answer_sum(request)
+
+    results = Results.make(folder)
+    for name, answer in zip(NAMES, (half, hostile), strict=True):
+        score([Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, Settings())
+    return compare(folder, "sft")
+
+
+def browser() -> str:
+    found = next((b for name in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(name))), None)
+    if not found:
+        pytest.skip("needs Chromium")
+    return found
+
+
+def opened(index: Path, profile: Path, **link: str) -> tuple[str, str]:
+    """The page's DOM after its script has run, as text, and what the console said."""
+    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags = [
+        *quiet.split(),
+        "--disable-component-update",
+        "--disable-sync",
+        "--enable-logging=stderr",
+        f"--user-data-dir={profile}",
+    ]
+    address = f"{index.resolve().as_uri()}#{urlencode(link)}"
+    ran = subprocess.run(
+        [browser(), *flags, "--virtual-time-budget=8000", "--dump-dom", address], capture_output=True, text=True, check=True
+    )
+    console = "\n".join(line for line in ran.stderr.splitlines() if "CONSOLE" in line)
+    return ran.stdout, console
+
+
+def inside(dom: str, name: str) -> str:
+    """The text of the element with an id, tags taken off."""
+    match = re.search(rf'<(\w+)[^>]* id="{name}"[^>]*>(.*?)</\1>', dom, re.DOTALL) or re.search(
+        rf'<(\w+) id="{name}"[^>]*>(.*?)</\1>', dom, re.DOTALL
+    )
+    assert match, f"no {name}"
+    return html.unescape(re.sub(r"<[^>]*>", " ", match.group(2)))
+
+
+def test_no_text_of_a_model_stands_in_the_page_unescaped(comparison: Comparison, tmp_path: Path) -> None:
+    index, *beside = page.render(comparison, tmp_path)
+    text = index.read_text()
+    assert not beside
+    assert "pwned" not in text
+    assert "dpo</script>" not in text
+    assert len(re.findall(r"<script", text)) == len(re.findall(r"</script>", text))
+    assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_the_same_comparison_gives_the_same_page(comparison: Comparison, tmp_path: Path) -> None:
+    (one,), (other,) = page.render(comparison, tmp_path / "a"), page.render(comparison, tmp_path / "b")
+    assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("beside", [False, True])
+def test_filters_work_and_a_hostile_output_does_nothing(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
+) -> None:
+    if beside:
+        monkeypatch.setattr(page, "INSIDE", 0)
+    index, *files = page.render(comparison, tmp_path / "report")
+    assert bool(files) == beside
+    dom, console = opened(index, tmp_path / "profile", task="sums", against=NAMES[1], show="all")
+    assert console == ""
+    assert "<title>What moved against sft</title>" in dom
+    assert inside(dom, "count") == "20 of 20 items"
+    counts = {name: int(n) for name, n in re.findall(r">([a-z ]+) \((\d+)\)</option>", dom)}
+    changed = {"lost or gained": 9, "lost": 0, "gained": 9}
+    assert counts == {"all items": 20, **changed, "both wrong": 1, "both right": 10, "unscored": 0}
+    assert "dpo</script><b>" in inside(dom, "matrix")
+
+
+@pytest.mark.slow
+def test_a_link_opens_an_item_and_shows_the_hostile_output_as_text(comparison: Comparison, tmp_path: Path) -> None:
+    index, *_ = page.render(comparison, tmp_path / "report")
+    dom, console = opened(index, tmp_path / "profile", task="sums", against=NAMES[1], show="wrong", search="6+6")
+    assert console == ""
+    assert inside(dom, "count") == "1 of 20 items"
+    assert "&lt;/script&gt;&lt;script&gt;document.title='pwned'&lt;/script&gt;" in dom
+    assert "<title>What moved against sft</title>" in dom
+    dom, _ = opened(index, tmp_path / "profile", task="many", against=NAMES[1], show="gained")
+    assert inside(dom, "count") == "148 of 300 items", "150 that the baseline has wrong, less 6+6 and 66+66"
+
+
+def test_a_page_of_many_samples_keeps_them_beside_itself(
+    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "INSIDE", 0)
+    index, *files = page.render(comparison, tmp_path)
+    assert len(files) == 6
+    assert all(re.fullmatch(r'skilldelta\(\d+,"[A-Za-z0-9+/=]*"\)\n', f.read_text()) for f in files)
+    assert index.stat().st_size < 60_000
