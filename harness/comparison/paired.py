@@ -13,7 +13,6 @@ from harness.comparison.estimate import (
     Interval,
     Spread,
     binary,
-    effective,
     influences,
     means,
     quantile,
@@ -51,13 +50,13 @@ def delta(before: Floats, after: Floats, design: Design, level: float = 0.95) ->
     (old, old_influence), (new, new_influence) = influences(before, design), influences(after, design)
     lost, gained = int(np.sum(after < before)), int(np.sum(after > before))
     plain = design.plain and binary(before) and binary(after)
-    known = widened(spread(new_influence - old_influence, design), after - before, design)
+    made = contributions(before, after, design)
+    known = widened(spread(new_influence - old_influence, design), made, design)
     if plain:
         interval = mcnemar.tango(lost, gained, len(before), quantile(level))
     else:
         half = quantile(level, known.freedom) * float(np.sqrt(known.variance))
         interval = Interval(max(-1.0, new - old - half), min(1.0, new - old + half))
-    made = contributions(before, after, design)
     return Delta(len(before), new - old, interval, known.variance, known.freedom, lost, gained, made, plain)
 
 
@@ -72,15 +71,15 @@ def contributions(before: Floats, after: Floats, design: Design) -> Floats:
     return np.bincount(design.clusters, weights=weight * (after - before)).astype(np.float64)
 
 
-def widened(known: Spread, change: Floats, design: Design) -> Spread:
-    """The variance with one lost and one gained sample of usual weight added.
+def widened(known: Spread, made: Floats, design: Design) -> Spread:
+    """The variance with one lost and one gained cluster more, each of the usual contribution.
 
     When few samples change, the variance seen is too small too often, and 0 when none does; two pseudo-observations mend it
-    (Bonett and Price 2012, for two paired shares; here for every aggregate, as large as the changes usually are).
+    (Bonett and Price 2012, for two paired shares; here for every aggregate).  Where nothing changed, a single sample's whole
+    weight stands in for what is usual.
     """
-    moved = change[change != 0]
-    usual = float(np.mean(moved**2)) if len(moved) else 1.0
-    extra = 2 * usual / effective(design) ** 2
     if np.isnan(known.variance):
         return Spread(1.0, 1.0)
-    return Spread(known.variance + extra, known.freedom)
+    moved = made[made != 0]
+    usual = float(np.mean(moved**2)) if len(moved) else 1 / len(design.cluster) ** 2
+    return Spread(known.variance + 2 * usual, known.freedom)

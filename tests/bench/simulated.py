@@ -1,0 +1,54 @@
+"""Simulated results with known truth: items of varying difficulty, checkpoints that share most of their answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.comparison.estimate import Design, Floats
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the items of a task lie: `clusters` of `size` items (drawn around it when `uneven`), in `groups` equal groups."""
+
+    clusters: int
+    size: int = 1
+    groups: int = 1
+    uneven: bool = False
+    aggregate: str = "mean"
+
+    def design(self, rng: Rng) -> Design:
+        sizes = 1 + rng.poisson(self.size - 1, self.clusters) if self.uneven else np.full(self.clusters, self.size)
+        cluster = np.repeat(np.arange(self.clusters), sizes)
+        return Design(cluster, cluster % self.groups, self.aggregate, 0)  # type: ignore[arg-type]
+
+
+def answers(design: Design, shift: float, alike: float, rng: Rng) -> tuple[Floats, Floats]:
+    """0/1 scores of a baseline and a candidate, whose truth is `shift` higher in the mean.
+
+    A cluster has a difficulty; the candidate repeats the baseline's answer with probability `alike`, and otherwise answers
+    anew; the shift is a share of clusters-in-common flips to right (or wrong).
+    """
+    count = int(design.cluster.max()) + 1
+    easy = rng.beta(1.2, 1.0, count)[design.cluster]
+    before = (rng.random(len(easy)) < easy).astype(float)
+    anew = (rng.random(len(easy)) < easy).astype(float)
+    after = np.where(rng.random(len(easy)) < alike, before, anew)
+    push = rng.random(len(easy))
+    wrong = 1 - MEAN
+    after = np.where((shift > 0) & (push < shift / wrong), np.maximum(after, 1.0), after)
+    after = np.where((shift < 0) & (push < -shift / MEAN), 0.0, after)
+    return before, after
+
+
+MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
+
+
+def flips(n: int, discordance: float, delta: float, rng: Rng) -> tuple[int, int]:
+    """Lost and gained among n independent pairs."""
+    lost, gained, _ = rng.multinomial(n, [(discordance - delta) / 2, (discordance + delta) / 2, 1 - discordance])
+    return int(lost), int(gained)
