@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check clean
+.PHONY: demo test unit check calibrate clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -22,6 +22,9 @@ check: .venv/ready    ## style, types, the house test
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py
+
+calibrate: .venv/ready  ## do the statistics keep their promises?  a table of simulations
+	$(BIN)/python -m tests.bench.calibrate
 
 clean:
 	rm -rf .venv build dist

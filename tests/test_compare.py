@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from results_folder import about, sample, store, store_scores
 
 import harness
 from harness.types import SkilldeltaError
+from tests.results_folder import about, sample, store, store_scores
 
 OLD = [1.0] * 60 + [0.0] * 40
 WORSE = [1.0] * 30 + [0.0] * 70
@@ -137,3 +137,59 @@ def test_the_same_results_give_the_same_comparison(tmp_path: Path) -> None:
         for task in ("gsm8k", "bbh"):
             store_scores(tmp_path, name, task, list(rng.random(60)), "reasoning")
     assert harness.compare(tmp_path, "sft").json() == harness.compare(tmp_path, "sft").json()
+
+
+def test_the_best_of_several_is_told_with_what_choosing_it_does_to_its_score(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    for step in range(6):
+        store_scores(tmp_path, f"step-{step}", "gsm8k", list(rng.integers(0, 2, 100).astype(float)))
+    found = {b.level: b for b in harness.compare(tmp_path, "sft").best}
+    assert set(found) == {"average", "skill"}
+    assert found["skill"].corrected < found["skill"].score
+    assert found["skill"].low < found["skill"].corrected < found["skill"].high
+    assert len(found["skill"].equals) > 3
+    assert sum(found["skill"].probability.values()) == pytest.approx(1)
+
+
+def test_only_the_named_candidates_are_compared(tmp_path: Path) -> None:
+    for name in ("sft", "dpo", "ppo"):
+        store_scores(tmp_path, name, "gsm8k", OLD)
+    assert set(harness.compare(tmp_path, "sft", candidates=["ppo"]).checkpoints) == {"sft", "ppo"}
+
+
+def test_several_folders_are_one_comparison_and_a_cell_that_two_hold_is_refused(tmp_path: Path) -> None:
+    for folder, name in (("a", "sft"), ("b", "dpo")):
+        store_scores(tmp_path / folder, name, "gsm8k", OLD)
+    assert set(harness.compare([tmp_path / "a", tmp_path / "b"], "sft").checkpoints) == {"sft", "dpo"}
+    store_scores(tmp_path / "b", "sft", "gsm8k", OLD)
+    with pytest.raises(SkilldeltaError, match="sft on gsm8k is in two results folders"):
+        harness.compare([tmp_path / "a", tmp_path / "b"], "sft")
+
+
+def test_a_metric_of_a_task_has_an_interval_and_a_difference(tmp_path: Path) -> None:
+    metrics = [{"name": "over_refusal", "part": "refused", "over": "", "group": "safe", "lower_is_better": True}]
+    facts = about("xstest", "safety", task={"aggregate": "f1", "positive": "unsafe", "metrics": metrics})
+    for name, often in (("sft", 10), ("dpo", 25)):
+        safe = [sample(i, float(i >= often), parts={"refused": float(i < often)}, group="safe") for i in range(100)]
+        unsafe = [sample(i, 1.0, parts={"refused": 1.0}, group="unsafe") for i in range(100, 150)]
+        store(tmp_path, name, facts, [*safe, *unsafe])
+    row = harness.compare(tmp_path, "sft").row("dpo", "task", "xstest")
+    (extra,) = row.metrics
+    assert row.score == pytest.approx(100 * 2 * 50 / (2 * 50 + 25))
+    assert (extra.value, extra.delta) == (pytest.approx(25), pytest.approx(15))
+    assert extra.low < 25 < extra.high
+    assert row.difference is not None
+    assert row.difference.verdict == "worse"
+
+
+def test_a_damaged_line_is_told_by_its_number_and_a_torn_last_one_passed_over(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    store_scores(tmp_path, "dpo", "gsm8k", OLD)
+    file = tmp_path / "dpo" / "gsm8k" / "samples.jsonl"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-20])
+    assert harness.compare(tmp_path, "sft").row("dpo", "task", "gsm8k").n == 99
+    file.write_bytes(whole.replace(b"}\n{", b"\n{", 1))
+    with pytest.raises(SkilldeltaError, match="line 1, is not a sample"):
+        harness.compare(tmp_path, "sft")

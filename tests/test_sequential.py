@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from results_folder import store_scores
 
 from harness.comparison import mcnemar, sequential
 from harness.comparison.estimate import Design, Floats
 from harness.comparison.replay import replay, weighted
 from harness.comparison.sequential import Plan, decide
+from tests.results_folder import store_scores
 
 
 def pairs(n: int, discordance: float, delta: float, seed: int) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.comparison import findings, judge
+from harness.comparison import findings, judge, ranking
 from harness.comparison.result import LEVELS, Comparison, Settings
 from harness.comparison.stored import gather
 
@@ -17,7 +17,7 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     """
     chosen = settings or Settings()
     folders = [results] if isinstance(results, str | Path) else list(results)
-    stored = gather([Path(f) for f in folders], baseline)
+    stored = gather([Path(f) for f in folders], baseline, chosen.candidates)
     allowed = stored.admit(chosen.allow)
     found = [f for number, task in enumerate(stored.tasks) for f in findings.on_task(stored, task, chosen, number)]
     skills = stored.skills()
@@ -27,4 +27,5 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     rows, families = judge.rows(found, chosen)
     place = {name: i for i, name in enumerate(stored.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
-    return Comparison(baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete())
+    best = ranking.best(found, skills, chosen)
+    return Comparison(baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best)

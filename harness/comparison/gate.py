@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 
 from harness import config, registry
-from harness.comparison.result import Comparison, Level, Row
+from harness.comparison.result import Comparison, Level, Row, without_nan
 from harness.types import SkilldeltaError
 
 Answer = Literal["pass", "regression", "inconclusive"]
 EXIT: Mapping[Answer, int] = {"pass": 0, "regression": 1, "inconclusive": 2}
 MARKS: Mapping[Answer, str] = {"pass": "✅", "regression": "❌", "inconclusive": "❔"}
+
+SHOWN = ("delta", "delta_low", "delta_high", "p", "p_adjusted", "mde")
 
 
 class Rule(pydantic.BaseModel, extra="forbid", frozen=True):
@@ -83,6 +86,17 @@ class Gate:
         """The exit code."""
         return EXIT[self.answer]
 
+    def json(self) -> dict[str, Any]:
+        """The same facts as the summary."""
+        rules = [
+            {"level": c.level, "name": c.name, "answer": c.answer, "why": c.why, **c.rule.model_dump()}
+            | ({k: getattr(c.row.difference, k) for k in SHOWN} if c.row else {})
+            for c in self.checked
+        ]
+        whole = {"baseline": self.baseline, "candidate": self.candidate, "answer": self.answer, "rules": rules}
+        plain: dict[str, Any] = without_nan(whole)
+        return plain
+
     def markdown(self) -> str:
         """A summary fit for a pull request."""
         lines = [
@@ -116,7 +130,9 @@ def policy(values: Mapping[str, object], source: str = "the policy") -> Policy:
 def gate(comparison: Comparison, candidate: str, wanted: Policy) -> Gate:
     """Checks every rule of the policy on one candidate."""
     if candidate not in comparison.checkpoints or candidate == comparison.baseline:
-        raise SkilldeltaError(str(registry.unknown("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline})))
+        raise SkilldeltaError(
+            str(registry.unknown("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
+        )
     rows = {(r.level, r.name): r for r in comparison.rows if r.checkpoint == candidate}
     checked = [
         check(level, name, rule, rows.get((level, name)), (comparison.settings.level, wanted.max_unscored))
@@ -142,7 +158,9 @@ def check(level: Level, name: str, rule: Rule, row: Row | None, limits: tuple[fl
         return Checked(level, name, rule, None, "inconclusive", "not everything was scored")
     found = row.difference
     if row.unscored and 100 * row.unscored > max_unscored * (row.n + row.unscored):
-        return Checked(level, name, rule, row, "inconclusive", f"{row.unscored} of {row.n + row.unscored} samples have no score")
+        return Checked(
+            level, name, rule, row, "inconclusive", f"{row.unscored} of {row.n + row.unscored} samples have no score"
+        )
     if found.delta_high < -rule.max_drop and found.p_adjusted <= 1 - confidence:
         return Checked(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is shown")
     if found.delta_low >= -rule.max_drop - rule.margin and found.delta >= -rule.max_drop:
@@ -161,6 +179,7 @@ def line(checked: Checked) -> str:
 
 def safe(text: str) -> str:
     """Text that cannot break a Markdown table, nor become markup in a comment."""
-    for char in "\\`*_{}[]<>|#":
+    text = html.escape(text, quote=False)
+    for char in "\\`*_{}[]|#":
         text = text.replace(char, f"\\{char}")
     return text.replace("\n", " ").replace("@", "@\u200b")

@@ -22,6 +22,7 @@ class Measured:
     score: float
     interval: Interval
     bounds: Interval
+    influences: Floats = field(default_factory=lambda: np.zeros(0))  # [clusters of the task]
 
 
 @dataclass
@@ -56,8 +57,9 @@ class Panel:
     def measure(self, columns: Columns, level: float) -> Measured:
         design, there = self.design_of(columns), ~np.isnan(columns.score)
         scores, kept = columns.score[there], take(design, there)
-        score = influences(scores, kept)[0] if len(scores) else float("nan")
-        return Measured(len(scores), score, score_interval(scores, kept, level), bounds(columns.score, design))
+        score, each = influences(scores, kept) if len(scores) else (float("nan"), scores)
+        moves = np.bincount(kept.cluster, weights=each, minlength=len(self.clusters.known)).astype(np.float64)
+        return Measured(len(scores), score, score_interval(scores, kept, level), bounds(columns.score, design), moves)
 
     def align(self, columns: Columns) -> tuple[Ints, Ints]:
         """Rows of the baseline, and of `columns`, that hold the same example and draw."""

@@ -12,7 +12,6 @@ from harness.comparison.estimate import Design, Floats
 from harness.comparison.panel import Panel
 from harness.comparison.sequential import Decision, Plan, decide
 from harness.comparison.stored import gather
-from harness.types import SkilldeltaError
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,7 @@ def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0
 
     `margin` in points.
     """
-    stored = gather([Path(results)], baseline)
-    if candidate not in stored.checkpoints:
-        raise SkilldeltaError(f"There is no checkpoint {candidate!r}.  There are: {', '.join(stored.checkpoints)}.")
+    stored = gather([Path(results)], baseline, [candidate])
     stored.admit(())
     found = []
     for task, about in stored.tasks.items():

@@ -30,6 +30,7 @@ class Settings:
     margin: float = 2.0
     family: Family = "auto"  # Holm for one candidate, max-T for several
     allow: tuple[str, ...] = ()  # differences in how results were made that are accepted, by name
+    candidates: tuple[str, ...] = ()  # only these; (): every other checkpoint there is
     draws: int = 9_999
     seed: int = 0
 
@@ -102,6 +103,21 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The candidate with the highest score on a skill or on average, with what choosing it does to that score."""
+
+    level: Level
+    name: str
+    checkpoint: str
+    score: float  # as seen
+    corrected: float  # what so chosen a checkpoint scores on other items
+    low: float
+    high: float
+    probability: Mapping[str, float]  # of each candidate to come out highest, were the items drawn again
+    equals: tuple[str, ...]  # the candidates that cannot be told from it
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Checkpoints against a baseline.  `rows`: the baseline's first, then each candidate's, tasks before skills."""
 
@@ -112,6 +128,7 @@ class Comparison:
     checkpoints: Mapping[str, Json]  # what checkpoint.json says, in order; with `results`: the folder that holds it
     allowed: tuple[str, ...] = ()  # how results were made unlike, and accepted
     incomplete: tuple[str, ...] = ()  # what is missing, in words
+    best: tuple[Best, ...] = ()  # of several candidates, on average and on each skill
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         return next(r for r in self.rows if (r.checkpoint, r.level, r.name) == (checkpoint, level, name))
@@ -129,6 +146,7 @@ class Comparison:
             "checkpoints": {k: dict(v) for k, v in self.checkpoints.items()},
             "allowed": list(self.allowed),
             "incomplete": list(self.incomplete),
+            "best": [dataclasses.asdict(b) for b in self.best],
         }
         plain: dict[str, Any] = without_nan(whole)
         return plain

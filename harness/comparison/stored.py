@@ -70,8 +70,8 @@ class Stored:
         return tuple(lines)
 
 
-def gather(folders: Sequence[Path], baseline: str) -> Stored:
-    """Every checkpoint and cell of the folders.  The same cell in two folders is an error: which one counts?"""
+def gather(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = ()) -> Stored:
+    """Every checkpoint and cell of the folders (or only some `candidates`'); a cell that two folders hold is an error."""
     checkpoints: dict[str, Json] = {}
     cells: dict[tuple[str, str], Begun] = {}
     for folder in folders:
@@ -86,10 +86,12 @@ def gather(folders: Sequence[Path], baseline: str) -> Stored:
                 )
             if cell.samples_file.exists() and cell.samples_file.stat().st_size:
                 cells[key] = Begun(about, cell)
-    if baseline not in checkpoints:
-        raise SkilldeltaError(str(registry.unknown("checkpoint", baseline, checkpoints)))
-    ordered = {baseline: checkpoints[baseline], **checkpoints}
-    stored = Stored(baseline, ordered, cells)
+    wanted = [baseline, *(candidates or checkpoints)]
+    for name in wanted:
+        if name not in checkpoints:
+            raise SkilldeltaError(str(registry.unknown("checkpoint", name, checkpoints)))
+    ordered = {name: checkpoints[name] for name in wanted}
+    stored = Stored(baseline, ordered, {key: begun for key, begun in cells.items() if key[0] in ordered})
     if not stored.tasks:
         raise SkilldeltaError(f"The baseline {baseline} has no samples in {', '.join(map(str, folders))}: score it first.")
     return stored

@@ -9,6 +9,7 @@ import numpy as np
 from harness.comparison.estimate import Design, Floats
 
 Rng = np.random.Generator
+MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,19 @@ def answers(design: Design, shift: float, alike: float, rng: Rng) -> tuple[Float
     return before, after
 
 
-MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
-
-
 def flips(n: int, discordance: float, delta: float, rng: Rng) -> tuple[int, int]:
     """Lost and gained among n independent pairs."""
     lost, gained, _ = rng.multinomial(n, [(discordance - delta) / 2, (discordance + delta) / 2, 1 - discordance])
     return int(lost), int(gained)
+
+
+def pairs(n: int, discordance: float, delta: float, rng: Rng) -> Floats:
+    return rng.choice([1.0, -1.0, 0.0], size=n, p=[(discordance + delta) / 2, (discordance - delta) / 2, 1 - discordance])
+
+
+SHAPES = {
+    "40 problems x 5 draws": Shape(40, 5),
+    "120 passages of about 8 items": Shape(120, 8, uneven=True),
+    "macro over 27 subtasks of 25": Shape(675, groups=27, aggregate="macro"),
+    "F1 of two groups of 100": Shape(200, groups=2, aggregate="f1"),
+}

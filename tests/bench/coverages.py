@@ -1,0 +1,119 @@
+"""Coverage: how often an interval holds the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from harness.comparison import combine, mcnemar, paired, seeds, select
+from harness.comparison.estimate import Floats, influences, quantile, score_interval, simple, wilson
+from tests.bench.rates import Line, counted, cover
+from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, flips
+
+
+def score_coverage(runs: int) -> Iterator[Line]:
+    for n, share in ((50, 0.1), (164, 0.5), (164, 0.95), (1319, 0.3)):
+
+        def trial(rng: Rng, n: int = n, share: float = share) -> bool:
+            found = wilson(rng.binomial(n, share) / n, n, quantile(0.95))
+            return found.low <= share <= found.high
+
+        yield cover(f"score, 0/1, n {n}, {100 * share:.0f} % right: Wilson", runs, trial)
+    for name, shape in SHAPES.items():
+
+        def clusters(rng: Rng, shape: Shape = shape) -> bool:
+            design = shape.design(rng)
+            found = score_interval(answers(design, 0.0, 1.0, rng)[0], design)
+            return found.low <= truth(shape, 0.0) <= found.high
+
+        yield cover(f"score, {name}", runs // 2, clusters)
+
+
+def truth(shape: Shape, shift: float) -> float:
+    """The score in the population that `answers` draws from."""
+    mean = MEAN + shift
+    return 2 * mean / (2 * mean + (1 - mean) + (1 - mean)) if shape.aggregate == "f1" else mean
+
+
+def delta_coverage(runs: int) -> Iterator[Line]:
+    for n, discordance, delta in (
+        (50, 0.04, 0.0),
+        (50, 0.2, 0.1),
+        (164, 0.03, 0.02),
+        (541, 0.15, -0.05),
+        (1319, 0.01, 0.0),
+        (14042, 0.1, 0.01),
+    ):
+
+        def trial(rng: Rng, n: int = n, q: float = discordance, delta: float = delta) -> bool:
+            found = mcnemar.tango(*flips(n, q, delta, rng), n, quantile(0.95))
+            return found.low <= delta <= found.high
+
+        yield cover(
+            f"difference, 0/1, n {n}, {100 * discordance:.0f} % discordant, {100 * delta:+.0f} points: Tango", runs, trial,
+            0.97 if n * discordance > 10 else 1.0,
+        )  # fmt: skip
+    for name, shape in SHAPES.items():
+        for shift, alike in ((0.0, 0.97), (0.05, 0.6)):
+
+            def clusters(rng: Rng, shape: Shape = shape, shift: float = shift, alike: float = alike) -> bool:
+                design = shape.design(rng)
+                found = paired.delta(*answers(design, shift, alike, rng), design).interval
+                return found.low <= moved(shape, shift, alike) <= found.high
+
+            few = "few flips" if alike > 0.9 else "many flips"
+            most = 1.0 if alike > 0.9 else 0.97
+            yield cover(f"difference, {name}, {few}, {100 * shift:+.0f} points", runs // 2, clusters, most)
+
+
+def moved(shape: Shape, shift: float, alike: float) -> float:
+    """The true difference that `answers` makes: a share of the wrong answers becomes right."""
+    return truth(shape, shift) - truth(shape, 0.0)
+
+
+def skill_coverage(runs: int) -> Iterator[Line]:
+    def trial(rng: Rng) -> bool:
+        sizes = ((164, 0.04, 0.0), (541, 0.1, 0.03), (250, 0.2, -0.06))
+        seen = [flips(n, q, d, rng) for n, q, d in sizes]
+        found = [mcnemar.tango(*s, n, quantile(0.95)) for s, (n, _, _) in zip(seen, sizes, strict=True)]
+        deltas = [(gained - lost) / n for (lost, gained), (n, _, _) in zip(seen, sizes, strict=True)]
+        around = combine.interval(deltas, found, [1 / 3] * 3)[1]
+        return around.low <= np.mean([d for _, _, d in sizes]) <= around.high
+
+    yield cover("difference, a skill of three tasks", runs, trial)
+
+
+def recipes(runs: int) -> Iterator[Line]:
+    """Recipes whose runs differ by 3 points (standard deviation), three or five runs of each, 400 items."""
+    for count in (3, 5):
+
+        def trial(rng: Rng, count: int = count) -> bool:
+            merit = np.concatenate([np.full(count, 0.5), np.full(count, 0.55)]) + rng.normal(0, 0.03, 2 * count)
+            scores = (rng.random((2 * count, 400)) < merit[:, None] + rng.normal(0, 0.15, 400)).astype(float)
+            found = seeds.between(seeds.Recipe("a", (scores[:count],)), seeds.Recipe("b", (scores[count:],))).interval
+            return found.low <= 0.05 <= found.high
+
+        yield cover(f"difference of two recipes, {count} seeds each", runs // 2, trial, 1.0)
+
+
+def chosen_coverage(runs: int) -> Iterator[Line]:
+    for k in (2, 10, 50):
+        rng = np.random.default_rng(k)
+        held, kept = [], []
+        for run in range(max(runs // 10, 20)):
+            merit = 0.5 + rng.normal(0, 0.01, k)
+            choice = select.best(pool((rng.random((k, 300)) < merit[:, None]).astype(float)), seed=run)
+            held.append(bool(choice.interval.low <= merit[int(choice.best)] <= choice.interval.high))
+            kept.append(str(int(np.argmax(merit))) in choice.equals)
+        yield counted("coverage", f"score of the best of {k}, after choosing it", held, 0.93, 1.0)
+        yield counted("coverage", f"the true best of {k} is among those that could be", kept, 0.93, 1.0)
+
+
+def pool(scores: Floats) -> select.Pool:
+    found = [influences(s, simple(scores.shape[1])) for s in scores]
+    names = [str(i) for i in range(len(scores))]
+    return select.Pool(names, np.array([v for v, _ in found]), [np.stack([i for _, i in found], axis=1)])
+
+
+PARTS = (score_coverage, delta_coverage, skill_coverage, recipes, chosen_coverage)

@@ -1,0 +1,51 @@
+"""A promise and what was seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.bench.simulated import Rng
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: what was seen (a share), with its Monte Carlo error, and the range it must lie in."""
+
+    kind: str
+    what: str
+    seen: float
+    error: float
+    low: float
+    high: float
+
+    @property
+    def kept(self) -> bool:
+        return self.low - 3 * self.error <= self.seen <= self.high + 3 * self.error
+
+    def text(self) -> str:
+        promise = f"<= {100 * self.high:.0f}" if self.low == 0 else f"{100 * self.low:.0f} to {100 * self.high:.0f}"
+        mark = "" if self.kept else "  BROKEN"
+        return f"| {self.kind} | {self.what} | {promise} | {100 * self.seen:.1f} ± {100 * self.error:.1f}{mark} |"
+
+
+def counted(kind: str, what: str, hits: list[bool], low: float, high: float) -> Line:
+    """A line from simulations that did or did not."""
+    runs, seen = len(hits), float(np.mean(hits))
+    return Line(kind, what, seen, float(np.sqrt(max(seen * (1 - seen), 0.25 / runs) / runs)), low, high)
+
+
+def tried(runs: int, trial: Callable[[Rng], bool], what: str) -> list[bool]:
+    """The outcomes of `runs` simulations, seeded by what they are about."""
+    rng = np.random.default_rng(list(what.encode()))
+    return [trial(rng) for _ in range(runs)]
+
+
+def alarm(what: str, runs: int, trial: Callable[[Rng], bool]) -> Line:
+    return counted("false alarm", what, tried(runs, trial, what), 0.0, 0.05)
+
+
+def cover(what: str, runs: int, trial: Callable[[Rng], bool], high: float = 0.97) -> Line:
+    return counted("coverage", what, tried(runs, trial, what), 0.93, high)
