@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check calibrate clean
+.PHONY: demo test unit check calibrate bench-trainers clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,10 @@ check: .venv/ready    ## style, types, the house test
 
 calibrate: .venv/ready  ## do the statistics keep their promises?  a table of simulations
 	$(BIN)/python -m tests.bench.calibrate
+
+bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last TRL that had it)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
+	$(BIN)/python tests/bench/trainers.py
 
 clean:
 	rm -rf .venv build dist
