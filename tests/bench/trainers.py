@@ -35,7 +35,9 @@ for name, value in (("OMP_NUM_THREADS", "1"), ("TOKENIZERS_PARALLELISM", "false"
 SIZES = {"small": (64, 3, 192), "large": (256, 6, 768)}
 BATCH = 16
 PPO_TRL = ROOT / "build/trl-ppo"
-WORDS = re.findall(r"\w+", "the a one two red blue sum of is was has more less than and or not cat dog sun how many what why answer")
+WORDS = re.findall(
+    r"\w+", "the a one two red blue sum of is was has more less than and or not cat dog sun how many what why answer"
+)
 
 
 def row(draw: random.Random) -> dict[str, Any]:

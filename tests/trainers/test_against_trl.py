@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from trainers.toy import chat, preference
 
 from harness.trainers import batches, dpo, nets, reward, sft
 from harness.trainers.encode import Encoder, tokenizer_of
 from harness.trainers.settings import Settings
+from trainers.toy import chat, preference
 
 pytest.importorskip("trl", reason="trl is in the dev extra: pip install -e '.[dev]'")
 pytestmark = [
