@@ -150,7 +150,8 @@ def our_ppo(folder: Path, steps: int) -> float:
     with tempfile.TemporaryDirectory() as out:
         config = ppo.Config(
             model=str(folder / "model"), reward=str(folder / "judge"), data=(str(folder / "ppo.jsonl"),), out=out,
-            batch=EPISODES, minibatch=MINI, lr=1e-5, max_steps=steps, max_new=NEW, temperature=1.0, resume=False, missing_end=-1.0,
+            batch=EPISODES, minibatch=MINI, lr=1e-5, max_steps=steps, max_new=NEW, temperature=1.0, resume=False,
+            missing_end=-1.0,
         )  # fmt: skip
         ppo.train(config)
         seconds = json.loads((Path(out) / "run.json").read_text())["seconds"]

@@ -24,7 +24,8 @@ STEPS, BATCH, LR = 20, 8, 1e-4
 SHARED: dict[str, Any] = {
     "max_steps": STEPS, "per_device_train_batch_size": BATCH, "learning_rate": LR, "warmup_steps": 2, "logging_steps": 1,
     "report_to": [], "bf16": False, "gradient_checkpointing": False, "use_cpu": True, "disable_tqdm": True,
-    "save_strategy": "no", "train_sampling_strategy": "sequential", "lr_scheduler_type": "linear", "dataset_num_proc": None, "adam_epsilon": 1e-6,
+    "save_strategy": "no", "train_sampling_strategy": "sequential", "lr_scheduler_type": "linear", "dataset_num_proc": None,
+    "adam_epsilon": 1e-6,
     "pad_to_multiple_of": None,
 }  # fmt: skip
 OURS: dict[str, Any] = {
