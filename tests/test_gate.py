@@ -127,3 +127,23 @@ def test_power_is_planned_from_numbers_or_from_results(tmp_path: Path, capsys: p
         main(["power", str(results(tmp_path, facts=-100)), "--baseline", "sft", "--json"])
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["task"], found["discordant_%"], found["items"]) == ("dpo: facts", 5.0, N)
+
+
+def test_stored_results_are_replayed_and_recipes_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(results(tmp_path, facts=-200))
+    with pytest.raises(SystemExit) as end:
+        main(["replay", folder, "--baseline", "sft", "--candidate", "dpo", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert end.value.code == 0
+    assert found["worse"] == 20
+    assert found["used_%"] < 50
+    with pytest.raises(SystemExit):
+        main(["recipes", folder, "--recipe", "a=sft", "--recipe", "b=dpo", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["delta"] == pytest.approx(-0.1)
+
+
+def test_settings_out_of_range_are_refused(tmp_path: Path) -> None:
+    results(tmp_path, facts=0)
+    for wrong in ({"margin": -1}, {"level": 95}, {"family": "bonferroni"}, {"draws": 3}):
+        with pytest.raises(SkilldeltaError, match="do not fit"):
+            harness.compare(tmp_path, "sft", **wrong)  # type: ignore[arg-type]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from harness.comparison import noise, seeds, select
+from harness.comparison import noise, recipes, seeds, select
 from harness.comparison.estimate import Floats, influences, simple
+from harness.types import SkilldeltaError
+from tests.results_folder import store_scores
 
 
 def pool(scores: Floats) -> select.Pool:
@@ -100,3 +104,31 @@ def test_noise_is_counted_and_added_only_where_it_makes_much_of_the_difference()
     assert (found.n, found.flips, found.rate, found.shift) == (4, 1, 0.25, 0.25)
     assert noise.added(found, discordance=0.3, n=100) == pytest.approx(0.0025)
     assert noise.added(found, discordance=1.0, n=100, stated=0.5) == 0
+
+
+def test_recipes_are_compared_from_stored_results(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    for name, merit in (("a1", 0.5), ("a2", 0.52), ("b1", 0.7), ("b2", 0.73), ("b3", 0.7)):
+        store_scores(tmp_path, name, "gsm8k", list((rng.random(300) < merit).astype(float)), "reasoning")
+        store_scores(tmp_path, name, "mmlu", list((rng.random(200) < 0.4).astype(float)), "facts")
+    lines = recipes.compare([tmp_path], {"dpo": ["a1", "a2"], "ppo": ["b1", "b2", "b3"]})
+    found = {(line.level, line.name): line.found for line in lines}
+    assert set(found) == {
+        ("task", "gsm8k"),
+        ("task", "mmlu"),
+        ("skill", "reasoning"),
+        ("skill", "facts"),
+        ("average", "average"),
+    }
+    assert found["task", "gsm8k"].delta == pytest.approx(0.2, abs=0.08)
+    assert found["average", "average"].delta == pytest.approx((found["task", "gsm8k"].delta + found["task", "mmlu"].delta) / 2)
+    assert found["skill", "reasoning"] == found["task", "gsm8k"]
+
+
+def test_a_recipe_with_a_single_run_says_so(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        store_scores(tmp_path, name, "gsm8k", [0.0, 1.0] * 20)
+    (line, *_) = recipes.compare([tmp_path], {"dpo": ["a"], "ppo": ["b"]})
+    assert line.found.caveat.startswith("There is one run of dpo and of ppo")
+    with pytest.raises(SkilldeltaError, match="Two recipes"):
+        recipes.compare([tmp_path], {"dpo": ["a"]})

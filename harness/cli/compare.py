@@ -23,13 +23,15 @@ def compare(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A folder for tables, plots and the page.")] = None,
     allow: Annotated[list[str] | None, typer.Option(help="Accept a named difference in how results were made.")] = None,
     margin: Annotated[float, typer.Option(help="Points: a difference shown to be smaller than this is none.")] = 2.0,
+    family: Annotated[str, typer.Option(help="Correction for many tests: auto, holm, max-t, bh or none.")] = "auto",
+    candidate: Annotated[list[str] | None, typer.Option(help="Only these checkpoints; default: all there are.")] = None,
     as_json: Json = False,
 ) -> None:
     """Comparison tables and per-skill deltas: paired, with intervals, comparable or refused."""
-    from harness.comparison.compare import compare as run
-    from harness.comparison.result import Settings
+    from harness import api
 
-    found = run(results, baseline, Settings(margin=margin, allow=tuple(allow or ())))
+    choices = {"margin": margin, "allow": allow or [], "family": family, "candidates": candidate or []}
+    found = api.compare(results, baseline, **choices)
     if output:
         for path in write(found, output):
             note(f"wrote {path}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -42,6 +42,8 @@ class Finding:
     skill: str
     own: Measured
     health: Mapping[str, int]
+    tokens: float = float("nan")  # mean length of a response
+    reasons: Mapping[str, int] = field(default_factory=dict)
     change: Change | None = None  # None for the baseline
     metrics: tuple[Metric, ...] = ()
 
@@ -64,7 +66,10 @@ def alone(name: str, panel: Panel, columns: Columns, level: float) -> Finding:
     task = panel.task
     own = panel.measure(columns, level)
     metrics = extras.metrics(panel, columns, level)
-    return Finding(name, "task", task["name"], task["skill"], own, columns.health, metrics=metrics)
+    length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")
+    return Finding(
+        name, "task", task["name"], task["skill"], own, columns.health, length, columns.reasons, metrics=metrics
+    )  # fmt: skip
 
 
 def changes(pairs: Sequence[Paired], settings: Settings, number: int) -> list[Change]:
@@ -110,11 +115,14 @@ def mean(empty: Finding, members: Sequence[Finding], level: float) -> Finding:
         Interval(*(float(np.mean([getattr(m.own.bounds, side) for m in members])) for side in ("low", "high"))),
     )  # fmt: skip
     health: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     for member in members:
         health.update(member.health)
+        reasons.update(member.reasons)
+    length = float(np.mean([m.tokens for m in members]))
     known = [m.change for m in members if m.change]
     both = mean_change(known, weights, level) if known else None
-    return replace(empty, own=own, health=dict(health), change=both)
+    return replace(empty, own=own, health=dict(health), tokens=length, reasons=dict(reasons), change=both)
 
 
 def mean_change(members: Sequence[Change], weights: Sequence[float], level: float) -> Change:

@@ -142,7 +142,8 @@ def gate(comparison: Comparison, candidate: str, wanted: Policy) -> Gate:
         raise SkilldeltaError("The policy has no rule that applies: name skills or tasks, or leave `default` in.")
     critical = {c.answer for c in checked if c.rule.kind == "critical"}
     answer: Answer = next((a for a in ("regression", "inconclusive") if a in critical), "pass")
-    foot = [f"{level}s: {words}." for level, words in comparison.families.items() if words]
+    used = {c.level for c in checked}
+    foot = [f"{level}s: {words}." for level, words in comparison.families.items() if level in used]
     notes = [*foot, *(f"Not alike, accepted: {a}." for a in comparison.allowed), *comparison.incomplete]
     return Gate(comparison.baseline, candidate, answer, tuple(checked), tuple(f"- {safe(n)}" for n in notes))
 
@@ -165,7 +166,7 @@ def check(level: Level, name: str, rule: Rule, row: Row | None, limits: tuple[fl
         return Checked(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is shown")
     if found.delta_low >= -rule.max_drop - rule.margin and found.delta >= -rule.max_drop:
         return Checked(level, name, rule, row, "pass", "a larger drop is ruled out")
-    return Checked(level, name, rule, row, "inconclusive", f"these samples would show {found.mde:.1f} points, not less")
+    return Checked(level, name, rule, row, "inconclusive", f"so many samples show differences from {found.mde:.1f} points on")
 
 
 def line(checked: Checked) -> str:

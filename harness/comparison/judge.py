@@ -100,6 +100,8 @@ def row(finding: Finding, found: Difference | None) -> Row:
         if_wrong=POINTS * own.bounds.low,
         if_right=POINTS * own.bounds.high,
         difference=found,
+        tokens=finding.tokens,
         health=finding.health,
+        reasons=finding.reasons,
         metrics=finding.metrics,
     )

@@ -8,7 +8,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
 
 from harness.store import write_json
 from harness.types import Json
@@ -26,13 +28,13 @@ LEVELS: tuple[Level, ...] = ("task", "skill", "average")
 class Settings:
     """How results are compared.  `margin`: a difference of at most so many points is none, where the interval shows it."""
 
-    level: float = 0.95
-    margin: float = 2.0
+    level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    margin: Annotated[float, Field(ge=0)] = 2.0
     family: Family = "auto"  # Holm for one candidate, max-T for several
     allow: tuple[str, ...] = ()  # differences in how results were made that are accepted, by name
     candidates: tuple[str, ...] = ()  # only these; (): every other checkpoint there is
-    draws: int = 9_999
-    seed: int = 0
+    draws: Annotated[int, Field(ge=99)] = 9_999
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
@@ -90,13 +92,15 @@ class Row:
     if_wrong: float = math.nan  # the score with everything unscored counted wrong
     if_right: float = math.nan  # ... counted right
     difference: Difference | None = None  # None for the baseline
+    tokens: float = math.nan  # mean length of a response
     health: Mapping[str, int] = field(default_factory=dict)
+    reasons: Mapping[str, int] = field(default_factory=dict)  # why samples have no score, with how often
     metrics: tuple[Extra, ...] = ()
 
     def flat(self) -> dict[str, Any]:
         """The row as the JSON object of comparison.json: the difference's fields beside the score's."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("difference", "metrics")}
-        row["health"] = dict(self.health)
+        row["health"], row["reasons"] = dict(self.health), dict(self.reasons)
         row["metrics"] = [dataclasses.asdict(m) for m in self.metrics]
         names = [f.name for f in dataclasses.fields(Difference)]
         return row | (dataclasses.asdict(self.difference) if self.difference else dict.fromkeys(names))
@@ -160,8 +164,9 @@ class Comparison:
 
         rows = []
         for row in (r.flat() for r in self.rows):
-            flips, health, metrics = row.pop("flips") or {}, row.pop("health"), row.pop("metrics")
-            rows.append(row | {k: flips.get(k) for k in ("lost", "gained")} | health | {"metrics": json.dumps(metrics)})
+            flips, health = row.pop("flips") or {}, row.pop("health")
+            told = {name: json.dumps(row.pop(name)) for name in ("metrics", "reasons")}
+            rows.append(row | {k: flips.get(k) for k in ("lost", "gained")} | health | told)
         return pd.DataFrame(rows)
 
 
