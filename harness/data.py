@@ -32,6 +32,7 @@ class Source:
     config: str = ""
     split: str = "test"
     revision: str = ""
+    file: str = ""  # of the Hub's repository, where `datasets` itself cannot read it
 
 
 def default_folder() -> Path | None:
@@ -99,6 +100,8 @@ def hub_rows(source: Source) -> Iterable[dict[str, Any]]:
     import datasets
 
     try:
+        if source.file:
+            return read(hub_file(source))
         found = datasets.load_dataset(source.hub, source.config or None, split=source.split, revision=source.revision or None)
     except Exception as error:  # datasets raises many kinds: all mean that the rows cannot be had
         raise SkilldeltaError(
@@ -106,6 +109,14 @@ def hub_rows(source: Source) -> Iterable[dict[str, Any]]:
             f"Offline, lay the file {source.local} below a folder and name the folder with --data or {VARIABLE}."
         ) from error
     return (dict(row) for row in found)
+
+
+def hub_file(source: Source) -> Path:
+    """A file of the data set's repository, downloaded once."""
+    import huggingface_hub
+
+    revision = source.revision or None
+    return Path(huggingface_hub.hf_hub_download(source.hub, source.file, repo_type="dataset", revision=revision))
 
 
 def checked(found: Iterable[dict[str, Any]], columns: Sequence[str], where: str) -> Iterator[dict[str, Any]]:

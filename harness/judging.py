@@ -11,6 +11,7 @@ from harness import fingerprint, registry
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
 
 NONE = "none"
+NO_VERDICT = "the judge gave no verdict"
 NO_JUDGE = "no judge: name one with `skilldelta rescore RESULTS --judge TASK=PLUGIN:WHERE`"
 
 
@@ -73,7 +74,7 @@ class Lazy:
     def identity(self) -> str:
         return f"{self.plugin}:{content(self.where)}"
 
-    def grade(self, prompt: str, response: str, reference: str) -> float:
+    def grade(self, prompt: str, response: str, reference: str) -> float | None:
         if self.loaded is None:
             judge: Judge = registry.module("judges", self.plugin).load(self.where)
             self.loaded = judge

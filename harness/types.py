@@ -148,8 +148,11 @@ class Metric:
 class Judge(Protocol):
     """Grades what no rule can: a classifier, a reward model, a language model, or what one of them recorded."""
 
-    def grade(self, prompt: str, response: str, reference: str) -> float:
-        """How good `response` is, 0..1; where there is a `reference`: the probability that it is the better of the two."""
+    def grade(self, prompt: str, response: str, reference: str) -> float | None:
+        """How good `response` is, 0..1; where there is a `reference`: the probability that it is the better of the two.
+
+        None: no verdict.
+        """
         ...
 
 

@@ -34,10 +34,10 @@ def model(answer_one: Callable[[Request], Response] = answer_sum, block: int = 8
 
 
 class Marks:
-    """A judge for invented responses: good unless they say [bad], half good if they say [doubtful]."""
+    """A judge for invented responses: good unless they say nothing or [bad], half good if they say [doubtful]."""
 
     def grade(self, prompt: str, response: str, reference: str) -> float:
-        return 0.0 if "[bad]" in response else 0.5 if "[doubtful]" in response else 1.0
+        return 0.0 if not response or "[bad]" in response else 0.5 if "[doubtful]" in response else 1.0
 
 
 def judged(task: Task) -> Task:

@@ -1,0 +1,114 @@
+"""Length-controlled win rate: what it would be if both answers were of the same length (Dubois et al., arXiv 2404.04475).
+
+A logistic model of the preference y for the model's answer to instruction i,
+
+    P(y = 1) = sigmoid(a tanh(dlen_i / std(dlen)) + b difficulty_i + c),
+
+is fitted with an L1 penalty; the win rate is its mean with a set to 0.  `dlen` is the reference's length less the answer's,
+in characters.  A little of two models whose length was gamed on purpose is mixed in (weight 0.2), for which c is 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+Floats = NDArray[np.float64]
+PENALTIES = np.logspace(-4, 4, 10)  # C of the loss, as scikit-learn's default grid
+FOLDS = 5
+GAMED_WEIGHT = 0.2 / 2  # of each of the two gamed models
+EDGE = 1e-15
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One entry for each instruction."""
+
+    preference: Floats  # 0..1, of the model's answer over the reference; no NaN
+    longer: Floats  # the reference's length less the answer's; for gamed models: over its standard deviation already
+    difficulty: Floats
+
+
+@dataclass(frozen=True)
+class WinRate:
+    """In points.  `standard_error` is that of the mean of what the fitted model predicts, as on AlpacaEval's leaderboard."""
+
+    value: float
+    standard_error: float
+
+
+def raw(preference: Floats) -> WinRate:
+    """The win rate as judged: the mean preference."""
+    return over(preference)
+
+
+def win_rate(pairs: Pairs, gamed: Pairs) -> WinRate:
+    """The length-controlled win rate."""
+    scale = float(pairs.longer.std(ddof=1)) or 1.0
+    mine = np.column_stack([np.tanh(pairs.longer / scale), pairs.difficulty, np.ones(len(pairs.longer))])
+    theirs = np.column_stack([np.tanh(gamed.longer), gamed.difficulty, np.zeros(len(gamed.longer))])
+    data = Data(
+        np.concatenate([theirs, mine]),
+        np.concatenate([gamed.preference, pairs.preference]),
+        np.concatenate([np.full(len(theirs), GAMED_WEIGHT), np.ones(len(mine))]),
+    )
+    _, b, c = fit(data, best_penalty(data))
+    return over(expit(b * pairs.difficulty + c))
+
+
+def over(preference: Floats) -> WinRate:
+    return WinRate(100 * float(preference.mean()), 100 * float(preference.std(ddof=1) / np.sqrt(len(preference))))
+
+
+@dataclass(frozen=True)
+class Data:
+    """Features [n, 3], targets [n] in 0..1, weights [n]."""
+
+    x: Floats
+    y: Floats
+    weight: Floats
+
+    def where(self, mask: NDArray[np.bool_]) -> Data:
+        return Data(self.x[mask], self.y[mask], self.weight[mask])
+
+
+def fit(data: Data, penalty: float) -> Floats:
+    """argmin of |w|_1 + penalty * sum of weighted log losses; |w|_1 is smooth in w = up - down, both at least 0."""
+    size = data.x.shape[1]
+
+    def objective(halves: Floats) -> tuple[float, Floats]:
+        z = data.x @ (halves[:size] - halves[size:])
+        loss = float(np.sum(data.weight * (np.logaddexp(0, z) - data.y * z)))
+        slope = data.x.T @ (data.weight * (expit(z) - data.y))
+        return halves.sum() / penalty + loss, np.concatenate([slope, -slope]) + 1 / penalty
+
+    found = minimize(
+        objective,
+        np.zeros(2 * size),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, np.inf)] * (2 * size),
+        options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9},
+    ).x
+    weights: Floats = found[:size] - found[size:]
+    return weights
+
+
+def best_penalty(data: Data) -> float:
+    """The penalty with the least log loss on held-out rows, over five folds (row i in fold i mod 5)."""
+    fold = np.arange(len(data.y)) % FOLDS
+
+    def loss(penalty: float) -> float:
+        return sum(log_loss(data.where(fold == k), fit(data.where(fold != k), penalty)) for k in range(FOLDS))
+
+    return float(min(PENALTIES, key=loss))
+
+
+def log_loss(data: Data, w: Floats) -> float:
+    """The mean of the weighted log losses."""
+    p = np.clip(expit(data.x @ w), EDGE, 1 - EDGE)
+    return -float(np.mean(data.weight * (data.y * np.log(p) + (1 - data.y) * np.log(1 - p))))

@@ -1,0 +1,67 @@
+"""A language model that compares an answer with a reference, in both orders: `pairwise:BACKEND:MODEL`, any backend."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from harness import registry
+from harness.types import Checkpoint, Model, Request, Response, SkilldeltaError
+
+PROMPT = """\
+Two assistants have answered the same instruction. Decide which answer a careful reader would prefer: the one that does \
+what was asked, is true, and is no longer than it needs to be. Their order says nothing about their quality.
+
+Instruction:
+{instruction}
+
+Answer A:
+{a}
+
+Answer B:
+{b}
+
+Which answer is better? Reply with one letter, A or B, and nothing else."""
+LETTERS = ("A", "B")
+LETTER = re.compile(r"\W*([AB])\s*(?:$|[^\w\s])")  # "A", "**B**", "A: ..."; not "A good answer"
+
+
+@dataclass(frozen=True)
+class Pairwise:
+    """The judge asks twice, with the answer first and with the reference first: a preference for a place cancels out."""
+
+    model: Model
+
+    def grade(self, prompt: str, response: str, reference: str) -> float | None:
+        """The mean probability of the answer's letter; None if the model names no letter."""
+        asked = [
+            PROMPT.format(instruction=prompt, a=response, b=reference),
+            PROMPT.format(instruction=prompt, a=reference, b=response),
+        ]
+        first, second = (self.prefers_a(text) for text in asked)
+        return None if first is None or second is None else (first + 1.0 - second) / 2
+
+    def prefers_a(self, text: str) -> float | None:
+        """The probability of "A" against "B": weighed where the backend can, else 1 or 0 by the letter that it writes."""
+        weighed = self.ask(Request(text, choices=LETTERS))
+        if len(weighed.logprobs) == 2:
+            a, b = weighed.logprobs
+            return 1.0 / (1.0 + math.exp(min(b - a, 700.0)))
+        said = self.ask(Request(text, max_tokens=4))
+        if said.finish == "error":
+            raise SkilldeltaError(f"The judge does not answer: {said.error or weighed.error}")
+        found = LETTER.match(said.text)
+        return None if found is None else float(found[1] == "A")
+
+    def ask(self, request: Request) -> Response:
+        return next(response for _, response in self.model.answer([request]))
+
+
+def load(where: str) -> Pairwise:
+    """The model MODEL through the backend BACKEND, with the backend's own settings, from "BACKEND:MODEL"."""
+    backend, colon, model = where.partition(":")
+    if not colon or not model:
+        raise SkilldeltaError(f"pairwise:{where} names no model: write pairwise:BACKEND:MODEL.")
+    plugin = registry.module("backends", backend)
+    return Pairwise(plugin.load(Checkpoint("judge", model, backend), plugin.Options()))
