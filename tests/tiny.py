@@ -35,9 +35,17 @@ def tokenizer(texts: tuple[str, ...] = tuple(TEXT), vocabulary: int = 400, templ
     return made
 
 
-def llama(folder: Path, seed: int = 0, window: int = 256, template: bool = False, **changes: Any) -> Path:
+def llama(
+    folder: Path,
+    seed: int = 0,
+    window: int = 256,
+    template: bool = False,
+    texts: tuple[str, ...] = tuple(TEXT),
+    vocabulary: int = 400,
+    **changes: Any,
+) -> Path:
     """A folder with a random Llama whose answers vary with the prompt."""
-    made = tokenizer(template=template)
+    made = tokenizer(texts, vocabulary, template)
     config = LlamaConfig(
         **{
             "vocab_size": len(made),
