@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from harness.trainers.encode import Tokens
+from harness.trainers.preferences import common
 from harness.trainers.settings import Settings
 from harness.types import digest
 
@@ -52,37 +54,82 @@ def micro(rows: Step, size: Callable[[int], int], most: int) -> list[Step]:
 
 @dataclass(frozen=True)
 class Batch:
-    """Right-padded sequences.  No attention mask: a causal model's real tokens never see what is on their right."""
+    """Token sequences as tensors.  B rows of T columns hold R answers with N learnt tokens in all.
+
+    Rows are padded on the right and need no mask for it: a causal model's real tokens never see what is on their right.  A
+    "place" is row * T + column.
+    """
 
     ids: Tensor  # [B, T]
-    mask: Tensor  # [B, T] bool, real tokens
-    learn: Tensor  # [B, T] bool, tokens of the answer (never the first token: nothing predicts it)
-
-    @property
-    def last(self) -> Tensor:
-        """The place of the last real token: [B]."""
-        return self.mask.sum(1) - 1
-
-    @property
-    def targets(self) -> Tensor:
-        """The learnt tokens, in the order of rows and places: [N]."""
-        return self.ids[self.learn]
+    before: Tensor  # [N] place of the token that predicts each learnt token
+    targets: Tensor  # [N] the learnt tokens
+    owner: Tensor  # [N] which answer each belongs to
+    last: Tensor  # [R] place of the last token of each answer
+    real: int  # tokens without padding
+    positions: Tensor | None = None  # [B, T], where they do not just count the columns
+    seen: Tensor | None = None  # [B, 1, T, T] bool, who sees whom, where it is not just the past
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(self.ids.to(device), self.mask.to(device), self.learn.to(device))
+        def moved(x: Any) -> Any:
+            return x.to(device) if isinstance(x, Tensor) else x
+
+        return Batch(**{f.name: moved(getattr(self, f.name)) for f in fields(self)})
+
+
+def lists() -> tuple[list[int], list[int], list[int], list[int]]:
+    return [], [], [], []
 
 
 def padded(rows: Sequence[Tokens], pad: int) -> Batch:
-    """Sequences as one batch, padded on the right to the longest."""
+    """One sequence in a row, an answer each."""
     width = max(len(r) for r in rows)
-    ids = torch.tensor([[*r.ids, *[pad] * (width - len(r))] for r in rows])
-    places = torch.arange(width)[None]
-    lengths, starts = (torch.tensor(x)[:, None] for x in ([len(r) for r in rows], [max(1, r.start) for r in rows]))
-    return Batch(ids, places < lengths, (places >= starts) & (places < lengths))
+    before, targets, owner, last = lists()
+    for i, row in enumerate(rows):
+        base, start = i * width, max(1, row.start)
+        before += range(base + start - 1, base + len(row) - 1)
+        targets += row.ids[start:]
+        owner += [i] * row.learnt
+        last.append(base + len(row) - 1)
+    ids = [[*r.ids, *[pad] * (width - len(r))] for r in rows]
+    t = torch.tensor
+    return Batch(t(ids), t(before), t(targets), t(owner), t(last), sum(map(len, rows)))
+
+
+def forked(rows: Sequence[Both], pad: int) -> Batch:
+    """A pair in a row: the common prompt once, then both answers, neither of which sees the other.
+
+    The answers are numbered as in `both`: all chosen ones, then all rejected ones.  The prompts must not be empty.
+    """
+    shared = [fork(r) for r in rows]
+    joined = [(*c.ids, *r.ids[s:]) for (c, r), s in zip(rows, shared, strict=True)]
+    width = max(map(len, joined))
+    before, targets, owner, last = lists()
+    for side in (0, 1):
+        for i, (pair, s) in enumerate(zip(rows, shared, strict=True)):
+            row, base = pair[side], i * width
+            jump = (len(pair[0]) - s) * side  # how far the branch is moved to the right
+            start = max(1, row.start)
+            before += [base + j + (jump if j >= s else 0) for j in range(start - 1, len(row) - 1)]
+            targets += row.ids[start:]
+            owner += [i + side * len(rows)] * row.learnt
+            last.append(base + len(row) - 1 + jump)
+    ids = [[*j, *[pad] * (width - len(j))] for j in joined]
+    split, end = (torch.tensor(x)[:, None, None] for x in (shared, [len(c) for c, _ in rows]))
+    column = torch.arange(width)
+    query, key = column[None, :, None], column[None, None, :]
+    seen = (key <= query) & ~((query >= end) & (key >= split) & (key < end))
+    positions = column[None] - (end - split)[:, 0] * (column[None] >= end[:, 0])
+    t = torch.tensor
+    return Batch(t(ids), t(before), t(targets), t(owner), t(last), sum(map(len, joined)), positions, seen[:, None])
+
+
+def fork(row: Both) -> int:
+    """How many tokens a pair's answers have in common before the first of them begins."""
+    return min(common(row[0].ids, row[1].ids), row[0].start, row[1].start)
 
 
 def both(rows: Sequence[Both], pad: int) -> Batch:
-    """Pairs as one batch: all chosen answers, then all rejected ones."""
+    """Pairs with each answer in a row of its own: all chosen ones, then all rejected ones."""
     return padded([r[0] for r in rows] + [r[1] for r in rows], pad)
 
 

@@ -13,18 +13,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.trainers import nets
-from harness.trainers.batches import Batch
+from harness.trainers.batches import Batch, padded
 from harness.trainers.encode import Tokens
-
-
-@dataclass(frozen=True)
-class Rates:
-    """Operations of a model on one row of T tokens: linear * T + square * T * T, forward and backward; and of its head."""
-
-    forward: tuple[float, float]
-    backward: tuple[float, float]
-    head: float  # one token through the head, forward
-    head_backward: float
+from harness.trainers.rates import Rates
 
 
 def rates(model: nn.Module, head: nn.Module) -> Rates:
@@ -46,8 +37,7 @@ def rates(model: nn.Module, head: nn.Module) -> Rates:
 def measured(model: nn.Module, length: int) -> tuple[float, float]:
     """(forward, backward) operations for one row of this many tokens, without the head."""
     inner = nets.core(model)
-    ids = torch.zeros(1, length, dtype=torch.long, device=inner.device)
-    batch = Batch(ids, ids == 0, ids == 0)
+    batch = padded([Tokens((0,) * length, 1)], 0).to(inner.device)
     return both(lambda: nets.hidden(model, batch), model)
 
 
@@ -92,12 +82,10 @@ class Costs:
 
         `train` adds the backward pass; `measured` leaves the forward pass out, where it is in the account already.
         """
-        rows, width = batch.ids.shape
-        ways = [rate.forward] * (not measured) + [rate.backward] * train
-        self.flops += times * sum(rows * (linear * width + square * width**2) for linear, square in ways)
+        self.flops += times * rate.body(batch, forward=not measured, backward=train)
         self.flops += heads * (rate.head * (not measured) + rate.head_backward * train)
         if train:
-            self.tokens += int(batch.mask.sum())
+            self.tokens += batch.real
 
     def generated(self, rate: Rates, rows: Sequence[Tokens]) -> None:
         """Sampling with a cache: the prompt in one pass, then each token attends to all before it; padding is not counted."""

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from harness.trainers import audit, batches, losses, nets, parallel, sources
 from harness.trainers.batches import Both
-from harness.trainers.costs import Rates, rates
+from harness.trainers.costs import rates
 from harness.trainers.encode import Encoder, tokenizer_of
+from harness.trainers.rates import Rates
 from harness.trainers.runs import Run
 from harness.trainers.settings import Settings
 from harness.trainers.updates import Updater
@@ -61,10 +62,10 @@ def train(config: Config) -> Checkpoint:
         seen: dict[str, float] = {}
         with run.costs.phase("update"):
             for some in batches.micro(parallel.mine(chosen), lambda i: batches.longest(rows[i]), config.micro_batch):
-                batch = batches.both([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
+                batch = nets.pairs(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
                 with nets.precision(config):
                     found = nets.answers(policy, batch)
-                numbers = compared(nets.sums(found, len(batch.ids)), known[some], batch.learn.sum(1), config)
+                numbers = compared(nets.sums(found, batch), known[some], nets.lengths(batch), config)
                 torch.autograd.backward(numbers["loss"].sum() / len(chosen))
                 seen = {k: seen.get(k, 0.0) + v.detach().sum().item() / len(chosen) for k, v in numbers.items()}
                 run.costs.passed(rate, batch, train=True, heads=len(found.logps))
@@ -117,10 +118,10 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], pad: int, config: Co
     """What the reference says of every pair, computed once: [rows, 2]."""
     known = torch.zeros(len(rows), 2)
     for some in batches.micro(list(range(len(rows))), lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
-        batch = batches.both([rows[i] for i in some], pad).to(nets.device(config))
+        batch = nets.pairs(model, [rows[i] for i in some], pad, rate)
         with nets.precision(config):
             found = nets.answers(model, batch)
-        known[some] = torch.stack(nets.sums(found, len(batch.ids)).float().cpu().chunk(2), dim=1)
+        known[some] = torch.stack(nets.sums(found, batch).float().cpu().chunk(2), dim=1)
         run.costs.passed(rate, batch, train=False, heads=len(found.logps))
     if not known.isfinite().all():
         raise SkilldeltaError(f"{config.model} gives log-probabilities that are no numbers: its weights are broken.")
@@ -134,7 +135,7 @@ def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, c
     for some in batches.micro(list(range(len(rows))), lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
         batch = batches.both([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
-            said = nets.sums(nets.answers(policy, batch), len(batch.ids))
-        numbers = compared(said, known[some], batch.learn.sum(1), config)
+            said = nets.sums(nets.answers(policy, batch), batch)
+        numbers = compared(said, known[some], nets.lengths(batch), config)
         totals = {k: totals.get(k, 0.0) + v.sum().item() / len(rows) for k, v in numbers.items()}
     return totals

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.trainers import batches, losses, nets
-from harness.trainers.costs import Costs, Rates, rates
+from harness.trainers.costs import Costs, rates
 from harness.trainers.encode import Tokens
 from harness.trainers.gauge import Reward
+from harness.trainers.rates import Rates
 from harness.trainers.rollout import Sampling, sample
 from harness.trainers.settings import Settings
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,9 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from harness.trainers import losses
-from harness.trainers.batches import Batch
+from harness.trainers.batches import Batch, Both, both, fork, forked, padded
+from harness.trainers.encode import Tokens
+from harness.trainers.rates import Rates
 from harness.trainers.settings import Settings
 from harness.types import SkilldeltaError
 
@@ -127,8 +129,46 @@ def core(model: Any) -> Any:
 def hidden(model: nn.Module, batch: Batch) -> Tensor:
     """The last hidden states: [B, T, d]."""
     inner = core(model)
-    found: Tensor = getattr(inner, inner.base_model_prefix)(input_ids=batch.ids, use_cache=False).last_hidden_state
+    backbone = getattr(inner, inner.base_model_prefix)
+    found: Tensor = backbone(input_ids=batch.ids, use_cache=False, **layout(model, batch)).last_hidden_state
     return found
+
+
+def layout(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """Positions and mask, where a batch has its own."""
+    if batch.seen is None or batch.positions is None:
+        return {}
+    eager = core(model).config._attn_implementation == "eager"  # which adds its mask; the others take it as true and false
+    mask = torch.zeros(batch.seen.shape, device=batch.ids.device).masked_fill(~batch.seen, -torch.inf) if eager else batch.seen
+    return {"position_ids": batch.positions, "attention_mask": mask}
+
+
+def pairs(model: nn.Module, rows: Sequence[Both], pad: int, rate: Rates) -> Batch:
+    """Pairs as a batch on the model's device, each prompt computed once where the model can and where that is less work."""
+    inner = core(model)
+    apart = both(rows, pad)
+    if forks(model) and all(fork(r) for r in rows):
+        joined = forked(rows, pad)
+        if rate.body(joined) < rate.body(apart):
+            return joined.to(inner.device)
+    return apart.to(inner.device)
+
+
+@torch.no_grad()
+def forks(model: nn.Module) -> bool:
+    """Does the model keep two answers in one row apart?  Tried, not looked up: windows and recurrent states do not."""
+    inner = core(model)
+    known: bool | None = getattr(inner, "_forks", None)
+    if known is None:
+        known = inner.config._attn_implementation in ("eager", "sdpa")
+        if known:
+            tried = [(Tokens((1, 2, 3, 2), 2), Tokens((1, 2, 0, 3, 1), 2))]
+            one, two = (b.to(inner.device) for b in (both(tried, 0), forked(tried, 0)))
+            with torch.autocast(inner.device.type, enabled=False):
+                apart, joined = (hidden(model, b).flatten(0, 1)[b.last] for b in (one, two))
+            known = torch.allclose(apart, joined, rtol=1e-3, atol=1e-4)
+        inner._forks = known
+    return known
 
 
 @torch.no_grad()
@@ -137,35 +177,38 @@ def plain_head(model: nn.Module) -> bool:
     inner = core(model)
     known: bool | None = getattr(inner, "_plain_head", None)
     if known is None:
-        ids = torch.zeros(1, 2, dtype=torch.long, device=inner.device)
-        batch = Batch(ids, ids.bool(), ids.bool())
+        batch = padded([Tokens((0, 0), 0)], 0).to(inner.device)
         with torch.autocast(inner.device.type, enabled=False):
-            logits = inner(input_ids=ids, use_cache=False).logits
+            logits = inner(input_ids=batch.ids, use_cache=False).logits
             known = torch.allclose(head(model)(hidden(model, batch)), logits, rtol=1e-3, atol=1e-4)
         inner._plain_head = known
     return known
 
 
 class Picked(NamedTuple):
-    logps: Tensor  # [N] log-probability of each learnt token, in the order of rows and places
-    rows: Tensor  # [N] its row
+    logps: Tensor  # [N] log-probability of each learnt token
     logits: Tensor  # [N, V]
 
 
 def answers(model: nn.Module, batch: Batch, temperature: float = 1.0) -> Picked:
     """Log-probabilities of the learnt tokens of a batch, at a sampling temperature."""
-    wanted = batch.learn[:, 1:]
     if plain_head(model):
-        logits = head(model)(hidden(model, batch)[:, :-1][wanted])
+        logits = head(model)(hidden(model, batch).flatten(0, 1)[batch.before])
     else:
-        logits = core(model)(input_ids=batch.ids, use_cache=False).logits[:, :-1][wanted]
+        every = core(model)(input_ids=batch.ids, use_cache=False, **layout(model, batch)).logits
+        logits = every.flatten(0, 1)[batch.before]
     logits = logits.float() if temperature == 1.0 else logits.float() / temperature
-    return Picked(losses.token_logps(logits, batch.ids[:, 1:][wanted]), wanted.nonzero()[:, 0], logits)
+    return Picked(losses.token_logps(logits, batch.targets), logits)
 
 
-def sums(found: Picked, rows: int) -> Tensor:
-    """Log-probability of each whole answer: [B]."""
-    return torch.zeros(rows, device=found.logps.device).index_add(0, found.rows, found.logps)
+def sums(found: Picked, batch: Batch) -> Tensor:
+    """Log-probability of each whole answer: [R]."""
+    return torch.zeros(len(batch.last), device=batch.ids.device).index_add(0, batch.owner, found.logps)
+
+
+def lengths(batch: Batch) -> Tensor:
+    """Learnt tokens of each answer: [R]."""
+    return torch.bincount(batch.owner, minlength=len(batch.last))
 
 
 def classifier(model: str, heads: tuple[str, ...], seed: int) -> nn.Module:
@@ -196,15 +239,14 @@ def holds_head(path: str) -> bool:
 
 
 def scores(model: nn.Module, batch: Batch) -> Tensor:
-    """The heads at the last real token of each row, whatever the padding: [B, A]."""
-    rows = torch.arange(len(batch.ids), device=batch.ids.device)
-    found: Tensor = core(model).score(hidden(model, batch)[rows, batch.last]).float()
+    """The heads at the last real token of each answer, whatever the padding: [R, A]."""
+    found: Tensor = core(model).score(hidden(model, batch).flatten(0, 1)[batch.last]).float()
     return found
 
 
 def values(model: nn.Module, batch: Batch) -> Tensor:
     """The first head before each learnt token is said (at the token before it), in the order of `answers`: [N]."""
-    found: Tensor = core(model).score(hidden(model, batch)[:, :-1][batch.learn[:, 1:]])[:, 0].float()
+    found: Tensor = core(model).score(hidden(model, batch).flatten(0, 1)[batch.before])[:, 0].float()
     return found
 
 

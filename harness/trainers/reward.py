@@ -86,13 +86,13 @@ def train(config: Config) -> Checkpoint:
         with run.costs.phase("update"):
             for some in batches.micro(parallel.mine(picked), lambda i: batches.longest(rows[i].both), config.micro_batch):
                 part = [rows[i] for i in some]
-                batch = batches.both([r.both for r in part], pad).to(nets.device(config))
+                batch = nets.pairs(model, [r.both for r in part], pad, rate)
                 with nets.precision(config):
                     chosen, rejected = nets.scores(model, batch).chunk(2)
                 numbers = compared(chosen, rejected, part, weight, config)
                 torch.autograd.backward(numbers["loss"].sum() / len(picked))
                 seen = {k: seen.get(k, 0.0) + v.detach().sum().item() / len(picked) for k, v in numbers.items()}
-                run.costs.passed(rate, batch, train=True, heads=len(batch.ids))
+                run.costs.passed(rate, batch, train=True, heads=len(batch.last))
             seen = dict(zip(seen, parallel.added(*seen.values()), strict=True))
             lr = updater.lr
             norm = updater.apply(seen["loss"], step)

@@ -94,7 +94,10 @@ def same_run(trainer: Any, path: str) -> None:
     pairs = [(a, b) for a, b in zip(log, trainer.state.log_history, strict=False) if "loss" in b]
     assert len(pairs) == STEPS
     for a, b in pairs:
-        for key in set(a) & set(b) - {"epoch", "num_tokens", "mean_token_accuracy"}:
+        untold = {"epoch", "num_tokens", "mean_token_accuracy"}
+        if abs(a.get("rewards/margins", 1)) < 1e-4:  # before the first change accuracy is that of rounding errors
+            untold.add("rewards/accuracies")
+        for key in set(a) & set(b) - untold:
             assert a[key] == pytest.approx(b[key], rel=1e-3, abs=1e-4), (key, a["step"])
 
 
@@ -121,14 +124,14 @@ def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path
     batch = batches.both([both for _, both in found], 0)
     model = nets.load(nets.CAUSAL, tiny)
     with torch.no_grad():
-        reference = torch.stack(nets.sums(nets.answers(model, batch), 2 * BATCH).chunk(2), dim=1)
+        reference = torch.stack(nets.sums(nets.answers(model, batch), batch).chunk(2), dim=1)
     # Not at the reference itself, where every loss has its known value.
     for moved in (model, trainer.model):
         with torch.no_grad():
             for p in moved.parameters():
                 p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    said = nets.sums(nets.answers(model, batch), 2 * BATCH)
-    numbers = dpo.compared(said, reference, batch.learn.sum(1), config)
+    said = nets.sums(nets.answers(model, batch), batch)
+    numbers = dpo.compared(said, reference, nets.lengths(batch), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
     same_run(fresh, dpo.train(config).path)

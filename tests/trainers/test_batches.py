@@ -1,0 +1,98 @@
+"""Batches: the order of rows, padding, and pairs that share their prompt."""
+
+from collections import Counter
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from harness.trainers import batches, costs, nets
+from harness.trainers.encode import Tokens
+from harness.trainers.settings import Settings
+
+IDS = st.integers(1, 300)
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Tokens, Tokens]:
+    """Two answers to a prompt; sometimes a token at the border belongs to the answers, or they begin alike."""
+    prompt, alike = draw(st.lists(IDS, min_size=1, max_size=6)), draw(st.lists(IDS, max_size=2))
+    sides = [draw(st.lists(IDS, min_size=1, max_size=6)) for _ in range(2)]
+    starts = [max(1, len(prompt) - draw(st.integers(0, 1))) for _ in range(2)]
+    chosen, rejected = (Tokens((*prompt, *alike, *s), start) for s, start in zip(sides, starts, strict=True))
+    return chosen, rejected
+
+
+@pytest.fixture(scope="module")
+def model(tiny: str) -> torch.nn.Module:
+    return nets.load(nets.CAUSAL, tiny)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(pairs(), min_size=1, max_size=4))
+def test_a_shared_prompt_changes_no_log_probability(model: torch.nn.Module, rows: list[tuple[Tokens, Tokens]]) -> None:
+    apart, joined = batches.both(rows, 0), batches.forked(rows, 0)
+    with torch.no_grad():
+        one, two = (nets.sums(nets.answers(model, b), b) for b in (apart, joined))
+        ends = [nets.hidden(model, b).flatten(0, 1)[b.last] for b in (apart, joined)]
+    assert torch.allclose(one, two, atol=1e-4)
+    assert torch.allclose(ends[0], ends[1], atol=1e-4)
+    assert nets.lengths(apart).tolist() == nets.lengths(joined).tolist()
+    assert joined.real <= apart.real
+
+
+def test_a_shared_prompt_changes_no_gradient(model: torch.nn.Module) -> None:
+    rows = [(Tokens((2, 9, 3, 40, 1), 3), Tokens((2, 9, 3, 50, 60, 1), 3)), (Tokens((2, 3, 7, 1), 2), Tokens((2, 3, 1), 2))]
+    found = []
+    for batch in (batches.both(rows, 0), batches.forked(rows, 0)):
+        nets.sums(nets.answers(model, batch), batch).square().sum().backward()
+        found.append({k: p.grad for k, p in model.named_parameters()})
+        model.zero_grad(set_to_none=True)
+    for key, gradient in found[0].items():
+        assert torch.allclose(gradient, found[1][key], rtol=1e-4, atol=1e-4)
+
+
+def test_prompts_are_shared_where_that_is_less_work(model: torch.nn.Module) -> None:
+    rate = costs.rates(model, nets.head(model))
+    long = tuple(range(10, 50))
+    assert nets.forks(model)
+    assert nets.pairs(model, [(Tokens((*long, 5, 1), 40), Tokens((*long, 6, 1), 40))], 0, rate).seen is not None
+    short = (Tokens((2, *long, 1), 1), Tokens((2, 7, 1), 1))
+    assert nets.pairs(model, [short, (short[1], short[0])], 0, rate).seen is not None  # less padding, too
+    assert nets.pairs(model, [(Tokens((*long, 1), 0), Tokens((*long, 5, 1), 0))], 0, rate).seen is None  # no prompt to share
+
+
+@given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st.integers(0, 9))
+def test_an_epoch_sees_every_row_once_and_a_resumed_run_goes_on_in_it(count: int, batch: int, total: int, seed: int) -> None:
+    config = Settings(batch=batch, seed=seed)
+    every = list(batches.order(count, config, total))
+    assert [step for step, _ in every] == list(range(1, total + 1))
+    epoch = batches.epoch(count, config)
+    if total >= epoch:
+        assert Counter(i for _, rows in every[:epoch] for i in rows) == Counter(range(count))
+    done = total // 2
+    assert list(batches.order(count, config, total, done)) == every[done:]
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(0, 7))
+def test_micro_batches_hold_every_row_once(lengths: list[int], most: int) -> None:
+    parts = batches.micro(list(range(len(lengths))), lambda i: lengths[i], most)
+    assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
+    assert all(len(part) <= (most or len(lengths)) for part in parts)
+
+
+def test_operations_are_those_that_torch_counts_in_a_whole_step(model: torch.nn.Module) -> None:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    rate = costs.rates(model, nets.head(model))
+    batch = batches.padded([Tokens(tuple(range(5, 5 + n)), 3) for n in (9, 21, 14)], 0)
+    account = costs.Costs()
+    account.passed(rate, batch, train=True, heads=len(batch.targets))
+    model.set_attn_implementation("eager")
+    with FlopCounterMode(display=False) as counter:
+        nets.answers(model, batch).logps.sum().backward()
+    model.set_attn_implementation("sdpa")
+    model.zero_grad(set_to_none=True)
+    assert account.flops == counter.get_total_flops()
+    assert account.tokens == 9 + 21 + 14
