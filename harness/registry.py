@@ -96,13 +96,19 @@ def outside(path: Path) -> Iterator[Task]:
         yield from loaded.TASKS
 
 
-def task(name: str, include: Iterable[Path] = ()) -> Task:
-    """The task `name`; `lm-eval:NAME` comes through the bridge."""
+def task(name: str, include: Iterable[Path] = (), num_fewshot: int | None = None) -> Task:
+    """The task `name`; `lm-eval:NAME` comes through the bridge, where alone the number of exemplars can be chosen."""
     if name.startswith(LM_EVAL):
-        bridged: Task = importlib.import_module("tasks.lm_eval").bridge(name.removeprefix(LM_EVAL), tuple(include))
+        bridge = importlib.import_module("tasks.lm_eval").bridge
+        bridged: Task = bridge(name.removeprefix(LM_EVAL), tuple(include), num_fewshot)
         return bridged
     known = tasks(include)
     if name not in known:
         error = unknown("task", name, known)
         raise SkilldeltaError(f"{error} Any lm-eval task runs as {LM_EVAL}NAME.")
+    if num_fewshot is not None:
+        variants = ", ".join(n for n in known if n.startswith(name.split("_")[0]))
+        raise SkilldeltaError(
+            f"The exemplars of {name!r} are part of the task: choose one by its name ({variants}), not by --num-fewshot."
+        )
     return known[name]

@@ -33,7 +33,7 @@ SKILLS = {
 
 def bridge(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = None) -> Task:
     """The lm-eval task or group `name`, from the folders in `include` or from lm-eval itself."""
-    members = load(name, include)
+    members, aggregate = load(name, include)
     for member in members.values():
         member.set_fewshot_seed(seed=SEED)
         if num_fewshot is not None:
@@ -51,7 +51,7 @@ def bridge(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = 
         score=bridged.score,
         ideal=ideal,
         group=(lambda e: str(e.row["lm_eval_task"])) if len(members) > 1 else None,
-        aggregate=bridged.aggregate,
+        aggregate=aggregate,
         metrics=tuple(Metric(key, key) for key in first.keys),
         summary=f"lm-eval's {name}; headline {first.headline}",
     )
@@ -67,8 +67,12 @@ def ideal(example: Example) -> Response:
     raise SkilldeltaError("An lm-eval task does not say what a perfect response is.")
 
 
-def load(name: str, include: tuple[Path, ...]) -> dict[str, Any]:
-    """lm-eval's task objects under `name`, by name.  Only the folder that holds it is indexed, never all 14,000 files."""
+def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregate]:
+    """lm-eval's task objects under `name`, by name, and how they are averaged.
+
+    Only the folder that holds the task is indexed, never all 14,000 files.  A group whose members are weighted by size is a
+    mean over documents, any other a mean over members.
+    """
     from lm_eval.tasks import TaskManager
 
     folders = [str(path) for path in include if path.is_dir() and any(path.rglob("*.yaml"))]
@@ -76,10 +80,13 @@ def load(name: str, include: tuple[Path, ...]) -> dict[str, Any]:
     if manager is None or name not in manager.all_tasks:
         manager = TaskManager(include_path=[*folder_of(name), *folders], include_defaults=False)
     try:
-        found: dict[str, Any] = manager.load([name])["tasks"]
+        found = manager.load([name])
     except Exception as error:  # lm-eval and datasets raise many kinds: all mean that the task cannot be made ready
         raise SkilldeltaError(f"lm-eval's task {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
-    return found
+    tasks: dict[str, Any] = found["tasks"]
+    group = found["groups"].get(name)
+    weighted = any(m.weight_by_size for m in (group.aggregate_metric_list or ())) if group else False
+    return tasks, "mean" if weighted or len(tasks) == 1 else "macro"
 
 
 def folder_of(name: str) -> list[str]:
@@ -193,11 +200,6 @@ class Bridged:
     def __init__(self, name: str, members: Mapping[str, Member]) -> None:
         self.name, self.members = name, members
         self.places: dict[str, tuple[Member, int]] = {}
-
-    @property
-    def aggregate(self) -> Aggregate:
-        """The mean over members; a group whose members are weighted by size is a mean over documents."""
-        return "mean" if len(self.members) == 1 or self.name.startswith("mmlu") else "macro"
 
     def rows(self, folder: Path | None) -> Rows:
         """The documents; `folder` is of no use to lm-eval, whose tasks name their own data."""

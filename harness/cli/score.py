@@ -40,6 +40,7 @@ def score(
     model: Annotated[str, typer.Option(help="Backend: transformers, openai, lm-eval:NAME.")] = "transformers",
     model_args: Annotated[str, typer.Option("--model-args", help="Settings of the backend: name=value,...")] = "",
     data: Data = None,
+    num_fewshot: Annotated[int | None, typer.Option("--num-fewshot", help="Exemplars, for lm-eval:NAME tasks.")] = None,
     limit: Annotated[int | None, typer.Option("--limit", "-L", help="The first N examples of each group of a task.")] = None,
     sample_seed: Annotated[int | None, typer.Option("--sample-seed", help="With --limit: N at random, by this seed.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b")] = None,
@@ -57,7 +58,7 @@ def score(
     from harness import api, config, judging
     from harness.evaluate import Settings
 
-    chosen, selections = choose(tasks, suite, include or ())
+    chosen, selections = choose(tasks, suite, include or (), num_fewshot)
     selections = api.limits(limit, sample_seed) or selections
     overrides = api.generation(config.pairs(gen_kwargs))
     settings = Settings(api.use_data(data), selections, overrides, draws, seed, judging.parse(judge or ()))
@@ -74,7 +75,7 @@ def score(
     finish(outcomes, output, as_json)
 
 
-def choose(tasks: str, suite: str, include: Sequence[Path]) -> tuple[list[Task], dict[str, Selection]]:
+def choose(tasks: str, suite: str, include: Sequence[Path], num_fewshot: int | None) -> tuple[list[Task], dict[str, Selection]]:
     """The tasks to score, and which examples of them."""
     from harness import api
 
@@ -87,7 +88,7 @@ def choose(tasks: str, suite: str, include: Sequence[Path]) -> tuple[list[Task],
 
         found: tuple[list[Task], dict[str, Selection]] = suites.load(suite)
         return found
-    return api.resolve(tasks, include), {}
+    return api.resolve(tasks, include, num_fewshot), {}
 
 
 def rescore(
