@@ -188,6 +188,8 @@ def fill(job: Job, asked: list[Question], stored: Cell, results: Results, progre
     if there.get("state") == "done" and matches(there, job.task, asked, identity):
         samples = list(stored.samples())
         return summary(job, "already", samples, started)
+    if job.task.prepare:
+        job.task.prepare()
     model = job.model.get()
     results.add(job.checkpoint, identity)
     results.keep(job.task.name, (q.example for q in asked))

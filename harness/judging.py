@@ -1,4 +1,4 @@
-"""Gives a task its judge.  A task names one and knows nothing of it; it is loaded when the first response is to be graded."""
+"""Gives a task its judge.  A task names one and knows nothing of it; it is loaded before the first response is asked for."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
 
 NONE = "none"
 NO_VERDICT = "the judge gave no verdict"
+WAY_OUT = (
+    "Name another judge with --judge TASK=PLUGIN:WHERE (`skilldelta list judges`), or keep the responses without a score with "
+    "--judge TASK=none, and grade them later with `skilldelta rescore`."
+)
 NO_JUDGE = "no judge: name one with `skilldelta rescore RESULTS --judge TASK=PLUGIN:WHERE`"
 
 
@@ -57,28 +61,36 @@ def bind(task: Task, chosen: Mapping[str, str]) -> Task:
     if spec == NONE:
         return replace(task, judge="", score=unjudged)
     judge = Lazy(spec)
-    return replace(task, judge=judge.identity, score=partial(task.judged, judge))
+    return replace(task, judge=judge.identity, score=partial(task.judged, judge), prepare=judge.get)
 
 
 class Lazy:
-    """A judge that is loaded when it is needed first; a wrong name is refused at once."""
+    """A judge that is loaded when it is needed; a wrong name is refused at once."""
 
     def __init__(self, spec: str) -> None:
         self.plugin, _, self.where = spec.partition(":")
         known = registry.modules("judges")
         if self.plugin not in known:
             raise registry.unknown("judge", self.plugin, [*known, NONE])
+        self.module = registry.module("judges", self.plugin)  # light: what is heavy, it imports when it loads
         self.loaded: Judge | None = None
 
     @property
     def identity(self) -> str:
-        return f"{self.plugin}:{content(self.where)}"
+        """What graded: as the plug-in tells it, else by the content of what it is loaded from."""
+        identity = getattr(self.module, "identity", content)
+        return f"{self.plugin}:{identity(self.where)}"
+
+    def get(self) -> Judge:
+        if self.loaded is None:
+            try:
+                self.loaded = self.module.load(self.where)
+            except SkilldeltaError as error:
+                raise SkilldeltaError(f"{error}\n{WAY_OUT}") from error
+        return self.loaded
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
-        if self.loaded is None:
-            judge: Judge = registry.module("judges", self.plugin).load(self.where)
-            self.loaded = judge
-        return self.loaded.grade(prompt, response, reference)
+        return self.get().grade(prompt, response, reference)
 
 
 def content(where: str) -> str:

@@ -187,6 +187,7 @@ class Task:
     draws: int = 1
     judge: str = ""  # PLUGIN:WHERE, what grades responses that no rule can, unless the user names another
     judged: Callable[[Judge, Example, Response], Score] | None = None  # score() with a judge; score() alone gives None then
+    prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked
     summary: str = ""  # one line for `skilldelta list tasks`
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
 

@@ -164,10 +164,10 @@ def test_the_report_gives_the_leaderboards_columns(
 ) -> None:
     for model in ("vicuna-13b", "alpaca-7b"):
         file = real_data / VERSION_2.format(model)
-        # Both are judged by their own files: what differs is allowed by name.
+        # Each is judged by its own file, but both by the same annotator: they can be compared.
         chosen = Settings(folder=real_data, judges={"alpaca_eval": f"annotations:{file}"})
         api.score_recorded([str(file)], model, ["alpaca_eval"], tmp_path / "r", settings=chosen)
-    found = compare([tmp_path / "r"], "alpaca-7b", length_free())
+    found = compare([tmp_path / "r"], "alpaca-7b")
     monkeypatch.setenv(data.VARIABLE, str(gamed_folder))
     markdown, table = report.render(found, tmp_path / "out")
     lines = {row["checkpoint"]: row for row in data.read(table)}
@@ -181,24 +181,21 @@ def test_the_report_gives_the_leaderboards_columns(
     assert "No length-controlled rate: There is no data file" in report.render(found, tmp_path / "out")[0].read_text()
 
 
-def length_free() -> Any:
-    from harness.comparison.result import Settings as Compare
-
-    return Compare(allow=("task.judge",))
-
-
 # Judges
 
 
 def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path) -> None:
     assert [annotations.preference(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [0, 0.25, 1, 0.5, 0.5, None, None]
-    rows = [{"instruction": "i", "output_2": "a", "preference": 2}]
+    rows = [{"instruction": "i", "output_2": "a", "preference": 2, "annotator": "gpt"}]
     (tmp_path / "annotations.json").write_text(json.dumps(rows))
     judge = annotations.load(str(tmp_path / "annotations.json"))
     assert judge.grade("i", "a", "any") == 1
     assert judge.grade("i", "another answer", "any") is None
-    with pytest.raises(SkilldeltaError, match="There is no file"):
-        annotations.load(str(tmp_path / "none.json"))
+    assert annotations.identity(str(tmp_path / "annotations.json")) == "gpt"
+    assert annotations.load(str(tmp_path)).grade("i", "a", "any") == 1
+    for nothing in (str(tmp_path / "none.json"), ""):
+        with pytest.raises(SkilldeltaError, match="There are no annotations in"):
+            annotations.load(nothing)
 
 
 @pytest.mark.data

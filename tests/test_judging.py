@@ -1,5 +1,6 @@
 """Judges: chosen by name, loaded when needed, told in task.json; a classifier against transformers' own pipeline."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
 from tests import toys
+from tests.test_cli import skilldelta
 
 
 def by_length(judge: Judge, example: Example, response: Response) -> Score:
@@ -85,7 +87,12 @@ def test_a_judge_that_cannot_be_loaded_fails_its_cell_with_the_way_out(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    outcome = run(tmp_path / "r", judged_task(), adding=f"classifier:{tmp_path / where}")
+
+    def no_model(_: object) -> toys.Scripted:
+        raise AssertionError("a model was loaded")
+
+    chosen = Settings(judges={"adding": f"classifier:{tmp_path / where}"})
+    (outcome,) = evaluate.score([toys.checkpoint()], [judged_task()], no_model, Results.make(tmp_path / "r"), chosen)
     assert outcome.state == "failed"
     assert "--judge TASK=none" in outcome.why
 
@@ -131,3 +138,22 @@ def test_toxigen_asks_with_real_line_ends() -> None:
 def test_a_missing_file_of_toxigen_is_named(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"(?s)hate_asian_1k\.txt.*--data"):
         toxigen.prompt_rows(tmp_path)
+
+
+def test_the_command_line_takes_a_judge(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(data.VARIABLE, "")  # --data sets it; this puts it back afterwards
+    (tmp_path / "toxigen" / "prompts").mkdir(parents=True)
+    for group in toxigen.GROUPS:
+        (tmp_path / "toxigen" / "prompts" / f"hate_{group}_1k.txt").write_text(f"- people from {group}\n")
+    recorded = tmp_path / "outputs.jsonl"
+    prompts = [toxigen.ASK + f"- people from {group}" for group in toxigen.GROUPS]
+    recorded.write_text("".join(json.dumps({"prompt": prompt, "response": "sail"}) + "\n" for prompt in prompts))
+    common = ["--data", tmp_path, "--judge", f"toxigen=classifier:{classifier}"]
+    code, _, err = skilldelta(capsys, "score", "--recorded", recorded, "-t", "toxigen", "-o", tmp_path / "r", *common)
+    assert code == 0, err
+    ((_, _, cell),) = Results(tmp_path / "r").cells()
+    assert [s.score.value is not None for s in cell.samples()] == [True] * 14
+    code, _, err = skilldelta(capsys, "rescore", tmp_path / "r", *common)
+    assert (code, "0 scores changed" in err) == (0, True), err

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import data
-from harness.types import SkilldeltaError
+from harness.types import Json, SkilldeltaError
 
-COLUMNS = ("instruction", "output_2", "preference")
+COLUMNS = ("instruction", "output_2", "preference", "annotator")
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,23 @@ class Annotations:
 
 
 def load(where: str) -> Annotations:
-    """The annotations in a file (annotations.json); the answers that they judge are its output_2."""
+    """The annotations in a file, or in all files of a folder; the answers that they judge are its output_2."""
+    return Annotations({(row["instruction"], row["output_2"]): preference(row["preference"]) for row in rows(where)})
+
+
+def identity(where: str) -> str:
+    """Whose preferences they are: models judged by the same annotator can be compared, whatever files it wrote."""
+    return "+".join(sorted({str(row["annotator"]) for row in rows(where)}))
+
+
+@functools.lru_cache(maxsize=4)
+def rows(where: str) -> tuple[Json, ...]:
+    """All annotations in a file or folder."""
     path = Path(where)
-    if not path.is_file():
-        raise SkilldeltaError(f"There is no file {where} of annotations; name AlpacaEval's annotations.json.")
-    found = data.checked(data.read(path), COLUMNS, where)
-    return Annotations({(row["instruction"], row["output_2"]): preference(row["preference"]) for row in found})
+    files = sorted(p for p in path.iterdir() if ".json" in p.suffixes) if path.is_dir() else [path]
+    if not where or not files or not files[0].is_file():
+        raise SkilldeltaError(f"There are no annotations in {where!r}; name an annotations.json of AlpacaEval's.")
+    return tuple(row for file in files for row in data.checked(data.read(file), COLUMNS, str(file)))
 
 
 def preference(recorded: float | None) -> float | None:

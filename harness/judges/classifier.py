@@ -5,9 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-import transformers
-
 from harness.types import SkilldeltaError
 
 
@@ -19,25 +16,26 @@ class Classifier:
     tokenizer: Any
     bad: int = 1
 
-    @torch.inference_mode()
     def grade(self, prompt: str, response: str, reference: str) -> float:
         """The probability of the good label.  What is longer than the classifier's window is cut, as in the study."""
+        import torch
+
         inputs = self.tokenizer(response, truncation=True, return_tensors="pt").to(self.model.device)
-        logits = self.model(**inputs).logits[0].double()  # [labels]
+        with torch.inference_mode():
+            logits = self.model(**inputs).logits[0].double()  # [labels]
         return 1.0 - float(torch.softmax(logits, dim=-1)[self.bad])
 
 
 def load(where: str) -> Classifier:
     """The classifier in a folder, or on the Hub."""
+    import torch
+    import transformers
+
     try:
         model = transformers.AutoModelForSequenceClassification.from_pretrained(where)
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError) as error:
-        raise SkilldeltaError(
-            f"The classifier {where!r} cannot be loaded: {str(error).splitlines()[0]}\n"
-            "Name a folder that holds one with --judge TASK=classifier:FOLDER, or keep the responses without a score with "
-            "--judge TASK=none and grade them later with `skilldelta rescore`."
-        ) from error
+        raise SkilldeltaError(f"The classifier {where!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     if model.config.num_labels != 2:
         raise SkilldeltaError(
             f"The classifier {where!r} has {model.config.num_labels} labels; a good and a bad one are needed."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import registry
@@ -39,23 +40,23 @@ class Pairwise:
             PROMPT.format(instruction=prompt, a=response, b=reference),
             PROMPT.format(instruction=prompt, a=reference, b=response),
         ]
-        first, second = (self.prefers_a(text) for text in asked)
+        first, second = self.prefer_a(asked)
         return None if first is None or second is None else (first + 1.0 - second) / 2
 
-    def prefers_a(self, text: str) -> float | None:
+    def prefer_a(self, asked: Sequence[str]) -> list[float | None]:
         """The probability of "A" against "B": weighed where the backend can, else 1 or 0 by the letter that it writes."""
-        weighed = self.ask(Request(text, choices=LETTERS))
-        if len(weighed.logprobs) == 2:
-            a, b = weighed.logprobs
-            return 1.0 / (1.0 + math.exp(min(b - a, 700.0)))
-        said = self.ask(Request(text, max_tokens=4))
-        if said.finish == "error":
-            raise SkilldeltaError(f"The judge does not answer: {said.error or weighed.error}")
-        found = LETTER.match(said.text)
-        return None if found is None else float(found[1] == "A")
+        weighed = self.ask([Request(text, choices=LETTERS) for text in asked])
+        if all(len(response.logprobs) == len(LETTERS) for response in weighed):
+            return [1.0 / (1.0 + math.exp(min(b - a, 700.0))) for a, b in (response.logprobs for response in weighed)]
+        written = self.ask([Request(text, max_tokens=4) for text in asked])
+        if failed := [response for response in written if response.finish == "error"]:
+            raise SkilldeltaError(f"The judge does not answer: {failed[0].error}")
+        found = [LETTER.match(response.text) for response in written]
+        return [None if letter is None else float(letter[1] == "A") for letter in found]
 
-    def ask(self, request: Request) -> Response:
-        return next(response for _, response in self.model.answer([request]))
+    def ask(self, requests: Sequence[Request]) -> list[Response]:
+        answers = dict(self.model.answer(requests))
+        return [answers[i] for i in range(len(requests))]
 
 
 def load(where: str) -> Pairwise:

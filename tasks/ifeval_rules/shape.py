@@ -32,8 +32,9 @@ def nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int,
 
 
 def number_placeholders(text: str, num_placeholders: int) -> bool:
-    """At least so many [placeholders], each within one line."""
-    return len(re.findall(r"\[.*?\]", text)) >= num_placeholders
+    """At least so many [placeholders], each within one line: every closing bracket with an opening one since the last."""
+    closed = [piece for line in text.split("\n") for piece in line.split("]")[:-1]]
+    return sum("[" in piece for piece in closed) >= num_placeholders
 
 
 def postscript(text: str, postscript_marker: str) -> bool:
