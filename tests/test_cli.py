@@ -134,3 +134,36 @@ def test_comparing_prints_tables_and_writes_reports(capsys: pytest.CaptureFixtur
     code, _, err = skilldelta(capsys, "compare", results, "--baseline", "dpo@11")
     assert code == 3
     assert "Did you mean" in err
+
+
+@pytest.mark.slow
+def test_training_from_the_command_line_and_scoring_what_it_made(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    from tests import tiny
+
+    base = tiny.llama(mine.parent / "base", template=True)
+    rows = [{"prompt": f"What is {i}+{i}?", "completion": f" {2 * i}"} for i in range(8)]
+    (mine.parent / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    out = mine.parent / "sft"
+    flags = [
+        "--model",
+        base,
+        "--data",
+        mine.parent / "rows.jsonl",
+        "--max_steps",
+        4,
+        "--batch",
+        2,
+        "--save-steps",
+        2,
+        "--lr=1e-3",
+    ]
+    code, _, err = skilldelta(capsys, "train", "sft", *flags, "--out", out)
+    assert code == 0, err
+    code, out_text, err = skilldelta(capsys, "checkpoints", out, "--json")
+    assert [(c["step"], c["method"], c["problem"]) for c in json.loads(out_text)][:2] == [(2, "sft", ""), (4, "sft", "")]
+    code, _, err = skilldelta(capsys, "train", "sft", "--modle", base)
+    assert code == 3
+    assert "Did you mean 'model'" in err
+    code, out_text, _ = skilldelta(capsys, "train", "dpo")
+    assert code == 0
+    assert "--beta" in out_text

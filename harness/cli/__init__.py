@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from harness.cli import compare, gate, inspect, power, score
+from harness.cli import compare, gate, inspect, power, score, train
 from harness.cli.screen import fail
 from harness.types import SkilldeltaError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 for verb in (*score.VERBS, *compare.VERBS, *gate.VERBS, *power.VERBS, *inspect.VERBS):
     app.command(verb.__name__.removesuffix("_").replace("_", "-"))(verb)
+app.command("train", context_settings=train.OPEN)(train.train)
 
 
 def main(arguments: list[str] | None = None) -> None:
