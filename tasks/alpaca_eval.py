@@ -1,4 +1,8 @@
-"""AlpacaEval: 805 instructions; is the answer better than a reference model's, to a judge? (Dubois et al., arXiv 2404.04475)"""
+"""AlpacaEval: 805 instructions; is the answer better than a reference model's, to a judge? (Dubois et al., arXiv 2404.04475)
+
+The score is the win rate as judged, which can be compared answer by answer.  AlpacaEval 2's headline, and the study's, is the
+length-controlled win rate: a model fitted to all answers together, given by the report alpaca_eval.
+"""
 
 from __future__ import annotations
 
