@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import config, data, discover, evaluate, fingerprint, registry
-from harness.evaluate import Outcome, Progress, Settings
+from harness.evaluate import Lazy, Outcome, Progress, Settings
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
+    from harness.race import Settled
 
 GEN_KWARGS = {"max_gen_toks": "max_tokens", "until": "stop"}  # lm-eval's names for ours
 
@@ -64,6 +65,34 @@ def score(
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
     loader = (backend or Backend()).loader()
     return evaluate.score(found, chosen, loader, Results.make(output), settings or default_settings(), progress)
+
+
+def race(
+    candidate: str,
+    baseline: str,
+    tasks: Sequence[str | Task],
+    output: str | Path,
+    *,
+    backend: Backend | None = None,
+    settings: Settings | None = None,
+    margin: float = 0.0,
+) -> Iterator[Settled]:
+    """Asks two checkpoints in turn until each task is decided; with `margin` (points) also when they are the same."""
+    from harness.race import race as run
+
+    chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
+    ready = settings or default_settings()
+    loader = (backend or Backend()).loader()
+    pair = [Lazy(only(path), loader) for path in (baseline, candidate)]
+    return run((pair[0], pair[1]), chosen, Results.make(output), ready, margin)
+
+
+def only(path: str) -> Checkpoint:
+    """The one checkpoint at or below a path."""
+    found = discover.checkpoints([path])
+    if len(found) != 1:
+        raise SkilldeltaError(f"{path} holds {len(found)} checkpoints ({', '.join(c.name for c in found)}): name one of them.")
+    return found[0]
 
 
 def score_recorded(

@@ -167,3 +167,17 @@ def test_training_from_the_command_line_and_scoring_what_it_made(capsys: pytest.
     code, out_text, _ = skilldelta(capsys, "train", "dpo")
     assert code == 0
     assert "--beta" in out_text
+
+
+def test_two_checkpoints_are_asked_in_turn_until_decided(
+    capsys: pytest.CaptureFixture[str], mine: Path, tmp_path: Path
+) -> None:
+    old, new = model(tmp_path / "old"), model(tmp_path / "new")
+    code, out, err = scored(capsys, mine, [new], "--against", old, "--until", "decided", "--margin", 50, "--json")
+    assert code == 0, err
+    (settled,) = json.loads(out)
+    assert (settled["task"], settled["delta"]) == ("adding", 0)  # both say the same
+    code, _, err = scored(capsys, mine, [new], "--against", old, "--until", "tomorrow")
+    assert (code, "--until tomorrow: decided, or all" in err) == (3, True)
+    code, _, err = scored(capsys, mine, [new, old], "--against", old)
+    assert (code, "two checkpoints in turn" in err) == (3, True)

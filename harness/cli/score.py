@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness.cli.inspect import Include, Json
-from harness.cli.screen import Lines, line, note, progress, say_json
+from harness.cli.screen import Lines, line, note, progress, say_json, table
 from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.data import Selection
     from harness.evaluate import Outcome
+    from harness.race import Settled
 
 Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Names, separated by commas; lm-eval:NAME for any lm-eval task.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The results folder.")]
@@ -52,6 +53,11 @@ def score(
     seed: Annotated[int, typer.Option(help="Seed of sampling.")] = 0,
     judge: Judge = None,
     include: Include = None,
+    against: Annotated[str, typer.Option(help="A baseline: ask both in turn, and stop each task when it is decided.")] = "",
+    until: Annotated[str, typer.Option(help="With --against: decided, or all to ask both everything.")] = "decided",
+    margin: Annotated[
+        float, typer.Option(help="With --against: also stop when the difference is less than so many points.")
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Scores every ready checkpoint on every task.  Interrupted, the same command goes on where it stopped."""
@@ -63,16 +69,50 @@ def score(
     overrides = api.generation(config.pairs(gen_kwargs))
     settings = Settings(api.use_data(data), selections, overrides, draws, seed, judging.parse(judge or ()))
     options: dict[str, Any] = dict(config.pairs(model_args))
+    if against:
+        paths = pair(paths, recorded, against, until)
     if recorded:
         label = name or Path(recorded[0]).stem
         outcomes = api.score_recorded(recorded, label, chosen, output, options=options, settings=settings, progress=progress())
     elif paths:
         flags = {"batch_size": batch_size, "device": device, "dtype": dtype, "chat_template": apply_chat_template}
         backend = api.Backend(model, options | {k: v for k, v in flags.items() if v not in (None, "")})
+        if against and until == "decided":
+            settled = api.race(paths[0], against, chosen, output, backend=backend, settings=settings, margin=margin)
+            settle(settled, as_json)
+            return
         outcomes = api.score(paths, chosen, output, backend=backend, settings=settings, name=name, progress=progress())
     else:
         raise SkilldeltaError("Nothing to score: name a folder of checkpoints, or --recorded FILES.")
     finish(outcomes, output, as_json)
+
+
+def pair(paths: list[str] | None, recorded: list[str] | None, against: str, until: str) -> list[str]:
+    """The candidate's path and the baseline's, where --against asks for two."""
+    if recorded or len(paths or ()) != 1:
+        raise SkilldeltaError("--against asks two checkpoints in turn: name one path beside it, and no --recorded.")
+    if until not in ("decided", "all"):
+        raise SkilldeltaError(f"--until {until}: decided, or all.")
+    return [*(paths or ()), against]
+
+
+def settle(settled: Iterable[Settled], as_json: bool) -> None:
+    """Tells how each task was decided, as it is; then all of them."""
+    from dataclasses import asdict
+
+    found = []
+    for one in settled:
+        note(f"{one.task}: {one.verdict} after {one.used} of {one.items} items")
+        found.append(one)
+    if as_json:
+        say_json([asdict(one) for one in found])
+        return
+    columns = ["task", "verdict", "items asked", "of", "saved %", "difference", "95 %, at any time"]
+    rows = [
+        [o.task, o.verdict, str(o.used), str(o.items), f"{100 * o.saved:.0f}", f"{o.delta:+.1f}",
+         f"[{o.low:+.1f}, {o.high:+.1f}]"] for o in found
+    ]  # fmt: skip
+    table(columns, rows, right=columns[2:])
 
 
 def choose(tasks: str, suite: str, include: Sequence[Path], num_fewshot: int | None) -> tuple[list[Task], dict[str, Selection]]:

@@ -65,7 +65,12 @@ class Stored:
             if alone := sorted(mine - set(self.tasks)):
                 lines.append(f"{name} also has {', '.join(alone)}, which {self.baseline} has not: left out.")
         for (name, task), begun in self.cells.items():
-            if (state := begun.about.get("state", "done")) != "done":
+            if (state := begun.about.get("state", "done")) == "decided":
+                lines.append(
+                    f"{name} on {task} was stopped when it was decided: the sequential verdict in its task.json holds; "
+                    "the p-value and interval here do not allow for having stopped then."
+                )
+            elif state != "done":
                 lines.append(f"{name} on {task} is {state}, not done: what is there so far is counted.")
         return tuple(lines)
 
