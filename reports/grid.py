@@ -153,10 +153,25 @@ def foot(comparison: Comparison) -> list[str]:
     )
     lines += [f"Allowed difference: {text}" for text in comparison.allowed]
     lines += [f"Incomplete: {text}" for text in comparison.incomplete]
+    lines += comparison.caveats
     return lines
+
+
+def best(comparison: Comparison) -> Table | None:
+    """The highest of several candidates, on average and on each skill; None for one candidate."""
+    lines = []
+    for b in comparison.best:
+        others = [c for c in b.equals if c != b.checkpoint]
+        told = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
+        lines.append(
+            (b.name, b.checkpoint, number(b.score), f"{number(b.corrected)} {span(b.low, b.high)}",
+             f"{100 * b.probability.get(b.checkpoint, 0.0):.0f} %", told or "none")
+        )  # fmt: skip
+    columns = ("", "highest", "shows", "less the luck of choosing it", "highest again with", "cannot be told from it")
+    return Table("The best of the candidates", columns, tuple(lines)) if lines else None
 
 
 def tables(comparison: Comparison) -> list[Table]:
     """Everything, in the order of reading."""
-    found = [matrix(comparison), *details(comparison), extras(comparison), health(comparison)]
+    found = [matrix(comparison), *details(comparison), best(comparison), extras(comparison), health(comparison)]
     return [t for t in found if t]

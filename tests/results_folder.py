@@ -28,6 +28,7 @@ def about(task: str, skill: str, /, **changes: Mapping[str, Any]) -> dict[str, A
     """task.json, with some of its parts changed."""
     whole = {k: dict(v) if isinstance(v, dict) else v for k, v in ABOUT.items()}
     whole["task"] |= {"name": task, "skill": skill}
+    whole["asked"] |= {"data": f"rows of {task}"}
     for part, values in changes.items():
         whole[part] = values if part == "state" else whole[part] | dict(values)
     return whole

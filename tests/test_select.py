@@ -102,8 +102,8 @@ def test_noise_is_counted_and_added_only_where_it_makes_much_of_the_difference()
     first, second = np.array([1.0, 0, 1, 0, np.nan]), np.array([1.0, 1, 1, 0, 1])
     found = noise.measure(first, second)
     assert (found.n, found.flips, found.rate, found.shift) == (4, 1, 0.25, 0.25)
-    assert noise.added(found, discordance=0.3, n=100) == pytest.approx(0.0025)
-    assert noise.added(found, discordance=1.0, n=100, stated=0.5) == 0
+    assert noise.added(found.rate, discordance=0.3, n=100) == pytest.approx(0.0025)
+    assert noise.added(0.01, discordance=0.3, n=100) == 0
 
 
 def test_recipes_are_compared_from_stored_results(tmp_path: Path) -> None:

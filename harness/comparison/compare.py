@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.comparison import findings, judge, ranking
+from harness.comparison import caveats, findings, judge, ranking
 from harness.comparison.result import LEVELS, Comparison, Settings
 from harness.comparison.stored import gather
 
@@ -28,4 +28,7 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     place = {name: i for i, name in enumerate(stored.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
     best = ranking.best(found, skills, chosen)
-    return Comparison(baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best)
+    told = caveats.told(rows, stored)
+    return Comparison(
+        baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best, told
+    )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.comparison import combine, extras, flips, mcnemar, power
+from harness.comparison import combine, extras, flips, mcnemar, noise, power
 from harness.comparison.columns import Columns, read
 from harness.comparison.combine import Part, Sums
 from harness.comparison.estimate import Interval, quantile
@@ -16,6 +16,7 @@ from harness.comparison.panel import Measured, Paired, Panel
 from harness.comparison.result import Extra as Metric
 from harness.comparison.result import Level, Settings
 from harness.comparison.stored import Stored
+from harness.types import Json
 
 NOTHING = Measured(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))
 
@@ -30,6 +31,7 @@ class Change:
     pairs: int
     missing: int
     flips: tuple[int, int] | None = None  # lost, gained
+    noise: float | None = None  # share of the items whose score changes when they are asked again
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def on_task(stored: Stored, task: str, settings: Settings, number: int) -> list[
     for name, begun in stored.candidates(task):
         columns = read(begun.cell)  # one at a time: a task's columns for all checkpoints could be large
         found.append(alone(name, panel, columns, settings.level))
-        pairs.append(panel.compare(columns, settings.level))
+        pairs.append(noisy(panel.compare(columns, settings.level), (stored.tasks[task], begun.about), settings.level))
     changed = changes(pairs, settings, number)
     return found[:1] + [replace(f, change=c) for f, c in zip(found[1:], changed, strict=True)]
 
@@ -70,6 +72,18 @@ def alone(name: str, panel: Panel, columns: Columns, level: float) -> Finding:
     return Finding(
         name, "task", task["name"], task["skill"], own, columns.health, length, columns.reasons, metrics=metrics
     )  # fmt: skip
+
+
+def noisy(pair: Paired, abouts: tuple[Json, Json], level: float) -> Paired:
+    """The difference with the noise of asking again in its interval, where that was measured and makes much of it."""
+    known = [n.rate for n in map(noise.of, abouts) if n.n]
+    delta = pair.delta
+    if not known or not delta.n:
+        return pair
+    rate = sum(known) / len(known)
+    more = noise.added(rate, (delta.lost + delta.gained) / delta.n, delta.n)
+    wider = noise.widened(delta.value, delta.interval, more, quantile(level))
+    return replace(pair, delta=replace(delta, interval=wider, variance=delta.variance + more), noise=rate)
 
 
 def changes(pairs: Sequence[Paired], settings: Settings, number: int) -> list[Change]:
@@ -92,7 +106,7 @@ def change(pair: Paired, sums: Sums, level: float) -> Change:
     else:
         tested = part.tested()
         mde = power.detectable_from(float(np.sqrt(delta.variance)), delta.freedom, level=level)
-    return Change(part, tested, mde, delta.n, pair.missing, (lost, gained))
+    return Change(part, tested, mde, delta.n, pair.missing, (lost, gained), pair.noise)
 
 
 def summaries(name: str, tasks: Mapping[str, Finding], skills: Mapping[str, Sequence[str]], level: float) -> list[Finding]:
@@ -127,7 +141,7 @@ def mean(empty: Finding, members: Sequence[Finding], level: float) -> Finding:
 
 def mean_change(members: Sequence[Change], weights: Sequence[float], level: float) -> Change:
     if len(members) == 1:
-        return replace(members[0], flips=None)
+        return replace(members[0], flips=None, noise=None)
     part = combine.add([m.part for m in members], weights)
     mde = power.detectable_from(part.half / quantile(level), level=level)
     return Change(part, part.tested(), mde, sum(m.pairs for m in members), sum(m.missing for m in members))

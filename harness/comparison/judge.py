@@ -68,19 +68,22 @@ def difference(change: Change, adjusted: float, settings: Settings) -> Differenc
         p_error=tested.error,
         mde=POINTS * change.mde,
         p_adjusted=float(adjusted),
-        verdict=verdict(POINTS * part.value, (low, high), float(adjusted), settings),
+        verdict=verdict(POINTS * part.value, (low, high), float(adjusted), settings, change.noise is not None),
         flips=Flips(*change.flips) if change.flips else None,
         missing=change.missing,
+        noise=None if change.noise is None else POINTS * change.noise,
     )
 
 
-def verdict(delta: float, interval: tuple[float, float], adjusted: float, settings: Settings) -> Verdict:
+def verdict(delta: float, interval: tuple[float, float], adjusted: float, settings: Settings, noisy: bool = False) -> Verdict:
     """better or worse where the adjusted p-value proves it; same where the whole interval lies within the margin.
 
     `same` is a pair of one-sided tests (Schuirmann 1987) at half of 1 - level: a difference of the margin or more is called
-    the same at most that often.
+    the same at most that often.  The p-value knows nothing of noise: where that was measured (`noisy`), the interval must
+    exclude 0 as well.
     """
-    if adjusted <= 1 - settings.level and delta:
+    proven = adjusted <= 1 - settings.level and (not noisy or interval[0] > 0 or interval[1] < 0)
+    if proven and delta:
         return "better" if delta > 0 else "worse"
     return "same" if -settings.margin <= interval[0] and interval[1] <= settings.margin else "unclear"
 

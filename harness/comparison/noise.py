@@ -1,4 +1,4 @@
-"""The noise floor: how many answers change when the same checkpoint is asked again in another batch or precision."""
+"""The noise floor: how many scores change when the same checkpoint is asked again in another batch or precision."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison.estimate import Floats
+from harness.comparison.estimate import Floats, Interval
+from harness.types import Json
 
-STATED = 0.2  # a noise that makes more than this share of the discordance is added to the interval
+STATED = 0.2  # noise that makes more than this share of the differing items is added to the interval
 
 
 @dataclass(frozen=True)
 class Noise:
-    """`n` items asked twice; `flips` of them scored differently; `shift` is the second mean minus the first."""
+    """`n` items asked twice; `flips` of them scored differently; `shift` is the second mean minus the first (0..1)."""
 
     n: int
     flips: int
@@ -24,6 +25,9 @@ class Noise:
         return self.flips / self.n if self.n else 0.0
 
 
+NONE = Noise(0, 0, 0.0)
+
+
 def measure(first: Floats, second: Floats) -> Noise:
     """From the scores of the same items, asked twice (NaN: unscored, left out)."""
     both = ~(np.isnan(first) | np.isnan(second))
@@ -31,15 +35,30 @@ def measure(first: Floats, second: Floats) -> Noise:
     return Noise(int(both.sum()), int(np.sum(change != 0)), float(change.mean()) if both.any() else 0.0)
 
 
-def share(noise: Noise, discordance: float) -> float:
+def of(about: Json) -> Noise:
+    """What task.json says of asking again; NONE where it was not done."""
+    found = about.get("noise")
+    return Noise(found["n"], found["flips"], found["shift"]) if found else NONE
+
+
+def share(rate: float, discordance: float) -> float:
     """The share of the items that differ between two checkpoints that noise alone would make differ."""
-    return noise.rate / discordance if discordance > 0 else float(noise.rate > 0)
+    return rate / discordance if discordance > 0 else float(rate > 0)
 
 
-def added(noise: Noise, discordance: float, n: int, stated: float = STATED) -> float:
+def added(rate: float, discordance: float, n: int) -> float:
     """The variance to add to a difference over `n` items: that of the flips, where noise makes more than the stated share.
 
     Flips that fall on items one by one are in the discordance already; what is added is for the case that they do not
     (another batch moves many items the same way), so it errs on the safe side.
     """
-    return noise.rate / n if share(noise, discordance) > stated else 0.0
+    return rate / n if n and share(rate, discordance) > STATED else 0.0
+
+
+def widened(value: float, interval: Interval, variance: float, critical: float) -> Interval:
+    """An interval with more variance: each side's square grows by that of `critical` standard errors of it."""
+    if variance <= 0:
+        return interval
+    more = critical**2 * variance
+    low, high = value - interval.low, interval.high - value
+    return Interval(max(-1.0, value - float(np.sqrt(low**2 + more))), min(1.0, value + float(np.sqrt(high**2 + more))))

@@ -92,6 +92,7 @@ class Paired:
     delta: paired.Delta
     contributions: Floats
     missing: int
+    noise: float | None = None  # share of the items whose score changes when they are asked again; None: not measured
 
 
 def take(design: Design, rows: npt.NDArray[np.bool_]) -> Design:

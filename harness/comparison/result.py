@@ -60,6 +60,7 @@ class Difference:
     verdict: Verdict = "unclear"
     flips: Flips | None = None
     missing: int = 0  # samples of one side without a partner, or without a score on one side
+    noise: float | None = None  # % of the items whose score changes when they are asked again; None: not measured
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Comparison:
     allowed: tuple[str, ...] = ()  # how results were made unlike, and accepted
     incomplete: tuple[str, ...] = ()  # what is missing, in words
     best: tuple[Best, ...] = ()  # of several candidates, on average and on each skill
+    caveats: tuple[str, ...] = ()  # what the numbers do not say, in words
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         return next(r for r in self.rows if (r.checkpoint, r.level, r.name) == (checkpoint, level, name))
@@ -150,6 +152,7 @@ class Comparison:
             "checkpoints": {k: dict(v) for k, v in self.checkpoints.items()},
             "allowed": list(self.allowed),
             "incomplete": list(self.incomplete),
+            "caveats": list(self.caveats),
             "best": [dataclasses.asdict(b) for b in self.best],
         }
         plain: dict[str, Any] = without_nan(whole)

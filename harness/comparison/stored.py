@@ -46,6 +46,13 @@ class Stored:
             found.setdefault(about["task"]["skill"], []).append(name)
         return found
 
+    def twins(self) -> list[list[str]]:
+        """Tasks that hold the same rows, and so are not independent."""
+        alike: dict[str, list[str]] = {}
+        for name, about in self.tasks.items():
+            alike.setdefault(str(about.get("asked", {}).get("data", name)), []).append(name)
+        return [names for names in alike.values() if len(names) > 1]
+
     def admit(self, allow: Sequence[str]) -> tuple[str, ...]:
         """The differences that were allowed, in words; raises where one was not."""
         found = [

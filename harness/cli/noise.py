@@ -1,0 +1,54 @@
+"""skilldelta noise: how many scores change when a checkpoint is asked again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli.inspect import Include, Json
+from harness.cli.score import Data, Judge, Output, Tasks
+from harness.cli.screen import note, say_json, table
+
+
+def noise(
+    paths: Annotated[list[str], typer.Argument(help="The checkpoints that were scored.")],
+    tasks: Tasks = "",
+    output: Output = Path("results"),
+    share: Annotated[float, typer.Option(help="%: how much of each task is asked again, but 50 items at least.")] = 10.0,
+    model: Annotated[
+        str, typer.Option(help="Backend; another one, batch size or dtype than before is part of the noise.")
+    ] = "transformers",
+    model_args: Annotated[str, typer.Option("--model-args", help="Settings of the backend: name=value,...")] = "",
+    data: Data = None,
+    judge: Judge = None,
+    include: Include = None,
+    as_json: Json = False,
+) -> None:
+    """Asks part of what is stored again, in another order and batch; comparisons then know what changes by itself."""
+    from harness import api, config, discover, judging
+    from harness.evaluate import Settings
+    from harness.reask import reask
+    from harness.store import Results
+
+    settings = Settings(api.use_data(data), judges=judging.parse(judge or ()))
+    loader = api.Backend(model, config.pairs(model_args)).loader()
+    asked = reask(
+        discover.checkpoints(paths), api.resolve(tasks, include or ()), loader, Results(output), settings, share / 100
+    )
+    rows: list[dict[str, Any]] = []
+    for found in asked:
+        seen = found.noise
+        rows.append({"checkpoint": found.checkpoint, "task": found.task, "asked_again": seen.n, "changed": seen.flips,
+                     "changed_%": 100 * seen.rate, "shift": 100 * seen.shift})  # fmt: skip
+    if as_json:
+        say_json(rows)
+        return
+    columns = ["checkpoint", "task", "asked again", "changed", "changed %", "shift"]
+    shown = [[f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    table(columns, shown, right=columns[2:])
+    note(f"Kept in {output}: comparisons show it, and add it to an interval where it makes much of a difference.")
+
+
+VERBS = (noise,)

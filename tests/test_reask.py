@@ -1,0 +1,75 @@
+"""The noise floor: what changes when the same checkpoint is asked again, and what a comparison makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.comparison.result import Difference
+from harness.evaluate import Settings, score
+from harness.reask import reask
+from harness.store import Results
+from harness.types import Request, Response, SkilldeltaError
+from tests import toys
+from tests.results_folder import about, sample, store
+
+
+def stored(folder: Path, n: int = 200) -> Results:
+    results = Results.make(folder)
+    score([toys.checkpoint("sft")], [toys.adding(n)], lambda _: toys.model(), results, Settings())
+    return results
+
+
+def test_the_same_answers_are_no_noise(tmp_path: Path) -> None:
+    results = stored(tmp_path)
+    (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(), results, Settings())
+    assert (found.noise.n, found.noise.flips) == (50, 0)  # a tenth would be too few
+    assert results.cell("sft", "adding").about()["noise"]["n"] == 50
+
+
+def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Path) -> None:
+    def forgets(request: Request) -> Response:
+        right = toys.answer_sum(request)
+        return right if int(right.text) % 5 else Response("no")
+
+    results = stored(tmp_path)
+    before = toys.tree(tmp_path)
+    (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, Settings(), share=1)
+    assert (found.noise.n, found.noise.flips, found.noise.shift) == (200, 40, -0.2)
+    assert toys.tree(tmp_path) == before
+
+
+def test_what_was_never_scored_cannot_be_asked_again(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match="sft has no samples of adding"):
+        list(reask([toys.checkpoint("sft")], [toys.adding()], lambda _: toys.model(), Results.make(tmp_path), Settings()))
+
+
+def test_noise_that_makes_much_of_a_difference_widens_its_interval_and_can_undo_a_verdict(tmp_path: Path) -> None:
+    old, new = [1.0] * 300 + [0.0] * 700, [1.0] * 320 + [0.0] * 680
+
+    def delta(folder: str, flips: int) -> Difference:
+        noise = {"noise": {"n": 1000, "flips": flips, "shift": 0.0}} if flips else {}
+        for name, scores in (("sft", old), ("dpo", new)):
+            store(tmp_path / folder, name, about("gsm8k", "gsm8k") | noise, [sample(i, s) for i, s in enumerate(scores)])
+        comparison = harness.compare(tmp_path / folder, "sft")
+        assert any("asking again changes" in c for c in comparison.caveats) == bool(flips)
+        found = comparison.row("dpo", "task", "gsm8k").difference
+        assert found is not None
+        return found
+
+    quiet, little, much = delta("quiet", 0), delta("little", 2), delta("much", 400)
+    assert (quiet.verdict, little.verdict, much.verdict) == ("better", "better", "unclear")
+    assert quiet.noise is None
+    assert (little.delta_low, little.delta_high) == (quiet.delta_low, quiet.delta_high)
+    assert much.delta_low < 0 < quiet.delta_low
+    assert much.noise == pytest.approx(40)
+
+
+def test_tasks_with_the_same_rows_are_named(tmp_path: Path) -> None:
+    for task in ("base", "plus"):
+        facts = about(task, "coding", asked={"data": "the same"})
+        for name in ("sft", "dpo"):
+            store(tmp_path, name, facts, [sample(i, 1.0) for i in range(20)])
+    assert any("base and plus hold the same rows" in c for c in harness.compare(tmp_path, "sft").caveats)
