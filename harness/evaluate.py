@@ -216,6 +216,7 @@ def about(task: Task, asked: Sequence[Question], identity: Mapping[str, str], mo
         "asked": asked_about(asked),
         "answered": dict(model.settings),
         "fingerprint": dict(identity),
+        "scored": dict(task.conditions()) if task.conditions else {},
     }
 
 

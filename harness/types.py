@@ -190,6 +190,7 @@ class Task:
     prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked
     summary: str = ""  # one line for `skilldelta list tasks`
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
+    conditions: Callable[[], Json] | None = None  # what scores rest on besides the responses (a sandbox): kept with the results
 
 
 @runtime_checkable

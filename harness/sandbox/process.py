@@ -151,7 +151,7 @@ class Slot:
 
     def run(self, program: str, tests: Tests, limits: Limits) -> tuple[dict[str, Any], dict[str, Any] | None, str]:
         """The slot's report, the grader's record (None: there is none), and the beginning of the program's output."""
-        wanted = (program.encode("utf-8", "surrogatepass"), json.dumps(tests.task()).encode(), b"", b"")
+        wanted = (program.encode("utf-8", "surrogatepass"), tests.text, b"", b"")
         files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in wanted]
         try:
             for file, content in zip(files, wanted, strict=True):

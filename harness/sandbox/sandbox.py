@@ -14,7 +14,7 @@ from typing import Any, Self
 from harness.sandbox import tiers
 from harness.sandbox.limits import Limits
 from harness.sandbox.process import Packages, Slot, Template
-from harness.sandbox.verdict import Reading, SandboxError, Tests, Tier, Verdict, outcome
+from harness.sandbox.verdict import Asserts, Reading, SandboxError, Tests, Tier, Verdict, outcome
 
 ATTEMPTS = 2
 
@@ -66,7 +66,8 @@ class Sandbox:
 
     def judge(self, program: str, tests: Tests, limits: Limits) -> Verdict:
         """One run, and one more if the sandbox failed."""
-        pool = self.pool(bool(self.wants_packages.search(program)))
+        told = f"{program}\n{tests.code}\n{tests.setup}" if isinstance(tests, Asserts) else program
+        pool = self.pool(bool(self.wants_packages.search(told)))
         for attempt in range(ATTEMPTS):
             try:
                 return replace(once(pool, program, tests, limits), tier=self.tier)

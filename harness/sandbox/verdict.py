@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
+
+from harness.types import SkilldeltaError
 
 Outcome = Literal["pass", "wrong", "timeout", "memory", "output", "crash", "error"]
 Tier = Literal["namespaces", "landlock", "none"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "wrong", "timeout", "memory", "output", "crash", "error")
 
 
-class SandboxError(RuntimeError):
+class SandboxError(SkilldeltaError):
     """The sandbox itself failed, twice: says nothing about the program, and is never scored."""
 
 
@@ -27,8 +31,10 @@ class Asserts:
     names: tuple[str, ...]
     setup: str = ""
 
-    def task(self) -> dict[str, Any]:
-        return {"kind": "asserts", "code": self.code, "names": self.names, "setup": self.setup}
+    @cached_property
+    def text(self) -> bytes:
+        """What the grader reads."""
+        return json.dumps({"kind": "asserts", "code": self.code, "names": self.names, "setup": self.setup}).encode()
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,11 @@ class Calls:
     atol: float = 0.0
     oracle: str = ""
 
-    def task(self) -> dict[str, Any]:
+    @cached_property
+    def text(self) -> bytes:
+        """What the grader reads."""
         groups = [(g.name, g.inputs, g.expected) for g in self.groups]
-        return {"kind": "calls", "entry": self.entry, "groups": groups, "atol": self.atol, "oracle": self.oracle}
+        return json.dumps({"kind": "calls", "entry": self.entry, "groups": groups, "atol": self.atol, "oracle": self.oracle}).encode()
 
 
 @dataclass(frozen=True)
@@ -61,8 +69,10 @@ class Record:
     entry: str
     inputs: Sequence[str]
 
-    def task(self) -> dict[str, Any]:
-        return {"kind": "record", "entry": self.entry, "inputs": list(self.inputs)}
+    @cached_property
+    def text(self) -> bytes:
+        """What the grader reads."""
+        return json.dumps({"kind": "record", "entry": self.entry, "inputs": list(self.inputs)}).encode()
 
 
 Tests = Asserts | Calls | Record

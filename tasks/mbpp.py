@@ -1,0 +1,207 @@
+"""MBPP and MBPP+: short Python functions from a sentence and an example, run in the sandbox against their tests."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness.data import Source, rows
+from harness.sandbox.extract import completed, cut, program
+from harness.sandbox.problems import Comparison, Problem, conditions, examiner, told
+from harness.sandbox.verdict import Asserts
+from harness.types import Example, Json, Metric, Request, Response, Score, Task
+
+PLAIN = Source(hub="google-research-datasets/mbpp", config="full", local="mbpp/mbpp.jsonl", columns=("task_id", "text", "code", "test_list"))
+PLUS_COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "assertion", "base_input", "plus_input", "atol")
+PLUS = Source(hub="", local="mbppplus/MbppPlus.jsonl", columns=PLUS_COLUMNS)
+HUB_PLUS = Source(hub="evalplus/mbppplus", local="mbppplus/MbppPlus-OriginFmt.jsonl", columns=("task_id", "prompt", "code", "test"))
+
+CHAT = "{}\n\nAnswer with one Python code block.  It should pass this test:\n\n{}"
+# Few words, one test, and the fence that ends the answer: open-instruct's eval/mbpp, which the study ran.
+STUDY = "Complete the following python function.\n\n\n{}{}"
+BEGUN = "Here is the completed function:\n\n\n```python\n"
+FENCE = ("```",)
+
+SAME_SET = (
+    "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum", "intersection_array",
+    "find_dissimilar", "Diff",
+)  # fmt: skip
+ORACLES = {name: "same set" for name in SAME_SET} | {
+    **dict.fromkeys(("check_str", "text_match_three", "text_starta_endb"), "found or not"),
+    "are_equivalent": "anything",
+    "sum_div": "or zero",
+    "surface_Area": "surface",
+    "digit_distance_nums": "digits",
+}
+
+# JSON has no tuples, sets and complex numbers: which arguments of which problem are such (evalplus 0.3.1, data/mbpp.py).
+Convert = Callable[[list[Any]], list[Any]]
+
+
+def rows_of(argument: Any) -> list[Any]:
+    """A list's items as tuples."""
+    return [tuple(item) for item in argument]
+
+
+def deep(value: Any) -> Any:
+    """Lists at any depth as tuples."""
+    return tuple(deep(item) for item in value) if isinstance(value, list) else value
+
+
+CONVERSIONS: tuple[tuple[str, Convert], ...] = (
+    ("2 116 132 143 222 261 273 394 399 421 424 429 470 560 579 596 616 630 726 740 744 809", lambda a: [tuple(x) for x in a]),
+    ("63 64 70 94 120 237 272 299 400 409 417 438 473 614 780", lambda a: [rows_of(x) for x in a]),
+    ("75 413 444 753", lambda a: [rows_of(a[0]), a[1]]),
+    ("106 750", lambda a: [a[0], tuple(a[1])]),
+    ("115", lambda a: [[set(x) if isinstance(x, list) and x else {} for x in a[0]]]),
+    ("124", lambda a: [float(a[0]), complex(a[1])]),
+    ("250 405 446 617 720 763 808", lambda a: [tuple(a[0]), a[1]]),
+    ("259 401 445", lambda a: [tuple(rows_of(x)) for x in a]),
+    ("278", lambda a: [tuple(tuple(x) if isinstance(x, list) else x for x in a[0])]),
+    ("307", lambda a: [tuple(a[0]), a[1], a[2]]),
+    ("722", lambda a: [{k: tuple(v) for k, v in a[0].items()}, *a[1:]]),
+    ("252", lambda a: [complex(a[0])]),
+    ("580 615 791", lambda a: [deep(x) for x in a]),
+)
+CONVERSION = {f"Mbpp/{number}": convert for numbers, convert in CONVERSIONS for number in numbers.split()}
+
+
+def plain_rows(folder: Path | None) -> list[Json]:
+    names = ("task_id", "text", "code", "test_list")
+    return [{n: row[n] for n in names} | {"test_setup_code": row.get("test_setup_code", "")} for row in rows(PLAIN, folder)]
+
+
+def plus_rows(folder: Path | None) -> list[Json]:
+    if folder is None:  # the Hub's copy has test code, and no inputs apart
+        return [{n: row[n] for n in HUB_PLUS.columns} | {"test_list": row.get("test_list", [])} for row in rows(HUB_PLUS, None)]
+    return [as_text(row) for row in rows(PLUS, folder)]
+
+
+def as_text(row: dict[str, Any]) -> Json:
+    """The row with its inputs as JSON text, which holds infinities and numbers of any size."""
+    inputs = {name: [json.dumps(one) for one in row[name] or ()] for name in ("base_input", "plus_input")}
+    return {n: row[n] for n in PLUS_COLUMNS} | inputs | {"atol": float(row["atol"])}
+
+
+def names_in(code: str) -> tuple[str, ...]:
+    """The functions and classes that a program defines at its top level."""
+    return tuple(n.name for n in ast.parse(code).body if isinstance(n, ast.FunctionDef | ast.ClassDef))
+
+
+def imports_in(code: str) -> str:
+    """A program's imports: tests use names of theirs."""
+    return "\n".join(ast.unparse(n) for n in ast.parse(code).body if isinstance(n, ast.Import | ast.ImportFrom))
+
+
+def solution(example: Example) -> str:
+    return str(example.row.get("code") or example.row["canonical_solution"])
+
+
+def entry(example: Example) -> str:
+    """The function that is asked for: the one that the tests call."""
+    if "entry_point" in example.row:
+        return str(example.row["entry_point"])
+    tests = "\n".join(example.row["test_list"])
+    return next((name for name in reversed(names_in(solution(example))) if f"{name}(" in tests), names_in(solution(example))[-1])
+
+
+def statement(example: Example) -> tuple[str, str]:
+    """What is asked, in words, and one test."""
+    row = example.row
+    if "entry_point" in row:  # the prompt is a docstring of both
+        words, _, test = row["prompt"].strip().strip('"').strip().partition("\nassert")
+        return words.strip(), f"assert{test}".strip()
+    return str(row.get("text") or row["prompt"]), str(row["test_list"][0]) if row["test_list"] else ""
+
+
+def ask_chat(example: Example) -> Request:
+    return Request(CHAT.format(*statement(example)), max_tokens=1024)
+
+
+def ask_study(example: Example) -> Request:
+    signature = solution(example).split(":")[0]
+    prompt = STUDY.format(statement(example)[0], signature)
+    return Request(prompt, prefix=BEGUN, max_tokens=512, stop=FENCE, temperature=0.8)
+
+
+def read_chat(example: Example, text: str) -> str:
+    return program(text, entry(example))
+
+
+def read_study(example: Example, text: str) -> str:
+    """The answer up to the fence that ends it; one that only goes on with the signature is put behind it."""
+    code = cut(text, FENCE)
+    return code if code and not code[:1].isspace() else completed(solution(example).split(":")[0] + ":\n", code, entry(example))
+
+
+def problem(example: Example) -> Problem | Comparison:
+    """The sandbox's view of a row: with inputs, outputs are compared; else its tests are run."""
+    row, name = example.row, entry(example)
+    if "plus_input" in row:
+        convert = CONVERSION.get(row["task_id"], list)
+        groups = [(kind, [told(convert(json.loads(one))) for one in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+        oracle = ORACLES.get(name, "")
+        reference = solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
+        return Comparison(reference, name, groups, row["atol"], oracle)
+    code = solution(example)
+    tests = row["test"] if "test" in row else "\n".join([row["test_setup_code"], *row["test_list"]])
+    return Problem(code, Asserts(tests, names_in(code), imports_in(code)))
+
+
+# These references return match objects, which no file can hold: what counts is whether there is one.
+NOT_NONE = "\n_found = {0}\ndef {0}(*arguments):\n    return _found(*arguments) is not None\n"
+
+
+def score(example: Example, response: Response, read: Callable[[Example, str], str]) -> Score:
+    return examiner().score(example.id, partial(problem, example), read(example, response.text))
+
+
+def ideal(example: Example) -> Response:
+    return Response(f"```python\n{solution(example)}\n```")
+
+
+def ideal_study(example: Example) -> Response:
+    return Response(f"{solution(example)}\n```")
+
+
+BASE = Task(
+    name="mbpp",
+    skill="coding",
+    version=1,
+    source="Austin et al. 2021, arXiv 2108.07732",
+    rows=plain_rows,
+    ask=ask_chat,
+    score=partial(score, read=read_chat),
+    ideal=ideal,
+    conditions=conditions,
+    concurrent=True,
+    summary="974 short functions from a sentence and a test, in chat",
+)
+EVALPLUS = replace(
+    BASE,
+    name="mbpp_plus",
+    source="Liu et al. 2023, arXiv 2305.01210; outputs compared as in evalplus 0.3.1",
+    rows=plus_rows,
+    metrics=(Metric("base tests", "base"),),
+    summary="378 checked problems of MBPP with 35 times the tests, in chat",
+)
+
+TASKS = (
+    BASE,
+    EVALPLUS,
+    replace(
+        EVALPLUS,
+        name="mbpp_plus_study",
+        source=f"{EVALPLUS.source}; prompt and sampling: open-instruct eval/mbpp at the time of arXiv 2406.09279",
+        ask=ask_study,
+        score=partial(score, read=read_study),
+        ideal=ideal_study,
+        draws=20,
+        summary="MBPP+ as in the study: 20 draws at temperature 0.8, answers begun with a fence",
+    ),
+)
