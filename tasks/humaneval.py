@@ -101,10 +101,6 @@ def ideal_chat(example: Example) -> Response:
     return Response(f"```python\n{example.row['prompt']}{example.row['canonical_solution']}\n```")
 
 
-def cluster(example: Example) -> str:
-    return example.id
-
-
 BASE = Task(
     name="humaneval",
     skill="coding",
@@ -127,13 +123,19 @@ EVALPLUS = replace(
     metrics=BY_GROUP,
     summary="HumanEval with 80 times the tests, in chat",
 )
-COMPLETION = {"ask": ask_completion, "score": partial(score, read=read_completion), "ideal": ideal}
+
+
+def completing(task: Task, summary: str) -> Task:
+    """The task for a base model, which goes on with the prompt."""
+    read = partial(score, read=read_completion)
+    return replace(task, name=f"{task.name}_completion", ask=ask_completion, score=read, ideal=ideal, summary=summary)
+
 
 TASKS = (
     BASE,
     EVALPLUS,
-    replace(BASE, name="humaneval_completion", summary="164 functions, completed by a base model", **COMPLETION),
-    replace(EVALPLUS, name="humaneval_plus_completion", summary="HumanEval+, completed by a base model", **COMPLETION),
+    completing(BASE, "164 functions, completed by a base model"),
+    completing(EVALPLUS, "HumanEval+, completed by a base model"),
     replace(
         EVALPLUS,
         name="humaneval_plus_study",

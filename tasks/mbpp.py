@@ -16,10 +16,17 @@ from harness.sandbox.problems import Comparison, Problem, conditions, examiner, 
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, Score, Task
 
-PLAIN = Source(hub="google-research-datasets/mbpp", config="full", local="mbpp/mbpp.jsonl", columns=("task_id", "text", "code", "test_list"))
+PLAIN = Source(
+    hub="google-research-datasets/mbpp",
+    config="full",
+    local="mbpp/mbpp.jsonl",
+    columns=("task_id", "text", "code", "test_list"),
+)
 PLUS_COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "assertion", "base_input", "plus_input", "atol")
 PLUS = Source(hub="", local="mbppplus/MbppPlus.jsonl", columns=PLUS_COLUMNS)
-HUB_PLUS = Source(hub="evalplus/mbppplus", local="mbppplus/MbppPlus-OriginFmt.jsonl", columns=("task_id", "prompt", "code", "test"))
+HUB_PLUS = Source(
+    hub="evalplus/mbppplus", local="mbppplus/MbppPlus-OriginFmt.jsonl", columns=("task_id", "prompt", "code", "test")
+)
 
 CHAT = "{}\n\nAnswer with one Python code block.  It should pass this test:\n\n{}"
 # Few words, one test, and the fence that ends the answer: open-instruct's eval/mbpp, which the study ran.
@@ -31,7 +38,7 @@ SAME_SET = (
     "similar_elements", "find_char_long", "common_in_nested_lists", "extract_singly", "larg_nnum", "intersection_array",
     "find_dissimilar", "Diff",
 )  # fmt: skip
-ORACLES = {name: "same set" for name in SAME_SET} | {
+ORACLES = dict.fromkeys(SAME_SET, "same set") | {
     **dict.fromkeys(("check_str", "text_match_three", "text_starta_endb"), "found or not"),
     "are_equivalent": "anything",
     "sum_div": "or zero",
@@ -107,7 +114,9 @@ def entry(example: Example) -> str:
     if "entry_point" in example.row:
         return str(example.row["entry_point"])
     tests = "\n".join(example.row["test_list"])
-    return next((name for name in reversed(names_in(solution(example))) if f"{name}(" in tests), names_in(solution(example))[-1])
+    return next(
+        (name for name in reversed(names_in(solution(example))) if f"{name}(" in tests), names_in(solution(example))[-1]
+    )
 
 
 def statement(example: Example) -> tuple[str, str]:
@@ -130,7 +139,8 @@ def ask_study(example: Example) -> Request:
 
 
 def read_chat(example: Example, text: str) -> str:
-    return program(text, entry(example))
+    """The program in an answer; [BEGIN] and [DONE] are the marks of MBPP's original prompt."""
+    return program(cut(text.rpartition("[BEGIN]")[2], ("[DONE]",)), entry(example))
 
 
 def read_study(example: Example, text: str) -> str:

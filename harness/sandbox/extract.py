@@ -6,7 +6,9 @@ import ast
 import re
 from collections.abc import Sequence
 
-FENCE = re.compile(r"^[ \t]*(?:```|~~~)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^[ \t]*(?:```|~~~)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.MULTILINE | re.DOTALL
+)
 PYTHON = ("", "python", "python3", "py", "Python")
 # Where a base model's completion of a function ends: the stops of human-eval (Chen et al. 2021) and open-instruct's fence.
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
@@ -21,7 +23,11 @@ def cut(text: str, stops: Sequence[str]) -> str:
 def defines(code: str, name: str) -> bool:
     """Whether a line at the margin binds `name`: a function, a class, an assignment or an import."""
     word = re.escape(name)
-    return bool(re.search(rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{word}\b|^{word}\b[^=\n]*=(?!=)|^from\b.*\b{word}\b", code, re.MULTILINE))
+    return bool(
+        re.search(
+            rf"^(?:(?:async[ \t]+)?def|class)[ \t]+{word}\b|^{word}\b[^=\n]*=(?!=)|^from\b.*\b{word}\b", code, re.MULTILINE
+        )
+    )
 
 
 def completed(prompt: str, text: str, name: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.sandbox.inside.grader import LEFT_OUT
 from harness.sandbox.inside.wire import encode
 from harness.sandbox.limits import Limits
 from harness.sandbox.sandbox import Options, Sandbox
@@ -20,6 +21,7 @@ from harness.types import Json, Score
 
 VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
 REFERENCE_CPU_S = 120
+MANY = 2  # times the usual processor time for hundreds of calls, of which EvalPlus gives each a second
 SLOWER = 4  # times a reference's processor time that a program may take; EvalPlus's factor
 
 
@@ -33,7 +35,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A problem whose right outputs are what its reference returns.  Inputs are lists of arguments as wire.encode gives them."""
+    """A problem whose right outputs are what its reference returns.  Inputs: lists of arguments, see `told`."""
 
     reference: str
     entry: str
@@ -55,7 +57,7 @@ class Ready:
 
 
 class Examiner:
-    """Scores programs on problems; what a problem needs of its reference is found out once.  May be used from several threads."""
+    """Scores programs on problems; what a problem needs of its reference is found out once.  For use from several threads."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -91,14 +93,17 @@ class Examiner:
             tests = expecting(problem, verdict)
         if not verdict.passed:
             return Ready(None, limits, f"the reference solution fails here: {verdict.outcome}: {verdict.detail}")
-        return Ready(tests, replace(limits, cpu_s=max(limits.cpu_s, math.ceil(SLOWER * verdict.cpu_s))))
+        usual = limits.cpu_s * (1 if isinstance(problem, Problem) else MANY)
+        return Ready(tests, replace(limits, cpu_s=max(usual, math.ceil(SLOWER * verdict.cpu_s))))
 
 
 def expecting(problem: Comparison, verdict: Verdict) -> Calls:
-    """The problem's calls with what the reference returned."""
+    """The problem's calls with what the reference returned; calls whose outputs are too large to be compared are left out."""
     groups, start = [], 0
     for name, inputs in problem.groups:
-        groups.append(Group(name, inputs, verdict.outputs[start : start + len(inputs)]))
+        outputs = verdict.outputs[start : start + len(inputs)]
+        kept = [pair for pair in zip(inputs, outputs, strict=False) if pair[1] != LEFT_OUT]
+        groups.append(Group(name, [one for one, _ in kept], [out for _, out in kept]))
         start += len(inputs)
     return Calls(problem.entry, groups, problem.atol, problem.oracle)
 
@@ -126,7 +131,6 @@ def started(process: int) -> Examiner:
 def conditions() -> Json:
     """What the scores rest on besides the responses: recorded with every result."""
     return {"sandbox": examiner().sandbox.settings(), "integrity": "values"}
-
 
 
 def told(arguments: Sequence[Any]) -> str:

@@ -59,7 +59,9 @@ class Calls:
     def text(self) -> bytes:
         """What the grader reads."""
         groups = [(g.name, g.inputs, g.expected) for g in self.groups]
-        return json.dumps({"kind": "calls", "entry": self.entry, "groups": groups, "atol": self.atol, "oracle": self.oracle}).encode()
+        return json.dumps(
+            {"kind": "calls", "entry": self.entry, "groups": groups, "atol": self.atol, "oracle": self.oracle}
+        ).encode()
 
 
 @dataclass(frozen=True)

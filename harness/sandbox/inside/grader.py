@@ -15,6 +15,8 @@ from harness.sandbox.inside.compare import ORACLES
 
 CHUNK_ITEMS, CHUNK_BYTES, TEXT = 256, 1 << 20, 1000
 GONE = 3  # exit status: the candidate ended before its tests did
+TOO_LARGE = ("UnsendableError", "MemoryError")
+LEFT_OUT = {"t": "left out", "v": None}
 # Exceptions that would end a test, or an iteration within it, as if all were well.
 NEVER_AS_THEMSELVES = (
     "StopIteration",
@@ -65,7 +67,7 @@ class Candidate:
         if kind == "raise" and len(body) == 2 and all(type(part) is str for part in body):
             return Raised(body[0], body[1][:TEXT])
         if kind == "unsendable" and len(body) == 1 and type(body[0]) is str:
-            return Raised("ValueError", body[0][:TEXT])
+            return Raised(TOO_LARGE[0], body[0][:TEXT])
         raise wire.MalformedError("an unknown kind of reply")
 
     def fail(self, why: str) -> None:
@@ -248,15 +250,21 @@ def replies(candidate: Candidate, entry: str, inputs: list[str]) -> Any:
 
 
 def run_record(candidate: Candidate, task: dict[str, Any], groups: dict[str, bool]) -> dict[str, Any]:
-    """Calls whose outputs are wanted: of a reference solution, to compare others with."""
-    outputs = []
+    """Calls whose outputs are wanted: of a reference solution, to compare others with.
+
+    An output that is too large to travel, or to be made at all, is LEFT_OUT.
+    """
+    outputs: list[Any] = []
     for i, found in enumerate(replies(candidate, task["entry"], task["inputs"])):
-        if isinstance(found, Raised):
+        if isinstance(found, Raised) and found.name in TOO_LARGE:
+            outputs.append(LEFT_OUT)
+        elif isinstance(found, Raised):
             return outcome_of(found) | {"detail": f"call {i}: {found.text}"}
-        try:
-            outputs.append(wire.encode(found))
-        except wire.UnsendableError as error:
-            return {"outcome": "error", "detail": f"call {i}: {error}"}
+        else:
+            try:
+                outputs.append(wire.encode(found))
+            except wire.UnsendableError as error:
+                return {"outcome": "error", "detail": f"call {i}: {error}"}
     return {"outcome": "pass", "detail": "", "outputs": outputs}
 
 
