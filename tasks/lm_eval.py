@@ -1,24 +1,27 @@
 """The bridge to lm-eval's tasks: `lm-eval:NAME` is any of them, with its own prompts, exemplars, filters and metrics.
 
-What is asked is what lm-eval itself would ask, byte for byte: its few-shot seed, its order, its left cut of long prompts.
-A group is one task here, its members the groups of its examples.
+What is asked is what lm-eval itself would ask, byte for byte: its seeds, its order, its left cut of long prompts.
+A group is one task here, its members the groups of its examples.  The score is the first metric of the first filter that is a
+mean of values in 0..1 and better when higher; every other mean is a metric beside it, never mixed into it.  Figures that
+are no means over documents (corpus BLEU, F1 over a corpus, perplexity) have no place in paired samples and are
+left out.  A metric beside the score is a mean over all documents, also where the score is a mean over members.
 """
 
 from __future__ import annotations
 
+import difflib
+import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.registry import LM_EVAL, unknown
+from harness.registry import LM_EVAL
 from harness.types import Aggregate, Example, Metric, Request, Response, Rows, Score, SkilldeltaError, Task
+from tasks.lm_eval_documents import ASK, SEED, Chance, Member, answers
 
-SEED = 1234  # lm-eval's --seed for exemplars
-MOST_TOKENS = 256  # what lm-eval's hf backend generates where a task does not say
-NAMED = re.compile(rb"^(?:task|group|tag): *[\"']?([\w.:+\-]+)[\"']? *\r?$", re.MULTILINE)
-TAGGED = re.compile(rb"^tag: *\r?\n((?: *- .*\r?\n?)+)", re.MULTILINE)
+TEXT = {".py", ".pyc", ".md", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".jpg", ".png"}  # files that name no task
+NAMED = re.compile(rb"^[\"']?(?:task|group|tag)[\"']?: *[\"']?([^\s\"'#\[\]][^\r\n\"'#]*?)[\"']? *\r?$", re.MULTILINE)
 SKILLS = {
     "mmlu": "factuality",
     "gsm8k": "reasoning",
@@ -33,12 +36,11 @@ SKILLS = {
 
 def bridge(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = None) -> Task:
     """The lm-eval task or group `name`, from the folders in `include` or from lm-eval itself."""
-    members, aggregate = load(name, include)
-    for member in members.values():
-        member.set_fewshot_seed(seed=SEED)
-        if num_fewshot is not None:
-            member.set_config(key="num_fewshot", value=num_fewshot)
-    bridged = Bridged(name, {key: Member(member) for key, member in members.items()})
+    chance = Chance()
+    with chance:
+        tasks, aggregate = load(name, include)
+    shots(name, tasks.values(), num_fewshot)
+    bridged = Bridged(name, {key: Member(task, chance) for key, task in tasks.items()})
     first = next(iter(bridged.members.values()))
     return Task(
         name=f"{LM_EVAL}{name}",
@@ -50,9 +52,9 @@ def bridge(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = 
         ask=bridged.ask,
         score=bridged.score,
         ideal=ideal,
-        group=(lambda e: str(e.row["lm_eval_task"])) if len(members) > 1 else None,
+        group=(lambda e: str(e.row["lm_eval_task"])) if len(tasks) > 1 else None,
         aggregate=aggregate,
-        metrics=tuple(Metric(key, key) for key in first.keys),
+        metrics=bridged.metrics,
         summary=f"lm-eval's {name}; headline {first.headline}",
     )
 
@@ -67,18 +69,32 @@ def ideal(example: Example) -> Response:
     raise SkilldeltaError("An lm-eval task does not say what a perfect response is.")
 
 
+def shots(name: str, tasks: Iterable[Any], number: int | None) -> None:
+    """Seeds the choice of exemplars and sets their number.  A task whose file says 0 keeps 0, as in lm-eval."""
+    found = list(tasks)
+    if number is not None and all(task.config.num_fewshot == 0 for task in found) and number:
+        raise SkilldeltaError(f"lm-eval's {name} is zero-shot by its own file: leave --num-fewshot out.")
+    for task in found:
+        task.set_fewshot_seed(seed=SEED)
+        if number is not None and task.config.num_fewshot != 0:
+            task.set_config(key="num_fewshot", value=number)
+
+
 def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregate]:
     """lm-eval's task objects under `name`, by name, and how they are averaged.
 
-    Only the folder that holds the task is indexed, never all 14,000 files.  A group whose members are weighted by size is a
-    mean over documents, any other a mean over members.
+    Only the folder that holds the task is indexed, never all 14,000 files, but for tags and groups that reach across folders.
+    A group whose members are weighted by size is a mean over documents, any other a mean over members.
     """
     from lm_eval.tasks import TaskManager
 
     folders = [str(path) for path in include if path.is_dir() and any(path.rglob("*.yaml"))]
     manager = TaskManager(include_path=folders, include_defaults=False) if folders else None
     if manager is None or name not in manager.all_tasks:
-        manager = TaskManager(include_path=[*folder_of(name), *folders], include_defaults=False)
+        own = folder_of(name)
+        manager = TaskManager(include_path=[str(own), *folders], include_defaults=False) if own else None
+    if manager is None or not whole(manager, name):
+        manager = TaskManager(include_path=folders or None)
     try:
         found = manager.load([name])
     except Exception as error:  # lm-eval and datasets raise many kinds: all mean that the task cannot be made ready
@@ -89,109 +105,46 @@ def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregat
     return tasks, "mean" if weighted or len(tasks) == 1 else "macro"
 
 
-def folder_of(name: str) -> list[str]:
-    """The folder of lm-eval's own task files that names `name` as a task, a group or a tag; an error with near matches."""
+def whole(manager: Any, name: str) -> bool:
+    """Does the index hold all that `name` stands for?  A tag may be given anywhere; a group may name members elsewhere."""
+    if name not in manager.all_tasks or name in manager.all_tags:
+        return False
+    told = (manager.task_index[name].cfg or {}).get("task")
+    return all(whole(manager, one) for one in told if isinstance(one, str)) if isinstance(told, list) else True
+
+
+def folder_of(name: str) -> Path | None:
+    """The folder of lm-eval's own task files that names `name` as a task or a group.
+
+    None where a file mentions it in some other way (a tag given in a template): only the whole index tells.  An error with
+    near matches where no file does.
+    """
     import lm_eval.tasks
 
     root = Path(lm_eval.tasks.__file__).parent
     known: set[str] = set()
-    for file, names in named(root):
-        if name in names:
-            return [str(root / file.relative_to(root).parts[0])]
+    mentioned = False
+    for file, content in sources(root):
+        names = {n.decode() for n in NAMED.findall(content)}
+        if name in names and file.suffix == ".yaml":
+            return root / file.relative_to(root).parts[0]
         known |= names
-    error = unknown("lm-eval task", name, [n for n in known if n[:2] == name[:2]])
-    raise SkilldeltaError(str(error))
+        mentioned = mentioned or re.search(rb"(?<![\w-])%b(?![\w-])" % re.escape(name.encode()), content) is not None
+    if mentioned:
+        return None
+    near = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
+    hint = f"  Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise SkilldeltaError(
+        f"lm-eval {version()} has no task, group or tag {name!r}.{hint}\n"
+        f"It has {len(known)}: `lm-eval ls tasks` lists them; tasks of your own come from a folder named with --include-path."
+    )
 
 
-def named(root: Path) -> Iterator[tuple[Path, set[str]]]:
-    """Every YAML file below `root` with the names that it gives; files that sit where `name` would be looked for first."""
-    for file in sorted(root.rglob("*.yaml")):
-        content = file.read_bytes()
-        found = {n.decode() for n in NAMED.findall(content)}
-        for lines in TAGGED.findall(content):
-            found |= {line.strip(b"- \r\"'").decode() for line in lines.split(b"\n") if line.strip()}
-        yield file, found
-
-
-class Member:
-    """One lm-eval task: its documents, what it asks about each, and how it scores."""
-
-    def __init__(self, task: Any) -> None:
-        self.task = task
-        self.built: list[list[Any]] = []  # the instances of each document so far
-        if int(task.config.repeats or 1) != 1:
-            raise SkilldeltaError(f"lm-eval's {self.name} asks each prompt several times (repeats), which is not bridged.")
-
-    @property
-    def name(self) -> str:
-        return str(self.task.config.task)
-
-    @property
-    def version(self) -> str:
-        return str(self.task.VERSION)
-
-    @cached_property
-    def docs(self) -> list[Any]:
-        return list(self.task.eval_docs)
-
-    @cached_property
-    def filters(self) -> list[str]:
-        return [f.name for f in getattr(self.task, "_filters", [])] or ["none"]
-
-    @cached_property
-    def means(self) -> list[str]:
-        """The metrics that are means over documents."""
-        from lm_eval.api.metrics import mean
-
-        # A task may aggregate by a function of its own that is a mean under another name.
-        found = [m for m, how in self.task.aggregation().items() if how is mean or getattr(how, "__name__", "") in MEANS]
-        if not found:
-            metrics = ", ".join(self.task.aggregation())
-            raise SkilldeltaError(f"lm-eval's {self.name} has no metric that is a mean over documents (it has: {metrics}).")
-        return found
-
-    @cached_property
-    def headline(self) -> str:
-        return f"{self.means[0]},{self.filters[0]}"
-
-    @cached_property
-    def keys(self) -> list[str]:
-        return [f"{metric},{name}" for name in self.filters for metric in self.means]
-
-    def instances(self, index: int) -> list[Any]:
-        """What lm-eval asks about a document.  Built in order: exemplars may be drawn from one stream for all documents."""
-        while len(self.built) <= index:
-            doc = self.docs[len(self.built)]
-            context = self.task.fewshot_context(
-                doc,
-                num_fewshot=self.task.config.num_fewshot or 0,
-                system_instruction=None,
-                apply_chat_template=False,
-                fewshot_as_multiturn=False,
-                chat_template=None,
-                gen_prefix=self.task.doc_to_prefix(doc),
-            )
-            made = self.task.construct_requests(
-                doc=doc, ctx=context, metadata=(self.name, len(self.built), 1), apply_chat_template=False, chat_template=None
-            )
-            self.built.append(made if isinstance(made, list) else [made])
-        return self.built[index]
-
-    def values(self, index: int, responses: Sequence[Any]) -> dict[str, float]:
-        """Every mean metric under every filter, through lm-eval's own filters and process_results."""
-        found: dict[str, float] = {}
-        instances = self.instances(index)
-        for instance, response in zip(instances, responses, strict=True):
-            instance.resps, instance.filtered_resps = [response], {}
-        for one in self.task._filters:
-            one.apply(instances)
-        for name in self.filters:
-            results = self.task.process_results(self.docs[index], [i.filtered_resps.get(name, i.resps[0]) for i in instances])
-            found |= {f"{m},{name}": float(results[m]) for m in self.means if m in results}
-        return found
-
-
-MEANS = ("mean", "nanmean", "agg_inst_level_acc")
+def sources(root: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file below `root` that may name a task, with its content."""
+    for file in sorted(root.rglob("*")):
+        if file.suffix not in TEXT and file.is_file():
+            yield file, file.read_bytes()
 
 
 class Bridged:
@@ -200,6 +153,11 @@ class Bridged:
     def __init__(self, name: str, members: Mapping[str, Member]) -> None:
         self.name, self.members = name, members
         self.places: dict[str, tuple[Member, int]] = {}
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every metric of every member, once."""
+        return tuple({metric.name: metric for member in self.members.values() for metric in member.metrics}.values())
 
     def rows(self, folder: Path | None) -> Rows:
         """The documents; `folder` is of no use to lm-eval, whose tasks name their own data."""
@@ -228,6 +186,8 @@ class Bridged:
         member, index = self.places[example.id]
         values = member.values(index, answers(member.instances(index)[0].request_type, response))
         value = values[member.headline]
+        if values.get(f"{member.headline}:n") == 0:
+            return Score(None, why=f"{member.headline} does not apply to this document", parts=values)
         if not 0 <= value <= 1:
             return Score(None, why=f"{member.headline} is {value}: not a score of 0 to 1", parts=values)
         return Score(value, read_as=response.text.strip()[-200:], parts=values)
@@ -235,54 +195,8 @@ class Bridged:
 
 def plain(doc: Mapping[str, Any]) -> dict[str, Any]:
     """A document as JSON values; what is none (a picture, a sound) is refused."""
-    import json
-
     try:
         found: dict[str, Any] = json.loads(json.dumps(dict(doc), allow_nan=False))
     except (TypeError, ValueError) as error:
         raise SkilldeltaError(f"A document of this lm-eval task is not text and numbers alone: {error}.") from error
     return found
-
-
-def answers(kind: str, response: Response) -> list[Any]:
-    """A response as what lm-eval's backends give for each instance."""
-    if kind == "generate_until":
-        return [response.text]
-    if kind == "loglikelihood_rolling":
-        return list(response.logprobs)
-    return list(zip(response.logprobs, response.greedy, strict=True))
-
-
-def weigh(instances: Sequence[Any]) -> Request:
-    contexts = tuple(i.args[0] for i in instances)
-    choices = tuple(i.args[1] for i in instances)
-    if len(set(contexts)) == 1:
-        return Request(contexts[0], choices=choices, raw=True, cut=True)
-    return Request("", choices=choices, contexts=contexts, raw=True, cut=True)
-
-
-def roll(instances: Sequence[Any]) -> Request:
-    return Request("", choices=(instances[0].args[0],), rolling=True, raw=True, cut=True)
-
-
-def write(instances: Sequence[Any]) -> Request:
-    context, settings = instances[0].args
-    until = settings.get("until") or []
-    drawn = settings.get("do_sample", float(settings.get("temperature", 0.0)) > 0)
-    return Request(
-        context,
-        max_tokens=int(settings.get("max_gen_toks", MOST_TOKENS)),
-        stop=(until,) if isinstance(until, str) else tuple(until),
-        temperature=float(settings.get("temperature", 1.0)) if drawn else 0.0,
-        top_p=float(settings.get("top_p", 1.0)),
-        raw=True,
-        cut=True,
-    )
-
-
-ASK: dict[str, Callable[[Sequence[Any]], Request]] = {
-    "loglikelihood": weigh,
-    "multiple_choice": weigh,
-    "loglikelihood_rolling": roll,
-    "generate_until": write,
-}
