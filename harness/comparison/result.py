@@ -137,7 +137,11 @@ class Comparison:
     caveats: tuple[str, ...] = ()  # what the numbers do not say, in words
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
-        return next(r for r in self.rows if (r.checkpoint, r.level, r.name) == (checkpoint, level, name))
+        """One row; KeyError where there is none."""
+        for row in self.rows:
+            if (row.checkpoint, row.level, row.name) == (checkpoint, level, name):
+                return row
+        raise KeyError((checkpoint, level, name))
 
     def at(self, level: Level) -> list[Row]:
         return [r for r in self.rows if r.level == level]
