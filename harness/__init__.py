@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import compare, score, score_recorded
+    from harness.api import compare, race, score, score_recorded
 
-__all__ = ["compare", "score", "score_recorded"]
+__all__ = ["compare", "race", "score", "score_recorded"]
 
 
 def __getattr__(name: str) -> Any:

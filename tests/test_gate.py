@@ -9,10 +9,11 @@ import pytest
 
 import harness
 from harness.cli import main
-from harness.comparison import gate
+from harness.comparison import gate, power
 from harness.comparison.result import Comparison
 from harness.types import SkilldeltaError
 from tests.results_folder import about, sample, store, store_scores
+from tests.test_discover import model
 
 N = 2000
 
@@ -147,3 +148,39 @@ def test_settings_out_of_range_are_refused(tmp_path: Path) -> None:
     for wrong in ({"margin": -1}, {"level": 95}, {"family": "bonferroni"}, {"draws": 3}):
         with pytest.raises(SkilldeltaError, match="do not fit"):
             harness.compare(tmp_path, "sft", **wrong)  # type: ignore[arg-type]
+
+
+def test_power_of_draws_goes_by_problems_not_by_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, right in (("sft", 50), ("dpo", 60)):
+        draws = [sample(i, float(i < right), draw=d) for i in range(100) for d in range(10)]
+        store(tmp_path, name, about("code", "coding"), draws)
+    with pytest.raises(SystemExit):
+        main(["power", str(tmp_path), "--baseline", "sft", "--delta", "5", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    alone = 100 * power.detectable(100, 0.1)
+    assert found["detectable"] == pytest.approx(alone, rel=0.15)  # ten equal draws of a problem say no more than one
+    assert found["items_needed"] > 1000
+
+
+def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, task = model(tmp_path / "sft"), tmp_path / "mine.py"
+    task.write_text("from tests import toys\nTASKS = (toys.adding(6),)\n")
+    flags = [
+        "-t",
+        "adding",
+        "--include-path",
+        str(task),
+        "--model",
+        "scripted",
+        "--model-args",
+        "text=4",
+        "-o",
+        str(tmp_path / "r"),
+    ]
+    for verb in ("score", "noise"):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([verb, str(folder), *flags, "--json"])
+        assert end.value.code == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["asked_again"], found["changed"]) == (6, 0)

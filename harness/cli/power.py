@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,9 @@ from harness.cli.gate import Allow
 from harness.cli.inspect import Json
 from harness.cli.screen import note, say_json, table
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Difference
 
 Results = Annotated[list[Path], typer.Argument(help="Results folders.")]
 
@@ -69,7 +72,8 @@ def observed(results: list[Path], baseline: str, delta: float, probability: floa
             flips = row.difference.flips.lost + row.difference.flips.gained
             share = max(flips, 1) / row.difference.pairs
             name = f"{row.checkpoint}: {row.name}"
-            rows.append(planned(name, row.difference.pairs, share, delta / 100, probability))
+            line = planned(name, row.difference.pairs, share, delta / 100, probability)
+            rows.append(line | dependent(row.difference, share, delta, probability))
     if not rows:
         raise SkilldeltaError(f"There is nothing to compare with {baseline} in {', '.join(map(str, results))}.")
     return rows
@@ -127,6 +131,18 @@ def recipes(
     table(columns, rows, right=columns[1:])
     if caveat := lines[0].found.caveat:
         note(caveat)
+
+
+def dependent(found: Difference, share: float, delta: float, probability: float) -> dict[str, Any]:
+    """What changes in a line where samples are not independent 0/1 scores: n and difference go by the error that was seen."""
+    from math import ceil
+
+    from harness.comparison import power as statistics
+
+    if abs(found.mde - 100 * statistics.detectable(found.pairs, share)) < 1e-9:
+        return {}
+    detectable = found.mde * statistics.detectable_from(1.0, power=probability) / statistics.detectable_from(1.0)
+    return {"detectable": detectable, "items_needed": ceil(found.pairs * (detectable / delta) ** 2)}
 
 
 VERBS = (power, replay, recipes)
