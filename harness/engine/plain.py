@@ -5,14 +5,13 @@ Sequences are lists of token ids.  Shapes: B rows in a batch, T positions, V tok
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
-Ids = Sequence[int]
+from harness.engine.rows import Continuation, Ids, Prompt, Row, take
 
 
 @dataclass(frozen=True)
@@ -27,24 +26,6 @@ class Pair:
 class Weight:
     logprob: float  # natural logarithm, summed over the continuation's tokens in float64
     greedy: bool  # is every token of the continuation the likeliest one?
-
-
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt to be continued.  `stopped` is asked after each token whether the text so far ends the answer."""
-
-    ids: Ids
-    max_tokens: int
-    stopped: Callable[[list[int]], bool]
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class Continuation:
-    ids: list[int]  # without the end-of-sequence token
-    finish: Literal["stop", "length"]
 
 
 def weigh(model: Any, pairs: Sequence[Pair], batch_size: int) -> Iterator[tuple[int, Weight]]:
@@ -94,14 +75,12 @@ def generate(
 
 @torch.inference_mode()
 def generate_batch(model: Any, prompts: Sequence[Prompt], ends: frozenset[int]) -> list[Continuation]:
-    """Decodes B left-padded prompts together, until each is finished."""
+    """Decodes B left-padded prompts together; a finished row leaves the batch."""
     width = max(len(p.ids) for p in prompts)
-    ids = torch.zeros((len(prompts), width), dtype=torch.long, device=model.device)
-    mask = torch.zeros_like(ids)
-    for i, p in enumerate(prompts):
-        ids[i, width - len(p.ids) :] = torch.tensor(p.ids)
-        mask[i, width - len(p.ids) :] = 1
+    ids = torch.tensor([[0] * (width - len(p.ids)) + list(p.ids) for p in prompts], device=model.device)
+    mask = torch.tensor([[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in prompts], device=model.device)
     rows = [Row(p, ends) for p in prompts]
+    alive = rows
     positions = (mask.cumsum(1) - 1).clamp(min=0)
     cache = None
     while True:
@@ -109,53 +88,14 @@ def generate_batch(model: Any, prompts: Sequence[Prompt], ends: frozenset[int]) 
             input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
         )
         cache = out.past_key_values
-        logits = out.logits[:, -1].float()
-        taken = [row.take(logits[i]) for i, row in enumerate(rows)]
-        if all(row.finish for row in rows):
+        tokens = take(out.logits[:, -1], alive)
+        going = [i for i, row in enumerate(alive) if not row.finish]
+        if not going:
             return [Continuation(row.ids, row.finish or "stop") for row in rows]
-        ids = torch.tensor(taken, device=model.device)[:, None]
+        if len(going) < len(alive):
+            keep = torch.tensor(going, device=model.device)
+            cache.reorder_cache(keep)
+            alive, tokens, mask, positions = [alive[i] for i in going], tokens[keep], mask[keep], positions[keep]
+        ids = tokens[:, None]
         mask = torch.cat([mask, torch.ones_like(ids)], 1)
         positions = positions[:, -1:] + 1
-
-
-class Row:
-    """One sequence that is being decoded."""
-
-    def __init__(self, prompt: Prompt, ends: frozenset[int]) -> None:
-        self.prompt, self.ends = prompt, ends
-        self.ids: list[int] = []
-        self.finish: Literal["stop", "length"] | None = None
-        self.random = random.Random(prompt.seed)
-
-    def take(self, logits: torch.Tensor) -> int:
-        """Takes the next token from `logits` [V], unless the row is finished; gives the token to be fed next."""
-        if self.finish:
-            return 0
-        token = choose(logits, self.prompt, self.random)
-        if token in self.ends:
-            self.finish = "stop"
-            return token
-        self.ids.append(token)
-        if self.prompt.stopped(self.ids):
-            self.finish = "stop"
-        elif len(self.ids) >= self.prompt.max_tokens:
-            self.finish = "length"
-        return token
-
-
-def choose(logits: torch.Tensor, prompt: Prompt, source: random.Random) -> int:
-    """The likeliest token, or one drawn by inverse transform: one uniform number a token, whatever else is in the batch."""
-    if prompt.temperature == 0:
-        return int(logits.argmax())
-    probs = (logits.double() / prompt.temperature).softmax(0)
-    if prompt.top_p < 1:  # nucleus (Holtzman et al. 2020): the fewest likeliest tokens that reach top_p together
-        ordered, places = probs.sort(descending=True, stable=True)
-        ordered[(ordered.cumsum(0) - ordered) >= prompt.top_p] = 0
-        return int(places[draw(ordered, source)])
-    return draw(probs, source)
-
-
-def draw(probs: torch.Tensor, source: random.Random) -> int:
-    total = probs.cumsum(0)
-    place = int(torch.searchsorted(total, source.random() * total[-1].item(), right=True))
-    return min(place, len(probs) - 1)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import transformers
 
-from harness.engine import plain
+from harness.engine import plain, rows
 from harness.models import chat
 from harness.models.tokens import Tokens
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
@@ -91,7 +91,7 @@ class Transformers:
 
     def continue_(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A text for each prompt."""
-        prompts: list[plain.Prompt] = []
+        prompts: list[rows.Prompt] = []
         owners: list[tuple[int, Request, int]] = []
         for index, request in asked:
             ids = self.tokens.encode(self.template.render(request))
@@ -112,11 +112,11 @@ class Transformers:
             finish: Finish = said.finish
             yield index, Response(text, finish, tokens_in=len(prompts[at].ids), tokens_out=len(said.ids), cut=cut)
 
-    def prompt(self, request: Request, ids: Sequence[int]) -> plain.Prompt:
+    def prompt(self, request: Request, ids: Sequence[int]) -> rows.Prompt:
         """A request as the engine takes it.  What is drawn depends on the request alone."""
         most = min(request.max_tokens, self.tokens.window - len(ids))
         seed = int(digest(["draw", request.id]), 16)
-        return plain.Prompt(ids, most, self.tokens.stopper(request.stop), request.temperature, request.top_p, seed)
+        return rows.Prompt(ids, most, self.tokens.stopper(request.stop), request.temperature, request.top_p, seed)
 
 
 def weighed(sums: dict[int, list[plain.Weight]], choices: int, tokens: int, cut: int) -> Response:
