@@ -13,7 +13,7 @@ import numpy as np
 from harness.comparison.estimate import Floats, Interval, quantile
 
 FOLDS = 2
-DRAWS = 4_000
+DRAWS = 2_000
 
 
 @dataclass(frozen=True)
