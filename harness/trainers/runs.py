@@ -191,7 +191,10 @@ class Run:
     def finish(self, **facts: Any) -> Checkpoint:
         """Closes the account and names the checkpoint to go on with: the best one, where one was looked for."""
         self.facts |= facts
+        self.costs.flops, tokens = parallel.added(self.costs.flops, self.costs.tokens)
+        self.costs.tokens = int(tokens)
         self.write("done", self.total)
+        parallel.wait()
         return self.checkpoint(self.best[1] if self.best else f"checkpoint-{self.total}")
 
     def checkpoint(self, name: str) -> Checkpoint:
