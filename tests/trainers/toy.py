@@ -46,7 +46,7 @@ def tokenizer() -> Any:
     )
 
 
-def make_model(folder: Path, seed: int = 0, layers: int = 2) -> str:
+def make_model(folder: Path, seed: int = 0, width: int = 32) -> str:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -54,9 +54,9 @@ def make_model(folder: Path, seed: int = 0, layers: int = 2) -> str:
     words = tokenizer()
     config = LlamaConfig(
         vocab_size=len(words),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=layers,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=256,
