@@ -115,7 +115,8 @@ def run_dpo(world: World, out: Path, seed: int) -> Any:
 def run_ppo(world: World, out: Path, seed: int) -> Any:
     return ppo.train(ppo.Config(
         model=world.policy, reward=world.judge, data=(world.prompts,), out=str(out), lr=1e-3,
-        lr_end=0.1, batch=64, minibatch=32, max_steps=40, max_new=12, temperature=1.0, kl=0.05, missing_end=-3.0, seed=seed, log_steps=1, kl_stop=20.0,
+        lr_end=0.1, batch=64, minibatch=32, max_steps=40, max_new=12, temperature=1.0,
+        kl=0.05, missing_end=-3.0, seed=seed, log_steps=1, kl_stop=20.0,
     ))  # fmt: skip
 
 

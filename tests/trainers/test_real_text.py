@@ -32,12 +32,16 @@ def base(folder: Path) -> str:
     trainer = trainers.BpeTrainer(vocab_size=3000, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator((r["chosen"] for r in read(FILE)), trainer)
     words = PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token="<|pad|>", eos_token="<|end|>", chat_template=TEMPLATE, additional_special_tokens=special[2:]
+        tokenizer_object=bpe,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        chat_template=TEMPLATE,
+        additional_special_tokens=special[2:],
     )
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=3000, hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4, num_key_value_heads=4,
-        max_position_embeddings=512, initializer_range=0.05, pad_token_id=0, eos_token_id=1, bos_token_id=None,
+        vocab_size=3000, hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=512, initializer_range=0.05, pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     words.save_pretrained(folder)
@@ -46,8 +50,8 @@ def base(folder: Path) -> str:
 
 def test_it_beats_chance_on_held_out_human_pairs(tmp_path: Path) -> None:
     config = reward.Config(
-        model=base(tmp_path / "base"), data=(str(FILE),), kinds=("human",), out=str(tmp_path / "run"), lr=2e-3, lr_end=0.0, batch=32,
-        epochs=2.0, max_length=256, holdout=0.3, samples=0, warmup=0.1, weight_decay=0.1,
+        model=base(tmp_path / "base"), data=(str(FILE),), kinds=("human",), out=str(tmp_path / "run"), lr=2e-3, lr_end=0.0,
+        batch=32, epochs=2.0, max_length=256, holdout=0.3, samples=0, warmup=0.1, weight_decay=0.1,
     )  # fmt: skip
     found = reward.train(config)
     held = json.loads((Path(found.path) / "reward.json").read_text())["held_out"]
