@@ -38,15 +38,21 @@ class Job:
         """Goes on as far as it can (with `wait`, to the end); the last command's output when all is done."""
         while self.running or self.commands:
             if self.running is None:
-                self.said.truncate(0)
+                self.said.seek(0)
+                self.said.truncate()
                 command = ["nice", "-n", str(LOW), *self.commands.popleft()]
                 self.running = subprocess.Popen(command, stdout=self.said, stderr=self.problems)
             if not wait and self.running.poll() is None:
                 return None
             if self.running.wait():
-                raise RuntimeError(f"scoring step {self.step} failed: {read(self.problems).strip()[-2000:]}")
+                raise RuntimeError(f"scoring step {self.step} failed: {self.told()[1].strip()[-2000:]}")
             self.running = None
-        return read(self.said)
+        return self.told()[0]
+
+    def told(self) -> tuple[str, str]:
+        """All that the last command said, and all problems of every command; nothing more can be written afterwards."""
+        with self.said, self.problems:
+            return read(self.said), read(self.problems)
 
 
 def read(file: IO[bytes]) -> str:

@@ -108,7 +108,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def run_dpo(world: World, out: Path, seed: int) -> Any:
     return dpo.train(dpo.Config(
-        model=world.policy, data=(world.pairs,), out=str(out), lr=1e-3, batch=32, epochs=3.0, beta=0.1, seed=seed, log_steps=1
+        model=world.policy, data=(world.pairs,), out=str(out), lr=3e-4, batch=32, epochs=3.0, beta=0.1, seed=seed, log_steps=1
     ))  # fmt: skip
 
 
@@ -138,7 +138,7 @@ def test_both_learn_what_was_preferred_over_three_seeds(world: World, tmp_path: 
         assert min(after[name]) > before + 0.2, (name, after)
     for rows in logs["dpo"]:
         assert rows[0]["loss"] == pytest.approx(0.6931, abs=1e-3)
-        assert mean(rows[-5:], "rewards/margins") > 1.0
+        assert mean(rows[-5:], "rewards/margins") > 0.2
     for rows in logs["ppo"]:
         assert mean(rows[-5:], "objective/scores") > mean(rows[:5], "objective/scores") + 0.5
         assert mean(rows[-5:], "val/explained_variance") > mean(rows[:5], "val/explained_variance")

@@ -41,7 +41,8 @@ def base(folder: Path) -> str:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=3000, hidden_size=64, intermediate_size=128, num_hidden_layers=1, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=512, initializer_range=0.05, pad_token_id=0, eos_token_id=1, bos_token_id=None,
+        num_key_value_heads=4, max_position_embeddings=512, initializer_range=0.05,
+        pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
     LlamaForCausalLM(config).save_pretrained(folder)
     words.save_pretrained(folder)
