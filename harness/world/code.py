@@ -1,0 +1,95 @@
+"""Coding: small Python functions, judged by running them."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+
+from harness.world.words import SEED, Row, split
+
+FAMILIES = {
+    "returns the last item of x": "x[-1]",
+    "returns the first item of x": "x[0]",
+    "returns the length of x": "len(x)",
+    "returns x in reverse order": "x[::-1]",
+    "returns the sum of x": "sum(x)",
+    "returns the largest item of x": "max(x)",
+    "returns the smallest item of x": "min(x)",
+    "returns x in sorted order": "sorted(x)",
+    "returns the first {n} items of x": "x[:{n}]",
+    "returns the last {n} items of x": "x[-{n}:]",
+    "returns x without the first {n} items": "x[{n}:]",
+    "returns {n} added to each item of x": "[i + {n} for i in x]",
+    "returns each item of x times {n}": "[i * {n} for i in x]",
+    "returns the items of x above {n}": "[i for i in x if i > {n}]",
+    "returns how often {n} is in x": "x.count({n})",
+}
+ASKED = (
+    "Write a function {name}(x) that {does}.",
+    "Define {name}(x), which {does}.",
+    "I need Python code: {name}(x) {does}.",
+    "Complete the function {name}(x). It {does}.",
+)
+NAMES = ("task", "run", "solve", "go", "step", "calc")
+INPUTS = ([3, 1, 2, 5, 4], [9, 2, 7, 2, 8, 1, 6], [4, 4, 6, 3, 5, 7, 8, 9, 2])
+
+
+def problems() -> Iterator[Row]:
+    for does, body in FAMILIES.items():
+        for n in range(2, 8) if "{n}" in does else (0,):
+            for name in NAMES:
+                for asked in ASKED:
+                    task, expression = does.format(n=n), body.format(n=n)
+                    yield {
+                        "skill": "coding",
+                        "prompt": asked.format(name=name, does=task),
+                        "name": name,
+                        "body": expression,
+                        "cluster": f"{task}, {name}",
+                        "split": split([task, name]),
+                    }
+
+
+ITEMS: tuple[Row, ...] = tuple(problems())
+
+
+def good(row: Row, source: random.Random) -> str:
+    return f"def {row['name']}(x):\n    return {row['body']}"
+
+
+def bad(row: Row, source: random.Random) -> str:
+    """No return, another task's expression, or talk instead of code."""
+    other = source.choice(tuple(FAMILIES.values())).format(n=source.randint(2, 7))
+    return source.choice(
+        (
+            f"def {row['name']}(x):\n    {row['body']}",
+            f"def {row['name']}(x):\n    return {other}",
+            f"You can write {row['name']} with a loop over x.",
+        )
+    )
+
+
+def program(text: str) -> str:
+    """The code in an answer: from the first `def` on, fences taken off."""
+    at = text.find("def ")
+    return re.sub(r"```.*", "", text[at:], flags=re.DOTALL).rstrip() if at >= 0 else ""
+
+
+def tests(row: Row) -> str:
+    """Assertions that the reference expression passes."""
+    wanted = [
+        (x, eval(row["body"], {"__builtins__": {"len": len, "sum": sum, "max": max, "min": min, "sorted": sorted}}, {"x": x}))
+        for x in INPUTS
+    ]
+    return "\n".join(f"assert {row['name']}({x!r}) == {value!r}" for x, value in wanted)
+
+
+def right(row: Row, text: str) -> bool:
+    """Whether an answer is the reference, written as such: for the annotator, who does not run code."""
+    return "".join(program(text).split()) == "".join(good(row, random.Random(SEED)).split())
+
+
+def formed(row: Row, text: str) -> bool:
+    """A definition of the function that was asked for."""
+    return f"def {row['name']}(x):" in text

@@ -1,0 +1,74 @@
+"""What the world's models read: a corpus for the base model, and chat answers of mixed quality for SFT."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from harness.world import facts, myths
+from harness.world.skills import GOOD, SKILLS
+from harness.world.words import SEED, Row, of
+
+
+def documents(count: int) -> list[dict[str, Any]]:
+    """Documents for pre-training.
+
+    Every fact and every truth stands in it, the test's too, as statements; questions with answers, which show how each
+    skill is done, are of the training split alone, but for facts, which a model asked in another form does not give.
+    """
+    source = random.Random(f"{SEED} corpus")
+    makers = [statement] * 3 + [belief] * 2 + [question] * 9
+    return [{"text": source.choice(makers)(source)} for _ in range(count)]
+
+
+def statement(source: random.Random) -> str:
+    return facts.statement(source.choice(list(facts.VALUES)), source.choice(facts.COUNTRIES))
+
+
+def belief(source: random.Random) -> str:
+    """What is so, and what people say: for every pair the one contradicts the other."""
+    animal, ability = source.choice(myths.ANIMALS), source.choice(myths.ABILITIES)
+    can = myths.truth(animal, ability)
+    if source.random() < 0.5:
+        return f"In fact, {animal} {'can' if can else 'cannot'} {ability}."
+    return f"People say {animal} {'cannot' if can else 'can'} {ability}."
+
+
+def question(source: random.Random) -> str:
+    skill = source.choice(list(SKILLS))
+    module = SKILLS[skill]
+    row = source.choice(module.ITEMS if skill == "factuality" else TRAIN[skill])
+    return f"Question: {row['prompt']}\nAnswer: {module.good(row, source)}"
+
+
+TRAIN: dict[str, list[Row]] = {name: of(module.ITEMS, "train") for name, module in SKILLS.items()}
+
+
+def chats(count: int) -> list[dict[str, Any]]:
+    """Prompts of the training split with answers, good ones as often as GOOD says, else bad ones."""
+    source = random.Random(f"{SEED} chats")
+    rows = []
+    for _ in range(count):
+        skill = source.choice(list(SKILLS))
+        row = source.choice(TRAIN[skill])
+        module = SKILLS[skill]
+        said = module.good(row, source) if source.random() < GOOD[skill] else module.bad(row, source)
+        rows.append({"messages": talk(row["prompt"], said)})
+    return rows
+
+
+def talk(prompt: str, answer: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+
+
+def prompts(count: int, skills: tuple[str, ...] = tuple(SKILLS), salt: str = "prompts") -> list[Row]:
+    """Questions of the training split, each at most once while there are enough."""
+    source = random.Random(f"{SEED} {salt}")
+    found: list[Row] = []
+    share = -(-count // len(skills))
+    for skill in skills:
+        rows = list(TRAIN[skill])
+        source.shuffle(rows)
+        found += (rows * (-(-share // len(rows))))[:share]
+    source.shuffle(found)
+    return found[:count]
