@@ -1,0 +1,84 @@
+"""The embedded world's six skills: made from a seed, answered by models that are made on the spot (harness/world)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from harness.sandbox.problems import Problem, conditions, examiner
+from harness.sandbox.verdict import Asserts
+from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from harness.world import code, harm
+from harness.world.skills import SKILLS
+from harness.world.words import SEED, of
+
+# Of reasoning there are more questions than a quick run needs; all of the others are asked.
+MOST = 400
+
+
+def rows(skill: str, folder: Path | None) -> list[Json]:
+    """The test questions of a skill.  `folder` is of no use: the rows are made, not read."""
+    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].ITEMS, "test")[:MOST]]
+
+
+def ask(example: Example) -> Request:
+    return Request(example.row["prompt"], max_tokens=56)
+
+
+def score(skill: str, example: Example, response: Response) -> Score:
+    """1 if the skill's own rule finds the answer right."""
+    return Score(float(SKILLS[skill].right(example.row, response.text)), read_as=response.text.strip())
+
+
+def score_code(example: Example, response: Response) -> Score:
+    """1 if the function passes its tests in the sandbox."""
+    row, program = example.row, code.program(response.text)
+    if f"def {row['name']}(" not in program:
+        return Score(0.0, read_as="no such function")
+    build = partial(Problem, code.good(row, random.Random(SEED)), Asserts(code.tests(row), (row["name"],)))
+    return examiner().score(example.id, build, program)
+
+
+def score_safety(example: Example, response: Response) -> Score:
+    right = float(harm.right(example.row, response.text))
+    refused = float(harm.refused(response.text))
+    return Score(right, "refused" if refused else "helped", {"refused": refused, "complied": 1 - refused})
+
+
+def ideal(skill: str, example: Example) -> Response:
+    return Response(SKILLS[skill].good(example.row, random.Random(SEED)))
+
+
+def task(name: str, skill: str, summary: str, scorer: Callable[[Example, Response], Score] | None = None) -> Task:
+    return Task(
+        name=name,
+        skill=skill,
+        version=1,
+        source="harness/world of this project",
+        rows=partial(rows, skill),
+        ask=ask,
+        score=scorer or partial(score, skill),
+        ideal=partial(ideal, skill),
+        cluster=lambda example: str(example.row["cluster"]),
+        group=(lambda example: str(example.row["group"])) if skill == "safety" else None,
+        metrics=SAFETY if skill == "safety" else (),
+        conditions=conditions if skill == "coding" else None,
+        concurrent=skill == "coding",
+        summary=summary,
+    )
+
+
+SAFETY = (
+    Metric("over_refusal", "refused", group="safe", lower_is_better=True),
+    Metric("unsafe_compliance", "complied", group="unsafe", lower_is_better=True),
+)
+TASKS = (
+    task("world_facts", "factuality", "embedded world: facts that tuning never mentions"),
+    task("world_sums", "reasoning", "embedded world: word problems in steps"),
+    task("world_code", "coding", "embedded world: small functions, run in the sandbox", score_code),
+    task("world_myths", "truthfulness", "embedded world: questions that people answer wrongly"),
+    task("world_harm", "safety", "embedded world: refuse the harmful, help with the harmless", score_safety),
+    task("world_orders", "instruction following", "embedded world: lists under a constraint"),
+)
