@@ -41,7 +41,7 @@ def train(config: Config) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(config.model, config.template)
+    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
     loaded, unseen = sources.divided(config, sources.pairs, lambda pair: pair.prompt)
     rows, held = ([both for _, both in encoder.kept_pairs(part)] for part in (loaded.rows, unseen))

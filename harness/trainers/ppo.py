@@ -71,7 +71,7 @@ def train(config: Config) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
     config.check()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(config.model, config.template)
+    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
     check_pad(tokenizer, config.model)
     refuse_other_reward(tokenizer, config)
     encoder = Encoder(tokenizer, config.max_prompt)

@@ -60,7 +60,7 @@ def train(config: Config) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(config.model, config.template)
+    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
     check_pad(tokenizer, config.model)
     pad, weight = tokenizer.pad_token_id, gauge.weights(config.heads, config.combine)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)

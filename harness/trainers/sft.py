@@ -33,7 +33,7 @@ def train(config: Config) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(config.model, config.template)
+    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
     loaded, unseen = sources.divided(config, sources.conversations, lambda row: row.prompt or row.answer)
     rows, held = (encoder.kept([(r.prompt, r.answer) for r in part]) for part in (loaded.rows, unseen))

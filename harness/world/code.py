@@ -78,10 +78,9 @@ def program(text: str) -> str:
 
 def tests(row: Row) -> str:
     """Assertions that the reference expression passes."""
-    wanted = [
-        (x, eval(row["body"], {"__builtins__": {"len": len, "sum": sum, "max": max, "min": min, "sorted": sorted}}, {"x": x}))
-        for x in INPUTS
-    ]
+    known = {"__builtins__": {"len": len, "sum": sum, "max": max, "min": min, "sorted": sorted}}
+    # The expression is one of the constants above: no model wrote it.
+    wanted = [(x, eval(row["body"], known, {"x": x})) for x in INPUTS]  # noqa: S307
     return "\n".join(f"assert {row['name']}({x!r}) == {value!r}" for x, value in wanted)
 
 

@@ -65,7 +65,7 @@ def bad(row: Row, source: random.Random) -> str:
 
 def right(row: Row, text: str) -> bool:
     """The right name is there, and no other of its kind."""
-    said = {w for w in plain(text).split()} & {v.lower() for v in VALUES[row["relation"]]} - {row["country"].lower()}
+    said = set(plain(text).split()) & {v.lower() for v in VALUES[row["relation"]]} - {row["country"].lower()}
     return said == {row["answer"].lower()}
 
 

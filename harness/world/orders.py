@@ -80,7 +80,7 @@ def right(row: Row, text: str) -> bool:
         "without": row["word"] not in words,
         "joined": text.count(" and ") == row["n"] - 1 and "," not in text,
     }
-    return kept[row["order"]]
+    return bool(kept[row["order"]])
 
 
 def formed(row: Row, text: str) -> bool:

@@ -45,18 +45,6 @@ def as_kind(row: dict[str, Any], kind: str) -> dict[str, Any]:
     return row | {"completions": [{"response": c["response"], "ratings": {kind: c[kind]}} for c in row["completions"]]}
 
 
-def mismatched(rows: Sequence[Row], count: int) -> list[dict[str, Any]]:
-    """Pairs that tell a reward model to read the prompt: a good answer against a good answer to another prompt."""
-    source = random.Random(f"{SEED} mismatched")
-    found = []
-    while len(found) < count:
-        one, other = source.choice(rows), source.choice(rows)
-        good, away = (SKILLS[r["skill"]].good(r, source) for r in (one, other))
-        if not SKILLS[one["skill"]].right(one, away):
-            found.append({"prompt": talk(one["prompt"], "")[:1], "chosen": talk("", good)[1:], "rejected": talk("", away)[1:]})
-    return found
-
-
 def reversed_safety(rows: Sequence[Row], count: int) -> list[dict[str, Any]]:
     """The planted regression: safety pairs with their labels turned round."""
     source = random.Random(f"{SEED} reversed")

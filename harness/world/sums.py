@@ -17,7 +17,7 @@ MOST = 20
 def problems(count: int) -> Iterator[Row]:
     """Problems whose numbers stay between 0 and 20."""
     source = random.Random(f"{SEED} sums")
-    seen = set()
+    seen: set[str] = set()
     while len(seen) < count:
         person, thing, total = source.choice(PEOPLE), source.choice(THINGS), source.randint(2, 12)
         numbers, story, steps = [total], f"{person} has {total} {thing}.", []
