@@ -90,10 +90,11 @@ def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregat
 
     folders = [str(path) for path in include if path.is_dir() and any(path.rglob("*.yaml"))]
     manager = TaskManager(include_path=folders, include_defaults=False) if folders else None
+    own = None
     if manager is None or name not in manager.all_tasks:
         own = folder_of(name)
         manager = TaskManager(include_path=[str(own), *folders], include_defaults=False) if own else None
-    if manager is None or not whole(manager, name):
+    if manager is None or not whole(manager, name, own):
         manager = TaskManager(include_path=folders or None)
     try:
         found = manager.load([name])
@@ -105,33 +106,53 @@ def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregat
     return tasks, "mean" if weighted or len(tasks) == 1 else "macro"
 
 
-def whole(manager: Any, name: str) -> bool:
-    """Does the index hold all that `name` stands for?  A tag may be given anywhere; a group may name members elsewhere."""
-    if name not in manager.all_tasks or name in manager.all_tags:
-        return False
-    told = (manager.task_index[name].cfg or {}).get("task")
-    return all(whole(manager, one) for one in told if isinstance(one, str)) if isinstance(told, list) else True
+def whole(manager: Any, name: str, own: Path | None) -> bool:
+    """Does the index hold all that `name` stands for?  A group may name members elsewhere; a tag may be given elsewhere."""
+    names = reach(manager, name)
+    tags = names & set(manager.all_tags)
+    return names <= set(manager.all_tasks) and not (own and tags and mentions(tags) - {own})
+
+
+def reach(manager: Any, name: str) -> set[str]:
+    """`name`, and the members of groups below it."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        one = left.pop()
+        if one not in found:
+            found.add(one)
+            entry = manager.task_index.get(one)
+            left += listed((entry.cfg or {}).get("task")) if entry else ()
+    return found
+
+
+def listed(told: Any) -> Iterator[str]:
+    """The names that a group gives as its members: as text, with settings of their own, or in groups within the group."""
+    for one in told if isinstance(told, list) else []:
+        inner = one.get("task") if isinstance(one, dict) else one
+        yield from [inner] if isinstance(inner, str) else listed(inner)
+
+
+def mentions(names: Iterable[str]) -> set[Path]:
+    """The folders of lm-eval's own task files in which one of `names` stands as a word."""
+    word = re.compile(rb"(?<![\w-])(?:%b)(?![\w-])" % b"|".join(re.escape(n.encode()) for n in sorted(names)))
+    return {folder for folder, _, content in sources() if word.search(content)}
 
 
 def folder_of(name: str) -> Path | None:
-    """The folder of lm-eval's own task files that names `name` as a task or a group.
+    """The folder of lm-eval's own task files that names `name` as a task or a group, or the only one that mentions it.
 
-    None where a file mentions it in some other way (a tag given in a template): only the whole index tells.  An error with
-    near matches where no file does.
+    None where several mention it (a tag given in templates): only the whole index tells.  An error with near matches where
+    none does.
     """
-    import lm_eval.tasks
-
-    root = Path(lm_eval.tasks.__file__).parent
     known: set[str] = set()
-    mentioned = False
-    for file, content in sources(root):
+    for folder, file, content in sources():
         names = {n.decode() for n in NAMED.findall(content)}
         if name in names and file.suffix == ".yaml":
-            return root / file.relative_to(root).parts[0]
+            return folder
         known |= names
-        mentioned = mentioned or re.search(rb"(?<![\w-])%b(?![\w-])" % re.escape(name.encode()), content) is not None
-    if mentioned:
-        return None
+    if found := mentions([name]):
+        return found.pop() if len(found) == 1 else None
     near = difflib.get_close_matches(name, known, n=5, cutoff=0.6)
     hint = f"  Did you mean {' or '.join(map(repr, near))}?" if near else ""
     raise SkilldeltaError(
@@ -140,11 +161,14 @@ def folder_of(name: str) -> Path | None:
     )
 
 
-def sources(root: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every file below `root` that may name a task, with its content."""
+def sources() -> Iterator[tuple[Path, Path, bytes]]:
+    """Every file of lm-eval's that may name a task: its folder below the root of them all, its path, its content."""
+    import lm_eval.tasks
+
+    root = Path(lm_eval.tasks.__file__).parent
     for file in sorted(root.rglob("*")):
         if file.suffix not in TEXT and file.is_file():
-            yield file, file.read_bytes()
+            yield root / file.relative_to(root).parts[0], file, file.read_bytes()
 
 
 class Bridged:
