@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import discover
+from harness.engine.engine import Limits
 from harness.models.transformers import Options, Transformers, load
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
 from tests import tiny
@@ -44,9 +45,9 @@ CHOICES = (" A", " B", " The answer is 7.", " naïve")
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text("abc ?.\nQA", min_size=1, max_size=60), min_size=1, max_size=6), st.integers(1, 5))
-def test_choices_get_the_log_probability_of_a_plain_forward_pass(model: Transformers, prompts: list[str], batch: int) -> None:
-    model.batch_size = batch
+@given(st.lists(st.text("abc ?.\nQA", min_size=1, max_size=60), min_size=1, max_size=6), st.integers(1, 40))
+def test_choices_get_the_log_probability_of_a_plain_forward_pass(model: Transformers, prompts: list[str], budget: int) -> None:
+    model.engine.budget.tokens = budget
     requests = [Request(p, choices=CHOICES) for p in prompts]
     for prompt, response in zip(prompts, ask(model, requests), strict=True):
         for choice, found in zip(CHOICES, response.logprobs, strict=True):
@@ -72,9 +73,8 @@ def test_answers_do_not_depend_on_the_batch(model: Transformers) -> None:
     requests = [
         Request("What is " + "very " * n + "big?", max_tokens=12, temperature=t, draw=n % 2) for n in range(6) for t in (0, 1)
     ]
-    model.batch_size = 12
     together = ask(model, requests)
-    model.batch_size = 1
+    model.engine.limits = Limits(rows=1)
     assert [r.text for r in ask(model, requests)] == [r.text for r in together]
 
 

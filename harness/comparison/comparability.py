@@ -9,7 +9,7 @@ from harness.fingerprint import differences
 from harness.types import Json, SkilldeltaError
 
 # Parts of task.json that cannot move a score, and so may differ.
-HARMLESS = ("task.summary", "task.source", "task.skill", "task.chance")
+HARMLESS = ("task.summary", "task.source", "task.skill", "task.chance", "answered.engine")
 SHOWN = 12  # differences named in full; the others are counted
 
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
 
 from harness.engine import plain, rows
+from harness.engine.engine import Engine, Limits
 from harness.models import chat
 from harness.models.tokens import Tokens
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
@@ -22,9 +23,12 @@ DECIMALS = 6  # of log-probabilities: more is noise
 
 @dataclass(frozen=True)
 class Options:
-    """`dtype`: auto is the checkpoint's own on a GPU, float32 on a processor.  `batch_size` 0: by the device."""
+    """`dtype`: auto is the checkpoint's own on a GPU, float32 on a processor.  `batch_size` and `max_batch_tokens` 0: by the
+    device.  `engine`: tree computes shared prefixes once, plain shares nothing, auto tries what the model can take."""
 
     batch_size: int = 0
+    max_batch_tokens: int = 0
+    engine: Literal["auto", "tree", "plain"] = "auto"
     device: str = ""
     dtype: str = "auto"
     chat_template: str = "auto"
@@ -37,13 +41,14 @@ class Options:
 class Transformers:
     """A causal language model with its tokenizer and template."""
 
-    block = 128
+    block = 512  # a shared prefix is computed once a block
 
     def __init__(self, model: Any, tokenizer: Any, options: Options) -> None:
         self.model, self.options = model, options
         self.template = chat.choose(options.chat_template, tokenizer)
         self.tokens = Tokens(tokenizer, options.max_length or window(model.config, tokenizer))
-        self.batch_size = options.batch_size or (32 if model.device.type == "cuda" else 8)
+        rows = options.batch_size or (32 if model.device.type == "cuda" else 8)
+        self.engine = Engine(model, Limits(rows, options.max_batch_tokens), options.engine)
         self.ends = end_tokens(model, tokenizer)
 
     @property
@@ -57,7 +62,13 @@ class Transformers:
             "attention": self.options.attention,
             "template": self.template.name,
             "window": self.tokens.window,
+            "engine": self.engine.name,
         }
+
+    @property
+    def note(self) -> str:
+        """What the user should know of how the model is asked."""
+        return f"no prefix is shared: {self.engine.refusal}" if self.engine.refusal else ""
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response with its request's place: first what is to be weighed, then what is to be continued."""
@@ -81,7 +92,7 @@ class Transformers:
                 owners.append((place, t.choice))
         sums: dict[int, dict[int, list[plain.Weight]]] = {p: {} for p in told}
         left = Counter(place for place, _ in owners)
-        for at, weight in plain.weigh(self.model, pairs, self.batch_size):
+        for at, weight in self.engine.weigh(pairs):
             place, choice = owners[at]
             sums[place].setdefault(choice, []).append(weight)
             left[place] -= 1
@@ -106,7 +117,7 @@ class Transformers:
                 continue
             prompts.append(self.prompt(request, ids[cut:]))
             owners.append((index, request, cut))
-        for at, said in plain.generate(self.model, prompts, self.ends, self.batch_size):
+        for at, said in self.engine.generate(prompts, self.ends):
             index, request, cut = owners[at]
             text = self.tokens.text(said.ids, request.stop)
             finish: Finish = said.finish

@@ -1,0 +1,140 @@
+"""Forward passes over a prefix tree, each node once: chunks of nodes packed in one row.
+
+A token's position is its depth, a mask shows it its ancestors alone, and the cache holds no more than the path to the next
+token.  Shapes: Q nodes in a chunk, K keys (the path to the chunk, then the chunk), V tokens in the vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicLayer
+
+from harness.engine.tree import Nodes, Tree
+
+
+@dataclass
+class Budget:
+    """How many tokens a forward pass may take; halved when memory runs out."""
+
+    tokens: int
+
+    def halve(self, error: RuntimeError) -> None:
+        """Takes less from now on; raises `error` where it is about something else, or there is no less."""
+        if not out_of_memory(error) or self.tokens == 1:
+            raise error
+        self.tokens //= 2
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def out_of_memory(error: RuntimeError) -> bool:
+    """A processor's allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+class Path(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [1, heads, tokens, d] of one layer, in buffers that grow by doubling."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffers: tuple[Tensor, ...] = ()
+
+    @property
+    def used(self) -> int:
+        return int(self.keys.shape[2]) if self.buffers else 0
+
+    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+        """Adds keys and values; gives all of them so far."""
+        new = (key_states, value_states)
+        start, stop = self.used, self.used + key_states.shape[2]
+        if not self.buffers:
+            self.buffers = tuple(n.new_empty((*n.shape[:2], 2 * stop, n.shape[3])) for n in new)
+            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+        elif stop > self.buffers[0].shape[2]:
+            self.buffers = tuple(torch.cat([b, b, n], 2) for b, n in zip(self.buffers, new, strict=True))
+        for buffer, states in zip(self.buffers, new, strict=True):
+            buffer[:, :, start:stop] = states
+        self.cut(stop)
+        return self.keys, self.values
+
+    def cut(self, used: int) -> None:
+        """Forgets all but the first tokens."""
+        if self.buffers:
+            self.keys, self.values = (b[:, :, :used] for b in self.buffers)
+
+    def keep(self, same: int, columns: Tensor) -> None:
+        """Keeps the first `same` tokens, and of the later ones those in `columns`."""
+        for buffer in self.buffers:
+            buffer[:, :, same : same + len(columns)] = buffer[:, :, columns]
+        self.cut(same + len(columns))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one forward pass gave: logits [W, V] after the wanted nodes of the chunk [W], and the keys [K] in the cache.
+
+    Logits and cache are good until the next step.
+    """
+
+    keys: Nodes
+    nodes: Nodes
+    logits: Tensor
+    cache: Any
+
+
+@torch.inference_mode()
+def sweep(model: Any, tree: Tree, wanted: Nodes, budget: Budget) -> Iterator[Step]:
+    """Forwards every node of the tree once, in order.  `wanted`: the nodes, ascending, after which logits are computed."""
+    cache = Cache(layer_class_to_replicate=Path)
+    path = np.empty(0, np.int64)
+    start = 0
+    while start < len(tree):
+        stop = min(start + budget.tokens, len(tree))
+        keys = np.concatenate([path, np.arange(start, stop)])
+        nodes = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
+        try:
+            logits = forward(model, tree, keys, nodes - start, cache)
+        except RuntimeError as error:
+            budget.halve(error)
+            for layer in cache.layers:
+                layer.cut(len(path))
+            continue
+        yield Step(keys, nodes, logits, cache)
+        if stop < len(tree):
+            path = advance(tree, keys, len(path), stop, cache)
+        start = stop
+
+
+def forward(model: Any, tree: Tree, keys: Nodes, wanted: Nodes, cache: Any) -> Tensor:
+    """Logits [W, V] after the wanted places of the chunk that the last of the keys are."""
+    start = cache.get_seq_length()
+    chunk = keys[start:]
+    sees = torch.from_numpy(tree.sees(chunk, keys)).to(model.device)
+    hidden = torch.finfo(model.dtype).min
+    mask = torch.zeros(sees.shape, dtype=model.dtype, device=model.device).masked_fill_(~sees, hidden)
+    out = model(
+        input_ids=torch.from_numpy(tree.tokens[chunk])[None].to(model.device),
+        position_ids=torch.from_numpy(tree.depth[chunk])[None].to(model.device),
+        attention_mask=mask[None, None],
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=torch.from_numpy(wanted).to(model.device),
+    )
+    found: Tensor = out.logits[0]
+    return found
+
+
+def advance(tree: Tree, keys: Nodes, before: int, node: int, cache: Any) -> Nodes:
+    """Leaves in the cache only what `node` sees; gives these keys.  The first `before` keys were the path to the chunk."""
+    kept = np.flatnonzero(node < tree.end[keys])
+    same = int(np.searchsorted(kept, before))  # ancestors nest: of the old path, a first part stays
+    columns = torch.from_numpy(kept[same:])
+    for layer in cache.layers:
+        layer.keep(same, columns.to(layer.device))
+    return keys[kept]

@@ -1,0 +1,47 @@
+"""Whether a model can take a packed tree: tried on a small one against plain forward passes, not looked up by name."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import torch
+
+from harness.engine import plain, weigh
+from harness.engine.sweep import Budget
+
+CHUNK = 7  # smaller than the tree, so that the cache has to move from branch to branch
+# Nats a token that rounding may move; a token that sees a wrong neighbour moves by far more, unless the model is blind to it.
+LOOSE = {torch.float32: 1e-3, torch.float64: 1e-6}
+HALF = 0.25
+
+
+def refusal(model: Any) -> str:
+    """Why the model cannot take a packed tree, or "" where it can."""
+    pairs = branches(model.config.get_text_config().vocab_size)
+    plainly = dict(plain.weigh(model, pairs, 1))
+    try:
+        packed = dict(weigh.weigh(model, pairs, Budget(CHUNK)))
+    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
+        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+    far = max(abs(plainly[i].logprob - packed[i].logprob) / len(p.continuation) for i, p in enumerate(pairs))
+    allowed = LOOSE.get(model.dtype, HALF)
+    if math.isnan(far) or far > allowed:
+        return f"its log-probabilities change by {far:.2g} a token when sequences are packed"
+    return ""
+
+
+def branches(vocabulary: int) -> list[plain.Pair]:
+    """Pairs that share beginnings of several lengths; the same for every model of that vocabulary."""
+    source = random.Random(0)
+    stem = [source.randrange(vocabulary) for _ in range(12)]
+    cuts = (12, 12, 9, 4, 4)
+    return [plain.Pair(stem[:cut], [source.randrange(vocabulary) for _ in range(3 + n)]) for n, cut in enumerate(cuts)]
+
+
+def reach(model: Any) -> float:
+    """The longest sequence in which every token sees all tokens before it: sliding or chunked attention ends there."""
+    text = model.config.get_text_config()
+    spans = (getattr(text, "sliding_window", None), getattr(text, "attention_chunk_size", None))
+    return min((s for s in spans if isinstance(s, int) and s > 0), default=math.inf)

@@ -1,0 +1,67 @@
+"""Log-probabilities of continuations over a prefix tree: the same numbers as the plain path's, each prefix computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.engine.plain import Pair, Weight
+from harness.engine.sweep import Budget, Step, sweep
+from harness.engine.tree import Nodes, grow
+
+
+@dataclass(frozen=True)
+class Wants:
+    """W targets, sorted by the nodes after which they stand; `owner`: the place of the pair that each belongs to."""
+
+    nodes: Nodes
+    targets: Nodes
+    owner: Nodes
+
+
+def weigh(model: Any, pairs: Sequence[Pair], budget: Budget) -> Iterator[tuple[int, Weight]]:
+    """The log-probability of every continuation, as the tree is swept, each with its place in `pairs`."""
+    if not pairs:
+        return
+    tree = grow([[*p.context, *p.continuation][:-1] for p in pairs], [len(p.context) - 1 for p in pairs])
+    wants = gather(pairs, tree.paths)
+    found = np.empty(len(wants.nodes))
+    hits = np.empty(len(wants.nodes), bool)
+    places: list[list[int]] = [[] for _ in pairs]
+    for place, owner in enumerate(wants.owner.tolist()):
+        places[owner].append(place)
+    waiting = iter(tree.order)
+    pair = next(waiting, None)
+    for step in sweep(model, tree, np.unique(wants.nodes), budget):
+        score(step, wants, found, hits)
+        while pair is not None and tree.paths[pair][-1] <= step.keys[-1]:
+            mine = places[pair]
+            yield pair, Weight(float(found[mine].sum()), bool(hits[mine].all()))
+            pair = next(waiting, None)
+
+
+def gather(pairs: Sequence[Pair], paths: Sequence[Sequence[int]]) -> Wants:
+    """Every target of every pair.  The sort is stable: a pair's targets stay in their order."""
+    nodes = np.array([n for path in paths for n in path], np.int64)
+    targets = np.array([t for p in pairs for t in p.continuation], np.int64)
+    owner = np.repeat(np.arange(len(pairs)), [len(p.continuation) for p in pairs])
+    order = np.argsort(nodes, kind="stable")
+    return Wants(nodes[order], targets[order], owner[order])
+
+
+def score(step: Step, wants: Wants, found: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
+    """Fills in what the step tells: log-probabilities, and whether a target is the likeliest token."""
+    if not len(step.nodes):
+        return
+    low, high = np.searchsorted(wants.nodes, [step.nodes[0], step.nodes[-1] + 1])
+    row = torch.from_numpy(np.searchsorted(step.nodes, wants.nodes[low:high])).to(step.logits.device)
+    target = torch.from_numpy(wants.targets[low:high]).to(step.logits.device)
+    logits = step.logits.float()
+    chosen = logits[row, target].double() - logits.logsumexp(1).double()[row]
+    found[low:high] = chosen.cpu().numpy()
+    hits[low:high] = (logits.argmax(1)[row] == target).cpu().numpy()

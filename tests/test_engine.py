@@ -1,0 +1,190 @@
+"""The prefix-sharing engine against plain, one-request-at-a-time passes, on tiny random models of several architectures."""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.engine import plain, trial, weigh
+from harness.engine.engine import Engine, Limits
+from harness.engine.plain import Pair
+from harness.engine.sweep import Budget
+from harness.engine.tree import grow, shared
+
+VOCABULARY = 61
+SIZES = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 128,
+    "pad_token_id": 0,
+    "eos_token_id": 2,
+}
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+CONFIGS: dict[str, transformers.PreTrainedConfig] = {
+    "llama": transformers.LlamaConfig(**SIZES),
+    "gpt2": transformers.GPT2Config(**GPT2),
+    "qwen2": transformers.Qwen2Config(**SIZES),
+    "qwen3": transformers.Qwen3Config(**SIZES, head_dim=8),
+    "mistral": transformers.MistralConfig(**SIZES, sliding_window=32),
+    "gemma2": transformers.Gemma2Config(**SIZES, head_dim=8, sliding_window=32),
+    "gpt_neox": transformers.GPTNeoXConfig(**SIZES),
+}
+UNPACKABLE: dict[str, transformers.PreTrainedConfig] = {
+    "bloom": transformers.BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4),
+    "mamba": transformers.MambaConfig(vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2),
+}
+
+
+def make(config: transformers.PreTrainedConfig) -> Any:
+    """A random model that is sure of what it says, so that a wrong context shows."""
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    for weights in model.parameters():
+        if weights.ndim > 1:
+            weights.mul_(4)
+    return model
+
+
+MODELS: dict[str, Any] = {}
+
+
+def model_of(name: str) -> Any:
+    if name not in MODELS:
+        MODELS[name] = make(CONFIGS[name])
+    return MODELS[name]
+
+
+tokens = st.integers(0, 3)  # few, so that beginnings are shared
+
+
+@st.composite
+def requests(draw: st.DrawFn, longest: int = 20) -> list[Pair]:
+    stem = draw(st.lists(tokens, min_size=1, max_size=longest))
+    pairs = []
+    for _ in range(draw(st.integers(1, 10))):
+        cut = draw(st.integers(0, len(stem)))
+        context = stem[:cut] + draw(st.lists(tokens, min_size=0 if cut else 1, max_size=6))
+        pairs.append(Pair(context, draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=5))))
+    return pairs
+
+
+def same(found: dict[int, plain.Weight], pairs: Sequence[Pair], model: Any) -> None:
+    assert sorted(found) == list(range(len(pairs)))
+    for i, pair in enumerate(pairs):
+        (alone,) = plain.weigh_batch(model, [pair])
+        assert found[i].logprob == pytest.approx(alone.logprob, abs=1e-4)
+        assert found[i].greedy == alone.greedy
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@settings(max_examples=12, deadline=None)
+@given(pairs=requests(), budget=st.integers(1, 50))
+def test_the_tree_weighs_as_single_passes_do(name: str, pairs: list[Pair], budget: int) -> None:
+    model = model_of(name)
+    same(dict(weigh.weigh(model, pairs, Budget(budget))), pairs, model)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=12))
+def test_a_tree_has_every_distinct_prefix_once_and_its_nodes_see_their_ancestors(rows: list[list[int]]) -> None:
+    tree = grow(rows, [0] * len(rows))
+    prefixes = {tuple(r[: n + 1]) for r in rows for n in range(len(r))}
+    assert len(tree) == len(prefixes)
+    for row, path in zip(rows, tree.paths, strict=True):
+        assert [int(tree.tokens[n]) for n in path] == row
+        assert [int(tree.depth[n]) for n in path] == list(range(len(row)))
+        every = torch.arange(len(tree)).numpy()
+        assert every[tree.sees(every[path[-1:]], every)[0]].tolist() == path
+
+
+@given(st.lists(tokens, max_size=9), st.lists(tokens, max_size=9))
+def test_what_two_sequences_share_is_their_longest_common_beginning(first: list[int], second: list[int]) -> None:
+    n = shared(first, second)
+    assert first[:n] == second[:n]
+    assert n in (len(first), len(second)) or first[n] != second[n]
+
+
+class Watched:
+    """A model that counts the tokens it is given, and has memory for so many at once."""
+
+    def __init__(self, model: Any, memory: int = 10_000) -> None:
+        self.model, self.memory, self.seen = model, memory, 0
+        self.device, self.dtype, self.config = model.device, model.dtype, model.config
+
+    def __call__(self, **inputs: Any) -> Any:
+        out = self.model(**inputs)
+        if inputs["input_ids"].numel() > self.memory:  # after the cache has grown: the worst moment
+            raise torch.OutOfMemoryError("no memory")
+        self.seen += inputs["input_ids"].numel()
+        return out
+
+
+@settings(max_examples=20, deadline=None)
+@given(pairs=requests(), budget=st.integers(1, 50))
+def test_every_tree_token_is_forwarded_once(pairs: list[Pair], budget: int) -> None:
+    watched = Watched(model_of("llama"))
+    list(weigh.weigh(watched, pairs, Budget(budget)))
+    rows = [[*p.context, *p.continuation][:-1] for p in pairs]
+    assert watched.seen == len({tuple(r[: n + 1]) for r in rows for n in range(len(r))})
+
+
+@settings(max_examples=20, deadline=None)
+@given(pairs=requests(), memory=st.integers(1, 12))
+def test_out_of_memory_halves_the_budget_and_loses_nothing(pairs: list[Pair], memory: int) -> None:
+    model, budget = model_of("llama"), Budget(40)
+    same(dict(weigh.weigh(Watched(model, memory), pairs, budget)), pairs, model)
+    rows = grow([[*p.context, *p.continuation][:-1] for p in pairs], [0] * len(pairs))
+    assert budget.tokens <= memory or len(rows) <= memory
+
+
+def test_no_memory_for_a_single_token_is_told() -> None:
+    with pytest.raises(torch.OutOfMemoryError):
+        list(weigh.weigh(Watched(model_of("llama"), 0), [Pair([1], [2])], Budget(4)))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_models_with_full_attention_are_packed(name: str) -> None:
+    assert trial.refusal(model_of(name)) == ""
+    assert Engine(model_of(name), Limits(4)).name == "tree"
+
+
+@pytest.mark.parametrize("name", UNPACKABLE)
+def test_a_model_that_cannot_be_packed_is_found_out_and_asked_plainly(name: str) -> None:
+    model = make(UNPACKABLE[name])
+    engine = Engine(model, Limits(4))
+    assert engine.name == "plain"
+    assert engine.refusal
+    pairs = [Pair([1, 2, 3], [4, 5]), Pair([1, 2], [3])]
+    same(dict(engine.weigh(pairs)), pairs, model)
+
+
+def test_sequences_beyond_a_sliding_window_are_weighed_plainly() -> None:
+    model = model_of("mistral")
+    source = random.Random(0)
+    stem = [source.randrange(VOCABULARY) for _ in range(60)]
+    pairs = [Pair(stem[:n], [7, 8]) for n in (5, 29, 31, 45, 60)]
+    wrong = dict(weigh.weigh(model, pairs, Budget(16)))
+    (alone,) = plain.weigh_batch(model, pairs[-1:])
+    assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
+    same(dict(Engine(model, Limits(4)).weigh(pairs)), pairs, model)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: str) -> None:
+    model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"], attn_implementation=attention).eval().to(dtype)
+    pairs = trial.branches(VOCABULARY)
+    assert trial.refusal(model) == ""
+    found = dict(weigh.weigh(model, pairs, Budget(5)))
+    for i, pair in enumerate(pairs):
+        (alone,) = plain.weigh_batch(model, [pair])
+        assert found[i].logprob == pytest.approx(alone.logprob, abs=0.05 * len(pair.continuation))
