@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.comparison.families import benjamini_hochberg, holm
 from harness.types import SkilldeltaError
 from tests.results_folder import about, sample, store, store_scores
 
@@ -193,3 +194,54 @@ def test_a_damaged_line_is_told_by_its_number_and_a_torn_last_one_passed_over(tm
     file.write_bytes(whole.replace(b"}\n{", b"\n{", 1))
     with pytest.raises(SkilldeltaError, match="line 1, is not a sample"):
         harness.compare(tmp_path, "sft")
+
+
+def several(folder: Path, names: tuple[str, ...]) -> Path:
+    """Three tasks of 80 random items; nobody is better."""
+    rng = np.random.default_rng(11)
+    for name in names:
+        for task in ("gsm8k", "mmlu", "xstest"):
+            store_scores(folder, name, task, list(rng.integers(0, 2, 80).astype(float)))
+    return folder
+
+
+def test_one_candidate_is_corrected_by_holm_and_several_by_max_t(tmp_path: Path) -> None:
+    one = harness.compare(several(tmp_path / "one", ("sft", "dpo")), "sft")
+    rows = [r.difference for r in one.at("skill") if r.difference]
+    assert [d.p_adjusted for d in rows] == pytest.approx(list(holm(np.array([d.p for d in rows]))))
+    assert one.families["skill"].startswith("Holm")
+    more = harness.compare(several(tmp_path / "more", ("sft", "dpo", "ppo")), "sft")
+    assert more.families["skill"].startswith("step-down max-T over 6 tests (2 candidates)")
+    for row in more.rows:
+        if row.difference:
+            assert row.difference.p <= row.difference.p_adjusted <= 1
+
+
+@pytest.mark.parametrize(("family", "words"), [("bh", "Benjamini-Hochberg"), ("none", "no correction"), ("holm", "Holm")])
+def test_another_correction_can_be_chosen_and_is_said(tmp_path: Path, family: str, words: str) -> None:
+    comparison = harness.compare(several(tmp_path, ("sft", "dpo", "ppo")), "sft", family=family)
+    assert comparison.families["task"].startswith(words)
+    rows = [r.difference for r in comparison.at("task") if r.difference]
+    if family == "none":
+        assert all(d.p_adjusted == d.p for d in rows)
+    if family == "bh":
+        assert [d.p_adjusted for d in rows] == pytest.approx(list(benjamini_hochberg(np.array([d.p for d in rows]))))
+
+
+def test_a_cell_that_is_still_running_is_compared_so_far_and_told(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    store(tmp_path, "dpo", about("gsm8k", "gsm8k", state="running"), [sample(i, 1.0) for i in range(30)])  # type: ignore[arg-type]
+    comparison = harness.compare(tmp_path, "sft")
+    found = comparison.row("dpo", "task", "gsm8k").difference
+    assert found is not None
+    assert (found.pairs, found.missing) == (30, 70)
+    assert "dpo on gsm8k is running, not done" in comparison.incomplete[0]
+
+
+def test_an_allowed_difference_covers_what_lies_below_it_and_nothing_else(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    changed = about("gsm8k", "gsm8k", answered={"backend": "openai", "dtype": "bfloat16"})
+    store(tmp_path, "dpo", changed, [sample(i, s) for i, s in enumerate(OLD)])
+    assert len(harness.compare(tmp_path, "sft", allow=["answered"]).allowed) == 2
+    with pytest.raises(SkilldeltaError, match=r"answered\.dtype: baseline null, dpo \"bfloat16\""):
+        harness.compare(tmp_path, "sft", allow=["answered.backend"])

@@ -55,13 +55,17 @@ class Between:
 def between(before: Recipe, after: Recipe, weights: Floats | None = None, level: float = 0.95) -> Between:
     """The difference of two recipes' scores (the `weights` sum over tasks; None: their plain mean), with its variance.
 
-    Items and runs are crossed: the variance over items of the run-averaged difference plus, for each recipe, the variance of
-    its runs' means over runs (Owen 2007; the residual of item and run is in both, which errs on the safe side by 1/runs of
-    it).  Degrees of freedom by Satterthwaite (1946); with few runs they are few, and the interval is wide.
+    Items and runs are crossed (Cornfield and Tukey 1956): the variance over items of the run-averaged difference, plus, for
+    each recipe, that of its runs' means over runs, less what is in both, the residual of item and run.  Degrees of freedom
+    by Satterthwaite (1946); with few runs they are few, and the interval is wide.
     """
     weight = np.full(len(before.tasks), 1 / len(before.tasks)) if weights is None else weights
     change = [b - a for a, b in zip(before.profile(), after.profile(), strict=True)]
-    items = [(w * w * float(np.var(c, ddof=1)) / len(c), len(c) - 1) for w, c in zip(weight, change, strict=True)]
+    twice = [sum(residual(r.tasks[t]) for r in (before, after)) for t in range(len(change))]
+    items = [
+        (w * w * max(float(np.var(c, ddof=1)) / len(c) - both, 0.0), len(c) - 1)
+        for w, c, both in zip(weight, change, twice, strict=True)
+    ]
     runs = [(float(np.var(r.means(weight), ddof=1)) / r.runs, r.runs - 1) for r in (before, after) if r.runs > 1]
     variance = sum(v for v, _ in items + runs)
     below = sum(v * v / d for v, d in items + runs)
@@ -79,6 +83,15 @@ def between(before: Recipe, after: Recipe, weights: Floats | None = None, level:
         from_runs=sum(v for v, _ in runs),
         caveat=ONE_SEED.format(names=" and of ".join(lonely)) if lonely else "",
     )
+
+
+def residual(scores: Floats) -> float:
+    """The part of a recipe's variance of the mean that is due to item and run together: mean square / (runs x items)."""
+    runs, items = scores.shape
+    if runs < 2 or items < 2:
+        return 0.0
+    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
+    return float(np.sum(rest**2)) / ((runs - 1) * (items - 1)) / (runs * items)
 
 
 def two_sided(delta: float, error: float, freedom: float) -> float:
