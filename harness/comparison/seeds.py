@@ -87,11 +87,11 @@ def between(before: Recipe, after: Recipe, weights: Floats | None = None, level:
 
 def residual(scores: Floats) -> float:
     """The part of a recipe's variance of the mean that is due to item and run together: mean square / (runs x items)."""
-    runs, items = scores.shape
+    runs, items = len(scores), scores.shape[1]
     if runs < 2 or items < 2:
         return 0.0
     rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
-    return float(np.sum(rest**2)) / ((runs - 1) * (items - 1)) / (runs * items)
+    return float(np.sum(rest**2)) / float((runs - 1) * (items - 1) * runs * items)
 
 
 def two_sided(delta: float, error: float, freedom: float) -> float:
