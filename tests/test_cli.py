@@ -181,3 +181,13 @@ def test_two_checkpoints_are_asked_in_turn_until_decided(
     assert (code, "--until tomorrow: decided, or all" in err) == (3, True)
     code, _, err = scored(capsys, mine, [new, old], "--against", old)
     assert (code, "two checkpoints in turn" in err) == (3, True)
+
+
+@pytest.mark.slow
+def test_the_doctor_says_what_is_in_force(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = skilldelta(capsys, "doctor", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["sandbox"].split(":")[0] in ("namespaces", "landlock", "none") or "cannot be run safely" in found["sandbox"]
+    assert "torch 2" in found["packages"]
+    assert found["device"]

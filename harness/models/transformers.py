@@ -175,6 +175,13 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
     return model.to(device)
 
 
+def devices() -> str:
+    """What models can run on here, for people."""
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    return f"the processor, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
 def window(config: Any, tokenizer: Any) -> int:
     """How many tokens the model takes at once; where nothing tells, 2048, as lm-eval has it."""
     text = config.get_text_config()
