@@ -32,6 +32,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 for name, value in (("OMP_NUM_THREADS", "1"), ("TOKENIZERS_PARALLELISM", "false"), ("TRL_EXPERIMENTAL_SILENCE", "1")):
     os.environ.setdefault(name, value)
 
+WARM = 150  # steps of fine-tuning before anything is measured
 SIZES = {"small": (64, 3, 192), "large": (256, 6, 768)}
 BATCH = 16
 PPO_TRL = ROOT / "build/trl-ppo"
@@ -65,24 +66,30 @@ def prepare(folder: Path, size: str, steps: int) -> None:
     from trainers.toy import tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
+    from harness.trainers import sft
+
     torch.manual_seed(0)
-    words, (width, layers, inner) = tokenizer(), SIZES[size]
+    draw = random.Random(0)
+    rows = [row(draw) for _ in range(max(steps, WARM) * BATCH)]
+    words, (width, layers, inner) = tokenizer([" " + r["completion"][0]["content"] for r in rows]), SIZES[size]
     config = LlamaConfig(
         vocab_size=768, hidden_size=width, intermediate_size=inner, num_hidden_layers=layers, num_attention_heads=4,
         num_key_value_heads=4, max_position_embeddings=256, tie_word_embeddings=True,
         pad_token_id=0, eos_token_id=1, bos_token_id=None,
     )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(folder / "model")
+    LlamaForCausalLM(config).save_pretrained(folder / "base")
     config.num_labels = 1
     LlamaForSequenceClassification(config).save_pretrained(folder / "judge")
-    for name in ("model", "judge"):
+    for name in ("base", "judge"):
         words.save_pretrained(folder / name)
-    draw = random.Random(0)
-    rows = [row(draw) for _ in range(steps * BATCH)]
     for method, columns in COLUMNS.items():
         text = "".join(json.dumps({c: r[c] for c in columns}) + "\n" for r in rows)
         (folder / f"{method}.jsonl").write_text(text)
     (folder / "ppo.jsonl").write_text("".join(json.dumps({"prompt": r["prompt"]}) + "\n" for r in rows))
+    # A model that has been tuned for a moment ends its answers, as every policy does that PPO begins from.
+    shots = (str(folder / "sft.jsonl"),)
+    warm = sft.Config(model=str(folder / "base"), data=shots, out=str(folder / "warm"), lr=2e-3, batch=BATCH, max_steps=WARM)
+    Path(sft.train(warm).path).rename(folder / "model")
 
 
 def ours(method: str, folder: Path, steps: int) -> float:

@@ -1,6 +1,7 @@
 """A tiny random Llama with a real byte-level BPE tokenizer, and toy data that a program can grade."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def text(i: int) -> str:
     return f"first of {WORDS[i % len(WORDS)]} {WORDS[(i * 7 + 3) % len(WORDS)]} ?"
 
 
-def tokenizer() -> Any:
+def tokenizer(corpus: Sequence[str] = ()) -> Any:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -30,7 +31,7 @@ def tokenizer() -> Any:
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     special = ["<|pad|>", "<|end|>", "<|user|>", "<|assistant|>"]
-    corpus = [f"{text(i)} the answer is {WORDS[i % len(WORDS)]}" for i in range(300)]
+    corpus = corpus or [f"{text(i)} the answer is {WORDS[i % len(WORDS)]}" for i in range(300)]
     bpe.train_from_iterator(
         corpus,
         trainers.BpeTrainer(
