@@ -18,7 +18,7 @@ from typing import Any
 
 from harness.registry import LM_EVAL
 from harness.types import Aggregate, Example, Metric, Request, Response, Rows, Score, SkilldeltaError, Task
-from tasks.lm_eval_documents import ASK, SEED, Chance, Member, answers
+from tasks.lm_eval_documents import ASK, SEED, Chance, Member, answers, runs_code
 
 TEXT = {".py", ".pyc", ".md", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".jpg", ".png"}  # files that name no task
 NAMED = re.compile(rb"^[\"']?(?:task|group|tag)[\"']?: *[\"']?([^\s\"'#\[\]][^\r\n\"'#]*?)[\"']? *\r?$", re.MULTILINE)
@@ -96,10 +96,18 @@ def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregat
         manager = TaskManager(include_path=[str(own), *folders], include_defaults=False) if own else None
     if manager is None or not whole(manager, name, own):
         manager = TaskManager(include_path=folders or None)
+    for one in sorted(reach(manager, name)):
+        entry = manager.task_index.get(one)  # none for a member that is written out within its group
+        if entry and (entry.cfg or {}).get("unsafe_code"):  # before it is loaded: that alone may run code
+            raise runs_code(one)
     try:
         found = manager.load([name])
     except Exception as error:  # lm-eval and datasets raise many kinds: all mean that the task cannot be made ready
-        raise SkilldeltaError(f"lm-eval's task {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise SkilldeltaError(
+            f"lm-eval's task {name!r} cannot be loaded: {type(error).__name__}: {error}\n"
+            "Offline, point it at rows of your own: a YAML file with a name of yours as `task`, `include:` of lm-eval's own file, "
+            "`dataset_path: json` and `dataset_kwargs: {data_files: {test: ROWS.jsonl}}`, in a folder for --include-path."
+        ) from error
     tasks: dict[str, Any] = found["tasks"]
     group = found["groups"].get(name)
     weighted = any(m.weight_by_size for m in (group.aggregate_metric_list or ())) if group else False
@@ -114,7 +122,7 @@ def whole(manager: Any, name: str, own: Path | None) -> bool:
 
 
 def reach(manager: Any, name: str) -> set[str]:
-    """`name`, and the members of groups below it."""
+    """`name`, and everything that it stands for, at any depth."""
     found: set[str] = set()
     left = [name]
     while left:
@@ -123,6 +131,7 @@ def reach(manager: Any, name: str) -> set[str]:
             found.add(one)
             entry = manager.task_index.get(one)
             left += listed((entry.cfg or {}).get("task")) if entry else ()
+            left += entry.tags if entry and entry.kind.name == "TAG" else ()
     return found
 
 

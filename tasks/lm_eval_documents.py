@@ -47,6 +47,13 @@ class Chance:
         np.random.set_state(states[1])
 
 
+def runs_code(name: str) -> SkilldeltaError:
+    return SkilldeltaError(
+        f"lm-eval's {name} runs code that a model wrote, in this very process, so it is not bridged: "
+        "`skilldelta list tasks` names the coding tasks, which run in a sandbox."
+    )
+
+
 class Member:
     """One lm-eval task: its documents, what it asks about each, and how it scores."""
 
@@ -59,10 +66,7 @@ class Member:
                 "bridged: a sample has a score of its own here.  Other tasks take --draws."
             )
         if getattr(task, "UNSAFE_CODE", False):
-            raise SkilldeltaError(
-                f"lm-eval's {self.name} runs code that a model wrote, in this very process, so it is not bridged: "
-                "`skilldelta list tasks` names the coding tasks, which run in a sandbox."
-            )
+            raise runs_code(self.name)
         if getattr(task, "MULTIMODAL", False):
             raise SkilldeltaError(f"lm-eval's {self.name} shows pictures or sounds, which is not bridged: text alone is.")
 

@@ -302,6 +302,21 @@ def test_a_task_that_would_run_code_here_is_refused(own: Own) -> None:
     own.task("code", [{"q": "def f():", "a": "1"}], unsafe_code=True)
     with pytest.raises(SkilldeltaError, match="runs code that a model wrote"):
         own.bridge("code")
+    own.write("several", {"group": "several", "task": ["code"]})
+    with pytest.raises(SkilldeltaError, match="lm-eval's code runs code that a model wrote"):
+        own.bridge("several")
+
+
+@pytest.mark.slow
+def test_lm_evals_own_coding_task_is_refused_before_it_is_loaded() -> None:
+    with pytest.raises(SkilldeltaError, match="lm-eval's humaneval runs code that a model wrote"):
+        bridge.bridge("humaneval")
+
+
+def test_a_task_whose_rows_are_out_of_reach_says_how_to_use_local_ones(own: Own) -> None:
+    own.task("lost", choices(1), dataset_path="nobody/nothing", dataset_kwargs=None)
+    with pytest.raises(SkilldeltaError, match=r"'lost' cannot be loaded: .*\n.*dataset_path: json"):
+        own.bridge("lost")
 
 
 def test_samples_that_are_scored_together_are_refused(own: Own) -> None:
