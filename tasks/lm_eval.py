@@ -105,7 +105,7 @@ def load(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregat
     except Exception as error:  # lm-eval and datasets raise many kinds: all mean that the task cannot be made ready
         raise SkilldeltaError(
             f"lm-eval's task {name!r} cannot be loaded: {type(error).__name__}: {error}\n"
-            "Offline, point it at rows of your own: a YAML file with a name of yours as `task`, `include:` of lm-eval's own file, "
+            "Offline, point it at rows of your own: a YAML file with a `task` name of yours, `include:` of lm-eval's own file, "
             "`dataset_path: json` and `dataset_kwargs: {data_files: {test: ROWS.jsonl}}`, in a folder for --include-path."
         ) from error
     tasks: dict[str, Any] = found["tasks"]
