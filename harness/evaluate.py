@@ -224,7 +224,8 @@ def describe(task: Task) -> dict[str, Any]:
     """A task as JSON: what a report needs to know of it."""
     names = ("name", "skill", "version", "source", "aggregate", "positive", "chance", "summary")
     judge = {"judge": task.judge} if task.judged else {}
-    return {n: getattr(task, n) for n in names} | {"metrics": [asdict(m) for m in task.metrics]} | judge
+    passing = {"pass_at": task.pass_at} if task.pass_at else {}
+    return {n: getattr(task, n) for n in names} | {"metrics": [asdict(m) for m in task.metrics]} | judge | passing
 
 
 def asked_about(asked: Sequence[Question]) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def run(pair: tuple[Lazy, Lazy], task: Task, results: Results, settings: Setting
             for side, writer in zip(sides, writers, strict=True):
                 side.ask(task, [q for item in block for q in item], writer)
             done += block
-            if task.aggregate != "f1":
+            if not whole(task):
                 decision = decide(differences(laid, done, sides), plan)
                 if decision.verdict != "unclear":
                     break
@@ -131,11 +131,16 @@ def run(pair: tuple[Lazy, Lazy], task: Task, results: Results, settings: Setting
             writer.sort([q.key for q in asked])
     settled = tell(task, decision, len(done), laid)
     for side in sides:
-        whole = len(side.scores) == len(asked)
+        everything = len(side.scores) == len(asked)
         side.cell.note(
-            {"state": "done" if whole else "decided", "finished": evaluate.now(), "decision": asdict(settled)}
+            {"state": "done" if everything else "decided", "finished": evaluate.now(), "decision": asdict(settled)}
         )  # fmt: skip
     return settled
+
+
+def whole(task: Task) -> bool:
+    """Whether only all answers together have a score: F1, pass@k."""
+    return task.aggregate == "f1" or task.pass_at > 0
 
 
 def differences(laid: Items, done: Sequence[Sequence[Question]], sides: Sequence[Side]) -> Floats:
@@ -153,6 +158,6 @@ def differences(laid: Items, done: Sequence[Sequence[Question]], sides: Sequence
 
 def tell(task: Task, decision: Decision, used: int, laid: Items) -> Settled:
     points = 100 * laid.scale
-    why = "an F1 is no mean of items: all of them were asked" if task.aggregate == "f1" else ""
+    why = "its score is no mean of answers: all of them were asked" if whole(task) else ""
     low, high = (max(-100.0, min(100.0, points * x)) for x in (decision.interval.low, decision.interval.high))
     return Settled(task.name, decision.verdict, used, len(laid.questions), points * decision.delta, low, high, why)

@@ -185,6 +185,7 @@ class Task:
     positive: str = ""
     metrics: tuple[Metric, ...] = ()
     draws: int = 1
+    pass_at: int = 0  # k: the score of an example is pass@k over its draws; 0: draws are averaged
     judge: str = ""  # PLUGIN:WHERE, what grades responses that no rule can, unless the user names another
     judged: Callable[[Judge, Example, Response], Score] | None = None  # score() with a judge; score() alone gives None then
     prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked

@@ -144,6 +144,8 @@ TASKS = (
         score=partial(score, read=read_completion),
         ideal=ideal,
         draws=20,
-        summary="HumanEval+ as in the study: 20 draws at temperature 0.8, answers begun with the prompt",
+        pass_at=10,
+        metrics=(*BY_GROUP, Metric("pass@1", "pass@1")),
+        summary="HumanEval+ as in the study: pass@10 of 20 draws at temperature 0.8, answers begun with the prompt",
     ),
 )

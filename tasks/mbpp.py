@@ -212,6 +212,8 @@ TASKS = (
         score=partial(score, read=read_study),
         ideal=ideal_study,
         draws=20,
-        summary="MBPP+ as in the study: 20 draws at temperature 0.8, answers begun with a fence",
+        pass_at=10,
+        metrics=(*EVALPLUS.metrics, Metric("pass@1", "pass@1")),
+        summary="MBPP+ as in the study: pass@10 of 20 draws at temperature 0.8, answers begun with a fence",
     ),
 )

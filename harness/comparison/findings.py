@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.comparison import combine, extras, flips, mcnemar, noise, power
-from harness.comparison.columns import Columns, read
+from harness.comparison.columns import Columns
 from harness.comparison.combine import Part, Sums
 from harness.comparison.estimate import Interval, quantile
 from harness.comparison.panel import Measured, Paired, Panel
@@ -52,12 +52,12 @@ class Finding:
 
 def on_task(stored: Stored, task: str, settings: Settings, number: int) -> list[Finding]:
     """The baseline and every candidate on one task; signs are drawn once for all of them (`number`: the task's own stream)."""
-    columns = read(stored.cells[stored.baseline, task].cell)
+    columns = stored.cells[stored.baseline, task].columns()
     panel = Panel(stored.tasks[task], columns)
     found = [alone(stored.baseline, panel, columns, settings.level)]
     pairs: list[Paired] = []
     for name, begun in stored.candidates(task):
-        columns = read(begun.cell)  # one at a time: a task's columns for all checkpoints could be large
+        columns = begun.columns()  # one at a time: a task's columns for all checkpoints could be large
         found.append(alone(name, panel, columns, settings.level))
         pairs.append(noisy(panel.compare(columns, settings.level), (stored.tasks[task], begun.about), settings.level))
     changed = changes(pairs, settings, number)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.comparison.columns import Columns, read
+from harness.comparison.columns import Columns
 from harness.comparison.estimate import Floats
 from harness.comparison.panel import Panel
 from harness.comparison.result import Level
@@ -60,11 +60,11 @@ def groups(skills: Mapping[str, Sequence[str]], tasks: Mapping[str, object]) -> 
 
 def scores(stored: Stored, task: str, names: Sequence[str]) -> Floats:
     """[checkpoints, items]: the scores of items (means of their draws) that all checkpoints have, weighted as the task says."""
-    first = read(stored.cells[names[0], task].cell)
+    first = stored.cells[names[0], task].columns()
     panel = Panel(stored.cells[names[0], task].about, first)
     if panel.task["aggregate"] == "f1":
         raise SkilldeltaError(f"{task} is an F1, which is no mean of items: compare its recipes run by run.")
-    laid = np.stack([along(panel, first if n == names[0] else read(stored.cells[n, task].cell)) for n in names])
+    laid = np.stack([along(panel, first if n == names[0] else stored.cells[n, task].columns()) for n in names])
     there = np.asarray(~np.isnan(laid).any(axis=0))
     design = panel.design.take(there)
     weight = 1 / (len(design.sizes) * design.sizes)[design.strata]

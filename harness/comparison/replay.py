@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.comparison.columns import Columns, read
+from harness.comparison.columns import Columns
 from harness.comparison.estimate import Design, Floats
 from harness.comparison.panel import Panel
 from harness.comparison.sequential import Decision, Plan, decide
@@ -39,8 +39,8 @@ def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0
     for task, about in stored.tasks.items():
         if about["task"]["aggregate"] == "f1" or (candidate, task) not in stored.cells:
             continue  # an F1 is no mean of items: it takes all of them
-        panel = Panel(about, read(stored.cells[baseline, task].cell))
-        items, scale = differences(panel, read(stored.cells[candidate, task].cell))
+        panel = Panel(about, stored.cells[baseline, task].columns())
+        items, scale = differences(panel, stored.cells[candidate, task].columns())
         if len(items):
             plan = Plan(len(items), margin / 100 / scale)
             shuffled = (np.random.default_rng(seed).permutation(items) for seed in range(orders))

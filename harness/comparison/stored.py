@@ -8,6 +8,8 @@ from pathlib import Path
 
 from harness import registry
 from harness.comparison import comparability
+from harness.comparison.columns import Columns, read
+from harness.comparison.passing import collapse
 from harness.store import Cell, Results
 from harness.types import Json, SkilldeltaError
 
@@ -18,6 +20,12 @@ class Begun:
 
     about: Json
     cell: Cell
+
+    def columns(self) -> Columns:
+        """Its samples; for a pass@k task a row for each problem."""
+        found = read(self.cell)
+        k = self.about["task"].get("pass_at", 0)
+        return collapse(found, k) if k else found
 
 
 @dataclass(frozen=True)
