@@ -156,9 +156,9 @@ class Slot:
         try:
             for file, content in zip(files, wanted, strict=True):
                 write(file, content)
-            self.control.settimeout(limits.wall + 30)
             request = json.dumps({"limits": limits.settings()}).encode()
             try:
+                self.control.settimeout(limits.wall + 30)
                 socket.send_fds(self.control, [request], files)
                 answer = self.control.recv(1 << 16)
             except OSError as error:

@@ -67,11 +67,13 @@ class Sandbox:
     def judge(self, program: str, tests: Tests, limits: Limits) -> Verdict:
         """One run, and one more if the sandbox failed."""
         told = f"{program}\n{tests.code}\n{tests.setup}" if isinstance(tests, Asserts) else program
-        pool = self.pool(bool(self.wants_packages.search(told)))
+        packages = bool(self.wants_packages.search(told))
         for attempt in range(ATTEMPTS):
+            pool = self.pool(packages)
             try:
                 return replace(once(pool, program, tests, limits), tier=self.tier)
             except SandboxError:
+                self.renew(packages, pool)
                 if attempt + 1 == ATTEMPTS:
                     raise
         raise AssertionError("not reached")
@@ -83,6 +85,13 @@ class Sandbox:
                 names = self.options.packages if packages else ()
                 self.pools[packages] = Pool(Template(self.tier, Packages(names), self.options.limits))
             return self.pools[packages]
+
+    def renew(self, packages: bool, pool: Pool) -> None:
+        """Lets go of a pool whose template has ended: the next program gets a new one."""
+        with self.lock:
+            if self.pools.get(packages) is pool and pool.template.process.poll() is not None:
+                del self.pools[packages]
+                pool.close()
 
     def settings(self) -> dict[str, Any]:
         """What moves a verdict, for the record."""

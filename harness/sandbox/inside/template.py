@@ -24,7 +24,7 @@ abc argparse array ast bisect builtins calendar cmath codecs collections collect
 datetime decimal enum fractions functools glob hashlib heapq hmac inspect io itertools json keyword locale logging math numbers
 operator os pathlib pprint queue random re secrets shutil signal socket statistics string struct sys tempfile textwrap threading
 time traceback types typing unicodedata warnings weakref zlib
-_bz2 _lzma _uuid _strptime encodings.idna encodings.latin_1 encodings.utf_16 encodings.unicode_escape
+_bz2 _lzma _sqlite3 _uuid _strptime encodings.idna encodings.latin_1 encodings.utf_16 encodings.unicode_escape
 """
 STATM = Path("/proc/self/statm")
 
