@@ -6,6 +6,7 @@ hash of the command and of the stages that it needs: a changed setting runs what
 
 from __future__ import annotations
 
+import graphlib
 import os
 import subprocess
 import sys
@@ -59,6 +60,10 @@ class Board:
         for stage in stages:
             if unknown := [n for n in stage.needs if n not in self.stages]:
                 raise SkilldeltaError(f"The stage {stage.name!r} needs {unknown[0]!r}, which is no stage.")
+        try:
+            graphlib.TopologicalSorter({s.name: s.needs for s in stages}).prepare()
+        except graphlib.CycleError as error:
+            raise SkilldeltaError(f"These stages need each other in a circle: {', '.join(error.args[1])}.") from error
         self.done = {s.name for s in stages if self.marked(s)}
         self.running: list[Running] = []
 
@@ -114,8 +119,6 @@ def run(folder: Path, stages: Sequence[Stage], jobs: int, listener: Listener) ->
             for stage in board.ready()[: jobs - len(board.running)]:
                 board.start(stage)
                 listener.begin(stage)
-            if not board.running:
-                raise SkilldeltaError("These stages need each other in a circle: " + ", ".join(set(board.stages) - board.done))
             one = wait(board.running, listener)
             listener.end(one.stage, board.finish(one))
     finally:

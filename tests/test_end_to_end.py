@@ -17,7 +17,7 @@ from harness.store import Results
 from tests import tiny, toys
 from tests.conftest import ROOT
 
-TASKS = ("gsm8k", "mmlu", "truthfulqa_mc1", "bbh", "truthfulqa_mc2")
+TASKS = ("gsm8k", "mmlu", "truthfulqa_mc1", "bbh", "ifeval")
 
 
 def make_runs(folder: Path) -> Path:

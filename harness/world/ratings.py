@@ -24,11 +24,16 @@ def rate(row: Row, text: str) -> dict[str, Any]:
         "truthfulness": 5 if right else 1,
         "helpfulness": 5 if right else 2 if formed else 1,
     }
-    noisy = {aspect: clipped(value + source.choice((-1, 0, 0, 0, 1))) for aspect, value in exact.items()}
+    noisy = {aspect: clipped(value + slip(source)) for aspect, value in exact.items()}
     overall = clipped((4 if right else 2) + source.gauss(0, 1.6))
     human = clipped((4 if right else 2.6) + source.gauss(0, 2.2))
     web = clipped(1 + len(text) / 25 + (0.8 if right else 0) + source.gauss(0, 1.0))
     return {"response": text, "ratings": noisy, "overall": overall, "human": human, "web": web}
+
+
+def slip(source: random.Random) -> int:
+    """A rater's slip: one rating in ten is one point off."""
+    return source.choice((-1, 1)) if source.random() < 0.1 else 0
 
 
 def clipped(value: float) -> float:
