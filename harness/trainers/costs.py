@@ -53,9 +53,9 @@ def both(compute: Callable[[], torch.Tensor], model: nn.Module) -> tuple[float, 
 
 
 def polynomial(short: float, long: float) -> tuple[float, float]:
-    """(linear, square) from the costs of 8 and of 16 tokens."""
-    square = (long - 2 * short) / (16 * 16 - 2 * 8 * 8)
-    return (short - 64 * square) / 8, square
+    """(linear, square) from the costs of 8 and of 16 tokens; a recurrent model has no square part."""
+    square = max(0.0, (long - 2 * short) / (16 * 16 - 2 * 8 * 8))
+    return (long - 256 * square) / 16, square
 
 
 @dataclass

@@ -48,6 +48,8 @@ def train(config: Config) -> Checkpoint:
 
     run = Run("dpo", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
     last = run.resumed()
+    if run.done:
+        return run.result()
     policy = nets.policy(config, last)
     rate = rates(policy, nets.head(policy))
     with run.costs.phase("reference"):

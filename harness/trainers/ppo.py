@@ -83,6 +83,8 @@ def train(config: Config) -> Checkpoint:
     asking = replace(config, batch=config.batch // config.rollouts)  # prompts, not episodes
     run = Run("ppo", config, batches.steps(len(prompts), asking), batches.epoch(len(prompts), asking))
     last = run.resumed()
+    if run.done:
+        return run.result()
     models = assembled(config, reward, nets.resolve(config.reward), (tokenizer.eos_token_id, tokenizer.pad_token_id), last)
     changes = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
     updaters = {

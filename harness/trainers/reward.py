@@ -70,6 +70,8 @@ def train(config: Config) -> Checkpoint:
 
     run = Run("reward", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
     last = run.resumed()
+    if run.done:
+        return run.result()
     with run.costs.phase("samples"):
         prompts = gauge.some([pair.prompt for pair in loaded.rows], config.samples, config.seed)
         how = Sampling(tokenizer.eos_token_id, config.max_new, seed=config.seed)

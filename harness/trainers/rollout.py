@@ -56,9 +56,10 @@ class Buffer(DynamicLayer):  # type: ignore[misc]
         self.keys, self.values = self.all[0][:, :, : self.used], self.all[1][:, :, : self.used]
         return self.keys, self.values
 
-    def keep(self, rows: Tensor) -> None:
-        """Drops all other rows."""
-        self.all = self.all[:, rows]
+    def keep(self, rows: int, into: Tensor, origin: Tensor) -> None:
+        """Moves rows `origin` into the places `into`, and keeps the first so many."""
+        self.all[:, into, :, : self.used] = self.all[:, origin, :, : self.used]
+        self.all = self.all[:, :rows]
         self.keys, self.values = self.all[0][:, :, : self.used], self.all[1][:, :, : self.used]
 
 
@@ -98,13 +99,18 @@ def batch(model: Any, prompts: Sequence[Sequence[int]], uniform: Tensor, how: Sa
         ).logits[:, -1]
         token = draw(logits, uniform[alive, t], how.temperature)
         answers[alive, t] = token
-        going = (token != how.end).nonzero()[:, 0]
-        if len(going) == 0 or t + 1 == how.max_new:
+        going = token != how.end
+        rows = int(going.sum())
+        if rows == 0 or t + 1 == how.max_new:
             break
-        if len(going) < len(alive):
-            alive, token, seen, places = alive[going], token[going], seen[going], places[going]
+        if rows < len(alive):
+            # Rows from the end fill the gaps: what is copied is as much as what has ended, not all that goes on.
+            into, origin = (~going[:rows]).nonzero()[:, 0], rows + going[rows:].nonzero()[:, 0]
+            for x in (alive, token, seen, places):
+                x[into] = x[origin]
+            alive, token, seen, places = (x[:rows] for x in (alive, token, seen, places))
             for layer in layers:
-                layer.keep(going)
+                layer.keep(rows, into, origin)
         ids, places = token[:, None], places[:, -1:] + 1
         mask = seen[:, None, None, : width + t + 1]
     return [[i for i in row if i >= 0] for row in answers.tolist()]

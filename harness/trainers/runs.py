@@ -10,7 +10,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ class Run:
     best: tuple[float, str] | None = None  # (metric, checkpoint's name)
     facts: dict[str, Any] = field(default_factory=dict)  # what run.json tells besides: data, held-out figures
     carried: dict[str, Any] = field(default_factory=dict)  # numbers that a trainer wants back on resumption
+    before: dict[str, Any] = field(default_factory=dict)  # run.json of the run that is gone on with
+    done: bool = False  # there is nothing to go on with: it ended
 
     @property
     def folder(self) -> Path:
@@ -54,7 +56,9 @@ class Run:
         last = latest(self.folder) if self.config.resume else None
         if last is None:
             return None
-        refuse_other_settings(self.folder / "run.json", self.config)
+        before = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        refuse_other_settings(self.folder, before["config"], self.config)
+        self.before, self.done = before, before["status"] == "done"
         state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
         self.log_history = state["log_history"]
         if state["best_model_checkpoint"]:
@@ -76,6 +80,7 @@ class Run:
 
     def begin(self, **facts: Any) -> None:
         """Writes run.json: what is about to be done, on what."""
+        refuse_other_data(self.folder, self.before.get("data", []), facts["data"])
         self.facts |= facts
         self.facts.setdefault("base", described(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -195,7 +200,14 @@ class Run:
         self.costs.tokens = int(tokens)
         self.write("done", self.total)
         parallel.wait()
-        return self.checkpoint(self.best[1] if self.best else f"checkpoint-{self.total}")
+        return self.result()
+
+    def result(self) -> Checkpoint:
+        """The checkpoint to go on with, of a run that has ended."""
+        last = latest(self.folder)
+        if last is None:
+            raise SkilldeltaError(f"{self.folder} holds no whole checkpoint.")
+        return self.checkpoint(self.best[1] if self.best else last.name)
 
     def checkpoint(self, name: str) -> Checkpoint:
         """A checkpoint of this run as a noun."""
@@ -223,14 +235,23 @@ def latest(folder: Path) -> Path | None:
     return found[-1] if found else None
 
 
-def refuse_other_settings(file: Path, config: Settings) -> None:
+def refuse_other_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:
+    """Refuses to go on with a run whose files have changed meanwhile."""
+    changed = [b["source"] for b, n in zip(before, now, strict=False) if b["sha256"] != n["sha256"]]
+    if changed:
+        raise SkilldeltaError(
+            f"{folder} holds a run that was begun on other content of {', '.join(changed)}.  "
+            "Name another --out, or begin anew with --resume false."
+        )
+
+
+def refuse_other_settings(folder: Path, before: Json, config: Settings) -> None:
     """Refuses to go on with a run under other settings: its checkpoints would be of no one run."""
-    before = json.loads(file.read_text(encoding="utf-8"))["config"]
     now = json.loads(json.dumps(dataclasses.asdict(config)))
     other = [f"{k} was {before.get(k)!r} and is {v!r}" for k, v in now.items() if k not in FREE and before.get(k) != v]
     if other:
         raise SkilldeltaError(
-            f"{file.parent} holds a run with other settings: {'; '.join(other)}.  "
+            f"{folder} holds a run with other settings: {'; '.join(other)}.  "
             "Name another --out, use the same settings to go on, or begin anew with --resume false."
         )
 

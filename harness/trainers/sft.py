@@ -40,6 +40,8 @@ def train(config: Config) -> Checkpoint:
 
     run = Run("sft", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
     last = run.resumed()
+    if run.done:
+        return run.result()
     policy = nets.policy(config, last)
     updater = Updater(policy.parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})

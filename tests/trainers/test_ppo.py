@@ -82,6 +82,8 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, judge: str
     whole = ppo.train(config(tiny, judge, prompts, tmp_path / "whole", **more))
     ppo.train(config(tiny, judge, prompts, tmp_path / "broken", **more))
     (tmp_path / "broken/checkpoint-4/trainer_state.json").unlink()
+    told = json.loads((tmp_path / "broken/run.json").read_text())
+    (tmp_path / "broken/run.json").write_text(json.dumps(told | {"status": "running"}))
     again = ppo.train(config(tiny, judge, prompts, tmp_path / "broken", **more))
     for part in (name, f"value/{name}"):
         one, two = load_file(Path(whole.path) / part), load_file(Path(again.path) / part)

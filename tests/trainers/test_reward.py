@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,6 @@ def test_it_learns_and_tells_how_well_on_held_out_pairs(tiny: str, write: Rows, 
 
 
 def test_equal_heads_begin_at_exactly_log_two(tiny: str, pairs: str, tmp_path: Path) -> None:
-    import shutil
-
     model = nets.classifier(tiny, ("overall",), seed=0)
     torch.nn.init.zeros_(model.score.weight)
     model.save_pretrained(tmp_path / "zero")
@@ -147,6 +146,7 @@ def test_wilsons_interval_and_the_calibration_error_by_hand() -> None:
 def test_a_tokenizer_that_pads_with_its_end_is_refused(tiny: str, pairs: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
+    shutil.copytree(tiny, tmp_path / "model")
     words = AutoTokenizer.from_pretrained(tiny)
     words.pad_token = words.eos_token
     words.save_pretrained(tmp_path / "model")

@@ -2,7 +2,9 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,12 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 def state(folder: str | Path) -> dict[str, Any]:
     return json.loads((Path(folder) / "trainer_state.json").read_text())
+
+
+def running(run: Path) -> None:
+    """The run as it is while it runs."""
+    told = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(told | {"status": "running"}))
 
 
 def sft_config(tiny: str, data: str, out: Path, **more: Any) -> sft.Config:
@@ -72,6 +80,7 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, pairs: str
     dpo.train(dpo_config(tiny, pairs, broken, lora=lora, save_steps=3))
     for later in ("checkpoint-6", "checkpoint-8"):  # as if it had been killed after step 3, and while writing step 6
         (broken / later / "trainer_state.json").unlink()
+    running(broken)
     again = dpo.train(dpo_config(tiny, pairs, broken, lora=lora, save_steps=3))
     assert whole.step == again.step == 8
     assert same(weights(whole.path, name), weights(again.path, name))
@@ -166,10 +175,27 @@ def test_bfloat16_learns_too(tiny: str, chats: str, tmp_path: Path) -> None:
 
 
 def test_every_trainer_is_found_by_the_registry() -> None:
-    assert registry.modules("trainers") == ["dpo", "ppo", "reward", "sft"]
+    assert {"dpo", "ppo", "reward", "sft"} <= set(registry.modules("trainers"))
+    assert not {"losses", "settings", "runs", "episodes"} & set(registry.modules("trainers"))
+
+
+def test_a_run_that_has_ended_is_left_as_it_is(tiny: str, chats: str, tmp_path: Path) -> None:
+    settings = sft_config(tiny, chats, tmp_path / "run", holdout=0.2)
+    one = sft.train(settings)
+    before = (tmp_path / "run/run.json").read_bytes()
+    assert sft.train(settings) == one
+    assert (tmp_path / "run/run.json").read_bytes() == before
+    assert sft.train(replace(settings, resume=False)) == one
 
 
 class TestRefusals:
+    def test_going_on_with_other_data(self, tiny: str, chats: str, tmp_path: Path) -> None:
+        sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
+        running(tmp_path / "run")
+        Path(chats).write_text(Path(chats).read_text() + json.dumps(chat(99)) + "\n")
+        with pytest.raises(SkilldeltaError, match=r"other content of .*chats\.jsonl"):
+            sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
+
     def test_settings_that_cannot_work(self, tiny: str) -> None:
         for wrong, word in (({"data": ()}, "data"), ({"batch": 0}, "batch"), ({"micro_batch": 99, "batch": 2}, "micro_batch")):
             with pytest.raises(SkilldeltaError, match=word):
@@ -187,6 +213,7 @@ class TestRefusals:
     def test_a_tokenizer_without_an_end(self, tiny: str, chats: str, tmp_path: Path) -> None:
         from transformers import AutoTokenizer
 
+        shutil.copytree(tiny, tmp_path / "model")
         words = AutoTokenizer.from_pretrained(tiny)
         words.eos_token = None
         words.save_pretrained(tmp_path / "model")
@@ -196,8 +223,10 @@ class TestRefusals:
     def test_conversations_without_a_template(self, tiny: str, chats: str, tmp_path: Path) -> None:
         from transformers import AutoTokenizer
 
+        shutil.copytree(tiny, tmp_path / "model")
         words = AutoTokenizer.from_pretrained(tiny)
         words.chat_template = None
         words.save_pretrained(tmp_path / "model")
+        (tmp_path / "model/chat_template.jinja").unlink()
         with pytest.raises(SkilldeltaError, match="no chat template"):
             sft.train(sft_config(str(tmp_path / "model"), chats, tmp_path / "run"))
