@@ -13,7 +13,7 @@ from tests.bench.calibrate import PARTS
 from tests.bench.rates import Line
 from tests.results_folder import about, sample, store, store_scores
 
-RUNS = 160
+RUNS = 120
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
@@ -14,6 +14,7 @@ from harness.comparison import families, mcnemar, power
 P = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
 
+@settings(max_examples=20)  # statsmodels takes a sixth of a second for each
 @given(P)
 def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
     assert families.holm(np.array(p)) == pytest.approx(multipletests(p, method="holm")[1], abs=1e-9)

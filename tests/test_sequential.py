@@ -32,6 +32,7 @@ def test_capital_on_0_1_scores_is_the_likelihood_ratio_of_biased_coins_on_discor
     assert found[0] == pytest.approx(found[1])  # an agreeing pair changes nothing
 
 
+@pytest.mark.slow
 def test_equal_checkpoints_looked_at_after_every_item_are_told_apart_in_five_percent_at_most() -> None:
     wrong = sum(v in ("better", "worse") for v in verdicts(300, 0.2, 0.0, runs=600))
     assert wrong <= 43  # 5 % of 600, and two and a half standard errors

@@ -19,6 +19,7 @@ from harness.types import Aggregate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+NOTHING = 1e-20  # a variance that is only rounding
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def score_interval(scores: Floats, design: Design, level: float = 0.95) -> Inter
     if np.isnan(known.variance):
         return wilson(middle, effective(design), quantile(level))
     critical = quantile(level, known.freedom)
-    if known.variance <= 0 or not 0 < middle < 1:
+    if known.variance <= NOTHING or not 0 < middle < 1:
         return wilson(middle, effective(design), quantile(level, max(known.freedom, 1.0)))
     if binary(scores):
         return wilson(middle, middle * (1 - middle) / known.variance, critical)
