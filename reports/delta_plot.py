@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette: told apart by colour-blind readers, and by the marker's shape without any colour.
 LOOKS = {"better": ("#0072B2", "^"), "worse": ("#D55E00", "v"), "same": ("#555555", "s"), "unclear": ("#7f7f7f", "o")}
 LEGEND = "▲ better    ▼ worse    ■ no difference beyond the margin    ● not decided by these data"
+PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps a number readable on the zero line
 ACROSS = 3  # panels in a row
 MOST = 24  # panels in one picture
 
@@ -90,7 +91,16 @@ def draw(axis: Axes, height: float, row: Row) -> None:
     )
     axis.plot([found.delta], [height], **style)
     text = number(found.delta, signed=True)
-    axis.annotate(text, (found.delta_high, height), (4, 0), textcoords="offset points", va="center", fontsize=7.5, color=colour)
+    axis.annotate(
+        text,
+        (found.delta_high, height),
+        (4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7.5,
+        color=colour,
+        bbox=PLATE,
+    )
 
 
 def label(row: Row) -> str:
