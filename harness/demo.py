@@ -24,7 +24,7 @@ from harness.world.skills import SKILLS
 from harness.world.words import SEED, Row
 
 TASKS = "world_facts,world_sums,world_code,world_myths,world_harm,world_orders"
-DOCUMENTS, CHATS, PROMPTS = 48_000, 8_000, 3_600
+DOCUMENTS, CHATS, PROMPTS = 64_000, 8_000, 3_600
 SAMPLES = 3  # of the SFT model for each prompt
 # Chosen on the validation questions (see README), before the test questions were looked at.
 SFT = {"lr": 1e-3, "batch": 16, "epochs": 1, "max_length": 128}
@@ -79,7 +79,8 @@ def write_data(folder: Path) -> None:
     write_lines(folder / "corpus.jsonl", documents)
     write_lines(folder / "replay.jsonl", documents[: CHATS // 4])  # keeps the base's knowledge alive in SFT
     write_lines(folder / "chats.jsonl", corpus.chats(CHATS))
-    write_lines(folder / "prompts.jsonl", corpus.prompts(PROMPTS, salt="ppo"))
+    asked = corpus.prompts(PROMPTS, salt="ppo")
+    write_lines(folder / "prompts.jsonl", ({"prompt": corpus.talk(row["prompt"], "")[:1]} for row in asked))
 
 
 def write_pool(model: str, folder: Path) -> None:

@@ -28,7 +28,7 @@ TEMPLATE = (
 class Config(sft.Config):
     """A small Llama.  The defaults learn fast at this size: wide initial weights, few rows a step, a short rotary base."""
 
-    vocabulary: int = 768
+    vocabulary: int = 1024
     hidden: int = 64
     layers: int = 3
     heads: int = 4

@@ -17,7 +17,7 @@ def documents(count: int) -> list[dict[str, Any]]:
     skill is done, are of the training split alone, but for facts, which a model asked in another form does not give.
     """
     source = random.Random(f"{SEED} corpus")
-    makers = [statement] * 3 + [belief] * 2 + [question] * 9
+    makers = [statement] * 2 + [belief] * 2 + [question] * 10
     return [{"text": source.choice(makers)(source)} for _ in range(count)]
 
 
@@ -35,12 +35,14 @@ def belief(source: random.Random) -> str:
 
 
 def question(source: random.Random) -> str:
-    skill = source.choice(list(SKILLS))
+    skill = source.choice(OFTEN)
     module = SKILLS[skill]
     row = source.choice(module.ITEMS if skill == "factuality" else TRAIN[skill])
     return f"Question: {row['prompt']}\nAnswer: {module.good(row, source)}"
 
 
+# Sums and lists are harder to learn than the rest.
+OFTEN = (*SKILLS, "reasoning", "reasoning", "instruction following")
 TRAIN: dict[str, list[Row]] = {name: of(module.ITEMS, "train") for name, module in SKILLS.items()}
 
 
