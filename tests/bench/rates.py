@@ -32,9 +32,9 @@ class Line:
 
 
 def counted(kind: str, what: str, hits: list[bool], low: float, high: float) -> Line:
-    """A line from simulations that did or did not."""
-    runs, seen = len(hits), float(np.mean(hits))
-    return Line(kind, what, seen, float(np.sqrt(max(seen * (1 - seen), 0.25 / runs) / runs)), low, high)
+    """A line from simulations that did or did not.  The error is that of a rate at the end of its range, if that is larger."""
+    seen = float(np.mean(hits))
+    return Line(kind, what, seen, max(float(np.sqrt(p * (1 - p) / len(hits))) for p in (seen, low, min(high, 1.0))), low, high)
 
 
 def tried(runs: int, trial: Callable[[Rng], bool], what: str) -> list[bool]:
