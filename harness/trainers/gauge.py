@@ -77,6 +77,11 @@ def samples(policy: str, prompts: Sequence[Text], encoder: Encoder, how: Samplin
             "scale, or do without a scale by --samples 0."
         )
     asked = [ids for ids in encoder.prompts(prompts) if len(ids) + how.max_new <= encoder.max_length]
+    if prompts and not asked:
+        raise SkilldeltaError(
+            f"No training prompt leaves room for an answer of --max_new {how.max_new} tokens within --max_length "
+            f"{encoder.max_length}: lower the one or raise the other, or do without a scale by --samples 0."
+        )
     answers = sample(nets.load(nets.CAUSAL, policy).to(nets.device(config)), asked, how)
     rows = [(Tokens((*ids, *a.ids), len(ids)), a.ended) for ids, a in zip(asked, answers, strict=True)]
     ended = [row for row, whole in rows if whole]

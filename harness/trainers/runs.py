@@ -53,10 +53,15 @@ class Run:
 
     def resumed(self) -> Path | None:
         """The last checkpoint in the folder, with its log and costs taken over; None: from the beginning."""
-        last = latest(self.folder) if self.config.resume else None
+        last, told = latest(self.folder), self.folder / "run.json"
+        if last is not None and not told.is_file():
+            raise SkilldeltaError(f"{self.folder} holds checkpoints of another program (no run.json): name another --out.")
+        if last is not None and not self.config.resume:
+            clear(self.folder)  # what is left of the old run would pass for checkpoints of the new one
+            last = None
         if last is None:
             return None
-        before = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        before = json.loads(told.read_text(encoding="utf-8"))
         refuse_other_settings(self.folder, before["config"], self.config)
         self.before, self.done = before, before["status"] == "done"
         state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
@@ -233,6 +238,14 @@ def latest(folder: Path) -> Path | None:
     """The last whole checkpoint, if there is one."""
     found = numbered(folder)
     return found[-1] if found else None
+
+
+def clear(folder: Path) -> None:
+    """Removes the checkpoints of a run that is begun anew."""
+    if parallel.first():
+        for old in numbered(folder):
+            shutil.rmtree(old)
+    parallel.wait()
 
 
 def refuse_other_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:

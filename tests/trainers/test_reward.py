@@ -143,6 +143,11 @@ def test_wilsons_interval_and_the_calibration_error_by_hand() -> None:
     assert gauge.calibration(gaps)["calibration_error"] == pytest.approx(0.8 - 1 / (1 + math.exp(-1)), abs=1e-9)
 
 
+def test_answers_that_cannot_fit_are_refused_and_not_taken_for_a_scale(tiny: str, pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match="leaves room"):
+        reward.train(config(tiny, pairs, tmp_path / "run", max_new=1024, max_length=64))
+
+
 def test_a_tokenizer_that_pads_with_its_end_is_refused(tiny: str, pairs: str, tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 

@@ -188,7 +188,23 @@ def test_a_run_that_has_ended_is_left_as_it_is(tiny: str, chats: str, tmp_path: 
     assert sft.train(replace(settings, resume=False)) == one
 
 
+def test_a_run_begun_anew_leaves_nothing_of_the_old_one(tiny: str, chats: str, tmp_path: Path) -> None:
+    settings = sft_config(tiny, chats, tmp_path / "run", save_steps=2)
+    sft.train(settings)
+    sft.train(replace(settings, max_steps=3, resume=False))
+    assert sorted(p.name for p in (tmp_path / "run").glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-3"]
+
+
 class TestRefusals:
+    def test_a_folder_with_somebody_elses_checkpoints(self, tiny: str, chats: str, tmp_path: Path) -> None:
+        theirs = tmp_path / "run/checkpoint-7"
+        theirs.mkdir(parents=True)
+        (theirs / "trainer_state.json").write_text("{}")
+        for resume in (True, False):
+            with pytest.raises(SkilldeltaError, match="another program"):
+                sft.train(sft_config(tiny, chats, tmp_path / "run", resume=resume))
+        assert theirs.is_dir()
+
     def test_going_on_with_other_data(self, tiny: str, chats: str, tmp_path: Path) -> None:
         sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
         running(tmp_path / "run")
