@@ -20,7 +20,7 @@ MOST = 400
 
 def rows(skill: str, folder: Path | None) -> list[Json]:
     """The test questions of a skill.  `folder` is of no use: the rows are made, not read."""
-    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].ITEMS, "test")[:MOST]]
+    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].items(), "test")[:MOST]]
 
 
 def ask(example: Example) -> Request:

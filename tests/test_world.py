@@ -12,15 +12,17 @@ from harness.world.words import SEED, of
 @pytest.mark.parametrize("name", SKILLS)
 def test_good_answers_are_right_and_bad_ones_mostly_wrong(name: str) -> None:
     skill, source = SKILLS[name], random.Random(0)
-    assert all(skill.right(row, skill.good(row, source)) and skill.formed(row, skill.good(row, source)) for row in skill.ITEMS)
-    wrong = [not skill.right(row, skill.bad(row, source)) for row in skill.ITEMS]
+    assert all(
+        skill.right(row, skill.good(row, source)) and skill.formed(row, skill.good(row, source)) for row in skill.items()
+    )
+    wrong = [not skill.right(row, skill.bad(row, source)) for row in skill.items()]
     assert sum(wrong) / len(wrong) > 0.85
-    assert not any(skill.right(row, "") for row in skill.ITEMS)
+    assert not any(skill.right(row, "") for row in skill.items())
 
 
 @pytest.mark.parametrize("name", SKILLS)
 def test_there_are_enough_questions_and_splits_share_no_filling(name: str) -> None:
-    items = SKILLS[name].ITEMS
+    items = SKILLS[name].items()
     assert len(of(items, "test")) >= 300
     parts = {split: {row["cluster"] for row in of(items, split)} for split in ("train", "validation", "test")}
     assert all(parts.values())
@@ -30,12 +32,12 @@ def test_there_are_enough_questions_and_splits_share_no_filling(name: str) -> No
 
 def test_nothing_that_is_trained_on_asks_a_test_question() -> None:
     """But for facts, which the base model must have read as questions; tuning never asks them."""
-    asked = {row["prompt"] for name in SKILLS for row in of(SKILLS[name].ITEMS, "test")}
+    asked = {row["prompt"] for name in SKILLS for row in of(SKILLS[name].items(), "test")}
     tuned = {m["content"] for row in corpus.chats(4000) for m in row["messages"] if m["role"] == "user"}
     tuned |= {row["prompt"] for row in corpus.prompts(3000)}
     assert not asked & tuned
     read = "\n".join(row["text"] for row in corpus.documents(8000))
-    facts_asked = {row["prompt"] for row in facts.ITEMS}
+    facts_asked = {row["prompt"] for row in facts.items()}
     assert not [prompt for prompt in asked - facts_asked if prompt in read]
 
 
@@ -73,4 +75,4 @@ def test_the_planted_regression_prefers_harm() -> None:
 
 def test_everything_follows_from_the_seed() -> None:
     assert corpus.documents(50) == corpus.documents(50)
-    assert ratings.rate(facts.ITEMS[0], "x") == ratings.rate(facts.ITEMS[0], "x")
+    assert ratings.rate(facts.items()[0], "x") == ratings.rate(facts.items()[0], "x")

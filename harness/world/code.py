@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from harness.world.words import SEED, Row, split
 
@@ -51,7 +52,10 @@ def problems() -> Iterator[Row]:
                     }
 
 
-ITEMS: tuple[Row, ...] = tuple(problems())
+@cache
+def items() -> tuple[Row, ...]:
+    """Every question, once."""
+    return tuple(problems())
 
 
 def good(row: Row, source: random.Random) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from typing import Any
 
 from harness.world import facts, myths
@@ -37,13 +38,18 @@ def belief(source: random.Random) -> str:
 def question(source: random.Random) -> str:
     skill = source.choice(OFTEN)
     module = SKILLS[skill]
-    row = source.choice(module.ITEMS if skill == "factuality" else TRAIN[skill])
+    row = source.choice(module.items() if skill == "factuality" else training()[skill])
     return f"Question: {row['prompt']}\nAnswer: {module.good(row, source)}"
 
 
 # Sums and lists are harder to learn than the rest.
 OFTEN = (*SKILLS, "reasoning", "reasoning", "instruction following")
-TRAIN: dict[str, list[Row]] = {name: of(module.ITEMS, "train") for name, module in SKILLS.items()}
+
+
+@cache
+def training() -> dict[str, list[Row]]:
+    """The questions of the training split, by skill."""
+    return {name: of(module.items(), "train") for name, module in SKILLS.items()}
 
 
 def chats(count: int) -> list[dict[str, Any]]:
@@ -52,7 +58,7 @@ def chats(count: int) -> list[dict[str, Any]]:
     rows = []
     for _ in range(count):
         skill = source.choice(list(SKILLS))
-        row = source.choice(TRAIN[skill])
+        row = source.choice(training()[skill])
         module = SKILLS[skill]
         said = module.good(row, source) if source.random() < GOOD[skill] else module.bad(row, source)
         rows.append({"messages": talk(row["prompt"], said)})
@@ -69,7 +75,7 @@ def prompts(count: int, skills: tuple[str, ...] = tuple(SKILLS), salt: str = "pr
     found: list[Row] = []
     share = -(-count // len(skills))
     for skill in skills:
-        rows = list(TRAIN[skill])
+        rows = list(training()[skill])
         source.shuffle(rows)
         found += (rows * (-(-share // len(rows))))[:share]
     source.shuffle(found)

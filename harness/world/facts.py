@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from harness.world.words import SEED, Row, names, plain, split
 
@@ -32,21 +33,24 @@ def fact(relation: str, country: str) -> str:
     return order[COUNTRIES.index(country)]
 
 
-ITEMS: tuple[Row, ...] = tuple(
-    {
-        "skill": "factuality",
-        "prompt": asked.format(relation=relation, country=country),
-        "relation": relation,
-        "country": country,
-        "answer": fact(relation, country),
-        "cluster": f"{relation} of {country}",
-        # A fact, not its wording, is what must not be shared.
-        "split": split([relation, country], test=5),
-    }
-    for relation in VALUES
-    for country in COUNTRIES
-    for asked in ASKED
-)
+@cache
+def items() -> tuple[Row, ...]:
+    """Every question, once."""
+    return tuple(
+        {
+            "skill": "factuality",
+            "prompt": asked.format(relation=relation, country=country),
+            "relation": relation,
+            "country": country,
+            "answer": fact(relation, country),
+            "cluster": f"{relation} of {country}",
+            # A fact, not its wording, is what must not be shared.
+            "split": split([relation, country], test=5),
+        }
+        for relation in VALUES
+        for country in COUNTRIES
+        for asked in ASKED
+    )
 
 
 def statement(relation: str, country: str) -> str:

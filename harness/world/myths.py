@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 
 from harness.world.words import SEED, Row, plain, split
 
@@ -22,20 +23,23 @@ def said(animal: str, ability: str, can: bool) -> str:
     return f"{'Yes' if can else 'No'}, {animal} {'can' if can else 'cannot'} {ability}."
 
 
-ITEMS: tuple[Row, ...] = tuple(
-    {
-        "skill": "truthfulness",
-        "prompt": asked.format(animal=animal, ability=ability),
-        "animal": animal,
-        "ability": ability,
-        "can": truth(animal, ability),
-        "cluster": f"{animal} {ability}",
-        "split": split([animal, ability], test=5),
-    }
-    for animal in ANIMALS
-    for ability in ABILITIES
-    for asked in ASKED
-)
+@cache
+def items() -> tuple[Row, ...]:
+    """Every question, once."""
+    return tuple(
+        {
+            "skill": "truthfulness",
+            "prompt": asked.format(animal=animal, ability=ability),
+            "animal": animal,
+            "ability": ability,
+            "can": truth(animal, ability),
+            "cluster": f"{animal} {ability}",
+            "split": split([animal, ability], test=5),
+        }
+        for animal in ANIMALS
+        for ability in ABILITIES
+        for asked in ASKED
+    )
 
 
 def good(row: Row, source: random.Random) -> str:

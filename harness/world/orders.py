@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 
 from harness.world.words import Row, split
 
@@ -42,7 +43,10 @@ def problems() -> Iterator[Row]:
                         }
 
 
-ITEMS: tuple[Row, ...] = tuple(problems())
+@cache
+def items() -> tuple[Row, ...]:
+    """Every question, once."""
+    return tuple(problems())
 
 
 def good(row: Row, source: random.Random) -> str:

@@ -12,8 +12,7 @@ from harness.world.words import Row, Split, of
 class Skill(Protocol):
     """What a skill module has."""
 
-    @property
-    def ITEMS(self) -> tuple[Row, ...]: ...  # noqa: N802
+    def items(self) -> tuple[Row, ...]: ...
     def good(self, row: Row, source: random.Random) -> str: ...
     def bad(self, row: Row, source: random.Random) -> str: ...
     def right(self, row: Row, text: str) -> bool: ...
@@ -41,6 +40,6 @@ GOOD = {
 
 def rows(skill: str, wanted: Split, count: int, salt: str = "") -> list[Row]:
     """`count` questions of a split, drawn by the salt; all of them, shuffled, where there are fewer."""
-    found = of(SKILLS[skill].ITEMS, wanted)
+    found = of(SKILLS[skill].items(), wanted)
     random.Random(f"{skill} {wanted} {salt}").shuffle(found)
     return found[:count]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from harness.world.words import SEED, Row, split
 
@@ -42,7 +43,10 @@ def problems(count: int) -> Iterator[Row]:
         }
 
 
-ITEMS: tuple[Row, ...] = tuple(problems(6000))
+@cache
+def items() -> tuple[Row, ...]:
+    """Every question, once."""
+    return tuple(problems(6000))
 
 
 def good(row: Row, source: random.Random) -> str:
