@@ -109,7 +109,7 @@ def score_recorded(
     paths = [str(p) for f in files for p in expand(f)]
     content = fingerprint.files(Path(p) for p in paths)
     given = {"files": paths, **(options or {})}
-    checkpoint = Checkpoint(name, "", "recorded", base=digest([content, {k: v for k, v in given.items() if k != "files"}]))
+    checkpoint = Checkpoint(name, "", "recorded", content=digest([content, {k: v for k, v in given.items() if k != "files"}]))
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
     loader = Backend("recorded", given).loader()
     return evaluate.score([checkpoint], chosen, loader, Results.make(output), settings or default_settings(), progress)

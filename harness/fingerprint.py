@@ -21,7 +21,7 @@ LARGE = 1 << 26  # bytes
 def checkpoint(found: Checkpoint) -> dict[str, str]:
     """Hashes of the parts of a checkpoint that can move an answer: weights, adapter, config, tokenizer, template."""
     if not found.path:
-        return {"outputs": found.name}
+        return {"outputs": found.content or found.name}
     folder = Path(found.path)
     if not folder.is_dir():
         return {"hub": found.path}

@@ -39,6 +39,7 @@ class Checkpoint:
     run: str = ""  # the run folder it belongs to
     step: int | None = None
     base: str = ""  # for an adapter: the folder or Hub name of the model that it changes
+    content: str = ""  # for recorded outputs: the hash of their files and of how they are read
     problem: str = ""  # why it cannot be scored; "" when it is ready
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import fingerprint
+from harness import api, fingerprint
 from harness.types import Checkpoint
+from tests import toys
 from tests.test_discover import model, weights
 
 
@@ -47,3 +48,12 @@ def test_the_remembered_hash_of_a_large_file_is_never_stale(tmp_path: Path, monk
     file.write_bytes(b"two weight")
     os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))  # the same size, the same modification time
     assert fingerprint.content(file) == hashlib.sha256(b"two weight").digest()
+
+
+def test_other_recorded_outputs_under_the_same_name_are_another_checkpoint(tmp_path: Path) -> None:
+    file = tmp_path / "said.jsonl"
+    for text, state in (("4", "done"), ("5", "failed")):
+        file.write_text("".join(f'{{"prompt": "What is {i}+{i}? ", "response": "{text}"}}\n' for i in range(3)))
+        (outcome,) = api.score_recorded([str(file)], "said", [toys.adding(3)], tmp_path / "results")
+        assert outcome.state == state, outcome.why
+    assert "already holds another checkpoint named 'said'" in outcome.why

@@ -62,6 +62,7 @@ class Transformers:
             "attention": self.options.attention,
             "template": self.template.name,
             "window": self.tokens.window,
+            **({"revision": self.options.revision} if self.options.revision else {}),
             "engine": self.engine.name,
         }
 
