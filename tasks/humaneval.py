@@ -85,7 +85,7 @@ def problem(example: Example) -> Problem | Comparison:
     if "plus_input" in row:
         groups = [(kind, [told(json.loads(one)) for one in row[f"{kind}_input"]]) for kind in ("base", "plus")]
         return Comparison(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
-    return Problem(reference, Asserts(f"{row['test']}\ncheck({entry})", (entry,), row["prompt"]))
+    return Problem(reference, Asserts(f"{row['test']}\ncheck({entry})", (entry,), f"{row['prompt'].rstrip()}\n    pass\n"))
 
 
 def score(example: Example, response: Response, read: Any) -> Score:

