@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -58,12 +59,18 @@ def score(
     margin: Annotated[
         float, typer.Option(help="With --against: also stop when the difference is less than so many points.")
     ] = 0.0,
+    sandbox: Annotated[str, typer.Option(help="For coding tasks: namespaces or landlock; default: the strongest here.")] = "",
+    unsafe_local_code: Annotated[
+        bool, typer.Option("--unsafe-local-code", help="Run programs that a model wrote UNCONFINED; every result says so.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Scores every ready checkpoint on every task.  Interrupted, the same command goes on where it stopped."""
     from harness import api, config, judging
     from harness.evaluate import Settings
 
+    if sandbox or unsafe_local_code:
+        os.environ["SKILLDELTA_SANDBOX"] = "none" if unsafe_local_code else sandbox
     chosen, selections = choose(tasks, suite, include or (), num_fewshot)
     selections = api.limits(limit, sample_seed) or selections
     overrides = api.generation(config.pairs(gen_kwargs))

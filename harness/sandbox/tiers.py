@@ -20,7 +20,8 @@ WAYS_OUT = """The ways out:
     user.max_user_namespaces above 0, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), or a kernel with Landlock
     (5.13 or later, `landlock` in the boot parameter lsm=);
   - run the whole harness in a container or a virtual machine that allows one of them;
-  - `--unsafe-local-code`: runs the programs unconfined, as you, with your files and your network; every result says so."""
+  - `--unsafe-local-code` (or SKILLDELTA_SANDBOX=none): runs the programs unconfined, as you, with your files and your network;
+    every result says so."""
 PROBE_LIMITS = Limits(cpu_s=10)
 
 
