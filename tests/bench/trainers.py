@@ -1,6 +1,6 @@
 """Training steps per CPU second: the trainers here against TRL's, on the same model, rows and batches, interleaved.
 
-    python tests/bench/trainers.py [--rounds 3] [--steps 40] [--size small|large] [--only sft,reward,dpo,ppo]
+    python tests/bench/trainers.py [--rounds 3] [--steps 40] [--size small|large] [--only sft,reward,...]
 
 Counted is the CPU time of training itself, on one thread: TRL's from on_train_begin to on_train_end, without checkpoints;
 ours the phases update and reference.  Loading, tokenising and saving are left out on both sides.  PPO is measured where a TRL
@@ -197,14 +197,47 @@ def their_ppo(folder: Path, steps: int) -> float:
     return time.process_time() - start
 
 
+ROWS = 256
+
+
+def rollout(side: str, folder: Path, answers: int) -> float:
+    """CPU seconds of sampling so many answers: ours, or transformers' generate on the same prompts, 256 at once."""
+    import torch
+
+    from harness.trainers import nets
+    from harness.trainers.encode import Encoder, tokenizer_of
+    from harness.trainers.preferences import text
+    from harness.trainers.rollout import Sampling, sample
+
+    model: Any = nets.load(nets.CAUSAL, str(folder / "model"))
+    rows = [json.loads(line) for line in (folder / "ppo.jsonl").read_text().splitlines()]
+    known = Encoder(tokenizer_of(str(folder / "model")), 256).prompts([text(r["prompt"]) for r in rows])
+    asked = [known[i % len(known)] for i in range(answers)]
+    start = time.process_time()
+    if side == "ours":
+        sample(model, asked, Sampling(end=1, max_new=NEW, rows=ROWS))
+        return time.process_time() - start
+    for first in range(0, answers, ROWS):
+        part = asked[first : first + ROWS]
+        width = max(map(len, part))
+        ids = torch.tensor([[0] * (width - len(p)) + list(p) for p in part])
+        seen = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in part])
+        model.generate(ids, attention_mask=seen, max_new_tokens=NEW, do_sample=True, top_k=0, eos_token_id=1, pad_token_id=0)
+    return time.process_time() - start
+
+
 def one(side: str, method: str, folder: Path, steps: int) -> dict[str, float]:
     """One run in this process: CPU seconds, and the process's peak memory."""
     import torch
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    runs = {"ours": our_ppo, "trl": their_ppo} if method == "ppo" else {}
-    spent = runs[side](folder, steps) if runs else {"ours": ours, "trl": theirs}[side](method, folder, steps)
+    if method == "rollout":
+        spent = rollout(side, folder, steps * EPISODES)
+    elif method == "ppo":
+        spent = {"ours": our_ppo, "trl": their_ppo}[side](folder, steps)
+    else:
+        spent = {"ours": ours, "trl": theirs}[side](method, folder, steps)
     return {"seconds": spent, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
@@ -223,7 +256,7 @@ def main() -> None:
     reader.add_argument("--rounds", type=int, default=3)
     reader.add_argument("--steps", type=int, default=40)
     reader.add_argument("--size", choices=SIZES, default="small")
-    reader.add_argument("--only", default="sft,reward,dpo,ppo")
+    reader.add_argument("--only", default="sft,reward,dpo,rollout,ppo")
     reader.add_argument("--child", default="")
     reader.add_argument("--folder", default="")
     given = reader.parse_args()
@@ -238,18 +271,21 @@ def main() -> None:
             if method == "ppo" and not PPO_TRL.is_dir():
                 print(f"ppo     left out: no TRL with a PPOTrainer in {PPO_TRL} (see the head of this file)")
                 continue
-            compare(method, folder, given.steps // 4 if method == "ppo" else given.steps, given.rounds)
+            compare(method, folder, given.steps // 4 if method in ("ppo", "rollout") else given.steps, given.rounds)
 
 
 def compare(method: str, folder: Path, steps: int, rounds: int) -> None:
     """Prints one line: rates, the ratio of each round, memory."""
     runs = [{side: child(side, method, folder, steps) for side in ("ours", "trl")} for _ in range(rounds)]
-    what, amount = ("episodes", steps * EPISODES) if method == "ppo" else ("steps", steps)
+    what, amount = {"ppo": ("episodes", steps * EPISODES), "rollout": ("answers", steps * EPISODES)}.get(
+        method, ("steps", steps)
+    )
+    them = "in generate" if method == "rollout" else "in TRL"
     rate = {side: statistics.median(amount / r[side]["seconds"] for r in runs) for side in ("ours", "trl")}
     ratios = sorted(r["trl"]["seconds"] / r["ours"]["seconds"] for r in runs)
     memory = {side: statistics.median(r[side]["megabytes"] for r in runs) for side in ("ours", "trl")}
     print(
-        f"{method:7} {rate['ours']:8.1f} {what}/CPU-s here, {rate['trl']:8.1f} in TRL: {statistics.median(ratios):.2f} x "
+        f"{method:7} {rate['ours']:8.1f} {what}/CPU-s here, {rate['trl']:8.1f} {them}: {statistics.median(ratios):.2f} x "
         f"({ratios[0]:.2f} to {ratios[-1]:.2f}); peak {memory['ours']:.0f} and {memory['trl']:.0f} MB",
         flush=True,
     )
