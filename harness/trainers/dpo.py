@@ -54,7 +54,9 @@ def train(config: Config) -> Checkpoint:
     rate = rates(policy, nets.head(policy))
     with run.costs.phase("reference"):
         reference = nets.reference(config, policy, untouched=last is None)
-        known = reference_logps(reference, rows + held, tokenizer.eos_token_id, config, run, rate)
+        asked = sorted({i for _, some in batches.order(len(rows), config, run.total) for i in some})
+        asked += range(len(rows), len(rows) + len(held))
+        known = reference_logps(reference, rows + held, asked, tokenizer.eos_token_id, run, rate)
         del reference
     updater = Updater(policy.parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
@@ -116,10 +118,11 @@ def compared(policy: Tensor, reference: Tensor, lengths: Tensor, config: Config)
 
 
 @torch.no_grad()
-def reference_logps(model: nn.Module, rows: Sequence[Both], pad: int, config: Config, run: Run, rate: Rates) -> Tensor:
-    """What the reference says of every pair, computed once: [rows, 2]."""
+def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pad: int, run: Run, rate: Rates) -> Tensor:
+    """What the reference says of the pairs at the places `asked`, computed once: [rows, 2]."""
+    config = run.config
     known = torch.zeros(len(rows), 2)
-    for some in batches.micro(list(range(len(rows))), lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
+    for some in batches.micro(asked, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
         batch = nets.pairs(model, [rows[i] for i in some], pad, rate)
         with nets.precision(config):
             found = nets.answers(model, batch)
