@@ -23,7 +23,7 @@ DOORS = {
     "torch": ["harness/models/", "harness/engine/", "harness/trainers/", "harness/judges/"],
     "transformers": ["harness/models/", "harness/engine/", "harness/trainers/", "harness/judges/"],
     "peft": ["harness/models/", "harness/trainers/"],
-    "lm_eval": ["harness/models/lm_eval.py", "tasks/lm_eval.py"],
+    "lm_eval": ["harness/models/lm_eval.py", "harness/models/for_lm_eval.py", "tasks/lm_eval.py"],
     "datasets": ["harness/data.py"],
     "matplotlib": ["reports/"],
     "ray": ["harness/cluster.py"],
