@@ -26,10 +26,10 @@ from harness.world.words import SEED, Row
 TASKS = "world_facts,world_sums,world_code,world_myths,world_harm,world_orders"
 DOCUMENTS, CHATS, PROMPTS = 64_000, 8_000, 3_600
 SAMPLES = 3  # of the SFT model for each prompt
-# Chosen on the validation questions (see README), before the test questions were looked at.
+# Taken over from earlier trials at this size, not tuned here: `validation` questions are there for whoever wants to.
 SFT = {"lr": 1e-3, "batch": 16, "epochs": 1, "max_length": 128}
 DPO = {"lr": 1.5e-4, "batch": 16, "epochs": 1, "max_length": 160, "beta": 0.1}
-REWARD = {"lr": 1e-3, "batch": 16, "epochs": 1, "max_length": 160, "strangers": 0.2, "holdout": 0.1}
+REWARD = {"lr": 1e-3, "batch": 16, "epochs": 1, "max_length": 160, "strangers": 0.2, "holdout": 0.1, "max_new": 56}
 PPO = {"lr": 4e-4, "batch": 64, "minibatch": 32, "max_steps": 100, "temperature": 1.0, "kl": 0.2, "kl_stop": 4.0,
        "missing_end": -3.0, "max_new": 56, "max_prompt": 96}  # fmt: skip
 OVER = PPO | {"kl": 0.02, "kl_stop": 0.0, "max_steps": 150}

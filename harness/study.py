@@ -6,8 +6,10 @@ hash of the command and of the stages that it needs: a changed setting runs what
 
 from __future__ import annotations
 
+import ctypes
 import graphlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -34,6 +36,15 @@ class Stage:
     def key(self, stages: Mapping[str, Stage]) -> str:
         """The hash of everything that the stage's outcome follows from."""
         return digest([self.arguments, [stages[n].key(stages) for n in self.needs]])
+
+
+LIBC = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """In a child before it runs: the kernel kills it when its parent ends, however that ends (Linux)."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Listener(Protocol):
@@ -83,11 +94,18 @@ class Board:
 
     def start(self, stage: Stage) -> None:
         self.log(stage).parent.mkdir(parents=True, exist_ok=True)
+        # What an earlier form of the stage left is about to be written over: its mark must not outlive it.
+        for mark in (self.folder / "stages").glob(f"{stage.name}-{'[0-9a-f]' * 16}.json"):
+            mark.unlink()
         # Small models: one thread each, and the processors are shared by stages.
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
         with self.log(stage).open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", *stage.arguments], stdout=log, stderr=subprocess.STDOUT, env=environment
+                [sys.executable, "-m", *stage.arguments],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                preexec_fn=die_with_parent,
             )
         self.running.append(Running(stage, process, time.monotonic()))
 

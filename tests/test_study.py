@@ -1,5 +1,9 @@
 """Stages: in the order of their needs, each once, gone on with after a failure; and the demo's own stages."""
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +61,35 @@ def test_a_changed_stage_runs_what_follows_from_it_again_and_nothing_else(tmp_pa
     before = len(ran(tmp_path))
     study.run(tmp_path, all_of("2"), 1, Quiet())
     assert ran(tmp_path)[before:] == ["b2", "c"]
+
+
+def test_going_back_to_earlier_settings_runs_again(tmp_path: Path) -> None:
+    for version in ("", "2", ""):
+        study.run(tmp_path, [stage(tmp_path, "a", version=version)], 1, Quiet())
+    assert ran(tmp_path) == ["a", "a2", "a"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from harness import study
+from tests.test_study import Quiet
+from harness.study import Stage
+class Killing(Quiet):
+    def tick(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+study.run(Path(sys.argv[1]), [Stage("a", ("tests.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
+"""
+
+
+def test_a_killed_run_takes_its_stages_with_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(pipe)], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    # The stage waits for a reader of the pipe: were it alive, opening the pipe would find it there.
+    with pytest.raises(OSError, match="No such device"):
+        os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
 
 
 def test_stages_that_need_each_other_or_nobody_are_refused(tmp_path: Path) -> None:
