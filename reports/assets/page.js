@@ -149,6 +149,12 @@ async function list() {
   if (!shownItems.some((i) => i.key === state.item)) state.item = shownItems.length ? shownItems[0].key : "";
   draw();
 }
+// Scrolls the list alone: scrollIntoView would move the page too.
+function show(box, line) {
+  const top = line.offsetTop - box.offsetTop;
+  if (top < box.scrollTop) box.scrollTop = top;
+  else if (top + line.offsetHeight > box.scrollTop + box.clientHeight) box.scrollTop = top + line.offsetHeight - box.clientHeight;
+}
 function draw() {
   const at = shownItems.findIndex((i) => i.key === state.item);
   if (at >= limit) limit = at + PAGE;
@@ -160,7 +166,7 @@ function draw() {
   if (shownItems.length > limit) lines.push(el("li", {}, el("button", { id: "more", onclick: () => { limit += PAGE; draw(); } }, `${shownItems.length - limit} more`)));
   $("items").replaceChildren(...lines);
   const selected = $("items").querySelector('[aria-selected="true"]');
-  if (selected) selected.scrollIntoView({ block: "nearest" });
+  if (selected) show($("items"), selected);
   detail(shownItems[at]);
 }
 async function detail(item) {

@@ -69,7 +69,7 @@ def build(root: str, library: list[str], packages: list[str]) -> None:
     for path in [*packages, *DEVICES, *([ZONES] if Path(ZONES).is_dir() else [])]:
         show(path, root)
     for name in ("tmp", "old"):
-        Path(root, name).mkdir()
+        Path(root, name).mkdir(exist_ok=True)  # packages may lie below /tmp
     os.chdir(root)
     kernel.call("pivot_root", b".", b"old")
     os.chdir("/")
