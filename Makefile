@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check calibrate bench-trainers bench-sandbox clean
+.PHONY: demo test unit check calibrate bench bench-trainers bench-sandbox clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -32,6 +32,9 @@ bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=an interpreter t
 bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last TRL that had it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
 	$(BIN)/python tests/bench/trainers.py
+
+bench: .venv/ready    ## the engine's speed against lm-eval's hf backend (needs SKILLDELTA_DATA)
+	$(BIN)/python -m tests.bench.engine
 
 clean:
 	rm -rf .venv build dist

@@ -10,9 +10,10 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.engine import plain, trial, weigh
+from harness.engine import decode, plain, trial, weigh
 from harness.engine.engine import Engine, Limits
 from harness.engine.plain import Pair
+from harness.engine.rows import Prompt
 from harness.engine.sweep import Budget
 from harness.engine.tree import grow, shared
 
@@ -113,6 +114,36 @@ def test_what_two_sequences_share_is_their_longest_common_beginning(first: list[
     assert n in (len(first), len(second)) or first[n] != second[n]
 
 
+@st.composite
+def prompts(draw: st.DrawFn) -> list[Prompt]:
+    stop = draw(st.integers(0, VOCABULARY - 1))
+    heat = st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.5, 1.0]), st.integers(0, 9))
+    return [
+        Prompt(p.context, draw(st.integers(1, 6)), lambda ids: ids[-1] == stop, *draw(heat)) for p in draw(requests(longest=14))
+    ]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@settings(max_examples=8, deadline=None)
+@given(asked=prompts(), slots=st.integers(1, 6), budget=st.integers(1, 40))
+def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], slots: int, budget: int) -> None:
+    model, ends = model_of(name), frozenset([2, 3])
+    found = dict(decode.generate(model, asked, decode.Rules(slots, ends), Budget(budget)))
+    assert found == dict(plain.generate(model, asked, ends, 1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=30))
+def test_groups_hold_every_sequence_once(rows: list[list[int]]) -> None:
+    assert sorted(i for group in decode.groups(rows) for i in group) == list(range(len(rows)))
+
+
+def test_a_long_prefix_has_a_group_of_its_own_and_loners_share_one() -> None:
+    few_shot = [[1] * 200 + [n] for n in range(20)] + [[2] * 300 + [n] for n in range(20)]
+    assert [len(g) for g in decode.groups(few_shot)] == [20, 20]
+    assert [len(g) for g in decode.groups([[n, n, n] for n in range(50)])] == [50]
+
+
 class Watched:
     """A model that counts the tokens it is given, and has memory for so many at once."""
 
@@ -154,13 +185,13 @@ def test_no_memory_for_a_single_token_is_told() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_models_with_full_attention_are_packed(name: str) -> None:
     assert trial.refusal(model_of(name)) == ""
-    assert Engine(model_of(name), Limits(4)).name == "tree"
+    assert Engine(model_of(name), Limits(4, 4)).shares
 
 
 @pytest.mark.parametrize("name", UNPACKABLE)
 def test_a_model_that_cannot_be_packed_is_found_out_and_asked_plainly(name: str) -> None:
     model = make(UNPACKABLE[name])
-    engine = Engine(model, Limits(4))
+    engine = Engine(model, Limits(4, 4))
     assert engine.name == "plain"
     assert engine.refusal
     pairs = [Pair([1, 2, 3], [4, 5]), Pair([1, 2], [3])]
@@ -175,7 +206,7 @@ def test_sequences_beyond_a_sliding_window_are_weighed_plainly() -> None:
     wrong = dict(weigh.weigh(model, pairs, Budget(16)))
     (alone,) = plain.weigh_batch(model, pairs[-1:])
     assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
-    same(dict(Engine(model, Limits(4)).weigh(pairs)), pairs, model)
+    same(dict(Engine(model, Limits(4, 4)).weigh(pairs)), pairs, model)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])

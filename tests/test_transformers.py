@@ -74,7 +74,7 @@ def test_answers_do_not_depend_on_the_batch(model: Transformers) -> None:
         Request("What is " + "very " * n + "big?", max_tokens=12, temperature=t, draw=n % 2) for n in range(6) for t in (0, 1)
     ]
     together = ask(model, requests)
-    model.engine.limits = Limits(rows=1)
+    model.engine.limits = Limits(rows=1, slots=1)
     assert [r.text for r in ask(model, requests)] == [r.text for r in together]
 
 

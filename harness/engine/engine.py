@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.engine import plain, trial, weigh
+from harness.engine import decode, plain, trial, weigh
 from harness.engine.rows import Continuation, Prompt
 from harness.engine.sweep import Budget
 
@@ -17,9 +17,11 @@ CHUNK = {"cpu": 256, "cuda": 2048}  # tokens a forward pass: on one core, 64 was
 
 @dataclass(frozen=True)
 class Limits:
-    """`rows`: sequences in a batch.  `tokens`: tree tokens in a forward pass, 0: by the device."""
+    """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: tree
+    tokens in a forward pass, 0: by the device."""
 
     rows: int
+    slots: int
     tokens: int = 0
 
 
@@ -37,6 +39,11 @@ class Engine:
         given = {"tree": "", "plain": "as asked for"}
         return given[self.wish] if self.wish in given else trial.refusal(self.model)
 
+    @cached_property
+    def shares(self) -> bool:
+        """Can rows be decoded behind a shared prefix?"""
+        return self.name == "tree" and (self.wish == "tree" or trial.decodes(self.model))
+
     @property
     def name(self) -> Name:
         return "plain" if self.refusal else "tree"
@@ -52,4 +59,10 @@ class Engine:
 
     def generate(self, prompts: Sequence[Prompt], ends: frozenset[int]) -> Iterator[tuple[int, Continuation]]:
         """The continuation of every prompt, each with its place in `prompts`, as they are ready."""
-        yield from plain.generate(self.model, prompts, ends, self.limits.rows)
+        packed = [i for i, p in enumerate(prompts) if self.shares and len(p.ids) + p.max_tokens <= self.reach]
+        rules = decode.Rules(self.limits.slots, ends)
+        for at, said in decode.generate(self.model, [prompts[i] for i in packed], rules, self.budget):
+            yield packed[at], said
+        others = sorted(set(range(len(prompts))) - set(packed))
+        for at, said in plain.generate(self.model, [prompts[i] for i in others], ends, self.limits.rows):
+            yield others[at], said

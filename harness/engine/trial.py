@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from harness.engine import plain, weigh
+from harness.engine import decode, plain, weigh
+from harness.engine.slots import Batch
 from harness.engine.sweep import Budget
 
 CHUNK = 7  # smaller than the tree, so that the cache has to move from branch to branch
@@ -30,6 +31,31 @@ def refusal(model: Any) -> str:
     if math.isnan(far) or far > allowed:
         return f"its log-probabilities change by {far:.2g} a token when sequences are packed"
     return ""
+
+
+@torch.inference_mode()
+def decodes(model: Any) -> bool:
+    """Does decoding behind a shared prefix give the log-probabilities of plain passes?"""
+    pairs = branches(model.config.get_text_config().vocab_size)[1:3]
+    try:
+        found = forced(model, pairs)
+    except Exception:  # noqa: BLE001  whatever a strange architecture raises, it cannot be decoded so
+        return False
+    known = [plain.weigh_batch(model, [plain.Pair([*p.context, *p.continuation[:2]], p.continuation[2:3])])[0] for p in pairs]
+    return all(abs(f - k.logprob) <= LOOSE.get(model.dtype, HALF) for f, k in zip(found, known, strict=True))
+
+
+def forced(model: Any, pairs: list[plain.Pair]) -> list[float]:
+    """The log-probability of each third token of the continuations, when the two before it are fed in slots."""
+    ready = list(decode.prefill(model, [p.context for p in pairs], Budget(CHUNK)))
+    batch = Batch(model, ready[0].shared, len(pairs))
+    for found in ready:
+        batch.add(found.states)
+    order = [found.places[0] for found in ready]
+    batch.step([pairs[i].continuation[0] for i in order])
+    logits = batch.step([pairs[i].continuation[1] for i in order])
+    sums = {i: plain.weight(logits[slot : slot + 1], pairs[i].continuation[2:3]).logprob for slot, i in enumerate(order)}
+    return [sums[i] for i in range(len(pairs))]
 
 
 def branches(vocabulary: int) -> list[plain.Pair]:

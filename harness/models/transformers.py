@@ -47,8 +47,9 @@ class Transformers:
         self.model, self.options = model, options
         self.template = chat.choose(options.chat_template, tokenizer)
         self.tokens = Tokens(tokenizer, options.max_length or window(model.config, tokenizer))
-        rows = options.batch_size or (32 if model.device.type == "cuda" else 8)
-        self.engine = Engine(model, Limits(rows, options.max_batch_tokens), options.engine)
+        gpu = model.device.type == "cuda"
+        rows, slots = (options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
+        self.engine = Engine(model, Limits(rows, slots, options.max_batch_tokens), options.engine)
         self.ends = end_tokens(model, tokenizer)
 
     @property
