@@ -1,7 +1,7 @@
 """Time, forwarded tokens and parity against lm-eval's hf backend: same checkpoint, same requests, in turn, one process and
 thread.  A random Llama of 18 M parameters with a tokenizer trained on the real rows.
 
-    SKILLDELTA_DATA=... python -m tests.bench.engine [--rounds 3] [--questions 32] [--only truthfulqa]
+    SKILLDELTA_DATA=... python -m tests.bench.engine [--rounds 3] [--questions 16] [--only truthfulqa]
 """
 
 from __future__ import annotations
@@ -113,8 +113,8 @@ def model(folder: Path, rows: Path) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--questions", type=int, default=32)
-    parser.add_argument("--batches", default="1,8", help="lm-eval's batch sizes; the best counts")
+    parser.add_argument("--questions", type=int, default=16)
+    parser.add_argument("--batches", default="8", help="lm-eval's batch sizes; the best counts")
     parser.add_argument("--only", default="")
     options = parser.parse_args()
     torch.set_num_threads(1)
