@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.engine import decode, plain, trial, weigh
 from harness.engine.engine import Engine, Limits
+from harness.engine.memory import Budget
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
-from harness.engine.sweep import Budget
 from harness.engine.tree import grow, shared
 
 VOCABULARY = 61
@@ -150,6 +150,7 @@ class Watched:
     def __init__(self, model: Any, memory: int = 10_000) -> None:
         self.model, self.memory, self.seen = model, memory, 0
         self.device, self.dtype, self.config = model.device, model.dtype, model.config
+        self.modules = model.modules
 
     def __call__(self, **inputs: Any) -> Any:
         out = self.model(**inputs)
@@ -219,3 +220,48 @@ def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: st
     for i, pair in enumerate(pairs):
         (alone,) = plain.weigh_batch(model, [pair])
         assert found[i].logprob == pytest.approx(alone.logprob, abs=0.05 * len(pair.continuation))
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype: torch.dtype, attention: str) -> None:
+    model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"], attn_implementation=attention).eval().to(dtype)
+    assert Engine(model, Limits(4, 4)).shares
+    asked = [Prompt([1, 2, 3, *range(n)], 8, lambda ids: False) for n in range(1, 9)]
+    found = dict(decode.generate(model, asked, decode.Rules(3, frozenset()), Budget(6)))
+    assert sorted(found) == list(range(len(asked)))
+    for i, prompt in enumerate(asked):
+        assert len(found[i].ids) == 8
+        rows = torch.tensor([[*prompt.ids, *found[i].ids]])
+        logits = model(rows).logits[0, len(prompt.ids) - 1 : -1].float()
+        chosen = logits.gather(1, torch.tensor(found[i].ids)[:, None])[:, 0]
+        assert (logits.max(1).values - chosen).max() < 0.05
+
+
+@settings(max_examples=15, deadline=None)
+@given(asked=prompts(), memory=st.integers(1, 12), batch=st.integers(1, 16))
+def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[Prompt], memory: int, batch: int) -> None:
+    model, ends = model_of("llama"), frozenset([2])
+    alone = dict(plain.generate(model, asked, ends, 1))
+    assert dict(decode.generate(Watched(model, memory), asked, decode.Rules(batch, ends), Budget(40))) == alone
+
+
+@settings(max_examples=15, deadline=None)
+@given(pairs=requests(), rows=st.integers(1, 4), batch=st.integers(1, 16))
+def test_out_of_memory_on_the_plain_path_halves_and_loses_nothing(pairs: list[Pair], rows: int, batch: int) -> None:
+    model = model_of("llama")
+    longest = max(len(p.context) + len(p.continuation) for p in pairs)
+    same(dict(plain.weigh(Watched(model, rows * longest), pairs, batch)), pairs, model)
+    prompts = [Prompt(p.context, 4, lambda ids: False) for p in pairs]
+    ends: frozenset[int] = frozenset()
+    found = dict(plain.generate(Watched(model, rows * longest), prompts, ends, batch))
+    assert found == dict(plain.generate(model, prompts, ends, 1))
+
+
+def test_an_error_that_is_not_about_memory_is_not_tried_again() -> None:
+    class Broken(Watched):
+        def __call__(self, **inputs: Any) -> Any:
+            raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        list(plain.weigh(Broken(model_of("llama")), [Pair([1], [2])], 8))

@@ -3,14 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
+import safetensors.torch
 import torch
+import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness import discover
+from harness.engine import cascade
 from harness.engine.engine import Limits
 from harness.models.transformers import Options, Transformers, load
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
@@ -178,3 +182,70 @@ def test_a_folder_without_a_tokenizer_is_named(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(SkilldeltaError, match="bare cannot be loaded"):
         load(Checkpoint("bare", str(folder), "transformers"), Options())
+
+
+def test_a_reward_model_is_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
+    transformers.LlamaForSequenceClassification(config).save_pretrained(tmp_path / "rm")
+    transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "rm")
+    with pytest.raises(SkilldeltaError, match="rm is a LlamaForSequenceClassification: it grades"):
+        load(Checkpoint("rm", str(tmp_path / "rm"), "transformers"), Options())
+
+
+def test_weights_that_are_missing_are_not_made_up(folder: Path, tmp_path: Path) -> None:
+    place = tiny.llama(tmp_path / "headless", tie_word_embeddings=False)
+    weights = safetensors.torch.load_file(place / "model.safetensors")
+    del weights["lm_head.weight"]
+    safetensors.torch.save_file(weights, place / "model.safetensors", {"format": "pt"})
+    with pytest.raises(SkilldeltaError, match=r"lacks 1 of the model's weights \(lm_head.weight\)"):
+        load(Checkpoint("headless", str(place), "transformers"), Options())
+
+
+class Malice:
+    """What runs when it is unpickled without care."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.mark,)
+
+
+def test_pickled_weights_with_code_are_refused_and_their_code_is_not_run(tmp_path: Path) -> None:
+    place = tiny.llama(tmp_path / "evil")
+    weights = safetensors.torch.load_file(place / "model.safetensors")
+    (place / "model.safetensors").unlink()
+    for bad, expected in ((False, None), (True, "would run code")):
+        torch.save(weights | ({"x": Malice(tmp_path / "ran")} if bad else {}), place / "pytorch_model.bin")
+        if expected:
+            with pytest.raises(SkilldeltaError, match=expected):
+                load(Checkpoint("evil", str(place), "transformers"), Options())
+        else:  # pickled tensors alone are welcome
+            load(Checkpoint("good", str(place), "transformers"), Options())
+    assert not (tmp_path / "ran").exists()
+    torch.load(place / "pytorch_model.bin", weights_only=False)
+    assert (tmp_path / "ran").exists()  # it would have run
+
+
+def test_a_pickled_adapter_with_code_is_refused(folder: Path, tmp_path: Path) -> None:
+    base = load(Checkpoint("tiny", str(folder), "transformers"), Options()).model
+    peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(str(tmp_path / "lora"))
+    (tmp_path / "lora" / "adapter_model.safetensors").unlink()
+    torch.save({"x": Malice(tmp_path / "ran")}, tmp_path / "lora" / "adapter_model.bin")
+    with pytest.raises(SkilldeltaError, match="would run code"):
+        load(Checkpoint("lora", str(tmp_path / "lora"), "peft", base=str(folder)), Options())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_model_that_cannot_be_decoded_behind_a_prefix_says_so(model: Transformers, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError("no cascade here")
+
+    other = Transformers(model.model, model.tokens.tokenizer, Options())
+    with monkeypatch.context() as broken:
+        broken.setattr(cascade, "attention", wrong)
+        assert other.settings["engine"] == "tree, decoding plain"
+    assert other.note == "no prefix is shared in decoding: NotImplementedError: no cascade here"
+    asked = [Request("What is 3+4?", max_tokens=6), Request("What is 3+4?", choices=CHOICES)]
+    assert [r.text for r in ask(other, asked)] == [r.text for r in ask(model, asked)]
+    assert (model.settings["engine"], model.note) == ("tree", "")

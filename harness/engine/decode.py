@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ import numpy as np
 import torch
 
 from harness.engine import cascade
+from harness.engine.memory import Budget, halved, total
 from harness.engine.rows import Continuation, Ids, Prompt, Row, take
 from harness.engine.slots import Batch, States
-from harness.engine.sweep import Budget, out_of_memory, sweep
+from harness.engine.sweep import sweep
 from harness.engine.tree import Nodes, Tree, grow, shared
 
 FEW = 8  # a group of fewer rows than this is not split off for a longer prefix
@@ -55,9 +55,7 @@ def generate(model: Any, prompts: Sequence[Prompt], rules: Rules, budget: Budget
                     done.add(at)
                     yield left[at], said
             except RuntimeError as error:
-                if not out_of_memory(error) or rows == 1:
-                    raise
-                rows //= 2
+                rows = halved(rows, error)
             left = [i for at, i in enumerate(left) if at not in done]
 
 
@@ -169,11 +167,4 @@ def fitting(shared: cascade.Shared, prompts: Sequence[Prompt], most: int) -> int
     """How many rows' keys and values fit in their part of the memory, each as long as the longest may become."""
     token = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in shared for t in layer)
     longest = max(len(p.ids) + p.max_tokens for p in prompts) - shared[0][0].shape[1]
-    return int(max(1, min(most, MEMORY * memory(shared[0][0].device) / (token * max(longest, 1)))))
-
-
-def memory(device: torch.device) -> int:
-    """Bytes that the device has in all: what is free now would make the batches of two runs differ."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return int(max(1, min(most, MEMORY * total(shared[0][0].device) / (token * max(longest, 1)))))

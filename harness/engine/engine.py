@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from harness.engine import decode, plain, trial, weigh
+from harness.engine.memory import Budget
 from harness.engine.rows import Continuation, Prompt
-from harness.engine.sweep import Budget
 
 Name = Literal["tree", "plain"]
 CHUNK = {"cpu": 256, "cuda": 2048}  # tokens a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
@@ -40,17 +40,37 @@ class Engine:
         return given[self.wish] if self.wish in given else trial.refusal(self.model)
 
     @cached_property
-    def shares(self) -> bool:
-        """Can rows be decoded behind a shared prefix?"""
-        return self.name == "tree" and (self.wish == "tree" or trial.decodes(self.model))
+    def decoding_refusal(self) -> str:
+        """Why rows are not decoded behind a shared prefix; "" where they are."""
+        return self.refusal or ("" if self.wish == "tree" else trial.decoding_refusal(self.model))
 
     @property
-    def name(self) -> Name:
-        return "plain" if self.refusal else "tree"
+    def packs(self) -> bool:
+        """Are sequences weighed over their tree?"""
+        return not self.refusal
+
+    @property
+    def shares(self) -> bool:
+        """Are rows decoded behind a shared prefix?"""
+        return not self.decoding_refusal
+
+    @property
+    def name(self) -> str:
+        """For the results: which path answers."""
+        if self.packs:
+            return "tree" if self.shares else "tree, decoding plain"
+        return "plain"
+
+    @property
+    def note(self) -> str:
+        """One line where something is not shared, with the reason."""
+        if self.refusal:
+            return f"no prefix is shared: {self.refusal}"
+        return f"no prefix is shared in decoding: {self.decoding_refusal}" if self.decoding_refusal else ""
 
     def weigh(self, pairs: Sequence[plain.Pair]) -> Iterator[tuple[int, plain.Weight]]:
         """The log-probability of every continuation, each with its place in `pairs`, as they are ready."""
-        packed = [i for i, p in enumerate(pairs) if self.name == "tree" and len(p.context) + len(p.continuation) <= self.reach]
+        packed = [i for i, p in enumerate(pairs) if self.packs and len(p.context) + len(p.continuation) <= self.reach]
         for at, found in weigh.weigh(self.model, [pairs[i] for i in packed], self.budget):
             yield packed[at], found
         others = sorted(set(range(len(pairs))) - set(packed))

@@ -5,13 +5,16 @@ Sequences are lists of token ids.  Shapes: B rows in a batch, T positions, V tok
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
+from harness.engine.memory import halved
 from harness.engine.rows import Continuation, Ids, Prompt, Row, take
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,21 @@ class Weight:
 def weigh(model: Any, pairs: Sequence[Pair], batch_size: int) -> Iterator[tuple[int, Weight]]:
     """The log-probability of every continuation, longest sequences first, each with its place in `pairs`."""
     order = sorted(range(len(pairs)), key=lambda i: -len(pairs[i].context) - len(pairs[i].continuation))
-    for start in range(0, len(order), batch_size):
+    yield from halving(order, batch_size, lambda places: weigh_batch(model, [pairs[i] for i in places]))
+
+
+def halving(order: Sequence[int], batch_size: int, answer: Callable[[Sequence[int]], list[T]]) -> Iterator[tuple[int, T]]:
+    """The answer to every place of `order`, batch by batch; out of memory halves the batches from there on."""
+    start = 0
+    while start < len(order):
         places = order[start : start + batch_size]
-        yield from zip(places, weigh_batch(model, [pairs[i] for i in places]), strict=True)
+        try:
+            found = answer(places)
+        except RuntimeError as error:
+            batch_size = halved(min(batch_size, len(places)), error)
+            continue
+        yield from zip(places, found, strict=True)
+        start += len(places)
 
 
 @torch.inference_mode()
@@ -68,9 +83,7 @@ def generate(
 ) -> Iterator[tuple[int, Continuation]]:
     """The continuation of every prompt, longest first, each with its place in `prompts`.  `ends`: tokens that end a text."""
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
-    for start in range(0, len(order), batch_size):
-        places = order[start : start + batch_size]
-        yield from zip(places, generate_batch(model, [prompts[i] for i in places], ends), strict=True)
+    yield from halving(order, batch_size, lambda places: generate_batch(model, [prompts[i] for i in places], ends))
 
 
 @torch.inference_mode()

@@ -15,27 +15,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from harness.engine.memory import Budget
 from harness.engine.tree import Nodes, Tree
-
-
-@dataclass
-class Budget:
-    """How many tokens a forward pass may take; halved when memory runs out."""
-
-    tokens: int
-
-    def halve(self, error: RuntimeError) -> None:
-        """Takes less from now on; raises `error` where it is about something else, or there is no less."""
-        if not out_of_memory(error) or self.tokens == 1:
-            raise error
-        self.tokens //= 2
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-
-
-def out_of_memory(error: RuntimeError) -> bool:
-    """A processor's allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 class Path(DynamicLayer):  # type: ignore[misc]

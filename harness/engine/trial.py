@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from harness.engine import decode, plain, weigh
+from harness.engine.memory import Budget
 from harness.engine.slots import Batch
-from harness.engine.sweep import Budget
 
 CHUNK = 7  # smaller than the tree, so that the cache has to move from branch to branch
 # Nats a token that rounding may move; a token that sees a wrong neighbour moves by far more, unless the model is blind to it.
@@ -25,7 +25,7 @@ def refusal(model: Any) -> str:
     try:
         packed = dict(weigh.weigh(model, pairs, Budget(CHUNK)))
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
-        return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+        return told(error)
     far = max(abs(plainly[i].logprob - packed[i].logprob) / len(p.continuation) for i, p in enumerate(pairs))
     allowed = LOOSE.get(model.dtype, HALF)
     if math.isnan(far) or far > allowed:
@@ -34,15 +34,23 @@ def refusal(model: Any) -> str:
 
 
 @torch.inference_mode()
-def decodes(model: Any) -> bool:
-    """Does decoding behind a shared prefix give the log-probabilities of plain passes?"""
+def decoding_refusal(model: Any) -> str:
+    """Why rows cannot be decoded behind a shared prefix, or "" where that gives the log-probabilities of plain passes."""
     pairs = branches(model.config.get_text_config().vocab_size)[1:3]
+    known = [plain.weigh_batch(model, [plain.Pair([*p.context, *p.continuation[:2]], p.continuation[2:3])])[0] for p in pairs]
     try:
         found = forced(model, pairs)
-    except Exception:  # noqa: BLE001  whatever a strange architecture raises, it cannot be decoded so
-        return False
-    known = [plain.weigh_batch(model, [plain.Pair([*p.context, *p.continuation[:2]], p.continuation[2:3])])[0] for p in pairs]
-    return all(abs(f - k.logprob) <= LOOSE.get(model.dtype, HALF) for f, k in zip(found, known, strict=True))
+    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
+        return told(error)
+    far = max(abs(f - k.logprob) for f, k in zip(found, known, strict=True))
+    if math.isnan(far) or far > LOOSE.get(model.dtype, HALF):
+        return f"its log-probabilities change by {far:.2g} a token when rows are decoded behind a shared prefix"
+    return ""
+
+
+def told(error: Exception) -> str:
+    """An error in a line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
 def forced(model: Any, pairs: list[plain.Pair]) -> list[float]:

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from harness.engine.memory import Budget
 from harness.engine.plain import Pair, Weight
-from harness.engine.sweep import Budget, Step, sweep
+from harness.engine.sweep import Step, sweep
 from harness.engine.tree import Nodes, grow
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from harness.models import chat
 from harness.models.tokens import Tokens
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
 
+MUTE = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes that give no text
 DECIMALS = 6  # of log-probabilities: more is noise
 
 
@@ -70,7 +72,7 @@ class Transformers:
     @property
     def note(self) -> str:
         """What the user should know of how the model is asked."""
-        return f"no prefix is shared: {self.engine.refusal}" if self.engine.refusal else ""
+        return self.engine.note
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response with its request's place: first what is to be weighed, then what is to be continued."""
@@ -144,6 +146,11 @@ def load(checkpoint: Checkpoint, options: Options) -> Transformers:
     try:
         tokenizer = load_tokenizer(checkpoint, options)
         model = load_model(checkpoint, options)
+    except pickle.UnpicklingError as error:
+        raise SkilldeltaError(
+            f"{checkpoint.path} holds pickled weights that are more than tensors: to load them would run code of their own, "
+            "so they are refused.  Save the model as safetensors where you trust it."
+        ) from error
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
     return Transformers(model.eval().requires_grad_(False), tokenizer, options)
@@ -161,13 +168,22 @@ def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
 def load_model(checkpoint: Checkpoint, options: Options) -> Any:
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     dtype: Any = options.dtype if options.dtype != "auto" or device.startswith("cuda") else "float32"
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        checkpoint.base or checkpoint.path,
+    source = checkpoint.base or checkpoint.path
+    remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
+    config = transformers.AutoConfig.from_pretrained(source, **remote)
+    speaks(source, config)
+    model, report = transformers.AutoModelForCausalLM.from_pretrained(
+        source,
+        config=config,
         dtype=dtype if dtype == "auto" else getattr(torch, dtype),
         attn_implementation=options.attention,
-        trust_remote_code=options.trust_remote_code,
-        revision=options.revision or "main",
+        weights_only=True,
+        output_loading_info=True,
+        **remote,
     )
+    if missing := sorted(report["missing_keys"]):
+        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise SkilldeltaError(f"{source} lacks {len(missing)} of the model's weights ({named}): they would be random.")
     if checkpoint.base:
         import peft
 
@@ -175,6 +191,18 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         model = peft.PeftModel.from_pretrained(model, checkpoint.path)
     return model.to(device)
+
+
+def speaks(source: str, config: Any) -> None:
+    """Refuses what has a head that gives no text, such as a reward model: its language head would be random, or its body's
+    embeddings."""
+    heads = list(getattr(config, "architectures", None) or ())
+    mute = [h for h in heads if any(kind in h for kind in MUTE)]
+    if mute and len(mute) == len(heads):
+        raise SkilldeltaError(
+            f"{source} is a {', '.join(mute)}: it grades or labels texts and writes none, so no task can be asked of it.\n"
+            "Score the language model that it was made from; a reward model is a judge (`skilldelta list judges`)."
+        )
 
 
 def devices() -> str:
