@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from harness.models import chat
 from harness.models.tokens import Tokens
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
 
+Unsafe = torch.serialization.pickle.UnpicklingError  # what torch refuses with; nothing is unpickled here
 MUTE = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes that give no text
 DECIMALS = 6  # of log-probabilities: more is noise
 
@@ -146,7 +146,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Transformers:
     try:
         tokenizer = load_tokenizer(checkpoint, options)
         model = load_model(checkpoint, options)
-    except pickle.UnpicklingError as error:
+    except Unsafe as error:
         raise SkilldeltaError(
             f"{checkpoint.path} holds pickled weights that are more than tensors: to load them would run code of their own, "
             "so they are refused.  Save the model as safetensors where you trust it."
