@@ -18,7 +18,9 @@ from harness.models import chat
 from harness.models.tokens import Tokens
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
 
-Unsafe = torch.serialization.pickle.UnpicklingError  # what torch refuses with; nothing is unpickled here
+Unsafe: type[Exception] = vars(torch.serialization)[
+    "pickle"
+].UnpicklingError  # what torch refuses with; nothing is unpickled here
 MUTE = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes that give no text
 DECIMALS = 6  # of log-probabilities: more is noise
 
