@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from harness import data, fingerprint, judging
+from harness import data, fingerprint, judging, training_log
 from harness.store import Cell, Results, Writer
 from harness.types import Checkpoint, Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
@@ -192,6 +192,7 @@ def fill(job: Job, asked: list[Question], stored: Cell, results: Results, progre
         job.task.prepare()
     model = job.model.get()
     results.add(job.checkpoint, identity)
+    training_log.keep(results, job.checkpoint)
     results.keep(job.task.name, (q.example for q in asked))
     stored.begin(about(job.task, asked, identity, model) | {"state": "running", "why": "", "started": now()})
     with Writer(stored) as writer:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from harness import evaluate, judging
+from harness import evaluate, judging, training_log
 from harness.comparison.estimate import Floats
 from harness.comparison.sequential import Decision, Plan, decide
 from harness.evaluate import Lazy, Question, Settings
@@ -84,6 +84,7 @@ class Side:
         identity = self.model.fingerprint()
         model = self.model.get()
         results.add(self.model.checkpoint, identity)
+        training_log.keep(results, self.model.checkpoint)
         results.keep(task.name, (q.example for q in asked))
         if self.cell.about().get("state") != "done":
             facts = evaluate.about(task, asked, identity, model)

@@ -12,7 +12,7 @@ import gzip
 import hashlib
 import html
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -20,11 +20,15 @@ from typing import Any
 
 from harness.comparison.result import Comparison
 from harness.store import Results
-from reports import grid
+from reports import curves, drawing, grid
 
 ASSETS = Path(__file__).parent / "assets"
 INSIDE = 8_000_000  # bytes of compressed samples that a page holds itself
 LEVEL = 5  # of compression
+PLOT = """<section class="plot"><h2>{title}</h2><picture>
+<source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></section>
+"""
+PLOTS = {"Scores over training": curves.figure}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,9 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         lead=html.escape(lead(comparison)),
         baseline=html.escape(comparison.baseline),
         style=style,
-        foot="".join(f"<li>{html.escape(text)}</li>" for text in grid.foot(comparison)),
+        plots="".join(plots(comparison)),
+        noticed=listed(comparison.noticed),
+        foot=listed(grid.foot(comparison)),
         data=block(facts),
         chunks="".join(inside),
         script=script,
@@ -68,10 +74,29 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
 
 def policy(script: str, style: str) -> str:
     """Only this page's own script and style run; chunks come from beside the page; nothing else is loaded or sent."""
-    allowed = "default-src 'none'; script-src 'self' {}; style-src {}; base-uri 'none'; form-action 'none'"
+    allowed = "default-src 'none'; script-src 'self' {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'"
     return allowed.format(
         *(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in (script, style))
     )
+
+
+def listed(sentences: Sequence[str]) -> str:
+    return "".join(f"<li>{html.escape(text)}</li>" for text in sentences)
+
+
+def plots(comparison: Comparison) -> Iterator[str]:
+    """The plots as images for light and for dark, each under its heading."""
+    for title, figure in PLOTS.items():
+        if drawn := figure(comparison):
+            svg = drawing.as_svg(drawn)
+            light, dark = address(svg), address(drawing.at_night(svg))
+            alt = html.escape(f"{title}, against {comparison.baseline}; the numbers are in table.csv")
+            yield PLOT.format(title=html.escape(title), alt=alt, light=light, dark=dark)
+
+
+def address(svg: str) -> str:
+    """A picture as a data: address."""
+    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def lead(comparison: Comparison) -> str:

@@ -29,6 +29,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
 def as_markdown(comparison: Comparison, found: list[Table]) -> str:
     """All tables as GitHub's Markdown, with the foot."""
     parts = [f"# Compared with {escape(comparison.baseline)}"]
+    parts += [f"**{escape(text)}**" for text in comparison.noticed]
     parts += [f"## {escape(t.title)}\n\n{markdown_table(t)}" for t in found]
     parts.append("\n".join(f"- {escape(text)}" for text in grid.foot(comparison)))
     return "\n\n".join(parts) + "\n"

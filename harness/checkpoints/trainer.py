@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from harness.checkpoints import peft, transformers
 from harness.integrity import read_json
+from harness.training_log import history
 from harness.types import Checkpoint
 
 ORDER = 10
@@ -83,19 +83,6 @@ def unusable(folder: Path) -> str:
     return "neither config.json nor adapter_config.json: still being written, or no model was saved"
 
 
-def state(folder: Path) -> dict[str, Any]:
-    """trainer_state.json, {} where it is missing or unreadable."""
-    try:
-        return read_json(folder / "trainer_state.json")
-    except ValueError:
-        return {}
-
-
-def log(folder: Path) -> list[dict[str, Any]]:
-    """The run's own log up to this checkpoint: one mapping per logged step (loss, reward, KL ...)."""
-    return [entry for entry in state(folder).get("log_history", []) if isinstance(entry, dict)]
-
-
 def method(folder: Path) -> str:
     """Which method made the checkpoints: from run.json, the log's metric names, or the model card's tags; "" if none tells."""
     try:
@@ -104,7 +91,7 @@ def method(folder: Path) -> str:
         named = ""
     if named:
         return str(named)
-    seen = {key for entry in log(folder) for key in entry}
+    seen = {key for entry in history(folder) for key in entry}
     for sign, name in SIGNS.items():
         if sign in seen:
             return name

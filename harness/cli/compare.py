@@ -66,7 +66,7 @@ def show(comparison: Comparison) -> None:
     for one in shown:
         table(one.columns, one.rows, title=one.title, right=one.columns[1:] if one.columns == grid.DETAIL else ())
         say("")
-    for text in grid.foot(comparison):
+    for text in (*comparison.noticed, *grid.foot(comparison)):
         say(text)
     sys.stdout.flush()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.comparison import caveats, findings, judge, ranking
+from harness.comparison import caveats, findings, judge, overoptimised, ranking, runs
 from harness.comparison.result import LEVELS, Comparison, Settings
 from harness.comparison.stored import gather
 
@@ -28,7 +28,10 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     place = {name: i for i, name in enumerate(stored.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
     best = ranking.best(found, skills, chosen)
-    told = caveats.told(rows, stored)
+    trained = runs.of(stored.checkpoints, baseline)
+    told = (*caveats.told(rows, stored), *runs.unlogged(trained))
+    noticed = tuple(overoptimised.told(rows, trained))
     return Comparison(
-        baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best, told
+        baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best, told,
+        trained, noticed,
     )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness.comparison.runs import Run
 from harness.store import write_json
 from harness.types import Json
 
@@ -135,6 +136,8 @@ class Comparison:
     incomplete: tuple[str, ...] = ()  # what is missing, in words
     best: tuple[Best, ...] = ()  # of several candidates, on average and on each skill
     caveats: tuple[str, ...] = ()  # what the numbers do not say, in words
+    runs: tuple[Run, ...] = ()  # that the checkpoints belong to, with what their trainers logged
+    noticed: tuple[str, ...] = ()  # what only several numbers together say, in words
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""
@@ -157,6 +160,8 @@ class Comparison:
             "allowed": list(self.allowed),
             "incomplete": list(self.incomplete),
             "caveats": list(self.caveats),
+            "noticed": list(self.noticed),
+            "runs": [r.json() for r in self.runs],
             "best": [dataclasses.asdict(b) for b in self.best],
         }
         plain: dict[str, Any] = without_nan(whole)

@@ -1,0 +1,108 @@
+"""What a run's own trainer logged (reward, KL, loss, length ...), under one name whoever's trainer wrote it.
+
+Trainer, TRL and the trainers here keep it in trainer_state.json, as `log_history`.  A small copy is stored with the results
+when a checkpoint is scored, so that its curves can be shown when the checkpoint is gone.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.integrity import read_json
+from harness.store import Results, folder_name, write_json
+from harness.types import Checkpoint, Json
+
+STATE = "trainer_state.json"
+KEPT = "training.json"  # in a checkpoint's folder of the results
+MOST = 200  # points of a curve that are kept
+
+# For each quantity the keys that hold it, the first that is there counts (transformers, TRL 0.12 to 1.16, the trainers here).
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "reward": ("objective/scores", "reward", "objective/rlhf_reward"),
+    "reward margin": ("rewards/margins",),
+    "KL": ("objective/kl", "kl"),
+    "length": ("val/length", "completions/mean_length", "completion_length"),
+    "loss": ("loss", "loss/policy_avg", "train/loss"),
+    "entropy": ("policy/entropy_avg", "entropy"),
+}
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity over a run.  `key`: what its trainer calls it; `steps` ascend."""
+
+    key: str
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def at(self, step: int) -> float | None:
+        """The last value logged up to `step`; None where nothing was yet."""
+        place = bisect_right(self.steps, step)
+        return self.values[place - 1] if place else None
+
+
+Curves = Mapping[str, Curve]  # by quantity
+
+
+def curves(history: Sequence[Json]) -> dict[str, Curve]:
+    """The quantities in a `log_history`, each thinned to MOST points."""
+    found = {}
+    for quantity, keys in KEYS.items():
+        key = next((k for k in keys if any(is_number(entry.get(k)) for entry in history)), None)
+        if key and (points := {int(e["step"]): float(e[key]) for e in history if is_number(e.get(key)) and "step" in e}):
+            found[quantity] = thinned(key, points)
+    return found
+
+
+def is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def thinned(key: str, points: Mapping[int, float]) -> Curve:
+    """Points by step, evenly thinned; the first and the last stay."""
+    steps = sorted(points)
+    if len(steps) > MOST:
+        steps = [steps[round(i * (len(steps) - 1) / (MOST - 1))] for i in range(MOST)]
+    return Curve(key, tuple(steps), tuple(float(f"{points[s]:.6g}") for s in steps))
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The log in a folder's trainer_state.json: one mapping per logged step; [] where it is missing or unreadable."""
+    try:
+        state = read_json(folder / STATE)
+    except ValueError:
+        return []
+    found = state.get("log_history", [])
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def read(path: str, run: str) -> dict[str, Curve]:
+    """The curves up to the checkpoint at `path`; of a run's final model without a log, those of its last checkpoint."""
+    if not path or not Path(path).is_dir():
+        return {}
+    if found := history(Path(path)):
+        return curves(found)
+    numbered = Path(run).glob("checkpoint-*") if path == run else ()
+    last = max((p for p in numbered if (p / STATE).is_file()), key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    return curves(history(last)) if last else {}
+
+
+def keep(results: Results, checkpoint: Checkpoint) -> None:
+    """Stores a checkpoint's curves with its results, where it has any and they are not there already."""
+    target = results.folder / folder_name(checkpoint.name) / KEPT
+    if not target.exists() and (found := read(checkpoint.path, checkpoint.run)):
+        write_json(target, {quantity: asdict(curve) for quantity, curve in found.items()})
+
+
+def stored(results: Path, name: str, about: Json) -> dict[str, Curve]:
+    """A scored checkpoint's curves: as kept with its results, else from where it lay when it was scored."""
+    kept = results / folder_name(name) / KEPT
+    if not kept.is_file():
+        return read(str(about["path"]), str(about["run"]))
+    content = read_json(kept)
+    return {q: Curve(c["key"], tuple(c["steps"]), tuple(c["values"])) for q, c in content.items()}

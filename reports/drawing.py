@@ -1,0 +1,105 @@
+"""What the plots share: inks that turn dark, colours that colour-blind readers tell apart, files of always the same bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 160
+MARKERS = {"better": "^", "worse": "v", "same": "s", "unclear": "o"}
+LEGEND = "▲ better    ▼ worse    ■ no difference beyond the margin    ● not decided by these data"
+STROKES = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.3, 1.5)))  # a second way to tell runs apart
+
+
+PAPER, INK, SOFT, LINE = "#ffffff", "#1b1f24", "#5d6670", "#e3e6ea"
+RUNS = ("#0072b2", "#d55e00", "#009e73", "#b0568f", "#c98a00", "#4aa3df")  # after Okabe and Ito
+NIGHT = dict(zip((PAPER, INK, SOFT, LINE, *RUNS), (
+    "#15181c", "#e4e7eb", "#9aa4af", "#2c3239", "#5fb4ee", "#f0985a", "#35c79b", "#e39bc8", "#f0c24b", "#a9b8ff",
+), strict=True))  # fmt: skip
+
+
+def colour(number: int) -> str:
+    """The colour of the run with this number."""
+    return RUNS[number % len(RUNS)]
+
+
+def stroke(number: int) -> Any:
+    """Its line style: another one for each round through the colours, and beside it."""
+    return STROKES[(number + number // len(RUNS)) % len(STROKES)]
+
+
+def bare(axis: Axes) -> None:
+    """An axis with nothing but its left and lower edge and a faint grid."""
+    axis.set_facecolor(PAPER)
+    axis.tick_params(labelsize=8, colors=SOFT, length=0)
+    axis.grid(color=LINE, linewidth=0.6)
+    axis.set_axisbelow(True)
+    for side, spine in axis.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(LINE)
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not take for mathematics."""
+    return text.replace("$", r"\$")
+
+
+def ticks(axis: Axes) -> None:
+    """Few, whole numbers of steps on the horizontal axis: 1500 is 1.5k."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 1000:g}k" if abs(v) >= 1000 else f"{v:g}"))
+
+
+@contextmanager
+def steady(fonts: str) -> Iterator[None]:
+    """Within it the same data give the same bytes.  `fonts`: "none" keeps text, "path" draws it, the same on every machine."""
+    import matplotlib as mpl
+
+    with mpl.rc_context({"svg.hashsalt": "skilldelta", "svg.fonttype": fonts}):
+        yield
+
+
+def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
+    """STEM.png and STEM.svg in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{stem}.png", folder / f"{stem}.svg"]
+    settle(figure)
+    with steady("none"):
+        for path in paths:
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
+    return paths
+
+
+def settle(figure: Figure) -> None:
+    """Works the layout out once: saving would do it again for each file."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
+def as_svg(figure: Figure) -> str:
+    """The picture as one SVG, its letters drawn."""
+    settle(figure)
+    target = io.BytesIO()
+    with steady("path"):
+        figure.savefig(target, format="svg", metadata={"Date": None})
+    return target.getvalue().decode()
+
+
+def at_night(svg: str) -> str:
+    """A picture of these colours, for a dark page."""
+    return re.sub("|".join(NIGHT), lambda m: NIGHT[m.group()], svg)
+
+
+def known(value: float | None) -> bool:
+    return value is not None and not math.isnan(value)
