@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,13 +48,14 @@ def runs(comparison: Comparison) -> list[Run]:
 def figure(comparison: Comparison) -> Figure | None:
     """The picture; None where there is nothing to show."""
     every = runs(comparison)
-    mine = every[:MOST]
+    number = drawing.numbers(comparison)
+    mine = {number[run.name]: run for run in every[:MOST]}
     columns = grid.names(comparison)
     if not mine or not columns:
         return None
     from matplotlib.figure import Figure
 
-    quantities = [q for q in KEYS if any(q in run.curves for run in mine)]
+    quantities = [q for q in KEYS if any(q in run.curves for run in mine.values())]
     upper, lower = math.ceil((len(columns) + 1) / ACROSS), math.ceil(len(quantities) / ACROSS)
     made = Figure(figsize=(3.1 * ACROSS, 2.35 * upper + 1.9 * lower + 0.5), facecolor=PAPER)
     made.set_layout_engine("constrained", hspace=0.06, wspace=0.05)
@@ -74,9 +75,11 @@ def figure(comparison: Comparison) -> Figure | None:
     return made
 
 
-def frame(axes: Sequence[Axes], upper: int, mine: Sequence[Run]) -> None:
+def frame(axes: Sequence[Axes], upper: int, mine: Mapping[int, Run]) -> None:
     """The same steps on every panel, and at the left what its rows are measured in."""
-    farthest = max([s for r in mine for s in r.steps.values()] + [c.steps[-1] for r in mine for c in r.curves.values()])
+    farthest = max(
+        [s for r in mine.values() for s in r.steps.values()] + [c.steps[-1] for r in mine.values() for c in r.curves.values()]
+    )
     for axis in axes:
         axis.set_xlim(-0.03 * farthest, 1.04 * farthest)
     for row, axis in enumerate(axes[::ACROSS]):
@@ -102,14 +105,14 @@ def points(run: Run, rows: Sequence[Row]) -> list[Point]:
     return sorted((p for p in there if drawing.known(p.row.score)), key=lambda p: (p.step, p.final))
 
 
-def skill(axis: Axes, rows: Sequence[Row], baseline: str, mine: Sequence[Run]) -> None:
+def skill(axis: Axes, rows: Sequence[Row], baseline: str, mine: Mapping[int, Run]) -> None:
     """One panel: the baseline as a line with its band, and each run."""
     drawing.bare(axis)
     for row in rows:
         if row.checkpoint == baseline:
             axis.axhline(row.score, color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
             axis.axhspan(row.score_low, row.score_high, color=SOFT, alpha=0.13, linewidth=0, zorder=0)
-    for number, run in enumerate(mine):
+    for number, run in mine.items():
         line(axis, points(run, rows), number)
     axis.set_title(plain(rows[0].name), fontsize=9.5, loc="left", color=INK, fontweight="bold" if not rows[0].skill else None)
     axis.margins(y=0.08)
@@ -139,30 +142,30 @@ def line(axis: Axes, found: Sequence[Point], number: int) -> None:
         )
 
 
-def own(axis: Axes, quantity: str, mine: Sequence[Run]) -> None:
+def own(axis: Axes, quantity: str, mine: Mapping[int, Run]) -> None:
     """What trainers logged of one quantity; its title says under which names."""
     drawing.bare(axis)
-    for number, run in enumerate(mine):
+    for number, run in mine.items():
         if curve := run.curves.get(quantity):
             colour, style = drawing.colour(number), drawing.stroke(number)
             axis.plot(curve.steps, curve.values, color=colour, linestyle=style, linewidth=1.2)
-    keys = ", ".join(dict.fromkeys(run.curves[quantity].key for run in mine if quantity in run.curves))
+    keys = ", ".join(dict.fromkeys(run.curves[quantity].key for run in mine.values() if quantity in run.curves))
     axis.set_title(quantity, fontsize=9.5, loc="left", color=INK)
     axis.set_title(keys, fontsize=7, loc="right", color=SOFT)
     axis.margins(y=0.1)
     drawing.ticks(axis)
 
 
-def key(axis: Axes, baseline: str, mine: Sequence[Run]) -> None:
+def key(axis: Axes, baseline: str, mine: Mapping[int, Run]) -> None:
     """Which line is which."""
     from matplotlib.lines import Line2D
 
     lines = [Line2D([], [], color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)), label=plain(f"{baseline} (baseline)"))]
-    for number, run in enumerate(mine):
+    for number, run in mine.items():
         name = run.name if run.method in ("", run.name) else f"{run.name} ({run.method})"
         colour, style = drawing.colour(number), drawing.stroke(number)
         lines.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=plain(name)))
-    if any(run.final for run in mine):
+    if any(run.final for run in mine.values()):
         ring: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markeredgewidth": 2.0}
         lines.append(Line2D([], [], linestyle="", marker="o", label="ringed: the run's final model", **ring))
     axis.legend(handles=lines, loc="center", fontsize=8.5, frameon=False, labelcolor=INK, handlelength=2.8)

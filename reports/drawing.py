@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from harness.comparison.result import Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 DPI = 160
+LETTER = 7.5  # points, of a name beside a dot
 MARKERS = {"better": "^", "worse": "v", "same": "s", "unclear": "o"}
 LEGEND = "▲ better    ▼ worse    ■ no difference beyond the margin    ● not decided by these data"
 STROKES = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.3, 1.5)))  # a second way to tell runs apart
@@ -25,6 +28,13 @@ RUNS = ("#0072b2", "#d55e00", "#009e73", "#b0568f", "#c98a00", "#4aa3df")  # aft
 NIGHT = dict(zip((PAPER, INK, SOFT, LINE, *RUNS), (
     "#15181c", "#e4e7eb", "#9aa4af", "#2c3239", "#5fb4ee", "#f0985a", "#35c79b", "#e39bc8", "#f0c24b", "#a9b8ff",
 ), strict=True))  # fmt: skip
+
+
+def numbers(comparison: Comparison) -> dict[str, int]:
+    """A number for each run, the same in every picture, for its colour; then for checkpoints that belong to none."""
+    inside = {name for run in comparison.runs for name in run.steps}
+    alone = [c for c in comparison.checkpoints if c not in inside and c != comparison.baseline]
+    return {name: number for number, name in enumerate([*(r.name for r in comparison.runs), *alone])}
 
 
 def colour(number: int) -> str:
@@ -103,3 +113,37 @@ def at_night(svg: str) -> str:
 
 def known(value: float | None) -> bool:
     return value is not None and not math.isnan(value)
+
+
+def place(axis: Axes, points: Sequence[tuple[float, float]], names: Sequence[str]) -> None:
+    """Writes each name beside its point where it covers least: no other name, no point, nothing beyond the panel."""
+    from matplotlib.patheffects import withStroke
+
+    spots = [tuple(axis.transData.transform(p)) for p in points]
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in spots]
+    panel = axis.get_window_extent()
+    for at, (x, y), name in zip(points, spots, names, strict=True):
+        if not name:
+            continue
+        size = LETTER * axis.figure.dpi / 72
+        width, height = 0.62 * size * len(name), 1.1 * size
+        options = [
+            (x + dx * 7 - (1 - dx) / 2 * width, y + dy * 8 - height / 2) for dy in (0, 1, -1, 2, -2) for dx in (1, -1, 0)
+        ]
+        boxes = [(left, low, left + width, low + height) for left, low in options]
+        inside = [b for b in boxes if panel.x0 <= b[0] and b[2] <= panel.x1 and panel.y0 <= b[1] and b[3] <= panel.y1]
+        best = min(inside or boxes, key=lambda box: sum(shared(box, other) for other in taken))
+        taken.append(best)
+        offset = ((best[0] - x) * 72 / axis.figure.dpi, (best[1] - y + height * 0.2) * 72 / axis.figure.dpi)
+        told = axis.annotate(name, at, offset, textcoords="offset points", fontsize=LETTER, color=INK, zorder=5)
+        told.set_path_effects([withStroke(linewidth=2.2, foreground=PAPER)])
+
+
+Box = tuple[float, float, float, float]  # left, low, right, high
+
+
+def shared(one: Box, other: Box) -> float:
+    """The area that two boxes share."""
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0.0) * max(high, 0.0)

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.comparison.result import Comparison
 from harness.store import Results
-from reports import curves, drawing, grid
+from reports import curves, drawing, grid, tradeoff
 
 ASSETS = Path(__file__).parent / "assets"
 INSIDE = 8_000_000  # bytes of compressed samples that a page holds itself
@@ -28,7 +28,7 @@ LEVEL = 5  # of compression
 PLOT = """<section class="plot"><h2>{title}</h2><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></section>
 """
-PLOTS = {"Scores over training": curves.figure}
+PLOTS = {"Scores over training": curves.figure, "What it was paid with": tradeoff.figure}
 
 
 @dataclass(frozen=True)

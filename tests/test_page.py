@@ -9,14 +9,16 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from PIL import Image
 
 from harness.comparison.compare import compare
 from harness.comparison.result import Comparison
 from harness.evaluate import Settings, score
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response
-from reports import page
+from reports import drawing, page
 from tests import toys
+from tests.training_runs import curve, store
 
 HOSTILE = (
     "</script><script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
@@ -42,6 +44,18 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     for name, answer in zip(NAMES, (half, hostile), strict=True):
         score([Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, Settings())
     return compare(folder, "sft")
+
+
+def pictured(index: Path, profile: Path, dark: bool) -> set[str]:
+    """The colours, #rrggbb, of enough pixels to be seen on a picture of the page in the browser."""
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    shot = profile.with_suffix(".png")
+    more = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if dark else []
+    size = ["--window-size=1300,2600", "--virtual-time-budget=8000", f"--user-data-dir={profile}", f"--screenshot={shot}"]
+    subprocess.run([browser(), *flags, *more, *size, index.resolve().as_uri()], capture_output=True, check=True)
+    with Image.open(shot) as image:
+        counted = image.convert("RGB").getcolors(2**24) or []
+    return {"#{:02x}{:02x}{:02x}".format(*colour) for count, colour in counted if count > 30}
 
 
 def browser() -> str:
@@ -128,7 +142,24 @@ def test_a_page_of_many_samples_keeps_them_beside_itself(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "INSIDE", 0)
+    monkeypatch.setattr(page, "PLOTS", {})
     index, *files = page.render(comparison, tmp_path)
     assert len(files) == 6
     assert all(re.fullmatch(r'skilldelta\(\d+,"[A-Za-z0-9+/=]*"\)\n', f.read_text()) for f in files)
     assert index.stat().st_size < 60_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_plots_are_shown_for_light_and_dark_and_the_policy_lets_them_pass(tmp_path: Path, dark: bool) -> None:
+    rising = {"reward": curve("objective/scores", [0.1 * i for i in range(12)])}
+    for name, run, step, rate in (("sft", "", None, 0.8), ("ppo@9", "ppo<b>", 9, 0.6), ("ppo@90", "ppo<b>", 90, 0.3)):
+        store(tmp_path / "results", name, {"reasoning": rate, "coding": rate}, run, step, rising if run else None)
+    (index,) = page.render(compare(tmp_path / "results", "sft"), tmp_path / "report")
+    dom, console = opened(index, tmp_path / "profile")
+    assert console == ""
+    assert dom.count('src="data:image/svg+xml;base64,') == 2
+    assert "Reward up, skills down: ppo<b>'s reward rises" in inside(dom, "noticed")
+    seen = pictured(index, tmp_path / "other", dark)
+    run = drawing.RUNS[0]
+    assert (drawing.NIGHT[run] in seen, run in seen) == (dark, not dark)
