@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import config, data, discover, evaluate, fingerprint, registry
-from harness.evaluate import Lazy, Outcome, Progress, Settings
+from harness.evaluate import Lazy, Loader, Outcome, Progress, Settings
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
     from harness.race import Settled
+    from harness.reask import Reasked, Rechecks
 
 GEN_KWARGS = {"max_gen_toks": "max_tokens", "until": "stop"}  # lm-eval's names for ours
 
@@ -59,12 +60,41 @@ def score(
     settings: Settings | None = None,
     name: str = "",
     progress: Progress | None = None,
+    noise: Noise | None = None,
 ) -> list[Outcome]:
-    """Scores every checkpoint at or below `paths` on every task; what `output` holds already is not asked again."""
+    """Scores every checkpoint at or below `paths` on every task; what `output` holds already is not asked again.
+
+    With `noise`, a share of each cell is asked once more in other batches, and what changed is kept with it.
+    """
     found = named(discover.checkpoints(paths), name)
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
     loader = (backend or Backend()).loader()
-    return evaluate.score(found, chosen, loader, Results.make(output), settings or default_settings(), progress)
+    results, ready = Results.make(output), settings or default_settings()
+    if noise is None:
+        return evaluate.score(found, chosen, loader, results, ready, progress)
+    checks = noise.checks(loader, chosen, results, ready, progress or evaluate.Silent())
+    outcomes = evaluate.score(found, chosen, checks.load, results, ready, checks)
+    noise.found.extend(checks.found)
+    return outcomes
+
+
+@dataclass(frozen=True)
+class Noise:
+    """How large a share (0..1) of each cell to ask again; `found` tells afterwards what changed."""
+
+    share: float
+    found: list[Reasked] = field(default_factory=list)
+
+    def checks(self, loader: Loader, tasks: Sequence[Task], results: Results, settings: Settings, told: Progress) -> Rechecks:
+        from harness import judging
+        from harness.reask import Rechecks, Share, again
+
+        if not 0 < self.share <= 1:
+            raise SkilldeltaError(f"--check-noise {self.share:g}: a share above 0 and at most 1 (0.02 is 2 %).")
+        bound = judging.bind_all(tasks, settings.judges)
+        return Rechecks(
+            loader, told, bound, lambda lazy, task: again(lazy, task, results, settings, Share(self.share, least=1))
+        )
 
 
 def race(

@@ -191,3 +191,12 @@ def test_the_doctor_says_what_is_in_force(capsys: pytest.CaptureFixture[str]) ->
     assert found["sandbox"].split(":")[0] in ("namespaces", "landlock", "none") or "cannot be run safely" in found["sandbox"]
     assert "torch 2" in found["packages"]
     assert found["device"]
+
+
+def test_score_can_ask_a_share_again_and_tells_what_changed(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    code, out, _ = scored(capsys, mine, [model(mine.parent / "sft")], "--check-noise", "0.5")
+    assert code == 0
+    assert ["sft", "adding", "3", "0", "0", "0", "0", "0"] in [line.split() for line in out.splitlines()]
+    assert json.loads((mine.parent / "results" / "sft" / "adding" / "task.json").read_text())["noise"]["n"] == 3
+    code, _, err = scored(capsys, mine, [model(mine.parent / "dpo")], "--check-noise", "0.5", "--against", "x")
+    assert (code, "asks checkpoints again" in err) == (3, True)

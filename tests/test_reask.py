@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 import harness
+import harness.api
 from harness.comparison.result import Difference
-from harness.evaluate import Settings, score
-from harness.reask import reask
+from harness.evaluate import Settings, Silent, score
+from harness.reask import Share, changed, reask
 from harness.store import Results
-from harness.types import Request, Response, SkilldeltaError
+from harness.types import Checkpoint, Model, Request, Response, Sample, Score, SkilldeltaError
 from tests import toys
 from tests.results_folder import about, sample, store
 
@@ -36,8 +37,8 @@ def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Pat
 
     results = stored(tmp_path)
     before = toys.tree(tmp_path)
-    (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, Settings(), share=1)
-    assert (found.noise.n, found.noise.flips, found.noise.shift) == (200, 40, -0.2)
+    (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, Settings(), Share(1))
+    assert (found.noise.n, found.noise.flips, found.noise.shift, found.noise.answers) == (200, 40, -0.2, 40)
     assert toys.tree(tmp_path) == before
 
 
@@ -73,3 +74,35 @@ def test_tasks_with_the_same_rows_are_named(tmp_path: Path) -> None:
         for name in ("sft", "dpo"):
             store(tmp_path, name, facts, [sample(i, 1.0) for i in range(20)])
     assert any("base and plus hold the same rows" in c for c in harness.compare(tmp_path, "sft").caveats)
+
+
+def test_what_moved_without_changing_a_score_is_told_too() -> None:
+    def weighed(*logprobs: float) -> Sample:
+        return Sample("x", "y", Response(logprobs=logprobs), Score(1.0))
+
+    noise = changed([(weighed(-1.0, -2.0), weighed(-1.5, -2.0)), (weighed(-1.0, -1.1), weighed(-1.2, -1.1))])
+    assert (noise.n, noise.flips, noise.answers, noise.drift) == (2, 0, 1, 0.5)
+
+
+def test_scoring_can_ask_a_share_again_at_once_with_the_model_that_is_loaded(tmp_path: Path) -> None:
+    loaded: list[str] = []
+
+    def loader(checkpoint: Checkpoint) -> Model:
+        loaded.append(checkpoint.name)
+        return toys.model()
+
+    results, tasks = Results.make(tmp_path), [toys.adding(200), toys.adding(100, "more")]
+    noise = harness.api.Noise(0.02)
+    checks = noise.checks(loader, tasks, results, Settings(), Silent())
+    score([toys.checkpoint("sft"), toys.checkpoint("dpo")], tasks, checks.load, results, Settings(), checks)
+    assert loaded == ["sft", "dpo"]
+    assert [(f.checkpoint, f.task, f.noise.n) for f in checks.found] == [
+        ("sft", "adding", 4), ("sft", "more", 2), ("dpo", "adding", 4), ("dpo", "more", 2)
+    ]  # fmt: skip
+    comparison = harness.compare(tmp_path, "sft")
+    assert "Of 12 items that were asked again, 0 were answered otherwise and 0 scored otherwise." in comparison.caveats
+
+
+def test_a_share_of_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match="a share above 0 and at most 1"):
+        harness.api.Noise(2.0).checks(lambda _: toys.model(), [], Results.make(tmp_path), Settings(), Silent())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from harness.cli.inspect import Include, Json
+from harness.cli.noise_table import row, show
 from harness.cli.score import Data, Judge, Output, Tasks
-from harness.cli.screen import note, say_json, table
+from harness.cli.screen import note, say_json
 
 
 def noise(
@@ -29,25 +30,22 @@ def noise(
     """Asks part of what is stored again, in another order and batch; comparisons then know what changes by itself."""
     from harness import api, config, discover, judging
     from harness.evaluate import Settings
-    from harness.reask import reask
+    from harness.reask import Share, reask
     from harness.store import Results
 
     settings = Settings(api.use_data(data), judges=judging.parse(judge or ()))
     loader = api.Backend(model, config.pairs(model_args)).loader()
     asked = reask(
-        discover.checkpoints(paths), api.resolve(tasks, include or ()), loader, Results(output), settings, share / 100
+        discover.checkpoints(paths), api.resolve(tasks, include or ()), loader, Results(output), settings, Share(share / 100)
     )
-    rows: list[dict[str, Any]] = []
-    for found in asked:
-        seen = found.noise
-        rows.append({"checkpoint": found.checkpoint, "task": found.task, "asked_again": seen.n, "changed": seen.flips,
-                     "changed_%": 100 * seen.rate, "shift": 100 * seen.shift})  # fmt: skip
+    found = []
+    for one in asked:
+        note(f"{one.checkpoint} · {one.task}: asked again")
+        found.append(one)
     if as_json:
-        say_json(rows)
+        say_json([row(one) for one in found])
         return
-    columns = ["checkpoint", "task", "asked again", "changed", "changed %", "shift"]
-    shown = [[f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
-    table(columns, shown, right=columns[2:])
+    show(found)
     note(f"Kept in {output}: comparisons show it, and add it to an interval where it makes much of a difference.")
 
 

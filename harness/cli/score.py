@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.inspect import Include, Json
+from harness.cli.noise_table import show
 from harness.cli.screen import Lines, line, note, progress, say_json, table
 from harness.types import SkilldeltaError, Task
 
@@ -63,6 +64,9 @@ def score(
     unsafe_local_code: Annotated[
         bool, typer.Option("--unsafe-local-code", help="Run programs that a model wrote UNCONFINED; every result says so.")
     ] = False,
+    check_noise: Annotated[
+        float, typer.Option("--check-noise", help="Ask this share (0.02: 2 %) again in other batches; tells what changed.")
+    ] = 0.0,
     as_json: Json = False,
 ) -> None:
     """Scores every ready checkpoint on every task.  Interrupted, the same command goes on where it stopped."""
@@ -76,6 +80,8 @@ def score(
     overrides = api.generation(config.pairs(gen_kwargs))
     settings = Settings(api.use_data(data), selections, overrides, draws, seed, judging.parse(judge or ()))
     options: dict[str, Any] = dict(config.pairs(model_args))
+    if check_noise and (against or recorded):
+        raise SkilldeltaError("--check-noise asks checkpoints again: it goes with neither --against nor --recorded.")
     if against:
         paths = pair(paths, recorded, against, until)
     if recorded:
@@ -88,7 +94,12 @@ def score(
             settled = api.race(paths[0], against, chosen, output, backend=backend, settings=settings, margin=margin)
             settle(settled, as_json)
             return
-        outcomes = api.score(paths, chosen, output, backend=backend, settings=settings, name=name, progress=progress())
+        noise = api.Noise(check_noise) if check_noise else None
+        outcomes = api.score(
+            paths, chosen, output, backend=backend, settings=settings, name=name, progress=progress(), noise=noise
+        )
+        if noise and not as_json:
+            show(noise.found)
     else:
         raise SkilldeltaError("Nothing to score: name a folder of checkpoints, or --recorded FILES.")
     finish(outcomes, output, as_json)

@@ -25,7 +25,18 @@ def told(rows: Sequence[Row], stored: Stored) -> tuple[str, ...]:
         f"{' and '.join(names)} hold the same rows, but are combined as if independent: their skill's interval is too short."
         for names in stored.twins()
     ]
-    return (SEEDS, *noisy, *alike)
+    return (SEEDS, *asked_again(stored), *noisy, *alike)
+
+
+def asked_again(stored: Stored) -> list[str]:
+    """What asking again changed, over everything it was done for."""
+    found = {cell: n for cell, begun in stored.cells.items() if (n := noise.of(begun.about)).n}
+    if not found:
+        return []
+    items, answers, scores = (sum(getattr(n, what) for n in found.values()) for what in ("n", "answers", "flips"))
+    (who, task), worst = max(found.items(), key=lambda one: one[1].answers / one[1].n)
+    most = f" (most of them {who}'s on {task}: {worst.answers} of {worst.n})" if worst.answers else ""
+    return [f"Of {items} items that were asked again, {answers} were answered otherwise{most} and {scores} scored otherwise."]
 
 
 def about_noise(found: Difference) -> str:

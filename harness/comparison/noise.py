@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -14,11 +14,17 @@ STATED = 0.2  # noise that makes more than this share of the differing items is 
 
 @dataclass(frozen=True)
 class Noise:
-    """`n` items asked twice; `flips` of them scored differently; `shift` is the second mean minus the first (0..1)."""
+    """`n` items asked twice; `flips` of them scored differently; `shift` is the second mean minus the first (0..1).
+
+    `answers`: how many were answered differently (another text, another likeliest choice), scored or not; `drift`: the most
+    that the log-probability of a choice moved, in nats.
+    """
 
     n: int
     flips: int
     shift: float
+    answers: int = 0
+    drift: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -38,7 +44,8 @@ def measure(first: Floats, second: Floats) -> Noise:
 def of(about: Json) -> Noise:
     """What task.json says of asking again; NONE where it was not done."""
     found = about.get("noise")
-    return Noise(found["n"], found["flips"], found["shift"]) if found else NONE
+    names = [f.name for f in fields(Noise)]
+    return Noise(**{n: found[n] for n in names if n in found}) if found else NONE
 
 
 def share(rate: float, discordance: float) -> float:
