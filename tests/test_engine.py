@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.engine import decode, plain, trial, weigh
@@ -132,16 +133,35 @@ def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], slots:
     assert found == dict(plain.generate(model, asked, ends, 1))
 
 
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(asked=prompts(), slots=st.integers(2, 8), budget=st.integers(1, 40))
+def test_slots_behind_several_prefixes_continue_as_single_rows_do(
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], slots: int, budget: int
+) -> None:
+    monkeypatch.setattr(decode, "FEW", 1)
+    monkeypatch.setattr(decode, "LONG", 1)
+    model, ends = model_of(name), frozenset([2, 3])
+    asked = [*asked, *(replace(p, ids=[5, 6, 7, *p.ids]) for p in asked)]
+    assert len(set(decode.Plan([p.ids for p in asked]).group.values())) > 1
+    found = dict(decode.generate(model, asked, decode.Rules(slots, ends), Budget(budget)))
+    assert found == dict(plain.generate(model, asked, ends, 1))
+
+
+def grouped(rows: list[list[int]]) -> list[list[int]]:
+    return decode.groups(rows, sorted(range(len(rows)), key=rows.__getitem__))
+
+
 @settings(max_examples=40, deadline=None)
 @given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=30))
 def test_groups_hold_every_sequence_once(rows: list[list[int]]) -> None:
-    assert sorted(i for group in decode.groups(rows) for i in group) == list(range(len(rows)))
+    assert sorted(i for group in grouped(rows) for i in group) == list(range(len(rows)))
 
 
 def test_a_long_prefix_has_a_group_of_its_own_and_loners_share_one() -> None:
     few_shot = [[1] * 200 + [n] for n in range(20)] + [[2] * 300 + [n] for n in range(20)]
-    assert [len(g) for g in decode.groups(few_shot)] == [20, 20]
-    assert [len(g) for g in decode.groups([[n, n, n] for n in range(50)])] == [50]
+    assert [len(g) for g in grouped(few_shot)] == [20, 20]
+    assert [len(g) for g in grouped([[n, n, n] for n in range(50)])] == [50]
 
 
 class Watched:

@@ -1,12 +1,14 @@
 """Attention for decoding rows that begin alike: one product of all rows with the keys they share, one of each with its own.
 
-Shapes: B rows with one new token each, H heads over G groups of keys and values, d wide, P shared tokens, S own ones.
+The two are merged by the logarithms of their sums of exponentials.  Shapes: B rows with one new token each, H heads over G
+groups of keys and values, E = H / G heads for each of them, d wide, P shared tokens, S own ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +16,15 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 NAME = "skilldelta_cascade"
-Shared = Sequence[tuple[Tensor, Tensor]]  # for each layer: keys and values [G, P, d]
+States = Sequence[tuple[Tensor, Tensor]]  # for each layer: keys and values [G, tokens, d]
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What some rows of a batch begin with; `rows`: their places, None: all."""
+
+    rows: Tensor | None
+    states: States
 
 
 def attention(  # noqa: PLR0913  transformers' own signature
@@ -25,39 +35,73 @@ def attention(  # noqa: PLR0913  transformers' own signature
     attention_mask: Tensor,
     scaling: float | None = None,
     softcap: float | None = None,
-    cascade: Shared | None = None,
+    cascade: Sequence[Shared] | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """query [B, H, 1, d], key and value [B, G, S, d], mask [B, 1, 1, S] added to the scores of a row's own keys."""
     if cascade is None or more.get("s_aux") is not None or more.get("position_bias") is not None:
         raise NotImplementedError("this attention has more terms than keys and values")
-    keys, values = cascade[module.layer_idx]
     rows, heads, _, width = query.shape
-    groups, prefix = keys.shape[0], keys.shape[1]
-    each = heads // groups
-    mine = query.reshape(rows, groups, each, width) * (scaling or width**-0.5)
-    together = mine.transpose(0, 1).reshape(groups, rows * each, width)
-    left = (together @ keys.transpose(1, 2)).view(groups, rows, each, prefix).transpose(0, 1)
-    scores = torch.cat([left, mine @ key.transpose(2, 3)], -1)
-    if softcap is not None:
-        scores = (scores / softcap).tanh() * softcap
-    scores[..., prefix:] += attention_mask
-    weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    share = weights[..., :prefix].transpose(0, 1).reshape(groups, rows * each, prefix)
-    out = (share @ values).view(groups, rows, each, values.shape[2]).transpose(0, 1) + weights[..., prefix:] @ value
+    mine = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
+    how = (scaling or width**-0.5, softcap)
+    out, mass = part(mine, key, value, attention_mask.expand(-1, -1, mine.shape[2], -1), how)
+    for shared in cascade:
+        keys, values = shared.states[module.layer_idx]
+        if keys.shape[1]:
+            merge(out, mass, shared.rows, together(mine if shared.rows is None else mine[shared.rows], keys, values, how))
     return out.reshape(rows, 1, heads, value.shape[3]), None
 
 
+Part = tuple[Tensor, Tensor]  # what is read [B, G, E, d]; the logarithm of the sum of exponentials of the scores [B, G, E]
+
+
+def together(mine: Tensor, keys: Tensor, values: Tensor, how: tuple[float, float | None]) -> Part:
+    """Rows [B, G, E, d] over the same keys and values [G, P, d]: B E queries for each of the G."""
+    rows, groups, each, width = mine.shape
+    queries = mine.transpose(0, 1).reshape(1, groups, rows * each, width)
+    out, mass = part(queries, keys[None], values[None], None, how)
+    return out.view(groups, rows, each, -1).transpose(0, 1), mass.view(groups, rows, each).transpose(0, 1)
+
+
+def part(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, how: tuple[float, float | None]) -> Part:
+    """Attention with the mass of its scores, by the processor's fused kernel where that can do it."""
+    scaling, softcap = how
+    if query.device.type == "cpu" and softcap is None and query.shape[3] == value.shape[3]:
+        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        out, mass = fused(query, key, value, attn_mask=mask, scale=scaling)
+        return out, mass.reshape(query.shape[:3])
+    scores = (query @ key.transpose(2, 3)).float() * scaling
+    if softcap is not None:
+        scores = (scores / softcap).tanh() * softcap
+    if mask is not None:
+        scores = scores + mask
+    return scores.softmax(-1).to(value.dtype) @ value, scores.logsumexp(-1)
+
+
+def merge(out: Tensor, mass: Tensor, rows: Tensor | None, shared: Part) -> None:
+    """Brings the shared part of some rows into what they read of their own."""
+    if rows is None:
+        out.lerp_(shared[0], (shared[1] - mass).sigmoid()[..., None].to(out.dtype))
+        return
+    share = (shared[1] - mass[rows]).sigmoid()[..., None].to(out.dtype)
+    out[rows] = out[rows].lerp(shared[0], share)
+
+
+def configs(model: Any) -> list[Any]:
+    """Everything in the model that says which attention is used."""
+    found = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
+    return [c for c in found.values() if hasattr(c, "_attn_implementation_internal")]
+
+
 @contextmanager
-def switched(model: Any) -> Iterator[None]:
+def switched(configs: Sequence[Any]) -> Iterator[None]:
     """The model with this attention in place of its own."""
     AttentionInterface.register(NAME, attention)
-    found = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
-    configs = [(c, c._attn_implementation_internal) for c in found.values() if hasattr(c, "_attn_implementation_internal")]
-    for config, _ in configs:
+    own = [c._attn_implementation_internal for c in configs]
+    for config in configs:
         config._attn_implementation_internal = NAME
     try:
         yield
     finally:
-        for config, own in configs:
-            config._attn_implementation_internal = own
+        for config, name in zip(configs, own, strict=True):
+            config._attn_implementation_internal = name

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.engine import cascade
+from harness.engine.cascade import States
 from harness.engine.memory import Budget, halved, total
 from harness.engine.rows import Continuation, Ids, Prompt, Row, take
-from harness.engine.slots import Batch, States
-from harness.engine.sweep import sweep
+from harness.engine.slots import Batch
+from harness.engine.sweep import Step, sweep
 from harness.engine.tree import Nodes, Tree, grow, shared
 
 FEW = 8  # a group of fewer rows than this is not split off for a longer prefix
@@ -28,7 +28,7 @@ class Ready:
     own behind them, and the logits [V] after it."""
 
     places: list[int]
-    shared: cascade.Shared
+    prefix: States
     states: States
     logits: torch.Tensor
 
@@ -44,27 +44,25 @@ class Rules:
 def generate(model: Any, prompts: Sequence[Prompt], rules: Rules, budget: Budget) -> Iterator[tuple[int, Continuation]]:
     """The continuation of every prompt, as it ends, with its place in `prompts`.
 
-    Where memory runs out, the prompts of the group that have not ended begin again, half as many at once.
+    Where memory runs out, the prompts that have not ended begin again, half as many at once.
     """
-    for group in groups([p.ids for p in prompts]):
-        left, rows = group, rules.rows
-        while left:
-            done: set[int] = set()
-            try:
-                for at, said in Group(model, [prompts[i] for i in left], Rules(rows, rules.ends), budget).run():
-                    done.add(at)
-                    yield left[at], said
-            except RuntimeError as error:
-                rows = halved(rows, error)
-            left = [i for at, i in enumerate(left) if at not in done]
+    left, rows = list(range(len(prompts))), rules.rows
+    while left:
+        done: set[int] = set()
+        try:
+            for at, said in Run(model, [prompts[i] for i in left], Rules(rows, rules.ends), budget).answers():
+                done.add(at)
+                yield left[at], said
+        except RuntimeError as error:
+            rows = halved(min(rows, len(left) - len(done)), error)
+        left = [i for at, i in enumerate(left) if at not in done]
 
 
-def groups(sequences: Sequence[Ids]) -> list[list[int]]:
-    """Places of the sequences that are best decoded together, in the order of their tokens.
+def groups(sequences: Sequence[Ids], order: Sequence[int]) -> list[list[int]]:
+    """Places of the sequences that are best decoded behind one prefix; `order`: all places, sorted by the tokens.
 
     A group ends where the next sequence would cut its common prefix to less than half.
     """
-    order = sorted(range(len(sequences)), key=lambda i: list(sequences[i]))
     found: list[list[int]] = []
     prefix = 0
     for last, i in zip([None, *order], order, strict=False):
@@ -78,13 +76,14 @@ def groups(sequences: Sequence[Ids]) -> list[list[int]]:
     return found
 
 
-class Group:
-    """Prompts that are decoded together: prefilled along their tree, slot by slot as slots are free."""
+class Run:
+    """Prompts that are decoded together: prefilled along their tree, as slots are free."""
 
     def __init__(self, model: Any, prompts: Sequence[Prompt], rules: Rules, budget: Budget) -> None:
-        self.model, self.prompts, self.limit = model, prompts, rules.rows
+        self.model, self.limit = model, rules.rows
         self.rows = [Row(p, rules.ends) for p in prompts]
-        self.source = prefill(model, [p.ids for p in prompts], budget)
+        self.plan = Plan([p.ids for p in prompts])
+        self.source = prefill(model, self.plan, budget)
         self.waiting: deque[tuple[int, Ready]] = deque()
         self.alive: list[int] = []  # the prompt in each slot
         self.tokens: list[int] = []  # what each slot is fed next
@@ -92,40 +91,42 @@ class Group:
         self.exhausted = False  # is every prompt prefilled?
 
     @torch.inference_mode()
-    def run(self) -> Iterator[tuple[int, Continuation]]:
-        """Every continuation with its prompt's place in the group."""
+    def answers(self) -> Iterator[tuple[int, Continuation]]:
+        """Every continuation with its prompt's place."""
         while True:
-            self.prepare()
             yield from self.fill()
             if self.batch is not None and self.alive:
                 yield from self.take(self.batch.step(self.tokens))
             elif self.exhausted:
                 return
 
-    def prepare(self) -> None:
-        """Prefills more prompts where enough slots are free for it to be worth a pass."""
-        while not self.waiting and (not self.alive or self.limit - len(self.alive) >= max(1, self.limit // 8)):
-            found = next(self.source, None)
-            if found is None:
-                self.exhausted = True
-                return
-            if self.batch is None:
-                self.limit = fitting(found.shared, self.prompts, self.limit)
-                self.batch = Batch(self.model, found.shared, self.limit)
-            self.waiting.extend((i, found) for i in found.places)
-
     def fill(self) -> Iterator[tuple[int, Continuation]]:
-        """Prompts that wait take the free slots; what ends with its first token needs none."""
-        while self.waiting and self.batch is not None and len(self.alive) < self.limit:
+        """Takes prompts into the free slots, where enough are free for it to be worth a pass; what ends with its first token
+        needs none."""
+        worth = not self.alive or self.limit - len(self.alive) >= max(1, self.limit // 8)
+        while len(self.alive) < self.limit and (self.waiting or (worth and self.prepare())):
             place, found = self.waiting.popleft()
             row = self.rows[place]
             token = int(take(found.logits[None], [row])[0])
             if row.finish:
                 yield place, Continuation(row.ids, row.finish)
-            else:
-                self.batch.add(found.states)
+            elif self.batch is not None:
+                self.batch.add(found.prefix, found.states)
                 self.alive.append(place)
                 self.tokens.append(token)
+
+    def prepare(self) -> bool:
+        """Prefills one more prompt, if there is one."""
+        found = next(self.source, None)
+        if found is None:
+            self.exhausted = True
+            return False
+        if self.batch is None:
+            longest = self.plan.longest + max(r.prompt.max_tokens for r in self.rows)
+            self.limit = fitting(found.states, longest, self.limit)
+            self.batch = Batch(self.model, found.states, self.limit)
+        self.waiting.extend((i, found) for i in found.places)
+        return True
 
     def take(self, logits: torch.Tensor) -> Iterator[tuple[int, Continuation]]:
         """Takes every row's next token; rows that end leave their slots."""
@@ -142,20 +143,36 @@ class Group:
                 yield place, Continuation(row.ids, row.finish)
 
 
+class Plan:
+    """The tree of prompts, and which of them are decoded behind one prefix: the same for every model with these tokens."""
+
+    def __init__(self, sequences: Sequence[Ids]) -> None:
+        self.tree = grow(sequences, [len(s) - 1 for s in sequences])
+        found = groups(sequences, self.tree.order)
+        self.group = {i: number for number, members in enumerate(found) for i in members}
+        self.tokens = [shared(sequences[members[0]], sequences[members[-1]]) for members in found]  # in each group's prefix
+        self.ends: dict[int, list[int]] = {}  # equal sequences end at the same node: they are computed once
+        for i in self.tree.order:
+            self.ends.setdefault(self.tree.paths[i][0], []).append(i)
+        self.longest = max(len(s) - self.tokens[self.group[i]] for i, s in enumerate(sequences))  # behind its prefix
+
+    def prefix(self, node: int) -> tuple[int, int]:
+        """The group of the sequences that end at a node, and the tokens in its prefix."""
+        group = self.group[self.ends[node][0]]
+        return group, self.tokens[group]
+
+
 @torch.inference_mode()
-def prefill(model: Any, sequences: Sequence[Ids], budget: Budget) -> Iterator[Ready]:
-    """Sweeps the tree of the sequences; equal ones are computed once."""
-    tree = grow(sequences, [len(s) - 1 for s in sequences])
-    prefix = shared(list(sequences[tree.order[0]]), list(sequences[tree.order[-1]]))
-    ends: dict[int, list[int]] = {}
-    for i in tree.order:
-        ends.setdefault(tree.paths[i][0], []).append(i)
-    for step in sweep(model, tree, np.array(list(ends), np.int64), budget):
-        layers = [(layer.keys[0], layer.values[0]) for layer in step.cache.layers]
-        common = [(k[:, :prefix], v[:, :prefix]) for k, v in layers]
+def prefill(model: Any, plan: Plan, budget: Budget) -> Iterator[Ready]:
+    """Sweeps the tree.  Sequences of one group get the same prefix, copied from the cache when the first of them is ready."""
+    tree, last = plan.tree, -1
+    prefix: States = ()
+    for step in sweep(model, tree, np.array(list(plan.ends), np.int64), budget):
         for node, logits in zip(step.nodes.tolist(), step.logits, strict=True):
-            columns = torch.from_numpy(own(tree, step.keys, node, prefix)).to(logits.device)
-            yield Ready(ends[node], common, [(k[:, columns], v[:, columns]) for k, v in layers], logits)
+            group, tokens = plan.prefix(node)
+            if group != last:
+                last, prefix = group, states(step, own(tree, step.keys, node, 0)[:tokens])
+            yield Ready(plan.ends[node], prefix, states(step, own(tree, step.keys, node, tokens)), logits)
 
 
 def own(tree: Tree, keys: Nodes, node: int, prefix: int) -> Nodes:
@@ -163,8 +180,13 @@ def own(tree: Tree, keys: Nodes, node: int, prefix: int) -> Nodes:
     return np.flatnonzero(tree.sees(np.array([node]), keys)[0] & (tree.depth[keys] >= prefix))
 
 
-def fitting(shared: cascade.Shared, prompts: Sequence[Prompt], most: int) -> int:
-    """How many rows' keys and values fit in their part of the memory, each as long as the longest may become."""
-    token = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in shared for t in layer)
-    longest = max(len(p.ids) + p.max_tokens for p in prompts) - shared[0][0].shape[1]
-    return int(max(1, min(most, MEMORY * total(shared[0][0].device) / (token * max(longest, 1)))))
+def states(step: Step, columns: Nodes) -> States:
+    """A copy of columns of the cache, for each layer."""
+    wanted = torch.from_numpy(columns).to(step.logits.device)
+    return [(layer.keys[0][:, wanted], layer.values[0][:, wanted]) for layer in step.cache.layers]
+
+
+def fitting(like: States, longest: int, most: int) -> int:
+    """How many rows' keys and values fit in their part of the memory, each of `longest` tokens behind its prefix."""
+    token = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
+    return int(max(1, min(most, MEMORY * total(like[0][0].device) / (token * longest))))

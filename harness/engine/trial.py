@@ -55,10 +55,10 @@ def told(error: Exception) -> str:
 
 def forced(model: Any, pairs: list[plain.Pair]) -> list[float]:
     """The log-probability of each third token of the continuations, when the two before it are fed in slots."""
-    ready = list(decode.prefill(model, [p.context for p in pairs], Budget(CHUNK)))
-    batch = Batch(model, ready[0].shared, len(pairs))
+    ready = list(decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK)))
+    batch = Batch(model, ready[0].states, len(pairs))
     for found in ready:
-        batch.add(found.states)
+        batch.add(found.prefix, found.states)
     order = [found.places[0] for found in ready]
     batch.step([pairs[i].continuation[0] for i in order])
     logits = batch.step([pairs[i].continuation[1] for i in order])
