@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from harness.trainers import parallel
 from harness.trainers.encode import Tokens
 from harness.trainers.preferences import common
 from harness.trainers.settings import Settings
@@ -47,9 +48,21 @@ def order(count: int, config: Settings, total: int, done: int = 0) -> Iterator[t
 
 def micro(rows: Step, size: Callable[[int], int], most: int) -> list[Step]:
     """The rows of a step in micro-batches of at most `most` (0: one), similar lengths together: less padding."""
-    most = most or len(rows)
+    most = most or max(1, len(rows))
     ordered = sorted(rows, key=size) if most < len(rows) else rows
     return [ordered[i : i + most] for i in range(0, len(ordered), most)]
+
+
+def shares(rows: Step, size: Callable[[int], int], most: int) -> list[tuple[Step, float]]:
+    """This process's micro-batches of the rows of a step, each with what it counts: 1.
+
+    All processes get equally many, for where a model is divided they pass through it together: one that has fewer computes
+    the first row again, which counts 0.
+    """
+    parts = micro(parallel.mine(rows), size, most)
+    longest_share = math.ceil(len(rows) / parallel.size())
+    rounds = math.ceil(longest_share / (most or longest_share))
+    return [(part, 1.0) for part in parts] + [(rows[:1], 0.0)] * (rounds - len(parts))
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ def train(config: Config) -> Checkpoint:
         return run.result()
     policy = nets.policy(config, last)
     rate = rates(policy, nets.head(policy))
+    policy = nets.divided(policy, config)
     with run.costs.phase("reference"):
         reference = nets.reference(config, policy, untouched=last is None)
         asked = sorted({i for _, some in batches.order(len(rows), config, run.total) for i in some})
@@ -65,19 +66,19 @@ def train(config: Config) -> Checkpoint:
     for step, chosen in batches.order(len(rows), config, run.total, done):
         seen: dict[str, float] = {}
         with run.costs.phase("update"):
-            for some in batches.micro(parallel.mine(chosen), lambda i: batches.longest(rows[i]), config.micro_batch):
+            for some, counts in batches.shares(chosen, lambda i: batches.longest(rows[i]), config.micro_batch):
                 batch = nets.pairs(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
                 with nets.precision(config):
                     found = nets.answers(policy, batch)
                 numbers = compared(nets.sums(found, batch), known[some], nets.lengths(batch), config)
-                torch.autograd.backward(numbers["loss"].sum() / len(chosen))
-                seen = {k: seen.get(k, 0.0) + v.detach().sum().item() / len(chosen) for k, v in numbers.items()}
+                torch.autograd.backward(counts * numbers["loss"].sum() / len(chosen))
+                seen = {k: seen.get(k, 0.0) + counts * v.detach().sum().item() / len(chosen) for k, v in numbers.items()}
                 run.costs.passed(rate, batch, train=True, heads=len(found.logps))
             seen = dict(zip(seen, parallel.added(*seen.values()), strict=True))
             lr = updater.lr
             norm = updater.apply(seen["loss"], step)
         if run.logs(step):
-            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr, "num_tokens": run.costs.tokens})
+            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr, "num_tokens": run.tokens()})
         better = False
         if held and run.due(step, config.eval_steps):
             with run.costs.phase("eval"):
@@ -122,12 +123,14 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pa
     """What the reference says of the pairs at the places `asked`, computed once: [rows, 2]."""
     config = run.config
     known = torch.zeros(len(rows), 2)
-    for some in batches.micro(asked, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
+    for some, counts in batches.shares(asked, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
         batch = nets.pairs(model, [rows[i] for i in some], pad, rate)
         with nets.precision(config):
             found = nets.answers(model, batch)
-        known[some] = torch.stack(nets.sums(found, batch).float().cpu().chunk(2), dim=1)
+        if counts:
+            known[some] = torch.stack(nets.sums(found, batch).float().cpu().chunk(2), dim=1)
         run.costs.passed(rate, batch, train=False, heads=len(found.logps))
+    known = parallel.summed(known.to(nets.device(config))).cpu()
     if not known.isfinite().all():
         raise SkilldeltaError(f"{config.model} gives log-probabilities that are no numbers: its weights are broken.")
     return known
@@ -137,10 +140,11 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pa
 def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, config: Config) -> dict[str, float]:
     """The same numbers over held-out pairs."""
     totals: dict[str, float] = {}
-    for some in batches.micro(list(range(len(rows))), lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
+    places = list(range(len(rows)))
+    for some, counts in batches.shares(places, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
         batch = batches.both([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
             said = nets.sums(nets.answers(policy, batch), batch)
         numbers = compared(said, known[some], nets.lengths(batch), config)
-        totals = {k: totals.get(k, 0.0) + v.sum().item() / len(rows) for k, v in numbers.items()}
-    return totals
+        totals = {k: totals.get(k, 0.0) + counts * v.sum().item() / len(rows) for k, v in numbers.items()}
+    return dict(zip(totals, parallel.added(*totals.values()), strict=True))

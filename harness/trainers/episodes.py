@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import batches, losses, nets
+from harness.trainers import batches, losses, nets, parallel
 from harness.trainers.costs import Costs, rates
 from harness.trainers.encode import Tokens
 from harness.trainers.gauge import Reward
@@ -127,23 +127,27 @@ def answered(models: Models, asked: Sequence[Sequence[int]], how: Sampling, cost
     found = sample(models.policy, asked, how)
     models.policy.train(training)
     rows = [Tokens((*prompt, *answer.ids), len(prompt)) for prompt, answer in zip(asked, found, strict=True)]
-    costs.generated(models.rate, rows)
+    costs.generated(models.rate, parallel.mine(rows))
     return rows
 
 
 def measured(
     models: Models, rows: list[Tokens], rules: Rules, first: Sequence[int], costs: Costs
 ) -> tuple[Episodes, Fresh | None]:
-    """Scores, values and log-probabilities of answers; those of the rows `first`, if any, keep their graph."""
+    """Scores, values and log-probabilities of answers; those of the rows `first`, if any, keep their graph.
+
+    Of several processes each computes a share of `first` and of the others, and all know everything afterwards.
+    """
     where = models.reward.device
     lengths = torch.tensor([r.learnt for r in rows], device=where)
     mask = torch.arange(int(lengths.max()), device=where)[None] < lengths[:, None]
     old, reference, values = (torch.zeros(mask.shape, device=where) for _ in range(3))
     scores, fresh = torch.zeros(len(rows), device=where), None
-    rest = batches.micro([i for i in range(len(rows)) if i not in set(first)], lambda i: len(rows[i]), rules.together)
-    for part in [list(first), *rest] if first else rest:
+    begin, others = parallel.mine(first), parallel.mine([i for i in range(len(rows)) if i not in set(first)])
+    rest = batches.micro(others, lambda i: len(rows[i]), rules.together)
+    for part in [begin, *rest] if begin else rest:
         batch = batches.padded([rows[i] for i in part], models.pad).to(where)
-        with torch.set_grad_enabled(part == list(first)):
+        with torch.set_grad_enabled(part == begin):
             picked, worth = models.logps(batch, rules.how.temperature), models.values(batch)
         with torch.no_grad():
             before = models.logps(batch, rules.how.temperature, reference=True).logps
@@ -155,6 +159,7 @@ def measured(
         tokens = len(before)
         costs.passed(models.rate, batch, train=False, heads=2 * tokens, times=2)
         costs.passed(models.value_rate, batch, train=False, heads=tokens + len(part), times=2)
+    old, reference, values, scores = (parallel.summed(x) for x in (old, reference, values, scores))
     ended = torch.tensor([r.ids[-1] == models.end for r in rows], device=where)
     scores = torch.where(ended, scores, rules.missing_end)
     return Episodes(rows, ended, mask, old, reference, values, scores), fresh

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from harness.trainers import losses
+from harness.trainers import losses, parallel
 from harness.trainers.batches import Batch, Both, both, fork, forked, padded
 from harness.trainers.encode import Tokens
 from harness.trainers.rates import Rates
@@ -90,8 +90,22 @@ def trainable(model: Any, config: Settings, kind: str, resumed: Path | None = No
         enable = getattr(inner, "activation_checkpointing_enable", None) or inner.gradient_checkpointing_enable
         enable({"use_reentrant": False})
         model.train()
-    ready: nn.Module = model.to(device(config))
-    return ready
+    return placed(model, config)
+
+
+def placed(model: nn.Module, config: Settings) -> nn.Module:
+    """The model on its device; one that will be divided stays where it is until then, for no device may hold it whole."""
+    return model if parallel.divides(config.shard) else model.to(device(config))
+
+
+def divided(model: nn.Module, config: Settings) -> nn.Module:
+    """The model divided among the processes, if that is asked for; what is tried on whole models is tried before."""
+    if parallel.divides(config.shard):
+        forks(model)
+        if core(model).get_output_embeddings() is not None:
+            plain_head(model)
+        parallel.divide(core(model), device(config))
+    return model
 
 
 def policy(config: Settings, resumed: Path | None = None) -> nn.Module:
@@ -108,7 +122,7 @@ def reward_model(config: Settings, heads: tuple[str, ...], resumed: Path | None 
 
 def reference(config: Settings, policy: nn.Module, untouched: bool) -> nn.Module:
     """The model that training starts from: the policy itself while it is untouched, else loaded anew."""
-    return policy if untouched else load(CAUSAL, config.model).to(device(config))
+    return policy if untouched else divided(placed(load(CAUSAL, config.model), config), config)
 
 
 def head(model: nn.Module) -> nn.Module:
@@ -208,6 +222,11 @@ class Picked(NamedTuple):
 
 def answers(model: nn.Module, batch: Batch, temperature: float = 1.0) -> Picked:
     """Log-probabilities of the learnt tokens of a batch, at a sampling temperature."""
+    return parallel.inside(core(model), picked, model, batch, temperature)
+
+
+def picked(model: nn.Module, batch: Batch, temperature: float) -> Picked:
+    """The same, where the weights are whole."""
     if plain_head(model):
         logits = head(model)(hidden(model, batch).flatten(0, 1)[batch.before])
     else:
@@ -256,14 +275,18 @@ def holds_head(path: str) -> bool:
 
 def scores(model: nn.Module, batch: Batch) -> Tensor:
     """The heads at the last real token of each answer, whatever the padding: [R, A]."""
-    found: Tensor = core(model).score(hidden(model, batch).flatten(0, 1)[batch.last]).float()
+    return parallel.inside(core(model), scored, model, batch, batch.last)
+
+
+def scored(model: nn.Module, batch: Batch, places: Tensor) -> Tensor:
+    """The heads at some places, where the weights are whole: [places, A]."""
+    found: Tensor = core(model).score(hidden(model, batch).flatten(0, 1)[places]).float()
     return found
 
 
 def values(model: nn.Module, batch: Batch) -> Tensor:
     """The first head before each learnt token is said (at the token before it), in the order of `answers`: [N]."""
-    found: Tensor = core(model).score(hidden(model, batch).flatten(0, 1)[batch.before])[:, 0].float()
-    return found
+    return scored(model, batch, batch.before)[:, 0]
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

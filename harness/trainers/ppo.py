@@ -63,13 +63,17 @@ class Config(Settings):
             raise SkilldeltaError(f"--batch {self.batch} is no multiple of --rollouts {self.rollouts}.")
         if self.temperature <= 0:
             raise SkilldeltaError(f"--temperature is {self.temperature}: answers must be drawn to be learnt from.")
-        if parallel.started() > 1:
-            raise SkilldeltaError("PPO here runs in one process.  Larger runs: OpenRLHF, verl or open-instruct.")
 
 
 def train(config: Config) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
     config.check()
+    parallel.join()
+    if parallel.divides(config.shard):
+        raise SkilldeltaError(
+            "PPO divides the episodes among processes, not the weights: leave out --shard (or accelerate's --use_fsdp).  "
+            "Policies that do not fit on one device are trained with OpenRLHF, verl or open-instruct, and scored here."
+        )
     torch.manual_seed(config.seed)
     tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
     check_pad(tokenizer, config.model)
@@ -126,7 +130,7 @@ def train(config: Config) -> Checkpoint:
             cost *= 1 + error * config.batch / config.kl_horizon
             run.carried["kl"] = cost
         if run.logs(step):
-            run.log(step, numbers | {"kl_coef": cost, "episode": step * config.batch, "num_tokens": run.costs.tokens})
+            run.log(step, numbers | {"kl_coef": cost, "episode": step * config.batch, "num_tokens": run.tokens()})
         better = False
         if held and run.due(step, config.eval_steps):
             with run.costs.phase("eval"), nets.precision(config):
@@ -153,15 +157,28 @@ class Lesson:
     step: int
 
 
+# What is told of a change of the weights: each the mean over the tokens of its minibatch.
+TOLD = (
+    "loss/policy_avg",
+    "loss/value_avg",
+    "policy/approxkl_avg",
+    "policy/clipfrac_avg",
+    "val/clipfrac_avg",
+    "val/ratio",
+    "policy/entropy_avg",
+)
+
+
 def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: Config, run: Run) -> dict[str, float]:
     """All changes of the weights from one batch of episodes; gives the means over the minibatches of what they looked like."""
     seen, told = lesson.seen, []
     plan = [turn[i : i + config.minibatch] for turn in lesson.turns for i in range(0, len(turn), config.minibatch)]
     for number, places in enumerate(plan):
         tokens = int(seen.mask[places].sum())
-        numbers: dict[str, float] = {}
+        numbers = dict.fromkeys(TOLD, 0.0)
         fresh = lesson.fresh if number == 0 else None
-        for part in [places] if fresh else batches.micro(places, lambda i: len(seen.rows[i]), config.micro_batch):
+        mine = parallel.mine(places)
+        for part in [mine] if fresh else batches.micro(mine, lambda i: len(seen.rows[i]), config.micro_batch):
             batch = batches.padded([seen.rows[i] for i in part], models.pad).to(seen.mask.device)
             with nets.precision(config):
                 picked = fresh.picked if fresh else models.logps(batch, config.temperature)
@@ -172,18 +189,13 @@ def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: 
             value = losses.ppo_value(worth, before, returns, config.clip_value)
             torch.autograd.backward((policy.loss.sum() + value.loss.sum()) / tokens)  # they share no weight
             with torch.no_grad():
-                parts = {
-                    "loss/policy_avg": policy.loss,
-                    "loss/value_avg": value.loss,
-                    "policy/approxkl_avg": 0.5 * (picked.logps - old) ** 2,
-                    "policy/clipfrac_avg": policy.clipped,
-                    "val/clipfrac_avg": value.clipped,
-                    "val/ratio": policy.ratio,
-                    "policy/entropy_avg": losses.entropy(picked.logits) if run.logs(lesson.step) else policy.loss * 0,
-                }
-                numbers = {k: numbers.get(k, 0.0) + v.sum().item() / tokens for k, v in parts.items()}
+                surprise = losses.entropy(picked.logits) if run.logs(lesson.step) else policy.loss * 0
+                kl = 0.5 * (picked.logps - old) ** 2
+                parts = (policy.loss, value.loss, kl, policy.clipped, value.clipped, policy.ratio, surprise)
+                numbers = {k: numbers[k] + v.sum().item() / tokens for k, v in zip(TOLD, parts, strict=True)}
             run.costs.passed(models.rate, batch, train=True, heads=len(old), measured=fresh is not None)
             run.costs.passed(models.value_rate, batch, train=True, heads=len(old), measured=fresh is not None)
+        numbers = dict(zip(TOLD, parallel.added(*numbers.values()), strict=True))
         numbers["grad_norm"] = updaters["optimizer"].apply(numbers["loss/policy_avg"], lesson.step)
         numbers["value_grad_norm"] = updaters["value_optimizer"].apply(numbers["loss/value_avg"], lesson.step)
         told.append(numbers)

@@ -13,7 +13,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.data import read
-from harness.trainers import sft
+from harness.trainers import parallel, sft
 from harness.types import Checkpoint, SkilldeltaError
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
@@ -47,9 +47,11 @@ def train(config: Config) -> Checkpoint:
     """Makes tokenizer and weights from the texts in `data`, and trains them: `out` is then an ordinary run folder."""
     if config.model:
         raise SkilldeltaError("Pre-training starts from nothing: leave --model out, or use `train sft` to go on from a model.")
+    parallel.join()
     blank = Path(config.out) / "blank"
-    if not (blank / "config.json").exists():
+    if parallel.first() and not (blank / "config.json").exists():
         make(config, blank)
+    parallel.wait()
     names = {f.name for f in fields(sft.Config)}
     plain = sft.Config(**{f.name: getattr(config, f.name) for f in fields(config) if f.name in names})
     return sft.train(replace(plain, model=str(blank)))

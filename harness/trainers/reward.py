@@ -78,28 +78,28 @@ def train(config: Config) -> Checkpoint:
         answers = gauge.samples(config.sft or config.model, prompts, encoder, how, config) if config.samples else []
     model = nets.reward_model(config, config.heads, last)
     nets.core(model).config.pad_token_id = pad
-    updater = Updater(model.parameters(), config, run.total)
-    done = run.restore(last, {"optimizer": updater})
     rate = rates(model, nets.core(model).score)
+    updater = Updater(nets.divided(model, config).parameters(), config, run.total)
+    done = run.restore(last, {"optimizer": updater})
     run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.pairs(loaded.rows, config.overlap_with))
 
     for step, picked in batches.order(len(rows), config, run.total, done):
         seen: dict[str, float] = {}
         with run.costs.phase("update"):
-            for some in batches.micro(parallel.mine(picked), lambda i: batches.longest(rows[i].both), config.micro_batch):
+            for some, counts in batches.shares(picked, lambda i: batches.longest(rows[i].both), config.micro_batch):
                 part = [rows[i] for i in some]
                 batch = nets.pairs(model, [r.both for r in part], pad, rate)
                 with nets.precision(config):
                     chosen, rejected = nets.scores(model, batch).chunk(2)
                 numbers = compared(chosen, rejected, part, weight, config)
-                torch.autograd.backward(numbers["loss"].sum() / len(picked))
-                seen = {k: seen.get(k, 0.0) + v.detach().sum().item() / len(picked) for k, v in numbers.items()}
+                torch.autograd.backward(counts * numbers["loss"].sum() / len(picked))
+                seen = {k: seen.get(k, 0.0) + counts * v.detach().sum().item() / len(picked) for k, v in numbers.items()}
                 run.costs.passed(rate, batch, train=True, heads=len(batch.last))
             seen = dict(zip(seen, parallel.added(*seen.values()), strict=True))
             lr = updater.lr
             norm = updater.apply(seen["loss"], step)
         if run.logs(step):
-            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr, "num_tokens": run.costs.tokens})
+            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr, "num_tokens": run.tokens()})
         better, keep = False, run.due(step, config.save_steps)
         if held and (keep or run.due(step, config.eval_steps)):
             with run.costs.phase("eval"):
@@ -157,15 +157,16 @@ def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, co
     """Held-out pairs: loss, accuracy with its interval, by source, kind and head; calibration."""
     gaps = torch.zeros(len(rows), len(config.heads), dtype=torch.float64)
     total = 0.0
-    for some in batches.micro(
-        list(range(len(rows))), lambda i: batches.longest(rows[i].both), config.micro_batch or config.batch
-    ):
+    places = list(range(len(rows)))
+    for some, counts in batches.shares(places, lambda i: batches.longest(rows[i].both), config.micro_batch or config.batch):
         part = [rows[i] for i in some]
         with nets.precision(config):
             found = nets.scores(model, batches.both([r.both for r in part], pad).to(nets.device(config)))
         chosen, rejected = found.chunk(2)
-        total += compared(chosen, rejected, part, weight, config)["loss"].sum().item()
-        gaps[some] = (chosen - rejected).double().cpu()
+        total += counts * compared(chosen, rejected, part, weight, config)["loss"].sum().item()
+        if counts:
+            gaps[some] = (chosen - rejected).double().cpu()
+    total, gaps = parallel.added(total)[0], parallel.summed(gaps.to(nets.device(config))).cpu()
     whole = gaps @ weight.double()
     signs = torch.tensor([r.signs for r in rows])
     heads = {h: gauge.right((gaps * signs)[signs[:, i] != 0, i]) for i, h in enumerate(config.heads) if signs[:, i].any()}

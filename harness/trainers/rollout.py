@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers.cache_utils import Cache, DynamicLayer
 
-from harness.trainers import nets
+from harness.trainers import nets, parallel
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,20 @@ class Buffer(DynamicLayer):  # type: ignore[misc]
 
 @torch.no_grad()
 def sample(model: nn.Module, prompts: Sequence[Sequence[int]], how: Sampling) -> list[Sampled]:
-    """An answer to every prompt, in the order of the prompts; those of similar length are computed together."""
+    """An answer to every prompt, in the order of the prompts; those of similar length are computed together.
+
+    Of several processes each computes a share and all get every answer; who computes one does not touch what is drawn.
+    """
     noise = torch.Generator().manual_seed(how.seed)
     uniform = torch.rand(len(prompts), how.max_new, generator=noise, dtype=torch.float64)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    found: list[Sampled | None] = [None] * len(prompts)
+    order = parallel.mine(sorted(range(len(prompts)), key=lambda i: len(prompts[i])))
+    found: dict[int, Sampled] = {}
     for start in range(0, len(order), how.rows):
         rows = order[start : start + how.rows]
         for i, ids in zip(rows, batch(nets.core(model), [prompts[i] for i in rows], uniform[rows], how), strict=True):
             found[i] = Sampled(tuple(ids), bool(ids) and ids[-1] == how.end)
-    return [f for f in found if f is not None]
+    every = parallel.gathered(found)
+    return [every[i] for i in range(len(prompts))]
 
 
 def batch(model: Any, prompts: Sequence[Sequence[int]], uniform: Tensor, how: Sampling) -> list[list[int]]:

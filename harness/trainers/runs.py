@@ -28,7 +28,7 @@ from harness.types import Checkpoint, Json, SkilldeltaError
 
 Updaters = Mapping[str, Updater]  # file name of the optimiser's state -> optimiser
 # Settings that may differ between a run and its resumption without changing a weight.
-FREE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch"}
+FREE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch", "shard"}
 
 
 @dataclass
@@ -69,7 +69,7 @@ class Run:
         if state["best_model_checkpoint"]:
             self.best = (state["best_metric"], Path(state["best_model_checkpoint"]).name)
         kept = state["stateful_callbacks"]["skilldelta"]
-        self.costs = Costs(**kept["costs"])
+        self.costs = Costs(**kept["costs"]) if parallel.first() else Costs()  # they are added up over the processes
         self.carried = kept["carried"]
         return last
 
@@ -105,6 +105,7 @@ class Run:
             "seconds": {k: round(v, 3) for k, v in sorted(self.costs.seconds.items())},
             "peak_memory": peak_memory(),
             "processes": parallel.size(),
+            "sharded": parallel.divides(self.config.shard),
             "device": str(nets.device(self.config)),
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
             "best": {"metric": self.best[0], "checkpoint": self.best[1]} if self.best else None,
@@ -135,13 +136,19 @@ class Run:
     def save(self, step: int, model: nn.Module, tokenizer: Any, updaters: Updaters, more: Json | None = None) -> Path:
         """Writes checkpoint-N: model, tokenizer, what resumption needs; `more` holds folder names and further models."""
         target = self.folder / f"checkpoint-{step}"
+        with self.costs.phase("save"):  # every process may hold a part of these
+            states = {name: updater.state() for name, updater in updaters.items()}
+            weights = whole_weights(model)
+        costs = self.whole_costs()
         if parallel.first():
             draft = self.folder / f".writing-{step}"
             shutil.rmtree(draft, ignore_errors=True)
             draft.mkdir(parents=True)
             with self.costs.phase("save"):
-                self.fill(draft, model, tokenizer, updaters, more or {})
-            replace_file(draft / "trainer_state.json", self.state(step))
+                model.save_pretrained(draft, state_dict=weights)  # type: ignore[operator]
+                tokenizer.save_pretrained(draft)
+                fill(draft, states, more or {})
+            replace_file(draft / "trainer_state.json", self.state(step, costs))
             if target.exists():
                 shutil.rmtree(target)
             draft.replace(target)
@@ -150,22 +157,16 @@ class Run:
         parallel.wait()
         return target
 
-    def fill(self, draft: Path, model: nn.Module, tokenizer: Any, updaters: Updaters, more: Json) -> None:
-        """The files of a checkpoint but for trainer_state.json."""
-        model.save_pretrained(draft)  # type: ignore[operator]
-        tokenizer.save_pretrained(draft)
-        for name, value in more.items():
-            if isinstance(value, nn.Module):
-                value.save_pretrained(draft / name)  # type: ignore[operator]
-            else:
-                nets.write_json(draft / name, value)
-        for name, updater in updaters.items():
-            optimizer, schedule = updater.state()
-            torch.save(optimizer, draft / f"{name}.pt")
-            torch.save(schedule, draft / f"{schedule_of(name)}.pt")
-        torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
+    def tokens(self) -> int:
+        """The tokens that all processes have learnt from.  All must call this."""
+        return self.whole_costs().tokens
 
-    def state(self, step: int) -> dict[str, Any]:
+    def whole_costs(self) -> Costs:
+        """The account of all processes; seconds are the first one's.  All must call this."""
+        flops, tokens = parallel.added(self.costs.flops, self.costs.tokens)
+        return Costs(flops, int(tokens), self.costs.seconds)
+
+    def state(self, step: int, costs: Costs) -> dict[str, Any]:
         """trainer_state.json with Trainer's keys; ours are under stateful_callbacks."""
         best = str(self.folder / self.best[1]) if self.best else None
         return {
@@ -181,11 +182,11 @@ class Run:
             "log_history": self.log_history,
             "logging_steps": self.config.log_steps,
             "max_steps": self.total,
-            "num_input_tokens_seen": self.costs.tokens,
+            "num_input_tokens_seen": costs.tokens,
             "num_train_epochs": math.ceil(self.total / self.per_epoch),
             "save_steps": self.config.save_steps or self.total,
-            "stateful_callbacks": {"skilldelta": {"costs": dataclasses.asdict(self.costs), "carried": self.carried}},
-            "total_flos": self.costs.flops,
+            "stateful_callbacks": {"skilldelta": {"costs": dataclasses.asdict(costs), "carried": self.carried}},
+            "total_flos": costs.flops,
             "train_batch_size": self.config.micro_batch or self.config.batch,
             "trial_name": None,
             "trial_params": None,
@@ -201,8 +202,7 @@ class Run:
     def finish(self, **facts: Any) -> Checkpoint:
         """Closes the account and names the checkpoint to go on with: the best one, where one was looked for."""
         self.facts |= facts
-        self.costs.flops, tokens = parallel.added(self.costs.flops, self.costs.tokens)
-        self.costs.tokens = int(tokens)
+        self.costs = self.whole_costs()
         self.write("done", self.total)
         parallel.wait()
         return self.result()
@@ -221,6 +221,28 @@ class Run:
         return Checkpoint(
             f"{self.folder.name}@{step}", str(self.folder / name), "trainer", self.method, str(self.folder), step, base
         )
+
+
+def whole_weights(model: nn.Module) -> dict[str, Any] | None:
+    """The weights of a model that is divided among processes, for the first of them; None: the model has them itself."""
+    if not any(parallel.is_divided(p) for p in model.parameters()):
+        return None
+    tied = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
+    weights: dict[str, Any] = parallel.whole({k: v for k, v in model.state_dict().items() if k not in tied})
+    return weights
+
+
+def fill(draft: Path, states: Mapping[str, tuple[Json, Json]], more: Json) -> None:
+    """The files of a checkpoint besides the model, the tokenizer and trainer_state.json."""
+    for name, value in more.items():
+        if isinstance(value, nn.Module):
+            value.save_pretrained(draft / name)  # type: ignore[operator]
+        else:
+            nets.write_json(draft / name, value)
+    for name, (optimizer, schedule) in states.items():
+        torch.save(optimizer, draft / f"{name}.pt")
+        torch.save(schedule, draft / f"{schedule_of(name)}.pt")
+    torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
 
 
 def schedule_of(optimizer: str) -> str:

@@ -49,6 +49,7 @@ class Settings:
     # numbers and memory
     device: str = ""  # "": the accelerator if there is one
     dtype: Literal["float32", "bfloat16"] = "float32"  # bfloat16: autocast, with the weights kept in float32
+    shard: bool = False  # several processes: divide weights and optimiser among them (FSDP), instead of a copy for each
     checkpointing: bool = False  # forget activations and compute them again: less memory, a third more work
     lora: int = 0  # the rank of a LoRA adapter; 0: all weights are trained
     lora_alpha: float = 0.0  # 0: twice the rank

@@ -43,30 +43,30 @@ def train(config: Config) -> Checkpoint:
     if run.done:
         return run.result()
     policy = nets.policy(config, last)
-    updater = Updater(policy.parameters(), config, run.total)
-    done = run.restore(last, {"optimizer": updater})
     rate = rates(policy, nets.head(policy))
+    updater = Updater(nets.divided(policy, config).parameters(), config, run.total)
+    done = run.restore(last, {"optimizer": updater})
     run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.conversations(loaded.rows, config.overlap_with))
 
     for step, chosen in batches.order(len(rows), config, run.total, done):
         tokens = sum(rows[i].learnt for i in chosen)
         loss = right = 0.0
         with run.costs.phase("update"):
-            for some in batches.micro(parallel.mine(chosen), lambda i: len(rows[i]), config.micro_batch):
+            for some, counts in batches.shares(chosen, lambda i: len(rows[i]), config.micro_batch):
                 batch = batches.padded([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
                 with nets.precision(config):
                     found = nets.answers(policy, batch)
-                part = -found.logps.sum() / tokens
+                part = -counts * found.logps.sum() / tokens
                 torch.autograd.backward(part)
                 loss += part.item()
-                right += (found.logits.detach().argmax(-1) == batch.targets).sum().item() / tokens
+                right += counts * (found.logits.detach().argmax(-1) == batch.targets).sum().item() / tokens
                 run.costs.passed(rate, batch, train=True, heads=len(found.logps))
             loss, right = parallel.added(loss, right)
             lr = updater.lr
             norm = updater.apply(loss, step)
         if run.logs(step):
             numbers = {"loss": loss, "grad_norm": norm, "learning_rate": lr, "mean_token_accuracy": right}
-            run.log(step, numbers | {"num_tokens": run.costs.tokens})
+            run.log(step, numbers | {"num_tokens": run.tokens()})
         better = False
         if held and run.due(step, config.eval_steps):
             with run.costs.phase("eval"):
@@ -81,8 +81,8 @@ def train(config: Config) -> Checkpoint:
 def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: Config) -> float:
     """Mean loss over the answer tokens of held-out rows."""
     total = 0.0
-    for some in batches.micro(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
+    for some, counts in batches.shares(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
         batch = batches.padded([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
-            total -= nets.answers(policy, batch).logps.sum().item()
-    return total / sum(r.learnt for r in rows)
+            total -= counts * nets.answers(policy, batch).logps.sum().item()
+    return parallel.added(total)[0] / sum(r.learnt for r in rows)

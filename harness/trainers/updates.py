@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import distributed, nn
+from torch.distributed.tensor import DTensor
 
+from harness.trainers import parallel
 from harness.trainers.settings import Settings
 from harness.types import SkilldeltaError
 
@@ -52,8 +54,12 @@ class Updater:
         if distributed.is_initialized():
             for p in self.parameters:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-                distributed.all_reduce(p.grad)
-        norm = float(nn.utils.clip_grad_norm_(self.parameters, self.clip or math.inf))
+                if parallel.is_divided(p):
+                    p.grad.mul_(parallel.size())  # FSDP has taken the mean already
+                else:
+                    distributed.all_reduce(p.grad)
+        found = nn.utils.clip_grad_norm_(self.parameters, self.clip or math.inf)
+        norm = float(found.full_tensor() if isinstance(found, DTensor) else found)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise SkilldeltaError(
                 f"At step {step} the loss is {loss} and the norm of the gradient {norm}: nothing was changed.  "
@@ -65,10 +71,12 @@ class Updater:
         return norm
 
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(optimiser, schedule), to be kept."""
-        return self.optimizer.state_dict(), self.schedule.state_dict()
+        """(optimiser, schedule), to be kept: as one process has them, however many there are.  All must call this."""
+        return parallel.whole(self.optimizer.state_dict()), self.schedule.state_dict()
 
     def restore(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
         """Goes on from a kept state."""
+        for place, kept in optimizer["state"].items():
+            optimizer["state"][place] = {k: parallel.parted(v, self.parameters[place]) for k, v in kept.items()}
         self.optimizer.load_state_dict(optimizer)
         self.schedule.load_state_dict(schedule)
