@@ -92,7 +92,7 @@ def same(found: dict[int, plain.Weight], pairs: Sequence[Pair], model: Any) -> N
 @given(pairs=requests(), budget=st.integers(1, 50))
 def test_the_tree_weighs_as_single_passes_do(name: str, pairs: list[Pair], budget: int) -> None:
     model = model_of(name)
-    same(dict(weigh.weigh(model, pairs, Budget(budget))), pairs, model)
+    same(dict(weigh.weigh(model, weigh.Plan(pairs), Budget(budget))), pairs, model)
 
 
 @settings(max_examples=60, deadline=None)
@@ -129,7 +129,7 @@ def prompts(draw: st.DrawFn) -> list[Prompt]:
 @given(asked=prompts(), slots=st.integers(1, 6), budget=st.integers(1, 40))
 def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], slots: int, budget: int) -> None:
     model, ends = model_of(name), frozenset([2, 3])
-    found = dict(decode.generate(model, asked, decode.Rules(slots, ends), Budget(budget)))
+    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(slots, ends), Budget(budget)))
     assert found == dict(plain.generate(model, asked, ends, 1))
 
 
@@ -144,7 +144,7 @@ def test_slots_behind_several_prefixes_continue_as_single_rows_do(
     model, ends = model_of(name), frozenset([2, 3])
     asked = [*asked, *(replace(p, ids=[5, 6, 7, *p.ids]) for p in asked)]
     assert len(set(decode.Plan([p.ids for p in asked]).group.values())) > 1
-    found = dict(decode.generate(model, asked, decode.Rules(slots, ends), Budget(budget)))
+    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(slots, ends), Budget(budget)))
     assert found == dict(plain.generate(model, asked, ends, 1))
 
 
@@ -184,7 +184,7 @@ class Watched:
 @given(pairs=requests(), budget=st.integers(1, 50))
 def test_every_tree_token_is_forwarded_once(pairs: list[Pair], budget: int) -> None:
     watched = Watched(model_of("llama"))
-    list(weigh.weigh(watched, pairs, Budget(budget)))
+    list(weigh.weigh(watched, weigh.Plan(pairs), Budget(budget)))
     rows = [[*p.context, *p.continuation][:-1] for p in pairs]
     assert watched.seen == len({tuple(r[: n + 1]) for r in rows for n in range(len(r))})
 
@@ -193,14 +193,14 @@ def test_every_tree_token_is_forwarded_once(pairs: list[Pair], budget: int) -> N
 @given(pairs=requests(), memory=st.integers(1, 12))
 def test_out_of_memory_halves_the_budget_and_loses_nothing(pairs: list[Pair], memory: int) -> None:
     model, budget = model_of("llama"), Budget(40)
-    same(dict(weigh.weigh(Watched(model, memory), pairs, budget)), pairs, model)
+    same(dict(weigh.weigh(Watched(model, memory), weigh.Plan(pairs), budget)), pairs, model)
     rows = grow([[*p.context, *p.continuation][:-1] for p in pairs], [0] * len(pairs))
     assert budget.tokens <= memory or len(rows) <= memory
 
 
 def test_no_memory_for_a_single_token_is_told() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        list(weigh.weigh(Watched(model_of("llama"), 0), [Pair([1], [2])], Budget(4)))
+        list(weigh.weigh(Watched(model_of("llama"), 0), weigh.Plan([Pair([1], [2])]), Budget(4)))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -216,7 +216,7 @@ def test_a_model_that_cannot_be_packed_is_found_out_and_asked_plainly(name: str)
     assert engine.name == "plain"
     assert engine.refusal
     pairs = [Pair([1, 2, 3], [4, 5]), Pair([1, 2], [3])]
-    same(dict(engine.weigh(pairs)), pairs, model)
+    same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
 
 
 def test_sequences_beyond_a_sliding_window_are_weighed_plainly() -> None:
@@ -224,10 +224,11 @@ def test_sequences_beyond_a_sliding_window_are_weighed_plainly() -> None:
     source = random.Random(0)
     stem = [source.randrange(VOCABULARY) for _ in range(60)]
     pairs = [Pair(stem[:n], [7, 8]) for n in (5, 29, 31, 45, 60)]
-    wrong = dict(weigh.weigh(model, pairs, Budget(16)))
+    wrong = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(16)))
     (alone,) = plain.weigh_batch(model, pairs[-1:])
     assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
-    same(dict(Engine(model, Limits(4, 4)).weigh(pairs)), pairs, model)
+    engine = Engine(model, Limits(4, 4))
+    same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -236,7 +237,7 @@ def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: st
     model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"], attn_implementation=attention).eval().to(dtype)
     pairs = trial.branches(VOCABULARY)
     assert trial.refusal(model) == ""
-    found = dict(weigh.weigh(model, pairs, Budget(5)))
+    found = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(5)))
     for i, pair in enumerate(pairs):
         (alone,) = plain.weigh_batch(model, [pair])
         assert found[i].logprob == pytest.approx(alone.logprob, abs=0.05 * len(pair.continuation))
@@ -248,7 +249,7 @@ def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype:
     model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"], attn_implementation=attention).eval().to(dtype)
     assert Engine(model, Limits(4, 4)).shares
     asked = [Prompt([1, 2, 3, *range(n)], 8, lambda ids: False) for n in range(1, 9)]
-    found = dict(decode.generate(model, asked, decode.Rules(3, frozenset()), Budget(6)))
+    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(3, frozenset()), Budget(6)))
     assert sorted(found) == list(range(len(asked)))
     for i, prompt in enumerate(asked):
         assert len(found[i].ids) == 8
@@ -263,7 +264,7 @@ def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype:
 def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[Prompt], memory: int, batch: int) -> None:
     model, ends = model_of("llama"), frozenset([2])
     alone = dict(plain.generate(model, asked, ends, 1))
-    assert dict(decode.generate(Watched(model, memory), asked, decode.Rules(batch, ends), Budget(40))) == alone
+    assert dict(decode.generate(Watched(model, memory), decode.Planned(asked), decode.Rules(batch, ends), Budget(40))) == alone
 
 
 @settings(max_examples=15, deadline=None)

@@ -41,21 +41,22 @@ class Rules:
     ends: frozenset[int]
 
 
-def generate(model: Any, prompts: Sequence[Prompt], rules: Rules, budget: Budget) -> Iterator[tuple[int, Continuation]]:
-    """The continuation of every prompt, as it ends, with its place in `prompts`.
+def generate(model: Any, planned: Planned, rules: Rules, budget: Budget) -> Iterator[tuple[int, Continuation]]:
+    """The continuation of every prompt, as it ends, with its place.
 
     Where memory runs out, the prompts that have not ended begin again, half as many at once.
     """
-    left, rows = list(range(len(prompts))), rules.rows
+    left, rows, now = list(range(len(planned.prompts))), rules.rows, planned
     while left:
         done: set[int] = set()
         try:
-            for at, said in Run(model, [prompts[i] for i in left], Rules(rows, rules.ends), budget).answers():
+            for at, said in Run(model, now, Rules(rows, rules.ends), budget).answers():
                 done.add(at)
                 yield left[at], said
         except RuntimeError as error:
             rows = halved(min(rows, len(left) - len(done)), error)
         left = [i for at, i in enumerate(left) if at not in done]
+        now = Planned([planned.prompts[i] for i in left]) if left else now
 
 
 def groups(sequences: Sequence[Ids], order: Sequence[int]) -> list[list[int]]:
@@ -79,10 +80,10 @@ def groups(sequences: Sequence[Ids], order: Sequence[int]) -> list[list[int]]:
 class Run:
     """Prompts that are decoded together: prefilled along their tree, as slots are free."""
 
-    def __init__(self, model: Any, prompts: Sequence[Prompt], rules: Rules, budget: Budget) -> None:
+    def __init__(self, model: Any, planned: Planned, rules: Rules, budget: Budget) -> None:
         self.model, self.limit = model, rules.rows
-        self.rows = [Row(p, rules.ends) for p in prompts]
-        self.plan = Plan([p.ids for p in prompts])
+        self.rows = [Row(p, rules.ends) for p in planned.prompts]
+        self.plan = planned.plan
         self.source = prefill(model, self.plan, budget)
         self.waiting: deque[tuple[int, Ready]] = deque()
         self.alive: list[int] = []  # the prompt in each slot
@@ -154,12 +155,22 @@ class Plan:
         self.ends: dict[int, list[int]] = {}  # equal sequences end at the same node: they are computed once
         for i in self.tree.order:
             self.ends.setdefault(self.tree.paths[i][0], []).append(i)
-        self.longest = max(len(s) - self.tokens[self.group[i]] for i, s in enumerate(sequences))  # behind its prefix
+        self.longest = max(
+            (len(s) - self.tokens[self.group[i]] for i, s in enumerate(sequences)), default=0
+        )  # behind its prefix
 
     def prefix(self, node: int) -> tuple[int, int]:
         """The group of the sequences that end at a node, and the tokens in its prefix."""
         group = self.group[self.ends[node][0]]
         return group, self.tokens[group]
+
+
+class Planned:
+    """Prompts with their plan."""
+
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
+        self.prompts = prompts
+        self.plan = Plan([p.ids for p in prompts])
 
 
 @torch.inference_mode()

@@ -16,6 +16,34 @@ CHUNK = {"cpu": 256, "cuda": 2048}  # tokens a forward pass: on one core, 64 was
 
 
 @dataclass(frozen=True)
+class Weighing:
+    """Pairs ready to be weighed, by their places: `packed` ones in a tree, `others` on the plain path."""
+
+    packed: list[int]
+    tree: weigh.Plan
+    others: list[int]
+    pairs: list[plain.Pair]
+
+    @property
+    def size(self) -> int:
+        return len(self.tree.tree) + sum(len(p.context) for p in self.pairs)
+
+
+@dataclass(frozen=True)
+class Continuing:
+    """Prompts ready to be continued, by their places: `packed` ones in a tree, `others` on the plain path."""
+
+    packed: list[int]
+    tree: decode.Planned
+    others: list[int]
+    prompts: list[Prompt]
+
+    @property
+    def size(self) -> int:
+        return sum(len(p.ids) for p in [*self.tree.prompts, *self.prompts])
+
+
+@dataclass(frozen=True)
 class Limits:
     """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: tree
     tokens in a forward pass, 0: by the device."""
@@ -68,21 +96,29 @@ class Engine:
             return f"no prefix is shared: {self.refusal}"
         return f"no prefix is shared in decoding: {self.decoding_refusal}" if self.decoding_refusal else ""
 
-    def weigh(self, pairs: Sequence[plain.Pair]) -> Iterator[tuple[int, plain.Weight]]:
-        """The log-probability of every continuation, each with its place in `pairs`, as they are ready."""
+    def plan_pairs(self, pairs: Sequence[plain.Pair]) -> Weighing:
+        """Which pairs are packed into a tree, and that tree."""
         packed = [i for i, p in enumerate(pairs) if self.packs and len(p.context) + len(p.continuation) <= self.reach]
-        for at, found in weigh.weigh(self.model, [pairs[i] for i in packed], self.budget):
-            yield packed[at], found
         others = sorted(set(range(len(pairs))) - set(packed))
-        for at, found in plain.weigh(self.model, [pairs[i] for i in others], self.limits.rows):
-            yield others[at], found
+        return Weighing(packed, weigh.Plan([pairs[i] for i in packed]), others, [pairs[i] for i in others])
 
-    def generate(self, prompts: Sequence[Prompt], ends: frozenset[int]) -> Iterator[tuple[int, Continuation]]:
-        """The continuation of every prompt, each with its place in `prompts`, as they are ready."""
+    def plan_prompts(self, prompts: Sequence[Prompt]) -> Continuing:
+        """Which prompts are decoded behind shared prefixes, and their tree."""
         packed = [i for i, p in enumerate(prompts) if self.shares and len(p.ids) + p.max_tokens <= self.reach]
-        rules = decode.Rules(self.limits.slots, ends)
-        for at, said in decode.generate(self.model, [prompts[i] for i in packed], rules, self.budget):
-            yield packed[at], said
         others = sorted(set(range(len(prompts))) - set(packed))
-        for at, said in plain.generate(self.model, [prompts[i] for i in others], ends, self.limits.rows):
-            yield others[at], said
+        return Continuing(packed, decode.Planned([prompts[i] for i in packed]), others, [prompts[i] for i in others])
+
+    def weigh(self, plan: Weighing) -> Iterator[tuple[int, plain.Weight]]:
+        """The log-probability of every continuation, each with its pair's place, as they are ready."""
+        for at, found in weigh.weigh(self.model, plan.tree, self.budget):
+            yield plan.packed[at], found
+        for at, found in plain.weigh(self.model, plan.pairs, self.limits.rows):
+            yield plan.others[at], found
+
+    def generate(self, plan: Continuing, ends: frozenset[int]) -> Iterator[tuple[int, Continuation]]:
+        """The continuation of every prompt, each with its place, as they are ready.  `ends`: tokens that end a text."""
+        rules = decode.Rules(self.limits.slots, ends)
+        for at, said in decode.generate(self.model, plan.tree, rules, self.budget):
+            yield plan.packed[at], said
+        for at, said in plain.generate(self.model, plan.prompts, ends, self.limits.rows):
+            yield plan.others[at], said

@@ -23,7 +23,7 @@ def refusal(model: Any) -> str:
     pairs = branches(model.config.get_text_config().vocab_size)
     plainly = dict(plain.weigh(model, pairs, 1))
     try:
-        packed = dict(weigh.weigh(model, pairs, Budget(CHUNK)))
+        packed = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(CHUNK)))
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
         return told(error)
     far = max(abs(plainly[i].logprob - packed[i].logprob) / len(p.continuation) for i, p in enumerate(pairs))

@@ -25,23 +25,29 @@ class Wants:
     owner: Nodes
 
 
-def weigh(model: Any, pairs: Sequence[Pair], budget: Budget) -> Iterator[tuple[int, Weight]]:
-    """The log-probability of every continuation, as the tree is swept, each with its place in `pairs`."""
-    if not pairs:
-        return
-    tree = grow([[*p.context, *p.continuation][:-1] for p in pairs], [len(p.context) - 1 for p in pairs])
-    wants = gather(pairs, tree.paths)
+class Plan:
+    """The tree of pairs, and what is wanted of it: the same for every model with these tokens."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.tree = grow([[*p.context, *p.continuation][:-1] for p in pairs], [len(p.context) - 1 for p in pairs])
+        self.wants = gather(pairs, self.tree.paths)
+        self.nodes = np.unique(self.wants.nodes)
+        self.places: list[list[int]] = [[] for _ in pairs]  # where each pair's targets are among the wanted
+        for place, owner in enumerate(self.wants.owner.tolist()):
+            self.places[owner].append(place)
+
+
+def weigh(model: Any, plan: Plan, budget: Budget) -> Iterator[tuple[int, Weight]]:
+    """The log-probability of every continuation, as the tree is swept, each with its pair's place."""
+    tree, wants = plan.tree, plan.wants
     found = np.empty(len(wants.nodes))
     hits = np.empty(len(wants.nodes), bool)
-    places: list[list[int]] = [[] for _ in pairs]
-    for place, owner in enumerate(wants.owner.tolist()):
-        places[owner].append(place)
     waiting = iter(tree.order)
     pair = next(waiting, None)
-    for step in sweep(model, tree, np.unique(wants.nodes), budget):
+    for step in sweep(model, tree, plan.nodes, budget):
         score(step, wants, found, hits)
         while pair is not None and tree.paths[pair][-1] <= step.keys[-1]:
-            mine = places[pair]
+            mine = plan.places[pair]
             yield pair, Weight(float(found[mine].sum()), bool(hits[mine].all()))
             pair = next(waiting, None)
 

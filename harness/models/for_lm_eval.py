@@ -46,7 +46,7 @@ class SharedPrefixes(HFLM):  # type: ignore[misc]
         if self.backend != "causal":
             return super()._loglikelihood_tokens(requests, disable_tqdm, override_bs)  # type: ignore[no-any-return]
         pairs = [self.pair(context, continuation) for _, context, continuation in requests]
-        weights = dict(self.asked.engine.weigh(pairs))
+        weights = dict(self.asked.engine.weigh(self.asked.engine.plan_pairs(pairs)))
         found = [(weights[i].logprob, weights[i].greedy) for i in range(len(pairs))]
         for (key, _, _), answer in zip(requests, found, strict=True):
             if key is not None:  # the windows of a rolling text have none: the whole text is kept
@@ -68,7 +68,7 @@ class SharedPrefixes(HFLM):  # type: ignore[misc]
         prompts = [
             self.prompt(r.args[0], s["max_gen_toks"], stop) for r, s, stop in zip(requests, settings, stops, strict=True)
         ]
-        said = dict(self.asked.engine.generate(prompts, self.asked.ends))
+        said = dict(self.asked.engine.generate(self.asked.engine.plan_prompts(prompts), self.asked.ends))
         texts = []
         for i, (request, stop) in enumerate(zip(requests, stops, strict=True)):
             texts.append(postprocess_generated_text(self.tok_decode(said[i].ids), stop, None))

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.engine.plain import Pair
 from harness.models.chat import Template
+from harness.models.splice import Splice
 from harness.types import Request
 
 
@@ -25,6 +26,7 @@ class Tokens:
 
     def __init__(self, tokenizer: Any, window: int) -> None:
         self.tokenizer, self.window = tokenizer, window
+        self.splice = Splice(tokenizer)
         first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         self.first: int = first  # what stands for an empty context
         self.first_text = tokenizer.decode(first) if first is not None else ""
@@ -32,7 +34,7 @@ class Tokens:
     def encode(self, text: str) -> list[int]:
         """Token ids of a whole text, with the beginning-of-sequence token once where the tokenizer adds one."""
         begun = bool(self.first_text) and text.startswith(self.first_text)
-        return list(self.tokenizer.encode(text, **({"add_special_tokens": False} if begun else {})))
+        return self.splice.encode(text, special=not begun)
 
     def pair(self, context: str, continuation: str) -> Pair:
         """Ids of a context and its continuation: blanks at the boundary go with the latter, the whole is encoded at once."""
@@ -77,8 +79,19 @@ class Tokens:
             return lambda ids: False
         # A stop string of n characters lies in at most n tokens, but for tokens that decode to nothing.
         tail = max(len(s.encode()) for s in wanted) + 2
+        lasts = [s[-1] for s in wanted]
+        known: dict[int, bool] = {}  # can a stop string end with this token?
+
+        def ends(token: int) -> bool:
+            if token not in known:
+                text = self.tokenizer.decode([token], skip_special_tokens=True)
+                # A token alone may lose a blank, and half a character is decoded to another one.
+                known[token] = any(c in text or c.isspace() or not c.isascii() for c in lasts)
+            return known[token]
 
         def stopped(ids: list[int]) -> bool:
+            if not ends(ids[-1]):
+                return False
             text = self.tokenizer.decode(ids[-tail:], skip_special_tokens=True)
             return any(s in text for s in wanted)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,17 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from harness.engine import plain, rows
+from harness.engine import plain
 from harness.engine.engine import Engine, Limits
-from harness.models import chat
-from harness.models.tokens import Tokens
+from harness.models import chat, family
+from harness.models.asked import Reader
+from harness.models.family import Family
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
 
 Unsafe: type[Exception] = vars(torch.serialization)[
     "pickle"
 ].UnpicklingError  # what torch refuses with; nothing is unpickled here
+LAST = family.Last()
 MUTE = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes that give no text
 DECIMALS = 6  # of log-probabilities: more is noise
 
@@ -47,10 +48,12 @@ class Transformers:
 
     block = 512  # a shared prefix is computed once a block
 
-    def __init__(self, model: Any, tokenizer: Any, options: Options) -> None:
+    def __init__(self, model: Any, tokenizer: Any, options: Options, family: Family | None = None) -> None:
         self.model, self.options = model, options
+        self.family = family or Family(tokenizer)
         self.template = chat.choose(options.chat_template, tokenizer)
-        self.tokens = Tokens(tokenizer, options.max_length or window(model.config, tokenizer))
+        self.tokens = self.family.tokens(options.max_length or window(model.config, tokenizer))
+        self.reader = Reader(self.tokens, self.template)
         gpu = model.device.type == "cuda"
         rows, slots = (options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
         self.engine = Engine(model, Limits(rows, slots, options.max_batch_tokens), options.engine)
@@ -83,57 +86,42 @@ class Transformers:
 
     def weigh(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A log-probability for each choice; a response is ready with its last choice."""
-        pairs: list[plain.Pair] = []
-        owners: list[tuple[int, int]] = []  # place in `asked`, place of the choice
-        told: dict[int, tuple[int, int]] = {}  # tokens in, tokens cut
-        for place, (index, request) in enumerate(asked):
-            found = self.tokens.pairs(request, self.template)
-            cut = max((t.cut for t in found), default=0)
-            if cut and not request.cut:
-                yield index, Response(finish="overlong", tokens_in=len(found[0].pair.context) + cut)
-                continue
-            told[place] = (max(len(t.pair.context) for t in found), cut)
-            for t in found:
-                pairs.append(t.pair)
-                owners.append((place, t.choice))
-        sums: dict[int, dict[int, list[plain.Weight]]] = {p: {} for p in told}
-        left = Counter(place for place, _ in owners)
-        for at, weight in self.engine.weigh(pairs):
-            place, choice = owners[at]
+        if not asked:
+            return
+        requests = [r for _, r in asked]
+        kind = ("weigh", self.engine.packs, self.engine.reach)
+        ready = self.family.once(self.key(kind, requests), lambda: self.reader.choices(requests, self.engine.plan_pairs))
+        for place, response in ready.early:
+            yield asked[place][0], response
+        sums: dict[int, dict[int, list[plain.Weight]]] = {p: {} for p in ready.told}
+        left = ready.pairs()
+        for at, weight in self.engine.weigh(ready.plan):
+            place, choice = ready.owners[at]
             sums[place].setdefault(choice, []).append(weight)
             left[place] -= 1
             if not left[place]:
                 index, request = asked[place]
-                yield index, weighed(sums.pop(place), len(request.choices), *told[place])
+                yield index, weighed(sums.pop(place), len(request.choices), *ready.told[place])
 
     def continue_(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A text for each prompt."""
-        prompts: list[rows.Prompt] = []
-        owners: list[tuple[int, Request, int]] = []
-        for index, request in asked:
-            ids = self.tokens.encode(self.template.render(request))
-            room = self.tokens.window - (request.max_tokens if request.cut else 1)
-            if room < 1:
-                raise SkilldeltaError(
-                    f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.tokens.window}."
-                )
-            cut = max(len(ids) - room, 0)
-            if cut and not request.cut:
-                yield index, Response(finish="overlong", tokens_in=len(ids))
-                continue
-            prompts.append(self.prompt(request, ids[cut:]))
-            owners.append((index, request, cut))
-        for at, said in self.engine.generate(prompts, self.ends):
-            index, request, cut = owners[at]
+        if not asked:
+            return
+        requests = [r for _, r in asked]
+        kind = ("continue", self.engine.shares, self.engine.reach)
+        ready = self.family.once(self.key(kind, requests), lambda: self.reader.texts(requests, self.engine.plan_prompts))
+        for place, response in ready.early:
+            yield asked[place][0], response
+        for at, said in self.engine.generate(ready.plan, self.ends):
+            place, tokens, cut = ready.owners[at]
+            index, request = asked[place]
             text = self.tokens.text(said.ids, request.stop)
             finish: Finish = said.finish
-            yield index, Response(text, finish, tokens_in=len(prompts[at].ids), tokens_out=len(said.ids), cut=cut)
+            yield index, Response(text, finish, tokens_in=tokens, tokens_out=len(said.ids), cut=cut)
 
-    def prompt(self, request: Request, ids: Sequence[int]) -> rows.Prompt:
-        """A request as the engine takes it.  What is drawn depends on the request alone."""
-        most = min(request.max_tokens, self.tokens.window - len(ids))
-        seed = int(digest(["draw", request.id]), 16)
-        return rows.Prompt(ids, most, self.tokens.stopper(request.stop), request.temperature, request.top_p, seed)
+    def key(self, kind: tuple[str, bool, float], requests: Sequence[Request]) -> tuple[object, ...]:
+        """What decides how requests become a plan, within a family."""
+        return (*kind, self.tokens.window, self.template.name, digest([r.id for r in requests]))
 
 
 def weighed(sums: dict[int, list[plain.Weight]], choices: int, tokens: int, cut: int) -> Response:
@@ -146,7 +134,7 @@ def load(checkpoint: Checkpoint, options: Options) -> Transformers:
     """The checkpoint's model on its device, in evaluation mode.  Errors name what is missing."""
     transformers.utils.logging.disable_progress_bar()  # loading has its place in our own progress
     try:
-        tokenizer = load_tokenizer(checkpoint, options)
+        found = load_family(checkpoint, options)
         model = load_model(checkpoint, options)
     except Unsafe as error:
         raise SkilldeltaError(
@@ -155,16 +143,15 @@ def load(checkpoint: Checkpoint, options: Options) -> Transformers:
         ) from error
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
-    return Transformers(model.eval().requires_grad_(False), tokenizer, options)
+    return Transformers(model.eval().requires_grad_(False), found.tokenizer, options, found)
 
 
-def load_tokenizer(checkpoint: Checkpoint, options: Options) -> Any:
-    """The checkpoint's own tokenizer; for an adapter without one, its base's."""
+def load_family(checkpoint: Checkpoint, options: Options) -> Family:
+    """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same."""
     own = Path(checkpoint.path) / "tokenizer_config.json"
     source = checkpoint.base if checkpoint.base and not own.exists() else checkpoint.path
-    return transformers.AutoTokenizer.from_pretrained(
-        source, trust_remote_code=options.trust_remote_code, revision=options.revision or "main"
-    )
+    remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
+    return LAST.of(family.key(source, remote), lambda: transformers.AutoTokenizer.from_pretrained(source, **remote))
 
 
 def load_model(checkpoint: Checkpoint, options: Options) -> Any:
