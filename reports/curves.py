@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ACROSS = 4  # panels in a row
 MOST = 12  # runs in one picture
 MARKS = drawing.LEGEND.replace("●", "○")  # hollow: the line beneath stays to be seen
-CROWDED = 25  # points of a run from which on each is small
+CROWDED = 40  # points of a panel from which on each is small
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def runs(comparison: Comparison) -> list[Run]:
     return several or [r for r in comparison.runs if r.steps and r.curves]
 
 
+@drawing.once
 def figure(comparison: Comparison) -> Figure | None:
     """The picture; None where there is nothing to show."""
     every = runs(comparison)
@@ -112,34 +113,44 @@ def skill(axis: Axes, rows: Sequence[Row], baseline: str, mine: Mapping[int, Run
         if row.checkpoint == baseline:
             axis.axhline(row.score, color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
             axis.axhspan(row.score_low, row.score_high, color=SOFT, alpha=0.13, linewidth=0, zorder=0)
+    crowded = len(rows) > CROWDED
     for number, run in mine.items():
-        line(axis, points(run, rows), number)
+        line(axis, points(run, rows), number, crowded)
     axis.set_title(plain(rows[0].name), fontsize=9.5, loc="left", color=INK, fontweight="bold" if not rows[0].skill else None)
     axis.margins(y=0.08)
     drawing.ticks(axis)
 
 
-def line(axis: Axes, found: Sequence[Point], number: int) -> None:
+def line(axis: Axes, found: Sequence[Point], number: int, crowded: bool) -> None:
     """One run: its scores with the band of their intervals, each marked by its verdict."""
     if not found:
         return
     steps, colour = [p.step for p in found], drawing.colour(number)
     low, high = [p.row.score_low for p in found], [p.row.score_high for p in found]
-    axis.fill_between(steps, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
-    axis.plot(steps, [p.row.score for p in found], color=colour, linestyle=drawing.stroke(number), linewidth=1.6, zorder=3)
+    axis.fill_between(steps, low, high, color=colour, alpha=0.06 if crowded else 0.16, linewidth=0, zorder=2)
+    axis.plot(
+        steps,
+        [p.row.score for p in found],
+        color=colour,
+        linestyle=drawing.stroke(number),
+        linewidth=1.0 if crowded else 1.6,
+        zorder=3,
+    )
     if len(found) == 1:
         axis.vlines(steps, low, high, color=colour, linewidth=1.4, zorder=3)
-    size = 3.0 if len(found) > CROWDED else 5.0
+    size = 3.2 if crowded else 5.0
+    kinds: dict[tuple[str, bool], list[Point]] = {}
     for point in found:
-        verdict = point.row.difference.verdict if point.row.difference else "same"
+        kinds.setdefault((point.row.difference.verdict if point.row.difference else "same", point.final), []).append(point)
+    for (verdict, final), alike in kinds.items():
         face = PAPER if verdict == "unclear" else colour
         ring: dict[str, Any] = {
-            "markeredgewidth": 2.0 if point.final else 1.1,
-            "markeredgecolor": INK if point.final else colour,
+            "markeredgewidth": 2.0 if final else 1.1,
+            "markeredgecolor": INK if final else colour,
+            "markerfacecolor": face,
         }
-        axis.plot(
-            [point.step], [point.row.score], marker=MARKERS[verdict], markersize=size, markerfacecolor=face, zorder=4, **ring
-        )
+        at, scores = [p.step for p in alike], [p.row.score for p in alike]
+        axis.plot(at, scores, linestyle="", marker=MARKERS[verdict], markersize=size, zorder=4, **ring)
 
 
 def own(axis: Axes, quantity: str, mine: Mapping[int, Run]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.comparison.result import Comparison, Row
+from reports import drawing
+from reports.drawing import LEGEND, plain
 from reports.grid import nested, number
 
 if TYPE_CHECKING:
@@ -14,45 +16,48 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by the marker's shape without any colour.
 LOOKS = {"better": ("#0072B2", "^"), "worse": ("#D55E00", "v"), "same": ("#555555", "s"), "unclear": ("#7f7f7f", "o")}
-LEGEND = "▲ better    ▼ worse    ■ no difference beyond the margin    ● not decided by these data"
 PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps a number readable on the zero line
 ACROSS = 3  # panels in a row
-MOST = 24  # panels in one picture
+MOST = 12  # panels in one picture
+FEW = 6  # candidates up to which each task is shown under its skill
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes deltas.png and deltas.svg; nothing where there is no candidate."""
     candidates = [c for c in comparison.checkpoints if c != comparison.baseline]
-    shown = [c for c in candidates if any(r.checkpoint == c and r.difference for r in comparison.rows)][:MOST]
+    shown = chosen([c for c in candidates if any(r.checkpoint == c and r.difference for r in comparison.rows)], comparison)
     if not shown:
         return []
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    lines = max(len(rows_of(comparison, c)) for c in shown)
+    rows = {c: rows_of(comparison, c, tasks=len(shown) <= FEW) for c in shown}
+    lines = max(map(len, rows.values()))
     across = min(ACROSS, len(shown))
     down = math.ceil(len(shown) / across)
     figure = Figure(figsize=(1.9 + 4.1 * across, 1.15 + (0.34 * lines + 0.6) * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False, sharex=True)
     for place, axis in enumerate(axes.flat):
         if place < len(shown):
-            panel(axis, shown[place], rows_of(comparison, shown[place]), labels=place % across == 0)
+            panel(axis, shown[place], rows[shown[place]], labels=place % across == 0)
         else:
             axis.set_axis_off()
     figure.supxlabel(f"points against {plain(comparison.baseline)}, with the paired 95 % interval\n{LEGEND}", fontsize=9)
     if len(candidates) > len(shown):
-        figure.suptitle(f"The first {len(shown)} of {len(candidates)} candidates", fontsize=9)
-    paths = [folder / "deltas.png", folder / "deltas.svg"]
-    folder.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "skilldelta", "svg.fonttype": "none"}):  # the same data give the same bytes
-        for path in paths:
-            figure.savefig(path, dpi=160, metadata={"Date": None} if path.suffix == ".svg" else {"Software": None})
-    return paths
+        figure.suptitle(f"Of {len(candidates)} candidates the {len(shown)} that are highest on average", fontsize=9)
+    return drawing.save(figure, folder, "deltas")
 
 
-def rows_of(comparison: Comparison, checkpoint: str) -> list[Row]:
+def chosen(candidates: list[str], comparison: Comparison) -> list[str]:
+    """As many as fit, in their order: the highest on average."""
+    gained = {r.checkpoint: r.difference.delta for r in comparison.at("average") if r.difference}
+    highest = sorted(candidates, key=lambda c: -gained.get(c, -math.inf))[:MOST]
+    return [c for c in candidates if c in highest]
+
+
+def rows_of(comparison: Comparison, checkpoint: str, tasks: bool) -> list[Row]:
     """The candidate's rows with a difference, in the order of the tables."""
-    return list(nested([r for r in comparison.rows if r.checkpoint == checkpoint and r.difference]))
+    mine = nested([r for r in comparison.rows if r.checkpoint == checkpoint and r.difference])
+    return [r for r in mine if tasks or r.level != "task"]
 
 
 def panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> None:
@@ -105,8 +110,3 @@ def draw(axis: Axes, height: float, row: Row) -> None:
 
 def label(row: Row) -> str:
     return plain(f"{row.name}    " if row.level == "task" else row.name)
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,19 @@ def ticks(axis: Axes) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 1000:g}k" if abs(v) >= 1000 else f"{v:g}"))
 
 
+def once(make: Callable[[Comparison], Figure | None]) -> Callable[[Comparison], Figure | None]:
+    """Draws a comparison's picture once for all that show it: a report's own files, and the page."""
+    last: list[tuple[Comparison, Figure | None]] = []
+
+    @wraps(make)
+    def figure(comparison: Comparison) -> Figure | None:
+        if not last or last[0][0] is not comparison:
+            last[:] = [(comparison, make(comparison))]
+        return last[0][1]
+
+    return figure
+
+
 @contextmanager
 def steady(fonts: str) -> Iterator[None]:
     """Within it the same data give the same bytes.  `fonts`: "none" keeps text, "path" draws it, the same on every machine."""
@@ -93,8 +107,9 @@ def save(figure: Figure, folder: Path, stem: str) -> list[Path]:
 
 def settle(figure: Figure) -> None:
     """Works the layout out once: saving would do it again for each file."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    if engine := figure.get_layout_engine():
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def as_svg(figure: Figure) -> str:

@@ -12,7 +12,9 @@ import gzip
 import hashlib
 import html
 import json
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -24,7 +26,7 @@ from reports import curves, drawing, grid, tradeoff
 
 ASSETS = Path(__file__).parent / "assets"
 INSIDE = 8_000_000  # bytes of compressed samples that a page holds itself
-LEVEL = 5  # of compression
+SMALL, QUICK = 6, 2  # levels of compression: inside the page, and beside it, where it is half of all the work
 PLOT = """<section class="plot"><h2>{title}</h2><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></section>
 """
@@ -38,9 +40,9 @@ class Chunk:
     number: int
     path: Path
 
-    def text(self) -> str:
+    def text(self, level: int) -> str:
         """The lines, compressed, as base64.  The same lines give the same text."""
-        return base64.b64encode(gzip.compress(self.path.read_bytes(), LEVEL, mtime=0)).decode()
+        return base64.b64encode(gzip.compress(self.path.read_bytes(), level, mtime=0)).decode()
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
@@ -144,15 +146,20 @@ def chunks(comparison: Comparison) -> tuple[dict[str, dict[str, Chunk]], dict[st
 def place(every: list[Chunk], folder: Path) -> tuple[list[str], list[Path]]:
     """The chunks as blocks of the page, or as files beside it, whichever fits."""
     if sum(c.path.stat().st_size for c in every) <= INSIDE * 4:
-        blocks = [f'<script type="text/plain" id="chunk-{c.number}">{c.text()}</script>\n' for c in every]
+        blocks = [f'<script type="text/plain" id="chunk-{c.number}">{c.text(SMALL)}</script>\n' for c in every]
         if sum(map(len, blocks)) <= INSIDE:
             return blocks, []
-    return [], list(files(every, folder / "page"))
+    return [], files(every, folder / "page")
 
 
-def files(every: list[Chunk], folder: Path) -> Iterator[Path]:
+def files(every: list[Chunk], folder: Path) -> list[Path]:
+    """Each chunk as a script beside the page; compression leaves Python's lock, so threads share the work."""
     folder.mkdir(exist_ok=True)
-    for chunk in every:
+
+    def write(chunk: Chunk) -> Path:
         path = folder / f"{chunk.number}.js"
-        path.write_text(f'skilldelta({chunk.number},"{chunk.text()}")\n', encoding="ascii")
-        yield path
+        path.write_text(f'skilldelta({chunk.number},"{chunk.text(QUICK)}")\n', encoding="ascii")
+        return path
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(write, every))

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 MOST = 23  # runs in the legend
 GAIN = "average, points gained"
-LABELLED = 24  # points of a panel that are all named; of more, the last of each run and the front
+CROWDED = 24  # points of a panel from which on only the front, or else the highest, bear a name and an interval
+HIGHEST = 3
+MARKERS = "os^Pvd"  # one for each round through the colours
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def front(spots: Sequence[Spot], choice: Choice) -> Panel:
     return Panel(title, f"{choice.target}, points", "mean of the other skills, points", dots)
 
 
+@drawing.once
 def figure(comparison: Comparison) -> Figure | None:
     """The picture; None where there is nothing to show."""
     shown = panels(comparison)
@@ -123,7 +126,7 @@ def figure(comparison: Comparison) -> Figure | None:
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
     key(made, groups, comparison.baseline)
-    made.draw_without_rendering()  # labels are placed on the finished layout
+    drawing.settle(made)  # labels are placed on the finished layout
     for axis, one in zip(axes, shown, strict=False):
         drawing.place(axis, [(d.x.value, d.y.value) for d in one.dots], names(one, comparison.baseline))
     return made
@@ -135,20 +138,30 @@ def group(spot: Spot) -> str:
 
 def draw(axis: Axes, panel: Panel, groups: dict[str, int], baseline: str) -> None:
     drawing.bare(axis)
+    crowded = len(panel.dots) > CROWDED
     if panel.zero:
         axis.axhline(0, color=SOFT, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     for name, number in groups.items():
         trail = [d for d in panel.dots if group(d.spot) == name and d.spot.step is not None and d.spot.checkpoint != baseline]
         trail.sort(key=lambda d: d.spot.step or 0)
-        style = {"color": drawing.colour(number), "linestyle": drawing.stroke(number)}
-        axis.plot([d.x.value for d in trail], [d.y.value for d in trail], linewidth=1.3, zorder=3, **style)
+        style: dict[str, Any] = {"color": drawing.colour(number), "linestyle": drawing.stroke(number)}
+        style |= {"linewidth": 0.8, "alpha": 0.4} if crowded else {"linewidth": 1.3}
+        axis.plot([d.x.value for d in trail], [d.y.value for d in trail], zorder=3, **style)
+    alike: dict[tuple[str, bool], list[Dot]] = {}
     for dot in panel.dots:
-        mark(axis, dot, SOFT if dot.spot.checkpoint == baseline else drawing.colour(groups[group(dot.spot)]), baseline)
+        alike.setdefault((baseline if dot.spot.checkpoint == baseline else group(dot.spot), dot.front), []).append(dot)
+    for (name, _), dots in alike.items():
+        mark(axis, dots, (SOFT, "D") if name == baseline else look(groups[name]), crowded)
     axis.set_title(plain(panel.title), fontsize=10, loc="left", color=INK)
     axis.set_xlabel(plain(panel.across), fontsize=8.5, color=SOFT)
     axis.set_ylabel(plain(panel.up), fontsize=8.5, color=SOFT)
     axis.margins(0.09)
     border(axis, sorted((d.x.value, d.y.value) for d in panel.dots if d.front))
+
+
+def look(number: int) -> tuple[str, str]:
+    """A run's colour and marker."""
+    return drawing.colour(number), MARKERS[number // len(drawing.RUNS) % len(MARKERS)]
 
 
 def border(axis: Axes, edge: Sequence[tuple[float, float]]) -> None:
@@ -162,25 +175,25 @@ def border(axis: Axes, edge: Sequence[tuple[float, float]]) -> None:
     axis.set_ylim(bottom=low)
 
 
-def mark(axis: Axes, dot: Dot, colour: str, baseline: str) -> None:
-    """A checkpoint with its intervals; what is on the front is filled."""
-    x, y = dot.x, dot.y
-    axis.plot([x.low, x.high], [y.value, y.value], color=colour, linewidth=0.9, alpha=0.45, zorder=2)
-    axis.plot([x.value, x.value], [y.low, y.high], color=colour, linewidth=0.9, alpha=0.45, zorder=2)
-    style: dict[str, Any] = {
-        "markeredgecolor": colour,
-        "markerfacecolor": colour if dot.front else PAPER,
-        "markeredgewidth": 1.4,
-    }
-    axis.plot([x.value], [y.value], marker="D" if dot.spot.checkpoint == baseline else "o", markersize=5.5, zorder=4, **style)
+def mark(axis: Axes, dots: Sequence[Dot], look: tuple[str, str], crowded: bool) -> None:
+    """Checkpoints of one look (colour, marker) with their intervals; what is on the front is filled."""
+    (colour, marker), front = look, dots[0].front
+    x, y = [d.x.value for d in dots], [d.y.value for d in dots]
+    thin: dict[str, Any] = {"color": colour, "linewidth": 0.9, "alpha": 0.45, "zorder": 2}
+    if front or not crowded:
+        axis.hlines(y, [d.x.low for d in dots], [d.x.high for d in dots], **thin)
+        axis.vlines(x, [d.y.low for d in dots], [d.y.high for d in dots], **thin)
+    face: dict[str, Any] = {"markeredgecolor": colour, "markerfacecolor": colour if front else PAPER}
+    size, edge = (4.0, 1.0) if crowded and not front else (5.5, 1.4)
+    axis.plot(x, y, linestyle="", marker=marker, markersize=size, markeredgewidth=edge, zorder=4, **face)
 
 
 def names(panel: Panel, baseline: str) -> list[str]:
-    """What is written beside each dot: its step, or its name where it has none; nothing beside most of very many."""
-    last = {group(d.spot): d.spot.checkpoint for d in panel.dots}
-    few = len(panel.dots) <= LABELLED
-    told = [few or d.front or last[group(d.spot)] == d.spot.checkpoint for d in panel.dots]
-    return [label(d.spot, baseline) if tell else "" for d, tell in zip(panel.dots, told, strict=True)]
+    """What is written beside each dot; in a crowd only beside the baseline, the front, or else the highest."""
+    if len(panel.dots) <= CROWDED:
+        return [label(d.spot, baseline) for d in panel.dots]
+    some = [d for d in panel.dots if d.front] or sorted(panel.dots, key=lambda d: -d.y.value)[:HIGHEST]
+    return [plain(d.spot.checkpoint) if d in some or d.spot.checkpoint == baseline else "" for d in panel.dots]
 
 
 def label(spot: Spot, baseline: str) -> str:
@@ -192,10 +205,12 @@ def label(spot: Spot, baseline: str) -> str:
 def key(made: Figure, groups: dict[str, int], baseline: str) -> None:
     from matplotlib.lines import Line2D
 
-    ring: dict[str, Any] = {"marker": "o", "markerfacecolor": PAPER, "markeredgewidth": 1.4, "linewidth": 1.3}
-    lines = [Line2D([], [], color=SOFT, label=plain(f"{baseline} (baseline)"), **ring | {"marker": "D", "linewidth": 0.0})]
+    ring: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "linewidth": 1.3}
+    start = ring | {"marker": "D", "linewidth": 0.0}
+    lines = [Line2D([], [], color=SOFT, label=plain(f"{baseline} (baseline)"), **start)]
     for name, number in list(groups.items())[:MOST]:
-        lines.append(Line2D([], [], color=drawing.colour(number), linestyle=drawing.stroke(number), label=plain(name), **ring))
+        colour, marker = look(number)
+        lines.append(Line2D([], [], color=colour, linestyle=drawing.stroke(number), label=plain(name), marker=marker, **ring))
     legend = made.legend(handles=lines, loc="outside lower center", ncols=6, fontsize=8.5, frameon=False, handlelength=2.6)
     for text in legend.get_texts():
         text.set_color(INK)

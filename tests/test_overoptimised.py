@@ -26,7 +26,7 @@ def test_reward_up_and_skills_down_is_told_with_the_interval_and_the_skill_lost_
     (line,) = noticed(tmp_path, "reward", RISING, {"reasoning": 0.6, "safety": 0.4})
     row = compare(tmp_path, "sft").row("ppo@120", "average", "average")
     assert row.difference is not None
-    assert f"[−{-row.difference.delta_low:.1f}, −{-row.difference.delta_high:.1f}] on average" in line
+    assert f"while ppo@120 is −25.0 [−{-row.difference.delta_low:.1f}, −{-row.difference.delta_high:.1f}] on average" in line
     assert "ppo's reward rises (objective/scores: 0.00 to 1.10)" in line
     assert "most in safety, −40.0" in line
     assert "ppo@60" not in line, "it did not fall"

@@ -163,3 +163,19 @@ def test_the_plots_are_shown_for_light_and_dark_and_the_policy_lets_them_pass(tm
     seen = pictured(index, tmp_path / "other", dark)
     run = drawing.RUNS[0]
     assert (drawing.NIGHT[run] in seen, run in seen) == (dark, not dark)
+
+
+@pytest.mark.slow
+def test_the_matrix_is_filtered_by_name_and_sorted_by_a_column_with_the_baseline_first(tmp_path: Path) -> None:
+    for name, rate in (("sft", 0.5), ("dpo@1", 0.3), ("dpo@2", 0.7), ("ppo@1", 0.6)):
+        store(tmp_path / "results", name, {"reasoning": rate, "coding": 1 - rate})
+    (index,) = page.render(compare(tmp_path / "results", "sft"), tmp_path / "report")
+    typed = """<script>$("rows").value = "DPO"; $("rows").dispatchEvent(new Event("input"));
+    [...document.querySelectorAll("#matrix th button")].find((b) => b.textContent === "reasoning").click();</script></body>"""
+    acted = re.sub(r"<meta http-equiv[^>]*>", "", index.read_text()).replace("</body>", typed)
+    index.write_text(acted)
+    dom, console = opened(index, tmp_path / "profile")
+    assert console == ""
+    assert re.findall(r'<th scope="row">([^<]*)', dom) == ["sft", "dpo@2", "dpo@1"]
+    assert "3 of 4 checkpoints" in inside(dom, "rowcount")
+    assert "reasoning ↓" in inside(dom, "matrix")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,6 +29,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Comparison tables and per-skill deltas: paired, with intervals, comparable or refused."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products: waiting threads would burn half the time
     from harness import api
 
     choices = {"margin": margin, "allow": allow or [], "family": family, "candidates": candidate or []}

@@ -56,31 +56,31 @@ def columns(lines: Mapping[Key, dict[str, Any]]) -> Columns:
     names = sorted({name for v in everything if "parts" in v for name in v["parts"]})
     return Columns(
         keys=list(lines),
-        score=numbers(v["score"] for v in everything),
+        score=numbers([v["score"] for v in everything]),
         group=[v.get("group", "") for v in everything],
         cluster=[v.get("cluster") or v["example"] for v in everything],
         parts={name: numbers(v.get("parts", {}).get(name) for v in everything) for name in names},
-        tokens=numbers(v["tokens_out"] for v in everything),
+        tokens=numbers([v["tokens_out"] for v in everything]),
         health=health(everything),
         reasons=Counter(v.get("why", "") for v in everything if v["score"] is None),
     )
 
 
 def numbers(found: Iterable[float | None]) -> Floats:
-    return np.array([np.nan if v is None else v for v in found], np.float64)
+    return np.array(list(found), np.float64)  # None becomes NaN
 
 
 def health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many responses were cut at the length limit, empty, not asked (over-long), failed, unreadable, refusing, unscored."""
-    ends = Counter(v["finish"] for v in lines)
+    ends = Counter([v["finish"] for v in lines])
     words = [v for v in lines if isinstance(v["response"], str) and v["finish"] in ("stop", "length")]
-    silent = sum(not v["response"].strip() for v in words)
+    silent = sum(v["response"].isspace() or not v["response"] for v in words)
     return {
         "truncated": ends["length"],
         "overlong": ends["overlong"],
         "failed": ends["error"],
         "empty": silent,
-        "unreadable": sum(not v["read_as"] and bool(v["response"].strip()) for v in words),
+        "unreadable": sum(bool(v["response"].strip()) for v in words if not v["read_as"]),
         "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
-        "unscored": sum(v["score"] is None for v in lines),
+        "unscored": [v["score"] for v in lines].count(None),
     }

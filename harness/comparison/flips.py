@@ -40,8 +40,8 @@ def drawn(contributions: Floats, draws: int = DRAWS, seed: int | Sequence[int] =
     for start in range(0, draws, CHUNK):
         count = min(CHUNK, draws - start)
         bits = np.frombuffer(rng.bytes((count * clusters + 7) // 8), np.uint8)
-        signs = np.unpackbits(bits)[: count * clusters].reshape(count, clusters).astype(np.float32)
-        sums[:, start : start + count] = ((2 * signs - 1) @ matrix).T
+        signs = 2 * np.unpackbits(bits)[: count * clusters].view(np.int8) - 1
+        sums[:, start : start + count] = (signs.reshape(count, clusters).astype(np.float32) @ matrix).T
     return sums
 
 

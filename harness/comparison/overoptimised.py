@@ -23,12 +23,13 @@ def told(rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
         if quantity is None:
             continue
         curve = run.curves[quantity]
-        fallen = [(n, s) for n, s in run.steps.items() if n in average and is_worse(average[n]) and rises(curve, s)]
+        fallen = [n for n, step in run.steps.items() if n in average and is_worse(average[n]) and rises(curve, step)]
         if fallen:
-            first, last = (logged(v) for v in (curve.values[0], curve.at(fallen[-1][1])))
+            worst = min(fallen, key=lambda n: delta(average[n]))
+            first, last = (logged(v) for v in (curve.values[0], curve.at(run.steps[worst])))
             rise = f"{run.name}'s {quantity} rises ({curve.key}: {first} to {last})"
-            falls = "; ".join(fall(average[name], [r for r in rows if r.checkpoint == name]) for name, _ in fallen)
-            yield f"Reward up, skills down: {rise}, while its skills fall: {falls}."
+            more = f"; {len(fallen) - 1} more of its checkpoints are worse" if len(fallen) > 1 else ""
+            yield f"Reward up, skills down: {rise}, {fall(average[worst], [r for r in rows if r.checkpoint == worst])}{more}."
 
 
 def logged(value: float | None) -> str:
@@ -43,9 +44,12 @@ def is_worse(row: Row) -> bool:
 
 def fall(average: Row, mine: Sequence[Row]) -> str:
     """How far a checkpoint fell on average, and the skill that it lost most on."""
-    skills = [r for r in mine if r.level == "skill" and r.difference]
-    lowest = min(skills, key=lambda r: r.difference.delta if r.difference else 0.0)
-    return f"{average.checkpoint} {points(average)} on average, most in {lowest.name}, {points(lowest)}"
+    lowest = min((r for r in mine if r.level == "skill" and r.difference), key=delta)
+    return f"while {average.checkpoint} is {points(average)} on average, most in {lowest.name}, {points(lowest)}"
+
+
+def delta(row: Row) -> float:
+    return row.difference.delta if row.difference else 0.0
 
 
 def points(row: Row) -> str:

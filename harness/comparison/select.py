@@ -60,9 +60,9 @@ def drawn(parts: Sequence[Floats], seed: int = 0) -> Floats:
     total = np.zeros((DRAWS, parts[0].shape[1]))
     for part in parts:
         clusters = len(part)
-        scale = np.sqrt(clusters / max(clusters - 1, 1))
+        scale, single = np.sqrt(clusters / max(clusters - 1, 1)), part.astype(np.float32)
         for start in range(0, DRAWS, 500):
-            total[start : start + 500] += scale * rng.normal(size=(min(500, DRAWS - start), clusters)) @ part
+            total[start : start + 500] += scale * rng.standard_normal((min(500, DRAWS - start), clusters), np.float32) @ single
     return total
 
 

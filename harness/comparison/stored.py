@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from harness import registry
@@ -36,7 +37,7 @@ class Stored:
     checkpoints: dict[str, Json]
     cells: dict[tuple[str, str], Begun]
 
-    @property
+    @cached_property
     def tasks(self) -> dict[str, Json]:
         """The baseline's tasks, with its task.json: the ones that are compared."""
         return {task: begun.about for (who, task), begun in self.cells.items() if who == self.baseline}

@@ -5,7 +5,7 @@ const MARK = { better: "▲", worse: "▼", same: "=", unclear: "·" };
 const PAGE = 200;
 const $ = (id) => document.getElementById(id);
 const state = { task: data.tasks[0] || "", candidate: data.checkpoints.find((c) => c !== data.baseline) || data.baseline,
-  filter: "all", search: "", item: "", everyone: false, tasks: false };
+  filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "" };
 
 function el(tag, attributes, ...children) {
   const made = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
@@ -47,10 +47,25 @@ function cell(checkpoint, level, name) {
   return el("td", { class: `${level} ${base ? "" : row.verdict}`, title, tabindex: 0, onclick: open, onkeydown: (e) => { if (e.key === "Enter") open(); } },
     el("span", { class: "score" }, number(row.score)), el("span", { class: "delta" }, under));
 }
+// The baseline stays first; a column sorts from its highest score, the first column gives back the order of runs and steps.
+function ordered(shown) {
+  const words = state.rows.toLowerCase().split(/\s+/).filter((w) => w);
+  const others = data.checkpoints.filter((c) => c !== data.baseline && words.every((w) => c.toLowerCase().includes(w)));
+  const column = shown.find(([level, n]) => `${level} ${n}` === state.sort);
+  const score = (c) => { const row = find(c, ...column); return row && row.score !== null ? row.score : -1; };
+  return [data.baseline, ...(column ? others.sort((a, b) => score(b) - score(a)) : others)];
+}
+function heading(text, sort) {
+  const sorted = state.sort === sort && sort;
+  return el("th", { scope: "col", "aria-sort": sorted ? "descending" : null },
+    el("button", { onclick: () => { state.sort = sort; matrix(); document.querySelector(sort ? "th[aria-sort] button" : "th button").focus(); } }, text, sorted ? " ↓" : ""));
+}
 function matrix() {
   const shown = columns();
-  const head = el("tr", {}, el("th", {}, "checkpoint"), ...shown.map(([, n]) => el("th", { scope: "col" }, n)));
-  const body = data.checkpoints.map((c) => el("tr", {},
+  const head = el("tr", {}, heading("checkpoint", ""), ...shown.map(([level, n]) => heading(n, `${level} ${n}`)));
+  const drawn = ordered(shown);
+  $("rowcount").textContent = state.rows ? `${drawn.length} of ${data.checkpoints.length} checkpoints` : "";
+  const body = drawn.map((c) => el("tr", {},
     el("th", { scope: "row" }, c, c === data.baseline ? el("span", { class: "quiet" }, " baseline") : null),
     ...shown.map(([level, name]) => cell(c, level, name))));
   $("matrix").replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
@@ -216,6 +231,7 @@ $("candidate").addEventListener("change", (e) => choose({ candidate: e.target.va
 $("filter").addEventListener("change", (e) => choose({ filter: e.target.value }));
 $("search").addEventListener("input", (e) => choose({ search: e.target.value }));
 $("everyone").addEventListener("click", () => choose({ everyone: !state.everyone }));
+$("rows").addEventListener("input", (e) => { state.rows = e.target.value; matrix(); });
 $("tasks").addEventListener("click", () => { state.tasks = !state.tasks; $("tasks").setAttribute("aria-pressed", String(state.tasks)); matrix(); });
 document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey) return;
