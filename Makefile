@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check calibrate bench bench-trainers bench-sandbox clean
+.PHONY: demo test unit check calibrate bench bench-trainers bench-sandbox bench-compare clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,9 @@ bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last
 
 bench: .venv/ready    ## the engine's speed against lm-eval's hf backend (needs SKILLDELTA_DATA)
 	$(BIN)/python -m tests.bench.engine
+
+bench-compare: .venv/ready   ## seconds and memory of compare and its page: 100 checkpoints x 20 tasks x 1,000 items
+	$(BIN)/python -m tests.bench.compare
 
 clean:
 	rm -rf .venv build dist
