@@ -165,22 +165,12 @@ def test_power_of_draws_goes_by_problems_not_by_samples(tmp_path: Path, capsys: 
 def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, task = model(tmp_path / "sft"), tmp_path / "mine.py"
     task.write_text("from tests import toys\nTASKS = (toys.adding(6),)\n")
-    flags = [
-        "-t",
-        "adding",
-        "--include-path",
-        str(task),
-        "--model",
-        "scripted",
-        "--model-args",
-        "text=4",
-        "-o",
-        str(tmp_path / "r"),
-    ]
+    flags = ["-t", "adding", "--include-path", str(task), "--model", "scripted", "--model-args", "text=4"]
+    flags += ["-o", str(tmp_path / "r")]
     for verb in ("score", "noise"):
         capsys.readouterr()
         with pytest.raises(SystemExit) as end:
             main([verb, str(folder), *flags, "--json"])
         assert end.value.code == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert (found["asked_again"], found["changed"]) == (6, 0)
+    assert (found["asked_again"], found["scores_changed"]) == (6, 0)

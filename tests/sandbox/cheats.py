@@ -58,7 +58,7 @@ CHEATS: dict[str, str] = {
     "leaves at exit": "import atexit, os\natexit.register(os._exit, 0)\ndef add(a, b): raise SystemExit",
     "leaves in a destructor": "import os\nclass D:\n    def __del__(self): os._exit(0)\nd = D()\ndef add(a, b):\n    global d\n    d = None\n    return 0",
     "leaves in a thread": "import os, threading\ndef add(a, b):\n    threading.Thread(target=os._exit, args=(0,)).start()\n    while True: pass",
-    "leaves on a signal": "import os, signal\nsignal.signal(signal.SIGALRM, lambda *a: os._exit(0))\nsignal.alarm(1)\ndef add(a, b):\n    while True: pass",
+    "leaves on a signal": "import os, signal\nsignal.signal(signal.SIGALRM, lambda *a: os._exit(0))\nsignal.setitimer(signal.ITIMER_REAL, 0.05)\ndef add(a, b):\n    while True: pass",
     "becomes another program": "import os\ndef add(a, b): os.execv('/bin/true', ['true'])",
     "an excepthook": "import sys, os\nsys.excepthook = lambda *a: os._exit(0)\ndef add(a, b): raise ValueError",
     "raises an end of iteration": "def add(a, b): raise StopIteration",
