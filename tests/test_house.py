@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     1: ["harness/types.py"],
     2: ["harness/registry.py", "harness/store.py", "harness/data.py", "harness/config.py", "harness/fingerprint.py",
-        "harness/integrity.py", "harness/training_log.py", "harness/suites.py", "harness/judging.py",
+        "harness/integrity.py", "harness/training_log.py", "harness/suites.py", "harness/judging.py", "harness/published.py",
         "harness/engine/", "harness/sandbox/", "harness/world/", "harness/recorded/"],
     3: ["harness/evaluate.py", "harness/race.py", "harness/reask.py", "harness/discover.py", "harness/comparison/",
         "harness/study.py", "harness/demo.py", "harness/cluster.py"],
