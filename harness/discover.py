@@ -31,7 +31,7 @@ def at(path: str) -> list[Checkpoint]:
         raise registry.unknown("folder", path, near)
     if not folder.is_dir():
         raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
-    found = ask(folder.resolve()) or [c for child in children(folder.resolve()) for c in ask(child)]
+    found = inside(folder)
     if not found:
         there = ", ".join(p.name for p in sorted(folder.iterdir())[:8]) or "nothing"
         raise SkilldeltaError(
@@ -39,6 +39,11 @@ def at(path: str) -> list[Checkpoint]:
             f"Known are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
         )
     return found
+
+
+def inside(folder: Path) -> list[Checkpoint]:
+    """The checkpoints of a folder that is one or a run, or of the folders in it; [] where there is none."""
+    return ask(folder.resolve()) or [c for child in children(folder.resolve()) for c in ask(child)]
 
 
 def ask(folder: Path) -> list[Checkpoint]:

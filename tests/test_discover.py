@@ -119,3 +119,70 @@ def test_what_is_not_there_is_told_with_near_names(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SkilldeltaError, match="no checkpoint in"):
         discover.checkpoints([str(tmp_path / "empty")])
+
+
+def adapter(folder: Path, base: str = "meta/base") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "peft_type": "LORA"}))
+    weights(folder / "adapter_model.safetensors")
+    return folder
+
+
+def test_an_openrlhf_run_gives_its_saved_models_and_passes_its_states_over(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo"
+    for step in (200, 40):
+        model(folder / f"global_step{step}_hf")
+        (folder / "_actor" / f"global_step{step}").mkdir(parents=True)
+    model(folder / "best_global_step40")
+    (folder / "config.json").write_text("{}")
+    weights(folder / "model.safetensors")
+    found = discover.checkpoints([str(folder)])
+    assert [c.name for c in found] == ["ppo-best@40", "ppo@40", "ppo@200", "ppo"]
+    assert {(c.producer, c.problem, c.run) for c in found} == {("openrlhf", "", str(folder))}
+    (one,) = discover.checkpoints([str(folder / "global_step200_hf")])
+    assert (one.name, one.step) == ("ppo@200", 200)
+
+
+def test_an_openrlhf_run_without_models_says_how_to_get_them(tmp_path: Path) -> None:
+    (tmp_path / "ppo" / "_actor" / "global_step40").mkdir(parents=True)
+    (found,) = discover.checkpoints([str(tmp_path / "ppo")])
+    assert found.step == 40
+    assert "--ckpt.save_hf" in found.problem
+
+
+def test_a_verl_run_gives_models_adapters_and_what_to_do_with_shards(tmp_path: Path) -> None:
+    folder = tmp_path / "grpo"
+    model(folder / "global_step_100" / "actor" / "huggingface")
+    adapter(folder / "global_step_20" / "actor" / "lora_adapter")
+    for step in (20, 30):  # config and tokenizer alone: the weights are in shards
+        home = folder / f"global_step_{step}" / "actor" / "huggingface"
+        home.mkdir(parents=True)
+        (home / "config.json").write_text("{}")
+    model(folder / "global_step_200" / "actor" / "huggingface")
+    (folder / "latest_checkpointed_iteration.txt").write_text("100")
+    found = discover.checkpoints([str(folder)])
+    assert [c.name for c in found] == ["grpo@20", "grpo@30", "grpo@100", "grpo@200"]
+    assert [c.problem for c in found[::2]] == ["", ""]
+    assert found[0].base == "meta/base"
+    assert "verl.model_merger merge --backend fsdp" in found[1].problem
+    assert found[3].problem == "still being written: latest_checkpointed_iteration.txt says 100"
+    (one,) = discover.checkpoints([str(folder / "global_step_100")])
+    assert (one.name, one.producer) == ("grpo@100", "verl")
+
+
+def test_verls_sft_keeps_its_model_without_an_actor(tmp_path: Path) -> None:
+    model(tmp_path / "sft" / "global_step_7" / "huggingface")
+    (found,) = discover.checkpoints([str(tmp_path / "sft")])
+    assert (found.name, found.problem) == ("sft@7", "")
+
+
+def test_an_open_instruct_run_gives_models_and_names_states_of_accelerate(tmp_path: Path) -> None:
+    folder = tmp_path / "ppo_checkpoints"
+    model(folder / "step_100")
+    (folder / "step_20").mkdir()
+    (folder / "step_20" / "COMPLETED").touch()
+    found = discover.checkpoints([str(folder)])
+    assert [(c.name, c.step, c.problem[:21]) for c in found] == [("ppo@20", 20, "a state of accelerate"), ("ppo@100", 100, "")]
+    model(tmp_path / "sft" / "epoch_1")
+    (found_epoch,) = discover.checkpoints([str(tmp_path / "sft")])
+    assert (found_epoch.name, found_epoch.step) == ("sft@epoch1", None)

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoints import peft, transformers
+from harness.checkpoints import steps
 from harness.integrity import read_json
 from harness.training_log import history
 from harness.types import Checkpoint
@@ -33,34 +33,20 @@ def find(path: Path) -> list[Checkpoint]:
     """Every checkpoint of the run in `path`, by step, the final model last; or the one numbered checkpoint that `path` is."""
     if NUMBERED.match(path.name) and (path / "trainer_state.json").is_file():
         return [numbered(path, path.parent)]
-    steps = sorted((p for p in path.iterdir() if p.is_dir() and NUMBERED.match(p.name)), key=step)
-    if not steps:
+    found = [numbered(folder, path) for _, folder in steps.numbered(path, NUMBERED)]
+    if not found:
         return []
-    found = [numbered(p, path) for p in steps]
-    final = describe(path, path.name)
+    final = steps.describe(path, path.name)
     if final:
         found.append(replace(final, run=str(path), method=final.method or method(path) or found[-1].method))
     return found
 
 
-def step(folder: Path) -> int:
-    """The number in the name of a checkpoint-N folder."""
-    match = NUMBERED.match(folder.name)
-    return int(match.group(1)) if match else -1
-
-
-def describe(folder: Path, name: str) -> Checkpoint | None:
-    """What model lies in `folder`: whole model or adapter; None when there is neither."""
-    if (folder / "adapter_config.json").is_file():
-        return peft.describe(folder, name)
-    return transformers.describe(folder, name) if (folder / "config.json").is_file() else None
-
-
 def numbered(folder: Path, run: Path) -> Checkpoint:
     """A checkpoint-N folder: ready when its weights are whole and trainer_state.json, written after them, is there."""
-    number = step(folder)
+    number = int(folder.name.rpartition("-")[2])
     name = f"{run.name}@{number}"
-    found = describe(folder, name) or Checkpoint(name, str(folder), "trainer", problem=unusable(folder))
+    found = steps.describe(folder, name) or Checkpoint(name, str(folder), "trainer", problem=unusable(folder))
     fault = found.problem
     if not fault and not (folder / "trainer_state.json").is_file():
         fault = "trainer_state.json is missing: the checkpoint is still being written, or the run was stopped while saving"

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from harness.cli import compare, demo, doctor, gate, inspect, noise, power, score, train
+from harness.cli import compare, demo, doctor, gate, inspect, noise, power, score, train, watch
 from harness.cli.screen import fail
 from harness.types import SkilldeltaError
 
@@ -18,7 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (*demo.VERBS, *score.VERBS, *compare.VERBS, *gate.VERBS, *power.VERBS, *noise.VERBS, *inspect.VERBS, *doctor.VERBS):
+ROOMS = (demo, score, watch, compare, gate, power, noise, inspect, doctor)
+for verb in (v for room in ROOMS for v in room.VERBS):
     app.command(verb.__name__.removesuffix("_").replace("_", "-"))(verb)
 app.command("train", context_settings=train.OPEN)(train.train)
 

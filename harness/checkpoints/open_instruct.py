@@ -1,0 +1,34 @@
+"""A run of open-instruct: step_N and epoch_N folders (models, or accelerate's states), the final model at the root."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from harness.checkpoints.steps import describe, numbered
+from harness.types import Checkpoint
+
+ORDER = 13
+SAVED = re.compile(r"^(?:step|epoch)_(\d+)$")
+STATE = "a state of accelerate, for resuming only: of this run the final model alone can be scored"
+SUFFIX = "_checkpoints"  # GRPO and PPO put them into OUTPUT_checkpoints
+
+
+def find(path: Path) -> list[Checkpoint]:
+    """Every numbered folder in its order, the final model last; or the one that `path` is."""
+    if SAVED.match(path.name) and (path / "config.json").is_file():
+        return [saved(path, path.parent)]
+    found = [saved(folder, path) for _, folder in numbered(path, SAVED)]
+    if found and (final := describe(path, path.name)):
+        found.append(replace(final, producer="open_instruct", run=str(path)))
+    return found
+
+
+def saved(folder: Path, run: Path) -> Checkpoint:
+    """A step_N or epoch_N folder; an epoch is no step, and is told in the name."""
+    kind, _, number = folder.name.partition("_")
+    label = number if kind == "step" else f"epoch{number}"
+    name = f"{run.name.removesuffix(SUFFIX)}@{label}"
+    found = describe(folder, name) or Checkpoint(name, str(folder), "open_instruct", problem=STATE)
+    return replace(found, producer="open_instruct", run=str(run), step=int(number) if kind == "step" else None)
