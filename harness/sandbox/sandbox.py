@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -17,6 +18,9 @@ from harness.sandbox.process import Packages, Slot, Template
 from harness.sandbox.verdict import Asserts, Reading, SandboxError, Tests, Tier, Verdict, outcome
 
 ATTEMPTS = 2
+# What a program's time goes into: handing it to a slot, forking its two processes, locking them down (the grader is the first
+# to be ready), running the program's top level, its tests, ending and reaping both, tidying the scratch folder, reporting.
+STAGES = ("hand over", "fork", "lock down", "load", "test", "end", "tidy", "report")
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,7 @@ class Sandbox:
 
 def once(pool: Pool, program: str, tests: Tests, limits: Limits) -> Verdict:
     """One run in one slot."""
+    started = time.monotonic()
     with pool.slot() as slot:
         report, record, output = slot.run(program, tests, limits)
         slot.spent = report["spent"]
@@ -124,7 +129,16 @@ def once(pool: Pool, program: str, tests: Tests, limits: Limits) -> Verdict:
         outputs=record.get("outputs", ()) if record else (),
         cpu_s=report["cpu"],
         wall_s=report["wall"],
+        stages=stages(started, report["stamps"], record["stamps"] if record else []),
     )
+
+
+def stages(started: float, slot: list[float], grader: list[float]) -> dict[str, float]:
+    """Seconds from one stamp to the next; all processes read the same clock.  Empty where the tests did not end."""
+    if len(grader) < 3:  # the program never loaded
+        return {}
+    points = (started, *slot[:2], *grader, *slot[2:], time.monotonic())
+    return {name: end - begin for name, begin, end in zip(STAGES, points, points[1:], strict=False)}
 
 
 def clean(text: str) -> str:

@@ -91,6 +91,7 @@ class Verdict:
     outputs: Sequence[Any] = ()  # of Record
     cpu_s: float = 0.0
     wall_s: float = 0.0
+    stages: Mapping[str, float] = field(default_factory=dict, compare=False)  # seconds by stage, see sandbox.STAGES
     tier: Tier = "none"
     integrity: str = "values"  # judged on plain values by another process
 

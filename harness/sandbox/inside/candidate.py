@@ -48,9 +48,12 @@ def start(text: bytes, module: types.ModuleType) -> None:
 
 
 def read_all(descriptor: int) -> bytes:
-    with os.fdopen(descriptor, "rb") as file:
-        file.seek(0)
-        return file.read()
+    parts, start = [], 0
+    while part := os.pread(descriptor, os.fstat(descriptor).st_size - start, start):
+        parts.append(part)
+        start += len(part)
+    os.close(descriptor)
+    return b"".join(parts)
 
 
 class Objects:

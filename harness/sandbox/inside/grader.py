@@ -6,6 +6,7 @@ import builtins
 import json
 import os
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -150,11 +151,13 @@ class Handle:
 def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
     """Runs the tests, writes what came of them to `verdict`; the exit status."""
     sys.set_int_max_str_digits(0)
+    stamps = [time.monotonic()]
     candidate = Candidate(wire.Channel(reading, writing))
     record: dict[str, Any] = {"outcome": "error", "detail": "", "groups": {}}
     try:
         task = json.loads(read_all(tests))
         loaded = candidate.reply()
+        stamps.append(time.monotonic())
         if isinstance(loaded, Raised):
             record |= outcome_of(loaded)
         else:
@@ -169,7 +172,7 @@ def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
         record |= {"outcome": "fault", "detail": traceback.format_exc()[-TEXT:]}
     if candidate.gone:  # even where a test caught it
         record |= {"outcome": "gone", "detail": candidate.gone}
-    record["calls"] = candidate.calls
+    record |= {"calls": candidate.calls, "stamps": [*stamps, time.monotonic()]}
     write_all(verdict, json.dumps(record).encode())
     return GONE if record["outcome"] == "gone" else 0
 

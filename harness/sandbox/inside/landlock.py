@@ -66,7 +66,7 @@ def restrict(grant: Grant) -> None:
             allow(ruleset, path, handled & ~MAKE_SPECIAL & ~1)
         for path in grant.devices:
             allow(ruleset, path, READ_FILE | WRITE_FILE)
-        kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.NO_NEW_PRIVILEGES()
         kernel.call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)

@@ -33,45 +33,46 @@ def descriptors(wanted: list[int]) -> None:
     os.closerange(len(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def limit(what: int, soft: int, hard: int | None = None) -> None:
-    resource.setrlimit(what, (soft, soft if hard is None else hard))
+Resource = tuple[int, tuple[int, int]]  # which, and its soft and hard limit
 
 
-def resources(limits: dict[str, float], confinement: Confinement) -> None:
-    """The kernel's own limits for the calling process."""
-    cpu = int(limits["cpu_s"])
-    limit(resource.RLIMIT_CPU, cpu, cpu + 1)
-    limit(resource.RLIMIT_AS, confinement.resident + int(limits["memory_mb"]) * MIB)
-    limit(resource.RLIMIT_STACK, int(limits["stack_mb"]) * MIB)
-    limit(resource.RLIMIT_CORE, 0)
-    limit(resource.RLIMIT_MEMLOCK, 64 << 10)
-    limit(resource.RLIMIT_MSGQUEUE, 0)
+def resources(limits: dict[str, float], confinement: Confinement) -> list[Resource]:
+    """The kernel's own limits for a process."""
+    cpu, threads = int(limits["cpu_s"]), int(limits.get("threads", 64)) + 1
+    if confinement.uid is None and confinement.tier != "namespaces":
+        threads += confinement.processes or 0
+    found = {
+        resource.RLIMIT_AS: confinement.resident + int(limits["memory_mb"]) * MIB,
+        resource.RLIMIT_STACK: int(limits["stack_mb"]) * MIB,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 64 << 10,
+        resource.RLIMIT_MSGQUEUE: 0,
+        resource.RLIMIT_NPROC: threads,
+    }
     if "file_mb" in limits:
-        limit(resource.RLIMIT_FSIZE, int(limits["file_mb"]) * MIB)
+        found[resource.RLIMIT_FSIZE] = int(limits["file_mb"]) * MIB
     if "open_files" in limits:
-        limit(resource.RLIMIT_NOFILE, int(limits["open_files"]))
+        found[resource.RLIMIT_NOFILE] = int(limits["open_files"])
+    return [(resource.RLIMIT_CPU, (cpu, cpu + 1)), *((which, (most, most)) for which, most in found.items())]
 
 
-def lock(confinement: Confinement, limits: dict[str, float], role: int) -> None:
+def lock(confinement: Confinement, limits: list[Resource], role: int) -> None:
     """For ever: limits, a user of its own, no capability, no new privileges, no system call but the allowed ones.
 
     `role` (0 grader, 1 candidate) keeps their user numbers apart.
     """
-    resources(limits, confinement)
-    threads = int(limits.get("threads", 64)) + 1
     if confinement.uid is not None:
         mine = confinement.uid + role
         os.setgroups([])
         os.setresgid(mine, mine, mine)
         os.setresuid(mine, mine, mine)
     elif confinement.tier == "namespaces":
-        kernel.unshare(kernel.CLONE_NEWUSER)  # a count of processes of its own, and nobody's user
-    elif confinement.processes is not None:
-        threads += confinement.processes
-    limit(resource.RLIMIT_NPROC, threads)
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+        kernel.OWN_USER()  # a count of processes of its own, and nobody's user
+    for which, pair in limits:  # only now: a user namespace keeps the limits that it is made under, for all its processes
+        resource.setrlimit(which, pair)
+    kernel.NO_NEW_PRIVILEGES()
     if confinement.tier != "none":
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        kernel.drop_capabilities()
+        kernel.NO_DUMP()
+        kernel.DROP_CAPABILITIES()
     if confinement.filter:
         confinement.filter.install(os.getpid())

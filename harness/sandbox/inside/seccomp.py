@@ -11,7 +11,6 @@ from __future__ import annotations
 import ctypes
 import errno
 import struct
-from typing import Any
 
 from harness.sandbox.inside import kernel
 from harness.sandbox.inside.calls import AUDIT, MACHINE, NEWEST, table
@@ -113,10 +112,10 @@ class Filter:
         self.buffer = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *i) for i in code))
         self.places = [8 * n + 4 for n, i in enumerate(code) if i[0] == EQUAL and i[3] == OWN]
         self.fprog = Fprog(len(code), ctypes.addressof(self.buffer))
+        self.call = kernel.Call("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(self.fprog))
 
     def install(self, own: int) -> None:
         """From here on, for this process and for ever.  Needs no_new_privs."""
         for place in self.places:
             struct.pack_into("I", self.buffer, place, own)
-        pointer: Any = ctypes.byref(self.fprog)
-        kernel.call("seccomp", SECCOMP_SET_MODE_FILTER, 0, pointer)
+        self.call()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.sandbox.inside import candidate, grader, kernel, landlock, namespaces
-from harness.sandbox.inside.lockdown import Confinement, descriptors, lock
+from harness.sandbox.inside.lockdown import Confinement, Resource, descriptors, lock, resources
 from harness.sandbox.inside.seccomp import Filter
 
 QUOTA_INTERVAL_S = 0.05
@@ -50,7 +50,7 @@ def prepare(setup: dict[str, Any], number: int, resident: int, processes: int | 
             os.chown(folder, mine + 1, mine + 1)
     os.environ.update(HOME=folder, TMPDIR=folder)
     os.chdir(folder)
-    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    kernel.NO_NEW_PRIVILEGES()
     if tier == "landlock" or (inside and setup["landlock"]):
         reading, listing = (["/"], []) if inside else (setup["readable"], setup["library"])
         landlock.restrict(landlock.Grant(listing, reading, [folder], namespaces.DEVICES))
@@ -69,27 +69,33 @@ def serve(control: socket.socket, place: Place) -> None:
         for fd in handed:
             os.close(fd)
         report["spent"] = not tidy(place)
+        report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
 
 
 def run(request: dict[str, Any], handed: list[int], place: Place, control: socket.socket) -> dict[str, Any]:
     """One program: forks its two processes, waits for the grader, ends both.  Times in seconds."""
+    started = time.monotonic()
     program, tests, output, verdict = handed
     limits = request["limits"]
     questions, replies = os.pipe(), os.pipe()
     nothing = os.open("/dev/null", os.O_RDWR)
     confinement = place.confinement
     lenient = {"cpu_s": limits["grader_cpu_s"], "memory_mb": limits["memory_mb"], "stack_mb": limits["stack_mb"]}
-    started = time.monotonic()
-    judge = child([nothing, nothing, nothing, replies[0], questions[1], tests, verdict], confinement, lenient, 0)
-    runner = child([nothing, output, output, questions[0], replies[1], program], confinement, limits, 1)
+    for_judge, for_runner = resources(lenient, confinement), resources(limits, confinement)
+    stamps = [started]
+    judge = child([nothing, nothing, nothing, replies[0], questions[1], tests, verdict], confinement, for_judge, 0)
+    runner = child([nothing, output, output, questions[0], replies[1], program], confinement, for_runner, 1)
     for fd in (*questions, *replies, nothing):
         os.close(fd)
+    stamps.append(time.monotonic())
     why = wait(judge, started + limits["wall_s"], place, control)
     graded = ended(judge, why != "")
     ran = ended(runner, os.waitstatus_to_exitcode(graded[0]) != grader.GONE, SETTLE_MS)
     sweep(confinement)
+    stamps.append(time.monotonic())
     return {
+        "stamps": stamps,
         "stopped": why,
         "grader": os.waitstatus_to_exitcode(graded[0]),
         "candidate": os.waitstatus_to_exitcode(ran[0]),
@@ -99,14 +105,14 @@ def run(request: dict[str, Any], handed: list[int], place: Place, control: socke
     }
 
 
-def child(fds: list[int], confinement: Confinement, limits: dict[str, float], role: int) -> int:
+def child(fds: list[int], confinement: Confinement, limits: list[Resource], role: int) -> int:
     """Forks a locked-down process; role 0 grades, role 1 runs the program.  Its descriptors become 0, 1, 2 ..."""
-    pid = os.fork()
+    pid = kernel.fork()
     if pid:
         return pid
     status = 1
     try:
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.DIE_WITH_PARENT()
         os.setsid()
         descriptors(fds)
         lock(confinement, limits, role)

@@ -20,11 +20,10 @@ from typing import Any, NoReturn
 from harness.sandbox.inside import kernel, namespaces, slot
 
 MODULES = """
-abc argparse array ast bisect builtins calendar cmath codecs collections collections.abc contextlib copy csv ctypes dataclasses
-datetime decimal enum fractions functools glob hashlib heapq hmac inspect io itertools json keyword locale logging math numbers
-operator os pathlib pprint queue random re secrets shutil signal socket statistics string struct sys tempfile textwrap threading
-time traceback types typing unicodedata warnings weakref zlib
-_bz2 _lzma _sqlite3 _uuid _strptime encodings.idna encodings.latin_1 encodings.utf_16 encodings.unicode_escape
+abc array bisect builtins calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
+functools heapq io itertools json math numbers operator os random re signal socket statistics string struct sys threading time
+types typing warnings
+ctypes hashlib unicodedata zlib _bz2 _lzma _sqlite3 _uuid _strptime encodings.idna encodings.latin_1
 """
 STATM = Path("/proc/self/statm")
 
@@ -74,7 +73,7 @@ def enter(setup: dict[str, Any], library: list[str]) -> None:
             raise
         namespaces.enter(user=True)
         setup["uid"] = None
-    if pid := os.fork():
+    if pid := kernel.fork():
         wait_and_exit(pid)
     namespaces.build(setup["base"], library, setup["packages"])
     sys.path_importer_cache.clear()
@@ -128,7 +127,7 @@ def serve(control: socket.socket, setup: dict[str, Any], resident: int, processe
         message, handed, _, _ = socket.recv_fds(control, 64, 1)
         if not message:
             os._exit(0)
-        if os.fork() == 0:
+        if kernel.fork() == 0:
             control.close()
             begin(handed[0], setup, number, (resident, processes))
         os.close(handed[0])
@@ -142,7 +141,7 @@ def begin(descriptor: int, setup: dict[str, Any], number: int, sizes: tuple[int,
     try:
         if setup["tier"] == "namespaces":
             kernel.unshare(namespaces.SLOT_OWN)
-            if os.fork():
+            if kernel.fork():
                 os._exit(0)
         place = slot.prepare(setup, number % 2000, *sizes)
     except OSError as error:
