@@ -75,6 +75,7 @@ class Table:
     study: str
     name: str
     written: Written
+    exceptions: tuple[Provenance, ...]
     figures: Mapping[tuple[str, str], Figure]
 
     def figure(self, row: str, column: str) -> Figure:
@@ -151,13 +152,13 @@ def read(path: Path) -> Study:
 
 def table(study: str, name: str, written: Written) -> Table:
     """A table with each figure's own provenance."""
-    exceptions = [config.build(Provenance, e) for e in written.exceptions]
+    exceptions = tuple(config.build(Provenance, e) for e in written.exceptions)
     spoken = {r for rows in (*written.groups.values(), *(e.rows for e in exceptions)) for r in rows}
     columns = {c for e in exceptions for c in e.columns} | set(written.counts)
     if strange := sorted((spoken - set(written.rows)) | (columns - set(written.columns))):
         raise SkilldeltaError(f"{name} speaks of {strange[0]!r}, which is none of its rows and columns.")
     figures = {(f.row, f.column): f for f in entries(study, name, written, exceptions)}
-    return Table(study, name, written, figures)
+    return Table(study, name, written, exceptions, figures)
 
 
 def entries(study: str, name: str, written: Written, exceptions: Iterable[Provenance]) -> Iterator[Figure]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.comparison.result import Comparison, Difference, Level, Row
 from harness.types import SKILLS
 
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "unclear": "·"}
 MATRIX = "Scores, and differences from the baseline"
+WORD = re.compile(r"(?!^nf$)[a-z]{2}")
+MANY = 4  # columns; beyond, an interval has a line of its own
 READING = (
     "Points of 0 to 100. Brackets: 95 % interval, of a difference paired item by item "
     "over the items that both have a score for. "
@@ -25,10 +28,17 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
+def numeric(table: Table) -> tuple[bool, ...]:
+    """Which columns hold numbers and no words: those stand flush right.  The first names the rows."""
+    columns = zip(*table.rows, strict=True)
+    return tuple(place > 0 and any(cells) and not any(map(WORD.search, cells)) for place, cells in enumerate(columns))
+
+
 def number(value: float | None, signed: bool = False) -> str:
     """A number of points with one decimal; an em dash where there is none."""
     if value is None or math.isnan(value):
         return "—"
+    value = float(f"{value:.8g}")  # as comparison.json has it, so that the page rounds alike
     text = f"{value:+.1f}" if signed else f"{value:.1f}"
     return text.replace("-", "−").replace("−0.0", "0.0").replace("+0.0", "0.0")
 
@@ -54,23 +64,30 @@ def place(skill: str) -> tuple[int, str]:
     return (SKILLS.index(skill), "") if skill in SKILLS else (len(SKILLS), skill)
 
 
-def matrix(comparison: Comparison) -> Table:
-    """One row a checkpoint, one column the average and each skill: score, and under it the difference."""
+def matrix(comparison: Comparison, tall: bool | None = None) -> Table:
+    """One row a checkpoint, one column the average and each skill: score, and under it the difference.
+
+    `tall`: the interval on a line of its own; by default where there are many columns.
+    """
     columns = names(comparison)
+    tall = len(columns) > MANY if tall is None else tall
     rows = {(r.checkpoint, r.level, r.name): r for r in comparison.rows}
     lines = []
     for checkpoint in comparison.checkpoints:
         label = f"{checkpoint} (baseline)" if checkpoint == comparison.baseline else checkpoint
-        lines.append((label, *(cell(rows.get((checkpoint, level, name))) for level, name in columns)))
+        lines.append((label, *(cell(rows.get((checkpoint, level, name)), tall) for level, name in columns)))
     return Table(MATRIX, ("checkpoint", *(name for _, name in columns)), tuple(lines))
 
 
-def cell(row: Row | None) -> str:
+def cell(row: Row | None, tall: bool) -> str:
     if row is None:
         return "—"
-    if row.difference is None:
+    if (d := row.difference) is None:
         return f"{number(row.score)}\n{span(row.score_low, row.score_high)}"
-    return f"{number(row.score)}\n{change(row.difference)}"
+    if not tall:
+        return f"{number(row.score)}\n{change(d)}"
+    moved = f"{number(d.delta, signed=True)} {MARKS[d.verdict]}"
+    return f"{number(row.score)}\n{moved}\n{span(d.delta_low, d.delta_high, signed=True)}"
 
 
 DETAIL = ("", "n", "baseline", "score", "difference", "p", "p adj.", "detectable", "lost / gained", "verdict")
@@ -83,7 +100,7 @@ def details(comparison: Comparison) -> Iterator[Table]:
         if checkpoint == comparison.baseline:
             continue
         mine = [r for r in comparison.rows if r.checkpoint == checkpoint]
-        lines = [line(r, base.get((r.level, r.name)), label(r, mine)) for r in nested(mine)]
+        lines = [line(lone(r, mine), base.get((r.level, r.name)), label(r, mine)) for r in nested(mine)]
         yield Table(f"{checkpoint} against {comparison.baseline}", DETAIL, tuple(lines))
 
 
@@ -102,6 +119,14 @@ def label(row: Row, rows: Sequence[Row]) -> str:
         return f"  {row.name}"
     tasks = [r.name for r in rows if r.level == "task" and row.level == "skill" and r.skill == row.name]
     return f"{row.name}: {tasks[0]}" if len(tasks) == 1 else row.name
+
+
+def lone(row: Row, rows: Sequence[Row]) -> Row:
+    """A skill's row; where it is one task, that task's, which knows its flips, under the skill's own correction."""
+    tasks = [r for r in rows if r.level == "task" and row.level == "skill" and r.skill == row.name]
+    if len(tasks) != 1 or row.difference is None or tasks[0].difference is None:
+        return row
+    return replace(row, difference=replace(row.difference, flips=tasks[0].difference.flips))
 
 
 def line(row: Row, base: Row | None, name: str) -> tuple[str, ...]:
@@ -146,7 +171,9 @@ def health(comparison: Comparison) -> Table | None:
 def foot(comparison: Comparison) -> list[str]:
     """What a reader must know to believe the tables."""
     lines = [READING]
-    lines += [f"{level}: {text}" for level, text in comparison.families.items()]
+    for text in dict.fromkeys(comparison.families.values()):
+        levels = [level for level, told in comparison.families.items() if told == text]
+        lines.append(f"Many tests ({', '.join(levels)}): {text}.")
     lines.append(
         f"Margin for “=”: {number(comparison.settings.margin)} points. "
         "Detectable: the smallest difference that such data would have shown 4 times in 5."
@@ -160,7 +187,7 @@ def foot(comparison: Comparison) -> list[str]:
 def best(comparison: Comparison) -> Table | None:
     """The highest of several candidates, on average and on each skill; None for one candidate."""
     lines = []
-    for b in comparison.best:
+    for b in sorted(comparison.best, key=lambda b: (b.level != "average", place(b.name))):
         others = [c for c in b.equals if c != b.checkpoint]
         told = ", ".join(others[:4]) + (f" and {len(others) - 4} more" if len(others) > 4 else "")
         lines.append(

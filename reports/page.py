@@ -22,13 +22,13 @@ from typing import Any
 
 from harness.comparison.result import Comparison
 from harness.store import Results
-from reports import curves, drawing, grid, tradeoff
+from reports import curves, drawing, grid, sections, tradeoff
 
 ASSETS = Path(__file__).parent / "assets"
 INSIDE = 8_000_000  # bytes of compressed samples that a page holds itself
 SMALL, QUICK = 6, 2  # levels of compression: inside the page, and beside it, where it is half of all the work
-PLOT = """<section class="plot"><h2>{title}</h2><picture>
-<source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></section>
+PLOT = """<section><h2>{title}</h2><div class="plot"><picture>
+<source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></div></section>
 """
 PLOTS = {"Scores over training": curves.figure, "What it was paid with": tradeoff.figure}
 
@@ -64,6 +64,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         style=style,
         plots="".join(plots(comparison)),
         noticed=listed(comparison.noticed),
+        tables=sections.tables(comparison),
         foot=listed(grid.foot(comparison)),
         data=block(facts),
         chunks="".join(inside),

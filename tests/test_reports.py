@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from harness import published
+from harness.cli.compare import show
 from harness.comparison.compare import compare
 from harness.comparison.result import Comparison
 from harness.evaluate import Settings, score
 from harness.store import Results
 from harness.types import Request, Response
-from reports import delta_plot, grid, table
+from reports import cited, delta_plot, grid, page, table
 from tests import toys
 
 ODD = "dpo|<b>$x_1$ & 100%"
@@ -48,7 +50,7 @@ def test_the_tables_hold_the_comparisons_numbers(comparison: Comparison) -> None
     assert line[1:4] == ("60", "50.0", "100.0")
     assert grid.number(row.difference.delta, signed=True) == "+50.0"
     assert line[4].startswith("+50.0 [")
-    assert line[8] == ""
+    assert line[8] == "0 / 30"
     assert line[9] == "better"
     (same,) = [r for r in detail.rows if r[0] == "factuality: facts"]
     assert same[4].startswith("0.0 [")
@@ -63,6 +65,54 @@ def test_markdown_survives_odd_names(comparison: Comparison, tmp_path: Path) -> 
             cells = line.replace(r"\|", "").strip("|").split("|")
             assert len(cells) == 4
     assert r"\$x\_1\$ \& 100\%" in latex.read_text()
+
+
+def test_an_interval_never_follows_a_latex_line_break_bare(comparison: Comparison, tmp_path: Path) -> None:
+    """After a line break LaTeX reads [12] as the space to leave, and stops."""
+    text = table.render(comparison, tmp_path)[2].read_text()
+    assert r"\\[" not in text.replace(" ", "")
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    assert r"\makecell[tr]{75.0\\+25.0 $\blacktriangle$\\{\scriptsize {[}+17.5, +32.5{]}}}" in text
+
+
+def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison) -> None:
+    assert grid.matrix(comparison, tall=True).rows[1][1].split("\n")[1:] == ["+25.0 ▲", "[+17.5, +32.5]"]
+    assert grid.matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+17.5, +32.5] ▲"]
+
+
+def test_published_figures_stand_beside_in_every_output_marked_as_others(
+    comparison: Comparison, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = replace(comparison, published=published.chosen(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"]))
+    markdown, _, latex = table.render(beside, tmp_path)
+    show(beside)
+    (index, *_), (flat,) = page.render(beside, tmp_path), cited.render(beside, tmp_path)
+    for text in (markdown.read_text(), latex.read_text(), index.read_text(), capsys.readouterr().out):
+        for shown in (
+            "Published, other models",
+            "Table 5",
+            "56.0 H",
+            "26 L",
+            "nf",
+            "never paired with them nor tested",
+            "blog",
+        ):
+            assert shown in text
+    lines = {(r["table"], r["row"], r["column"]): r for r in csv.DictReader(io.StringIO(flat.read_text()))}
+    assert len(lines) == 54 + 14
+    assert lines["table5", "PPO with 13B RM", "coding"]["value"] == "47.7"
+    assert (lines["table5", "PPO with 70B RM", "coding"]["value"], lines["table5", "PPO with 70B RM", "coding"]["state"]) == (
+        "",
+        "not found",
+    )
+    assert not any("Tülu" in f.read_text() for f in table.render(comparison, tmp_path))
+    assert cited.render(comparison, tmp_path / "none") == []
+
+
+def test_published_columns_stand_in_the_order_of_ones_own() -> None:
+    found = cited.table(published.load("unpacking-dpo-ppo").table("table5"), ["average", "safety", "gsm8k", "mine"])
+    assert found.columns[:5] == ("published", "average", "safety", "gsm8k", "factuality")
+    assert found.rows[0][:4] == ("Tülu 2 13B (SFT)", "56.8 H", "91.8 H", "46.0 H")
 
 
 def test_the_csv_has_every_row(comparison: Comparison, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ def compare(
     margin: Annotated[float, typer.Option(help="Points: a difference shown to be smaller than this is none.")] = 2.0,
     family: Annotated[str, typer.Option(help="Correction for many tests: auto, holm, max-t, bh or none.")] = "auto",
     candidate: Annotated[list[str] | None, typer.Option(help="Only these checkpoints; default: all there are.")] = None,
+    published: Annotated[list[str] | None, typer.Option(help="STUDY or STUDY:TABLE: others' tables beside one's own.")] = None,
     as_json: Json = False,
 ) -> None:
     """Comparison tables and per-skill deltas: paired, with intervals, comparable or refused."""
@@ -33,7 +34,7 @@ def compare(
     from harness import api
 
     choices = {"margin": margin, "allow": allow or [], "family": family, "candidates": candidate or []}
-    found = api.compare(results, baseline, **choices)
+    found = api.compare(results, baseline, published=published or [], **choices)
     if output:
         for path in write(found, output):
             note(f"wrote {path}")
@@ -57,7 +58,7 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 def show(comparison: Comparison) -> None:
     """The tables on the screen: the matrix, and for few candidates every detail."""
-    from reports import grid
+    from reports import cited, grid
 
     candidates = len(comparison.checkpoints) - 1
     shown = grid.tables(comparison)
@@ -65,10 +66,11 @@ def show(comparison: Comparison) -> None:
         shown = [t for t in shown if t.title != grid.MATRIX]
     elif candidates > WIDE:
         shown = [t for t in shown if t.columns != grid.DETAIL]
-    for one in shown:
-        table(one.columns, one.rows, title=one.title, right=one.columns[1:] if one.columns == grid.DETAIL else ())
+    for one in (*shown, *cited.tables(comparison)):
+        numbers = grid.numeric(one) if one.title != grid.MATRIX else [False] * len(one.columns)
+        table(one.columns, one.rows, title=one.title, right=[c for c, n in zip(one.columns, numbers, strict=True) if n])
         say("")
-    for text in (*comparison.noticed, *grid.foot(comparison)):
+    for text in (*comparison.noticed, *grid.foot(comparison), *cited.foot(comparison)):
         say(text)
     sys.stdout.flush()
 

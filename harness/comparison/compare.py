@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness import published
 from harness.comparison import caveats, findings, judge, overoptimised, ranking, runs
 from harness.comparison.result import LEVELS, Comparison, Settings
 from harness.comparison.stored import gather
@@ -16,6 +17,7 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     Raises where results were not made alike, unless each difference is allowed by name.
     """
     chosen = settings or Settings()
+    beside = published.chosen(chosen.published)  # an unknown name is said before the work
     folders = [results] if isinstance(results, str | Path) else list(results)
     stored = gather([Path(f) for f in folders], baseline, chosen.candidates)
     allowed = stored.admit(chosen.allow)
@@ -33,5 +35,5 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     noticed = tuple(overoptimised.told(rows, trained))
     return Comparison(
         baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best, told,
-        trained, noticed,
+        trained, noticed, beside,
     )  # fmt: skip

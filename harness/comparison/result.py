@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness import published
 from harness.comparison.runs import Run
 from harness.store import write_json
 from harness.types import Json
@@ -34,6 +35,7 @@ class Settings:
     family: Family = "auto"  # Holm for one candidate, max-T for several
     allow: tuple[str, ...] = ()  # differences in how results were made that are accepted, by name
     candidates: tuple[str, ...] = ()  # only these; (): every other checkpoint there is
+    published: tuple[str, ...] = ()  # STUDY or STUDY:TABLE, of reports/published: shown beside, never tested against
     draws: Annotated[int, Field(ge=99)] = 9_999
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -138,6 +140,7 @@ class Comparison:
     caveats: tuple[str, ...] = ()  # what the numbers do not say, in words
     runs: tuple[Run, ...] = ()  # that the checkpoints belong to, with what their trainers logged
     noticed: tuple[str, ...] = ()  # what only several numbers together say, in words
+    published: tuple[published.Table, ...] = ()  # of other models, shown beside these
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""
@@ -163,6 +166,7 @@ class Comparison:
             "noticed": list(self.noticed),
             "runs": [r.json() for r in self.runs],
             "best": [dataclasses.asdict(b) for b in self.best],
+            "published": [dataclasses.asdict(f) for table in self.published for f in table.figures.values()],
         }
         plain: dict[str, Any] = without_nan(whole)
         return plain

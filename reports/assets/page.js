@@ -2,7 +2,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const MARK = { better: "▲", worse: "▼", same: "=", unclear: "·" };
-const PAGE = 200;
+const PAGE = 200, SHORT = 80;
 const $ = (id) => document.getElementById(id);
 const state = { task: data.tasks[0] || "", candidate: data.checkpoints.find((c) => c !== data.baseline) || data.baseline,
   filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "" };
@@ -16,8 +16,10 @@ function el(tag, attributes, ...children) {
   made.append(...children.filter((c) => c !== null && c !== undefined).map((c) => typeof c === "string" && c.toWellFormed ? c.toWellFormed() : c));
   return made;
 }
+// Half a tenth goes to the even tenth, as in the tables.
+const tenths = (x) => Math.abs(x * 10 % 1) === 0.5 ? 2 * Math.round(x * 5) / 10 : x;
 const number = (x, signed) => x === null || x === undefined ? "—"
-  : ((signed && x > 0.05 ? "+" : "") + x.toFixed(1)).replace("-", "−").replace(/^[−+]0\.0$/, "0.0");
+  : ((signed && x > 0 ? "+" : "") + tenths(x).toFixed(1)).replace("-", "−").replace(/^[−+]0\.0$/, "0.0");
 const span = (low, high, signed) => `[${number(low, signed)}, ${number(high, signed)}]`;
 const rowOf = new Map(data.rows.map((r) => [[r.checkpoint, r.level, r.name].join("\u0000"), r]));
 const find = (checkpoint, level, name) => rowOf.get([checkpoint, level, name].join("\u0000"));
@@ -36,7 +38,6 @@ function cell(checkpoint, level, name) {
   const row = find(checkpoint, level, name);
   if (!row) return el("td", { class: level }, "—");
   const base = row.delta === null || row.delta === undefined;
-  const under = base ? span(row.score_low, row.score_high) : `${number(row.delta, true)} ${span(row.delta_low, row.delta_high, true)} ${MARK[row.verdict]}`;
   const title = base ? `n = ${row.n}` : `n = ${row.n}; p adjusted ${row.p_adjusted.toPrecision(2)}; ${row.verdict}; a difference of ${number(row.mde)} would be found 4 times in 5`;
   const open = () => {
     const task = level === "task" ? name : data.tasks.find((t) => level === "average" || data.skill_of[t] === name);
@@ -45,7 +46,12 @@ function cell(checkpoint, level, name) {
     $("samples").scrollIntoView({ behavior: "smooth" });
   };
   return el("td", { class: `${level} ${base ? "" : row.verdict}`, title, tabindex: 0, onclick: open, onkeydown: (e) => { if (e.key === "Enter") open(); } },
-    el("span", { class: "score" }, number(row.score)), el("span", { class: "delta" }, under));
+    el("span", { class: "score" }, number(row.score)), change(row));
+}
+// A difference, its interval in softer print, its mark in a column of its own; of the baseline, the score's interval.
+function change(row) {
+  if (row.delta === null || row.delta === undefined) return el("span", { class: "delta" }, el("span", { class: "soft" }, span(row.score_low, row.score_high)));
+  return el("span", { class: "delta" }, number(row.delta, true), " ", el("span", { class: "soft" }, span(row.delta_low, row.delta_high, true)), el("span", { class: "sign" }, MARK[row.verdict]));
 }
 // The baseline stays first; a column sorts from its highest score, the first column gives back the order of runs and steps.
 function ordered(shown) {
@@ -71,34 +77,41 @@ function matrix() {
   $("matrix").replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
 }
 
-// ---- the forest of one candidate
-function forest() {
-  $("who").textContent = state.candidate;
-  const rows = [find(state.candidate, "average", "average")];
+// ---- the forest of one candidate: its table, with every interval drawn in its line
+const WIDE = 420, TALL = 30;
+function forestRows() {
+  const rows = [[find(state.candidate, "average", "average"), "average"]];
   for (const skill of data.skills) {
-    rows.push(find(state.candidate, "skill", skill));
-    const tasks = data.tasks.filter((t) => data.skill_of[t] === skill);
-    if (tasks.length > 1) rows.push(...tasks.map((t) => find(state.candidate, "task", t)));
+    const tasks = data.tasks.filter((t) => data.skill_of[t] === skill), only = tasks.length === 1;
+    const row = find(state.candidate, "skill", skill), one = only && find(state.candidate, "task", tasks[0]);
+    rows.push([row && one ? { ...row, flips: one.flips } : row, only && tasks[0] !== skill ? `${skill}: ${tasks[0]}` : skill]);
+    if (!only) rows.push(...tasks.map((t) => [find(state.candidate, "task", t), t]));
   }
-  const shown = rows.filter((r) => r && r.delta !== null && r.delta !== undefined);
+  return rows.filter(([r]) => r && r.delta !== null && r.delta !== undefined);
+}
+function ruler(shown) {
+  const most = Math.max(1, ...shown.flatMap(([r]) => [Math.abs(r.delta_low), Math.abs(r.delta_high)])) * 1.05;
+  const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => most / s <= 4) || 100, at = [];
+  for (let v = -Math.floor(most / step) * step; v <= most; v += step) at.push(v);
+  return { at, x: (v) => (v / most + 1) / 2 * WIDE };
+}
+const drawing = (...parts) => el("td", { class: "plot" }, el("svg:svg", { viewBox: `0 0 ${WIDE} ${TALL}`, width: WIDE, height: TALL, "aria-hidden": "true" }, ...parts));
+const grid = ({ at, x }, low) => at.map((v) => el("svg:line", { x1: x(v), x2: x(v), y1: 0, y2: low, class: v ? "axis" : "zero" }));
+const probability = (p) => p === null ? "—" : p < 0.001 ? "<0.001" : p.toFixed(3);
+function forest() {
+  const shown = forestRows(), rule = ruler(shown), { x } = rule, half = TALL / 2;
   if (!shown.length) { $("forest").replaceChildren(); return; }
-  const most = Math.max(1, ...shown.flatMap((r) => [Math.abs(r.delta_low), Math.abs(r.delta_high)])) * 1.12;
-  const left = 210, width = 900, height = 26, tall = shown.length * height + 34;
-  const x = (v) => left + (v / most + 1) / 2 * (width - left - 70);
-  const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => most / s <= 5) || 100;
-  const drawn = [];
-  for (let v = -Math.floor(most / step) * step; v <= most; v += step)
-    drawn.push(el("svg:line", { x1: x(v), x2: x(v), y1: 4, y2: tall - 26, class: v ? "axis" : "zero" }),
-      el("svg:text", { x: x(v), y: tall - 8, "text-anchor": "middle", class: "quiet" }, number(v, true).replace(/\.0$/, "")));
-  shown.forEach((r, i) => {
-    const y = 16 + i * height, task = r.level === "task";
-    drawn.push(el("svg:text", { x: task ? 18 : 4, y: y + 4, class: task ? "quiet" : r.level === "average" ? "bold" : "" }, r.name),
-      el("svg:line", { x1: x(r.delta_low), x2: x(r.delta_high), y1: y, y2: y, class: r.verdict, "stroke-width": task ? 1.5 : 3 }),
-      el("svg:circle", { cx: x(r.delta), cy: y, r: task ? 3 : 4.5, class: r.verdict }),
-      el("svg:text", { x: x(r.delta_high) + 8, y: y + 4, class: "quiet" }, `${number(r.delta, true)} ${MARK[r.verdict]}`));
+  const heads = ["", "n", "baseline", "score", "", "difference", "p adj.", "detectable", "lost / gained"];
+  const body = shown.map(([r, label]) => {
+    const task = r.level === "task", base = find(data.baseline, r.level, r.name);
+    return el("tr", { class: r.level }, el("th", { scope: "row" }, label), el("td", {}, String(r.n)), el("td", {}, number(base && base.score)), el("td", {}, el("span", { class: "score" }, number(r.score))),
+      drawing(...grid(rule, TALL), el("svg:line", { x1: x(r.delta_low), x2: x(r.delta_high), y1: half, y2: half, class: r.verdict, "stroke-width": task ? 1.5 : 3 }),
+        el("svg:circle", { cx: x(r.delta), cy: half, r: task ? 3 : 4.5, class: r.verdict })),
+      el("td", { class: r.verdict }, change(r)), el("td", {}, probability(r.p_adjusted)), el("td", { class: r.verdict === "unclear" ? "" : "soft" }, number(r.mde)), el("td", {}, r.flips ? `${r.flips.lost} / ${r.flips.gained}` : ""));
   });
-  $("forest").replaceChildren(el("svg:svg", { viewBox: `0 0 ${width} ${tall}`, role: "img", width: "100%",
-    "aria-label": `Differences of ${state.candidate} from ${data.baseline}` }, ...drawn));
+  const ticks = rule.at.map((v) => el("svg:text", { x: Math.min(Math.max(x(v), 14), WIDE - 14), y: 18, "text-anchor": "middle", class: "quiet" }, number(v, true).replace(/\.0$/, "")));
+  $("forest").replaceChildren(el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body),
+    el("tfoot", {}, el("tr", {}, el("th", {}), el("td", { colspan: 3 }), drawing(...grid(rule, 4), ...ticks), el("td", { colspan: 4 }))));
 }
 
 // ---- samples: chunks of compressed lines, inside this file or beside it
@@ -148,7 +161,9 @@ function wanted(item) {
   const text = JSON.stringify(item.row) + [item.base, item.mine].map((s) => s ? s.response + " " + s.read_as : "").join(" ");
   return text.toLowerCase().includes(state.search.toLowerCase());
 }
-const title = (row) => { const first = Object.entries(row).find(([k]) => ["question", "prompt", "input", "text", "instruction"].includes(k)) || Object.entries(row).find(([, v]) => typeof v === "string") || ["", ""]; return typeof first[1] === "string" ? first[1] : JSON.stringify(first[1]); };
+const asText = (v) => typeof v === "string" ? v : JSON.stringify(v);
+const leading = (row) => Object.entries(row).find(([k]) => ["question", "prompt", "input", "text", "instruction"].includes(k)) || Object.entries(row).find(([, v]) => typeof v === "string") || ["", ""];
+const title = (row) => asText(leading(row)[1]);
 
 async function list() {
   let all;
@@ -189,9 +204,14 @@ async function detail(item) {
   const names = state.everyone ? data.checkpoints : [...new Set([data.baseline, state.candidate])];
   const cells = await Promise.all(names.map((n) => chunk((data.chunks[state.task] || {})[n])));
   if (item.key !== state.item) return;
-  const fields = Object.entries(item.row).map(([k, v]) => [el("dt", {}, k), el("dd", {}, el("pre", { dir: "auto" }, typeof v === "string" ? v : JSON.stringify(v)))]).flat();
+  const [first, question] = leading(item.row);
+  const others = Object.entries(item.row).filter(([k]) => k !== first).map(([k, v]) => [k, asText(v)]);
+  const isShort = (v) => v.length < SHORT && !v.includes("\n");
+  const fields = others.filter(([, v]) => !isShort(v)).map(([k, v]) => [el("dt", {}, k), el("dd", {}, el("pre", { dir: "auto" }, v))]).flat();
+  const facts = others.filter(([, v]) => isShort(v)).map(([k, v]) => el("span", {}, el("span", { class: "soft" }, `${k} `), el("bdi", {}, v)));
   const said = names.map((name, i) => card(name, cells[i].find((s) => keyOf(s) === item.key)));
-  $("item").replaceChildren(el("dl", {}, ...fields), el("div", { class: "said" }, ...said));
+  $("item").replaceChildren(...[el("pre", { id: "question", dir: "auto" }, asText(question)), facts.length ? el("p", { class: "facts" }, ...facts) : null,
+    fields.length ? el("dl", {}, ...fields) : null, el("div", { class: "said" }, ...said)].filter((c) => c));
 }
 function card(name, s) {
   if (!s) return el("article", {}, el("h3", {}, name), el("p", {}, "not asked"));
@@ -206,7 +226,7 @@ function card(name, s) {
 function choose(change) {
   Object.assign(state, change);
   if (!("item" in change)) limit = PAGE;
-  for (const [id, value] of [["task", state.task], ["candidate", state.candidate], ["filter", state.filter], ["search", state.search]])
+  for (const [id, value] of [["task", state.task], ["candidate", state.candidate], ["who", state.candidate], ["filter", state.filter], ["search", state.search]])
     if ($(id).value !== value) $(id).value = value;
   $("everyone").setAttribute("aria-pressed", String(state.everyone));
   const link = new URLSearchParams({ task: state.task, against: state.candidate, show: state.filter, item: state.item });
@@ -225,9 +245,9 @@ function follow() {
 }
 function options(id, values) { $(id).replaceChildren(...values.map((v) => el("option", { value: v }, v))); }
 options("task", data.tasks);
-options("candidate", data.checkpoints.length > 1 ? data.checkpoints.filter((c) => c !== data.baseline) : data.checkpoints);
+for (const id of ["candidate", "who"]) options(id, data.checkpoints.length > 1 ? data.checkpoints.filter((c) => c !== data.baseline) : data.checkpoints);
 $("task").addEventListener("change", (e) => choose({ task: e.target.value, item: "", }));
-$("candidate").addEventListener("change", (e) => choose({ candidate: e.target.value }));
+for (const id of ["candidate", "who"]) $(id).addEventListener("change", (e) => choose({ candidate: e.target.value }));
 $("filter").addEventListener("change", (e) => choose({ filter: e.target.value }));
 $("search").addEventListener("input", (e) => choose({ search: e.target.value }));
 $("everyone").addEventListener("click", () => choose({ everyone: !state.everyone }));
@@ -237,10 +257,14 @@ document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey) return;
   if (/INPUT|SELECT|TEXTAREA/.test(e.target.tagName)) { if (e.key === "Escape") e.target.blur(); return; }
   const at = shownItems.findIndex((i) => i.key === state.item);
-  if (e.key === "j" && at + 1 < shownItems.length) choose({ item: shownItems[at + 1].key });
-  if (e.key === "k" && at > 0) choose({ item: shownItems[at - 1].key });
+  const listed = e.target === $("items"), down = e.key === "j" || (listed && e.key === "ArrowDown"), up = e.key === "k" || (listed && e.key === "ArrowUp");
+  if (listed && (down || up)) e.preventDefault();
+  if (down && at + 1 < shownItems.length) choose({ item: shownItems[at + 1].key });
+  if (up && at > 0) choose({ item: shownItems[at - 1].key });
   if (e.key === "/") { e.preventDefault(); $("search").focus(); }
 });
+// The link holds what is chosen, so the way to a section is a button.
+for (const h of document.querySelectorAll("h2")) $("nav").append(el("button", { onclick: () => h.scrollIntoView({ behavior: "smooth" }) }, h.textContent));
 window.addEventListener("hashchange", follow);
 matrix();
 follow();
