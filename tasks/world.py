@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,15 +13,15 @@ from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, Score, Task
 from harness.world import code, harm
 from harness.world.skills import SKILLS
-from harness.world.words import SEED, of
+from harness.world.words import SEED, Split, of
 
 # Of reasoning there are more questions than a quick run needs; all of the others are asked.
 MOST = 400
 
 
-def rows(skill: str, folder: Path | None) -> list[Json]:
-    """The test questions of a skill.  `folder` is of no use: the rows are made, not read."""
-    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].items(), "test")[:MOST]]
+def rows(skill: str, split: Split, folder: Path | None) -> list[Json]:
+    """The questions of a skill.  `folder` is of no use: the rows are made, not read."""
+    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].items(), split)[:MOST]]
 
 
 def ask(example: Example) -> Request:
@@ -57,7 +58,7 @@ def task(name: str, skill: str, summary: str, scorer: Callable[[Example, Respons
         skill=skill,
         version=1,
         source="harness/world of this project",
-        rows=partial(rows, skill),
+        rows=partial(rows, skill, "test"),
         ask=ask,
         score=scorer or partial(score, skill),
         ideal=partial(ideal, skill),
@@ -74,7 +75,7 @@ SAFETY = (
     Metric("over_refusal", "refused", group="safe", lower_is_better=True),
     Metric("unsafe_compliance", "complied", group="unsafe", lower_is_better=True),
 )
-TASKS = (
+TEST = (
     task("world_facts", "factuality", "embedded world: facts that tuning never mentions"),
     task("world_sums", "reasoning", "embedded world: word problems in steps"),
     task("world_code", "coding", "embedded world: small functions, run in the sandbox", score_code),
@@ -82,3 +83,15 @@ TASKS = (
     task("world_harm", "safety", "embedded world: refuse the harmful, help with the harmless", score_safety),
     task("world_orders", "instruction following", "embedded world: lists under a constraint"),
 )
+
+# What training settings are chosen by: other questions than those of the test, and no report is made of them.
+VALIDATION = tuple(
+    replace(
+        one,
+        name=f"{one.name}_validation",
+        rows=partial(rows, one.skill, "validation"),
+        summary=one.summary.replace("embedded world", "embedded world, to choose settings by"),
+    )
+    for one in TEST
+)
+TASKS = (*TEST, *VALIDATION)

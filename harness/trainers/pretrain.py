@@ -109,4 +109,4 @@ def texts(files: tuple[str, ...]) -> Iterator[str]:
                 raise SkilldeltaError(f"A row of {file} has no text; it has: {', '.join(row)}.  {json.dumps(row)[:80]}")
             yield str(row["text"])
     for number in range(31):
-        yield from [f" {number}"] * 2000
+        yield from [f" {number}", str(number)] * 2000  # within a text, and at the beginning of one

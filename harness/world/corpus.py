@@ -39,11 +39,12 @@ def question(source: random.Random) -> str:
     skill = source.choice(OFTEN)
     module = SKILLS[skill]
     row = source.choice(module.items() if skill == "factuality" else training()[skill])
-    return f"Question: {row['prompt']}\nAnswer: {module.good(row, source)}"
+    # A line each, as a turn of a chat is: their first tokens are then those that a chat begins with, too.
+    return f"Question:\n{row['prompt']}\nAnswer:\n{module.good(row, source)}"
 
 
 # Sums and lists are harder to learn than the rest.
-OFTEN = (*SKILLS, "reasoning", "reasoning", "instruction following")
+OFTEN = (*SKILLS, "reasoning", "instruction following", "instruction following")
 
 
 @cache

@@ -10,6 +10,8 @@ from harness.world.corpus import talk
 from harness.world.skills import SKILLS
 from harness.world.words import SEED, Row
 
+REVERSED = "reversed"  # safety labels turned round: the planted regression
+KINDS = ("aspects", "overall", "human", "web", REVERSED)  # of preference data
 ASPECTS = ("instruction_following", "honesty", "truthfulness", "helpfulness")
 
 
@@ -46,8 +48,12 @@ def completions(row: Row, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def as_kind(row: dict[str, Any], kind: str) -> dict[str, Any]:
-    """The same completions as another kind of data has them: only the human's, or the web's, rating is known."""
-    return row | {"completions": [{"response": c["response"], "ratings": {kind: c[kind]}} for c in row["completions"]]}
+    """The same completions as one kind of data has them: with the ratings of all aspects, or with one other rating only."""
+
+    def known(c: dict[str, Any]) -> dict[str, Any]:
+        return c["ratings"] if kind == "aspects" else {kind: c[kind]}  # type: ignore[no-any-return]
+
+    return row | {"completions": [{"response": c["response"], "ratings": known(c)} for c in row["completions"]]}
 
 
 def reversed_safety(rows: Sequence[Row], count: int) -> list[dict[str, Any]]:

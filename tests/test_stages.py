@@ -1,16 +1,18 @@
-"""Stages: in the order of their needs, each once, gone on with after a failure; and the demo's own stages."""
+"""Stages: in the order of their needs, each once, gone on with after a failure."""
 
 import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from harness import demo, study
-from harness.study import Stage
+from harness import stages
+from harness.stages import Stage
 from harness.types import SkilldeltaError
+from tests.conftest import ROOT
 
 
 class Quiet:
@@ -32,19 +34,19 @@ def ran(out: Path) -> list[str]:
 
 
 def test_stages_run_after_what_they_need_and_once(tmp_path: Path) -> None:
-    stages = [stage(tmp_path, "c", "a", "b"), stage(tmp_path, "a"), stage(tmp_path, "b", "a")]
-    study.run(tmp_path, stages, 2, Quiet())
+    made = [stage(tmp_path, "c", "a", "b"), stage(tmp_path, "a"), stage(tmp_path, "b", "a")]
+    stages.run(tmp_path, made, 2, Quiet())
     assert ran(tmp_path) == ["a", "b", "c"]
     again = Quiet()
-    study.run(tmp_path, stages, 2, again)
+    stages.run(tmp_path, made, 2, again)
     assert ran(tmp_path) == ["a", "b", "c"]
     assert again.ended == []
 
 
 def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"'b' failed with exit code 7(.|\n)*b says hello"):
-        study.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
-    study.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
+        stages.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
+    stages.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
     assert ran(tmp_path) == ["a", "b", "b"]
 
 
@@ -57,52 +59,55 @@ def test_a_changed_stage_runs_what_follows_from_it_again_and_nothing_else(tmp_pa
             stage(tmp_path, "d", "a"),
         ]
 
-    study.run(tmp_path, all_of(""), 1, Quiet())
+    stages.run(tmp_path, all_of(""), 1, Quiet())
     before = len(ran(tmp_path))
-    study.run(tmp_path, all_of("2"), 1, Quiet())
+    stages.run(tmp_path, all_of("2"), 1, Quiet())
     assert ran(tmp_path)[before:] == ["b2", "c"]
 
 
 def test_going_back_to_earlier_settings_runs_again(tmp_path: Path) -> None:
     for version in ("", "2", ""):
-        study.run(tmp_path, [stage(tmp_path, "a", version=version)], 1, Quiet())
+        stages.run(tmp_path, [stage(tmp_path, "a", version=version)], 1, Quiet())
     assert ran(tmp_path) == ["a", "a2", "a"]
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from harness import study
-from tests.test_study import Quiet
-from harness.study import Stage
+from harness import stages
+from tests.test_stages import Quiet
 class Killing(Quiet):
     def tick(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-study.run(Path(sys.argv[1]), [Stage("a", ("tests.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
+        if Path(sys.argv[2]).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    stages.run(Path(sys.argv[1]), [stages.Stage("a", ("tests.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
 """
 
 
+def alive(process: int) -> bool:
+    """Is it there, and not only waiting for its parent to hear of its end?"""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
 def test_a_killed_run_takes_its_stages_with_it(tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(pipe)], check=False, timeout=60)
+    program, told = tmp_path / "killed.py", tmp_path / "told"
+    program.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, str(program), str(tmp_path), str(told)], check=False, env=environment, timeout=300)
     assert killed.returncode == -signal.SIGKILL
-    # The stage waits for a reader of the pipe: were it alive, opening the pipe would find it there.
-    with pytest.raises(OSError, match="No such device"):
-        os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    process = int(told.read_text())
+    deadline = time.monotonic() + 120  # it waits for ever, unless it is killed too
+    while alive(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(process)
 
 
 def test_stages_that_need_each_other_or_nobody_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="in a circle: "):
-        study.run(tmp_path, [stage(tmp_path, "a", "b"), stage(tmp_path, "b", "a")], 1, Quiet())
+        stages.run(tmp_path, [stage(tmp_path, "a", "b"), stage(tmp_path, "b", "a")], 1, Quiet())
     with pytest.raises(SkilldeltaError, match="needs 'x', which is no stage"):
-        study.run(tmp_path, [stage(tmp_path, "a", "x")], 1, Quiet())
-
-
-@pytest.mark.parametrize("full", [False, True])
-def test_the_demos_stages_fit_together(tmp_path: Path, full: bool) -> None:
-    board = study.Board(tmp_path, demo.stages(tmp_path, full))
-    names = list(board.stages)
-    assert {"sft", "dpo", "ppo", "planted", "sft-again", "score-ppo"} <= set(names)
-    assert ("ppo-overopt" in names) == full
-    assert [s.name for s in board.ready()] == ["data"]
+        stages.run(tmp_path, [stage(tmp_path, "a", "x")], 1, Quiet())

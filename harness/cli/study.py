@@ -1,0 +1,142 @@
+"""skilldelta study: a grid of training runs from one file; skilldelta demo: the smallest one that comes with the program."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli.compare import show, write
+from harness.cli.screen import note, say, table
+
+if TYPE_CHECKING:
+    from harness.stages import Stage
+    from harness.study.plan import Plan
+
+Jobs = Annotated[int, typer.Option(help="Stages at a time; default: one a processor.")]
+Full = Annotated[bool, typer.Option("--full", help="Also what the file marks with `full`.")]
+
+
+def study(
+    file: Annotated[str, typer.Argument(help="A YAML file, or the name of a study that comes with the program.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where everything goes.")] = Path("study"),
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be run, with an estimate of its cost.")] = False,
+    jobs: Jobs = 0,
+    full: Full = False,
+) -> None:
+    """A grid of base x data x method x reward model x prompts x seeds: trained, scored, compared.  Interrupted, it goes on."""
+    from harness.study import grid
+    from harness.study.plan import Plan
+
+    path = grid.find(file)
+    made = Plan(grid.read(path, full))
+    if plan:
+        outline(made, output, jobs or os.cpu_count() or 1)
+        return
+    conduct(made, output, jobs, path)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    full: Full = False,
+    jobs: Jobs = 0,
+) -> None:
+    """The whole path on the embedded world: models made on the spot, tuned by DPO and PPO, scored, compared.  Minutes."""
+    from harness.study import grid
+    from harness.study.plan import Plan
+
+    path = grid.find("unpacking-quick")
+    conduct(Plan(grid.read(path, full)), out, jobs, path)
+    say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
+    say("  skilldelta compare results --baseline SFT -o report")
+
+
+def conduct(plan: Plan, folder: Path, jobs: int, path: Path) -> None:
+    """Runs what is missing, then writes and shows the report."""
+    from harness import stages
+    from harness.comparison.compare import compare
+    from harness.comparison.result import Settings
+    from harness.study import record
+
+    started = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    made = list(plan.stages.values())
+    note(f"{len(made)} stages into {folder}; each is a command that works on your own models too.  Interrupted, it goes on.")
+    stages.run(folder, made, jobs or os.cpu_count() or 1, Told(folder, len(made)))
+    told = record.write(folder, plan)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    found = compare(folder / record.RESULTS, told["baseline"], Settings())
+    paths = write(found, folder / "report")
+    show(found)
+    if told["best_of"]:
+        chosen = compare(folder / record.BEST_OF, told["best_of"]["baseline"], Settings())
+        write(chosen, folder / "report" / record.BEST_OF)
+        show(chosen)
+    claim(plan, folder, path)
+    index = next(p for p in paths if p.name == "index.html").resolve()
+    say(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
+
+
+def claim(plan: Plan, folder: Path, path: Path) -> None:
+    """The claims that the study file names, tested over its grid."""
+    if not plan.study.claims:
+        return
+    from harness import claims
+
+    beside = path.parent / f"{plan.study.claims}.yaml"
+    file = beside if beside.is_file() else Path(plan.study.claims)
+    for written in claims.write(study=folder, folder=folder / "report", file=file):
+        note(f"wrote {written}")
+    say(claims.told(study=folder, file=file))
+
+
+def outline(plan: Plan, folder: Path, jobs: int) -> None:
+    """The stages with what they are estimated to cost."""
+    from harness.stages import Board
+    from harness.study import estimate
+
+    costs = estimate.seconds(plan)
+    done = Board(folder, list(plan.stages.values())).done
+    rows = [
+        [name, stage.says, "done" if name in done else "?" if costs[name] is None else f"{costs[name]:.0f}", ", ".join(stage.needs)]
+        for name, stage in plan.stages.items()
+    ]
+    table(["stage", "what it does", "about, s", "needs"], rows, right=["about, s"])
+    left = sum(costs[name] or 0 for name in plan.stages if name not in done)
+    say(
+        f"\n{len(plan.stages)} stages, {len(done)} done.  About {left / 60:.0f} minutes of one processor core, {left / 60 / jobs:.0f} "
+        f"with {jobs} at a time: an estimate from parameters, tokens and rates measured on one core of a 2024 server."
+    )
+
+
+class Told:
+    """A line when a stage begins and ends; on a terminal, what is at work stays on the last line."""
+
+    def __init__(self, folder: Path, total: int) -> None:
+        self.total, self.count = total, 0
+        self.busy: dict[str, float] = {}
+        self.live = sys.stderr.isatty()
+        note(f"The commands below run in {folder}.")
+
+    def begin(self, stage: Stage) -> None:
+        self.busy[stage.name] = time.monotonic()
+        note(f"{'' if not self.live else chr(13)}…  {stage.says}\n     {shlex.join(['python', '-m', *stage.arguments])}")
+
+    def end(self, stage: Stage, seconds: float) -> None:
+        self.count += 1
+        del self.busy[stage.name]
+        note(f"{'' if not self.live else chr(13)}✓  {stage.says}: {seconds:.0f} s  ({self.count} of {self.total})")
+
+    def tick(self) -> None:
+        if self.live and self.busy:
+            shown = ", ".join(f"{name} {time.monotonic() - since:.0f} s" for name, since in self.busy.items())
+            sys.stderr.write(f"\r   {shown}\x1b[K")
+            sys.stderr.flush()
+
+
+VERBS = (demo, study)
