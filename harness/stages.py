@@ -42,7 +42,10 @@ PRELOADED = [
 
 @dataclass(frozen=True)
 class Stage:
-    """`arguments` follow `python -m`, in the stages' folder; `needs` are names of stages; `writes` are what it leaves, as patterns below the folder."""
+    """`arguments` follow `python -m`, in the stages' folder.
+
+    `needs` are names of stages; `writes` are what the stage leaves, as patterns below the folder.
+    """
 
     name: str
     arguments: tuple[str, ...]

@@ -1,12 +1,15 @@
 """The embedded world: right answers are right, bad ones mostly wrong, and no filling of the test is ever trained on."""
 
 import random
+import re
+from collections import Counter
 
 import pytest
 
+from harness.study import file as files
 from harness.world import corpus, facts, ratings
 from harness.world.skills import SKILLS
-from harness.world.words import SEED, of
+from harness.world.words import SEED, Row, of
 
 
 @pytest.mark.parametrize("name", SKILLS)
@@ -31,14 +34,49 @@ def test_there_are_enough_questions_and_splits_share_no_filling(name: str) -> No
 
 
 def test_nothing_that_is_trained_on_asks_a_test_question() -> None:
-    """But for facts, which the base model must have read as questions; tuning never asks them."""
+    """But for facts and truths, which the base model must have read as questions; tuning never asks them."""
     asked = {row["prompt"] for name in SKILLS for row in of(SKILLS[name].items(), "test")}
     tuned = {m["content"] for row in corpus.chats(4000) for m in row["messages"] if m["role"] == "user"}
     tuned |= {row["prompt"] for row in corpus.prompts(3000)}
     assert not asked & tuned
     read = "\n".join(row["text"] for row in corpus.documents(8000))
-    facts_asked = {row["prompt"] for row in facts.items()}
-    assert not [prompt for prompt in asked - facts_asked if prompt in read]
+    known = {row["prompt"] for name in corpus.KNOWN for row in SKILLS[name].items()}
+    assert not [prompt for prompt in asked - known if prompt in read]
+
+
+def filling(row: Row) -> str:
+    """What fills a template: of a word problem its numbers, in order; of the others what they are about."""
+    if row["skill"] != "reasoning":
+        return str(row["cluster"])
+    return " ".join(re.findall(r"^\d+|[+-] \d+", row["steps"]))
+
+
+FILLINGS = {s: {filling(r) for m in SKILLS.values() for r in of(m.items(), s)} for s in ("train", "validation", "test")}
+
+
+def test_train_validation_and_test_share_no_filling() -> None:
+    assert not FILLINGS["test"] & (FILLINGS["train"] | FILLINGS["validation"])
+    assert not FILLINGS["validation"] & FILLINGS["train"]
+
+
+@pytest.mark.parametrize("name", files.known())
+def test_no_study_tunes_on_a_filling_of_the_test(name: str) -> None:
+    """Prompts that preferences are collected for, those of reversed pairs, and the policy prompts of every set."""
+    study = files.read(files.find(name))
+    asked = corpus.prompts(study.world.prompts)
+    reversed_ones = {row["prompt"][0]["content"] for row in ratings.reversed_safety(asked, 1200)}
+    assert reversed_ones <= {row["prompt"] for row in asked}
+    for label, one in study.prompts.items():
+        asked += corpus.prompts(study.world.policy_prompts, one.skills, salt=f"policy {label}")
+    assert len(asked) > 6000
+    assert {filling(row) for row in asked} <= FILLINGS["train"]
+
+
+def test_policy_prompts_are_of_the_skills_that_are_named() -> None:
+    targeted = corpus.prompts(300, ("reasoning",), salt="policy targeted")
+    assert {row["skill"] for row in targeted} == {"reasoning"}
+    mixed = Counter(row["skill"] for row in corpus.prompts(800, (*SKILLS, "reasoning", "coding")))
+    assert mixed == {name: 200 if name in ("reasoning", "coding") else 100 for name in SKILLS}
 
 
 def test_the_corpus_says_of_every_pair_what_is_so_and_what_people_say() -> None:

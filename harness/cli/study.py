@@ -30,11 +30,11 @@ def study(
     full: Full = False,
 ) -> None:
     """A grid of base x data x method x reward model x prompts x seeds: trained, scored, compared.  Interrupted, it goes on."""
-    from harness.study import grid
+    from harness.study import file as files
     from harness.study.plan import Plan
 
-    path = grid.find(file)
-    made = Plan(grid.read(path, full))
+    path = files.find(file)
+    made = Plan(files.read(path, full))
     if plan:
         outline(made, output, jobs or os.cpu_count() or 1)
         return
@@ -47,11 +47,11 @@ def demo(
     jobs: Jobs = 0,
 ) -> None:
     """The whole path on the embedded world: models made on the spot, tuned by DPO and PPO, scored, compared.  Minutes."""
-    from harness.study import grid
+    from harness.study import file as files
     from harness.study.plan import Plan
 
-    path = grid.find("unpacking-quick")
-    conduct(Plan(grid.read(path, full)), out, jobs, path)
+    path = files.find("unpacking-quick")
+    conduct(Plan(files.read(path, full)), out, jobs, path)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
     say("  skilldelta compare results --baseline SFT -o report")
 
@@ -103,14 +103,19 @@ def outline(plan: Plan, folder: Path, jobs: int) -> None:
     costs = estimate.seconds(plan)
     done = Board(folder, list(plan.stages.values())).done
     rows = [
-        [name, stage.says, "done" if name in done else "?" if costs[name] is None else f"{costs[name]:.0f}", ", ".join(stage.needs)]
+        [
+            name,
+            stage.says,
+            "done" if name in done else "?" if costs[name] is None else f"{costs[name]:.0f}",
+            ", ".join(stage.needs),
+        ]
         for name, stage in plan.stages.items()
     ]
     table(["stage", "what it does", "about, s", "needs"], rows, right=["about, s"])
     left = sum(costs[name] or 0 for name in plan.stages if name not in done)
     say(
-        f"\n{len(plan.stages)} stages, {len(done)} done.  About {left / 60:.0f} minutes of one processor core, {left / 60 / jobs:.0f} "
-        f"with {jobs} at a time: an estimate from parameters, tokens and rates measured on one core of a 2024 server."
+        f"\n{len(plan.stages)} stages, {len(done)} done.  About {left / 60:.0f} minutes of one processor core, "
+        f"{left / 60 / jobs:.0f} with {jobs} at a time: estimated from parameters and tokens."
     )
 
 

@@ -52,7 +52,9 @@ def cost(plan: Plan, name: str, runs: Mapping[str, Recipe], sizes: Mapping[str, 
     if kind == "sft" and size is not None and name in plan.stages:
         return START + 1.25 * study.world.chats * CHAT * rate(size)
     if kind in ("pool", "draws") and size is not None:
-        rows = study.world.prompts * study.world.samples if kind == "pool" else DRAWN * (study.best_of.n if study.best_of else 0)
+        rows = (
+            study.world.prompts * study.world.samples if kind == "pool" else DRAWN * (study.best_of.n if study.best_of else 0)
+        )
         return START + rows * EPISODE * rate(size) * 0.7
     if kind in ("score", "choose", "first"):
         return None if size is None else START + SCORED * EPISODE * rate(size)

@@ -41,7 +41,9 @@ class Plan:
                 yield self.tuned(recipe)
             if recipe.method == "again":
                 model = self.model(recipe.base)
-                yield work(recipe.name, ("again", model, f"runs/{recipe.name}"), (self.after(recipe.base)), "the SFT model again")
+                yield work(
+                    recipe.name, ("again", model, f"runs/{recipe.name}"), (self.after(recipe.base)), "the SFT model again"
+                )
         if self.study.best_of and self.rewards:
             yield from self.best_of()
         yield from self.scored()
@@ -76,7 +78,7 @@ class Plan:
     # preferences and what learns from them
 
     def of_world(self, data: str) -> bool:
-        return data in KINDS or data in self.study.data and bool(self.study.data[data].kinds)
+        return data in KINDS or (data in self.study.data and bool(self.study.data[data].kinds))
 
     def pool(self) -> Stage:
         answering = self.study.world.answered_by or (self.first,)
@@ -127,7 +129,9 @@ class Plan:
             "draws", ("harness", "score", self.model(self.first), *self.asking("draws"), *how), self.after(self.first),
             "draw answers to test questions, for the reward models to choose from", ("draws",),
         )  # fmt: skip
-        yield Stage("first", ("harness.trainers.best_of", "draws", "best-of-n"), ("draws",), "take the first draw", ("best-of-n",))
+        yield Stage(
+            "first", ("harness.trainers.best_of", "draws", "best-of-n"), ("draws",), "take the first draw", ("best-of-n",)
+        )
         for names in grouped(list(self.rewards)):
             arguments = ("harness.trainers.best_of", "draws", "best-of-n", *(f"runs/{n}" for n in names))
             writes = tuple(f"best-of-n/{n}" for n in names)

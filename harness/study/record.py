@@ -18,9 +18,8 @@ def write(folder: Path, plan: Plan) -> dict[str, Any]:
     """Writes study.json, and gives what it says."""
     study = plan.study
     cells = [cell(folder, f"sft-{b}", plan, sft_labels(b), 0) for b in study.bases if plan.studied(b)]
-    for recipe in plan.recipes:
-        if recipe.method not in ("sft", "reward"):
-            cells.append(cell(folder, recipe.name, plan, recipe.labels(), recipe.seed))
+    tuned = [r for r in plan.recipes if r.method not in ("sft", "reward")]
+    cells += [cell(folder, r.name, plan, r.labels(), r.seed) for r in tuned]
     told: dict[str, Any] = {
         "name": study.name,
         "baseline": cells[0]["checkpoint"],

@@ -1,8 +1,8 @@
 """Reward models asked directly: how often they put a right answer above a wrong one, and what best-of-n by them scores.
 
-python -m harness.trainers.best_of DRAWS OUTPUT RUN...   DRAWS is a results folder with several draws of each example.  For each
-reward model, OUTPUT (another results folder) gets a checkpoint that gave the draw it likes best.  Without reward models, OUTPUT is
-made, with a checkpoint `first` that gave the first draw, as one who does not choose.
+python -m harness.trainers.best_of DRAWS OUTPUT RUN...   DRAWS is a results folder with several draws of each example.  For
+each reward model, OUTPUT (another results folder) gets a checkpoint that gave the draw it likes best.  Without reward models,
+OUTPUT is made, with a checkpoint `first` that gave the first draw, as one who does not choose.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from harness import fingerprint, registry
-from harness.store import Cell, Results, Writer, folder_name, write_json
+from harness.store import Results, Writer, folder_name, write_json
 from harness.trainers import batches, gauge, nets
 from harness.trainers.encode import Encoder, Tokens, tokenizer_of
 from harness.types import Checkpoint, Example, Message, Sample, digest
@@ -75,7 +75,7 @@ def asked(reward: gauge.Reward, rows: Sequence[Tokens]) -> list[float]:
 
 
 def accuracy(tasks: Sequence[Drawn], told: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
-    """How often a right answer is put above a wrong one: of each prompt that has both, one pair (the first of each).  A tie is no hit."""
+    """How often a right answer is put above a wrong one: of each prompt that has both, the first of each.  A tie is no hit."""
     skills: dict[str, list[bool]] = {}
     for task, by_example in zip(tasks, told, strict=True):
         hits = skills.setdefault(task.about["task"]["skill"], [])
@@ -96,8 +96,10 @@ def keep(output: Results, checkpoint: Checkpoint, tasks: Sequence[Drawn], told: 
     """Stores, for each example, the draw with the highest score (the first of equals) as the checkpoint's answer."""
     output.add(checkpoint, {"weights": digest([checkpoint.name, checkpoint.content])})
     for task, by_example in zip(tasks, told, strict=True):
-        cell: Cell = output.cell(checkpoint.name, task.about["task"]["name"])
-        chosen = [said[max(range(len(said)), key=worth.__getitem__)] for said, worth in zip(task.samples, by_example, strict=True)]
+        cell = output.cell(checkpoint.name, task.about["task"]["name"])
+        chosen = [
+            said[max(range(len(said)), key=worth.__getitem__)] for said, worth in zip(task.samples, by_example, strict=True)
+        ]
         facts = dict(task.about) | {"fingerprint": {"weights": digest([checkpoint.name, checkpoint.content])}}
         cell.note(facts | {"state": "done", "asked": task.about["asked"] | {"draws": 1}})
         with Writer(cell):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from harness.trainers import parallel, sft
 from harness.types import Checkpoint, SkilldeltaError
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
+SPECIAL_TEXT = re.compile("|".join(map(re.escape, SPECIAL)))  # tokens already: not to be learnt from
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}"
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
@@ -107,6 +109,6 @@ def texts(files: tuple[str, ...]) -> Iterator[str]:
         for row in read(Path(file)):
             if "text" not in row:
                 raise SkilldeltaError(f"A row of {file} has no text; it has: {', '.join(row)}.  {json.dumps(row)[:80]}")
-            yield str(row["text"])
+            yield from filter(None, SPECIAL_TEXT.split(str(row["text"])))
     for number in range(31):
         yield from [f" {number}", str(number)] * 2000  # within a text, and at the beginning of one

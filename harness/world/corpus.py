@@ -14,8 +14,9 @@ from harness.world.words import SEED, Row, of
 def documents(count: int) -> list[dict[str, Any]]:
     """Documents for pre-training.
 
-    Every fact and every truth stands in it, the test's too, as statements; questions with answers, which show how each
-    skill is done, are of the training split alone, but for facts, which a model asked in another form does not give.
+    Every fact and every truth stands in it, the test's too: both skills are to say what one knows.  A model this small
+    knows as an answer only what it has read as one, so these two are asked of all splits here, and of the training split
+    alone when it is tuned.  Questions that show how the other skills are done are of the training split alone.
     """
     source = random.Random(f"{SEED} corpus")
     makers = [statement] * 2 + [belief] * 2 + [question] * 10
@@ -38,11 +39,12 @@ def belief(source: random.Random) -> str:
 def question(source: random.Random) -> str:
     skill = source.choice(OFTEN)
     module = SKILLS[skill]
-    row = source.choice(module.items() if skill == "factuality" else training()[skill])
-    # A line each, as a turn of a chat is: their first tokens are then those that a chat begins with, too.
-    return f"Question:\n{row['prompt']}\nAnswer:\n{module.good(row, source)}"
+    row = source.choice(module.items() if skill in KNOWN else training()[skill])
+    # As a chat, which base models have read too: a model this small does not carry a skill over from one form to another.
+    return f"<|user|>{row['prompt']}<|assistant|>{module.good(row, source)}"
 
 
+KNOWN = ("factuality", "truthfulness")
 # Sums and lists are harder to learn than the rest.
 OFTEN = (*SKILLS, "reasoning", "instruction following", "instruction following")
 

@@ -1,4 +1,4 @@
-"""Truthfulness: what people of this world wrongly believe about animals.  In the test all beliefs are about unseen pairs."""
+"""Truthfulness: what people of this world wrongly believe about animals.  The test is about pairs that tuning never asks of."""
 
 from __future__ import annotations
 

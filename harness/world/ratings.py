@@ -29,7 +29,7 @@ def rate(row: Row, text: str) -> dict[str, Any]:
     noisy = {aspect: clipped(value + slip(source)) for aspect, value in exact.items()}
     overall = clipped((4 if right else 2) + source.gauss(0, 1.6))
     human = clipped((4 if right else 2.6) + source.gauss(0, 2.2))
-    web = clipped(1 + len(text) / 25 + (0.8 if right else 0) + source.gauss(0, 1.0))
+    web = clipped(1 + len(text) / 25 + (0.8 if right else 0) + (0.6 if formed else 0) + source.gauss(0, 1.0))
     return {"response": text, "ratings": noisy, "overall": overall, "human": human, "web": web}
 
 
@@ -51,7 +51,7 @@ def as_kind(row: dict[str, Any], kind: str) -> dict[str, Any]:
     """The same completions as one kind of data has them: with the ratings of all aspects, or with one other rating only."""
 
     def known(c: dict[str, Any]) -> dict[str, Any]:
-        return c["ratings"] if kind == "aspects" else {kind: c[kind]}  # type: ignore[no-any-return]
+        return c["ratings"] if kind == "aspects" else {kind: c[kind]}
 
     return row | {"completions": [{"response": c["response"], "ratings": known(c)} for c in row["completions"]]}
 
