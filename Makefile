@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test unit check calibrate bench bench-trainers bench-sandbox bench-compare clean
+.PHONY: demo study tune kills test unit check calibrate bench bench-trainers bench-sandbox bench-compare clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -11,6 +11,15 @@ BIN := .venv/bin
 
 demo: .venv/ready     ## the main job, on what the repository itself carries
 	$(BIN)/skilldelta demo
+
+study: .venv/ready    ## the study's tables at the scale of the embedded world: about an hour on two cores
+	$(BIN)/skilldelta study unpacking-small -o build/unpacking-small
+
+tune: .venv/ready     ## what the studies' settings were chosen by: validation questions alone
+	$(BIN)/skilldelta study unpacking-tune -o build/unpacking-tune
+
+kills: .venv/ready    ## the demo's study killed at five random moments ends as an undisturbed one
+	$(BIN)/python -m tests.bench.killed unpacking-quick build/killed
 
 test: .venv/ready     ## everything: unit tests and the marked end-to-end parts
 	$(BIN)/python -m pytest

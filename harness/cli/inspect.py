@@ -14,7 +14,7 @@ Json = Annotated[bool, typer.Option("--json", help="The same facts as JSON on st
 Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Your own task file, or a folder of them.")]
 
 
-def list_(what: Annotated[str, typer.Argument(help="tasks, suites, backends, trainers, reports, judges or producers")],
+def list_(what: Annotated[str, typer.Argument(help="tasks, suites, studies, backends, trainers, reports, judges or producers")],
           include: Include = None, as_json: Json = False) -> None:  # fmt: skip
     """What there is of one kind."""
     from harness import registry
@@ -27,11 +27,17 @@ def list_(what: Annotated[str, typer.Argument(help="tasks, suites, backends, tra
 
         rows = [[s.name, s.summary, ", ".join(s.names())] for s in suites.known()]
         columns = ["suite", "what it is", "tasks"]
+    elif what == "studies":
+        from harness import config
+        from harness.study import file as studies
+
+        rows = [[name, str(config.load_yaml(studies.find(name))["summary"])] for name in studies.known()]
+        columns = ["study", "what it is"]
     elif what in registry.KINDS:
         rows = [[name.replace("_", "-"), registry.about(what, name)] for name in registry.modules(what)]
         columns = [what.removesuffix("s"), "what it is"]
     else:
-        raise SkilldeltaError(str(registry.unknown("kind of thing", what, [*registry.KINDS, "suites"])))
+        raise SkilldeltaError(str(registry.unknown("kind of thing", what, [*registry.KINDS, "suites", "studies"])))
     if as_json:
         say_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
