@@ -118,9 +118,11 @@ class Board:
         return read_json(self.mark(stage)) if self.mark(stage).exists() else {}
 
     def ready(self) -> list[Stage]:
-        """Stages that could begin now, in their order."""
-        busy = {r.stage.name for r in self.running}
-        return [s for s in self.stages.values() if s.name not in self.done | busy and set(s.needs) <= self.done]
+        """Stages that could begin now: those first that nothing waits for, so that there is something to see early."""
+        away = self.done | {r.stage.name for r in self.running}
+        found = [s for s in self.stages.values() if s.name not in away and set(s.needs) <= self.done]
+        awaited = {n for s in self.stages.values() for n in s.needs}
+        return sorted(found, key=lambda s: s.name in awaited)
 
     def log(self, stage: Stage) -> Path:
         return self.folder / "logs" / f"{stage.name}.log"
