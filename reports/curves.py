@@ -70,9 +70,8 @@ def figure(comparison: Comparison) -> Figure | None:
     for axis in [*axes[len(columns) : upper * ACROSS], *axes[upper * ACROSS + len(quantities) :]]:
         axis.set_axis_off()
     key(axes[upper * ACROSS - 1], comparison.baseline, mine)
-    made.supxlabel(
-        "\n".join([plain(t) for t in notes(comparison, every)] + [MARKS]), fontsize=8.5, color=SOFT
-    )  # fmt: skip
+    told = [*map(plain, notes(comparison, every)), *drawing.accepted(comparison), MARKS]
+    made.supxlabel("\n".join(told), fontsize=8.5, color=SOFT)
     return made
 
 

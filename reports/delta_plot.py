@@ -39,9 +39,11 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     for place, axis in enumerate(axes.flat):
         if place < len(shown):
             panel(axis, shown[place], rows[shown[place]], labels=place % across == 0)
+            axis.tick_params(axis="x", labelbottom=place + across >= len(shown))  # the lowest of its column
         else:
             axis.set_axis_off()
-    figure.supxlabel(f"points against {plain(comparison.baseline)}, with the paired 95 % interval\n{LEGEND}", fontsize=9)
+    what = f"points against {plain(comparison.baseline)}, with the paired 95 % interval"
+    figure.supxlabel("\n".join([what, *drawing.accepted(comparison), LEGEND]), fontsize=9)
     if len(candidates) > len(shown):
         figure.suptitle(f"Of {len(candidates)} candidates the {len(shown)} that are highest on average", fontsize=9)
     return drawing.save(figure, folder, "deltas")
@@ -96,12 +98,14 @@ def draw(axis: Axes, height: float, row: Row) -> None:
     )
     axis.plot([found.delta], [height], **style)
     text = number(found.delta, signed=True)
+    after = found.delta >= 0  # the number stands outwards, where the zero line is not
     axis.annotate(
         text,
-        (found.delta_high, height),
-        (4, 0),
+        (found.delta_high if after else found.delta_low, height),
+        (4 if after else -4, 0),
         textcoords="offset points",
         va="center",
+        ha="left" if after else "right",
         fontsize=7.5,
         color=colour,
         bbox=PLATE,

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 160
+SHOWN = 3  # accepted differences that a picture names
+MOST_COVERED = 0.35  # of a name's own area, by other names and points
 LETTER = 7.5  # points, of a name beside a dot
 MARKERS = {"better": "^", "worse": "v", "same": "s", "unclear": "o"}
 LEGEND = "▲ better    ▼ worse    ■ no difference beyond the margin    ● not decided by these data"
@@ -85,6 +87,13 @@ def once(make: Callable[[Comparison], Figure | None]) -> Callable[[Comparison], 
     return figure
 
 
+def accepted(comparison: Comparison) -> list[str]:
+    """What a picture must say where results that were not made alike are compared all the same."""
+    names = [plain(text.split(":")[0]) for text in comparison.allowed]
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return [f"Not made alike, accepted: {'; '.join(names[:SHOWN])}{more}"] if names else []
+
+
 @contextmanager
 def steady(fonts: str) -> Iterator[None]:
     """Within it the same data give the same bytes.  `fonts`: "none" keeps text, "path" draws it, the same on every machine."""
@@ -147,7 +156,10 @@ def place(axis: Axes, points: Sequence[tuple[float, float]], names: Sequence[str
         ]
         boxes = [(left, low, left + width, low + height) for left, low in options]
         inside = [b for b in boxes if panel.x0 <= b[0] and b[2] <= panel.x1 and panel.y0 <= b[1] and b[3] <= panel.y1]
-        best = min(inside or boxes, key=lambda box: sum(shared(box, other) for other in taken))
+        covered = {box: sum(shared(box, other) for other in taken) for box in inside or boxes}
+        best = min(covered, key=lambda box: covered[box])
+        if covered[best] > MOST_COVERED * width * height:
+            continue  # its table has it: a name that cannot be read says less than none
         taken.append(best)
         offset = ((best[0] - x) * 72 / axis.figure.dpi, (best[1] - y + height * 0.2) * 72 / axis.figure.dpi)
         told = axis.annotate(name, at, offset, textcoords="offset points", fontsize=LETTER, color=INK, zorder=5)

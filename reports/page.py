@@ -134,8 +134,9 @@ def chunks(comparison: Comparison) -> tuple[dict[str, dict[str, Chunk]], dict[st
     tasks = sorted({r.name for r in comparison.at("task")})
     samples: dict[str, dict[str, Chunk]] = {t: {} for t in tasks}
     examples: dict[str, Chunk] = {}
-    for name, facts in comparison.checkpoints.items():
-        results = Results(facts["results"])
+    folders = [(n, f) for n, facts in comparison.checkpoints.items() for f in (facts["results"], *facts.get("elsewhere", ()))]
+    for name, folder in folders:
+        results = Results(folder)
         for task in tasks:
             if (path := results.cell(name, task).samples_file).exists():
                 samples[task][name] = Chunk(next(numbers), path)

@@ -126,6 +126,8 @@ def figure(comparison: Comparison) -> Figure | None:
     for axis in axes[len(shown) :]:
         axis.set_axis_off()
     key(made, groups, comparison.baseline)
+    if accepted := drawing.accepted(comparison):
+        made.suptitle(accepted[0], fontsize=8.5, color=SOFT)
     drawing.settle(made)  # labels are placed on the finished layout
     for axis, one in zip(axes, shown, strict=False):
         drawing.place(axis, [(d.x.value, d.y.value) for d in one.dots], names(one, comparison.baseline))
@@ -250,6 +252,7 @@ def listing(comparison: Comparison, spots: Sequence[Spot]) -> Table:
 
 def foot(comparison: Comparison, spots: Sequence[Spot]) -> Iterator[str]:
     yield from map(table.escape, comparison.noticed)
+    yield from (table.escape(f"Allowed difference: {text}") for text in comparison.allowed)
     yield "Average: the difference from the baseline in points; of the baseline itself, the score."
     yield (
         "On the front of a skill: no other checkpoint is at least as good both there and in the mean of the other skills, "

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 import harness
 from harness.comparison.families import benjamini_hochberg, holm
-from harness.types import SkilldeltaError
+from harness.store import Results
+from harness.types import Checkpoint, SkilldeltaError
 from tests.results_folder import about, sample, store, store_scores
 
 OLD = [1.0] * 60 + [0.0] * 40
@@ -78,8 +80,10 @@ def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counte
     store_scores(tmp_path, "sft", "gsm8k", [1.0] * 10)
     samples = [sample(i, None if i == 3 else 0.0, why="cut") for i in range(8)] + [sample("another", 1.0)]
     store(tmp_path, "dpo", about("gsm8k", "gsm8k"), samples)
-    row = harness.compare(tmp_path, "sft").row("dpo", "task", "gsm8k")
+    comparison = harness.compare(tmp_path, "sft")
+    row = comparison.row("dpo", "task", "gsm8k")
     assert row.difference is not None
+    assert comparison.incomplete == ("dpo on gsm8k: 4 items lack a score on one side; 7 are paired.",)
     assert (row.difference.pairs, row.difference.missing) == (7, 4)  # examples 8 and 9, the other one, and the unscored
     assert (row.n, row.unscored) == (8, 1)
     assert (row.if_wrong, row.if_right) == (pytest.approx(100 / 9), pytest.approx(200 / 9))
@@ -91,7 +95,9 @@ def test_results_that_were_not_made_alike_are_refused_with_both_sides_named(tmp_
     with pytest.raises(SkilldeltaError, match=r'gsm8k, asked.prompts: baseline "p1", dpo "p2"') as refused:
         harness.compare(tmp_path, "sft")
     assert "--allow asked.prompts" in str(refused.value)
-    assert harness.compare(tmp_path, "sft", allow=["asked.prompts"]).allowed
+    comparison = harness.compare(tmp_path, "sft", allow=["asked.prompts"])
+    assert comparison.allowed == ('gsm8k, asked.prompts: baseline "p1", dpo "p2"',)
+    assert set(comparison.frame()["allowed"]) == {'gsm8k, asked.prompts: baseline "p1", dpo "p2"'}
 
 
 def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
@@ -166,6 +172,34 @@ def test_several_folders_are_one_comparison_and_a_cell_that_two_hold_is_refused(
     store_scores(tmp_path / "b", "sft", "gsm8k", OLD)
     with pytest.raises(SkilldeltaError, match="sft on gsm8k is in two results folders"):
         harness.compare([tmp_path / "a", tmp_path / "b"], "sft")
+
+
+def test_two_models_of_one_name_in_two_folders_are_refused_and_one_model_in_two_is_whole(tmp_path: Path) -> None:
+    for folder, task, weights in (("a", "gsm8k", "w1"), ("b", "bbh", "w1"), ("c", "mmlu", "w2")):
+        results = Results.make(tmp_path / folder)
+        for name in ("sft", "dpo"):
+            results.add(Checkpoint(name, f"runs/{name}", "trainer"), {"weights": f"{name} {weights}", "outputs": task})
+            cell = results.cell(name, task)
+            cell.note(about(task, "reasoning"))
+            cell.rewrite([sample(i, s) for i, s in enumerate(OLD)])
+    both = harness.compare([tmp_path / "a", tmp_path / "b"], "sft")
+    assert both.row("dpo", "skill", "reasoning").n == 200
+    assert both.checkpoints["dpo"]["elsewhere"] == [str(tmp_path / "b")]
+    with pytest.raises(
+        SkilldeltaError, match=r"each hold a checkpoint named 'dpo', but not the same one: they differ in weights"
+    ):
+        harness.compare([tmp_path / "a", tmp_path / "c"], "sft")
+
+
+@pytest.mark.parametrize("often", [0, 1, 30, 100])
+def test_a_metric_that_is_a_share_has_wilsons_interval_within_0_and_100(tmp_path: Path, often: int) -> None:
+    metrics = [{"name": "refusal", "part": "refused", "over": "", "group": "", "lower_is_better": True}]
+    lines = [sample(i, 1.0, parts={"refused": float(i < often)}) for i in range(100)]
+    store(tmp_path, "sft", about("xstest", "safety", task={"metrics": metrics}), lines)
+    (extra,) = harness.compare(tmp_path, "sft").row("sft", "task", "xstest").metrics
+    low, high = proportion_confint(often, 100, method="wilson")
+    assert (extra.low, extra.high) == (pytest.approx(100 * low, abs=0.35), pytest.approx(100 * high, abs=0.35))
+    assert 0 <= extra.low <= extra.value <= extra.high <= 100
 
 
 def test_a_metric_of_a_task_has_an_interval_and_a_difference(tmp_path: Path) -> None:

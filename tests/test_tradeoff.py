@@ -15,6 +15,7 @@ from harness.comparison import pareto, tradeoff
 from harness.comparison.compare import compare
 from harness.comparison.result import Comparison
 from harness.training_log import Curve
+from reports import curves, delta_plot
 from reports import tradeoff as report
 from tests.results_folder import about, sample
 from tests.results_folder import store as store_cell
@@ -135,6 +136,14 @@ def test_there_is_a_panel_for_each_trade_that_these_results_know(comparison: Com
     store(tmp_path, "sft", {"reasoning": 0.5})
     store(tmp_path, "dpo", {"reasoning": 0.6})
     assert [p.title for p in report.panels(compare(tmp_path, "sft"))] == ["What length bought"]
+
+
+def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: Comparison, tmp_path: Path) -> None:
+    unlike = replace(comparison, allowed=('coding, asked.prompts: baseline "p1", ppo@20 "p2"',))
+    markdown, _, picture = report.render(unlike, tmp_path)
+    assert "asked.prompts: baseline" in markdown.read_text()
+    for svg in (picture, curves.render(unlike, tmp_path)[1], delta_plot.render(unlike, tmp_path)[1]):
+        assert "Not made alike, accepted: coding, asked.prompts" in svg.read_text()
 
 
 def test_the_picture_is_the_same_bytes_each_time(comparison: Comparison, tmp_path: Path) -> None:

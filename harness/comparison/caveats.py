@@ -8,6 +8,7 @@ from harness.comparison import noise
 from harness.comparison.result import Difference, Row
 from harness.comparison.stored import Stored
 
+TOLD = 8  # cells of which what is missing is told one by one
 SEEDS = (
     "Intervals and p-values are about these checkpoints: another seed of the same training may score otherwise "
     "(`skilldelta recipes` compares several runs of each)."
@@ -26,6 +27,14 @@ def told(rows: Sequence[Row], stored: Stored) -> tuple[str, ...]:
         for names in stored.twins()
     ]
     return (SEEDS, *asked_again(stored), *noisy, *alike)
+
+
+def unpaired(rows: Sequence[Row]) -> list[str]:
+    """Where items have no partner, or no score on one side, with how many."""
+    found = [(r, r.difference) for r in rows if r.level == "task" and r.difference and r.difference.missing]
+    told = [f"{r.checkpoint} on {r.name}: {d.missing} items lack a score on one side; {d.pairs} are paired." for r, d in found]
+    rest = len(told) - TOLD
+    return [*told[:TOLD], f"So it is in {rest} further cells: `missing` in table.csv counts them."] if rest > 0 else told
 
 
 def asked_again(stored: Stored) -> list[str]:

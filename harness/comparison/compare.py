@@ -32,8 +32,9 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     best = ranking.best(found, skills, chosen)
     trained = runs.of(stored.checkpoints, baseline)
     told = (*caveats.told(rows, stored), *runs.unlogged(trained))
+    missing = (*stored.incomplete(), *caveats.unpaired(rows))
     noticed = tuple(overoptimised.told(rows, trained))
     return Comparison(
-        baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, stored.incomplete(), best, told,
+        baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, missing, best, told,
         trained, noticed, beside,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.comparison.columns import Columns
-from harness.comparison.estimate import Design, Floats, Interval, quantile, spread
+from harness.comparison.estimate import Design, Floats, Interval, quantile, spread, wilson
 from harness.comparison.panel import Panel
 from harness.comparison.result import Extra
 from harness.types import Json
@@ -57,9 +57,32 @@ def around(value: float, influence: Floats, design: Design, level: float) -> Int
     return Interval(POINTS * (value - half), POINTS * (value + half))
 
 
+def share(value: float, counted: Floats, known: tuple[Floats, Design], level: float) -> Interval:
+    """A ratio that is a share (each sample adds at most what it counts): Wilson with the effective number of samples.
+
+    As for scores: Korn and Graubard (1998), p(1-p)/variance; at 0 or 1, where the variance says nothing, the clusters.
+    """
+    influence, design = known
+    found = spread(influence, Design(design.cluster, np.zeros_like(design.group)))
+    if 0 < value < 1 and found.variance > 0:
+        size, critical = value * (1 - value) / found.variance, quantile(level, found.freedom)
+    else:
+        size = float(len(np.unique(design.cluster[counted > 0])))
+        critical = quantile(level, max(size - 1, 1.0))
+    if not size:
+        return Interval(0.0, POINTS)
+    bounds = wilson(value, size, critical)
+    return Interval(POINTS * bounds.low, POINTS * bounds.high)
+
+
 def alone(metric: Json, panel: Panel, columns: Columns, level: float) -> Extra:
-    value, influence = ratio(*halves(metric, columns))
-    interval = around(value, influence, panel.design_of(columns), level)
+    top, bottom = halves(metric, columns)
+    value, influence = ratio(top, bottom)
+    design = panel.design_of(columns)
+    if bool(np.all((top >= 0) & (top <= bottom) & (bottom <= 1))) and not np.isnan(value):
+        interval = share(value, bottom, (influence, design), level)
+    else:
+        interval = around(value, influence, design, level)
     return Extra(metric["name"], POINTS * value, interval.low, interval.high, metric["lower_is_better"])
 
 

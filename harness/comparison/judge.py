@@ -40,7 +40,8 @@ def adjust(changed: Sequence[Finding], level: Level, settings: Settings) -> tupl
         return p, "no correction for the number of tests"
     size = f"{len(p)} tests ({candidates} candidates)" if candidates > 1 else f"{len(p)} tests"
     if choice == "bh":
-        return families.benjamini_hochberg(p), f"Benjamini-Hochberg over {size}: the share of false alarms among the alarms"
+        words = f"Benjamini-Hochberg over {size}, for exploring: the share of false alarms among the alarms"
+        return families.benjamini_hochberg(p), words
     if choice == "holm":
         adjusted = np.empty(len(p))
         for name in set(who):

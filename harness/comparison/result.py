@@ -182,6 +182,7 @@ class Comparison:
         for row in (r.flat() for r in self.rows):
             flips, health = row.pop("flips") or {}, row.pop("health")
             told = {name: json.dumps(row.pop(name)) for name in ("metrics", "reasons")}
+            told["allowed"] = "; ".join(self.allowed)
             rows.append(row | {k: flips.get(k) for k in ("lost", "gained")} | health | told)
         return pd.DataFrame(rows)
 

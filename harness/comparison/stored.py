@@ -91,6 +91,22 @@ class Stored:
         return tuple(lines)
 
 
+def joined(known: Json | None, found: Json) -> Json:
+    """A checkpoint that two folders hold: `elsewhere` names the further ones.  Two models of one name are refused.
+
+    What was recorded is known by its files alone, which differ from task to task.
+    """
+    if known is None:
+        return found
+    ours, theirs = known.get("fingerprint", {}), found.get("fingerprint", {})
+    if unlike := sorted(k for k in ours.keys() & theirs.keys() - {"outputs"} if ours[k] != theirs[k]):
+        raise SkilldeltaError(
+            f"{known['results']} and {found['results']} each hold a checkpoint named {found['name']!r}, but not the same one: "
+            f"they differ in {', '.join(unlike)}.  Score one of them under another --name, or leave one folder out."
+        )
+    return {**known, "elsewhere": [*known.get("elsewhere", []), found["results"]]}
+
+
 def gather(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = ()) -> Stored:
     """Every checkpoint and cell of the folders (or only some `candidates`'); a cell that two folders hold is an error."""
     checkpoints: dict[str, Json] = {}
@@ -98,7 +114,7 @@ def gather(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = (
     for folder in folders:
         results = Results(folder)
         for name, about in results.checkpoints().items():
-            checkpoints.setdefault(name, {**about, "results": str(folder)})
+            checkpoints[name] = joined(checkpoints.get(name), {**about, "results": str(folder)})
         for name, about, cell in results.cells():
             key = (name, about["task"]["name"])
             if key in cells:
