@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.comparison.columns import Columns
-from harness.comparison.estimate import Floats
+from harness.comparison.estimate import Floats, influences
 from harness.comparison.panel import Panel
 from harness.comparison.result import Level
 from harness.comparison.seeds import Between, Recipe, between
@@ -59,18 +59,26 @@ def groups(skills: Mapping[str, Sequence[str]], tasks: Mapping[str, object]) -> 
 
 
 def scores(stored: Stored, task: str, names: Sequence[str]) -> Floats:
-    """[checkpoints, items]: the scores of items (means of their draws) that all checkpoints have, weighted as the task says."""
+    """[checkpoints, clusters]: what the clusters of items that all checkpoints have a score for contribute to each score."""
     first = stored.cells[names[0], task].columns()
     panel = Panel(stored.cells[names[0], task].about, first)
-    if panel.task["aggregate"] == "f1":
-        raise SkilldeltaError(f"{task} is an F1, which is no mean of items: compare its recipes run by run.")
-    laid = np.stack([along(panel, first if n == names[0] else stored.cells[n, task].columns()) for n in names])
+    return spread(panel, np.stack([along(panel, first if n == names[0] else stored.cells[n, task].columns()) for n in names]))
+
+
+def spread(panel: Panel, laid: Floats) -> Floats:
+    """[checkpoints, clusters] of [checkpoints, rows of the panel]: pseudo-values, whose plain mean is the task's own score.
+
+    A cluster's is the score, plus the number of clusters times what the cluster moves it by: this is the score of an item
+    where every item is a cluster, and holds for a macro mean and for F1 by linearisation (`estimate`).
+    """
     there = np.asarray(~np.isnan(laid).any(axis=0))
     design = panel.design.take(there)
-    weight = 1 / (len(design.sizes) * design.sizes)[design.strata]
-    count = int(design.clusters.max()) + 1
-    # Scaled so that the plain mean over items is the task's own mean.
-    return np.stack([count * np.bincount(design.clusters, weights=weight * row[there], minlength=count) for row in laid])
+    count = int(design.clusters.max()) + 1 if there.any() else 0
+    found = np.empty((len(laid), count))
+    for place, row in enumerate(laid[:, there]):
+        score, each = influences(row, design)
+        found[place] = score + count * np.bincount(design.clusters, weights=each, minlength=count)
+    return found
 
 
 def along(panel: Panel, columns: Columns) -> Floats:

@@ -6,7 +6,8 @@ items is about these very runs; one about the recipes needs both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -21,10 +22,14 @@ ONE_SEED = (
 
 @dataclass(frozen=True)
 class Recipe:
-    """Runs of one recipe: for each task the scores [runs, items] on the same items, 0..1."""
+    """Runs of one recipe: for each task the scores [runs, items] on the same items, 0..1.
+
+    `given`: the model that the others began from, which was not drawn: it has one run, and that is all there is to know.
+    """
 
     name: str
     tasks: tuple[Floats, ...]
+    given: bool = False
 
     @property
     def runs(self) -> int:
@@ -34,14 +39,13 @@ class Recipe:
         """[runs]: each run's weighted sum of task means."""
         return np.stack([t.mean(axis=1) for t in self.tasks], axis=1) @ weights
 
-    def profile(self) -> list[Floats]:
-        """For each task [items]: the mean over runs."""
-        return [t.mean(axis=0) for t in self.tasks]
+    def times(self, factor: float) -> Recipe:
+        return replace(self, tasks=tuple(factor * t for t in self.tasks))
 
 
 @dataclass(frozen=True)
 class Between:
-    """Recipe minus recipe."""
+    """Recipe minus recipe, or any sum of recipes."""
 
     delta: float
     interval: Interval
@@ -51,32 +55,47 @@ class Between:
     from_runs: float  # the part that only more runs would
     caveat: str = ""
 
+    @property
+    def error(self) -> float:
+        """The standard error."""
+        return float(np.sqrt(self.from_items + self.from_runs))
+
 
 def between(before: Recipe, after: Recipe, weights: Floats | None = None, level: float = 0.95) -> Between:
-    """The difference of two recipes' scores (the `weights` sum over tasks; None: their plain mean), with its variance.
+    """The difference of two recipes' scores (the `weights` sum over tasks; None: their plain mean), with its variance."""
+    found = together([before.times(-1), after], weights, level)
+    low, high = found.interval.low, found.interval.high
+    return replace(found, interval=Interval(max(-1.0, low), min(1.0, high)))
 
-    Items and runs are crossed (Cornfield and Tukey 1956): the variance over items of the run-averaged difference, plus, for
-    each recipe, that of its runs' means over runs, less what is in both, the residual of item and run.  Degrees of freedom
-    by Satterthwaite (1946); with few runs they are few, and the interval is wide.
+
+def together(parts: Sequence[Recipe], weights: Floats | None = None, level: float = 0.95) -> Between:
+    """The sum of the parts' scores: a difference where one of them is negative, an average where they are divided.
+
+    Items and runs are crossed (Cornfield and Tukey 1956): the variance over items of the run-averaged sum, plus, for
+    each part, that of its runs' means over runs, less what is in both, the residual of item and run.  Degrees of freedom
+    by Satterthwaite (1946); with few runs they are few, and the interval is wide.  A task of a single item (a cost) varies by
+    runs alone.
     """
-    weight = np.full(len(before.tasks), 1 / len(before.tasks)) if weights is None else weights
-    change = [b - a for a, b in zip(before.profile(), after.profile(), strict=True)]
-    twice = [sum(residual(r.tasks[t]) for r in (before, after)) for t in range(len(change))]
+    count = len(parts[0].tasks)
+    weight = np.full(count, 1 / count) if weights is None else weights
+    change = [np.sum([p.tasks[t].mean(axis=0) for p in parts], axis=0) for t in range(count)]
+    twice = [sum(residual(p.tasks[t]) for p in parts) for t in range(count)]
     items = [
         (w * w * max(float(np.var(c, ddof=1)) / len(c) - both, 0.0), len(c) - 1)
         for w, c, both in zip(weight, change, twice, strict=True)
+        if len(c) > 1
     ]
-    runs = [(float(np.var(r.means(weight), ddof=1)) / r.runs, r.runs - 1) for r in (before, after) if r.runs > 1]
+    runs = [(float(np.var(p.means(weight), ddof=1)) / p.runs, p.runs - 1) for p in parts if p.runs > 1]
     variance = sum(v for v, _ in items + runs)
     below = sum(v * v / d for v, d in items + runs)
-    freedom = variance**2 / below if below > 0 else float(sum(d for _, d in items))
+    freedom = variance**2 / below if below > 0 else float(sum(d for _, d in items + runs))
     delta = float(sum(w * c.mean() for w, c in zip(weight, change, strict=True)))
     error = float(np.sqrt(variance))
-    half = quantile(level, freedom) * error
-    lonely = [r.name for r in (before, after) if r.runs == 1]
+    half = quantile(level, freedom) * error if error else 0.0
+    lonely = [p.name for p in parts if p.runs == 1 and not p.given]
     return Between(
         delta=delta,
-        interval=Interval(max(-1.0, delta - half), min(1.0, delta + half)),
+        interval=Interval(delta - half, delta + half),
         p=two_sided(delta, error, freedom),
         freedom=freedom,
         from_items=sum(v for v, _ in items),
