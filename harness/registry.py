@@ -31,6 +31,7 @@ KINDS = {
     "producers": Kind("harness.checkpoints", "find"),
     "trainers": Kind("harness.trainers", "train"),
     "reports": Kind("reports", "render"),
+    "study-reports": Kind("reports", "render_study"),
     "judges": Kind("harness.judges", "load"),
 }
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has

@@ -12,7 +12,7 @@ LAYERS = {
         "harness/integrity.py", "harness/training_log.py", "harness/suites.py", "harness/judging.py", "harness/published.py",
         "harness/engine/", "harness/sandbox/", "harness/world/", "harness/recorded/"],
     3: ["harness/evaluate.py", "harness/race.py", "harness/reask.py", "harness/watch.py", "harness/discover.py",
-        "harness/comparison/", "harness/stages.py", "harness/study/", "harness/cluster.py"],
+        "harness/comparison/", "harness/claims/", "harness/stages.py", "harness/study/", "harness/cluster.py"],
     4: ["tasks/", "harness/models/", "harness/trainers/", "reports/", "harness/judges/", "harness/checkpoints/",
         "harness/api.py"],
     5: ["harness/cli/"],

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from harness import config, registry
+from harness import config
 from harness.store import read_json
 from harness.types import SkilldeltaError
 
@@ -32,7 +32,7 @@ class Accuracy:
     right: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """One trained model.  `name`: in the results folder where it has been asked, else ""."""
 
@@ -174,10 +174,3 @@ def inside(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         if not (folder / name).resolve().is_relative_to(folder.resolve()):
             raise SkilldeltaError(f"{folder / FILE} names {name!r}, which lies outside of the study's folder.")
-
-
-def check(labels: Mapping[str, Sequence[str]], vocabulary: Mapping[str, set[str]]) -> None:
-    """Refuses a label that is none; any value is one that some grid could have."""
-    for label in labels:
-        if label not in vocabulary:
-            raise registry.unknown("label", label, vocabulary)

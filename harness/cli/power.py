@@ -119,7 +119,8 @@ def recipes(
     named = {name: runs.split(",") for text in recipe for name, runs in config.pairs([text]).items()}
     lines = compare(results, named, tuple(allow or ()))
     if as_json:
-        say_json([{"level": line.level, "name": line.name, **asdict(line.found)} for line in lines])
+        told = {"caveat": lines[0].found.caveat}
+        say_json([{"level": line.level, "name": line.name, **asdict(line.found), **told} for line in lines])
         return
     columns = ["", "difference", "95 %", "p", "variance from runs"]
     rows = []

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from harness.comparison.estimate import Floats, Interval, quantile
+from harness.comparison.estimate import Floats, Interval, Spread, quantile
+from harness.comparison.moderated import Prior
 
 ONE_SEED = (
     "There is one run of {names}: how much another seed would move the score is not known, "
@@ -30,6 +31,7 @@ class Recipe:
     name: str
     tasks: tuple[Floats, ...]
     given: bool = False
+    prior: Prior | None = None  # what other recipes tell of the variance of a run's score
 
     @property
     def runs(self) -> int:
@@ -39,8 +41,13 @@ class Recipe:
         """[runs]: each run's weighted sum of task means."""
         return np.stack([t.mean(axis=1) for t in self.tasks], axis=1) @ weights
 
+    def varying(self, weights: Floats) -> Spread:
+        """The variance of a run's score."""
+        own = Spread(float(np.var(self.means(weights), ddof=1)), self.runs - 1)
+        return self.prior.weighed(own) if self.prior else own
+
     def times(self, factor: float) -> Recipe:
-        return replace(self, tasks=tuple(factor * t for t in self.tasks))
+        return replace(self, tasks=tuple(factor * t for t in self.tasks), prior=None)
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,12 @@ class Between:
     freedom: float
     from_items: float  # the part of the variance that more items would shrink
     from_runs: float  # the part that only more runs would
-    caveat: str = ""
+    single: tuple[str, ...] = ()  # recipes of which there is one run
+
+    @property
+    def caveat(self) -> str:
+        """What a single run does not tell; "" where there are several of each."""
+        return ONE_SEED.format(names=" and of ".join(self.single)) if self.single else ""
 
     @property
     def error(self) -> float:
@@ -85,14 +97,13 @@ def together(parts: Sequence[Recipe], weights: Floats | None = None, level: floa
         for w, c, both in zip(weight, change, twice, strict=True)
         if len(c) > 1
     ]
-    runs = [(float(np.var(p.means(weight), ddof=1)) / p.runs, p.runs - 1) for p in parts if p.runs > 1]
+    runs = [(s.variance / p.runs, s.freedom) for p in parts if p.runs > 1 for s in (p.varying(weight),)]
     variance = sum(v for v, _ in items + runs)
     below = sum(v * v / d for v, d in items + runs)
     freedom = variance**2 / below if below > 0 else float(sum(d for _, d in items + runs))
     delta = float(sum(w * c.mean() for w, c in zip(weight, change, strict=True)))
     error = float(np.sqrt(variance))
     half = quantile(level, freedom) * error if error else 0.0
-    lonely = [p.name for p in parts if p.runs == 1 and not p.given]
     return Between(
         delta=delta,
         interval=Interval(delta - half, delta + half),
@@ -100,7 +111,24 @@ def together(parts: Sequence[Recipe], weights: Floats | None = None, level: floa
         freedom=freedom,
         from_items=sum(v for v, _ in items),
         from_runs=sum(v for v, _ in runs),
-        caveat=ONE_SEED.format(names=" and of ".join(lonely)) if lonely else "",
+        single=tuple(p.name for p in parts if p.runs == 1 and not p.given),
+    )
+
+
+def widened(found: Between, more: float, level: float = 0.95) -> Between:
+    """The same with a further variance, one of items that is well known: its degrees of freedom are many."""
+    if not more:
+        return found
+    known = found.from_items + found.from_runs
+    error = float(np.sqrt(known + more))
+    freedom = found.freedom * ((known + more) / known) ** 2 if known else float("inf")
+    half = quantile(level, freedom) * error
+    return replace(
+        found,
+        interval=Interval(found.delta - half, found.delta + half),
+        p=two_sided(found.delta, error, freedom),
+        freedom=freedom,
+        from_items=found.from_items + more,
     )
 
 
