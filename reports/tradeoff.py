@@ -147,7 +147,7 @@ def draw(axis: Axes, panel: Panel, groups: dict[str, int], baseline: str) -> Non
         trail = [d for d in panel.dots if group(d.spot) == name and d.spot.step is not None and d.spot.checkpoint != baseline]
         trail.sort(key=lambda d: d.spot.step or 0)
         style: dict[str, Any] = {"color": drawing.colour(number), "linestyle": drawing.stroke(number)}
-        style |= {"linewidth": 0.8, "alpha": 0.4} if crowded else {"linewidth": 1.3}
+        style |= {"linewidth": 0.7, "alpha": 0.2} if crowded else {"linewidth": 1.3}
         axis.plot([d.x.value for d in trail], [d.y.value for d in trail], zorder=3, **style)
     alike: dict[tuple[str, bool], list[Dot]] = {}
     for dot in panel.dots:

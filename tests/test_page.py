@@ -1,6 +1,7 @@
 """The page in a real browser: filters work, links hold, and a hostile output does nothing."""
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from harness.evaluate import Settings, score
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response
 from reports import drawing, page
+from reports.grid import number, probability
 from tests import toys
 from tests.training_runs import curve, store
 
@@ -43,7 +45,16 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     results = Results.make(folder)
     for name, answer in zip(NAMES, (half, hostile), strict=True):
         score([Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, Settings())
+    spoil(results.examples_file("sums"))
     return compare(folder, "sft")
+
+
+def spoil(examples: Path) -> None:
+    """Rows are no more to be trusted than answers: each gets hostile fields, short and long, and a hostile name of one."""
+    lines = [json.loads(line) for line in examples.read_text().splitlines()]
+    for line in lines:
+        line["row"] |= {"<img src=x onerror=\"document.title='pwned'\">": HOSTILE, "note": "<b>\u202e\u2028</script>"}
+    examples.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def pictured(index: Path, profile: Path, dark: bool) -> set[str]:
@@ -132,7 +143,10 @@ def test_a_link_opens_an_item_and_shows_the_hostile_output_as_text(comparison: C
     dom, console = opened(index, tmp_path / "profile", task="sums", against=NAMES[1], show="wrong", search="6+6")
     assert console == ""
     assert inside(dom, "count") == "1 of 20 items"
-    assert "&lt;/script&gt;&lt;script&gt;document.title='pwned'&lt;/script&gt;" in dom
+    assert dom.count("&lt;/script&gt;&lt;script&gt;document.title='pwned'&lt;/script&gt;") == 3, (
+        "the answer, what it was read as, and the row"
+    )
+    assert "&lt;img src=x onerror=" in dom[dom.index("<dt>") : dom.index("</dt>")]
     assert "<title>What moved against sft</title>" in dom
     dom, _ = opened(index, tmp_path / "profile", task="many", against=NAMES[1], show="gained")
     assert inside(dom, "count") == "148 of 300 items", "150 that the baseline has wrong, less 6+6 and 66+66"
@@ -163,6 +177,26 @@ def test_the_plots_are_shown_for_light_and_dark_and_the_policy_lets_them_pass(tm
     seen = pictured(index, tmp_path / "other", dark)
     run = drawing.RUNS[0]
     assert (drawing.NIGHT[run] in seen, run in seen) == (dark, not dark)
+
+
+@pytest.mark.slow
+def test_the_differences_of_the_chosen_checkpoint_stand_with_what_would_have_been_found(tmp_path: Path) -> None:
+    for name, rate in (("sft", 0.5), ("dpo", 0.3), ("ppo", 0.51)):
+        store(tmp_path / "results", name, {"reasoning": rate, "coding": rate})
+    comparison = compare(tmp_path / "results", "sft")
+    (index,) = page.render(comparison, tmp_path / "report")
+    dom, console = opened(index, tmp_path / "profile", against="ppo")
+    assert console == ""
+    cells = inside(dom, "forest").split()
+    row = comparison.row("ppo", "skill", "reasoning").difference
+    assert row is not None
+    assert row.verdict == "unclear"
+    for shown in (number(row.delta, signed=True), number(row.mde), probability(row.p_adjusted)):
+        assert shown in cells
+    assert "0 / 2" in " ".join(cells)
+    assert "less the luck of choosing it" in dom[dom.index("The best of the candidates") : dom.index('id="samples"')]
+    sections = dom[dom.index('id="nav"') : dom.index("</nav>")]
+    assert sections.count("<button>") == dom.count("<h2") == 6
 
 
 @pytest.mark.slow

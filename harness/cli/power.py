@@ -122,13 +122,15 @@ def recipes(
         told = {"caveat": lines[0].found.caveat}
         say_json([{"level": line.level, "name": line.name, **asdict(line.found), **told} for line in lines])
         return
+    from reports.grid import number, place, probability, span
+
     columns = ["", "difference", "95 %", "p", "variance from runs"]
     rows = []
-    for line in lines:
+    for line in sorted(lines, key=lambda x: (("average", "skill", "task").index(x.level), place(x.name))):
         found, total = line.found, line.found.from_items + line.found.from_runs
-        span = f"[{100 * found.interval.low:+.1f}, {100 * found.interval.high:+.1f}]"
-        runs = f"{100 * found.from_runs / total:.0f} %" if total else ""
-        rows.append([f"{line.level}: {line.name}", f"{100 * found.delta:+.1f}", span, f"{found.p:.3f}", runs])
+        moved = [number(100 * found.delta, True), span(100 * found.interval.low, 100 * found.interval.high, True)]
+        runs = f"{100 * found.from_runs / total:.0f} %" if total and not found.caveat else "not known"
+        rows.append([f"{line.level}: {line.name}".removeprefix("average: "), *moved, probability(found.p), runs])
     table(columns, rows, right=columns[1:])
     if caveat := lines[0].found.caveat:
         note(caveat)

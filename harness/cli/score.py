@@ -118,6 +118,8 @@ def settle(settled: Iterable[Settled], as_json: bool) -> None:
     """Tells how each task was decided, as it is; then all of them."""
     from dataclasses import asdict
 
+    from reports.grid import number, span
+
     found = []
     for one in settled:
         note(f"{one.task}: {one.verdict} after {one.used} of {one.items} items")
@@ -127,10 +129,12 @@ def settle(settled: Iterable[Settled], as_json: bool) -> None:
         return
     columns = ["task", "verdict", "items asked", "of", "saved %", "difference", "95 %, at any time"]
     rows = [
-        [o.task, o.verdict, str(o.used), str(o.items), f"{100 * o.saved:.0f}", f"{o.delta:+.1f}",
-         f"[{o.low:+.1f}, {o.high:+.1f}]"] for o in found
-    ]  # fmt: skip
+        [o.task, o.verdict, str(o.used), str(o.items), f"{100 * o.saved:.0f}", number(o.delta, True), span(o.low, o.high, True)]
+        for o in found
+    ]
     table(columns, rows, right=columns[2:])
+    if any(o.verdict in ("better", "worse") and o.low <= 0 <= o.high for o in found):
+        note("A verdict asks about no difference alone; the interval is about all differences at once, and may still reach 0.")
 
 
 def choose(tasks: str, suite: str, include: Sequence[Path], num_fewshot: int | None) -> tuple[list[Task], dict[str, Selection]]:
