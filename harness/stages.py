@@ -9,6 +9,8 @@ from __future__ import annotations
 import graphlib
 import multiprocessing
 import os
+import re
+import resource
 import runpy
 import shutil
 import signal
@@ -70,7 +72,12 @@ def work(arguments: Sequence[str], folder: str, log: str) -> None:
         os.dup2(target, stream)
     os.chdir(folder)
     sys.argv[1:] = arguments[1:]
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    finally:
+        sys.stdout.flush()
+        spent = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        sys.stderr.write(f"\nprocessor time: {spent:.1f} s\n")
 
 
 class Listener(Protocol):
@@ -152,7 +159,9 @@ class Board:
                 f"The stage {one.stage.name!r} failed with exit code {one.process.exitcode}.  The end of "
                 f"{self.log(one.stage)}:\n" + "\n".join(f"  {text}" for text in lines)
             )
-        write_json(self.mark(one.stage), self.about(one.stage) | {"done": True, "seconds": round(seconds, 1)})
+        told = re.search(r"^processor time: ([\d.]+) s$", self.log(one.stage).read_text(errors="replace")[-200:], re.MULTILINE)
+        spent = {"seconds": round(seconds, 1), "processor_seconds": float(told[1]) if told else None}
+        write_json(self.mark(one.stage), self.about(one.stage) | {"done": True} | spent)
         self.done.add(one.stage.name)
         return seconds
 
