@@ -33,12 +33,11 @@ def study(
     from harness.study import file as files
     from harness.study.plan import Plan
 
-    path = files.find(file)
-    made = Plan(files.read(path, full))
+    made = Plan(files.read(files.find(file), full))
     if plan:
         outline(made, output, jobs or os.cpu_count() or 1)
         return
-    conduct(made, output, jobs, path)
+    conduct(made, output, jobs)
 
 
 def demo(
@@ -50,13 +49,12 @@ def demo(
     from harness.study import file as files
     from harness.study.plan import Plan
 
-    path = files.find("unpacking-quick")
-    conduct(Plan(files.read(path, full)), out, jobs, path)
+    conduct(Plan(files.read(files.find("unpacking-quick"), full)), out, jobs)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
     say("  skilldelta compare results --baseline SFT -o report")
 
 
-def conduct(plan: Plan, folder: Path, jobs: int, path: Path) -> None:
+def conduct(plan: Plan, folder: Path, jobs: int) -> None:
     """Runs what is missing, then writes and shows the report."""
     from harness import stages
     from harness.comparison.compare import compare
@@ -77,22 +75,22 @@ def conduct(plan: Plan, folder: Path, jobs: int, path: Path) -> None:
         chosen = compare(folder / record.BEST_OF, told["best_of"]["baseline"], Settings())
         write(chosen, folder / "report" / record.BEST_OF)
         show(chosen)
-    claim(plan, folder, path)
+    claim(plan, folder)
     index = next(p for p in paths if p.name == "index.html").resolve()
     say(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
 
 
-def claim(plan: Plan, folder: Path, path: Path) -> None:
+def claim(plan: Plan, folder: Path) -> None:
     """The claims that the study file names, tested over its grid."""
     if not plan.study.claims:
         return
     from harness import claims
+    from harness.claims import report
 
-    beside = path.parent / f"{plan.study.claims}.yaml"
-    file = beside if beside.is_file() else Path(plan.study.claims)
-    for written in claims.write(study=folder, folder=folder / "report", file=file):
+    found = report.of(folder, plan.study.claims)
+    for written in claims.written(found, folder / "report"):
         note(f"wrote {written}")
-    say(claims.told(study=folder, file=file))
+    say(report.text(found.findings))
 
 
 def outline(plan: Plan, folder: Path, jobs: int) -> None:

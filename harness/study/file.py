@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry, suites
+from harness.claims import sheet
 from harness.study.grid import TUNED, Base, BestOf, Data, Entry, Prompts, Study, World, recipes
 from harness.types import SkilldeltaError
 from harness.world.ratings import KINDS
@@ -35,13 +36,12 @@ def read(path: Path, full: bool = True) -> Study:
     found = config.build(Study, parts(listed(config.load_yaml(path))))
     if not found.grid:
         raise SkilldeltaError(f"{path} has an empty grid.")
-    ready = Study(
-        **{
-            **vars(found),
-            "name": found.name or path.stem,
-            "tasks": located(found.tasks),
-            "grid": tuple(e for e in found.grid if full or not e.full),
-        }
+    ready = replace(
+        found,
+        name=found.name or path.stem,
+        tasks=located(found.tasks),
+        claims=located(found.claims),
+        grid=tuple(e for e in found.grid if full or not e.full),
     )
     check(ready)
     return ready
@@ -90,6 +90,8 @@ def parts(values: Mapping[str, Any]) -> dict[str, Any]:
 def check(study: Study) -> None:
     """Every name in the grid is the name of something; every setting is one of its method."""
     suites.load(study.tasks)
+    if study.claims:
+        sheet.read(sheet.find(study.claims))
     if not study.bases:
         raise SkilldeltaError("A study has bases: name at least one, with its `shape` or its `path`.")
     for method, settings in study.settings.items():
