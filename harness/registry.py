@@ -33,6 +33,8 @@ KINDS = {
     "reports": Kind("reports", "render"),
     "study-reports": Kind("reports", "render_study"),
     "judges": Kind("harness.judges", "load"),
+    "importers": Kind("harness.imports", "read"),
+    "exporters": Kind("harness.exports", "write"),
 }
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
 

@@ -28,8 +28,8 @@ Key = tuple[str, int]  # example, draw
 
 
 def folder_name(name: str) -> str:
-    """A checkpoint's or task's name as the name of a folder: anything unusual percent-encoded."""
-    return quote(name, safe="@+=, -_.~:()")
+    """A checkpoint's or task's name as the name of a folder, never a path: anything unusual percent-encoded."""
+    return quote(name, safe="@+=, -_.~:()") if name.strip(".") else name.replace(".", "%2E")
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,22 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.interchange import names
 from harness.registry import LM_EVAL
 from harness.types import Aggregate, Example, Metric, Request, Response, Rows, Score, SkilldeltaError, Task
 from tasks.lm_eval_documents import ASK, SEED, Chance, Member, answers, runs_code
 
 TEXT = {".py", ".pyc", ".md", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".jpg", ".png"}  # files that name no task
 NAMED = re.compile(rb"^[\"']?(?:task|group|tag)[\"']?: *[\"']?([^\s\"'#\[\]][^\r\n\"'#]*?)[\"']? *\r?$", re.MULTILINE)
-SKILLS = {
-    "mmlu": "factuality",
-    "gsm8k": "reasoning",
-    "bbh": "reasoning",
-    "truthfulqa": "truthfulness",
-    "toxigen": "safety",
-    "ifeval": "instruction following",
-    "humaneval": "coding",
-    "mbpp": "coding",
-}
 
 
 def bridge(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = None) -> Task:
@@ -44,7 +35,7 @@ def bridge(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = 
     first = next(iter(bridged.members.values()))
     return Task(
         name=f"{LM_EVAL}{name}",
-        skill=next((skill for start, skill in SKILLS.items() if name.startswith(start)), "other"),
+        skill=names.skill(name) or "other",
         version=1,
         source=f"lm-eval {version()}, {name}, version {first.version}"
         + (f", {num_fewshot} exemplars" if num_fewshot is not None else ""),

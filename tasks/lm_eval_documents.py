@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from harness.interchange.names import OTHER_SCALES
 from harness.types import Metric, Request, Response, SkilldeltaError
 
 SEED = 1234  # lm-eval's --seed for exemplars and for numpy; that of Python's own generator is 0
 MOST_TOKENS = 256  # what lm-eval's hf backend generates where a task does not say
 MEANS = ("mean", "nanmean", "agg_inst_level_acc")
 SPARSE = ("nanmean", "agg_inst_level_acc")  # means over the values that there are: none of a document, or several
-# Means of other things than a score of 0 to 1: percentages, differences, lengths of text, ratios without bound.
-OTHER_SCALES = re.compile(
-    r"bleu(?!_acc)|rouge.*_(max|avg|diff)|chrf|^ter$|perplexity|bits_per|_diff|difference|^wer$|likelihood"
-)
 
 
 class Chance:

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from harness.cli import claims, compare, doctor, gate, inspect, noise, power, score, study, train, watch
+from harness.cli import claims, compare, doctor, gate, inspect, interchange, noise, power, score, study, train, watch
 from harness.cli.screen import fail
 from harness.types import SkilldeltaError
 
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ROOMS = (study, claims, score, watch, compare, gate, power, noise, inspect, doctor)
+ROOMS = (study, claims, score, watch, compare, gate, interchange, power, noise, inspect, doctor)
 for verb in (v for room in ROOMS for v in room.VERBS):
     app.command(verb.__name__.removesuffix("_").replace("_", "-"))(verb)
 app.command("train", context_settings=train.OPEN)(train.train)

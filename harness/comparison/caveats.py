@@ -26,7 +26,12 @@ def told(rows: Sequence[Row], stored: Stored) -> tuple[str, ...]:
         f"{' and '.join(names)} hold the same rows, but are combined as if independent: their skill's interval is too short."
         for names in stored.twins()
     ]
-    return (SEEDS, *asked_again(stored), *noisy, *alike)
+    beside = [
+        f"{name} is another reading of {about['task']['beside']}: shown, and averaged with nothing."
+        for name, about in stored.tasks.items()
+        if stored.beside(name)
+    ]
+    return (SEEDS, *asked_again(stored), *noisy, *alike, *beside)
 
 
 def unpaired(rows: Sequence[Row]) -> list[str]:

@@ -49,16 +49,24 @@ class Stored:
                 yield name, self.cells[name, task]
 
     def skills(self) -> dict[str, list[str]]:
-        """The baseline's tasks under their skills."""
+        """The baseline's tasks under their skills, less those that only stand beside another (see `beside`)."""
         found: dict[str, list[str]] = {}
         for name, about in self.tasks.items():
+            if self.beside(name):
+                continue
             found.setdefault(about["task"]["skill"], []).append(name)
         return found
+
+    def beside(self, task: str) -> bool:
+        """Whether a task is another reading of one that is there as well: it is shown, and never averaged with that one."""
+        return self.tasks[task]["task"].get("beside") in self.tasks
 
     def twins(self) -> list[list[str]]:
         """Tasks that hold the same rows, and so are not independent."""
         alike: dict[str, list[str]] = {}
         for name, about in self.tasks.items():
+            if self.beside(name):
+                continue
             alike.setdefault(str(about.get("asked", {}).get("data", name)), []).append(name)
         return [names for names in alike.values() if len(names) > 1]
 

@@ -1,0 +1,1 @@
+"""Stored results as other programs want them: one file a format, with `write`."""

@@ -1,0 +1,137 @@
+"""Other programs' files, read as what they are: untrusted.  Bounded, and with an error that names the file and the way out."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+from harness.types import Json, SkilldeltaError
+
+MOST_BYTES = 1 << 30  # of a JSON file, once unpacked
+MOST_LINE = 1 << 26  # bytes of one line
+
+
+@dataclass(frozen=True)
+class File:
+    """A file that somebody named; `first` is read once."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def kind(self) -> str:
+        """The ending, in small letters, less .gz."""
+        return Path(self.name.lower().removesuffix(".gz")).suffix
+
+    @cached_property
+    def first(self) -> Json:
+        """The first object of a .jsonl file; of a .json file the object, or the first one of its list; {} where there is none."""
+        try:
+            found = next(lines(self.path))[1] if self.kind == ".jsonl" else whole(self.path) if self.kind == ".json" else {}
+        except (StopIteration, SkilldeltaError):
+            return {}
+        found = found[0] if isinstance(found, list) and found else found
+        return found if isinstance(found, dict) else {}
+
+
+def opened(path: Path) -> IO[bytes]:
+    """The bytes of a file, those of a .gz unpacked as they are read."""
+    try:
+        return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+    except OSError as error:
+        raise SkilldeltaError(f"{path} cannot be read: {error}.") from error
+
+
+def bounded(stream: IO[bytes], most: int, where: str) -> bytes:
+    """All that a stream gives, or an error where it is more than `most` bytes."""
+    try:
+        found = stream.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SkilldeltaError(f"{where} cannot be unpacked ({error}): is it whole?") from error
+    if len(found) > most:
+        raise SkilldeltaError(f"{where} holds more than {most >> 20} MiB once it is unpacked: it is not read.")
+    return found
+
+
+def whole(path: Path) -> Any:
+    """The value in a .json file, plain or .gz."""
+    with opened(path) as stream:
+        return parse(bounded(stream, MOST_BYTES, str(path)), str(path))
+
+
+def lines(path: Path) -> Iterator[tuple[int, Json]]:
+    """(line number, object) of a .jsonl file, plain or .gz; empty lines are passed over."""
+    with opened(path) as stream:
+        for number in range(1, 1 << 62):
+            try:
+                text = stream.readline(MOST_LINE + 1)
+            except (OSError, EOFError, zlib.error) as error:
+                raise SkilldeltaError(f"{path} cannot be unpacked ({error}): is it whole?") from error
+            if not text:
+                return
+            where = f"{path}, line {number}"
+            if len(text) > MOST_LINE:
+                raise SkilldeltaError(f"{where}, is longer than {MOST_LINE >> 20} MiB: it is not read.")
+            if text.strip():
+                yield number, an_object(parse(text, where), where)
+
+
+def parse(text: bytes, where: str) -> Any:
+    """The JSON value in `text`."""
+    try:
+        return json.loads(text.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise SkilldeltaError(f"{where} is not JSON ({str(error)[:120]}): is the file whole?") from error
+
+
+def an_object(value: Any, where: str) -> Json:
+    if not isinstance(value, dict):
+        raise SkilldeltaError(f"{where} holds {brief(value)} where an object was expected.")
+    return value
+
+
+def part(value: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """`value[name]`, which must be there and of that kind."""
+    found = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(found, kind) or (isinstance(found, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))):
+        there = ", ".join(map(str, value))[:200] if isinstance(value, dict) else brief(value)
+        state = f"{name!r} is {brief(found)}" if isinstance(value, dict) and name in value else f"there is no {name!r}"
+        raise SkilldeltaError(f"{where}: {state}; it has: {there}.")
+    return found
+
+
+def brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
+
+
+def number(value: Any) -> float | None:
+    """A finite number (a truth value is 0 or 1, also where a program wrote numbers as text); None for anything else."""
+    if isinstance(value, str):
+        value = {"True": 1, "False": 0, "true": 1, "false": 0}.get(value, value)
+    try:
+        found = float(value) if isinstance(value, int | float | str) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON that can be hashed and stored: what is none (NaN, dates, bytes) becomes text."""
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return str(value)
