@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -99,3 +100,10 @@ def content(where: str) -> str:
     if where and path.is_dir():
         return fingerprint.files(sorted(p for p in path.iterdir() if p.is_file()))
     return fingerprint.files([path]) if where and path.is_file() else where
+
+
+def preferred(recorded: float | None) -> float | None:
+    """From 1 (the reference) to 2 (the answer), or 0 for a draw, as AlpacaEval writes it; given as 0..1."""
+    if recorded is None or math.isnan(recorded):
+        return None
+    return 0.5 if recorded == 0 else recorded - 1.0

@@ -90,7 +90,7 @@ def recorded(folder: Path, model: str) -> list[dict[str, Any]]:
 
 def controlled(rows: list[dict[str, Any]], gamed: report.Gamed) -> length_controlled.WinRate:
     """Difficulty by the place among the judged answers, as in AlpacaEval."""
-    preference = np.array([annotations.preference(row["preference"]) for row in rows], float)
+    preference = np.array([judging.preferred(row["preference"]) for row in rows], float)
     longer = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], float)
     difficulty = np.array([gamed.difficulty[i] for i in range(len(rows))])
     return length_controlled.win_rate(Pairs(preference, longer, difficulty), gamed.pairs)
@@ -185,7 +185,7 @@ def test_the_report_gives_the_leaderboards_columns(
 
 
 def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path) -> None:
-    assert [annotations.preference(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [0, 0.25, 1, 0.5, 0.5, None, None]
+    assert [judging.preferred(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [0, 0.25, 1, 0.5, 0.5, None, None]
     rows = [{"instruction": "i", "output_2": "a", "preference": 2, "annotator": "gpt"}]
     (tmp_path / "annotations.json").write_text(json.dumps(rows))
     judge = annotations.load(str(tmp_path / "annotations.json"))

@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.imports.lm_eval_tables import Reading, Table, combined, table
+from harness.imports.lm_eval_lines import table
 from harness.interchange.log import UNKNOWN, Log, Refused, asked, task
 from harness.interchange.reading import File, an_object, whole
+from harness.interchange.tables import CLOSE, Reading, Table, combined
 from harness.types import Aggregate, Json, SkilldeltaError
 
 IDENTITY = ("pretrained", "peft", "delta", "path", "model", "engine", "revision", "subfolder", "tokenizer", "base_url")
 NAMED = ("peft", "delta", "pretrained", "model", "path", "engine")  # lm-eval's own order of what names a model
-CLOSE = 1e-6
 
 
 def known(file: File) -> bool:
@@ -87,7 +87,7 @@ def below(group: str, tree: Mapping[str, Sequence[str]], depth: int = 0) -> list
 
 def average(reading: Reading, name: str, results: Json) -> Aggregate | None:
     """How a group was averaged, from what came out: over documents, over members, or in no known way."""
-    told = (results.get("groups") or {}).get(name, {}).get(f"{reading.headline},{reading.filter}")
+    told = (results.get("groups") or {}).get(name, {}).get(reading.headline + reading.suffix)
     ways: tuple[Aggregate, ...] = ("mean", "macro")
     return next((how for how in ways if isinstance(told, float | int) and abs(reading.mean(how) - told) <= CLOSE), None)
 
@@ -97,20 +97,20 @@ def logs(model: str, found: Table, results: Json) -> Iterator[Log | Refused]:
     several = len(found.readings) > 1
     first = ""
     for reading in found.readings:
-        name = f"lm-eval:{found.name}@{reading.filter}" if several else f"lm-eval:{found.name}"
+        name = f"lm-eval:{found.name}@{reading.name}" if several else f"lm-eval:{found.name}"
         if not reading.headline:
             yield Refused(model, name, reading.why)
             continue
         version = (results.get("versions") or {}).get(found.name, UNKNOWN)
         source = f"lm-eval {results.get('lm_eval_version', UNKNOWN)}, {found.name}, version {version}"
-        summary = f"lm-eval's {found.name}; headline {reading.headline},{reading.filter}"
+        summary = f"lm-eval's {found.name}; headline {reading.headline}{reading.suffix}"
         how = average(reading, found.name, results) if found.members else "mean"
         about = task(name, version, source, summary, reading.metrics(), how or "mean") | ({"beside": first} if first else {})
         first = first or name
         settings = reading.settings | {"num_fewshot": (results.get("n-shot") or {}).get(found.name, UNKNOWN)}
         yield Log(
             model, about, asked(reading.samples, reading.prompts, settings), answered(results), reading.samples,
-            reading.rows, reading.left_out(), {"task": found.name, "filter": reading.filter, "metric": reading.headline},
+            reading.rows, reading.left_out(), {"task": found.name, "filter": reading.name, "metric": reading.headline},
         )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ class File:
 
     @cached_property
     def first(self) -> Json:
-        """The first object of a .jsonl file; of a .json file the object, or the first one of its list; {} where there is none."""
+        """The first object of a .jsonl file; of a .json file the object, or the first of its list; {} where there is none."""
         try:
             found = next(lines(self.path))[1] if self.kind == ".jsonl" else whole(self.path) if self.kind == ".json" else {}
         except (StopIteration, SkilldeltaError):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness import data
+from harness.judging import preferred
 from harness.types import Json, SkilldeltaError
 
 COLUMNS = ("instruction", "output_2", "preference", "annotator")
@@ -27,7 +27,7 @@ class Annotations:
 
 def load(where: str) -> Annotations:
     """The annotations in a file, or in all files of a folder; the answers that they judge are its output_2."""
-    return Annotations({(row["instruction"], row["output_2"]): preference(row["preference"]) for row in rows(where)})
+    return Annotations({(row["instruction"], row["output_2"]): preferred(row["preference"]) for row in rows(where)})
 
 
 def identity(where: str) -> str:
@@ -43,10 +43,3 @@ def rows(where: str) -> tuple[Json, ...]:
     if not where or not files or not files[0].is_file():
         raise SkilldeltaError(f"There are no annotations in {where!r}; name an annotations.json of AlpacaEval's.")
     return tuple(row for file in files for row in data.checked(data.read(file), COLUMNS, str(file)))
-
-
-def preference(recorded: float | None) -> float | None:
-    """From 1 (the reference) to 2 (the answer), or 0 for a draw, as AlpacaEval writes it; given as 0..1."""
-    if recorded is None or math.isnan(recorded):
-        return None
-    return 0.5 if recorded == 0 else recorded - 1.0

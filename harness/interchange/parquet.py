@@ -1,0 +1,27 @@
+"""Rows of a parquet file of unknown origin, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.interchange.reading import MOST_BYTES
+from harness.types import Json, SkilldeltaError
+
+BATCH = 256  # rows
+
+
+def rows_of(path: Path) -> Iterator[Json]:
+    """Every row, as JSON values where parquet's own are such."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            groups = range(file.metadata.num_row_groups)
+            if (size := sum(file.metadata.row_group(i).total_byte_size for i in groups)) > MOST_BYTES:
+                raise SkilldeltaError(f"{path} holds {size >> 20} MiB: more than {MOST_BYTES >> 20} is not read.")
+            for batch in file.iter_batches(batch_size=BATCH):
+                yield from batch.to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise SkilldeltaError(f"{path} cannot be read as parquet ({str(error)[:200]}): is the file whole?") from error
