@@ -13,8 +13,8 @@ from typing import Any
 from harness import registry
 from harness.evaluate import Outcome, now
 from harness.interchange.log import Log, Refused
-from harness.interchange.reading import File
-from harness.store import MARKER, Results, line
+from harness.interchange.reading import File, plain
+from harness.store import MARKER, Results, line, write_bytes
 from harness.types import Checkpoint, Example, SkilldeltaError
 
 KIND = "importers"
@@ -43,12 +43,14 @@ def bring(paths: Sequence[Path], results: Results, choices: Choices | None = Non
             for log in plugin.read(files):
                 outcomes.append(keep(log, results, chosen, started))
                 started = time.monotonic()
-        except SkilldeltaError as error:
-            outcomes.append(Outcome(files[0].name, registry_name(plugin), "failed", why=str(error)))
+        except Exception as error:  # noqa: BLE001  a log of unknown origin may be anything: what it is not is told
+            known = isinstance(error, SkilldeltaError)
+            why = str(error) if known else f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
+            outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=why))
     return outcomes
 
 
-def registry_name(plugin: ModuleType) -> str:
+def format_name(plugin: ModuleType) -> str:
     return plugin.__name__.rpartition(".")[2].replace("_", "-")
 
 
@@ -103,19 +105,19 @@ def store(log: Log, name: str, results: Results, choices: Choices) -> Any:
     if len({(s.example, s.draw) for s in log.samples}) < len(log.samples):
         raise SkilldeltaError("two of its samples are of one example and draw: is one log there twice?")
     identity = {"imported": log.model}
-    about = {"task": task, "asked": log.asked, "answered": log.answered, "fingerprint": identity}
+    about = plain({"task": task, "asked": log.asked, "answered": log.answered, "fingerprint": identity})
+    content = b"".join(map(line, log.samples))
     cell = results.cell(name, task["name"])
     if there := cell.about():
         old = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
-        if old == b"".join(map(line, log.samples)) and all(there.get(k) == v for k, v in about.items()):
+        if old == content and all(there.get(k) == v for k, v in about.items()):
             return "already"
         raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
     vouched = results.checkpoints().get(name, {}) if choices.name else {}
     if vouched.get("producer") != PRODUCER:  # else the user says that it is the same model, whatever each program calls it
         results.add(Checkpoint(name, log.model, PRODUCER, content=log.model), identity)
     results.keep(task["name"], (Example(row) for row in log.rows.values()))
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    cell.rewrite(log.samples)
+    write_bytes(cell.samples_file, content)
     ended = {"state": "done", "why": "", "note": log.note, "finished": now()}
     cell.note(about | {"scored": {}, "imported": dict(log.source)} | ended)
     return "done"

@@ -9,8 +9,10 @@ import typer
 
 from harness.cli.inspect import Json
 from harness.cli.score import Output, finish
-from harness.cli.screen import Lines
+from harness.cli.screen import Lines, note, say_json
 from harness.types import SkilldeltaError
+
+SHOWN = 12  # paths that are named
 
 
 def import_(
@@ -29,6 +31,26 @@ def import_(
     finish(importing.bring(files, Results.make(output), choices), output, as_json, Lines())
 
 
+def export(
+    results: Annotated[Path, typer.Argument(help="A results folder.")],
+    to: Annotated[str, typer.Option(help="lm-eval, hub, csv or nel (`skilldelta list exporters`).")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder.")] = Path("export"),
+    checkpoint: Annotated[list[str] | None, typer.Option(help="Only these checkpoints; default: all there are.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Results in other programs' formats."""
+    from harness import exporting
+
+    paths = [str(p) for p in exporting.export(results, to, output, checkpoint or ())]
+    if as_json:
+        say_json(paths)
+        return
+    for path in paths[:SHOWN]:
+        note(f"wrote {path}")
+    if len(paths) > SHOWN:
+        note(f"... and {len(paths) - SHOWN} more files in {output}")
+
+
 def pair(text: str) -> tuple[str, str]:
     task, equals, skill = text.rpartition("=")
     if not equals or not task or not skill:
@@ -36,4 +58,4 @@ def pair(text: str) -> tuple[str, str]:
     return task, skill
 
 
-VERBS = (import_,)
+VERBS = (import_, export)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 # The beginnings of names, as harnesses write them (in small letters, with _ for all that is no letter or digit).
 SKILLS = {
@@ -22,6 +23,22 @@ SKILLS = {
     "human_eval": "coding",
     "mbpp": "coding",
 }
+# Their data sets on the Hub, by the same beginnings; the first that fits counts.
+DATA_SETS = {
+    "mmlu_pro": "TIGER-Lab/MMLU-Pro",
+    "mmlu": "cais/mmlu",
+    "gsm8k": "openai/gsm8k",
+    "bbh": "SaylorTwift/bbh",
+    "truthfulqa": "truthfulqa/truthful_qa",
+    "toxigen": "toxigen/toxigen-data",
+    "xstest": "Paul/XSTest",
+    "ifeval": "google/IFEval",
+    "alpaca_eval": "tatsu-lab/alpaca_eval",
+    "humaneval_plus": "evalplus/humanevalplus",
+    "humaneval": "openai/openai_humaneval",
+    "mbpp_plus": "evalplus/mbppplus",
+    "mbpp": "google-research-datasets/mbpp",
+}
 # Means of other things than a score of 0 to 1: percentages, differences, lengths of text, ratios without bound.
 OTHER_SCALES = re.compile(
     r"bleu(?!_acc)|rouge.*_(max|avg|diff)|chrf|^ter$|perplexity|bits_per|_diff|difference|^wer$|likelihood"
@@ -30,5 +47,14 @@ OTHER_SCALES = re.compile(
 
 def skill(task: str) -> str:
     """The skill of a well-known task; "" for another."""
+    return starting(task, SKILLS)
+
+
+def data_set(task: str) -> str:
+    """The data set on the Hub of a well-known task; "" for another."""
+    return starting(task, DATA_SETS)
+
+
+def starting(task: str, known: Mapping[str, str]) -> str:
     plain = re.sub(r"[^a-z0-9]+", "_", task.lower())
-    return next((skill for start, skill in SKILLS.items() if plain.startswith(start)), "")
+    return next((found for start, found in known.items() if plain.startswith(start)), "")
