@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -49,7 +50,7 @@ def rates(cell: Kept) -> Iterator[list[Any]]:
 
 def lines(cell: Kept) -> Iterator[list[Any]]:
     for s in cell.samples:
-        said = " ".join(map(repr, s.response.logprobs)) if s.response.logprobs else s.response.text
+        said = json.dumps(s.response.logprobs) if s.response.logprobs else s.response.text
         yield [
             cell.checkpoint["name"], cell.name, s.example, s.draw, s.group, s.score.value, s.score.read_as, s.score.why,
             s.response.finish, s.response.tokens_in, s.response.tokens_out, said,

@@ -125,3 +125,5 @@ def group(found: dict[str, Any], name: str, cell: Kept, members: Sequence[Part])
     found["group_subtasks"][name] = names
     found["versions"][name] = about["version"]
     found["higher_is_better"][name] = found["higher_is_better"][names[0]]
+    if len(shots := {found["n-shot"].get(n) for n in names}) == 1 and None not in shots:
+        found["n-shot"][name] = shots.pop()

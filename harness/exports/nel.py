@@ -1,4 +1,4 @@
-"""NeMo Evaluator: for each checkpoint and task a folder with eval-TASK.json and results.jsonl, for `nel compare` and `nel gate`.
+"""NeMo Evaluator: for each checkpoint and task a folder with eval-TASK.json and results.jsonl (`nel compare`, `nel gate`).
 
 It pairs problems by number.  The number here comes from the content of the example, so that bundles pair by content,
 whatever was exported when.  A sample without a score has no record, which needs a reward: the bundle says how many.
