@@ -12,7 +12,6 @@ from torch import Tensor
 
 from harness.trainers import parallel
 from harness.trainers.encode import Tokens
-from harness.trainers.preferences import common
 from harness.trainers.settings import Settings
 from harness.types import digest
 
@@ -67,7 +66,7 @@ def shares(rows: Step, size: Callable[[int], int], most: int) -> list[tuple[Step
 
 @dataclass(frozen=True)
 class Batch:
-    """Token sequences as tensors.  B rows of T columns hold R answers with N learnt tokens in all.
+    """Token sequences as tensors.  B rows of T columns hold R answers (one each, or several: `packing`) with N learnt tokens.
 
     Rows are padded on the right and need no mask for it: a causal model's real tokens never see what is on their right.  A
     "place" is row * T + column.
@@ -106,44 +105,6 @@ def padded(rows: Sequence[Tokens], pad: int) -> Batch:
     ids = [[*r.ids, *[pad] * (width - len(r))] for r in rows]
     t = torch.tensor
     return Batch(t(ids), t(before), t(targets), t(owner), t(last), sum(map(len, rows)))
-
-
-def forked(rows: Sequence[Both], pad: int) -> Batch:
-    """A pair in a row: the common prompt once, then both answers, neither of which sees the other.
-
-    The answers are numbered as in `both`: all chosen ones, then all rejected ones.  The prompts must not be empty.
-    """
-    shared = [fork(r) for r in rows]
-    joined = [(*c.ids, *r.ids[s:]) for (c, r), s in zip(rows, shared, strict=True)]
-    width = max(map(len, joined))
-    before, targets, owner, last = lists()
-    for side in (0, 1):
-        for i, (pair, s) in enumerate(zip(rows, shared, strict=True)):
-            row, base = pair[side], i * width
-            jump = (len(pair[0]) - s) * side  # how far the branch is moved to the right
-            start = max(1, row.start)
-            before += [base + j + (jump if j >= s else 0) for j in range(start - 1, len(row) - 1)]
-            targets += row.ids[start:]
-            owner += [i + side * len(rows)] * row.learnt
-            last.append(base + len(row) - 1 + jump)
-    ids = [[*j, *[pad] * (width - len(j))] for j in joined]
-    split, end = (torch.tensor(x)[:, None, None] for x in (shared, [len(c) for c, _ in rows]))
-    column = torch.arange(width)
-    query, key = column[None, :, None], column[None, None, :]
-    seen = (key <= query) & ~((query >= end) & (key >= split) & (key < end))
-    positions = column[None] - (end - split)[:, 0] * (column[None] >= end[:, 0])
-    t = torch.tensor
-    return Batch(t(ids), t(before), t(targets), t(owner), t(last), sum(map(len, joined)), positions, seen[:, None])
-
-
-def fork(row: Both) -> int:
-    """How many tokens a pair's answers have in common before the first of them begins."""
-    return min(common(row[0].ids, row[1].ids), row[0].start, row[1].start)
-
-
-def both(rows: Sequence[Both], pad: int) -> Batch:
-    """Pairs with each answer in a row of its own: all chosen ones, then all rejected ones."""
-    return padded([r[0] for r in rows] + [r[1] for r in rows], pad)
 
 
 def longest(row: Both) -> int:

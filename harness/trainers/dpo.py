@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import audit, batches, losses, nets, parallel, sources
+from harness.trainers import audit, batches, losses, nets, packing, parallel, sources
 from harness.trainers.batches import Both
 from harness.trainers.costs import rates
 from harness.trainers.encode import Encoder, tokenizer_of
@@ -67,7 +67,7 @@ def train(config: Config) -> Checkpoint:
         seen: dict[str, float] = {}
         with run.costs.phase("update"):
             for some, counts in batches.shares(chosen, lambda i: batches.longest(rows[i]), config.micro_batch):
-                batch = nets.pairs(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
+                batch = nets.laid(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
                 with nets.precision(config):
                     found = nets.answers(policy, batch)
                 numbers = compared(nets.sums(found, batch), known[some], nets.lengths(batch), config)
@@ -124,7 +124,7 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pa
     config = run.config
     known = torch.zeros(len(rows), 2)
     for some, counts in batches.shares(asked, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
-        batch = nets.pairs(model, [rows[i] for i in some], pad, rate)
+        batch = nets.laid(model, [rows[i] for i in some], pad, rate)
         with nets.precision(config):
             found = nets.answers(model, batch)
         if counts:
@@ -142,7 +142,7 @@ def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, c
     totals: dict[str, float] = {}
     places = list(range(len(rows)))
     for some, counts in batches.shares(places, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
-        batch = batches.both([rows[i] for i in some], pad).to(nets.device(config))
+        batch = packing.apart([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
             said = nets.sums(nets.answers(policy, batch), batch)
         numbers = compared(said, known[some], nets.lengths(batch), config)

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-from harness.trainers import losses, parallel
-from harness.trainers.batches import Batch, Both, both, fork, forked, padded
+from harness.trainers import losses, packing, parallel
+from harness.trainers.batches import Batch, padded
 from harness.trainers.encode import Tokens
 from harness.trainers.rates import Rates
 from harness.trainers.settings import Settings
@@ -145,28 +145,28 @@ def hidden(model: nn.Module, batch: Batch) -> Tensor:
     """The last hidden states: [B, T, d]."""
     inner = core(model)
     backbone = getattr(inner, inner.base_model_prefix)
-    found: Tensor = backbone(input_ids=batch.ids, use_cache=False, **layout(model, batch)).last_hidden_state
+    found: Tensor = backbone(input_ids=batch.ids, use_cache=False, **layout(batch)).last_hidden_state
     return found
 
 
-def layout(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+def layout(batch: Batch) -> dict[str, Tensor]:
     """Positions and mask, where a batch has its own."""
     if batch.seen is None or batch.positions is None:
         return {}
-    eager = core(model).config._attn_implementation == "eager"  # which adds its mask; the others take it as true and false
-    mask = torch.zeros(batch.seen.shape, device=batch.ids.device).masked_fill(~batch.seen, -torch.inf) if eager else batch.seen
+    # One mask to be added for all layers: from true and false each layer would make its own.
+    mask = torch.zeros(batch.seen.shape, device=batch.ids.device).masked_fill(~batch.seen, -torch.inf)
     return {"position_ids": batch.positions, "attention_mask": mask}
 
 
-def pairs(model: nn.Module, rows: Sequence[Both], pad: int, rate: Rates) -> Batch:
-    """Pairs as a batch on the model's device, each prompt computed once where the model can and where that is less work."""
+def laid(model: nn.Module, items: Sequence[packing.Answers], pad: int, rate: Rates) -> Batch:
+    """Answers to prompts as a batch on the model's device, packed where the model can and where that is less work."""
     inner = core(model)
-    apart = both(rows, pad)
-    if forks(model) and all(fork(r) for r in rows):
-        joined = forked(rows, pad)
-        if rate.body(joined) < rate.body(apart):
-            return joined.to(inner.device)
-    return apart.to(inner.device)
+    if forks(model):
+        rows, width = packing.plan([packing.size(i) for i in items], rate.rows)
+        alone = [len(answer) for answers in items for answer in answers]
+        if rate.rows(len(rows), width) < rate.rows(len(alone), max(alone)):
+            return packing.packed(items, pad, rows, width).to(inner.device)
+    return packing.apart(items, pad).to(inner.device)
 
 
 def takes_masks(inner: Any) -> bool:
@@ -186,14 +186,15 @@ def alike(one: Tensor, other: Tensor) -> bool:
 
 @torch.no_grad()
 def forks(model: nn.Module) -> bool:
-    """Does the model keep two answers in one row apart?  Tried, not looked up: windows and recurrent states do not."""
+    """Does the model keep sequences in one row apart?  Tried, not looked up: windows and recurrent states do not."""
     inner = core(model)
     known: bool | None = getattr(inner, "_forks", None)
     if known is None:
         known = takes_masks(inner)
         if known:
-            tried = [(Tokens((1, 2, 3, 2), 2), Tokens((1, 2, 4, 3, 1), 2))]
-            one, two = (b.to(inner.device) for b in (both(tried, 0), forked(tried, 0)))
+            tried = [(Tokens((1, 2, 3, 2), 2), Tokens((1, 2, 4, 3, 1), 2)), (Tokens((3, 1), 1), Tokens((4, 2, 1), 0))]
+            two = packing.packed(tried, 0, [[0, 1]], sum(map(packing.size, tried))).to(inner.device)
+            one = packing.apart(tried, 0).to(inner.device)
             with torch.autocast(inner.device.type, enabled=False):
                 apart, joined = (hidden(model, b).flatten(0, 1)[b.last] for b in (one, two))
             known = alike(apart, joined)
@@ -230,7 +231,7 @@ def picked(model: nn.Module, batch: Batch, temperature: float) -> Picked:
     if plain_head(model):
         logits = head(model)(hidden(model, batch).flatten(0, 1)[batch.before])
     else:
-        every = core(model)(input_ids=batch.ids, use_cache=False, **layout(model, batch)).logits
+        every = core(model)(input_ids=batch.ids, use_cache=False, **layout(batch)).logits
         logits = every.flatten(0, 1)[batch.before]
     logits = logits.float() if temperature == 1.0 else logits.float() / temperature
     return Picked(losses.token_logps(logits, batch.targets), logits)

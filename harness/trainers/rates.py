@@ -18,6 +18,14 @@ class Rates:
 
     def body(self, batch: Batch, forward: bool = True, backward: bool = False) -> float:
         """Operations of passes over a batch as it is computed, padding included, without the head."""
-        rows, width = batch.ids.shape
         ways = [self.forward] * forward + [self.backward] * backward
-        return sum(rows * (linear * width + square * width**2) for linear, square in ways)
+        return sum(passed(*batch.ids.shape, way) for way in ways)
+
+    def rows(self, count: int, width: int) -> float:
+        """Operations of a forward pass over so many rows of this many tokens."""
+        return passed(count, width, self.forward)
+
+
+def passed(rows: int, width: int, way: tuple[float, float]) -> float:
+    linear, square = way
+    return rows * (linear * width + square * width**2)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import audit, batches, gauge, losses, nets, parallel, sources
+from harness.trainers import audit, batches, gauge, losses, nets, packing, parallel, sources
 from harness.trainers.batches import Both
 from harness.trainers.costs import rates
 from harness.trainers.encode import Encoder, check_pad, tokenizer_of
@@ -88,7 +88,7 @@ def train(config: Config) -> Checkpoint:
         with run.costs.phase("update"):
             for some, counts in batches.shares(picked, lambda i: batches.longest(rows[i].both), config.micro_batch):
                 part = [rows[i] for i in some]
-                batch = nets.pairs(model, [r.both for r in part], pad, rate)
+                batch = nets.laid(model, [r.both for r in part], pad, rate)
                 with nets.precision(config):
                     chosen, rejected = nets.scores(model, batch).chunk(2)
                 numbers = compared(chosen, rejected, part, weight, config)
@@ -161,7 +161,7 @@ def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, co
     for some, counts in batches.shares(places, lambda i: batches.longest(rows[i].both), config.micro_batch or config.batch):
         part = [rows[i] for i in some]
         with nets.precision(config):
-            found = nets.scores(model, batches.both([r.both for r in part], pad).to(nets.device(config)))
+            found = nets.scores(model, packing.apart([r.both for r in part], pad).to(nets.device(config)))
         chosen, rejected = found.chunk(2)
         total += counts * compared(chosen, rejected, part, weight, config)["loss"].sum().item()
         if counts:

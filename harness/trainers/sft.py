@@ -53,7 +53,7 @@ def train(config: Config) -> Checkpoint:
         loss = right = 0.0
         with run.costs.phase("update"):
             for some, counts in batches.shares(chosen, lambda i: len(rows[i]), config.micro_batch):
-                batch = batches.padded([rows[i] for i in some], tokenizer.eos_token_id).to(nets.device(config))
+                batch = nets.laid(policy, [(rows[i],) for i in some], tokenizer.eos_token_id, rate)
                 with nets.precision(config):
                     found = nets.answers(policy, batch)
                 part = -counts * found.logps.sum() / tokens

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.trainers import batches, dpo, nets, reward, sft
+from harness.trainers import batches, dpo, nets, packing, reward, sft
 from harness.trainers.encode import Encoder, tokenizer_of
 from harness.trainers.settings import Settings
 from trainers.toy import chat, preference
@@ -121,7 +121,7 @@ def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path
     trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
     config = dpo.Config(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS)  # type: ignore[arg-type]
     found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(sft.sources.pairs(config).rows[:BATCH])
-    batch = batches.both([both for _, both in found], 0)
+    batch = packing.apart([both for _, both in found], 0)
     model = nets.load(nets.CAUSAL, tiny)
     with torch.no_grad():
         reference = torch.stack(nets.sums(nets.answers(model, batch), batch).chunk(2), dim=1)
@@ -148,7 +148,7 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
     encoder = Encoder(tokenizer_of(tiny), 1024)
     part = reward.encoded(sft.sources.pairs(config).rows[:BATCH], encoder, config)
     model = nets.classifier(tiny, ("overall",), 0)
-    chosen, rejected = nets.scores(model, batches.both([r.both for r in part], 0)).chunk(2)
+    chosen, rejected = nets.scores(model, packing.apart([r.both for r in part], 0)).chunk(2)
     numbers = reward.compared(chosen, rejected, part, torch.ones(1), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("Reward", tiny, data, arguments("Reward", tmp_path / "trl", **more))

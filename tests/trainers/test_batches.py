@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.trainers import batches, costs, nets
+from harness.trainers import batches, costs, nets, packing
 from harness.trainers.encode import Tokens
 from harness.trainers.settings import Settings
 
@@ -29,38 +29,56 @@ def model(tiny: str) -> torch.nn.Module:
     return nets.load(nets.CAUSAL, tiny)
 
 
+def packed(items: list[packing.Answers], rows: int = 1) -> batches.Batch:
+    """The items in so many rows."""
+    return packing.packed(items, 0, *packing.shared_out([packing.size(i) for i in items], rows))
+
+
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(pairs(), min_size=1, max_size=4))
-def test_a_shared_prompt_changes_no_log_probability(model: torch.nn.Module, rows: list[tuple[Tokens, Tokens]]) -> None:
-    apart, joined = batches.both(rows, 0), batches.forked(rows, 0)
+@given(st.lists(pairs(), min_size=1, max_size=4), st.integers(1, 3), st.booleans())
+def test_what_shares_a_row_is_computed_as_if_alone(
+    model: torch.nn.Module, rows: list[tuple[Tokens, Tokens]], count: int, single: bool
+) -> None:
+    items: list[packing.Answers] = [(r[0],) for r in rows] if single else list(rows)
+    apart, joined = packing.apart(items, 0), packed(items, min(count, len(items)))
     with torch.no_grad():
         one, two = (nets.sums(nets.answers(model, b), b) for b in (apart, joined))
         ends = [nets.hidden(model, b).flatten(0, 1)[b.last] for b in (apart, joined)]
-    assert torch.allclose(one, two, atol=1e-4)
-    assert torch.allclose(ends[0], ends[1], atol=1e-4)
+    assert torch.allclose(one, two, atol=1e-5, rtol=1e-5)
+    assert torch.allclose(ends[0], ends[1], atol=1e-5, rtol=1e-4)
     assert nets.lengths(apart).tolist() == nets.lengths(joined).tolist()
     assert joined.real <= apart.real
 
 
-def test_a_shared_prompt_changes_no_gradient(model: torch.nn.Module) -> None:
+@pytest.mark.parametrize("single", [False, True])
+def test_packing_changes_no_loss_and_no_gradient(model: torch.nn.Module, single: bool) -> None:
     rows = [(Tokens((2, 9, 3, 40, 1), 3), Tokens((2, 9, 3, 50, 60, 1), 3)), (Tokens((2, 3, 7, 1), 2), Tokens((2, 3, 1), 2))]
+    items: list[packing.Answers] = [(r,) for pair in rows for r in pair] if single else list(rows)
     found = []
-    for batch in (batches.both(rows, 0), batches.forked(rows, 0)):
-        nets.sums(nets.answers(model, batch), batch).square().sum().backward()
-        found.append({k: p.grad for k, p in model.named_parameters()})
+    for batch in (packing.apart(items, 0), packed(items)):
+        loss = -nets.answers(model, batch).logps.mean()
+        loss.backward()
+        found.append((loss.item(), {k: p.grad for k, p in model.named_parameters()}))
         model.zero_grad(set_to_none=True)
-    for key, gradient in found[0].items():
-        assert torch.allclose(gradient, found[1][key], rtol=1e-4, atol=1e-4)
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+    for key, gradient in found[0][1].items():
+        assert torch.allclose(gradient, found[1][1][key], atol=1e-5), key
 
 
-def test_prompts_are_shared_where_that_is_less_work(model: torch.nn.Module) -> None:
+def test_rows_are_packed_where_that_is_less_work(model: torch.nn.Module) -> None:
     rate = costs.rates(model, nets.head(model))
-    long = tuple(range(10, 50))
+    long, short = Tokens((*range(10, 50), 1), 1), Tokens((2, 7, 1), 1)
     assert nets.forks(model)
-    assert nets.pairs(model, [(Tokens((*long, 5, 1), 40), Tokens((*long, 6, 1), 40))], 0, rate).seen is not None
-    short = (Tokens((2, *long, 1), 1), Tokens((2, 7, 1), 1))
-    assert nets.pairs(model, [short, (short[1], short[0])], 0, rate).seen is not None  # less padding, too
-    assert nets.pairs(model, [(Tokens((*long, 1), 0), Tokens((*long, 5, 1), 0))], 0, rate).seen is None  # no prompt to share
+    assert nets.laid(model, [(long,), (short,), (short,)], 0, rate).ids.shape == (1, 47)
+    assert nets.laid(model, [(long, long), (short, short)], 0, rate).seen is not None
+    assert nets.laid(model, [(long,), (long,)], 0, rate).seen is None  # nothing to be saved
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=20))
+def test_a_plan_holds_every_item_once_and_no_row_is_wider_than_it_says(sizes: list[int]) -> None:
+    rows, width = packing.plan(sizes, lambda count, wide: count * wide)
+    assert sorted(i for row in rows for i in row) == list(range(len(sizes)))
+    assert max(sum(sizes[i] for i in row) for row in rows) == width
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st.integers(0, 9))

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from harness.trainers import batches, costs, nets
+from harness.trainers import costs, nets, packing
 from harness.trainers.encode import Tokens
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
@@ -40,7 +40,7 @@ def make(family: str) -> Any:
 def test_log_probabilities_are_those_of_the_models_own_forward(family: str) -> None:
     model = make(family)
     rate = costs.rates(model, nets.head(model))
-    batch = nets.pairs(model, ROWS, 0, rate)
+    batch = nets.laid(model, ROWS, 0, rate)
     with torch.no_grad():
         found = nets.sums(nets.answers(model, batch), batch)
         for i, row in enumerate([r[0] for r in ROWS] + [r[1] for r in ROWS]):
@@ -60,4 +60,5 @@ def test_recurrent_models_and_windows_do_not_share_a_row() -> None:
     assert not nets.forks(make("Mamba"))
     assert not nets.forks(make("Mistral"))  # a window of 5 tokens
     assert nets.forks(make("Qwen2"))
-    assert batches.forked(ROWS, 0).real < batches.both(ROWS, 0).real
+    rate = costs.rates(make("Qwen2"), nets.head(make("Qwen2")))
+    assert nets.laid(make("Qwen2"), ROWS, 0, rate).real < packing.apart(ROWS, 0).real
