@@ -22,13 +22,18 @@ KEPT = "training.json"  # in a checkpoint's folder of the results
 MOST = 200  # points of a curve that are kept
 
 # For each quantity the keys that hold it, the first that is there counts (transformers, TRL 0.12 to 1.16, the trainers here).
-KEYS: Mapping[str, tuple[str, ...]] = {
+KEYS: dict[str, tuple[str, ...]] = {
     "reward": ("objective/scores", "reward", "objective/rlhf_reward"),
     "reward margin": ("rewards/margins",),
     "KL": ("objective/kl", "kl"),
     "length": ("val/length", "completions/mean_length", "completion_length"),
     "loss": ("loss", "loss/policy_avg", "train/loss"),
     "entropy": ("policy/entropy_avg", "entropy"),
+}
+# What training had cost up to a step: for PPO here, with what its reward model cost.
+COSTS: dict[str, tuple[str, ...]] = {
+    "FLOPs": ("total_flos_with_reward_model", "total_flos"),
+    "seconds": ("seconds_with_reward_model", "seconds", "train_runtime"),
 }
 
 
@@ -52,7 +57,7 @@ Curves = Mapping[str, Curve]  # by quantity
 def curves(history: Sequence[Json]) -> dict[str, Curve]:
     """The quantities in a `log_history`, each thinned to MOST points."""
     found = {}
-    for quantity, keys in KEYS.items():
+    for quantity, keys in (KEYS | COSTS).items():
         key = next((k for k in keys if any(is_number(entry.get(k)) for entry in history)), None)
         if key and (points := {int(e["step"]): float(e[key]) for e in history if is_number(e.get(key)) and "step" in e}):
             found[quantity] = thinned(key, points)
@@ -78,7 +83,11 @@ def history(folder: Path) -> list[dict[str, Any]]:
     except ValueError:
         return []
     found = state.get("log_history", [])
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    if entries and is_number(state.get("total_flos")) and state["total_flos"] > 0 and isinstance(state.get("global_step"), int):
+        if not any("total_flos" in entry for entry in entries):  # transformers' Trainer tells it beside its log
+            entries.append({"step": state["global_step"], "total_flos": state["total_flos"]})
+    return entries
 
 
 def read(path: str, run: str) -> dict[str, Curve]:

@@ -234,6 +234,8 @@ def listing(comparison: Comparison, spots: Sequence[Spot]) -> Table:
         "tokens an answer",
         "harmful refused, %",
         "harmless refused, %",
+        "training FLOPs",
+        "training seconds",
         "on the front of",
     )
     every = tradeoff.choices(comparison)
@@ -246,7 +248,8 @@ def listing(comparison: Comparison, spots: Sequence[Spot]) -> Table:
             f"{grid.number(spot.length)} ({grid.number(spot.longer, signed=True)} %)" if not math.isnan(spot.length) else "—"
         )
         change = grid.change(d) if d else grid.number(spot.average.score if spot.average else None)
-        rows.append((spot.checkpoint, change, "—" if spot.kl is None else f"{spot.kl:.3g}", tokens, *both, fronts or "—"))
+        kl, flops, seconds = ("—" if x is None else f"{x:.3g}" for x in (spot.kl, spot.flops, spot.seconds))
+        rows.append((spot.checkpoint, change, kl, tokens, *both, flops, seconds, fronts or "—"))
     return Table("", columns, tuple(rows))
 
 
@@ -258,6 +261,8 @@ def foot(comparison: Comparison, spots: Sequence[Spot]) -> Iterator[str]:
         "On the front of a skill: no other checkpoint is at least as good both there and in the mean of the other skills, "
         "by the scores as seen."
     )
+    if any(s.flops is not None or s.seconds is not None for s in spots):
+        yield "Training: up to this checkpoint, as its trainer counted; PPO here with what its reward model cost."
     silent = sorted({group(s) for s in spots[1:] if s.kl is None})
     if silent:
         yield f"No KL was logged by {table.escape(', '.join(silent))}."

@@ -70,7 +70,10 @@ def store_refusals(folder: Path, name: str, harmless: int, harmful: int) -> None
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """A PPO run that gains in reasoning, loses in coding, and logs its KL; a DPO run without a log."""
     folder = tmp_path_factory.mktemp("tradeoff")
-    log: Mapping[str, Curve] = {"KL": curve("objective/kl", [1.0, 2.0, 4.0, 8.0, 16.0])}
+    log: Mapping[str, Curve] = {
+        "KL": curve("objective/kl", [1.0, 2.0, 4.0, 8.0, 16.0]),
+        "FLOPs": curve("total_flos_with_reward_model", [1e12, 2e12, 3e12, 4e12, 5e12]),
+    }
     for name, run, step, rates, refused in (
         ("sft", "", None, (0.5, 0.5), (5, 30)),
         ("ppo@20", "ppo", 20, (0.7, 0.45), (0, 20)),
@@ -88,6 +91,13 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 def test_kl_is_what_the_run_logged_at_the_checkpoints_step(comparison: Comparison) -> None:
     assert [s.kl for s in tradeoff.spots(comparison)] == [None, None, 2.0, 16.0]
     assert [s.checkpoint for s in tradeoff.spots(comparison)] == ["sft", "dpo@9", "ppo@20", "ppo@50"]
+
+
+def test_points_stand_beside_what_training_cost(comparison: Comparison, tmp_path: Path) -> None:
+    assert [s.flops for s in tradeoff.spots(comparison)] == [None, None, 2e12, 5e12]
+    text = report.render(comparison, tmp_path)[0].read_text()
+    assert re.search(r"^\| ppo@50 \| .* \| 5e\+12 \| — \|", text, re.MULTILINE)
+    assert re.search(r"^\| dpo@9 \| .* \| — \| — \|", text, re.MULTILINE)
 
 
 def test_length_is_of_answers_in_words_on_the_tasks_of_both(comparison: Comparison) -> None:

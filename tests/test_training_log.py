@@ -125,3 +125,12 @@ def test_the_final_model_stands_at_the_last_step_and_steps_are_sorted_as_numbers
     assert list(found.steps.items()) == [("ppo@90", 90), ("ppo@100", 100), ("ppo@1000", 1000), ("ppo", 1000)]
     assert found.final == {"ppo"}
     assert runs.of({"sft": facts["ppo"]}, "sft") == (), "a run that holds the baseline alone"
+
+
+def test_what_a_run_cost_is_told_by_transformers_beside_the_log_and_here_in_it(tmp_path: Path) -> None:
+    theirs = run(tmp_path / "theirs", (20,), {"loss": 0.5}) / "checkpoint-20" / "trainer_state.json"
+    theirs.write_text(json.dumps(json.loads(theirs.read_text()) | {"global_step": 20, "total_flos": 3e12}))
+    assert training_log.read(str(theirs.parent), "")["FLOPs"] == training_log.Curve("total_flos", (20,), (3e12,))
+    ours = run(tmp_path / "ours", (20,), {"total_flos": 1e12, "total_flos_with_reward_model": 4e12, "seconds": 7.0})
+    found = training_log.read(str(ours / "checkpoint-20"), str(ours))
+    assert (found["FLOPs"].values, found["seconds"].values) == ((4e12, 4e12), (7.0, 7.0))

@@ -11,6 +11,7 @@ import numpy as np
 from harness.comparison import combine, pareto
 from harness.comparison.estimate import Interval
 from harness.comparison.result import Comparison, Extra, Row
+from harness.comparison.runs import Run
 
 HARMLESS, HARMFUL = "over_refusal", "unsafe_compliance"  # metrics of a safety task that has both
 
@@ -35,7 +36,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Spot:
-    """One checkpoint.  `kl`: as its run logged it at its step; `length`: mean tokens of an answer in words."""
+    """One checkpoint.  `kl`, `flops`, `seconds`: as its run logged them at its step; `length`: mean tokens of a worded answer."""
 
     checkpoint: str
     run: str
@@ -45,6 +46,8 @@ class Spot:
     length: float
     longer: float  # % more than the baseline's on the same tasks
     refusal: Refusal | None
+    flops: float | None = None  # of training, to this step
+    seconds: float | None = None
 
 
 def spots(comparison: Comparison) -> list[Spot]:
@@ -57,11 +60,16 @@ def spots(comparison: Comparison) -> list[Spot]:
     for name, mine in rows.items():
         run = where.get(name)
         step = run.steps[name] if run else None
-        kl = run.curves["KL"].at(step) if run and step is not None and "KL" in run.curves else None
+        kl, flops, seconds = (logged(run, quantity, step) for quantity in ("KL", "FLOPs", "seconds"))
         average = next((r for r in mine if r.level == "average"), None)
         lengths = length(mine, rows[comparison.baseline])
-        found.append(Spot(name, run.name if run else "", step, average, kl, *lengths, refusal(mine)))
+        found.append(Spot(name, run.name if run else "", step, average, kl, *lengths, refusal(mine), flops, seconds))
     return found
+
+
+def logged(run: Run | None, quantity: str, step: int | None) -> float | None:
+    """What a run's trainer logged last up to a step."""
+    return run.curves[quantity].at(step) if run and step is not None and quantity in run.curves else None
 
 
 def length(mine: Sequence[Row], base: Sequence[Row]) -> tuple[float, float]:

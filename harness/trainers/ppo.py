@@ -130,7 +130,7 @@ def train(config: Config) -> Checkpoint:
             cost *= 1 + error * config.batch / config.kl_horizon
             run.carried["kl"] = cost
         if run.logs(step):
-            run.log(step, numbers | {"kl_coef": cost, "episode": step * config.batch, "num_tokens": run.tokens()})
+            run.log(step, numbers | {"kl_coef": cost, "episode": step * config.batch} | run.spent())
         better = False
         if held and run.due(step, config.eval_steps):
             with run.costs.phase("eval"), nets.precision(config):

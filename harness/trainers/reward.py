@@ -99,7 +99,7 @@ def train(config: Config) -> Checkpoint:
             lr = updater.lr
             norm = updater.apply(seen["loss"], step)
         if run.logs(step):
-            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr, "num_tokens": run.tokens()})
+            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr} | run.spent())
         better, keep = False, run.due(step, config.save_steps)
         if held and (keep or run.due(step, config.eval_steps)):
             with run.costs.phase("eval"):

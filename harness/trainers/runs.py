@@ -157,9 +157,14 @@ class Run:
         parallel.wait()
         return target
 
-    def tokens(self) -> int:
-        """The tokens that all processes have learnt from.  All must call this."""
-        return self.whole_costs().tokens
+    def spent(self) -> dict[str, float]:
+        """What the run has cost so far, for its log; also with what its reward model cost, if it has one.  All must call this."""
+        costs = self.whole_costs()
+        found = {"num_tokens": costs.tokens, "total_flos": costs.flops, "seconds": sum(costs.seconds.values())}
+        judge = self.facts.get("reward_model", {}).get("cost")
+        if judge:
+            found |= {f"{k}_with_reward_model": found[k] + judge[k] for k in ("total_flos", "seconds")}
+        return found | {f"seconds/{phase}": seconds for phase, seconds in sorted(costs.seconds.items())}
 
     def whole_costs(self) -> Costs:
         """The account of all processes; seconds are the first one's.  All must call this."""
@@ -292,9 +297,13 @@ def refuse_other_settings(folder: Path, before: Json, config: Settings) -> None:
 
 
 def described(model: str) -> dict[str, Any]:
-    """A model by its folder and the hashes of its parts."""
+    """A model by its folder and the hashes of its parts; and what its own run cost, where that is one of these trainers'."""
     path = nets.resolve(model)
-    return {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
+    known = {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
+    file = Path(path) / "trainer_state.json"
+    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
+    return known | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
 
 
 def replace_file(path: Path, value: Json) -> None:

@@ -66,7 +66,7 @@ def train(config: Config) -> Checkpoint:
             norm = updater.apply(loss, step)
         if run.logs(step):
             numbers = {"loss": loss, "grad_norm": norm, "learning_rate": lr, "mean_token_accuracy": right}
-            run.log(step, numbers | {"num_tokens": run.tokens()})
+            run.log(step, numbers | run.spent())
         better = False
         if held and run.due(step, config.eval_steps):
             with run.costs.phase("eval"):

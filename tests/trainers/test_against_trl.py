@@ -94,7 +94,7 @@ def same_run(trainer: Any, path: str) -> None:
     pairs = [(a, b) for a, b in zip(log, trainer.state.log_history, strict=False) if "loss" in b]
     assert len(pairs) == STEPS
     for a, b in pairs:
-        untold = {"epoch", "num_tokens", "mean_token_accuracy"}
+        untold = {"epoch", "num_tokens", "total_flos", "mean_token_accuracy"}
         if abs(a.get("rewards/margins", 1)) < 1e-4:  # before the first change accuracy is that of rounding errors
             untold.add("rewards/accuracies")
         for key in set(a) & set(b) - untold:

@@ -17,7 +17,7 @@ from harness.trainers.encode import Tokens, tokenizer_of
 from harness.trainers.episodes import Rules
 from harness.trainers.rollout import Sampling
 from harness.types import SkilldeltaError
-from trainers.toy import preference, text
+from trainers.toy import preference, text, without_costs
 
 Rows = Callable[[str, Iterable[Any]], str]
 
@@ -88,7 +88,7 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, judge: str
     for part in (name, f"value/{name}"):
         one, two = load_file(Path(whole.path) / part), load_file(Path(again.path) / part)
         assert all(torch.equal(one[k], two[k]) for k in one)
-    assert log(whole.path) == log(again.path)
+    assert without_costs(log(whole.path)) == without_costs(log(again.path))
 
 
 def test_the_reference_of_an_adapter_is_its_base(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
@@ -217,7 +217,12 @@ def test_it_earns_more_than_it_did(tiny: str, judge: str, prompts: str, tmp_path
     early, late = (sum(r["objective/rlhf_reward"] for r in part) / 5 for part in (rows[:5], rows[-5:]))
     assert late > early + 1.0
     assert rows[-1]["objective/kl"] > 0.1
-    assert {"val/eos_rate", "val/length", "val/explained_variance", "policy/entropy_avg", "kl_coef"} <= rows[-1].keys()
+    assert rows[-1].keys() >= {
+        "objective/rlhf_reward", "objective/scores", "objective/kl", "objective/kl_k3", "policy/entropy_avg", "val/length",
+        "val/eos_rate", "policy/clipfrac_avg", "val/clipfrac_avg", "val/ratio", "val/explained_variance", "loss/policy_avg",
+        "loss/value_avg", "policy/approxkl_avg", "kl_coef", "lr", "episode", "num_tokens", "total_flos", "seconds",
+        "seconds/rollout", "seconds/score", "seconds/update", "total_flos_with_reward_model", "seconds_with_reward_model",
+    }  # fmt: skip
 
 
 def test_a_run_stops_before_it_learns_from_a_policy_that_is_too_far_away(

@@ -1,5 +1,6 @@
 """The log that real runs leave behind, TRL's and ours, is read for what it is."""
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ def test_runs_of_our_dpo_and_ppo(tiny: str, write: Rows, pairs: str, tmp_path: P
     lengths = {"max_prompt": 64, "max_new": 8, "minibatch": 8, "missing_end": -3.0}
     climbed = ppo.train(ppo.Config(data=(prompts,), out=str(tmp_path / "ppo"), reward=judge.path, **known, **lengths))
     found = training_log.read(climbed.path, climbed.run)
-    assert set(found) == {"reward", "KL", "length", "loss", "entropy"}
+    assert set(found) == {"reward", "KL", "length", "loss", "entropy", "FLOPs", "seconds"}
+    costs = [json.loads((Path(r) / "run.json").read_text())["flops"] for r in (climbed.run, judge.run)]
+    assert found["FLOPs"].values[-1] == pytest.approx(sum(costs), rel=0.01)  # with what the reward model cost
     assert found["KL"].values[0] == pytest.approx(0, abs=1e-5), "before the first update the policy is the reference"
     assert 1 <= found["length"].values[0] <= 8

@@ -72,6 +72,11 @@ def make_model(folder: Path, seed: int = 0, width: int = 32) -> str:
     return str(folder)
 
 
+def without_costs(log: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A log without what differs between two runs that learn the same: the time, and the work that a resumed run does again."""
+    return [{k: v for k, v in row.items() if not k.startswith(("seconds", "total_flos"))} for row in log]
+
+
 def chat(i: int) -> dict[str, Any]:
     """A toy row to imitate."""
     return {"messages": [{"role": "user", "content": text(i)}, {"role": "assistant", "content": WORDS[i % len(WORDS)]}]}
