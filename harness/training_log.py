@@ -84,9 +84,9 @@ def history(folder: Path) -> list[dict[str, Any]]:
         return []
     found = state.get("log_history", [])
     entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
-    if entries and is_number(state.get("total_flos")) and state["total_flos"] > 0 and isinstance(state.get("global_step"), int):
-        if not any("total_flos" in entry for entry in entries):  # transformers' Trainer tells it beside its log
-            entries.append({"step": state["global_step"], "total_flos": state["total_flos"]})
+    step, flops = state.get("global_step"), state.get("total_flos")  # transformers' Trainer tells them beside its log
+    if entries and isinstance(step, int) and is_number(flops) and flops > 0 and not any("total_flos" in e for e in entries):
+        entries.append({"step": step, "total_flos": flops})
     return entries
 
 

@@ -36,7 +36,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Spot:
-    """One checkpoint.  `kl`, `flops`, `seconds`: as its run logged them at its step; `length`: mean tokens of a worded answer."""
+    """One checkpoint.  `kl`, `flops`, `seconds`: as its run logged them at its step; `length`: mean tokens in words."""
 
     checkpoint: str
     run: str

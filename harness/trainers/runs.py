@@ -158,7 +158,7 @@ class Run:
         return target
 
     def spent(self) -> dict[str, float]:
-        """What the run has cost so far, for its log; also with what its reward model cost, if it has one.  All must call this."""
+        """What the run has cost so far, for its log; and with what its reward model cost.  All must call this."""
         costs = self.whole_costs()
         found = {"num_tokens": costs.tokens, "total_flos": costs.flops, "seconds": sum(costs.seconds.values())}
         judge = self.facts.get("reward_model", {}).get("cost")
