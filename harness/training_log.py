@@ -84,7 +84,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
         return []
     found = state.get("log_history", [])
     entries = [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
-    step, flops = state.get("global_step"), state.get("total_flos")  # transformers' Trainer tells them beside its log
+    step, flops = state.get("global_step"), state.get("total_flos", 0)  # transformers' Trainer tells them beside its log
     if entries and isinstance(step, int) and is_number(flops) and flops > 0 and not any("total_flos" in e for e in entries):
         entries.append({"step": step, "total_flos": flops})
     return entries

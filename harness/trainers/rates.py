@@ -18,8 +18,9 @@ class Rates:
 
     def body(self, batch: Batch, forward: bool = True, backward: bool = False) -> float:
         """Operations of passes over a batch as it is computed, padding included, without the head."""
+        rows, width = batch.ids.shape
         ways = [self.forward] * forward + [self.backward] * backward
-        return sum(passed(*batch.ids.shape, way) for way in ways)
+        return sum(passed(rows, width, way) for way in ways)
 
     def rows(self, count: int, width: int) -> float:
         """Operations of a forward pass over so many rows of this many tokens."""
