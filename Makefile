@@ -42,8 +42,8 @@ bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
 	$(BIN)/python tests/bench/trainers.py
 
-bench: .venv/ready    ## the engine's speed against lm-eval's hf backend (needs SKILLDELTA_DATA)
-	$(BIN)/python -m tests.bench.engine
+bench: .venv/ready    ## the engine's speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M: parts
+	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-compare: .venv/ready   ## seconds and memory of compare and its page: 100 checkpoints x 20 tasks x 1,000 items
 	$(BIN)/python -m tests.bench.compare

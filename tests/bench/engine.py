@@ -1,7 +1,10 @@
-"""Time, forwarded tokens and parity against lm-eval's hf backend: same checkpoint, same requests, in turn, one process and
-thread.  A random Llama of 18 M parameters with a tokenizer trained on the real rows.
+"""The engine against lm-eval's hf backend: same checkpoint, same requests, one thread each, in turn.
 
-    SKILLDELTA_DATA=... python -m tests.bench.engine [--rounds 3] [--questions 16] [--only truthfulqa]
+    SKILLDELTA_DATA=... python -m tests.bench.engine [--rows truthfulqa,mmlu,...] [--sizes 18M,135M] [--rounds 3] [--scale 1]
+
+Rows: truthfulqa, mmlu, gsm8k, bbh; family (8 checkpoints by one command against 8 lm_eval commands), start (a whole command,
+from cold), rollouts (answers sampled in training, against transformers' generate).  lm-eval's batch size is the best of 1, 8
+and 32 on the first quarter of the requests.  Counted is processor time: equal to wall time on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -10,139 +13,90 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
+from tests.bench import commands, rollouts
+from tests.bench.sides import Asked, Side, parity
+from tests.bench.works import model, work
 
-from harness import data
-from harness.engine.tree import grow
-from harness.models import lm_eval as theirs
-from harness.models import transformers as ours
-from harness.types import Checkpoint, Model, Request, Response, Task
-from tasks import gsm8k, mmlu, truthfulqa
-from tests import tiny
-
-SIZES = {
-    "hidden_size": 384,
-    "intermediate_size": 1024,
-    "num_hidden_layers": 7,
-    "num_attention_heads": 6,
-    "initializer_range": 0.1,
+# Questions of each task, subject or subtask, by size; 0: all.
+QUESTIONS = {
+    "18M": {"truthfulqa": 64, "mmlu": 0, "gsm8k": 64, "bbh": 32},
+    "135M": {"truthfulqa": 16, "mmlu": 40, "gsm8k": 16, "bbh": 12},
 }
-NEW = 48  # most tokens of an answer: random models seldom stop by themselves
+BATCHES = (1, 8, 32)
+HEAD = (
+    "| work | requests | faster, median (range) | CPU s, here / lm-eval | tree tokens | fed / tree, here and lm-eval |"
+    " of matmul peak, here and lm-eval | peak MB, here / lm-eval | parity |\n|---|---|---|---|---|---|---|---|---|"
+)
 
 
-class Counted:
-    """Counts the tokens that a model's forward passes are given, padding and all."""
+@dataclass(frozen=True)
+class Pair:
+    """Both sides with one checkpoint."""
 
-    def __init__(self, model: Any) -> None:
-        self.tokens = 0
-        model.register_forward_pre_hook(self.count, with_kwargs=True)
+    mine: Side
+    official: Side
 
-    def count(self, _: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
-        self.tokens += (kwargs["input_ids"] if "input_ids" in kwargs else args[0]).numel()
+    def best(self, name: str, questions: int) -> int:
+        """lm-eval's best batch size."""
+        spent = {b: self.official.call("ask", name, questions, 4, b).cpu for b in BATCHES}
+        return min(spent, key=spent.__getitem__)
 
-
-def requests(task: Task, folder: Path, questions: int, group: str = "") -> list[Request]:
-    chosen = (e for e in data.examples(task, folder) if not group or (task.group and task.group(e) == group))
-    return [task.ask(e) for e, _ in zip(chosen, range(questions), strict=False)]
-
-
-def timed(model: Model, asked: Sequence[Request]) -> tuple[float, list[Response]]:
-    """Seconds of processor time, and every response in its place."""
-    start = time.process_time()
-    found = dict(model.answer(asked))
-    return time.process_time() - start, [found[i] for i in range(len(asked))]
-
-
-def parity(mine: Sequence[Response], official: Sequence[Response]) -> str:
-    """The largest distance of log-probabilities with the share of equal greedy flags, or the share of equal texts."""
-    if mine[0].logprobs:
-        far = max(abs(a - b) for m, o in zip(mine, official, strict=True) for a, b in zip(m.logprobs, o.logprobs, strict=True))
-        flags = sum(m.greedy == o.greedy for m, o in zip(mine, official, strict=True))
-        return f"{far:.1e}, greedy {flags}/{len(mine)}"
-    return f"texts {sum(m.text == o.text for m, o in zip(mine, official, strict=True))}/{len(mine)}"
-
-
-def distinct(model: ours.Transformers, asked: Sequence[Request]) -> int:
-    """Tokens of the requests' prefix tree."""
-    rows = [
-        [*t.pair.context, *t.pair.continuation][:-1] for r in asked if r.choices for t in model.tokens.pairs(r, model.template)
-    ] + [model.tokens.encode(model.template.render(r)) for r in asked if not r.choices]
-    return len(grow(rows, [0] * len(rows)))
+    def line(self, name: str, questions: int, rounds: int, rows: Path) -> str:
+        batch = self.best(name, questions)
+        turns = range(rounds)
+        runs: list[tuple[Asked, Asked]] = [
+            (self.mine.call("ask", name, questions), self.official.call("ask", name, questions, 1, batch)) for _ in turns
+        ]
+        ratios = sorted(o.cpu / m.cpu for m, o in runs)
+        mine, official = (statistics.median(r[i].cpu for r in runs) for i in (0, 1))
+        tree = self.mine.call("tree", name, questions)
+        counts = [s.call("count", name, questions) for s in (self.mine, self.official)]
+        peaks = [counts[i].operations / statistics.median(r[i].cpu * r[i].peak * 1e9 for r in runs) for i in (0, 1)]
+        asked = work(name, rows, questions)
+        return (
+            f"| {name} | {len(asked.requests)} | {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) "
+            f"| {mine:.1f} / {official:.1f} (batch {batch}) "
+            f"| {tree} | {' and '.join(f'{c.tokens / tree:.2f}' for c in counts)} "
+            f"| {' and '.join(f'{100 * p:.0f} %' for p in peaks)} "
+            f"| {max(r[0].memory for r in runs):.0f} / {max(r[1].memory for r in runs):.0f} "
+            f"| {parity(asked, *runs[-1], self.mine)} |"
+        )
 
 
-def measure(place: Path, name: str, asked: Sequence[Request], rounds: int, batches: Sequence[int]) -> str:
-    """One line of the table, against lm-eval at the best of its batch sizes."""
-    checkpoint = Checkpoint("bench", str(place), "transformers")
-    mine = ours.load(checkpoint, ours.Options(dtype="float32", device="cpu"))
-    rivals = [theirs.load(checkpoint, theirs.Options("hf", dtype="float32", device="cpu", batch_size=str(b))) for b in batches]
-    timed(mine, asked[:2])  # what is done once for a model: the trial, the kernels
-    ratios, spent, said = [], [], []
-    for _ in range(rounds):
-        first, answers = timed(mine, asked)
-        each = [timed(r, asked) for r in rivals]
-        best = min(range(len(each)), key=lambda i: each[i][0])
-        ratios.append(each[best][0] / first)
-        spent.append((first, each[best][0], batches[best]))
-        said.append(parity(answers, each[best][1]))
-    counts = [Counted(mine.model), Counted(rivals[0].model.model)]
-    timed(mine, asked)
-    timed(rivals[0], asked)
-    tree = distinct(mine, asked)
-    fed = " / ".join(f"{c.tokens / tree:.2f}" for c in counts)
-    seconds = "{:.1f} / {:.1f} (batch {})".format(*spent[-1])
-    return f"| {name} | {len(asked)} | {statistics.median(ratios):.1f} | {seconds} | {tree} | {fed} | {said[-1]} |"
-
-
-def model(folder: Path, rows: Path) -> Path:
-    """The checkpoint, 18 M parameters with its 16 k vocabulary."""
-    texts = (
-        [str(r) for r in gsm8k.test_rows(rows)]
-        + [str(r) for r in truthfulqa.mc_rows(rows)]
-        + [str(r) for r in mmlu.test_rows(rows)]
-    )
-    tiny.llama(folder, window=2048, texts=tuple(texts[::3]), vocabulary=16384, num_key_value_heads=3, **SIZES)
-    return folder
+def compare(size: str, names: list[str], options: argparse.Namespace, rows: Path) -> None:
+    """The lines of one size."""
+    print(f"\nA random Llama of {size} parameters, float32\n\n{HEAD}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        place = model(Path(folder) / "model", rows, size)
+        pair = Pair(Side("ours", place, rows), Side("theirs", place, rows))
+        for name in names:
+            questions = round(QUESTIONS[size][name] * options.scale)
+            print(pair.line(name, questions, options.rounds, rows), flush=True)
+        pair.mine.close()
+        pair.official.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", default="truthfulqa,mmlu,gsm8k,bbh,family,start,rollouts")
+    parser.add_argument("--sizes", default="18M,135M")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--questions", type=int, default=16)
-    parser.add_argument("--batches", default="8", help="lm-eval's batch sizes; the best counts")
-    parser.add_argument("--only", default="")
+    parser.add_argument("--scale", type=float, default=1.0, help="times the questions")
     options = parser.parse_args()
-    torch.set_num_threads(1)
     rows = Path(os.environ.get("SKILLDELTA_DATA", "../shared/data"))
-    n = options.questions
-    works: dict[str, Callable[[], list[Request]]] = {
-        "truthfulqa": lambda: [r for t in truthfulqa.TASKS for r in requests(t, rows, n // 2)],
-        "mmlu": lambda: requests(named(mmlu, "mmlu_5_shot"), rows, 2 * n, "astronomy"),
-        "gsm8k": lambda: [short(r) for r in requests(named(gsm8k, "gsm8k"), rows, n)],
-    }
-    print(
-        "| work | requests | ratio, median | seconds, ours / theirs | tree tokens | forwarded / tree, ours / theirs | parity |"
-    )
-    print("|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        place = model(Path(folder) / "model", rows)
-        for name, ask in works.items():
-            if options.only in ("", name):
-                batches = [int(b) for b in options.batches.split(",")]
-                print(measure(place, name, ask(), options.rounds, batches), flush=True)
-
-
-def named(module: Any, name: str) -> Task:
-    return next(t for t in module.TASKS if t.name == name)
-
-
-def short(request: Request) -> Request:
-    return replace(request, max_tokens=min(request.max_tokens, NEW))
+    wanted = options.rows.split(",")
+    for size in options.sizes.split(","):
+        if names := [n for n in wanted if n in QUESTIONS[size]]:
+            compare(size, names, options, rows)
+    if "family" in wanted:
+        print(commands.family(rows, options.rounds), flush=True)
+    if "start" in wanted:
+        print(commands.start(rows, options.rounds), flush=True)
+    if "rollouts" in wanted:
+        rollouts.main(rows, options.rounds)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,177 @@
+"""The two that are compared, each in a process of its own that stays: they take turns, and neither pays for the other."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import time
+import warnings
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.engine import plain
+from harness.engine.tree import grow
+from harness.models import lm_eval as theirs
+from harness.models import transformers as ours
+from harness.types import Checkpoint, Request, Response
+from tests.bench.works import Work, work
+
+CLOSE = 1e-4  # two best logits as near as this are a tie within floating point noise
+STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one run took: seconds of wall and processor, megabytes at the most, GFLOP/s of a large matmul just before."""
+
+    responses: list[Response]
+    wall: float
+    cpu: float
+    memory: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Tokens given to forward passes of more than one column, padding and all: the prompts'; floating point operations of the
+    model's linear layers alone."""
+
+    tokens: int
+    operations: int
+
+
+class Side:
+    """A process with one of the two models."""
+
+    def __init__(self, kind: str, place: Path, rows: Path) -> None:
+        self.pipe, end = multiprocessing.get_context("spawn").Pipe()
+        self.process = multiprocessing.get_context("spawn").Process(target=serve, args=(end, kind, place, rows), daemon=True)
+        self.process.start()
+
+    def call(self, what: str, *given: Any) -> Any:
+        self.pipe.send((what, *given))
+        found = self.pipe.recv()
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def close(self) -> None:
+        self.pipe.send(None)
+        self.process.join()
+
+
+def serve(pipe: Connection, kind: str, place: Path, rows: Path) -> None:
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    served = Served(kind, place, rows)
+    while (asked := pipe.recv()) is not None:
+        try:
+            pipe.send(getattr(served, asked[0])(*asked[1:]))
+        except Exception as error:  # noqa: BLE001  raised where it was asked for
+            pipe.send(error)
+
+
+class Served:
+    """A model with its requests."""
+
+    def __init__(self, kind: str, place: Path, rows: Path) -> None:
+        self.rows, self.ours = rows, kind == "ours"
+        checkpoint = Checkpoint("bench", str(place), "transformers")
+        if self.ours:
+            self.model: Any = ours.load(checkpoint, ours.Options(dtype="float32", device="cpu"))
+            dict(self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)]))  # once for a model: the trial
+        else:
+            self.model = theirs.load(checkpoint, theirs.Options("hf", dtype="float32", device="cpu", chat_template="none"))
+
+    def ask(self, name: str, questions: int, share: int = 1, batch: int = 0) -> Asked:
+        """One run.  `share`: only the first part of the requests; `batch`: lm-eval's batch size."""
+        asked = work(name, self.rows, questions).part(share) if share > 1 else work(name, self.rows, questions)
+        if self.ours:
+            self.model.family.kept.clear()  # encoded texts and trees of the run before
+        else:
+            self.model.model.batch_size_per_gpu = batch
+        peak = gflops()
+        REFS.write_text("5")  # forget the largest size so far
+        wall, cpu = time.perf_counter(), time.process_time()
+        found = dict(self.model.answer(asked.requests))
+        spent = time.perf_counter() - wall, time.process_time() - cpu
+        return Asked([found[i] for i in range(len(found))], *spent, memory(), peak)
+
+    def count(self, name: str, questions: int) -> Counted:
+        """The same run, counted."""
+        tokens = operations = 0
+
+        def fed(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            nonlocal tokens
+            ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+            tokens += ids.numel() if ids.shape[1] > 1 else 0
+
+        def multiplied(layer: torch.nn.Linear, _: Any, out: torch.Tensor) -> None:
+            nonlocal operations
+            operations += 2 * out.numel() * layer.in_features
+
+        net = self.model.model if self.ours else self.model.model.model
+        hooks = [m.register_forward_hook(multiplied) for m in net.modules() if isinstance(m, torch.nn.Linear)]
+        hooks.append(net.register_forward_pre_hook(fed, with_kwargs=True))
+        self.ask(name, questions, 1, 8)
+        for hook in hooks:
+            hook.remove()
+        return Counted(tokens, operations)
+
+    def tree(self, name: str, questions: int) -> int:
+        """Distinct tokens of the requests' prefix tree."""
+        rows = []
+        for request in work(name, self.rows, questions).requests:
+            if request.choices:
+                pairs = [t.pair for t in self.model.tokens.pairs(request, self.model.template)]
+                rows += [[*p.context, *p.continuation][:-1] for p in pairs]
+            else:
+                rows.append(self.model.tokens.encode(self.model.template.render(request)))
+        return len(grow(rows, [0] * len(rows)))
+
+    def ties(self, requests: list[Request]) -> int:
+        """How many of these greedy answers pass a place where the two best logits are a tie within noise."""
+        return sum(self.closest(r) < CLOSE for r in requests)
+
+    def closest(self, request: Request) -> float:
+        """The least distance of the two best logits on the way of a greedy answer."""
+        ids = self.model.tokens.encode(self.model.template.render(request))
+        said = dict(plain.generate(self.model.model, [self.model.reader.prompt(request, ids)], self.model.ends, 1))[0]
+        with torch.inference_mode():
+            logits = self.model.model(torch.tensor([[*ids, *said.ids]])).logits[0, len(ids) - 1 :]
+        best = logits.topk(2).values
+        return float((best[:, 0] - best[:, 1]).min())
+
+
+def memory() -> float:
+    """Megabytes of the largest resident size since it was last forgotten."""
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", STATUS.read_text())[0]) / 1024
+
+
+def gflops(size: int = 1024) -> float:
+    """Of a large float32 matmul, the best of a few."""
+    a, b = torch.randn(2, size, size)
+    spent = []
+    for _ in range(4):
+        start = time.process_time()
+        a @ b
+        spent.append(time.process_time() - start)
+    return 2e-9 * size**3 / min(spent)
+
+
+def parity(asked: Work, mine: Asked, official: Asked, tool: Side) -> str:
+    """What differs between the two: log-probabilities (the largest distance), greedy flags, texts, scores."""
+    pairs = list(zip(asked.requests, mine.responses, official.responses, strict=True))
+    both = zip(asked.scores(mine.responses), asked.scores(official.responses), strict=True)
+    told = f"{sum(abs((a or 0) - (b or 0)) > CLOSE or (a is None) != (b is None) for a, b in both)} scores"
+    if pairs[0][0].choices:
+        far = max(abs(a - b) for _, m, o in pairs for a, b in zip(m.logprobs, o.logprobs, strict=True))
+        flags = sum(m.greedy != o.greedy for _, m, o in pairs)
+        return f"{far:.0e} nats, {flags} flags and {told} differ"
+    other = [r for r, m, o in pairs if m.text != o.text]
+    ties = tool.call("ties", other) if other else 0
+    return f"{len(other)} texts ({ties} at a tie) and {told} differ"
