@@ -61,6 +61,7 @@ def gather(pairs: Sequence[Pair], paths: Sequence[Sequence[int]]) -> Wants:
     return Wants(nodes[order], targets[order], owner[order])
 
 
+@torch.inference_mode()
 def score(step: Step, wants: Wants, found: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
     """Fills in what the step tells: log-probabilities, and whether a target is the likeliest token."""
     if not len(step.nodes):
@@ -69,6 +70,10 @@ def score(step: Step, wants: Wants, found: NDArray[np.float64], hits: NDArray[np
     row = torch.from_numpy(np.searchsorted(step.nodes, wants.nodes[low:high])).to(step.logits.device)
     target = torch.from_numpy(wants.targets[low:high]).to(step.logits.device)
     logits = step.logits.float()
-    chosen = logits[row, target].double() - logits.logsumexp(1).double()[row]
-    found[low:high] = chosen.cpu().numpy()
-    hits[low:high] = (logits.argmax(1)[row] == target).cpu().numpy()
+    chosen, best = logits[row, target], logits.amax(1)
+    greedy = chosen == best[row]
+    # Of several likeliest tokens the first one counts: looked for only where a target is one of them.
+    greedy[greedy.clone()] = logits[row[greedy]].argmax(1) == target[greedy]
+    mass = logits.sub_(best[:, None]).exp_().sum(1).log() + best  # in place: a chunk's logits are its largest tensor
+    found[low:high] = (chosen.double() - mass.double()[row]).cpu().numpy()
+    hits[low:high] = greedy.cpu().numpy()
