@@ -62,8 +62,8 @@ def main() -> None:
     whole = undisturbed(study, out)
     shutil.move(out, first)
     source = random.Random(seed)
-    # Moments within each fifth of the undisturbed time, so that every part of the work is hit.
-    moments = [source.uniform(0.05, 1.0) * whole / kills for _ in range(kills)]
+    # On average they add up to the undisturbed time, so that any part of the work may be hit.
+    moments = [source.uniform(0.05, 2.0) * whole / kills for _ in range(kills)]
     killed = disturbed(study, out, moments)
     found = unlike(first / "report", out / "report")
     print(f"undisturbed {whole:.0f} s; killed {killed} times after {', '.join(f'{m:.0f}' for m in moments)} s")
