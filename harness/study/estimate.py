@@ -10,11 +10,12 @@ from harness.integrity import read_json
 from harness.study.grid import Base, Recipe
 from harness.study.plan import Plan, reward_of
 
-# Training took (parameters + 0.25 M) x 1e-10 s a token from 0.05 M to 5 M parameters on one core of an AMD server (float32,
-# 6 operations a parameter and token); a forward pass takes a third of that; the constant is what small products cost.
+# Measured on the studies that come with the program, on one core of an AMD server: training takes about (parameters + 0.25 M)
+# x 1e-10 s a token from 0.05 M to 5 M parameters (float32); a forward pass takes a third of that; 0.25 M is what small
+# products cost.
 SECONDS, SMALL = 1e-10, 0.25e6
-TEXT, CHAT, PAIR, EPISODE = 25, 33, 66, 33  # tokens of the world's rows
-START = 2.0  # seconds until a stage's process works
+TEXT, CHAT, PAIR, EPISODE = 35, 33, 48, 33  # tokens of the world's rows (texts are short, and fill their batches badly)
+START = 1.0  # seconds until a stage's process works
 SCORED, DRAWN = 2200, 480  # questions of the world, and those of one draw
 
 
@@ -45,6 +46,7 @@ def cost(plan: Plan, name: str, runs: Mapping[str, Recipe], sizes: Mapping[str, 
     kind, _, rest = name.partition("-")
     size = sizes.get(rest) if kind in ("base", "sft") else sizes[plan.first]
     pairs = {"full": 0.95 * study.world.prompts, **study.sizes}
+    parts = {name: len(data.kinds) for name, data in study.data.items()}  # a mixture is as large as its parts
     if kind == "data":
         return START + 1e-4 * max(b.documents for b in study.bases.values())
     if kind == "base" and size is not None:
@@ -57,7 +59,7 @@ def cost(plan: Plan, name: str, runs: Mapping[str, Recipe], sizes: Mapping[str, 
         )
         return START + rows * EPISODE * rate(size) * 0.7
     if kind in ("score", "choose", "first"):
-        return None if size is None else START + SCORED * EPISODE * rate(size)
+        return None if size is None else START + 0.6 * SCORED * EPISODE * rate(size) * len(plan.stages[name].needs or (name,))
     recipe = runs[name]
     size = sizes[recipe.reward if kind == "reward" else recipe.base]
     if size is None:
@@ -65,7 +67,7 @@ def cost(plan: Plan, name: str, runs: Mapping[str, Recipe], sizes: Mapping[str, 
     if recipe.method == "again":
         return START
     if kind == "reward":
-        return START + 1.2 * pairs[recipe.size] * PAIR * rate(size)
+        return START + 1.2 * pairs[recipe.size] * parts.get(recipe.data, 1) * PAIR * rate(size)
     told = {**settings.get(recipe.method, {}), **dict(recipe.settings)}
     if recipe.method == "dpo":
         return START + 1.4 * pairs[recipe.size] * float(told.get("epochs", 3)) * PAIR * rate(size)
