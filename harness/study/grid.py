@@ -72,7 +72,7 @@ class Entry:
     reward: tuple[str, ...] = ()  # the base that the reward model starts from
     prompts: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # over the method's
-    label: str = ""  # the method's label, where it is not its name
+    label: str = ""  # instead of the method's name; of an entry that is one recipe, the run's whole name
     seeds: tuple[int, ...] = ()  # (): the study's
     run: str = ""
     full: bool = False  # only with --full
@@ -112,10 +112,13 @@ class Recipe:
     label: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
     run: str = ""
+    alone: bool = False  # is its label enough of a name?
 
     @property
     def name(self) -> str:
         """The run's folder: what tells it from the others of the grid."""
+        if self.label and self.alone:
+            return self.label + (f"-s{self.seed}" if self.seed else "")
         parts = [self.label or self.method, self.data, self.size if self.size != "full" else NONE, self.base]
         parts += [f"by-{self.reward}" if self.reward != NONE else NONE, self.prompts]
         return "-".join([p for p in parts if p != NONE] + [f"s{self.seed}"])
@@ -157,7 +160,7 @@ def combinations(entry: Entry, method: str, first: str, seeds: Sequence[int]) ->
         uses["reward"] = uses["prompts"] = ()
     bases = (NONE,) if method == "reward" else entry.base or (first,)
     lists = [bases, *(uses[k] or (NONE,) for k in ("data", "size", "reward", "prompts"))]
-    settings = tuple(sorted(entry.settings.items()))
+    settings, alone = tuple(sorted(entry.settings.items())), all(len(each) == 1 for each in lists)
     for base, data, size, reward, prompts in itertools.product(*lists):
         for seed in entry.seeds or seeds:
-            yield Recipe(method, base, data, size, reward, prompts, seed, entry.label, settings, entry.run)
+            yield Recipe(method, base, data, size, reward, prompts, seed, entry.label, settings, entry.run, alone)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -135,8 +136,8 @@ class Plan:
         for names in grouped(list(self.rewards)):
             arguments = ("harness.trainers.best_of", "draws", "best-of-n", *(f"runs/{n}" for n in names))
             writes = tuple(f"best-of-n/{n}" for n in names)
-            stem = names[0].rpartition("-s")[0]
-            yield Stage(f"choose-{stem}", arguments, ("first", *names), f"let it choose among the draws: {stem}", writes)
+            kind = stem(names[0])
+            yield Stage(f"choose-{kind}", arguments, ("first", *names), f"let it choose among the draws: {kind}", writes)
 
     def asking(self, output: str) -> tuple[str, ...]:
         flags = [f"--{k.replace('_', '-')}={v}" for k, v in self.study.score.items()]
@@ -146,12 +147,12 @@ class Plan:
         """Every run once, the seeds of a recipe in one command: they share what is encoded and loaded."""
         bases = [f"sft-{b}" for b in self.study.bases if self.studied(b)]
         for names in [*([b] for b in bases), *grouped([r.name for r in self.recipes if r.method not in ("sft", "reward")])]:
-            stem = names[0].rpartition("-s")[0] if names[0] not in bases else names[0]
             runs = {r.name: r.run for r in self.recipes}
             paths = [self.place(n, runs) for n in names]
             needs = tuple(n for n, p in zip(names, paths, strict=True) if p == f"runs/{n}")
             writes = tuple(f"results/{n}@*" for n in names)
-            yield Stage(f"score-{stem}", ("harness", "score", *paths, *self.asking("results")), needs, f"score {stem}", writes)
+            kind = stem(names[0])
+            yield Stage(f"score-{kind}", ("harness", "score", *paths, *self.asking("results")), needs, f"score {kind}", writes)
 
     def studied(self, base: str) -> bool:
         """Is a policy tuned from it, or is it the first?"""
@@ -174,8 +175,13 @@ def grouped(names: Sequence[str]) -> list[list[str]]:
     """Names that differ only in their seed, together."""
     found: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(name.rpartition("-s")[0], []).append(name)
+        found.setdefault(stem(name), []).append(name)
     return list(found.values())
+
+
+def stem(name: str) -> str:
+    """A run's name without its seed."""
+    return re.sub(r"-s\d+$", "", name)
 
 
 def train(name: str, method: str, flags: Mapping[str, Any], needs: tuple[str, ...], says: str) -> Stage:
