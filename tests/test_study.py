@@ -47,6 +47,17 @@ def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
     assert len({r.name for r in made.recipes}) == len(made.recipes)
 
 
+def test_a_label_is_a_runs_name_where_its_entry_is_one_recipe(tmp_path: Path) -> None:
+    entries = [
+        {"method": "dpo", "label": "fast", "data": "human", "settings": {"lr": 1e-3}},
+        {"method": "dpo", "label": "slow", "data": ["human", "web"]},
+    ]
+    names = [r.name for r in plan(tmp_path, grid=entries).recipes]
+    assert names == ["fast", "fast-s1", "slow-human-a-s0", "slow-human-a-s1", "slow-web-a-s0", "slow-web-a-s1"]
+    scored = [n for n in plan(tmp_path, grid=entries).stages if n.startswith("score-")]
+    assert scored == ["score-sft-a", "score-fast", "score-slow-human-a", "score-slow-web-a"]
+
+
 def test_bases_pools_and_reward_models_are_shared(tmp_path: Path) -> None:
     names = list(plan(tmp_path).stages)
     assert len(names) == len(set(names))
