@@ -64,8 +64,10 @@ def conduct(plan: Plan, folder: Path, jobs: int) -> None:
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     made = list(plan.stages.values())
-    note(f"{len(made)} stages into {folder}; each is a command that works on your own models too.  Interrupted, it goes on.")
-    stages.run(folder, made, jobs or os.cpu_count() or 1, Told(folder, len(made)))
+    done = len(stages.Board(folder, made).done)
+    left = f"{len(made)} stages" if not done else f"{len(made)} stages, {done} of them done,"
+    note(f"{left} into {folder}; each is a command that works on your own models too.  Interrupted, it goes on.")
+    stages.run(folder, made, jobs or os.cpu_count() or 1, Told(folder, len(made), done))
     told = record.write(folder, plan)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     found = compare(folder / record.RESULTS, told["baseline"], Settings())
@@ -120,8 +122,8 @@ def outline(plan: Plan, folder: Path, jobs: int) -> None:
 class Told:
     """A line when a stage begins and ends; on a terminal, what is at work stays on the last line."""
 
-    def __init__(self, folder: Path, total: int) -> None:
-        self.total, self.count = total, 0
+    def __init__(self, folder: Path, total: int, done: int) -> None:
+        self.total, self.count = total, done
         self.busy: dict[str, float] = {}
         self.live = sys.stderr.isatty()
         note(f"The commands below run in {folder}.")
