@@ -125,7 +125,7 @@ class Plan:
         """Draws of the SFT model for test questions, and each reward model's choice among them."""
         assert self.study.best_of
         items, n = str(self.study.best_of.items), str(self.study.best_of.n)
-        how = ("-L", items, "--draws", n, "--gen-kwargs", "temperature=1.0", "--name", "draws")
+        how = ("-L", items, "--sample-seed", "0", "--draws", n, "--gen-kwargs", "temperature=1.0", "--name", "draws")
         yield Stage(
             "draws", ("harness", "score", self.model(self.first), *self.asking("draws"), *how), self.after(self.first),
             "draw answers to test questions, for the reward models to choose from", ("draws",),
