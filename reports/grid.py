@@ -16,7 +16,7 @@ WORD = re.compile(r"(?!^nf$)[a-z]{2}")
 MANY = 4  # columns; beyond, an interval has a line of its own
 READING = (
     "Points of 0 to 100. Brackets: 95 % interval, of a difference paired item by item "
-    "over the items that both have a score for. "
+    "over the items that both have a score for; each is about its own number alone, the mark allows for all the tests. "
     "▲ better, ▼ worse, = no difference beyond the margin, · not decided by these data."
 )
 

@@ -46,7 +46,7 @@ def scored(capsys: pytest.CaptureFixture[str], mine: Path, paths: list[Path], *m
     return skilldelta(capsys, "score", *paths, *flags, *more)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list", "tasks"], ["list", "backends"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["list", "tasks"], ["list", "backends"], ["list", "published"]])
 def test_a_quick_question_loads_no_heavy_library(arguments: list[str]) -> None:
     code = f"""
 import sys

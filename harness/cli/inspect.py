@@ -14,8 +14,10 @@ Json = Annotated[bool, typer.Option("--json", help="The same facts as JSON on st
 Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Your own task file, or a folder of them.")]
 
 
-def list_(what: Annotated[str, typer.Argument(help="tasks, suites, studies, backends, trainers, reports, judges or producers")],
-          include: Include = None, as_json: Json = False) -> None:  # fmt: skip
+KINDS = "tasks, suites, studies, published, backends, trainers, reports, judges or producers"
+
+
+def list_(what: Annotated[str, typer.Argument(help=KINDS)], include: Include = None, as_json: Json = False) -> None:
     """What there is of one kind."""
     from harness import registry
 
@@ -33,11 +35,16 @@ def list_(what: Annotated[str, typer.Argument(help="tasks, suites, studies, back
 
         rows = [[name, str(config.load_yaml(studies.find(name))["summary"])] for name in studies.known()]
         columns = ["study", "what it is"]
+    elif what == "published":
+        from harness import published
+
+        rows = [[s.name, s.summary, ", ".join(s.tables)] for s in map(published.load, published.known())]
+        columns = ["study", "what it is", "tables"]
     elif what in registry.KINDS:
         rows = [[name.replace("_", "-"), registry.about(what, name)] for name in registry.modules(what)]
         columns = [what.removesuffix("s"), "what it is"]
     else:
-        raise SkilldeltaError(str(registry.unknown("kind of thing", what, [*registry.KINDS, "suites", "studies"])))
+        raise SkilldeltaError(str(registry.unknown("kind of thing", what, [*registry.KINDS, "suites", "studies", "published"])))
     if as_json:
         say_json([dict(zip(columns, row, strict=True)) for row in rows])
         return

@@ -133,7 +133,7 @@ function fetchChunk(id) {
 }
 async function unpack(text) {
   const bytes = Uint8Array.from(atob(text.trim()), (c) => c.charCodeAt(0));
-  const lines = await new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  const lines = await new Response(new Response(bytes).body.pipeThrough(new DecompressionStream("gzip"))).text();
   return lines.split("\n").filter((l) => l).map((l) => JSON.parse(l));
 }
 const keyOf = (s) => s.draw ? `${s.example}/${s.draw}` : s.example;
