@@ -33,7 +33,9 @@ def render_study(found: Report, folder: Path) -> list[Path]:
 
 def as_markdown(found: Report) -> str:
     one = found.findings
-    parts = [f"# {escape(one.summary)}", escape(report.summary(one)), verdicts(one.claims), "![Differences](claims.png)"]
+    parts = [f"# {escape(one.summary)}", escape(report.summary(one)), verdicts(one.claims)]
+    if any(f.measured and f.measured.unit == "points" for f in one.all()):
+        parts.append("![Differences with their intervals, and the published figures](claims.png)")
     parts.append("## What did not come out as published")
     for verdict, lines in report.otherwise(one).items():
         if lines:

@@ -15,7 +15,7 @@ from harness import claims
 from harness.claims import contrast, findings, grid, judge, measures, report, sheet
 from harness.claims.contrast import Column
 from harness.claims.findings import Finding, Findings
-from harness.claims.grid import Entry, File, Grid
+from harness.claims.grid import Entry, File, Grid, values
 from harness.claims.measures import Book
 from harness.claims.sheet import Claim, Sheet, Side, Test
 from harness.cli import main
@@ -23,6 +23,8 @@ from harness.comparison import moderated, seeds
 from harness.comparison.estimate import Floats, Interval, Spread
 from harness.comparison.seeds import Between
 from harness.store import write_json
+from harness.study import file, record
+from harness.study.plan import Plan
 from harness.types import SkilldeltaError
 from tests.study_folder import SFT, Made, dpo, ppo
 
@@ -121,9 +123,9 @@ def test_costs_are_compared_as_ratios_by_welchs_test(study: Path, tmp_path: Path
 def test_policies_of_one_reward_model_are_bound_together_and_others_are_not(study: Path) -> None:
     here = grid.read(study)
     large = [c for c in here.cells if c.labels["reward"] == "large"]
-    assert [[len(g) for g in group] for group in contrast.groups(here, large)] == [[2, 2, 2]]
+    assert [[len(g) for g in group] for group in contrast.groups(large)] == [[2, 2, 2]]
     apart = [c for c in here.cells if c.labels["method"] == "dpo"]
-    assert [[len(g) for g in group] for group in contrast.groups(here, apart)] == [[1, 1, 1]] * 4
+    assert [[len(g) for g in group] for group in contrast.groups(apart)] == [[1, 1, 1]] * 4
 
 
 def test_pairs_weigh_the_same_and_sides_cancel() -> None:
@@ -178,7 +180,7 @@ def test_a_claim_holds_where_all_of_its_hypotheses_do() -> None:
 
 def test_one_seed_is_said_to_be_about_these_runs(tmp_path: Path) -> None:
     made = Made(tmp_path / "one", merit, seeds=(0,), skills=SKILLS, items=150)
-    folder = made.study([SFT, dpo(), ppo()])
+    folder = made.study([SFT, dpo(), ppo()], [{"reward": "medium", "reward_data": "aspects"}])
     text = claims.told(folder)
     assert "There is one run of" in text
     assert "not about the recipe" in text
@@ -282,16 +284,35 @@ def test_published_figures_are_those_of_the_tables() -> None:
     assert steps_said.value is None
 
 
-VOCABULARY = {
-    "method": {"sft", "dpo", "ppo"}, "data": {*KINDS, "mix", "-"}, "size": {"full", "half", "quarter"},
-    "base": {"small", "medium", "large"}, "reward": {"small", "medium", "large"}, "reward_data": {*KINDS, "mix"},
-    "prompts": {"general", "targeted", "mixed"},
-}  # fmt: skip
+def planned(name: str) -> Grid:
+    """The grid that a study's file would make."""
+    plan = Plan(file.read(file.find(name), full=True))
+    policies = [Entry(r.name, "", r.labels(), r.seed) for r in plan.recipes if r.method != "reward"]
+    starts = [Entry(f"sft-{base}", "", record.sft_labels(base), 0) for base in plan.study.bases]
+    rewards = [
+        Entry(n, "", {"reward": r.reward, "reward_data": r.data, "size": r.size}, r.seed) for n, r in plan.rewards.items()
+    ]
+    return Grid(Path(), File("", "", "", ()), (*starts, *policies), tuple(rewards))
 
 
-def test_the_claims_speak_the_language_of_the_studies() -> None:
-    for label, values in sheet.read(sheet.find("claims")).labels().items():
-        assert values <= VOCABULARY[label], label
+def test_the_small_study_has_the_runs_of_every_claim() -> None:
+    claimed, here = sheet.read(sheet.find("claims")), planned("unpacking-small")
+    for one in claimed.tests():
+        for _, _, sides in contrast.of(here, one):  # raises where a selection finds nothing
+            runs = {e.seed for e in sides.coefficients if not e.given}
+            assert runs == {0, 1, 2}, one.name
+    known = values([*here.cells, *here.rewards])
+    for label, spoken in claimed.labels().items():
+        assert spoken <= known[label], label
+
+
+@pytest.mark.parametrize("name", ["table-1", "table-2", "table-3", "table-4", "sizes"])
+def test_the_small_study_has_a_line_for_every_row_of_a_table(name: str) -> None:
+    here = planned("unpacking-small")
+    (table,) = (t for t in sheet.read(sheet.find("claims")).tables if t.name == name)
+    for row in table.rows:
+        recipes = {e.recipe for e in contrast.chosen(here.cells, row.these)}
+        assert len(recipes) == 1 or name == "sizes"
 
 
 def test_the_report_is_written_whole_and_twice_the_same(study: Path, tmp_path: Path) -> None:

@@ -84,13 +84,13 @@ def of(grid: Grid, test: Test) -> list[tuple[float, tuple[str, ...], Contrast]]:
     return found
 
 
-def groups(grid: Grid, entries: Sequence[Entry]) -> list[list[list[Entry]]]:
+def groups(entries: Sequence[Entry]) -> list[list[list[Entry]]]:
     """Runs that are not independent together, and such groups that differ by their seeds alone side by side.
 
     Policies that one reward model has tuned share its errors.  The number of a seed alone makes nothing common: another
     recipe draws other things with it.
     """
-    bound = by(entries, lambda e: ("by", reward.run) if (reward := grid.reward_of(e)) else ("itself", id(e)))
+    bound = by(entries, lambda e: e.tuned_by or (id(e),))
     alike: dict[Key, list[list[Entry]]] = {}
     for members in bound.values():
         alike.setdefault(tuple(sorted(e.recipe for e in members)), []).append(members)
@@ -98,9 +98,8 @@ def groups(grid: Grid, entries: Sequence[Entry]) -> list[list[list[Entry]]]:
 
 
 def named(members: Sequence[Entry]) -> str:
-    """A group by the labels of its recipes."""
-    kinds = dict.fromkeys("-".join(v for _, v in e.recipe if v != NONE) for e in members)
-    return " with ".join(kinds)
+    """A group by its recipes, in words."""
+    return " with ".join(dict.fromkeys(f"({e.words})" for e in members))
 
 
 def weights(sides: Sequence[tuple[float, Mapping[Column, float], Coefficients]]) -> dict[Column, Coefficients]:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from harness.claims import contrast, grid, judge, measures, sheet
+from harness.claims import contrast, judge, measures, sheet
 from harness.claims.contrast import Coefficients, Column, NotRun
-from harness.claims.grid import Entry, Grid
+from harness.claims.grid import Entry
 from harness.claims.judge import Tested, Verdict
 from harness.claims.measures import Book
 from harness.claims.sheet import COSTS, Known, Sheet, Test
@@ -137,7 +136,7 @@ def together(book: Book, columns: dict[Column, Coefficients]) -> Between:
     entries = list(dict.fromkeys(e for into in columns.values() for e in into))
     laid = {c: dict(zip(into, book.values(c, list(into)), strict=True)) for c, into in columns.items()}
     parts = []
-    for group in contrast.groups(book.grid, entries):
+    for group in contrast.groups(entries):
         given = len(group) == 1 and all(e.given for e in group[0])
         tasks = tuple(np.stack([share(members, into, laid[c]) for members in group]) for c, into in columns.items())
         scaled = tuple(len(group) * t for t in tasks)
@@ -199,12 +198,6 @@ def measured(one: Open, adjusted: float, cost: bool) -> Measured:
 
 def times_100(value: float) -> float:
     return POINTS * value
-
-
-def of(study: Path, file: str | Path | None = None, family: Family = "holm") -> tuple[Grid, Findings]:
-    """The claims in a file, on a study's folder."""
-    book = Book(grid.read(study))
-    return book.grid, judge_all(book, sheet.read(sheet.find(file or "claims")), family)
 
 
 def flat(found: Findings) -> list[dict[str, Any]]:

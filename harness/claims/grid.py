@@ -17,6 +17,7 @@ from harness.types import SkilldeltaError
 FILE = "study.json"
 NONE = "-"  # the value of a label that does not apply
 LARGEST = 64_000_000  # bytes of a study.json or run.json that are read
+ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # of labels, as they are read out
 LINK = ("reward", "reward_data", "size")  # the labels by which a policy's reward model is found, beside the seed
 START = "sft"  # the method of the models that all others began from
 
@@ -46,6 +47,21 @@ class Entry:
     def recipe(self) -> tuple[tuple[str, str], ...]:
         """The labels as a key: entries that are alike in it differ by their seed alone."""
         return tuple(sorted(self.labels.items()))
+
+    @property
+    def words(self) -> str:
+        """The recipe for people: the method, then what applies; a reward model's data only where they are not the policy's."""
+        shown = [
+            f"{label.replace('_', ' ')} {self.labels[label]}"
+            for label in (*(k for k in ORDER if k in self.labels), *sorted(self.labels.keys() - set(ORDER) - {"method"}))
+            if self.labels[label] != NONE and not (label == "reward_data" and self.labels[label] == self.labels.get("data"))
+        ]
+        return ", ".join([*([self.labels["method"]] if "method" in self.labels else []), *shown])
+
+    @property
+    def tuned_by(self) -> tuple[str, ...]:
+        """What tells the reward model that a policy was tuned with; () for none."""
+        return (*(self.labels.get(k, NONE) for k in LINK), str(self.seed)) if self.labels.get(LINK[0], NONE) != NONE else ()
 
     @property
     def given(self) -> bool:
@@ -113,15 +129,12 @@ class Grid:
 
     def reward_of(self, cell: Entry) -> Entry | None:
         """The reward model that a policy was tuned with, where the study made it."""
-        if cell.labels.get("reward", NONE) == NONE:
-            return None
-        alike = [r for r in self.rewards if r.seed == cell.seed and all(r.labels.get(k) == cell.labels.get(k) for k in LINK)]
-        return alike[0] if alike else None
+        return next((r for r in self.rewards if r.tuned_by == cell.tuned_by), None)
 
     def cost(self, entry: Entry, kind: str) -> float | None:
-        """FLOPs or seconds that a run took, its reward model's too; None where its run.json does not say."""
-        parts = [entry, *filter(None, [self.reward_of(entry)])]
-        found = [spent(self.about(part), kind) for part in parts]
+        """FLOPs or seconds that a run took, its reward model's too; None where a run.json of them does not say."""
+        parts = [entry, self.reward_of(entry)] if entry.tuned_by else [entry]
+        found = [spent(self.about(part), kind) if part else None for part in parts]
         return None if None in found else sum(f for f in found if f is not None)
 
     def about(self, entry: Entry) -> Mapping[str, Any]:

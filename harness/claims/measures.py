@@ -148,7 +148,7 @@ class Book:
     def cost(self, entry: Entry, kind: str) -> float:
         found = self.grid.cost(entry, kind)
         if found is None:
-            raise NotRun(f"no {kind} in the run.json of {entry.run}")
+            raise NotRun(f"no {kind} in the run.json of {entry.run}{' or of its reward model' * bool(entry.tuned_by)}")
         return found
 
 

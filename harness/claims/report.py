@@ -107,7 +107,7 @@ def why(f: Finding) -> str:
 
 def foot(found: Findings) -> list[str]:
     """What must be known to believe the verdicts."""
-    lines = [READING, f"{found.family}."]
+    lines = [READING, f"{found.family}."] if any(f.measured for f in found.all()) else []
     if alone := found.single():
         names = ", ".join(alone[:MANY]) + (f" and {len(alone) - MANY} more" if len(alone) > MANY else "")
         lines.append(ONE_SEED.format(names=names))
@@ -124,7 +124,10 @@ def text(found: Findings) -> str:
     shown = Grid(title=f"Claims: {found.summary}", title_justify="left", header_style="bold", box=None, pad_edge=False)
     for name in ("", "hypothesis", "here", "published", "verdict at this scale"):
         shown.add_column(name, overflow="fold")
-    for f in (f for f in found.all() if f.verdict != "not run"):
+    tested = [f for f in found.all() if f.verdict != "not run"]
+    if not tested:
+        return f"No claim of {found.summary} is about runs of the study {found.study}."
+    for f in tested:
         here = span(f.measured) if f.measured else ""
         shown.add_row(*map(Text, (MARKS[f.verdict], f.test.says, here, published(f), f.verdict)))
     target = io.StringIO()

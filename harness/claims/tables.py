@@ -11,7 +11,7 @@ import numpy as np
 from harness import published
 from harness.claims import contrast, measures, sheet
 from harness.claims.contrast import NotRun
-from harness.claims.grid import NONE, Entry
+from harness.claims.grid import Entry
 from harness.claims.measures import SCORE, Book
 from harness.claims.sheet import ACCURACY, AVERAGE, BEST_OF_N, Known, Row, Sheet
 from harness.comparison import seeds
@@ -83,19 +83,9 @@ def lines_of(book: Book, found: Sheet, row: Row, columns: Sequence[str]) -> list
     beside = {c: cell_of(found, row, c) for c in columns}
     told = words(row)
     return [
-        Line(named(runs[0]), len(runs), tuple(cell(book, runs, c, beside[c]) for c in columns), told)
+        Line(runs[0].words, len(runs), tuple(cell(book, runs, c, beside[c]) for c in columns), told)
         for runs in recipes.values()
     ]
-
-
-def named(entry: Entry) -> str:
-    """A recipe by its labels: the method, then what applies; a reward model's data only where they are not the policy's."""
-    shown = [
-        f"{label.replace('_', ' ')} {value}"
-        for label, value in entry.labels.items()
-        if value != NONE and label != "method" and not (label == "reward_data" and value == entry.labels.get("data"))
-    ]
-    return ", ".join([entry.labels.get("method", ""), *shown])
 
 
 def words(row: Row) -> str:
