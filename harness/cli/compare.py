@@ -27,6 +27,10 @@ def compare(
     family: Annotated[str, typer.Option(help="Correction for many tests: auto, holm, max-t, bh or none.")] = "auto",
     candidate: Annotated[list[str] | None, typer.Option(help="Only these checkpoints; default: all there are.")] = None,
     published: Annotated[list[str] | None, typer.Option(help="STUDY or STUDY:TABLE: others' tables beside one's own.")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A training run whose data gave examples away, or ids in a file: not counted.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="The same, and only these examples count.")] = None,
     as_json: Json = False,
 ) -> None:
     """Comparison tables and per-skill deltas: paired, with intervals, comparable or refused."""
@@ -34,6 +38,7 @@ def compare(
     from harness import api
 
     choices = {"margin": margin, "allow": allow or [], "family": family, "candidates": candidate or []}
+    choices |= {"leave_out": leave_out or [], "only": only or []}
     found = api.compare(results, baseline, published=published or [], **choices)
     if output:
         for path in write(found, output):

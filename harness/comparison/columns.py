@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,9 +30,9 @@ class Columns:
     reasons: Mapping[str, int] = field(default_factory=dict)  # why there is no score, with how often
 
 
-def read(cell: Cell) -> Columns:
-    """A cell's samples.  Of several lines for one example and draw, the last counts."""
-    lines = {(v["example"], v["draw"]): v for v in values(cell)}
+def read(cell: Cell, part: Callable[[str], bool] | None = None) -> Columns:
+    """A cell's samples, or those of a part of the examples.  Of several lines for one example and draw, the last counts."""
+    lines = {(v["example"], v["draw"]): v for v in values(cell) if part is None or part(v["example"])}
     return columns(lines)
 
 

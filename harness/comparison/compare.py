@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import published
-from harness.comparison import caveats, findings, judge, overoptimised, ranking, runs
+from harness.comparison import caveats, findings, judge, overoptimised, parts, ranking, runs
 from harness.comparison.result import LEVELS, Comparison, Settings
 from harness.comparison.stored import gather
 
@@ -21,6 +21,10 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     folders = [results] if isinstance(results, str | Path) else list(results)
     stored = gather([Path(f) for f in folders], baseline, chosen.candidates)
     allowed = stored.admit(chosen.allow)
+    partly: tuple[str, ...] = ()
+    if wanted := parts.part(chosen.leave_out, chosen.only):
+        stored, said = parts.of(stored, wanted)
+        partly = (said,)
     found = [f for number, task in enumerate(stored.tasks) for f in findings.on_task(stored, task, chosen, number)]
     skills = stored.skills()
     for name in stored.checkpoints:
@@ -31,7 +35,7 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
     best = ranking.best(found, skills, chosen)
     trained = runs.of(stored.checkpoints, baseline)
-    told = (*caveats.told(rows, stored), *runs.unlogged(trained))
+    told = (*partly, *caveats.told(rows, stored), *runs.unlogged(trained))
     missing = (*stored.incomplete(), *caveats.unpaired(rows))
     noticed = tuple(overoptimised.told(rows, trained))
     return Comparison(

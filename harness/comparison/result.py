@@ -36,6 +36,8 @@ class Settings:
     allow: tuple[str, ...] = ()  # differences in how results were made that are accepted, by name
     candidates: tuple[str, ...] = ()  # only these; (): every other checkpoint there is
     published: tuple[str, ...] = ()  # STUDY or STUDY:TABLE, of reports/published: shown beside, never tested against
+    leave_out: tuple[str, ...] = ()  # training runs or files of ids: the examples they name do not count
+    only: tuple[str, ...] = ()  # ... no others count
     draws: Annotated[int, Field(ge=99)] = 9_999
     seed: Annotated[int, Field(ge=0)] = 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,11 @@ class Begun:
 
     about: Json
     cell: Cell
+    part: Callable[[str], bool] | None = None  # which examples count; None: all
 
     def columns(self) -> Columns:
         """Its samples; for a pass@k task a row for each problem."""
-        found = read(self.cell)
+        found = read(self.cell, self.part)
         k = self.about["task"].get("pass_at", 0)
         return collapse(found, k) if k else found
 
