@@ -67,6 +67,17 @@ def test_twins_are_never_told_apart() -> None:
     assert select.best(pool(scores)).equals == ("c0", "c1")
 
 
+def test_the_corrected_score_lies_within_its_interval_even_next_to_the_end_of_the_scale() -> None:
+    """Next to 100 % one's own interval is short, while a half of the items without the other's two faults chooses the other."""
+    scores = np.ones((49, 2))
+    scores[0, 0], scores[1:3, 1] = 6 / 7, 0
+    means = scores.mean(axis=0)
+    choice = select.best(select.Pool(["a", "b"], means, [(scores - means) / len(scores)]))
+    assert choice.best == "a"
+    assert choice.corrected < 0.99
+    assert choice.interval.low <= choice.corrected <= choice.interval.high
+
+
 def test_recipes_vary_by_items_and_by_runs() -> None:
     rng = np.random.default_rng(1)
     ability = rng.normal(0, 0.03, 4)[:, None]

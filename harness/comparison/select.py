@@ -41,11 +41,12 @@ def best(pool: Pool, level: float = 0.95, seed: int = 0) -> Choice:
     chosen = int(np.argmax(pool.scores))
     noise = drawn(pool.parts, seed)
     again = np.argmax(pool.scores + noise, axis=1)
+    corrected, span = cross_fitted(pool, seed), around(pool, noise, chosen, level)
     return Choice(
         best=pool.names[chosen],
         score=float(pool.scores[chosen]),
-        corrected=cross_fitted(pool, seed),
-        interval=around(pool, noise, chosen, level),
+        corrected=corrected,
+        interval=Interval(min(span.low, corrected), max(span.high, corrected)),
         probability=np.bincount(again, minlength=len(pool.names)) / len(noise),
         equals=tuple(pool.names[i] for i in contenders(pool.scores, noise, level)),
     )
