@@ -60,7 +60,7 @@ def score(
     margin: Annotated[
         float, typer.Option(help="With --against: also stop when the difference is less than so many points.")
     ] = 0.0,
-    sandbox: Annotated[str, typer.Option(help="For coding tasks: namespaces or landlock; default: the strongest here.")] = "",
+    sandbox: Annotated[str, typer.Option(help="namespaces, landlock, docker or podman; default: the strongest here.")] = "",
     unsafe_local_code: Annotated[
         bool, typer.Option("--unsafe-local-code", help="Run programs that a model wrote UNCONFINED; every result says so.")
     ] = False,

@@ -5,7 +5,8 @@
 
 The harness spawns a template (a fresh interpreter with a clean environment), which forks slots; a slot forks, for each
 program, a candidate that holds the program and a grader that holds the tests.  Confinement is by namespaces, seccomp and
-Landlock, or by the last two where a machine refuses namespaces; which one is in force is in every verdict.
+Landlock, by the last two where a machine refuses namespaces, or by a container where one is asked for; which is in force is
+in every verdict.
 Not promised: defects of the kernel, side channels, and tests that are themselves too weak.
 """
 

@@ -39,6 +39,17 @@ def read(path):
 def write(path):
     open(path, "w").close()
 
+def stray():
+    for place in ("/tmp", "/var/tmp", "/dev/shm", "/run", "/"):
+        if place != os.getcwd() and os.path.isdir(place):
+            try:
+                write(place + "/skilldelta-probe")
+            except OSError:
+                continue
+            os.unlink(place + "/skilldelta-probe")
+            return
+    raise PermissionError("nowhere")
+
 def connect(family, address):
     with socket.socket(family, socket.SOCK_STREAM) as s:
         s.connect(address)
@@ -56,6 +67,7 @@ def attack(canary, port, victim, numbers):
     return {
         "read a file of the host": tried(lambda: read(canary)),
         "write beside it": tried(lambda: write(canary + ".written")),
+        "write outside its folder": tried(stray),
         "list a folder of the host": tried(lambda: len(os.listdir(os.path.dirname(canary)))),
         "read another process's environment": tried(lambda: read(f"/proc/{victim}/environ")),
         "connect to a TCP port": tried(lambda: connect(socket.AF_INET, ("127.0.0.1", port))),

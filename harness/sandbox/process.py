@@ -5,20 +5,24 @@ The harness itself is never forked: a fresh interpreter is spawned, with an envi
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.sandbox import container
+from harness.sandbox.container import RefusedError
+from harness.sandbox.inside import scratch
 from harness.sandbox.limits import Limits
 from harness.sandbox.verdict import SandboxError, Tests, Tier
 
@@ -40,14 +44,11 @@ import sys, types
 for name, path in (("harness", sys.argv[1]), ("harness.sandbox", sys.argv[1] + "/sandbox")):
     package = types.ModuleType(name); package.__path__ = [path]; sys.modules[name] = package
 from harness.sandbox.inside import template
-template.main(int(sys.argv[2]))
+template.main(sys.argv[2])
 """
+WORDS = ["-P", "-s", "-S", "-B", "-c", START, str(Path(__file__).parent.parent)]  # of the interpreter; then the socket
 START_S = 60.0
 KEPT = 64 << 10  # bytes of a program's output
-
-
-class RefusedError(OSError):
-    """This machine does not allow what a tier needs."""
 
 
 @dataclass(frozen=True)
@@ -72,29 +73,60 @@ class Packages:
 class Template:
     """The process that slots are forked from."""
 
-    def __init__(self, tier: Tier, packages: Packages, limits: Limits) -> None:
+    def __init__(self, tier: Tier, packages: Packages, limits: Limits, programs: int = 1) -> None:
+        """`programs`: so many at a time, for the size of a container."""
         self.tier = tier
         self.slots, self.lock = 0, threading.Lock()
         self.words = tempfile.TemporaryFile()  # noqa: SIM115  what it says when it fails
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
-        Path(self.base).chmod(0o755)
-        setup = {"tier": tier, "base": self.base, "landlock": has_landlock(), **packages.setup()}
-        setup |= {"scratch_mb": limits.scratch_mb, "scratch_files": limits.scratch_files}
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
-            folder = str(Path(__file__).parent.parent)
-            command = [sys.executable, "-P", "-s", "-S", "-B", "-c", START, folder, str(theirs.fileno())]
-            self.process = subprocess.Popen(
-                command, env=ENVIRONMENT, cwd="/", pass_fds=[theirs.fileno()], start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.words,
-            )  # fmt: skip
-        self.control.settimeout(START_S)
-        self.control.send(json.dumps(setup).encode())
         try:
+            setup = {"tier": tier, "base": self.base, **packages.setup()}
+            setup |= {"scratch_mb": limits.scratch_mb, "scratch_files": limits.scratch_files}
+            if tier in container.ENGINES:
+                self.process, self.control = self.contained(setup, container.Size(limits, programs))
+            else:
+                self.process, self.control = self.spawned()
+        except BaseException:
+            self.forget()
+            raise
+        self.control.settimeout(START_S)
+        try:
+            self.control.send(json.dumps(setup).encode())
             self.expect_ready(self.control)
         except BaseException:
             self.close()
             raise
+
+    def spawned(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Starts it as a child of this process."""
+        Path(self.base).chmod(0o755)
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            return self.popen([sys.executable, *WORDS, str(theirs.fileno())], (theirs.fileno(),)), ours
+
+    def popen(self, command: Sequence[str], handed: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        environment = None if self.tier in container.ENGINES else ENVIRONMENT  # an engine's client has settings of its own
+        return subprocess.Popen(
+            command, env=environment, cwd="/", pass_fds=handed, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.words,
+        )  # fmt: skip
+
+    def contained(self, setup: dict[str, Any], size: container.Size) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Starts it in a container, from where it comes to a socket; RefusedError with the engine's words if it does not."""
+        container.prepare(self.tier)
+        folder = Path(self.base)
+        container.cover(folder, setup["packages"])
+        command = container.command(self.tier, folder, setup["packages"], size)
+        command += container.interpreter(ENVIRONMENT, [*WORDS, f"{container.PLACE}/control"])
+        setup["base"] = container.SCRATCH
+        with container.listen(folder) as listener:
+            process, deadline = self.popen(command), time.monotonic() + START_S
+            while process.poll() is None and time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    return process, listener.accept()[0]
+        process.kill()
+        process.wait()
+        raise RefusedError(f"{self.tier} does not run the container: {self.said().strip()}")
 
     def expect_ready(self, control: socket.socket) -> None:
         """Waits for the other side's first word."""
@@ -116,7 +148,7 @@ class Template:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(START_S)
         with theirs, self.lock:
-            folder = None if self.tier == "namespaces" else Path(self.base, str(self.slots))
+            folder = None if self.tier in ("namespaces", *container.ENGINES) else Path(self.base, str(self.slots))
             self.slots += 1
             try:
                 socket.send_fds(self.control, [b"slot"], [theirs.fileno()])
@@ -138,6 +170,10 @@ class Template:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.forget()
+
+    def forget(self) -> None:
+        """Lets go of what it said and of its folder."""
         self.words.close()
         remove(Path(self.base))
 
@@ -193,31 +229,10 @@ def record(descriptor: int) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def has_landlock() -> bool:
-    from harness.sandbox.inside import landlock
-
-    try:
-        return landlock.version() >= 1
-    except OSError:
-        return False
-
-
 def remove(folder: Path) -> None:
-    """Deletes a folder however deep it is: what lies two levels down is moved up first, so that no recursion is needed."""
-    number = 0
-    stack = [folder]
-    while stack:
-        here = stack.pop()
-        for entry in list(os.scandir(here)):
-            if entry.is_dir(follow_symlinks=False):
-                os.chmod(entry.path, 0o700)  # noqa: PTH101
-                number += 1
-                moved = folder / f".{number}"
-                Path(entry.path).rename(moved)
-                stack.append(moved)
-            else:
-                Path(entry.path).unlink()
-    shutil.rmtree(folder)
+    """Deletes a folder, however deep it is."""
+    scratch.empty(str(folder))
+    folder.rmdir()
 
 
 def fixed_names() -> Sequence[str]:

@@ -87,7 +87,7 @@ class Sandbox:
         with self.lock:
             if packages not in self.pools:
                 names = self.options.packages if packages else ()
-                self.pools[packages] = Pool(Template(self.tier, Packages(names), self.options.limits))
+                self.pools[packages] = Pool(Template(self.tier, Packages(names), self.options.limits, self.workers))
             return self.pools[packages]
 
     def renew(self, packages: bool, pool: Pool) -> None:

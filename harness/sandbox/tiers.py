@@ -7,10 +7,11 @@ import sys
 from typing import Any, get_args
 
 from harness.sandbox import probe
+from harness.sandbox.container import RefusedError
 from harness.sandbox.inside.calls import MACHINE, table
 from harness.sandbox.inside.wire import decode
 from harness.sandbox.limits import Limits
-from harness.sandbox.process import Packages, RefusedError, Template
+from harness.sandbox.process import Packages, Template
 from harness.sandbox.verdict import Reading, SandboxError, Tier, outcome
 from harness.types import SkilldeltaError
 
@@ -19,7 +20,8 @@ WAYS_OUT = """The ways out:
   - allow one of the two on this machine: user namespaces (sysctl kernel.unprivileged_userns_clone=1,
     user.max_user_namespaces above 0, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), or a kernel with Landlock
     (5.13 or later, `landlock` in the boot parameter lsm=);
-  - run the whole harness in a container or a virtual machine that allows one of them;
+  - `--sandbox docker` or `--sandbox podman`: one long-lived container, which shows this interpreter (no image is pulled);
+  - run the whole harness in a container or a virtual machine that allows one of the two;
   - `--unsafe-local-code` (or SKILLDELTA_SANDBOX=none): runs the programs unconfined, as you, with your files and your network;
     every result says so."""
 PROBE_LIMITS = Limits(cpu_s=10)
@@ -27,10 +29,6 @@ PROBE_LIMITS = Limits(cpu_s=10)
 
 def choose(asked: str, limits: Limits) -> Tier:
     """The tier that was asked for, or the strongest one; SkilldeltaError with each one's own reason where none works."""
-    if asked in ("docker", "podman"):
-        raise SkilldeltaError(
-            f"A {asked} back end is not built yet.  Run the harness itself in a container: there the tier landlock works."
-        )
     if asked and asked not in get_args(Tier):
         raise SkilldeltaError(
             f"There is no sandbox {asked!r}.  There are: {', '.join(get_args(Tier))}; leave it out for the best one."

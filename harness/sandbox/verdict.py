@@ -12,7 +12,7 @@ from typing import Any, Literal
 from harness.types import SkilldeltaError
 
 Outcome = Literal["pass", "wrong", "timeout", "memory", "output", "crash", "error"]
-Tier = Literal["namespaces", "landlock", "none"]
+Tier = Literal["namespaces", "landlock", "docker", "podman", "none"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "wrong", "timeout", "memory", "output", "crash", "error")
 
 

@@ -40,6 +40,14 @@ def version() -> int:
     return kernel.call("landlock_create_ruleset", 0, 0, 1)
 
 
+def available() -> bool:
+    """Whether the kernel has it, and nothing around this process forbids it."""
+    try:
+        return version() >= 1
+    except OSError:
+        return False
+
+
 @dataclass(frozen=True)
 class Grant:
     """What a process may still touch."""

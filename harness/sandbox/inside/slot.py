@@ -20,6 +20,7 @@ from typing import Any
 
 from harness.sandbox.inside import candidate, grader, kernel, landlock, namespaces
 from harness.sandbox.inside.lockdown import Confinement, Resource, descriptors, lock, resources
+from harness.sandbox.inside.scratch import Scratch, empty
 from harness.sandbox.inside.seccomp import Filter
 
 QUOTA_INTERVAL_S = 0.05
@@ -31,9 +32,7 @@ class Place:
     """Where a slot's programs live."""
 
     confinement: Confinement
-    scratch: str
-    megabytes: int
-    files: int
+    scratch: Scratch
 
 
 def prepare(setup: dict[str, Any], number: int, resident: int, processes: int | None) -> Place:
@@ -45,17 +44,18 @@ def prepare(setup: dict[str, Any], number: int, resident: int, processes: int | 
     if inside:
         namespaces.scratch(None if mine is None else mine + 1, setup["scratch_mb"], setup["scratch_files"])
     else:
-        Path(folder).mkdir(mode=0o700)
+        Path(folder).mkdir(mode=0o700, exist_ok=True)
+        empty(folder)  # of an earlier slot of that number, where nobody else could
         if mine is not None:
             os.chown(folder, mine + 1, mine + 1)
     os.environ.update(HOME=folder, TMPDIR=folder)
     os.chdir(folder)
     kernel.NO_NEW_PRIVILEGES()
-    if tier == "landlock" or (inside and setup["landlock"]):
+    if tier == "landlock" or (tier != "none" and setup["landlock"]):
         reading, listing = (["/"], []) if inside else (setup["readable"], setup["library"])
         landlock.restrict(landlock.Grant(listing, reading, [folder], namespaces.DEVICES))
     confinement = Confinement(tier, mine, None if tier == "none" else Filter(own_files=inside), resident, processes)
-    return Place(confinement, folder, setup["scratch_mb"], setup["scratch_files"])
+    return Place(confinement, Scratch(folder, setup["scratch_mb"], setup["scratch_files"], own=inside))
 
 
 def serve(control: socket.socket, place: Place) -> None:
@@ -68,7 +68,7 @@ def serve(control: socket.socket, place: Place) -> None:
         report = run(json.loads(message), handed, place, control)
         for fd in handed:
             os.close(fd)
-        report["spent"] = not tidy(place)
+        report["spent"] = not place.scratch.tidy()
         report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
 
@@ -140,7 +140,7 @@ def wait(judge: int, deadline: float, place: Place, control: socket.socket) -> s
     poll = select.poll()
     poll.register(watch, select.POLLIN)
     poll.register(control.fileno(), 0)  # hang-ups only
-    counting = place.confinement.tier == "landlock"
+    counting = not place.scratch.own and place.confinement.tier != "none"
     try:
         while True:
             left = deadline - time.monotonic()
@@ -151,7 +151,7 @@ def wait(judge: int, deadline: float, place: Place, control: socket.socket) -> s
                 return ""
             if events:
                 return "abandoned"
-            if counting and over_quota(place):
+            if counting and place.scratch.over_quota():
                 return "disk"
     finally:
         os.close(watch)
@@ -187,34 +187,3 @@ def sweep(confinement: Confinement) -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, 0 if confinement.tier == "namespaces" else os.WNOHANG)[0]:
             pass
-
-
-def over_quota(place: Place) -> bool:
-    """Whether the scratch folder holds more than it may.  Where it is no file system of its own, somebody has to count."""
-    files = size = 0
-    stack = [place.scratch]
-    while stack:
-        try:
-            with os.scandir(stack.pop()) as entries:
-                for entry in entries:
-                    files += 1
-                    size += entry.stat(follow_symlinks=False).st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        stack.append(entry.path)
-        except OSError:  # removed meanwhile, or closed to us: what is left is counted the next time
-            continue
-        if files > place.files or size > place.megabytes << 20:
-            return True
-    return False
-
-
-def tidy(place: Place) -> bool:
-    """Whether the scratch folder is as it was in the beginning; if not, the slot is never used again."""
-    try:
-        if any(os.scandir(place.scratch)):
-            return False
-        os.chmod(place.scratch, 0o700)  # noqa: PTH101
-        os.utime(place.scratch, (0, 0))
-        return True
-    except OSError:
-        return False

@@ -17,7 +17,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from harness.sandbox.inside import kernel, namespaces, slot
+from harness.sandbox.inside import kernel, landlock, namespaces, slot
 
 MODULES = """
 abc array bisect builtins calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
@@ -28,14 +28,15 @@ ctypes hashlib unicodedata zlib _bz2 _lzma _sqlite3 _uuid _strptime encodings.id
 STATM = Path("/proc/self/statm")
 
 
-def main(descriptor: int) -> NoReturn:
-    """Reads the set-up, confines, serves."""
-    control = socket.socket(fileno=descriptor)
+def main(place: str) -> NoReturn:
+    """Reads the set-up, confines, serves.  `place`: the number of an open socket, or in a container where to find one."""
+    control = socket.socket(fileno=int(place)) if place.isdigit() else connected(place)
     setup = json.loads(control.recv(1 << 20))
     try:
         library = namespaces.library_folders()
         load(setup)
         resident = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        setup["landlock"] = landlock.available()
         setup["uid"] = free_user() if setup["tier"] != "none" else None
         processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else user_threads() + 1024
         if setup["tier"] == "namespaces":
@@ -51,6 +52,12 @@ def main(descriptor: int) -> NoReturn:
     control.send(b"{}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # slots are reaped by the kernel
     serve(control, setup, resident, processes)
+
+
+def connected(place: str) -> socket.socket:
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    found.connect(place)
+    return found
 
 
 def load(setup: dict[str, Any]) -> None:
