@@ -36,7 +36,7 @@ class Scratch:
     def tidy(self) -> bool:
         """Makes it what it was in the beginning; where that fails, or a new one is to be had, the slot is used no more."""
         try:
-            if any(os.scandir(self.folder)):
+            if os.listdir(self.folder):  # noqa: PTH208
                 if self.own:
                     return False
                 empty(self.folder)
