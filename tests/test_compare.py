@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 import harness
+from harness.comparison import caveats
 from harness.comparison.families import benjamini_hochberg, holm
 from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError
@@ -279,3 +281,19 @@ def test_an_allowed_difference_covers_what_lies_below_it_and_nothing_else(tmp_pa
     assert len(harness.compare(tmp_path, "sft", allow=["answered"]).allowed) == 2
     with pytest.raises(SkilldeltaError, match=r"answered\.dtype: baseline null, dpo \"bfloat16\""):
         harness.compare(tmp_path, "sft", allow=["answered.backend"])
+
+
+def test_the_foot_says_how_far_a_pass_of_a_program_can_be_believed() -> None:
+    def cell(integrity: str, tier: str) -> SimpleNamespace:
+        return SimpleNamespace(about={"scored": {"integrity": integrity, "sandbox": {"tier": tier}}})
+
+    cells = {
+        ("a", "humaneval"): cell("values", "namespaces"), ("b", "humaneval"): cell("values", "namespaces"),
+        ("a", "mbpp"): cell("values", "namespaces"), ("a", "mocks"): cell("cooperative", "none"),
+        ("a", "gsm8k"): SimpleNamespace(about={"scored": {}}),
+    }  # fmt: skip
+    told = caveats.judged(SimpleNamespace(cells=cells))  # type: ignore[arg-type]
+    assert told[0].startswith("Programs of mocks were judged by tests in their own process, which a program can FORGE")
+    assert told[0].endswith("they ran UNCONFINED.")
+    assert told[1].startswith("Programs of humaneval, mbpp were judged on plain values")
+    assert told[1].endswith("(integrity: values); sandbox: namespaces.")

@@ -31,7 +31,28 @@ def told(rows: Sequence[Row], stored: Stored) -> tuple[str, ...]:
         for name, about in stored.tasks.items()
         if stored.beside(name)
     ]
-    return (SEEDS, *asked_again(stored), *noisy, *alike, *beside)
+    return (SEEDS, *judged(stored), *asked_again(stored), *noisy, *alike, *beside)
+
+
+INTEGRITY = {
+    "values": "judged on plain values by a process that they cannot reach (integrity: values)",
+    "stdout": "judged by what they printed, compared outside (integrity: stdout)",
+    "cooperative": "judged by tests in their own process, which a program can FORGE (integrity: cooperative)",
+}
+
+
+def judged(stored: Stored) -> list[str]:
+    """Of tasks that run programs: how far a pass can be believed, and what the programs were confined by."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for (_, task), begun in stored.cells.items():
+        if integrity := begun.about.get("scored", {}).get("integrity"):
+            tier = begun.about["scored"].get("sandbox", {}).get("tier", "not said")
+            found.setdefault((integrity, tier), set()).add(task)
+    return [
+        f"Programs of {', '.join(sorted(tasks))} were {INTEGRITY.get(integrity, integrity)}; "
+        + ("they ran UNCONFINED." if tier == "none" else f"sandbox: {tier}.")
+        for (integrity, tier), tasks in sorted(found.items())
+    ]
 
 
 def unpaired(rows: Sequence[Row]) -> list[str]:

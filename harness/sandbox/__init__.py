@@ -11,7 +11,11 @@ Not promised: defects of the kernel, side channels, and tests that are themselve
 """
 
 from harness.sandbox.limits import Limits, paper
+from harness.sandbox.modes import Cooperative, Stdout
 from harness.sandbox.sandbox import Options, Sandbox
 from harness.sandbox.verdict import Asserts, Calls, Group, Record, SandboxError, Verdict
 
-__all__ = ["Asserts", "Calls", "Group", "Limits", "Options", "Record", "Sandbox", "SandboxError", "Verdict", "paper"]
+__all__ = [
+    "Asserts", "Calls", "Cooperative", "Group", "Limits", "Options", "Record", "Sandbox", "SandboxError", "Stdout", "Verdict",
+    "paper",
+]  # fmt: skip

@@ -15,8 +15,9 @@ from typing import Any
 from harness.sandbox.inside.grader import LEFT_OUT
 from harness.sandbox.inside.wire import encode
 from harness.sandbox.limits import Limits
+from harness.sandbox.modes import Cooperative, Stdout
 from harness.sandbox.sandbox import Options, Sandbox
-from harness.sandbox.verdict import Calls, Group, Record, Tests, Verdict
+from harness.sandbox.verdict import Calls, Group, Integrity, Record, Tests, Verdict
 from harness.types import Json, Score
 
 VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
@@ -30,7 +31,7 @@ class Problem:
     """A problem with its tests; a reference that fails them is reported, and nobody is scored on the problem."""
 
     reference: str
-    tests: Tests
+    tests: Tests | Stdout | Cooperative
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ Build = Callable[[], Problem | Comparison]
 class Ready:
     """A problem's tests and limits, or why it cannot be scored."""
 
-    tests: Tests | None
+    tests: Tests | Stdout | Cooperative | None
     limits: Limits
     why: str = ""
 
@@ -86,7 +87,7 @@ class Examiner:
         lenient = replace(limits, cpu_s=max(limits.cpu_s, REFERENCE_CPU_S), wall_s=0.0)
         if isinstance(problem, Problem):
             verdict = self.sandbox.run(problem.reference, problem.tests, lenient)
-            tests: Tests = problem.tests
+            tests: Tests | Stdout | Cooperative = problem.tests
         else:
             inputs = [one for _, group in problem.groups for one in group]
             verdict = self.sandbox.run(problem.reference, Record(problem.entry, inputs), lenient)
@@ -108,7 +109,7 @@ def expecting(problem: Comparison, verdict: Verdict) -> Calls:
     return Calls(problem.entry, groups, problem.atol, problem.oracle)
 
 
-def scored(verdict: Verdict, tests: Tests) -> Score:
+def scored(verdict: Verdict, tests: object) -> Score:
     """The verdict as a score; the groups passed are its parts."""
     parts = {group.name: 0.0 for group in tests.groups} if isinstance(tests, Calls) else {}
     parts |= {name: float(passed) for name, passed in verdict.groups.items()}
@@ -128,9 +129,9 @@ def started(process: int) -> Examiner:
     return Examiner(sandbox)
 
 
-def conditions() -> Json:
+def conditions(integrity: Integrity = "values") -> Json:
     """What the scores rest on besides the responses: recorded with every result."""
-    return {"sandbox": examiner().sandbox.settings(), "integrity": "values"}
+    return {"sandbox": examiner().sandbox.settings(), "integrity": integrity}
 
 
 def told(arguments: Sequence[Any]) -> str:

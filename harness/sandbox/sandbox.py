@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self
 
-from harness.sandbox import tiers
+from harness.sandbox import modes, tiers
 from harness.sandbox.limits import Limits
+from harness.sandbox.modes import Cooperative, Stdout
 from harness.sandbox.process import Packages, Slot, Template
-from harness.sandbox.verdict import Asserts, Reading, SandboxError, Tests, Tier, Verdict, outcome
+from harness.sandbox.verdict import Asserts, Reading, Record, SandboxError, Tests, Tier, Verdict, outcome
 
 ATTEMPTS = 2
 # What a program's time goes into: handing it to a slot, forking its two processes, locking them down (the grader is the first
@@ -53,13 +54,15 @@ class Sandbox:
         names = "|".join(map(re.escape, self.options.packages))
         self.wants_packages = re.compile(rf"\b(?:{names})\b" if names else r"(?!)")
 
-    def run(self, program: str, tests: Tests, limits: Limits | None = None) -> Verdict:
+    def run(self, program: str, tests: Tests | Stdout | Cooperative, limits: Limits | None = None) -> Verdict:
         """Runs `program` and judges it.  SandboxError if the sandbox itself fails twice.
 
         A program that the wall clock stopped before it had used half its processor time is run again, with nothing beside it.
         """
         if os.getpid() != self.owner:
             raise SandboxError("This sandbox belongs to the process that made it; make another one after a fork.")
+        if isinstance(tests, Stdout | Cooperative):
+            return modes.judge(lambda driver, record: self.run(driver, record, limits), program, tests)
         allowed = limits or self.options.limits
         with self.gate.shared():
             verdict = self.judge(program, tests, allowed)
@@ -70,8 +73,7 @@ class Sandbox:
 
     def judge(self, program: str, tests: Tests, limits: Limits) -> Verdict:
         """One run, and one more if the sandbox failed."""
-        told = f"{program}\n{tests.code}\n{tests.setup}" if isinstance(tests, Asserts) else program
-        packages = bool(self.wants_packages.search(told))
+        packages = bool(self.wants_packages.search(f"{program}\n{told(tests)}"))
         for attempt in range(ATTEMPTS):
             pool = self.pool(packages)
             try:
@@ -112,6 +114,13 @@ class Sandbox:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def told(tests: Tests) -> str:
+    """The text in which packages may be named besides the program: test code, or what a record's one call is given."""
+    if isinstance(tests, Asserts):
+        return f"{tests.code}\n{tests.setup}"
+    return tests.inputs[0] if isinstance(tests, Record) and len(tests.inputs) == 1 else ""
 
 
 def once(pool: Pool, program: str, tests: Tests, limits: Limits) -> Verdict:

@@ -13,6 +13,9 @@ from harness.types import SkilldeltaError
 
 Outcome = Literal["pass", "wrong", "timeout", "memory", "output", "crash", "error"]
 Tier = Literal["namespaces", "landlock", "docker", "podman", "none"]
+# How far a pass can be believed.  values: compared by a process that the program cannot reach; stdout: what it printed,
+# compared outside; cooperative: by tests in its own process, which it could forge.
+Integrity = Literal["values", "stdout", "cooperative"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "wrong", "timeout", "memory", "output", "crash", "error")
 
 
@@ -93,7 +96,7 @@ class Verdict:
     wall_s: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict, compare=False)  # seconds by stage, see sandbox.STAGES
     tier: Tier = "none"
-    integrity: str = "values"  # judged on plain values by another process
+    integrity: Integrity = "values"
 
     @property
     def passed(self) -> bool:
