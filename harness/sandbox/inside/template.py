@@ -45,13 +45,20 @@ def main(place: str) -> NoReturn:
             setup["library"] = library
             setup["readable"] = readable(library, setup["packages"])
     except (OSError, ImportError) as error:
-        control.send(json.dumps({"error": f"{error.strerror or error}" if isinstance(error, OSError) else str(error)}).encode())
+        control.send(json.dumps({"error": reason(error)}).encode())
         os._exit(1)
     gc.collect()
     gc.freeze()
     control.send(b"{}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # slots are reaped by the kernel
     serve(control, setup, resident, processes)
+
+
+def reason(error: OSError | ImportError) -> str:
+    """Why it cannot be set up, without the number of the error."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return str(error)
 
 
 def connected(place: str) -> socket.socket:
@@ -123,7 +130,8 @@ def readable(library: list[str], packages: list[str]) -> list[str]:
     found = list(packages)
     for folder in library:
         if not any(folder.startswith(other + "/") for other in library):
-            found += [str(entry) for entry in Path(folder).iterdir() if str(entry) not in hidden]
+            entries = [entry for entry in Path(folder).iterdir() if entry.exists()]  # a link of Debian's may be dead
+            found += [str(entry) for entry in entries if str(entry) not in hidden]
     return found + ([namespaces.ZONES] if Path(namespaces.ZONES).is_dir() else [])
 
 
@@ -152,7 +160,7 @@ def begin(descriptor: int, setup: dict[str, Any], number: int, sizes: tuple[int,
                 os._exit(0)
         place = slot.prepare(setup, number % 2000, *sizes)
     except OSError as error:
-        control.send(json.dumps({"error": f"{error.strerror or error}"}).encode())
+        control.send(json.dumps({"error": reason(error)}).encode())
         os._exit(1)
     try:
         slot.serve(control, place)
