@@ -31,6 +31,7 @@ from tests.sandbox.attacks import EXHAUST, REACH
 
 SECRET = "secret-in-the-environment-7153"
 LIMITS = Limits(cpu_s=1, wall_s=2.5, memory_mb=256)
+PATIENT = Limits(cpu_s=20, wall_s=120.0, memory_mb=256)  # so that on a busy machine no clock comes before another limit
 QUICK = Limits(cpu_s=5, wall_s=20.0)
 
 
@@ -118,6 +119,15 @@ def processes() -> set[int]:
     return {int(p.name) for p in Path("/proc").glob("[0-9]*")}
 
 
+def left(before: set[int]) -> list[int]:
+    """Processes that were not there before and do not end by themselves."""
+    for _ in range(300):
+        if not processes() - before:
+            break
+        time.sleep(0.1)
+    return sorted(processes() - before)
+
+
 def told_of(verdict: Verdict) -> dict[str, Any]:
     value = decode(verdict.outputs[0], lambda n: f"reference {n}") if verdict.outputs else None
     return {
@@ -151,8 +161,9 @@ def exhaust(sandbox: Sandbox) -> dict[str, Any]:
     honest = Asserts("assert f(1) == 2", ("f",))
     wanted = Asserts("assert f() is sum", ("f",))
     found = {}
-    for name, program, _ in EXHAUST:
-        seen = told_of(sandbox.run(program, wanted, LIMITS))
+    for name, program, outcomes in EXHAUST:
+        limits = LIMITS if "timeout" in outcomes else PATIENT
+        seen = told_of(sandbox.run(program, wanted, limits))
         json.dumps(seen).encode("utf-8")
         seen["after"] = sandbox.run("def f(x): return x + 1", honest, QUICK).outcome
         found[name] = seen
@@ -178,8 +189,7 @@ def main() -> None:
         if request["exhaust"]:
             report["exhaust"] = exhaust(sandbox)
     report["tier"] = sandbox.tier
-    time.sleep(0.1)
-    report["processes left"] = sorted(processes() - before)
+    report["processes left"] = left(before)
     report["files left"] = sorted(
         n for n in {p.name for p in Path(tempfile.gettempdir()).iterdir()} - scratch if not n.startswith("host-")
     )

