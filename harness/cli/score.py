@@ -61,6 +61,9 @@ def score(
         float, typer.Option(help="With --against: also stop when the difference is less than so many points.")
     ] = 0.0,
     sandbox: Annotated[str, typer.Option(help="namespaces, landlock, docker or podman; default: the strongest here.")] = "",
+    sandbox_limits: Annotated[
+        str, typer.Option(help="What a program may use: cpu_s=5,memory_mb=1024,...; paper: 3 s by the wall clock.")
+    ] = "",
     unsafe_local_code: Annotated[
         bool, typer.Option("--unsafe-local-code", help="Run programs that a model wrote UNCONFINED; every result says so.")
     ] = False,
@@ -75,6 +78,8 @@ def score(
 
     if sandbox or unsafe_local_code:
         os.environ["SKILLDELTA_SANDBOX"] = "none" if unsafe_local_code else sandbox
+    if sandbox_limits:
+        os.environ["SKILLDELTA_SANDBOX_LIMITS"] = sandbox_limits
     chosen, selections = choose(tasks, suite, include or (), num_fewshot)
     selections = api.limits(limit, sample_seed) or selections
     overrides = api.generation(config.pairs(gen_kwargs))

@@ -12,15 +12,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness import config
 from harness.sandbox.inside.grader import LEFT_OUT
 from harness.sandbox.inside.wire import encode
-from harness.sandbox.limits import Limits
+from harness.sandbox.limits import Limits, paper
 from harness.sandbox.modes import Cooperative, Stdout
 from harness.sandbox.sandbox import Options, Sandbox
 from harness.sandbox.verdict import Calls, Group, Integrity, Record, Tests, Verdict
 from harness.types import Json, Score
 
 VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
+LIMITS = "SKILLDELTA_SANDBOX_LIMITS"  # cpu_s=10,memory_mb=2048 and so on; or paper
 REFERENCE_CPU_S = 120
 MANY = 2  # times the usual processor time for hundreds of calls, of which EvalPlus gives each a second
 SLOWER = 4  # times a reference's processor time that a program may take; EvalPlus's factor
@@ -124,9 +126,14 @@ def examiner() -> Examiner:
 
 @functools.cache
 def started(process: int) -> Examiner:
-    sandbox = Sandbox(Options(tier=os.environ.get(VARIABLE, "")))
+    sandbox = Sandbox(Options(limits(os.environ.get(LIMITS, "")), tier=os.environ.get(VARIABLE, "")))
     atexit.register(sandbox.close)
     return Examiner(sandbox)
+
+
+def limits(text: str) -> Limits:
+    """The usual limits with the changes that `text` names, or the paper's."""
+    return paper() if text == "paper" else config.build(Limits, config.pairs(text))
 
 
 def conditions(integrity: Integrity = "values") -> Json:
