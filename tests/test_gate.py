@@ -66,6 +66,24 @@ def test_a_margin_lets_an_interval_reach_a_little_further(tmp_path: Path) -> Non
     assert gate.gate(there, "dpo", gate.policy(lenient)).answer == "pass"
 
 
+def test_a_metric_can_have_a_rule_and_where_lower_is_better_a_rise_is_the_loss(tmp_path: Path) -> None:
+    metric = {"name": "refusals", "part": "refused", "over": "", "group": "", "lower_is_better": True}
+    facts = about("chat", "safety", task={"metrics": [metric]})
+    for name, every in (("sft", 10), ("dpo", 2)):
+        store(tmp_path, name, facts, [sample(i, 1.0, parts={"refused": float(i % every == 0)}) for i in range(400)])
+    found = harness.compare(tmp_path, "sft")
+    (checked,) = gate.gate(found, "dpo", gate.policy({"default": None, "metrics": {"chat/refusals": {"max_drop": 5}}})).checked
+    assert checked.answer == "regression"
+    assert checked.row is not None
+    assert checked.row.difference is not None
+    assert checked.row.difference.delta == pytest.approx(-40)
+    assert "chat/refusals, lower is better" in gate.line(checked).replace("\\", "")
+    assert verdict(str(tmp_path), "--baseline", "sft", "--candidate", "dpo", "--max-drop", "chat/refusals=60") == 0
+    assert verdict(str(tmp_path), "--baseline", "dpo", "--candidate", "sft", "--max-drop", "chat/refusals=0") == 0
+    with pytest.raises(SkilldeltaError, match=r"no metric 'chat/refusal'\. Did you mean 'chat/refusals'"):
+        gate.gate(found, "dpo", gate.policy({"metrics": {"chat/refusal": {}}}))
+
+
 def test_tasks_and_the_average_can_have_rules(tmp_path: Path) -> None:
     there = comparison(tmp_path, facts=-100, reasoning=100)
     rules = {"default": None, "tasks": {"facts": {"max_drop": 1}}, "average": {"max_drop": 1}}

@@ -21,8 +21,8 @@ def gate(
     results: Annotated[list[Path], typer.Argument(help="Results folders.")],
     baseline: Annotated[str, typer.Option(help="What is shipped now.")],
     candidate: Annotated[str, typer.Option(help="What would take its place.")],
-    policy: Annotated[Path | None, typer.Option(help="YAML: default, skills, tasks, average.")] = None,
-    max_drop: Annotated[list[str] | None, typer.Option(help="SKILL=POINTS or POINTS for all: may be lost.")] = None,
+    policy: Annotated[Path | None, typer.Option(help="YAML: default, skills, tasks, metrics, average.")] = None,
+    max_drop: Annotated[list[str] | None, typer.Option(help="SKILL=, TASK/METRIC= or only POINTS: may be lost.")] = None,
     allow: Allow = None,
     summary: Annotated[Path | None, typer.Option(help="Append the Markdown to this file, e.g. $GITHUB_STEP_SUMMARY.")] = None,
     as_json: Json = False,
@@ -55,9 +55,13 @@ def with_drops(policy: Policy, drops: list[str]) -> Policy:
         try:
             allowed = float(points)
         except ValueError as error:
-            raise SkilldeltaError(f"--max-drop {drop}: write SKILL=POINTS, or POINTS for every skill.") from error
+            raise SkilldeltaError(
+                f"--max-drop {drop}: write SKILL=POINTS, TASK/METRIC=POINTS, or POINTS for every skill."
+            ) from error
         if name == "average":
             values["average"] = (values["average"] or {}) | {"max_drop": allowed}
+        elif "/" in name:
+            values["metrics"][name] = values["metrics"].get(name, {}) | {"max_drop": allowed}
         elif name:
             values["skills"][name] = values["skills"].get(name, {}) | {"max_drop": allowed}
         else:

@@ -14,6 +14,8 @@ from harness.cli.noise_table import show
 from harness.cli.screen import Lines, line, note, progress, say_json, table
 from harness.types import SkilldeltaError, Task
 
+FEW = 6  # names that are listed
+
 if TYPE_CHECKING:
     from harness.data import Selection
     from harness.evaluate import Outcome
@@ -194,7 +196,10 @@ def finish(outcomes: Sequence[Outcome], output: Path, as_json: bool, told: Lines
         for outcome in failed:
             note("  " + line(outcome))
         raise typer.Exit(4)
-    note(f"{len(outcomes)} cell{'s' * (len(outcomes) != 1)} in {output}.  Next: skilldelta compare {output} --baseline NAME")
+    names = list(dict.fromkeys(o.checkpoint for o in outcomes))
+    known = f" (one of {', '.join(names)})" if 1 < len(names) <= FEW else ""
+    cells = f"{len(outcomes)} cell{'s' * (len(outcomes) != 1)}"
+    note(f"{cells} in {output}.  Next: skilldelta compare {output} --baseline NAME{known}")
 
 
 VERBS = (score, rescore)

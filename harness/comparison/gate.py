@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
+from scipy import special
 
 from harness import config, registry
+from harness.comparison.estimate import quantile
+from harness.comparison.power import detectable_from
 from harness.comparison.result import Comparison, Level, Row, without_nan
 from harness.types import SkilldeltaError
 
+Ruled = Level | Literal["metric"]
 Answer = Literal["pass", "regression", "inconclusive"]
 EXIT: Mapping[Answer, int] = {"pass": 0, "regression": 1, "inconclusive": 2}
 MARKS: Mapping[Answer, str] = {"pass": "✅", "regression": "❌", "inconclusive": "❔"}
@@ -35,18 +39,23 @@ class Rule(pydantic.BaseModel, extra="forbid", frozen=True):
 
 
 class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
-    """Rules by name.  `default` holds for every skill that has none of its own; None: only what is named counts."""
+    """Rules by name.  `default` holds for every skill that has none of its own; None: only what is named counts.
+
+    A metric is named TASK/METRIC, e.g. xstest/over_refusal; where lower is better, a drop is a rise.
+    """
 
     default: Rule | None = Rule()
     skills: Mapping[str, Rule] = {}
     tasks: Mapping[str, Rule] = {}
+    metrics: Mapping[str, Rule] = {}
     average: Rule | None = None
     max_unscored: float = pydantic.Field(default=5.0, ge=0, le=100)  # % of a rule's samples; with more, it is inconclusive
 
-    def rules(self, comparison: Comparison) -> Iterator[tuple[Level, str, Rule]]:
+    def rules(self, comparison: Comparison) -> Iterator[tuple[Ruled, str, Rule]]:
         """Every rule that applies; a name that the results do not have is an error."""
         there = {level: [r.name for r in comparison.at(level) if r.difference is None] for level in ("skill", "task")}
-        for level, named in (("skill", self.skills), ("task", self.tasks)):
+        there["metric"] = [f"{r.name}/{m.name}" for r in comparison.at("task") if r.difference is None for m in r.metrics]
+        for level, named in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
             for name in named:
                 if name not in there[level]:
                     raise SkilldeltaError(f"In the policy: {registry.unknown(level, name, there[level])}")
@@ -55,6 +64,8 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
                 yield "skill", name, rule
         for name, rule in self.tasks.items():
             yield "task", name, rule
+        for name, rule in self.metrics.items():
+            yield "metric", name, rule
         if self.average:
             yield "average", "average", self.average
 
@@ -63,7 +74,7 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
 class Checked:
     """A rule, and what the results say to it."""
 
-    level: Level
+    level: Ruled
     name: str
     rule: Rule
     row: Row | None  # None: the candidate has not been asked everything that this needs
@@ -123,7 +134,7 @@ def policy(values: Mapping[str, object], source: str = "the policy") -> Policy:
         faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SkilldeltaError(
             f"{source} is not a policy: {faults}.\n"
-            "It may hold: default, skills, tasks, average (each with max_drop, margin, kind), max_unscored."
+            "It may hold: default, skills, tasks, metrics, average (each with max_drop, margin, kind), max_unscored."
         ) from error
 
 
@@ -133,7 +144,9 @@ def gate(comparison: Comparison, candidate: str, wanted: Policy) -> Gate:
         raise SkilldeltaError(
             str(registry.unknown("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
         )
-    rows = {(r.level, r.name): r for r in comparison.rows if r.checkpoint == candidate}
+    mine = [r for r in comparison.rows if r.checkpoint == candidate]
+    rows: dict[tuple[Ruled, str], Row] = {(r.level, r.name): r for r in mine}
+    rows |= {("metric", name): row for name, row in metrics(mine, comparison.settings.level, len(wanted.metrics)).items()}
     checked = [
         check(level, name, rule, rows.get((level, name)), (comparison.settings.level, wanted.max_unscored))
         for level, name, rule in wanted.rules(comparison)
@@ -144,11 +157,32 @@ def gate(comparison: Comparison, candidate: str, wanted: Policy) -> Gate:
     answer: Answer = next((a for a in ("regression", "inconclusive") if a in critical), "pass")
     used = {c.level for c in checked}
     foot = [f"{level}s: {words}." for level, words in comparison.families.items() if level in used]
+    foot += [f"metrics: Bonferroni over {len(wanted.metrics)} rules."] if len(wanted.metrics) > 1 else []
     notes = [*foot, *(f"Not alike, accepted: {a}." for a in comparison.allowed), *comparison.incomplete]
     return Gate(comparison.baseline, candidate, answer, tuple(checked), tuple(f"- {safe(n)}" for n in notes))
 
 
-def check(level: Level, name: str, rule: Rule, row: Row | None, limits: tuple[float, float]) -> Checked:
+def metrics(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]:
+    """The metrics of tasks as rows, turned so that more is better; p by the normal distribution, from the interval."""
+    found = {}
+    for row in rows:
+        for m in row.metrics:
+            if m.delta is None or m.delta_low is None or m.delta_high is None or row.difference is None:
+                continue
+            low, high = (-m.delta_high, -m.delta_low) if m.lower_is_better else (m.delta_low, m.delta_high)
+            delta = -m.delta if m.lower_is_better else m.delta
+            error = (high - low) / 2 / quantile(level)
+            p = float(2 * special.ndtr(-abs(delta) / error)) if error > 0 else float(delta == 0)
+            change = replace(
+                row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
+                mde=detectable_from(error, level=level),
+            )  # fmt: skip
+            name = f"{row.name}/{m.name}"
+            found[name] = replace(row, name=f"{name}, lower is better" if m.lower_is_better else name, difference=change)
+    return found
+
+
+def check(level: Ruled, name: str, rule: Rule, row: Row | None, limits: tuple[float, float]) -> Checked:
     """One rule.  `limits`: the level of the intervals, the largest share of unscored samples in %.
 
     A regression must also survive the correction for the number of tests, so that equal checkpoints fail a gate of many
@@ -171,11 +205,12 @@ def check(level: Level, name: str, rule: Rule, row: Row | None, limits: tuple[fl
 
 def line(checked: Checked) -> str:
     """A row of the Markdown table."""
+    name = checked.row.name if checked.row else checked.name
     kind = "" if checked.rule.kind == "critical" else " (advisory)"
     found = checked.row.difference if checked.row else None
     change = f"{found.delta:+.1f} [{found.delta_low:+.1f}, {found.delta_high:+.1f}]" if found else "—"
     allowed = f"{checked.rule.max_drop:g}" + (f" + {checked.rule.margin:g}" if checked.rule.margin else "")
-    return f"| {MARKS[checked.answer]} | {safe(checked.name)}{kind} | {change} | {allowed} | {checked.answer}: {checked.why} |"
+    return f"| {MARKS[checked.answer]} | {safe(name)}{kind} | {change} | {allowed} | {checked.answer}: {checked.why} |"
 
 
 def safe(text: str) -> str:
