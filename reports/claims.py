@@ -71,8 +71,7 @@ def verdicts(claims: tuple[Whole, ...]) -> str:
 def numbers(m: Measured | None) -> tuple[str, ...]:
     if m is None:
         return ("",) * 4
-    detectable = report.figure(m.detectable, m.unit).removeprefix("+")
-    return (report.span(m), report.probability(m.p_adjusted), detectable, f"{m.pairs} / {m.runs}")
+    return (report.span(m), report.probability(m.p_adjusted), report.detectable(m), f"{m.pairs} / {m.runs}")
 
 
 def table(found: Table) -> str:

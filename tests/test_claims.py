@@ -181,7 +181,7 @@ def test_a_claim_holds_where_all_of_its_hypotheses_do() -> None:
 def test_one_seed_is_said_to_be_about_these_runs(tmp_path: Path) -> None:
     made = Made(tmp_path / "one", merit, seeds=(0,), skills=SKILLS, items=150)
     folder = made.study([SFT, dpo(), ppo()], [{"reward": "medium", "reward_data": "aspects"}])
-    text = claims.told(folder)
+    text = report.text(report.of(folder, "claims").findings)
     assert "There is one run of" in text
     assert "not about the recipe" in text
     one = {f.test.name: f for f in report.of(folder, "claims").findings.all()}
@@ -316,7 +316,7 @@ def test_the_small_study_has_a_line_for_every_row_of_a_table(name: str) -> None:
 
 
 def test_the_report_is_written_whole_and_twice_the_same(study: Path, tmp_path: Path) -> None:
-    first, second = (claims.write(study, tmp_path / name, "claims") for name in ("a", "b"))
+    first, second = (claims.written(report.of(study, "claims"), tmp_path / name) for name in ("a", "b"))
     assert [p.name for p in first] == ["claims.md", "claims.json", "claims.csv", "claims.png", "claims.svg"]
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
     text = first[0].read_text()

@@ -21,7 +21,9 @@ MARKS: dict[Verdict, str] = {"supported": "✓", "contradicted": "✗", "not dec
 MANY = 4  # names of recipes that are listed
 READING = (
     "Each hypothesis is the mean over these runs minus the mean over those, paired by the labels that both share.  "
-    "Brackets: 95 % intervals that know that items and training runs vary (crossed; Satterthwaite's degrees of freedom).  "
+    "Brackets: 95 % intervals that know that items and training runs vary (crossed; Satterthwaite's degrees of freedom); the "
+    "variance of a recipe's few runs is weighed with that of the method's other recipes (Smyth 2004), and policies that one "
+    "reward model tuned are taken together.  The SFT models are given: intervals are about runs that begin from these.  "
     "Supported: the interval lies where the hypothesis has it; contradicted: it lies outside; both after correction. "
     "Detectable: the smallest difference that such data would have shown 4 times in 5."
 )
@@ -59,6 +61,10 @@ def figure(value: float, unit: str) -> str:
 
 def span(m: Measured) -> str:
     return f"{figure(m.estimate, m.unit)} [{figure(m.low, m.unit)}, {figure(m.high, m.unit)}]"
+
+
+def detectable(m: Measured) -> str:
+    return figure(m.detectable, m.unit).removeprefix("+")
 
 
 def published(f: Finding) -> str:
@@ -99,8 +105,8 @@ def why(f: Finding) -> str:
         return f.reason
     beside = f"; published {known}" if known and known != "no figure found" else ""
     if f.verdict == "not decided":
-        alone = ", though on its own it would be" if m.p <= 1 - findings.LEVEL else ""
-        found = f"; {figure(m.detectable, m.unit)} would have been found 4 times in 5" if m.detectable else ""
+        alone = f" ({probability(m.p)} on its own)" if m.p <= 1 - findings.LEVEL else ""
+        found = f"; detectable {detectable(m)}" if m.detectable else ""
         return f"{span(m)}, p {probability(m.p_adjusted)} in its family{alone}{found}{beside}"
     return f"{span(m)}{beside}"
 
