@@ -3,6 +3,7 @@
 python -m tests.bench.killed STUDY OUT [KILLS] [SEED]     e.g. unpacking-quick /tmp/killed 5
 """
 
+import json
 import os
 import random
 import shutil
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import ROOT
 
@@ -46,13 +48,36 @@ def disturbed(study: str, out: Path, moments: list[float]) -> int:
 
 
 def unlike(one: Path, other: Path) -> list[str]:
-    """Files of the reports and results whose bytes differ; task.json and what carries times of its own are aside."""
+    """Files of two reports whose contents differ, the seconds that training took aside."""
     names = {p.relative_to(r).as_posix() for r in (one, other) for p in r.rglob("*") if p.is_file()}
     return sorted(n for n in names if content(one / n) != content(other / n))
 
 
-def content(path: Path) -> bytes:
-    return path.read_bytes() if path.is_file() else b"missing"
+def content(path: Path) -> object:
+    """A file's bytes; where seconds are told, what it says without them."""
+    if not path.is_file():
+        return "missing"
+    if path.name == "comparison.json":
+        return untimed(json.loads(path.read_text()))
+    if path.name == "tradeoff.md":
+        return without_seconds(path.read_text())
+    return path.read_bytes()
+
+
+def untimed(value: Any) -> Any:
+    """JSON without what is named seconds."""
+    if isinstance(value, dict):
+        return {k: untimed(v) for k, v in value.items() if k != "seconds"}
+    return [untimed(v) for v in value] if isinstance(value, list) else value
+
+
+def without_seconds(text: str) -> list[list[str]]:
+    """The rows of a Markdown table without the columns whose head names seconds."""
+    rows = [line.split(" | ") for line in text.splitlines()]
+    dropped: set[int] = set()
+    for row in rows:
+        dropped |= {i for i, cell in enumerate(row) if "seconds" in cell and len(row) > 2}
+    return [[cell for i, cell in enumerate(row) if i not in dropped or len(row) <= 2] for row in rows]
 
 
 def main() -> None:
