@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.comparison import combine, mcnemar, paired, seeds, select
-from harness.comparison.estimate import Floats, influences, quantile, score_interval, simple, wilson
+from harness.comparison import combine, mcnemar, moderated, paired, seeds, select
+from harness.comparison.estimate import Floats, Spread, influences, quantile, score_interval, simple, wilson
 from tests.bench.rates import Line, counted, cover
 from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, flips
 
@@ -97,6 +97,22 @@ def recipes(runs: int) -> Iterator[Line]:
         yield cover(f"difference of two recipes, {count} seeds each, {100 * apart:.0f} points apart", runs // 2, trial)
 
 
+def weighed(runs: int) -> Iterator[Line]:
+    """Two of eight recipes of three runs each, the variance of runs weighed with what all eight tell of it."""
+    for name, apart in (("alike", (0.03, 0.03)), ("unlike", (0.01, 0.06))):
+
+        def trial(rng: Rng, apart: tuple[float, float] = apart) -> bool:
+            merit = 0.5 + rng.normal(0, 1, (8, 3)) * rng.permutation(np.repeat(apart, 4))[:, None]
+            easy = rng.normal(0, 0.15, 400)
+            scores = (rng.random((8, 3, 400)) < merit[..., None] + easy).astype(float)
+            common = moderated.prior([Spread(float(np.var(s.mean(axis=1), ddof=1)), 2.0) for s in scores])
+            parts = [seeds.Recipe("a", (-scores[0],), prior=common), seeds.Recipe("b", (scores[1],), prior=common)]
+            found = seeds.together(parts).interval
+            return found.low <= 0 <= found.high
+
+        yield cover(f"difference of two of eight recipes, 3 seeds each, whose runs vary {name}", runs // 2, trial)
+
+
 def chosen_coverage(runs: int) -> Iterator[Line]:
     for k in (2, 10, 50):
         rng = np.random.default_rng(k)
@@ -116,4 +132,4 @@ def pool(scores: Floats) -> select.Pool:
     return select.Pool(names, np.array([v for v, _ in found]), [np.stack([i for _, i in found], axis=1)])
 
 
-PARTS = (score_coverage, delta_coverage, skill_coverage, recipes, chosen_coverage)
+PARTS = (score_coverage, delta_coverage, skill_coverage, recipes, weighed, chosen_coverage)
