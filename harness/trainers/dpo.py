@@ -57,7 +57,10 @@ def train(config: Config) -> Checkpoint:
         reference = nets.reference(config, policy, untouched=last is None)
         asked = sorted({i for _, some in batches.order(len(rows), config, run.total) for i in some})
         asked += range(len(rows), len(rows) + len(held))
+        counted = run.costs.flops
         known = reference_logps(reference, rows + held, asked, tokenizer.eos_token_id, run, rate)
+        if last is not None:
+            run.costs.flops = counted  # a resumed run has this pass in its account: what training takes, not what kills cost
         del reference
     updater = Updater(policy.parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})

@@ -85,6 +85,7 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, pairs: str
     assert whole.step == again.step == 8
     assert same(weights(whole.path, name), weights(again.path, name))
     assert without_costs(state(whole.path)["log_history"]) == without_costs(state(again.path)["log_history"])
+    assert state(whole.path)["total_flos"] == state(again.path)["total_flos"]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tiny: str, chats: str, tmp_path: Path) -> None:
