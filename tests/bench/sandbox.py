@@ -221,6 +221,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--resident", type=float, nargs="+", default=[0.0, 2.0], help="GiB that the judging process holds")
     asked = parser.parse_args()
+    if "SKILLDELTA_DATA" not in os.environ:
+        raise SystemExit("SKILLDELTA_DATA names no folder: the canonical solutions are read from its humaneval/.")
     everything = rows(Path(os.environ["SKILLDELTA_DATA"]))
     for gib in asked.resident:
         for cores in sorted({1, len(ALL)}):
