@@ -20,7 +20,7 @@ from harness.store import Results, folder_name
 from harness.types import Checkpoint, SkilldeltaError, Task
 
 # Needed to go on with training, not to ask the model.
-STATES = shutil.ignore_patterns("optimizer*", "scheduler*", "scaler*", "rng_state*", "training_args.bin", "global_step*")
+STATES = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "training_args.bin")
 HELD = ".held"
 
 
@@ -84,8 +84,11 @@ def hold(found: Checkpoint, folder: Path) -> Checkpoint | None:
     """The checkpoint behind links of our own; None when its run deleted it before all of it was held."""
     target = folder / folder_name(found.name) / Path(found.path).name
     shutil.rmtree(target.parent, ignore_errors=True)
+    target.mkdir(parents=True)
     try:
-        shutil.copytree(found.path, target, copy_function=link, ignore=STATES)
+        for file in Path(found.path).iterdir():  # its own files alone: a run's final model lies beside the folders of its steps
+            if file.is_file() and not any(map(file.match, STATES)):
+                link(file, target / file.name)
         (held,) = discover.at(str(target))
     except (OSError, SkilldeltaError):
         if Path(found.path).exists():
@@ -94,7 +97,7 @@ def hold(found: Checkpoint, folder: Path) -> Checkpoint | None:
     return None if held.problem else replace(found, path=str(target))
 
 
-def link(source: str, target: str) -> None:
+def link(source: Path, target: Path) -> None:
     """A second name for a file; a copy where the results are on another file system."""
     try:
         os.link(source, target)

@@ -13,7 +13,7 @@ from harness.evaluate import Outcome, Settings, Silent
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response
 from tests import toys
-from tests.test_discover import model, run
+from tests.test_discover import model, run, weights
 
 
 class Ear(Silent):
@@ -74,6 +74,14 @@ def test_holding_costs_no_space_and_leaves_training_states_out(tmp_path: Path) -
     assert not (Path(held.path) / "optimizer.pt").exists()
 
 
+def test_a_final_model_is_held_without_the_folders_of_its_steps(tmp_path: Path) -> None:
+    folder = run(tmp_path / "dpo", (10, 20))
+    (folder / "config.json").write_text("{}")
+    weights(folder / "model.safetensors")
+    outcomes, _ = watched([folder], tmp_path / "results")
+    assert [(o.checkpoint, o.state) for o in outcomes] == [("dpo@10", "done"), ("dpo@20", "done"), ("dpo", "done")]
+
+
 def test_a_half_written_checkpoint_waits_until_it_is_whole(tmp_path: Path) -> None:
     folder = run(tmp_path / "ppo", (10,)) / "checkpoint-10"
     state = folder / "trainer_state.json"
@@ -91,7 +99,7 @@ def test_a_half_written_checkpoint_waits_until_it_is_whole(tmp_path: Path) -> No
 def test_a_checkpoint_that_vanishes_while_it_is_held_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = run(tmp_path / "ppo", (10,)) / "checkpoint-10"
 
-    def too_late(source: str, target: str) -> None:
+    def too_late(source: Path, target: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         raise FileNotFoundError(source)
 
