@@ -54,9 +54,13 @@ def connect(family, address):
     with socket.socket(family, socket.SOCK_STREAM) as s:
         s.connect(address)
 
-def fork():
-    if os.fork() == 0:
+def fork(fork):
+    pid = fork()
+    if pid == 0:
         os._exit(0)
+    if pid > 0:
+        os.waitpid(pid, 0)
+    return pid
 
 def thread():
     t = threading.Thread(target=len, args=("",))
@@ -72,8 +76,8 @@ def attack(canary, port, victim, numbers):
         "read another process's environment": tried(lambda: read(f"/proc/{victim}/environ")),
         "connect to a TCP port": tried(lambda: connect(socket.AF_INET, ("127.0.0.1", port))),
         "make a local socket": tried(lambda: connect(socket.AF_UNIX, "\\0skilldelta")),
-        "fork": tried(fork),
-        "fork by a raw system call": tried(raw(numbers["clone"], 17, 0, 0, 0, 0)),
+        "fork": tried(lambda: fork(os.fork)),
+        "fork by a raw system call": tried(lambda: fork(raw(numbers["clone"], 17, 0, 0, 0, 0))),
         "signal the harness": tried(lambda: os.kill(victim, 0)),
         "unshare": tried(raw(numbers["unshare"], 0x10000000)),
         "trace": tried(raw(numbers["ptrace"], 0, 0, 0, 0)),

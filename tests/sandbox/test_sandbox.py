@@ -1,8 +1,11 @@
 """The sandbox as its users see it: verdicts, limits, faults, many threads, and what it refuses."""
 
 import gc
+import json
 import os
 import re
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -218,6 +221,18 @@ def test_a_tier_whose_probe_succeeds_in_an_attack_is_not_used() -> None:
         template.close()
     assert "a program could read a file of the host" in found
     assert "a program could fork" in found
+
+
+def test_the_probe_is_one_process_also_where_it_can_fork() -> None:
+    """A copy that went on would answer a second time, and stay behind under a tracer that is gone."""
+    from harness.sandbox import probe
+
+    with probe.target() as target:
+        canary, port, pid, numbers = json.loads(target.tests()[0].inputs[0])
+        told = f"print(attack({canary!r}, {port}, {pid}, {dict(numbers['v'])!r})['fork by a raw system call'])"
+        command = [sys.executable, "-c", probe.PROBE + told]
+        ended = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)  # a copy may stop for ever
+    assert ended.stdout == "done\n"
 
 
 def test_unsafe_is_stamped() -> None:
