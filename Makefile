@@ -12,7 +12,7 @@ BIN := .venv/bin
 demo: .venv/ready     ## the main job, on what the repository itself carries
 	$(BIN)/skilldelta demo
 
-study: .venv/ready    ## the study's tables at the scale of the embedded world: about an hour on two cores
+study: .venv/ready    ## the study's tables at the scale of the embedded world: within the hour on two cores
 	$(BIN)/skilldelta study unpacking-small -o build/unpacking-small
 
 tune: .venv/ready     ## what the studies' settings were chosen by: validation questions alone
