@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.types import Example, SkilldeltaError, Task, digest
+from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
 
@@ -146,16 +146,22 @@ class Selection:
 def examples(task: Task, folder: Path | None, selection: Selection | None = None) -> list[Example]:
     """The examples of a task, in the order of its rows; rows with the same content are numbered."""
     shots = task.shots(folder) if task.shots else {}
-    seen: dict[str, int] = {}
     found = []
-    for row in task.rows(folder):
-        key = digest(row)
-        copy = seen.get(key, 0)
-        seen[key] = copy + 1
-        example = Example(row, copy)
+    for example in numbered(task.rows(folder)):
         exemplars = shots.get(task.group(example) if task.group else "", shots.get("", ()))
-        found.append(Example(row, copy, tuple(exemplars)))
+        found.append(Example(example.row, example.copy, tuple(exemplars)))
     return select(found, task.group, selection or Selection())
+
+
+def numbered(found: Iterable[Json]) -> list[Example]:
+    """Rows as examples, with nothing shown before them; each knows how many earlier ones have its content."""
+    seen: dict[str, int] = {}
+    made = []
+    for row in found:
+        key = digest(row)
+        made.append(Example(row, seen.get(key, 0)))
+        seen[key] = made[-1].copy + 1
+    return made
 
 
 def select(found: list[Example], group: Callable[[Example], str] | None, how: Selection) -> list[Example]:

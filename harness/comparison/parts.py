@@ -44,7 +44,7 @@ def given_away(run: Path) -> set[str]:
     """The evaluation examples that a run's data share n-grams with."""
     overlap = read_json(run).get("audit", {}).get("overlap")
     if not overlap:
-        raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap_with and the files of evaluation rows.")
+        raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap_with and the names of the tasks.")
     return {str(example) for file in overlap.values() for example in file["examples"]}
 
 

@@ -50,6 +50,7 @@ def train(config: Config) -> Checkpoint:
     last = run.resumed()
     if run.done:
         return run.result()
+    told = audit.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
     policy = nets.policy(config, last)
     rate = rates(policy, nets.head(policy))
     policy = nets.divided(policy, config)
@@ -64,7 +65,7 @@ def train(config: Config) -> Checkpoint:
         del reference
     updater = Updater(policy.parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
-    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.pairs(loaded.rows, config.overlap_with))
+    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
     for step, chosen in batches.order(len(rows), config, run.total, done):
         seen: dict[str, float] = {}

@@ -89,6 +89,7 @@ def train(config: Config) -> Checkpoint:
     last = run.resumed()
     if run.done:
         return run.result()
+    told = audit.prompts(loaded.rows, (config.overlap_with, config.overlap_share))
     models = assembled(config, reward, nets.resolve(config.reward), (tokenizer.eos_token_id, tokenizer.pad_token_id), last)
     changes = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
     updaters = {
@@ -99,7 +100,7 @@ def train(config: Config) -> Checkpoint:
     run.begin(
         data=loaded.report,
         lost=dict(encoder.lost),
-        audit=audit.prompts(loaded.rows, config.overlap_with),
+        audit=told,
         reward_model=described(config.reward),
     )
     cost = float(run.carried.get("kl", config.kl))

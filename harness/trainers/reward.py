@@ -72,6 +72,7 @@ def train(config: Config) -> Checkpoint:
     last = run.resumed()
     if run.done:
         return run.result()
+    told = audit.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
     with run.costs.phase("samples"):
         prompts = gauge.some([pair.prompt for pair in loaded.rows], config.samples, config.seed)
         how = Sampling(tokenizer.eos_token_id, config.max_new, seed=config.seed)
@@ -81,7 +82,7 @@ def train(config: Config) -> Checkpoint:
     rate = rates(model, nets.core(model).score)
     updater = Updater(nets.divided(model, config).parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
-    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.pairs(loaded.rows, config.overlap_with))
+    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
     for step, picked in batches.order(len(rows), config, run.total, done):
         seen: dict[str, float] = {}

@@ -26,7 +26,8 @@ class Settings:
     rate: str = "mean"  # what decides between rated completions: mean (of the aspects), overall, or the name of an aspect
     eval_data: tuple[str, ...] = ()  # held-out rows
     holdout: float = 0.0  # without eval_data: this share of the prompts is held out, chosen by their hash
-    overlap_with: tuple[str, ...] = ()  # files of evaluation rows: run.json lists those that share n-grams with the data
+    overlap_with: tuple[str, ...] = ()  # tasks, suites or files of rows: run.json lists the examples that the data give away
+    overlap_share: float = 0.5  # how much of a question must be in a training row, by n-grams, to be given away; 1: all of it
     template: str = ""  # another chat template: "tulu", or a Jinja file
     max_length: int = 1024  # tokens of prompt and answer
     overlong: Literal["drop", "cut"] = "drop"
@@ -73,5 +74,9 @@ class Settings:
             raise SkilldeltaError(f"--micro_batch is {self.micro_batch}, more than the batch of {self.batch}.")
         if not 0 <= self.holdout < 1:
             raise SkilldeltaError(f"--holdout is {self.holdout}: it is a share of the prompts, from 0 to less than 1.")
+        if not 0 < self.overlap_share <= 1:
+            raise SkilldeltaError(
+                f"--overlap_share is {self.overlap_share}: it is a share of a question, more than 0, at most 1."
+            )
         if self.epochs <= 0 and not self.max_steps:
             raise SkilldeltaError(f"--epochs is {self.epochs}, and there is no --max_steps: nothing would be trained.")

@@ -42,11 +42,12 @@ def train(config: Config) -> Checkpoint:
     last = run.resumed()
     if run.done:
         return run.result()
+    told = audit.conversations(loaded.rows, (config.overlap_with, config.overlap_share))
     policy = nets.policy(config, last)
     rate = rates(policy, nets.head(policy))
     updater = Updater(nets.divided(policy, config).parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
-    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=audit.conversations(loaded.rows, config.overlap_with))
+    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
     for step, chosen in batches.order(len(rows), config, run.total, done):
         tokens = sum(rows[i].learnt for i in chosen)

@@ -14,7 +14,7 @@ from harness.trainers import audit, sources
 from harness.trainers.encode import Encoder, tokenizer_of
 from harness.trainers.preferences import Pair, Reading, UnusableRowError, pair
 from harness.trainers.settings import Settings
-from harness.types import Example, Message, SkilldeltaError
+from harness.types import Message, SkilldeltaError
 
 Rows = Callable[[str, Iterable[Any]], str]
 HOW = Reading()
@@ -202,15 +202,6 @@ def test_the_audit_counts_what_is_wrong_with_pairs() -> None:
     found = audit.pairs(rows)
     assert (found["pairs"], found["prompts"], found["duplicates"], found["contradictions"]) == (4, 2, 1, 3)
     assert found["chosen_longer"] == 0.75
-
-
-def test_evaluation_rows_that_the_data_give_away_are_named(write: Rows) -> None:
-    dirty = {"question": "How many apples are left when three of the seven are eaten by the dog today?", "answer": "4"}
-    clean = {"question": "How many pears are left when two of the nine fall off the old tree tonight?", "answer": "7"}
-    file = write("eval.jsonl", [dirty, clean])
-    train = [Pair("So: how many APPLES are left, when three of the seven are eaten by the dog today? Hm.", "4", "5")]
-    found = audit.pairs(train, (file,))["overlap"][file]
-    assert found == {"rows": 2, "dirty": 1, "examples": [Example(dirty).id]}
 
 
 class TestTokens:
