@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from harness.trainers.encode import Tokens, tokenizer_of
 from harness.trainers.episodes import Rules
 from harness.trainers.rollout import Sampling
 from harness.types import SkilldeltaError
-from trainers.toy import preference, text, without_costs
+from trainers.toy import make_model, preference, text, without_costs
 
 Rows = Callable[[str, Iterable[Any]], str]
 
@@ -32,6 +33,17 @@ def judge(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> str:
         model=tiny, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, epochs=2.0, samples=64, max_new=8, warmup=0.0
     )
     return reward.train(config).path
+
+
+@pytest.fixture(scope="session")
+def large(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A reward model of another base, wider than the policy, with the same tokenizer."""
+    folder = tmp_path_factory.mktemp("large")
+    base = make_model(folder / "base", seed=7, width=64)
+    data = folder / "pairs.jsonl"
+    data.write_text("".join(json.dumps(preference(i)) + "\n" for i in range(40)))
+    settings = reward.Config(model=base, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, samples=16, max_new=8)
+    return reward.train(settings).path
 
 
 @pytest.fixture
@@ -272,16 +284,66 @@ def test_a_run_folder_is_found_and_names_its_reward_model(tiny: str, judge: str,
     assert set(told["seconds"]) == {"rollout", "score", "update", "save"}
 
 
+class TestALargerRewardModel:
+    """Another base, wider than the policy and with the same tokenizer; the value model is made of it."""
+
+    def test_the_value_model_begins_as_it(self, tiny: str, large: str, prompts: str, tmp_path: Path) -> None:
+        judge = gauge.load(large)
+        models = episodes.assembled(config(tiny, large, prompts, tmp_path), judge, large, (1, 0), None)
+        assert models.policy.config.hidden_size < models.value.config.hidden_size == judge.model.config.hidden_size
+        begun, judging = (nets.core(m).model.state_dict() for m in (models.value, judge.model))
+        assert all(torch.equal(begun[k], judging[k]) for k in judging)
+        rows = TestOneRollout.ROWS
+        worth = models.values(batches.padded(rows, 0)).split([r.learnt for r in rows])
+        said = judge.scores(batches.padded([Tokens(r.ids[:-1], r.start) for r in rows], 0))
+        assert [w[-1].item() for w in worth] == pytest.approx(said.tolist(), abs=1e-5)
+
+    @pytest.mark.parametrize("lora", [0, 4])
+    def test_it_moves_the_policy_and_is_left_as_it_was(
+        self, lora: int, tiny: str, large: str, prompts: str, tmp_path: Path
+    ) -> None:
+        before = (Path(large) / "model.safetensors").read_bytes()
+        found = ppo.train(config(tiny, large, prompts, tmp_path / "run", lora=lora, save_steps=2))
+        rows = log(found.path)
+        assert rows[0]["objective/kl"] == pytest.approx(0.0, abs=1e-5)
+        assert all(math.isfinite(r[k]) for r in rows for k in ("loss/policy_avg", "loss/value_avg", "objective/rlhf_reward"))
+        assert rows[-1]["objective/kl_k3"] > 1e-5
+        assert rows[-1]["total_flos_with_reward_model"] > rows[-1]["total_flos"]
+        assert (Path(large) / "model.safetensors").read_bytes() == before
+        if not lora:
+            sizes = [json.loads((Path(found.path) / p / "config.json").read_text())["hidden_size"] for p in (".", "value")]
+            assert sizes == [32, 64]
+
+    def test_a_resumed_run_takes_the_value_model_up_again(self, tiny: str, large: str, prompts: str, tmp_path: Path) -> None:
+        from safetensors.torch import load_file
+
+        whole = ppo.train(config(tiny, large, prompts, tmp_path / "whole", save_steps=2))
+        shutil.copytree(tmp_path / "whole", tmp_path / "broken")
+        shutil.rmtree(tmp_path / "broken/checkpoint-3")
+        told = json.loads((tmp_path / "broken/run.json").read_text())
+        (tmp_path / "broken/run.json").write_text(json.dumps(told | {"status": "running"}))
+        again = ppo.train(config(tiny, large, prompts, tmp_path / "broken", save_steps=2))
+        for part in ("model.safetensors", "value/model.safetensors"):
+            one, two = (load_file(Path(f.path) / part) for f in (whole, again))
+            assert all(torch.equal(one[k], two[k]) for k in one)
+
+
 class TestRefusals:
     def test_a_reward_model_of_another_vocabulary(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
-        import shutil
-
         other = tmp_path / "other"
         shutil.copytree(judge, other)
         words = tokenizer_of(judge)
         words.add_tokens(["<|new|>"])
         words.save_pretrained(other)
         with pytest.raises(SkilldeltaError, match="another vocabulary"):
+            ppo.train(config(tiny, str(other), prompts, tmp_path / "run"))
+
+    def test_a_reward_model_that_reads_another_template(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
+        other = tmp_path / "other"
+        shutil.copytree(judge, other)
+        words = tokenizer_of(judge, "tulu")
+        words.save_pretrained(other)
+        with pytest.raises(SkilldeltaError, match="another chat template"):
             ppo.train(config(tiny, str(other), prompts, tmp_path / "run"))
 
     def test_a_policy_as_reward_model(self, tiny: str, prompts: str, tmp_path: Path) -> None:
