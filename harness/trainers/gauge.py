@@ -33,7 +33,7 @@ def weights(heads: Sequence[str], combine: Sequence[float]) -> Tensor:
 
 def combined(scores: Tensor, weight: Tensor) -> Tensor:
     """The reward of heads [B, A] with weights [A]: [B]."""
-    return scores @ weight.to(scores.device)
+    return (scores * weight.to(scores.device)).sum(-1)  # no matrix product: autocast would round it to bfloat16
 
 
 @dataclass(frozen=True)
