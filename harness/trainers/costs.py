@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.trainers import nets
+from harness.trainers import forward, nets
 from harness.trainers.batches import Batch, padded
 from harness.trainers.encode import Tokens
 from harness.trainers.rates import Rates
@@ -38,7 +38,7 @@ def measured(model: nn.Module, length: int) -> tuple[float, float]:
     """(forward, backward) operations for one row of this many tokens, without the head."""
     inner = nets.core(model)
     batch = padded([Tokens((0,) * length, 1)], 0).to(inner.device)
-    return both(lambda: nets.hidden(model, batch), model)
+    return both(lambda: forward.hidden(model, batch), model)
 
 
 def both(compute: Callable[[], torch.Tensor], model: nn.Module) -> tuple[float, float]:

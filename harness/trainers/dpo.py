@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import audit, batches, losses, nets, packing, parallel, sources
+from harness.trainers import audit, batches, forward, learners, losses, nets, packing, parallel, sources
 from harness.trainers.batches import Both
 from harness.trainers.costs import rates
 from harness.trainers.encode import Encoder, tokenizer_of
@@ -51,11 +51,11 @@ def train(config: Config) -> Checkpoint:
     if run.done:
         return run.result()
     told = audit.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
-    policy = nets.policy(config, last)
+    policy = learners.policy(config, last)
     rate = rates(policy, nets.head(policy))
-    policy = nets.divided(policy, config)
+    policy = learners.divided(policy, config)
     with run.costs.phase("reference"):
-        reference = nets.reference(config, policy, untouched=last is None)
+        reference = learners.reference(config, policy, untouched=last is None)
         asked = sorted({i for _, some in batches.order(len(rows), config, run.total) for i in some})
         asked += range(len(rows), len(rows) + len(held))
         counted = run.costs.flops
@@ -71,10 +71,10 @@ def train(config: Config) -> Checkpoint:
         seen: dict[str, float] = {}
         with run.costs.phase("update"):
             for some, counts in batches.shares(chosen, lambda i: batches.longest(rows[i]), config.micro_batch):
-                batch = nets.laid(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
+                batch = forward.laid(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
                 with nets.precision(config):
-                    found = nets.answers(policy, batch)
-                numbers = compared(nets.sums(found, batch), known[some], nets.lengths(batch), config)
+                    found = forward.answers(policy, batch)
+                numbers = compared(forward.sums(found, batch), known[some], forward.lengths(batch), config)
                 torch.autograd.backward(counts * numbers["loss"].sum() / len(chosen))
                 seen = {k: seen.get(k, 0.0) + counts * v.detach().sum().item() / len(chosen) for k, v in numbers.items()}
                 run.costs.passed(rate, batch, train=True, heads=len(found.logps))
@@ -128,11 +128,11 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pa
     config = run.config
     known = torch.zeros(len(rows), 2)
     for some, counts in batches.shares(asked, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
-        batch = nets.laid(model, [rows[i] for i in some], pad, rate)
+        batch = forward.laid(model, [rows[i] for i in some], pad, rate)
         with nets.precision(config):
-            found = nets.answers(model, batch)
+            found = forward.answers(model, batch)
         if counts:
-            known[some] = torch.stack(nets.sums(found, batch).float().cpu().chunk(2), dim=1)
+            known[some] = torch.stack(forward.sums(found, batch).float().cpu().chunk(2), dim=1)
         run.costs.passed(rate, batch, train=False, heads=len(found.logps))
     known = parallel.summed(known.to(nets.device(config))).cpu()
     if not known.isfinite().all():
@@ -148,7 +148,7 @@ def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, c
     for some, counts in batches.shares(places, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
         batch = packing.apart([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
-            said = nets.sums(nets.answers(policy, batch), batch)
-        numbers = compared(said, known[some], nets.lengths(batch), config)
+            said = forward.sums(forward.answers(policy, batch), batch)
+        numbers = compared(said, known[some], forward.lengths(batch), config)
         totals = {k: totals.get(k, 0.0) + counts * v.sum().item() / len(rows) for k, v in numbers.items()}
     return dict(zip(totals, parallel.added(*totals.values()), strict=True))

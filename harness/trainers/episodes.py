@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import batches, losses, nets, parallel
+from harness.trainers import batches, forward, learners, losses, nets, parallel
 from harness.trainers.costs import Costs, rates
 from harness.trainers.encode import Tokens
 from harness.trainers.gauge import Reward
@@ -34,17 +34,17 @@ class Models:
     end: int
     pad: int
 
-    def logps(self, batch: batches.Batch, temperature: float, reference: bool = False) -> nets.Picked:
+    def logps(self, batch: batches.Batch, temperature: float, reference: bool = False) -> forward.Picked:
         """Log-probabilities of the answers under the policy or the reference, at the sampling temperature."""
         off: AbstractContextManager[Any] = nullcontext()
         if reference and self.reference is self.policy:
             off = self.policy.disable_adapter()  # type: ignore[operator]
         with off:
-            return nets.answers(self.reference if reference else self.policy, batch, temperature)
+            return forward.answers(self.reference if reference else self.policy, batch, temperature)
 
     def values(self, batch: batches.Batch) -> Tensor:
         """What the value model expects before each token of the answers, on the reward's scale: [N]."""
-        return nets.values(self.value, batch) - self.reward.mean / self.reward.sd
+        return forward.values(self.value, batch) - self.reward.mean / self.reward.sd
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Fresh:
     """The first minibatch with its graph: the pass that measured it also learns from it, and its ratio is exactly 1."""
 
     places: list[int]
-    picked: nets.Picked
+    picked: forward.Picked
     values: Tensor  # [N]
 
 
@@ -103,7 +103,7 @@ def assembled(config: Settings, reward: Reward, base: str, ends: tuple[int, int]
 
     The value model begins as the reward model, on its scale; `base` is that model's folder, `ends` are the end and padding ids.
     """
-    policy = nets.policy(config, last)
+    policy = learners.policy(config, last)
     value: Any = copy.deepcopy(reward.model)
     value.score = nn.Linear(value.score.in_features, 1, bias=False)
     value.config.id2label = {0: "value"}
@@ -112,7 +112,7 @@ def assembled(config: Settings, reward: Reward, base: str, ends: tuple[int, int]
         value.score.weight.copy_(reward.weights[None] @ heads.weight / reward.sd)
     if last and not config.lora:
         value = nets.classifier(str(last / "value"), ("value",), config.seed)
-    value = nets.trainable(value, replace(config, model=base), nets.CLASSIFIER, last and last / "value")
+    value = learners.trainable(value, replace(config, model=base), nets.CLASSIFIER, last and last / "value")
     where = nets.device(config)
     frozen = replace(reward, model=reward.model.to(where).requires_grad_(False))
     reference = policy if config.lora else nets.load(nets.CAUSAL, config.model).to(where).requires_grad_(False)

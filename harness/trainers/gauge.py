@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import batches, nets
+from harness.trainers import batches, forward, nets
 from harness.trainers.encode import Encoder, Tokens
 from harness.trainers.preferences import Text
 from harness.trainers.rollout import Sampling, sample
@@ -52,7 +52,7 @@ class Reward:
     @torch.no_grad()
     def scores(self, batch: batches.Batch) -> Tensor:
         """The normalised reward of whole answers: [B]."""
-        return (combined(nets.scores(self.model, batch), self.weights) - self.mean) / self.sd
+        return (combined(forward.scores(self.model, batch), self.weights) - self.mean) / self.sd
 
 
 def load(path: str, seed: int = 0) -> Reward:
@@ -103,7 +103,7 @@ def scale(model: nn.Module, rows: Sequence[Tokens], weight: Tensor, pad: int, co
     for places in batches.micro(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
         batch = batches.padded([rows[i] for i in places], pad).to(nets.device(config))
         with nets.precision(config):
-            found.append(combined(nets.scores(model, batch), weight).float().cpu())
+            found.append(combined(forward.scores(model, batch), weight).float().cpu())
     every = torch.cat(found).double()
     return {"mean": every.mean().item(), "sd": max(every.std().item(), 1e-6), "samples": len(rows)}
 

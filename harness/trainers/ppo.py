@@ -17,8 +17,9 @@ from torch import Tensor
 from harness.trainers import audit, batches, gauge, losses, nets, parallel, sources
 from harness.trainers.encode import Encoder, check_pad, tokenizer_of
 from harness.trainers.episodes import Episodes, Fresh, Models, Rules, answered, assembled, measured
+from harness.trainers.folders import described
 from harness.trainers.rollout import Sampling
-from harness.trainers.runs import Run, described
+from harness.trainers.runs import Run
 from harness.trainers.settings import Settings
 from harness.trainers.updates import Updater
 from harness.types import Checkpoint, SkilldeltaError, digest

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import audit, batches, gauge, losses, nets, packing, parallel, sources
+from harness.trainers import audit, batches, forward, gauge, learners, losses, nets, packing, parallel, sources
 from harness.trainers.batches import Both
 from harness.trainers.costs import rates
 from harness.trainers.encode import Encoder, check_pad, tokenizer_of
@@ -77,10 +77,10 @@ def train(config: Config) -> Checkpoint:
         prompts = gauge.some([pair.prompt for pair in loaded.rows], config.samples, config.seed)
         how = Sampling(tokenizer.eos_token_id, config.max_new, seed=config.seed)
         answers = gauge.samples(config.sft or config.model, prompts, encoder, how, config) if config.samples else []
-    model = nets.reward_model(config, config.heads, last)
+    model = learners.reward_model(config, config.heads, last)
     nets.core(model).config.pad_token_id = pad
     rate = rates(model, nets.core(model).score)
-    updater = Updater(nets.divided(model, config).parameters(), config, run.total)
+    updater = Updater(learners.divided(model, config).parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
     run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
@@ -89,9 +89,9 @@ def train(config: Config) -> Checkpoint:
         with run.costs.phase("update"):
             for some, counts in batches.shares(picked, lambda i: batches.longest(rows[i].both), config.micro_batch):
                 part = [rows[i] for i in some]
-                batch = nets.laid(model, [r.both for r in part], pad, rate)
+                batch = forward.laid(model, [r.both for r in part], pad, rate)
                 with nets.precision(config):
-                    chosen, rejected = nets.scores(model, batch).chunk(2)
+                    chosen, rejected = forward.scores(model, batch).chunk(2)
                 numbers = compared(chosen, rejected, part, weight, config)
                 torch.autograd.backward(counts * numbers["loss"].sum() / len(picked))
                 seen = {k: seen.get(k, 0.0) + counts * v.detach().sum().item() / len(picked) for k, v in numbers.items()}
@@ -162,7 +162,7 @@ def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, co
     for some, counts in batches.shares(places, lambda i: batches.longest(rows[i].both), config.micro_batch or config.batch):
         part = [rows[i] for i in some]
         with nets.precision(config):
-            found = nets.scores(model, packing.apart([r.both for r in part], pad).to(nets.device(config)))
+            found = forward.scores(model, packing.apart([r.both for r in part], pad).to(nets.device(config)))
         chosen, rejected = found.chunk(2)
         total += counts * compared(chosen, rejected, part, weight, config)["loss"].sum().item()
         if counts:

@@ -1,6 +1,6 @@
-"""A run folder in the layout that transformers' Trainer writes: checkpoint-N folders and trainer_state.json; and run.json.
+"""A training run: what it has done and cost, when it logs and saves, and from where it goes on.
 
-A checkpoint appears whole or not at all: it is written under another name, trainer_state.json last, and then renamed.
+Its folder has the layout that transformers' Trainer writes, checkpoint-N with trainer_state.json, and run.json beside them.
 """
 
 from __future__ import annotations
@@ -8,9 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,16 +17,13 @@ import torch
 import transformers
 from torch import nn
 
-from harness import fingerprint
-from harness.trainers import nets, parallel
+from harness.trainers import folders, nets, parallel
 from harness.trainers.costs import Costs, peak_memory
 from harness.trainers.settings import Settings
 from harness.trainers.updates import Updater
 from harness.types import Checkpoint, Json, SkilldeltaError
 
 Updaters = Mapping[str, Updater]  # file name of the optimiser's state -> optimiser
-# Settings that may differ between a run and its resumption without changing a weight.
-FREE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch", "shard"}
 
 
 @dataclass
@@ -53,16 +48,16 @@ class Run:
 
     def resumed(self) -> Path | None:
         """The last checkpoint in the folder, with its log and costs taken over; None: from the beginning."""
-        last, told = latest(self.folder), self.folder / "run.json"
+        last, told = folders.latest(self.folder), self.folder / "run.json"
         if last is not None and not told.is_file():
             raise SkilldeltaError(f"{self.folder} holds checkpoints of another program (no run.json): name another --out.")
         if last is not None and not self.config.resume:
-            clear(self.folder)  # what is left of the old run would pass for checkpoints of the new one
+            folders.clear(self.folder)  # what is left of the old run would pass for checkpoints of the new one
             last = None
         if last is None:
             return None
         before = json.loads(told.read_text(encoding="utf-8"))
-        refuse_other_settings(self.folder, before["config"], self.config)
+        folders.refuse_other_settings(self.folder, before["config"], self.config)
         self.before, self.done = before, before["status"] == "done"
         state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
         self.log_history = state["log_history"]
@@ -78,16 +73,15 @@ class Run:
         if checkpoint is None:
             return 0
         for name, updater in updaters.items():
-            optimizer, schedule = (torch.load(checkpoint / f"{n}.pt", weights_only=True) for n in (name, schedule_of(name)))
-            updater.restore(optimizer, schedule)
+            updater.restore(*folders.states(checkpoint, name))
         torch.set_rng_state(torch.load(checkpoint / "rng_state.pth", weights_only=True)["cpu"])
         return int(checkpoint.name.rpartition("-")[2])
 
     def begin(self, **facts: Any) -> None:
         """Writes run.json: what is about to be done, on what."""
-        refuse_other_data(self.folder, self.before.get("data", []), facts["data"])
+        folders.refuse_other_data(self.folder, self.before.get("data", []), facts["data"])
         self.facts |= facts
-        self.facts.setdefault("base", described(self.config.model))
+        self.facts.setdefault("base", folders.described(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write("running", 0)
 
@@ -111,7 +105,7 @@ class Run:
             "best": {"metric": self.best[0], "checkpoint": self.best[1]} if self.best else None,
             **self.facts,
         }
-        replace_file(self.folder / "run.json", value)
+        folders.replace_file(self.folder / "run.json", value)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """One line of the log; the names of the numbers are TRL's where TRL has them."""
@@ -138,21 +132,16 @@ class Run:
         target = self.folder / f"checkpoint-{step}"
         with self.costs.phase("save"):  # every process may hold a part of these
             states = {name: updater.state() for name, updater in updaters.items()}
-            weights = whole_weights(model)
+            weights = folders.whole_weights(model)
         costs = self.whole_costs()
         if parallel.first():
-            draft = self.folder / f".writing-{step}"
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir(parents=True)
-            with self.costs.phase("save"):
-                model.save_pretrained(draft, state_dict=weights)  # type: ignore[operator]
-                tokenizer.save_pretrained(draft)
-                fill(draft, states, more or {})
-            replace_file(draft / "trainer_state.json", self.state(step, costs))
-            if target.exists():
-                shutil.rmtree(target)
-            draft.replace(target)
-            self.prune()
+            with folders.appearing(target) as draft:
+                with self.costs.phase("save"):
+                    model.save_pretrained(draft, state_dict=weights)  # type: ignore[operator]
+                    tokenizer.save_pretrained(draft)
+                    folders.fill(draft, states, more or {})
+                folders.replace_file(draft / "trainer_state.json", self.state(step, costs))
+            folders.prune(self.folder, {self.best[1]} if self.best else set(), self.config.save_limit)
         self.write("running", step)
         parallel.wait()
         return target
@@ -197,13 +186,6 @@ class Run:
             "trial_params": None,
         }
 
-    def prune(self) -> None:
-        """Removes the oldest checkpoints over the limit; the best one stays."""
-        if self.config.save_limit:
-            kept = {self.best[1]} if self.best else set()
-            for old in [c for c in numbered(self.folder) if c.name not in kept][: -self.config.save_limit]:
-                shutil.rmtree(old)
-
     def finish(self, **facts: Any) -> Checkpoint:
         """Closes the account and names the checkpoint to go on with: the best one, where one was looked for."""
         self.facts |= facts
@@ -214,7 +196,7 @@ class Run:
 
     def result(self) -> Checkpoint:
         """The checkpoint to go on with, of a run that has ended."""
-        last = latest(self.folder)
+        last = folders.latest(self.folder)
         if last is None:
             raise SkilldeltaError(f"{self.folder} holds no whole checkpoint.")
         return self.checkpoint(self.best[1] if self.best else last.name)
@@ -226,88 +208,3 @@ class Run:
         return Checkpoint(
             f"{self.folder.name}@{step}", str(self.folder / name), "trainer", self.method, str(self.folder), step, base
         )
-
-
-def whole_weights(model: nn.Module) -> dict[str, Any] | None:
-    """The weights of a model that is divided among processes, for the first of them; None: the model has them itself."""
-    if not any(parallel.is_divided(p) for p in model.parameters()):
-        return None
-    tied = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
-    weights: dict[str, Any] = parallel.whole({k: v for k, v in model.state_dict().items() if k not in tied})
-    return weights
-
-
-def fill(draft: Path, states: Mapping[str, tuple[Json, Json]], more: Json) -> None:
-    """The files of a checkpoint besides the model, the tokenizer and trainer_state.json."""
-    for name, value in more.items():
-        if isinstance(value, nn.Module):
-            value.save_pretrained(draft / name)  # type: ignore[operator]
-        else:
-            nets.write_json(draft / name, value)
-    for name, (optimizer, schedule) in states.items():
-        torch.save(optimizer, draft / f"{name}.pt")
-        torch.save(schedule, draft / f"{schedule_of(name)}.pt")
-    torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
-
-
-def schedule_of(optimizer: str) -> str:
-    """The file name of a schedule beside its optimiser's: optimizer -> scheduler."""
-    return optimizer.replace("optimizer", "scheduler")
-
-
-def numbered(folder: Path) -> list[Path]:
-    """The checkpoint-N folders that are whole, by N."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
-    return sorted(found, key=lambda p: int(p.name.rpartition("-")[2]))
-
-
-def latest(folder: Path) -> Path | None:
-    """The last whole checkpoint, if there is one."""
-    found = numbered(folder)
-    return found[-1] if found else None
-
-
-def clear(folder: Path) -> None:
-    """Removes the checkpoints of a run that is begun anew."""
-    if parallel.first():
-        for old in numbered(folder):
-            shutil.rmtree(old)
-    parallel.wait()
-
-
-def refuse_other_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:
-    """Refuses to go on with a run whose files have changed meanwhile."""
-    changed = [b["source"] for b, n in zip(before, now, strict=False) if b["sha256"] != n["sha256"]]
-    if changed:
-        raise SkilldeltaError(
-            f"{folder} holds a run that was begun on other content of {', '.join(changed)}.  "
-            "Name another --out, or begin anew with --resume false."
-        )
-
-
-def refuse_other_settings(folder: Path, before: Json, config: Settings) -> None:
-    """Refuses to go on with a run under other settings: its checkpoints would be of no one run."""
-    now = json.loads(json.dumps(dataclasses.asdict(config)))
-    other = [f"{k} was {before.get(k)!r} and is {v!r}" for k, v in now.items() if k not in FREE and before.get(k) != v]
-    if other:
-        raise SkilldeltaError(
-            f"{folder} holds a run with other settings: {'; '.join(other)}.  "
-            "Name another --out, use the same settings to go on, or begin anew with --resume false."
-        )
-
-
-def described(model: str) -> dict[str, Any]:
-    """A model by its folder and the hashes of its parts; and what its own run cost, where that is one of these trainers'."""
-    path = nets.resolve(model)
-    known = {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
-    file = Path(path) / "trainer_state.json"
-    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
-    return known | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
-
-
-def replace_file(path: Path, value: Json) -> None:
-    """Writes JSON so that a reader finds the old file or the new one, never half of one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    nets.write_json(draft, value)
-    draft.replace(path)

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from harness.trainers import audit, batches, nets, parallel, sources
+from harness.trainers import audit, batches, forward, learners, nets, parallel, sources
 from harness.trainers.costs import rates
 from harness.trainers.encode import Encoder, Tokens, tokenizer_of
 from harness.trainers.runs import Run
@@ -43,9 +43,9 @@ def train(config: Config) -> Checkpoint:
     if run.done:
         return run.result()
     told = audit.conversations(loaded.rows, (config.overlap_with, config.overlap_share))
-    policy = nets.policy(config, last)
+    policy = learners.policy(config, last)
     rate = rates(policy, nets.head(policy))
-    updater = Updater(nets.divided(policy, config).parameters(), config, run.total)
+    updater = Updater(learners.divided(policy, config).parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
     run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
@@ -54,9 +54,9 @@ def train(config: Config) -> Checkpoint:
         loss = right = 0.0
         with run.costs.phase("update"):
             for some, counts in batches.shares(chosen, lambda i: len(rows[i]), config.micro_batch):
-                batch = nets.laid(policy, [(rows[i],) for i in some], tokenizer.eos_token_id, rate)
+                batch = forward.laid(policy, [(rows[i],) for i in some], tokenizer.eos_token_id, rate)
                 with nets.precision(config):
-                    found = nets.answers(policy, batch)
+                    found = forward.answers(policy, batch)
                 part = -counts * found.logps.sum() / tokens
                 torch.autograd.backward(part)
                 loss += part.item()
@@ -85,5 +85,5 @@ def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: Config
     for some, counts in batches.shares(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
         batch = batches.padded([rows[i] for i in some], pad).to(nets.device(config))
         with nets.precision(config):
-            total -= counts * nets.answers(policy, batch).logps.sum().item()
+            total -= counts * forward.answers(policy, batch).logps.sum().item()
     return parallel.added(total)[0] / sum(r.learnt for r in rows)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.trainers import batches, dpo, nets, packing, reward, sft
+from harness.trainers import batches, dpo, forward, nets, packing, reward, sft
 from harness.trainers.encode import Encoder, tokenizer_of
 from harness.trainers.settings import Settings
 from trainers.toy import chat, preference
@@ -109,7 +109,7 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
     loaded = sft.sources.conversations(config).rows
     batch = batches.padded(encoder.kept([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
     model = nets.load(nets.CAUSAL, tiny)
-    same_gradients(model, -nets.answers(model, batch).logps.mean(), gradients(trainer))
+    same_gradients(model, -forward.answers(model, batch).logps.mean(), gradients(trainer))
     same_run(trainer, sft.train(config).path)
 
 
@@ -124,14 +124,14 @@ def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path
     batch = packing.apart([both for _, both in found], 0)
     model = nets.load(nets.CAUSAL, tiny)
     with torch.no_grad():
-        reference = torch.stack(nets.sums(nets.answers(model, batch), batch).chunk(2), dim=1)
+        reference = torch.stack(forward.sums(forward.answers(model, batch), batch).chunk(2), dim=1)
     # Not at the reference itself, where every loss has its known value.
     for moved in (model, trainer.model):
         with torch.no_grad():
             for p in moved.parameters():
                 p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    said = nets.sums(nets.answers(model, batch), batch)
-    numbers = dpo.compared(said, reference, nets.lengths(batch), config)
+    said = forward.sums(forward.answers(model, batch), batch)
+    numbers = dpo.compared(said, reference, forward.lengths(batch), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
     same_run(fresh, dpo.train(config).path)
@@ -148,7 +148,7 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
     encoder = Encoder(tokenizer_of(tiny), 1024)
     part = reward.encoded(sft.sources.pairs(config).rows[:BATCH], encoder, config)
     model = nets.classifier(tiny, ("overall",), 0)
-    chosen, rejected = nets.scores(model, packing.apart([r.both for r in part], 0)).chunk(2)
+    chosen, rejected = forward.scores(model, packing.apart([r.both for r in part], 0)).chunk(2)
     numbers = reward.compared(chosen, rejected, part, torch.ones(1), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("Reward", tiny, data, arguments("Reward", tmp_path / "trl", **more))

@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.trainers import batches, costs, nets, packing
+from harness.trainers import batches, costs, forward, nets, packing
 from harness.trainers.encode import Tokens
 from harness.trainers.settings import Settings
 
@@ -42,11 +42,11 @@ def test_what_shares_a_row_is_computed_as_if_alone(
     items: list[packing.Answers] = [(r[0],) for r in rows] if single else list(rows)
     apart, joined = packing.apart(items, 0), packed(items, min(count, len(items)))
     with torch.no_grad():
-        one, two = (nets.sums(nets.answers(model, b), b) for b in (apart, joined))
-        ends = [nets.hidden(model, b).flatten(0, 1)[b.last] for b in (apart, joined)]
+        one, two = (forward.sums(forward.answers(model, b), b) for b in (apart, joined))
+        ends = [forward.hidden(model, b).flatten(0, 1)[b.last] for b in (apart, joined)]
     assert torch.allclose(one, two, atol=1e-5, rtol=1e-5)
     assert torch.allclose(ends[0], ends[1], atol=1e-5, rtol=1e-4)
-    assert nets.lengths(apart).tolist() == nets.lengths(joined).tolist()
+    assert forward.lengths(apart).tolist() == forward.lengths(joined).tolist()
     assert joined.real <= apart.real
 
 
@@ -56,7 +56,7 @@ def test_packing_changes_no_loss_and_no_gradient(model: torch.nn.Module, single:
     items: list[packing.Answers] = [(r,) for pair in rows for r in pair] if single else list(rows)
     found = []
     for batch in (packing.apart(items, 0), packed(items)):
-        loss = -nets.answers(model, batch).logps.mean()
+        loss = -forward.answers(model, batch).logps.mean()
         loss.backward()
         found.append((loss.item(), {k: p.grad for k, p in model.named_parameters()}))
         model.zero_grad(set_to_none=True)
@@ -68,10 +68,10 @@ def test_packing_changes_no_loss_and_no_gradient(model: torch.nn.Module, single:
 def test_rows_are_packed_where_that_is_less_work(model: torch.nn.Module) -> None:
     rate = costs.rates(model, nets.head(model))
     long, short = Tokens((*range(10, 50), 1), 1), Tokens((2, 7, 1), 1)
-    assert nets.forks(model)
-    assert nets.laid(model, [(long,), (short,), (short,)], 0, rate).ids.shape == (1, 47)
-    assert nets.laid(model, [(long, long), (short, short)], 0, rate).seen is not None
-    assert nets.laid(model, [(long,), (long,)], 0, rate).seen is None  # nothing to be saved
+    assert forward.forks(model)
+    assert forward.laid(model, [(long,), (short,), (short,)], 0, rate).ids.shape == (1, 47)
+    assert forward.laid(model, [(long, long), (short, short)], 0, rate).seen is not None
+    assert forward.laid(model, [(long,), (long,)], 0, rate).seen is None  # nothing to be saved
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=20))
@@ -109,7 +109,7 @@ def test_operations_are_those_that_torch_counts_in_a_whole_step(model: torch.nn.
     account.passed(rate, batch, train=True, heads=len(batch.targets))
     model.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter:
-        nets.answers(model, batch).logps.sum().backward()
+        forward.answers(model, batch).logps.sum().backward()
     model.set_attn_implementation("sdpa")
     model.zero_grad(set_to_none=True)
     assert account.flops == counter.get_total_flops()

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from harness.discover import checkpoints
-from harness.trainers import batches, gauge, nets, reward
+from harness.trainers import batches, forward, gauge, nets, reward
 from harness.trainers.encode import Tokens
 from harness.types import SkilldeltaError
 from trainers.toy import WORDS, preference, text
@@ -90,7 +90,7 @@ def test_the_reward_is_the_weighted_sum_of_the_heads_on_its_kept_scale(tiny: str
     found = reward.train(config(tiny, data, tmp_path / "run", heads=ASPECTS, combine=(3.0, -1.0)))
     model, kept = gauge.load(found.path), card(found.path)
     batch = batches.padded([Tokens((5, 9, 20, 1), 2), Tokens((7, 8, 1), 1)], pad=0)
-    raw = nets.scores(model.model, batch)
+    raw = forward.scores(model.model, batch)
     expected = (3 * raw[:, 0] - raw[:, 1] - kept["mean"]) / kept["sd"]
     assert torch.allclose(model.scores(batch), expected, atol=1e-5)
     assert kept["samples"] >= 2
@@ -104,7 +104,7 @@ def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tin
     found = reward.train(config(tiny, pairs, tmp_path / "run", max_steps=3, lora=lora))
     rows = [Tokens((5, 9, 20, 30, 1), 2), Tokens((7, 8, 1), 1), Tokens((7, 1, 8, 1), 1)]  # one with an end token inside
     batch = batches.padded(rows, pad=0)
-    ours = nets.scores(gauge.load(found.path).model, batch)
+    ours = forward.scores(gauge.load(found.path).model, batch)
     if lora:
         from peft import PeftModel
 
