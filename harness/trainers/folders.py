@@ -109,9 +109,13 @@ def refuse_other_data(folder: Path, before: Sequence[Json], now: Sequence[Json])
 
 
 def refuse_other_settings(folder: Path, before: Json, config: Settings) -> None:
-    """Refuses to go on with a run under other settings: its checkpoints would be of no one run."""
+    """Refuses to go on with a run under other settings: its checkpoints would be of no one run.
+
+    A setting that the run was begun without, because it is newer, was as it is by default.
+    """
+    begun = json.loads(json.dumps(dataclasses.asdict(type(config)()))) | dict(before)
     now = json.loads(json.dumps(dataclasses.asdict(config)))
-    other = [f"{k} was {before.get(k)!r} and is {v!r}" for k, v in now.items() if k not in FREE and before.get(k) != v]
+    other = [f"{k} was {begun[k]!r} and is {v!r}" for k, v in now.items() if k not in FREE and begun[k] != v]
     if other:
         raise SkilldeltaError(
             f"{folder} holds a run with other settings: {'; '.join(other)}.  "

@@ -223,6 +223,17 @@ class TestRefusals:
         with pytest.raises(SkilldeltaError, match=r"lr was 0\.003 and is 0\.1"):
             sft.train(sft_config(tiny, chats, tmp_path / "run", lr=0.1))
 
+    def test_but_not_under_settings_that_have_come_since_and_are_at_their_default(
+        self, tiny: str, chats: str, tmp_path: Path
+    ) -> None:
+        found = sft.train(sft_config(tiny, chats, tmp_path / "run"))
+        told = json.loads((tmp_path / "run/run.json").read_text())
+        told["config"].pop("overlap_share")
+        (tmp_path / "run/run.json").write_text(json.dumps(told))
+        assert sft.train(sft_config(tiny, chats, tmp_path / "run")) == found
+        with pytest.raises(SkilldeltaError, match=r"overlap_share was 0\.5 and is 1\.0"):
+            sft.train(sft_config(tiny, chats, tmp_path / "run", overlap_share=1.0))
+
     def test_a_loss_that_is_no_number(self, tiny: str, chats: str, tmp_path: Path) -> None:
         with pytest.raises(SkilldeltaError, match="step"):
             sft.train(sft_config(tiny, chats, tmp_path / "run", lr=1e30, warmup=0.0, clip=0.0, max_steps=5))
