@@ -8,7 +8,7 @@ import pytest
 from harness.comparison.compare import compare
 from harness.comparison.result import Settings
 from harness.types import SkilldeltaError, digest
-from tests.results_folder import store_scores
+from tests.results_folder import about, sample, store, store_scores
 
 DIRTY = range(10)  # of 40 examples, those that the training data gave away
 
@@ -51,6 +51,19 @@ def test_a_file_of_ids_does_as_well_and_the_comparison_says_what_counts(results:
     found = compare(results, "sft", Settings(leave_out=(str(ids),)))
     assert found.row("dpo", "task", "seen").n == 30
     assert found.caveats[0] == "Only a part of the examples counts here: 60 of the baseline's 80 samples."
+
+
+def test_a_task_that_nobody_looked_for_is_not_passed_off_as_clean(results: Path, tmp_path: Path) -> None:
+    for who in ("sft", "dpo"):
+        store(results, who, about("third", "third"), [sample(f"third {i}", float(i % 2)) for i in range(40)])
+    found = {"seen": {"rows": 40, "dirty": 10, "examples": [digest(i) for i in DIRTY]}}
+    clean = {"third": {"rows": 40, "dirty": 0, "examples": []}}
+    for overlap, said in (
+        (found, "samples.  All of third counts: the training data were not searched for it by name."),
+        (found | clean, "100 of the baseline's 120 samples."),
+    ):
+        (tmp_path / "run.json").write_text(json.dumps({"audit": {"overlap": overlap}}))
+        assert compare(results, "sft", Settings(leave_out=(str(tmp_path),))).caveats[0].endswith(said)
 
 
 def test_a_run_that_looked_for_no_overlap_and_a_part_with_nothing_in_it_are_refused(results: Path, tmp_path: Path) -> None:
