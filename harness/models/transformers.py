@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from harness.engine import plain
+from harness.engine import packed, plain
 from harness.engine.engine import Engine, Limits
 from harness.models import chat, family
 from harness.models.asked import Reader
@@ -143,7 +143,8 @@ def load(checkpoint: Checkpoint, options: Options) -> Transformers:
         ) from error
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
-    return Transformers(model.eval().requires_grad_(False), found.tokenizer, options, found)
+    packed.pack(model.eval().requires_grad_(False))
+    return Transformers(model, found.tokenizer, options, found)
 
 
 def load_family(checkpoint: Checkpoint, options: Options) -> Family:
