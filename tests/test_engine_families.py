@@ -31,12 +31,15 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2": (WHOLE, SIZES),
     "phi3": (WHOLE, {**SIZES, "rope_parameters": LONG, "original_max_position_embeddings": 32}),
     "gpt_bigcode": (WHOLE, {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}),
-    "opt": (WEIGHED, {**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0}),
+    "opt": (WHOLE, {**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0}),
     "gpt_oss": (WEIGHED, {**SIZES, **EXPERTS, "head_dim": 8, "sliding_window": 32}),
     "gpt_neo": (NOTHING, {**SIZES, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}),
     "falcon": (NOTHING, {**SIZES, "alibi": True, "new_decoder_architecture": False}),
     "bloom": (NOTHING, ALIBI),
     "mpt": (NOTHING, {"vocab_size": VOCABULARY, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128}),
+    "mamba": (NOTHING, {**SIZES, "state_size": 8}),
+    "recurrent_gemma": (NOTHING, {**SIZES, "lru_width": 32, "block_types": ["recurrent", "attention"]}),
+    "mbart": (NOTHING, {**SIZES, "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48}),
     "jamba": (NOTHING, {**SIZES, "attn_layer_offset": 1, "attn_layer_period": 2, "num_experts": 2, "use_mamba_kernels": False}),
     "lfm2": (NOTHING, {**SIZES, "layer_types": ["conv", "full_attention"], "block_multiple_of": 8}),
     "qwen3_next": (NOTHING, {**SIZES, **EXPERTS, **LINEAR, "head_dim": 8, "shared_expert_intermediate_size": 16,
@@ -119,6 +122,38 @@ def test_masks_by_place_are_found_though_short_rows_do_not_show_them() -> None:
     """GPT-Neo's local layers count places in the row: 300 of them, and the path to a chunk is out of sight."""
     assert "masks go by the place" in trial.refusal(make("gpt_neo", window_size=256, max_position_embeddings=512))
     assert trial.refusal(make("gpt_bigcode")) == ""  # has such a mask, and does not use it
+
+
+def test_what_keeps_its_state_in_a_way_of_its_own_is_computed_anew_for_each_token() -> None:
+    """mBART takes places for positions, so padding moves it; RecurrentGemma hides what it keeps; Mamba gives it back."""
+    told = {f: Engine(make(f), Limits(4, 3)).note for f in ("mbart", "recurrent_gemma", "mamba")}
+    assert "from the whole text: its log-probabilities change by" in told["mbart"]
+    assert "from the whole text: NotImplementedError: the model gives nothing back" in told["recurrent_gemma"]
+    assert "whole text" not in told["mamba"]
+
+
+class Old(torch.nn.Module):
+    """A model whose code is older than `logits_to_keep`, as many are that come with their checkpoint."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model, self.config, self.device, self.dtype = model, model.config, model.device, model.dtype
+
+    def forward(
+        self,
+        input_ids: Any,
+        attention_mask: Any = None,
+        position_ids: Any = None,
+        past_key_values: Any = None,
+        use_cache: Any = None,
+    ) -> Any:
+        return self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache=use_cache)
+
+
+def test_a_model_that_gives_all_logits_or_none_is_asked_plainly() -> None:
+    engine = Engine(Old(make("olmo2")), Limits(4, 3))
+    assert engine.name == NOTHING
+    check(engine.model, engine)
 
 
 def test_rotations_that_change_with_the_length_end_the_reach() -> None:

@@ -72,6 +72,11 @@ class Engine:
         """Why rows are not decoded behind a shared prefix; "" where they are."""
         return self.refusal or ("" if self.wish == "tree" else trial.decoding_refusal(self.model))
 
+    @cached_property
+    def stepping_refusal(self) -> str:
+        """Why each token is computed from the whole text, where rows are decoded plainly; "" where it is not."""
+        return trial.stepping_refusal(self.model)
+
     @property
     def packs(self) -> bool:
         """Are sequences weighed over their tree?"""
@@ -92,9 +97,11 @@ class Engine:
     @property
     def note(self) -> str:
         """One line where something is not shared, with the reason."""
-        if self.refusal:
-            return f"no prefix is shared: {self.refusal}"
-        return f"no prefix is shared in decoding: {self.decoding_refusal}" if self.decoding_refusal else ""
+        if not self.decoding_refusal:
+            return ""
+        where = "" if self.refusal else " in decoding"
+        slow = f"; each token is computed from the whole text: {self.stepping_refusal}" if self.stepping_refusal else ""
+        return f"no prefix is shared{where}: {self.decoding_refusal}{slow}"
 
     def plan_pairs(self, pairs: Sequence[plain.Pair]) -> Weighing:
         """Which pairs are packed into a tree, and that tree."""
@@ -120,5 +127,7 @@ class Engine:
         rules = decode.Rules(self.limits.slots, ends)
         for at, said in decode.generate(self.model, plan.tree, rules, self.budget):
             yield plan.packed[at], said
-        for at, said in plain.generate(self.model, plan.prompts, ends, self.limits.rows):
-            yield plan.others[at], said
+        if plan.prompts:
+            way: plain.Way = plain.Recomputed if self.stepping_refusal else plain.Cached
+            for at, said in plain.generate(self.model, plan.prompts, ends, self.limits.rows, way):
+                yield plan.others[at], said

@@ -5,6 +5,7 @@ Sequences are lists of token ids.  Shapes: B rows in a batch, T positions, V tok
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ from harness.engine.memory import halved
 from harness.engine.rows import Continuation, Ids, Prompt, Row, take
 
 T = TypeVar("T")
+STATES = ("past_key_values", "cache_params")  # what models call what they keep
 
 
 @dataclass(frozen=True)
@@ -56,18 +58,29 @@ def weigh_batch(model: Any, pairs: Sequence[Pair]) -> list[Weight]:
     """One forward pass over B right-padded sequences; what is behind a token cannot move its logits."""
     rows = [[*p.context, *p.continuation][:-1] for p in pairs]
     width = max(map(len, rows))
-    ids = torch.zeros((len(rows), width), dtype=torch.long, device=model.device)
-    mask = torch.zeros_like(ids)
-    for i, row in enumerate(rows):
-        ids[i, : len(row)] = torch.tensor(row)
-        mask[i, : len(row)] = 1
     keep = max(len(p.continuation) for p in pairs) + width - min(map(len, rows))
-    logits = model(input_ids=ids, attention_mask=mask, use_cache=False, logits_to_keep=keep).logits  # [B, <= T, V]
+    logits = forward(model, rows, keep)  # [B, <= T, V]
     first = width - logits.shape[1]  # the position of the first logits that were kept
     return [
         weight(logits[i, len(row) - len(p.continuation) - first : len(row) - first], p.continuation)
         for i, (row, p) in enumerate(zip(rows, pairs, strict=True))
     ]
+
+
+def forward(model: Any, rows: Sequence[Ids], keep: int) -> torch.Tensor:
+    """Logits of B right-padded rows, of the last `keep` positions or more: [B, <= T, V]."""
+    width = max(map(len, rows))
+    ids = torch.tensor([list(r) + [0] * (width - len(r)) for r in rows], device=model.device)
+    mask = torch.tensor([[1] * len(r) + [0] * (width - len(r)) for r in rows], device=model.device)
+    found: torch.Tensor = model(input_ids=ids, attention_mask=mask, use_cache=False, **keeping(model, keep)).logits
+    return found
+
+
+def keeping(model: Any, keep: int) -> dict[str, int]:
+    """Asks for the logits of the last positions alone, of a model that can be asked that."""
+    whole = model.get_base_model() if hasattr(model, "get_base_model") else model
+    taken = inspect.signature(getattr(whole, "forward", whole)).parameters
+    return {"logits_to_keep": keep} if "logits_to_keep" in taken or "inputs" in taken else {}
 
 
 def weight(logits: torch.Tensor, targets: Ids) -> Weight:
@@ -78,37 +91,86 @@ def weight(logits: torch.Tensor, targets: Ids) -> Weight:
     return Weight(chosen.sum().item(), bool((logits.argmax(1) == wanted).all()))
 
 
+class Cached:
+    """B left-padded sequences that are continued together; the model keeps what it has computed of them."""
+
+    def __init__(self, model: Any, sequences: Sequence[Ids]) -> None:
+        self.model = model
+        width = max(map(len, sequences))
+        self.mask = torch.tensor([[0] * (width - len(s)) + [1] * len(s) for s in sequences], device=model.device)
+        self.positions = (self.mask.cumsum(1) - 1).clamp(min=0)
+        self.state: dict[str, Any] = {}
+        self.logits = self.forward(torch.tensor([[0] * (width - len(s)) + list(s) for s in sequences], device=model.device))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        """Logits [B, V] after the last of the new tokens [B, T]."""
+        # A recurrent state has no places: what it has taken in cannot be hidden from it any more.
+        places = {} if "cache_params" in self.state else {"attention_mask": self.mask, "position_ids": self.positions}
+        out = self.model(input_ids=ids, use_cache=True, **places, **self.state, **keeping(self.model, 1))
+        self.state = {name: kept for name in STATES if (kept := getattr(out, name, None)) is not None}
+        if not self.state:
+            raise NotImplementedError("the model gives nothing back that it has kept")
+        logits: torch.Tensor = out.logits[:, -1]
+        return logits
+
+    def keep(self, rows: torch.Tensor) -> None:
+        """Goes on with some of the sequences."""
+        for kept in self.state.values():
+            kept.reorder_cache(rows)
+        self.mask, self.positions = self.mask[rows], self.positions[rows]
+
+    def feed(self, tokens: torch.Tensor) -> None:
+        """Adds a token [B] to each sequence."""
+        self.mask = torch.cat([self.mask, torch.ones_like(tokens[:, None])], 1)
+        self.positions = self.positions[:, -1:] + 1
+        self.logits = self.forward(tokens[:, None])
+
+
+class Recomputed:
+    """The same with nothing kept: right for a model that keeps what it has computed in a way of its own, and slow."""
+
+    def __init__(self, model: Any, sequences: Sequence[Ids]) -> None:
+        self.model, self.rows = model, [list(s) for s in sequences]
+        self.logits = self.forward()
+
+    def forward(self) -> torch.Tensor:
+        lengths = [len(r) for r in self.rows]
+        logits = forward(self.model, self.rows, 1 + max(lengths) - min(lengths))
+        cut = max(lengths) - logits.shape[1]
+        return torch.stack([row[n - 1 - cut] for row, n in zip(logits, lengths, strict=True)])
+
+    def keep(self, rows: torch.Tensor) -> None:
+        self.rows = [self.rows[i] for i in rows.tolist()]
+
+    def feed(self, tokens: torch.Tensor) -> None:
+        for row, token in zip(self.rows, tokens.tolist(), strict=True):
+            row.append(token)
+        self.logits = self.forward()
+
+
+Way = type[Cached] | type[Recomputed]
+
+
 def generate(
-    model: Any, prompts: Sequence[Prompt], ends: frozenset[int], batch_size: int
+    model: Any, prompts: Sequence[Prompt], ends: frozenset[int], batch_size: int, way: Way = Cached
 ) -> Iterator[tuple[int, Continuation]]:
     """The continuation of every prompt, longest first, each with its place in `prompts`.  `ends`: tokens that end a text."""
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
-    yield from halving(order, batch_size, lambda places: generate_batch(model, [prompts[i] for i in places], ends))
+    yield from halving(order, batch_size, lambda places: generate_batch(model, [prompts[i] for i in places], ends, way))
 
 
 @torch.inference_mode()
-def generate_batch(model: Any, prompts: Sequence[Prompt], ends: frozenset[int]) -> list[Continuation]:
-    """Decodes B left-padded prompts together; a finished row leaves the batch."""
-    width = max(len(p.ids) for p in prompts)
-    ids = torch.tensor([[0] * (width - len(p.ids)) + list(p.ids) for p in prompts], device=model.device)
-    mask = torch.tensor([[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in prompts], device=model.device)
+def generate_batch(model: Any, prompts: Sequence[Prompt], ends: frozenset[int], way: Way = Cached) -> list[Continuation]:
+    """Decodes B prompts together; a finished row leaves the batch."""
     rows = [Row(p, ends) for p in prompts]
-    alive = rows
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = None
+    alive, batch = rows, way(model, [p.ids for p in prompts])
     while True:
-        out = model(
-            input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
-        )
-        cache = out.past_key_values
-        tokens = take(out.logits[:, -1], alive)
+        tokens = take(batch.logits, alive)
         going = [i for i, row in enumerate(alive) if not row.finish]
         if not going:
             return [Continuation(row.ids, row.finish or "stop") for row in rows]
         if len(going) < len(alive):
-            keep = torch.tensor(going, device=model.device)
-            cache.reorder_cache(keep)
-            alive, tokens, mask, positions = [alive[i] for i in going], tokens[keep], mask[keep], positions[keep]
-        ids = tokens[:, None]
-        mask = torch.cat([mask, torch.ones_like(ids)], 1)
-        positions = positions[:, -1:] + 1
+            keep = torch.tensor(going, device=tokens.device)
+            batch.keep(keep)
+            alive, tokens = [alive[i] for i in going], tokens[keep]
+        batch.feed(tokens)

@@ -106,6 +106,32 @@ def decoding_refusal(model: Any) -> str:
     return ""
 
 
+@torch.inference_mode()
+def stepping_refusal(model: Any) -> str:
+    """Why padded rows cannot be continued with what the model keeps of them, or "" where that gives what plain passes give."""
+    pairs = [plain.Pair(p.context, p.continuation[:3]) for p in branches(model.config.get_text_config().vocab_size)]
+    try:
+        far = farthest(stepped(model, pairs), [w for p in pairs[1:] for w in plain.weigh_batch(model, [p])], pairs[1:])
+    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
+        return told(error)
+    if math.isnan(far) or far > MOST.get(model.dtype, MOST_HALF):
+        return f"its log-probabilities change by {far:.2g} a token when padded rows are continued"
+    return ""
+
+
+def stepped(model: Any, pairs: list[plain.Pair]) -> list[plain.Weight]:
+    """The log-probabilities of the continuations of all pairs but the first, which leaves the batch on the way."""
+    fed = torch.tensor([list(p.continuation) for p in pairs], device=model.device)
+    batch = plain.Cached(model, [p.context for p in pairs])
+    logits = [batch.logits[1:]]
+    batch.feed(fed[:, 0])
+    logits.append(batch.logits[1:])
+    batch.keep(torch.arange(1, len(pairs), device=model.device))
+    batch.feed(fed[1:, 1])
+    logits.append(batch.logits)
+    return [plain.weight(torch.stack([s[i] for s in logits]), p.continuation) for i, p in enumerate(pairs[1:])]
+
+
 def told(error: Exception) -> str:
     """An error in a line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
