@@ -27,7 +27,8 @@ def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path
     assert packed.pack(model)
     assert (packed.probe(model) - before).abs().max() <= packed.LOOSE[dtype] / 10
     layer = model.model.layers[0].mlp.up_proj
-    assert layer.weight.is_meta and layer.weight.shape == (layer.out_features, layer.in_features)
+    assert layer.weight.is_meta
+    assert layer.weight.shape == (layer.out_features, layer.in_features)
     assert model.device.type == "cpu"
     assert not packed.pack(model), "there is nothing left to lay out"
 

@@ -160,7 +160,7 @@ def test_templates(tmp_path: Path) -> None:
 
 def test_an_adapter_answers_as_its_merged_model_does(folder: Path, model: Transformers, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    base = load(Checkpoint("tiny", str(folder), "transformers"), Options()).model
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     adapted = peft.get_peft_model(base, peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False))
     adapted.save_pretrained(str(tmp_path / "lora"))
     config = (tmp_path / "lora" / "adapter_config.json").read_text()
@@ -228,7 +228,7 @@ def test_pickled_weights_with_code_are_refused_and_their_code_is_not_run(tmp_pat
 
 
 def test_a_pickled_adapter_with_code_is_refused(folder: Path, tmp_path: Path) -> None:
-    base = load(Checkpoint("tiny", str(folder), "transformers"), Options()).model
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
     peft.get_peft_model(base, peft.LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(str(tmp_path / "lora"))
     (tmp_path / "lora" / "adapter_model.safetensors").unlink()
     torch.save({"x": Malice(tmp_path / "ran")}, tmp_path / "lora" / "adapter_model.bin")
