@@ -71,7 +71,7 @@ def packed(model: Any) -> Iterator[None]:
 
 def linear(model: Any) -> Iterator[nn.Linear]:
     """The layers that can be laid out: plain ones, whole, in the processor's memory."""
-    if not (torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")):  # type: ignore[no-untyped-call]
+    if not (torch._C._has_mkldnn and hasattr(torch.ops.mkldnn, "_linear_pointwise")):
         return
     for layer in model.modules():
         if type(layer) is not nn.Linear or "forward" in vars(layer):

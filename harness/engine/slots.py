@@ -31,7 +31,6 @@ class Slots(DynamicLayer):  # type: ignore[misc]
         self.lengths, self.is_initialized = lengths, True
         self.dtype, self.device = state[0].dtype, state[0].device
         self.buffers = [s.new_zeros((0, s.shape[0], 0, s.shape[2])) for s in state]
-        self.keys, self.values = self.buffers  # OPT asks for their length before there is any
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Adds one token to every row, [rows, heads, 1, d]; gives the rows in use as far as the longest reaches."""
