@@ -11,7 +11,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.engine import decode, plain, trial, weigh
+from harness.engine import decode, plain, slots, trial, weigh
 from harness.engine.engine import Engine, Limits
 from harness.engine.memory import Budget
 from harness.engine.plain import Pair
@@ -126,26 +126,45 @@ def prompts(draw: st.DrawFn) -> list[Prompt]:
 
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=8, deadline=None)
-@given(asked=prompts(), slots=st.integers(1, 6), budget=st.integers(1, 40))
-def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], slots: int, budget: int) -> None:
+@given(asked=prompts(), rows=st.integers(1, 6), budget=st.integers(1, 40))
+def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], rows: int, budget: int) -> None:
     model, ends = model_of(name), frozenset([2, 3])
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(slots, ends), Budget(budget)))
+    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(rows, ends), Budget(budget)))
     assert found == dict(plain.generate(model, asked, ends, 1))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(asked=prompts(), slots=st.integers(2, 8), budget=st.integers(1, 40))
+@given(asked=prompts(), rows=st.integers(2, 8), block=st.integers(1, 4), budget=st.integers(1, 40))
 def test_slots_behind_several_prefixes_continue_as_single_rows_do(
-    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], slots: int, budget: int
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], rows: int, block: int, budget: int
 ) -> None:
+    monkeypatch.setattr(slots, "block", lambda like, rows: block)
     monkeypatch.setattr(decode, "FEW", 1)
     monkeypatch.setattr(decode, "LONG", 1)
     model, ends = model_of(name), frozenset([2, 3])
     asked = [*asked, *(replace(p, ids=[5, 6, 7, *p.ids]) for p in asked)]
     assert len(set(decode.Plan([p.ids for p in asked]).group.values())) > 1
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(slots, ends), Budget(budget)))
+    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(rows, ends), Budget(budget)))
     assert found == dict(plain.generate(model, asked, ends, 1))
+
+
+@given(lengths=st.lists(st.integers(1, 90), min_size=1, max_size=30), size=st.integers(1, 9), drops=st.data())
+def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes(
+    lengths: list[int], size: int, drops: st.DataObject
+) -> None:
+    held = slots.Lengths(size)
+    held.used = sorted(lengths, reverse=True)
+    while held.used:
+        slot = drops.draw(st.integers(0, len(held.used) - 1))
+        kept = sorted([*held.used[:slot], *held.used[slot + 1 :]])
+        chain = held.chain(slot)
+        assert chain == sorted(set(chain))
+        assert chain[-1] == len(held.used) - 1
+        slots.follow(chain, held.used)
+        assert sorted(held.used) == kept
+        reached = [widest for _, _, widest in held.blocks()]
+        assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 
 
 def grouped(rows: list[list[int]]) -> list[list[int]]:

@@ -6,10 +6,10 @@ groups of keys and values, E = H / G heads for each of them, d wide, P shared to
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +27,22 @@ class Shared:
     states: States
 
 
+class Own(Protocol):
+    """What the rows of one layer have behind what they share."""
+
+    def parts(self) -> Iterable[tuple[slice, Tensor, Tensor]]:
+        """Runs of rows that cover the batch in order, with their keys and values [rows, G, S, d]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """`own`: for each layer."""
+
+    shared: Sequence[Shared]
+    own: Sequence[Own]
+
+
 def attention(  # noqa: PLR0913  transformers' own signature
     module: Any,
     query: Tensor,
@@ -35,17 +51,20 @@ def attention(  # noqa: PLR0913  transformers' own signature
     attention_mask: Tensor,
     scaling: float | None = None,
     softcap: float | None = None,
-    cascade: Sequence[Shared] | None = None,
+    cascade: Cascade | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """query [B, H, 1, d], key and value [B, G, S, d], mask [B, 1, 1, S] added to the scores of a row's own keys."""
+    """query [B, H, 1, d], key and value [B, G, 1, d] of the new tokens, which are among the rows' own already; the mask
+    [B, 1, 1, S] is added to the scores of a row's own keys."""
     if cascade is None or more.get("s_aux") is not None or more.get("position_bias") is not None:
         raise NotImplementedError("this attention has more terms than keys and values")
     rows, heads, _, width = query.shape
     mine = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
     how = (scaling or width**-0.5, softcap)
-    out, mass = part(mine, key, value, attention_mask.expand(-1, -1, mine.shape[2], -1), how)
-    for shared in cascade:
+    mask = attention_mask.expand(-1, -1, mine.shape[2], -1)
+    parts = [part(mine[at], k, v, mask[at, ..., : k.shape[2]], how) for at, k, v in cascade.own[module.layer_idx].parts()]
+    out, mass = parts[0] if len(parts) == 1 else (torch.cat(each) for each in zip(*parts, strict=True))
+    for shared in cascade.shared:
         keys, values = shared.states[module.layer_idx]
         if keys.shape[1]:
             merge(out, mass, shared.rows, together(mine if shared.rows is None else mine[shared.rows], keys, values, how))

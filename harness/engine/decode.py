@@ -13,7 +13,7 @@ import torch
 from harness.engine.cascade import States
 from harness.engine.memory import Budget, halved, total
 from harness.engine.rows import Continuation, Ids, Prompt, Row, take
-from harness.engine.slots import Batch
+from harness.engine.slots import Batch, follow
 from harness.engine.sweep import Step, sweep
 from harness.engine.tree import Nodes, Tree, grow, shared
 
@@ -136,11 +136,9 @@ class Run:
             place = self.alive[slot]
             row = self.rows[place]
             if row.finish and self.batch is not None:
-                self.batch.drop(slot)
-                for held in (self.alive, self.tokens):
-                    last = held.pop()
-                    if slot < len(held):
-                        held[slot] = last
+                chain = self.batch.drop(slot)
+                follow(chain, self.alive)
+                follow(chain, self.tokens)
                 yield place, Continuation(row.ids, row.finish)
 
 

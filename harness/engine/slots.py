@@ -1,8 +1,12 @@
-"""A batch of rows that are being decoded behind shared prefixes: each has a slot, which the next one takes when it ends."""
+"""A batch of rows that are being decoded behind shared prefixes: each has a slot, which the next one takes when it ends.
+
+Slots lie in blocks, long rows in the first ones: a row's attention reads as far as the longest row of its block reaches.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,63 +14,92 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import cascade
-from harness.engine.cascade import Shared, States
+from harness.engine.cascade import Cascade, Shared, States
 
 STEP = 64  # tokens by which slots grow
+FIRST = 8  # rows of a new block
+SMALL = 1 << 22  # bytes of keys and values, at LIKELY tokens a row, below which it is not worth to read one block more
+LIKELY = 128
 
 
 class Lengths:
-    """How many tokens of its own each row in use has.  A new token is written behind them."""
+    """How many tokens of its own each row in use has, in blocks of `size` slots.  A new token is written behind them."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self.size = size
         self.used: list[int] = []
-        self.places = torch.empty(0, dtype=torch.long)  # `used` on the device, while a token is being computed
+        self.spots: list[tuple[Tensor, Tensor]] = []  # while a token is computed: of each block the rows, and their places
+
+    def blocks(self) -> Iterator[tuple[int, int, int]]:
+        """First slot, slot behind the last, and tokens to read with the new one."""
+        for start in range(0, len(self.used), self.size):
+            part = self.used[start : start + self.size]
+            yield start, start + len(part), max(part) + 1
+
+    def chain(self, slot: int) -> list[int]:
+        """The slots whose rows move up one by one when `slot` is free: of each later block the longest, then the last."""
+        found = [slot]
+        while (start := (found[-1] // self.size + 1) * self.size) < len(self.used):
+            found.append(max(range(start, min(start + self.size, len(self.used))), key=self.used.__getitem__))
+        return found if found[-1] == len(self.used) - 1 else [*found, len(self.used) - 1]
 
 
 class Slots(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of one layer: buffers [slots, heads, tokens, d]."""
+    """Keys and values of one layer: for each block two buffers [slots, heads, tokens, d]."""
 
     def __init__(self, state: tuple[Tensor, Tensor], lengths: Lengths) -> None:
         super().__init__()
         self.lengths, self.is_initialized = lengths, True
         self.dtype, self.device = state[0].dtype, state[0].device
-        self.buffers = [s.new_zeros((0, s.shape[0], 0, s.shape[2])) for s in state]
+        self.empty = [s.new_zeros((0, s.shape[0], 0, s.shape[2])) for s in state]
+        self.blocks: list[list[Tensor]] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Adds one token to every row, [rows, heads, 1, d]; gives the rows in use as far as the longest reaches."""
-        rows, widest = len(self.lengths.used), max(self.lengths.used) + 1
-        every = torch.arange(rows, device=self.device)
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[every, :, self.lengths.places] = states[:, :, 0]
-        self.keys, self.values = (b[:rows, :, :widest] for b in self.buffers)
-        return self.keys, self.values
+        """Adds one token to every row, [rows, heads, 1, d]; the attention reads the blocks itself."""
+        size = self.lengths.size
+        for i, (rows, places) in enumerate(self.lengths.spots):
+            for buffer, states in zip(self.blocks[i], (key_states, value_states), strict=True):
+                buffer[rows, :, places] = states[i * size : i * size + len(rows), :, 0]
+        return key_states, value_states
 
-    def reserve(self, rows: int, tokens: int) -> None:
+    def parts(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Of each block the slots in use, their keys and their values, as far as its longest row reaches."""
+        for (start, stop, widest), (keys, values) in zip(self.lengths.blocks(), self.blocks, strict=False):
+            yield slice(start, stop), keys[: stop - start, :, :widest], values[: stop - start, :, :widest]
+
+    def reserve(self, block: int, rows: int, tokens: int) -> None:
         """Makes room for so many rows and tokens; zeros, as what no row sees must still be a number."""
-        slots, have = self.buffers[0].shape[0], self.buffers[0].shape[2]
+        if block == len(self.blocks):
+            self.blocks.append(list(self.empty))
+        slots, have = self.blocks[block][0].shape[0], self.blocks[block][0].shape[2]
         if rows <= slots and tokens <= have:
             return
-        slots, wide = max(slots, rows), have if tokens <= have else max(tokens, have + STEP)
-        for i, old in enumerate(self.buffers):
-            self.buffers[i] = old.new_zeros((slots, old.shape[1], wide, old.shape[3]))
-            self.buffers[i][: old.shape[0], :, :have] = old
+        slots = slots if rows <= slots else min(self.lengths.size, max(rows, FIRST, 2 * slots))
+        wide = have if tokens <= have else max(tokens, have + STEP)
+        for i, old in enumerate(self.blocks[block]):
+            new = old.new_zeros((slots, old.shape[1], wide, old.shape[3]))
+            new[: old.shape[0], :, :have] = old
+            self.blocks[block][i] = new
 
-    def put(self, slot: int, state: tuple[Tensor, Tensor]) -> None:
-        for buffer, own in zip(self.buffers, state, strict=True):
-            buffer[slot, :, : own.shape[1]] = own
+    def put(self, slot: int, state: Sequence[Tensor]) -> None:
+        """Takes keys and values [heads, tokens, d] into a slot."""
+        block, row = divmod(slot, self.lengths.size)
+        self.reserve(block, row + 1, state[0].shape[1])
+        for buffer, own in zip(self.blocks[block], state, strict=True):
+            buffer[row, :, : own.shape[1]] = own
 
-    def move(self, source: int, target: int, tokens: int) -> None:
-        for buffer in self.buffers:
-            buffer[target, :, :tokens] = buffer[source, :, :tokens]
+    def take(self, slot: int, tokens: int) -> list[Tensor]:
+        block, row = divmod(slot, self.lengths.size)
+        return [b[row, :, :tokens] for b in self.blocks[block]]
 
 
 class Batch:
     """Rows in slots, each behind the keys and values of its prefix.  Rows with the same prefix are given the same object."""
 
     def __init__(self, model: Any, like: States, rows: int) -> None:
-        self.model, self.rows = model, rows
+        self.model = model
         self.configs = cascade.configs(model)
-        self.lengths = Lengths()
+        self.lengths = Lengths(block(like, rows))
         self.layers = [Slots(state, self.lengths) for state in like]
         self.cache = Cache(layers=self.layers)
         self.prefixes: list[States] = []  # of each row
@@ -78,23 +111,23 @@ class Batch:
 
     def add(self, prefix: States, states: States) -> None:
         """Takes a row into the next slot."""
-        tokens = int(states[0][0].shape[1])
-        slots = min(self.rows, 2 * len(self)) if len(self) else min(self.rows, 8)
         for layer, state in zip(self.layers, states, strict=True):
-            layer.reserve(max(slots, len(self) + 1) if len(self) >= layer.buffers[0].shape[0] else 0, tokens)
             layer.put(len(self), state)
-        self.lengths.used.append(tokens)
+        self.lengths.used.append(int(states[0][0].shape[1]))
         self.prefixes.append(prefix)
         self.shared = None
 
-    def drop(self, slot: int) -> None:
-        """Frees a slot: the last row moves there."""
-        tokens, prefix = self.lengths.used.pop(), self.prefixes.pop()
-        if slot < len(self):
+    def drop(self, slot: int) -> list[int]:
+        """Frees a slot; gives the chain of slots, from this one to the last, each of whose rows is now in the one before."""
+        chain = self.lengths.chain(slot)
+        for target, source in pairwise(chain):
+            tokens = self.lengths.used[source]
             for layer in self.layers:
-                layer.move(len(self), slot, tokens)
-            self.lengths.used[slot], self.prefixes[slot] = tokens, prefix
+                layer.put(target, layer.take(source, tokens))
+        for held in (self.lengths.used, self.prefixes):
+            follow(chain, held)
         self.shared = None
+        return chain
 
     def sort(self) -> list[Shared]:
         """Which rows share what."""
@@ -111,11 +144,13 @@ class Batch:
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Feeds one token to each row; logits [B, V] after it."""
         used, where = self.lengths.used, self.model.device
-        widest = max(used) + 1
-        for layer in self.layers:
-            layer.reserve(0, widest)
+        places, widest = torch.tensor(used, device=where), max(used) + 1
+        self.lengths.spots = []
+        for number, (start, stop, reach) in enumerate(self.lengths.blocks()):
+            for layer in self.layers:
+                layer.reserve(number, 0, reach)
+            self.lengths.spots.append((torch.arange(stop - start, device=where), places[start:stop]))
         self.shared = self.sort() if self.shared is None else self.shared
-        self.lengths.places = places = torch.tensor(used, device=where)
         unseen = torch.arange(widest, device=where)[None] > places[:, None]
         mask = torch.zeros(unseen.shape, dtype=self.model.dtype, device=where)
         mask.masked_fill_(unseen, torch.finfo(self.model.dtype).min)
@@ -126,8 +161,23 @@ class Batch:
                 attention_mask=mask[:, None, None],
                 past_key_values=self.cache,
                 use_cache=True,
-                cascade=self.shared,
+                cascade=Cascade(self.shared, self.layers),
             )
-        self.lengths.used = [n + 1 for n in used]
+        self.lengths.used[:] = [n + 1 for n in used]
         logits: Tensor = out.logits[:, -1]
         return logits
+
+
+def follow(chain: Sequence[int], held: list[Any]) -> None:
+    """What is held of each slot moves along a chain of slots; its last one is free."""
+    for target, source in pairwise(chain):
+        held[target] = held[source]
+    held.pop()
+
+
+def block(like: States, rows: int) -> int:
+    """How many slots a block has: on a processor as few as are worth a reading of their own, elsewhere all."""
+    if like[0][0].device.type != "cpu":
+        return rows
+    token = sum(t.shape[0] * t.shape[2] * t.element_size() for t in like[0])
+    return max(FIRST, SMALL // (LIKELY * token))
