@@ -26,6 +26,10 @@ class Pair:
     context: Ids
     continuation: Ids
 
+    def __post_init__(self) -> None:
+        if not self.context or not self.continuation:
+            raise ValueError("What is weighed, and what stands before it, has at least one token each.")
+
 
 @dataclass(frozen=True)
 class Weight:

@@ -23,6 +23,10 @@ class Prompt:
     top_p: float = 1.0
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if not self.ids or self.max_tokens < 1:
+            raise ValueError("A prompt has at least one token, and at least one is asked for behind it.")
+
 
 @dataclass(frozen=True)
 class Continuation:

@@ -59,9 +59,17 @@ class Reader:
         """Requests with choices, each pair within the window."""
         early, told, owners, pairs = list[tuple[int, Response]](), {}, list[tuple[int, int]](), list[Pair]()
         for place, request in enumerate(requests):
-            found = self.tokens.pairs(request, self.template)
-            cut = max((t.cut for t in found), default=0)
-            if cut and not request.cut:
+            try:
+                found = self.tokens.pairs(request, self.template)
+            except SkilldeltaError as error:
+                early.append((place, Response(finish="error", error=str(error))))
+                continue
+            if not found:  # an empty text, as a whole, is certain
+                early.append((place, Response(logprobs=(0.0,), greedy=(True,))))
+                continue
+            cut = max(t.cut for t in found)
+            longest = max(len(t.pair.continuation) for t in found)
+            if (cut and not request.cut) or longest > self.tokens.window:
                 early.append((place, Response(finish="overlong", tokens_in=len(found[0].pair.context) + cut)))
                 continue
             told[place] = (max(len(t.pair.context) for t in found), cut)
@@ -73,7 +81,9 @@ class Reader:
         """Requests for texts, each prompt with room behind it in the window."""
         early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[Prompt]()
         for place, request in enumerate(requests):
-            ids = self.tokens.encode(self.template.render(request))
+            ids = self.tokens.begun(self.tokens.encode(self.template.render(request)))
+            if request.max_tokens < 1:
+                raise SkilldeltaError(f"{request.max_tokens} new tokens are asked for: at least 1 is needed.")
             room = self.tokens.window - (request.max_tokens if request.cut else 1)
             if room < 1:
                 raise SkilldeltaError(

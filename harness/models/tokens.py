@@ -9,7 +9,7 @@ from typing import Any
 from harness.engine.plain import Pair
 from harness.models.chat import Template
 from harness.models.splice import Splice
-from harness.types import Request
+from harness.types import Request, SkilldeltaError
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,20 @@ class Tokens:
 
     def pair(self, context: str, continuation: str) -> Pair:
         """Ids of a context and its continuation: blanks at the boundary go with the latter, the whole is encoded at once."""
+        bare = context.rstrip()
         if not context:
             ids = list(self.tokenizer.encode(continuation, add_special_tokens=False))
-            return Pair([self.first], ids) if ids[:1] != [self.first] else Pair(ids[:1], ids[1:])
-        bare = context.rstrip()
-        whole = self.encode(context + continuation)
-        head = self.encode(bare)
-        return Pair(head, whole[len(head) :])
+            return something(self.begun([]), ids) if ids[:1] != [self.first] else something(ids[:1], ids[1:])
+        head, whole = self.encode(bare), self.encode(context + continuation)
+        if continuation and len(whole) <= len(head):  # its letters went into the context's last token
+            whole = head + list(self.tokenizer.encode(context[len(bare) :] + continuation, add_special_tokens=False))
+        return something(self.begun(head), whole[len(head) :])
+
+    def begun(self, ids: list[int]) -> list[int]:
+        """Ids that a model can go on from: of an empty text, the token that begins or ends texts."""
+        if not ids and self.first is None:
+            raise SkilldeltaError("Nothing is given to go on from, and the tokenizer has no token that begins or ends texts.")
+        return ids or [self.first]
 
     def pairs(self, request: Request, template: Template) -> list[Target]:
         """What is to be weighed for a request, each pair within the window."""
@@ -59,7 +66,7 @@ class Tokens:
 
     def fit(self, choice: int, pair: Pair) -> Target:
         """A pair cut on its left to the window (the last token is predicted, never fed: one more than the window fits)."""
-        over = max(len(pair.context) + len(pair.continuation) - (self.window + 1), 0)
+        over = min(max(len(pair.context) + len(pair.continuation) - (self.window + 1), 0), len(pair.context) - 1)
         return Target(choice, Pair(pair.context[over:], pair.continuation), over) if over else Target(choice, pair)
 
     def windows(self, ids: Sequence[int]) -> Iterator[Pair]:
@@ -67,7 +74,7 @@ class Tokens:
         size = self.window
         for start in range(0, len(ids), size):
             piece = list(ids[start : start + size])
-            before = [self.first, *ids][: start + 1]
+            before = [*self.begun([]), *ids][: start + 1]
             # The last window is filled up with context from the left, as far as it has room.
             room = size + 1 - len(piece)
             yield Pair(before[-room:] if start else before[-1:], piece)
@@ -102,3 +109,10 @@ class Tokens:
         text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
         ends = [at for s in stops if s and (at := text.find(s)) >= 0]
         return text[: min(ends)] if ends else text
+
+
+def something(context: list[int], continuation: list[int]) -> Pair:
+    """Both, if there is anything to weigh."""
+    if not continuation:
+        raise SkilldeltaError("A choice adds no token to its context: it has no probability to be weighed by.")
+    return Pair(context, continuation)
