@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from harness.engine import trial
 from harness.engine.engine import Engine, Limits
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
+from harness.models import lm_eval
+from harness.models.transformers import Options, load
+from harness.types import Checkpoint, Request, SkilldeltaError
+from tests import tiny
 
 VOCABULARY = 61
 END = 2
@@ -154,6 +159,18 @@ def test_a_model_that_gives_all_logits_or_none_is_asked_plainly() -> None:
     engine = Engine(Old(make("olmo2")), Limits(4, 3))
     assert engine.name == NOTHING
     check(engine.model, engine)
+
+
+def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_asked_by_lm_evals_hf(tmp_path: Path) -> None:
+    sizes = {"d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
+    made = tiny.tokenizer()
+    made.save_pretrained(tmp_path)
+    transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=len(made), **sizes)).save_pretrained(tmp_path)
+    with pytest.raises(SkilldeltaError, match=r"an encoder-decoder model \(t5\)(?s:.)*--model lm-eval:hf"):
+        load(Checkpoint("t5", str(tmp_path), "transformers"), Options())
+    asked = lm_eval.load(Checkpoint("t5", str(tmp_path), "transformers"), lm_eval.Options())
+    (response,) = dict(asked.answer([Request("What is it?", choices=(" A", " B"))])).values()
+    assert len(response.logprobs) == 2
 
 
 def test_rotations_that_change_with_the_length_end_the_reach() -> None:

@@ -181,7 +181,9 @@ def load(checkpoint: Checkpoint, options: Options) -> LmEval:
     except (ValueError, KeyError) as error:
         raise unknown("lm-eval backend", options.backend, map(str, model_registry)) from error
     given: dict[str, Any] = simple_parse_args_string(options.args.replace(";", ","))
-    more = {"batch_size": options.batch_size} | ({"device": options.device} if options.device else {})
+    # hf's own default is the GPU, also where there is none
+    device = options.device or ("cpu" if options.backend == "hf" and not torch.cuda.is_available() else "")
+    more = {"batch_size": options.batch_size} | ({"device": device} if device else {})
     arguments = where(checkpoint, options) | given
     return LmEval(kind.create_from_arg_obj(arguments, {k: v for k, v in more.items() if k not in given}), options)
 

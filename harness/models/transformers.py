@@ -186,6 +186,11 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
 def speaks(source: str, config: Any) -> None:
     """Refuses what has a head that gives no text, such as a reward model: its language head would be random, or its body's
     embeddings."""
+    if getattr(config, "is_encoder_decoder", False):
+        raise SkilldeltaError(
+            f"{source} is an encoder-decoder model ({config.model_type}); this backend takes models that continue a text.\n"
+            "lm-eval's own has a place for it: --model lm-eval:hf."
+        )
     heads = list(getattr(config, "architectures", None) or ())
     mute = [h for h in heads if any(kind in h for kind in MUTE)]
     if mute and len(mute) == len(heads):
