@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from harness.engine.cascade import States
 from harness.engine.memory import Budget, halved, total
-from harness.engine.rows import Continuation, Ids, Prompt, Row, take
+from harness.engine.rows import Choose, Continuation, Ids, Prompt, Row, choose, take
 from harness.engine.slots import Batch, follow
 from harness.engine.sweep import Step, sweep
 from harness.engine.tree import Nodes, Tree, grow, shared
@@ -35,10 +35,11 @@ class Ready:
 
 @dataclass(frozen=True)
 class Rules:
-    """`rows`: the most that are decoded together.  `ends`: the tokens that end a text."""
+    """`rows`: the most that are decoded together.  `ends`: the tokens that end a text.  `choose`: how a next token is."""
 
     rows: int
     ends: frozenset[int]
+    choose: Choose = choose
 
 
 def generate(model: Any, planned: Planned, rules: Rules, budget: Budget) -> Iterator[tuple[int, Continuation]]:
@@ -50,7 +51,7 @@ def generate(model: Any, planned: Planned, rules: Rules, budget: Budget) -> Iter
     while left:
         done: set[int] = set()
         try:
-            for at, said in Run(model, now, Rules(rows, rules.ends), budget).answers():
+            for at, said in Run(model, now, replace(rules, rows=rows), budget).answers():
                 done.add(at)
                 yield left[at], said
         except RuntimeError as error:
@@ -81,7 +82,7 @@ class Run:
     """Prompts that are decoded together: prefilled along their tree, as slots are free."""
 
     def __init__(self, model: Any, planned: Planned, rules: Rules, budget: Budget) -> None:
-        self.model, self.limit = model, rules.rows
+        self.model, self.limit, self.choose = model, rules.rows, rules.choose
         self.rows = [Row(p, rules.ends) for p in planned.prompts]
         self.plan = planned.plan
         self.source = prefill(model, self.plan, budget)
@@ -108,7 +109,7 @@ class Run:
         while len(self.alive) < self.limit and (self.waiting or (worth and self.prepare())):
             place, found = self.waiting.popleft()
             row = self.rows[place]
-            token = int(take(found.logits[None], [row])[0])
+            token = int(take(found.logits[None], [row], self.choose)[0])
             if row.finish:
                 yield place, Continuation(row.ids, row.finish)
             elif self.batch is not None:
@@ -131,7 +132,7 @@ class Run:
 
     def take(self, logits: torch.Tensor) -> Iterator[tuple[int, Continuation]]:
         """Takes every row's next token; rows that end leave their slots."""
-        self.tokens = take(logits, [self.rows[i] for i in self.alive]).tolist()
+        self.tokens = take(logits, [self.rows[i] for i in self.alive], self.choose).tolist()
         for slot in reversed(range(len(self.alive))):
             place = self.alive[slot]
             row = self.rows[place]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from harness.engine import decode, plain, trial, weigh
 from harness.engine.memory import Budget
-from harness.engine.rows import Continuation, Prompt
+from harness.engine.rows import Choose, Continuation, Prompt, choose
 
 Name = Literal["tree", "plain"]
 CHUNK = {"cpu": 256, "cuda": 2048}  # tokens a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
@@ -122,12 +122,12 @@ class Engine:
         for at, found in plain.weigh(self.model, plan.pairs, self.limits.rows):
             yield plan.others[at], found
 
-    def generate(self, plan: Continuing, ends: frozenset[int]) -> Iterator[tuple[int, Continuation]]:
+    def generate(self, plan: Continuing, ends: frozenset[int], choose: Choose = choose) -> Iterator[tuple[int, Continuation]]:
         """The continuation of every prompt, each with its place, as they are ready.  `ends`: tokens that end a text."""
-        rules = decode.Rules(self.limits.slots, ends)
+        rules = decode.Rules(self.limits.slots, ends, choose)
         for at, said in decode.generate(self.model, plan.tree, rules, self.budget):
             yield plan.packed[at], said
         if plan.prompts:
             way: plain.Way = plain.Recomputed if self.stepping_refusal else plain.Cached
-            for at, said in plain.generate(self.model, plan.prompts, ends, self.limits.rows, way):
+            for at, said in plain.generate(self.model, plan.prompts, ends, self.limits.rows, way, choose):
                 yield plan.others[at], said

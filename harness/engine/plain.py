@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from harness.engine.memory import halved
-from harness.engine.rows import Continuation, Ids, Prompt, Row, take
+from harness.engine.rows import Choose, Continuation, Ids, Prompt, Row, choose, take
 
 T = TypeVar("T")
 STATES = ("past_key_values", "cache_params")  # what models call what they keep
@@ -156,20 +156,23 @@ Way = type[Cached] | type[Recomputed]
 
 
 def generate(
-    model: Any, prompts: Sequence[Prompt], ends: frozenset[int], batch_size: int, way: Way = Cached
+    model: Any, prompts: Sequence[Prompt], ends: frozenset[int], batch_size: int, way: Way = Cached, choose: Choose = choose
 ) -> Iterator[tuple[int, Continuation]]:
     """The continuation of every prompt, longest first, each with its place in `prompts`.  `ends`: tokens that end a text."""
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i].ids))
-    yield from halving(order, batch_size, lambda places: generate_batch(model, [prompts[i] for i in places], ends, way))
+
+    def answer(places: Sequence[int]) -> list[Continuation]:
+        return generate_batch(way(model, [prompts[i].ids for i in places]), [Row(prompts[i], ends) for i in places], choose)
+
+    yield from halving(order, batch_size, answer)
 
 
 @torch.inference_mode()
-def generate_batch(model: Any, prompts: Sequence[Prompt], ends: frozenset[int], way: Way = Cached) -> list[Continuation]:
+def generate_batch(batch: Cached | Recomputed, rows: Sequence[Row], choose: Choose) -> list[Continuation]:
     """Decodes B prompts together; a finished row leaves the batch."""
-    rows = [Row(p, ends) for p in prompts]
-    alive, batch = rows, way(model, [p.ids for p in prompts])
+    alive = list(rows)
     while True:
-        tokens = take(batch.logits, alive)
+        tokens = take(batch.logits, alive, choose)
         going = [i for i, row in enumerate(alive) if not row.finish]
         if not going:
             return [Continuation(row.ids, row.finish or "stop") for row in rows]

@@ -55,7 +55,10 @@ class Row:
             self.finish = "length"
 
 
-def take(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
+Choose = Callable[[torch.Tensor, Sequence[Row]], torch.Tensor]  # logits [B, V] of B rows -> the next token [B] of each
+
+
+def take(logits: torch.Tensor, rows: Sequence[Row], choose: Choose) -> torch.Tensor:
     """The next token [B] of every row, chosen from logits [B, V] and added to it."""
     tokens = choose(logits, rows)
     for row, token in zip(rows, tokens.tolist(), strict=True):
