@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import harness
 import harness.api
 from harness.comparison.result import Difference
 from harness.evaluate import Settings, Silent, score
+from harness.models.scripted import Scripted
 from harness.reask import Share, changed, reask
 from harness.store import Results
 from harness.types import Checkpoint, Model, Request, Response, Sample, Score, SkilldeltaError
@@ -40,6 +42,34 @@ def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Pat
     (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, Settings(), Share(1))
     assert (found.noise.n, found.noise.flips, found.noise.shift, found.noise.answers) == (200, 40, -0.2, 40)
     assert toys.tree(tmp_path) == before
+
+
+def test_even_a_whole_cell_is_asked_again_in_other_company(tmp_path: Path) -> None:
+    """A model that sorts what it is given would otherwise do exactly what it did."""
+    seen: list[frozenset[str]] = []
+
+    class Watched(Scripted):
+        def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+            seen.append(frozenset(r.id for r in requests))
+            yield from super().answer(requests)
+
+    def loader(_: Checkpoint) -> Model:
+        return Watched(toys.answer_sum, block=512)
+
+    results = Results.make(tmp_path)
+    score([toys.checkpoint("sft")], [toys.adding(30)], loader, results, Settings())
+    (first,) = seen
+    (found,) = reask([toys.checkpoint("sft")], [toys.adding(30)], loader, results, Settings(), Share(1))
+    assert found.noise.n == 30
+    assert frozenset().union(*seen[1:]) == first
+    assert first not in seen[1:]
+
+
+def test_an_answer_that_failed_once_is_counted_and_does_not_stop_the_rest() -> None:
+    good = Sample("x", "y", Response(logprobs=(-1.0, -2.0)), Score(1.0))
+    failed = Sample("x", "y", Response(finish="error", error="gone"), Score(None))
+    noise = changed([(good, failed), (good, good)])
+    assert (noise.n, noise.flips, noise.answers, noise.drift) == (1, 0, 1, 0.0)
 
 
 def test_what_was_never_scored_cannot_be_asked_again(tmp_path: Path) -> None:
