@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness
 import harness.api
+from harness.comparison.noise import measure
 from harness.comparison.result import Difference
 from harness.evaluate import Settings, Silent, score
 from harness.models.scripted import Scripted
@@ -136,3 +138,32 @@ def test_scoring_can_ask_a_share_again_at_once_with_the_model_that_is_loaded(tmp
 def test_a_share_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="a share above 0 and at most 1"):
         harness.api.Noise(2.0).checks(lambda _: toys.model(), [], Results.make(tmp_path), Settings(), Silent())
+
+
+def test_rounding_is_no_flip_and_a_score_between_0_and_1_counts_by_the_square_of_its_change() -> None:
+    """mc2 in bfloat16: half of the scores move, by a thousandth; counted as whole flips that would drown every difference."""
+    before = np.full(100, 0.4)
+    assert measure(before, before + 1e-8).flips == 0
+    moved = measure(before, before + np.tile([0.0, 0.001], 50))
+    assert (moved.n, moved.flips) == (100, 50)
+    assert moved.rate == pytest.approx(0.5e-6)
+    whole = measure(np.zeros(100), np.tile([0.0, 1.0], 50))
+    assert whole.rate == whole.flips / whole.n == 0.5
+
+
+def test_small_moves_of_many_scores_leave_an_interval_as_it_is(tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    old = source.random(200)
+    new = np.clip(old + source.normal(0.05, 0.1, 200), 0, 1)
+
+    def interval(folder: str, square: float) -> tuple[float, float]:
+        noise = {"noise": {"n": 200, "flips": 100, "shift": 0.0, "square": square}} if square else {}
+        for name, scores in (("sft", old), ("dpo", new)):
+            store(tmp_path / folder, name, about("mc2", "facts") | noise, [sample(i, float(s)) for i, s in enumerate(scores)])
+        found = harness.compare(tmp_path / folder, "sft").row("dpo", "task", "mc2").difference
+        assert found is not None
+        return found.delta_low, found.delta_high
+
+    quiet = interval("quiet", 0.0)
+    assert interval("little", 0.5e-6) == quiet
+    assert interval("much", 0.02)[0] < quiet[0]

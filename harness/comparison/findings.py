@@ -81,7 +81,8 @@ def noisy(pair: Paired, abouts: tuple[Json, Json], level: float) -> Paired:
     if not known or not delta.n:
         return pair
     rate = sum(known) / len(known)
-    more = noise.added(rate, (delta.lost + delta.gained) / delta.n, delta.n)
+    square = delta.variance * delta.n + delta.value**2  # of a 0/1 score's difference: the share of the items that differ
+    more = noise.added(rate, min((delta.lost + delta.gained) / delta.n, square), delta.n)
     wider = noise.widened(delta.value, delta.interval, more, quantile(level))
     return replace(pair, delta=replace(delta, interval=wider, variance=delta.variance + more), noise=rate)
 

@@ -9,6 +9,7 @@ import numpy as np
 from harness.comparison.estimate import Floats, Interval
 from harness.types import Json
 
+SAME = 1e-5  # a score made of log-probabilities differs by less from rounding alone, which is always there
 STATED = 0.2  # noise that makes more than this share of the differing items is added to the interval
 
 
@@ -17,7 +18,7 @@ class Noise:
     """`n` items asked twice; `flips` of them scored differently; `shift` is the second mean minus the first (0..1).
 
     `answers`: how many were answered differently (another text, another likeliest choice), scored or not; `drift`: the most
-    that the log-probability of a choice moved, in nats.
+    that the log-probability of a choice moved, in nats; `square`: the mean squared change of a score, None in older results.
     """
 
     n: int
@@ -25,10 +26,12 @@ class Noise:
     shift: float
     answers: int = 0
     drift: float = 0.0
+    square: float | None = None
 
     @property
     def rate(self) -> float:
-        return self.flips / self.n if self.n else 0.0
+        """The share of flips, where a score between 0 and 1 counts by the square of its change."""
+        return (self.flips / self.n if self.square is None else self.square) if self.n else 0.0
 
 
 NONE = Noise(0, 0, 0.0)
@@ -38,7 +41,10 @@ def measure(first: Floats, second: Floats) -> Noise:
     """From the scores of the same items, asked twice (NaN: unscored, left out)."""
     both = ~(np.isnan(first) | np.isnan(second))
     change = second[both] - first[both]
-    return Noise(int(both.sum()), int(np.sum(change != 0)), float(change.mean()) if both.any() else 0.0)
+    change[np.abs(change) < SAME] = 0.0
+    if not len(change):
+        return NONE
+    return Noise(len(change), int(np.sum(change != 0)), float(change.mean()), square=float(np.mean(change**2)))
 
 
 def of(about: Json) -> Noise:
@@ -49,7 +55,7 @@ def of(about: Json) -> Noise:
 
 
 def share(rate: float, discordance: float) -> float:
-    """The share of the items that differ between two checkpoints that noise alone would make differ."""
+    """The share of the difference between two checkpoints, in squared scores, that noise alone would make."""
     return rate / discordance if discordance > 0 else float(rate > 0)
 
 
