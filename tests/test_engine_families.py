@@ -36,7 +36,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2": (WHOLE, SIZES),
     "phi3": (WHOLE, {**SIZES, "rope_parameters": LONG, "original_max_position_embeddings": 32}),
     "gpt_bigcode": (WHOLE, {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}),
-    "opt": (WEIGHED, {**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0}),
+    "opt": (WHOLE, {**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0}),
     "gpt_oss": (WEIGHED, {**SIZES, **EXPERTS, "head_dim": 8, "sliding_window": 32}),
     "gpt_neo": (NOTHING, {**SIZES, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}),
     "falcon": (NOTHING, {**SIZES, "alibi": True, "new_decoder_architecture": False}),

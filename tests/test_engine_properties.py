@@ -4,12 +4,14 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from harness.engine import slots
 from harness.engine.engine import Engine, Limits
 from harness.models.transformers import Options, Transformers, load
 from harness.types import Checkpoint, Request, Response
@@ -148,19 +150,22 @@ def continuing(draw: st.DrawFn) -> list[Request]:
 
 
 @st.composite
-def conditions(draw: st.DrawFn) -> tuple[Limits, set[int]]:
-    """Rows, slots and tokens a pass; and the passes in which memory runs out, so few that there is something left to halve."""
+def conditions(draw: st.DrawFn) -> tuple[Limits, set[int], int]:
+    """Rows, slots and tokens a pass; the passes in which memory runs out, so few that there is something left to halve; and
+    the slots of a block."""
+    block = draw(st.integers(1, 8))
     if draw(st.booleans()):
-        return Limits(draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 64))), set()
-    return Limits(8, 8, 64), draw(st.sets(st.integers(1, 12), max_size=3))
+        return Limits(draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 64))), set(), block
+    return Limits(8, 8, 64), draw(st.sets(st.integers(1, 12), max_size=3)), block
 
 
-def ask(model: Transformers, requests: Sequence[Request], limits: Limits, short: set[int]) -> list[Response]:
+def ask(model: Transformers, requests: Sequence[Request], limits: Limits, short: set[int], block: int = 8) -> list[Response]:
     """The answers of the same model under other conditions; the trial of what it can take is not repeated."""
     engine = Engine(Short(model.model, short), limits, "tree")
     asked = Transformers(model.model, model.tokens.tokenizer, Options(chat_template="none"))
     asked.engine = engine
-    answers = dict(asked.answer(requests))
+    with mock.patch.object(slots, "block", return_value=block):
+        answers = dict(asked.answer(requests))
     assert sorted(answers) == list(range(len(requests)))
     return [answers[i] for i in range(len(requests))]
 
@@ -171,7 +176,7 @@ quickly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_
 @quickly
 @given(requests=continuing(), how=conditions())
 def test_texts_are_those_of_the_model_called_token_by_token(
-    model: Transformers, requests: list[Request], how: tuple[Limits, set[int]]
+    model: Transformers, requests: list[Request], how: tuple[Limits, set[int], int]
 ) -> None:
     known = [continued(model, r) for r in requests]
     assert [(r.text, r.finish) for r in ask(model, requests, *how)] == known
@@ -180,7 +185,7 @@ def test_texts_are_those_of_the_model_called_token_by_token(
 @quickly
 @given(prompts=trees(), choices=st.lists(texts.filter(bool), min_size=1, max_size=4), how=conditions())
 def test_choices_weigh_what_the_model_called_on_each_alone_says(
-    model: Transformers, prompts: list[str], choices: list[str], how: tuple[Limits, set[int]]
+    model: Transformers, prompts: list[str], choices: list[str], how: tuple[Limits, set[int], int]
 ) -> None:
     found = ask(model, [Request(p, choices=tuple(choices), raw=True, cut=True) for p in prompts], *how)
     for prompt, response in zip(prompts, found, strict=True):
@@ -195,7 +200,7 @@ def test_choices_weigh_what_the_model_called_on_each_alone_says(
 
 @quickly
 @given(text=st.lists(st.sampled_from(PIECES), max_size=60).map("".join), how=conditions())
-def test_a_whole_text_weighs_what_its_windows_do(model: Transformers, text: str, how: tuple[Limits, set[int]]) -> None:
+def test_a_whole_text_weighs_what_its_windows_do(model: Transformers, text: str, how: tuple[Limits, set[int], int]) -> None:
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
     (found,) = ask(model, [Request("", choices=(text,), rolling=True, raw=True)], *how)
@@ -226,7 +231,7 @@ def test_an_answer_depends_neither_on_order_nor_on_what_else_is_asked(
 @quickly
 @given(prompt=texts, start=st.integers(0, 30), length=st.integers(1, 5), limits=conditions())
 def test_a_stop_string_is_found_wherever_it_lies_in_the_text(
-    model: Transformers, prompt: str, start: int, length: int, limits: tuple[Limits, set[int]]
+    model: Transformers, prompt: str, start: int, length: int, limits: tuple[Limits, set[int], int]
 ) -> None:
     free = Request(prompt, raw=True, cut=True, max_tokens=16)
     text, _ = continued(model, free)

@@ -52,6 +52,7 @@ class Slots(DynamicLayer):  # type: ignore[misc]
         self.lengths, self.is_initialized = lengths, True
         self.dtype, self.device = state[0].dtype, state[0].device
         self.empty = [s.new_zeros((0, s.shape[0], 0, s.shape[2])) for s in state]
+        self.keys, self.values = self.empty  # OPT asks how long they are
         self.blocks: list[list[Tensor]] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
