@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+
+CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass
@@ -37,4 +42,11 @@ def total(device: torch.device) -> int:
     """Bytes that the device has in all: what is free now would make the batches of two runs differ."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *given(CONTAINER)])
+
+
+def given(files: Sequence[str]) -> Iterator[int]:
+    """The limits that a container (or a batch system) sets: beyond them, processes are killed without an error."""
+    for file in files:
+        with suppress(OSError, ValueError):  # no such file, or "max"
+            yield int(Path(file).read_text(encoding="ascii"))

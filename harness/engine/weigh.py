@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.engine.memory import Budget
+from harness.engine.memory import Budget, halved
 from harness.engine.plain import Pair, Weight
 from harness.engine.sweep import Step, sweep
 from harness.engine.tree import Nodes, grow
@@ -45,11 +45,22 @@ def weigh(model: Any, plan: Plan, budget: Budget) -> Iterator[tuple[int, Weight]
     waiting = iter(tree.order)
     pair = next(waiting, None)
     for step in sweep(model, tree, plan.nodes, budget):
-        score(step, wants, found, hits)
+        fill(step, wants, (found, hits), budget)
         while pair is not None and tree.paths[pair][-1] <= step.keys[-1]:
             mine = plan.places[pair]
             yield pair, Weight(float(found[mine].sum()), bool(hits[mine].all()))
             pair = next(waiting, None)
+
+
+def fill(step: Step, wants: Wants, into: tuple[NDArray[np.float64], NDArray[np.bool_]], budget: Budget) -> None:
+    """Scores a step, in halves where memory runs out: in float32, a chunk's logits may need more than its forward pass did."""
+    try:
+        score(step, wants, *into)
+    except RuntimeError as error:
+        half = halved(len(step.nodes), error)
+        budget.tokens = max(1, budget.tokens // 2)
+        for part in (slice(half), slice(half, None)):
+            fill(replace(step, nodes=step.nodes[part], logits=step.logits[part]), wants, into, budget)
 
 
 def gather(pairs: Sequence[Pair], paths: Sequence[Sequence[int]]) -> Wants:
