@@ -161,6 +161,17 @@ def test_a_model_that_gives_all_logits_or_none_is_asked_plainly() -> None:
     check(engine.model, engine)
 
 
+@pytest.mark.parametrize("family", ["gpt_oss", "mamba", "bloom", "mixtral", "opt"])
+def test_a_folder_is_loaded_with_the_attention_that_its_family_has_and_answers_as_before(family: str, tmp_path: Path) -> None:
+    model = make(family)
+    model.save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    found = load(Checkpoint(family, str(tmp_path), "transformers"), Options())
+    assert found.settings["attention"] == ("sdpa" if family in ("mixtral", "opt") else "eager")
+    assert found.settings["engine"] == FAMILIES[family][0]
+    check(model, found.engine)
+
+
 def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_asked_by_lm_evals_hf(tmp_path: Path) -> None:
     sizes = {"d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
     made = tiny.tokenizer()

@@ -29,7 +29,8 @@ DECIMALS = 6  # of log-probabilities: more is noise
 @dataclass(frozen=True)
 class Options:
     """`dtype`: auto is the checkpoint's own on a GPU, float32 on a processor.  `batch_size` and `max_batch_tokens` 0: by the
-    device.  `engine`: tree computes shared prefixes once, plain shares nothing, auto tries what the model can take."""
+    device.  `engine`: tree computes shared prefixes once, plain shares nothing, auto tries what the model can take.
+    `attention`: auto is sdpa for a model that has it, else eager."""
 
     batch_size: int = 0
     max_batch_tokens: int = 0
@@ -37,7 +38,7 @@ class Options:
     device: str = ""
     dtype: str = "auto"
     chat_template: str = "auto"
-    attention: str = "sdpa"
+    attention: str = "auto"
     max_length: int = 0
     trust_remote_code: bool = False
     revision: str = ""
@@ -67,7 +68,7 @@ class Transformers:
             "torch": torch.__version__,
             "device": self.model.device.type,
             "dtype": str(self.model.dtype).removeprefix("torch."),
-            "attention": self.options.attention,
+            "attention": str(self.model.config.get_text_config()._attn_implementation),
             "template": self.template.name,
             "window": self.tokens.window,
             **({"revision": self.options.revision} if self.options.revision else {}),
@@ -166,7 +167,7 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
         source,
         config=config,
         dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-        attn_implementation=options.attention,
+        attn_implementation=None if options.attention == "auto" else options.attention,
         weights_only=True,
         output_loading_info=True,
         **remote,
