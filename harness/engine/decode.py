@@ -107,27 +107,29 @@ class Run:
         needs none."""
         worth = not self.alive or self.limit - len(self.alive) >= max(1, self.limit // 8)
         while len(self.alive) < self.limit and (self.waiting or (worth and self.prepare())):
-            place, found = self.waiting.popleft()
-            row = self.rows[place]
-            token = int(take(found.logits[None], [row], self.choose)[0])
-            if row.finish:
-                yield place, Continuation(row.ids, row.finish)
-            elif self.batch is not None:
-                self.batch.add(found.prefix, found.states)
-                self.alive.append(place)
-                self.tokens.append(token)
+            free = min(self.limit - len(self.alive), len(self.waiting))
+            some = [self.waiting.popleft() for _ in range(free)]
+            tokens = take(torch.stack([r.logits for _, r in some]), [self.rows[i] for i, _ in some], self.choose)
+            for (place, ready), token in zip(some, tokens.tolist(), strict=True):
+                row = self.rows[place]
+                if row.finish:
+                    yield place, Continuation(row.ids, row.finish)
+                elif self.batch is not None:
+                    self.batch.add(ready.prefix, ready.states)
+                    self.alive.append(place)
+                    self.tokens.append(token)
 
     def prepare(self) -> bool:
-        """Prefills one more prompt, if there is one."""
+        """Prefills some more prompts, if there are any."""
         found = next(self.source, None)
         if found is None:
             self.exhausted = True
             return False
         if self.batch is None:
             longest = self.plan.longest + max(r.prompt.max_tokens for r in self.rows)
-            self.limit = fitting(found.states, longest, self.limit)
-            self.batch = Batch(self.model, found.states, self.limit)
-        self.waiting.extend((i, found) for i in found.places)
+            self.limit = fitting(found[0].states, longest, self.limit)
+            self.batch = Batch(self.model, found[0].states, self.limit)
+        self.waiting.extend((i, ready) for ready in found for i in ready.places)
         return True
 
     def take(self, logits: torch.Tensor) -> Iterator[tuple[int, Continuation]]:
@@ -173,16 +175,20 @@ class Planned:
 
 
 @torch.inference_mode()
-def prefill(model: Any, plan: Plan, budget: Budget) -> Iterator[Ready]:
-    """Sweeps the tree.  Sequences of one group get the same prefix, copied from the cache when the first of them is ready."""
+def prefill(model: Any, plan: Plan, budget: Budget) -> Iterator[list[Ready]]:
+    """Sweeps the tree; gives the prompts that a pass completes.  Those of one group get the same prefix, copied from the cache
+    when the first of them is ready."""
     tree, last = plan.tree, -1
     prefix: States = ()
     for step in sweep(model, tree, np.array(list(plan.ends), np.int64), budget):
+        ready = []
         for node, logits in zip(step.nodes.tolist(), step.logits, strict=True):
             group, tokens = plan.prefix(node)
             if group != last:
                 last, prefix = group, states(step, own(tree, step.keys, node, 0)[:tokens])
-            yield Ready(plan.ends[node], prefix, states(step, own(tree, step.keys, node, tokens)), logits)
+            ready.append(Ready(plan.ends[node], prefix, states(step, own(tree, step.keys, node, tokens)), logits))
+        if ready:
+            yield ready
 
 
 def own(tree: Tree, keys: Nodes, node: int, prefix: int) -> Nodes:

@@ -139,7 +139,8 @@ def told(error: Exception) -> str:
 
 def forced(model: Any, pairs: list[plain.Pair]) -> list[plain.Weight]:
     """The continuations' log-probabilities, when they are fed to slots token by token."""
-    ready = list(decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK)))
+    steps = decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK))
+    ready = [one for step in steps for one in step]
     batch = Batch(model, ready[0].states, len(pairs))
     for one in ready:
         batch.add(one.prefix, one.states)
