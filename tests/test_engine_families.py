@@ -190,3 +190,25 @@ def test_rotations_that_change_with_the_length_end_the_reach() -> None:
     engine = Engine(model, Limits(1, 3, 16))
     plan = engine.plan_pairs([Pair(list(range(3, 20)), [1]), Pair(list(range(3, 50)), [1])])
     assert (plan.packed, plan.others) == ([0], [1])
+
+
+@pytest.mark.parametrize("wish", ["auto", "plain"])
+def test_a_short_sequence_keeps_its_positions_beside_a_long_one_and_a_growing_one_changes_them(wish: Any) -> None:
+    """LongRoPE turns at 32 tokens here, for a whole batch, and for what is in its cache not at all."""
+    model = make("phi3")
+    source = random.Random(0)
+    stem = [source.randrange(3, VOCABULARY) for _ in range(50)]
+    engine = Engine(model, Limits(8, 3, 16), wish)
+    pairs = [Pair(stem[:n], [7, 8, 9]) for n in (3, 20, 29, 30, 31, 33, 50)]
+    found = dict(engine.weigh(engine.plan_pairs(pairs)))
+    for i, pair in enumerate(pairs):
+        known = logits(model, [*pair.context, 7, 8])[-3:].log_softmax(-1)
+        assert found[i].logprob == pytest.approx(known[[0, 1, 2], [7, 8, 9]].sum().item(), abs=1e-4)
+    prompts = [Prompt(stem[:n], 8, lambda ids: False) for n in (3, 20, 24, 25, 28, 31, 32, 33, 50)]
+    said = dict(engine.generate(engine.plan_prompts(prompts), frozenset()))
+    for i, prompt in enumerate(prompts):
+        ids = list(prompt.ids)
+        for token in said[i].ids:
+            last = logits(model, ids)[-1]
+            assert last.max() - last[token] < 1e-4
+            ids.append(token)

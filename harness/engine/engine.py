@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -60,6 +61,9 @@ class Engine:
         self.model, self.limits, self.wish = model, limits, wish
         self.budget = Budget(limits.tokens or CHUNK.get(model.device.type, CHUNK["cuda"]))
         self.reach = trial.reach(model)
+        text = model.config.get_text_config()
+        turns = [r.get("original_max_position_embeddings") or text.max_position_embeddings for r in trial.rotations(text)]
+        self.turn = min(turns, default=math.inf)  # where a longer sequence turns all positions of its batch into others
 
     @cached_property
     def refusal(self) -> str:
@@ -119,15 +123,28 @@ class Engine:
         """The log-probability of every continuation, each with its pair's place, as they are ready."""
         for at, found in weigh.weigh(self.model, plan.tree, self.budget):
             yield plan.packed[at], found
-        for at, found in plain.weigh(self.model, plan.pairs, self.limits.rows):
-            yield plan.others[at], found
+        beyond = [len(p.context) + len(p.continuation) - 1 > self.turn for p in plan.pairs]
+        for part in apart(beyond):
+            for at, found in plain.weigh(self.model, [plan.pairs[i] for i in part], self.limits.rows):
+                yield plan.others[part[at]], found
 
     def generate(self, plan: Continuing, ends: frozenset[int], choose: Choose = choose) -> Iterator[tuple[int, Continuation]]:
         """The continuation of every prompt, each with its place, as they are ready.  `ends`: tokens that end a text."""
         rules = decode.Rules(self.limits.slots, ends, choose)
         for at, said in decode.generate(self.model, plan.tree, rules, self.budget):
             yield plan.packed[at], said
-        if plan.prompts:
-            way: plain.Way = plain.Recomputed if self.stepping_refusal else plain.Cached
-            for at, said in plain.generate(self.model, plan.prompts, ends, self.limits.rows, way, choose):
-                yield plan.others[at], said
+        lengths = [(len(p.ids), len(p.ids) + p.max_tokens - 1) for p in plan.prompts]  # of what is fed, at first and at last
+        for part in apart([(first > self.turn, last > self.turn) for first, last in lengths]):
+            crosses = lengths[part[0]][0] <= self.turn < lengths[part[0]][1]
+            anew = crosses or self.stepping_refusal
+            way, rows = plain.Recomputed if anew else plain.Cached, 1 if crosses else self.limits.rows
+            for at, said in plain.generate(self.model, [plan.prompts[i] for i in part], ends, rows, way, choose):
+                yield plan.others[part[at]], said
+
+
+def apart(kinds: Sequence[Hashable]) -> list[list[int]]:
+    """The places of each kind."""
+    found: dict[Hashable, list[int]] = {}
+    for place, kind in enumerate(kinds):
+        found.setdefault(kind, []).append(place)
+    return list(found.values())
