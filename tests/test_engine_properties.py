@@ -211,7 +211,7 @@ def test_a_whole_text_weighs_what_its_windows_do(model: Transformers, text: str,
     assert found.greedy == (all(g for _, g in known),)
 
 
-@quickly
+@settings(quickly, max_examples=10)
 @given(requests=continuing(), data=st.data())
 def test_an_answer_depends_neither_on_order_nor_on_what_else_is_asked(
     model: Transformers, requests: list[Request], data: st.DataObject
