@@ -113,14 +113,16 @@ def configs(model: Any) -> list[Any]:
 
 
 @contextmanager
-def switched(configs: Sequence[Any]) -> Iterator[None]:
-    """The model with this attention in place of its own."""
-    AttentionInterface.register(NAME, attention)
+def switched(configs: Sequence[Any], name: str = NAME) -> Iterator[None]:
+    """The model with another attention in place of its own."""
     own = [c._attn_implementation_internal for c in configs]
     for config in configs:
-        config._attn_implementation_internal = NAME
+        config._attn_implementation_internal = name
     try:
         yield
     finally:
         for config, name in zip(configs, own, strict=True):
             config._attn_implementation_internal = name
+
+
+AttentionInterface.register(NAME, attention)

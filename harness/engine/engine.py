@@ -13,7 +13,8 @@ from harness.engine.memory import Budget
 from harness.engine.rows import Choose, Continuation, Prompt, choose
 
 Name = Literal["tree", "plain"]
-CHUNK = {"cpu": 256, "cuda": 2048}  # tokens a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
+RUN = {"cpu": 128}  # tokens of a packed row that read the same keys
+CHUNK = {"cpu": 512, "cuda": 2048}  # tokens a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,12 @@ class Continuing:
 @dataclass(frozen=True)
 class Limits:
     """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: tree
-    tokens in a forward pass, 0: by the device."""
+    tokens in a forward pass, 0: by the device.  `run`: as in a budget, where the path is not tried."""
 
     rows: int
     slots: int
     tokens: int = 0
+    run: int = 0
 
 
 class Engine:
@@ -59,7 +61,9 @@ class Engine:
 
     def __init__(self, model: Any, limits: Limits, wish: Name | Literal["auto"] = "auto") -> None:
         self.model, self.limits, self.wish = model, limits, wish
-        self.budget = Budget(limits.tokens or CHUNK.get(model.device.type, CHUNK["cuda"]))
+        kind = model.device.type
+        run = RUN.get(kind, 0) if wish == "auto" else limits.run
+        self.budget = Budget(limits.tokens or CHUNK.get(kind, CHUNK["cuda"]), run)
         self.reach = trial.reach(model)
         text = model.config.get_text_config()
         turns = [r.get("original_max_position_embeddings") or text.max_position_embeddings for r in trial.rotations(text)]
@@ -69,7 +73,12 @@ class Engine:
     def refusal(self) -> str:
         """Why prefixes are not shared; "" where they are."""
         given = {"tree": "", "plain": "as asked for"}
-        return given[self.wish] if self.wish in given else trial.refusal(self.model)
+        if self.wish in given:
+            return given[self.wish]
+        if self.budget.run and not trial.refusal(self.model, self.budget.run):
+            return ""
+        self.budget.run = 0
+        return trial.refusal(self.model)
 
     @cached_property
     def decoding_refusal(self) -> str:

@@ -15,9 +15,11 @@ CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in
 
 @dataclass
 class Budget:
-    """How many tokens a forward pass may take; halved when memory runs out."""
+    """How many tokens a forward pass may take; halved when memory runs out.  `run`: tokens of a packed row that read the same
+    keys, 0: all, by the model's own attention."""
 
     tokens: int
+    run: int = 0
 
     def halve(self, error: RuntimeError) -> None:
         """Takes less from now on."""

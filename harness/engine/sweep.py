@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from harness.engine import cascade, looks
 from harness.engine.memory import Budget
 from harness.engine.tree import Nodes, Tree
 
@@ -73,6 +74,7 @@ class Step:
 def sweep(model: Any, tree: Tree, wanted: Nodes, budget: Budget) -> Iterator[Step]:
     """Forwards every node of the tree once, in order.  `wanted`: the nodes, ascending, after which logits are computed."""
     cache = Cache(layer_class_to_replicate=Path)
+    configs = cascade.configs(model) if budget.run else []
     path = np.empty(0, np.int64)
     start = 0
     while start < len(tree):
@@ -80,7 +82,8 @@ def sweep(model: Any, tree: Tree, wanted: Nodes, budget: Budget) -> Iterator[Ste
         keys = np.concatenate([path, np.arange(start, stop)])
         nodes = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
         try:
-            logits = forward(model, tree, keys, nodes - start, cache)
+            with cascade.switched(configs, looks.NAME):
+                logits = forward(model, Chunk(tree, keys, len(path), budget.run), nodes - start, cache)
         except RuntimeError as error:
             budget.halve(error)
             for layer in cache.layers:
@@ -92,20 +95,36 @@ def sweep(model: Any, tree: Tree, wanted: Nodes, budget: Budget) -> Iterator[Ste
         start = stop
 
 
-def forward(model: Any, tree: Tree, keys: Nodes, wanted: Nodes, cache: Any) -> Tensor:
-    """Logits [W, V] after the wanted places of the chunk that the last of the keys are."""
-    start = cache.get_seq_length()
-    chunk = keys[start:]
-    sees = torch.from_numpy(tree.sees(chunk, keys)).to(model.device)
-    hidden = torch.finfo(model.dtype).min
-    mask = torch.zeros(sees.shape, dtype=model.dtype, device=model.device).masked_fill_(~sees, hidden)
+@dataclass(frozen=True)
+class Chunk:
+    """Nodes that are forwarded together: those of the keys from `start`; the keys before are the path to them."""
+
+    tree: Tree
+    keys: Nodes
+    start: int
+    run: int
+
+    def sight(self, like: Tensor) -> dict[str, Any]:
+        """What each of them sees, for the attention; `like`: for masks."""
+        if self.run:
+            # Models make no mask of their own where one is given.
+            given = like.new_zeros((1, 1, len(self.keys) - self.start, 1))
+            return {"attention_mask": given, "looks": looks.looks(self.tree, self.keys, self.start, self.run, like)}
+        sees = torch.from_numpy(self.tree.sees(self.keys[self.start :], self.keys)).to(like.device)
+        mask = like.new_zeros(sees.shape).masked_fill_(~sees, torch.finfo(like.dtype).min)
+        return {"attention_mask": mask[None, None]}
+
+
+def forward(model: Any, chunk: Chunk, wanted: Nodes, cache: Any) -> Tensor:
+    """Logits [W, V] after the wanted places of the chunk."""
+    nodes, where = chunk.keys[chunk.start :], model.device
     out = model(
-        input_ids=torch.from_numpy(tree.tokens[chunk])[None].to(model.device),
-        position_ids=torch.from_numpy(tree.depth[chunk])[None].to(model.device),
-        attention_mask=mask[None, None],
+        input_ids=torch.from_numpy(chunk.tree.tokens[nodes])[None].to(where),
+        position_ids=torch.from_numpy(chunk.tree.depth[nodes])[None].to(where),
+        **chunk.sight(torch.empty(0, dtype=model.dtype, device=where)),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=torch.from_numpy(wanted).to(model.device),
+        logits_to_keep=torch.from_numpy(wanted).to(where),
     )
     found: Tensor = out.logits[0]
     return found

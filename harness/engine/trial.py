@@ -14,6 +14,7 @@ from harness.engine.slots import Batch
 
 WHOLE = 1024
 FED = 6  # tokens that are fed one by one
+RUN = 5  # so that a chunk has several runs
 CHUNK = 17  # smaller than the tree, so that the cache has to move from branch to branch
 # Nats a token: what packing may move beyond what the model's own rounding does, and what it may move at most.
 SLACK = {torch.float64: 1e-8, torch.float32: 2e-5, torch.float16: 1e-3}
@@ -22,14 +23,14 @@ SLACK_HALF, MOST_HALF = 5e-3, 0.1
 ROUNDING = 10  # times the change between two passes that are surely right
 
 
-def refusal(model: Any) -> str:
-    """Why the model cannot take a packed tree, or "" where it can."""
+def refusal(model: Any, run: int = 0) -> str:
+    """Why the model cannot take a packed tree, or "" where it can; with the attention of packed rows where `run` is not 0."""
     if name := mask_by_place(model):
         return f"its masks go by the place in the row ({name})"
     pairs = branches(model.config.get_text_config().vocab_size)
     known = plain.weigh_batch(model, pairs)
     try:
-        far = farthest(packed(model, pairs), known, pairs)
+        far = farthest(packed(model, pairs, CHUNK, min(run, RUN)), known, pairs)
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
         return told(error)
     if math.isnan(far) or far > allowed(model, pairs, known):
@@ -69,8 +70,8 @@ def turn(masks: dict[str, torch.Tensor]) -> None:
         mask.logical_not_()
 
 
-def packed(model: Any, pairs: list[plain.Pair], chunk: int = CHUNK) -> list[plain.Weight]:
-    found = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(chunk)))
+def packed(model: Any, pairs: list[plain.Pair], chunk: int, run: int = 0) -> list[plain.Weight]:
+    found = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(chunk, run)))
     return [found[i] for i in range(len(pairs))]
 
 

@@ -40,7 +40,8 @@ class Sampled:
     ended: bool
 
 
-verdicts: WeakKeyDictionary[nn.Module, dict[bool, Name]] = WeakKeyDictionary()  # of policies, in full and in mixed precision
+Way = tuple[Name, int]  # the engine's path, and its budget's run
+ways: WeakKeyDictionary[nn.Module, dict[bool, Way]] = WeakKeyDictionary()  # of policies, in full and in mixed precision
 
 
 @torch.no_grad()
@@ -70,18 +71,20 @@ def answers(policy: Any, prompts: Sequence[Sequence[int]], uniform: Tensor, how:
         drawn = uniform[[r.prompt.seed for r in rows], [len(r.ids) for r in rows]]
         return draw(logits, drawn.to(logits.device), how.temperature)
 
-    engine = Engine(policy, Limits(how.rows, how.rows), verdict(policy))
+    name, run = way(policy)
+    engine = Engine(policy, Limits(how.rows, how.rows, run=run), name)
     said = dict(engine.generate(engine.plan_prompts(asked), frozenset([how.end]), choose))
     ended = {at: one.finish == "stop" for at, one in said.items()}
     return {place: Sampled((*said[at].ids, *[how.end] * ended[at]), ended[at]) for at, place in enumerate(places)}
 
 
-def verdict(policy: nn.Module) -> Name:
+def way(policy: nn.Module) -> Way:
     """The engine's path for a policy: tried once, since training moves its weights alone."""
-    known = verdicts.setdefault(policy, {})
+    known = ways.setdefault(policy, {})
     mixed = torch.is_autocast_enabled(next(policy.parameters()).device.type)
     if mixed not in known:
-        known[mixed] = "tree" if Engine(policy, Limits(1, 1)).shares else "plain"
+        engine = Engine(policy, Limits(1, 1))
+        known[mixed] = ("tree", engine.budget.run) if engine.shares else ("plain", 0)
     return known[mixed]
 
 
