@@ -243,7 +243,7 @@ def test_a_model_that_cannot_be_decoded_behind_a_prefix_says_so(model: Transform
 
     other = Transformers(model.model, model.tokens.tokenizer, Options())
     with monkeypatch.context() as broken:
-        broken.setattr(cascade, "attention", wrong)
+        broken.setattr(cascade, "part", wrong)
         assert other.settings["engine"] == "tree, decoding plain"
     assert other.note == "no prefix is shared in decoding: NotImplementedError: no cascade here"
     asked = [Request("What is 3+4?", max_tokens=6), Request("What is 3+4?", choices=CHOICES)]
