@@ -16,6 +16,12 @@ from tests import tiny
 pytestmark = pytest.mark.skipif(not torch._C._has_mkldnn, reason="no oneDNN on this processor")
 
 
+def probe(model: Any) -> torch.Tensor:
+    found = packed.probe(model)
+    assert found is not None
+    return found
+
+
 def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
     return AutoModelForCausalLM.from_pretrained(tiny.llama(folder), dtype=dtype).eval().requires_grad_(False)
 
@@ -23,9 +29,9 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path, dtype: torch.dtype) -> None:
     model = load(tmp_path, dtype)
-    before = packed.probe(model)
+    before = probe(model)
     assert packed.pack(model)
-    assert (packed.probe(model) - before).abs().max() <= packed.LOOSE[dtype] / 10
+    assert (probe(model) - before).abs().max() <= packed.LOOSE[dtype] / 10
     layer = model.model.layers[0].mlp.up_proj
     assert layer.weight.is_meta
     assert layer.weight.shape == (layer.out_features, layer.in_features)
@@ -36,10 +42,17 @@ def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path
 def test_a_head_that_is_the_embedding_too_keeps_its_weight(tmp_path: Path) -> None:
     model = load(tmp_path)
     model.lm_head.weight = model.model.embed_tokens.weight
-    before = packed.probe(model)
+    before = probe(model)
     assert packed.pack(model)
     assert not model.model.embed_tokens.weight.is_meta
-    torch.testing.assert_close(packed.probe(model), before, rtol=0, atol=1e-5)
+    torch.testing.assert_close(probe(model), before, rtol=0, atol=1e-5)
+
+
+def test_a_model_that_cannot_be_asked_stays_as_it_is(tmp_path: Path) -> None:
+    model = load(tmp_path)
+    model.model.layers[0].mlp.act_fn = None
+    assert not packed.pack(model)
+    assert not any(weight.is_meta for weight in model.parameters())
 
 
 class Reading(nn.Module):
@@ -57,26 +70,26 @@ def test_a_model_that_reads_weights_itself_is_put_back_as_it_was(tmp_path: Path)
     model = load(tmp_path)
     block = model.model.layers[1].mlp
     block.up_proj = Reading(block.up_proj)
-    before = packed.probe(model)
+    before = probe(model)
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}
     assert not packed.pack(model)
-    assert torch.equal(packed.probe(model), before)
+    assert torch.equal(probe(model), before)
     assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items())
 
 
 def test_a_policy_is_packed_for_a_while_and_trained_in_between(tmp_path: Path) -> None:
     model = load(tmp_path).requires_grad_(True)
     with packed.packed(model):
-        first = packed.probe(model)
-    packed.probe(model)
+        first = probe(model)
+    probe(model)
     ids = torch.arange(12)[None]
     loss = model(input_ids=ids, labels=ids).loss
     loss.backward()
     torch.optim.SGD(model.parameters(), lr=1.0).step()
-    plain = packed.probe(model)
+    plain = probe(model)
     assert (plain - first).abs().max() > 1e-2
     with packed.packed(model):
-        torch.testing.assert_close(packed.probe(model), plain, rtol=0, atol=1e-4)
+        torch.testing.assert_close(probe(model), plain, rtol=0, atol=1e-4)
     assert not any("forward" in vars(layer) for layer in model.modules())
 
 
@@ -95,9 +108,9 @@ def test_an_adapter_on_a_packed_base_answers_as_before(tmp_path: Path) -> None:
         if "lora_B" in name:
             nn.init.normal_(weight)
     model.requires_grad_(False)
-    before = packed.probe(model)
+    before = probe(model)
     assert packed.pack(model)
-    torch.testing.assert_close(packed.probe(model), before, rtol=0, atol=1e-4)
+    torch.testing.assert_close(probe(model), before, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("bias", [True, False])

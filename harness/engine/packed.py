@@ -39,10 +39,10 @@ def pack(model: Any) -> bool:
     The weights themselves are let go (they tell shape and type, and hold nothing) where no other layer uses them.  A model
     that answers otherwise afterwards, or not at all, is put back as it was.
     """
-    layers = list(linear(model))
-    if not layers:
+    layers, shared = list(linear(model)), several(model)
+    before = probe(model) if layers else None
+    if before is None:
         return False
-    before, shared = probe(model), several(model)
     for layer in layers:
         vars(layer)["forward"] = Packed(layer)
         if id(layer.weight) not in shared:
@@ -77,7 +77,7 @@ def linear(model: Any) -> Iterator[nn.Linear]:
         if type(layer) is not nn.Linear or "forward" in vars(layer):
             continue
         weight = layer.weight
-        if type(weight.data) is Tensor and weight.device.type == "cpu" and weight.dtype in KINDS:
+        if type(weight.data) is Tensor and weight.numel() and weight.device.type == "cpu" and weight.dtype in KINDS:
             yield layer
 
 
@@ -92,16 +92,18 @@ def several(model: Any) -> set[int]:
 
 def same(model: Any, before: Tensor) -> bool:
     """Does it answer as before, on the same device?"""
-    try:
-        after = probe(model)
-    except Exception:  # noqa: BLE001  whatever a strange layer raises, it is the answer
+    after = probe(model)
+    if after is None or model.device.type != "cpu":
         return False
-    return model.device.type == "cpu" and bool((after - before).abs().max() <= LOOSE[before.dtype])
+    return bool((after - before).abs().max() <= LOOSE[before.dtype])
 
 
 @torch.inference_mode()
-def probe(model: Any) -> Tensor:
-    """Log-probabilities [tokens, V] after a few tokens."""
+def probe(model: Any) -> Tensor | None:
+    """Log-probabilities [tokens, V] after a few tokens; None from a model that cannot be asked so."""
     ids = torch.arange(8)[None] % model.config.get_text_config().vocab_size
-    found: Tensor = model(input_ids=ids, use_cache=False).logits[0].log_softmax(-1)
+    try:
+        found: Tensor = model(input_ids=ids).logits[0].log_softmax(-1)
+    except Exception:  # noqa: BLE001  whatever a strange layer raises, it is the answer
+        return None
     return found
