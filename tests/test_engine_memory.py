@@ -8,6 +8,7 @@ import torch
 import transformers
 
 from harness.engine import decode, memory, plain, weigh
+from harness.engine.engine import Engine, Limits, Name
 from harness.engine.memory import Budget
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
@@ -52,6 +53,18 @@ def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
     asked = [Prompt(p.context, 3, lambda ids: False) for p in PAIRS]
     list(decode.generate(counted, decode.Planned(asked), decode.Rules(4, frozenset()), Budget(tokens)))
     assert max(counted.passes) <= max(tokens, 4)
+
+
+@pytest.mark.parametrize("wish", ["tree", "plain"])
+def test_no_pass_of_an_engine_has_more_tokens_than_it_was_given(model: Any, wish: Name) -> None:
+    counted = Counted(model)
+    engine = Engine(counted, Limits(8, 64, tokens=40), wish)
+    assert not engine.stepping_refusal
+    counted.passes.clear()  # the trial's own
+    assert len(dict(engine.weigh(engine.plan_pairs(PAIRS)))) == len(PAIRS)
+    asked = [Prompt(p.context, 3, lambda ids: False) for p in PAIRS * 2]
+    assert len(dict(engine.generate(engine.plan_prompts(asked), frozenset()))) == len(asked)
+    assert max(counted.passes) <= 40
 
 
 def test_logits_that_do_not_fit_are_read_in_halves(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:

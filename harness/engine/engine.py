@@ -47,8 +47,8 @@ class Continuing:
 
 @dataclass(frozen=True)
 class Limits:
-    """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: tree
-    tokens in a forward pass, 0: by the device.  `run`: as in a budget, where the path is not tried."""
+    """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: in
+    a forward pass, 0: by the device.  `run`: as in a budget, where the path is not tried."""
 
     rows: int
     slots: int
@@ -128,25 +128,35 @@ class Engine:
         others = sorted(set(range(len(prompts))) - set(packed))
         return Continuing(packed, decode.Planned([prompts[i] for i in packed]), others, [prompts[i] for i in others])
 
+    def rows(self, longest: int) -> int:
+        """Sequences in a plain batch, the longest of so many tokens."""
+        most = self.limits.tokens // longest if self.limits.tokens else self.limits.rows
+        return max(1, min(self.limits.rows, most))
+
     def weigh(self, plan: Weighing) -> Iterator[tuple[int, plain.Weight]]:
         """The log-probability of every continuation, each with its pair's place, as they are ready."""
         for at, found in weigh.weigh(self.model, plan.tree, self.budget):
             yield plan.packed[at], found
         beyond = [len(p.context) + len(p.continuation) - 1 > self.turn for p in plan.pairs]
         for part in apart(beyond):
-            for at, found in plain.weigh(self.model, [plan.pairs[i] for i in part], self.limits.rows):
+            pairs = [plan.pairs[i] for i in part]
+            rows = self.rows(max(len(p.context) + len(p.continuation) for p in pairs))
+            for at, found in plain.weigh(self.model, pairs, rows):
                 yield plan.others[part[at]], found
 
     def generate(self, plan: Continuing, ends: frozenset[int], choose: Choose = choose) -> Iterator[tuple[int, Continuation]]:
         """The continuation of every prompt, each with its place, as they are ready.  `ends`: tokens that end a text."""
-        rules = decode.Rules(self.limits.slots, ends, choose)
+        rules = decode.Rules(min(self.limits.slots, self.limits.tokens or self.limits.slots), ends, choose)
         for at, said in decode.generate(self.model, plan.tree, rules, self.budget):
             yield plan.packed[at], said
         lengths = [(len(p.ids), len(p.ids) + p.max_tokens - 1) for p in plan.prompts]  # of what is fed, at first and at last
         for part in apart([(first > self.turn, last > self.turn) for first, last in lengths]):
             crosses = lengths[part[0]][0] <= self.turn < lengths[part[0]][1]
             anew = crosses or self.stepping_refusal
-            way, rows = plain.Recomputed if anew else plain.Cached, 1 if crosses else self.limits.rows
+            way, rows = (
+                plain.Recomputed if anew else plain.Cached,
+                1 if crosses else self.rows(max(lengths[i][0] for i in part)),
+            )
             for at, said in plain.generate(self.model, [plan.prompts[i] for i in part], ends, rows, way, choose):
                 yield plan.others[part[at]], said
 

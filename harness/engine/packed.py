@@ -47,7 +47,7 @@ def pack(model: Any) -> bool:
         vars(layer)["forward"] = Packed(layer)
         if id(layer.weight) not in shared:
             layer.weight = nn.Parameter(layer.weight.to("meta"), requires_grad=False)
-    if same(model, before):
+    if same(model, before, LOOSE[layers[0].weight.dtype]):
         return True
     for layer in layers:
         dense = vars(layer).pop("forward").weight.to_dense()
@@ -90,12 +90,12 @@ def several(model: Any) -> set[int]:
     return found
 
 
-def same(model: Any, before: Tensor) -> bool:
+def same(model: Any, before: Tensor, loose: float) -> bool:
     """Does it answer as before, on the same device?"""
     after = probe(model)
     if after is None or model.device.type != "cpu":
         return False
-    return bool((after - before).abs().max() <= LOOSE[before.dtype])
+    return bool((after - before).abs().max() <= loose)
 
 
 @torch.inference_mode()
