@@ -60,8 +60,8 @@ def grow(sequences: Sequence[Ids], since: Sequence[int]) -> Tree:
     return Tree(np.array(tokens, np.int64), np.array(depth, np.int64), end, paths, order)
 
 
-def shared(first: Ids, second: Ids) -> int:
-    """How many tokens two sequences begin with alike, by bisection."""
+def shared(first: Sequence[object], second: Sequence[object]) -> int:
+    """How many tokens (of texts: characters) two sequences begin with alike, by bisection."""
     low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2

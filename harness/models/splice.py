@@ -12,6 +12,8 @@ import json
 from bisect import bisect_right
 from typing import Any
 
+from harness.engine.tree import shared
+
 CHECKED = 24  # texts that are encoded both ways
 STEPS = {"Sequence", "Split", "ByteLevel", "Digits"}  # of a pre-tokenizer, that look no further than a word
 PROBE = "Aa b\nCc dd\n\nEe  f"
@@ -45,7 +47,7 @@ class Splice:
 
     def spliced(self, text: str) -> list[int]:
         """The ids of a text, without special ones; the text is kept for the next one."""
-        place = last_cut(text, common(self.text, text))
+        place = last_cut(text, shared(self.text, text))
         kept = bisect_right(self.ends, place)
         if not kept or self.ends[kept - 1] != place:
             place = kept = 0
@@ -53,18 +55,6 @@ class Splice:
         self.text, self.ids = text, self.ids[:kept] + new.ids
         self.ends = self.ends[:kept] + [place + end for _, end in new.offsets]
         return self.ids
-
-
-def common(first: str, second: str) -> int:
-    """How many characters two texts begin with alike, by bisection."""
-    low, high = 0, min(len(first), len(second))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if first[low:middle] == second[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def last_cut(text: str, same: int) -> int:
