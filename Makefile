@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo study tune kills test unit check calibrate bench bench-trainers bench-sandbox bench-compare clean
+.PHONY: demo study tune kills test unit check calibrate bench bench-trainers bench-sandbox bench-compare bench-families clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -47,6 +47,9 @@ bench: .venv/ready    ## the engine's speed against lm-eval's hf backend (needs 
 
 bench-compare: .venv/ready   ## seconds and memory of compare and its page: 100 checkpoints x 20 tasks x 1,000 items
 	$(BIN)/python -m tests.bench.compare
+
+bench-families: .venv/ready   ## a small model of every family: on which path it is asked, and how near to the model alone; FAMILIES='llama mamba': some
+	$(BIN)/python -m tests.bench.families $(FAMILIES)
 
 clean:
 	rm -rf .venv build dist

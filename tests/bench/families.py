@@ -1,0 +1,201 @@
+"""The census: a small random model of every family of causal language models, asked by the engine and by itself alone.
+
+    python -m tests.bench.families [names...]
+
+Each family has a process of its own, with a limit of memory and of time; what ends it is told.  Nothing is read from a network.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Literal
+
+import torch
+import transformers
+
+from harness.engine import trial
+from harness.engine.engine import Engine, Limits
+from harness.models.transformers import speaks
+from harness.types import SkilldeltaError
+from tests.bench import small
+from tests.bench.alone import Answers, Distance, alone, answers, distance, pairs
+
+MEMORY = 9 << 30  # bytes of addresses
+SECONDS = 120
+FAR = 1e-3  # nats: more than rounding
+LIMITS = Limits(rows=4, slots=4, tokens=16)  # so small that there are several batches, chunks and runs
+PATHS = (
+    "weighed and decoded behind shared prefixes",
+    "weighed so, decoded plainly",
+    "plain, with what the model keeps itself",
+    "plain, each token from the whole text (slow)",
+)
+
+Kind = Literal["unmade", "broken"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """`path`: one of PATHS, by its place.  `runs`: do runs of a packed row read the keys that they see?  `encoded`: is a
+    checkpoint as it is published an encoder-decoder model, which is refused?"""
+
+    path: int
+    runs: bool
+    encoded: bool
+    note: str
+    engine: Distance
+    plain: Distance
+
+    def __str__(self) -> str:
+        runs = "" if self.runs or self.path > 1 else ", without runs"
+        return f"{PATHS[self.path]}{runs}: {self.engine}; plain: {self.plain}{f'; {self.note}' if self.note else ''}"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A family without answers: no small model of it could be made and asked, or the engine broke on it."""
+
+    kind: Kind
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.why}"
+
+
+Found = Family | Missing
+
+
+def ask(family: str) -> Iterator[Kind | Found]:
+    """Makes the small model and asks it, alone and by the engine; before that, what it would be if nothing came any more."""
+    yield "unmade"
+    try:
+        model = small.make(family)
+        known = alone(model, pairs())
+    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises is told
+        yield Missing("unmade", trial.told(error))
+        return
+    yield "broken"
+    try:
+        yield held(family, model, known)
+    except Exception as error:  # noqa: BLE001
+        yield Missing("broken", trial.told(error))
+
+
+def held(family: str, model: Any, known: Answers) -> Family:
+    """The engine's answers, and those of its plain path, held against the model's own."""
+    engines = Engine(model, LIMITS), Engine(model, LIMITS, "plain")
+    first = engines[0]
+    first.budget.run = trial.RUN  # several in a chunk
+    ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
+    path = 0 if first.shares else 1 if first.packs else 2 if not first.stepping_refusal else 3
+    return Family(path, first.packs and first.budget.run > 0, refused(family), first.note, ours, plain)
+
+
+def refused(family: str) -> bool:
+    """Is a checkpoint with the family's own config refused?"""
+    try:
+        speaks(family, transformers.CONFIG_MAPPING[family]())
+    except SkilldeltaError:
+        return True
+    return False
+
+
+def serve(pipe: Connection, family: str) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for told in ask(family):
+        pipe.send(told)
+
+
+def apart(family: str) -> Found:
+    """Asked in a process of its own: forked, as the libraries need seconds to be imported."""
+    fork = multiprocessing.get_context("fork")
+    pipe, end = fork.Pipe(duplex=False)
+    process = fork.Process(target=serve, args=(end, family), daemon=True)
+    process.start()
+    end.close()
+    found = last(pipe, process)
+    process.kill()
+    process.join()
+    return found
+
+
+def last(pipe: Connection, process: BaseProcess) -> Found:
+    """What a process has told when it is done, or dead, or says nothing for SECONDS."""
+    told: Kind | Found = "unmade"
+    try:
+        while isinstance(told, str) and pipe.poll(SECONDS):
+            told = pipe.recv()
+        why = f"no answer within {SECONDS} seconds"
+    except EOFError:
+        process.join()
+        why = f"its process ended with exit code {process.exitcode}"
+    return Missing(told, why) if isinstance(told, str) else told
+
+
+def table(asked: dict[str, Family]) -> str:
+    """Which family goes which way."""
+    rows = [(path, [n for n, f in asked.items() if f.path == at]) for at, path in enumerate(PATHS)]
+    rows.append(("of these, refused as published: encoder-decoder models", [n for n, f in asked.items() if f.encoded]))
+    lines = [f"| {path} | {len(names)} | {', '.join(names)} |" for path, names in rows]
+    return "\n".join([f"| path | families of the {len(asked)} | names |", "|---|---|---|", *lines])
+
+
+def runs(asked: dict[str, Family]) -> str:
+    """Where a packed row is read by runs of its tokens."""
+    packs = {name: f.runs for name, f in asked.items() if f.path < 2}
+    without = [name for name, has in packs.items() if not has]
+    return f"packed rows read by runs of tokens: {len(packs) - len(without)} of {len(packs)} families; not: {listed(without)}"
+
+
+def distances(who: str, found: dict[str, Distance]) -> str:
+    """The largest one, and the texts that differ."""
+    near = {n: d.nats for n, d in found.items() if d.nats < FAR}
+    far = [f"{n} {d.nats:.2g}" for n, d in found.items() if n not in near]
+    wrong = [f"{n} {d.differing}" for n, d in found.items() if d.differing]
+    ties = [f"{n} {d.ties}" for n, d in found.items() if d.ties]
+    most = f"{max(near.values()):.1e} nats ({max(near, key=near.__getitem__)})" if near else "-"
+    texts = len(found) * len(pairs())
+    return (
+        f"{who}: log-probabilities within {most}; farther: {listed(far)}; "
+        f"of {texts} greedy texts, differing: {listed(wrong)}; differing by a tie: {listed(ties)}"
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def missing(found: dict[str, Found], kind: str) -> list[str]:
+    return [f"{name} ({one.why})" for name, one in found.items() if isinstance(one, Missing) and one.kind == kind]
+
+
+def main() -> None:
+    warnings.simplefilter("ignore")
+    transformers.logging.set_verbosity(transformers.logging.CRITICAL)
+    torch.set_num_threads(1)  # before the first fork: a pool of threads does not survive one
+    found: dict[str, Found] = {}
+    for family in sys.argv[1:] or small.FAMILIES:
+        found[family] = apart(family)
+        print(f"{family}: {found[family]}", file=sys.stderr, flush=True)
+    asked = {name: one for name, one in found.items() if isinstance(one, Family)}
+    versions = f"transformers {transformers.__version__}, torch {torch.__version__}, float32"
+    print(f"{versions}: {len(found)} families\n\n{table(asked)}\n")
+    for line in (
+        f"could not be made small: {len(missing(found, 'unmade'))}: {listed(missing(found, 'unmade'))}",
+        f"the engine broke on: {listed(missing(found, 'broken'))}",
+        runs(asked),
+        distances("the engine", {n: f.engine for n, f in asked.items()}),
+        distances("its plain path", {n: f.plain for n, f in asked.items()}),
+    ):
+        print(f"- {line}")
+
+
+if __name__ == "__main__":
+    main()
