@@ -43,6 +43,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "bloom": (NOTHING, ALIBI),
     "mpt": (NOTHING, {"vocab_size": VOCABULARY, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128}),
     "mamba": (NOTHING, {**SIZES, "state_size": 8}),
+    "bert": (WHOLE, {**SIZES, "is_decoder": True}),
     "recurrent_gemma": (NOTHING, {**SIZES, "lru_width": 32, "block_types": ["recurrent", "attention"]}),
     "mbart": (NOTHING, {**SIZES, "d_model": 32, "decoder_layers": 2, "decoder_attention_heads": 4, "decoder_ffn_dim": 48}),
     "jamba": (NOTHING, {**SIZES, "attn_layer_offset": 1, "attn_layer_period": 2, "num_experts": 2, "use_mamba_kernels": False}),
@@ -135,6 +136,15 @@ def test_what_keeps_its_state_in_a_way_of_its_own_is_computed_anew_for_each_toke
     assert "from the whole text: its log-probabilities change by" in told["mbart"]
     assert "from the whole text: NotImplementedError: the model gives nothing back" in told["recurrent_gemma"]
     assert "whole text" not in told["mamba"]
+
+
+@pytest.mark.parametrize("engine", ["auto", "plain"])
+def test_a_model_that_sees_what_follows_is_refused(engine: Any, tmp_path: Path) -> None:
+    """A BERT as it is published, which transformers takes for a causal model without a word of refusal."""
+    make("bert", is_decoder=False).save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    with pytest.raises(SkilldeltaError, match=r"no causal language model \(bert\): what stands behind a token moves"):
+        load(Checkpoint("bert", str(tmp_path), "transformers"), Options(engine=engine))
 
 
 class Old(torch.nn.Module):

@@ -90,6 +90,11 @@ class Engine:
         """Why each token is computed from the whole text, where rows are decoded plainly; "" where it is not."""
         return trial.stepping_refusal(self.model)
 
+    @cached_property
+    def causal_refusal(self) -> str:
+        """Why the model cannot say how likely a text is; "" where it can: a tree that was tried shows none what follows."""
+        return "" if self.packs else trial.causal_refusal(self.model)
+
     @property
     def packs(self) -> bool:
         """Are sequences weighed over their tree?"""

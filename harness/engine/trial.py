@@ -20,6 +20,8 @@ CHUNK = 17  # smaller than the tree, so that the cache has to move from branch t
 SLACK = {torch.float64: 1e-8, torch.float32: 2e-5, torch.float16: 1e-3}
 MOST = {torch.float64: 1e-6, torch.float32: 1e-3}
 SLACK_HALF, MOST_HALF = 5e-3, 0.1
+# Of the probabilities at a place, the part that may move with what stands behind it.
+SEEN, SEEN_HALF = {torch.float64: 1e-3, torch.float32: 1e-3}, 0.2
 ROUNDING = 10  # times the change between two passes that are surely right
 
 
@@ -117,6 +119,20 @@ def stepping_refusal(model: Any) -> str:
         return told(error)
     if math.isnan(far) or far > MOST.get(model.dtype, MOST_HALF):
         return f"its log-probabilities change by {far:.2g} a token when padded rows are continued"
+    return ""
+
+
+@torch.inference_mode()
+def causal_refusal(model: Any) -> str:
+    """Why the log-probabilities of a text are not those of its tokens one after another, or "" where they are: an encoder
+    sees what it is asked for."""
+    pair = branches(model.config.get_text_config().vocab_size)[0]
+    more = len(pair.continuation) + 1
+    whole = plain.forward(model, [[*pair.context, *pair.continuation]], more)[0, -more]
+    known = plain.forward(model, [pair.context], 1)[0, -1]
+    far = float((whole.float().softmax(0) - known.float().softmax(0)).abs().sum() / 2)
+    if far > SEEN.get(model.dtype, SEEN_HALF):
+        return f"what stands behind a token moves {100 * far:.2g} % of its probabilities"
     return ""
 
 

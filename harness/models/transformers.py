@@ -145,7 +145,14 @@ def load(checkpoint: Checkpoint, options: Options) -> Transformers:
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
     packed.pack(model.eval().requires_grad_(False))
-    return Transformers(model, found.tokenizer, options, found)
+    ready = Transformers(model, found.tokenizer, options, found)
+    if why := ready.engine.causal_refusal:
+        raise SkilldeltaError(
+            f"{checkpoint.path} is no causal language model ({model.config.model_type}): {why}.\n"
+            "How likely it finds a text is told by the text itself.  Score a model that was trained to continue texts; "
+            "of BERT's kin, a decoder has is_decoder in its config.json."
+        )
+    return ready
 
 
 def load_family(checkpoint: Checkpoint, options: Options) -> Family:

@@ -37,18 +37,19 @@ PATHS = (
     "plain, with what the model keeps itself",
     "plain, each token from the whole text (slow)",
 )
+ENCODERS = ("encoder-decoder models", "encoders, which see what follows")
 
-Kind = Literal["unmade", "broken"]
+Kind = Literal["unmade", "refused", "broken"]
 
 
 @dataclass(frozen=True)
 class Family:
-    """`path`: one of PATHS, by its place.  `runs`: do runs of a packed row read the keys that they see?  `encoded`: is a
-    checkpoint as it is published an encoder-decoder model, which is refused?"""
+    """`path`: one of PATHS, by its place.  `runs`: do runs of a packed row read the keys that they see?  `published`: why
+    a model with the family's own config is refused, whose small one is a decoder; ""."""
 
     path: int
     runs: bool
-    encoded: bool
+    published: str
     note: str
     engine: Distance
     plain: Distance
@@ -60,7 +61,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Missing:
-    """A family without answers: no small model of it could be made and asked, or the engine broke on it."""
+    """A family without answers: no small model of it could be made and asked, or it was refused, or the engine broke on it."""
 
     kind: Kind
     why: str
@@ -88,23 +89,32 @@ def ask(family: str) -> Iterator[Kind | Found]:
         yield Missing("broken", trial.told(error))
 
 
-def held(family: str, model: Any, known: Answers) -> Family:
+def held(family: str, model: Any, known: Answers) -> Found:
     """The engine's answers, and those of its plain path, held against the model's own."""
     engines = Engine(model, LIMITS), Engine(model, LIMITS, "plain")
     first = engines[0]
     first.budget.run = trial.RUN  # several in a chunk
+    if first.causal_refusal:
+        return Missing("refused", first.causal_refusal)
     ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
     path = 0 if first.shares else 1 if first.packs else 2 if not first.stepping_refusal else 3
-    return Family(path, first.packs and first.budget.run > 0, refused(family), first.note, ours, plain)
+    return Family(path, first.packs and first.budget.run > 0, published(family), first.note, ours, plain)
 
 
-def refused(family: str) -> bool:
-    """Is a checkpoint with the family's own config refused?"""
+def published(family: str) -> str:
+    """What is refused of a model with the family's own config."""
+    own = transformers.CONFIG_MAPPING[family]()
     try:
-        speaks(family, transformers.CONFIG_MAPPING[family]())
+        speaks(family, own)
     except SkilldeltaError:
-        return True
-    return False
+        return ENCODERS[0]
+    if getattr(own, "is_decoder", True):
+        return ""
+    try:
+        encoder = Engine(small.make(family, is_decoder=False), LIMITS, "plain")
+    except AssertionError:  # Reformer refuses it itself
+        return ENCODERS[1]
+    return ENCODERS[1] if encoder.causal_refusal else ""
 
 
 def serve(pipe: Connection, family: str) -> None:
@@ -142,7 +152,8 @@ def last(pipe: Connection, process: BaseProcess) -> Found:
 def table(asked: dict[str, Family]) -> str:
     """Which family goes which way."""
     rows = [(path, [n for n, f in asked.items() if f.path == at]) for at, path in enumerate(PATHS)]
-    rows.append(("of these, refused as published: encoder-decoder models", [n for n, f in asked.items() if f.encoded]))
+    for kind in ENCODERS:
+        rows += [(f"of these, refused as published: {kind}", [n for n, f in asked.items() if f.published == kind])]
     lines = [f"| {path} | {len(names)} | {', '.join(names)} |" for path, names in rows]
     return "\n".join([f"| path | families of the {len(asked)} | names |", "|---|---|---|", *lines])
 
@@ -189,6 +200,7 @@ def main() -> None:
     print(f"{versions}: {len(found)} families\n\n{table(asked)}\n")
     for line in (
         f"could not be made small: {len(missing(found, 'unmade'))}: {listed(missing(found, 'unmade'))}",
+        f"refused: {listed(missing(found, 'refused'))}",
         f"the engine broke on: {listed(missing(found, 'broken'))}",
         runs(asked),
         distances("the engine", {n: f.engine for n, f in asked.items()}),

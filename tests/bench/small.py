@@ -73,17 +73,17 @@ OWN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make(family: str) -> Any:
+def make(family: str, **changes: Any) -> Any:
     """The model, sure of what it says, so that a wrong context shows."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config(family)).eval().requires_grad_(False).float()
+    model = AutoModelForCausalLM.from_config(config(family, **changes)).eval().requires_grad_(False).float()
     for name, weights in model.named_parameters():
         if weights.ndim > 1 and "conv" not in name and weights.abs().max() < 0.5:
             weights.mul_(4)
     return model
 
 
-def config(family: str) -> Any:
+def config(family: str, **changes: Any) -> Any:
     """The family's own config, of the text part where there are several, with small sizes."""
     own = CONFIG_MAPPING[family]().get_text_config()
     told = own.to_dict()
@@ -92,7 +92,7 @@ def config(family: str) -> Any:
         del sizes["num_key_value_heads"]  # as many as there are heads
     if "kv_lora_rank" in sizes and "num_key_value_heads" in sizes:
         sizes["num_key_value_heads"] = HEADS  # latent attention shares none
-    return type(own)(**sizes | layers(told) | OWN.get(family, {}))
+    return type(own)(**sizes | layers(told) | OWN.get(family, {}) | changes)
 
 
 def settable(config: Any, name: str, size: Any) -> bool:
