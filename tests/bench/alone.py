@@ -13,6 +13,7 @@ import torch
 from harness.engine.engine import Engine
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
+from harness.engine.tree import shared
 from tests.bench.small import END, VOCABULARY
 
 NEW = 6  # tokens of an answer
@@ -48,7 +49,7 @@ def pairs() -> list[Pair]:
 
     stem = some(40)
     kinds = ((40, 0, 3), (40, 2, 1), (40, 0, 1), (30, 3, 4), (12, 1, 2), (0, 1, 2), (0, 5, 3), (38, 4, 2), (40, 0, 3))
-    return [Pair(stem[:shared] + some(own), some(asked)) for shared, own, asked in kinds]
+    return [Pair(stem[:common] + some(own), some(said)) for common, own, said in kinds]
 
 
 @torch.inference_mode()
@@ -88,14 +89,9 @@ def answers(engine: Engine, asked: Sequence[Pair]) -> Answers:
 def distance(model: Any, asked: Sequence[Pair], found: Answers, known: Answers) -> Distance:
     changes = [abs(f - k) for f, k in zip(found.weights, known.weights, strict=True)]
     texts = zip(asked, found.texts, known.texts, strict=True)
-    gaps = [gap(model, [*p.context, *same(f, k)]) for p, f, k in texts if f != k]
+    gaps = [gap(model, [*p.context, *f[: shared(f, k)]]) for p, f, k in texts if f != k]
     ties = sum(g < NEAR for g in gaps)
     return Distance(math.nan if any(map(math.isnan, changes)) else max(changes), len(gaps) - ties, ties)
-
-
-def same(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
-    """What two texts begin with."""
-    return one[: next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))]
 
 
 def gap(model: Any, ids: Sequence[int]) -> float:

@@ -30,7 +30,7 @@ from tests.bench.alone import Answers, Distance, alone, answers, distance, pairs
 MEMORY = 9 << 30  # bytes of addresses
 SECONDS = 120
 FAR = 1e-3  # nats: more than rounding
-LIMITS = Limits(rows=4, slots=4, tokens=16)  # so small that there are several batches, chunks and runs
+LIMITS, CHUNK = Limits(rows=4, slots=4), 16  # so small that there are several batches, chunks and runs
 PATHS = (
     "weighed and decoded behind shared prefixes",
     "weighed so, decoded plainly",
@@ -93,7 +93,7 @@ def held(family: str, model: Any, known: Answers) -> Found:
     """The engine's answers, and those of its plain path, held against the model's own."""
     engines = Engine(model, LIMITS), Engine(model, LIMITS, "plain")
     first = engines[0]
-    first.budget.run = trial.RUN  # several in a chunk
+    first.budget.tokens, first.budget.run = CHUNK, trial.RUN
     if first.causal_refusal:
         return Missing("refused", first.causal_refusal)
     ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
