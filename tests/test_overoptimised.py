@@ -36,6 +36,25 @@ def test_an_implicit_reward_counts_too(tmp_path: Path) -> None:
     assert noticed(tmp_path, "reward margin", RISING, {"reasoning": 0.3, "safety": 0.5})
 
 
+def test_a_run_that_falls_from_its_own_height_is_told_though_it_is_still_above_the_baseline(tmp_path: Path) -> None:
+    store(tmp_path, "sft", {"reasoning": 0.3, "safety": 0.3})
+    store(tmp_path, "ppo@60", {"reasoning": 0.9, "safety": 0.8}, "ppo", 60)
+    values = {"reward": curve("objective/scores", [0.1 * i for i in range(24)])}
+    store(tmp_path, "ppo@240", {"reasoning": 0.8, "safety": 0.4}, "ppo", 240, values)
+    (line,) = compare(tmp_path, "sft").noticed
+    late, early = (compare(tmp_path, "sft").row(f"ppo@{step}", "average", "average") for step in (240, 60))
+    assert f"ppo@240 is {overoptimised.points(late)} on average against {overoptimised.points(early)} of ppo@60" in line
+    assert "most in safety, +10.0" in line
+
+
+def test_a_run_whose_reward_falls_with_its_skills_is_no_such_run(tmp_path: Path) -> None:
+    store(tmp_path, "sft", {"reasoning": 0.3, "safety": 0.3})
+    store(tmp_path, "ppo@60", {"reasoning": 0.9, "safety": 0.8}, "ppo", 60)
+    values = {"reward": curve("objective/scores", [0.2 * i for i in range(12)] + [2.2 - 0.05 * i for i in range(12)])}
+    store(tmp_path, "ppo@240", {"reasoning": 0.8, "safety": 0.4}, "ppo", 240, values)
+    assert compare(tmp_path, "sft").noticed == ()
+
+
 @pytest.mark.parametrize(
     ("values", "rates"),
     [
