@@ -49,7 +49,7 @@ def test_a_run_that_falls_from_its_own_height_is_told_though_it_is_still_above_t
 
 def test_a_run_whose_reward_falls_with_its_skills_is_no_such_run(tmp_path: Path) -> None:
     store(tmp_path, "sft", {"reasoning": 0.3, "safety": 0.3})
-    store(tmp_path, "ppo@60", {"reasoning": 0.9, "safety": 0.8}, "ppo", 60)
+    store(tmp_path, "ppo@120", {"reasoning": 0.9, "safety": 0.8}, "ppo", 120)
     values = {"reward": curve("objective/scores", [0.2 * i for i in range(12)] + [2.2 - 0.05 * i for i in range(12)])}
     store(tmp_path, "ppo@240", {"reasoning": 0.8, "safety": 0.4}, "ppo", 240, values)
     assert compare(tmp_path, "sft").noticed == ()
