@@ -8,6 +8,7 @@ Each family has a process of its own, with a limit of memory and of time; what e
 from __future__ import annotations
 
 import multiprocessing
+import os
 import resource
 import sys
 import warnings
@@ -123,17 +124,25 @@ def serve(pipe: Connection, family: str) -> None:
         pipe.send(told)
 
 
-def apart(family: str) -> Found:
-    """Asked in a process of its own: forked, as the libraries need seconds to be imported."""
+def census(families: Sequence[str]) -> Iterator[tuple[str, Found]]:
+    """Each with what came of it; as many at once as there are processors."""
+    most = len(os.sched_getaffinity(0))
+    for start in range(0, len(families), most):
+        some = families[start : start + most]
+        for family, (pipe, process) in zip(some, [begin(f) for f in some], strict=True):
+            yield family, last(pipe, process)
+            process.kill()
+            process.join()
+
+
+def begin(family: str) -> tuple[Connection, BaseProcess]:
+    """A process of its own: forked, as the libraries need seconds to be imported."""
     fork = multiprocessing.get_context("fork")
     pipe, end = fork.Pipe(duplex=False)
     process = fork.Process(target=serve, args=(end, family), daemon=True)
     process.start()
     end.close()
-    found = last(pipe, process)
-    process.kill()
-    process.join()
-    return found
+    return pipe, process
 
 
 def last(pipe: Connection, process: BaseProcess) -> Found:
@@ -192,9 +201,9 @@ def main() -> None:
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     torch.set_num_threads(1)  # before the first fork: a pool of threads does not survive one
     found: dict[str, Found] = {}
-    for family in sys.argv[1:] or small.FAMILIES:
-        found[family] = apart(family)
-        print(f"{family}: {found[family]}", file=sys.stderr, flush=True)
+    for family, one in census(sys.argv[1:] or small.FAMILIES):
+        found[family] = one
+        print(f"{family}: {one}", file=sys.stderr, flush=True)
     asked = {name: one for name, one in found.items() if isinstance(one, Family)}
     versions = f"transformers {transformers.__version__}, torch {torch.__version__}, float32"
     print(f"{versions}: {len(found)} families\n\n{table(asked)}\n")
