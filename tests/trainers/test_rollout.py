@@ -4,6 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from harness.trainers import rollout
 from harness.trainers.rollout import Sampling, sample
 
 PROMPTS = ["first of red", "sun moon hot cold up down ?", "a", "first of one two three four yes no ?"]
@@ -53,3 +54,13 @@ def test_the_seed_decides(model: AutoModelForCausalLM, prompts: list[list[int]])
     one, two, other = (sample(model, prompts, Sampling(end=1, max_new=8, seed=s)) for s in (1, 1, 2))
     assert one == two
     assert one != other
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_the_engine_and_padded_batches_draw_the_same(
+    model: AutoModelForCausalLM, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch, temperature: float
+) -> None:
+    how = Sampling(end=frequent(model, prompts), max_new=10, temperature=temperature, seed=5, rows=3)
+    small = sample(model, prompts * 3, how)
+    monkeypatch.setattr(rollout, "SMALL", 0)
+    assert sample(model, prompts * 3, how) == small
