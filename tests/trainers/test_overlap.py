@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 
 from harness import api, evaluate, registry
 from harness.cli import main
-from harness.data import examples
+from harness.data import VARIABLE, examples
 from harness.store import Results
 from harness.trainers.overlap import N, given_away, overlap
 from harness.types import Checkpoint, Example, Model, Request, Response, SkilldeltaError
-from tests.conftest import data_folder
 from tests.toys import model
 
 Rows = Callable[[str, Iterable[Any]], str]
@@ -95,8 +94,11 @@ class TestWhatIsLookedFor:
 
     @pytest.mark.data
     @pytest.mark.parametrize("task", REAL)
-    def test_real_rows_are_named_and_others_only_if_all_their_words_were_said(self, task: str, real_data: Path) -> None:
-        seen = tenth(task, data_folder())
+    def test_real_rows_are_named_and_others_only_if_all_their_words_were_said(
+        self, task: str, real_data: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(VARIABLE, str(real_data))
+        seen = tenth(task, real_data)
         texts = [f"{e.row[REAL[task]]}\nThe answer is known." for e in seen]
         exact, half = (set(overlap(texts, [task], share)[task]["examples"]) for share in (1.0, 0.5))
         assert {e.id for e in seen} <= exact <= half
