@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from harness import fingerprint
+from harness.store import write_json
 from harness.trainers import nets, parallel
 from harness.trainers.settings import Settings
 from harness.types import Checkpoint, Json, SkilldeltaError
@@ -131,15 +131,3 @@ def described(model: str) -> dict[str, Any]:
     state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
     return known | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
-
-
-def replace_file(path: Path, value: Json) -> None:
-    """Writes JSON so that a reader finds the old file or the new one, never half of one."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    write_json(draft, value)
-    draft.replace(path)
-
-
-def write_json(path: Path, value: Json) -> None:
-    """JSON that a person can read, the same bytes for the same value."""
-    path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -47,13 +47,11 @@ def evaluation(name: str) -> dict[str, list[Example]]:
 
 def named(name: str) -> list[Task]:
     """The task, or those of the suite, of that name."""
-    if name.startswith(registry.LM_EVAL):
-        return [registry.task(name)]
     sets, own = {suite.name for suite in suites.known()}, registry.tasks()
     if name in sets or name.endswith((".yaml", ".yml")):
         return suites.load(name)[0]
-    if name in own:
-        return [own[name]]
+    if name in own or name.startswith(registry.LM_EVAL):
+        return [registry.task(name)]
     raise SkilldeltaError(
         f"{registry.unknown('task or suite', name, [*own, *sets])}  --overlap_with takes one of them, {registry.LM_EVAL}NAME, "
         f"or a file of evaluation rows ({', '.join(FILES)})."

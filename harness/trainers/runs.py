@@ -17,6 +17,7 @@ import torch
 import transformers
 from torch import nn
 
+from harness.store import write_json
 from harness.trainers import folders, nets, parallel
 from harness.trainers.costs import Costs, peak_memory
 from harness.trainers.settings import Settings
@@ -105,7 +106,7 @@ class Run:
             "best": {"metric": self.best[0], "checkpoint": self.best[1]} if self.best else None,
             **self.facts,
         }
-        folders.replace_file(self.folder / "run.json", value)
+        write_json(self.folder / "run.json", value)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
         """One line of the log; the names of the numbers are TRL's where TRL has them."""
@@ -140,7 +141,7 @@ class Run:
                     model.save_pretrained(draft, state_dict=weights)  # type: ignore[operator]
                     tokenizer.save_pretrained(draft)
                     folders.fill(draft, states, more or {})
-                folders.replace_file(draft / "trainer_state.json", self.state(step, costs))
+                write_json(draft / "trainer_state.json", self.state(step, costs))
             folders.prune(self.folder, {self.best[1]} if self.best else set(), self.config.save_limit)
         self.write("running", step)
         parallel.wait()
