@@ -39,7 +39,7 @@ def below_baseline(run: Run, quantity: str, rows: Sequence[Row]) -> str:
     worst = min(fallen, key=delta)
     more = f"; {len(fallen) - 1} more of its checkpoints are worse" if len(fallen) > 1 else ""
     lowest = min(skills(rows, worst.checkpoint).values(), key=delta)
-    rise = climb(run, quantity, curve.steps[0], run.steps[worst.checkpoint])
+    rise = climb(run, quantity, worst)
     return f"{rise}, while {worst.checkpoint} is {points(worst)} on average, most in {lowest.name}, {points(lowest)}{more}"
 
 
@@ -59,7 +59,7 @@ def below_itself(run: Run, quantity: str, rows: Sequence[Row]) -> str:
     before, after = (skills(rows, r.checkpoint) for r in (early, late))
     most = max(before.keys() & after.keys(), key=lambda name: (delta(before[name]) - delta(after[name]), name))
     return (
-        f"{climb(run, quantity, curve.steps[0], run.steps[late.checkpoint])}, while {late.checkpoint} is {points(late)} on "
+        f"{climb(run, quantity, late)}, while {late.checkpoint} is {points(late)} on "
         f"average against {points(early)} of {early.checkpoint}, most in {most}, {points(after[most])} against "
         f"{points(before[most])}"
     )
@@ -70,10 +70,10 @@ def climbs(curve: Curve, early: int, late: int) -> bool:
     return rises(curve, late) and not rises(replace(curve, values=tuple(-v for v in curve.values)), late, early)
 
 
-def climb(run: Run, quantity: str, since: int, until: int) -> str:
-    """How far the reward rose."""
+def climb(run: Run, quantity: str, row: Row) -> str:
+    """How far the reward rose up to a checkpoint."""
     curve = run.curves[quantity]
-    first, last = (logged(curve.at(step)) for step in (since, until))
+    first, last = logged(curve.values[0]), logged(curve.at(run.steps[row.checkpoint]))
     return f"{run.name}'s {quantity} rises ({curve.key}: {first} to {last})"
 
 
