@@ -163,7 +163,8 @@ def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes
         assert chain[-1] == len(held.used) - 1
         slots.follow(chain, held.used)
         assert sorted(held.used) == kept
-        reached = [widest for _, _, widest in held.blocks()]
+        held.begin(torch.tensor(held.used))
+        reached = [part.reach for part in held.stretches]
         assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 
 

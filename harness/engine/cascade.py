@@ -6,7 +6,7 @@ groups of keys and values, E = H / G heads for each of them, d wide, P shared to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import AttentionInterface
 
 NAME = "skilldelta_cascade"
+MORE = "this attention has more terms than keys and values"
 States = Sequence[tuple[Tensor, Tensor]]  # for each layer: keys and values [G, tokens, d]
 
 
@@ -56,8 +57,8 @@ def attention(  # noqa: PLR0913  transformers' own signature
 ) -> tuple[Tensor, None]:
     """query [B, H, 1, d], key and value [B, G, 1, d] of the new tokens, which are among the rows' own already; the mask
     [B, 1, 1, S] is added to the scores of a row's own keys."""
-    if cascade is None or more.get("s_aux") is not None or more.get("position_bias") is not None:
-        raise NotImplementedError("this attention has more terms than keys and values")
+    if cascade is None or wants_more(more):
+        raise NotImplementedError(MORE)
     rows, heads, _, width = query.shape
     mine = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
     how = (scaling or width**-0.5, softcap)
@@ -69,6 +70,11 @@ def attention(  # noqa: PLR0913  transformers' own signature
         if keys.shape[1]:
             merge(out, mass, shared.rows, together(mine if shared.rows is None else mine[shared.rows], keys, values, how))
     return out.reshape(rows, 1, heads, value.shape[3]), None
+
+
+def wants_more(given: Mapping[str, Any]) -> bool:
+    """Does a model ask its attention for sinks, or for a bias by position?"""
+    return given.get("s_aux") is not None or given.get("position_bias") is not None
 
 
 Part = tuple[Tensor, Tensor]  # what is read [B, G, E, d]; the logarithm of the sum of exponentials of the scores [B, G, E]

@@ -65,9 +65,8 @@ class Engine:
         run = RUN.get(kind, 0) if wish == "auto" else limits.run
         self.budget = Budget(limits.tokens or CHUNK.get(kind, CHUNK["cuda"]), run)
         self.reach = trial.reach(model)
-        text = model.config.get_text_config()
-        turns = [r.get("original_max_position_embeddings") or text.max_position_embeddings for r in trial.rotations(text)]
-        self.turn = min(turns, default=math.inf)  # where a longer sequence turns all positions of its batch into others
+        # A longer sequence turns all positions of its batch into others.
+        self.turn = min(trial.turns(model.config.get_text_config()), default=math.inf)
 
     @cached_property
     def refusal(self) -> str:
@@ -158,10 +157,8 @@ class Engine:
         for part in apart([(first > self.turn, last > self.turn) for first, last in lengths]):
             crosses = lengths[part[0]][0] <= self.turn < lengths[part[0]][1]
             anew = crosses or self.stepping_refusal
-            way, rows = (
-                plain.Recomputed if anew else plain.Cached,
-                1 if crosses else self.rows(max(lengths[i][0] for i in part)),
-            )
+            way = plain.Recomputed if anew else plain.Cached
+            rows = 1 if crosses else self.rows(max(lengths[i][0] for i in part))
             for at, said in plain.generate(self.model, [plan.prompts[i] for i in part], ends, rows, way, choose):
                 yield plan.others[part[at]], said
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from harness.engine.cascade import merge, part
+from harness.engine.cascade import MORE, merge, part, wants_more
 from harness.engine.tree import Nodes, Tree
 
 NAME = "skilldelta_looks"
@@ -70,8 +70,8 @@ def attention(  # noqa: PLR0913  transformers' own signature
     **more: Any,
 ) -> tuple[Tensor, None]:
     """query [1, H, Q, d], key and value [1, G, K, d]."""
-    if looks is None or more.get("s_aux") is not None or more.get("position_bias") is not None:
-        raise NotImplementedError("this attention has more terms than keys and values")
+    if looks is None or wants_more(more):
+        raise NotImplementedError(MORE)
     how = (scaling or query.shape[3] ** -0.5, softcap)
     mine = query.view(1, key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
     found = [seen(mine[:, :, :, one.rows], key, value, one, how) for one in looks]

@@ -6,6 +6,7 @@ Slots lie in blocks, long rows in the first ones: a row's attention reads as far
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -22,19 +23,33 @@ SMALL = 1 << 22  # bytes of keys and values, at LIKELY tokens a row, below which
 LIKELY = 128
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """The slots of a block that are in use while a token is computed: `rows` of the block, the place that the token takes in
+    each, and how many tokens there are to read with it."""
+
+    slots: slice
+    rows: Tensor
+    places: Tensor
+    reach: int
+
+
 class Lengths:
     """How many tokens of its own each row in use has, in blocks of `size` slots.  A new token is written behind them."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.used: list[int] = []
-        self.spots: list[tuple[Tensor, Tensor]] = []  # while a token is computed: of each block the rows, and their places
+        self.stretches: list[Stretch] = []  # as they were when the last token was begun
 
-    def blocks(self) -> Iterator[tuple[int, int, int]]:
-        """First slot, slot behind the last, and tokens to read with the new one."""
+    def begin(self, places: Tensor) -> None:
+        """Notes where a new token of each row goes; `places`: what is used, on the device."""
+        self.stretches = []
         for start in range(0, len(self.used), self.size):
             part = self.used[start : start + self.size]
-            yield start, start + len(part), max(part) + 1
+            slots = slice(start, start + len(part))
+            rows = torch.arange(len(part), device=places.device)
+            self.stretches.append(Stretch(slots, rows, places[slots], max(part) + 1))
 
     def chain(self, slot: int) -> list[int]:
         """The slots whose rows move up one by one when `slot` is free: of each later block the longest, then the last."""
@@ -57,16 +72,16 @@ class Slots(DynamicLayer):  # type: ignore[misc]
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Adds one token to every row, [rows, heads, 1, d]; the attention reads the blocks itself."""
-        size = self.lengths.size
-        for i, (rows, places) in enumerate(self.lengths.spots):
-            for buffer, states in zip(self.blocks[i], (key_states, value_states), strict=True):
-                buffer[rows, :, places] = states[i * size : i * size + len(rows), :, 0]
+        for part, block in zip(self.lengths.stretches, self.blocks, strict=False):
+            for buffer, states in zip(block, (key_states, value_states), strict=True):
+                buffer[part.rows, :, part.places] = states[part.slots, :, 0]
         return key_states, value_states
 
     def parts(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Of each block the slots in use, their keys and their values, as far as its longest row reaches."""
-        for (start, stop, widest), (keys, values) in zip(self.lengths.blocks(), self.blocks, strict=False):
-            yield slice(start, stop), keys[: stop - start, :, :widest], values[: stop - start, :, :widest]
+        for part, (keys, values) in zip(self.lengths.stretches, self.blocks, strict=False):
+            rows = len(part.rows)
+            yield part.slots, keys[:rows, :, : part.reach], values[:rows, :, : part.reach]
 
     def reserve(self, block: int, rows: int, tokens: int) -> None:
         """Makes room for so many rows and tokens; zeros, as what no row sees must still be a number."""
@@ -146,11 +161,10 @@ class Batch:
         """Feeds one token to each row; logits [B, V] after it."""
         used, where = self.lengths.used, self.model.device
         places, widest = torch.tensor(used, device=where), max(used) + 1
-        self.lengths.spots = []
-        for number, (start, stop, reach) in enumerate(self.lengths.blocks()):
+        self.lengths.begin(places)
+        for number, part in enumerate(self.lengths.stretches):
             for layer in self.layers:
-                layer.reserve(number, 0, reach)
-            self.lengths.spots.append((torch.arange(stop - start, device=where), places[start:stop]))
+                layer.reserve(number, 0, part.reach)
         self.shared = self.sort() if self.shared is None else self.shared
         unseen = torch.arange(widest, device=where)[None] > places[:, None]
         mask = torch.zeros(unseen.shape, dtype=self.model.dtype, device=where)

@@ -182,12 +182,13 @@ def reach(model: Any) -> float:
     sliding or chunked attention ends there, and rotations that change with the length do."""
     text = model.config.get_text_config()
     spans = [getattr(text, "sliding_window", None), getattr(text, "attention_chunk_size", None)]
-    spans += [r.get("original_max_position_embeddings") or text.max_position_embeddings for r in rotations(text)]
+    spans += turns(text)
     return min((s for s in spans if isinstance(s, int) and s > 0), default=math.inf)
 
 
-def rotations(text: Any) -> list[dict[str, Any]]:
-    """Of the rotary embeddings that the config tells, those that are computed anew for longer sequences."""
+def turns(text: Any) -> list[int]:
+    """Lengths beyond which rotary embeddings that the config tells are computed anew for the whole batch."""
     told = getattr(text, "rope_parameters", None) or {}
     every = [told, *(v for v in told.values() if isinstance(v, dict))] if isinstance(told, dict) else []
-    return [r for r in every if r.get("rope_type") in ("dynamic", "longrope")]
+    anew = [r for r in every if r.get("rope_type") in ("dynamic", "longrope")]
+    return [r.get("original_max_position_embeddings") or text.max_position_embeddings for r in anew]
