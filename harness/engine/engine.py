@@ -48,12 +48,11 @@ class Continuing:
 @dataclass(frozen=True)
 class Limits:
     """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: in
-    a forward pass, 0: by the device.  `run`: as in a budget, where the path is not tried."""
+    a forward pass, 0: by the device."""
 
     rows: int
     slots: int
     tokens: int = 0
-    run: int = 0
 
 
 class Engine:
@@ -62,7 +61,7 @@ class Engine:
     def __init__(self, model: Any, limits: Limits, wish: Name | Literal["auto"] = "auto") -> None:
         self.model, self.limits, self.wish = model, limits, wish
         kind = model.device.type
-        run = RUN.get(kind, 0) if wish == "auto" else limits.run
+        run = RUN.get(kind, 0) if wish == "auto" else 0
         self.budget = Budget(limits.tokens or CHUNK.get(kind, CHUNK["cuda"]), run)
         self.reach = trial.reach(model)
         # A longer sequence turns all positions of its batch into others.

@@ -1,8 +1,7 @@
 """Answers sampled from a policy while it is trained: token ids in, token ids out.
 
 What is sampled is exactly what is scored later: softmax(logits / T), no top-p, no penalties.  The engine that scores
-checkpoints computes the answers, those of a small policy padded batches; a token is drawn by inverting the cumulative
-distribution.
+checkpoints computes the answers; a token is drawn by inverting the cumulative distribution.
 """
 
 from __future__ import annotations
@@ -10,16 +9,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
-from weakref import WeakKeyDictionary
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from harness.engine.engine import Engine, Limits, Name
+from harness.engine.engine import Engine, Limits
 from harness.engine.packed import packed
-from harness.engine.rows import Prompt, Row
-from harness.trainers import nets, padded, parallel
+from harness.engine.rows import Continuation, Prompt, Row
+from harness.trainers import nets, parallel
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,8 @@ class Sampled:
     ended: bool
 
 
-# Parameters of a policy that is small: at 0.2 million, batches give 1.3 times the engine's answers, at 18 million 0.65 times.
+# Parameters of a small policy: its passes cost little beside what slots need, so that padded batches are faster.
 SMALL = 2_000_000
-Way = tuple[Name, int]  # the engine's path, and its budget's run
-ways: WeakKeyDictionary[nn.Module, dict[bool, Way]] = WeakKeyDictionary()  # of policies, in full and in mixed precision
 
 
 @torch.no_grad()
@@ -55,53 +51,44 @@ def sample(model: nn.Module, prompts: Sequence[Sequence[int]], how: Sampling) ->
     """
     noise = torch.Generator().manual_seed(how.seed)
     uniform = torch.rand(len(prompts), how.max_new, generator=noise, dtype=torch.float64)
-    policy: Any = nets.core(model)
-    mixed = torch.is_autocast_enabled(policy.device.type)
     places = parallel.mine(sorted(range(len(prompts)), key=lambda i: len(prompts[i])))
-    # Weights that are cast here would be kept without their gradient, and be taken for the next update.
-    with torch.autocast(policy.device.type, enabled=mixed, cache_enabled=False):
-        if sum(p.numel() for p in policy.parameters()) < SMALL and way(policy)[0] == "tree":
-            found = in_batches(policy, prompts, places, uniform, how)
-        else:
-            with nullcontext() if mixed else packed(policy):
-                found = by_engine(policy, prompts, places, uniform, how)
-    every = parallel.gathered({i: Sampled(tuple(ids), bool(ids) and ids[-1] == how.end) for i, ids in found.items()})
-    return [every[i] for i in range(len(prompts))]
-
-
-Prompts = Sequence[Sequence[int]]
-
-
-def in_batches(policy: Any, prompts: Prompts, places: Sequence[int], uniform: Tensor, how: Sampling) -> dict[int, list[int]]:
-    """This process's share, prompts of similar length together; uniform: [prompts, max_new], the random number behind each
-    token."""
-    found: dict[int, list[int]] = {}
-    for start in range(0, len(places), how.rows):
-        rows = list(places[start : start + how.rows])
-        asked = [prompts[i] for i in rows]
-        found |= zip(rows, padded.answers(policy, asked, uniform[rows], how.end, how.temperature), strict=True)
-    return found
-
-
-def by_engine(policy: Any, prompts: Prompts, places: Sequence[int], uniform: Tensor, how: Sampling) -> dict[int, list[int]]:
-    """The same along the prompts' tree, in slots."""
     asked = [Prompt(prompts[i], how.max_new, lambda _: False, seed=i) for i in places]
 
     def choose(logits: Tensor, rows: Sequence[Row]) -> Tensor:
         drawn = uniform[[r.prompt.seed for r in rows], [len(r.ids) for r in rows]]
-        return padded.draw(logits, drawn.to(logits.device), how.temperature)
+        return draw(logits, drawn.to(logits.device), how.temperature)
 
-    name, run = way(policy)
-    engine = Engine(policy, Limits(how.rows, how.rows, run=run), name)
-    said = dict(engine.generate(engine.plan_prompts(asked), frozenset([how.end]), choose))
-    return {place: [*said[at].ids, *[how.end] * (said[at].finish == "stop")] for at, place in enumerate(places)}
+    policy: Any = nets.core(model)
+    small = sum(p.numel() for p in policy.parameters()) < SMALL
+    mixed = torch.is_autocast_enabled(policy.device.type)
+    # Weights that are cast here would be kept without their gradient, and be taken for the next update.
+    casts = torch.autocast(policy.device.type, enabled=mixed, cache_enabled=False)
+    with casts, nullcontext() if small or mixed else packed(policy):
+        engine = engine_of(policy, how.rows, "plain" if small else "auto", mixed)
+        said = dict(engine.generate(engine.plan_prompts(asked), frozenset([how.end]), choose))
+    found = {place: sampled(said[at], how.end) for at, place in enumerate(places)}
+    every = parallel.gathered(found)
+    return [every[i] for i in range(len(prompts))]
 
 
-def way(policy: nn.Module) -> Way:
-    """The engine's path for a policy: tried once, since training moves its weights alone."""
-    known = ways.setdefault(policy, {})
-    mixed = torch.is_autocast_enabled(next(policy.parameters()).device.type)
-    if mixed not in known:
-        engine = Engine(policy, Limits(1, 1))
-        known[mixed] = ("tree", engine.budget.run) if engine.shares else ("plain", 0)
-    return known[mixed]
+def engine_of(policy: Any, rows: int, wish: Literal["auto", "plain"], mixed: bool) -> Engine:
+    """The engine of a policy, kept on it: what the policy can take is tried once, since training moves its weights alone."""
+    known: dict[tuple[object, ...], Engine] = vars(policy).setdefault("_engines", {})
+    key = (rows, wish, mixed)
+    if key not in known:
+        known[key] = Engine(policy, Limits(rows, rows), wish)
+    return known[key]
+
+
+def sampled(said: Continuation, end: int) -> Sampled:
+    ended = said.finish == "stop"
+    return Sampled((*said.ids, end) if ended else tuple(said.ids), ended)
+
+
+def draw(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
+    """One token per row: the first whose cumulative probability passes the uniform number.  [rows, V], [rows] -> [rows]."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    mass = torch.softmax(logits.float() / temperature, dim=-1).cumsum(-1)
+    found = torch.searchsorted(mass, (uniform[:, None] * mass[:, -1:]).float(), right=True)[:, 0]
+    return found.clamp(max=logits.shape[-1] - 1)
