@@ -140,10 +140,9 @@ def test_slots_behind_several_prefixes_continue_as_single_rows_do(
     monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], rows: int, block: int, budget: int
 ) -> None:
     monkeypatch.setattr(slots, "block", lambda like, rows: block)
-    monkeypatch.setattr(decode, "FEW", 1)
-    monkeypatch.setattr(decode, "LONG", 1)
+    monkeypatch.setattr(decode, "WORTH", 1)
     model, ends = model_of(name), frozenset([2, 3])
-    asked = [*asked, *(replace(p, ids=[5, 6, 7, *p.ids]) for p in asked)]
+    asked = [*asked, *(replace(p, ids=[*begin, *p.ids]) for p in asked for begin in ([5, 6, 7], [5, 6, 8]))]
     assert len(set(decode.Plan([p.ids for p in asked]).group.values())) > 1
     found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(rows, ends), Budget(budget)))
     assert found == dict(plain.generate(model, asked, ends, 1))
@@ -168,20 +167,29 @@ def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes
         assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 
 
-def grouped(rows: list[list[int]]) -> list[list[int]]:
+def grouped(rows: list[list[int]]) -> list[decode.Group]:
     return decode.groups(rows, sorted(range(len(rows)), key=rows.__getitem__))
 
 
-@settings(max_examples=40, deadline=None)
-@given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=30))
-def test_groups_hold_every_sequence_once(rows: list[list[int]]) -> None:
-    assert sorted(i for group in grouped(rows) for i in group) == list(range(len(rows)))
+@settings(max_examples=60, deadline=None)
+@given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=30), worth=st.integers(1, 30))
+def test_groups_hold_every_sequence_once_behind_tokens_that_its_members_share(rows: list[list[int]], worth: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decode, "WORTH", worth)
+        found = grouped(rows)
+    assert sorted(i for group in found for i in group.members) == list(range(len(rows)))
+    for group in found:
+        first = rows[group.members[0]]
+        assert all(shared(first, rows[i]) >= group.tokens for i in group.members)
 
 
 def test_a_long_prefix_has_a_group_of_its_own_and_loners_share_one() -> None:
-    few_shot = [[1] * 200 + [n] for n in range(20)] + [[2] * 300 + [n] for n in range(20)]
-    assert [len(g) for g in grouped(few_shot)] == [20, 20]
-    assert [len(g) for g in grouped([[n, n, n] for n in range(50)])] == [50]
+    few_shot = [[3] * 200 + [n] for n in range(20)] + [[5] * 300 + [n] for n in range(20)]
+    loners = [[2, n] for n in range(3)] + [[4, n] for n in range(20)] + [[6, n] for n in range(9)]
+    nested = [[5] * 150 + [9] * 200 + [n] for n in range(5)]
+    assert {(len(g.members), g.tokens) for g in grouped([*few_shot, *loners])} == {(20, 200), (20, 300), (32, 0)}
+    assert {(len(g.members), g.tokens) for g in grouped([*few_shot, *nested])} == {(20, 200), (20, 300), (5, 350)}
+    assert [len(g.members) for g in grouped([[n, n, n] for n in range(50)])] == [50]
 
 
 class Watched:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,7 @@ from harness.engine.slots import Batch, follow
 from harness.engine.sweep import Step, sweep
 from harness.engine.tree import Nodes, Tree, grow, shared
 
-FEW = 8  # a group of fewer rows than this is not split off for a longer prefix
-LONG = 64  # tokens that a longer prefix must win
+WORTH = 512  # tokens that a prefix of their own must spare rows to read, all together
 MEMORY = 0.2  # of the device's, for the rows' own keys and values
 
 
@@ -60,22 +60,36 @@ def generate(model: Any, planned: Planned, rules: Rules, budget: Budget) -> Iter
         now = Planned([planned.prompts[i] for i in left]) if left else now
 
 
-def groups(sequences: Sequence[Ids], order: Sequence[int]) -> list[list[int]]:
-    """Places of the sequences that are best decoded behind one prefix; `order`: all places, sorted by the tokens.
+@dataclass(frozen=True)
+class Group:
+    """Places of the sequences that are decoded behind the same first `tokens`."""
 
-    A group ends where the next sequence would cut its common prefix to less than half.
+    members: list[int]
+    tokens: int
+
+
+def groups(sequences: Sequence[Ids], order: Sequence[int]) -> list[Group]:
+    """The sequences by the prefix that each is best decoded behind; `order`: all places, sorted by the tokens.
+
+    From the whole set downwards: where some begin alike, they become a group if that spares them to read enough tokens of
+    their own; those that begin alike with nobody stay behind the prefix of the larger set.
     """
-    found: list[list[int]] = []
-    prefix = 0
-    for last, i in zip([None, *order], order, strict=False):
-        same = 0 if last is None else min(prefix, shared(sequences[last], sequences[i]))
-        full = last is not None and len(found[-1]) >= FEW and prefix - same >= max(LONG, same)
-        if last is None or full:
-            found.append([])
-            same = len(sequences[i])
-        found[-1].append(i)
-        prefix = same
-    return found
+    same = np.array([shared(sequences[a], sequences[b]) for a, b in pairwise(order)], np.int64)
+    found: list[Group] = []
+    sets: list[tuple[int, int, Group | None]] = [(0, len(order), None)] if order else []
+    while sets:
+        start, stop, group = sets.pop()
+        inner = same[start : stop - 1]
+        tokens = int(inner.min()) if len(inner) else len(sequences[order[start]])
+        if group is None or (stop - start - 1) * (tokens - group.tokens) >= WORTH:
+            group = Group([], tokens)
+            found.append(group)
+        for a, b in pairwise([start, *(start + 1 + np.flatnonzero(inner == tokens)), stop]):
+            if b - a == 1:
+                group.members.append(order[a])
+            else:
+                sets.append((a, b, group))
+    return [g for g in found if g.members]
 
 
 class Run:
@@ -151,8 +165,8 @@ class Plan:
     def __init__(self, sequences: Sequence[Ids]) -> None:
         self.tree = grow(sequences, [len(s) - 1 for s in sequences])
         found = groups(sequences, self.tree.order)
-        self.group = {i: number for number, members in enumerate(found) for i in members}
-        self.tokens = [shared(sequences[members[0]], sequences[members[-1]]) for members in found]  # in each group's prefix
+        self.group = {i: number for number, group in enumerate(found) for i in group.members}
+        self.tokens = [group.tokens for group in found]
         self.ends: dict[int, list[int]] = {}  # equal sequences end at the same node: they are computed once
         for i in self.tree.order:
             self.ends.setdefault(self.tree.paths[i][0], []).append(i)
@@ -177,16 +191,20 @@ class Planned:
 @torch.inference_mode()
 def prefill(model: Any, plan: Plan, budget: Budget) -> Iterator[list[Ready]]:
     """Sweeps the tree; gives the prompts that a pass completes.  Those of one group get the same prefix, copied from the cache
-    when the first of them is ready."""
-    tree, last = plan.tree, -1
-    prefix: States = ()
+    when the first of them is ready and held until the last one is."""
+    tree = plan.tree
+    left = Counter(plan.prefix(node)[0] for node in plan.ends)
+    prefixes: dict[int, States] = {}
     for step in sweep(model, tree, np.array(list(plan.ends), np.int64), budget):
         ready = []
         for node, logits in zip(step.nodes.tolist(), step.logits, strict=True):
             group, tokens = plan.prefix(node)
-            if group != last:
-                last, prefix = group, states(step, own(tree, step.keys, node, 0)[:tokens])
-            ready.append(Ready(plan.ends[node], prefix, states(step, own(tree, step.keys, node, tokens)), logits))
+            if group not in prefixes:
+                prefixes[group] = states(step, own(tree, step.keys, node, 0)[:tokens])
+            ready.append(Ready(plan.ends[node], prefixes[group], states(step, own(tree, step.keys, node, tokens)), logits))
+            left[group] -= 1
+            if not left[group]:
+                del prefixes[group]
         if ready:
             yield ready
 
