@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -18,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# Fewer collections: one in seven seconds of importing torch and transformers goes into looking for garbage among their functions.
+COLLECT = (200_000, 30, 30)
 ROOMS = (study, claims, score, watch, compare, gate, interchange, power, noise, inspect, doctor)
 for verb in (v for room in ROOMS for v in room.VERBS):
     app.command(verb.__name__.removesuffix("_").replace("_", "-"))(verb)
@@ -26,6 +29,7 @@ app.command("train", context_settings=train.OPEN)(train.train)
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits: 0 done or pass, 1 regression, 2 inconclusive, 3 wrong use, 4 cells failed, 10 internal."""
+    gc.set_threshold(*COLLECT)
     try:
         ended = app(args=arguments, standalone_mode=False)  # gives back the code of a typer.Exit
         code = ended if isinstance(ended, int) else 0
