@@ -135,11 +135,13 @@ def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], rows: 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(asked=prompts(), rows=st.integers(2, 8), block=st.integers(1, 4), budget=st.integers(1, 40))
+@given(asked=prompts(), rows=st.integers(2, 8), block=st.integers(1, 4), budget=st.integers(1, 40), grows=st.booleans())
 def test_slots_behind_several_prefixes_continue_as_single_rows_do(
-    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], rows: int, block: int, budget: int
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], rows: int, block: int, budget: int, grows: bool
 ) -> None:
     monkeypatch.setattr(slots, "block", lambda like, rows: block)
+    if grows:  # as on other devices than a processor
+        monkeypatch.setattr(decode, "Batch", lambda model, like, rows, most: slots.Batch(model, like, rows))
     monkeypatch.setattr(decode, "WORTH", 1)
     model, ends = model_of(name), frozenset([2, 3])
     asked = [*asked, *(replace(p, ids=[*begin, *p.ids]) for p in asked for begin in ([5, 6, 7], [5, 6, 8]))]

@@ -107,7 +107,7 @@ def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, mon
     found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(64, frozenset()), Budget(256)))
     assert sorted(found) == list(range(60))
     assert max(rows for rows, _ in held) >= 8
-    assert max(size for _, size in held) <= 1.5 * share  # room is made in steps of 64 tokens, and slots by doubling
+    assert max(size for _, size in held) <= 1.5 * share
 
 
 def test_the_limit_of_a_container_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

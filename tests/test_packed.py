@@ -39,6 +39,15 @@ def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path
     assert not packed.pack(model), "there is nothing left to lay out"
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mapped files")
+def test_the_file_of_the_weights_is_let_go(tmp_path: Path) -> None:
+    model = load(tmp_path)
+    file = str(next(tmp_path.glob("*.safetensors")))
+    assert file in Path("/proc/self/maps").read_text(), "weights are read from the mapped file"
+    assert packed.pack(model)
+    assert file not in Path("/proc/self/maps").read_text()
+
+
 def test_a_head_that_is_the_embedding_too_keeps_its_weight(tmp_path: Path) -> None:
     model = load(tmp_path)
     model.lm_head.weight = model.model.embed_tokens.weight

@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Fewer collections: one in seven seconds of importing torch and transformers goes into looking for garbage among their functions.
+# Fewer collections: an eighth of the time of importing torch and transformers went into looking for garbage in it.
 COLLECT = (200_000, 30, 30)
 ROOMS = (study, claims, score, watch, compare, gate, interchange, power, noise, inspect, doctor)
 for verb in (v for room in ROOMS for v in room.VERBS):

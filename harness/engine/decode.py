@@ -142,7 +142,7 @@ class Run:
         if self.batch is None:
             longest = self.plan.longest + max(r.prompt.max_tokens for r in self.rows)
             self.limit = fitting(found[0].states, longest, self.limit)
-            self.batch = Batch(self.model, found[0].states, self.limit)
+            self.batch = Batch(self.model, found[0].states, self.limit, longest)
         self.waiting.extend((i, ready) for ready in found for i in ready.places)
         return True
 

@@ -48,12 +48,20 @@ def pack(model: Any) -> bool:
         if id(layer.weight) not in shared:
             layer.weight = nn.Parameter(layer.weight.to("meta"), requires_grad=False)
     if same(model, before, LOOSE[layers[0].weight.dtype]):
+        unmap(model)
         return True
     for layer in layers:
         dense = vars(layer).pop("forward").weight.to_dense()
         if layer.weight.is_meta:
             layer.weight = nn.Parameter(dense, requires_grad=False)
     return False
+
+
+def unmap(model: Any) -> None:
+    """Copies what is left of the weights: one tensor that lies in a checkpoint's mapped file keeps all of it in memory."""
+    for weights in (*model.parameters(), *model.buffers()):
+        if weights.device.type == "cpu":
+            weights.data = weights.data.clone()
 
 
 @contextmanager

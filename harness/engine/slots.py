@@ -5,6 +5,8 @@ Slots lie in blocks, long rows in the first ones: a row's attention reads as far
 
 from __future__ import annotations
 
+import math
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -35,10 +37,13 @@ class Stretch:
 
 
 class Lengths:
-    """How many tokens of its own each row in use has, in blocks of `size` slots.  A new token is written behind them."""
+    """How many tokens of its own each row in use has, in blocks of `size` slots.  A new token is written behind them.
 
-    def __init__(self, size: int) -> None:
-        self.size = size
+    `most`: tokens that no row will exceed, 0: not known.
+    """
+
+    def __init__(self, size: int, most: int = 0) -> None:
+        self.size, self.most = size, most
         self.used: list[int] = []
         self.stretches: list[Stretch] = []  # as they were when the last token was begun
 
@@ -90,10 +95,13 @@ class Slots(DynamicLayer):  # type: ignore[misc]
         slots, have = self.blocks[block][0].shape[0], self.blocks[block][0].shape[2]
         if rows <= slots and tokens <= have:
             return
-        slots = slots if rows <= slots else min(self.lengths.size, max(rows, FIRST, 2 * slots))
-        wide = have if tokens <= have else max(tokens, have + STEP)
+        if self.lengths.most and self.device.type == "cpu":
+            slots, wide = self.lengths.size, max(tokens, self.lengths.most)  # only what is written to takes memory
+        else:
+            slots = slots if rows <= slots else min(self.lengths.size, max(rows, FIRST, 2 * slots))
+            wide = have if tokens <= have else max(tokens, have + STEP)
         for i, old in enumerate(self.blocks[block]):
-            new = old.new_zeros((slots, old.shape[1], wide, old.shape[3]))
+            new = zeros(old, (slots, old.shape[1], wide, old.shape[3]))
             new[: old.shape[0], :, :have] = old
             self.blocks[block][i] = new
 
@@ -110,12 +118,15 @@ class Slots(DynamicLayer):  # type: ignore[misc]
 
 
 class Batch:
-    """Rows in slots, each behind the keys and values of its prefix.  Rows with the same prefix are given the same object."""
+    """Rows in slots, each behind the keys and values of its prefix.  Rows with the same prefix are given the same object.
 
-    def __init__(self, model: Any, like: States, rows: int) -> None:
+    At most `rows` at once; `most`: tokens that none will have behind its prefix, 0: not known.
+    """
+
+    def __init__(self, model: Any, like: States, rows: int, most: int = 0) -> None:
         self.model = model
         self.configs = cascade.configs(model)
-        self.lengths = Lengths(block(like, rows))
+        self.lengths = Lengths(block(like, rows), most)
         self.layers = [Slots(state, self.lengths) for state in like]
         self.cache = Cache(layers=self.layers)
         self.prefixes: list[States] = []  # of each row
@@ -183,6 +194,18 @@ class Batch:
         return logits
 
 
+def zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of the type of `like`, on its device.  A processor's are pages that take memory as they are written to."""
+    size = math.prod(shape) * like.element_size()
+    if like.device.type != "cpu" or not size:
+        return like.new_zeros(shape)
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise torch.OutOfMemoryError(f"{size} bytes for keys and values of rows that are decoded") from error
+    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
+
+
 def follow(chain: Sequence[int], held: list[Any]) -> None:
     """What is held of each slot moves along a chain of slots; its last one is free."""
     for target, source in pairwise(chain):
@@ -195,4 +218,4 @@ def block(like: States, rows: int) -> int:
     if like[0][0].device.type != "cpu":
         return rows
     token = sum(t.shape[0] * t.shape[2] * t.element_size() for t in like[0])
-    return max(FIRST, SMALL // (LIKELY * token))
+    return min(rows, max(FIRST, SMALL // (LIKELY * token)))
