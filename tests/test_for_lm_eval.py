@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 
@@ -34,6 +35,15 @@ def test_lm_eval_knows_the_model_by_name() -> None:
 
 def test_the_engine_shares_prefixes_here(both: tuple[Any, Any]) -> None:
     assert both[0].asked.engine.name == "tree"
+
+
+@pytest.mark.skipif(not torch._C._has_mkldnn, reason="no oneDNN on this processor")
+def test_a_folder_is_laid_out_for_the_processor_and_a_model_that_is_handed_over_is_not_touched(both: tuple[Any, Any]) -> None:
+    assert both[0].model.model.layers[0].mlp.up_proj.weight.is_meta
+    own = both[1].model
+    found = get_model("skilldelta")(own, tokenizer=both[1].tokenizer, batch_size=2)
+    assert found.model is own
+    assert not any(weight.is_meta for weight in own.parameters())
 
 
 def test_continuations_weigh_what_they_weigh_in_hf(both: tuple[Any, Any]) -> None:

@@ -16,6 +16,7 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
+from harness.engine import packed
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
 from harness.models.transformers import Options, Transformers
@@ -41,6 +42,8 @@ class SharedPrefixes(HFLM):  # type: ignore[misc]
 
     def __init__(self, pretrained: Any, max_batch_tokens: int = 0, **given: Any) -> None:
         super().__init__(pretrained, **given)
+        if isinstance(pretrained, str) and not self.apart:  # a model that was handed over stays as its owner made it
+            packed.pack(self.model.eval().requires_grad_(False))
         rows = self.batch_size if isinstance(self.batch_size, int) else 0
         options = Options(batch_size=rows, max_batch_tokens=max_batch_tokens, chat_template="none", max_length=self.max_length)
         self.asked = Transformers(self.model, self.tokenizer, options)
