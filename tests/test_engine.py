@@ -1,6 +1,5 @@
 """The prefix-sharing engine against plain, one-request-at-a-time passes, on tiny random models of several architectures."""
 
-import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -246,18 +245,6 @@ def test_a_model_that_cannot_be_packed_is_found_out_and_asked_plainly(name: str)
     assert engine.name == "plain"
     assert engine.refusal
     pairs = [Pair([1, 2, 3], [4, 5]), Pair([1, 2], [3])]
-    same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
-
-
-def test_sequences_beyond_a_sliding_window_are_weighed_plainly() -> None:
-    model = model_of("mistral")
-    source = random.Random(0)
-    stem = [source.randrange(VOCABULARY) for _ in range(60)]
-    pairs = [Pair(stem[:n], [7, 8]) for n in (5, 29, 31, 45, 60)]
-    wrong = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(16)))
-    (alone,) = plain.weigh_batch(model, pairs[-1:])
-    assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
-    engine = Engine(model, Limits(4, 4))
     same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from harness.engine import trial
+from harness.engine import reach, trial
 from harness.engine.engine import Engine, Limits
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
@@ -37,7 +37,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "phi3": (WHOLE, {**SIZES, "rope_parameters": LONG, "original_max_position_embeddings": 32}),
     "gpt_bigcode": (WHOLE, {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}),
     "opt": (WHOLE, {**SIZES, "ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0}),
-    "gpt_oss": (WEIGHED, {**SIZES, **EXPERTS, "head_dim": 8, "sliding_window": 32}),
+    "gpt_oss": (WHOLE, {**SIZES, **EXPERTS, "head_dim": 8, "sliding_window": 32}),
+    "stablelm": (WEIGHED, SIZES),
     "gpt_neo": (NOTHING, {**SIZES, "num_layers": 2, "num_heads": 4, "attention_types": [[["global", "local"], 1]]}),
     "falcon": (NOTHING, {**SIZES, "alibi": True, "new_decoder_architecture": False}),
     "bloom": (NOTHING, ALIBI),
@@ -196,7 +197,7 @@ def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_asked_by_lm_ev
 
 def test_rotations_that_change_with_the_length_end_the_reach() -> None:
     model = make("phi3")
-    assert trial.reach(model) == 32
+    assert reach.whole(model) == 32
     engine = Engine(model, Limits(1, 3, 16))
     plan = engine.plan_pairs([Pair(list(range(3, 20)), [1]), Pair(list(range(3, 50)), [1])])
     assert (plan.packed, plan.others) == ([0], [1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -37,11 +37,55 @@ class Own(Protocol):
 
 
 @dataclass(frozen=True)
+class Within:
+    """What rows see in a layer whose tokens see the last so many before them.
+
+    `unseen`: of each row's own keys [B, S]; `prefixes`: for each shared prefix the first key that a row sees, and a mask
+    [rows, keys from there] where not all of its rows see the same, else None.
+    """
+
+    unseen: Tensor
+    prefixes: list[tuple[int, Tensor | None]]
+
+
+@dataclass(frozen=True)
 class Cascade:
-    """`own`: for each layer."""
+    """`own`: for each layer.  `places`: of each row's new token among its own tokens [B]."""
 
     shared: Sequence[Shared]
     own: Sequence[Own]
+    places: Tensor
+    windows: dict[int, Within | None] = field(default_factory=dict)
+
+    def within(self, window: int | None, mask: Tensor) -> Within | None:
+        """None: all is within the window.  `mask`: as that of the rows' own keys."""
+        if window is None:
+            return None
+        if window not in self.windows:
+            self.windows[window] = self.look(window, mask)
+        return self.windows[window]
+
+    def look(self, window: int, mask: Tensor) -> Within | None:
+        prefixes: list[tuple[int, Tensor | None]] = []
+        for shared in self.shared:
+            tokens = shared.states[0][0].shape[1]
+            places = self.places if shared.rows is None else self.places[shared.rows]
+            first = (places + (tokens - window + 1)).clamp(min=0, max=tokens)
+            start, same = int(first.min()), int(first.max())
+            hidden = torch.arange(start, tokens, device=first.device) < first[:, None] if start < same else None
+            prefixes.append((start, None if hidden is None else mask.new_zeros(hidden.shape).masked_fill_(hidden, least(mask))))
+        if not any(start or hidden is not None for start, hidden in prefixes) and int(self.places.max()) < window:
+            return None
+        return Within(torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window, prefixes)
+
+
+@dataclass(frozen=True)
+class How:
+    """What a model's attention does besides the softmax of products.  `sinks`: a logit for each head [H]."""
+
+    scaling: float
+    softcap: float | None = None
+    sinks: Tensor | None = None
 
 
 def attention(  # noqa: PLR0913  transformers' own signature
@@ -52,55 +96,74 @@ def attention(  # noqa: PLR0913  transformers' own signature
     attention_mask: Tensor,
     scaling: float | None = None,
     softcap: float | None = None,
+    sliding_window: int | None = None,
+    s_aux: Tensor | None = None,
     cascade: Cascade | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """query [B, H, 1, d], key and value [B, G, 1, d] of the new tokens, which are among the rows' own already; the mask
-    [B, 1, 1, S] is added to the scores of a row's own keys."""
+    [B, 1, 1, S] is added to the scores of a row's own keys; `s_aux`: the logit of each head's sink [H]."""
     if cascade is None or wants_more(more):
         raise NotImplementedError(MORE)
     rows, heads, _, width = query.shape
     mine = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-    how = (scaling or width**-0.5, softcap)
+    how = How(scaling or width**-0.5, softcap, s_aux)
+    within = cascade.within(sliding_window, attention_mask)
+    if within:
+        attention_mask = attention_mask.masked_fill(within.unseen[:, None, None], least(attention_mask))
     mask = attention_mask.expand(-1, -1, mine.shape[2], -1)
     parts = [part(mine[at], k, v, mask[at, ..., : k.shape[2]], how) for at, k, v in cascade.own[module.layer_idx].parts()]
     out, mass = parts[0] if len(parts) == 1 else (torch.cat(each) for each in zip(*parts, strict=True))
-    for shared in cascade.shared:
+    if s_aux is not None:
+        out, mass = drained(out, mass, s_aux.view(mine.shape[1:3]))
+    for number, shared in enumerate(cascade.shared):
         keys, values = shared.states[module.layer_idx]
-        if keys.shape[1]:
-            merge(out, mass, shared.rows, together(mine if shared.rows is None else mine[shared.rows], keys, values, how))
+        start, hidden = within.prefixes[number] if within else (0, None)
+        if keys.shape[1] > start:
+            some = mine if shared.rows is None else mine[shared.rows]
+            merge(out, mass, shared.rows, together(some, keys[:, start:], values[:, start:], hidden, how))
     return out.reshape(rows, 1, heads, value.shape[3]), None
 
 
 def wants_more(given: Mapping[str, Any]) -> bool:
-    """Does a model ask its attention for sinks, or for a bias by position?"""
-    return given.get("s_aux") is not None or given.get("position_bias") is not None
+    """Does a model ask its attention for a bias by position?"""
+    return given.get("position_bias") is not None
+
+
+def least(like: Tensor) -> float:
+    return torch.finfo(like.dtype).min
 
 
 Part = tuple[Tensor, Tensor]  # what is read [B, G, E, d]; the logarithm of the sum of exponentials of the scores [B, G, E]
 
 
-def together(mine: Tensor, keys: Tensor, values: Tensor, how: tuple[float, float | None]) -> Part:
-    """Rows [B, G, E, d] over the same keys and values [G, P, d]: B E queries for each of the G."""
+def together(mine: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, how: How) -> Part:
+    """Rows [B, G, E, d] over the same keys and values [G, P, d]: B E queries for each of the G.  The mask is [B, P]."""
     rows, groups, each, width = mine.shape
     queries = mine.transpose(0, 1).reshape(1, groups, rows * each, width)
-    out, mass = part(queries, keys[None], values[None], None, how)
+    spread = None if mask is None else mask.repeat_interleave(each, 0)[None, None]
+    out, mass = part(queries, keys[None], values[None], spread, how)
     return out.view(groups, rows, each, -1).transpose(0, 1), mass.view(groups, rows, each).transpose(0, 1)
 
 
-def part(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, how: tuple[float, float | None]) -> Part:
+def part(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, how: How) -> Part:
     """Attention with the mass of its scores, by the processor's fused kernel where that can do it."""
-    scaling, softcap = how
-    if query.device.type == "cpu" and softcap is None and query.shape[3] == value.shape[3]:
+    if query.device.type == "cpu" and how.softcap is None and query.shape[3] == value.shape[3]:
         fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        out, mass = fused(query, key, value, attn_mask=mask, scale=scaling)
+        out, mass = fused(query, key, value, attn_mask=mask, scale=how.scaling)
         return out, mass.reshape(query.shape[:3])
-    scores = (query @ key.transpose(2, 3)).float() * scaling
-    if softcap is not None:
-        scores = (scores / softcap).tanh() * softcap
+    scores = (query @ key.transpose(2, 3)).float() * how.scaling
+    if how.softcap is not None:
+        scores = (scores / how.softcap).tanh() * how.softcap
     if mask is not None:
         scores = scores + mask
     return scores.softmax(-1).to(value.dtype) @ value, scores.logsumexp(-1)
+
+
+def drained(out: Tensor, mass: Tensor, sinks: Tensor) -> Part:
+    """With sinks, which take their part of the softmax and give nothing (Xiao et al. 2024)."""
+    sinks = sinks.to(mass.dtype)
+    return out * (mass - sinks).sigmoid()[..., None].to(out.dtype), torch.logaddexp(mass, sinks)
 
 
 def merge(out: Tensor, mass: Tensor, rows: Tensor | None, shared: Part) -> None:

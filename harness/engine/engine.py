@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.engine import decode, plain, trial, weigh
+from harness.engine import decode, plain, reach, trial, weigh
 from harness.engine.memory import Budget
 from harness.engine.rows import Choose, Continuation, Prompt, choose
 
@@ -63,9 +63,8 @@ class Engine:
         kind = model.device.type
         run = RUN.get(kind, 0) if wish == "auto" else 0
         self.budget = Budget(limits.tokens or CHUNK.get(kind, CHUNK["cuda"]), run)
-        self.reach = trial.reach(model)
         # A longer sequence turns all positions of its batch into others.
-        self.turn = min(trial.turns(model.config.get_text_config()), default=math.inf)
+        self.turn = min(reach.turns(model.config.get_text_config()), default=math.inf)
 
     @cached_property
     def refusal(self) -> str:
@@ -81,7 +80,15 @@ class Engine:
     @cached_property
     def decoding_refusal(self) -> str:
         """Why rows are not decoded behind a shared prefix; "" where they are."""
-        return self.refusal or ("" if self.wish == "tree" else trial.decoding_refusal(self.model))
+        return self.refusal or ("" if self.wish == "tree" else trial.decoding_refusal(self.model, self.budget.run))
+
+    @cached_property
+    def reach(self) -> float:
+        """The longest sequence that can share prefixes: all of a sliding window's, where its masks go by depth."""
+        windows = reach.windows(self.model) if self.packs else []
+        if windows and self.budget.run and not trial.window_refusal(self.model, self.budget.run, self.shares):
+            windows = []
+        return min([reach.whole(self.model), *windows])
 
     @cached_property
     def stepping_refusal(self) -> str:

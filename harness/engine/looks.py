@@ -7,7 +7,6 @@ heads for each of them, d wide, K keys in the cache, the row's own the last Q of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from harness.engine.cascade import MORE, merge, part, wants_more
+from harness.engine.cascade import MORE, How, drained, merge, part, wants_more
 from harness.engine.tree import Nodes, Tree
 
 NAME = "skilldelta_looks"
@@ -24,10 +23,10 @@ NAME = "skilldelta_looks"
 
 @dataclass(frozen=True)
 class Look:
-    """What a run of tokens sees: the first `shared` keys, and what the mask [N, S] says of the keys at `places`."""
+    """What a run of tokens sees: the keys `shared`, and what the mask [N, S] says of the keys at `places`."""
 
     rows: slice
-    shared: int
+    shared: slice
     places: list[slice]
     mask: Tensor
     spread: dict[int, Tensor] = field(default_factory=dict)  # the mask for so many heads of a group
@@ -38,24 +37,41 @@ class Look:
         return self.spread[heads]
 
 
-def looks(tree: Tree, keys: Nodes, row: int, size: int, like: Tensor) -> list[Look]:
-    """The runs of `size` tokens of the row that the last of the keys are, `row` the first one's place; `like`: for masks."""
-    path, chunk = tree.end[keys[:row]], keys[row:]
-    return [look(tree, path, chunk, slice(at, min(at + size, len(chunk))), like) for at in range(0, len(chunk), size)]
+@dataclass(frozen=True)
+class Looks:
+    """The last of the keys, from the place `row`, are a row; `size` of its tokens are a run.  `like`: for masks."""
 
+    tree: Tree
+    keys: Nodes
+    row: int
+    size: int
+    like: Tensor
+    known: dict[int, list[Look]] = field(default_factory=dict)
 
-def look(tree: Tree, path: Nodes, chunk: Nodes, rows: slice, like: Tensor) -> Look:
-    """`path`: the ends of the keys before the row, which nest: who sees one sees those before it."""
-    nodes = chunk[rows]
-    every, some = int((path > nodes[-1]).sum()), int((path > nodes[0]).sum())
-    first = int(np.argmax(tree.end[chunk] > nodes[0]))  # of the row's own keys, the first that one of the run sees
-    places = [slice(every, some)] * (some > every) + [slice(len(path) + first, len(path) + rows.stop)]
-    unseen = chunk[None, first : rows.stop] > nodes[:, None]
-    unseen |= tree.end[None, chunk[first : rows.stop]] <= nodes[:, None]
-    before = path[None, every:some] <= nodes[:, None]
-    mask = like.new_zeros((len(nodes), some - every + rows.stop - first))
-    hidden = torch.from_numpy(np.concatenate([before, unseen], 1)).to(like.device)
-    return Look(rows, every, places, mask.masked_fill_(hidden, torch.finfo(like.dtype).min))
+    def within(self, window: int | None) -> list[Look]:
+        """What the runs see in a layer whose tokens see so many tokens up to themselves; None: all."""
+        reach = window or int(self.tree.depth[self.keys].max()) + 1
+        if reach not in self.known:
+            starts = range(self.row, len(self.keys), self.size)
+            self.known[reach] = [self.look(slice(at, min(at + self.size, len(self.keys))), reach) for at in starts]
+        return self.known[reach]
+
+    def look(self, run: slice, window: int) -> Look:
+        """The run of tokens at these places."""
+        nodes, ends, depth = self.keys[run], self.tree.end[self.keys], self.tree.depth[self.keys]
+        path = ends[: self.row]  # it nests: who sees one of its keys sees those before it, and a key's place is its depth
+        every, some = int((path > nodes[-1]).sum()), int((path > nodes[0]).sum())
+        oldest, newest = (max(0, int(d) - window + 1) for d in (depth[run].min(), depth[run].max()))
+        first = self.row + int(np.argmax(ends[self.row :] > nodes[0]))  # of the row's own, the first that one of the run sees
+        shared = slice(min(newest, every), every)
+        places = [slice(oldest, shared.start), slice(max(every, oldest), some), slice(first, run.stop)]
+        places = [p for p in places if p.start < p.stop]
+        at = np.r_[tuple(places)]
+        unseen = (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
+        mask = self.like.new_zeros(unseen.shape)
+        hidden = torch.from_numpy(unseen).to(mask.device)
+        own = slice(run.start - self.row, run.stop - self.row)
+        return Look(own, shared, places, mask.masked_fill_(hidden, torch.finfo(mask.dtype).min))
 
 
 def attention(  # noqa: PLR0913  transformers' own signature
@@ -66,19 +82,21 @@ def attention(  # noqa: PLR0913  transformers' own signature
     attention_mask: Tensor | None,
     scaling: float | None = None,
     softcap: float | None = None,
-    looks: Sequence[Look] | None = None,
+    sliding_window: int | None = None,
+    s_aux: Tensor | None = None,
+    looks: Looks | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """query [1, H, Q, d], key and value [1, G, K, d]."""
+    """query [1, H, Q, d], key and value [1, G, K, d]; `s_aux`: the logit of each head's sink [H]."""
     if looks is None or wants_more(more):
         raise NotImplementedError(MORE)
-    how = (scaling or query.shape[3] ** -0.5, softcap)
+    how = How(scaling or query.shape[3] ** -0.5, softcap, s_aux)
     mine = query.view(1, key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
-    found = [seen(mine[:, :, :, one.rows], key, value, one, how) for one in looks]
+    found = [seen(mine[:, :, :, one.rows], key, value, one, how) for one in looks.within(sliding_window)]
     return torch.cat(found, 1), None
 
 
-def seen(query: Tensor, key: Tensor, value: Tensor, one: Look, how: tuple[float, float | None]) -> Tensor:
+def seen(query: Tensor, key: Tensor, value: Tensor, one: Look, how: How) -> Tensor:
     """What a run [1, G, E, N, d] reads: [1, N, H, d]."""
     _, groups, heads, rows, width = query.shape
     flat = query.reshape(1, groups, heads * rows, width)
@@ -86,8 +104,10 @@ def seen(query: Tensor, key: Tensor, value: Tensor, one: Look, how: tuple[float,
         t[:, :, one.places[0]] if len(one.places) == 1 else torch.cat([t[:, :, p] for p in one.places], 2) for t in (key, value)
     )
     out, mass = part(flat, keys, values, one.masked(heads), how)
-    if one.shared:
-        merge(out, mass, None, part(flat, key[:, :, : one.shared], value[:, :, : one.shared], None, how))
+    if how.sinks is not None:
+        out, mass = drained(out, mass, how.sinks.view(groups, heads).repeat_interleave(rows, 1))
+    if one.shared.start < one.shared.stop:
+        merge(out, mass, None, part(flat, key[:, :, one.shared], value[:, :, one.shared], None, how))
     return out.reshape(1, groups, heads, rows, -1).flatten(1, 2).transpose(1, 2)
 
 

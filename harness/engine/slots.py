@@ -187,7 +187,7 @@ class Batch:
                 attention_mask=mask[:, None, None],
                 past_key_values=self.cache,
                 use_cache=True,
-                cascade=Cascade(self.shared, self.layers),
+                cascade=Cascade(self.shared, self.layers, places),
             )
         self.lengths.used[:] = [n + 1 for n in used]
         logits: Tensor = out.logits[:, -1]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from harness.engine import decode, plain, weigh
+from harness.engine.cascade import configs
 from harness.engine.memory import Budget
 from harness.engine.slots import Batch
 
@@ -16,6 +19,7 @@ WHOLE = 1024
 FED = 6  # tokens that are fed one by one
 RUN = 5  # so that a chunk has several runs
 CHUNK = 17  # smaller than the tree, so that the cache has to move from branch to branch
+WINDOW = 5  # shorter than the branches
 # Nats a token: what packing may move beyond what the model's own rounding does, and what it may move at most.
 SLACK = {torch.float64: 1e-8, torch.float32: 2e-5, torch.float16: 1e-3}
 MOST = {torch.float64: 1e-6, torch.float32: 1e-3}
@@ -94,19 +98,60 @@ def allowed(model: Any, pairs: list[plain.Pair], known: list[plain.Weight]) -> f
 
 
 @torch.inference_mode()
-def decoding_refusal(model: Any) -> str:
+def decoding_refusal(model: Any, run: int = 0) -> str:
     """Why rows cannot be decoded behind a shared prefix, or "" where that gives the log-probabilities of plain passes."""
-    pairs = branches(model.config.get_text_config().vocab_size)[1:3]
-    pairs = [plain.Pair(p.context, p.continuation[:FED]) for p in pairs]
+    pairs = fed(model)
     known = plain.weigh_batch(model, pairs)
     try:
-        far = farthest(forced(model, pairs), known, pairs)
+        far = farthest(forced(model, pairs, run), known, pairs)
         limit = allowed(model, pairs, known)
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
         return told(error)
     if math.isnan(far) or far > limit:
         return f"its log-probabilities change by {far:.2g} a token when rows are decoded behind a shared prefix"
     return ""
+
+
+def fed(model: Any) -> list[plain.Pair]:
+    """Two pairs whose continuations are fed token by token."""
+    pairs = branches(model.config.get_text_config().vocab_size)[1:3]
+    return [plain.Pair(p.context, p.continuation[:FED]) for p in pairs]
+
+
+@torch.inference_mode()
+def window_refusal(model: Any, run: int, decodes: bool) -> str:
+    """Why sequences beyond the sliding window cannot share prefixes, or "" where a short one is kept as in plain passes, in
+    packed rows of runs and, where the model `decodes` so, behind shared prefixes."""
+    pairs, few = branches(model.config.get_text_config().vocab_size), fed(model)
+    wide = plain.weigh_batch(model, pairs)
+    try:
+        limit = allowed(model, pairs, wide)
+        with narrowed(model, WINDOW):
+            known = plain.weigh_batch(model, pairs)
+            far = farthest(packed(model, pairs, CHUNK, min(run, RUN)), known, pairs)
+            if decodes:
+                far = max(far, farthest(forced(model, few, min(run, RUN)), plain.weigh_batch(model, few), few))
+    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
+        return told(error)
+    if not farthest(known, wide, pairs) > limit:
+        return "a shorter sliding window shows nothing"
+    if math.isnan(far) or far > limit:
+        return f"its log-probabilities change by {far:.2g} a token when sequences longer than its window are packed"
+    return ""
+
+
+@contextmanager
+def narrowed(model: Any, window: int) -> Iterator[None]:
+    """The model with a shorter sliding window, wherever it holds one."""
+    every = (*configs(model), *model.modules())
+    held = [(one, had) for one in every if isinstance(had := getattr(one, "sliding_window", None), int) and had > window]
+    try:
+        for one, _ in held:
+            one.sliding_window = window
+        yield
+    finally:
+        for one, had in held:
+            one.sliding_window = had
 
 
 @torch.inference_mode()
@@ -154,9 +199,9 @@ def told(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
 
 
-def forced(model: Any, pairs: list[plain.Pair]) -> list[plain.Weight]:
+def forced(model: Any, pairs: list[plain.Pair], run: int = 0) -> list[plain.Weight]:
     """The continuations' log-probabilities, when they are fed to slots token by token."""
-    steps = decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK))
+    steps = decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK, run))
     ready = [one for step in steps for one in step]
     batch = Batch(model, ready[0].states, len(pairs))
     for one in ready:
@@ -175,20 +220,3 @@ def branches(vocabulary: int) -> list[plain.Pair]:
     stem = [source.randrange(vocabulary) for _ in range(12)]
     cuts = (12, 12, 9, 4, 4, 12, 9, 1)
     return [plain.Pair(stem[:cut], [source.randrange(vocabulary) for _ in range(10 + n % 3)]) for n, cut in enumerate(cuts)]
-
-
-def reach(model: Any) -> float:
-    """The longest sequence whose tokens see all tokens before them, at positions that mean the same however long it gets:
-    sliding or chunked attention ends there, and rotations that change with the length do."""
-    text = model.config.get_text_config()
-    spans = [getattr(text, "sliding_window", None), getattr(text, "attention_chunk_size", None)]
-    spans += turns(text)
-    return min((s for s in spans if isinstance(s, int) and s > 0), default=math.inf)
-
-
-def turns(text: Any) -> list[int]:
-    """Lengths beyond which rotary embeddings that the config tells are computed anew for the whole batch."""
-    told = getattr(text, "rope_parameters", None) or {}
-    every = [told, *(v for v in told.values() if isinstance(v, dict))] if isinstance(told, dict) else []
-    anew = [r for r in every if r.get("rope_type") in ("dynamic", "longrope")]
-    return [r.get("original_max_position_embeddings") or text.max_position_embeddings for r in anew]
