@@ -23,7 +23,7 @@ from tests.bench.works import model, work
 # Questions of each task, subject or subtask, by size; 0: all.
 QUESTIONS = {
     "18M": {"truthfulqa": 64, "mmlu": 0, "gsm8k": 128, "bbh": 48},
-    "135M": {"truthfulqa": 16, "mmlu": 40, "gsm8k": 16, "bbh": 12},
+    "135M": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 12},
 }
 BATCHES = (1, 8, 32)
 HEAD = (

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from harness.engine import trial
+from harness.engine import reach, trial
 from harness.engine.engine import Engine, Limits
 from harness.models.transformers import speaks
 from harness.types import SkilldeltaError
@@ -45,11 +45,14 @@ Kind = Literal["unmade", "refused", "broken"]
 
 @dataclass(frozen=True)
 class Family:
-    """`path`: one of PATHS, by its place.  `runs`: do runs of a packed row read the keys that they see?  `published`: why
-    a model with the family's own config is refused, whose small one is a decoder; ""."""
+    """`path`: one of PATHS, by its place.  `runs`: do runs of a packed row read the keys that they see?  `window`: its sliding
+    window, 0: none; `beyond`: are longer sequences packed too?  `published`: why a model with the family's own config is
+    refused, whose small one is a decoder; ""."""
 
     path: int
     runs: bool
+    window: int
+    beyond: bool
     published: str
     note: str
     engine: Distance
@@ -99,7 +102,9 @@ def held(family: str, model: Any, known: Answers) -> Found:
         return Missing("refused", first.causal_refusal)
     ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
     path = 0 if first.shares else 1 if first.packs else 2 if not first.stepping_refusal else 3
-    return Family(path, first.packs and first.budget.run > 0, published(family), first.note, ours, plain)
+    window = min(reach.windows(model), default=0)
+    runs = first.packs and first.budget.run > 0
+    return Family(path, runs, window, first.reach > window, published(family), first.note, ours, plain)
 
 
 def published(family: str) -> str:
@@ -174,6 +179,16 @@ def runs(asked: dict[str, Family]) -> str:
     return f"packed rows read by runs of tokens: {len(packs) - len(without)} of {len(packs)} families; not: {listed(without)}"
 
 
+def windows(asked: dict[str, Family]) -> str:
+    """Where sequences beyond a sliding window are packed."""
+    slide = {name: f.beyond for name, f in asked.items() if f.path < 2 and f.window}
+    without = [name for name, kept in slide.items() if not kept]
+    return (
+        f"sliding windows, here of {small.SLIDING} tokens: {len(slide)} families, longer sequences packed too in "
+        f"{len(slide) - len(without)}; not: {listed(without)}"
+    )
+
+
 def distances(who: str, found: dict[str, Distance]) -> str:
     """The largest one, and the texts that differ."""
     near = {n: d.nats for n, d in found.items() if d.nats < FAR}
@@ -212,6 +227,7 @@ def main() -> None:
         f"refused: {listed(missing(found, 'refused'))}",
         f"the engine broke on: {listed(missing(found, 'broken'))}",
         runs(asked),
+        windows(asked),
         distances("the engine", {n: f.engine for n, f in asked.items()}),
         distances("its plain path", {n: f.plain for n, f in asked.items()}),
     ):

@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 FAMILIES: list[str] = list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 VOCABULARY, END = 61, 2
 WIDTH, INNER, LAYERS, HEADS, GROUPS, EACH, WINDOW, EXPERTS = 32, 48, 2, 4, 2, 8, 128, 4
+SLIDING = 32  # tokens: longer than what the trial asks, shorter than most of what is asked here
 
 # Every name under which some config holds a size; each family is given those that its config has.
 SIZES: dict[str, Any] = {
@@ -32,6 +33,7 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(("num_experts_per_tok", "moe_topk", "moe_k"), 2),
     **dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size"), 16),
     **dict.fromkeys(("n_shared_experts", "n_group", "topk_group", "first_k_dense_replace"), 1),
+    "sliding_window": SLIDING,
     "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": END, "dropout": 0.0, "is_decoder": True, "rotary_dim": 4,
     "q_lora_rank": 16, "kv_lora_rank": 8, "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8, "qk_head_dim": 16,
     "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 8, "linear_value_head_dim": 8,
