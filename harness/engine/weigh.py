@@ -85,6 +85,6 @@ def score(step: Step, wants: Wants, found: NDArray[np.float64], hits: NDArray[np
     greedy = chosen == best[row]
     # Of several likeliest tokens the first one counts: looked for only where a target is one of them.
     greedy[greedy.clone()] = logits[row[greedy]].argmax(1) == target[greedy]
-    mass = logits.sub_(best[:, None]).exp_().sum(1).log() + best  # in place: a chunk's logits are its largest tensor
-    found[low:high] = (chosen.double() - mass.double()[row]).cpu().numpy()
+    mass = logits.sub_(best[:, None]).exp_().sum(1).double().log() + best  # in place: a chunk's logits are its largest tensor
+    found[low:high] = (chosen.double() - mass[row]).cpu().numpy()
     hits[low:high] = greedy.cpu().numpy()

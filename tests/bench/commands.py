@@ -22,6 +22,7 @@ from tasks import bbh, gsm8k, ifeval, mmlu, truthfulqa, xstest
 from tests.bench.works import SUBJECT, SUBTASKS, model, named
 
 MEMBERS, MEASURED = 8, 2  # checkpoints of the family; of their lm_eval commands, which cost alike, so many are run
+IMPORTS = "import torch; from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM"
 TASK_FILE = '''
 import json
 from harness.types import Request, Response, Score, Task
@@ -141,4 +142,8 @@ def start(rows: Path, rounds: int) -> str:
         documents.write("bench_mc1", asked(named(truthfulqa, "truthfulqa_mc1"), rows, 200))
         models = [model(place / "model", rows, "1M")]
         told = measured(place, documents, models, models, rounds)
-    return f"\na 1M model, 200 samples, from cold to the table (score, then compare): {told}"
+    imports = statistics.median(seconds([[sys.executable, "-c", IMPORTS]]) for _ in range(rounds))
+    return (
+        f"\na 1M model, 200 samples, from cold to the table (score, then compare): {told}; "
+        f"to import torch and transformers' Llama takes {imports:.1f}"
+    )

@@ -83,6 +83,7 @@ class Served:
         checkpoint = Checkpoint("bench", str(place), "transformers")
         if self.ours:
             self.model: Any = ours.load(checkpoint, ours.Options(dtype="float32", device="cpu"))
+            self.checkpoint = checkpoint
             dict(self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)]))  # once for a model: the trial
         else:
             self.model = theirs.load(checkpoint, theirs.Options("hf", dtype="float32", device="cpu", chat_template="none"))
@@ -133,6 +134,11 @@ class Served:
                 rows.append(self.model.tokens.encode(self.model.template.render(request)))
         return len(grow(rows, [0] * len(rows)))
 
+    def exact(self, requests: list[Request]) -> list[Response]:
+        """The answers of the same model in float64."""
+        found = dict(ours.load(self.checkpoint, ours.Options(dtype="float64", device="cpu")).answer(requests))
+        return [found[i] for i in range(len(found))]
+
     def ties(self, requests: list[Request]) -> int:
         """How many of these greedy answers pass a place where the two best logits are a tie within noise."""
         return sum(self.closest(r) < CLOSE for r in requests)
@@ -163,15 +169,24 @@ def gflops(size: int = 1024) -> float:
     return 2e-9 * size**3 / min(spent)
 
 
+def farthest(some: list[Response], others: list[Response]) -> float:
+    """The largest distance of two log-probabilities of a choice."""
+    pairs = zip(some, others, strict=True)
+    return max(abs(a - b) for one, other in pairs for a, b in zip(one.logprobs, other.logprobs, strict=True))
+
+
 def parity(asked: Work, mine: Asked, official: Asked, tool: Side) -> str:
-    """What differs between the two: log-probabilities (the largest distance), greedy flags, texts, scores."""
+    """What differs between the two: log-probabilities (the largest distance, and that of each from the model in float64),
+    greedy flags, texts, scores."""
     pairs = list(zip(asked.requests, mine.responses, official.responses, strict=True))
     both = zip(asked.scores(mine.responses), asked.scores(official.responses), strict=True)
     told = f"{sum(abs((a or 0) - (b or 0)) > CLOSE or (a is None) != (b is None) for a, b in both)} scores"
     if pairs[0][0].choices:
-        far = max(abs(a - b) for _, m, o in pairs for a, b in zip(m.logprobs, o.logprobs, strict=True))
         flags = sum(m.greedy != o.greedy for _, m, o in pairs)
-        return f"{far:.0e} nats, {flags} flags and {told} differ"
+        exact = tool.call("exact", asked.requests)
+        apart = farthest(mine.responses, official.responses)
+        each = " and ".join(f"{farthest(side.responses, exact):.1e}" for side in (mine, official))
+        return f"{apart:.1e} nats (from float64: {each}), {flags} flags and {told} differ"
     other = [r for r, m, o in pairs if m.text != o.text]
     ties = tool.call("ties", other) if other else 0
     return f"{len(other)} texts ({ties} at a tie) and {told} differ"
