@@ -1,6 +1,7 @@
 """Sliding windows and sinks behind shared prefixes, against plain passes under the model's own masks."""
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,10 @@ from harness.engine.engine import Engine, Limits
 from harness.engine.memory import Budget
 from harness.engine.plain import Pair
 from harness.engine.rows import Prompt
+from harness.models import lm_eval
+from harness.models.transformers import Options, load
+from harness.types import Checkpoint, Request
+from tests import tiny
 from tests.test_engine import SIZES, VOCABULARY, make, prompts, requests, same
 
 EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 4}
@@ -108,3 +113,27 @@ def test_a_window_that_another_attention_does_not_keep_is_found_out(monkeypatch:
     engine, pairs = Engine(model, Limits(4, 4)), long_pairs()
     assert engine.reach == 32
     same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
+
+
+@pytest.mark.parametrize("name", ["gemma3", "gpt_oss"])
+def test_lm_evals_hf_says_the_same_far_beyond_the_window(name: str, tmp_path: Path) -> None:
+    """Right as it asks one request after another, with a cache of its own."""
+    words = tiny.tokenizer()
+    config = type(CONFIGS[name])(**CONFIGS[name].to_dict() | {"sliding_window": 16, "vocab_size": len(words)})
+    make(config).save_pretrained(tmp_path)
+    words.save_pretrained(tmp_path)
+    shots = "Question: How many apples are left? Answer: There were 12 apples, 5 were eaten, so 7 are left.\n\n" * 3
+    ends = ("How many?", "What is 3+4?", "Are there apples? " * 3, "And the quick brown fox?")
+    weighed = [Request(f"{shots}Question: {q} Answer:", choices=(" A", " 12 apples, 5 left"), raw=True) for q in ends]
+    written = [Request(f"{shots}Question: {q} Answer:", max_tokens=8, stop=("\n\n",), raw=True) for q in ends]
+    checkpoint = Checkpoint(name, str(tmp_path), "transformers")
+    ours = load(checkpoint, Options(dtype="float32", device="cpu"))
+    theirs = lm_eval.load(checkpoint, lm_eval.Options("hf", dtype="float32", device="cpu", chat_template="none"))
+    assert ours.engine.plan_prompts([ours.reader.prompt(r, ours.tokens.encode(r.prompt)) for r in written]).others == []
+    (mine, official) = (dict(side.answer([*weighed, *written])) for side in (ours, theirs))
+    for i in range(len(ends)):
+        assert mine[i].logprobs == pytest.approx(official[i].logprobs, abs=1e-4)
+        assert mine[i].greedy == official[i].greedy
+    for i in range(len(ends), 2 * len(ends)):
+        assert mine[i].text == official[i].text
+    assert any(mine[i].text for i in range(len(ends), 2 * len(ends)))
