@@ -59,7 +59,7 @@ class Cascade:
 
     def within(self, window: int | None, mask: Tensor) -> Within | None:
         """None: all is within the window.  `mask`: as that of the rows' own keys."""
-        if window is None:
+        if not window:
             return None
         if window not in self.windows:
             self.windows[window] = self.look(window, mask)
