@@ -10,17 +10,21 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from harness import data
-from harness.types import Request, Task
+from harness.models import transformers
+from harness.types import Checkpoint, Request, Task
 from tasks import bbh, gsm8k, ifeval, mmlu, truthfulqa, xstest
+from tests.bench.sides import counted, gflops
 from tests.bench.works import SUBJECT, SUBTASKS, model, named
 
+NEW = 48  # the most tokens of an answer
 MEMBERS, MEASURED = 8, 2  # checkpoints of the family; of their lm_eval commands, which cost alike, so many are run
 IMPORTS = "import torch; from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM"
 TASK_FILE = '''
@@ -34,7 +38,7 @@ def task(name):
     return Task(
         name=name, skill="reasoning", version=1, source="the bench", rows=lambda _: json.load(open(f"{FOLDER}/{name}.json")),
         ask=lambda e: Request(e.row["context"], choices=tuple(e.row["choices"]), raw=True) if "choices" in e.row
-        else Request(e.row["context"], max_tokens=48, stop=tuple(e.row["until"]), raw=True),
+        else Request(e.row["context"], max_tokens=NEW, stop=tuple(e.row["until"]), raw=True),
         score=lambda e, r: Score(float(right(r))),
         ideal=lambda e: Response("7", logprobs=(0.0, -1.0)),
     )
@@ -49,6 +53,7 @@ class Documents:
 
     folder: Path
     names: list[str]
+    requests: list[list[Request]]  # as both ask them
 
     def write(self, name: str, requests: Sequence[Request]) -> None:
         rows: list[dict[str, Any]] = [{"context": f"{r.prompt}\n{r.prefix}"} | about(r) for r in requests]
@@ -61,15 +66,17 @@ class Documents:
         if requests[0].choices:
             own |= {"output_type": "multiple_choice", "doc_to_choice": "{{choices}}", "metric_list": [{"metric": "acc"}]}
         else:
-            stops = {"until": rows[0]["until"], "max_gen_toks": 48, "do_sample": False}
+            stops = {"until": rows[0]["until"], "max_gen_toks": NEW, "do_sample": False}
             own |= {"output_type": "generate_until", "doc_to_target": "7", "generation_kwargs": stops}
         (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(own))
         self.names.append(name)
+        told = {"raw": True, "prefix": "", "max_tokens": NEW}
+        self.requests.append([replace(r, prompt=row["context"], **told) for r, row in zip(requests, rows, strict=True)])
 
     def ours(self, models: Sequence[Path], out: Path) -> list[list[str]]:
         """Scores, then the table."""
         file = self.folder / "bench_tasks.py"
-        file.write_text(f"FOLDER, NAMES = {str(self.folder)!r}, {self.names!r}\n{TASK_FILE}")
+        file.write_text(f"FOLDER, NAMES, NEW = {str(self.folder)!r}, {self.names!r}, {NEW}\n{TASK_FILE}")
         run = [sys.executable, "-m", "harness"]
         where = ["--include-path", str(file), "-o", str(out), "--device", "cpu", "--dtype", "float32"]
         return [
@@ -121,7 +128,7 @@ def family(rows: Path, rounds: int) -> str:
     """Several checkpoints on seven tasks of 16 rows: one command, and one lm_eval command each."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        documents = Documents(place, [])
+        documents = Documents(place, [], [])
         for name, task, group in (
             ("mc1", named(truthfulqa, "truthfulqa_mc1"), ""), ("mc2", named(truthfulqa, "truthfulqa_mc2"), ""),
             ("mmlu5", named(mmlu, "mmlu_5_shot"), SUBJECT), ("gsm", named(gsm8k, "gsm8k"), ""),
@@ -131,14 +138,29 @@ def family(rows: Path, rounds: int) -> str:
             documents.write(f"bench_{name}", asked(task, rows, 16, group))
         models = [model(place / f"model-{seed}", rows, "18M", seed) for seed in range(MEMBERS)]
         told = measured(place, documents, models, models[:MEASURED], rounds)
-    return f"\n{MEMBERS} checkpoints of 18M, seven tasks of 16 rows ({MEASURED} of the lm_eval commands run): {told}"
+        least = MEMBERS * floor(models[0], documents.requests)
+    return (
+        f"\n{MEMBERS} checkpoints of 18M, seven tasks of 16 rows ({MEASURED} of the lm_eval commands run): {told}; the linear "
+        f"layers of a pass over each distinct token, at the speed of a large matmul: {least:.1f}"
+    )
+
+
+def floor(place: Path, asked: Sequence[Sequence[Request]]) -> float:
+    """Seconds that the linear layers take for these lists of requests, each asked alone, where they are as fast as a large
+    matmul."""
+    torch.set_num_threads(1)
+    options = transformers.Options(dtype="float32", device="cpu")
+    model = transformers.load(Checkpoint("bench", str(place), "transformers"), options)
+    assert model.engine.name == "tree"  # its trials are over
+    done = counted(model.model, lambda: [dict(model.answer(requests)) for requests in asked])
+    return done.operations / (1e9 * gflops())
 
 
 def start(rows: Path, rounds: int) -> str:
     """A command on a small model, from cold to its table."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        documents = Documents(place, [])
+        documents = Documents(place, [], [])
         documents.write("bench_mc1", asked(named(truthfulqa, "truthfulqa_mc1"), rows, 200))
         models = [model(place / "model", rows, "1M")]
         told = measured(place, documents, models, models, rounds)

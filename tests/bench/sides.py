@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -104,24 +105,8 @@ class Served:
 
     def count(self, name: str, questions: int) -> Counted:
         """The same run, counted."""
-        tokens = operations = 0
-
-        def fed(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            nonlocal tokens
-            ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
-            tokens += ids.numel() if ids.shape[1] > 1 else 0
-
-        def multiplied(layer: torch.nn.Linear, _: Any, out: torch.Tensor) -> None:
-            nonlocal operations
-            operations += 2 * out.numel() * layer.in_features
-
         net = self.model.model if self.ours else self.model.model.model
-        hooks = [m.register_forward_hook(multiplied) for m in net.modules() if isinstance(m, torch.nn.Linear)]
-        hooks.append(net.register_forward_pre_hook(fed, with_kwargs=True))
-        self.ask(name, questions, 1, 8)
-        for hook in hooks:
-            hook.remove()
-        return Counted(tokens, operations)
+        return counted(net, lambda: self.ask(name, questions, 1, 8))
 
     def tree(self, name: str, questions: int) -> int:
         """Distinct tokens of the requests' prefix tree."""
@@ -151,6 +136,27 @@ class Served:
             logits = self.model.model(torch.tensor([[*ids, *said.ids]])).logits[0, len(ids) - 1 :]
         best = logits.topk(2).values
         return float((best[:, 0] - best[:, 1]).min())
+
+
+def counted(net: Any, run: Callable[[], object]) -> Counted:
+    """What a model does in a run."""
+    tokens = operations = 0
+
+    def fed(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        nonlocal tokens
+        ids = kwargs["input_ids"] if "input_ids" in kwargs else args[0]
+        tokens += ids.numel() if ids.shape[1] > 1 else 0
+
+    def multiplied(layer: torch.nn.Linear, _: Any, out: torch.Tensor) -> None:
+        nonlocal operations
+        operations += 2 * out.numel() * layer.in_features
+
+    hooks = [m.register_forward_hook(multiplied) for m in net.modules() if isinstance(m, torch.nn.Linear)]
+    hooks.append(net.register_forward_pre_hook(fed, with_kwargs=True))
+    run()
+    for hook in hooks:
+        hook.remove()
+    return Counted(tokens, operations)
 
 
 def memory() -> float:
