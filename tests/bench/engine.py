@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.types import Response
 from tests.bench import commands, rollouts
 from tests.bench.sides import Asked, Side, parity
 from tests.bench.works import model, work
@@ -36,6 +37,7 @@ HEAD = (
 class Pair:
     """Both sides with one checkpoint."""
 
+    place: Path
     mine: Side
     official: Side
 
@@ -62,8 +64,15 @@ class Pair:
             f"| {tree} | {' and '.join(f'{c.tokens / tree:.2f}' for c in counts)} "
             f"| {' and '.join(f'{100 * p:.0f} %' for p in peaks)} "
             f"| {max(r[0].memory for r in runs):.0f} / {max(r[1].memory for r in runs):.0f} "
-            f"| {parity(asked, *runs[-1], self.mine)} |"
+            f"| {parity(asked, *runs[-1], self.mine, self.exact(name, questions, rows) if asked.requests[0].choices else [])} |"
         )
+
+    def exact(self, name: str, questions: int, rows: Path) -> list[Response]:
+        """The answers of the model in float64, by a process that is gone afterwards."""
+        side = Side("exact", self.place, rows)
+        found: Asked = side.call("ask", name, questions)
+        side.close()
+        return found.responses
 
 
 def compare(size: str, names: list[str], options: argparse.Namespace, rows: Path) -> None:
@@ -71,7 +80,7 @@ def compare(size: str, names: list[str], options: argparse.Namespace, rows: Path
     print(f"\nA random Llama of {size} parameters, float32\n\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         place = model(Path(folder) / "model", rows, size)
-        pair = Pair(Side("ours", place, rows), Side("theirs", place, rows))
+        pair = Pair(place, Side("ours", place, rows), Side("theirs", place, rows))
         for name in names:
             questions = round(QUESTIONS[size][name] * options.scale)
             print(pair.line(name, questions, options.rounds, rows), flush=True)

@@ -46,7 +46,7 @@ class Counted:
 
 
 class Side:
-    """A process with one of the two models."""
+    """A process with one of the two models, or ours in float64 ("exact")."""
 
     def __init__(self, kind: str, place: Path, rows: Path) -> None:
         self.pipe, end = multiprocessing.get_context("spawn").Pipe()
@@ -80,11 +80,11 @@ class Served:
     """A model with its requests."""
 
     def __init__(self, kind: str, place: Path, rows: Path) -> None:
-        self.rows, self.ours = rows, kind == "ours"
+        self.rows, self.ours = rows, kind != "theirs"
         checkpoint = Checkpoint("bench", str(place), "transformers")
         if self.ours:
-            self.model: Any = ours.load(checkpoint, ours.Options(dtype="float32", device="cpu"))
-            self.checkpoint = checkpoint
+            dtype = "float64" if kind == "exact" else "float32"
+            self.model: Any = ours.load(checkpoint, ours.Options(dtype=dtype, device="cpu"))
             dict(self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)]))  # once for a model: the trial
         else:
             self.model = theirs.load(checkpoint, theirs.Options("hf", dtype="float32", device="cpu", chat_template="none"))
@@ -118,11 +118,6 @@ class Served:
             else:
                 rows.append(self.model.tokens.encode(self.model.template.render(request)))
         return len(grow(rows, [0] * len(rows)))
-
-    def exact(self, requests: list[Request]) -> list[Response]:
-        """The answers of the same model in float64."""
-        found = dict(ours.load(self.checkpoint, ours.Options(dtype="float64", device="cpu")).answer(requests))
-        return [found[i] for i in range(len(found))]
 
     def ties(self, requests: list[Request]) -> int:
         """How many of these greedy answers pass a place where the two best logits are a tie within noise."""
@@ -181,15 +176,14 @@ def farthest(some: list[Response], others: list[Response]) -> float:
     return max(abs(a - b) for one, other in pairs for a, b in zip(one.logprobs, other.logprobs, strict=True))
 
 
-def parity(asked: Work, mine: Asked, official: Asked, tool: Side) -> str:
-    """What differs between the two: log-probabilities (the largest distance, and that of each from the model in float64),
-    greedy flags, texts, scores."""
+def parity(asked: Work, mine: Asked, official: Asked, tool: Side, exact: list[Response]) -> str:
+    """What differs between the two: log-probabilities (the largest distance, and that of each from `exact`), greedy flags,
+    texts, scores."""
     pairs = list(zip(asked.requests, mine.responses, official.responses, strict=True))
     both = zip(asked.scores(mine.responses), asked.scores(official.responses), strict=True)
     told = f"{sum(abs((a or 0) - (b or 0)) > CLOSE or (a is None) != (b is None) for a, b in both)} scores"
     if pairs[0][0].choices:
         flags = sum(m.greedy != o.greedy for _, m, o in pairs)
-        exact = tool.call("exact", asked.requests)
         apart = farthest(mine.responses, official.responses)
         each = " and ".join(f"{farthest(side.responses, exact):.1e}" for side in (mine, official))
         return f"{apart:.1e} nats (from float64: {each}), {flags} flags and {told} differ"
