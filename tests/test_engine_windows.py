@@ -84,7 +84,7 @@ def test_a_windowed_model_shares_prefixes_longer_than_its_window(name: str) -> N
 
 def test_where_masks_are_the_models_own_longer_sequences_are_asked_plainly() -> None:
     """A packed row under one mask for all layers, as on a GPU, has no window."""
-    model, pairs = make(type(CONFIGS["mistral"])(**SIZES, sliding_window=32)), long_pairs()
+    model, pairs = make(transformers.MistralConfig(**SIZES, sliding_window=32)), long_pairs()
     wrong = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(16)))
     (alone,) = plain.weigh_batch(model, pairs[-1:])
     assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
@@ -96,7 +96,7 @@ def test_where_masks_are_the_models_own_longer_sequences_are_asked_plainly() -> 
 
 
 def test_a_window_that_another_attention_does_not_keep_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = make(type(CONFIGS["mistral"])(**SIZES, sliding_window=32))
+    model = make(transformers.MistralConfig(**SIZES, sliding_window=32))
     assert trial.window_refusal(model, 128, decodes=True) == ""
     attend = type(model.model.layers[0].self_attn)
     own = attend.forward

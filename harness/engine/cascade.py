@@ -38,13 +38,13 @@ class Own(Protocol):
 
 @dataclass(frozen=True)
 class Within:
-    """What rows see in a layer whose tokens see the last so many before them.
+    """What rows see in a layer whose tokens see so many tokens up to themselves.
 
-    `unseen`: of each row's own keys [B, S]; `prefixes`: for each shared prefix the first key that a row sees, and a mask
-    [rows, keys from there] where not all of its rows see the same, else None.
+    `own`: the mask of the rows' own keys [B, 1, 1, S]; `prefixes`: for each shared prefix the first key that a row sees, and a
+    mask [rows, keys from there] where not all of its rows see the same, else None.
     """
 
-    unseen: Tensor
+    own: Tensor
     prefixes: list[tuple[int, Tensor | None]]
 
 
@@ -55,28 +55,25 @@ class Cascade:
     shared: Sequence[Shared]
     own: Sequence[Own]
     places: Tensor
-    windows: dict[int, Within | None] = field(default_factory=dict)
+    known: dict[int, Within] = field(default_factory=dict)
 
-    def within(self, window: int | None, mask: Tensor) -> Within | None:
-        """None: all is within the window.  `mask`: as that of the rows' own keys."""
-        if not window:
-            return None
-        if window not in self.windows:
-            self.windows[window] = self.look(window, mask)
-        return self.windows[window]
+    def within(self, window: int, mask: Tensor) -> Within:
+        """Made once for all layers with that window, 0: they see all.  `mask`: of the rows' own keys, whatever the window."""
+        if window not in self.known:
+            self.known[window] = self.look(window, mask) if window else Within(mask, [(0, None)] * len(self.shared))
+        return self.known[window]
 
-    def look(self, window: int, mask: Tensor) -> Within | None:
+    def look(self, window: int, mask: Tensor) -> Within:
         prefixes: list[tuple[int, Tensor | None]] = []
         for shared in self.shared:
             tokens = shared.states[0][0].shape[1]
             places = self.places if shared.rows is None else self.places[shared.rows]
             first = (places + (tokens - window + 1)).clamp(min=0, max=tokens)
             start, same = int(first.min()), int(first.max())
-            hidden = torch.arange(start, tokens, device=first.device) < first[:, None] if start < same else None
-            prefixes.append((start, None if hidden is None else mask.new_zeros(hidden.shape).masked_fill_(hidden, least(mask))))
-        if not any(start or hidden is not None for start, hidden in prefixes) and int(self.places.max()) < window:
-            return None
-        return Within(torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window, prefixes)
+            unseen = torch.arange(start, tokens, device=first.device) < first[:, None]
+            prefixes.append((start, hiding(unseen, mask) if start < same else None))
+        unseen = torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window
+        return Within(mask.minimum(hiding(unseen, mask)[:, None, None]), prefixes)
 
 
 @dataclass(frozen=True)
@@ -108,17 +105,14 @@ def attention(  # noqa: PLR0913  transformers' own signature
     rows, heads, _, width = query.shape
     mine = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
     how = How(scaling or width**-0.5, softcap, s_aux)
-    within = cascade.within(sliding_window, attention_mask)
-    if within:
-        attention_mask = attention_mask.masked_fill(within.unseen[:, None, None], least(attention_mask))
-    mask = attention_mask.expand(-1, -1, mine.shape[2], -1)
+    within = cascade.within(sliding_window or 0, attention_mask)
+    mask = within.own.expand(-1, -1, mine.shape[2], -1)
     parts = [part(mine[at], k, v, mask[at, ..., : k.shape[2]], how) for at, k, v in cascade.own[module.layer_idx].parts()]
     out, mass = parts[0] if len(parts) == 1 else (torch.cat(each) for each in zip(*parts, strict=True))
     if s_aux is not None:
         out, mass = drained(out, mass, s_aux.view(mine.shape[1:3]))
-    for number, shared in enumerate(cascade.shared):
+    for shared, (start, hidden) in zip(cascade.shared, within.prefixes, strict=True):
         keys, values = shared.states[module.layer_idx]
-        start, hidden = within.prefixes[number] if within else (0, None)
         if keys.shape[1] > start:
             some = mine if shared.rows is None else mine[shared.rows]
             merge(out, mass, shared.rows, together(some, keys[:, start:], values[:, start:], hidden, how))
@@ -130,8 +124,10 @@ def wants_more(given: Mapping[str, Any]) -> bool:
     return given.get("position_bias") is not None
 
 
-def least(like: Tensor) -> float:
-    return torch.finfo(like.dtype).min
+def hiding(unseen: Tensor, like: Tensor) -> Tensor:
+    """What is added to scores, of the type and on the device of `like`: 0 where a key is seen, the least number where not."""
+    mask = like.new_zeros(unseen.shape)
+    return mask.masked_fill_(unseen.to(mask.device), torch.finfo(mask.dtype).min)
 
 
 Part = tuple[Tensor, Tensor]  # what is read [B, G, E, d]; the logarithm of the sum of exponentials of the scores [B, G, E]

@@ -8,6 +8,7 @@ heads for each of them, d wide, K keys in the cache, the row's own the last Q of
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from harness.engine.cascade import MORE, How, drained, merge, part, wants_more
+from harness.engine.cascade import MORE, How, drained, hiding, merge, part, wants_more
 from harness.engine.tree import Nodes, Tree
 
 NAME = "skilldelta_looks"
@@ -50,15 +51,23 @@ class Looks:
 
     def within(self, window: int | None) -> list[Look]:
         """What the runs see in a layer whose tokens see so many tokens up to themselves; None: all."""
-        reach = window or int(self.tree.depth[self.keys].max()) + 1
+        reach = window or len(self.keys)  # no key is farther away
         if reach not in self.known:
             starts = range(self.row, len(self.keys), self.size)
             self.known[reach] = [self.look(slice(at, min(at + self.size, len(self.keys))), reach) for at in starts]
         return self.known[reach]
 
+    @cached_property
+    def ends(self) -> Nodes:
+        return self.tree.end[self.keys]
+
+    @cached_property
+    def depth(self) -> Nodes:
+        return self.tree.depth[self.keys]
+
     def look(self, run: slice, window: int) -> Look:
         """The run of tokens at these places."""
-        nodes, ends, depth = self.keys[run], self.tree.end[self.keys], self.tree.depth[self.keys]
+        nodes, ends, depth = self.keys[run], self.ends, self.depth
         path = ends[: self.row]  # it nests: who sees one of its keys sees those before it, and a key's place is its depth
         every, some = int((path > nodes[-1]).sum()), int((path > nodes[0]).sum())
         oldest, newest = (max(0, int(d) - window + 1) for d in (depth[run].min(), depth[run].max()))
@@ -68,10 +77,8 @@ class Looks:
         places = [p for p in places if p.start < p.stop]
         at = np.r_[tuple(places)]
         unseen = (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
-        mask = self.like.new_zeros(unseen.shape)
-        hidden = torch.from_numpy(unseen).to(mask.device)
         own = slice(run.start - self.row, run.stop - self.row)
-        return Look(own, shared, places, mask.masked_fill_(hidden, torch.finfo(mask.dtype).min))
+        return Look(own, shared, places, hiding(torch.from_numpy(unseen), self.like))
 
 
 def attention(  # noqa: PLR0913  transformers' own signature

@@ -178,8 +178,7 @@ class Batch:
                 layer.reserve(number, 0, part.reach)
         self.shared = self.sort() if self.shared is None else self.shared
         unseen = torch.arange(widest, device=where)[None] > places[:, None]
-        mask = torch.zeros(unseen.shape, dtype=self.model.dtype, device=where)
-        mask.masked_fill_(unseen, torch.finfo(self.model.dtype).min)
+        mask = cascade.hiding(unseen, torch.empty(0, dtype=self.model.dtype, device=where))
         with cascade.switched(self.configs):
             out = self.model(
                 input_ids=torch.tensor(tokens, device=where)[:, None],

@@ -110,9 +110,8 @@ class Chunk:
             # Models make no mask of their own where one is given.
             given = like.new_zeros((1, 1, len(self.keys) - self.start, 1))
             return {"attention_mask": given, "looks": looks.Looks(self.tree, self.keys, self.start, self.run, like)}
-        sees = torch.from_numpy(self.tree.sees(self.keys[self.start :], self.keys)).to(like.device)
-        mask = like.new_zeros(sees.shape).masked_fill_(~sees, torch.finfo(like.dtype).min)
-        return {"attention_mask": mask[None, None]}
+        sees = torch.from_numpy(self.tree.sees(self.keys[self.start :], self.keys))
+        return {"attention_mask": cascade.hiding(~sees, like)[None, None]}
 
 
 def forward(model: Any, chunk: Chunk, wanted: Nodes, cache: Any) -> Tensor:

@@ -36,7 +36,7 @@ def refusal(model: Any, run: int = 0) -> str:
     pairs = branches(model.config.get_text_config().vocab_size)
     known = plain.weigh_batch(model, pairs)
     try:
-        far = farthest(packed(model, pairs, CHUNK, min(run, RUN)), known, pairs)
+        far = farthest(packed(model, pairs, CHUNK, run), known, pairs)
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
         return told(error)
     if math.isnan(far) or far > allowed(model, pairs, known):
@@ -77,7 +77,7 @@ def turn(masks: dict[str, torch.Tensor]) -> None:
 
 
 def packed(model: Any, pairs: list[plain.Pair], chunk: int, run: int = 0) -> list[plain.Weight]:
-    found = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(chunk, run)))
+    found = dict(weigh.weigh(model, weigh.Plan(pairs), Budget(chunk, min(run, RUN))))
     return [found[i] for i in range(len(pairs))]
 
 
@@ -128,9 +128,9 @@ def window_refusal(model: Any, run: int, decodes: bool) -> str:
         limit = allowed(model, pairs, wide)
         with narrowed(model, WINDOW):
             known = plain.weigh_batch(model, pairs)
-            far = farthest(packed(model, pairs, CHUNK, min(run, RUN)), known, pairs)
+            far = farthest(packed(model, pairs, CHUNK, run), known, pairs)
             if decodes:
-                far = max(far, farthest(forced(model, few, min(run, RUN)), plain.weigh_batch(model, few), few))
+                far = max(far, farthest(forced(model, few, run), plain.weigh_batch(model, few), few))
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
         return told(error)
     if not farthest(known, wide, pairs) > limit:
@@ -201,7 +201,7 @@ def told(error: Exception) -> str:
 
 def forced(model: Any, pairs: list[plain.Pair], run: int = 0) -> list[plain.Weight]:
     """The continuations' log-probabilities, when they are fed to slots token by token."""
-    steps = decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK, run))
+    steps = decode.prefill(model, decode.Plan([p.context for p in pairs]), Budget(CHUNK, min(run, RUN)))
     ready = [one for step in steps for one in step]
     batch = Batch(model, ready[0].states, len(pairs))
     for one in ready:
