@@ -193,6 +193,21 @@ def test_the_doctor_says_what_is_in_force(capsys: pytest.CaptureFixture[str]) ->
     assert found["device"]
 
 
+def test_score_hands_the_engine_its_limit_of_tokens(
+    capsys: pytest.CaptureFixture[str], mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.models import transformers
+    from tests import tiny
+
+    given: list[tuple[int, ...]] = []
+    limits = transformers.Limits
+    monkeypatch.setattr(transformers, "Limits", lambda *each: given.append(each) or limits(*each))
+    flags = ["-t", "adding", "--include-path", mine, "--max-batch-tokens", 7, "-o", tmp_path / "results"]
+    code, _, err = skilldelta(capsys, "score", tiny.llama(tmp_path / "model"), *flags)
+    assert code == 0, err
+    assert [each[2] for each in given] == [7]
+
+
 def test_score_can_ask_a_share_again_and_tells_what_changed(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
     code, out, _ = scored(capsys, mine, [model(mine.parent / "sft")], "--check-noise", "0.5")
     assert code == 0

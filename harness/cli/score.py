@@ -49,6 +49,9 @@ def score(
     limit: Annotated[int | None, typer.Option("--limit", "-L", help="The first N examples of each group of a task.")] = None,
     sample_seed: Annotated[int | None, typer.Option("--sample-seed", help="With --limit: N at random, by this seed.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b")] = None,
+    max_batch_tokens: Annotated[
+        int | None, typer.Option("--max-batch-tokens", help="In a forward pass of a local model; default: by the device.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, mps; default: the best there is.")] = "",
     dtype: Annotated[str, typer.Option(help="float32, bfloat16, float16 or auto.")] = "",
     apply_chat_template: Annotated[str, typer.Option("--apply-chat-template", help="auto, none or tulu.")] = "",
@@ -95,7 +98,10 @@ def score(
         label = name or Path(recorded[0]).stem
         outcomes = api.score_recorded(recorded, label, chosen, output, options=options, settings=settings, progress=progress())
     elif paths:
-        flags = {"batch_size": batch_size, "device": device, "dtype": dtype, "chat_template": apply_chat_template}
+        flags = {
+            "batch_size": batch_size, "max_batch_tokens": max_batch_tokens, "device": device, "dtype": dtype,
+            "chat_template": apply_chat_template,
+        }  # fmt: skip
         backend = api.Backend(model, options | {k: v for k, v in flags.items() if v not in (None, "")})
         if against and until == "decided":
             settled = api.race(paths[0], against, chosen, output, backend=backend, settings=settings, margin=margin)
