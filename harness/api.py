@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import config, data, discover, evaluate, fingerprint, registry
-from harness.evaluate import Lazy, Loader, Outcome, Progress, Settings
+from harness import config, data, discovery, fingerprint, registry
+from harness.evaluation import evaluate
+from harness.evaluation.evaluate import Lazy, Loader, Outcome, Progress, Settings
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
-    from harness.race import Settled
-    from harness.reask import Reasked, Rechecks
+    from harness.evaluation.repeatability import Reasked, Rechecks
+    from harness.evaluation.sequential import Settled
 
 GEN_KWARGS = {"max_gen_toks": "max_tokens", "until": "stop"}  # lm-eval's names for ours
 
@@ -66,7 +67,7 @@ def score(
 
     With `noise`, a share of each cell is asked once more in other batches, and what changed is kept with it.
     """
-    found = named(discover.checkpoints(paths), name)
+    found = named(discovery.checkpoints(paths), name)
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
     loader = (backend or Backend()).loader()
     results, ready = Results.make(output), settings or default_settings()
@@ -86,12 +87,12 @@ class Noise:
     found: list[Reasked] = field(default_factory=list)
 
     def checks(self, loader: Loader, tasks: Sequence[Task], results: Results, settings: Settings, told: Progress) -> Rechecks:
-        from harness import judging
-        from harness.reask import Rechecks, Share, again
+        from harness.evaluation.repeatability import Rechecks, Share, again
+        from harness.judges import assignment
 
         if not 0 < self.share <= 1:
             raise SkilldeltaError(f"--check-noise {self.share:g}: a share above 0 and at most 1 (0.02 is 2 %).")
-        bound = judging.bind_all(tasks, settings.judges)
+        bound = assignment.bind_all(tasks, settings.judges)
         return Rechecks(
             loader, told, bound, lambda lazy, task: again(lazy, task, results, settings, Share(self.share, least=1))
         )
@@ -108,7 +109,7 @@ def race(
     margin: float = 0.0,
 ) -> Iterator[Settled]:
     """Asks two checkpoints in turn until each task is decided; with `margin` (points) also when they are the same."""
-    from harness.race import race as run
+    from harness.evaluation.sequential import race as run
 
     chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
     ready = settings or default_settings()
@@ -119,7 +120,7 @@ def race(
 
 def only(path: str) -> Checkpoint:
     """The one checkpoint at or below a path."""
-    found = discover.checkpoints([path])
+    found = discovery.checkpoints([path])
     if len(found) != 1:
         raise SkilldeltaError(f"{path} holds {len(found)} checkpoints ({', '.join(c.name for c in found)}): name one of them.")
     return found[0]

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 
 from harness import registry
-from harness.comparison import extras
-from harness.comparison.panel import Measured, Panel
+from harness.comparison import metrics as extras
+from harness.comparison.alignment import Measured, Panel
+from harness.comparison.load import Begun
 from harness.comparison.result import Extra
-from harness.comparison.stored import Begun
 from harness.store import Cell, Results
 from harness.types import Json, Sample, SkilldeltaError
 

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from harness import registry
-from harness.evaluate import Outcome, now
+from harness.evaluation.evaluate import Outcome, now
 from harness.interchange.log import Log, Refused
 from harness.interchange.reading import File, plain
 from harness.store import MARKER, Results, line, write_bytes

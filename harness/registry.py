@@ -27,7 +27,7 @@ class Kind:
 
 KINDS = {
     "tasks": Kind("tasks", "TASKS"),
-    "backends": Kind("harness.models", "load"),
+    "backends": Kind("harness.backends", "load"),
     "producers": Kind("harness.checkpoints", "find"),
     "trainers": Kind("harness.trainers", "train"),
     "reports": Kind("reports", "render"),

@@ -65,11 +65,11 @@ def line(sample: Sample) -> bytes:
         "tokens_in": response.tokens_in,
         "tokens_out": response.tokens_out,
         "score": score.value,
-        "read_as": score.read_as,
+        "read_as": score.extracted,
     }
     extra = {
         "greedy": list(response.greedy),
-        "cut": response.cut,
+        "cut": response.truncated,
         "error": response.error,
         "parts": dict(score.parts),
         "why": score.why,
@@ -98,7 +98,7 @@ def parse(text: bytes) -> Sample:
         greedy=tuple(value.get("greedy", ())),
         tokens_in=value["tokens_in"],
         tokens_out=value["tokens_out"],
-        cut=value.get("cut", 0),
+        truncated=value.get("cut", 0),
         error=value.get("error", ""),
     )
     score = Score(value["score"], value["read_as"], value.get("parts", {}), value.get("why", ""))
@@ -261,10 +261,10 @@ class Results:
 
     def checkpoints(self) -> dict[str, dict[str, Any]]:
         """What checkpoint.json says, by name, in the order of run, step and name."""
-        found = [read_json(p) for p in sorted(self.folder.glob("*/checkpoint.json"))]
+        records = [read_json(p) for p in sorted(self.folder.glob("*/checkpoint.json"))]
         # A run's final model (no step) comes after its numbered checkpoints.
-        found.sort(key=lambda c: (c["run"], c["step"] is None, c["step"] or 0, c["name"]))
-        return {c["name"]: c for c in found}
+        records.sort(key=lambda c: (c["run"], c["step"] is None, c["step"] or 0, c["name"]))
+        return {c["name"]: c for c in records}
 
     def cells(self) -> Iterator[tuple[str, dict[str, Any], Cell]]:
         """(checkpoint name, task.json, cell) of everything that was begun."""

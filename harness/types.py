@@ -104,7 +104,7 @@ class Response:
     greedy: tuple[bool, ...] = ()  # for each choice: would greedy decoding have produced it?
     tokens_in: int = 0
     tokens_out: int = 0
-    cut: int = 0  # prompt tokens lost on the left, where the request allowed it
+    truncated: int = 0  # prompt tokens lost on the left, where the request allowed it
     error: str = ""
 
 
@@ -113,7 +113,7 @@ class Score:
     """How good a response is, 0..1; None when it could not be scored, with the reason: kept and counted, never a zero."""
 
     value: float | None
-    read_as: str = ""  # what the response was taken to say
+    extracted: str = ""  # what the response was taken to say
     parts: Mapping[str, float] = field(default_factory=dict)  # further numbers, for the task's metrics
     why: str = ""  # why there is no value
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from harness import data
-from harness.comparison import columns, length_controlled
-from harness.comparison.length_controlled import Pairs
+from harness.comparison import sample_table
 from harness.comparison.result import Comparison
 from harness.data import Source
+from harness.statistics import length_controlled
+from harness.statistics.length_controlled import Pairs
 from harness.store import Results
 from harness.types import SkilldeltaError
 
@@ -76,7 +77,7 @@ def gamed_models(folder: Path | None) -> Gamed:
 
 def line(name: str, results: Path, gamed: Gamed | None) -> Line:
     """A checkpoint's numbers, from its stored samples."""
-    found = columns.read(Results(results).cell(name, TASK))
+    found = sample_table.read(Results(results).cell(name, TASK))
     there = ~np.isnan(found.score)
     raw = length_controlled.raw(found.score[there])
     length, reference, index = (found.parts[part][there] for part in ("length", "reference_length", "index"))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
-from harness.claims import findings, report
-from harness.claims.findings import Measured, Whole
-from harness.claims.report import MARKS, Report
-from harness.claims.tables import Cell, Line, Table
 from harness.store import write_json
-from reports.grid import number, span
+from harness.studies.claims import findings, report
+from harness.studies.claims.findings import Measured, Whole
+from harness.studies.claims.report import MARKS, Report
+from harness.studies.claims.tables import Cell, Line, Table
 from reports.table import escape
+from reports.text_tables import number, span
 
 HEAD = ("", "these − those", "p adj.", "detectable", "pairs / runs", "published", "verdict")
 SAID = {

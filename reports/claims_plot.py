@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.claims import judge
-from harness.claims.findings import Finding, Measured
-from harness.claims.judge import Verdict
-from harness.claims.report import Report
+from harness.studies.claims import verdicts
+from harness.studies.claims.findings import Finding, Measured
+from harness.studies.claims.report import Report
+from harness.studies.claims.verdicts import Verdict
 from reports import drawing
 from reports.drawing import INK, LINE, PAPER, SOFT, plain
 
@@ -58,7 +58,7 @@ def measured(f: Finding) -> Measured:
 def draw(axis: Axes, height: float, f: Finding, reach: float) -> None:
     m = measured(f)
     colour, marker = LOOKS[f.verdict]
-    low, high = (min(max(end, -reach), reach) for end in judge.region(f.test.direction, f.test.margin))
+    low, high = (min(max(end, -reach), reach) for end in verdicts.region(f.test.direction, f.test.margin))
     axis.fill_betweenx([height - 0.42, height + 0.42], low, high, color=LINE, linewidth=0, zorder=0.5)
     axis.plot([m.low, m.high], [height, height], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=2)
     hollow = PAPER if f.verdict == "not decided" else colour

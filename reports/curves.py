@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.comparison.result import Comparison, Row
-from harness.comparison.runs import Run
+from harness.comparison.training_runs import Run
 from harness.training_log import KEYS
-from reports import drawing, grid
+from reports import drawing, text_tables
 from reports.drawing import INK, MARKERS, PAPER, SOFT, plain
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def figure(comparison: Comparison) -> Figure | None:
     every = runs(comparison)
     number = drawing.numbers(comparison)
     mine = {number[run.name]: run for run in every[:MOST]}
-    columns = grid.names(comparison)
+    columns = text_tables.names(comparison)
     if not mine or not columns:
         return None
     from matplotlib.figure import Figure

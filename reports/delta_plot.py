@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from harness.comparison.result import Comparison, Row
 from reports import drawing
 from reports.drawing import LEGEND, plain
-from reports.grid import nested, number
+from reports.text_tables import nested, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

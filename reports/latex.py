@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.comparison.result import Comparison
-from reports import cited, grid
-from reports.grid import Table
+from reports import published_table, text_tables
+from reports.text_tables import Table
 
 NEEDS = r"% needs \usepackage{booktabs,amssymb,makecell,adjustbox}"
 BREAK = r"\\"
@@ -21,10 +21,10 @@ SIGNS = {
 
 def document(comparison: Comparison) -> str:
     """The matrix, and each published table beside it."""
-    matrix = replace(grid.matrix(comparison, tall=True), title=f"Scores, and differences from {comparison.baseline}")
-    parts = [NEEDS, table(matrix, grid.foot(comparison))]
-    beside = cited.tables(comparison)
-    parts += [table(t, cited.foot(comparison) if t is beside[-1] else ()) for t in beside]
+    matrix = replace(text_tables.matrix(comparison, tall=True), title=f"Scores, and differences from {comparison.baseline}")
+    parts = [NEEDS, table(matrix, text_tables.foot(comparison))]
+    beside = published_table.tables(comparison)
+    parts += [table(t, published_table.foot(comparison) if t is beside[-1] else ()) for t in beside]
     return "\n\n".join(parts) + "\n"
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from harness.comparison.result import Comparison
 from harness.store import Results
-from reports import curves, drawing, grid, sections, tradeoff
+from reports import curves, drawing, sections, text_tables, tradeoff
 
 ASSETS = Path(__file__).parent / "assets"
 INSIDE = 8_000_000  # bytes of compressed samples that a page holds itself
@@ -65,7 +65,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         plots="".join(plots(comparison)),
         noticed=listed(comparison.noticed),
         tables=sections.tables(comparison),
-        foot=listed(grid.foot(comparison)),
+        foot=listed(text_tables.foot(comparison)),
         data=block(facts),
         chunks="".join(inside),
         script=script,
@@ -116,8 +116,8 @@ def about(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "checkpoints": list(comparison.checkpoints),
         "rows": content["rows"],
-        "skills": [name for level, name in grid.names(comparison) if level == "skill"],
-        "tasks": sorted(skill_of, key=lambda t: (grid.place(skill_of[t]), t)),
+        "skills": [name for level, name in text_tables.names(comparison) if level == "skill"],
+        "tasks": sorted(skill_of, key=lambda t: (text_tables.place(skill_of[t]), t)),
         "skill_of": skill_of,
     }
 

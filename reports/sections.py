@@ -6,31 +6,31 @@ import html
 from collections.abc import Iterator, Sequence
 
 from harness.comparison.result import Comparison
-from reports import cited, grid
-from reports.grid import Table
+from reports import published_table, text_tables
+from reports.text_tables import Table
 
 FEW = 12  # rows: so short a table is shown at once
 
 
 def tables(comparison: Comparison) -> str:
     """Every table that is no matrix and no forest, as HTML in which nothing but what is written here is markup."""
-    shown = [t for t in (grid.best(comparison), grid.extras(comparison), grid.health(comparison)) if t]
+    shown = [t for t in (text_tables.best(comparison), text_tables.extras(comparison), text_tables.health(comparison)) if t]
     head = ["<h2>More tables</h2>"] if shown else []
     return "".join([*head, *(folded(t, len(t.rows) <= FEW) for t in shown), *beside(comparison)])
 
 
 def beside(comparison: Comparison) -> Iterator[str]:
     """Published tables, the only one opened, and where their figures come from."""
-    found = cited.tables(comparison)
+    found = published_table.tables(comparison)
     if found:
         yield "<h2>Published figures of other models</h2>"
         yield from (folded(t, len(found) == 1) for t in found)
-        yield f'<ul class="quiet">{"".join(f"<li>{html.escape(text)}</li>" for text in cited.foot(comparison))}</ul>'
+        yield f'<ul class="quiet">{"".join(f"<li>{html.escape(text)}</li>" for text in published_table.foot(comparison))}</ul>'
 
 
 def folded(table: Table, opened: bool) -> str:
     """A table that its heading opens and closes."""
-    head = row("th", table.columns, aligned := grid.numeric(table))
+    head = row("th", table.columns, aligned := text_tables.numeric(table))
     body = "".join(row("td", cells, aligned) for cells in table.rows)
     size = f'<span class="quiet">{len(table.rows)} row{"s" * (len(table.rows) != 1)}</span>'
     return (

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.comparison.result import Comparison
-from reports import cited, grid, latex
-from reports.grid import Table
+from reports import latex, published_table, text_tables
+from reports.text_tables import Table
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes the three files; gives their paths."""
-    found = grid.tables(comparison)
+    found = text_tables.tables(comparison)
     markdown, typeset, flat = folder / "table.md", folder / "table.tex", folder / "table.csv"
     folder.mkdir(parents=True, exist_ok=True)
     markdown.write_text(as_markdown(comparison, found), encoding="utf-8")
@@ -28,10 +28,10 @@ def as_markdown(comparison: Comparison, found: list[Table]) -> str:
     parts = [f"# Compared with {escape(comparison.baseline)}"]
     parts += [f"**{escape(text)}**" for text in comparison.noticed]
     parts += [f"## {escape(t.title)}\n\n{markdown_table(t)}" for t in found]
-    parts.append(bullets(grid.foot(comparison)))
+    parts.append(bullets(text_tables.foot(comparison)))
     if comparison.published:
-        parts += [f"## {escape(t.title)}\n\n{markdown_table(t)}" for t in cited.tables(comparison)]
-        parts.append(bullets(cited.foot(comparison)))
+        parts += [f"## {escape(t.title)}\n\n{markdown_table(t)}" for t in published_table.tables(comparison)]
+        parts.append(bullets(published_table.foot(comparison)))
     return "\n\n".join(parts) + "\n"
 
 
@@ -40,7 +40,7 @@ def bullets(sentences: Sequence[str]) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    rule = tuple("---:" if n else "---" for n in grid.numeric(table))
+    rule = tuple("---:" if n else "---" for n in text_tables.numeric(table))
     head, *rows = (
         "| " + " | ".join(escape(c).replace("\n", "<br>") for c in row) + " |" for row in (table.columns, *table.rows)
     )

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from harness.comparison import tradeoff
 from harness.comparison.result import Comparison
 from harness.comparison.tradeoff import Choice, Measured, Spot
-from reports import drawing, grid, table
+from reports import drawing, table, text_tables
 from reports.drawing import INK, PAPER, SOFT, plain
-from reports.grid import Table
+from reports.text_tables import Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -242,12 +242,16 @@ def listing(comparison: Comparison, spots: Sequence[Spot]) -> Table:
     rows = []
     for spot in spots:
         d = spot.average.difference if spot.average else None
-        fronts = ", ".join(sorted((c.target for c in every if spot.checkpoint in c.front), key=grid.place))
-        both = [grid.number(m.value) for m in (spot.refusal.harmful, spot.refusal.harmless)] if spot.refusal else ["—", "—"]
-        tokens = (
-            f"{grid.number(spot.length)} ({grid.number(spot.longer, signed=True)} %)" if not math.isnan(spot.length) else "—"
+        fronts = ", ".join(sorted((c.target for c in every if spot.checkpoint in c.front), key=text_tables.place))
+        both = (
+            [text_tables.number(m.value) for m in (spot.refusal.harmful, spot.refusal.harmless)] if spot.refusal else ["—", "—"]
         )
-        change = grid.change(d) if d else grid.number(spot.average.score if spot.average else None)
+        tokens = (
+            f"{text_tables.number(spot.length)} ({text_tables.number(spot.longer, signed=True)} %)"
+            if not math.isnan(spot.length)
+            else "—"
+        )
+        change = text_tables.change(d) if d else text_tables.number(spot.average.score if spot.average else None)
         kl, flops, seconds = ("—" if x is None else f"{x:.3g}" for x in (spot.kl, spot.flops, spot.seconds))
         rows.append((spot.checkpoint, change, kl, tokens, *both, flops, seconds, fronts or "—"))
     return Table("", columns, tuple(rows))

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from harness.data import Source, rows
-from harness.judging import NO_VERDICT, unjudged
+from harness.judges.assignment import NO_VERDICT, unjudged
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
 HUB = "tatsu-lab/alpaca_eval"
@@ -38,7 +38,7 @@ def judged(judge: Judge, example: Example, response: Response) -> Score:
         return Score(None, why=NO_VERDICT)
     won = 0.5 if preferred == 0.5 else float(preferred > 0.5)
     parts = {"won": won, "index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
-    return Score(preferred, read_as={0.0: "worse", 0.5: "as good", 1.0: "better"}[won], parts=parts)
+    return Score(preferred, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[won], parts=parts)
 
 
 def task(name: str, reference: Source, judge: str, summary: str) -> Task:

@@ -105,7 +105,7 @@ def score(example: Example, response: Response) -> Score:
     said = answer(response.text)
     found = STUDY.search(response.text)
     study = plain(found[1] if found else response.text) == plain(example.row["target"])
-    return Score(float(said == example.row["target"]), read_as=said, parts={"study": float(study)})
+    return Score(float(said == example.row["target"]), extracted=said, parts={"study": float(study)})
 
 
 def plain(words: str) -> str:

@@ -91,7 +91,7 @@ def score(example: Example, response: Response) -> Score:
     The study compares digits without punctuation, so that "12.50" passes for 1250 and "-5" for 5; this does not.
     """
     said = last_number(response.text)
-    return Score(float(bool(said) and Fraction(said) == Fraction(solution(example))), read_as=said)
+    return Score(float(bool(said) and Fraction(said) == Fraction(solution(example))), extracted=said)
 
 
 def ideal(example: Example) -> Response:

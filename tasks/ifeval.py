@@ -54,7 +54,7 @@ def score(example: Example, response: Response) -> Score:
         "followed_strictly": float(sum(strict)),
         "instructions": float(len(instructions)),
     }
-    return Score(float(all(loose)), read_as=f"missed {', '.join(missed)}" if missed else "all followed", parts=parts)
+    return Score(float(all(loose)), extracted=f"missed {', '.join(missed)}" if missed else "all followed", parts=parts)
 
 
 def ideal(example: Example) -> Response:

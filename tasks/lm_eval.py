@@ -214,7 +214,7 @@ class Bridged:
             return Score(None, why=f"{member.headline} does not apply to this document", parts=values)
         if not 0 <= value <= 1:
             return Score(None, why=f"{member.headline} is {value}: not a score of 0 to 1", parts=values)
-        return Score(value, read_as=response.text.strip()[-200:], parts=values)
+        return Score(value, extracted=response.text.strip()[-200:], parts=values)
 
 
 def plain(doc: Mapping[str, Any]) -> dict[str, Any]:

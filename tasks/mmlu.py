@@ -78,7 +78,7 @@ def score(example: Example, response: Response) -> Score:
     if len(response.logprobs) != len(LETTERS):
         return Score(None, why="the backend gave no log-probabilities, and this task weighs letters")
     best = max(range(len(LETTERS)), key=lambda i: response.logprobs[i])
-    return Score(float(best == example.row["answer"]), read_as=LETTERS[best])
+    return Score(float(best == example.row["answer"]), extracted=LETTERS[best])
 
 
 def ideal(example: Example) -> Response:

@@ -69,7 +69,7 @@ def score_mc1(example: Example, response: Response) -> Score:
         return Score(None, why=NO_LOGPROBS)
     false = max(p for p, label in zip(response.logprobs, labels, strict=True) if not label)
     true = response.logprobs[labels.index(1)]
-    return Score(float(true > false), read_as=choices[response.logprobs.index(max(response.logprobs))])
+    return Score(float(true > false), extracted=choices[response.logprobs.index(max(response.logprobs))])
 
 
 def score_mc2(example: Example, response: Response) -> Score:
@@ -80,7 +80,7 @@ def score_mc2(example: Example, response: Response) -> Score:
     top = max(response.logprobs)  # subtracted, so that long unlikely answers do not all become 0
     shares = [math.exp(p - top) for p in response.logprobs]
     true = math.fsum(share for share, label in zip(shares, labels, strict=True) if label) / math.fsum(shares)
-    return Score(true, read_as=f"{true:.4f}")
+    return Score(true, extracted=f"{true:.4f}")
 
 
 def ideal(example: Example, kind: str) -> Response:

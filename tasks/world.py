@@ -30,14 +30,14 @@ def ask(example: Example) -> Request:
 
 def score(skill: str, example: Example, response: Response) -> Score:
     """1 if the skill's own rule finds the answer right."""
-    return Score(float(SKILLS[skill].right(example.row, response.text)), read_as=response.text.strip())
+    return Score(float(SKILLS[skill].right(example.row, response.text)), extracted=response.text.strip())
 
 
 def score_code(example: Example, response: Response) -> Score:
     """1 if the function passes its tests in the sandbox."""
     row, program = example.row, code.program(response.text)
     if f"def {row['name']}(" not in program:
-        return Score(0.0, read_as="no such function")
+        return Score(0.0, extracted="no such function")
     build = partial(Problem, code.good(row, random.Random(SEED)), Asserts(code.tests(row), (row["name"],)))
     return examiner().score(example.id, build, program)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import main
-from tests.test_discover import model, run
+from tests.checkpoints.test_discovery import model, run
 
 TASK = """
 from tests import toys
@@ -138,7 +138,7 @@ def test_comparing_prints_tables_and_writes_reports(capsys: pytest.CaptureFixtur
 
 @pytest.mark.slow
 def test_training_from_the_command_line_and_scoring_what_it_made(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
-    from tests import tiny
+    from tests.support import tiny
 
     base = tiny.llama(mine.parent / "base", template=True)
     rows = [{"prompt": f"What is {i}+{i}?", "completion": f" {2 * i}"} for i in range(8)]
@@ -196,8 +196,8 @@ def test_the_doctor_says_what_is_in_force(capsys: pytest.CaptureFixture[str]) ->
 def test_score_hands_the_engine_its_limit_of_tokens(
     capsys: pytest.CaptureFixture[str], mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.models import transformers
-    from tests import tiny
+    from harness.backends import transformers
+    from tests.support import tiny
 
     given: list[tuple[int, ...]] = []
     limits = transformers.Limits

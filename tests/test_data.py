@@ -61,7 +61,7 @@ def test_lm_evals_way_of_writing_settings_is_read() -> None:
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
-    from harness.models.scripted import Options
+    from harness.backends.scripted import Options
 
     assert config.build(Options, {"text": "x", "choice": "2"}) == Options("x", 2)
     with pytest.raises(SkilldeltaError, match=r"no setting 'txt'. Did you mean 'text'\? There are: block, choice, text"):

@@ -14,8 +14,8 @@ from transformers import AutoModelForCausalLM
 
 from harness.cli import main
 from harness.store import Results
-from tests import tiny, toys
 from tests.conftest import ROOT
+from tests.support import tiny, toys
 
 TASKS = ("gsm8k", "mmlu", "truthfulqa_mc1", "bbh", "ifeval")
 

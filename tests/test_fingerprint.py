@@ -8,8 +8,8 @@ import pytest
 
 from harness import api, fingerprint
 from harness.types import Checkpoint
-from tests import toys
-from tests.test_discover import model, weights
+from tests.checkpoints.test_discovery import model, weights
+from tests.support import toys
 
 
 def test_the_same_files_elsewhere_are_the_same_checkpoint(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from harness.store import Results, Writer, line, parse
 from harness.types import Checkpoint, Response, Sample, Score, SkilldeltaError
-from tests import toys
+from tests.support import toys
 
 texts = st.text(st.characters(), max_size=40)
 scores = st.one_of(st.none(), st.floats(0, 1))

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from harness import training_log
-from harness.comparison import runs
+from harness.comparison import training_runs
 from harness.comparison.compare import compare
-from harness.evaluate import Settings, score
+from harness.evaluation.evaluate import Settings, score
 from harness.store import Results
 from harness.types import Checkpoint
-from tests import toys
+from tests.support import toys
 
 # As the trainers wrote them (TRL 1.16's DPO and GRPO, the last PPO of TRL), shortened to what matters here.
 DPO = {"loss": 0.69, "rewards/margins": 0.01, "rewards/chosen": 0.02, "entropy": 0.5, "logps/chosen": -4.0}
@@ -121,10 +121,10 @@ def test_the_final_model_stands_at_the_last_step_and_steps_are_sorted_as_numbers
         m.name: {"run": m.run, "step": m.step, "path": m.path, "method": "ppo", "results": str(tmp_path)}
         for m in (member(folder), member(folder, 1000), member(folder, 90), member(folder, 100))
     }
-    (found,) = runs.of(facts, "sft")
+    (found,) = training_runs.of(facts, "sft")
     assert list(found.steps.items()) == [("ppo@90", 90), ("ppo@100", 100), ("ppo@1000", 1000), ("ppo", 1000)]
     assert found.final == {"ppo"}
-    assert runs.of({"sft": facts["ppo"]}, "sft") == (), "a run that holds the baseline alone"
+    assert training_runs.of({"sft": facts["ppo"]}, "sft") == (), "a run that holds the baseline alone"
 
 
 def test_what_a_run_cost_is_told_by_transformers_beside_the_log_and_here_in_it(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from harness.study import file as files
+from harness.studies import file as files
 from harness.world import corpus, facts, ratings
 from harness.world.skills import SKILLS
 from harness.world.words import SEED, Row, of

@@ -19,7 +19,7 @@ def claims(
     as_json: Json = False,
 ) -> None:
     """The published claims, tested on a study's stored results: supported, contradicted, or not decided at this scale."""
-    from harness.claims import report, written
+    from harness.studies.claims import report, written
 
     found = report.of(study, file, report.family(family))
     for path in written(found, output or study / "report"):

@@ -63,19 +63,19 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
 
 def show(comparison: Comparison) -> None:
     """The tables on the screen: the matrix, and for few candidates every detail."""
-    from reports import cited, grid
+    from reports import published_table, text_tables
 
     candidates = len(comparison.checkpoints) - 1
-    shown = grid.tables(comparison)
+    shown = text_tables.tables(comparison)
     if candidates == 1:
-        shown = [t for t in shown if t.title != grid.MATRIX]
+        shown = [t for t in shown if t.title != text_tables.MATRIX]
     elif candidates > WIDE:
-        shown = [t for t in shown if t.columns != grid.DETAIL]
-    for one in (*shown, *cited.tables(comparison)):
-        numbers = grid.numeric(one) if one.title != grid.MATRIX else [False] * len(one.columns)
+        shown = [t for t in shown if t.columns != text_tables.DETAIL]
+    for one in (*shown, *published_table.tables(comparison)):
+        numbers = text_tables.numeric(one) if one.title != text_tables.MATRIX else [False] * len(one.columns)
         table(one.columns, one.rows, title=one.title, right=[c for c, n in zip(one.columns, numbers, strict=True) if n])
         say("")
-    for text in (*comparison.noticed, *grid.foot(comparison), *cited.foot(comparison)):
+    for text in (*comparison.noticed, *text_tables.foot(comparison), *published_table.foot(comparison)):
         say(text)
     sys.stdout.flush()
 

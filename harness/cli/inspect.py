@@ -31,7 +31,7 @@ def list_(what: Annotated[str, typer.Argument(help=KINDS)], include: Include = N
         columns = ["suite", "what it is", "tasks"]
     elif what == "studies":
         from harness import config
-        from harness.study import file as studies
+        from harness.studies import file as studies
 
         rows = [[name, str(config.load_yaml(studies.find(name))["summary"])] for name in studies.known()]
         columns = ["study", "what it is"]
@@ -58,10 +58,10 @@ def checkpoints(paths: Annotated[list[str], typer.Argument(help="Folders of chec
     """What is found there: name, producer, method, step, base, fingerprint, and ready or why not."""
     from dataclasses import asdict
 
-    from harness import discover, fingerprint
+    from harness import discovery, fingerprint
     from harness.types import digest
 
-    found = discover.checkpoints(paths)
+    found = discovery.checkpoints(paths)
     prints = {c.name: "" if c.problem else digest(fingerprint.checkpoint(c)) for c in found}
     if as_json:
         say_json([asdict(c) | {"fingerprint": prints[c.name], "ready": not c.problem} for c in found])

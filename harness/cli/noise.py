@@ -28,15 +28,16 @@ def noise(
     as_json: Json = False,
 ) -> None:
     """Asks part of what is stored again, in another order and batch; comparisons then know what changes by itself."""
-    from harness import api, config, discover, judging
-    from harness.evaluate import Settings
-    from harness.reask import Share, reask
+    from harness import api, config, discovery
+    from harness.evaluation.evaluate import Settings
+    from harness.evaluation.repeatability import Share, reask
+    from harness.judges import assignment
     from harness.store import Results
 
-    settings = Settings(api.use_data(data), judges=judging.parse(judge or ()))
+    settings = Settings(api.use_data(data), judges=assignment.parse(judge or ()))
     loader = api.Backend(model, config.pairs(model_args)).loader()
     asked = reask(
-        discover.checkpoints(paths), api.resolve(tasks, include or ()), loader, Results(output), settings, Share(share / 100)
+        discovery.checkpoints(paths), api.resolve(tasks, include or ()), loader, Results(output), settings, Share(share / 100)
     )
     found = []
     for one in asked:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.screen import table
 
 if TYPE_CHECKING:
-    from harness.reask import Reasked
+    from harness.evaluation.repeatability import Reasked
 
 
 def row(found: Reasked) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def check(delta: float, discordance: float, probability: float) -> None:
 
 def planned(name: str, n: int | None, discordance: float, delta: float, probability: float) -> dict[str, Any]:
     """One line of the plan; discordance and delta as shares."""
-    from harness.comparison import power as statistics
+    from harness.statistics import power as statistics
 
     return {
         "task": name,
@@ -122,7 +122,7 @@ def recipes(
         told = {"caveat": lines[0].found.caveat}
         say_json([{"level": line.level, "name": line.name, **asdict(line.found), **told} for line in lines])
         return
-    from reports.grid import number, place, probability, span
+    from reports.text_tables import number, place, probability, span
 
     columns = ["", "difference", "95 %", "p", "variance from runs"]
     rows = []
@@ -140,7 +140,7 @@ def dependent(found: Difference, share: float, delta: float, probability: float)
     """What changes in a line where samples are not independent 0/1 scores: n and difference go by the error that was seen."""
     from math import ceil
 
-    from harness.comparison import power as statistics
+    from harness.statistics import power as statistics
 
     if abs(found.mde - 100 * statistics.detectable(found.pairs, share)) < 1e-9:
         return {}

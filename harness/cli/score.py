@@ -18,8 +18,8 @@ FEW = 6  # names that are listed
 
 if TYPE_CHECKING:
     from harness.data import Selection
-    from harness.evaluate import Outcome
-    from harness.race import Settled
+    from harness.evaluation.evaluate import Outcome
+    from harness.evaluation.sequential import Settled
 
 Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Names, separated by commas; lm-eval:NAME for any lm-eval task.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The results folder.")]
@@ -78,8 +78,9 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Scores every ready checkpoint on every task.  Interrupted, the same command goes on where it stopped."""
-    from harness import api, config, judging
-    from harness.evaluate import Settings
+    from harness import api, config
+    from harness.evaluation.evaluate import Settings
+    from harness.judges import assignment
 
     if sandbox or unsafe_local_code:
         os.environ["SKILLDELTA_SANDBOX"] = "none" if unsafe_local_code else sandbox
@@ -88,7 +89,7 @@ def score(
     chosen, selections = choose(tasks, suite, include or (), num_fewshot)
     selections = api.limits(limit, sample_seed) or selections
     overrides = api.generation(config.pairs(gen_kwargs))
-    settings = Settings(api.use_data(data), selections, overrides, draws, seed, judging.parse(judge or ()))
+    settings = Settings(api.use_data(data), selections, overrides, draws, seed, assignment.parse(judge or ()))
     options: dict[str, Any] = dict(config.pairs(model_args))
     if check_noise and (against or recorded):
         raise SkilldeltaError("--check-noise asks checkpoints again: it goes with neither --against nor --recorded.")
@@ -131,7 +132,7 @@ def settle(settled: Iterable[Settled], as_json: bool) -> None:
     """Tells how each task was decided, as it is; then all of them."""
     from dataclasses import asdict
 
-    from reports.grid import number, span
+    from reports.text_tables import number, span
 
     found = []
     for one in settled:
@@ -174,14 +175,16 @@ def rescore(
     as_json: Json = False,
 ) -> None:
     """Scores stored responses again (after a fix to a scorer), without asking a model."""
-    from harness import api, evaluate, judging, registry
+    from harness import api, registry
+    from harness.evaluation import evaluate
+    from harness.judges import assignment
     from harness.store import Results
 
     there = Results(results)
     names = {facts["task"]["name"] for _, facts, _ in there.cells()}
     known = {n: registry.task(n, include or ()) for n in sorted(names)}
     finish(
-        evaluate.rescore(there, known, evaluate.Settings(api.use_data(data), judges=judging.parse(judge or ()))),
+        evaluate.rescore(there, known, evaluate.Settings(api.use_data(data), judges=assignment.parse(judge or ()))),
         results,
         as_json,
         Lines(),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from harness.evaluate import Outcome
+    from harness.evaluation.evaluate import Outcome
 
 QUIET = 15.0  # seconds between progress lines where there is no terminal
 

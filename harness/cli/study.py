@@ -15,8 +15,8 @@ from harness.cli.compare import show, write
 from harness.cli.screen import note, say, table
 
 if TYPE_CHECKING:
-    from harness.stages import Stage
-    from harness.study.plan import Plan
+    from harness.studies.plan import Plan
+    from harness.studies.runner import Stage
 
 Jobs = Annotated[int, typer.Option(help="Stages at a time; default: one a processor.")]
 Full = Annotated[bool, typer.Option("--full", help="Also what the file marks with `full`.")]
@@ -30,8 +30,8 @@ def study(
     full: Full = False,
 ) -> None:
     """A grid of base x data x method x reward model x prompts x seeds: trained, scored, compared.  Interrupted, it goes on."""
-    from harness.study import file as files
-    from harness.study.plan import Plan
+    from harness.studies import file as files
+    from harness.studies.plan import Plan
 
     made = Plan(files.read(files.find(file), full))
     if plan:
@@ -46,8 +46,8 @@ def demo(
     jobs: Jobs = 0,
 ) -> None:
     """The whole path on the embedded world: models made on the spot, tuned by DPO and PPO, scored, compared.  Minutes."""
-    from harness.study import file as files
-    from harness.study.plan import Plan
+    from harness.studies import file as files
+    from harness.studies.plan import Plan
 
     conduct(Plan(files.read(files.find("unpacking-quick"), full)), out, jobs)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
@@ -56,18 +56,17 @@ def demo(
 
 def conduct(plan: Plan, folder: Path, jobs: int) -> None:
     """Runs what is missing, then writes and shows the report."""
-    from harness import stages
     from harness.comparison.compare import compare
     from harness.comparison.result import Settings
-    from harness.study import record
+    from harness.studies import record, runner
 
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     made = list(plan.stages.values())
-    done = len(stages.Board(folder, made).done)
+    done = len(runner.Board(folder, made).done)
     left = f"{len(made)} stages" if not done else f"{len(made)} stages, {done} of them done,"
     note(f"{left} into {folder}; each is a command that works on your own models too.  Interrupted, it goes on.")
-    stages.run(folder, made, jobs or os.cpu_count() or 1, Told(folder, len(made), done))
+    runner.run(folder, made, jobs or os.cpu_count() or 1, Told(folder, len(made), done))
     told = record.write(folder, plan)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     found = compare(folder / record.RESULTS, told["baseline"], Settings())
@@ -86,8 +85,8 @@ def claim(plan: Plan, folder: Path) -> None:
     """The claims that the study file names, tested over its grid."""
     if not plan.study.claims:
         return
-    from harness import claims
-    from harness.claims import report
+    from harness.studies import claims
+    from harness.studies.claims import report
 
     found = report.of(folder, plan.study.claims)
     for written in claims.written(found, folder / "report"):
@@ -97,10 +96,10 @@ def claim(plan: Plan, folder: Path) -> None:
 
 def outline(plan: Plan, folder: Path, jobs: int) -> None:
     """The stages with what they are estimated to cost."""
-    from harness.stages import Board
-    from harness.study import estimate
+    from harness.studies import cost_estimate
+    from harness.studies.runner import Board
 
-    costs = estimate.seconds(plan)
+    costs = cost_estimate.seconds(plan)
     done = Board(folder, list(plan.stages.values())).done
     rows = [
         [

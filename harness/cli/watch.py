@@ -14,7 +14,7 @@ from harness.cli.screen import Lines, note, say
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
-    from harness.evaluate import Outcome
+    from harness.evaluation.evaluate import Outcome
 
 
 def watch(
@@ -33,13 +33,14 @@ def watch(
     include: Include = None,
 ) -> None:
     """Scores checkpoints as a training run writes them, also those that the run deletes again.  Ctrl-C ends it; it goes on."""
-    from harness import api, config, judging
-    from harness import watch as run
-    from harness.evaluate import Settings
+    from harness import api, config
+    from harness.evaluation import watch as run
+    from harness.evaluation.evaluate import Settings
+    from harness.judges import assignment
     from harness.store import Results
 
     chosen, selections = choose(tasks, suite, include or (), None)
-    settings = Settings(api.use_data(data), api.limits(limit, None) or selections, judges=judging.parse(judge or ()))
+    settings = Settings(api.use_data(data), api.limits(limit, None) or selections, judges=assignment.parse(judge or ()))
     loader = api.Backend(model, config.pairs(model_args)).loader()
     results = Results.make(output)
     if missing := [p for p in paths if not Path(p).exists()]:
@@ -65,7 +66,7 @@ class Told(Lines):
 def tell(outcomes: Sequence[Outcome], output: Path, baseline: str) -> None:
     """The new checkpoint's differences from the baseline, a line for each skill and the average."""
     from harness import api
-    from reports.grid import change, number
+    from reports.text_tables import change, number
 
     name = outcomes[0].checkpoint
     if name == baseline:

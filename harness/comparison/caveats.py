@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.comparison import noise
+from harness.comparison.load import Stored
 from harness.comparison.result import Difference, Row
-from harness.comparison.stored import Stored
+from harness.statistics import noise
 
 TOLD = 8  # cells of which what is missing is told one by one
 SEEDS = (

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness import published
-from harness.comparison import caveats, findings, judge, overoptimised, parts, ranking, runs
+from harness.comparison import best_checkpoint, caveats, estimates, reward_hacking, subset, training_runs, verdicts
+from harness.comparison.load import gather
 from harness.comparison.result import LEVELS, Comparison, Settings
-from harness.comparison.stored import gather
 
 
 def compare(results: str | Path | Sequence[str | Path], baseline: str, settings: Settings | None = None) -> Comparison:
@@ -22,22 +22,22 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, settings:
     stored = gather([Path(f) for f in folders], baseline, chosen.candidates)
     allowed = stored.admit(chosen.allow)
     partly: tuple[str, ...] = ()
-    if wanted := parts.part(chosen.leave_out, chosen.only):
-        stored, said = parts.of(stored, wanted)
+    if wanted := subset.part(chosen.leave_out, chosen.only):
+        stored, said = subset.of(stored, wanted)
         partly = (said,)
-    found = [f for number, task in enumerate(stored.tasks) for f in findings.on_task(stored, task, chosen, number)]
+    found = [f for number, task in enumerate(stored.tasks) for f in estimates.on_task(stored, task, chosen, number)]
     skills = stored.skills()
     for name in stored.checkpoints:
         mine = {f.name: f for f in found if f.checkpoint == name and f.level == "task"}
-        found += findings.summaries(name, mine, skills, chosen.level)
-    rows, families = judge.rows(found, chosen)
+        found += estimates.summaries(name, mine, skills, chosen.level)
+    rows, families = verdicts.rows(found, chosen)
     place = {name: i for i, name in enumerate(stored.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
-    best = ranking.best(found, skills, chosen)
-    trained = runs.of(stored.checkpoints, baseline)
-    told = (*partly, *caveats.told(rows, stored), *runs.unlogged(trained))
+    best = best_checkpoint.best(found, skills, chosen)
+    trained = training_runs.of(stored.checkpoints, baseline)
+    told = (*partly, *caveats.told(rows, stored), *training_runs.unlogged(trained))
     missing = (*stored.incomplete(), *caveats.unpaired(rows))
-    noticed = tuple(overoptimised.told(rows, trained))
+    noticed = tuple(reward_hacking.told(rows, trained))
     return Comparison(
         baseline, tuple(rows), families, chosen, stored.checkpoints, allowed, missing, best, told,
         trained, noticed, beside,

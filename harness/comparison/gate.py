@@ -12,9 +12,9 @@ import pydantic
 from scipy import special
 
 from harness import config, registry
-from harness.comparison.estimate import quantile
-from harness.comparison.power import detectable_from
 from harness.comparison.result import Comparison, Level, Row, without_nan
+from harness.statistics.estimate import quantile
+from harness.statistics.power import detectable_from
 from harness.types import SkilldeltaError
 
 Ruled = Level | Literal["metric"]

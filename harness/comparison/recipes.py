@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.comparison.columns import Columns
-from harness.comparison.estimate import Floats, influences
-from harness.comparison.panel import Panel
+from harness.comparison.alignment import Panel
+from harness.comparison.load import Stored, gather
 from harness.comparison.result import Level
-from harness.comparison.seeds import Between, Recipe, between
-from harness.comparison.stored import Stored, gather
+from harness.comparison.sample_table import Columns
+from harness.statistics.estimate import Floats, influences
+from harness.statistics.training_variance import Between, Recipe, between
 from harness.types import SkilldeltaError
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.comparison.columns import Columns
-from harness.comparison.estimate import Design, Floats
-from harness.comparison.panel import Panel
-from harness.comparison.sequential import Decision, Plan, decide
-from harness.comparison.stored import gather
+from harness.comparison.alignment import Panel
+from harness.comparison.load import gather
+from harness.comparison.sample_table import Columns
+from harness.statistics.estimate import Design, Floats
+from harness.statistics.sequential_test import Decision, Plan, decide
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from harness import published
-from harness.comparison.runs import Run
+from harness.comparison.training_runs import Run
 from harness.store import write_json
 from harness.types import Json
 

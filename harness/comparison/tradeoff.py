@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison import combine, pareto
-from harness.comparison.estimate import Interval
 from harness.comparison.result import Comparison, Extra, Row
-from harness.comparison.runs import Run
+from harness.comparison.training_runs import Run
+from harness.statistics import pareto, weighted_means
+from harness.statistics.estimate import Interval
 
 HARMLESS, HARMFUL = "over_refusal", "unsafe_compliance"  # metrics of a safety task that has both
 
@@ -128,7 +128,7 @@ def choice(target: str, rows: Mapping[str, Mapping[str, Row]]) -> Choice:
     for name, mine in rows.items():
         others = [r for skill, r in mine.items() if skill != target]
         weights = [1 / len(others)] * len(others)
-        value, around = combine.interval(
+        value, around = weighted_means.interval(
             [r.score for r in others], [Interval(r.score_low, r.score_high) for r in others], weights
         )
         goal = mine[target]

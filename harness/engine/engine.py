@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.engine import decode, plain, reach, trial, weigh
+from harness.engine import generate as decode
+from harness.engine import loglikelihood, plain, self_test, shared_length
 from harness.engine.memory import Budget
-from harness.engine.rows import Choose, Continuation, Prompt, choose
+from harness.engine.sequences import Choose, Continuation, Prompt, choose
 
 Name = Literal["tree", "plain"]
 RUN = {"cpu": 128}  # tokens of a packed row that read the same keys
@@ -22,7 +23,7 @@ class Weighing:
     """Pairs ready to be weighed, by their places: `packed` ones in a tree, `others` on the plain path."""
 
     packed: list[int]
-    tree: weigh.Plan
+    tree: loglikelihood.Plan
     others: list[int]
     pairs: list[plain.Pair]
 
@@ -64,7 +65,7 @@ class Engine:
         run = RUN.get(kind, 0) if wish == "auto" else 0
         self.budget = Budget(limits.tokens or CHUNK.get(kind, CHUNK["cuda"]), run)
         # A longer sequence turns all positions of its batch into others.
-        self.turn = min(reach.turns(model.config.get_text_config()), default=math.inf)
+        self.turn = min(shared_length.turns(model.config.get_text_config()), default=math.inf)
 
     @cached_property
     def refusal(self) -> str:
@@ -72,33 +73,33 @@ class Engine:
         given = {"tree": "", "plain": "as asked for"}
         if self.wish in given:
             return given[self.wish]
-        if self.budget.run and not trial.refusal(self.model, self.budget.run):
+        if self.budget.run and not self_test.refusal(self.model, self.budget.run):
             return ""
         self.budget.run = 0
-        return trial.refusal(self.model)
+        return self_test.refusal(self.model)
 
     @cached_property
     def decoding_refusal(self) -> str:
         """Why rows are not decoded behind a shared prefix; "" where they are."""
-        return self.refusal or ("" if self.wish == "tree" else trial.decoding_refusal(self.model, self.budget.run))
+        return self.refusal or ("" if self.wish == "tree" else self_test.decoding_refusal(self.model, self.budget.run))
 
     @cached_property
     def reach(self) -> float:
         """The longest sequence that can share prefixes: all of a sliding window's, where its masks go by depth."""
-        windows = reach.windows(self.model) if self.packs else []
-        if windows and self.budget.run and not trial.window_refusal(self.model, self.budget.run, self.shares):
+        windows = shared_length.windows(self.model) if self.packs else []
+        if windows and self.budget.run and not self_test.window_refusal(self.model, self.budget.run, self.shares):
             windows = []
-        return min([reach.whole(self.model), *windows])
+        return min([shared_length.whole(self.model), *windows])
 
     @cached_property
     def stepping_refusal(self) -> str:
         """Why each token is computed from the whole text, where rows are decoded plainly; "" where it is not."""
-        return trial.stepping_refusal(self.model)
+        return self_test.stepping_refusal(self.model)
 
     @cached_property
     def causal_refusal(self) -> str:
         """Why the model cannot say how likely a text is; "" where it can: a tree that was tried shows none what follows."""
-        return "" if self.packs else trial.causal_refusal(self.model)
+        return "" if self.packs else self_test.causal_refusal(self.model)
 
     @property
     def packs(self) -> bool:
@@ -130,7 +131,7 @@ class Engine:
         """Which pairs are packed into a tree, and that tree."""
         packed = [i for i, p in enumerate(pairs) if self.packs and len(p.context) + len(p.continuation) <= self.reach]
         others = sorted(set(range(len(pairs))) - set(packed))
-        return Weighing(packed, weigh.Plan([pairs[i] for i in packed]), others, [pairs[i] for i in others])
+        return Weighing(packed, loglikelihood.Plan([pairs[i] for i in packed]), others, [pairs[i] for i in others])
 
     def plan_prompts(self, prompts: Sequence[Prompt]) -> Continuing:
         """Which prompts are decoded behind shared prefixes, and their tree."""
@@ -145,7 +146,7 @@ class Engine:
 
     def weigh(self, plan: Weighing) -> Iterator[tuple[int, plain.Weight]]:
         """The log-probability of every continuation, each with its pair's place, as they are ready."""
-        for at, found in weigh.weigh(self.model, plan.tree, self.budget):
+        for at, found in loglikelihood.weigh(self.model, plan.tree, self.budget):
             yield plan.packed[at], found
         beyond = [len(p.context) + len(p.continuation) - 1 > self.turn for p in plan.pairs]
         for part in apart(beyond):

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from harness.engine.memory import halved
-from harness.engine.rows import Choose, Continuation, Ids, Prompt, Row, choose, take
+from harness.engine.sequences import Choose, Continuation, Ids, Prompt, Row, choose, take
 
 T = TypeVar("T")
 STATES = ("past_key_values", "cache_params")  # what models call what they keep

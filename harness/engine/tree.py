@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engine.rows import Ids
+from harness.engine.sequences import Ids
 
 Nodes = NDArray[np.int64]
 

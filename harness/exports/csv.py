@@ -52,6 +52,6 @@ def lines(cell: Kept) -> Iterator[list[Any]]:
     for s in cell.samples:
         said = json.dumps(s.response.logprobs) if s.response.logprobs else s.response.text
         yield [
-            cell.checkpoint["name"], cell.name, s.example, s.draw, s.group, s.score.value, s.score.read_as, s.score.why,
+            cell.checkpoint["name"], cell.name, s.example, s.draw, s.group, s.score.value, s.score.extracted, s.score.why,
             s.response.finish, s.response.tokens_in, s.response.tokens_out, said,
         ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.comparison.passing import pass_at
+from harness.comparison.pass_at_k import pass_at
 from harness.exporting import Kept
 from harness.types import Json, Sample
 
@@ -141,7 +141,7 @@ def responses(draws: Sequence[Sample]) -> tuple[list[Any], list[Any]]:
         greedy = first.greedy or (False,) * len(first.logprobs)
         pairs = [[str(p), str(g)] for p, g in zip(first.logprobs, greedy, strict=True)]
         return [[p] for p in pairs], pairs
-    return [[s.response.text for s in draws]], [s.score.read_as or "[invalid]" for s in draws]
+    return [[s.response.text for s in draws]], [s.score.extracted or "[invalid]" for s in draws]
 
 
 def hashed(text: str) -> str:

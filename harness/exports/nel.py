@@ -48,7 +48,7 @@ def records(cell: Kept) -> Iterator[dict[str, Any]]:
             "reward": s.score.value,
             "expected_answer": expected,
             "model_response": s.response.text,
-            "extracted_answer": s.score.read_as,
+            "extracted_answer": s.score.extracted,
             "metadata": {"category": s.group} if s.group else {},
             "tokens": s.response.tokens_out,
         }

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from harness.interchange.log import UNKNOWN, Log, Refused, Rows, asked, task
 from harness.interchange.reading import File, an_object, number, whole
-from harness.judging import NO_VERDICT, preferred
+from harness.judges.assignment import NO_VERDICT, preferred
 from harness.types import Json, Metric, Response, Sample, Score, SkilldeltaError
 
 COLUMNS = {"instruction", "output_2", "preference", "annotator"}

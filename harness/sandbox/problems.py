@@ -116,7 +116,7 @@ def scored(verdict: Verdict, tests: object) -> Score:
     parts = {group.name: 0.0 for group in tests.groups} if isinstance(tests, Calls) else {}
     parts |= {name: float(passed) for name, passed in verdict.groups.items()}
     said = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else verdict.outcome
-    return Score(float(verdict.passed), read_as=said[:300], parts=parts)
+    return Score(float(verdict.passed), extracted=said[:300], parts=parts)
 
 
 def examiner() -> Examiner:

@@ -9,14 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import audit, batches, forward, learners, losses, nets, packing, parallel, sources
-from harness.trainers.batches import Both
-from harness.trainers.costs import rates
-from harness.trainers.encode import Encoder, tokenizer_of
-from harness.trainers.rates import Rates
-from harness.trainers.runs import Run
-from harness.trainers.settings import Settings
-from harness.trainers.updates import Updater
+from harness.training import batches, data_report, datasets, forward, losses, model_loading, packing, parallel, trainable_models
+from harness.training.batches import Both
+from harness.training.costs import rates
+from harness.training.optimizer import Updater
+from harness.training.rates import Rates
+from harness.training.settings import Settings
+from harness.training.tokenization import Encoder, tokenizer_of
+from harness.training.training_run import Run
 from harness.types import Checkpoint, SkilldeltaError
 
 
@@ -41,21 +41,21 @@ def train(config: Config) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
+    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    loaded, unseen = sources.divided(config, sources.pairs, lambda pair: pair.prompt)
+    loaded, unseen = datasets.divided(config, datasets.pairs, lambda pair: pair.prompt)
     rows, held = ([both for _, both in encoder.kept_pairs(part)] for part in (loaded.rows, unseen))
 
     run = Run("dpo", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
     last = run.resumed()
     if run.done:
         return run.result()
-    told = audit.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
-    policy = learners.policy(config, last)
-    rate = rates(policy, nets.head(policy))
-    policy = learners.divided(policy, config)
+    told = data_report.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
+    policy = trainable_models.policy(config, last)
+    rate = rates(policy, model_loading.head(policy))
+    policy = trainable_models.divided(policy, config)
     with run.costs.phase("reference"):
-        reference = learners.reference(config, policy, untouched=last is None)
+        reference = trainable_models.reference(config, policy, untouched=last is None)
         asked = sorted({i for _, some in batches.order(len(rows), config, run.total) for i in some})
         asked += range(len(rows), len(rows) + len(held))
         counted = run.costs.flops
@@ -72,7 +72,7 @@ def train(config: Config) -> Checkpoint:
         with run.costs.phase("update"):
             for some, counts in batches.shares(chosen, lambda i: batches.longest(rows[i]), config.micro_batch):
                 batch = forward.laid(policy, [rows[i] for i in some], tokenizer.eos_token_id, rate)
-                with nets.precision(config):
+                with model_loading.precision(config):
                     found = forward.answers(policy, batch)
                 numbers = compared(forward.sums(found, batch), known[some], forward.lengths(batch), config)
                 torch.autograd.backward(counts * numbers["loss"].sum() / len(chosen))
@@ -129,12 +129,12 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pa
     known = torch.zeros(len(rows), 2)
     for some, counts in batches.shares(asked, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
         batch = forward.laid(model, [rows[i] for i in some], pad, rate)
-        with nets.precision(config):
+        with model_loading.precision(config):
             found = forward.answers(model, batch)
         if counts:
             known[some] = torch.stack(forward.sums(found, batch).float().cpu().chunk(2), dim=1)
         run.costs.passed(rate, batch, train=False, heads=len(found.logps))
-    known = parallel.summed(known.to(nets.device(config))).cpu()
+    known = parallel.summed(known.to(model_loading.device(config))).cpu()
     if not known.isfinite().all():
         raise SkilldeltaError(f"{config.model} gives log-probabilities that are no numbers: its weights are broken.")
     return known
@@ -146,8 +146,8 @@ def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, c
     totals: dict[str, float] = {}
     places = list(range(len(rows)))
     for some, counts in batches.shares(places, lambda i: batches.longest(rows[i]), config.micro_batch or config.batch):
-        batch = packing.apart([rows[i] for i in some], pad).to(nets.device(config))
-        with nets.precision(config):
+        batch = packing.apart([rows[i] for i in some], pad).to(model_loading.device(config))
+        with model_loading.precision(config):
             said = forward.sums(forward.answers(policy, batch), batch)
         numbers = compared(said, known[some], forward.lengths(batch), config)
         totals = {k: totals.get(k, 0.0) + counts * v.sum().item() / len(rows) for k, v in numbers.items()}

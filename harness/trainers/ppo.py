@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.trainers import audit, batches, gauge, losses, nets, parallel, sources
-from harness.trainers.encode import Encoder, check_pad, tokenizer_of
-from harness.trainers.episodes import Episodes, Fresh, Models, Rules, answered, assembled, measured
-from harness.trainers.folders import described
-from harness.trainers.rollout import Sampling
-from harness.trainers.runs import Run
-from harness.trainers.settings import Settings
-from harness.trainers.updates import Updater
+from harness.training import batches, data_report, datasets, losses, model_loading, parallel
+from harness.training import reward_model as gauge
+from harness.training.experience import Episodes, Fresh, Models, Rules, answered, assembled, measured
+from harness.training.optimizer import Updater
+from harness.training.run_folder import described
+from harness.training.sampling import Sampling
+from harness.training.settings import Settings
+from harness.training.tokenization import Encoder, check_pad, tokenizer_of
+from harness.training.training_run import Run
 from harness.types import Checkpoint, SkilldeltaError, digest
 
 
@@ -76,11 +77,11 @@ def train(config: Config) -> Checkpoint:
             "Policies that do not fit on one device are trained with OpenRLHF, verl or open-instruct, and scored here."
         )
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
+    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
     check_pad(tokenizer, config.model)
     refuse_other_reward(tokenizer, config)
     encoder = Encoder(tokenizer, config.max_prompt)
-    loaded, unseen = sources.divided(config, sources.prompts, lambda row: row.prompt)
+    loaded, unseen = datasets.divided(config, datasets.prompts, lambda row: row.prompt)
     prompts, held = (encoder.short_prompts([row.prompt for row in part]) for part in (loaded.rows, unseen))
     reward = gauge.load(config.reward)
     reward = reward if config.normalise else replace(reward, mean=0.0, sd=1.0)
@@ -90,8 +91,10 @@ def train(config: Config) -> Checkpoint:
     last = run.resumed()
     if run.done:
         return run.result()
-    told = audit.prompts(loaded.rows, (config.overlap_with, config.overlap_share))
-    models = assembled(config, reward, nets.resolve(config.reward), (tokenizer.eos_token_id, tokenizer.pad_token_id), last)
+    told = data_report.prompts(loaded.rows, (config.overlap_with, config.overlap_share))
+    models = assembled(
+        config, reward, model_loading.resolve(config.reward), (tokenizer.eos_token_id, tokenizer.pad_token_id), last
+    )
     changes = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
     updaters = {
         "optimizer": Updater(models.policy.parameters(), config, changes),
@@ -111,7 +114,7 @@ def train(config: Config) -> Checkpoint:
         turns = shuffled(len(asked), config, step)
         # Where a minibatch is computed at once, the pass that measures the first one also learns from it.
         first = turns[0][: config.minibatch] if config.micro_batch in (0, config.minibatch) else []
-        with nets.precision(config):
+        with model_loading.precision(config):
             with run.costs.phase("rollout"):
                 answers = answered(models, asked, sampling(models, config, step), run.costs)
             with run.costs.phase("score"):
@@ -135,7 +138,7 @@ def train(config: Config) -> Checkpoint:
             run.log(step, numbers | {"kl_coef": cost, "episode": step * config.batch} | run.spent())
         better = False
         if held and run.due(step, config.eval_steps):
-            with run.costs.phase("eval"), nets.precision(config):
+            with run.costs.phase("eval"), model_loading.precision(config):
                 answers = answered(models, held, sampling(models, config, 0), run.costs)
                 judged = measured(models, answers, rules(models, config, 0), [], run.costs)[0].told(cost)
             run.log(step, {f"eval_{k}": v for k, v in judged.items()})
@@ -182,7 +185,7 @@ def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: 
         mine = parallel.mine(places)
         for part in [mine] if fresh else batches.micro(mine, lambda i: len(seen.rows[i]), config.micro_batch):
             batch = batches.padded([seen.rows[i] for i in part], models.pad).to(seen.mask.device)
-            with nets.precision(config):
+            with model_loading.precision(config):
                 picked = fresh.picked if fresh else models.logps(batch, config.temperature)
                 worth = fresh.values if fresh else models.values(batch)
             mask = seen.mask[part]
@@ -223,7 +226,7 @@ def shuffled(count: int, config: Config, step: int) -> list[list[int]]:
 
 def refuse_other_reward(tokenizer: Any, config: Config) -> None:
     """Refuses a reward model that would read other tokens, or the same answer in another template."""
-    theirs = tokenizer_of(nets.resolve(config.reward), config.template)
+    theirs = tokenizer_of(model_loading.resolve(config.reward), config.template)
     for what, differs in (
         ("vocabulary", theirs.get_vocab() != tokenizer.get_vocab()),
         ("chat template", theirs.chat_template != tokenizer.chat_template),

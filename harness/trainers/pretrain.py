@@ -14,7 +14,8 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.data import read
-from harness.trainers import parallel, sft
+from harness.trainers import sft
+from harness.training import parallel
 from harness.types import Checkpoint, SkilldeltaError
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")

@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.trainers import audit, batches, forward, gauge, learners, losses, nets, packing, parallel, sources
-from harness.trainers.batches import Both
-from harness.trainers.costs import rates
-from harness.trainers.encode import Encoder, check_pad, tokenizer_of
-from harness.trainers.preferences import Pair
-from harness.trainers.rollout import Sampling
-from harness.trainers.runs import Run
-from harness.trainers.settings import Settings
-from harness.trainers.updates import Updater
+from harness.training import batches, data_report, datasets, forward, losses, model_loading, packing, parallel, trainable_models
+from harness.training import reward_model as gauge
+from harness.training.batches import Both
+from harness.training.costs import rates
+from harness.training.optimizer import Updater
+from harness.training.preferences import Pair
+from harness.training.sampling import Sampling
+from harness.training.settings import Settings
+from harness.training.tokenization import Encoder, check_pad, tokenizer_of
+from harness.training.training_run import Run
 from harness.types import Checkpoint, digest
 
 
@@ -60,11 +61,11 @@ def train(config: Config) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
+    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
     check_pad(tokenizer, config.model)
     pad, weight = tokenizer.pad_token_id, gauge.weights(config.heads, config.combine)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    loaded, unseen = sources.divided(config, sources.pairs, lambda pair: pair.prompt)
+    loaded, unseen = datasets.divided(config, datasets.pairs, lambda pair: pair.prompt)
     rows = encoded([*loaded.rows, *strangers(loaded.rows, config)], encoder, config)
     held = encoded(unseen, encoder, config)
 
@@ -72,15 +73,15 @@ def train(config: Config) -> Checkpoint:
     last = run.resumed()
     if run.done:
         return run.result()
-    told = audit.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
+    told = data_report.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
     with run.costs.phase("samples"):
         prompts = gauge.some([pair.prompt for pair in loaded.rows], config.samples, config.seed)
         how = Sampling(tokenizer.eos_token_id, config.max_new, seed=config.seed)
         answers = gauge.samples(config.sft or config.model, prompts, encoder, how, config) if config.samples else []
-    model = learners.reward_model(config, config.heads, last)
-    nets.core(model).config.pad_token_id = pad
-    rate = rates(model, nets.core(model).score)
-    updater = Updater(learners.divided(model, config).parameters(), config, run.total)
+    model = trainable_models.reward_model(config, config.heads, last)
+    model_loading.core(model).config.pad_token_id = pad
+    rate = rates(model, model_loading.core(model).score)
+    updater = Updater(trainable_models.divided(model, config).parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
     run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
@@ -90,7 +91,7 @@ def train(config: Config) -> Checkpoint:
             for some, counts in batches.shares(picked, lambda i: batches.longest(rows[i].both), config.micro_batch):
                 part = [rows[i] for i in some]
                 batch = forward.laid(model, [r.both for r in part], pad, rate)
-                with nets.precision(config):
+                with model_loading.precision(config):
                     chosen, rejected = forward.scores(model, batch).chunk(2)
                 numbers = compared(chosen, rejected, part, weight, config)
                 torch.autograd.backward(counts * numbers["loss"].sum() / len(picked))
@@ -161,13 +162,13 @@ def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, co
     places = list(range(len(rows)))
     for some, counts in batches.shares(places, lambda i: batches.longest(rows[i].both), config.micro_batch or config.batch):
         part = [rows[i] for i in some]
-        with nets.precision(config):
-            found = forward.scores(model, packing.apart([r.both for r in part], pad).to(nets.device(config)))
+        with model_loading.precision(config):
+            found = forward.scores(model, packing.apart([r.both for r in part], pad).to(model_loading.device(config)))
         chosen, rejected = found.chunk(2)
         total += counts * compared(chosen, rejected, part, weight, config)["loss"].sum().item()
         if counts:
             gaps[some] = (chosen - rejected).double().cpu()
-    total, gaps = parallel.added(total)[0], parallel.summed(gaps.to(nets.device(config))).cpu()
+    total, gaps = parallel.added(total)[0], parallel.summed(gaps.to(model_loading.device(config))).cpu()
     whole = gaps @ weight.double()
     signs = torch.tensor([r.signs for r in rows])
     heads = {h: gauge.right((gaps * signs)[signs[:, i] != 0, i]) for i, h in enumerate(config.heads) if signs[:, i].any()}

@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import nn
 
-from harness.trainers import audit, batches, forward, learners, nets, parallel, sources
-from harness.trainers.costs import rates
-from harness.trainers.encode import Encoder, Tokens, tokenizer_of
-from harness.trainers.runs import Run
-from harness.trainers.settings import Settings
-from harness.trainers.updates import Updater
+from harness.training import batches, data_report, datasets, forward, model_loading, parallel, trainable_models
+from harness.training.costs import rates
+from harness.training.optimizer import Updater
+from harness.training.settings import Settings
+from harness.training.tokenization import Encoder, Tokens, tokenizer_of
+from harness.training.training_run import Run
 from harness.types import Checkpoint
 
 
@@ -33,19 +33,19 @@ def train(config: Config) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(nets.resolve(config.model), config.template)
+    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    loaded, unseen = sources.divided(config, sources.conversations, lambda row: row.prompt or row.answer)
+    loaded, unseen = datasets.divided(config, datasets.conversations, lambda row: row.prompt or row.answer)
     rows, held = (encoder.kept([(r.prompt, r.answer) for r in part]) for part in (loaded.rows, unseen))
 
     run = Run("sft", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
     last = run.resumed()
     if run.done:
         return run.result()
-    told = audit.conversations(loaded.rows, (config.overlap_with, config.overlap_share))
-    policy = learners.policy(config, last)
-    rate = rates(policy, nets.head(policy))
-    updater = Updater(learners.divided(policy, config).parameters(), config, run.total)
+    told = data_report.conversations(loaded.rows, (config.overlap_with, config.overlap_share))
+    policy = trainable_models.policy(config, last)
+    rate = rates(policy, model_loading.head(policy))
+    updater = Updater(trainable_models.divided(policy, config).parameters(), config, run.total)
     done = run.restore(last, {"optimizer": updater})
     run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
 
@@ -55,7 +55,7 @@ def train(config: Config) -> Checkpoint:
         with run.costs.phase("update"):
             for some, counts in batches.shares(chosen, lambda i: len(rows[i]), config.micro_batch):
                 batch = forward.laid(policy, [(rows[i],) for i in some], tokenizer.eos_token_id, rate)
-                with nets.precision(config):
+                with model_loading.precision(config):
                     found = forward.answers(policy, batch)
                 part = -counts * found.logps.sum() / tokens
                 torch.autograd.backward(part)
@@ -83,7 +83,7 @@ def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: Config
     """Mean loss over the answer tokens of held-out rows."""
     total = 0.0
     for some, counts in batches.shares(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
-        batch = batches.padded([rows[i] for i in some], pad).to(nets.device(config))
-        with nets.precision(config):
+        batch = batches.padded([rows[i] for i in some], pad).to(model_loading.device(config))
+        with model_loading.precision(config):
             total -= counts * forward.answers(policy, batch).logps.sum().item()
     return parallel.added(total)[0] / sum(r.learnt for r in rows)

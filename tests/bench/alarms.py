@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.comparison import families, mcnemar, paired, sequential
-from harness.comparison import flips as signs
-from harness.comparison.estimate import quantile, simple
+from harness.statistics import mcnemar, multiple_testing, paired, sequential_test
+from harness.statistics import sign_flip_test as signs
+from harness.statistics.estimate import quantile, simple
 from tests.bench.rates import Line, alarm
 from tests.bench.simulated import SHAPES, Rng, Shape, answers, flips, pairs
 
@@ -55,7 +55,7 @@ def fractions(runs: int) -> Iterator[Line]:
 def family(runs: int) -> Iterator[Line]:
     def holm(rng: Rng) -> bool:
         p = [mcnemar.exact(*flips(n, 0.15, 0.0, rng)) for n in (164, 250, 541, 817, 1319, 14042)]
-        return bool(families.holm(np.array(p)).min() <= 0.05)
+        return bool(multiple_testing.holm(np.array(p)).min() <= 0.05)
 
     yield alarm("any of 6 skills called changed: Holm", runs, holm)
     for candidates, part in ((2, 2), (10, 2), (50, 8)):
@@ -77,7 +77,7 @@ def max_t(candidates: int, rng: Rng) -> bool:
         seen.append(change.sum(axis=0))
         sums.append(signs.drawn(change, DRAWS, (int(rng.integers(2**31)), task)))
         scale.append(np.sqrt((change**2).sum(axis=0)))
-    adjusted = families.max_t(np.concatenate(seen), np.concatenate(sums), np.concatenate(scale))
+    adjusted = multiple_testing.max_t(np.concatenate(seen), np.concatenate(sums), np.concatenate(scale))
     return bool(adjusted.min() <= 0.05)
 
 
@@ -85,13 +85,13 @@ def peeking(runs: int) -> Iterator[Line]:
     for n, discordance in ((164, 0.1), (1319, 0.2), (5000, 0.05)):
 
         def trial(rng: Rng, n: int = n, q: float = discordance) -> bool:
-            found = sequential.decide(pairs(n, q, 0.0, rng), sequential.Plan(n))
+            found = sequential_test.decide(pairs(n, q, 0.0, rng), sequential_test.Plan(n))
             return found.verdict in ("better", "worse")
 
         yield alarm(f"looked at after every item, n {n}, {100 * discordance:.0f} % discordant: e-process", runs // 2, trial)
 
     def fractional(rng: Rng) -> bool:
-        found = sequential.decide(np.clip(rng.normal(0, 0.4, 500), -1, 1), sequential.Plan(500))
+        found = sequential_test.decide(np.clip(rng.normal(0, 0.4, 500), -1, 1), sequential_test.Plan(500))
         return found.verdict in ("better", "worse")
 
     yield alarm("the same, scores between 0 and 1, n 500", runs // 2, fractional)
@@ -103,8 +103,8 @@ def sameness(runs: int) -> Iterator[Line]:
         return found.low >= -0.02 and found.high <= 0.02
 
     def running(rng: Rng) -> bool:
-        plan = sequential.Plan(1319, margin=0.04)
-        return sequential.decide(pairs(1319, 0.1, 0.04, rng), plan).verdict == "same"
+        plan = sequential_test.Plan(1319, margin=0.04)
+        return sequential_test.decide(pairs(1319, 0.1, 0.04, rng), plan).verdict == "same"
 
     yield alarm("called the same at a difference of the margin", runs, fixed)
     yield alarm("the same, looked at after every item", runs // 2, running)

@@ -12,7 +12,7 @@ import torch
 
 from harness.engine.engine import Engine
 from harness.engine.plain import Pair
-from harness.engine.rows import Prompt
+from harness.engine.sequences import Prompt
 from harness.engine.tree import shared
 from tests.bench.small import END, VOCABULARY
 

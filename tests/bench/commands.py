@@ -18,7 +18,7 @@ import torch
 import yaml
 
 from harness import data
-from harness.models import transformers
+from harness.backends import transformers
 from harness.types import Checkpoint, Request, Task
 from tasks import bbh, gsm8k, ifeval, mmlu, truthfulqa, xstest
 from tests.bench.sides import counted, gflops

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from harness.store import Results, write_bytes, write_json
 from harness.training_log import KEPT, KEYS
 from harness.types import SKILLS, Checkpoint, digest
-from tests.results_folder import about
+from tests.support.results_folder import about
 
 RUNS = 9  # that the checkpoints belong to
 SENTENCE = "the model answers with some words of which a few are longer than others, and so to the number 1250 in a short line"

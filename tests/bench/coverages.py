@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.comparison import combine, mcnemar, moderated, paired, seeds, select
-from harness.comparison.estimate import Floats, Spread, influences, quantile, score_interval, simple, wilson
+from harness.statistics import best_of_many, mcnemar, paired, training_variance, variance_shrinkage, weighted_means
+from harness.statistics.estimate import Floats, Spread, influences, quantile, score_interval, simple, wilson
 from tests.bench.rates import Line, counted, cover
 from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, flips
 
@@ -78,7 +78,7 @@ def skill_coverage(runs: int) -> Iterator[Line]:
         seen = [flips(n, q, d, rng) for n, q, d in sizes]
         found = [mcnemar.tango(*s, n, quantile(0.95)) for s, (n, _, _) in zip(seen, sizes, strict=True)]
         deltas = [(gained - lost) / n for (lost, gained), (n, _, _) in zip(seen, sizes, strict=True)]
-        around = combine.interval(deltas, found, [1 / 3] * 3)[1]
+        around = weighted_means.interval(deltas, found, [1 / 3] * 3)[1]
         return around.low <= np.mean([d for _, _, d in sizes]) <= around.high
 
     yield cover("difference, a skill of three tasks", runs, trial)
@@ -91,7 +91,9 @@ def recipes(runs: int) -> Iterator[Line]:
         def trial(rng: Rng, count: int = count, apart: float = apart) -> bool:
             merit = np.concatenate([np.full(count, 0.5), np.full(count, 0.55)]) + rng.normal(0, apart, 2 * count)
             scores = (rng.random((2 * count, 400)) < merit[:, None] + rng.normal(0, 0.15, 400)).astype(float)
-            found = seeds.between(seeds.Recipe("a", (scores[:count],)), seeds.Recipe("b", (scores[count:],))).interval
+            found = training_variance.between(
+                training_variance.Recipe("a", (scores[:count],)), training_variance.Recipe("b", (scores[count:],))
+            ).interval
             return found.low <= 0.05 <= found.high
 
         yield cover(f"difference of two recipes, {count} seeds each, {100 * apart:.0f} points apart", runs // 2, trial)
@@ -105,9 +107,12 @@ def weighed(runs: int) -> Iterator[Line]:
             merit = 0.5 + rng.normal(0, 1, (8, 3)) * rng.permutation(np.repeat(apart, 4))[:, None]
             easy = rng.normal(0, 0.15, 400)
             scores = (rng.random((8, 3, 400)) < merit[..., None] + easy).astype(float)
-            common = moderated.prior([Spread(float(np.var(s.mean(axis=1), ddof=1)), 2.0) for s in scores])
-            parts = [seeds.Recipe("a", (-scores[0],), prior=common), seeds.Recipe("b", (scores[1],), prior=common)]
-            found = seeds.together(parts).interval
+            common = variance_shrinkage.prior([Spread(float(np.var(s.mean(axis=1), ddof=1)), 2.0) for s in scores])
+            parts = [
+                training_variance.Recipe("a", (-scores[0],), prior=common),
+                training_variance.Recipe("b", (scores[1],), prior=common),
+            ]
+            found = training_variance.together(parts).interval
             return found.low <= 0 <= found.high
 
         yield cover(f"difference of two of eight recipes, 3 seeds each, whose runs vary {name}", runs // 2, trial)
@@ -119,17 +124,17 @@ def chosen_coverage(runs: int) -> Iterator[Line]:
         held, kept = [], []
         for run in range(max(runs // 10, 20)):
             merit = 0.5 + rng.normal(0, 0.01, k)
-            choice = select.best(pool((rng.random((k, 300)) < merit[:, None]).astype(float)), seed=run)
+            choice = best_of_many.best(pool((rng.random((k, 300)) < merit[:, None]).astype(float)), seed=run)
             held.append(bool(choice.interval.low <= merit[int(choice.best)] <= choice.interval.high))
             kept.append(str(int(np.argmax(merit))) in choice.equals)
         yield counted("coverage", f"score of the best of {k}, after choosing it", held, 0.93, 1.0)
         yield counted("coverage", f"the true best of {k} is among those that could be", kept, 0.93, 1.0)
 
 
-def pool(scores: Floats) -> select.Pool:
+def pool(scores: Floats) -> best_of_many.Pool:
     found = [influences(s, simple(scores.shape[1])) for s in scores]
     names = [str(i) for i in range(len(scores))]
-    return select.Pool(names, np.array([v for v, _ in found]), [np.stack([i for _, i in found], axis=1)])
+    return best_of_many.Pool(names, np.array([v for v, _ in found]), [np.stack([i for _, i in found], axis=1)])
 
 
 PARTS = (score_coverage, delta_coverage, skill_coverage, recipes, weighed, chosen_coverage)

@@ -21,9 +21,9 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from harness.engine import reach, trial
+from harness.backends.transformers import speaks
+from harness.engine import self_test, shared_length
 from harness.engine.engine import Engine, Limits
-from harness.models.transformers import speaks
 from harness.types import SkilldeltaError
 from tests.bench import small
 from tests.bench.alone import Answers, Distance, alone, answers, distance, pairs
@@ -84,25 +84,25 @@ def ask(family: str) -> Iterator[Kind | Found]:
         model = small.make(family)
         known = alone(model, pairs())
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises is told
-        yield Missing("unmade", trial.told(error))
+        yield Missing("unmade", self_test.told(error))
         return
     yield "broken"
     try:
         yield held(family, model, known)
     except Exception as error:  # noqa: BLE001
-        yield Missing("broken", trial.told(error))
+        yield Missing("broken", self_test.told(error))
 
 
 def held(family: str, model: Any, known: Answers) -> Found:
     """The engine's answers, and those of its plain path, held against the model's own."""
     engines = Engine(model, LIMITS), Engine(model, LIMITS, "plain")
     first = engines[0]
-    first.budget.tokens, first.budget.run = CHUNK, trial.RUN
+    first.budget.tokens, first.budget.run = CHUNK, self_test.RUN
     if first.causal_refusal:
         return Missing("refused", first.causal_refusal)
     ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
     path = 0 if first.shares else 1 if first.packs else 2 if not first.stepping_refusal else 3
-    window = min(reach.windows(model), default=0)
+    window = min(shared_length.windows(model), default=0)
     runs = first.packs and first.budget.run > 0
     return Family(path, runs, window, first.reach > window, published(family), first.note, ours, plain)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from harness.comparison import mcnemar, power, select, sequential
+from harness.statistics import best_of_many, mcnemar, power, sequential_test
 from tests.bench.coverages import pool
 from tests.bench.rates import Line, counted, tried
 from tests.bench.simulated import Rng, flips, pairs
@@ -26,8 +26,8 @@ def predicted(runs: int) -> Iterator[Line]:
 def savings(runs: int) -> Iterator[Line]:
     """Items until a decision for a true 5 points on a task of GSM8K's size, and how often it is the right one."""
     for discordance in (0.1, 0.15, 0.2):
-        rng, plan = np.random.default_rng(int(1000 * discordance)), sequential.Plan(1319)
-        found = [sequential.decide(pairs(1319, discordance, 0.05, rng), plan) for _ in range(max(runs // 4, 50))]
+        rng, plan = np.random.default_rng(int(1000 * discordance)), sequential_test.Plan(1319)
+        found = [sequential_test.decide(pairs(1319, discordance, 0.05, rng), plan) for _ in range(max(runs // 4, 50))]
         name = f"5 points, n 1319, {100 * discordance:.0f} % discordant"
         used = np.array([d.used for d in found]) / 1319
         error = 1.25 * float(np.std(used)) / len(used) ** 0.5
@@ -42,7 +42,7 @@ def flattery(runs: int) -> Iterator[Line]:
     for k in (5, 50):
         rng = np.random.default_rng(k)
         choices = [
-            select.best(pool(rng.integers(0, 2, (k, 300)).astype(float)), seed=run) for run in range(max(runs // 10, 20))
+            best_of_many.best(pool(rng.integers(0, 2, (k, 300)).astype(float)), seed=run) for run in range(max(runs // 10, 20))
         ]
         corrected = np.array([c.corrected for c in choices])
         shown = 100 * float(np.mean([c.score for c in choices]))

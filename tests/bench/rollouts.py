@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.trainers.rollout import Sampling, sample
+from harness.training.sampling import Sampling, sample
 from tasks import gsm8k
-from tests import tiny
+from tests.support import tiny
 
 SHAPES = {"0.2M": (1024, 64, 3, 192), "18M": (16384, 384, 7, 1024)}  # vocabulary, width, layers, inner
 ANSWERS, NEW = 256, 64

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
+from harness.backends import lm_eval as theirs
+from harness.backends import transformers as ours
 from harness.engine import plain
 from harness.engine.tree import grow
-from harness.models import lm_eval as theirs
-from harness.models import transformers as ours
 from harness.types import Checkpoint, Request, Response
 from tests.bench.works import Work, work
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison.estimate import Design, Floats
+from harness.statistics.estimate import Design, Floats
 
 Rng = np.random.Generator
 MEAN = 1.2 / 2.2  # the mean difficulty of `answers`

@@ -63,10 +63,10 @@ COLUMNS = {"sft": ("prompt", "completion"), "reward": ("prompt", "chosen", "reje
 def prepare(folder: Path, size: str, steps: int) -> None:
     """The model, the reward model and the rows, on disk."""
     import torch
-    from trainers.toy import tokenizer
     from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
     from harness.trainers import sft
+    from tests.support.training_toy import tokenizer
 
     torch.manual_seed(0)
     draw = random.Random(0)
@@ -95,7 +95,7 @@ def prepare(folder: Path, size: str, steps: int) -> None:
 def ours(method: str, folder: Path, steps: int) -> float:
     """CPU seconds of our run."""
     from harness import registry
-    from harness.trainers import costs
+    from harness.training import costs
 
     costs.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[attr-defined]
     module = registry.module("trainers", method)
@@ -151,7 +151,8 @@ EPISODES, MINI, NEW = 64, 32, 48
 
 def our_ppo(folder: Path, steps: int) -> float:
     """CPU seconds of our PPO."""
-    from harness.trainers import costs, ppo
+    from harness.trainers import ppo
+    from harness.training import costs
 
     costs.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as out:
@@ -204,12 +205,12 @@ def rollout(side: str, folder: Path, answers: int) -> float:
     """CPU seconds of sampling so many answers: ours, or transformers' generate on the same prompts, 256 at once."""
     import torch
 
-    from harness.trainers import nets
-    from harness.trainers.encode import Encoder, tokenizer_of
-    from harness.trainers.preferences import text
-    from harness.trainers.rollout import Sampling, sample
+    from harness.training import model_loading
+    from harness.training.preferences import text
+    from harness.training.sampling import Sampling, sample
+    from harness.training.tokenization import Encoder, tokenizer_of
 
-    model: Any = nets.load(nets.CAUSAL, str(folder / "model"))
+    model: Any = model_loading.load(model_loading.CAUSAL, str(folder / "model"))
     rows = [json.loads(line) for line in (folder / "ppo.jsonl").read_text().splitlines()]
     known = Encoder(tokenizer_of(str(folder / "model")), 256).prompts([text(r["prompt"]) for r in rows])
     asked = [known[i % len(known)] for i in range(answers)]

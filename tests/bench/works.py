@@ -15,7 +15,7 @@ from typing import Any
 from harness import data
 from harness.types import Example, Request, Response, Task
 from tasks import bbh, gsm8k, mmlu, truthfulqa
-from tests import tiny
+from tests.support import tiny
 
 SUBJECT = "astronomy"  # 152 questions, and a tree like that of the whole set
 SUBTASKS = ("navigate", "date_understanding")

@@ -30,7 +30,7 @@ def test_outputs_of_the_reference_are_the_right_ones(examiner: Examiner) -> None
     assert examiner.score("add", build, "def add(x, y): return x + y").value == 1
     score = examiner.score("add", build, "def add(x, y): return int(x) + int(y)")
     assert (score.value, score.parts) == (0, {"base": 1.0, "plus": 0.0})
-    assert score.read_as.startswith("error: plus 0: TypeError")
+    assert score.extracted.startswith("error: plus 0: TypeError")
 
 
 def test_a_problem_is_made_once_however_many_ask(examiner: Examiner) -> None:

@@ -1,0 +1,1 @@
+"""How a request becomes token ids: chat templates, tokenization, boundaries, stop strings."""

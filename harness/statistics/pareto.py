@@ -1,0 +1,21 @@
+"""The Pareto front: what cannot be had better in one respect without being worse in another."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.statistics.estimate import Floats
+
+
+def front(points: Floats) -> npt.NDArray[np.bool_]:
+    """[n]: which of [n, d] points no other dominates; more is better in each of the d.
+
+    A point dominates another that it equals or exceeds everywhere and exceeds somewhere; equals stand or fall together.
+    A point with a NaN is on no front, and dominates nothing.
+    """
+    known: npt.NDArray[np.bool_] = np.all(np.isfinite(points), axis=1)
+    at_least = (points[:, None] >= points[None]).all(axis=2)
+    more = (points[:, None] > points[None]).any(axis=2)
+    dominated = (at_least & more & known[:, None]).any(axis=0)
+    return known & ~dominated

@@ -1,0 +1,147 @@
+"""Deciding while items come in: an anytime-valid test, which may be looked at after every item.
+
+The capital of somebody who bets on the next difference d in [-1, 1], at fair odds if the mean difference were m, is multiplied
+by 1 + bet (d - m).  If the mean is no larger than m, capital that bets on more is a supermartingale: it ever reaches 1/a with
+probability a at most (Ville 1939; Shafer 2021; Waudby-Smith and Ramdas 2024).  For 0/1 scores and m = 0 it is the exact
+likelihood ratio of biased to fair coins on the discordant pairs, which agreeing pairs leave alone.
+
+Items must come in random order.  With draws or clusters, an item is a cluster and d its mean difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import special
+
+from harness.comparison.result import Verdict
+from harness.statistics import mcnemar
+from harness.statistics.estimate import Floats, Interval, quantile
+
+WEIGHTS = np.array([0.1, 0.8, 0.1])
+DISCORDANCE = (0.05, 0.1, 0.2, 0.4)  # the shares of changed items that bets against a margin are laid out for
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be decided: better or worse at all, or within `margin` (a share; 0: never asked), on `items` at most."""
+
+    items: int
+    margin: float = 0.0
+    alpha: float = 0.05
+
+    @cached_property
+    def bets(self) -> Floats:
+        """Bets on a difference of about one and a half times what all items would just detect; some smaller, some larger.
+
+        The best bet is difference / discordance, so about 1.5 * 2.8 / sqrt(discordance * items); here for a discordance of
+        one in seven.
+        """
+        usual = min(0.6, 11 / np.sqrt(self.items))
+        bets: Floats = np.minimum(np.array([0.4, 1.0, 2.2]) * usual, 0.9)
+        return bets
+
+    @cached_property
+    def margin_bets(self) -> Floats:
+        bets: Floats = np.minimum(self.margin / np.array(DISCORDANCE), 0.5)
+        return bets
+
+
+@dataclass(frozen=True)
+class Decision:
+    verdict: Verdict
+    used: int  # items looked at when it fell
+    items: int  # items there are
+    delta: float  # mean difference so far
+    interval: Interval  # valid at whatever time one stops
+
+    @property
+    def saved(self) -> float:
+        return 1 - self.used / self.items
+
+
+def decide(differences: Floats, plan: Plan) -> Decision:
+    """The first decision along the items, or `unclear` so far.  Differences are candidate minus baseline, in order.
+
+    Better and worse each get half of alpha.  Within the margin is said when a difference of the margin or more is ruled out
+    on both sides, each at half of alpha (Schuirmann 1987).  When all items are in and nothing was decided, 0/1 scores are
+    tested once more with the error that the way there has left over.
+    """
+    limit = np.log(2 / plan.alpha)
+    events: list[tuple[int, Verdict]] = [
+        (first(capital(differences, plan.bets, 0.0) >= limit), "better"),
+        (first(capital(-differences, plan.bets, 0.0) >= limit), "worse"),
+    ]
+    if plan.margin:
+        below = first(capital(-differences, plan.margin_bets, -plan.margin) >= limit)
+        above = first(capital(differences, plan.margin_bets, -plan.margin) >= limit)
+        events.append((max(below, above), "same"))
+    used, verdict = min(events, key=lambda e: e[0])
+    if used > len(differences):
+        used, verdict = len(differences), at_the_end(differences, plan)
+    seen = differences[:used]
+    return Decision(verdict, used, plan.items, float(seen.mean()) if used else 0.0, confidence(seen, plan))
+
+
+def first(hits: np.typing.NDArray[np.bool_]) -> int:
+    """The number of items up to the first hit; more than there are where there is none."""
+    return int(hits.argmax()) + 1 if hits.any() else len(hits) + 1
+
+
+def capital(differences: Floats, bets: Floats, null: float) -> Floats:
+    """[items]: the logarithm of the capital after each item, spread over `bets` that the mean lies above `null`."""
+    weights = WEIGHTS if len(bets) == len(WEIGHTS) else np.full(len(bets), 1 / len(bets))
+    gains = np.cumsum(np.log1p(np.outer(differences - null, bets)), axis=0)
+    whole: Floats = special.logsumexp(gains, axis=1, b=weights)
+    return whole
+
+
+def at_the_end(differences: Floats, plan: Plan) -> Verdict:
+    """What 0/1 scores say after the last item: the exact two-sided test, given that nothing was decided before.
+
+    Within the margin is said once more from the fixed interval: with the bets, each side then errs at most alpha in all.
+    """
+    if len(differences) < plan.items or not np.all(np.isin(differences, (-1.0, 0.0, 1.0))):
+        return "unclear"
+    gained, lost = int(np.sum(differences > 0)), int(np.sum(differences < 0))
+    if gained != lost and left_over(gained + lost, abs(gained - lost), plan) <= plan.alpha:
+        return "better" if gained > lost else "worse"
+    known = mcnemar.tango(lost, gained, plan.items, quantile(1 - plan.alpha))
+    return "same" if plan.margin and -plan.margin <= known.low and known.high <= plan.margin else "unclear"
+
+
+def left_over(flips: int, lead: int, plan: Plan) -> float:
+    """The chance, for fair coins, of a decision within `flips` flips, or of a lead as large as `lead` at their end.
+
+    Exact, flip by flip.  Given the number of flips it is a test of level alpha, so it is one over any number of them.
+    """
+    limit = np.log(2 / plan.alpha)
+    chance, stopped = np.array([1.0]), 0.0
+    log_up, log_down, weights = np.log1p(plan.bets), np.log1p(-plan.bets), WEIGHTS[:, None]
+    for m in range(1, flips + 1):
+        chance = np.concatenate([chance, [0.0]]) / 2 + np.concatenate([[0.0], chance]) / 2
+        ups = np.maximum(np.arange(m + 1), m - np.arange(m + 1))
+        most = special.logsumexp(np.outer(log_up, ups) + np.outer(log_down, m - ups), axis=0, b=weights)
+        stopped += float(chance[most >= limit].sum())
+        chance[most >= limit] = 0.0
+    leads = np.abs(2 * np.arange(flips + 1) - flips)
+    return stopped + float(chance[leads >= lead].sum())
+
+
+def confidence(differences: Floats, plan: Plan, steps: int = 800) -> Interval:
+    """The mean differences that the bets have not ruled out, each side at half of alpha; to 1 in `steps` of the range."""
+    grid = np.linspace(-1, 1, steps + 1)
+    limit = np.log(2 / plan.alpha)
+    bets = np.minimum(plan.bets, 0.45)  # at the ends of the range 1 + bet (d - m) must stay positive
+    up, down = np.zeros((steps + 1, len(bets))), np.zeros((steps + 1, len(bets)))
+    values, counts = np.unique(differences, return_counts=True)
+    for value, count in zip(values, counts, strict=True):
+        up += count * np.log1p(np.outer(value - grid, bets))
+        down += count * np.log1p(np.outer(grid - value, bets))
+    held = grid[
+        (special.logsumexp(up, axis=1, b=WEIGHTS) < limit) & (special.logsumexp(down, axis=1, b=WEIGHTS) < limit)
+    ]  # fmt: skip
+    step = grid[1] - grid[0]
+    return Interval(max(-1.0, float(held.min() - step)), min(1.0, float(held.max() + step))) if len(held) else Interval(-1, 1)

@@ -1,0 +1,81 @@
+"""The stages of a study that are no command of the program's own: python -m harness.studies.work data|pool|again ..."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.store import write_bytes
+from harness.studies.plan import last
+from harness.types import Checkpoint, Request
+from harness.world import corpus, ratings
+from harness.world.skills import SKILLS
+from harness.world.words import SEED, Row
+
+LONGEST = 56  # tokens of an answer
+
+
+def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    write_bytes(path, "".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows).encode())
+
+
+def write_data(folder: Path, world: Mapping[str, Any]) -> None:
+    """Everything that is known before there is a model."""
+    documents = corpus.documents(world["documents"])
+    write_lines(folder / "corpus.jsonl", documents)
+    write_lines(folder / "replay.jsonl", documents[: world["chats"] // 4])  # keeps the base's knowledge alive in SFT
+    write_lines(folder / "chats.jsonl", corpus.chats(world["chats"]))
+    for name, skills in world["prompts_of"].items():
+        asked = corpus.prompts(world["policy_prompts"], tuple(skills), salt=f"policy {name}")
+        write_lines(folder / f"prompts-{name}.jsonl", ({"prompt": corpus.talk(row["prompt"], "")[:1]} for row in asked))
+
+
+def write_pool(folder: Path, world: Mapping[str, Any], models: Sequence[str]) -> None:
+    """Preference data: answers of models, with one written answer beside them, all rated, in every kind that there is."""
+    prompts = corpus.prompts(world["prompts"])
+    source = random.Random(f"{SEED} pool")
+    said = [answers(model, prompts, world["samples"]) for model in models]
+    rows = []
+    for number, row in enumerate(prompts):
+        skill = SKILLS[row["skill"]]
+        written = (skill.good if source.random() < 0.5 else skill.bad)(row, source)
+        rows.append(ratings.completions(row, [*(text for texts in said for text in texts[number]), written]))
+    for kind in ratings.KINDS:
+        made = ratings.reversed_safety(prompts, 1200) if kind == ratings.REVERSED else [ratings.as_kind(r, kind) for r in rows]
+        write_lines(folder / f"preferences-{kind}.jsonl", made)
+
+
+def answers(model: str, prompts: Sequence[Row], samples: int) -> list[list[str]]:
+    """Answers of a model to each prompt, at temperature 1."""
+    folder = last(Path(model)) if Path(model).is_dir() and not (Path(model) / "config.json").exists() else Path(model)
+    plugin = registry.module("backends", "transformers")
+    backend = plugin.load(Checkpoint(folder.name, str(folder), "trainer"), plugin.Options(batch_size=256))
+    asked = [Request(r["prompt"], max_tokens=LONGEST, temperature=1.0, draw=d) for r in prompts for d in range(samples)]
+    found = {i: response.text for i, response in backend.answer(asked)}
+    return [[found[i * samples + d] for d in range(samples)] for i in range(len(prompts))]
+
+
+def again(model: Path, other: Path) -> None:
+    """The same model in another folder: what compares it with itself must find nothing."""
+    there = last(model)
+    shutil.copytree(there, other / there.name, dirs_exist_ok=True)
+
+
+def main(arguments: Sequence[str]) -> None:
+    what, *rest = arguments
+    if what == "data":
+        write_data(Path(rest[0]), json.loads(rest[1]))
+    elif what == "pool":
+        write_pool(Path(rest[0]), json.loads(rest[1]), rest[2:])
+    else:
+        again(Path(rest[0]), Path(rest[1]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""What trainers stand on: losses, data, tokenization, models, optimizer, run folders, costs."""

@@ -1,0 +1,293 @@
+"""The backend for servers, against a server on this machine: a tiny model behind it, or a script of what it answers."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness import api
+from harness.backends import openai, transformers
+from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
+from tests.support import tiny
+
+CHECKPOINT = Checkpoint("tiny", "org/tiny", "hub")
+Answer = Callable[[str, dict[str, Any], dict[str, str]], tuple[int, Any]]
+
+
+@contextmanager
+def serve(answer: Answer) -> Iterator[str]:
+    """The address of a server that answers (path, content, headers) with (status, JSON); status 0 drops the connection."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, told = answer(self.path, content, dict(self.headers))
+            if not status:
+                self.connection.close()
+                return
+            body = json.dumps(told).encode()
+            self.send_response(status)
+            if status in (301, 302, 307, 308):
+                self.send_header("Location", told["to"])
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def ask(url: str, requests: list[Request], **changes: Any) -> list[Response]:
+    model = openai.load(CHECKPOINT, openai.Options(url, **{"backoff": 0.0, "retries": 3, **changes}))
+    return [response for _, response in sorted(model.answer(requests), key=lambda pair: pair[0])]
+
+
+def said(text: str, reason: str = "stop") -> dict[str, Any]:
+    return {
+        "choices": [{"message": {"content": text}, "text": text, "finish_reason": reason}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+    }
+
+
+class Tiny:
+    """What a server with the tiny model answers; `shift`: the characters of a first token that it counts and nobody sent."""
+
+    def __init__(self, own: Any, shift: int = 0) -> None:
+        self.own, self.shift = own, shift
+        self.lock = threading.Lock()
+
+    def __call__(self, path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        with self.lock:  # the model is one; torch is not asked from several threads at once
+            if content.get("echo"):
+                return 200, self.echo(content["prompt"])
+            prompt = (
+                tuple(Message(**m) for m in content["messages"]) if path.endswith("/chat/completions") else content["prompt"]
+            )
+            request = Request(
+                prompt, max_tokens=content["max_tokens"], stop=tuple(content.get("stop", ())), raw=isinstance(prompt, str)
+            )
+            ((_, response),) = self.own.answer([request])
+            return 200, said(response.text, response.finish)
+
+    def echo(self, text: str) -> dict[str, Any]:
+        tokenizer, model = self.own.tokens.tokenizer, self.own.model
+        encoded = tokenizer(text, return_offsets_mapping=True)
+        ids = encoded["input_ids"]
+        with torch.no_grad():
+            rows = torch.log_softmax(model(torch.tensor([ids])).logits[0].float(), dim=-1)
+        own = [None] + [float(rows[i - 1, ids[i]]) for i in range(1, len(ids))] + [float(rows[-1].max())]
+        tops = [None] + [{"x": float(row.max())} for row in rows]
+        offsets = [begin + self.shift for begin, _ in encoded["offset_mapping"]] + [len(text) + self.shift]
+        told = {"tokens": ["?"] * len(own), "token_logprobs": own, "top_logprobs": tops, "text_offset": offsets}
+        return {"choices": [{"text": text, "logprobs": told}], "usage": {"prompt_tokens": len(ids), "completion_tokens": 1}}
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tiny.llama(tmp_path_factory.mktemp("tiny"), template=True)
+    return transformers.load(
+        Checkpoint("tiny", str(folder), "transformers"), transformers.Options(dtype="float32", device="cpu")
+    )
+
+
+@pytest.mark.parametrize("shift", [0, 3])
+def test_choices_weigh_what_they_weigh_on_our_own_backend(own: Any, shift: int) -> None:
+    questions = [
+        Request("The quick brown fox jumps over the", choices=(" lazy dog", " dog", " apples"), raw=True),
+        Request("", choices=(" A", " B"), contexts=("Question: How many?", "Answer: There were 12 apples, 5"), raw=True),
+    ]
+    greedy = next(r for _, r in own.answer([Request("Question: How", raw=True, max_tokens=1)])).text
+    questions.append(Request("Question: How", choices=(greedy, " zebra"), raw=True))
+    with serve(Tiny(own, shift)) as url:
+        theirs = ask(url, questions)
+    ours = [r for _, r in sorted(own.answer(questions), key=lambda pair: pair[0])]
+    for mine, server in zip(ours, theirs, strict=True):
+        assert server.logprobs == pytest.approx(mine.logprobs, abs=1e-4)
+        assert server.greedy == mine.greedy
+    assert theirs[-1].greedy[0]
+
+
+def test_texts_are_those_of_our_own_backend(own: Any) -> None:
+    questions = [
+        Request("What is 3+4?", max_tokens=12),
+        Request((Message("system", "Be brief."), Message("user", "Who are you?")), max_tokens=12),
+        Request("The quick brown", max_tokens=12, raw=True),
+    ]
+    with serve(Tiny(own)) as url:
+        theirs = ask(url, questions)
+    ours = [r for _, r in sorted(own.answer(questions), key=lambda pair: pair[0])]
+    assert [(r.text, r.finish) for r in theirs] == [(r.text, r.finish) for r in ours]
+
+
+def test_a_busy_server_is_asked_again() -> None:
+    left = [0, 429, 503, 200]
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        status = left.pop(0)
+        return status, said("at last") if status == 200 else {"error": {"message": "busy"}}
+
+    with serve(answer) as url:
+        (response,) = ask(url, [Request("hello")])
+    assert (response.text, response.tokens_in, response.tokens_out) == ("at last", 7, 3)
+    assert not left
+
+
+def test_a_server_that_stays_busy_ends_the_cell_and_keeps_what_was_answered() -> None:
+    asked: list[str] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        asked.append(content["messages"][0]["content"])
+        return (200, said("fine")) if asked[-1] == "first" else (503, {"error": {"message": "overloaded"}})
+
+    with serve(answer) as url:
+        model = openai.load(CHECKPOINT, openai.Options(url, backoff=0.0, retries=2, concurrency=1))
+        answers = model.answer([Request("first"), Request("second")])
+        assert next(answers)[1].text == "fine"
+        with pytest.raises(SkilldeltaError, match=r"after 3 tries: HTTP 503: overloaded"):
+            next(answers)
+    assert asked == ["first", "second", "second", "second"]
+
+
+def test_a_prompt_that_is_too_long_is_told_apart_from_other_refusals() -> None:
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        long = content["messages"][0]["content"] == "long"
+        return 400, {"error": {"message": "This model's maximum context length is 8 tokens." if long else "No such field."}}
+
+    with serve(answer) as url:
+        long, odd = ask(url, [Request("long"), Request("odd")])
+    assert long.finish == "overlong"
+    assert (odd.finish, odd.error) == ("error", "HTTP 400: No such field.")
+
+
+def test_the_key_goes_to_the_server_and_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "sk-very-secret")
+    heard: list[str] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        heard.append(headers.get("Authorization", ""))
+        return 401, {"error": {"message": "wrong key"}}
+
+    with serve(answer) as url:
+        model = openai.load(CHECKPOINT, openai.Options(url, key="MY_KEY"))
+        with pytest.raises(SkilldeltaError, match="wrong key") as caught:
+            list(model.answer([Request("hello")]))
+    assert heard == ["Bearer sk-very-secret"]
+    assert "secret" not in str(caught.value)
+    assert "secret" not in json.dumps(dict(model.settings))
+
+
+def test_a_redirect_is_not_followed() -> None:
+    heard: list[str] = []
+
+    def elsewhere(*_: Any) -> tuple[int, Any]:
+        heard.append("asked")
+        return 200, said("stolen")
+
+    with serve(elsewhere) as other, serve(lambda *_: (302, {"to": other})) as url, pytest.raises(SkilldeltaError, match="302"):
+        ask(url, [Request("hello")])
+    assert not heard
+
+
+def test_an_answer_ends_at_every_stop_string_though_servers_take_four() -> None:
+    heard: list[dict[str, Any]] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        heard.append(content)
+        return 200, said("one two END three", "length")
+
+    with serve(answer) as url:
+        (response,) = ask(url, [Request("hello", stop=("a1", "a2", "a3", "a4", " END"))])
+        (longer,) = ask(url, [Request("hello")])
+    assert heard[0]["stop"] == ["a1", "a2", "a3", "a4"]
+    assert (response.text, response.finish) == ("one two", "stop")
+    assert longer.finish == "length"
+
+
+def test_a_prefix_is_refused_continued_or_dropped_as_one_says() -> None:
+    heard: list[dict[str, Any]] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        heard.append(content)
+        return 200, said("7")
+
+    request = Request("3+4?", prefix="Answer:")
+    with serve(answer) as url:
+        with pytest.raises(SkilldeltaError, match=r"prefix=continue"):
+            ask(url, [request])
+        ask(url, [request], prefix="continue")
+        ask(url, [request], prefix="drop")
+        ask(url, [request], chat_template="none")
+    continued, dropped, bare = heard
+    assert continued["messages"][-1] == {"role": "assistant", "content": "Answer:"}
+    assert continued["continue_final_message"]
+    assert dropped["messages"] == [{"role": "user", "content": "3+4?"}]
+    assert bare["prompt"] == "3+4?\nAnswer:"
+
+
+def test_requests_are_asked_side_by_side() -> None:
+    both = threading.Barrier(2)
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        both.wait(timeout=30)  # passes only when two requests are here at once
+        return 200, said("met")
+
+    with serve(answer) as url:
+        assert [r.text for r in ask(url, [Request("a"), Request("b")], concurrency=2, retries=0)] == ["met", "met"]
+
+
+def test_what_is_drawn_has_a_seed_of_its_own() -> None:
+    heard: list[Any] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        heard.append(content.get("seed"))
+        return 200, said("x")
+
+    draws = [Request("a", temperature=1.0, draw=0), Request("a", temperature=1.0, draw=1)]
+    with serve(answer) as url:
+        ask(url, draws, concurrency=1)
+        ask(url, draws, concurrency=1)
+        ask(url, [Request("a")])
+    assert heard[:2] == heard[2:4]
+    assert heard[0] != heard[1]
+    assert heard[4] is None
+
+
+def test_a_server_without_log_probabilities_cannot_weigh_choices() -> None:
+    with serve(lambda *_: (200, said("text alone"))) as url, pytest.raises(SkilldeltaError, match="gives no log-probabilities"):
+        ask(url, [Request("a", choices=(" b", " c"))])
+
+
+def test_wrong_settings_are_refused_before_anything_is_asked() -> None:
+    with pytest.raises(SkilldeltaError, match="OPENAI_API_KEY holds no key"):
+        openai.load(CHECKPOINT, openai.Options())
+    with pytest.raises(SkilldeltaError, match="no address of a server"):
+        openai.load(CHECKPOINT, openai.Options("file:///etc/passwd"))
+    with pytest.raises(SkilldeltaError, match="Did you mean 'none'"):
+        openai.load(CHECKPOINT, openai.Options("http://x/v1", chat_template="non"))
+
+
+def test_it_is_chosen_by_name(tmp_path: Path) -> None:
+    model = api.Backend("openai", {"url": "http://127.0.0.1:1/v1", "model": "m"}).loader()(CHECKPOINT)
+    assert model.settings["model"] == "m"

@@ -1,0 +1,195 @@
+"""One verdict for CI: pass, regression, inconclusive; and how many items would tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness.cli import main
+from harness.comparison import gate
+from harness.comparison.result import Comparison
+from harness.statistics import power
+from harness.types import SkilldeltaError
+from tests.checkpoints.test_discovery import model
+from tests.support.results_folder import about, sample, store, store_scores
+
+N = 2000
+
+
+def results(folder: Path, **skills: int) -> Path:
+    """sft and dpo on tasks of 2000 items, half right; dpo gains (or, below 0, loses) so many of them."""
+    for name, gained in skills.items():
+        store_scores(folder, "sft", name, [1.0] * (N // 2) + [0.0] * (N // 2))
+        store_scores(folder, "dpo", name, [1.0] * (N // 2 + gained) + [0.0] * (N // 2 - gained))
+    return folder
+
+
+def comparison(folder: Path, **skills: int) -> Comparison:
+    return harness.compare(results(folder, **skills), "sft")
+
+
+def verdict(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as end:
+        main(["gate", *arguments])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_no_loss_passes_a_clear_loss_fails_and_few_items_are_inconclusive(tmp_path: Path) -> None:
+    assert verdict(str(results(tmp_path / "same", facts=0)), "--baseline", "sft", "--candidate", "dpo") == 0
+    assert verdict(str(results(tmp_path / "lost", facts=-100)), "--baseline", "sft", "--candidate", "dpo") == 1
+    store_scores(tmp_path / "few", "sft", "facts", [1.0] * 10 + [0.0] * 10)
+    store_scores(tmp_path / "few", "dpo", "facts", [1.0] * 10 + [0.0] * 10)
+    assert verdict(str(tmp_path / "few"), "--baseline", "sft", "--candidate", "dpo") == 2
+
+
+def test_what_may_be_lost_is_said_on_the_command_line_or_in_a_policy(tmp_path: Path) -> None:
+    folder = str(results(tmp_path / "r", facts=-100, reasoning=0))
+    assert verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--max-drop", "facts=8") == 0
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("skills:\n  facts: {max_drop: 1, kind: advisory}\n")
+    assert verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--policy", str(policy)) == 0
+
+
+def test_a_regression_in_one_critical_skill_decides(tmp_path: Path) -> None:
+    found = gate.gate(comparison(tmp_path, facts=-100, reasoning=100), "dpo", gate.Policy())
+    assert {c.name: c.answer for c in found.checked} == {"facts": "regression", "reasoning": "pass"}
+    assert (found.answer, found.code) == ("regression", 1)
+
+
+def test_a_margin_lets_an_interval_reach_a_little_further(tmp_path: Path) -> None:
+    there = comparison(tmp_path, facts=-10)  # half a point, interval to about -0.9
+    strict, lenient = ({"default": {"max_drop": 0.6, "margin": m}} for m in (0, 1))
+    assert gate.gate(there, "dpo", gate.policy(strict)).answer == "inconclusive"
+    assert gate.gate(there, "dpo", gate.policy(lenient)).answer == "pass"
+
+
+def test_a_metric_can_have_a_rule_and_where_lower_is_better_a_rise_is_the_loss(tmp_path: Path) -> None:
+    metric = {"name": "refusals", "part": "refused", "over": "", "group": "", "lower_is_better": True}
+    facts = about("chat", "safety", task={"metrics": [metric]})
+    for name, every in (("sft", 10), ("dpo", 2)):
+        store(tmp_path, name, facts, [sample(i, 1.0, parts={"refused": float(i % every == 0)}) for i in range(400)])
+    found = harness.compare(tmp_path, "sft")
+    (checked,) = gate.gate(found, "dpo", gate.policy({"default": None, "metrics": {"chat/refusals": {"max_drop": 5}}})).checked
+    assert checked.answer == "regression"
+    assert checked.row is not None
+    assert checked.row.difference is not None
+    assert checked.row.difference.delta == pytest.approx(-40)
+    assert "chat/refusals, lower is better" in gate.line(checked).replace("\\", "")
+    assert verdict(str(tmp_path), "--baseline", "sft", "--candidate", "dpo", "--max-drop", "chat/refusals=60") == 0
+    assert verdict(str(tmp_path), "--baseline", "dpo", "--candidate", "sft", "--max-drop", "chat/refusals=0") == 0
+    with pytest.raises(SkilldeltaError, match=r"no metric 'chat/refusal'\. Did you mean 'chat/refusals'"):
+        gate.gate(found, "dpo", gate.policy({"metrics": {"chat/refusal": {}}}))
+
+
+def test_tasks_and_the_average_can_have_rules(tmp_path: Path) -> None:
+    there = comparison(tmp_path, facts=-100, reasoning=100)
+    rules = {"default": None, "tasks": {"facts": {"max_drop": 1}}, "average": {"max_drop": 1}}
+    found = gate.gate(there, "dpo", gate.policy(rules))
+    assert [(c.level, c.answer) for c in found.checked] == [("task", "regression"), ("average", "pass")]
+
+
+def test_too_many_unscored_samples_are_no_pass(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "facts", [1.0] * N)
+    store_scores(tmp_path, "dpo", "facts", [1.0] * (N - 200) + [None] * 200)
+    found = gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy())
+    assert (found.answer, found.checked[0].why) == ("inconclusive", "200 of 2000 samples have no score")
+
+
+def test_a_skill_that_was_not_scored_is_inconclusive(tmp_path: Path) -> None:
+    results(tmp_path, facts=0)
+    store_scores(tmp_path, "sft", "reasoning", [1.0] * N)
+    assert gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy()).answer == "inconclusive"
+
+
+def test_a_wrong_policy_is_refused_with_what_there_is(tmp_path: Path) -> None:
+    there = comparison(tmp_path, facts=0)
+    with pytest.raises(SkilldeltaError, match=r"no skill 'fact'\. Did you mean 'facts'"):
+        gate.gate(there, "dpo", gate.policy({"skills": {"fact": {}}}))
+    with pytest.raises(SkilldeltaError, match="max_dorp"):
+        gate.policy({"default": {"max_dorp": 1}})
+    with pytest.raises(SkilldeltaError, match="no candidate 'ppo'"):
+        gate.gate(there, "ppo", gate.Policy())
+    assert verdict(str(tmp_path), "--baseline", "sft", "--candidate", "dpo", "--max-drop", "facts=much") == 3
+
+
+def test_the_summary_is_markdown_that_odd_names_cannot_break(tmp_path: Path) -> None:
+    odd = "dpo|<img src=x>@everyone"
+    for name in ("sft", odd):
+        store(tmp_path, name, about("facts", "a|b"), [sample(i, 1.0) for i in range(N)])
+    text = gate.gate(harness.compare(tmp_path, "sft"), odd, gate.Policy()).markdown()
+    assert "<img" not in text
+    assert "@everyone" not in text
+    (line,) = [t for t in text.splitlines() if "a\\|b" in t]
+    assert line.count("|") - line.count("\\|") == 6
+
+
+def test_the_summary_is_appended_to_a_file_and_json_holds_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    folder = str(results(tmp_path / "r", facts=-100))
+    verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--summary", str(summary), "--json")
+    assert summary.read_text().startswith("before\n### ❌ regression: dpo against sft")
+    found = json.loads(capsys.readouterr().out)
+    assert (found["answer"], found["rules"][0]["name"], found["rules"][0]["delta"]) == ("regression", "facts", -5.0)
+
+
+def test_power_is_planned_from_numbers_or_from_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["power", "--delta", "3.45", "--discordance", "20", "--n", "1319", "--json"])
+    (planned,) = json.loads(capsys.readouterr().out)
+    assert planned["items_needed"] == pytest.approx(1319, rel=0.05)
+    assert planned["detectable"] == pytest.approx(3.5, abs=0.1)
+    with pytest.raises(SystemExit):
+        main(["power", str(results(tmp_path, facts=-100)), "--baseline", "sft", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["task"], found["discordant_%"], found["items"]) == ("dpo: facts", 5.0, N)
+
+
+def test_stored_results_are_replayed_and_recipes_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(results(tmp_path, facts=-200))
+    with pytest.raises(SystemExit) as end:
+        main(["replay", folder, "--baseline", "sft", "--candidate", "dpo", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    assert end.value.code == 0
+    assert found["worse"] == 20
+    assert found["used_%"] < 50
+    with pytest.raises(SystemExit):
+        main(["recipes", folder, "--recipe", "a=sft", "--recipe", "b=dpo", "--json"])
+    assert json.loads(capsys.readouterr().out)[0]["delta"] == pytest.approx(-0.1)
+
+
+def test_settings_out_of_range_are_refused(tmp_path: Path) -> None:
+    results(tmp_path, facts=0)
+    for wrong in ({"margin": -1}, {"level": 95}, {"family": "bonferroni"}, {"draws": 3}):
+        with pytest.raises(SkilldeltaError, match="do not fit"):
+            harness.compare(tmp_path, "sft", **wrong)  # type: ignore[arg-type]
+
+
+def test_power_of_draws_goes_by_problems_not_by_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, right in (("sft", 50), ("dpo", 60)):
+        draws = [sample(i, float(i < right), draw=d) for i in range(100) for d in range(10)]
+        store(tmp_path, name, about("code", "coding"), draws)
+    with pytest.raises(SystemExit):
+        main(["power", str(tmp_path), "--baseline", "sft", "--delta", "5", "--json"])
+    (found,) = json.loads(capsys.readouterr().out)
+    alone = 100 * power.detectable(100, 0.1)
+    assert found["detectable"] == pytest.approx(alone, rel=0.15)  # ten equal draws of a problem say no more than one
+    assert found["items_needed"] > 1000
+
+
+def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, task = model(tmp_path / "sft"), tmp_path / "mine.py"
+    task.write_text("from tests import toys\nTASKS = (toys.adding(6),)\n")
+    flags = ["-t", "adding", "--include-path", str(task), "--model", "scripted", "--model-args", "text=4"]
+    flags += ["-o", str(tmp_path / "r")]
+    for verb in ("score", "noise"):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main([verb, str(folder), *flags, "--json"])
+        assert end.value.code == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["asked_again"], found["scores_changed"]) == (6, 0)

@@ -1,0 +1,122 @@
+"""What the engine holds at once: tokens in a pass, rows in slots, logits, and the limits of a container."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from harness.engine import generate as decode
+from harness.engine import loglikelihood, memory, plain
+from harness.engine.engine import Engine, Limits, Name
+from harness.engine.kv_cache import Batch
+from harness.engine.memory import Budget
+from harness.engine.plain import Pair
+from harness.engine.sequences import Prompt
+
+SIZES = {
+    "vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 2048,
+}  # fmt: skip
+TOKEN = 2 * 2 * 2 * 8 * 4  # bytes of a token's keys and values: layers, both, heads, width, float32
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(transformers.LlamaConfig(**SIZES)).eval().requires_grad_(False)
+
+
+class Counted:
+    """A model that notes how many tokens each pass has."""
+
+    def __init__(self, model: Any) -> None:
+        self.model, self.passes = model, list[int]()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.model, name)
+
+    def __call__(self, **inputs: Any) -> Any:
+        self.passes.append(inputs["input_ids"].numel())
+        return self.model(**inputs)
+
+
+PAIRS = [Pair([1, 2, 3, *range(n)], [n, 5, 6]) for n in range(1, 30)]
+
+
+@pytest.mark.parametrize("tokens", [1, 7, 50])
+def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
+    counted = Counted(model)
+    list(loglikelihood.weigh(counted, loglikelihood.Plan(PAIRS), Budget(tokens)))
+    assert max(counted.passes) == tokens
+    counted = Counted(model)
+    asked = [Prompt(p.context, 3, lambda ids: False) for p in PAIRS]
+    list(decode.generate(counted, decode.Planned(asked), decode.Rules(4, frozenset()), Budget(tokens)))
+    assert max(counted.passes) <= max(tokens, 4)
+
+
+@pytest.mark.parametrize("wish", ["tree", "plain"])
+def test_no_pass_of_an_engine_has_more_tokens_than_it_was_given(model: Any, wish: Name) -> None:
+    counted = Counted(model)
+    engine = Engine(counted, Limits(8, 64, tokens=40), wish)
+    assert not engine.stepping_refusal
+    counted.passes.clear()  # the trial's own
+    assert len(dict(engine.weigh(engine.plan_pairs(PAIRS)))) == len(PAIRS)
+    asked = [Prompt(p.context, 3, lambda ids: False) for p in PAIRS * 2]
+    assert len(dict(engine.generate(engine.plan_prompts(asked), frozenset()))) == len(asked)
+    assert max(counted.passes) <= 40
+
+
+def test_logits_that_do_not_fit_are_read_in_halves(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = loglikelihood.score
+
+    def short(step: Any, *rest: Any) -> None:
+        if len(step.nodes) > 3:
+            raise torch.OutOfMemoryError("logits in float32")
+        whole(step, *rest)
+
+    monkeypatch.setattr(loglikelihood, "score", short)
+    budget = Budget(64)
+    found = dict(loglikelihood.weigh(model, loglikelihood.Plan(PAIRS), budget))
+    for i, pair in enumerate(PAIRS):
+        (alone,) = plain.weigh_batch(model, [pair])
+        assert found[i].logprob == pytest.approx(alone.logprob, abs=1e-4)
+        assert found[i].greedy == alone.greedy
+    assert budget.tokens < 64
+    monkeypatch.setattr(loglikelihood, "score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("not even one")))
+    with pytest.raises(torch.OutOfMemoryError):
+        list(loglikelihood.weigh(model, loglikelihood.Plan(PAIRS), Budget(64)))
+
+
+def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """400 tokens are shared; 60 rows of up to 200 own tokens each would need four times what there is for them."""
+    share = 15 * 220 * TOKEN
+    monkeypatch.setattr(decode, "total", lambda device: int(share / decode.MEMORY))
+    held: list[tuple[int, int]] = []
+    step = Batch.step
+
+    def watched(self: Batch, tokens: Any) -> torch.Tensor:
+        logits = step(self, tokens)
+        buffers = [b for layer in self.layers for block in layer.blocks for b in block]
+        held.append((len(tokens), sum(b.numel() * b.element_size() for b in buffers)))
+        return logits
+
+    monkeypatch.setattr(Batch, "step", watched)
+    shots = [n % 50 for n in range(400)]
+    asked = [Prompt([*shots, n, n + 1], 200, lambda ids, n=n: len(ids) > 100 + n) for n in range(60)]  # type: ignore[misc]
+    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(64, frozenset()), Budget(256)))
+    assert sorted(found) == list(range(60))
+    assert max(rows for rows, _ in held) >= 8
+    assert max(size for _, size in held) <= 1.5 * share
+
+
+def test_the_limit_of_a_container_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    processor = torch.device("cpu")
+    everything = memory.total(processor)
+    (tmp_path / "none").write_text("max\n")
+    (tmp_path / "some").write_text("1000000\n")
+    monkeypatch.setattr(memory, "CONTAINER", [str(tmp_path / name) for name in ("missing", "none")])
+    assert memory.total(processor) >= everything
+    monkeypatch.setattr(memory, "CONTAINER", [str(tmp_path / name) for name in ("missing", "none", "some")])
+    assert memory.total(processor) == 1000000

@@ -1,0 +1,161 @@
+"""Judges: chosen by name, loaded when needed, told in task.json; a classifier against transformers' own pipeline."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import tokenizers
+import torch
+import transformers
+
+from harness import data, registry
+from harness.evaluation import evaluate
+from harness.evaluation.evaluate import Outcome, Settings
+from harness.judges import assignment
+from harness.store import Results
+from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
+from tasks import toxigen
+from tests.support import toys
+from tests.test_cli import skilldelta
+
+
+def by_length(judge: Judge, example: Example, response: Response) -> Score:
+    return Score(judge.grade(str(example.row["question"]), response.text, ""))
+
+
+def judged_task() -> Task:
+    return replace(toys.adding(4), judge="classifier:nowhere/at-all", judged=by_length, score=assignment.unjudged)
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small random two-label classifier in a folder."""
+    folder = tmp_path_factory.mktemp("judge") / "classifier"
+    letters = {c: i for i, c in enumerate(("[PAD]", "[CLS]", "[UNK]", *" abcdefghijklmnopqrstuvwxyz0123456789"))}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(letters, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Split("", "isolated")
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing("[CLS] $A", special_tokens=[("[CLS]", 1)])
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", cls_token="[CLS]", unk_token="[UNK]", model_max_length=64
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(letters), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64, initializer_range=0.5,
+    )  # fmt: skip
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+def run(folder: Path, task: Task, **judges: str) -> Outcome:
+    results = Results.make(folder)
+    (outcome,) = evaluate.score([toys.checkpoint()], [task], lambda _: toys.model(), results, Settings(judges=judges))
+    return outcome
+
+
+def test_a_classifier_grades_as_transformers_pipeline_does(classifier: Path) -> None:
+    judge = registry.module("judges", "classifier").load(str(classifier))
+    pipeline = transformers.pipeline("text-classification", model=str(classifier), device="cpu")
+    for text in ("", "a boat", "people who sail are kind", "z" * 500):
+        (labels,) = pipeline([text], top_k=None, truncation=True)
+        good = next(label["score"] for label in labels if label["label"] == "LABEL_0")
+        assert judge.grade("ignored", text, "ignored") == pytest.approx(good, abs=1e-5)
+
+
+def test_a_judge_named_by_the_user_grades_and_is_told_by_its_content(classifier: Path, tmp_path: Path) -> None:
+    outcome = run(tmp_path / "r", judged_task(), adding=f"classifier:{classifier}")
+    assert (outcome.state, outcome.unscored) == ("done", 0)
+    cell = Results(tmp_path / "r").cell("toy", "adding")
+    identity = cell.about()["task"]["judge"]
+    assert identity.startswith("classifier:")
+    assert str(classifier) not in identity
+    (classifier / "config.json").touch()
+    assert assignment.bind(judged_task(), {"adding": f"classifier:{classifier}"}).judge == identity
+
+
+def test_responses_kept_without_a_judge_are_graded_later(classifier: Path, tmp_path: Path) -> None:
+    outcome = run(tmp_path / "r", judged_task(), adding="none")
+    assert (outcome.state, outcome.samples, outcome.unscored) == ("done", 4, 4)
+    assert "no judge" in outcome.why
+    settings = Settings(judges={"adding": f"classifier:{classifier}"})
+    (later,) = evaluate.rescore(Results(tmp_path / "r"), {"adding": judged_task()}, settings)
+    assert (later.state, later.unscored) == ("done", 0)
+    assert run(tmp_path / "r", judged_task(), adding=f"classifier:{classifier}").state == "already"
+
+
+@pytest.mark.parametrize("where", ["not/here", ""])
+def test_a_judge_that_cannot_be_loaded_fails_its_cell_with_the_way_out(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def no_model(_: object) -> toys.Scripted:
+        raise AssertionError("a model was loaded")
+
+    chosen = Settings(judges={"adding": f"classifier:{tmp_path / where}"})
+    (outcome,) = evaluate.score([toys.checkpoint()], [judged_task()], no_model, Results.make(tmp_path / "r"), chosen)
+    assert outcome.state == "failed"
+    assert "--judge TASK=none" in outcome.why
+
+
+def test_a_classifier_with_three_labels_is_refused(classifier: Path, tmp_path: Path) -> None:
+    model = transformers.BertForSequenceClassification.from_pretrained(classifier, num_labels=3, ignore_mismatched_sizes=True)
+    model.save_pretrained(tmp_path)
+    transformers.AutoTokenizer.from_pretrained(classifier).save_pretrained(tmp_path)
+    with pytest.raises(SkilldeltaError, match="has 3 labels"):
+        registry.module("judges", "classifier").load(str(tmp_path))
+
+
+def test_wrong_choices_of_a_judge_are_refused_before_anything_is_asked(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match=r"no judge 'clasifier'\. Did you mean 'classifier'"):
+        run(tmp_path / "r", judged_task(), adding="clasifier:x")
+    with pytest.raises(SkilldeltaError, match="scored by rules and takes no judge"):
+        run(tmp_path / "r", toys.adding(), adding="classifier:x")
+    with pytest.raises(SkilldeltaError, match="A judge is named for sorting, but the tasks here are: adding"):
+        run(tmp_path / "r", judged_task(), sorting="classifier:x")
+    with pytest.raises(SkilldeltaError, match="write TASK=PLUGIN:WHERE"):
+        assignment.parse(["classifier"])
+    assert assignment.parse(["a=b:c=d"]) == {"a": "b:c=d"}
+
+
+def test_results_of_different_judges_are_not_comparable_unawares(classifier: Path, tmp_path: Path) -> None:
+    bound = [assignment.bind(judged_task(), {"adding": spec}) for spec in ("classifier:a/b", f"classifier:{classifier}")]
+    assert evaluate.describe(bound[0]) != evaluate.describe(bound[1])
+    assert "judge" not in evaluate.describe(toys.adding())
+
+
+@pytest.mark.data
+def test_toxigen_has_the_studys_groups(real_data: Path) -> None:
+    found = data.examples(toxigen.TASKS[0], real_data)
+    assert len(found) == 14_000
+    assert len({toxigen.TASKS[0].group(e) for e in found}) == 14  # type: ignore[misc]
+
+
+def test_toxigen_asks_with_real_line_ends() -> None:
+    request = toxigen.ask(Example({"group": "women", "text": r"- one\n- two\\three\n-"}))
+    assert request.prompt == "Complete the following: - one\n- two\\three\n-"
+
+
+def test_a_missing_file_of_toxigen_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match=r"(?s)hate_asian_1k\.txt.*--data"):
+        toxigen.prompt_rows(tmp_path)
+
+
+def test_the_command_line_takes_a_judge(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(data.VARIABLE, "")  # --data sets it; this puts it back afterwards
+    (tmp_path / "toxigen" / "prompts").mkdir(parents=True)
+    for group in toxigen.GROUPS:
+        (tmp_path / "toxigen" / "prompts" / f"hate_{group}_1k.txt").write_text(f"- people from {group}\n")
+    recorded = tmp_path / "outputs.jsonl"
+    prompts = [toxigen.ASK + f"- people from {group}" for group in toxigen.GROUPS]
+    recorded.write_text("".join(json.dumps({"prompt": prompt, "response": "sail"}) + "\n" for prompt in prompts))
+    common = ["--data", tmp_path, "--judge", f"toxigen=classifier:{classifier}"]
+    code, _, err = skilldelta(capsys, "score", "--recorded", recorded, "-t", "toxigen", "-o", tmp_path / "r", *common)
+    assert code == 0, err
+    ((_, _, cell),) = Results(tmp_path / "r").cells()
+    assert [s.score.value is not None for s in cell.samples()] == [True] * 14
+    code, _, err = skilldelta(capsys, "rescore", tmp_path / "r", *common)
+    assert (code, "0 scores changed" in err) == (0, True), err

@@ -1,0 +1,148 @@
+"""Checkpoints of one family: what is done once for all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tokenizers
+
+from harness.backends.transformers import Options, load
+from harness.engine import generate, loglikelihood
+from harness.evaluation.evaluate import Settings, score
+from harness.prompts import tokenizer_cache
+from harness.store import Results
+from harness.types import Checkpoint, Request, Response, Score, Task
+from tests.support import tiny
+
+
+def weighing() -> Task:
+    """Choices after a common beginning."""
+    return Task(
+        name="weighing",
+        skill="reasoning",
+        version=1,
+        source="made for this test",
+        rows=lambda folder: [{"n": i} for i in range(30)],
+        ask=lambda e: Request(f"The quick brown fox: {e.row['n']}?", choices=(" A", " B")),
+        score=lambda e, r: Score(float(r.logprobs[0] > r.logprobs[1])),
+        ideal=lambda e: Response(logprobs=(0.0, -1.0)),
+    )
+
+
+def writing() -> Task:
+    return Task(
+        name="writing",
+        skill="reasoning",
+        version=1,
+        source="made for this test",
+        rows=lambda folder: [{"n": i} for i in range(30)],
+        ask=lambda e: Request(f"The quick brown fox: {e.row['n']}?", max_tokens=4, stop=(".",)),
+        score=lambda e, r: Score(float(bool(r.text))),
+        ideal=lambda e: Response("x"),
+    )
+
+
+class Backend:
+    """A tokenizer's backend that counts."""
+
+    def __init__(self, inner: Any, counts: Counter[str]) -> None:
+        self.inner, self.counts = inner, counts
+
+    def encode(self, text: str, **how: Any) -> Any:
+        self.counts["encode"] += 1
+        return self.inner.encode(text, **how)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often a tree is grown, a tokenizer loaded, a text encoded."""
+    found: Counter[str] = Counter()
+
+    def counted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **more: Any) -> Any:
+            found[name] += 1
+            return function(*given, **more)
+
+        return call
+
+    for module in (loglikelihood, generate):
+        monkeypatch.setattr(module, "grow", counted("grow", module.grow))
+    monkeypatch.setattr(tokenizer_cache, "Family", counted("tokenizers", tokenizer_cache.Family))
+    make = tokenizer_cache.Tokens
+
+    def tokens(*given: Any) -> Any:
+        made = make(*given)
+        made.splice.backend = Backend(made.splice.backend, found)
+        return made
+
+    monkeypatch.setattr(tokenizer_cache, "Tokens", tokens)
+    monkeypatch.setattr("harness.backends.transformers.LAST", tokenizer_cache.Last())
+    return found
+
+
+def scored(folder: Path, places: list[Path], counts: Counter[str]) -> tuple[Counter[str], dict[str, bytes]]:
+    checkpoints = [Checkpoint(p.name, str(p), "transformers") for p in places]
+    counts.clear()
+    results = Results.make(folder)
+    outcomes = score(checkpoints, [weighing(), writing()], lambda c: load(c, Options()), results, Settings())
+    assert {o.state for o in outcomes} == {"done"}
+    files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("samples.jsonl")}
+    return Counter(counts), files
+
+
+def test_more_checkpoints_of_a_family_cost_neither_encoding_nor_trees(tmp_path: Path, counts: Counter[str]) -> None:
+    places = [tiny.llama(tmp_path / name, seed) for seed, name in enumerate("abc")]
+    alone, _ = scored(tmp_path / "alone", places[:1], counts)
+    together, files = scored(tmp_path / "together", places, counts)
+    assert alone["tokenizers"] == 1
+    assert alone["encode"] > 30
+    trials = 6  # each model is tried on small trees of its own: to weigh and to decode, one tree and two of a single branch
+    assert together["tokenizers"] == 0  # the last family is still there
+    assert together["encode"] == 0
+    assert together["grow"] == 3 * trials
+    assert alone["grow"] == trials + 2
+    for place in places:
+        _, apart = scored(tmp_path / f"apart {place.name}", [place], counts)
+        assert apart.items() <= files.items()
+
+
+def test_another_tokenizer_is_another_family(tmp_path: Path, counts: Counter[str]) -> None:
+    places = [tiny.llama(tmp_path / "a"), tiny.llama(tmp_path / "b", texts=("other words " * 9,), vocabulary=300)]
+    places.append(tiny.llama(tmp_path / "c", template=True))
+    found, _ = scored(tmp_path / "results", places, counts)
+    assert found["tokenizers"] == 3
+
+
+def test_the_same_folder_content_is_the_same_tokenizer_and_a_hub_name_is_its_own(tmp_path: Path) -> None:
+    one, two = tiny.llama(tmp_path / "a"), tiny.llama(tmp_path / "b", 1)
+    assert tokenizer_cache.key(str(one)) == tokenizer_cache.key(str(two)) != ""
+    assert tokenizer_cache.key(str(one), "more") != tokenizer_cache.key(str(one))
+    other = tokenizers.Tokenizer.from_file(str(two / "tokenizer.json"))
+    other.add_special_tokens(["<|more|>"])
+    other.save(str(two / "tokenizer.json"))
+    assert tokenizer_cache.key(str(one)) != tokenizer_cache.key(str(two))
+    assert tokenizer_cache.key("nobody/nothing") == ""
+
+
+def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tree:
+        size = 10
+
+    monkeypatch.setattr(tokenizer_cache, "MOST", 25)
+    kept = tokenizer_cache.Family(None)
+    first = [kept.once(n, Tree) for n in range(4)]
+    again = [kept.once(n, Tree) for n in range(4)]
+    assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, False]
+
+
+def test_other_requests_are_not_taken_for_known_ones(tmp_path: Path, counts: Counter[str]) -> None:
+    model = load(Checkpoint("a", str(tiny.llama(tmp_path / "a")), "transformers"), Options())
+    one, two = [Request("What?", choices=(" A",))], [Request("What?", choices=(" A", " B"))]
+    assert len(dict(model.answer(one))[0].logprobs) == 1
+    assert len(dict(model.answer(two))[0].logprobs) == 2
+    first = dict(model.answer([Request("What?", max_tokens=3)]))[0]
+    assert dict(model.answer([Request("What?", max_tokens=1)]))[0].tokens_out <= 1 <= first.tokens_out

@@ -1,0 +1,142 @@
+"""Tables and plots of a comparison: every number is there, nothing that a model or a folder is named breaks them."""
+
+import csv
+import io
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness import published
+from harness.cli.compare import show
+from harness.comparison.compare import compare
+from harness.comparison.result import Comparison
+from harness.evaluation.evaluate import Settings, score
+from harness.store import Results
+from harness.types import Request, Response
+from reports import delta_plot, page, published_table, table, text_tables
+from tests.support import toys
+
+ODD = "dpo|<b>$x_1$ & 100%"
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A baseline that is right half of the time, and a candidate with an odd name that is always right in one skill of two."""
+    folder = tmp_path_factory.mktemp("reports") / "results"
+    tasks = [replace(toys.adding(60, "sums"), skill="reasoning"), replace(toys.adding(40, "facts"), skill="factuality")]
+
+    def half(request: Request) -> Response:
+        right = toys.answer_sum(request)
+        return right if int(right.text) % 4 else Response("no", finish="length")
+
+    results = Results.make(folder)
+    score([toys.checkpoint("sft")], tasks, lambda _: toys.model(half), results, Settings())
+    score([toys.checkpoint(ODD)], tasks[:1], lambda _: toys.model(), results, Settings())
+    score([toys.checkpoint(ODD)], tasks[1:], lambda _: toys.model(half), results, Settings())
+    return compare(folder, "sft")
+
+
+def test_the_average_comes_first_and_skills_in_the_studys_order(comparison: Comparison) -> None:
+    assert text_tables.matrix(comparison).columns == ("checkpoint", "average", "factuality", "reasoning")
+
+
+def test_the_tables_hold_the_comparisons_numbers(comparison: Comparison) -> None:
+    row = comparison.row(ODD, "skill", "reasoning")
+    assert row.difference is not None
+    (detail,) = text_tables.details(comparison)
+    (line,) = [r for r in detail.rows if r[0] == "reasoning: sums"]
+    assert line[1:4] == ("60", "50.0", "100.0")
+    assert text_tables.number(row.difference.delta, signed=True) == "+50.0"
+    assert line[4].startswith("+50.0 [")
+    assert line[8] == "0 / 30"
+    assert line[9] == "better"
+    (same,) = [r for r in detail.rows if r[0] == "factuality: facts"]
+    assert same[4].startswith("0.0 [")
+
+
+def test_markdown_survives_odd_names(comparison: Comparison, tmp_path: Path) -> None:
+    markdown, _, latex = table.render(comparison, tmp_path)
+    text = markdown.read_text()
+    assert "<b>" not in text
+    for line in text.splitlines():
+        if line.startswith("| dpo"):
+            cells = line.replace(r"\|", "").strip("|").split("|")
+            assert len(cells) == 4
+    assert r"\$x\_1\$ \& 100\%" in latex.read_text()
+
+
+def test_an_interval_never_follows_a_latex_line_break_bare(comparison: Comparison, tmp_path: Path) -> None:
+    """After a line break LaTeX reads [12] as the space to leave, and stops."""
+    text = table.render(comparison, tmp_path)[2].read_text()
+    assert r"\\[" not in text.replace(" ", "")
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    assert r"\makecell[tr]{75.0\\+25.0 $\blacktriangle$\\{\scriptsize {[}+17.5, +32.5{]}}}" in text
+
+
+def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison) -> None:
+    assert text_tables.matrix(comparison, tall=True).rows[1][1].split("\n")[1:] == ["+25.0 ▲", "[+17.5, +32.5]"]
+    assert text_tables.matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+17.5, +32.5] ▲"]
+
+
+def test_published_figures_stand_beside_in_every_output_marked_as_others(
+    comparison: Comparison, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = replace(comparison, published=published.chosen(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"]))
+    markdown, _, latex = table.render(beside, tmp_path)
+    show(beside)
+    (index, *_), (flat,) = page.render(beside, tmp_path), published_table.render(beside, tmp_path)
+    for text in (markdown.read_text(), latex.read_text(), index.read_text(), capsys.readouterr().out):
+        for shown in (
+            "Published, other models",
+            "Table 5",
+            "56.0 H",
+            "26 L",
+            "nf",
+            "never paired with them nor tested",
+            "blog",
+        ):
+            assert shown in text
+    lines = {(r["table"], r["row"], r["column"]): r for r in csv.DictReader(io.StringIO(flat.read_text()))}
+    assert len(lines) == 54 + 14
+    assert lines["table5", "PPO with 13B RM", "coding"]["value"] == "47.7"
+    assert (lines["table5", "PPO with 70B RM", "coding"]["value"], lines["table5", "PPO with 70B RM", "coding"]["state"]) == (
+        "",
+        "not found",
+    )
+    assert not any("Tülu" in f.read_text() for f in table.render(comparison, tmp_path))
+    assert published_table.render(comparison, tmp_path / "none") == []
+
+
+def test_published_columns_stand_in_the_order_of_ones_own() -> None:
+    found = published_table.table(published.load("unpacking-dpo-ppo").table("table5"), ["average", "safety", "gsm8k", "mine"])
+    assert found.columns[:5] == ("published", "average", "safety", "gsm8k", "factuality")
+    assert found.rows[0][:4] == ("Tülu 2 13B (SFT)", "56.8 H", "91.8 H", "46.0 H")
+
+
+def test_the_csv_has_every_row(comparison: Comparison, tmp_path: Path) -> None:
+    _, flat, _ = table.render(comparison, tmp_path)
+    lines = list(csv.DictReader(io.StringIO(flat.read_text())))
+    assert len(lines) == len(comparison.rows)
+    found = {(r["checkpoint"], r["level"], r["name"]): r for r in lines}
+    assert float(found[ODD, "task", "sums"]["delta"]) == pytest.approx(50)
+    assert found["sft", "task", "sums"]["delta"] == ""
+
+
+def test_the_plot_is_the_same_bytes_each_time_and_shows_every_row(comparison: Comparison, tmp_path: Path) -> None:
+    png, svg = delta_plot.render(comparison, tmp_path / "a")
+    again = delta_plot.render(comparison, tmp_path / "b")
+    assert [p.read_bytes() for p in (png, svg)] == [p.read_bytes() for p in again]
+    text = "".join(ET.parse(svg).getroot().itertext())
+    for shown in ("average", "reasoning", "factuality", "+50.0", "$x_1$"):
+        assert shown in text
+
+
+def test_nothing_is_plotted_without_a_candidate(comparison: Comparison, tmp_path: Path) -> None:
+    alone = replace(
+        comparison,
+        rows=tuple(r for r in comparison.rows if r.checkpoint == "sft"),
+        checkpoints={"sft": comparison.checkpoints["sft"]},
+    )
+    assert delta_plot.render(alone, tmp_path) == []

@@ -1,0 +1,113 @@
+"""Stages: in the order of their needs, each once, gone on with after a failure."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.studies import runner
+from harness.studies.runner import Stage
+from harness.types import SkilldeltaError
+from tests.conftest import ROOT
+
+
+class Quiet:
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def begin(self, stage: Stage) -> None: ...
+    def tick(self) -> None: ...
+    def end(self, stage: Stage, seconds: float) -> None:
+        self.ended.append(stage.name)
+
+
+def stage(out: Path, name: str, *needs: str, code: int = 0, version: str = "") -> Stage:
+    return Stage(name, ("tests.support.stage_toy", str(out / "ran"), name + version, str(code)), needs)
+
+
+def ran(out: Path) -> list[str]:
+    return (out / "ran").read_text().split() if (out / "ran").exists() else []
+
+
+def test_stages_run_after_what_they_need_and_once(tmp_path: Path) -> None:
+    made = [stage(tmp_path, "c", "a", "b"), stage(tmp_path, "a"), stage(tmp_path, "b", "a")]
+    runner.run(tmp_path, made, 2, Quiet())
+    assert ran(tmp_path) == ["a", "b", "c"]
+    again = Quiet()
+    runner.run(tmp_path, made, 2, again)
+    assert ran(tmp_path) == ["a", "b", "c"]
+    assert again.ended == []
+
+
+def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match=r"'b' failed with exit code 7(.|\n)*b says hello"):
+        runner.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
+    runner.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
+    assert ran(tmp_path) == ["a", "b", "b"]
+
+
+def test_a_changed_stage_runs_what_follows_from_it_again_and_nothing_else(tmp_path: Path) -> None:
+    def all_of(version: str) -> list[Stage]:
+        return [
+            stage(tmp_path, "a"),
+            stage(tmp_path, "b", "a", version=version),
+            stage(tmp_path, "c", "b"),
+            stage(tmp_path, "d", "a"),
+        ]
+
+    runner.run(tmp_path, all_of(""), 1, Quiet())
+    before = len(ran(tmp_path))
+    runner.run(tmp_path, all_of("2"), 1, Quiet())
+    assert ran(tmp_path)[before:] == ["b2", "c"]
+
+
+def test_going_back_to_earlier_settings_runs_again(tmp_path: Path) -> None:
+    for version in ("", "2", ""):
+        runner.run(tmp_path, [stage(tmp_path, "a", version=version)], 1, Quiet())
+    assert ran(tmp_path) == ["a", "a2", "a"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from harness import stages
+from tests.studies.test_runner import Quiet
+class Killing(Quiet):
+    def tick(self):
+        if Path(sys.argv[2]).exists():
+            os.kill(os.getpid(), signal.SIGKILL)
+if __name__ == "__main__":
+    stages.run(Path(sys.argv[1]), [stages.Stage("a", ("tests.support.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
+"""
+
+
+def alive(process: int) -> bool:
+    """Is it there, and not only waiting for its parent to hear of its end?"""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_run_takes_its_stages_with_it(tmp_path: Path) -> None:
+    program, told = tmp_path / "killed.py", tmp_path / "told"
+    program.write_text(KILLED)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run([sys.executable, str(program), str(tmp_path), str(told)], check=False, env=environment, timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    process = int(told.read_text())
+    deadline = time.monotonic() + 120  # it waits for ever, unless it is killed too
+    while alive(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(process)
+
+
+def test_stages_that_need_each_other_or_nobody_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match="in a circle: "):
+        runner.run(tmp_path, [stage(tmp_path, "a", "b"), stage(tmp_path, "b", "a")], 1, Quiet())
+    with pytest.raises(SkilldeltaError, match="needs 'x', which is no stage"):
+        runner.run(tmp_path, [stage(tmp_path, "a", "x")], 1, Quiet())

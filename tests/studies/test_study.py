@@ -1,0 +1,175 @@
+"""Studies: what a file may say, what is planned from it, and what is refused before anything runs."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from harness.studies import cost_estimate
+from harness.studies import file as files
+from harness.studies.grid import Recipe
+from harness.studies.plan import Plan
+from harness.studies.runner import Board
+from harness.types import SkilldeltaError
+from tests.bench import killed
+
+SMALL = {
+    "summary": "a small one",
+    "seeds": [0, 1],
+    "bases": {"a": {"shape": {"hidden": 16}}, "b": {"shape": {"hidden": 32}}},
+    "sizes": {"half": 100},
+    "prompts": {"general": {}, "targeted": {"skills": ["reasoning"]}},
+    "settings": {"dpo": {"lr": 1e-4}, "ppo": {"kl": 0.1}},
+    "grid": [
+        {"method": "dpo", "data": ["aspects", "human"], "size": ["full", "half"]},
+        {"method": "ppo", "data": "aspects", "reward": ["a", "b"], "prompts": ["general", "targeted"]},
+    ],
+}
+
+
+def file(folder: Path, **changes: object) -> Path:
+    path = folder / "mine.yaml"
+    path.write_text(yaml.safe_dump({**SMALL, **changes}))
+    return path
+
+
+def plan(folder: Path, **changes: object) -> Plan:
+    return Plan(files.read(file(folder, **changes)))
+
+
+def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
+    made = plan(tmp_path)
+    assert len(made.recipes) == 2 * 2 * 2 + 2 * 2 * 2
+    assert made.recipes[0] == Recipe("dpo", "a", "aspects", "full", seed=0)
+    assert len({r.name for r in made.recipes}) == len(made.recipes)
+
+
+def test_a_label_is_a_runs_name_where_its_entry_is_one_recipe(tmp_path: Path) -> None:
+    entries = [
+        {"method": "dpo", "label": "fast", "data": "human", "settings": {"lr": 1e-3}},
+        {"method": "dpo", "label": "slow", "data": ["human", "web"]},
+    ]
+    names = [r.name for r in plan(tmp_path, grid=entries).recipes]
+    assert names == ["fast", "fast-s1", "slow-human-a-s0", "slow-human-a-s1", "slow-web-a-s0", "slow-web-a-s1"]
+    scored = [n for n in plan(tmp_path, grid=entries).stages if n.startswith("score-")]
+    assert scored == ["score-sft-a", "score-fast", "score-slow-human-a", "score-slow-web-a"]
+
+
+def test_bases_pools_and_reward_models_are_shared(tmp_path: Path) -> None:
+    names = list(plan(tmp_path).stages)
+    assert len(names) == len(set(names))
+    assert {n for n in names if n.startswith("reward-")} == {f"reward-aspects-{b}-s{s}" for b in "ab" for s in (0, 1)}
+    assert names.count("pool") == 1
+    assert sum(n.startswith("base-") for n in names) == 2
+
+
+def test_seeds_of_a_recipe_are_scored_together(tmp_path: Path) -> None:
+    scored = [s for s in plan(tmp_path).stages.values() if s.name.startswith("score-dpo-aspects-a")]
+    assert [s.needs for s in scored] == [("dpo-aspects-a-s0", "dpo-aspects-a-s1")]
+
+
+def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
+    (tmp_path / "dpo-13b").mkdir()
+    entries = [{"method": "dpo", "run": str(tmp_path / "dpo-13b"), "data": "theirs", "base": "13b", "seeds": 3}]
+    made = plan(tmp_path, grid=entries, bases={"13b": {"path": "somebody/sft-13b"}})
+    assert list(made.stages) == ["score-sft-13b", "score-dpo-theirs-13b"]
+    assert made.stages["score-dpo-theirs-13b"].arguments[2] == str(tmp_path / "dpo-13b")
+    assert made.stages["score-sft-13b"].arguments[2] == "somebody/sft-13b"
+    assert made.recipes[0].labels()["data"] == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"gird": []}, "no setting 'gird'.*'grid'"),
+        ({"grid": [{"method": "dpo", "dada": "human"}]}, "no key of a grid entry 'dada'.*'data'"),
+        ({"grid": [{"method": "dpo", "data": "humen"}]}, "no data 'humen'.*'human'"),
+        ({"grid": [{"method": "dpi", "data": "human"}]}, "no method 'dpi'.*'dpo'"),
+        ({"grid": [{"method": "dpo", "data": "human", "base": "c"}]}, "no base 'c'.*a, b"),
+        ({"grid": [{"method": "dpo", "data": "human", "size": "third"}]}, "no size 'third'.*full, half"),
+        ({"grid": [{"method": "dpo", "data": "human", "settings": {"lt": 1}}]}, "no setting 'lt'.*'lr'"),
+        ({"grid": [{"method": "ppo", "data": "human", "prompts": "maths"}]}, "no set of prompts 'maths'.*general"),
+        ({"grid": [{"method": "dpo"}]}, "names its data"),
+        ({"grid": []}, "empty grid"),
+        ({"grid": [{"method": "dpo", "data": "human"}] * 2}, "more than once"),
+        ({"settings": {"dpo": {"lr": "fast"}}}, "do not fit: lr"),
+        ({"bases": {"a": {"shap": {}}}}, "no setting 'shap'.*'shape'"),
+        ({"world": {"chat": 3}}, "no setting 'chat'.*'chats'"),
+        ({"tasks": "wrld"}, "no suite 'wrld'.*'world'"),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told_with_what_there_is(tmp_path: Path, changes: dict[str, object], said: str) -> None:
+    with pytest.raises(SkilldeltaError, match=said):
+        files.read(file(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("name", files.known())
+def test_every_study_that_comes_with_the_program_can_be_planned(tmp_path: Path, name: str) -> None:
+    whole = Plan(files.read(files.find(name)))
+    board = Board(tmp_path, list(whole.stages.values()))
+    assert [s.name for s in board.ready()] == ["data"]
+    assert all(cost for cost in cost_estimate.seconds(whole).values())
+
+
+def test_an_unknown_study_is_told_with_those_there_are() -> None:
+    with pytest.raises(SkilldeltaError, match=r"no study 'unpacking-quik'.*'unpacking-quick'"):
+        files.find("unpacking-quik")
+
+
+def test_what_is_for_the_full_study_waits_for_it(tmp_path: Path) -> None:
+    entries = [*SMALL["grid"], {"method": "dpo", "label": "more", "data": "web", "full": True}]  # type: ignore[misc]
+    path = file(tmp_path, grid=entries)
+    assert len(files.read(path, full=True).grid) == 3
+    assert len(files.read(path, full=False).grid) == 2
+
+
+def test_more_seeds_leave_what_is_done_as_it_is(tmp_path: Path) -> None:
+    """A stage's key follows from its own command and needs: more seeds repeat nothing but scoring."""
+    study = files.read(file(tmp_path))
+    one, other = Plan(study), Plan(replace(study, seeds=(0, 1, 2)))
+    keys = [Board(tmp_path, list(p.stages.values())).keys for p in (one, other)]
+    same = {n for n in keys[0] if keys[1].get(n) == keys[0][n]}
+    assert {n for n in keys[0] if not n.startswith("score-")} <= same
+
+
+TINY = {
+    "summary": "every kind of stage, at no cost",
+    "seeds": [0, 1],
+    "bases": {"medium": {"documents": 300, "shape": {"hidden": 16, "layers": 1, "heads": 2, "feedforward": 32}}},
+    "world": {"chats": 60, "prompts": 60, "policy_prompts": 60, "samples": 2},
+    "settings": {
+        "sft": {"lr": 1e-3, "batch": 16, "epochs": 1, "max_length": 128},
+        "dpo": {"lr": 1e-4, "batch": 16, "epochs": 1, "max_length": 160},
+        "reward": {"lr": 1e-3, "batch": 16, "max_length": 160, "max_new": 56, "samples": 32},
+        "ppo": {"lr": 1e-4, "batch": 8, "minibatch": 8, "max_steps": 3, "max_new": 56, "max_prompt": 96, "save_steps": 2},
+    },
+    "best_of": {"n": 2, "items": 3},
+    "grid": [
+        {"method": "dpo", "data": "aspects"},
+        {"method": "ppo", "data": "aspects", "seeds": [0]},
+        {"method": "again", "label": "sft-again"},
+    ],
+}
+
+
+@pytest.mark.slow
+def test_a_study_killed_at_any_moment_ends_with_the_report_of_an_undisturbed_one(tmp_path: Path) -> None:
+    suite = {"summary": "a few questions of each task", "tasks": [{"task": f"world_{t}", "limit": 4} for t in ("sums", "harm")]}
+    (tmp_path / "few.yaml").write_text(yaml.safe_dump(suite))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**TINY, "tasks": str(tmp_path / "few.yaml")}))
+    out, first = tmp_path / "run", tmp_path / "undisturbed"
+    killed.undisturbed(str(tmp_path / "tiny.yaml"), out)
+    told = json.loads((out / "study.json").read_text())
+    assert [c["labels"]["method"] for c in told["cells"]] == ["sft", "dpo", "dpo", "ppo", "sft-again"]
+    assert [c["seed"] for c in told["cells"]] == [0, 0, 1, 0, 0]
+    assert told["baseline"] == told["cells"][0]["checkpoint"]
+    assert (out / told["cells"][3]["run"] / "run.json").is_file()
+    assert told["rewards"][0]["accuracy"]["n"] >= 0
+    shutil.move(out, first)
+    # Whenever these moments fall, on however busy a machine: what is interrupted is gone on with.
+    killed.disturbed(str(tmp_path / "tiny.yaml"), out, [9, 14])
+    assert not killed.unlike(first / "report", out / "report")
+    assert (out / "study.json").read_bytes() == (first / "study.json").read_bytes()

@@ -1,0 +1,85 @@
+"""Every task, by the same rules: invented rows with right, silent and nearly right responses; and its real rows."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import data, registry
+from harness.types import Example, Response, Task
+from tests.support import toys
+
+ROWS = Path(__file__).parents[1] / "rows"
+TASKS = {name: toys.judged(task) for name, task in registry.tasks().items()}
+FEW = 5  # where scoring a response takes another process
+
+
+def lines() -> Iterator[dict[str, Any]]:
+    for file in sorted(ROWS.glob("*.jsonl")):
+        yield from data.read(file)
+
+
+CASES = [(line["task"], line["row"], said) for line in lines() for said in line["responses"]]
+
+
+def response(said: dict[str, Any]) -> Response:
+    return Response(said.get("text", ""), logprobs=tuple(said.get("logprobs", ())))
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "said"), CASES, ids=[f"{t}-{i}-{s.get('note', '')[:40]}" for i, (t, _, s) in enumerate(CASES)]
+)
+def test_a_response_gets_the_score_that_a_reader_expects(task: str, row: dict[str, Any], said: dict[str, Any]) -> None:
+    verdict = TASKS[task].score(Example(row), response(said))
+    assert verdict.value == (None if said["score"] is None else pytest.approx(said["score"], abs=1e-6)), verdict
+    if said["score"] is None:
+        assert verdict.why
+    if "read_as" in said:
+        assert verdict.extracted == said["read_as"]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_has_rows_with_right_silent_and_nearly_right_responses(name: str) -> None:
+    said = [s for task, _, s in CASES if task == name]
+    assert any(s["score"] == 1 for s in said), f"tests/rows: no right response for {name}"
+    assert any(not s.get("text") and "logprobs" not in s and s["score"] != 1 for s in said), f"no silent response for {name}"
+    wrong = [s for s in said if s["score"] is not None and s["score"] < 1 and (s.get("text") or s.get("logprobs"))]
+    assert len(wrong) >= 2, f"tests/rows: fewer than two near misses for {name}"
+
+
+@pytest.fixture(scope="module")
+def real(real_data: Path) -> dict[str, list[Example]]:
+    """The real examples of each task, read once."""
+    return {name: data.examples(task, real_data) for name, task in TASKS.items()}
+
+
+def some(task: Task, found: list[Example]) -> list[Example]:
+    return found[:: max(1, len(found) // FEW)] if task.concurrent else found
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", TASKS)
+def test_a_perfect_model_scores_one_on_real_rows(name: str, real: dict[str, list[Example]]) -> None:
+    task = TASKS[name]
+    for example in some(task, real[name]):
+        verdict = task.score(example, task.ideal(example))
+        assert verdict.value == pytest.approx(1.0), (example.row, verdict)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", TASKS)
+def test_no_two_examples_share_an_id(name: str, real: dict[str, list[Example]]) -> None:
+    ids = [example.id for example in real[name]]
+    assert len(set(ids)) == len(ids) > 0
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", TASKS)
+def test_a_row_is_always_asked_in_the_same_way(name: str, real: dict[str, list[Example]]) -> None:
+    task = TASKS[name]
+    for example in real[name][:: max(1, len(real[name]) // 200)]:
+        copy = Example(json.loads(json.dumps(example.row)), example.copy, example.shots)
+        assert task.ask(example).id == task.ask(copy).id
+        assert copy.id == example.id

@@ -1,0 +1,174 @@
+"""The same data, model and settings through TRL's trainers and ours: losses, gradients, and weights after 20 steps."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.trainers import dpo, reward, sft
+from harness.training import batches, forward, model_loading, packing
+from harness.training.settings import Settings
+from harness.training.tokenization import Encoder, tokenizer_of
+from tests.support.training_toy import chat, preference
+
+pytest.importorskip("trl", reason="trl is in the dev extra: pip install -e '.[dev]'")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),  # TRL's and accelerate's own
+]
+Rows = Callable[[str, Iterable[Any]], str]
+STEPS, BATCH, LR = 20, 8, 1e-4
+SHARED: dict[str, Any] = {
+    "max_steps": STEPS, "per_device_train_batch_size": BATCH, "learning_rate": LR, "warmup_steps": 2, "logging_steps": 1,
+    "report_to": [], "bf16": False, "gradient_checkpointing": False, "use_cpu": True, "disable_tqdm": True,
+    "save_strategy": "no", "train_sampling_strategy": "sequential", "lr_scheduler_type": "linear", "dataset_num_proc": None,
+    "adam_epsilon": 1e-6,
+    "pad_to_multiple_of": None,
+}  # fmt: skip
+OURS: dict[str, Any] = {
+    "max_steps": STEPS,
+    "batch": BATCH,
+    "lr": LR,
+    "warmup": 0.1,
+    "log_steps": 1,
+    "shuffle": False,
+    "eps": 1e-6,
+}
+
+
+def rows(make: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
+    return [make(i) for i in range(STEPS * BATCH)]
+
+
+def arguments(kind: str, out: Path, **more: Any) -> Any:
+    """TRL's settings of one method."""
+    import trl
+
+    return getattr(trl, f"{kind}Config")(output_dir=str(out), **(SHARED | more))
+
+
+def theirs(kind: str, tiny: str, data: list[dict[str, Any]], args: Any) -> Any:
+    """TRL's trainer of one method."""
+    import trl
+    from datasets import Dataset
+
+    model = (
+        model_loading.classifier(tiny, ("overall",), 0) if kind == "Reward" else model_loading.load(model_loading.CAUSAL, tiny)
+    )
+    if kind == "Reward":
+        model.config.pad_token_id = 0
+    return getattr(trl, f"{kind}Trainer")(
+        model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer_of(tiny)
+    )
+
+
+def gradients(trainer: Any) -> tuple[float, dict[str, torch.Tensor]]:
+    """TRL's loss and gradients on its first batch."""
+    trainer.model.eval()
+    batch = next(iter(trainer.get_train_dataloader()))
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    found = {k: p.grad.clone() for k, p in trainer.model.named_parameters() if p.grad is not None}
+    trainer.model.zero_grad(set_to_none=True)
+    return loss.item(), found
+
+
+def same_gradients(model: torch.nn.Module, loss: torch.Tensor, expected: tuple[float, dict[str, torch.Tensor]]) -> None:
+    loss.backward()
+    found = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
+    assert loss.item() == pytest.approx(expected[0], abs=1e-5)
+    assert found.keys() == expected[1].keys()
+    for name, gradient in found.items():
+        assert torch.allclose(gradient, expected[1][name], atol=1e-5), name
+    assert max(g.abs().max().item() for g in found.values()) > 1e-3  # not equal because both are nothing
+
+
+def same_run(trainer: Any, path: str) -> None:
+    """TRL's run of 20 steps ends at our weights, by the same losses and norms."""
+    trainer.train()
+    ours = load_file(Path(path) / "model.safetensors")
+    state = trainer.model.state_dict()
+    assert max((ours[k] - state[k]).abs().max().item() for k in ours) < 1e-4
+    log = json.loads((Path(path) / "trainer_state.json").read_text())["log_history"]
+    pairs = [(a, b) for a, b in zip(log, trainer.state.log_history, strict=False) if "loss" in b]
+    assert len(pairs) == STEPS
+    for a, b in pairs:
+        untold = {"epoch", "num_tokens", "total_flos", "mean_token_accuracy"}
+        if abs(a.get("rewards/margins", 1)) < 1e-4:  # before the first change accuracy is that of rounding errors
+            untold.add("rewards/accuracies")
+        for key in set(a) & set(b) - untold:
+            assert a[key] == pytest.approx(b[key], rel=1e-3, abs=1e-4), (key, a["step"])
+
+
+def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
+    data = rows(lambda i: {"prompt": chat(i)["messages"][:1], "completion": chat(i)["messages"][1:]})
+    trainer = theirs("SFT", tiny, data, arguments("SFT", tmp_path / "trl"))
+    encoder = Encoder(tokenizer_of(tiny), 1024)
+    config = sft.Config(model=tiny, data=(write("rows.jsonl", data),), out=str(tmp_path / "run"), **OURS)
+    loaded = sft.sources.conversations(config).rows
+    batch = batches.padded(encoder.kept([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
+    model = model_loading.load(model_loading.CAUSAL, tiny)
+    same_gradients(model, -forward.answers(model, batch).logps.mean(), gradients(trainer))
+    same_run(trainer, sft.train(config).path)
+
+
+@pytest.mark.parametrize(
+    ("ours", "loss", "beta"), [("sigmoid", "sigmoid", 0.1), ("ipo", "ipo", 0.5), ("norm", "sigmoid_norm", 2.0)]
+)
+def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path: Path) -> None:
+    data = rows(preference)
+    trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
+    config = dpo.Config(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS)  # type: ignore[arg-type]
+    found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(sft.sources.pairs(config).rows[:BATCH])
+    batch = packing.apart([both for _, both in found], 0)
+    model = model_loading.load(model_loading.CAUSAL, tiny)
+    with torch.no_grad():
+        reference = torch.stack(forward.sums(forward.answers(model, batch), batch).chunk(2), dim=1)
+    # Not at the reference itself, where every loss has its known value.
+    for moved in (model, trainer.model):
+        with torch.no_grad():
+            for p in moved.parameters():
+                p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    said = forward.sums(forward.answers(model, batch), batch)
+    numbers = dpo.compared(said, reference, forward.lengths(batch), config)
+    same_gradients(model, numbers["loss"].mean(), gradients(trainer))
+    fresh = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
+    same_run(fresh, dpo.train(config).path)
+
+
+@pytest.mark.parametrize("extra", [{}, {"center": 0.1}, {"margin": True}])
+def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -> None:
+    data = [row | ({"margin": i % 3 / 2} if "margin" in extra else {}) for i, row in enumerate(rows(preference))]
+    more = {"center_rewards_coefficient": extra["center"]} if "center" in extra else {}
+    trainer = theirs("Reward", tiny, data, arguments("Reward", tmp_path / "trl", **more))
+    config = reward.Config(
+        model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), samples=0, lr_end=0.0, **(OURS | extra)
+    )
+    encoder = Encoder(tokenizer_of(tiny), 1024)
+    part = reward.encoded(sft.sources.pairs(config).rows[:BATCH], encoder, config)
+    model = model_loading.classifier(tiny, ("overall",), 0)
+    chosen, rejected = forward.scores(model, packing.apart([r.both for r in part], 0)).chunk(2)
+    numbers = reward.compared(chosen, rejected, part, torch.ones(1), config)
+    same_gradients(model, numbers["loss"].mean(), gradients(trainer))
+    fresh = theirs("Reward", tiny, data, arguments("Reward", tmp_path / "trl", **more))
+    same_run(fresh, reward.train(config).path)
+
+
+def test_token_ids_are_those_of_trl(tiny: str, tmp_path: Path) -> None:
+    data = rows(preference)[:16]
+    trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl"))
+    found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(
+        [sft.sources.preferences.pair(row, sft.sources.Reading()) for row in data]
+    )
+    for row, (_, (chosen, rejected)) in zip(trainer.train_dataset, found, strict=True):
+        assert list(chosen.ids) == row["prompt_ids"] + row["chosen_ids"]
+        assert list(rejected.ids[rejected.start :]) == row["rejected_ids"]
+
+
+def test_settings_are_those_that_a_comparison_needs() -> None:
+    assert Settings().weight_decay == 0.0
+    assert (Settings().beta1, Settings().beta2, Settings().clip) == (0.9, 0.999, 1.0)

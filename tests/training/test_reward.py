@@ -1,0 +1,160 @@
+"""The reward model: its start, its heads, what it keeps, what it refuses."""
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from harness.discovery import checkpoints
+from harness.trainers import reward
+from harness.training import batches, forward, model_loading, reward_model
+from harness.training.tokenization import Tokens
+from harness.types import SkilldeltaError
+from tests.support.training_toy import WORDS, preference, text
+
+Rows = Callable[[str, Iterable[Any]], str]
+ASPECTS = ("honesty", "helpfulness")
+
+
+def config(tiny: str, data: str, out: Path, **more: Any) -> reward.Config:
+    known = {
+        "model": tiny,
+        "data": (data,),
+        "out": str(out),
+        "lr": 2e-3,
+        "batch": 8,
+        "samples": 16,
+        "max_new": 8,
+        "warmup": 0.0,
+    }
+    return reward.Config(**(known | more))
+
+
+def card(folder: str) -> dict[str, Any]:
+    return json.loads((Path(folder) / "reward.json").read_text())
+
+
+def log(folder: str) -> list[dict[str, Any]]:
+    return json.loads((Path(folder) / "trainer_state.json").read_text())["log_history"]
+
+
+def rated(i: int) -> dict[str, Any]:
+    """Two completions, the right one better in honesty and the long one better in helpfulness."""
+    right, wrong = WORDS[i % len(WORDS)], WORDS[(i * 7 + 3) % len(WORDS)]
+    return {
+        "instruction": text(i),
+        "completions": [
+            {"response": right, "ratings": {"honesty": 5, "helpfulness": 2}, "overall_score": 4},
+            {"response": f"the answer is {wrong}", "ratings": {"honesty": 1, "helpfulness": 3}, "overall_score": 8},
+        ],
+    }
+
+
+def test_it_learns_and_tells_how_well_on_held_out_pairs(tiny: str, write: Rows, tmp_path: Path) -> None:
+    # The right answer names the first word; the wrong one is always longer: learnable by anybody.
+    data = write("pairs.jsonl", (preference(i) for i in range(120) if i % 3))
+    found = reward.train(config(tiny, data, tmp_path / "run", epochs=4.0, holdout=0.25, kinds=("synthetic",)))
+    held = card(found.path)["held_out"]
+    assert held["accuracy"] > 0.9
+    assert held["low"] < held["accuracy"] <= held["high"]
+    assert held["by_kind"]["synthetic"]["pairs"] == held["by_source"][data]["pairs"] == held["pairs"]
+    assert 0 <= held["calibration_error"] < 0.3
+    assert log(found.path)[0]["loss"] == pytest.approx(math.log(2), abs=0.4)
+
+
+def test_equal_heads_begin_at_exactly_log_two(tiny: str, pairs: str, tmp_path: Path) -> None:
+    model = model_loading.classifier(tiny, ("overall",), seed=0)
+    torch.nn.init.zeros_(model.score.weight)
+    model.save_pretrained(tmp_path / "zero")
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copy(Path(tiny) / name, tmp_path / "zero" / name)
+    found = reward.train(config(str(tmp_path / "zero"), pairs, tmp_path / "run", sft=tiny, max_steps=1))
+    assert log(found.path)[0]["loss"] == pytest.approx(math.log(2), abs=1e-7)
+
+
+def test_a_head_per_aspect_learns_that_aspect(tiny: str, write: Rows, tmp_path: Path) -> None:
+    data = write("rated.jsonl", (rated(i) for i in range(80)))
+    found = reward.train(config(tiny, data, tmp_path / "run", heads=ASPECTS, combine=(0.75, 0.25), epochs=3.0, holdout=0.2))
+    heads = card(found.path)["held_out"]["by_head"]
+    assert set(heads) == set(ASPECTS)
+    assert all(h["accuracy"] > 0.85 for h in heads.values())
+    assert json.loads((Path(found.path) / "config.json").read_text())["id2label"] == {"0": "honesty", "1": "helpfulness"}
+
+
+def test_the_reward_is_the_weighted_sum_of_the_heads_on_its_kept_scale(tiny: str, write: Rows, tmp_path: Path) -> None:
+    data = write("rated.jsonl", (rated(i) for i in range(16)))
+    found = reward.train(config(tiny, data, tmp_path / "run", heads=ASPECTS, combine=(3.0, -1.0)))
+    model, kept = reward_model.load(found.path), card(found.path)
+    batch = batches.padded([Tokens((5, 9, 20, 1), 2), Tokens((7, 8, 1), 1)], pad=0)
+    raw = forward.scores(model.model, batch)
+    expected = (3 * raw[:, 0] - raw[:, 1] - kept["mean"]) / kept["sd"]
+    assert torch.allclose(model.scores(batch), expected, atol=1e-5)
+    assert kept["samples"] >= 2
+    assert kept["sd"] > 0
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tiny: str, pairs: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    found = reward.train(config(tiny, pairs, tmp_path / "run", max_steps=3, lora=lora))
+    rows = [Tokens((5, 9, 20, 30, 1), 2), Tokens((7, 8, 1), 1), Tokens((7, 1, 8, 1), 1)]  # one with an end token inside
+    batch = batches.padded(rows, pad=0)
+    ours = forward.scores(reward_model.load(found.path).model, batch)
+    if lora:
+        from peft import PeftModel
+
+        theirs = PeftModel.from_pretrained(AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=1), found.path)
+        theirs.config.pad_token_id = theirs.base_model.model.config.pad_token_id = 0
+    else:
+        theirs = AutoModelForSequenceClassification.from_pretrained(found.path)
+    with torch.no_grad():
+        expected = theirs.eval()(
+            input_ids=batch.ids, attention_mask=(torch.arange(5) < torch.tensor([[5], [3], [4]])).long()
+        ).logits
+    assert torch.allclose(ours, expected, atol=1e-5)
+
+
+def test_strangers_are_pairs_with_another_prompts_answer(tiny: str, pairs: str, tmp_path: Path) -> None:
+    settings = config(tiny, pairs, tmp_path, strangers=0.5)
+    rows = reward.sources.pairs(settings).rows
+    found = reward.strangers(rows, settings)
+    answers = {p.prompt: p.chosen for p in rows}
+    assert 20 <= len(found) <= 32
+    assert all(answers[p.prompt] == p.chosen != p.rejected for p in found)
+
+
+def test_a_reward_model_run_is_known_as_one(tiny: str, pairs: str, tmp_path: Path) -> None:
+    reward.train(config(tiny, pairs, tmp_path / "run", max_steps=2))
+    (found,) = checkpoints([str(tmp_path / "run")])
+    assert found.method == "reward"
+    assert "answers no prompts" in found.problem
+
+
+def test_wilsons_interval_and_the_calibration_error_by_hand() -> None:
+    gaps = torch.tensor([1.0] * 8 + [-1.0] * 2, dtype=torch.float64)
+    found = reward_model.right(gaps)
+    assert (found["pairs"], found["accuracy"]) == (10, 0.8)
+    assert (found["low"], found["high"]) == pytest.approx((0.4902, 0.9433), abs=1e-4)
+    assert reward_model.calibration(gaps)["calibration_error"] == pytest.approx(0.8 - 1 / (1 + math.exp(-1)), abs=1e-9)
+
+
+def test_answers_that_cannot_fit_are_refused_and_not_taken_for_a_scale(tiny: str, pairs: str, tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match="leaves room"):
+        reward.train(config(tiny, pairs, tmp_path / "run", max_new=1024, max_length=64))
+
+
+def test_a_tokenizer_that_pads_with_its_end_is_refused(tiny: str, pairs: str, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    shutil.copytree(tiny, tmp_path / "model")
+    words = AutoTokenizer.from_pretrained(tiny)
+    words.pad_token = words.eos_token
+    words.save_pretrained(tmp_path / "model")
+    with pytest.raises(SkilldeltaError, match="as padding"):
+        reward.train(config(str(tmp_path / "model"), pairs, tmp_path / "run"))
