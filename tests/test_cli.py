@@ -11,7 +11,7 @@ from harness.cli import main
 from tests.checkpoints.test_discovery import model, run
 
 TASK = """
-from tests import toys
+from tests.support import toys
 TASKS = (toys.adding(6),)
 """
 

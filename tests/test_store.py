@@ -23,7 +23,7 @@ samples = st.builds(
         tokens_in=st.integers(0, 9),
         error=texts,
     ),
-    score=st.builds(Score, value=scores, read_as=texts, parts=st.dictionaries(texts, st.floats(0, 1), max_size=2), why=texts),
+    score=st.builds(Score, value=scores, extracted=texts, parts=st.dictionaries(texts, st.floats(0, 1), max_size=2), why=texts),
     draw=st.integers(0, 3),
     group=texts,
 )

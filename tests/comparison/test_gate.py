@@ -183,7 +183,7 @@ def test_power_of_draws_goes_by_problems_not_by_samples(tmp_path: Path, capsys: 
 
 def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, task = model(tmp_path / "sft"), tmp_path / "mine.py"
-    task.write_text("from tests import toys\nTASKS = (toys.adding(6),)\n")
+    task.write_text("from tests.support import toys\nTASKS = (toys.adding(6),)\n")
     flags = ["-t", "adding", "--include-path", str(task), "--model", "scripted", "--model-args", "text=4"]
     flags += ["-o", str(tmp_path / "r")]
     for verb in ("score", "noise"):

@@ -45,7 +45,7 @@ def test_a_finished_cell_is_not_asked_again_and_no_model_is_loaded(tmp_path: Pat
 
 KILLED = """
 import os, signal, sys
-from tests import toys
+from tests.support import toys
 from tests.evaluation.test_evaluate import run
 from pathlib import Path
 left = int(sys.argv[2])

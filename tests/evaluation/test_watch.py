@@ -118,7 +118,7 @@ def test_a_path_that_is_not_there_yet_holds_nothing_yet(tmp_path: Path) -> None:
 
 def test_from_the_command_line_each_new_checkpoint_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task = tmp_path / "mine.py"
-    task.write_text("from tests import toys\nTASKS = (toys.adding(6),)\n")
+    task.write_text("from tests.support import toys\nTASKS = (toys.adding(6),)\n")
     model(tmp_path / "runs" / "sft")
     run(tmp_path / "runs" / "dpo", (10,))
     flags = ["-t", "adding", "--include-path", str(task), "--model", "scripted", "--model-args", "text=4", "-o",

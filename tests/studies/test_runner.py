@@ -74,7 +74,7 @@ def test_going_back_to_earlier_settings_runs_again(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from harness import stages
+from harness.studies import runner as stages
 from tests.studies.test_runner import Quiet
 class Killing(Quiet):
     def tick(self):

@@ -109,7 +109,7 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
     trainer = theirs("SFT", tiny, data, arguments("SFT", tmp_path / "trl"))
     encoder = Encoder(tokenizer_of(tiny), 1024)
     config = sft.Config(model=tiny, data=(write("rows.jsonl", data),), out=str(tmp_path / "run"), **OURS)
-    loaded = sft.sources.conversations(config).rows
+    loaded = sft.datasets.conversations(config).rows
     batch = batches.padded(encoder.kept([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
     model = model_loading.load(model_loading.CAUSAL, tiny)
     same_gradients(model, -forward.answers(model, batch).logps.mean(), gradients(trainer))
@@ -123,7 +123,7 @@ def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path
     data = rows(preference)
     trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
     config = dpo.Config(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS)  # type: ignore[arg-type]
-    found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(sft.sources.pairs(config).rows[:BATCH])
+    found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(sft.datasets.pairs(config).rows[:BATCH])
     batch = packing.apart([both for _, both in found], 0)
     model = model_loading.load(model_loading.CAUSAL, tiny)
     with torch.no_grad():
@@ -149,7 +149,7 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
         model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), samples=0, lr_end=0.0, **(OURS | extra)
     )
     encoder = Encoder(tokenizer_of(tiny), 1024)
-    part = reward.encoded(sft.sources.pairs(config).rows[:BATCH], encoder, config)
+    part = reward.encoded(sft.datasets.pairs(config).rows[:BATCH], encoder, config)
     model = model_loading.classifier(tiny, ("overall",), 0)
     chosen, rejected = forward.scores(model, packing.apart([r.both for r in part], 0)).chunk(2)
     numbers = reward.compared(chosen, rejected, part, torch.ones(1), config)
@@ -162,7 +162,7 @@ def test_token_ids_are_those_of_trl(tiny: str, tmp_path: Path) -> None:
     data = rows(preference)[:16]
     trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl"))
     found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(
-        [sft.sources.preferences.pair(row, sft.sources.Reading()) for row in data]
+        [sft.datasets.preferences.pair(row, sft.datasets.Reading()) for row in data]
     )
     for row, (_, (chosen, rejected)) in zip(trainer.train_dataset, found, strict=True):
         assert list(chosen.ids) == row["prompt_ids"] + row["chosen_ids"]

@@ -122,7 +122,7 @@ def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tin
 
 def test_strangers_are_pairs_with_another_prompts_answer(tiny: str, pairs: str, tmp_path: Path) -> None:
     settings = config(tiny, pairs, tmp_path, strangers=0.5)
-    rows = reward.sources.pairs(settings).rows
+    rows = reward.datasets.pairs(settings).rows
     found = reward.strangers(rows, settings)
     answers = {p.prompt: p.chosen for p in rows}
     assert 20 <= len(found) <= 32
