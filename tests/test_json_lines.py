@@ -1,0 +1,59 @@
+"""JSON lines: exact bytes, and what a killed writer leaves behind."""
+
+import io
+import json
+import math
+from pathlib import Path
+
+import jsonlines
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.json_lines import encode, encode_lines, open_writer, read_lines
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values) | st.dictionaries(st.text(), values),
+    max_leaves=8,
+)
+
+
+@given(st.lists(JSON_VALUES))
+def test_what_is_written_is_read(values: list[object]) -> None:
+    assert list(read_lines(io.BytesIO(encode_lines(values)))) == values
+
+
+def test_keys_keep_their_order_and_letters_are_not_escaped() -> None:
+    assert encode({"b": "é", "a": [1, 2.5, None, True]}) == '{"b": "é", "a": [1, 2.5, null, true]}'.encode()
+    assert encode_lines([1, "x"]) == b'1\n"x"\n'
+    assert encode_lines([]) == b""
+
+
+def test_a_lone_surrogate_is_escaped_and_comes_back() -> None:
+    assert encode("a\ud800é") == b'"a\\ud800\\u00e9"'
+    assert list(read_lines([encode("a\ud800é") + b"\n"])) == ["a\ud800é"]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_does_not_have_are_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        encode({"x": number})
+
+
+def test_a_torn_last_line_is_passed_over() -> None:
+    assert list(read_lines(io.BytesIO(b'{"a": 1}\n{"a": 2}'))) == [{"a": 1}]
+
+
+def test_a_damaged_line_is_named_by_its_number() -> None:
+    with pytest.raises(jsonlines.InvalidLineError) as raised:
+        list(read_lines(io.BytesIO(b"1\n{\n3\n")))
+    assert raised.value.lineno == 2
+    with pytest.raises(jsonlines.InvalidLineError, match="not valid utf-8"):
+        list(read_lines([b"\xff\n"]))
+
+
+def test_a_flushed_line_is_on_the_disk_before_the_file_is_closed(tmp_path: Path) -> None:
+    with (tmp_path / "x.jsonl").open("wb") as stream:
+        open_writer(stream, flush=True).write({"a": 1})
+        assert json.loads((tmp_path / "x.jsonl").read_bytes()) == {"a": 1}
