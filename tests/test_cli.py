@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli import main
+from harness.cli import app, main
 from tests.checkpoints.test_discovery import model, run
 
 TASK = """
@@ -36,9 +36,9 @@ def scored(capsys: pytest.CaptureFixture[str], mine: Path, paths: list[Path], *m
         "adding",
         "--include-path",
         mine,
-        "--model",
+        "--backend",
         "scripted",
-        "--model-args",
+        "--backend-args",
         "text=4",
         "-o",
         mine.parent / "results",
@@ -84,7 +84,7 @@ def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.Capt
     code, _, err = skilldelta(capsys, "score", folder, "-t", "addin", "--include-path", mine, "-o", mine.parent / "r")
     assert code == 3
     assert "Did you mean 'adding'?" in err
-    code, _, err = scored(capsys, mine, [folder], "--model-args", "text=4,colour=red")
+    code, _, err = scored(capsys, mine, [folder], "--backend-args", "text=4,colour=red")
     assert code == 3
     assert "There are: block, choice, text" in err
     code, _, err = skilldelta(capsys, "score", folder, "-o", mine.parent / "r")
@@ -95,7 +95,7 @@ def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.Capt
     (mine.parent / "full").mkdir()
     (mine.parent / "full" / "x.txt").write_text("x")
     code, _, err = skilldelta(
-        capsys, "score", folder, "-t", "adding", "--include-path", mine, "--model", "scripted", "-o", mine.parent / "full"
+        capsys, "score", folder, "-t", "adding", "--include-path", mine, "--backend", "scripted", "-o", mine.parent / "full"
     )
     assert code == 3
     assert "holds other things" in err
@@ -178,7 +178,7 @@ def test_two_checkpoints_are_asked_in_turn_until_decided(
     (settled,) = json.loads(out)
     assert (settled["task"], settled["delta"]) == ("adding", 0)  # both say the same
     code, _, err = scored(capsys, mine, [new], "--against", old, "--until", "tomorrow")
-    assert (code, "--until tomorrow: decided, or all" in err) == (3, True)
+    assert (code, "--until tomorrow: write decided or all" in err) == (3, True)
     code, _, err = scored(capsys, mine, [new, old], "--against", old)
     assert (code, "two checkpoints in turn" in err) == (3, True)
 
@@ -214,4 +214,36 @@ def test_score_can_ask_a_share_again_and_tells_what_changed(capsys: pytest.Captu
     assert ["sft", "adding", "3", "0", "0", "0", "0", "0"] in [line.split() for line in out.splitlines()]
     assert json.loads((mine.parent / "results" / "sft" / "adding" / "task.json").read_text())["noise"]["n"] == 3
     code, _, err = scored(capsys, mine, [model(mine.parent / "dpo")], "--check-noise", "0.5", "--against", "x")
-    assert (code, "asks checkpoints again" in err) == (3, True)
+    assert (code, "--check-noise repeats questions" in err) == (3, True)
+
+
+def test_older_spellings_of_flags_are_still_read(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    flags = ["-t", "adding", "--include_path", mine, "--model=scripted", "--model_args", "text=4", "--output", mine.parent / "r"]
+    code, _, err = skilldelta(capsys, "score", model(mine.parent / "sft"), *flags)
+    assert code == 0, err
+    code, _, err = skilldelta(capsys, "compare", mine.parent / "r", "--baseline", "sft", "--family", "bonferroni")
+    assert (code, "bonferroni" in err) == (3, True)
+
+
+def test_every_page_of_the_documentation_is_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, listing, _ = skilldelta(capsys, "docs")
+    names = [line.split()[0] for line in listing.splitlines()[1:] if line and not line.startswith(" ")]
+    assert code == 0
+    assert names == sorted(path.stem for path in Path("harness/docs").glob("*.md"))
+    for name in names:
+        code, text, _ = skilldelta(capsys, "docs", name)
+        assert code == 0
+        assert text.rstrip() == Path("harness/docs", f"{name}.md").read_text().rstrip()
+    code, _, err = skilldelta(capsys, "docs", "sped")
+    assert code == 3
+    assert "Did you mean 'speed'?" in err
+
+
+def test_every_verb_and_every_flag_has_a_line_of_help() -> None:
+    from typer.main import get_command
+
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    silent = [name for name, command in commands.items() if not command.help]
+    silent += [f"{name} {p.opts[0]}" for name, c in commands.items() for p in c.params if not getattr(p, "help", "")]
+    assert not silent
+    assert not [p.opts for c in commands.values() for p in c.params if any("_" in o for o in p.opts if o.startswith("--"))]

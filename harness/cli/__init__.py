@@ -1,48 +1,90 @@
-"""The command line: one file a verb, each short.  Heavy libraries are imported when a verb runs, never before."""
+"""The command line: one file for each verb or pair of verbs.  Heavy libraries are imported when a verb runs, never before."""
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Sequence
 
 import typer
 
-from harness.cli import claims, compare, doctor, gate, inspect, interchange, noise, power, score, study, train, watch
+from harness.cli import (
+    claims,
+    compare,
+    docs,
+    doctor,
+    gate,
+    interchange,
+    listing,
+    noise,
+    power,
+    recipes,
+    score,
+    study,
+    train,
+    watch,
+)
 from harness.cli.screen import fail
 from harness.types import SkilldeltaError
 
 app = typer.Typer(
     name="skilldelta",
-    help="What preference tuning did to a language model: score checkpoints, and compare them so that it can be believed.",
+    help="Measures how preference tuning (DPO, PPO and others) changed a language model, skill by skill.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-# Fewer collections: an eighth of the time of importing torch and transformers went into looking for garbage in it.
-COLLECT = (200_000, 30, 30)
-ROOMS = (study, claims, score, watch, compare, gate, interchange, power, noise, inspect, doctor)
-for verb in (v for room in ROOMS for v in room.VERBS):
-    app.command(verb.__name__.removesuffix("_").replace("_", "-"))(verb)
-app.command("train", context_settings=train.OPEN)(train.train)
+# Importing torch and transformers spends an eighth of its time in garbage collections that free nothing.
+COLLECTION_THRESHOLDS = (200_000, 30, 30)
+GROUPS = {
+    "Score": (score.VERBS, watch.VERBS, noise.VERBS),
+    "Compare and decide": (compare.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
+    "Train": (study.VERBS, claims.VERBS),
+    "Data of this and other programs": (interchange.VERBS,),
+    "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),
+}
+# Spellings of flags that scripts may still use; the help names the present one alone.
+OLD_FLAGS = {"--out": "--output", "--model": "--backend", "--model-args": "--backend-args", "--family": "--correction"}
+
+for group, modules in GROUPS.items():
+    for verb in (verb for verbs in modules for verb in verbs):
+        app.command(verb.__name__.removesuffix("_"), rich_help_panel=group)(verb)
+app.command("train", rich_help_panel="Train", context_settings=train.OPEN)(train.train)
+
+
+def current_flags(arguments: Sequence[str]) -> list[str]:
+    """The arguments with each flag in its present spelling: hyphens for underscores, new names for old ones.
+
+    `train` reads its own settings, among which `--model` is the model to train.
+    """
+    if not arguments or arguments[0] == "train":
+        return list(arguments)
+    return [current_flag(argument) if argument.startswith("--") else argument for argument in arguments]
+
+
+def current_flag(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    name = name.replace("_", "-")
+    return OLD_FLAGS.get(name, name) + equals + value
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs one command and exits: 0 done or pass, 1 regression, 2 inconclusive, 3 wrong use, 4 cells failed, 10 internal."""
-    gc.set_threshold(*COLLECT)
+    gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
-        ended = app(args=arguments, standalone_mode=False)  # gives back the code of a typer.Exit
-        code = ended if isinstance(ended, int) else 0
+        status = app(args=current_flags(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        code = status if isinstance(status, int) else 0  # an int is the code of a typer.Exit
     except SkilldeltaError as error:
         code = fail(str(error), 3)
     except KeyboardInterrupt:
-        code = fail("Stopped.  The same command goes on from here.", 130)
-    except Exception as error:  # noqa: BLE001  the last door: an internal error is told as such, with its trace
-        code = usage(error)
+        code = fail("Stopped.  The same command continues from here.", 130)
+    except Exception as error:  # noqa: BLE001  the last door: an internal error is reported as one, with its trace
+        code = report_error(error)
     sys.exit(code)
 
 
-def usage(error: Exception) -> int:
+def report_error(error: Exception) -> int:
     """Wrong use of flags (exit code 3), or an error of ours (exit code 10)."""
     if hasattr(error, "format_message"):  # what typer's parser raises
         return fail(error.format_message(), 3)

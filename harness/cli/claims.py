@@ -1,14 +1,17 @@
-"""skilldelta claims: what a study says of the claims that were published."""
+"""skilldelta claims: published claims, tested on a study's stored results."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.inspect import Json
-from harness.cli.screen import note, say, say_json
+from harness.cli.options import Json
+from harness.cli.screen import note, print_json, print_table, say
+
+if TYPE_CHECKING:
+    from harness.studies.claims import ClaimsReport
 
 
 def claims(
@@ -18,16 +21,44 @@ def claims(
     family: Annotated[str, typer.Option(help="Correction for many tests: holm, bh or none.")] = "holm",
     as_json: Json = False,
 ) -> None:
-    """The published claims, tested on a study's stored results: supported, contradicted, or not decided at this scale."""
-    from harness.studies.claims import report, written
+    """The published claims, tested on a study's stored results: supported, contradicted, or inconclusive at this scale."""
+    from harness.studies.claims import assess_claims
 
-    found = report.of(study, file, report.family(family))
-    for path in written(found, output or study / "report"):
-        note(f"wrote {path}")
+    report = assess_claims(study, file, family)
+    write_claims(report, output or study / "report")
     if as_json:
-        say_json(report.json(found))
+        from reports.claims import as_json as content
+
+        print_json(content(report))
     else:
-        say(report.text(found.findings))
+        print_claims(report)
+
+
+def write_claims(report: ClaimsReport, folder: Path) -> None:
+    from harness import registry
+
+    for name in registry.modules("study-reports"):
+        for path in registry.module("study-reports", name).render_study(report, folder):
+            note(f"wrote {path}")
+
+
+def print_claims(report: ClaimsReport) -> None:
+    """The verdicts as a table on the screen, with what a reader needs in order to believe them."""
+    from reports import claims as words
+
+    results = [h for h in report.hypotheses() if h.measured]
+    if not results:
+        say(f"No claim of {report.summary} is about runs of the study {report.study}.")
+        return
+    rows = [
+        (words.MARKS[h.verdict], h.test.says, words.interval(h.measured) if h.measured else "", words.cited(h), h.verdict)
+        for h in results
+    ]
+    columns = ("", "hypothesis", "here", "published", "verdict at this scale")
+    print_table(columns, rows, title=f"Claims: {report.summary}")
+    absent = len(report.hypotheses()) - len(results)
+    more = f"  {absent} hypotheses are about runs that this study does not have." if absent else ""
+    say("\n".join([words.summary(report) + more, *words.notes(report)[1:-1]]))
 
 
 VERBS = (claims,)

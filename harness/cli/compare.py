@@ -9,47 +9,49 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.inspect import Json
-from harness.cli.screen import note, say, say_json, table
+from harness.cli.options import Allow, Baseline, Candidates, Correction, Json, Margin, ResultsFolders
+from harness.cli.screen import note, print_json, print_table, say
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
 
-WIDE = 4  # up to so many candidates each gets its detailed table on the screen
+MAX_DETAILED = 4  # with more candidates, the screen shows no table of details for each
 
 
 def compare(
-    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
-    baseline: Annotated[str, typer.Option(help="The checkpoint that the others are compared with.")],
+    results: ResultsFolders,
+    baseline: Baseline,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A folder for tables, plots and the page.")] = None,
-    allow: Annotated[list[str] | None, typer.Option(help="Accept a named difference in how results were made.")] = None,
-    margin: Annotated[float, typer.Option(help="Points: a difference shown to be smaller than this is none.")] = 2.0,
-    family: Annotated[str, typer.Option(help="Correction for many tests: auto, holm, max-t, bh or none.")] = "auto",
-    candidate: Annotated[list[str] | None, typer.Option(help="Only these checkpoints; default: all there are.")] = None,
-    published: Annotated[list[str] | None, typer.Option(help="STUDY or STUDY:TABLE: others' tables beside one's own.")] = None,
-    leave_out: Annotated[
-        list[str] | None, typer.Option(help="A training run whose data gave examples away, or ids in a file: not counted.")
+    allow: Allow = None,
+    margin: Margin = 2.0,
+    correction: Correction = "auto",
+    candidate: Candidates = None,
+    published_tables: Annotated[
+        list[str] | None, typer.Option("--published", help="Also show published tables: STUDY or STUDY:TABLE; may be repeated.")
     ] = None,
-    only: Annotated[list[str] | None, typer.Option(help="The same, and only these examples count.")] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="Leave out examples: those found in a training run's data, or a file of ids.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Count only these examples, named as for --leave-out.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Comparison tables and per-skill deltas: paired, with intervals, comparable or refused."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # small products: waiting threads would burn half the time
+    """Tables of scores and differences with intervals; refuses results that cannot be compared."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the products are small: idle threads would waste half the time
     from harness import api
 
-    choices = {"margin": margin, "allow": allow or [], "family": family, "candidates": candidate or []}
-    choices |= {"leave_out": leave_out or [], "only": only or []}
-    found = api.compare(results, baseline, published=published or [], **choices)
+    settings = {"margin": margin, "allow": allow or [], "family": correction, "candidates": candidate or []}
+    settings |= {"leave_out": leave_out or [], "only": only or [], "published": published_tables or []}
+    comparison = api.compare(results, baseline, **settings)
     if output:
-        for path in write(found, output):
+        for path in write_reports(comparison, output):
             note(f"wrote {path}")
     if as_json:
-        say_json(found.json())
+        print_json(comparison.json())
     else:
-        show(found)
+        print_comparison(comparison)
 
 
-def write(comparison: Comparison, folder: Path) -> list[Path]:
+def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
     """Every report, and comparison.json."""
     from harness import registry
 
@@ -61,21 +63,24 @@ def write(comparison: Comparison, folder: Path) -> list[Path]:
     return paths
 
 
-def show(comparison: Comparison) -> None:
-    """The tables on the screen: the matrix, and for few candidates every detail."""
-    from reports import published_table, text_tables
+def print_comparison(comparison: Comparison) -> None:
+    """Prints the tables: the matrix, and details for up to MAX_DETAILED candidates."""
+    from reports.layout import published_tables, text_tables
 
     candidates = len(comparison.checkpoints) - 1
-    shown = text_tables.tables(comparison)
+    tables = text_tables.all_tables(comparison)
     if candidates == 1:
-        shown = [t for t in shown if t.title != text_tables.MATRIX]
-    elif candidates > WIDE:
-        shown = [t for t in shown if t.columns != text_tables.DETAIL]
-    for one in (*shown, *published_table.tables(comparison)):
-        numbers = text_tables.numeric(one) if one.title != text_tables.MATRIX else [False] * len(one.columns)
-        table(one.columns, one.rows, title=one.title, right=[c for c, n in zip(one.columns, numbers, strict=True) if n])
+        tables = [t for t in tables if t.title != text_tables.MATRIX_TITLE]
+    elif candidates > MAX_DETAILED:
+        tables = [t for t in tables if t.columns != text_tables.DETAIL_COLUMNS]
+    for table in (*tables, *published_tables.render_tables(comparison)):
+        numeric = (
+            text_tables.numeric_columns(table) if table.title != text_tables.MATRIX_TITLE else [False] * len(table.columns)
+        )
+        right = [column for column, is_number in zip(table.columns, numeric, strict=True) if is_number]
+        print_table(table.columns, table.rows, title=table.title, right=right)
         say("")
-    for text in (*comparison.noticed, *text_tables.foot(comparison), *published_table.foot(comparison)):
+    for text in (*comparison.noticed, *text_tables.notes(comparison), *published_tables.source_notes(comparison)):
         say(text)
     sys.stdout.flush()
 

@@ -8,50 +8,49 @@ import shutil
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 
-from harness.cli.inspect import Json
-from harness.cli.screen import say_json, table
+from harness.cli.options import Json
+from harness.cli.screen import print_json, print_table
 from harness.types import SkilldeltaError
 
 PACKAGES = ("torch", "transformers", "lm-eval", "datasets", "peft", "accelerate", "vllm", "trl", "ray")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def doctor(as_json: Json = False) -> None:
-    """What this machine can do: device, sandbox, data, versions; and how to get what is missing."""
-    found = {name: look() for name, look in LOOKS.items()}
+    """What this machine can do: device, sandbox, data and versions; and how to get what is missing."""
+    facts = {name: describe() for name, describe in CHECKS.items()}
     if as_json:
-        say_json(found)
+        print_json(facts)
         return
-    table(["what", "found"], [[name, text] for name, text in found.items()])
+    print_table(["subject", "state"], [[name, text] for name, text in facts.items()])
 
 
-def machine() -> str:
+def describe_machine() -> str:
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
     return f"{system}, {os.cpu_count()} processors, Python {platform.python_version()}"
 
 
-def device() -> str:
+def describe_device() -> str:
     """The device that models run on, as the transformers backend chooses it."""
     from harness import registry
 
     return str(registry.module("backends", "transformers").devices())
 
 
-def sandbox() -> str:
-    """The tier in force for programs that a model wrote, by a self-test of its effect."""
+def describe_sandbox() -> str:
+    """How programs that a model wrote are confined here, by a self-test of the effect."""
     from harness.sandbox import Options, Sandbox
 
     try:
-        with Sandbox(Options(tier=os.environ.get("SKILLDELTA_SANDBOX", ""))) as found:
-            return (
-                f"{found.tier}: programs of coding tasks run confined"
-                if found.tier != "none"
-                else "none: programs run UNCONFINED"
-            )
+        with Sandbox(Options(tier=os.environ.get("SKILLDELTA_SANDBOX", ""))) as sandbox:
+            if sandbox.tier == "none":
+                return "none: programs run UNCONFINED"
+            return f"{sandbox.tier}: programs of coding tasks run confined"
     except SkilldeltaError as error:
         return str(error)
 
 
-def rows() -> str:
+def describe_data() -> str:
     """Where benchmark rows come from."""
     from harness.data import VARIABLE, default_folder
 
@@ -63,33 +62,33 @@ def rows() -> str:
     return f"the Hub's local cache (offline is set); name a folder with --data or {VARIABLE}" if offline else "the Hub"
 
 
-def browser() -> str:
-    found = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), "")
-    return found or "none found: the page opens in any browser; only its tests need Chromium"
+def describe_browser() -> str:
+    browser = next((b for b in BROWSERS if shutil.which(b)), "")
+    return browser or "none found: the page opens in any browser; only its tests need Chromium"
 
 
-def packages() -> str:
-    return ", ".join(f"{name} {installed(name)}" for name in PACKAGES)
+def describe_packages() -> str:
+    return ", ".join(f"{name} {package_version(name)}" for name in PACKAGES)
 
 
-def installed(name: str) -> str:
+def package_version(name: str) -> str:
     try:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
 
 
-def cluster() -> str:
+def describe_cluster() -> str:
     return "one machine; several are not built yet"
 
 
-LOOKS: dict[str, Callable[[], str]] = {
-    "machine": machine,
-    "device": device,
-    "sandbox": sandbox,
-    "rows": rows,
-    "packages": packages,
-    "browser": browser,
-    "cluster": cluster,
+CHECKS: dict[str, Callable[[], str]] = {
+    "machine": describe_machine,
+    "device": describe_device,
+    "sandbox": describe_sandbox,
+    "rows": describe_data,
+    "packages": describe_packages,
+    "browser": describe_browser,
+    "cluster": describe_cluster,
 }
 VERBS = (doctor,)

@@ -7,46 +7,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from harness.cli.inspect import Json
-from harness.cli.screen import say, say_json
+from harness.cli.options import Allow, Json, ResultsFolders
+from harness.cli.screen import print_json, say
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.gate import Policy
 
-Allow = Annotated[list[str] | None, typer.Option(help="Accept a named difference in how results were made.")]
-
 
 def gate(
-    results: Annotated[list[Path], typer.Argument(help="Results folders.")],
-    baseline: Annotated[str, typer.Option(help="What is shipped now.")],
-    candidate: Annotated[str, typer.Option(help="What would take its place.")],
-    policy: Annotated[Path | None, typer.Option(help="YAML: default, skills, tasks, metrics, average.")] = None,
-    max_drop: Annotated[list[str] | None, typer.Option(help="SKILL=, TASK/METRIC= or only POINTS: may be lost.")] = None,
+    results: ResultsFolders,
+    baseline: Annotated[str, typer.Option(help="The checkpoint in use now.")],
+    candidate: Annotated[str, typer.Option(help="The checkpoint that may replace it.")],
+    policy: Annotated[Path | None, typer.Option(help="A YAML file of rules; see `skilldelta docs comparing`.")] = None,
+    max_drop: Annotated[
+        list[str] | None, typer.Option(help="Largest drop allowed: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
+    ] = None,
     allow: Allow = None,
     summary: Annotated[Path | None, typer.Option(help="Append the Markdown to this file, e.g. $GITHUB_STEP_SUMMARY.")] = None,
     as_json: Json = False,
 ) -> None:
-    """One verdict for CI.  Exit code 0 pass, 1 regression, 2 inconclusive."""
+    """May this checkpoint be shipped?  Exit code 0 pass, 1 regression, 2 inconclusive."""
     from harness.comparison import gate as rules
     from harness.comparison.compare import compare
     from harness.comparison.result import Settings
 
-    wanted = with_drops(rules.read_policy(policy) if policy else rules.Policy(), max_drop or [])
+    rules_in_force = add_drops(rules.read_policy(policy) if policy else rules.Policy(), max_drop or [])
     settings = Settings(allow=tuple(allow or ()), candidates=(candidate,))
-    found = rules.gate(compare(results, baseline, settings), candidate, wanted)
+    verdict = rules.gate(compare(results, baseline, settings), candidate, rules_in_force)
     if summary:
         with summary.open("a", encoding="utf-8") as stream:
-            stream.write(found.markdown())
+            stream.write(verdict.markdown())
     if as_json:
-        say_json(found.json())
+        print_json(verdict.json())
     else:
-        say(found.markdown())
-    raise typer.Exit(found.code)
+        say(verdict.markdown())
+    raise typer.Exit(verdict.code)
 
 
-def with_drops(policy: Policy, drops: list[str]) -> Policy:
-    """The policy with --max-drop laid over it."""
+def add_drops(policy: Policy, drops: list[str]) -> Policy:
+    """The policy with the drops of --max-drop in place of its own."""
     from harness.comparison.gate import policy as read
 
     values: dict[str, Any] = policy.model_dump()

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.inspect import Json
-from harness.cli.score import Output, finish
-from harness.cli.screen import Lines, note, say_json
+from harness.cli.options import Json, Output
+from harness.cli.progress import PlainProgress
+from harness.cli.score import print_outcomes
+from harness.cli.screen import note, print_json
 from harness.types import SkilldeltaError
 
 SHOWN = 12  # paths that are named
@@ -24,11 +25,11 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Other harnesses' logs, with the scores that they gave, as results to compare."""
-    from harness import importing
+    from harness.interchange import import_logs
     from harness.store import Results
 
-    choices = importing.Choices(from_, name, dict(pair(s) for s in skill or ()))
-    finish(importing.bring(files, Results.make(output), choices), output, as_json, Lines())
+    choices = import_logs.ImportOptions(from_, name, dict(pair(s) for s in skill or ()))
+    print_outcomes(import_logs.import_logs(files, Results.make(output), choices), output, as_json, PlainProgress())
 
 
 def export(
@@ -39,11 +40,11 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Results in other programs' formats."""
-    from harness import exporting
+    from harness.interchange import export_results
 
-    paths = [str(p) for p in exporting.export(results, to, output, checkpoint or ())]
+    paths = [str(p) for p in export_results.export_results(results, to, output, checkpoint or ())]
     if as_json:
-        say_json(paths)
+        print_json(paths)
         return
     for path in paths[:SHOWN]:
         note(f"wrote {path}")

@@ -1,4 +1,4 @@
-"""skilldelta noise: how many scores change when a checkpoint is asked again."""
+"""skilldelta noise: how many scores change when a checkpoint answers the same questions again."""
 
 from __future__ import annotations
 
@@ -7,27 +7,24 @@ from typing import Annotated
 
 import typer
 
-from harness.cli.inspect import Include, Json
-from harness.cli.noise_table import row, show
-from harness.cli.score import Data, Judge, Output, Tasks
-from harness.cli.screen import note, say_json
+from harness.cli.noise_table import noise_row, print_noise_table
+from harness.cli.options import Backend, BackendArgs, Checkpoints, Data, Include, Json, Judges, Output, Tasks
+from harness.cli.screen import note, print_json
 
 
 def noise(
-    paths: Annotated[list[str], typer.Argument(help="The checkpoints that were scored.")],
+    paths: Checkpoints,
     tasks: Tasks = "",
     output: Output = Path("results"),
-    share: Annotated[float, typer.Option(help="%: how much of each task is asked again, but 50 items at least.")] = 10.0,
-    model: Annotated[
-        str, typer.Option(help="Backend; another one, batch size or dtype than before is part of the noise.")
-    ] = "transformers",
-    model_args: Annotated[str, typer.Option("--model-args", help="Settings of the backend: name=value,...")] = "",
+    share: Annotated[float, typer.Option(help="%: how much of each task to repeat, but at least 50 items.")] = 10.0,
+    backend: Backend = "transformers",
+    backend_args: BackendArgs = "",
     data: Data = None,
-    judge: Judge = None,
+    judge: Judges = None,
     include: Include = None,
     as_json: Json = False,
 ) -> None:
-    """Asks part of what is stored again, in another order and batch; comparisons then know what changes by itself."""
+    """Repeats a share of stored questions in another order and other batches, and stores how many scores change."""
     from harness import api, config, discovery
     from harness.evaluation.evaluate import Settings
     from harness.evaluation.repeatability import Share, reask
@@ -35,19 +32,17 @@ def noise(
     from harness.store import Results
 
     settings = Settings(api.use_data(data), judges=assignment.parse(judge or ()))
-    loader = api.Backend(model, config.pairs(model_args)).loader()
-    asked = reask(
-        discovery.checkpoints(paths), api.resolve(tasks, include or ()), loader, Results(output), settings, Share(share / 100)
-    )
-    found = []
-    for one in asked:
-        note(f"{one.checkpoint} · {one.task}: asked again")
-        found.append(one)
+    loader = api.Backend(backend, config.pairs(backend_args)).loader()
+    checkpoints, chosen = discovery.checkpoints(paths), api.resolve(tasks, include or ())
+    repeats = []
+    for repeat in reask(checkpoints, chosen, loader, Results(output), settings, Share(share / 100)):
+        note(f"{repeat.checkpoint} · {repeat.task}: asked again")
+        repeats.append(repeat)
     if as_json:
-        say_json([row(one) for one in found])
+        print_json([noise_row(repeat) for repeat in repeats])
         return
-    show(found)
-    note(f"Kept in {output}: comparisons show it, and add it to an interval where it makes much of a difference.")
+    print_noise_table(repeats)
+    note(f"Stored in {output}: comparisons show it, and add it to an interval where it matters.")
 
 
 VERBS = (noise,)

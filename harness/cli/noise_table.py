@@ -1,26 +1,25 @@
-"""What asking again showed, as a table."""
+"""How many answers and scores change when questions are repeated, as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from harness.cli.screen import table
+from harness.cli.screen import print_table
 
 if TYPE_CHECKING:
     from harness.evaluation.repeatability import Reasked
 
 
-def row(found: Reasked) -> dict[str, Any]:
-    """What asking again showed, for a table or JSON; shares and shifts in points."""
-    seen = found.noise
-    return {"checkpoint": found.checkpoint, "task": found.task, "asked_again": seen.n, "answers_changed": seen.answers,
-            "scores_changed": seen.flips, "scores_changed_%": 100 * seen.rate, "shift": 100 * seen.shift,
-            "drift_nats": seen.drift}  # fmt: skip
+def noise_row(repeat: Reasked) -> dict[str, Any]:
+    """The changes of one cell, for a table or JSON; rates and shifts in points."""
+    noise = repeat.noise
+    return {"checkpoint": repeat.checkpoint, "task": repeat.task, "asked_again": noise.n, "answers_changed": noise.answers,
+            "scores_changed": noise.flips, "scores_changed_%": 100 * noise.rate, "shift": 100 * noise.shift,
+            "drift_nats": noise.drift}  # fmt: skip
 
 
-def show(found: Sequence[Reasked]) -> None:
-    """A table of what asking again showed."""
+def print_noise_table(repeats: Sequence[Reasked]) -> None:
     columns = [
         "checkpoint",
         "task",
@@ -31,5 +30,5 @@ def show(found: Sequence[Reasked]) -> None:
         "shift",
         "drift, nats",
     ]
-    shown = [[f"{v:.2g}" if isinstance(v, float) else str(v) for v in row(one).values()] for one in found]
-    table(columns, shown, right=columns[2:])
+    rows = [[f"{v:.2g}" if isinstance(v, float) else str(v) for v in noise_row(repeat).values()] for repeat in repeats]
+    print_table(columns, rows, right=columns[2:])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.compare import show, write
-from harness.cli.screen import note, say, table
+from harness.cli.compare import print_comparison, write_reports
+from harness.cli.screen import note, print_table, say
 
 if TYPE_CHECKING:
     from harness.studies.plan import Plan
@@ -70,12 +70,12 @@ def conduct(plan: Plan, folder: Path, jobs: int) -> None:
     told = record.write(folder, plan)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     found = compare(folder / record.RESULTS, told["baseline"], Settings())
-    paths = write(found, folder / "report")
-    show(found)
+    paths = write_reports(found, folder / "report")
+    print_comparison(found)
     if told["best_of"]:
         chosen = compare(folder / record.BEST_OF, told["best_of"]["baseline"], Settings())
-        write(chosen, folder / "report" / record.BEST_OF)
-        show(chosen)
+        write_reports(chosen, folder / "report" / record.BEST_OF)
+        print_comparison(chosen)
     claim(plan, folder)
     index = next(p for p in paths if p.name == "index.html").resolve()
     say(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
@@ -85,13 +85,12 @@ def claim(plan: Plan, folder: Path) -> None:
     """The claims that the study file names, tested over its grid."""
     if not plan.study.claims:
         return
-    from harness.studies import claims
-    from harness.studies.claims import report
+    from harness.cli.claims import print_claims, write_claims
+    from harness.studies.claims import assess_claims
 
-    found = report.of(folder, plan.study.claims)
-    for written in claims.written(found, folder / "report"):
-        note(f"wrote {written}")
-    say(report.text(found.findings))
+    report = assess_claims(folder, plan.study.claims)
+    write_claims(report, folder / "report")
+    print_claims(report)
 
 
 def outline(plan: Plan, folder: Path, jobs: int) -> None:
@@ -110,7 +109,7 @@ def outline(plan: Plan, folder: Path, jobs: int) -> None:
         ]
         for name, stage in plan.stages.items()
     ]
-    table(["stage", "what it does", "about, s", "needs"], rows, right=["about, s"])
+    print_table(["stage", "what it does", "about, s", "needs"], rows, right=["about, s"])
     left = sum(costs[name] or 0 for name in plan.stages if name not in done)
     say(
         f"\n{len(plan.stages)} stages, {len(done)} done.  About {left / 60:.0f} minutes of one processor core, "

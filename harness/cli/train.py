@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harness.cli.screen import note, say, table
+from harness.cli.screen import note, print_table, say
 
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # the method's own settings come through as they are
 
@@ -25,15 +25,15 @@ def train(
     plugin = registry.module("trainers", method)
     given = settings.flags(context.args)
     if not given and config is None:
-        describe(plugin.Config)
+        print_settings(settings.settings_class(plugin))
         return
     values: dict[str, Any] = (settings.load_yaml(config) if config else {}) | given
-    made = plugin.train(settings.build(plugin.Config, values))
+    made = plugin.train(settings.build(settings.settings_class(plugin), values))
     note(f"{made.name} is in {made.path}.  Next: skilldelta score {made.run or made.path} --suite quick -o results")
 
 
-def describe(kind: type[Any]) -> None:
+def print_settings(kind: type[Any]) -> None:
     """Every setting of a method with its default, and what the method is."""
     rows = [[f"--{f.name}", str(f.type), repr(f.default)] for f in dataclasses.fields(kind)]
     say((kind.__doc__ or "").strip())
-    table(["setting", "kind", "default"], rows)
+    print_table(["setting", "kind", "default"], rows)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from harness.cli.inspect import Include
-from harness.cli.score import Data, Judge, Output, Tasks, choose
-from harness.cli.screen import Lines, note, say
+from harness.cli import options
+from harness.cli.progress import PlainProgress
+from harness.cli.score import choose_tasks
+from harness.cli.screen import note, say
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -18,67 +19,67 @@ if TYPE_CHECKING:
 
 
 def watch(
-    paths: Annotated[list[str], typer.Argument(help="Run folders, or the folder they are in; they may not be there yet.")],
-    tasks: Tasks = "",
-    suite: Annotated[str, typer.Option(help="A named set of tasks; see `skilldelta list suites`.")] = "",
-    output: Output = Path("results"),
-    baseline: Annotated[str, typer.Option(help="A checkpoint in the results: each new one is compared with it at once.")] = "",
-    every: Annotated[float, typer.Option(help="Seconds between looks.")] = 30.0,
-    idle: Annotated[float, typer.Option(help="Minutes without a new checkpoint after which it ends; default: never.")] = 0.0,
-    model: Annotated[str, typer.Option(help="Backend: transformers, lm-eval:NAME.")] = "transformers",
-    model_args: Annotated[str, typer.Option("--model-args", help="Settings of the backend: name=value,...")] = "",
-    limit: Annotated[int | None, typer.Option("--limit", "-L", help="The first N examples of each group of a task.")] = None,
-    data: Data = None,
-    judge: Judge = None,
-    include: Include = None,
+    paths: Annotated[list[str], typer.Argument(help="Run folders, or the folder around them; they need not exist yet.")],
+    tasks: options.Tasks = "",
+    suite: options.Suite = "",
+    output: options.Output = Path("results"),
+    baseline: Annotated[str, typer.Option(help="Compare each new checkpoint with this one in the results at once.")] = "",
+    every: Annotated[float, typer.Option(help="Seconds between looks at the folders.")] = 30.0,
+    idle: Annotated[float, typer.Option(help="Stop after so many minutes without a new checkpoint; default: never.")] = 0.0,
+    backend: options.Backend = "transformers",
+    backend_args: options.BackendArgs = "",
+    limit: options.Limit = None,
+    data: options.Data = None,
+    judge: options.Judges = None,
+    include: options.Include = None,
 ) -> None:
-    """Scores checkpoints as a training run writes them, also those that the run deletes again.  Ctrl-C ends it; it goes on."""
+    """Scores checkpoints while a run trains, even those that it deletes again.  Stop it with Ctrl-C; it can be continued."""
     from harness import api, config
     from harness.evaluation import watch as run
     from harness.evaluation.evaluate import Settings
     from harness.judges import assignment
     from harness.store import Results
 
-    chosen, selections = choose(tasks, suite, include or (), None)
+    chosen, selections = choose_tasks(tasks, suite, include or (), None)
     settings = Settings(api.use_data(data), api.limits(limit, None) or selections, judges=assignment.parse(judge or ()))
-    loader = api.Backend(model, config.pairs(model_args)).loader()
+    loader = api.Backend(backend, config.pairs(backend_args)).loader()
     results = Results.make(output)
     if missing := [p for p in paths if not Path(p).exists()]:
-        note(f"Waiting for {', '.join(missing)}, which is not there yet.")
-    looking = run.Watch(paths, results.folder / run.HELD, Told(), every)
+        note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
+    watcher = run.Watch(paths, results.folder / run.HELD, WatchProgress(), every)
     failed = 0
-    for outcomes in run.score(looking, chosen, loader, results, settings, 60 * idle or float("inf")):
+    for outcomes in run.score(watcher, chosen, loader, results, settings, 60 * idle or float("inf")):
         failed += sum(o.state == "failed" for o in outcomes)
         if baseline:
-            tell(outcomes, output, baseline)
-    note(f"Nothing new for {idle:g} minutes.  Next: skilldelta compare {output} --baseline NAME")
+            print_differences(outcomes, output, baseline)
+    note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline NAME")
     if failed:
         raise typer.Exit(4)
 
 
-class Told(Lines):
-    """Plain lines, as nobody sits before it."""
+class WatchProgress(PlainProgress):
+    """Plain lines on a terminal too: the command runs for hours unattended."""
 
     def tell(self, text: str) -> None:
         note(text)
 
 
-def tell(outcomes: Sequence[Outcome], output: Path, baseline: str) -> None:
-    """The new checkpoint's differences from the baseline, a line for each skill and the average."""
+def print_differences(outcomes: Sequence[Outcome], output: Path, baseline: str) -> None:
+    """Prints a new checkpoint's differences from the baseline: a line for the average and each skill."""
     from harness import api
-    from reports.text_tables import change, number
+    from harness.comparison.number_format import format_difference, format_number
 
     name = outcomes[0].checkpoint
     if name == baseline:
         return
     try:
-        found = api.compare(output, baseline, candidates=[name])
+        comparison = api.compare(output, baseline, candidates=[name])
     except SkilldeltaError as error:
         note(f"{name}: not compared: {error}")
         return
-    for row in (*found.at("average"), *found.at("skill")):
+    for row in (*comparison.at("average"), *comparison.at("skill")):
         if row.checkpoint == name and row.difference:
-            say(f"{name}: {row.name} {number(row.score)}, {change(row.difference)}")
+            say(f"{name}: {row.name} {format_number(row.score)}, {format_difference(row.difference)}")
 
 
 VERBS = (watch,)
