@@ -10,25 +10,33 @@ import numpy as np
 
 from harness import data
 from harness.comparison import sample_table
+from harness.comparison.number_format import ABSENT
 from harness.comparison.result import Comparison
 from harness.data import Source
 from harness.statistics import length_controlled
-from harness.statistics.length_controlled import Pairs
+from harness.statistics.length_controlled import PreferencePairs
 from harness.store import Results
 from harness.types import SkilldeltaError
+from reports.layout.markdown import escape_markdown, markdown_table
+from reports.layout.text_tables import TextTable
 
 TASK = "alpaca_eval"  # the length-controlled win rate is defined for its reference, GPT-4 Turbo
-GAMED = Source(
+GAMED_SOURCE = Source(
     "tatsu-lab/alpaca_eval",
     "alpaca_eval/df_gamed.csv",
     ("index", "std_delta_len", "instruction_difficulty", "preference"),
     file="df_gamed.csv",
 )
+COLUMNS = ("checkpoint", "judged", "win rate", "length-controlled", "mean length")
+NOTE = (
+    "Rates in points ± one standard error. That of the length-controlled rate leaves out the error of its fit, "
+    "as on AlpacaEval's leaderboard."
+)
 
 
 @dataclass(frozen=True)
-class Line:
-    """One checkpoint; rates in points, NaN where they could not be computed."""
+class LeaderboardRow:
+    """One checkpoint, by the names of the columns of alpaca_eval.csv; rates in points, NaN where they are unknown."""
 
     checkpoint: str
     judged: int
@@ -39,69 +47,74 @@ class Line:
     mean_length: float
 
 
-def render(comparison: Comparison, folder: Path) -> list[Path]:
-    """Writes both files if AlpacaEval is among the compared tasks; gives their paths."""
-    if not any(row.name == TASK for row in comparison.at("task")):
-        return []
-    try:
-        gamed, why = gamed_models(data.default_folder()), ""
-    except SkilldeltaError as error:
-        gamed, why = None, str(error)
-    named = dict.fromkeys(row.checkpoint for row in comparison.at("task") if row.name == TASK)
-    lines = [line(name, Path(comparison.checkpoints[name]["results"]), gamed) for name in named]
-    markdown, table = folder / "alpaca_eval.md", folder / "alpaca_eval.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    markdown.write_text(as_markdown(lines, why), encoding="utf-8")
-    with table.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([[f.name for f in fields(Line)], *map(astuple, lines)])
-    return [markdown, table]
-
-
 @dataclass(frozen=True)
-class Gamed:
-    """Two models with gamed lengths, and the difficulty of each instruction by its index."""
+class GamedModels:
+    """AlpacaEval's two models whose length was gamed, and the difficulty of each instruction by its index."""
 
-    pairs: Pairs
+    pairs: PreferencePairs
     difficulty: dict[int, float]
 
 
-def gamed_models(folder: Path | None) -> Gamed:
-    """AlpacaEval's df_gamed.csv."""
-    rows = data.rows(GAMED, folder)
+def render(comparison: Comparison, folder: Path) -> list[Path]:
+    """Writes both files if AlpacaEval is among the compared tasks; gives their paths."""
+    checkpoints = [row.checkpoint for row in comparison.at("task") if row.name == TASK]
+    if not checkpoints:
+        return []
+    try:
+        gamed_models, reason = read_gamed_models(data.default_folder()), ""
+    except SkilldeltaError as error:
+        gamed_models, reason = None, str(error)
+    rows = [leaderboard_row(name, Path(comparison.checkpoints[name]["results"]), gamed_models) for name in checkpoints]
+    markdown, table = folder / "alpaca_eval.md", folder / "alpaca_eval.csv"
+    folder.mkdir(parents=True, exist_ok=True)
+    markdown.write_text(markdown_document(rows, reason), encoding="utf-8")
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([[f.name for f in fields(LeaderboardRow)], *map(astuple, rows)])
+    return [markdown, table]
+
+
+def read_gamed_models(folder: Path | None) -> GamedModels:
+    """AlpacaEval's df_gamed.csv; SkilldeltaError where it is not there."""
+    rows = data.rows(GAMED_SOURCE, folder)
     longer, difficulty, preference = (
         np.array([float(row[name]) for row in rows]) for name in ("std_delta_len", "instruction_difficulty", "preference")
     )
-    known = dict(zip((int(row["index"]) for row in rows), difficulty.tolist(), strict=True))
-    return Gamed(Pairs(preference, longer, difficulty), known)
+    by_index = dict(zip((int(row["index"]) for row in rows), difficulty.tolist(), strict=True))
+    return GamedModels(PreferencePairs(preference, longer, difficulty), by_index)
 
 
-def line(name: str, results: Path, gamed: Gamed | None) -> Line:
-    """A checkpoint's numbers, from its stored samples."""
-    found = sample_table.read(Results(results).cell(name, TASK))
-    there = ~np.isnan(found.score)
-    raw = length_controlled.raw(found.score[there])
-    length, reference, index = (found.parts[part][there] for part in ("length", "reference_length", "index"))
-    controlled = length_controlled.WinRate(np.nan, np.nan)
-    if gamed:
-        difficulty = np.array([gamed.difficulty[int(i)] for i in index])
-        controlled = length_controlled.win_rate(Pairs(found.score[there], reference - length, difficulty), gamed.pairs)
-    rates = (raw.value, raw.standard_error, controlled.value, controlled.standard_error)
-    return Line(name, int(there.sum()), *rates, float(length.mean()))
+def leaderboard_row(checkpoint: str, results: Path, gamed_models: GamedModels | None) -> LeaderboardRow:
+    """A checkpoint's rates, from its stored samples; without the gamed models no length-controlled one."""
+    samples = sample_table.read(Results(results).cell(checkpoint, TASK))
+    has_score = ~np.isnan(samples.score)
+    preference = samples.score[has_score]
+    length, reference, index = (samples.parts[part][has_score] for part in ("length", "reference_length", "index"))
+    raw = length_controlled.raw_win_rate(preference)
+    corrected = length_controlled.WinRate(np.nan, np.nan)
+    if gamed_models:
+        difficulty = np.array([gamed_models.difficulty[int(i)] for i in index])
+        corrected = length_controlled.win_rate(PreferencePairs(preference, reference - length, difficulty), gamed_models.pairs)
+    rates = (raw.value, raw.standard_error, corrected.value, corrected.standard_error)
+    return LeaderboardRow(checkpoint, len(preference), *rates, float(length.mean()))
 
 
-def as_markdown(lines: list[Line], why: str) -> str:
-    head = "| checkpoint | judged | win rate | length-controlled | mean length |\n| --- | --: | --: | --: | --: |\n"
-    body = "".join(
-        f"| {x.checkpoint} | {x.judged} | {rate(x.win_rate, x.standard_error)} | {rate(x.lc_win_rate, x.lc_standard_error)} "
-        f"| {x.mean_length:.0f} |\n"
-        for x in lines
+def markdown_document(rows: list[LeaderboardRow], reason: str) -> str:
+    """The table and its note; `reason`: why there is no length-controlled rate."""
+    lines = tuple(
+        (
+            row.checkpoint,
+            str(row.judged),
+            format_rate(row.win_rate, row.standard_error),
+            format_rate(row.lc_win_rate, row.lc_standard_error),
+            f"{row.mean_length:.0f}",
+        )
+        for row in rows
     )
-    foot = (
-        "\nRates in points ± one standard error. That of the length-controlled rate leaves out the error of its fit, "
-        "as on AlpacaEval's leaderboard.\n"
-    )
-    return f"# AlpacaEval\n\n{head}{body}{foot}" + (f"\nNo length-controlled rate: {why}\n" if why else "")
+    parts = ["# AlpacaEval", markdown_table(TextTable("AlpacaEval", COLUMNS, lines)), NOTE]
+    if reason:
+        parts.append(f"No length-controlled rate: {escape_markdown(reason)}")
+    return "\n\n".join(parts) + "\n"
 
 
-def rate(value: float, error: float) -> str:
-    return "—" if np.isnan(value) else f"{value:.2f} ± {error:.2f}"
+def format_rate(value: float, error: float) -> str:
+    return ABSENT if np.isnan(value) else f"{value:.2f} ± {error:.2f}"

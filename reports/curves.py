@@ -1,4 +1,4 @@
-"""Score against training step, with bands: one panel a skill; beneath, what the runs' own trainers logged (PNG and SVG)."""
+"""Score against training step, with bands: one panel a skill; beneath, the curves that the runs' own trainers logged."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from typing import TYPE_CHECKING, Any
 from harness.comparison.result import Comparison, Row
 from harness.comparison.training_runs import Run
 from harness.training_log import KEYS
-from reports import drawing, text_tables
-from reports.drawing import INK, MARKERS, PAPER, SOFT, plain
+from reports.layout import drawing, text_tables
+from reports.layout.drawing import DASHES, GREY, INK, PAPER, VERDICT_MARKERS, escape_mathtext
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ACROSS = 4  # panels in a row
-MOST = 12  # runs in one picture
-MARKS = drawing.LEGEND.replace("●", "○")  # hollow: the line beneath stays to be seen
-CROWDED = 40  # points of a panel from which on each is small
+PAGE_HEADING = "Scores over training"
+PANELS_PER_ROW = 4
+SCORE_HEIGHT, LOG_HEIGHT = 2.35, 1.9  # inches of a row of panels
+MAX_RUNS = 12
+MAX_NAMES = 4  # of checkpoints that the picture leaves out
+MAX_LARGE_POINTS = 40  # of a panel; of more, each is small
+LEGEND = drawing.VERDICT_LEGEND.replace("●", "○")  # hollow, as the line beneath must stay visible
 
 
 @dataclass(frozen=True)
-class Point:
+class CurvePoint:
     """A checkpoint at its step; score and interval as the comparison has them."""
 
     step: int
@@ -35,147 +38,142 @@ class Point:
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes curves.png and curves.svg; nothing where no run has steps to show."""
-    drawn = figure(comparison)
-    return drawing.save(drawn, folder, "curves") if drawn else []
+    figure = draw_figure(comparison)
+    return drawing.save_figure(figure, folder, "curves") if figure else []
 
 
-def runs(comparison: Comparison) -> list[Run]:
+@drawing.cache_figure
+def draw_figure(comparison: Comparison) -> Figure | None:
+    """The picture; None where there is nothing to show."""
+    curves = select_runs(comparison)
+    numbers = drawing.number_runs(comparison)
+    runs = {numbers[run.name]: run for run in curves[:MAX_RUNS]}
+    columns = text_tables.matrix_columns(comparison)
+    if not runs or not columns:
+        return None
+    from matplotlib.figure import Figure
+
+    quantities = [q for q in KEYS if any(q in run.curves for run in runs.values())]
+    upper, lower = math.ceil((len(columns) + 1) / PANELS_PER_ROW), math.ceil(len(quantities) / PANELS_PER_ROW)
+    ratios = [SCORE_HEIGHT] * upper + [LOG_HEIGHT] * lower
+    figure = Figure(figsize=(3.1 * PANELS_PER_ROW, sum(ratios) + 0.5), facecolor=PAPER)
+    figure.set_layout_engine("constrained", hspace=0.06, wspace=0.05)
+    axes = list(figure.subplots(upper + lower, PANELS_PER_ROW, squeeze=False, gridspec_kw={"height_ratios": ratios}).flat)
+    score_axes, log_axes = axes[: upper * PANELS_PER_ROW], axes[upper * PANELS_PER_ROW :]
+    for axis, column in zip(score_axes, columns, strict=False):
+        draw_scores(axis, [r for r in comparison.rows if (r.level, r.name) == column], comparison.baseline, runs)
+    for axis, quantity in zip(log_axes, quantities, strict=False):
+        draw_log(axis, quantity, runs)
+    align_panels(axes, upper, runs)
+    for axis in [*score_axes[len(columns) :], *log_axes[len(quantities) :]]:
+        axis.set_axis_off()
+    draw_legend(score_axes[-1], comparison.baseline, runs)
+    lines = [*map(escape_mathtext, figure_notes(comparison, curves)), *drawing.allowed_differences(comparison), LEGEND]
+    figure.supxlabel("\n".join(lines), fontsize=8.5, color=GREY)
+    return figure
+
+
+def select_runs(comparison: Comparison) -> list[Run]:
     """The runs that make a curve: several checkpoints; where no run has, those with one checkpoint and a log."""
     several = [r for r in comparison.runs if len(r.steps) > 1]
     return several or [r for r in comparison.runs if r.steps and r.curves]
 
 
-@drawing.once
-def figure(comparison: Comparison) -> Figure | None:
-    """The picture; None where there is nothing to show."""
-    every = runs(comparison)
-    number = drawing.numbers(comparison)
-    mine = {number[run.name]: run for run in every[:MOST]}
-    columns = text_tables.names(comparison)
-    if not mine or not columns:
-        return None
-    from matplotlib.figure import Figure
-
-    quantities = [q for q in KEYS if any(q in run.curves for run in mine.values())]
-    upper, lower = math.ceil((len(columns) + 1) / ACROSS), math.ceil(len(quantities) / ACROSS)
-    made = Figure(figsize=(3.1 * ACROSS, 2.35 * upper + 1.9 * lower + 0.5), facecolor=PAPER)
-    made.set_layout_engine("constrained", hspace=0.06, wspace=0.05)
-    ratios = [2.35] * upper + [1.9] * lower
-    axes = list(made.subplots(upper + lower, ACROSS, squeeze=False, gridspec_kw={"height_ratios": ratios}).flat)
-    for axis, (level, name) in zip(axes, columns, strict=False):
-        skill(axis, [r for r in comparison.rows if (r.level, r.name) == (level, name)], comparison.baseline, mine)
-    for axis, quantity in zip(axes[upper * ACROSS :], quantities, strict=False):
-        own(axis, quantity, mine)
-    frame(axes, upper, mine)
-    for axis in [*axes[len(columns) : upper * ACROSS], *axes[upper * ACROSS + len(quantities) :]]:
-        axis.set_axis_off()
-    key(axes[upper * ACROSS - 1], comparison.baseline, mine)
-    told = [*map(plain, notes(comparison, every)), *drawing.accepted(comparison), MARKS]
-    made.supxlabel("\n".join(told), fontsize=8.5, color=SOFT)
-    return made
-
-
-def frame(axes: Sequence[Axes], upper: int, mine: Mapping[int, Run]) -> None:
-    """The same steps on every panel, and at the left what its rows are measured in."""
-    farthest = max(
-        [s for r in mine.values() for s in r.steps.values()] + [c.steps[-1] for r in mine.values() for c in r.curves.values()]
+def align_panels(axes: Sequence[Axes], upper: int, runs: Mapping[int, Run]) -> None:
+    """Gives every panel the same steps, and each row of panels its unit."""
+    last_step = max(
+        [s for r in runs.values() for s in r.steps.values()] + [c.steps[-1] for r in runs.values() for c in r.curves.values()]
     )
     for axis in axes:
-        axis.set_xlim(-0.03 * farthest, 1.04 * farthest)
-    for row, axis in enumerate(axes[::ACROSS]):
-        axis.set_ylabel("points" if row < upper else "as logged", fontsize=8.5, color=SOFT)
+        axis.set_xlim(-0.03 * last_step, 1.04 * last_step)
+    for index, axis in enumerate(axes[::PANELS_PER_ROW]):
+        axis.set_ylabel("points" if index < upper else "as logged", fontsize=8.5, color=GREY)
 
 
-def notes(comparison: Comparison, every: Sequence[Run]) -> list[str]:
-    """What the picture leaves out, in words."""
+def figure_notes(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
+    """How to read the picture, and which checkpoints and runs it leaves out."""
     lines = ["training step; bands and bars: 95 % interval of each score; marks: the paired difference from the baseline"]
-    alone = [c for c in comparison.checkpoints if c != comparison.baseline and not any(c in r.steps for r in every)]
-    if alone:
-        some = ", ".join(alone[:4]) + (f" and {len(alone) - 4} more" if len(alone) > 4 else "")
-        lines.append(f"Not drawn, since one checkpoint makes no curve: {some}.")
-    if len(every) > MOST:
-        lines.append(f"The first {MOST} of {len(every)} runs.")
+    single = [c for c in comparison.checkpoints if c != comparison.baseline and not any(c in r.steps for r in runs)]
+    if single:
+        more = f" and {len(single) - MAX_NAMES} more" if len(single) > MAX_NAMES else ""
+        lines.append(f"Not drawn, since one checkpoint makes no curve: {', '.join(single[:MAX_NAMES])}{more}.")
+    if len(runs) > MAX_RUNS:
+        lines.append(f"The first {MAX_RUNS} of {len(runs)} runs.")
     return lines
 
 
-def points(run: Run, rows: Sequence[Row]) -> list[Point]:
+def curve_points(run: Run, rows: Sequence[Row]) -> list[CurvePoint]:
     """A run's checkpoints that have a score, by step."""
-    found = {r.checkpoint: r for r in rows}
-    there = [Point(step, found[name], name in run.final) for name, step in run.steps.items() if name in found]
-    return sorted((p for p in there if drawing.known(p.row.score)), key=lambda p: (p.step, p.final))
+    by_name = {r.checkpoint: r for r in rows if drawing.is_number(r.score)}
+    points = [CurvePoint(step, by_name[name], name in run.final) for name, step in run.steps.items() if name in by_name]
+    return sorted(points, key=lambda p: (p.step, p.final))
 
 
-def skill(axis: Axes, rows: Sequence[Row], baseline: str, mine: Mapping[int, Run]) -> None:
+def draw_scores(axis: Axes, rows: Sequence[Row], baseline: str, runs: Mapping[int, Run]) -> None:
     """One panel: the baseline as a line with its band, and each run."""
-    drawing.bare(axis)
+    drawing.style_axis(axis)
     for row in rows:
         if row.checkpoint == baseline:
-            axis.axhline(row.score, color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)), zorder=1)
-            axis.axhspan(row.score_low, row.score_high, color=SOFT, alpha=0.13, linewidth=0, zorder=0)
-    crowded = len(rows) > CROWDED
-    for number, run in mine.items():
-        line(axis, points(run, rows), number, crowded)
-    axis.set_title(plain(rows[0].name), fontsize=9.5, loc="left", color=INK, fontweight="bold" if not rows[0].skill else None)
+            axis.axhline(row.score, color=GREY, linewidth=1.1, linestyle=DASHES, zorder=1)
+            axis.axhspan(row.score_low, row.score_high, color=GREY, alpha=0.13, linewidth=0, zorder=0)
+    small = len(rows) > MAX_LARGE_POINTS
+    for number, run in runs.items():
+        if points := curve_points(run, rows):
+            draw_curve(axis, points, number, small)
+    weight = "bold" if not rows[0].skill else None
+    axis.set_title(escape_mathtext(rows[0].name), fontsize=9.5, loc="left", color=INK, fontweight=weight)
     axis.margins(y=0.08)
-    drawing.ticks(axis)
+    drawing.format_step_axis(axis)
 
 
-def line(axis: Axes, found: Sequence[Point], number: int, crowded: bool) -> None:
-    """One run: its scores with the band of their intervals, each marked by its verdict."""
-    if not found:
-        return
-    steps, colour = [p.step for p in found], drawing.colour(number)
-    low, high = [p.row.score_low for p in found], [p.row.score_high for p in found]
-    axis.fill_between(steps, low, high, color=colour, alpha=0.06 if crowded else 0.16, linewidth=0, zorder=2)
-    axis.plot(
-        steps,
-        [p.row.score for p in found],
-        color=colour,
-        linestyle=drawing.stroke(number),
-        linewidth=1.0 if crowded else 1.6,
-        zorder=3,
-    )
-    if len(found) == 1:
+def draw_curve(axis: Axes, points: Sequence[CurvePoint], number: int, small: bool) -> None:
+    """One run: its scores with the band of their intervals, and the mark of each verdict."""
+    steps, colour, style = [p.step for p in points], drawing.run_colour(number), drawing.run_line_style(number)
+    low, high = [p.row.score_low for p in points], [p.row.score_high for p in points]
+    axis.fill_between(steps, low, high, color=colour, alpha=0.06 if small else 0.16, linewidth=0, zorder=2)
+    width = 1.0 if small else 1.6
+    axis.plot(steps, [p.row.score for p in points], color=colour, linestyle=style, linewidth=width, zorder=3)
+    if len(points) == 1:
         axis.vlines(steps, low, high, color=colour, linewidth=1.4, zorder=3)
-    size = 3.2 if crowded else 5.0
-    kinds: dict[tuple[str, bool], list[Point]] = {}
-    for point in found:
-        kinds.setdefault((point.row.difference.verdict if point.row.difference else "same", point.final), []).append(point)
-    for (verdict, final), alike in kinds.items():
-        face = PAPER if verdict == "unclear" else colour
+    size = 3.2 if small else 5.0
+    by_look: dict[tuple[str, bool], list[CurvePoint]] = {}
+    for point in points:
+        verdict = point.row.difference.verdict if point.row.difference else "same"
+        by_look.setdefault((verdict, point.final), []).append(point)
+    for (look, final), alike in by_look.items():
         ring: dict[str, Any] = {
             "markeredgewidth": 2.0 if final else 1.1,
             "markeredgecolor": INK if final else colour,
-            "markerfacecolor": face,
+            "markerfacecolor": PAPER if look == "unclear" else colour,
         }
-        at, scores = [p.step for p in alike], [p.row.score for p in alike]
-        axis.plot(at, scores, linestyle="", marker=MARKERS[verdict], markersize=size, zorder=4, **ring)
+        x, y = [p.step for p in alike], [p.row.score for p in alike]
+        axis.plot(x, y, linestyle="", marker=VERDICT_MARKERS[look], markersize=size, zorder=4, **ring)
 
 
-def own(axis: Axes, quantity: str, mine: Mapping[int, Run]) -> None:
-    """What trainers logged of one quantity; its title says under which names."""
-    drawing.bare(axis)
-    for number, run in mine.items():
+def draw_log(axis: Axes, quantity: str, runs: Mapping[int, Run]) -> None:
+    """One quantity as the trainers logged it, with the names that they gave it."""
+    drawing.style_axis(axis)
+    for number, run in runs.items():
         if curve := run.curves.get(quantity):
-            colour, style = drawing.colour(number), drawing.stroke(number)
+            colour, style = drawing.run_colour(number), drawing.run_line_style(number)
             axis.plot(curve.steps, curve.values, color=colour, linestyle=style, linewidth=1.2)
-    keys = ", ".join(dict.fromkeys(run.curves[quantity].key for run in mine.values() if quantity in run.curves))
+    keys = ", ".join(dict.fromkeys(run.curves[quantity].key for run in runs.values() if quantity in run.curves))
     axis.set_title(quantity, fontsize=9.5, loc="left", color=INK)
-    axis.set_title(keys, fontsize=7, loc="right", color=SOFT)
+    axis.set_title(keys, fontsize=7, loc="right", color=GREY)
     axis.margins(y=0.1)
-    drawing.ticks(axis)
+    drawing.format_step_axis(axis)
 
 
-def key(axis: Axes, baseline: str, mine: Mapping[int, Run]) -> None:
-    """Which line is which."""
+def draw_legend(axis: Axes, baseline: str, runs: Mapping[int, Run]) -> None:
     from matplotlib.lines import Line2D
 
-    lines = [Line2D([], [], color=SOFT, linewidth=1.1, linestyle=(0, (4, 3)), label=plain(f"{baseline} (baseline)"))]
-    for number, run in mine.items():
-        name = run.name if run.method in ("", run.name) else f"{run.name} ({run.method})"
-        colour, style = drawing.colour(number), drawing.stroke(number)
-        lines.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=plain(name)))
-    if any(run.final for run in mine.values()):
+    baseline_label = escape_mathtext(f"{baseline} (baseline)")
+    lines = [Line2D([], [], color=GREY, linewidth=1.1, linestyle=DASHES, label=baseline_label)]
+    for number, run in runs.items():
+        label = escape_mathtext(run.name if run.method in ("", run.name) else f"{run.name} ({run.method})")
+        colour, style = drawing.run_colour(number), drawing.run_line_style(number)
+        lines.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=label))
+    if any(run.final for run in runs.values()):
         ring: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markeredgewidth": 2.0}
         lines.append(Line2D([], [], linestyle="", marker="o", label="ringed: the run's final model", **ring))
     axis.legend(handles=lines, loc="center", fontsize=8.5, frameon=False, labelcolor=INK, handlelength=2.8)

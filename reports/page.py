@@ -1,8 +1,8 @@
-"""index.html: the comparison as one page that opens from disk, with every sample side by side.
+"""index.html: the comparison as one page that opens from disk, with the responses of every sample in columns.
 
-Nothing is fetched from a network, and nothing that a model said is ever markup: data are JSON in blocks that no browser runs,
+Nothing comes from a network, and no text of a model is ever markup: data are JSON in blocks that no browser runs,
 and the page's own script, allowed by its hash alone, shows them as text.  Samples are compressed chunks (the lines of
-samples.jsonl as they are), inside the page while they are small, in files beside it (page/N.js) when they are not.
+samples.jsonl as they are), inside the page while they are small, in files next to it (page/N.js) when they are not.
 """
 
 from __future__ import annotations
@@ -20,148 +20,149 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+from harness import registry
 from harness.comparison.result import Comparison
 from harness.store import Results
-from reports import curves, drawing, sections, text_tables, tradeoff
+from reports.layout import drawing, html_tables, text_tables
 
 ASSETS = Path(__file__).parent / "assets"
-INSIDE = 8_000_000  # bytes of compressed samples that a page holds itself
-SMALL, QUICK = 6, 2  # levels of compression: inside the page, and beside it, where it is half of all the work
+MAX_INLINE_BYTES = 8_000_000  # of compressed samples that a page holds itself
+MAX_INLINE_SOURCE = 4 * MAX_INLINE_BYTES  # of samples.jsonl: beyond, compressing them to see would be lost time
+INLINE_LEVEL, FILE_LEVEL = 6, 2  # of compression; for files it is half of all the work
 PLOT = """<section><h2>{title}</h2><div class="plot"><picture>
 <source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></div></section>
 """
-PLOTS = {"Scores over training": curves.figure, "What it was paid with": tradeoff.figure}
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """A file of lines that the page can open."""
+class SampleChunk:
+    """A file of JSON lines that the page can open, by its number."""
 
     number: int
     path: Path
 
-    def text(self, level: int) -> str:
+    def encode(self, level: int) -> str:
         """The lines, compressed, as base64.  The same lines give the same text."""
         return base64.b64encode(gzip.compress(self.path.read_bytes(), level, mtime=0)).decode()
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes index.html, and page/*.js where the samples are many; gives their paths."""
-    samples, examples = chunks(comparison)
-    facts = about(comparison) | {
-        "chunks": {task: {name: c.number for name, c in found.items()} for task, found in samples.items()},
+    samples, examples = list_chunks(comparison)
+    facts = page_facts(comparison) | {
+        "chunks": {task: {name: c.number for name, c in cells.items()} for task, cells in samples.items()},
         "examples": {task: c.number for task, c in examples.items()},
     }
-    every = [*examples.values(), *(c for found in samples.values() for c in found.values())]
     folder.mkdir(parents=True, exist_ok=True)
-    inside, beside = place(every, folder)
+    chunks = [*examples.values(), *(c for cells in samples.values() for c in cells.values())]
+    blocks = inline_blocks(chunks)
+    files = [] if blocks is not None else write_chunks(chunks, folder / "page")
     script, style = (ASSETS / "page.js").read_text(encoding="utf-8"), (ASSETS / "page.css").read_text(encoding="utf-8")
     page = Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=policy(script, style),
+        policy=content_policy(script, style),
         title=html.escape(f"What moved against {comparison.baseline}"),
-        lead=html.escape(lead(comparison)),
+        lead=html.escape(lead_sentence(comparison)),
         baseline=html.escape(comparison.baseline),
         style=style,
-        plots="".join(plots(comparison)),
-        noticed=listed(comparison.noticed),
-        tables=sections.tables(comparison),
-        foot=listed(text_tables.foot(comparison)),
-        data=block(facts),
-        chunks="".join(inside),
+        plots="".join(plot_sections(comparison)),
+        warnings=html_items(comparison.noticed),
+        tables=html_tables.render_sections(comparison),
+        notes=html_items(text_tables.notes(comparison)),
+        data=script_json(facts),
+        chunks="".join(blocks or ()),
         script=script,
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8", newline="\n")
-    return [index, *beside]
+    return [index, *files]
 
 
-def policy(script: str, style: str) -> str:
-    """Only this page's own script and style run; chunks come from beside the page; nothing else is loaded or sent."""
-    allowed = "default-src 'none'; script-src 'self' {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'"
-    return allowed.format(
-        *(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in (script, style))
-    )
+def content_policy(script: str, style: str) -> str:
+    """Only this page's own script and style run; chunks come from its own folder; nothing else is loaded or sent."""
+    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
+    policy = "default-src 'none'; script-src 'self' {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'"
+    return policy.format(*(f"'sha256-{value}'" for value in hashes))
 
 
-def listed(sentences: Sequence[str]) -> str:
+def html_items(sentences: Sequence[str]) -> str:
     return "".join(f"<li>{html.escape(text)}</li>" for text in sentences)
 
 
-def plots(comparison: Comparison) -> Iterator[str]:
-    """The plots as images for light and for dark, each under its heading."""
-    for title, figure in PLOTS.items():
-        if drawn := figure(comparison):
-            svg = drawing.as_svg(drawn)
-            light, dark = address(svg), address(drawing.at_night(svg))
-            alt = html.escape(f"{title}, against {comparison.baseline}; the numbers are in table.csv")
-            yield PLOT.format(title=html.escape(title), alt=alt, light=light, dark=dark)
+def plot_sections(comparison: Comparison) -> Iterator[str]:
+    """The plots as images for light and for dark: those of every report that has a PAGE_HEADING and draw_figure()."""
+    for name in registry.modules("reports"):
+        report = registry.module("reports", name)
+        heading = getattr(report, "PAGE_HEADING", "")
+        if heading and (figure := report.draw_figure(comparison)):
+            svg = drawing.render_svg(figure)
+            light, dark = data_address(svg), data_address(drawing.darken_svg(svg))
+            alt = html.escape(f"{heading}, against {comparison.baseline}; the numbers are in table.csv")
+            yield PLOT.format(title=html.escape(heading), alt=alt, light=light, dark=dark)
 
 
-def address(svg: str) -> str:
+def data_address(svg: str) -> str:
     """A picture as a data: address."""
     return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
-def lead(comparison: Comparison) -> str:
+def lead_sentence(comparison: Comparison) -> str:
     candidates = len(comparison.checkpoints) - 1
     tasks = len({r.name for r in comparison.at("task")})
     return f"{candidates} checkpoint{'s' * (candidates != 1)} against {comparison.baseline} on {tasks} task{'s' * (tasks != 1)}"
 
 
-def about(comparison: Comparison) -> dict[str, Any]:
-    """What the page shows of the comparison itself."""
-    content = comparison.json()
+def page_facts(comparison: Comparison) -> dict[str, Any]:
+    """The comparison as the page's script reads it."""
     skill_of = {r.name: r.skill for r in comparison.at("task")}
     return {
         "baseline": comparison.baseline,
         "checkpoints": list(comparison.checkpoints),
-        "rows": content["rows"],
-        "skills": [name for level, name in text_tables.names(comparison) if level == "skill"],
-        "tasks": sorted(skill_of, key=lambda t: (text_tables.place(skill_of[t]), t)),
+        "rows": comparison.json()["rows"],
+        "skills": [name for level, name in text_tables.matrix_columns(comparison) if level == "skill"],
+        "tasks": sorted(skill_of, key=lambda task: (text_tables.skill_order(skill_of[task]), task)),
         "skill_of": skill_of,
     }
 
 
-def block(value: Any) -> str:
+def script_json(value: Any) -> str:
     """JSON that may stand in a script block: no "<", and none of the line ends that only some readers know."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def chunks(comparison: Comparison) -> tuple[dict[str, dict[str, Chunk]], dict[str, Chunk]]:
-    """The cells by task and checkpoint, and the rows of each task."""
+def list_chunks(comparison: Comparison) -> tuple[dict[str, dict[str, SampleChunk]], dict[str, SampleChunk]]:
+    """The samples of each task by checkpoint, and the rows of each task."""
     numbers = iter(range(10**9))
     tasks = sorted({r.name for r in comparison.at("task")})
-    samples: dict[str, dict[str, Chunk]] = {t: {} for t in tasks}
-    examples: dict[str, Chunk] = {}
+    samples: dict[str, dict[str, SampleChunk]] = {t: {} for t in tasks}
+    examples: dict[str, SampleChunk] = {}
     folders = [(n, f) for n, facts in comparison.checkpoints.items() for f in (facts["results"], *facts.get("elsewhere", ()))]
     for name, folder in folders:
         results = Results(folder)
         for task in tasks:
             if (path := results.cell(name, task).samples_file).exists():
-                samples[task][name] = Chunk(next(numbers), path)
+                samples[task][name] = SampleChunk(next(numbers), path)
             if task not in examples and (path := results.examples_file(task)).exists():
-                examples[task] = Chunk(next(numbers), path)
+                examples[task] = SampleChunk(next(numbers), path)
     return samples, examples
 
 
-def place(every: list[Chunk], folder: Path) -> tuple[list[str], list[Path]]:
-    """The chunks as blocks of the page, or as files beside it, whichever fits."""
-    if sum(c.path.stat().st_size for c in every) <= INSIDE * 4:
-        blocks = [f'<script type="text/plain" id="chunk-{c.number}">{c.text(SMALL)}</script>\n' for c in every]
-        if sum(map(len, blocks)) <= INSIDE:
-            return blocks, []
-    return [], files(every, folder / "page")
+def inline_blocks(chunks: Sequence[SampleChunk]) -> list[str] | None:
+    """The chunks as blocks of the page; None where they are too large for it."""
+    if sum(chunk.path.stat().st_size for chunk in chunks) > MAX_INLINE_SOURCE:
+        return None
+    blocks = [f'<script type="text/plain" id="chunk-{c.number}">{c.encode(INLINE_LEVEL)}</script>\n' for c in chunks]
+    return blocks if sum(map(len, blocks)) <= MAX_INLINE_BYTES else None
 
 
-def files(every: list[Chunk], folder: Path) -> list[Path]:
-    """Each chunk as a script beside the page; compression leaves Python's lock, so threads share the work."""
+def write_chunks(chunks: Sequence[SampleChunk], folder: Path) -> list[Path]:
+    """Each chunk as a script next to the page; compression releases Python's lock, so threads share the work."""
     folder.mkdir(exist_ok=True)
 
-    def write(chunk: Chunk) -> Path:
+    def write(chunk: SampleChunk) -> Path:
         path = folder / f"{chunk.number}.js"
-        path.write_text(f'skilldelta({chunk.number},"{chunk.text(QUICK)}")\n', encoding="ascii")
+        path.write_text(f'skilldelta({chunk.number},"{chunk.encode(FILE_LEVEL)}")\n', encoding="ascii")
         return path
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(write, every))
+        return list(pool.map(write, chunks))

@@ -1,4 +1,4 @@
-// The page of one comparison.  Whatever a model said is shown by textContent alone: it never becomes markup.
+// The page of one comparison.  The text of a model is shown by textContent alone: it never becomes markup.
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
 const MARK = { better: "▲", worse: "▼", same: "=", unclear: "·" };
@@ -8,15 +8,15 @@ const state = { task: data.tasks[0] || "", candidate: data.checkpoints.find((c) 
   filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "" };
 
 function el(tag, attributes, ...children) {
-  const made = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
+  const element = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {}))
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined) made.setAttribute(name, value);
-  // Half of a surrogate pair is no text: a model may say it, a document may not hold it.
-  made.append(...children.filter((c) => c !== null && c !== undefined).map((c) => typeof c === "string" && c.toWellFormed ? c.toWellFormed() : c));
-  return made;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== null && value !== undefined) element.setAttribute(name, value);
+  // Half of a surrogate pair is no text: a model may write it, a document may not hold it.
+  element.append(...children.filter((c) => c !== null && c !== undefined).map((c) => typeof c === "string" && c.toWellFormed ? c.toWellFormed() : c));
+  return element;
 }
-// Half a tenth goes to the even tenth, as in the tables.
+// Half a tenth goes to the even tenth, as Python rounds in the tables.
 const tenths = (x) => Math.abs(x * 10 % 1) === 0.5 ? 2 * Math.round(x * 5) / 10 : x;
 const number = (x, signed) => x === null || x === undefined ? "—"
   : ((signed && x > 0 ? "+" : "") + tenths(x).toFixed(1)).replace("-", "−").replace(/^[−+]0\.0$/, "0.0");
@@ -114,7 +114,7 @@ function forest() {
     el("tfoot", {}, el("tr", {}, el("th", {}), el("td", { colspan: 3 }), drawing(...grid(rule, 4), ...ticks), el("td", { colspan: 4 }))));
 }
 
-// ---- samples: chunks of compressed lines, inside this file or beside it
+// ---- samples: chunks of compressed lines, inside this file or in page/
 const waiting = new Map();
 window.skilldelta = (id, text) => { const ready = waiting.get(id); if (ready) ready(text); };
 const loaded = new Map();
@@ -148,15 +148,15 @@ async function items() {
   for (const s of mine) if (!known.has(keyOf(s))) all.push({ key: keyOf(s), base: undefined, mine: s, row: row.get(s.example) || {} });
   return all;
 }
-function kind(item) {
+function outcomeOf(item) {
   const a = item.base && item.base.score, b = item.mine && item.mine.score;
   if (a === null || a === undefined || b === null || b === undefined) return "unscored";
   return b > a ? "gained" : b < a ? "lost" : a >= 1 ? "right" : "wrong";
 }
-const KIND = { gained: ["▲", "better"], lost: ["▼", "worse"], right: ["✓", "same"], wrong: ["✗", "same"], unscored: ["?", "same"] };
-function wanted(item) {
-  const is = kind(item);
-  if (state.filter !== "all" && state.filter !== is && !(state.filter === "changed" && (is === "lost" || is === "gained"))) return false;
+const OUTCOME_MARKS = { gained: ["▲", "better"], lost: ["▼", "worse"], right: ["✓", "same"], wrong: ["✗", "same"], unscored: ["?", "same"] };
+function matchesFilter(item) {
+  const outcome = outcomeOf(item);
+  if (state.filter !== "all" && state.filter !== outcome && !(state.filter === "changed" && (outcome === "lost" || outcome === "gained"))) return false;
   if (!state.search) return true;
   const text = JSON.stringify(item.row) + [item.base, item.mine].map((s) => s ? s.response + " " + s.read_as : "").join(" ");
   return text.toLowerCase().includes(state.search.toLowerCase());
@@ -169,12 +169,12 @@ async function list() {
   let all;
   try { all = await items(); } catch (error) { $("count").textContent = String(error.message || error); return; }
   const counts = {};
-  for (const i of all) counts[kind(i)] = (counts[kind(i)] || 0) + 1;
+  for (const i of all) counts[outcomeOf(i)] = (counts[outcomeOf(i)] || 0) + 1;
   for (const option of $("filter").options) {
     const n = option.value === "all" ? all.length : option.value === "changed" ? (counts.lost || 0) + (counts.gained || 0) : counts[option.value] || 0;
     option.textContent = `${option.dataset.name} (${n})`;
   }
-  shownItems = all.filter(wanted);
+  shownItems = all.filter(matchesFilter);
   $("count").textContent = `${shownItems.length} of ${all.length} items`;
   if (!shownItems.some((i) => i.key === state.item)) state.item = shownItems.length ? shownItems[0].key : "";
   draw();
@@ -189,9 +189,9 @@ function draw() {
   const at = shownItems.findIndex((i) => i.key === state.item);
   if (at >= limit) limit = at + PAGE;
   const lines = shownItems.slice(0, limit).map((item) => {
-    const [mark, look] = KIND[kind(item)];
+    const [mark, look] = OUTCOME_MARKS[outcomeOf(item)];
     return el("li", { role: "option", "aria-selected": String(item.key === state.item), onclick: () => choose({ item: item.key }) },
-      el("span", { class: `mark ${look}`, title: kind(item) }, mark), el("span", { class: "text", dir: "auto" }, title(item.row).slice(0, 200) || item.key));
+      el("span", { class: `mark ${look}`, title: outcomeOf(item) }, mark), el("span", { class: "text", dir: "auto" }, title(item.row).slice(0, 200) || item.key));
   });
   if (shownItems.length > limit) lines.push(el("li", {}, el("button", { id: "more", onclick: () => { limit += PAGE; draw(); } }, `${shownItems.length - limit} more`)));
   $("items").replaceChildren(...lines);
@@ -209,20 +209,20 @@ async function detail(item) {
   const isShort = (v) => v.length < SHORT && !v.includes("\n");
   const fields = others.filter(([, v]) => !isShort(v)).map(([k, v]) => [el("dt", {}, k), el("dd", {}, el("pre", { dir: "auto" }, v))]).flat();
   const facts = others.filter(([, v]) => isShort(v)).map(([k, v]) => el("span", {}, el("span", { class: "soft" }, `${k} `), el("bdi", {}, v)));
-  const said = names.map((name, i) => card(name, cells[i].find((s) => keyOf(s) === item.key)));
+  const cards = names.map((name, i) => card(name, cells[i].find((s) => keyOf(s) === item.key)));
   $("item").replaceChildren(...[el("pre", { id: "question", dir: "auto" }, asText(question)), facts.length ? el("p", { class: "facts" }, ...facts) : null,
-    fields.length ? el("dl", {}, ...fields) : null, el("div", { class: "said" }, ...said)].filter((c) => c));
+    fields.length ? el("dl", {}, ...fields) : null, el("div", { class: "responses" }, ...cards)].filter((c) => c));
 }
 function card(name, s) {
-  if (!s) return el("article", {}, el("h3", {}, name), el("p", {}, "not asked"));
+  if (!s) return el("article", {}, el("h3", {}, name), el("p", {}, "no sample"));
   const score = s.score === null ? "unscored" : String(Math.round(s.score * 1000) / 10);
   const text = typeof s.response === "string" ? s.response : s.response.map((v, i) => `choice ${i + 1}: ${v.toFixed(4)}`).join("\n");
-  const facts = [s.read_as ? `read as: ${s.read_as}` : "", s.why || "", s.finish === "stop" ? "" : `ended by ${s.finish}`, s.tokens_out ? `${s.tokens_out} tokens` : ""].filter((f) => f);
+  const facts = [s.read_as ? `extracted: ${s.read_as}` : "", s.why || "", s.finish === "stop" ? "" : `ended by ${s.finish}`, s.tokens_out ? `${s.tokens_out} tokens` : ""].filter((f) => f);
   return el("article", {}, el("h3", {}, el("span", {}, name), el("span", { class: `mark ${s.score === 1 ? "better" : s.score === 0 ? "worse" : ""}` }, score)),
-    el("pre", { dir: "auto" }, text || "(said nothing)"), facts.length ? el("p", { dir: "auto" }, facts.join(" · ")) : null);
+    el("pre", { dir: "auto" }, text || "(empty)"), facts.length ? el("p", { dir: "auto" }, facts.join(" · ")) : null);
 }
 
-// ---- what is chosen is in the link
+// ---- the link holds the choice of task, checkpoint, filter and item
 function choose(change) {
   Object.assign(state, change);
   if (!("item" in change)) limit = PAGE;
@@ -238,9 +238,9 @@ function choose(change) {
 function follow() {
   const link = new URLSearchParams(location.hash.slice(1));
   const known = { task: data.tasks, candidate: data.checkpoints, filter: [...$("filter").options].map((o) => o.value) };
-  const asked = { task: link.get("task"), candidate: link.get("against"), filter: link.get("show") };
+  const chosen = { task: link.get("task"), candidate: link.get("against"), filter: link.get("show") };
   const change = { candidate: state.candidate, item: link.get("item") || "", search: link.get("search") || "" };
-  for (const [name, value] of Object.entries(asked)) if (known[name].includes(value)) change[name] = value;
+  for (const [name, value] of Object.entries(chosen)) if (known[name].includes(value)) change[name] = value;
   choose(change);
 }
 function options(id, values) { $(id).replaceChildren(...values.map((v) => el("option", { value: v }, v))); }
@@ -263,7 +263,7 @@ document.addEventListener("keydown", (e) => {
   if (up && at > 0) choose({ item: shownItems[at - 1].key });
   if (e.key === "/") { e.preventDefault(); $("search").focus(); }
 });
-// The link holds what is chosen, so the way to a section is a button.
+// The link holds the choice, so buttons, not anchors, lead to the sections.
 for (const h of document.querySelectorAll("h2")) $("nav").append(el("button", { onclick: () => h.scrollIntoView({ behavior: "smooth" }) }, h.textContent));
 window.addEventListener("hashchange", follow);
 matrix();

@@ -18,6 +18,7 @@ from harness.statistics import pareto
 from harness.training_log import Curve
 from reports import curves, delta_plot
 from reports import tradeoff as report
+from reports.layout.tradeoff_panels import fill_panels
 from tests.support.results_folder import about, sample
 from tests.support.results_folder import store as store_cell
 from tests.support.training_runs import curve, store
@@ -32,7 +33,7 @@ def dominates(one: np.ndarray, other: np.ndarray) -> bool:
 
 @given(POINTS)
 def test_no_point_on_the_front_is_dominated_and_every_other_one_is_by_one_on_it(points: np.ndarray) -> None:
-    on = pareto.front(points)
+    on = pareto.pareto_front(points)
     for i, point in enumerate(points):
         assert on[i] != any(dominates(points[j], point) for j in np.flatnonzero(on))
         assert on[i] != any(dominates(other, point) for other in points)
@@ -42,11 +43,16 @@ def test_no_point_on_the_front_is_dominated_and_every_other_one_is_by_one_on_it(
 def test_the_front_does_not_depend_on_the_order(points: np.ndarray, random: object) -> None:
     order = list(range(len(points)))
     random.shuffle(order)  # type: ignore[attr-defined]
-    assert list(pareto.front(points[order])) == list(pareto.front(points)[order])
+    assert list(pareto.pareto_front(points[order])) == list(pareto.pareto_front(points)[order])
 
 
 def test_what_is_unknown_is_on_no_front_and_dominates_nothing() -> None:
-    assert list(pareto.front(np.array([[np.nan, 9.0], [1.0, 1.0], [1.0, 1.0], [0.0, 1.0]]))) == [False, True, True, False]
+    assert list(pareto.pareto_front(np.array([[np.nan, 9.0], [1.0, 1.0], [1.0, 1.0], [0.0, 1.0]]))) == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 METRICS = {
@@ -142,11 +148,11 @@ def test_the_table_has_a_line_for_each_checkpoint_and_says_what_is_unknown(compa
 
 
 def test_there_is_a_panel_for_each_trade_that_these_results_know(comparison: Comparison, tmp_path: Path) -> None:
-    titles = [p.title.split(" (")[0].split(";")[0] for p in report.panels(comparison)]
-    assert titles == ["What KL bought", "What length bought", "Refusal, both ways", "What reasoning costs the other skills"]
+    titles = [p.title.split(" (")[0].split(";")[0] for p in fill_panels(comparison)]
+    assert titles == ["Gain by KL", "Gain by answer length", "Refusal, both ways", "The other skills by reasoning"]
     store(tmp_path, "sft", {"reasoning": 0.5})
     store(tmp_path, "dpo", {"reasoning": 0.6})
-    assert [p.title for p in report.panels(compare(tmp_path, "sft"))] == ["What length bought"]
+    assert [p.title for p in fill_panels(compare(tmp_path, "sft"))] == ["Gain by answer length"]
 
 
 def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: Comparison, tmp_path: Path) -> None:
@@ -154,7 +160,7 @@ def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: 
     markdown, _, picture = report.render(unlike, tmp_path)
     assert "asked.prompts: baseline" in markdown.read_text()
     for svg in (picture, curves.render(unlike, tmp_path)[1], delta_plot.render(unlike, tmp_path)[1]):
-        assert "Not made alike, accepted: coding, asked.prompts" in svg.read_text()
+        assert "Allowed differences: coding, asked.prompts" in svg.read_text()
 
 
 def test_the_picture_is_the_same_bytes_each_time(comparison: Comparison, tmp_path: Path) -> None:

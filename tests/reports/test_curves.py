@@ -10,7 +10,8 @@ from matplotlib.collections import FillBetweenPolyCollection
 
 from harness.comparison.compare import compare
 from harness.comparison.result import Comparison
-from reports import curves, drawing
+from reports import curves
+from reports.layout import drawing
 from tests.support.training_runs import curve, store
 
 RISING = [0.1 * i for i in range(20)]
@@ -32,7 +33,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 
 def panels(comparison: Comparison) -> dict[str, Axes]:
-    drawn = curves.figure(comparison)
+    drawn = curves.draw_figure(comparison)
     assert drawn is not None
     return {axis.get_title(loc="left"): axis for axis in drawn.axes if axis.get_title(loc="left")}
 
@@ -61,7 +62,7 @@ def test_the_baseline_is_a_line_across_the_panel(comparison: Comparison) -> None
 
 def test_a_checkpoint_without_a_score_there_leaves_a_gap_only_there(comparison: Comparison) -> None:
     mine = next(run for run in comparison.runs if run.name == "dpo")
-    found = {level: curves.points(mine, comparison.at(level)) for level in ("average", "skill")}
+    found = {level: curves.curve_points(mine, comparison.at(level)) for level in ("average", "skill")}
     assert [p.step for p in found["average"]] == [50]
 
 
@@ -84,11 +85,11 @@ def test_what_is_not_drawn_is_told_and_no_name_is_taken_for_mathematics(comparis
 
 
 def test_at_night_every_ink_has_another_colour(comparison: Comparison) -> None:
-    drawn = curves.figure(comparison)
+    drawn = curves.draw_figure(comparison)
     assert drawn is not None
-    day = drawing.as_svg(drawn)
-    night = drawing.at_night(day)
-    for light, dark in drawing.NIGHT.items():
+    day = drawing.render_svg(drawn)
+    night = drawing.darken_svg(day)
+    for light, dark in drawing.DARK_THEME.items():
         assert night.count(dark) == day.count(light)
         assert light not in night
 

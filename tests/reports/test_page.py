@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 
 from harness.comparison.compare import compare
+from harness.comparison.number_format import format_number, format_p_value
 from harness.comparison.result import Comparison
 from harness.evaluation.evaluate import Settings, score
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response
-from reports import drawing, page
-from reports.text_tables import number, probability
+from reports import page
+from reports.layout import drawing
 from tests.support import toys
 from tests.support.training_runs import curve, store
 
@@ -124,7 +125,7 @@ def test_filters_work_and_a_hostile_output_does_nothing(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: bool
 ) -> None:
     if beside:
-        monkeypatch.setattr(page, "INSIDE", 0)
+        monkeypatch.setattr(page, "MAX_INLINE_BYTES", 0)
     index, *files = page.render(comparison, tmp_path / "report")
     assert bool(files) == beside
     dom, console = opened(index, tmp_path / "profile", task="sums", against=NAMES[1], show="all")
@@ -155,8 +156,8 @@ def test_a_link_opens_an_item_and_shows_the_hostile_output_as_text(comparison: C
 def test_a_page_of_many_samples_keeps_them_beside_itself(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(page, "INSIDE", 0)
-    monkeypatch.setattr(page, "PLOTS", {})
+    monkeypatch.setattr(page, "MAX_INLINE_BYTES", 0)
+    monkeypatch.setattr(page, "plot_sections", lambda _: [])
     index, *files = page.render(comparison, tmp_path)
     assert len(files) == 6
     assert all(re.fullmatch(r'skilldelta\(\d+,"[A-Za-z0-9+/=]*"\)\n', f.read_text()) for f in files)
@@ -173,10 +174,10 @@ def test_the_plots_are_shown_for_light_and_dark_and_the_policy_lets_them_pass(tm
     dom, console = opened(index, tmp_path / "profile")
     assert console == ""
     assert dom.count('src="data:image/svg+xml;base64,') == 2
-    assert "Reward up, skills down: ppo<b>'s reward rises" in inside(dom, "noticed")
+    assert "Reward up, skills down: ppo<b>'s reward rises" in inside(dom, "warnings")
     seen = pictured(index, tmp_path / "other", dark)
-    run = drawing.RUNS[0]
-    assert (drawing.NIGHT[run] in seen, run in seen) == (dark, not dark)
+    run = drawing.RUN_COLOURS[0]
+    assert (drawing.DARK_THEME[run] in seen, run in seen) == (dark, not dark)
 
 
 @pytest.mark.slow
@@ -191,10 +192,10 @@ def test_the_differences_of_the_chosen_checkpoint_stand_with_what_would_have_bee
     row = comparison.row("ppo", "skill", "reasoning").difference
     assert row is not None
     assert row.verdict == "unclear"
-    for shown in (number(row.delta, signed=True), number(row.mde), probability(row.p_adjusted)):
+    for shown in (format_number(row.delta, signed=True), format_number(row.mde), format_p_value(row.p_adjusted)):
         assert shown in cells
     assert "0 / 2" in " ".join(cells)
-    assert "less the luck of choosing it" in dom[dom.index("The best of the candidates") : dom.index('id="samples"')]
+    assert "corrected for the selection" in dom[dom.index("The best of the candidates") : dom.index('id="samples"')]
     sections = dom[dom.index('id="nav"') : dom.index("</nav>")]
     assert sections.count("<button>") == dom.count("<h2") == 6
 

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from harness import published
-from harness.cli.compare import show
+from harness.cli.compare import print_comparison
 from harness.comparison.compare import compare
+from harness.comparison.number_format import format_number
 from harness.comparison.result import Comparison
 from harness.evaluation.evaluate import Settings, score
 from harness.store import Results
 from harness.types import Request, Response
-from reports import delta_plot, page, published_table, table, text_tables
+from reports import delta_plot, page, published_table, table
+from reports.layout import published_tables, text_tables
 from tests.support import toys
 
 ODD = "dpo|<b>$x_1$ & 100%"
@@ -39,16 +41,16 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 
 def test_the_average_comes_first_and_skills_in_the_studys_order(comparison: Comparison) -> None:
-    assert text_tables.matrix(comparison).columns == ("checkpoint", "average", "factuality", "reasoning")
+    assert text_tables.score_matrix(comparison).columns == ("checkpoint", "average", "factuality", "reasoning")
 
 
 def test_the_tables_hold_the_comparisons_numbers(comparison: Comparison) -> None:
     row = comparison.row(ODD, "skill", "reasoning")
     assert row.difference is not None
-    (detail,) = text_tables.details(comparison)
+    (detail,) = text_tables.detail_tables(comparison)
     (line,) = [r for r in detail.rows if r[0] == "reasoning: sums"]
     assert line[1:4] == ("60", "50.0", "100.0")
-    assert text_tables.number(row.difference.delta, signed=True) == "+50.0"
+    assert format_number(row.difference.delta, signed=True) == "+50.0"
     assert line[4].startswith("+50.0 [")
     assert line[8] == "0 / 30"
     assert line[9] == "better"
@@ -76,8 +78,8 @@ def test_an_interval_never_follows_a_latex_line_break_bare(comparison: Compariso
 
 
 def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison) -> None:
-    assert text_tables.matrix(comparison, tall=True).rows[1][1].split("\n")[1:] == ["+25.0 ▲", "[+17.5, +32.5]"]
-    assert text_tables.matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+17.5, +32.5] ▲"]
+    assert text_tables.score_matrix(comparison, tall=True).rows[1][1].split("\n")[1:] == ["+25.0 ▲", "[+17.5, +32.5]"]
+    assert text_tables.score_matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+17.5, +32.5] ▲"]
 
 
 def test_published_figures_stand_beside_in_every_output_marked_as_others(
@@ -85,7 +87,7 @@ def test_published_figures_stand_beside_in_every_output_marked_as_others(
 ) -> None:
     beside = replace(comparison, published=published.chosen(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"]))
     markdown, _, latex = table.render(beside, tmp_path)
-    show(beside)
+    print_comparison(beside)
     (index, *_), (flat,) = page.render(beside, tmp_path), published_table.render(beside, tmp_path)
     for text in (markdown.read_text(), latex.read_text(), index.read_text(), capsys.readouterr().out):
         for shown in (
@@ -110,7 +112,9 @@ def test_published_figures_stand_beside_in_every_output_marked_as_others(
 
 
 def test_published_columns_stand_in_the_order_of_ones_own() -> None:
-    found = published_table.table(published.load("unpacking-dpo-ppo").table("table5"), ["average", "safety", "gsm8k", "mine"])
+    found = published_tables.render_table(
+        published.load("unpacking-dpo-ppo").table("table5"), ["average", "safety", "gsm8k", "mine"]
+    )
     assert found.columns[:5] == ("published", "average", "safety", "gsm8k", "factuality")
     assert found.rows[0][:4] == ("Tülu 2 13B (SFT)", "56.8 H", "91.8 H", "46.0 H")
 
