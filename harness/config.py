@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.registry import unknown
@@ -24,7 +25,7 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
         name = key.replace("-", "_")
         if name not in hints:
             raise unknown("setting", name, hints)
-        ready[name] = spread(value, hints[name])
+        ready[name] = build_nested(spread(value, hints[name]), hints[name])
     try:
         return pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
     except pydantic.ValidationError as error:
@@ -32,6 +33,31 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
             f"{'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg']}, not {e['input']!r}" for e in error.errors()
         )
         raise SkilldeltaError(f"These settings do not fit: {faults}.") from error
+
+
+def build_nested(value: Any, hint: Any) -> Any:
+    """Mappings that stand where `hint` has a dataclass, built as one: an unknown key deep inside is an error too."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return build(hint, value)
+    kinds = get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return next((build_nested(value, kind) for kind in kinds if dataclasses.is_dataclass(kind)), value)
+    if get_origin(hint) is tuple and isinstance(value, list):
+        return [build_nested(entry, kinds[0]) for entry in value]
+    if get_origin(hint) is Mapping and isinstance(value, Mapping):
+        return {name: build_nested(entry, kinds[1]) for name, entry in value.items()}
+    return value
+
+
+def options_type(load: Callable[..., object]) -> type[Any]:
+    """The dataclass of a plug-in's settings: the annotation of the `options` parameter of its `load`."""
+    kind: type[Any] = get_type_hints(load)["options"]
+    return kind
+
+
+def settings_class(trainer: ModuleType) -> type[Any]:
+    """The dataclass of a trainer's settings: what its `train` is annotated to take."""
+    return next(hint for name, hint in get_type_hints(trainer.train).items() if name != "return")
 
 
 def spread(value: Any, hint: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry, suites
-from harness.studies.claims import claims_file
+from harness.studies import claims_file
 from harness.studies.grid import TUNED, Base, BestOf, Data, Entry, Prompts, Study, World, recipes
 from harness.types import SkilldeltaError
 from harness.world.ratings import KINDS
@@ -129,4 +129,4 @@ def one_of(noun: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 def check_settings(method: str, settings: Mapping[str, Any]) -> None:
     """Settings that the method's trainer has, each of its type."""
-    config.build(registry.module("trainers", method).Config, settings)
+    config.build(config.settings_class(registry.module("trainers", method)), settings)

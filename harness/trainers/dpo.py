@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from harness.training import batches, data_report, datasets, forward, losses, model_loading, packing, parallel, trainable_models
 from harness.training.batches import Both
 from harness.training.costs import rates
+from harness.training.needs import Needs
 from harness.training.optimizer import Updater
 from harness.training.rates import Rates
 from harness.training.settings import Settings
@@ -19,9 +20,11 @@ from harness.training.tokenization import Encoder, tokenizer_of
 from harness.training.training_run import Run
 from harness.types import Checkpoint, SkilldeltaError
 
+NEEDS = Needs(stage="tune by DPO", data="pairs", makes="policy", cost=1.4)  # trained, and once the reference
+
 
 @dataclass(frozen=True)
-class Config(Settings):
+class DPOConfig(Settings):
     """The defaults are those of the study (arXiv 2406.09279); the reference is the model that training starts from.
 
     loss: "sigmoid" is DPO; "norm" is DPO on mean log-probabilities (Tulu 3), which wants a beta near 5; "ipo" is IPO.
@@ -36,7 +39,7 @@ class Config(Settings):
     smoothing: float = 0.0  # the chance that a label is wrong
 
 
-def train(config: Config) -> Checkpoint:
+def train(config: DPOConfig) -> Checkpoint:
     """Tunes a model on preference pairs; the loss of a step is the mean over its pairs."""
     config.check()
     parallel.join()
@@ -94,7 +97,7 @@ def train(config: Config) -> Checkpoint:
     return run.finish()
 
 
-def compared(policy: Tensor, reference: Tensor, lengths: Tensor, config: Config) -> dict[str, Tensor]:
+def compared(policy: Tensor, reference: Tensor, lengths: Tensor, config: DPOConfig) -> dict[str, Tensor]:
     """Loss and what TRL logs, one number per pair: [B] each.
 
     policy, lengths: [2B], all chosen answers and then all rejected ones; reference: [B, 2], chosen and rejected.
@@ -141,7 +144,7 @@ def reference_logps(model: nn.Module, rows: Sequence[Both], asked: list[int], pa
 
 
 @torch.no_grad()
-def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, config: Config) -> dict[str, float]:
+def evaluate(policy: nn.Module, rows: Sequence[Both], known: Tensor, pad: int, config: DPOConfig) -> dict[str, float]:
     """The same numbers over held-out pairs."""
     totals: dict[str, float] = {}
     places = list(range(len(rows)))

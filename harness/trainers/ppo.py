@@ -17,6 +17,7 @@ from torch import Tensor
 from harness.training import batches, data_report, datasets, losses, model_loading, parallel
 from harness.training import reward_model as gauge
 from harness.training.experience import Episodes, Fresh, Models, Rules, answered, assembled, measured
+from harness.training.needs import Needs
 from harness.training.optimizer import Updater
 from harness.training.run_folder import described
 from harness.training.sampling import Sampling
@@ -25,9 +26,13 @@ from harness.training.tokenization import Encoder, check_pad, tokenizer_of
 from harness.training.training_run import Run
 from harness.types import Checkpoint, SkilldeltaError, digest
 
+NEEDS = Needs(  # cost: sampling and two changes, of the policy; scoring and the value model, of the reward model's size
+    stage="tune by PPO", data="prompts", makes="policy", reward_model=True, cost=1.9, reward_cost=1.4
+)
+
 
 @dataclass(frozen=True)
-class Config(Settings):
+class PPOConfig(Settings):
     """The defaults are those of the study (arXiv 2406.09279).  `batch` counts episodes; scores have the reward's kept scale."""
 
     lr: float = 1e-6
@@ -67,7 +72,7 @@ class Config(Settings):
             raise SkilldeltaError(f"--temperature is {self.temperature}: answers must be drawn to be learnt from.")
 
 
-def train(config: Config) -> Checkpoint:
+def train(config: PPOConfig) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
     config.check()
     parallel.join()
@@ -174,7 +179,7 @@ TOLD = (
 )
 
 
-def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: Config, run: Run) -> dict[str, float]:
+def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: PPOConfig, run: Run) -> dict[str, float]:
     """All changes of the weights from one batch of episodes; gives the means over the minibatches of what they looked like."""
     seen, told = lesson.seen, []
     plan = [turn[i : i + config.minibatch] for turn in lesson.turns for i in range(0, len(turn), config.minibatch)]
@@ -207,24 +212,24 @@ def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: 
     return {k: sum(n[k] for n in told) / len(told) for k in told[0]}
 
 
-def sampling(models: Models, config: Config, step: int) -> Sampling:
+def sampling(models: Models, config: PPOConfig, step: int) -> Sampling:
     """How the answers of a step are drawn; step 0 is the evaluation, drawn alike each time."""
     seed = int(digest([config.seed, "answers", step], 15), 16)
     return Sampling(models.end, config.max_new, config.temperature, seed)
 
 
-def rules(models: Models, config: Config, step: int) -> Rules:
+def rules(models: Models, config: PPOConfig, step: int) -> Rules:
     """How the answers of a step are judged."""
     return Rules(sampling(models, config, step), config.missing_end, config.micro_batch or config.minibatch)
 
 
-def shuffled(count: int, config: Config, step: int) -> list[list[int]]:
+def shuffled(count: int, config: PPOConfig, step: int) -> list[list[int]]:
     """The order of the episodes in each inner epoch of a step."""
     noise = torch.Generator().manual_seed(int(digest([config.seed, "step", step], 15), 16))
     return [torch.randperm(count, generator=noise).tolist() for _ in range(config.inner_epochs)]
 
 
-def refuse_other_reward(tokenizer: Any, config: Config) -> None:
+def refuse_other_reward(tokenizer: Any, config: PPOConfig) -> None:
     """Refuses a reward model that would read other tokens, or the same answer in another template."""
     theirs = tokenizer_of(model_loading.resolve(config.reward), config.template)
     for what, differs in (

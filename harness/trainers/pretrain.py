@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from harness.data import read
 from harness.trainers import sft
 from harness.training import parallel
+from harness.training.needs import Needs
 from harness.types import Checkpoint, SkilldeltaError
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
@@ -26,9 +27,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 
+NEEDS = Needs(stage="pre-train a base model", data="texts", makes="base model")
+
 
 @dataclass(frozen=True)
-class Config(sft.Config):
+class PretrainConfig(sft.SFTConfig):
     """A small Llama.  The defaults learn fast at this size: wide initial weights, few rows a step, a short rotary base."""
 
     vocabulary: int = 1024
@@ -46,7 +49,7 @@ class Config(sft.Config):
     max_length: int = 128
 
 
-def train(config: Config) -> Checkpoint:
+def train(config: PretrainConfig) -> Checkpoint:
     """Makes tokenizer and weights from the texts in `data`, and trains them: `out` is then an ordinary run folder."""
     if config.model:
         raise SkilldeltaError("Pre-training starts from nothing: leave --model out, or use `train sft` to go on from a model.")
@@ -55,12 +58,12 @@ def train(config: Config) -> Checkpoint:
     if parallel.first() and not (blank / "config.json").exists():
         make(config, blank)
     parallel.wait()
-    names = {f.name for f in fields(sft.Config)}
-    plain = sft.Config(**{f.name: getattr(config, f.name) for f in fields(config) if f.name in names})
+    names = {f.name for f in fields(sft.SFTConfig)}
+    plain = sft.SFTConfig(**{f.name: getattr(config, f.name) for f in fields(config) if f.name in names})
     return sft.train(replace(plain, model=str(blank)))
 
 
-def make(config: Config, folder: Path) -> None:
+def make(config: PretrainConfig, folder: Path) -> None:
     """A random model with a byte-level BPE tokenizer that has learnt from the first texts of the data.
 
     Digits are not split: a number that is frequent is one token.

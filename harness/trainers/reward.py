@@ -14,6 +14,7 @@ from harness.training import batches, data_report, datasets, forward, losses, mo
 from harness.training import reward_model as gauge
 from harness.training.batches import Both
 from harness.training.costs import rates
+from harness.training.needs import Needs
 from harness.training.optimizer import Updater
 from harness.training.preferences import Pair
 from harness.training.sampling import Sampling
@@ -22,9 +23,11 @@ from harness.training.tokenization import Encoder, check_pad, tokenizer_of
 from harness.training.training_run import Run
 from harness.types import Checkpoint, digest
 
+NEEDS = Needs(stage="train a reward model", data="pairs", makes="reward model", cost=1.2)  # with the samples that set its scale
+
 
 @dataclass(frozen=True)
-class Config(Settings):
+class RewardConfig(Settings):
     """The defaults are those of the study (arXiv 2406.09279).
 
     heads: "overall" learns which answer was chosen; any other name is an aspect, and learns from that aspect's ratings.  The
@@ -56,7 +59,7 @@ class Row:
     kind: str
 
 
-def train(config: Config) -> Checkpoint:
+def train(config: RewardConfig) -> Checkpoint:
     """Trains a reward model on preference pairs; the loss of a step is the mean over its pairs."""
     config.check()
     parallel.join()
@@ -116,7 +119,7 @@ def train(config: Config) -> Checkpoint:
     return run.finish()
 
 
-def encoded(pairs: Sequence[Pair], encoder: Encoder, config: Config) -> list[Row]:
+def encoded(pairs: Sequence[Pair], encoder: Encoder, config: RewardConfig) -> list[Row]:
     """Pairs as tokens; those that do not fit are counted by the encoder."""
     kept = encoder.kept_pairs(pairs)
     return [
@@ -125,7 +128,7 @@ def encoded(pairs: Sequence[Pair], encoder: Encoder, config: Config) -> list[Row
     ]
 
 
-def strangers(pairs: Sequence[Pair], config: Config) -> list[Pair]:
+def strangers(pairs: Sequence[Pair], config: RewardConfig) -> list[Pair]:
     """Pairs whose rejected answer was given to another prompt: without them a model may not look at the prompt at all."""
     draw = random.Random(digest([config.seed, "strangers"]))
     found = []
@@ -136,7 +139,7 @@ def strangers(pairs: Sequence[Pair], config: Config) -> list[Pair]:
     return found
 
 
-def compared(chosen: Tensor, rejected: Tensor, rows: Sequence[Row], weight: Tensor, config: Config) -> dict[str, Tensor]:
+def compared(chosen: Tensor, rejected: Tensor, rows: Sequence[Row], weight: Tensor, config: RewardConfig) -> dict[str, Tensor]:
     """Loss and what TRL logs, one number per pair: scores [B, A] each -> [B] each."""
     sign = torch.tensor([r.signs for r in rows], dtype=chosen.dtype, device=chosen.device)
     margin = torch.tensor([r.margin for r in rows], device=chosen.device) if config.margin else None
@@ -155,7 +158,7 @@ def compared(chosen: Tensor, rejected: Tensor, rows: Sequence[Row], weight: Tens
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, config: Config) -> dict[str, Any]:
+def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, config: RewardConfig) -> dict[str, Any]:
     """Held-out pairs: loss, accuracy with its interval, by source, kind and head; calibration."""
     gaps = torch.zeros(len(rows), len(config.heads), dtype=torch.float64)
     total = 0.0

@@ -11,15 +11,18 @@ from torch import nn
 
 from harness.training import batches, data_report, datasets, forward, model_loading, parallel, trainable_models
 from harness.training.costs import rates
+from harness.training.needs import Needs
 from harness.training.optimizer import Updater
 from harness.training.settings import Settings
 from harness.training.tokenization import Encoder, Tokens, tokenizer_of
 from harness.training.training_run import Run
 from harness.types import Checkpoint
 
+NEEDS = Needs(stage="fine-tune on answers", data="conversations", makes="SFT model", cost=1.25)
+
 
 @dataclass(frozen=True)
-class Config(Settings):
+class SFTConfig(Settings):
     """Rows are messages, prompt and completion, or text.  The defaults are Tulu 2's (arXiv 2311.10702)."""
 
     lr: float = 2e-5
@@ -28,7 +31,7 @@ class Config(Settings):
     overlong: Literal["drop", "cut"] = "cut"
 
 
-def train(config: Config) -> Checkpoint:
+def train(config: SFTConfig) -> Checkpoint:
     """Fine-tunes a model on answers; the loss of a step is the mean over all of its answer tokens."""
     config.check()
     parallel.join()
@@ -79,7 +82,7 @@ def train(config: Config) -> Checkpoint:
 
 
 @torch.no_grad()
-def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: Config) -> float:
+def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: SFTConfig) -> float:
     """Mean loss over the answer tokens of held-out rows."""
     total = 0.0
     for some, counts in batches.shares(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from harness.engine.engine import Engine, Limits
-from harness.engine.packed_linear import packed
-from harness.engine.sequences import Continuation, Prompt, Row
+from harness.engine.engine import Engine, BatchLimits
+from harness.engine.packed_linear import temporarily_packed
+from harness.engine.sequences import Generation, TokenPrompt, DecodingRow
 from harness.training import model_loading, parallel
 
 
@@ -52,9 +52,9 @@ def sample(model: nn.Module, prompts: Sequence[Sequence[int]], how: Sampling) ->
     noise = torch.Generator().manual_seed(how.seed)
     uniform = torch.rand(len(prompts), how.max_new, generator=noise, dtype=torch.float64)
     places = parallel.mine(sorted(range(len(prompts)), key=lambda i: len(prompts[i])))
-    asked = [Prompt(prompts[i], how.max_new, lambda _: False, seed=i) for i in places]
+    asked = [TokenPrompt(prompts[i], how.max_new, lambda _: False, seed=i) for i in places]
 
-    def choose(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    def choose(logits: Tensor, rows: Sequence[DecodingRow]) -> Tensor:
         drawn = uniform[[r.prompt.seed for r in rows], [len(r.ids) for r in rows]]
         return draw(logits, drawn.to(logits.device), how.temperature)
 
@@ -63,7 +63,7 @@ def sample(model: nn.Module, prompts: Sequence[Sequence[int]], how: Sampling) ->
     mixed = torch.is_autocast_enabled(policy.device.type)
     # Weights that are cast here would be kept without their gradient, and be taken for the next update.
     casts = torch.autocast(policy.device.type, enabled=mixed, cache_enabled=False)
-    with casts, nullcontext() if small or mixed else packed(policy):
+    with casts, nullcontext() if small or mixed else temporarily_packed(policy):
         engine = engine_of(policy, how.rows, "plain" if small else "auto", mixed)
         said = dict(engine.generate(engine.plan_prompts(asked), frozenset([how.end]), choose))
     found = {place: sampled(said[at], how.end) for at, place in enumerate(places)}
@@ -76,11 +76,11 @@ def engine_of(policy: Any, rows: int, wish: Literal["auto", "plain"], mixed: boo
     known: dict[tuple[object, ...], Engine] = vars(policy).setdefault("_engines", {})
     key = (rows, wish, mixed)
     if key not in known:
-        known[key] = Engine(policy, Limits(rows, rows), wish)
+        known[key] = Engine(policy, BatchLimits(rows, rows), wish)
     return known[key]
 
 
-def sampled(said: Continuation, end: int) -> Sampled:
+def sampled(said: Generation, end: int) -> Sampled:
     ended = said.finish == "stop"
     return Sampled((*said.ids, end) if ended else tuple(said.ids), ended)
 

@@ -88,20 +88,21 @@ def prepare(folder: Path, size: str, steps: int) -> None:
     (folder / "ppo.jsonl").write_text("".join(json.dumps({"prompt": r["prompt"]}) + "\n" for r in rows))
     # A model that has been tuned for a moment ends its answers, as every policy does that PPO begins from.
     shots = (str(folder / "sft.jsonl"),)
-    warm = sft.Config(model=str(folder / "base"), data=shots, out=str(folder / "warm"), lr=2e-3, batch=BATCH, max_steps=WARM)
+    warm = sft.SFTConfig(model=str(folder / "base"), data=shots, out=str(folder / "warm"), lr=2e-3, batch=BATCH, max_steps=WARM)
     Path(sft.train(warm).path).rename(folder / "model")
 
 
 def ours(method: str, folder: Path, steps: int) -> float:
     """CPU seconds of our run."""
     from harness import registry
+    from harness.config import settings_class
     from harness.training import costs
 
     costs.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[attr-defined]
     module = registry.module("trainers", method)
     more: dict[str, Any] = {"samples": 0} if method == "reward" else {}
     with tempfile.TemporaryDirectory() as out:
-        config = module.Config(
+        config = settings_class(module)(
             model=str(folder / "model"), data=(str(folder / f"{method}.jsonl"),), out=out, batch=BATCH, lr=1e-5,
             max_steps=steps, shuffle=False, resume=False, **more,
         )  # fmt: skip
@@ -156,7 +157,7 @@ def our_ppo(folder: Path, steps: int) -> float:
 
     costs.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[attr-defined]
     with tempfile.TemporaryDirectory() as out:
-        config = ppo.Config(
+        config = ppo.PPOConfig(
             model=str(folder / "model"), reward=str(folder / "judge"), data=(str(folder / "ppo.jsonl"),), out=out,
             batch=EPISODES, minibatch=MINI, lr=1e-5, max_steps=steps, max_new=NEW, temperature=1.0, resume=False,
             missing_end=-1.0,

@@ -108,7 +108,7 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
     data = rows(lambda i: {"prompt": chat(i)["messages"][:1], "completion": chat(i)["messages"][1:]})
     trainer = theirs("SFT", tiny, data, arguments("SFT", tmp_path / "trl"))
     encoder = Encoder(tokenizer_of(tiny), 1024)
-    config = sft.Config(model=tiny, data=(write("rows.jsonl", data),), out=str(tmp_path / "run"), **OURS)
+    config = sft.SFTConfig(model=tiny, data=(write("rows.jsonl", data),), out=str(tmp_path / "run"), **OURS)
     loaded = sft.datasets.conversations(config).rows
     batch = batches.padded(encoder.kept([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
     model = model_loading.load(model_loading.CAUSAL, tiny)
@@ -122,7 +122,7 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
 def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path: Path) -> None:
     data = rows(preference)
     trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
-    config = dpo.Config(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS)  # type: ignore[arg-type]
+    config = dpo.DPOConfig(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS)  # type: ignore[arg-type]
     found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(sft.datasets.pairs(config).rows[:BATCH])
     batch = packing.apart([both for _, both in found], 0)
     model = model_loading.load(model_loading.CAUSAL, tiny)
@@ -145,7 +145,7 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
     data = [row | ({"margin": i % 3 / 2} if "margin" in extra else {}) for i, row in enumerate(rows(preference))]
     more = {"center_rewards_coefficient": extra["center"]} if "center" in extra else {}
     trainer = theirs("Reward", tiny, data, arguments("Reward", tmp_path / "trl", **more))
-    config = reward.Config(
+    config = reward.RewardConfig(
         model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), samples=0, lr_end=0.0, **(OURS | extra)
     )
     encoder = Encoder(tokenizer_of(tiny), 1024)

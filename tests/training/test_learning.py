@@ -80,7 +80,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     folder, draw = tmp_path_factory.mktemp("world"), random.Random(1)
     base = make_model(folder / "base")
     shots = save(folder / "sft.jsonl", [chat(p, shown(draw, p)) for p in SEEN for _ in range(12)])
-    policy = sft.train(sft.Config(model=base, data=(shots,), out=str(folder / "sft"), lr=4e-3, batch=32, epochs=3.0)).path
+    policy = sft.train(sft.SFTConfig(model=base, data=(shots,), out=str(folder / "sft"), lr=4e-3, batch=32, epochs=3.0)).path
     asked = SEEN * 6
     answers = said(policy, asked, seed=2)
     by_question: dict[tuple[str, str], set[str]] = {}
@@ -92,7 +92,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         for p, found in by_question.items() for worse in sorted(found - {follows(p[0]), ""})
     ]  # fmt: skip
     judged = save(folder / "pairs.jsonl", pairs)
-    config = reward.Config(
+    config = reward.RewardConfig(
         model=policy,
         data=(judged,),
         out=str(folder / "judge"),
@@ -108,13 +108,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def run_dpo(world: World, out: Path, seed: int) -> Any:
-    return dpo.train(dpo.Config(
+    return dpo.train(dpo.DPOConfig(
         model=world.policy, data=(world.pairs,), out=str(out), lr=3e-4, batch=32, epochs=3.0, beta=0.1, seed=seed, log_steps=1
     ))  # fmt: skip
 
 
 def run_ppo(world: World, out: Path, seed: int) -> Any:
-    return ppo.train(ppo.Config(
+    return ppo.train(ppo.PPOConfig(
         model=world.policy, reward=world.judge, data=(world.prompts,), out=str(out), lr=1e-3,
         lr_end=0.1, batch=64, minibatch=32, max_steps=40, max_new=12, temperature=1.0,
         kl=0.05, missing_end=-3.0, seed=seed, log_steps=1, kl_stop=20.0,
@@ -177,7 +177,7 @@ def draw(logs: dict[str, list[list[dict[str, float]]]], scores: dict[str, list[f
 
 def test_the_reward_hacks_of_a_careless_run_are_caught_by_the_stop(world: World, tmp_path: Path) -> None:
     """Without a price on KL the policy runs away; the stop ends the run while it is near."""
-    careless = ppo.Config(
+    careless = ppo.PPOConfig(
         model=world.policy, reward=world.judge, data=(world.prompts,), out=str(tmp_path / "run"), lr=5e-3, lr_end=1.0, batch=64,
         minibatch=16, max_steps=40, max_new=12, temperature=1.0, kl=0.0, missing_end=-3.0, log_steps=1, kl_stop=4.0,
     )  # fmt: skip

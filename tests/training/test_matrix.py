@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness import registry
+from harness.config import settings_class
 from harness.training import model_loading
 from harness.training.settings import Settings
 from harness.types import Checkpoint
@@ -42,7 +43,7 @@ def trained(method: str, model: str, out: Path, given: dict[str, Any]) -> Checkp
     """The end of a run of two steps, with a checkpoint after each."""
     known = {"batch": 8, "max_steps": 2, "save_steps": 1, "log_steps": 1, "lr": 1e-3, "warmup": 0.0, "eps": 1e-3}
     plugin = registry.module("trainers", method)
-    settings: Settings = plugin.Config(model=model, out=str(out), **(known | given))
+    settings: Settings = settings_class(plugin)(model=model, out=str(out), **(known | given))
     found: Checkpoint = plugin.train(settings)
     return found
 

@@ -30,7 +30,7 @@ def judge(tiny: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("judge")
     data = folder / "pairs.jsonl"
     data.write_text("".join(json.dumps(preference(i)) + "\n" for i in range(80)))
-    config = reward.Config(
+    config = reward.RewardConfig(
         model=tiny, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, epochs=2.0, samples=64, max_new=8, warmup=0.0
     )
     return reward.train(config).path
@@ -43,7 +43,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> str:
     base = make_model(folder / "base", seed=7, width=64)
     data = folder / "pairs.jsonl"
     data.write_text("".join(json.dumps(preference(i)) + "\n" for i in range(40)))
-    settings = reward.Config(model=base, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, samples=16, max_new=8)
+    settings = reward.RewardConfig(model=base, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, samples=16, max_new=8)
     return reward.train(settings).path
 
 
@@ -52,12 +52,12 @@ def prompts(write: Rows) -> str:
     return write("prompts.jsonl", ({"prompt": [{"role": "user", "content": text(i)}]} for i in range(40)))
 
 
-def config(tiny: str, judge: str, prompts: str, out: Path, **more: Any) -> ppo.Config:
+def config(tiny: str, judge: str, prompts: str, out: Path, **more: Any) -> ppo.PPOConfig:
     known: dict[str, Any] = {
         "model": tiny, "reward": judge, "data": (prompts,), "out": str(out), "lr": 1e-3, "batch": 16, "minibatch": 8,
         "max_prompt": 64, "max_new": 8, "missing_end": -3.0, "max_steps": 3, "log_steps": 1, "temperature": 0.9, "warmup": 0.0,
     }  # fmt: skip
-    return ppo.Config(**(known | more))
+    return ppo.PPOConfig(**(known | more))
 
 
 def log(folder: str | Path) -> list[dict[str, Any]]:

@@ -50,7 +50,7 @@ def base(folder: Path) -> str:
 
 
 def test_it_beats_chance_on_held_out_human_pairs(tmp_path: Path) -> None:
-    config = reward.Config(
+    config = reward.RewardConfig(
         model=base(tmp_path / "base"), data=(str(FILE),), kinds=("human",), out=str(tmp_path / "run"), lr=2e-3, lr_end=0.0,
         batch=32, epochs=2.0, max_length=256, holdout=0.3, samples=0, warmup=0.1, weight_decay=0.1,
     )  # fmt: skip

@@ -21,7 +21,7 @@ Rows = Callable[[str, Iterable[Any]], str]
 ASPECTS = ("honesty", "helpfulness")
 
 
-def config(tiny: str, data: str, out: Path, **more: Any) -> reward.Config:
+def config(tiny: str, data: str, out: Path, **more: Any) -> reward.RewardConfig:
     known = {
         "model": tiny,
         "data": (data,),
@@ -32,7 +32,7 @@ def config(tiny: str, data: str, out: Path, **more: Any) -> reward.Config:
         "max_new": 8,
         "warmup": 0.0,
     }
-    return reward.Config(**(known | more))
+    return reward.RewardConfig(**(known | more))
 
 
 def card(folder: str) -> dict[str, Any]:

@@ -42,14 +42,14 @@ def test_a_run_of_trls_dpo(tiny: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_runs_of_our_dpo_and_ppo(tiny: str, write: Rows, pairs: str, tmp_path: Path) -> None:
     known: dict[str, Any] = {"model": tiny, "log_steps": 1, "max_steps": 2, "batch": 8}
-    tuned = dpo.train(dpo.Config(data=(pairs,), out=str(tmp_path / "dpo"), **known))
+    tuned = dpo.train(dpo.DPOConfig(data=(pairs,), out=str(tmp_path / "dpo"), **known))
     found = training_log.read(tuned.path, tuned.run)
     assert found["loss"].values[0] == pytest.approx(0.693147, abs=1e-5)
     assert found["reward margin"].steps == (1, 2)
-    judge = reward.train(reward.Config(data=(pairs,), out=str(tmp_path / "reward"), samples=8, max_new=8, **known))
+    judge = reward.train(reward.RewardConfig(data=(pairs,), out=str(tmp_path / "reward"), samples=8, max_new=8, **known))
     prompts = write("prompts.jsonl", ({"prompt": [{"role": "user", "content": text(i)}]} for i in range(16)))
     lengths = {"max_prompt": 64, "max_new": 8, "minibatch": 8, "missing_end": -3.0}
-    climbed = ppo.train(ppo.Config(data=(prompts,), out=str(tmp_path / "ppo"), reward=judge.path, **known, **lengths))
+    climbed = ppo.train(ppo.PPOConfig(data=(prompts,), out=str(tmp_path / "ppo"), reward=judge.path, **known, **lengths))
     found = training_log.read(climbed.path, climbed.run)
     assert set(found) == {"reward", "KL", "length", "loss", "entropy", "FLOPs", "seconds"}
     costs = [json.loads((Path(r) / "run.json").read_text())["flops"] for r in (climbed.run, judge.run)]

@@ -40,12 +40,12 @@ def running(run: Path) -> None:
     (run / "run.json").write_text(json.dumps(told | {"status": "running"}))
 
 
-def sft_config(tiny: str, data: str, out: Path, **more: Any) -> sft.Config:
-    return sft.Config(**({"model": tiny, "data": (data,), "out": str(out), "lr": 3e-3, "batch": 8, "epochs": 1.0} | more))
+def sft_config(tiny: str, data: str, out: Path, **more: Any) -> sft.SFTConfig:
+    return sft.SFTConfig(**({"model": tiny, "data": (data,), "out": str(out), "lr": 3e-3, "batch": 8, "epochs": 1.0} | more))
 
 
-def dpo_config(tiny: str, data: str, out: Path, **more: Any) -> dpo.Config:
-    return dpo.Config(**({"model": tiny, "data": (data,), "out": str(out), "lr": 1e-3, "batch": 8, "epochs": 1.0} | more))
+def dpo_config(tiny: str, data: str, out: Path, **more: Any) -> dpo.DPOConfig:
+    return dpo.DPOConfig(**({"model": tiny, "data": (data,), "out": str(out), "lr": 1e-3, "batch": 8, "epochs": 1.0} | more))
 
 
 def test_sft_learns(tiny: str, chats: str, tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""What a trainer needs, makes and costs.  Every trainer's file says it in `NEEDS`, which is read here without importing torch."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import registry
+from harness.types import SkilldeltaError
+
+
+@dataclass(frozen=True)
+class Needs:
+    """The part of a trainer that studies, cost estimates and help depend on.
+
+    The costs are processor time per token of a row, as multiples of one training pass (forward and backward) of a model.
+    """
+
+    stage: str  # what a study's stage does, for people: "tune by DPO"
+    data: Literal["texts", "conversations", "pairs", "prompts"]  # what a row of the training data is
+    makes: Literal["base model", "SFT model", "reward model", "policy"]
+    reward_model: bool = False  # does it need --reward, the folder of a reward model?
+    cost: float = 1.0  # of passes through the trained model, its reference and its sampling
+    reward_cost: float = 0.0  # of passes through models that have the size of the reward model
+
+
+def read_needs(method: str, folder: Path | None = None) -> Needs:
+    """`NEEDS = Needs(...)` of the trainer `method`, from its file; the arguments are literals."""
+    if folder is None and method not in (known := registry.modules("trainers")):
+        raise registry.unknown("method", method, known)
+    file = (folder or registry.ROOT / "harness" / "trainers") / f"{method}.py"
+    for statement in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in statement.targets):
+            return Needs(**literal_arguments(statement.value, file))
+    raise SkilldeltaError(
+        f'{file} does not say what the method needs: add NEEDS = Needs(stage="...", data="...", makes="...").'
+    )
+
+
+def literal_arguments(call: ast.expr, file: Path) -> dict[str, Any]:
+    """The keyword arguments of a call, all of them literals."""
+    if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        raise SkilldeltaError(f"NEEDS in {file} is not of the form Needs(name=value, ...), which is read without running it.")
+    try:
+        return {str(k.arg): ast.literal_eval(k.value) for k in call.keywords}
+    except ValueError as error:
+        raise SkilldeltaError(
+            f"NEEDS in {file} holds a value that is no literal: write numbers, texts, True or False."
+        ) from error
