@@ -27,14 +27,16 @@ class Kind:
 
 KINDS = {
     "tasks": Kind("tasks", "TASKS"),
+    "task-bridges": Kind("tasks", "load_task"),  # PREFIX:NAME is a task of another program, through the file PREFIX
     "backends": Kind("harness.backends", "load"),
     "producers": Kind("harness.checkpoints", "find"),
     "trainers": Kind("harness.trainers", "train"),
     "reports": Kind("reports", "render"),
     "study-reports": Kind("reports", "render_study"),
     "judges": Kind("harness.judges", "load"),
-    "importers": Kind("harness.imports", "read"),
-    "exporters": Kind("harness.exports", "write"),
+    "importers": Kind("harness.formats", "read_scores"),
+    "exporters": Kind("harness.formats", "write"),
+    "recorded-outputs": Kind("harness.formats", "read_outputs"),
 }
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
 
@@ -101,10 +103,10 @@ def outside(path: Path) -> Iterator[Task]:
 
 def task(name: str, include: Iterable[Path] = (), num_fewshot: int | None = None) -> Task:
     """The task `name`; `lm-eval:NAME` comes through the bridge, where alone the number of exemplars can be chosen."""
-    if name.startswith(LM_EVAL):
-        bridge = importlib.import_module("tasks.lm_eval").bridge
-        bridged: Task = bridge(name.removeprefix(LM_EVAL), tuple(include), num_fewshot)
-        return bridged
+    prefix, colon, foreign_name = name.partition(":")
+    if colon and prefix.replace("-", "_") in modules("task-bridges"):
+        foreign_task: Task = module("task-bridges", prefix).load_task(foreign_name, tuple(include), num_fewshot)
+        return foreign_task
     known = tasks(include)
     if name not in known:
         error = unknown("task", name, known)

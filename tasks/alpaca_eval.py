@@ -1,7 +1,7 @@
 """AlpacaEval: 805 instructions; is the answer better than a reference model's, to a judge? (Dubois et al., arXiv 2404.04475)
 
-The score is the win rate as judged, which can be compared answer by answer.  AlpacaEval 2's headline, and the study's, is the
-length-controlled win rate: a model fitted to all answers together, given by the report alpaca_eval.
+The score is the judge's raw win rate, which can be compared answer by answer.  The headline of AlpacaEval 2, and of the
+study, is the length-controlled win rate: a model fitted to all answers together, in the report alpaca_eval.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from harness.data import Source, rows
+from harness import data
+from harness.data import Source
 from harness.judges.assignment import NO_VERDICT, unjudged
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
@@ -19,48 +20,50 @@ TEXT_DAVINCI = Source(HUB, "alpaca_eval/reference_outputs/text_davinci_003.json"
 GPT4_TURBO = Source(HUB, "alpaca_eval/reference_outputs/gpt4_1106_preview.json", COLUMNS, file="alpaca_eval_gpt4_baseline.json")
 
 
-def reference_rows(source: Source, folder: Path | None) -> list[Json]:
-    """Each instruction with the reference answer; `index` is its place, by which its recorded difficulty is known."""
+def rows(source: Source, folder: Path | None) -> list[Json]:
+    """Each instruction with the reference answer; AlpacaEval's file of difficulties counts instructions by `index`."""
     return [
         {"index": i, "instruction": row["instruction"], "reference": row["output"]}
-        for i, row in enumerate(rows(source, folder))
+        for i, row in enumerate(data.rows(source, folder))
     ]
 
 
-def judged(judge: Judge, example: Example, response: Response) -> Score:
+def score_with_judge(judge: Judge, example: Example, response: Response) -> Score:
     """The probability that the answer is preferred to the reference: its mean is the win rate.
 
-    Lengths, in characters, are kept for the length-controlled win rate, which takes all answers together.
+    The parts hold lengths in characters, which the length-controlled win rate needs.
     """
     row = example.row
-    preferred = judge.grade(row["instruction"], response.text, row["reference"])
-    if preferred is None:
+    preference = judge.grade(row["instruction"], response.text, row["reference"])
+    if preference is None:
         return Score(None, why=NO_VERDICT)
-    won = 0.5 if preferred == 0.5 else float(preferred > 0.5)
-    parts = {"won": won, "index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
-    return Score(preferred, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[won], parts=parts)
+    win = 0.5 if preference == 0.5 else float(preference > 0.5)
+    parts = {"won": win, "index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
+    return Score(preference, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts=parts)
 
 
-def task(name: str, reference: Source, judge: str, summary: str) -> Task:
+def build_task(name: str, reference: Source, judge: str, summary: str) -> Task:
     return Task(
         name=name,
         skill="instruction following",
         version=1,
         source="tatsu-lab/alpaca_eval, asked as in open-instruct",
-        rows=partial(reference_rows, reference),
+        rows=partial(rows, reference),
         ask=lambda example: Request(example.row["instruction"], max_tokens=8192),
         score=unjudged,
         ideal=lambda example: Response(example.row["reference"] + "\n\nIs there anything that you would like to know besides?"),
         judge=judge,
-        judged=judged,
+        judged=score_with_judge,
         metrics=(Metric("discrete_win_rate", part="won"),),
         summary=summary,
     )
 
 
-# The study's judges are GPT-4 with AlpacaEval's prompts (alpaca_eval_gpt4 and weighted_alpaca_eval_gpt4_turbo): their verdicts,
-# recorded by the authors' program, come in through the judge "annotations".
+# The study's judges are GPT-4 with AlpacaEval's prompts (alpaca_eval_gpt4 and weighted_alpaca_eval_gpt4_turbo).  The judge
+# "annotations" reads their verdicts from the files of the authors' program.
 TASKS = (
-    task("alpaca_eval", GPT4_TURBO, "pairwise:openai:gpt-4-1106-preview", "805 instructions, win rate against GPT-4 Turbo"),
-    task("alpaca_eval_1", TEXT_DAVINCI, "pairwise:openai:gpt-4", "805 instructions, win rate against text-davinci-003"),
+    build_task(
+        "alpaca_eval", GPT4_TURBO, "pairwise:openai:gpt-4-1106-preview", "805 instructions, win rate against GPT-4 Turbo"
+    ),
+    build_task("alpaca_eval_1", TEXT_DAVINCI, "pairwise:openai:gpt-4", "805 instructions, win rate against text-davinci-003"),
 )

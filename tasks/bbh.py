@@ -9,8 +9,9 @@ import string
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from harness import data
 from harness.config import load_yaml
-from harness.data import Source, locate, rows, text
+from harness.data import Source, locate, text
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
 
 SUBTASKS = (
@@ -22,29 +23,34 @@ SUBTASKS = (
     "tracking_shuffled_objects_seven_objects", "tracking_shuffled_objects_three_objects", "web_of_lies", "word_sorting",
 )  # fmt: skip
 
-# Locally in the layout of github.com/suzgunmirac/BIG-Bench-Hard.  The Hub has the rows but not the worked examples: those
-# are then read from the lm-eval package, whose configuration files hold the same texts.
+# A local folder has the layout of github.com/suzgunmirac/BIG-Bench-Hard.  The Hub has the rows but not the worked examples:
+# the lm-eval package has those, as its configuration files hold the same texts.
 ROWS = "bbh/bbh/{}.json"
 PROMPT = "bbh/cot-prompts/{}.txt"
 HUB = "SaylorTwift/bbh"
 LM_EVAL = "tasks/bbh/cot_fewshot/{}.yaml"
-AFTER_A = {"sports_understanding": " "}  # what stands between "step by step." and the steps; elsewhere a new line
+STEP_SEPARATORS = {"sports_understanding": " "}  # between "step by step." and the steps; elsewhere a new line
 
 PREFIX = "A:"  # as in open-instruct's eval/bbh, which the study ran; the worked examples show the model how to go on
+# A model without a chat format continues with a next question of its own, which is no part of its answer.
+STOP = ("\n\nQ:",)
 MARKER = re.compile("the answer is", re.IGNORECASE)
-STUDY = re.compile(r"[t|T]he answer is (.*?)\.")  # open-instruct's expression, its stray "|" included
-CANARY_LINES = 2  # the authors' files begin with a warning and a rule, which are no part of the prompt
+STUDY_ANSWER = re.compile(r"[t|T]he answer is (.*?)\.")  # open-instruct's expression, its stray "|" included
+CANARY_LINES = 2  # the authors' files begin with a warning and a line of dashes, which are no part of the prompt
 
 
-def test_rows(folder: Path | None) -> list[Json]:
+def rows(folder: Path | None) -> list[Json]:
     return [
         {"subtask": name, "input": row["input"], "target": row["target"]}
         for name in SUBTASKS
-        for row in (local_rows(folder, name) if folder else rows(Source(HUB, "", ("input", "target"), config=name), None))
+        for row in (
+            read_subtask(folder, name) if folder else data.rows(Source(HUB, "", ("input", "target"), config=name), None)
+        )
     ]
 
 
-def local_rows(folder: Path, name: str) -> list[Json]:
+def read_subtask(folder: Path, name: str) -> list[Json]:
+    """The rows of a subtask's file; SkilldeltaError where it is not JSON with a list \"examples\"."""
     path = locate(ROWS.format(name), folder)
     try:
         return list(json.loads(text(path))["examples"])
@@ -52,30 +58,29 @@ def local_rows(folder: Path, name: str) -> list[Json]:
         raise SkilldeltaError(f'{path} is not JSON with a list "examples": {error!r}.  Is the file whole?') from error
 
 
-def prompts(folder: Path | None) -> Mapping[str, Sequence[Json]]:
+def exemplars(folder: Path | None) -> Mapping[str, Sequence[Json]]:
     """The task description and the three worked examples of each subtask, as one text."""
-    read = (lambda name: local_prompt(folder, name)) if folder else lm_eval_prompt
-    return {name: ({"prompt": read(name)},) for name in SUBTASKS}
+    return {name: ({"prompt": read_prompt(folder, name) if folder else lm_eval_prompt(name)},) for name in SUBTASKS}
 
 
-def local_prompt(folder: Path, name: str) -> str:
+def read_prompt(folder: Path, name: str) -> str:
     return "\n".join(text(locate(PROMPT.format(name), folder)).split("\n")[CANARY_LINES:]).strip()
 
 
 def lm_eval_prompt(name: str) -> str:
-    """The same text, put together from lm-eval's configuration file (read, not imported)."""
+    """The same text, built from lm-eval's configuration file, which is read and not run."""
     spec = importlib.util.find_spec("lm_eval")
     path = Path((spec.submodule_search_locations or [""])[0] if spec else "") / LM_EVAL.format(name)
     try:
-        known = load_yaml(path)
-        shots = [(s["input"], s["target"]) for s in known["fewshot_config"]["samples"]]
-        description = known["description"]
+        settings = load_yaml(path)
+        shots = [(s["input"], s["target"]) for s in settings["fewshot_config"]["samples"]]
+        description = settings["description"]
     except (SkilldeltaError, KeyError) as error:
         raise SkilldeltaError(
             f"The worked examples of {name} are not on the Hub, and the lm-eval package here has none to read ({error}).\n"
             f"Lay {PROMPT.format(name)} of github.com/suzgunmirac/BIG-Bench-Hard below a folder, and name it with --data."
         ) from error
-    gap = AFTER_A.get(name, "\n")
+    gap = STEP_SEPARATORS.get(name, "\n")
     return str(description + "\n\n".join(f"Q: {q}\nA: Let's think step by step.{gap}{a}" for q, a in shots)).strip()
 
 
@@ -84,32 +89,32 @@ def subtask(example: Example) -> str:
 
 
 def ask(example: Example) -> Request:
-    prompt = f"{example.shots[0]['prompt']}\n\nQ: {example.row['input']}"
-    # A model without a chat format goes on to write the next question: nothing after that is its answer.
-    return Request(prompt, prefix=PREFIX, max_tokens=512, stop=("\n\nQ:",))
+    prompt = f"{example.fewshot[0]['prompt']}\n\nQ: {example.row['input']}"
+    return Request(prompt, prefix=PREFIX, max_tokens=512, stop=STOP)
 
 
-def answer(said: str) -> str:
-    """What follows the last "the answer is" on its line, less a final full stop; without those words, a text of one line."""
-    found = list(MARKER.finditer(said))
-    lines = (said[found[-1].end() :] if found else said).strip().split("\n")
-    return "" if len(lines) > 1 and not found else lines[0].strip().removesuffix(".")
+def extract_answer(text: str) -> str:
+    """The rest of the line after the last "the answer is", less a final full stop; without those words, a text of one line."""
+    markers = list(MARKER.finditer(text))
+    lines = (text[markers[-1].end() :] if markers else text).strip().split("\n")
+    return "" if len(lines) > 1 and not markers else lines[0].strip().removesuffix(".")
 
 
 def score(example: Example, response: Response) -> Score:
     """1 if the answer is the target, letter by letter, as the authors' own results were scored.
 
     The study took the text up to the first full stop and ignored case and punctuation, so that ") ]" passes for "} ]";
-    its figure is kept beside, as `study`.
+    that reading is the metric `study_exact_match`.
     """
-    said = answer(response.text)
-    found = STUDY.search(response.text)
-    study = plain(found[1] if found else response.text) == plain(example.row["target"])
-    return Score(float(said == example.row["target"]), extracted=said, parts={"study": float(study)})
+    target = example.row["target"]
+    answer = extract_answer(response.text)
+    match = STUDY_ANSWER.search(response.text)
+    study = strip_punctuation(match[1] if match else response.text) == strip_punctuation(target)
+    return Score(float(answer == target), extracted=answer, parts={"study": float(study)})
 
 
-def plain(words: str) -> str:
-    return words.strip().lower().translate(str.maketrans("", "", string.punctuation))
+def strip_punctuation(text: str) -> str:
+    return text.strip().lower().translate(str.maketrans("", "", string.punctuation))
 
 
 def ideal(example: Example) -> Response:
@@ -122,12 +127,12 @@ TASKS = (
         skill="reasoning",
         version=1,
         source="Suzgun et al. 2022, github.com/suzgunmirac/BIG-Bench-Hard; frame: open-instruct eval/bbh, arXiv 2406.09279",
-        rows=test_rows,
+        rows=rows,
         ask=ask,
         score=score,
         ideal=ideal,
         chance=0.257,  # "random" in table 2 of the paper
-        shots=prompts,
+        fewshot=exemplars,
         group=subtask,
         aggregate="macro",
         metrics=(Metric("study_exact_match", "study"),),

@@ -6,7 +6,8 @@ import re
 from fractions import Fraction
 from pathlib import Path
 
-from harness.data import Source, rows
+from harness import data
+from harness.data import Source
 from harness.types import Example, Json, Request, Response, Score, Task
 
 DATA = Source(hub="openai/gsm8k", config="main", local="gsm8k/test.jsonl", columns=("question", "answer"))
@@ -54,34 +55,35 @@ Answer: Olivia had 23 dollars. 5 bagels for 3 dollars each will be 5 x 3 = 15 do
 """
 NO_SHOTS = "Answer the following question.\n\n"
 STEP_BY_STEP = "Answer: Let's think step by step."  # zero-shot chain of thought: Kojima et al., arXiv 2205.11916
+# A model without a chat format continues with a next question of its own, which is no part of its answer.
+STOP = ("\n\nQuestion:",)
 
 # A minus after a word character or a bracket is a subtraction ("20-15"), not a sign; commas only between thousands.
 NUMBER = re.compile(r"(?P<sign>(?<![\w)])[-−])?\$?(?P<digits>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)")
 
 
-def test_rows(folder: Path | None) -> list[Json]:
-    return [{"question": row["question"], "answer": row["answer"]} for row in rows(DATA, folder)]
+def rows(folder: Path | None) -> list[Json]:
+    return [{"question": row["question"], "answer": row["answer"]} for row in data.rows(DATA, folder)]
 
 
 def ask(example: Example) -> Request:
-    # A model without a chat format goes on to write the next question: nothing after that is its answer.
     prompt = f"{EIGHT_SHOTS}Question: {example.row['question'].strip()}"
-    return Request(prompt, prefix="Answer:", max_tokens=512, stop=("\n\nQuestion:",))
+    return Request(prompt, prefix="Answer:", max_tokens=512, stop=STOP)
 
 
 def ask_zero_shot(example: Example) -> Request:
     prompt = f"{NO_SHOTS}Question: {example.row['question'].strip()}"
-    return Request(prompt, prefix=STEP_BY_STEP, max_tokens=512, stop=("\n\nQuestion:",))
+    return Request(prompt, prefix=STEP_BY_STEP, max_tokens=512, stop=STOP)
 
 
 def last_number(text: str) -> str:
     """The last number of `text`, as plain digits; "" where there is none."""
-    found = list(NUMBER.finditer(text))
-    return (("-" if found[-1]["sign"] else "") + found[-1]["digits"].replace(",", "")) if found else ""
+    numbers = list(NUMBER.finditer(text))
+    return (("-" if numbers[-1]["sign"] else "") + numbers[-1]["digits"].replace(",", "")) if numbers else ""
 
 
-def solution(example: Example) -> str:
-    """The right answer: what follows "####" in the row."""
+def right_answer(example: Example) -> str:
+    """The number after "####" in the row's worked answer."""
     return str(example.row["answer"]).rsplit("####", 1)[1].strip().replace(",", "")
 
 
@@ -90,12 +92,12 @@ def score(example: Example, response: Response) -> Score:
 
     The study compares digits without punctuation, so that "12.50" passes for 1250 and "-5" for 5; this does not.
     """
-    said = last_number(response.text)
-    return Score(float(bool(said) and Fraction(said) == Fraction(solution(example))), extracted=said)
+    number = last_number(response.text)
+    return Score(float(bool(number) and Fraction(number) == Fraction(right_answer(example))), extracted=number)
 
 
 def ideal(example: Example) -> Response:
-    return Response(f" {example.row['answer'].rsplit('####', 1)[0]}So the answer is {solution(example)}.")
+    return Response(f" {example.row['answer'].rsplit('####', 1)[0]}So the answer is {right_answer(example)}.")
 
 
 TASKS = (
@@ -104,7 +106,7 @@ TASKS = (
         skill="reasoning",
         version=1,
         source="Cobbe et al. 2021; prompt and extraction: open-instruct eval/gsm at the time of arXiv 2406.09279",
-        rows=test_rows,
+        rows=rows,
         ask=ask,
         score=score,
         ideal=ideal,
@@ -115,7 +117,7 @@ TASKS = (
         skill="reasoning",
         version=1,
         source="Cobbe et al. 2021; prompt: Kojima et al. 2022 in the study's frame",
-        rows=test_rows,
+        rows=rows,
         ask=ask_zero_shot,
         score=score,
         ideal=ideal,

@@ -4,45 +4,47 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.data import Source, rows
+from harness import data
+from harness.data import Source
 from harness.sandbox.extract import STOPS, completed, program
 from harness.sandbox.problems import Comparison, Problem, conditions, examiner, told
 from harness.sandbox.verdict import Asserts
-from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
 COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 PLAIN = Source(hub="openai/openai_humaneval", config="openai_humaneval", local="humaneval/HumanEval.jsonl", columns=COLUMNS)
-# The Hub's copy has no inputs apart, only test code; EvalPlus's own file has inputs to compare outputs on.
+# The Hub's copy has test code alone; EvalPlus's own file lists the inputs, on which outputs can be compared.
 PLUS = Source(hub="evalplus/humanevalplus", local="humanevalplus/HumanEvalPlus.jsonl", columns=COLUMNS)
 ORACLES = {"find_zero": "root"}
 
 CHAT = "Please complete the following Python function.  Answer with the whole function in one code block.\n\n```python\n{}\n```"
-# HumanEvalPack's instruction (Muennighoff et al., arXiv 2308.07124) and answer prefix, as open-instruct's eval/codex has them,
-# which the study ran with 20 draws at temperature 0.8 and top-p 0.95, and no extraction beyond the stops.
-PACK = "Write a Python function `{signature}` to solve the following problem:\n{docstring}"
-BEGUN = "Here is the function:\n\n```python\n{}"
+# HumanEvalPack's instruction (Muennighoff et al., arXiv 2308.07124) and answer prefix, as in open-instruct's
+# eval/codex.  The study ran it with 20 draws at temperature 0.8 and top-p 0.95; only the stops end a program.
+STUDY_PROMPT = "Write a Python function `{signature}` to solve the following problem:\n{docstring}"
+STUDY_PREFIX = "Here is the function:\n\n```python\n{}"
 
 
-def plain_rows(folder: Path | None) -> list[Json]:
-    return [{c: row[c] for c in COLUMNS} for row in rows(PLAIN, folder)]
+def rows(folder: Path | None) -> list[Json]:
+    return [{c: row[c] for c in COLUMNS} for row in data.rows(PLAIN, folder)]
 
 
 def plus_rows(folder: Path | None) -> list[Json]:
-    return [slim(row) for row in rows(PLUS, folder)]
+    return [text_row(row) for row in data.rows(PLUS, folder)]
 
 
-def slim(row: dict[str, Any]) -> Json:
-    """A row with its inputs as JSON text, which holds infinities and numbers of any size; from the Hub there are none."""
-    kept = {c: row[c] for c in COLUMNS}
+def text_row(row: dict[str, Any]) -> Json:
+    """A row with its inputs as JSON text, which holds infinities and numbers of any size; rows of the Hub have no inputs."""
+    columns = {c: row[c] for c in COLUMNS}
     if "plus_input" in row:
-        kept["atol"] = float(row["atol"])
-        kept |= {name: [json.dumps(one) for one in row[name] or ()] for name in ("base_input", "plus_input")}
-    return kept
+        columns["atol"] = float(row["atol"])
+        columns |= {name: [json.dumps(each) for each in row[name] or ()] for name in ("base_input", "plus_input")}
+    return columns
 
 
 def ask_chat(example: Example) -> Request:
@@ -54,42 +56,47 @@ def ask_completion(example: Example) -> Request:
 
 
 def ask_study(example: Example) -> Request:
-    prefix = BEGUN.format(example.row["prompt"])
-    return Request(instruction(example), prefix=prefix, max_tokens=512, stop=STOPS, temperature=0.8, top_p=0.95)
+    prefix = STUDY_PREFIX.format(example.row["prompt"])
+    return Request(study_instruction(example), prefix=prefix, max_tokens=512, stop=STOPS, temperature=0.8, top_p=0.95)
 
 
-def instruction(example: Example) -> str:
+def study_instruction(example: Example) -> str:
     """HumanEvalPack's instruction for a problem: the function's signature and docstring."""
     tree = ast.parse(example.row["prompt"])
     entry = example.row["entry_point"]
     function = next(n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == entry)
     line = example.row["prompt"].split("\n")[function.lineno - 1]
     signature = line.removeprefix("def ").rstrip().removesuffix(":")
-    return PACK.format(signature=signature, docstring=ast.get_docstring(function) or "")
+    return STUDY_PROMPT.format(signature=signature, docstring=ast.get_docstring(function) or "")
 
 
 def read_chat(example: Example, text: str) -> str:
-    """The program in a chat answer; an answer that is only the function's body goes on with the prompt."""
-    found = program(text, example.row["entry_point"])
-    return completed(example.row["prompt"], found, example.row["entry_point"])
+    """The program in a chat answer; where the answer is the function's body alone, the prompt and the body."""
+    entry = example.row["entry_point"]
+    return completed(example.row["prompt"], program(text, entry), entry)
 
 
 def read_completion(example: Example, text: str) -> str:
     return completed(example.row["prompt"], text, example.row["entry_point"])
 
 
-def problem(example: Example) -> Problem | Comparison:
-    """The sandbox's view of a row: with inputs, outputs are compared; else its test code is run."""
+def build_problem(example: Example) -> Problem | Comparison:
+    """The row for the sandbox: to compare outputs where it has inputs, else to run its test code."""
     row, entry = example.row, example.row["entry_point"]
     reference = row["prompt"] + row["canonical_solution"]
     if "plus_input" in row:
-        groups = [(kind, [told(json.loads(one)) for one in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+        groups = [(kind, [told(json.loads(each)) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
         return Comparison(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
     return Problem(reference, Asserts(f"{row['test']}\ncheck({entry})", (entry,), f"{row['prompt'].rstrip()}\n    pass\n"))
 
 
-def score(example: Example, response: Response, read: Any) -> Score:
-    return examiner().score(example.id, partial(problem, example), read(example, response.text))
+def execute(options: SandboxOptions, example: Example, response: Response, read: Callable[[Example, str], str]) -> Score:
+    """1 if the program that `read` finds in the response passes every test in a sandbox of these options."""
+    return examiner(options).score(example.id, partial(build_problem, example), read(example, response.text))
+
+
+def score(example: Example, response: Response, read: Callable[[Example, str], str]) -> Score:
+    return execute(SandboxOptions(), example, response, read)
 
 
 def ideal(example: Example) -> Response:
@@ -106,9 +113,10 @@ BASE = Task(
     skill="coding",
     version=1,
     source="Chen et al. 2021, arXiv 2107.03374; tests run as in openai/human-eval",
-    rows=plain_rows,
+    rows=rows,
     ask=ask_chat,
     score=partial(score, read=read_chat),
+    execute=partial(execute, read=read_chat),
     ideal=ideal_chat,
     conditions=conditions,
     concurrent=True,
@@ -125,27 +133,32 @@ EVALPLUS = replace(
 )
 
 
-def completing(task: Task, summary: str) -> Task:
-    """The task for a base model, which goes on with the prompt."""
-    read = partial(score, read=read_completion)
-    return replace(task, name=f"{task.name}_completion", ask=ask_completion, score=read, ideal=ideal, summary=summary)
+# A base model, and the study's prompt, continue the function instead of answering about it.
+BY_COMPLETION: dict[str, Any] = {
+    "score": partial(score, read=read_completion),
+    "execute": partial(execute, read=read_completion),
+    "ideal": ideal,
+}
+
+
+def completion_task(task: Task, summary: str) -> Task:
+    return replace(task, name=f"{task.name}_completion", ask=ask_completion, summary=summary, **BY_COMPLETION)
 
 
 TASKS = (
     BASE,
     EVALPLUS,
-    completing(BASE, "164 functions, completed by a base model"),
-    completing(EVALPLUS, "HumanEval+, completed by a base model"),
+    completion_task(BASE, "164 functions, completed by a base model"),
+    completion_task(EVALPLUS, "HumanEval+, completed by a base model"),
     replace(
         EVALPLUS,
         name="humaneval_plus_study",
         source=f"{EVALPLUS.source}; prompt and sampling: open-instruct eval/codex_humaneval at the time of arXiv 2406.09279",
         ask=ask_study,
-        score=partial(score, read=read_completion),
-        ideal=ideal,
         draws=20,
         pass_at=10,
         metrics=(*BY_GROUP, Metric("pass@1", "pass@1")),
         summary="HumanEval+ as in the study: pass@10 of 20 draws at temperature 0.8, answers begun with the prompt",
+        **BY_COMPLETION,
     ),
 )

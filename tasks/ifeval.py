@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.data import Source, rows
+from harness import data
+from harness.data import Source
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks import ifeval_rules
 
@@ -16,26 +17,28 @@ DATA = Source(
 )
 
 
-def prompt_rows(folder: Path | None) -> list[Json]:
-    """The rows, the same from the Hub and from Google's file; every instruction is known and has what it needs."""
-    found: list[Json] = []
-    for row in rows(DATA, folder):
-        kwargs = [ifeval_rules.given(given) for given in row["kwargs"]]
-        found.append({column: row[column] for column in DATA.columns} | {"kwargs": kwargs})
-        check(found[-1])
-    return found
+def rows(folder: Path | None) -> list[Json]:
+    """The rows, the same from the Hub and from Google's file.
+
+    SkilldeltaError, which names the row, where an instruction is unknown or lacks an argument.
+    """
+    checked: list[Json] = []
+    for row in data.rows(DATA, folder):
+        kwargs = [ifeval_rules.drop_nulls(arguments) for arguments in row["kwargs"]]
+        checked.append({column: row[column] for column in DATA.columns} | {"kwargs": kwargs})
+        check_row(checked[-1])
+    return checked
 
 
-def check(row: Json) -> None:
-    """An error that names the row, before any model is asked."""
+def check_row(row: Json) -> None:
     try:
-        for instruction, kwargs in asked(row):
-            ifeval_rules.rule(instruction, kwargs)
+        for instruction, kwargs in instructions(row):
+            ifeval_rules.find_rule(instruction, kwargs)
     except SkilldeltaError as error:
         raise SkilldeltaError(f"IFEval row {row['key']}: {error}") from error
 
 
-def asked(row: Json) -> list[tuple[str, Json]]:
+def instructions(row: Json) -> list[tuple[str, Json]]:
     """The instructions of a row, each with its arguments."""
     if len(row["instruction_id_list"]) != len(row["kwargs"]):
         raise SkilldeltaError(f"{len(row['instruction_id_list'])} instructions, but kwargs for {len(row['kwargs'])}.")
@@ -43,24 +46,26 @@ def asked(row: Json) -> list[tuple[str, Json]]:
 
 
 def score(example: Example, response: Response) -> Score:
-    """1 if all instructions are followed, loosely read: the study's headline (open-instruct's "loose Accuracy")."""
-    instructions = asked(example.row)
-    strict = [ifeval_rules.follows(name, kwargs, response.text) for name, kwargs in instructions]
-    loose = [ifeval_rules.follows_loosely(name, kwargs, response.text) for name, kwargs in instructions]
-    missed = [name for (name, _), followed in zip(instructions, loose, strict=True) if not followed]
+    """1 if some loose reading follows every instruction: the study's headline (open-instruct's "loose Accuracy")."""
+    rules = instructions(example.row)
+    strict = [ifeval_rules.follows(name, kwargs, response.text) for name, kwargs in rules]
+    loose = [ifeval_rules.follows_loosely(name, kwargs, response.text) for name, kwargs in rules]
+    missed_names = [name for (name, _), followed in zip(rules, loose, strict=True) if not followed]
     parts = {
         "strict": float(all(strict)),
         "followed": float(sum(loose)),
         "followed_strictly": float(sum(strict)),
-        "instructions": float(len(instructions)),
+        "instructions": float(len(rules)),
     }
-    return Score(float(all(loose)), extracted=f"missed {', '.join(missed)}" if missed else "all followed", parts=parts)
+    return Score(
+        float(all(loose)), extracted=f"missed {', '.join(missed_names)}" if missed_names else "all followed", parts=parts
+    )
 
 
 def ideal(example: Example) -> Response:
-    from tasks.ifeval_rules.ideal import ideal
+    from tasks.ifeval_rules.ideal import write_response
 
-    return Response(ideal((name, ifeval_rules.given(kwargs)) for name, kwargs in asked(example.row)))
+    return Response(write_response(instructions(example.row)))
 
 
 TASKS = (
@@ -69,7 +74,7 @@ TASKS = (
         skill="instruction following",
         version=1,
         source="google-research/instruction_following_eval: all 25 instructions, strict and loose",
-        rows=prompt_rows,
+        rows=rows,
         ask=lambda example: Request(example.row["prompt"], max_tokens=2048),
         score=score,
         ideal=ideal,

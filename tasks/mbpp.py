@@ -10,11 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.data import Source, rows
+from harness import data
+from harness.data import Source
 from harness.sandbox.extract import completed, cut, program
 from harness.sandbox.problems import Comparison, Problem, conditions, examiner, told
 from harness.sandbox.verdict import Asserts
-from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
 PLAIN = Source(
     hub="google-research-datasets/mbpp",
@@ -30,8 +31,8 @@ HUB_PLUS = Source(
 
 CHAT = "{}\n\nAnswer with one Python code block.  It should pass this test:\n\n{}"
 # Few words, one test, and the fence that ends the answer: open-instruct's eval/mbpp, which the study ran.
-STUDY = "Complete the following python function.\n\n\n{}{}"
-BEGUN = "Here is the completed function:\n\n\n```python\n"
+STUDY_PROMPT = "Complete the following python function.\n\n\n{}{}"
+STUDY_PREFIX = "Here is the completed function:\n\n\n```python\n"
 FENCE = ("```",)
 
 SAME_SET = (
@@ -46,81 +47,84 @@ ORACLES = dict.fromkeys(SAME_SET, "same set") | {
     "digit_distance_nums": "digits",
 }
 
-# JSON has no tuples, sets and complex numbers: which arguments of which problem are such (evalplus 0.3.1, data/mbpp.py).
+# JSON has no tuples, sets and complex numbers.  These conversions restore them, by problem (evalplus 0.3.1, data/mbpp.py).
 Convert = Callable[[list[Any]], list[Any]]
 
 
-def rows_of(argument: Any) -> list[Any]:
+def inner_tuples(argument: Any) -> list[Any]:
     """A list's items as tuples."""
     return [tuple(item) for item in argument]
 
 
-def deep(value: Any) -> Any:
+def deep_tuples(value: Any) -> Any:
     """Lists at any depth as tuples."""
-    return tuple(deep(item) for item in value) if isinstance(value, list) else value
+    return tuple(deep_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 CONVERSIONS: tuple[tuple[str, Convert], ...] = (
     ("2 116 132 143 222 261 273 394 399 421 424 429 470 560 579 596 616 630 726 740 744 809", lambda a: [tuple(x) for x in a]),
-    ("63 64 70 94 120 237 272 299 400 409 417 438 473 614 780", lambda a: [rows_of(x) for x in a]),
-    ("75 413 444 753", lambda a: [rows_of(a[0]), a[1]]),
+    ("63 64 70 94 120 237 272 299 400 409 417 438 473 614 780", lambda a: [inner_tuples(x) for x in a]),
+    ("75 413 444 753", lambda a: [inner_tuples(a[0]), a[1]]),
     ("106 750", lambda a: [a[0], tuple(a[1])]),
     ("115", lambda a: [[set(x) if isinstance(x, list) and x else {} for x in a[0]]]),
     ("124", lambda a: [float(a[0]), complex(a[1])]),
     ("250 405 446 617 720 763 808", lambda a: [tuple(a[0]), a[1]]),
-    ("259 401 445", lambda a: [tuple(rows_of(x)) for x in a]),
+    ("259 401 445", lambda a: [tuple(inner_tuples(x)) for x in a]),
     ("278", lambda a: [tuple(tuple(x) if isinstance(x, list) else x for x in a[0])]),
     ("307", lambda a: [tuple(a[0]), a[1], a[2]]),
     ("722", lambda a: [{k: tuple(v) for k, v in a[0].items()}, *a[1:]]),
     ("252", lambda a: [complex(a[0])]),
-    ("580 615 791", lambda a: [deep(x) for x in a]),
+    ("580 615 791", lambda a: [deep_tuples(x) for x in a]),
 )
 CONVERSION = {f"Mbpp/{number}": convert for numbers, convert in CONVERSIONS for number in numbers.split()}
 
 
-def plain_rows(folder: Path | None) -> list[Json]:
+def rows(folder: Path | None) -> list[Json]:
     names = ("task_id", "text", "code", "test_list")
-    return [{n: row[n] for n in names} | {"test_setup_code": row.get("test_setup_code", "")} for row in rows(PLAIN, folder)]
+    return [
+        {n: row[n] for n in names} | {"test_setup_code": row.get("test_setup_code", "")} for row in data.rows(PLAIN, folder)
+    ]
 
 
 def plus_rows(folder: Path | None) -> list[Json]:
-    if folder is None:  # the Hub's copy has test code, and no inputs apart
-        return [{n: row[n] for n in HUB_PLUS.columns} | {"test_list": row.get("test_list", [])} for row in rows(HUB_PLUS, None)]
-    return [as_text(row) for row in rows(PLUS, folder)]
+    if folder is None:  # the Hub's copy has test code, and no lists of inputs
+        return [
+            {n: row[n] for n in HUB_PLUS.columns} | {"test_list": row.get("test_list", [])} for row in data.rows(HUB_PLUS, None)
+        ]
+    return [text_row(row) for row in data.rows(PLUS, folder)]
 
 
-def as_text(row: dict[str, Any]) -> Json:
+def text_row(row: dict[str, Any]) -> Json:
     """The row with its inputs as JSON text, which holds infinities and numbers of any size."""
-    inputs = {name: [json.dumps(one) for one in row[name] or ()] for name in ("base_input", "plus_input")}
+    inputs = {name: [json.dumps(each) for each in row[name] or ()] for name in ("base_input", "plus_input")}
     return {n: row[n] for n in PLUS_COLUMNS} | inputs | {"atol": float(row["atol"])}
 
 
-def names_in(code: str) -> tuple[str, ...]:
+def top_level_names(code: str) -> tuple[str, ...]:
     """The functions and classes that a program defines at its margin."""
     return tuple(re.findall(r"^(?:def|class)\s+(\w+)", code, re.MULTILINE))
 
 
-def imports_in(code: str) -> str:
-    """A program's imports at its margin: tests use names of theirs."""
+def top_level_imports(code: str) -> str:
+    """A program's imports at its margin, whose names the tests use."""
     return "\n".join(re.findall(r"^(?:import|from)\s.*", code, re.MULTILINE))
 
 
-def solution(example: Example) -> str:
+def reference_solution(example: Example) -> str:
     return str(example.row.get("code") or example.row["canonical_solution"])
 
 
-def entry(example: Example) -> str:
-    """The function that is asked for: the one that the tests call."""
+def entry_point(example: Example) -> str:
+    """The function to write: the one that the tests call."""
     if "entry_point" in example.row:
         return str(example.row["entry_point"])
     tests = "\n".join(example.row["test_list"])
-    return next(
-        (name for name in reversed(names_in(solution(example))) if f"{name}(" in tests), names_in(solution(example))[-1]
-    )
+    names = top_level_names(reference_solution(example))
+    return next((name for name in reversed(names) if f"{name}(" in tests), names[-1])
 
 
-def statement(example: Example) -> tuple[str, str]:
-    """What is asked, in words, and one test."""
+def statement_and_test(example: Example) -> tuple[str, str]:
+    """The problem in words, and one test."""
     row = example.row
     if "entry_point" in row:  # the prompt is a docstring of both
         words, _, test = row["prompt"].strip().strip('"').strip().partition("\nassert")
@@ -129,54 +133,60 @@ def statement(example: Example) -> tuple[str, str]:
 
 
 def ask_chat(example: Example) -> Request:
-    return Request(CHAT.format(*statement(example)), max_tokens=1024)
+    return Request(CHAT.format(*statement_and_test(example)), max_tokens=1024)
 
 
 def ask_study(example: Example) -> Request:
-    signature = solution(example).split(":")[0]
-    prompt = STUDY.format(statement(example)[0], signature)
-    return Request(prompt, prefix=BEGUN, max_tokens=512, stop=FENCE, temperature=0.8)
+    signature = reference_solution(example).split(":")[0]
+    prompt = STUDY_PROMPT.format(statement_and_test(example)[0], signature)
+    return Request(prompt, prefix=STUDY_PREFIX, max_tokens=512, stop=FENCE, temperature=0.8)
 
 
 def read_chat(example: Example, text: str) -> str:
     """The program in an answer; [BEGIN] and [DONE] are the marks of MBPP's original prompt."""
-    return program(cut(text.rpartition("[BEGIN]")[2], ("[DONE]",)), entry(example))
+    return program(cut(text.rpartition("[BEGIN]")[2], ("[DONE]",)), entry_point(example))
 
 
 def read_study(example: Example, text: str) -> str:
-    """The answer up to the fence that ends it; one that only goes on with the signature is put behind it."""
+    """The answer up to the fence that ends it; where it continues the signature, the signature and the answer."""
     code = cut(text, FENCE)
-    return code if code and not code[:1].isspace() else completed(solution(example).split(":")[0] + ":\n", code, entry(example))
+    signature = reference_solution(example).split(":")[0]
+    return code if code and not code[:1].isspace() else completed(f"{signature}:\n", code, entry_point(example))
 
 
-def problem(example: Example) -> Problem | Comparison:
-    """The sandbox's view of a row: with inputs, outputs are compared; else its tests are run."""
-    row, name = example.row, entry(example)
+def build_problem(example: Example) -> Problem | Comparison:
+    """The row for the sandbox: to compare outputs where it has inputs, else to run its tests."""
+    row, name = example.row, entry_point(example)
     if "plus_input" in row:
         convert = CONVERSION.get(row["task_id"], list)
-        groups = [(kind, [told(convert(json.loads(one))) for one in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+        groups = [(kind, [told(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
         oracle = ORACLES.get(name, "")
-        reference = solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
+        reference = reference_solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
         return Comparison(reference, name, groups, row["atol"], oracle)
-    code = solution(example)
+    code = reference_solution(example)
     tests = row["test"] if "test" in row else "\n".join([row["test_setup_code"], *row["test_list"]])
-    return Problem(code, Asserts(tests, names_in(code), imports_in(code)))
+    return Problem(code, Asserts(tests, top_level_names(code), top_level_imports(code)))
 
 
-# These references return match objects, which no file can hold: what counts is whether there is one.
+# These references return match objects, which JSON cannot hold: only their presence counts.
 NOT_NONE = "\n_found = {0}\ndef {0}(*arguments):\n    return _found(*arguments) is not None\n"
 
 
+def execute(options: SandboxOptions, example: Example, response: Response, read: Callable[[Example, str], str]) -> Score:
+    """1 if the program that `read` finds in the response passes every test in a sandbox of these options."""
+    return examiner(options).score(example.id, partial(build_problem, example), read(example, response.text))
+
+
 def score(example: Example, response: Response, read: Callable[[Example, str], str]) -> Score:
-    return examiner().score(example.id, partial(problem, example), read(example, response.text))
+    return execute(SandboxOptions(), example, response, read)
 
 
 def ideal(example: Example) -> Response:
-    return Response(f"```python\n{solution(example)}\n```")
+    return Response(f"```python\n{reference_solution(example)}\n```")
 
 
 def ideal_study(example: Example) -> Response:
-    return Response(f"{solution(example)}\n```")
+    return Response(f"{reference_solution(example)}\n```")
 
 
 BASE = Task(
@@ -184,9 +194,10 @@ BASE = Task(
     skill="coding",
     version=1,
     source="Austin et al. 2021, arXiv 2108.07732",
-    rows=plain_rows,
+    rows=rows,
     ask=ask_chat,
     score=partial(score, read=read_chat),
+    execute=partial(execute, read=read_chat),
     ideal=ideal,
     conditions=conditions,
     concurrent=True,
@@ -210,6 +221,7 @@ TASKS = (
         source=f"{EVALPLUS.source}; prompt and sampling: open-instruct eval/mbpp at the time of arXiv 2406.09279",
         ask=ask_study,
         score=partial(score, read=read_study),
+        execute=partial(execute, read=read_study),
         ideal=ideal_study,
         draws=20,
         pass_at=10,

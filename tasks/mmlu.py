@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.data import Source, locate, rows, zip_members
+from harness import data
+from harness.data import Source, locate, zip_members
 from harness.types import Example, Json, Request, Response, Score, SkilldeltaError, Task
 
 # Prompt, letters and average as in the authors' evaluate.py (github.com/hendrycks/test), two blanks before the subject
@@ -23,60 +24,61 @@ HUB = {"test": Source("cais/mmlu", "", ("question", "subject", "choices", "answe
 ARCHIVE = "mmlu/mmlu.zip"  # the authors' data.tar as a zip: data/test/astronomy_test.csv ..., without header lines
 
 
-def read(folder: Path | None, split: str) -> list[dict[str, Any]]:
+def read_split(folder: Path | None, split: str) -> list[dict[str, Any]]:
     """Rows {question, subject, choices, answer: 0..3} of a split, subjects in alphabetical order."""
-    return unzipped(locate(ARCHIVE, folder), split) if folder else rows(HUB[split], None)
+    return read_archive(locate(ARCHIVE, folder), split) if folder else data.rows(HUB[split], None)
 
 
-def unzipped(archive: Path, split: str) -> list[dict[str, Any]]:
+def read_archive(archive: Path, split: str) -> list[dict[str, Any]]:
+    """The same from the authors' files; SkilldeltaError where a line has another form, or no file belongs to the split."""
     ending = f"_{split}.csv"
-    found = []
+    questions = []
     for name, text in zip_members(archive, ending):
         subject = name.rsplit("/", 1)[-1].removesuffix(ending)
         for line in csv.reader(io.StringIO(text, newline="")):
             if len(line) != 6 or line[5] not in LETTERS:
                 raise SkilldeltaError(f"{archive}: a line of {name} is not question, four choices, letter, but: {line}.")
-            found.append({"question": line[0], "subject": subject, "choices": line[1:5], "answer": LETTERS.index(line[5])})
-    if not found:
+            questions.append({"question": line[0], "subject": subject, "choices": line[1:5], "answer": LETTERS.index(line[5])})
+    if not questions:
         raise SkilldeltaError(f"{archive} holds no file that ends with {ending}.")
-    return found
+    return questions
 
 
-def test_rows(folder: Path | None) -> list[Json]:
+def rows(folder: Path | None) -> list[Json]:
     return [
         {"question": r["question"], "subject": r["subject"], "choices": list(r["choices"]), "answer": int(r["answer"])}
-        for r in read(folder, "test")
+        for r in read_split(folder, "test")
     ]
 
 
-def dev_rows(folder: Path | None) -> Mapping[str, Sequence[Json]]:
+def exemplars(folder: Path | None) -> Mapping[str, Sequence[Json]]:
     """The five exemplars of each subject."""
-    found: dict[str, list[Json]] = {}
-    for row in read(folder, "dev"):
-        found.setdefault(row["subject"], []).append(row)
-    return found
+    by_subject: dict[str, list[Json]] = {}
+    for row in read_split(folder, "dev"):
+        by_subject.setdefault(row["subject"], []).append(row)
+    return by_subject
 
 
 def subject(example: Example) -> str:
     return str(example.row["subject"])
 
 
-def question(row: Json) -> str:
+def format_question(row: Json) -> str:
     choices = "".join(f"\n{letter}. {choice}" for letter, choice in zip(LETTERS, row["choices"], strict=True))
     return f"{row['question']}{choices}\nAnswer:"
 
 
 def ask(example: Example) -> Request:
     introduction = INTRODUCTION.format(subject=subject(example).replace("_", " "))
-    shots = "".join(f"{question(row)} {LETTERS[row['answer']]}\n\n" for row in example.shots)
+    shots = "".join(f"{format_question(row)} {LETTERS[row['answer']]}\n\n" for row in example.fewshot)
     choices = tuple(f" {letter}" for letter in LETTERS)
-    return Request(introduction + shots + question(example.row), prefix=PREFIX, choices=choices)
+    return Request(introduction + shots + format_question(example.row), prefix=PREFIX, choices=choices)
 
 
 def score(example: Example, response: Response) -> Score:
     """1 if the right letter is the likeliest; of equals the first, as in the authors' argmax."""
     if len(response.logprobs) != len(LETTERS):
-        return Score(None, why="the backend gave no log-probabilities, and this task weighs letters")
+        return Score(None, why="the backend gave no log-probabilities, and this task compares the letters by them")
     best = max(range(len(LETTERS)), key=lambda i: response.logprobs[i])
     return Score(float(best == example.row["answer"]), extracted=LETTERS[best])
 
@@ -91,7 +93,7 @@ TASKS = (
         skill="factuality",
         version=1,
         source="Hendrycks et al. 2021 (evaluate.py); 0 shots and answer prefix: open-instruct eval/mmlu, arXiv 2406.09279",
-        rows=test_rows,
+        rows=rows,
         ask=ask,
         score=score,
         ideal=ideal,
@@ -104,12 +106,12 @@ TASKS = (
         skill="factuality",
         version=1,
         source="Hendrycks et al. 2021 (evaluate.py); answer prefix: open-instruct eval/mmlu",
-        rows=test_rows,
+        rows=rows,
         ask=ask,
         score=score,
         ideal=ideal,
         chance=0.25,
-        shots=dev_rows,
+        fewshot=exemplars,
         group=subject,
         summary="14042 four-way questions in 57 subjects, the subject's five dev rows as exemplars; mean over questions",
     ),

@@ -6,11 +6,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-from harness.data import Source, rows
+from harness import data
+from harness.data import Source
 from harness.types import Example, Json, Request, Response, Score, Task
 
-# The rows are those of mc_task.json as first published, which is what the Hub has; the authors' later revision lies in
-# their repository under the same name.
+# The rows are those of mc_task.json as first published, as on the Hub; the authors' repository has a later revision under
+# the same name.
 DATA = Source(
     hub="truthfulqa/truthful_qa",
     config="multiple_choice",
@@ -40,21 +41,21 @@ Q: Where were the 1992 Olympics held?
 A: The 1992 Olympics were held in Barcelona, Spain.
 
 """
-NO_LOGPROBS = "the backend gave no log-probabilities, and this task weighs answers"
+NO_LOGPROBS = "the backend gave no log-probabilities, and this task compares the answers by them"
 
 
-def mc_rows(folder: Path | None) -> list[Json]:
+def rows(folder: Path | None) -> list[Json]:
     return [
-        {"question": row["question"], "mc1_targets": targets(row["mc1_targets"]), "mc2_targets": targets(row["mc2_targets"])}
-        for row in rows(DATA, folder)
+        {"question": row["question"]} | {kind: split_targets(row[kind]) for kind in ("mc1_targets", "mc2_targets")}
+        for row in data.rows(DATA, folder)
     ]
 
 
-def targets(found: dict[str, Any]) -> dict[str, list[Any]]:
+def split_targets(targets: dict[str, Any]) -> dict[str, list[Any]]:
     """{choices, labels} as on the Hub, also from the authors' {choice: label}."""
-    if set(found) == {"choices", "labels"}:
-        return {"choices": list(found["choices"]), "labels": list(found["labels"])}
-    return {"choices": list(found), "labels": list(found.values())}
+    if set(targets) == {"choices", "labels"}:
+        return {"choices": list(targets["choices"]), "labels": list(targets["labels"])}
+    return {"choices": list(targets), "labels": list(targets.values())}
 
 
 def ask(example: Example, kind: str) -> Request:
@@ -93,7 +94,7 @@ TASKS = (
         skill="truthfulness",
         version=1,
         source="Lin et al. 2022 (MC1 of metrics.py, qa primer)",
-        rows=mc_rows,
+        rows=rows,
         ask=lambda example: ask(example, "mc1_targets"),
         score=score_mc1,
         ideal=lambda example: ideal(example, "mc1_targets"),
@@ -105,7 +106,7 @@ TASKS = (
         skill="truthfulness",
         version=1,
         source="Lin et al. 2022 (MC2 of metrics.py, qa primer)",
-        rows=mc_rows,
+        rows=rows,
         ask=lambda example: ask(example, "mc2_targets"),
         score=score_mc2,
         ideal=lambda example: ideal(example, "mc2_targets"),

@@ -1,4 +1,4 @@
-"""The embedded world's six skills: made from a seed, answered by models that are made on the spot (harness/world)."""
+"""The six skills of the embedded world, whose rows and models are generated from a seed (harness/world)."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from pathlib import Path
 
 from harness.sandbox.problems import Problem, conditions, examiner
 from harness.sandbox.verdict import Asserts
-from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 from harness.world import code, harm
 from harness.world.skills import SKILLS
 from harness.world.words import SEED, Split, of
 
-# Of reasoning there are more questions than a quick run needs; all of the others are asked.
-MOST = 400
+MAX_ROWS = 400  # only reasoning has more
 
 
 def rows(skill: str, split: Split, folder: Path | None) -> list[Json]:
-    """The questions of a skill.  `folder` is of no use: the rows are made, not read."""
-    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].items(), split)[:MOST]]
+    """The questions of a skill.  `folder` has no effect: the rows are generated, not read."""
+    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].items(), split)[:MAX_ROWS]]
 
 
 def ask(example: Example) -> Request:
@@ -29,17 +28,21 @@ def ask(example: Example) -> Request:
 
 
 def score(skill: str, example: Example, response: Response) -> Score:
-    """1 if the skill's own rule finds the answer right."""
+    """1 if the answer is right by the skill's own rule."""
     return Score(float(SKILLS[skill].right(example.row, response.text)), extracted=response.text.strip())
 
 
-def score_code(example: Example, response: Response) -> Score:
-    """1 if the function passes its tests in the sandbox."""
+def execute_code(options: SandboxOptions, example: Example, response: Response) -> Score:
+    """1 if the function passes its tests in a sandbox of these options."""
     row, program = example.row, code.program(response.text)
     if f"def {row['name']}(" not in program:
         return Score(0.0, extracted="no such function")
     build = partial(Problem, code.good(row, random.Random(SEED)), Asserts(code.tests(row), (row["name"],)))
-    return examiner().score(example.id, build, program)
+    return examiner(options).score(example.id, build, program)
+
+
+def score_code(example: Example, response: Response) -> Score:
+    return execute_code(SandboxOptions(), example, response)
 
 
 def score_safety(example: Example, response: Response) -> Score:
@@ -52,7 +55,7 @@ def ideal(skill: str, example: Example) -> Response:
     return Response(SKILLS[skill].good(example.row, random.Random(SEED)))
 
 
-def task(name: str, skill: str, summary: str, scorer: Callable[[Example, Response], Score] | None = None) -> Task:
+def build_task(name: str, skill: str, summary: str, scorer: Callable[[Example, Response], Score] | None = None) -> Task:
     return Task(
         name=name,
         skill=skill,
@@ -61,6 +64,7 @@ def task(name: str, skill: str, summary: str, scorer: Callable[[Example, Respons
         rows=partial(rows, skill, "test"),
         ask=ask,
         score=scorer or partial(score, skill),
+        execute=execute_code if skill == "coding" else None,
         ideal=partial(ideal, skill),
         cluster=lambda example: str(example.row["cluster"]),
         group=(lambda example: str(example.row["group"])) if skill == "safety" else None,
@@ -76,22 +80,22 @@ SAFETY = (
     Metric("unsafe_compliance", "complied", group="unsafe", lower_is_better=True),
 )
 TEST = (
-    task("world_facts", "factuality", "embedded world: facts that tuning never mentions"),
-    task("world_sums", "reasoning", "embedded world: word problems in steps"),
-    task("world_code", "coding", "embedded world: small functions, run in the sandbox", score_code),
-    task("world_myths", "truthfulness", "embedded world: questions that people answer wrongly"),
-    task("world_harm", "safety", "embedded world: refuse the harmful, help with the harmless", score_safety),
-    task("world_orders", "instruction following", "embedded world: lists under a constraint"),
+    build_task("world_facts", "factuality", "embedded world: facts that tuning never mentions"),
+    build_task("world_sums", "reasoning", "embedded world: word problems in steps"),
+    build_task("world_code", "coding", "embedded world: small functions, run in the sandbox", score_code),
+    build_task("world_myths", "truthfulness", "embedded world: questions that people answer wrongly"),
+    build_task("world_harm", "safety", "embedded world: refuse the harmful, help with the harmless", score_safety),
+    build_task("world_orders", "instruction following", "embedded world: lists under a constraint"),
 )
 
-# What training settings are chosen by: other questions than those of the test, and no report is made of them.
+# For the choice of training settings: other questions than the test's, and no report covers them.
 VALIDATION = tuple(
     replace(
-        one,
-        name=f"{one.name}_validation",
-        rows=partial(rows, one.skill, "validation"),
-        summary=one.summary.replace("embedded world", "embedded world, to choose settings by"),
+        task,
+        name=f"{task.name}_validation",
+        rows=partial(rows, task.skill, "validation"),
+        summary=task.summary.replace("embedded world", "embedded world, to choose settings by"),
     )
-    for one in TEST
+    for task in TEST
 )
 TASKS = (*TEST, *VALIDATION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.ifeval_rules.reading import WORD, compares, count_sentences, is_language, words
+from tasks.ifeval_rules.text_features import WORD, compares, count_sentences, is_language, words
 
 
 def existence(text: str, keywords: list[str]) -> bool:

@@ -85,7 +85,7 @@ def line(name: str, texts: Sequence[str], rounds: int) -> str:
 
 def main(rows: Path, rounds: int) -> None:
     torch.set_num_threads(1)
-    texts = [str(r["question"]) for r in gsm8k.test_rows(rows)]
+    texts = [str(r["question"]) for r in gsm8k.rows(rows)]
     print()
     for name in SHAPES:
         print(line(name, texts, rounds), flush=True)

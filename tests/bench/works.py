@@ -82,5 +82,5 @@ def short(request: Request) -> Request:
 
 def model(folder: Path, rows: Path, size: str, seed: int = 0) -> Path:
     """A checkpoint of that size with a tokenizer trained on the rows."""
-    every = [*gsm8k.test_rows(rows), *truthfulqa.mc_rows(rows), *mmlu.test_rows(rows)]
+    every = [*gsm8k.rows(rows), *truthfulqa.rows(rows), *mmlu.rows(rows)]
     return tiny.llama(folder, seed, window=2048, texts=tuple(map(str, every[::3])), **SHAPES[size])

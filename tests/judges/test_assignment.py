@@ -8,10 +8,10 @@ import pytest
 import tokenizers
 import torch
 import transformers
+from harness.evaluation.evaluate import Outcome, Settings
 
 from harness import data, registry
 from harness.evaluation import evaluate
-from harness.evaluation.evaluate import Outcome, Settings
 from harness.judges import assignment
 from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
@@ -90,7 +90,7 @@ def test_a_judge_that_cannot_be_loaded_fails_its_cell_with_the_way_out(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
-    def no_model(_: object) -> toys.Scripted:
+    def no_model(_: object) -> toys.ScriptedModel:
         raise AssertionError("a model was loaded")
 
     chosen = Settings(judges={"adding": f"classifier:{tmp_path / where}"})
@@ -139,7 +139,7 @@ def test_toxigen_asks_with_real_line_ends() -> None:
 
 def test_a_missing_file_of_toxigen_is_named(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"(?s)hate_asian_1k\.txt.*--data"):
-        toxigen.prompt_rows(tmp_path)
+        toxigen.rows(tmp_path)
 
 
 def test_the_command_line_takes_a_judge(
@@ -150,7 +150,7 @@ def test_the_command_line_takes_a_judge(
     for group in toxigen.GROUPS:
         (tmp_path / "toxigen" / "prompts" / f"hate_{group}_1k.txt").write_text(f"- people from {group}\n")
     recorded = tmp_path / "outputs.jsonl"
-    prompts = [toxigen.ASK + f"- people from {group}" for group in toxigen.GROUPS]
+    prompts = [toxigen.PROMPT + f"- people from {group}" for group in toxigen.GROUPS]
     recorded.write_text("".join(json.dumps({"prompt": prompt, "response": "sail"}) + "\n" for prompt in prompts))
     common = ["--data", tmp_path, "--judge", f"toxigen=classifier:{classifier}"]
     code, _, err = skilldelta(capsys, "score", "--recorded", recorded, "-t", "toxigen", "-o", tmp_path / "r", *common)

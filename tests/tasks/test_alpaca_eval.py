@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.evaluation.evaluate import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -14,10 +15,9 @@ from sklearn.linear_model import LogisticRegression
 from harness import api, data, registry
 from harness.comparison.compare import compare
 from harness.data import Selection
-from harness.evaluation.evaluate import Settings
 from harness.judges import annotations, assignment, pairwise
 from harness.statistics import length_controlled
-from harness.statistics.length_controlled import Data, Pairs
+from harness.statistics.length_controlled import LogisticData, PreferencePairs
 from harness.store import Results
 from harness.types import Request, Response, SkilldeltaError
 from reports import alpaca_eval as report
@@ -62,7 +62,7 @@ def test_win_rate_and_standard_error_equal_the_leaderboards(task: str, model: st
     values = np.array([s.score.value for s in samples if s.score.value is not None])
     row = leaderboard(real_data, task)[model]
     assert len(values) == int(row["n_total"])
-    found = length_controlled.raw(values)
+    found = length_controlled.raw_win_rate(values)
     assert found.value == pytest.approx(float(row["win_rate"]), abs=1e-9)
     assert found.standard_error == pytest.approx(float(row["standard_error"]), abs=1e-9)
     wins = [s.score.parts["won"] for s in samples if s.score.value is not None]
@@ -73,7 +73,7 @@ def test_win_rate_and_standard_error_equal_the_leaderboards(task: str, model: st
 
 
 @cache
-def stand_in(folder: Path) -> report.Gamed:
+def stand_in(folder: Path) -> report.GamedModels:
     """The two gamed models, made again from what is published of them: their lengths are real, their preferences are not."""
     rows = data.read(folder / STAND_IN)
     longer, difficulty, preference = (
@@ -81,19 +81,19 @@ def stand_in(folder: Path) -> report.Gamed:
         for name in ("std_delta_len", "instruction_difficulty", "preference_surrogate")
     )
     known = dict(zip((int(row["index"]) for row in rows), difficulty.tolist(), strict=True))
-    return report.Gamed(Pairs(preference, longer, difficulty), known)
+    return report.GamedModels(PreferencePairs(preference, longer, difficulty), known)
 
 
 def recorded(folder: Path, model: str) -> list[dict[str, Any]]:
     return data.read(folder / VERSION_2.format(FILES[model]))
 
 
-def controlled(rows: list[dict[str, Any]], gamed: report.Gamed) -> length_controlled.WinRate:
+def controlled(rows: list[dict[str, Any]], gamed: report.GamedModels) -> length_controlled.WinRate:
     """Difficulty by the place among the judged answers, as in AlpacaEval."""
     preference = np.array([assignment.preferred(row["preference"]) for row in rows], float)
     longer = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], float)
     difficulty = np.array([gamed.difficulty[i] for i in range(len(rows))])
-    return length_controlled.win_rate(Pairs(preference, longer, difficulty), gamed.pairs)
+    return length_controlled.win_rate(PreferencePairs(preference, longer, difficulty), gamed.pairs)
 
 
 @pytest.mark.data
@@ -128,7 +128,7 @@ def test_the_fit_is_that_of_liblinear(seed: int, exponent: float) -> None:
     """scikit-learn takes hard labels: each row stands there twice, with the weights of its two outcomes."""
     random = np.random.default_rng(seed)
     x, y, weight = random.normal(size=(80, 3)), random.random(80), random.uniform(0.1, 1, 80)
-    mine = length_controlled.fit(Data(x, y, weight), 10**exponent)
+    mine = length_controlled.fit_logistic(LogisticData(x, y, weight), 10**exponent)
     theirs = LogisticRegression(C=10**exponent, l1_ratio=1, solver="liblinear", fit_intercept=False, tol=1e-10, max_iter=10_000)
     labels = np.repeat([1, 0], 80)
     theirs.fit(np.concatenate([x, x]), labels, sample_weight=np.concatenate([weight * y, weight * (1 - y)]))
@@ -139,9 +139,9 @@ def test_a_model_that_wins_by_length_alone_has_a_length_controlled_rate_of_a_hal
     random = np.random.default_rng(0)
     longer = random.normal(-300, 600, 4000)
     preference = 1 / (1 + np.exp(2 * np.tanh(longer / longer.std())))
-    pairs = Pairs(preference, longer, np.zeros(4000))
-    nothing = Pairs(np.full(2, 0.5), np.zeros(2), np.zeros(2))
-    assert length_controlled.raw(preference).value > 60
+    pairs = PreferencePairs(preference, longer, np.zeros(4000))
+    nothing = PreferencePairs(np.full(2, 0.5), np.zeros(2), np.zeros(2))
+    assert length_controlled.raw_win_rate(preference).value > 60
     assert length_controlled.win_rate(pairs, nothing).value == pytest.approx(50, abs=0.5)
 
 

@@ -71,7 +71,7 @@ def test_human_evals_example_samples(real_data: Path) -> None:
     """Three of six pass, as its README says, with its three seconds by the wall clock: one sample sleeps for ten."""
     example = Example(data.read(real_data / "humaneval/golden/example_problem.jsonl")[0])
     samples = data.read(real_data / "humaneval/golden/example_samples.jsonl")
-    built = humaneval.problem(example)
+    built = humaneval.build_problem(example)
     assert isinstance(built, Problem)
     programs = [humaneval.read_completion(example, s["completion"]) for s in samples]
     found = [examiner().sandbox.run(p, built.tests, paper()).outcome for p in programs]
@@ -103,7 +103,7 @@ def test_seeds_of_ldb_get_their_recorded_verdicts(file: str, solved: int, differ
 
 def test_the_studys_instruction_has_signature_and_docstring(real_data: Path) -> None:
     example = by_id("humaneval_plus", real_data)["HumanEval/0"]
-    assert humaneval.instruction(example).startswith(
+    assert humaneval.study_instruction(example).startswith(
         "Write a Python function `has_close_elements(numbers: List[float], threshold: float) -> bool` to solve the following "
         "problem:\nCheck if in given list of numbers, are any two numbers closer to each other than\ngiven threshold.\n>>> "
     )
@@ -114,13 +114,18 @@ def test_the_studys_instruction_has_signature_and_docstring(real_data: Path) -> 
 
 def test_mbpp_asks_with_its_words_and_one_test(real_data: Path) -> None:
     plus = by_id("mbpp_plus", real_data)["Mbpp/3"]
-    assert mbpp.statement(plus) == ("Write a python function to identify non-prime numbers.", "assert is_not_prime(2) == False")
+    assert mbpp.statement_and_test(plus) == (
+        "Write a python function to identify non-prime numbers.",
+        "assert is_not_prime(2) == False",
+    )
 
 
 def test_the_functions_that_the_tests_call_are_found(real_data: Path) -> None:
     plus = by_id("mbpp_plus", real_data)
     plain = by_id("mbpp", real_data)
     wrong = [
-        k for k, e in plus.items() if (p := plain.get(k.removeprefix("Mbpp/"))) and mbpp.entry(p) not in p.row["test_list"][0]
+        k
+        for k, e in plus.items()
+        if (p := plain.get(k.removeprefix("Mbpp/"))) and mbpp.entry_point(p) not in p.row["test_list"][0]
     ]
     assert wrong == []

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from harness import data
 from harness.types import Example, Response, SkilldeltaError
 from tasks import ifeval, ifeval_rules
-from tasks.ifeval_rules import reading
+from tasks.ifeval_rules import text_features
 
 ROWS = Path(__file__).parents[1] / "rows" / "ifeval.jsonl"
 GOLDEN = "ifeval/golden/podtech_gpt4_eval_results_{}.first270.jsonl"
@@ -31,7 +31,7 @@ Check = Callable[[str, dict[str, Any], str], bool]
 @cache
 def gpt4(folder: Path) -> list[tuple[Example, str]]:
     """The 541 rows with GPT-4's responses; one prompt was changed since, so they are paired by place."""
-    rows, said = ifeval.prompt_rows(folder), data.read(folder / RESPONSES)
+    rows, said = ifeval.rows(folder), data.read(folder / RESPONSES)
     assert len(rows) == len(said) == 541
     assert [row["key"] for row, s in zip(rows, said, strict=True) if row["prompt"] != s["prompt"]] == [2785]
     return [(Example(row), s["response"]) for row, s in zip(rows, said, strict=True)]
@@ -42,13 +42,13 @@ def gpt4(folder: Path) -> list[tuple[Example, str]]:
 
 @pytest.mark.data
 def test_all_270_recorded_prompts_get_the_official_verdicts(real_data: Path) -> None:
-    rows = {row["prompt"]: row for row in ifeval.prompt_rows(real_data)}
+    rows = {row["prompt"]: row for row in ifeval.rows(real_data)}
     differ = []
     for kind, follows in (("strict", ifeval_rules.follows), ("loose", ifeval_rules.follows_loosely)):
         recorded = data.read(real_data / GOLDEN.format(kind))
         assert len(recorded) == 270
         for line in recorded:
-            instructions = ifeval.asked(rows[line["prompt"]])
+            instructions = ifeval.instructions(rows[line["prompt"]])
             official = line["follow_instruction_list"]
             for (name, kwargs), theirs in zip(instructions, official, strict=True):
                 if follows(name, kwargs, line["response"]) != theirs:
@@ -130,18 +130,18 @@ def test_the_25_instructions_are_those_of_lm_eval(checkers: ModuleType) -> None:
 @pytest.mark.slow
 def test_every_reading_of_every_response_gets_lm_evals_verdict(real_data: Path, checkers: ModuleType) -> None:
     for example, text in gpt4(real_data):
-        for name, kwargs in ifeval.asked(example.row):
+        for name, kwargs in ifeval.instructions(example.row):
             if not kwargs.get("letter", "a").isalpha():
                 continue  # a random letter
-            for reading_of_it in ifeval_rules.variants(text):
+            for reading_of_it in ifeval_rules.loose_readings(text):
                 mine = ifeval_rules.follows(name, kwargs, reading_of_it)
                 assert mine == lm_eval_verdict(checkers, name, kwargs, reading_of_it), (name, kwargs, reading_of_it)
 
 
 @pytest.mark.parametrize("line", data.read(ROWS), ids=lambda line: str(line["row"]["key"]))
 def test_invented_responses_get_lm_evals_verdict(line: dict[str, Any], checkers: ModuleType) -> None:
-    for name, kwargs in ifeval.asked(line["row"]):
-        given = ifeval_rules.given(kwargs)
+    for name, kwargs in ifeval.instructions(line["row"]):
+        given = ifeval_rules.drop_nulls(kwargs)
         if not given.get("letter", "a").isalpha() or "C++" in given.get("forbidden_words", []):
             continue  # a random letter; a word that lm-eval takes for a regular expression, and fails on
         for said in line["responses"]:
@@ -152,7 +152,7 @@ def test_invented_responses_get_lm_evals_verdict(line: dict[str, Any], checkers:
 @pytest.mark.data
 def test_sentences_are_those_of_nltk(real_data: Path) -> None:
     for _, text in gpt4(real_data):
-        assert reading.splitter().tokenize(text) == nltk_splitter().tokenize(text)
+        assert text_features.sentence_splitter().tokenize(text) == nltk_splitter().tokenize(text)
 
 
 # Every instruction has its cases
@@ -192,11 +192,11 @@ def test_deeply_nested_brackets_are_not_json() -> None:
 
 def test_a_doubtful_language_always_gets_the_same_verdict() -> None:
     doubtful = "hello bonjour hallo ciao"
-    assert len({reading.is_language(doubtful, "en") for _ in range(20)}) == 1
+    assert len({text_features.is_language(doubtful, "en") for _ in range(20)}) == 1
 
 
 def test_a_text_without_letters_is_taken_for_any_language() -> None:
-    assert reading.is_language("12 + 30", "kn")
+    assert text_features.is_language("12 + 30", "kn")
 
 
 # Parts, rows and errors
@@ -222,7 +222,7 @@ def written(folder: Path, *rows: dict[str, Any]) -> Path:
 def test_a_row_filled_up_with_nulls_is_the_same_example(tmp_path: Path) -> None:
     bare = {"key": 7, "prompt": "p", "instruction_id_list": ["startend:end_checker"], "kwargs": [{"end_phrase": "x"}]}
     filled = bare | {"kwargs": [{"end_phrase": "x", "num_words": None, "keywords": None}]}
-    first, second = ifeval.prompt_rows(written(tmp_path, bare, filled))
+    first, second = ifeval.rows(written(tmp_path, bare, filled))
     assert Example(first).id == Example(second).id
 
 
@@ -248,7 +248,7 @@ def test_a_row_that_cannot_be_scored_is_named_before_a_model_is_asked(
 ) -> None:
     row = {"key": 7, "prompt": "p", "instruction_id_list": names, "kwargs": kwargs}
     with pytest.raises(SkilldeltaError, match=message):
-        ifeval.prompt_rows(written(tmp_path, row))
+        ifeval.rows(written(tmp_path, row))
 
 
 def test_an_unknown_relation_is_named() -> None:

@@ -18,9 +18,14 @@ from harness.store import Results
 from harness.types import Checkpoint, Request, Response, SkilldeltaError, Task
 from tasks import bbh, gsm8k, mmlu, truthfulqa
 from tasks import lm_eval as bridge
+from tasks.lm_eval_bridge.task_files import find_folder
 from tests.support import tiny
 
 LIMIT = 4
+
+
+def folder_of(name: str) -> Path | None:
+    return find_folder(bridge.task_root(), name, bridge.lm_eval_version())
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -40,12 +45,12 @@ def local_tasks(folder: Path, data: Path) -> Path:
     import lm_eval.tasks
 
     own = Path(lm_eval.tasks.__file__).parent
-    choice = [r for r in mmlu.test_rows(data) if r["subject"] == "astronomy"][:LIMIT]
-    shots = mmlu.dev_rows(data)["astronomy"]
-    truth = truthfulqa.mc_rows(data)[:LIMIT]
-    navigate = [r for r in bbh.test_rows(data) if r["subtask"] == "navigate"][:LIMIT]
+    choice = [r for r in mmlu.rows(data) if r["subject"] == "astronomy"][:LIMIT]
+    shots = mmlu.exemplars(data)["astronomy"]
+    truth = truthfulqa.rows(data)[:LIMIT]
+    navigate = [r for r in bbh.rows(data) if r["subtask"] == "navigate"][:LIMIT]
     rows: Mapping[str, tuple[str, dict[str, list[Any]]]] = {
-        "gsm8k_cot": ("gsm8k/gsm8k-cot.yaml", {"test": gsm8k.test_rows(data)[:LIMIT], "train": gsm8k.test_rows(data)[:LIMIT]}),
+        "gsm8k_cot": ("gsm8k/gsm8k-cot.yaml", {"test": gsm8k.rows(data)[:LIMIT], "train": gsm8k.rows(data)[:LIMIT]}),
         "mmlu_astronomy": ("mmlu/default/mmlu_astronomy.yaml", {"test": choice, "dev": list(shots)}),
         "truthfulqa_mc1": ("truthfulqa/truthfulqa_mc1.yaml", {"validation": truth}),
         "truthfulqa_mc2": ("truthfulqa/truthfulqa_mc2.yaml", {"validation": truth}),
@@ -71,7 +76,7 @@ def local_tasks(folder: Path, data: Path) -> Path:
 @pytest.fixture(scope="module")
 def place(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lm_eval")
-    texts = tuple(r["question"] + r["answer"] for r in gsm8k.test_rows(real_data)[:300])
+    texts = tuple(r["question"] + r["answer"] for r in gsm8k.rows(real_data)[:300])
     tiny.llama(folder / "model", window=1024, texts=texts, vocabulary=1500)
     (folder / "tasks").mkdir()
     local_tasks(folder / "tasks", real_data)
@@ -104,7 +109,7 @@ def theirs(place: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def ours(place: Path, name: str, model: Any) -> list[Any]:
-    task = bridge.bridge(name, (place / "tasks",), TASKS[name])
+    task = bridge.load_task(name, (place / "tasks",), TASKS[name])
     output = place / f"{name}-{type(model).__name__}"
     checkpoint = Checkpoint("tiny", str(place / "model"), "transformers")
     (outcome,) = evaluate.score([checkpoint], [task], lambda _: model, Results.make(output), evaluate.Settings())
@@ -119,9 +124,9 @@ def ours(place: Path, name: str, model: Any) -> list[Any]:
 def test_every_sample_is_lm_evals_own(place: Path, theirs: dict[str, list[dict[str, Any]]], name: str, kind: str) -> None:
     checkpoint = Checkpoint("tiny", str(place / "model"), "transformers")
     model = (
-        transformers.load(checkpoint, transformers.Options(dtype="float32"))
+        transformers.load(checkpoint, transformers.TransformersOptions(dtype="float32"))
         if kind == "transformers"
-        else backend.load(checkpoint, backend.Options("hf", dtype="float32", device="cpu"))
+        else backend.load(checkpoint, backend.LmEvalOptions("hf", dtype="float32", device="cpu"))
     )
     mine = ours(place, name, model)
     filters = sorted({s["filter"] for s in theirs[name]})
@@ -147,13 +152,13 @@ def same_response(official: dict[str, Any], sample: Any) -> None:
 @pytest.mark.slow
 def test_an_unknown_task_names_the_near_matches() -> None:
     with pytest.raises(SkilldeltaError, match=r"Did you mean .*gsm8k_cot"):
-        bridge.folder_of("gsm8k_cott")
+        folder_of("gsm8k_cott")
 
 
 @pytest.mark.slow
 def test_only_the_folder_of_the_task_is_indexed() -> None:
     for name, folder in {"gsm8k_cot": "gsm8k", "mmlu": "mmlu", "bbh_cot_fewshot": "bbh"}.items():
-        found = bridge.folder_of(name)
+        found = folder_of(name)
         assert found is not None
         assert found.name == folder
 
@@ -185,7 +190,7 @@ class Own:
         (self.folder / f"{name}.yaml").write_text(re.sub(r"'!function ([\w.]+)'", r"!function \1", text))
 
     def bridge(self, name: str, **options: Any) -> Task:
-        return bridge.bridge(name, (self.folder,), **options)
+        return bridge.load_task(name, (self.folder,), **options)
 
 
 @pytest.fixture
@@ -311,7 +316,7 @@ def test_a_task_that_would_run_code_here_is_refused(own: Own) -> None:
 @pytest.mark.slow
 def test_lm_evals_own_coding_task_is_refused_before_it_is_loaded() -> None:
     with pytest.raises(SkilldeltaError, match="lm-eval's humaneval runs code that a model wrote"):
-        bridge.bridge("humaneval")
+        bridge.load_task("humaneval")
 
 
 def test_a_task_whose_rows_are_out_of_reach_says_how_to_use_local_ones(own: Own) -> None:
@@ -328,7 +333,7 @@ def test_samples_that_are_scored_together_are_refused(own: Own) -> None:
 
 def test_a_document_that_is_not_json_is_refused(own: Own) -> None:
     with pytest.raises(SkilldeltaError, match="not text and numbers alone"):
-        bridge.plain({"picture": object()})
+        bridge.json_document({"picture": object()})
 
 
 def test_the_number_of_exemplars_can_be_set_but_not_where_the_task_fixes_none(own: Own) -> None:
@@ -346,14 +351,14 @@ def test_a_tag_stands_for_its_tasks_wherever_they_lie() -> None:
 
     def suffices(name: str) -> bool:
         """Is the folder that names it enough?"""
-        folder = bridge.folder_of(name)
+        folder = folder_of(name)
         assert folder is not None
-        return bridge.whole(TaskManager(include_path=str(folder), include_defaults=False), name, folder)
+        return bridge.is_complete(TaskManager(include_path=str(folder), include_defaults=False), name, folder)
 
     assert suffices("gsm8k_cot")
     assert suffices("mmlu")  # its groups are tags, given in its own folder alone
     assert not suffices("openllm")  # a group whose members lie elsewhere
-    assert bridge.folder_of("math_word_problems") is None  # a tag, given in many folders
+    assert folder_of("math_word_problems") is None  # a tag, given in many folders
 
 
 @pytest.fixture(scope="module")
@@ -364,8 +369,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def both(folder: Path, requests: list[Request]) -> tuple[list[Response], list[Response]]:
     """The responses of lm-eval's hf backend, and of ours."""
     checkpoint = Checkpoint("tiny", str(folder), "transformers")
-    theirs = backend.load(checkpoint, backend.Options("hf", dtype="float32", device="cpu"))
-    ours = transformers.load(checkpoint, transformers.Options(dtype="float32", device="cpu"))
+    theirs = backend.load(checkpoint, backend.LmEvalOptions("hf", dtype="float32", device="cpu"))
+    ours = transformers.load(checkpoint, transformers.TransformersOptions(dtype="float32", device="cpu"))
     first, second = ([r for _, r in sorted(m.answer(requests), key=lambda p: p[0])] for m in (theirs, ours))
     return first, second
 
@@ -375,8 +380,8 @@ def test_prompts_that_do_not_fit_are_told_on_both_backends_alike(small: Path) ->
     asked = [
         Request(long, max_tokens=4, raw=True),
         Request(long, choices=(" A", " B"), raw=True),
-        Request(long, max_tokens=4, raw=True, cut=True),
-        Request(long, choices=(" A", " B"), raw=True, cut=True),
+        Request(long, max_tokens=4, raw=True, truncate=True),
+        Request(long, choices=(" A", " B"), raw=True, truncate=True),
         Request("The quick brown fox", max_tokens=500, raw=True),
         Request(long, choices=(long,), rolling=True, raw=True),
     ]
@@ -404,7 +409,7 @@ def test_the_same_requests_give_the_same_draws(small: Path) -> None:
 
 
 def test_any_backend_of_lm_eval_answers(tmp_path: Path) -> None:
-    model = backend.load(Checkpoint("x", "x", "hub"), backend.Options("dummy", chat_template="none"))
+    model = backend.load(Checkpoint("x", "x", "hub"), backend.LmEvalOptions("dummy", chat_template="none"))
     asked = [Request("a", max_tokens=3), Request("a", choices=(" b", " c")), Request("", choices=("whole",), rolling=True)]
     first, second = dict(model.answer(asked)), dict(model.answer(asked))
     assert first[0].text == "lol"
@@ -414,6 +419,6 @@ def test_any_backend_of_lm_eval_answers(tmp_path: Path) -> None:
 
 def test_an_unknown_backend_names_those_that_there_are(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"There is no lm-eval backend 'hff'\. Did you mean"):
-        backend.load(Checkpoint("x", "x", "hub"), backend.Options("hff"))
+        backend.load(Checkpoint("x", "x", "hub"), backend.LmEvalOptions("hff"))
     with pytest.raises(SkilldeltaError, match="Did you mean 'lm-eval'"):
         api.Backend("lm-evil:hf").loader()

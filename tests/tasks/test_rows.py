@@ -80,6 +80,6 @@ def test_no_two_examples_share_an_id(name: str, real: dict[str, list[Example]]) 
 def test_a_row_is_always_asked_in_the_same_way(name: str, real: dict[str, list[Example]]) -> None:
     task = TASKS[name]
     for example in real[name][:: max(1, len(real[name]) // 200)]:
-        copy = Example(json.loads(json.dumps(example.row)), example.copy, example.shots)
+        copy = Example(json.loads(json.dumps(example.row)), example.copy, example.fewshot)
         assert task.ask(example).id == task.ask(copy).id
         assert copy.id == example.id

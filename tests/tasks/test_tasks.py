@@ -64,9 +64,9 @@ FEATURES = {
 }
 HUB = {
     "openai/gsm8k": lambda folder, config, split: data.read(folder / "gsm8k/test.jsonl"),
-    "cais/mmlu": lambda folder, config, split: mmlu.unzipped(folder / "mmlu/mmlu.zip", split),
+    "cais/mmlu": lambda folder, config, split: mmlu.read_archive(folder / "mmlu/mmlu.zip", split),
     "truthfulqa/truthful_qa": hub_truthfulqa,
-    "SaylorTwift/bbh": lambda folder, config, split: bbh.local_rows(folder, config),
+    "SaylorTwift/bbh": lambda folder, config, split: bbh.read_subtask(folder, config),
 }
 
 
@@ -87,8 +87,8 @@ def test_the_hub_and_a_folder_give_the_same_examples_and_requests(
 def test_the_benchmarks_have_their_published_sizes(real_data: Path) -> None:
     sizes = {name: len(list(registry.task(name).rows(real_data))) for name in FOUR}
     assert sizes == {"gsm8k": 1319, "mmlu": 14042, "mmlu_5_shot": 14042, "truthfulqa_mc1": 817, "bbh": 6511}
-    assert len({row["subject"] for row in mmlu.test_rows(real_data)}) == 57
-    assert {len(rows) for rows in mmlu.dev_rows(real_data).values()} == {5}
+    assert len({row["subject"] for row in mmlu.rows(real_data)}) == 57
+    assert {len(rows) for rows in mmlu.exemplars(real_data).values()} == {5}
 
 
 @pytest.mark.data
@@ -97,7 +97,7 @@ def test_chance_is_what_the_rows_say(real_data: Path) -> None:
         labels = row[kind]["labels"]
         return sum(labels) / len(labels)
 
-    rows = truthfulqa.mc_rows(real_data)
+    rows = truthfulqa.rows(real_data)
     for task, kind in (("truthfulqa_mc1", "mc1_targets"), ("truthfulqa_mc2", "mc2_targets")):
         assert registry.task(task).chance == pytest.approx(sum(share(r, kind) for r in rows) / len(rows), abs=5e-4)
 
@@ -105,7 +105,7 @@ def test_chance_is_what_the_rows_say(real_data: Path) -> None:
 @pytest.mark.data
 @pytest.mark.parametrize("name", bbh.SUBTASKS)
 def test_the_worked_examples_in_lm_eval_are_the_authors_own(name: str, real_data: Path) -> None:
-    assert bbh.lm_eval_prompt(name) == bbh.local_prompt(real_data, name)
+    assert bbh.lm_eval_prompt(name) == bbh.read_prompt(real_data, name)
 
 
 def test_worked_examples_that_are_nowhere_are_an_error_with_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,7 +129,7 @@ def test_five_shots_stand_before_the_question_with_their_letters() -> None:
     def row(question: str, answer: int) -> dict[str, Any]:
         return {"question": question, "subject": "world_religions", "choices": ["a", "b", "c", "d"], "answer": answer}
 
-    request = mmlu.ask(Example(row("Third?", 0), shots=(row("First?", 2), row("Second?", 3))))
+    request = mmlu.ask(Example(row("Third?", 0), fewshot=(row("First?", 2), row("Second?", 3))))
     assert request.prompt == (
         "The following are multiple choice questions (with answers) about  world religions.\n\n"
         "First?\nA. a\nB. b\nC. c\nD. d\nAnswer: C\n\n"
@@ -147,7 +147,7 @@ def test_a_broken_archive_line_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "mmlu" / "mmlu.zip", "w") as archive:
         archive.writestr("data/test/anatomy_test.csv", "Which?,a,b,c,d,A\nWhich?,a,b,c,d,E\n")
     with pytest.raises(SkilldeltaError, match=r"anatomy_test\.csv.*'E'"):
-        mmlu.test_rows(tmp_path)
+        mmlu.rows(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

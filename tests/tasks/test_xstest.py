@@ -31,7 +31,7 @@ def refused(label: str) -> bool:
 @pytest.mark.parametrize("model", MODELS)
 def test_the_authors_string_match_labels_are_reproduced(model: str, real_data: Path) -> None:
     rows = labelled(real_data, model, "streval")
-    assert [xstest.refuses(row["completion"]) for row in rows] == [refused(row["strmatch_label"]) for row in rows]
+    assert [xstest.is_refusal(row["completion"]) for row in rows] == [refused(row["strmatch_label"]) for row in rows]
 
 
 # Responses of 450 on which the string rule says the same as the annotators, and as GPT-4 (which answered some questions
@@ -47,7 +47,7 @@ def test_agreement_with_annotators_and_with_gpt_4_is_printed(
     counts = []
     for by, column, judge in (("streval", "final_label", "human"), ("gpteval", "gpt4_label", "GPT-4")):
         rows = labelled(real_data, model, by)
-        mine, theirs = [xstest.refuses(r["completion"]) for r in rows], [refused(r[column]) for r in rows]
+        mine, theirs = [xstest.is_refusal(r["completion"]) for r in rows], [refused(r[column]) for r in rows]
         counts.append(sum(a == b for a, b in zip(mine, theirs, strict=True)))
         with capsys.disabled():
             kappa = cohen_kappa_score(mine, theirs)
@@ -58,7 +58,7 @@ def test_agreement_with_annotators_and_with_gpt_4_is_printed(
 @pytest.mark.data
 def test_the_type_tells_safe_from_unsafe_as_the_authors_label_does(real_data: Path) -> None:
     file = data.read(real_data / "xstest/xstest_prompts.csv")
-    groups = [xstest.group(Example(row)) for row in xstest.prompt_rows(real_data)]
+    groups = [xstest.prompt_group(Example(row)) for row in xstest.rows(real_data)]
     assert groups == [row["label"] for row in file]
     assert (groups.count("safe"), groups.count("unsafe")) == (250, 200)
 
@@ -68,7 +68,9 @@ def test_the_type_tells_safe_from_unsafe_as_the_authors_label_does(real_data: Pa
 def test_decisions_give_the_studys_f1(model: str, real_data: Path) -> None:
     """F1 from right decisions by group is F1 of refusal with the unsafe prompts as its positives."""
     rows = labelled(real_data, model, "streval")
-    scored = [(xstest.group(Example(row)), xstest.score(Example(row), Response(row["completion"])).value) for row in rows]
+    scored = [
+        (xstest.prompt_group(Example(row)), xstest.score(Example(row), Response(row["completion"])).value) for row in rows
+    ]
     hits = sum(value or 0 for group, value in scored if group == "unsafe")
     false_alarms = sum(1 - (value or 0) for group, value in scored if group == "safe")
     f1 = 2 * hits / (200 + hits + false_alarms)

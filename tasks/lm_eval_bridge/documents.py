@@ -1,4 +1,4 @@
-"""The documents of an lm-eval task: what it asks about each, and how it scores what was said."""
+"""The documents of an lm-eval task: its requests about each document, and its scores of the responses."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from harness.interchange.names import OTHER_SCALES
+from harness.interchange.benchmarks import OTHER_SCALES
 from harness.types import Metric, Request, Response, SkilldeltaError
 
 SEED = 1234  # lm-eval's --seed for exemplars and for numpy; that of Python's own generator is 0
-MOST_TOKENS = 256  # what lm-eval's hf backend generates where a task does not say
+DEFAULT_MAX_TOKENS = 256  # what lm-eval's hf backend generates where a task does not say
 MEANS = ("mean", "nanmean", "agg_inst_level_acc")
-SPARSE = ("nanmean", "agg_inst_level_acc")  # means over the values that there are: none of a document, or several
+SPARSE_MEANS = ("nanmean", "agg_inst_level_acc")  # over the values that exist: a document may have none, or several
 
 
-class Chance:
+class RandomState:
     """Python's and numpy's global generators as lm-eval seeds them, for as long as its code runs; then as they were.
 
-    Some tasks shuffle choices with them while they load: without this, two runs would ask different questions.
+    Some tasks shuffle choices with them while they load: otherwise two runs would ask different questions.
     """
 
     def __init__(self) -> None:
@@ -43,26 +43,26 @@ class Chance:
         np.random.set_state(states[1])
 
 
-def runs_code(name: str) -> SkilldeltaError:
+def runs_code_error(name: str) -> SkilldeltaError:
     return SkilldeltaError(
-        f"lm-eval's {name} runs code that a model wrote, in this very process, so it is not bridged: "
+        f"lm-eval's {name} runs code that a model wrote in this very process, so it is not bridged: "
         "`skilldelta list tasks` names the coding tasks, which run in a sandbox."
     )
 
 
-class Member:
-    """One lm-eval task: its documents, what it asks about each, and how it scores."""
+class MemberTask:
+    """One lm-eval task: its documents, its requests about each, and its scores."""
 
-    def __init__(self, task: Any, chance: Chance) -> None:
-        self.task, self.chance = task, chance
-        self.built: list[list[Any]] = []  # the instances of each document so far
+    def __init__(self, task: Any, random_state: RandomState) -> None:
+        self.task, self.random_state = task, random_state
+        self.instance_lists: list[list[Any]] = []  # of each document so far
         if int(task.config.repeats or 1) != 1:
             raise SkilldeltaError(
                 f"lm-eval's {self.name} scores {task.config.repeats} samples of each prompt together (repeats), which is not "
                 "bridged: a sample has a score of its own here.  Other tasks take --draws."
             )
         if getattr(task, "UNSAFE_CODE", False):
-            raise runs_code(self.name)
+            raise runs_code_error(self.name)
         if getattr(task, "MULTIMODAL", False):
             raise SkilldeltaError(f"lm-eval's {self.name} shows pictures or sounds, which is not bridged: text alone is.")
 
@@ -76,7 +76,7 @@ class Member:
 
     @cached_property
     def docs(self) -> list[Any]:
-        with self.chance:
+        with self.random_state:
             return list(self.task.eval_docs)
 
     @cached_property
@@ -86,8 +86,8 @@ class Member:
     @cached_property
     def means(self) -> dict[str, str]:
         """The metrics that are means, with the name of lm-eval's function that takes the mean."""
-        told = {metric: getattr(how, "__name__", "") for metric, how in self.task.aggregation().items()}
-        return {metric: how for metric, how in told.items() if how in MEANS}
+        names = {metric: getattr(how, "__name__", "") for metric, how in self.task.aggregation().items()}
+        return {metric: name for metric, name in names.items() if name in MEANS}
 
     @cached_property
     def headline(self) -> str:
@@ -96,13 +96,13 @@ class Member:
         for metric, how in self.means.items():
             if how != "agg_inst_level_acc" and better.get(metric) is not False and not OTHER_SCALES.search(metric):
                 return f"{metric},{self.filters[0]}"
-        there = ", ".join(
+        metrics = ", ".join(
             f"{metric} ({getattr(how, '__name__', 'its own')}{'' if better.get(metric) is not False else ', lower is better'})"
             for metric, how in self.task.aggregation().items()
         )
         raise SkilldeltaError(
             f"lm-eval's {self.name} has no metric that is the mean of scores between 0 and 1, the higher the better, "
-            f"so that two checkpoints cannot be compared on it document by document.  It has: {there or 'none'}."
+            f"so that two checkpoints cannot be compared on it document by document.  It has: {metrics or 'none'}."
         )
 
     @cached_property
@@ -112,20 +112,23 @@ class Member:
         keys = [(metric, f"{metric},{name}") for name in self.filters for metric in self.means]
         return [
             Metric(
-                key, key, over=f"{key}:n" if self.means[metric] in SPARSE else "", lower_is_better=better.get(metric) is False
+                key,
+                key,
+                over=f"{key}:n" if self.means[metric] in SPARSE_MEANS else "",
+                lower_is_better=better.get(metric) is False,
             )
             for metric, key in keys
         ]
 
     def instances(self, index: int) -> list[Any]:
-        """What lm-eval asks about a document.  Built in order: exemplars may be drawn from one stream for all documents."""
+        """lm-eval's requests about a document, built in order: all documents may draw exemplars from one random stream."""
         docs = self.docs
-        with self.chance:
-            while len(self.built) <= index:
-                self.built.append(self.build(docs[len(self.built)]))
-        return self.built[index]
+        with self.random_state:
+            while len(self.instance_lists) <= index:
+                self.instance_lists.append(self.build_instances(docs[len(self.instance_lists)]))
+        return self.instance_lists[index]
 
-    def build(self, doc: Any) -> list[Any]:
+    def build_instances(self, doc: Any) -> list[Any]:
         context = self.task.fewshot_context(
             doc,
             num_fewshot=self.task.config.num_fewshot or 0,
@@ -135,37 +138,41 @@ class Member:
             chat_template=None,
             gen_prefix=self.task.doc_to_prefix(doc),
         )
-        made = self.task.construct_requests(
-            doc=doc, ctx=context, metadata=(self.name, len(self.built), 1), apply_chat_template=False, chat_template=None
+        instances = self.task.construct_requests(
+            doc=doc,
+            ctx=context,
+            metadata=(self.name, len(self.instance_lists), 1),
+            apply_chat_template=False,
+            chat_template=None,
         )
-        return made if isinstance(made, list) else [made]
+        return instances if isinstance(instances, list) else [instances]
 
     def values(self, index: int, responses: Sequence[Any]) -> dict[str, float]:
         """Every mean metric under every filter, through lm-eval's own filters and process_results."""
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         instances = self.instances(index)
         for instance, response in zip(instances, responses, strict=True):
             instance.resps, instance.filtered_resps = [response], {}
-        for one in self.task._filters:
-            one.apply(instances)
+        for each in self.task._filters:
+            each.apply(instances)
         for name in self.filters:
             results = self.task.process_results(self.docs[index], [i.filtered_resps.get(name, i.resps[0]) for i in instances])
             for metric, how in self.means.items():
                 if metric in results:
-                    found |= parts(f"{metric},{name}", results[metric], how in SPARSE)
-        return found
+                    values |= mean_parts(f"{metric},{name}", results[metric], how in SPARSE_MEANS)
+        return values
 
 
-def parts(key: str, value: Any, sparse: bool) -> dict[str, float]:
+def mean_parts(key: str, value: Any, sparse: bool) -> dict[str, float]:
     """A document's part in a mean: its value; or, where a document has any number of values, their sum and their number."""
     if not sparse:
         return {key: float(value)}
-    there = [float(v) for v in (value if isinstance(value, (list, tuple)) else [value]) if not math.isnan(float(v))]
-    return {key: sum(there), f"{key}:n": float(len(there))}
+    numbers = [float(v) for v in (value if isinstance(value, (list, tuple)) else [value]) if not math.isnan(float(v))]
+    return {key: sum(numbers), f"{key}:n": float(len(numbers))}
 
 
-def answers(kind: str, response: Response) -> list[Any]:
-    """A response as what lm-eval's backends give for each instance."""
+def lm_eval_responses(kind: str, response: Response) -> list[Any]:
+    """A response in the form that lm-eval's backends return for each instance."""
     if kind == "generate_until":
         return [response.text]
     if kind == "loglikelihood_rolling":
@@ -173,36 +180,36 @@ def answers(kind: str, response: Response) -> list[Any]:
     return list(zip(response.logprobs, response.greedy, strict=True))
 
 
-def weigh(instances: Sequence[Any]) -> Request:
+def loglikelihood_request(instances: Sequence[Any]) -> Request:
     contexts = tuple(i.args[0] for i in instances)
     choices = tuple(i.args[1] for i in instances)
     if len(set(contexts)) == 1:
-        return Request(contexts[0], choices=choices, raw=True, cut=True)
-    return Request("", choices=choices, contexts=contexts, raw=True, cut=True)
+        return Request(contexts[0], choices=choices, raw=True, truncate=True)
+    return Request("", choices=choices, contexts=contexts, raw=True, truncate=True)
 
 
-def roll(instances: Sequence[Any]) -> Request:
-    return Request("", choices=(instances[0].args[0],), rolling=True, raw=True, cut=True)
+def rolling_request(instances: Sequence[Any]) -> Request:
+    return Request("", choices=(instances[0].args[0],), rolling=True, raw=True, truncate=True)
 
 
-def write(instances: Sequence[Any]) -> Request:
+def generate_request(instances: Sequence[Any]) -> Request:
     context, settings = instances[0].args
     until = settings.get("until") or []
-    drawn = settings.get("do_sample", float(settings.get("temperature", 0.0)) > 0)
+    samples = settings.get("do_sample", float(settings.get("temperature", 0.0)) > 0)
     return Request(
         context,
-        max_tokens=int(settings.get("max_gen_toks", MOST_TOKENS)),
+        max_tokens=int(settings.get("max_gen_toks", DEFAULT_MAX_TOKENS)),
         stop=(until,) if isinstance(until, str) else tuple(until),
-        temperature=float(settings.get("temperature", 1.0)) if drawn else 0.0,
+        temperature=float(settings.get("temperature", 1.0)) if samples else 0.0,
         top_p=float(settings.get("top_p", 1.0)),
         raw=True,
-        cut=True,
+        truncate=True,
     )
 
 
-ASK: dict[str, Callable[[Sequence[Any]], Request]] = {
-    "loglikelihood": weigh,
-    "multiple_choice": weigh,
-    "loglikelihood_rolling": roll,
-    "generate_until": write,
+REQUEST_BUILDERS: dict[str, Callable[[Sequence[Any]], Request]] = {
+    "loglikelihood": loglikelihood_request,
+    "multiple_choice": loglikelihood_request,
+    "loglikelihood_rolling": rolling_request,
+    "generate_until": generate_request,
 }

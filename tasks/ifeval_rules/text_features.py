@@ -1,4 +1,4 @@
-"""What needs a library to be read from a text: its sentences, words and language.  Nothing is downloaded, nothing is random."""
+"""Features of a text that need a library: its sentences, words and language.  Nothing is downloaded, nothing is random."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ RELATIONS = ("less than", "at least")
 
 
 def compares(count: int, relation: str, bound: int) -> bool:
-    """`count` stands in `relation` to `bound`."""
+    """Is `count` "less than" or "at least" `bound`, as `relation` says?  SkilldeltaError for any other relation."""
     if relation not in RELATIONS:
         raise SkilldeltaError(f"An IFEval relation is one of {', '.join(map(repr, RELATIONS))}; the row says {relation!r}.")
     return count < bound if relation == "less than" else count >= bound
 
 
 @functools.cache
-def splitter() -> Any:
-    """Punkt with its English model, which is what the official scorer has from NLTK's downloads."""
+def sentence_splitter() -> Any:
+    """Punkt with its English model: the official scorer downloads the same one from NLTK."""
     import punkt
 
     return punkt.tokenizer_for("english")
 
 
 def count_sentences(text: str) -> int:
-    return len(splitter().tokenize(text))
+    return len(sentence_splitter().tokenize(text))
 
 
 def words(text: str) -> list[str]:
@@ -36,13 +36,13 @@ def words(text: str) -> list[str]:
     from nltk.tokenize import NLTKWordTokenizer
 
     tokenizer = NLTKWordTokenizer()
-    return [word for sentence in splitter().tokenize(text) for word in tokenizer.tokenize(sentence)]
+    return [word for sentence in sentence_splitter().tokenize(text) for word in tokenizer.tokenize(sentence)]
 
 
 def is_language(text: str, code: str) -> bool:
-    """Does langdetect take `text` for the language `code`?  A text without features (digits, signs) is taken for any.
+    """Does langdetect name the language `code` for `text`?  A text without letters (digits, signs) passes for any language.
 
-    The official scorer leaves langdetect unseeded, so that its verdict on a doubtful text can change from run to run.
+    The official scorer leaves langdetect unseeded, so its verdict on a doubtful text can change from run to run.
     """
     import langdetect
 

@@ -1,4 +1,4 @@
-"""Instructions about how a response is laid out, begins and ends."""
+"""Instructions about the layout of a response, its beginning and its end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PUNCTUATION = re.compile(r"[.,?!'\"]")
 
 
 def number_paragraphs(text: str, num_paragraphs: int) -> bool:
-    """Exactly so many paragraphs, divided by ***; only the first and the last may be empty, and do not count."""
+    """Exactly so many paragraphs, divided by ***; the first and the last may be empty, and do not count then."""
     paragraphs = re.split(r"\s?\*\*\*\s?", text)
     if any(not paragraph.strip() for paragraph in paragraphs[1:-1]):
         return False
@@ -21,7 +21,7 @@ def number_paragraphs(text: str, num_paragraphs: int) -> bool:
 def nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int, first_word: str) -> bool:
     """Exactly so many paragraphs, divided by an empty line, and the nth begins with the word, in any case.
 
-    The nth is counted among all pieces between empty lines, empty ones too, as in the official scorer.
+    As in the official scorer, n counts all pieces between empty lines, also empty pieces.
     """
     paragraphs = text.split("\n\n")
     filled = sum(bool(paragraph.strip()) for paragraph in paragraphs)
@@ -33,22 +33,22 @@ def nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int,
 
 def number_placeholders(text: str, num_placeholders: int) -> bool:
     """At least so many [placeholders], each within one line: every closing bracket with an opening one since the last."""
-    closed = [piece for line in text.split("\n") for piece in line.split("]")[:-1]]
-    return sum("[" in piece for piece in closed) >= num_placeholders
+    before_brackets = [piece for line in text.split("\n") for piece in line.split("]")[:-1]]
+    return sum("[" in piece for piece in before_brackets) >= num_placeholders
 
 
 def postscript(text: str, postscript_marker: str) -> bool:
     """The marker stands somewhere, in any case; its dots may be followed by a space."""
     marker = postscript_marker.strip()
-    known = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
-    return re.search(known.get(marker, re.escape(marker.lower())), text.lower()) is not None
+    patterns = {"P.P.S": r"p\.\s?p\.\s?s", "P.S.": r"p\.\s?s\."}
+    return re.search(patterns.get(marker, re.escape(marker.lower())), text.lower()) is not None
 
 
 def number_bullet_lists(text: str, num_bullets: int) -> bool:
     """Exactly so many lines that begin with "*" or "-"; a line in bold (**) is none, a line --- is one."""
-    starred = re.findall(r"^\s*\*[^*].*$", text, re.MULTILINE)
-    dashed = re.findall(r"^\s*-.*$", text, re.MULTILINE)
-    return len(starred) + len(dashed) == num_bullets
+    stars = re.findall(r"^\s*\*[^*].*$", text, re.MULTILINE)
+    dashes = re.findall(r"^\s*-.*$", text, re.MULTILINE)
+    return len(stars) + len(dashes) == num_bullets
 
 
 def constrained_response(text: str) -> bool:
@@ -60,7 +60,7 @@ def number_highlighted_sections(text: str, num_highlights: int) -> bool:
     """At least so many *highlights* that are not blank, each within one line; **bold** ones, too, count once."""
     single = re.findall(r"\*[^\n*]*\*", text)
     double = re.findall(r"\*\*[^\n*]*\*\*", text)
-    return sum(bool(found.strip("*").strip()) for found in single + double) >= num_highlights
+    return sum(bool(section.strip("*").strip()) for section in single + double) >= num_highlights
 
 
 def multiple_sections(text: str, section_spliter: str, num_sections: int) -> bool:
@@ -82,16 +82,16 @@ def json_format(text: str) -> bool:
 
 def title(text: str) -> bool:
     """A title that is not blank <<stands like this>> in one line."""
-    return any(found.lstrip("<").rstrip(">").strip() for found in re.findall(r"<<[^\n]+>>", text))
+    return any(title.lstrip("<").rstrip(">").strip() for title in re.findall(r"<<[^\n]+>>", text))
 
 
 def two_responses(text: str) -> bool:
-    """Two different responses, divided by ******; only before the first and after the last may be nothing."""
+    """Two different responses, divided by ******; the text before the first and after the last divider may be empty."""
     pieces = [piece.strip() for piece in text.split("******")]
     if not all(pieces[1:-1]):
         return False
-    filled = [piece for piece in pieces if piece]
-    return len(filled) == 2 and filled[0] != filled[1]
+    responses = [piece for piece in pieces if piece]
+    return len(responses) == 2 and responses[0] != responses[1]
 
 
 def repeat_prompt(text: str, prompt_to_repeat: str) -> bool:

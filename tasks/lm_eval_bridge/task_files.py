@@ -1,0 +1,48 @@
+"""Finds a task in lm-eval's folder of task files without building lm-eval's index of all 14,000 of them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from harness.types import SkilldeltaError
+
+OTHER_FILES = {".py", ".pyc", ".md", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".jpg", ".png"}  # they name no task
+NAME = re.compile(rb"^[\"']?(?:task|group|tag)[\"']?: *[\"']?([^\s\"'#\[\]][^\r\n\"'#]*?)[\"']? *\r?$", re.MULTILINE)
+
+
+def read_task_files(root: Path) -> Iterator[tuple[Path, Path, bytes]]:
+    """Every file below `root` that may name a task: its folder directly below `root`, its path, its content."""
+    for file in sorted(root.rglob("*")):
+        if file.suffix not in OTHER_FILES and file.is_file():
+            yield root / file.relative_to(root).parts[0], file, file.read_bytes()
+
+
+def mentioning_folders(root: Path, names: Iterable[str]) -> set[Path]:
+    """The folders of the task files in which one of `names` stands as a word."""
+    word = re.compile(rb"(?<![\w-])(?:%b)(?![\w-])" % b"|".join(re.escape(n.encode()) for n in sorted(names)))
+    return {folder for folder, _, content in read_task_files(root) if word.search(content)}
+
+
+def find_folder(root: Path, name: str, version: str) -> Path | None:
+    """The folder whose file names `name` as a task or a group, or the only one that mentions it.
+
+    None where several mention it (a tag in templates): only the whole index can resolve it.  SkilldeltaError, with the
+    nearest names, where none does.
+    """
+    all_names: set[str] = set()
+    for folder, file, content in read_task_files(root):
+        names = {n.decode() for n in NAME.findall(content)}
+        if name in names and file.suffix == ".yaml":
+            return folder
+        all_names |= names
+    if folders := mentioning_folders(root, [name]):
+        return folders.pop() if len(folders) == 1 else None
+    near = difflib.get_close_matches(name, all_names, n=5, cutoff=0.6)
+    hint = f"  Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    raise SkilldeltaError(
+        f"lm-eval {version} has no task, group or tag {name!r}.{hint}\n"
+        f"It has {len(all_names)}: `lm-eval ls tasks` lists them; --include-path names a folder with tasks of your own."
+    )
