@@ -4,34 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.comparison.load import Stored
+from harness.comparison.load import LoadedResults
 from harness.comparison.result import Difference, Row
 from harness.statistics import noise
 
-TOLD = 8  # cells of which what is missing is told one by one
+LISTED_CELLS = 8  # cells of which what is missing is told one by one
 SEEDS = (
     "Intervals and p-values are about these checkpoints: another seed of the same training may score otherwise "
     "(`skilldelta recipes` compares several runs of each)."
 )
 
 
-def told(rows: Sequence[Row], stored: Stored) -> tuple[str, ...]:
+def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]:
     """About seeds, about noise where it was measured, about tasks that are not independent."""
-    noisy = [
-        f"{row.checkpoint} on {row.name}: {about_noise(row.difference)}"
+    noise_notes = [
+        f"{row.checkpoint} on {row.name}: {noise_note(row.difference)}"
         for row in rows
         if row.difference and row.difference.noise is not None
     ]
-    alike = [
+    equal_rows_notes = [
         f"{' and '.join(names)} hold the same rows, but are combined as if independent: their skill's interval is too short."
-        for names in stored.twins()
+        for names in results.tasks_of_equal_rows()
     ]
-    beside = [
-        f"{name} is another reading of {about['task']['beside']}: shown, and averaged with nothing."
-        for name, about in stored.tasks.items()
-        if stored.beside(name)
+    variant_notes = [
+        f"{name} is another reading of {record.task.variant_of}: shown, and averaged with nothing."
+        for name, record in results.tasks.items()
+        if results.is_variant(name)
     ]
-    return (SEEDS, *judged(stored), *asked_again(stored), *noisy, *alike, *beside)
+    return (SEEDS, *integrity_notes(results), *repeat_notes(results), *noise_notes, *equal_rows_notes, *variant_notes)
 
 
 INTEGRITY = {
@@ -41,41 +41,55 @@ INTEGRITY = {
 }
 
 
-def judged(stored: Stored) -> list[str]:
+def integrity_notes(results: LoadedResults) -> list[str]:
     """Of tasks that run programs: how far a pass can be believed, and what the programs were confined by."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for (_, task), begun in stored.cells.items():
-        if integrity := begun.about.get("scored", {}).get("integrity"):
-            tier = begun.about["scored"].get("sandbox", {}).get("tier", "not said")
-            found.setdefault((integrity, tier), set()).add(task)
+    tasks_by_sandbox: dict[tuple[str, str], set[str]] = {}
+    for (_, task), cell in results.cells.items():
+        if integrity := cell.record.conditions.get("integrity"):
+            tier = cell.record.conditions.get("sandbox", {}).get("tier", "not said")
+            tasks_by_sandbox.setdefault((integrity, tier), set()).add(task)
     return [
         f"Programs of {', '.join(sorted(tasks))} were {INTEGRITY.get(integrity, integrity)}; "
         + ("they ran UNCONFINED." if tier == "none" else f"sandbox: {tier}.")
-        for (integrity, tier), tasks in sorted(found.items())
+        for (integrity, tier), tasks in sorted(tasks_by_sandbox.items())
     ]
 
 
-def unpaired(rows: Sequence[Row]) -> list[str]:
+def unpaired_notes(rows: Sequence[Row]) -> list[str]:
     """Where items have no partner, or no score on one side, with how many."""
-    found = [(r, r.difference) for r in rows if r.level == "task" and r.difference and r.difference.missing]
-    told = [f"{r.checkpoint} on {r.name}: {d.missing} items lack a score on one side; {d.pairs} are paired." for r, d in found]
-    rest = len(told) - TOLD
-    return [*told[:TOLD], f"So it is in {rest} further cells: `missing` in table.csv counts them."] if rest > 0 else told
+    incomplete = [(r, r.difference) for r in rows if r.level == "task" and r.difference and r.difference.missing]
+    notes = [
+        f"{r.checkpoint} on {r.name}: {d.missing} items lack a score on one side; {d.pairs} are paired." for r, d in incomplete
+    ]
+    hidden_count = len(notes) - LISTED_CELLS
+    return (
+        [*notes[:LISTED_CELLS], f"So it is in {hidden_count} further cells: `missing` in table.csv counts them."]
+        if hidden_count > 0
+        else notes
+    )
 
 
-def asked_again(stored: Stored) -> list[str]:
+def repeat_notes(results: LoadedResults) -> list[str]:
     """What asking again changed, over everything it was done for."""
-    found = {cell: n for cell, begun in stored.cells.items() if (n := noise.of(begun.about)).n}
-    if not found:
+    repeats = {cell: stored_cell.noise for cell, stored_cell in results.cells.items() if stored_cell.noise.n}
+    if not repeats:
         return []
-    items, answers, scores = (sum(getattr(n, what) for n in found.values()) for what in ("n", "answers", "flips"))
-    (who, task), worst = max(found.items(), key=lambda one: one[1].answers / one[1].n)
+    items, answers, scores = (sum(getattr(n, what) for n in repeats.values()) for what in ("n", "answers", "flips"))
+    (who, task), worst = max(repeats.items(), key=lambda one: one[1].answers / one[1].n)
     most = f" (most of them {who}'s on {task}: {worst.answers} of {worst.n})" if worst.answers else ""
     return [f"Of {items} items that were asked again, {answers} were answered otherwise{most} and {scores} scored otherwise."]
 
 
-def about_noise(found: Difference) -> str:
-    differing = 100 * (found.flips.lost + found.flips.gained) / found.pairs if found.flips and found.pairs else 0.0
-    changed = found.noise or 0.0
-    known = "that is in the interval" if noise.share(changed, differing) > noise.STATED else "too little to matter"
-    return f"asking again changes {changed:.1f} % of the scores, {differing:.1f} % differ from the baseline; {known}."
+def noise_note(difference: Difference) -> str:
+    differing = (
+        100 * (difference.flips.lost + difference.flips.gained) / difference.pairs
+        if difference.flips and difference.pairs
+        else 0.0
+    )
+    change_rate = difference.noise or 0.0
+    consequence = (
+        "that is in the interval"
+        if noise.noise_share(change_rate, differing) > noise.MATERIAL_SHARE
+        else "too little to matter"
+    )
+    return f"asking again changes {change_rate:.1f} % of the scores, {differing:.1f} % differ from the baseline; {consequence}."

@@ -8,27 +8,25 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.comparison import metrics as extras
-from harness.comparison.alignment import Measured, Paired, Panel
-from harness.comparison.load import Stored
-from harness.comparison.result import Extra as Metric
-from harness.comparison.result import Level, Settings
-from harness.comparison.sample_table import Columns
+from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
+from harness.comparison.load import LoadedResults
+from harness.comparison.metrics import measure_metrics
+from harness.comparison.result import MetricValue, Level, ComparisonSettings
+from harness.comparison.sample_table import SampleTable
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
-from harness.statistics.estimate import Interval, quantile
-from harness.statistics.weighted_means import Part, Sums
-from harness.types import Json
+from harness.statistics.estimate import Interval, critical_value
+from harness.statistics.weighted_means import Component, NullSums
 
-NOTHING = Measured(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))
+NO_SCORE = MeasuredScore(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangeEstimate:
     """A candidate's difference to the baseline, with what testing it needs.  Units: 0..1."""
 
-    part: Part
-    tested: sign_flip_test.Tested
-    mde: float
+    component: Component
+    p_value: sign_flip_test.PValue
+    detectable: float
     pairs: int
     missing: int
     flips: tuple[int, int] | None = None  # lost, gained
@@ -36,97 +34,101 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Finding:
+class Estimate:
     """One checkpoint on one task, skill, or on average.  Units: 0..1."""
 
     checkpoint: str
     level: Level
     name: str
     skill: str
-    own: Measured
+    own: MeasuredScore
     health: Mapping[str, int]
     tokens: float = float("nan")  # mean length of a response
     reasons: Mapping[str, int] = field(default_factory=dict)
-    change: Change | None = None  # None for the baseline
-    metrics: tuple[Metric, ...] = ()
+    change: ChangeEstimate | None = None  # None for the baseline
+    metrics: tuple[MetricValue, ...] = ()
 
 
-def on_task(stored: Stored, task: str, settings: Settings, number: int) -> list[Finding]:
+def estimate_task(results: LoadedResults, task: str, settings: ComparisonSettings, number: int) -> list[Estimate]:
     """The baseline and every candidate on one task; signs are drawn once for all of them (`number`: the task's own stream)."""
-    columns = stored.cells[stored.baseline, task].columns()
-    panel = Panel(stored.tasks[task], columns)
-    found = [alone(stored.baseline, panel, columns, settings.level)]
-    pairs: list[Paired] = []
-    for name, begun in stored.candidates(task):
+    columns = results.cells[results.baseline, task].columns()
+    panel = TaskPanel(results.tasks[task], columns)
+    estimates = [estimate_checkpoint(results.baseline, panel, columns, settings.level)]
+    pairs: list[TaskDifference] = []
+    for name, begun in results.candidates(task):
         columns = begun.columns()  # one at a time: a task's columns for all checkpoints could be large
-        found.append(alone(name, panel, columns, settings.level))
-        pairs.append(noisy(panel.compare(columns, settings.level), (stored.tasks[task], begun.about), settings.level))
-    changed = changes(pairs, settings, number)
-    return found[:1] + [replace(f, change=c) for f, c in zip(found[1:], changed, strict=True)]
+        estimates.append(estimate_checkpoint(name, panel, columns, settings.level))
+        rates = [cell.noise.rate for cell in (results.cells[results.baseline, task], begun) if cell.noise.n]
+        pairs.append(add_noise(panel.compare(columns, settings.level), rates, settings.level))
+    changes_ = estimate_changes(pairs, settings, number)
+    return estimates[:1] + [replace(f, change=c) for f, c in zip(estimates[1:], changes_, strict=True)]
 
 
-def alone(name: str, panel: Panel, columns: Columns, level: float) -> Finding:
+def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level: float) -> Estimate:
     task = panel.task
     own = panel.measure(columns, level)
-    metrics = extras.metrics(panel, columns, level)
+    metrics = measure_metrics(panel, columns, level)
     length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")
-    return Finding(
-        name, "task", task["name"], task["skill"], own, columns.health, length, columns.reasons, metrics=metrics
+    return Estimate(
+        name, "task", task.name, task.skill, own, columns.health, length, columns.reasons, metrics=metrics
     )  # fmt: skip
 
 
-def noisy(pair: Paired, abouts: tuple[Json, Json], level: float) -> Paired:
+def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> TaskDifference:
     """The difference with the noise of asking again in its interval, where that was measured and makes much of it."""
-    known = [n.rate for n in map(noise.of, abouts) if n.n]
     delta = pair.delta
-    if not known or not delta.n:
+    if not rates or not delta.n:
         return pair
-    rate = sum(known) / len(known)
+    rate = sum(rates) / len(rates)
     square = delta.variance * delta.n + delta.value**2  # of a 0/1 score's difference: the share of the items that differ
-    more = noise.added(rate, min((delta.lost + delta.gained) / delta.n, square), delta.n)
-    wider = noise.widened(delta.value, delta.interval, more, quantile(level))
-    return replace(pair, delta=replace(delta, interval=wider, variance=delta.variance + more), noise=rate)
+    noise_variance_ = noise.noise_variance(rate, min((delta.losses + delta.gains) / delta.n, square), delta.n)
+    interval = noise.widen_interval(delta.value, delta.interval, noise_variance_, critical_value(level))
+    return replace(pair, delta=replace(delta, interval=interval, variance=delta.variance + noise_variance_), noise=rate)
 
 
-def changes(pairs: Sequence[Paired], settings: Settings, number: int) -> list[Change]:
+def estimate_changes(pairs: Sequence[TaskDifference], settings: ComparisonSettings, number: int) -> list[ChangeEstimate]:
     """The candidates' differences, each with its p-value and the smallest difference that would have been found."""
     if not pairs:
         return []
-    together = np.stack([p.contributions for p in pairs], axis=1)
-    moved = together[np.any(together != 0, axis=1)]
-    sums = sign_flip_test.drawn(moved, settings.draws, (settings.seed, number))
-    return [change(pair, sums[i], settings.level) for i, pair in enumerate(pairs)]
+    contributions = np.stack([p.contributions for p in pairs], axis=1)
+    nonzero = contributions[np.any(contributions != 0, axis=1)]
+    sums = sign_flip_test.draw_sums(nonzero, settings.draws, (settings.seed, number))
+    return [estimate_change(pair, sums[i], settings.level) for i, pair in enumerate(pairs)]
 
 
-def change(pair: Paired, sums: Sums, level: float) -> Change:
+def estimate_change(pair: TaskDifference, sums: NullSums, level: float) -> ChangeEstimate:
     delta = pair.delta
-    part = Part(delta.value, delta.interval, pair.contributions[pair.contributions != 0], sums)
-    lost, gained = delta.lost, delta.gained
-    if delta.plain:
-        tested = sign_flip_test.Tested(mcnemar.exact(lost, gained))
-        mde = power.detectable(delta.n, max(lost + gained, 1) / delta.n, level=level)
+    component = Component(delta.value, delta.interval, pair.contributions[pair.contributions != 0], sums)
+    losses, gains = delta.losses, delta.gains
+    if delta.is_plain:
+        p_value = sign_flip_test.PValue(mcnemar.exact_p(losses, gains))
+        detectable = power.detectable_difference(delta.n, max(losses + gains, 1) / delta.n, level=level)
     else:
-        tested = part.tested()
-        mde = power.detectable_from(float(np.sqrt(delta.variance)), delta.freedom, level=level)
-    return Change(part, tested, mde, delta.n, pair.missing, (lost, gained), pair.noise)
+        p_value = component.test()
+        detectable = power.detectable_from_error(float(np.sqrt(delta.variance)), delta.freedom, level=level)
+    return ChangeEstimate(component, p_value, detectable, delta.n, pair.missing, (losses, gains), pair.noise)
 
 
-def summaries(name: str, tasks: Mapping[str, Finding], skills: Mapping[str, Sequence[str]], level: float) -> list[Finding]:
+def estimate_skills(
+    name: str, tasks: Mapping[str, Estimate], skills: Mapping[str, Sequence[str]], level: float
+) -> list[Estimate]:
     """A checkpoint's skills (unweighted means of tasks), and its average over skills, where nothing is missing."""
-    found = []
+    estimates = []
     for skill, names in skills.items():
         if all(n in tasks for n in names):
-            found.append(mean(Finding(name, "skill", skill, skill, NOTHING, {}), [tasks[n] for n in names], level))
-    if len(found) == len(skills):
-        found.append(mean(Finding(name, "average", "average", "", NOTHING, {}), found, level))
-    return found
+            estimates.append(
+                mean_estimate(Estimate(name, "skill", skill, skill, NO_SCORE, {}), [tasks[n] for n in names], level)
+            )
+    if len(estimates) == len(skills):
+        estimates.append(mean_estimate(Estimate(name, "average", "average", "", NO_SCORE, {}), estimates, level))
+    return estimates
 
 
-def mean(empty: Finding, members: Sequence[Finding], level: float) -> Finding:
+def mean_estimate(empty: Estimate, members: Sequence[Estimate], level: float) -> Estimate:
     """`empty` with the unweighted mean of its members."""
     weights = [1 / len(members)] * len(members)
-    score, interval = weighted_means.interval([m.own.score for m in members], [m.own.interval for m in members], weights)
-    own = Measured(
+    score, interval = weighted_means.weighted_mean([m.own.score for m in members], [m.own.interval for m in members], weights)
+    own = MeasuredScore(
         sum(m.own.n for m in members), score, Interval(max(0.0, interval.low), min(1.0, interval.high)),
         Interval(*(float(np.mean([getattr(m.own.bounds, side) for m in members])) for side in ("low", "high"))),
     )  # fmt: skip
@@ -136,14 +138,16 @@ def mean(empty: Finding, members: Sequence[Finding], level: float) -> Finding:
         health.update(member.health)
         reasons.update(member.reasons)
     length = float(np.mean([m.tokens for m in members]))
-    known = [m.change for m in members if m.change]
-    both = mean_change(known, weights, level) if known else None
-    return replace(empty, own=own, health=dict(health), tokens=length, reasons=dict(reasons), change=both)
+    changes_ = [m.change for m in members if m.change]
+    change_ = mean_change(changes_, weights, level) if changes_ else None
+    return replace(empty, own=own, health=dict(health), tokens=length, reasons=dict(reasons), change=change_)
 
 
-def mean_change(members: Sequence[Change], weights: Sequence[float], level: float) -> Change:
+def mean_change(members: Sequence[ChangeEstimate], weights: Sequence[float], level: float) -> ChangeEstimate:
     if len(members) == 1:
         return replace(members[0], flips=None, noise=None)
-    part = weighted_means.add([m.part for m in members], weights)
-    mde = power.detectable_from(part.half / quantile(level), level=level)
-    return Change(part, part.tested(), mde, sum(m.pairs for m in members), sum(m.missing for m in members))
+    component = weighted_means.weighted_difference([m.component for m in members], weights)
+    detectable = power.detectable_from_error(component.half_width / critical_value(level), level=level)
+    return ChangeEstimate(
+        component, component.test(), detectable, sum(m.pairs for m in members), sum(m.missing for m in members)
+    )

@@ -13,16 +13,16 @@ from scipy import special
 
 from harness import config, registry
 from harness.comparison.result import Comparison, Level, Row, without_nan
-from harness.statistics.estimate import quantile
-from harness.statistics.power import detectable_from
+from harness.statistics.estimate import critical_value
+from harness.statistics.power import detectable_from_error
 from harness.types import SkilldeltaError
 
-Ruled = Level | Literal["metric"]
-Answer = Literal["pass", "regression", "inconclusive"]
-EXIT: Mapping[Answer, int] = {"pass": 0, "regression": 1, "inconclusive": 2}
-MARKS: Mapping[Answer, str] = {"pass": "✅", "regression": "❌", "inconclusive": "❔"}
+RuleLevel = Level | Literal["metric"]
+GateAnswer = Literal["pass", "regression", "inconclusive"]
+EXIT_CODES: Mapping[GateAnswer, int] = {"pass": 0, "regression": 1, "inconclusive": 2}
+MARKS: Mapping[GateAnswer, str] = {"pass": "✅", "regression": "❌", "inconclusive": "❔"}
 
-SHOWN = ("delta", "delta_low", "delta_high", "p", "p_adjusted", "mde")
+JSON_FIELDS = ("delta", "delta_low", "delta_high", "p", "p_adjusted", "mde")
 
 
 class Rule(pydantic.BaseModel, extra="forbid", frozen=True):
@@ -51,15 +51,15 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
     average: Rule | None = None
     max_unscored: float = pydantic.Field(default=5.0, ge=0, le=100)  # % of a rule's samples; with more, it is inconclusive
 
-    def rules(self, comparison: Comparison) -> Iterator[tuple[Ruled, str, Rule]]:
+    def rules(self, comparison: Comparison) -> Iterator[tuple[RuleLevel, str, Rule]]:
         """Every rule that applies; a name that the results do not have is an error."""
-        there = {level: [r.name for r in comparison.at(level) if r.difference is None] for level in ("skill", "task")}
-        there["metric"] = [f"{r.name}/{m.name}" for r in comparison.at("task") if r.difference is None for m in r.metrics]
-        for level, named in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
-            for name in named:
-                if name not in there[level]:
-                    raise SkilldeltaError(f"In the policy: {registry.unknown(level, name, there[level])}")
-        for name in there["skill"]:
+        names = {level: [r.name for r in comparison.at(level) if r.difference is None] for level in ("skill", "task")}
+        names["metric"] = [f"{r.name}/{m.name}" for r in comparison.at("task") if r.difference is None for m in r.metrics]
+        for level, rules in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
+            for name in rules:
+                if name not in names[level]:
+                    raise SkilldeltaError(f"In the policy: {registry.unknown(level, name, names[level])}")
+        for name in names["skill"]:
             if rule := self.skills.get(name, self.default):
                 yield "skill", name, rule
         for name, rule in self.tasks.items():
@@ -71,63 +71,63 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
 
 
 @dataclass(frozen=True)
-class Checked:
+class RuleResult:
     """A rule, and what the results say to it."""
 
-    level: Ruled
+    level: RuleLevel
     name: str
     rule: Rule
     row: Row | None  # None: the candidate has not been asked everything that this needs
-    answer: Answer
+    answer: GateAnswer
     why: str
 
 
 @dataclass(frozen=True)
-class Gate:
+class GateResult:
     """The answer for a candidate: a regression if any critical rule finds one, else inconclusive if any is, else pass."""
 
     baseline: str
     candidate: str
-    answer: Answer
-    checked: tuple[Checked, ...]
-    foot: tuple[str, ...] = ()
+    answer: GateAnswer
+    rule_results: tuple[RuleResult, ...]
+    notes: tuple[str, ...] = ()
 
     @property
-    def code(self) -> int:
+    def exit_code(self) -> int:
         """The exit code."""
-        return EXIT[self.answer]
+        return EXIT_CODES[self.answer]
 
     def json(self) -> dict[str, Any]:
         """The same facts as the summary."""
         rules = [
             {"level": c.level, "name": c.name, "answer": c.answer, "why": c.why, **c.rule.model_dump()}
-            | ({k: getattr(c.row.difference, k) for k in SHOWN} if c.row else {})
-            for c in self.checked
+            | ({k: getattr(c.row.difference, k) for k in JSON_FIELDS} if c.row else {})
+            for c in self.rule_results
         ]
-        whole = {"baseline": self.baseline, "candidate": self.candidate, "answer": self.answer, "rules": rules}
-        plain: dict[str, Any] = without_nan(whole)
+        content = {"baseline": self.baseline, "candidate": self.candidate, "answer": self.answer, "rules": rules}
+        plain: dict[str, Any] = without_nan(content)
         return plain
 
     def markdown(self) -> str:
         """A summary fit for a pull request."""
         lines = [
-            f"### {MARKS[self.answer]} {self.answer}: {safe(self.candidate)} against {safe(self.baseline)}",
+            f"### {MARKS[self.answer]} {self.answer}: {escape_markdown(self.candidate)} against {escape_markdown(self.baseline)}",
             "",
             "| | rule | difference (95 %) | allowed drop | says |",
             "|---|---|---|---|---|",
-            *(line(c) for c in self.checked),
+            *(markdown_row(c) for c in self.rule_results),
             "",
-            *self.foot,
+            *self.notes,
         ]
         return "\n".join(lines) + "\n"
 
 
 def read_policy(path: Path) -> Policy:
     """A policy from a YAML file."""
-    return policy(config.load_yaml(path), str(path))
+    return parse_policy(config.load_yaml(path), str(path))
 
 
-def policy(values: Mapping[str, object], source: str = "the policy") -> Policy:
+def parse_policy(values: Mapping[str, object], source: str = "the policy") -> Policy:
     try:
         return Policy.model_validate(values)
     except pydantic.ValidationError as error:
@@ -138,51 +138,58 @@ def policy(values: Mapping[str, object], source: str = "the policy") -> Policy:
         ) from error
 
 
-def gate(comparison: Comparison, candidate: str, wanted: Policy) -> Gate:
+def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     """Checks every rule of the policy on one candidate."""
     if candidate not in comparison.checkpoints or candidate == comparison.baseline:
         raise SkilldeltaError(
             str(registry.unknown("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
         )
-    mine = [r for r in comparison.rows if r.checkpoint == candidate]
-    rows: dict[tuple[Ruled, str], Row] = {(r.level, r.name): r for r in mine}
-    rows |= {("metric", name): row for name, row in metrics(mine, comparison.settings.level, len(wanted.metrics)).items()}
-    checked = [
-        check(level, name, rule, rows.get((level, name)), (comparison.settings.level, wanted.max_unscored))
-        for level, name, rule in wanted.rules(comparison)
+    candidate_rows = [r for r in comparison.rows if r.checkpoint == candidate]
+    rows: dict[tuple[RuleLevel, str], Row] = {(r.level, r.name): r for r in candidate_rows}
+    rows |= {
+        ("metric", name): row
+        for name, row in metric_rows(candidate_rows, comparison.settings.level, len(policy_.metrics)).items()
+    }
+    rule_results = [
+        check_rule(level, name, rule, rows.get((level, name)), (comparison.settings.level, policy_.max_unscored))
+        for level, name, rule in policy_.rules(comparison)
     ]
-    if not checked:
+    if not rule_results:
         raise SkilldeltaError("The policy has no rule that applies: name skills or tasks, or leave `default` in.")
-    critical = {c.answer for c in checked if c.rule.kind == "critical"}
-    answer: Answer = next((a for a in ("regression", "inconclusive") if a in critical), "pass")
-    used = {c.level for c in checked}
-    foot = [f"{level}s: {words}." for level, words in comparison.families.items() if level in used]
-    foot += [f"metrics: Bonferroni over {len(wanted.metrics)} rules."] if len(wanted.metrics) > 1 else []
-    notes = [*foot, *(f"Not alike, accepted: {a}." for a in comparison.allowed), *comparison.incomplete]
-    return Gate(comparison.baseline, candidate, answer, tuple(checked), tuple(f"- {safe(n)}" for n in notes))
+    critical = {c.answer for c in rule_results if c.rule.kind == "critical"}
+    answer: GateAnswer = next((a for a in ("regression", "inconclusive") if a in critical), "pass")
+    levels = {c.level for c in rule_results}
+    corrections = [f"{level}s: {words}." for level, words in comparison.families.items() if level in levels]
+    corrections += [f"metrics: Bonferroni over {len(policy_.metrics)} rules."] if len(policy_.metrics) > 1 else []
+    notes = [*corrections, *(f"Not alike, accepted: {a}." for a in comparison.accepted_differences), *comparison.incomplete]
+    return GateResult(
+        comparison.baseline, candidate, answer, tuple(rule_results), tuple(f"- {escape_markdown(n)}" for n in notes)
+    )
 
 
-def metrics(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]:
+def metric_rows(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]:
     """The metrics of tasks as rows, turned so that more is better; p by the normal distribution, from the interval."""
-    found = {}
+    rows_by_name = {}
     for row in rows:
         for m in row.metrics:
             if m.delta is None or m.delta_low is None or m.delta_high is None or row.difference is None:
                 continue
             low, high = (-m.delta_high, -m.delta_low) if m.lower_is_better else (m.delta_low, m.delta_high)
             delta = -m.delta if m.lower_is_better else m.delta
-            error = (high - low) / 2 / quantile(level)
+            error = (high - low) / 2 / critical_value(level)
             p = float(2 * special.ndtr(-abs(delta) / error)) if error > 0 else float(delta == 0)
-            change = replace(
+            difference = replace(
                 row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
-                mde=detectable_from(error, level=level),
+                mde=detectable_from_error(error, level=level),
             )  # fmt: skip
             name = f"{row.name}/{m.name}"
-            found[name] = replace(row, name=f"{name}, lower is better" if m.lower_is_better else name, difference=change)
-    return found
+            rows_by_name[name] = replace(
+                row, name=f"{name}, lower is better" if m.lower_is_better else name, difference=difference
+            )
+    return rows_by_name
 
 
-def check(level: Ruled, name: str, rule: Rule, row: Row | None, limits: tuple[float, float]) -> Checked:
+def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits: tuple[float, float]) -> RuleResult:
     """One rule.  `limits`: the level of the intervals, the largest share of unscored samples in %.
 
     A regression must also survive the correction for the number of tests, so that equal checkpoints fail a gate of many
@@ -190,30 +197,34 @@ def check(level: Ruled, name: str, rule: Rule, row: Row | None, limits: tuple[fl
     """
     confidence, max_unscored = limits
     if row is None or row.difference is None:
-        return Checked(level, name, rule, None, "inconclusive", "not everything was scored")
-    found = row.difference
+        return RuleResult(level, name, rule, None, "inconclusive", "not everything was scored")
+    difference = row.difference
     if row.unscored and 100 * row.unscored > max_unscored * (row.n + row.unscored):
-        return Checked(
+        return RuleResult(
             level, name, rule, row, "inconclusive", f"{row.unscored} of {row.n + row.unscored} samples have no score"
         )
-    if found.delta_high < -rule.max_drop and found.p_adjusted <= 1 - confidence:
-        return Checked(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is shown")
-    if found.delta_low >= -rule.max_drop - rule.margin and found.delta >= -rule.max_drop:
-        return Checked(level, name, rule, row, "pass", "a larger drop is ruled out")
-    return Checked(level, name, rule, row, "inconclusive", f"so many samples show differences from {found.mde:.1f} points on")
+    if difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
+        return RuleResult(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is shown")
+    if difference.delta_low >= -rule.max_drop - rule.margin and difference.delta >= -rule.max_drop:
+        return RuleResult(level, name, rule, row, "pass", "a larger drop is ruled out")
+    return RuleResult(
+        level, name, rule, row, "inconclusive", f"so many samples show differences from {difference.mde:.1f} points on"
+    )
 
 
-def line(checked: Checked) -> str:
+def markdown_row(result: RuleResult) -> str:
     """A row of the Markdown table."""
-    name = checked.row.name if checked.row else checked.name
-    kind = "" if checked.rule.kind == "critical" else " (advisory)"
-    found = checked.row.difference if checked.row else None
-    change = f"{found.delta:+.1f} [{found.delta_low:+.1f}, {found.delta_high:+.1f}]" if found else "—"
-    allowed = f"{checked.rule.max_drop:g}" + (f" + {checked.rule.margin:g}" if checked.rule.margin else "")
-    return f"| {MARKS[checked.answer]} | {safe(name)}{kind} | {change} | {allowed} | {checked.answer}: {checked.why} |"
+    name = result.row.name if result.row else result.name
+    kind = "" if result.rule.kind == "critical" else " (advisory)"
+    difference = result.row.difference if result.row else None
+    change = f"{difference.delta:+.1f} [{difference.delta_low:+.1f}, {difference.delta_high:+.1f}]" if difference else "—"
+    allowance = f"{result.rule.max_drop:g}" + (f" + {result.rule.margin:g}" if result.rule.margin else "")
+    return (
+        f"| {MARKS[result.answer]} | {escape_markdown(name)}{kind} | {change} | {allowance} | {result.answer}: {result.why} |"
+    )
 
 
-def safe(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that cannot break a Markdown table, nor become markup in a comment."""
     text = html.escape(text, quote=False)
     for char in "\\`*_{}[]|#":

@@ -3,47 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from harness import registry
 from harness.comparison import comparability
-from harness.comparison.pass_at_k import collapse
-from harness.comparison.sample_table import Columns, read
+from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
+from harness.statistics import noise
+from harness.records import CellRecord, CheckpointRecord
 from harness.store import Cell, Results
-from harness.types import Json, SkilldeltaError
+from harness.types import Noise, SkilldeltaError
 
 
 @dataclass(frozen=True)
-class Begun:
+class StoredCell:
     """A cell with its task.json."""
 
-    about: Json
+    record: CellRecord
     cell: Cell
-    part: Callable[[str], bool] | None = None  # which examples count; None: all
+    includes: Callable[[str], bool] | None = None  # which examples count; None: all
 
-    def columns(self) -> Columns:
+    @property
+    def noise(self) -> Noise:
+        """What `skilldelta noise` measured of it; noise.NONE where it did not."""
+        return self.record.noise or noise.NOT_MEASURED
+
+    def columns(self) -> SampleTable:
         """Its samples; for a pass@k task a row for each problem."""
-        found = read(self.cell, self.part)
-        k = self.about["task"].get("pass_at", 0)
-        return collapse(found, k) if k else found
+        table = read_table(self.cell, self.includes)
+        k = self.record.task.pass_at
+        return collapse_draws(table, k) if k else table
 
 
 @dataclass(frozen=True)
-class Stored:
+class LoadedResults:
     """Every cell by (checkpoint, task); `checkpoints` as checkpoint.json says, in order, the baseline first."""
 
     baseline: str
-    checkpoints: dict[str, Json]
-    cells: dict[tuple[str, str], Begun]
+    checkpoints: dict[str, CheckpointRecord]
+    cells: dict[tuple[str, str], StoredCell]
 
     @cached_property
-    def tasks(self) -> dict[str, Json]:
+    def tasks(self) -> dict[str, CellRecord]:
         """The baseline's tasks, with its task.json: the ones that are compared."""
-        return {task: begun.about for (who, task), begun in self.cells.items() if who == self.baseline}
+        return {task: cell.record for (who, task), cell in self.cells.items() if who == self.baseline}
 
-    def candidates(self, task: str) -> Iterator[tuple[str, Begun]]:
+    def candidates(self, task: str) -> Iterator[tuple[str, StoredCell]]:
         """Who else has been asked this task."""
         for name in self.checkpoints:
             if name != self.baseline and (name, task) in self.cells:
@@ -51,46 +57,46 @@ class Stored:
 
     def skills(self) -> dict[str, list[str]]:
         """The baseline's tasks under their skills, less those that only stand beside another (see `beside`)."""
-        found: dict[str, list[str]] = {}
-        for name, about in self.tasks.items():
-            if self.beside(name):
+        tasks_by_skill: dict[str, list[str]] = {}
+        for name, record in self.tasks.items():
+            if self.is_variant(name):
                 continue
-            found.setdefault(about["task"]["skill"], []).append(name)
-        return found
+            tasks_by_skill.setdefault(record.task.skill, []).append(name)
+        return tasks_by_skill
 
-    def beside(self, task: str) -> bool:
+    def is_variant(self, task: str) -> bool:
         """Whether a task is another reading of one that is there as well: it is shown, and never averaged with that one."""
-        return self.tasks[task]["task"].get("beside") in self.tasks
+        return self.tasks[task].task.variant_of in self.tasks
 
-    def twins(self) -> list[list[str]]:
+    def tasks_of_equal_rows(self) -> list[list[str]]:
         """Tasks that hold the same rows, and so are not independent."""
-        alike: dict[str, list[str]] = {}
-        for name, about in self.tasks.items():
-            if self.beside(name):
+        tasks_by_rows: dict[str, list[str]] = {}
+        for name, record in self.tasks.items():
+            if self.is_variant(name):
                 continue
-            alike.setdefault(str(about.get("asked", {}).get("data", name)), []).append(name)
-        return [names for names in alike.values() if len(names) > 1]
+            tasks_by_rows.setdefault(record.inputs.data or name, []).append(name)
+        return [names for names in tasks_by_rows.values() if len(names) > 1]
 
-    def admit(self, allow: Sequence[str]) -> tuple[str, ...]:
+    def accept_differences(self, allow: Sequence[str]) -> tuple[str, ...]:
         """The differences that were allowed, in words; raises where one was not."""
-        found = [
+        differences = [
             difference
-            for task, about in self.tasks.items()
-            for difference in comparability.unlike(task, about, {n: b.about for n, b in self.candidates(task)})
+            for task, record in self.tasks.items()
+            for difference in comparability.setting_differences(task, record, {n: b.record for n, b in self.candidates(task)})
         ]
-        return comparability.admit(found, allow, self.baseline)
+        return comparability.accept_differences(differences, allow, self.baseline)
 
-    def incomplete(self) -> tuple[str, ...]:
+    def missing_notes(self) -> tuple[str, ...]:
         """What is missing, in words: tasks that only one side has, cells that were not finished."""
         lines = []
         for name in self.checkpoints:
-            mine = {task for who, task in self.cells if who == name}
-            if lacks := [t for t in self.tasks if t not in mine]:
-                lines.append(f"{name} has no {', '.join(lacks)}: no score there, nor for their skills, nor on average.")
-            if alone := sorted(mine - set(self.tasks)):
-                lines.append(f"{name} also has {', '.join(alone)}, which {self.baseline} has not: left out.")
-        for (name, task), begun in self.cells.items():
-            if (state := begun.about.get("state", "done")) == "decided":
+            own_tasks = {task for who, task in self.cells if who == name}
+            if absent := [t for t in self.tasks if t not in own_tasks]:
+                lines.append(f"{name} has no {', '.join(absent)}: no score there, nor for their skills, nor on average.")
+            if extra := sorted(own_tasks - set(self.tasks)):
+                lines.append(f"{name} also has {', '.join(extra)}, which {self.baseline} has not: left out.")
+        for (name, task), cell in self.cells.items():
+            if (state := cell.record.state) == "decided":
                 lines.append(
                     f"{name} on {task} was stopped when it was decided: the sequential verdict in its task.json holds; "
                     "the p-value and interval here do not allow for having stopped then."
@@ -100,44 +106,46 @@ class Stored:
         return tuple(lines)
 
 
-def joined(known: Json | None, found: Json) -> Json:
+def merge_records(earlier: CheckpointRecord | None, record: CheckpointRecord) -> CheckpointRecord:
     """A checkpoint that two folders hold: `elsewhere` names the further ones.  Two models of one name are refused.
 
     What was recorded is known by its files alone, which differ from task to task.
     """
-    if known is None:
-        return found
-    ours, theirs = known.get("fingerprint", {}), found.get("fingerprint", {})
-    if unlike := sorted(k for k in ours.keys() & theirs.keys() - {"outputs"} if ours[k] != theirs[k]):
+    if earlier is None:
+        return record
+    old_fingerprint, new_fingerprint = earlier.fingerprint, record.fingerprint
+    if differing := sorted(
+        k for k in old_fingerprint.keys() & new_fingerprint.keys() - {"outputs"} if old_fingerprint[k] != new_fingerprint[k]
+    ):
         raise SkilldeltaError(
-            f"{known['results']} and {found['results']} each hold a checkpoint named {found['name']!r}, but not the same one: "
-            f"they differ in {', '.join(unlike)}.  Score one of them under another --name, or leave one folder out."
+            f"{earlier.results} and {record.results} each hold a checkpoint named {record.name!r}, but not the same one: "
+            f"they differ in {', '.join(differing)}.  Score one of them under another --name, or leave one folder out."
         )
-    return {**known, "elsewhere": [*known.get("elsewhere", []), found["results"]]}
+    return replace(earlier, elsewhere=(*earlier.elsewhere, record.results))
 
 
-def gather(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = ()) -> Stored:
+def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = ()) -> LoadedResults:
     """Every checkpoint and cell of the folders (or only some `candidates`'); a cell that two folders hold is an error."""
-    checkpoints: dict[str, Json] = {}
-    cells: dict[tuple[str, str], Begun] = {}
+    checkpoints: dict[str, CheckpointRecord] = {}
+    cells: dict[tuple[str, str], StoredCell] = {}
     for folder in folders:
         results = Results(folder)
-        for name, about in results.checkpoints().items():
-            checkpoints[name] = joined(checkpoints.get(name), {**about, "results": str(folder)})
-        for name, about, cell in results.cells():
-            key = (name, about["task"]["name"])
+        for name, checkpoint in results.checkpoints().items():
+            checkpoints[name] = merge_records(checkpoints.get(name), checkpoint)
+        for name, record, cell in results.cells():
+            key = (name, record.task.name)
             if key in cells:
                 raise SkilldeltaError(
                     f"{name} on {key[1]} is in two results folders, {cells[key].cell.folder} and {cell.folder}: leave one out."
                 )
             if cell.samples_file.exists() and cell.samples_file.stat().st_size:
-                cells[key] = Begun(about, cell)
-    wanted = [baseline, *(candidates or checkpoints)]
-    for name in wanted:
+                cells[key] = StoredCell(record, cell)
+    names = [baseline, *(candidates or checkpoints)]
+    for name in names:
         if name not in checkpoints:
             raise SkilldeltaError(str(registry.unknown("checkpoint", name, checkpoints)))
-    ordered = {name: checkpoints[name] for name in wanted}
-    stored = Stored(baseline, ordered, {key: begun for key, begun in cells.items() if key[0] in ordered})
-    if not stored.tasks:
+    records = {name: checkpoints[name] for name in names}
+    result = LoadedResults(baseline, records, {key: stored_cell for key, stored_cell in cells.items() if key[0] in records})
+    if not result.tasks:
         raise SkilldeltaError(f"The baseline {baseline} has no samples in {', '.join(map(str, folders))}: score it first.")
-    return stored
+    return result

@@ -2,99 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 
-from harness.comparison.alignment import Panel
-from harness.comparison.result import Extra
-from harness.comparison.sample_table import Columns
-from harness.statistics.estimate import Design, Floats, Interval, quantile, spread, wilson
-from harness.types import Json
+from harness.comparison.alignment import TaskPanel
+from harness.comparison.result import MetricValue
+from harness.comparison.sample_table import SampleTable
+from harness.statistics.aggregates import Floats
+from harness.statistics.estimate import Interval
+from harness.statistics.ratio import ratio, share_interval, student_interval
+from harness.types import Metric
 
 POINTS = 100
 
 
-def metrics(panel: Panel, columns: Columns, level: float) -> tuple[Extra, ...]:
-    """Every further metric of the task for one checkpoint; with the difference, where it is not the baseline."""
-    found = []
-    for metric in panel.task["metrics"]:
-        if not is_known(metric, columns):
+def measure_metrics(panel: TaskPanel, columns: SampleTable, level: float) -> tuple[MetricValue, ...]:
+    """Every further metric of the task for one checkpoint, in points; with the difference, where it is not the baseline."""
+    values = []
+    for metric in panel.task.metrics:
+        if not has_parts(metric, columns):
             continue
-        extra = alone(metric, panel, columns, level)
-        if columns is not panel.baseline and is_known(metric, panel.baseline):
-            extra = paired(metric, extra, panel, columns, level)
-        found.append(extra)
-    return tuple(found)
+        value = metric_value(metric, panel, columns, level)
+        if columns is not panel.baseline and has_parts(metric, panel.baseline):
+            value = add_difference(metric, value, panel, columns, level)
+        values.append(value)
+    return tuple(values)
 
 
-def is_known(metric: Json, columns: Columns) -> bool:
-    return metric["part"] in columns.parts and (not metric["over"] or metric["over"] in columns.parts)
+def has_parts(metric: Metric, columns: SampleTable) -> bool:
+    return metric.part in columns.parts and (not metric.over or metric.over in columns.parts)
 
 
-def halves(metric: Json, columns: Columns) -> tuple[Floats, Floats]:
-    """What is summed above and below the line, for each sample; nothing of samples that lack it or are of another group."""
-    top = columns.parts[metric["part"]]
-    bottom = columns.parts[metric["over"]] if metric["over"] else np.ones(len(top))
-    mine = np.array([not metric["group"] or g == metric["group"] for g in columns.group])
-    there = mine & ~np.isnan(top) & ~np.isnan(bottom)
-    return np.where(there, top, 0.0), np.where(there, bottom, 0.0)
+def numerator_and_denominator(metric: Metric, columns: SampleTable) -> tuple[Floats, Floats]:
+    """[samples] each: what the metric sums above and below the line; 0 for samples that lack it or are of another group."""
+    top = columns.parts[metric.part]
+    bottom = columns.parts[metric.over] if metric.over else np.ones(len(top))
+    in_group = np.array([not metric.group or g == metric.group for g in columns.group])
+    present = in_group & ~np.isnan(top) & ~np.isnan(bottom)
+    return np.where(present, top, 0.0), np.where(present, bottom, 0.0)
 
 
-def ratio(top: Floats, bottom: Floats) -> tuple[float, Floats]:
-    """A ratio of sums, and the influence of each sample: (top - ratio bottom) / sum of bottom (Cochran 1977, 6.3)."""
-    total = float(bottom.sum())
-    if total == 0:
-        return float("nan"), np.zeros(len(top))
-    value = float(top.sum()) / total
-    return value, (top - value * bottom) / total
+def in_points(interval: Interval) -> Interval:
+    return Interval(POINTS * interval.low, POINTS * interval.high)
 
 
-def around(value: float, influence: Floats, design: Design, level: float) -> Interval:
-    """Student's t around the cluster-robust variance, in points."""
-    known = spread(influence, Design(design.cluster, np.zeros_like(design.group)))
-    half = quantile(level, known.freedom) * float(np.sqrt(known.variance))
-    return Interval(POINTS * (value - half), POINTS * (value + half))
-
-
-def share(value: float, counted: Floats, known: tuple[Floats, Design], level: float) -> Interval:
-    """A ratio that is a share (each sample adds at most what it counts): Wilson with the effective number of samples.
-
-    As for scores: Korn and Graubard (1998), p(1-p)/variance; at 0 or 1, where the variance says nothing, the clusters.
-    """
-    influence, design = known
-    found = spread(influence, Design(design.cluster, np.zeros_like(design.group)))
-    if 0 < value < 1 and found.variance > 0:
-        size, critical = value * (1 - value) / found.variance, quantile(level, found.freedom)
-    else:
-        size = float(len(np.unique(design.cluster[counted > 0])))
-        critical = quantile(level, max(size - 1, 1.0))
-    if not size:
-        return Interval(0.0, POINTS)
-    bounds = wilson(value, size, critical)
-    return Interval(POINTS * bounds.low, POINTS * bounds.high)
-
-
-def alone(metric: Json, panel: Panel, columns: Columns, level: float) -> Extra:
-    top, bottom = halves(metric, columns)
+def metric_value(metric: Metric, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
+    """The metric of one checkpoint; Wilson's interval where it is a share, Student's otherwise."""
+    top, bottom = numerator_and_denominator(metric, columns)
     value, influence = ratio(top, bottom)
-    design = panel.design_of(columns)
+    cluster = panel.design_of(columns).cluster
     if bool(np.all((top >= 0) & (top <= bottom) & (bottom <= 1))) and not np.isnan(value):
-        interval = share(value, bottom, (influence, design), level)
+        interval = in_points(share_interval(value, influence, bottom, cluster, level))
     else:
-        interval = around(value, influence, design, level)
-    return Extra(metric["name"], POINTS * value, interval.low, interval.high, metric["lower_is_better"])
+        interval = in_points(student_interval(value, influence, cluster, level))
+    return MetricValue(metric.name, POINTS * value, interval.low, interval.high, metric.lower_is_better)
 
 
-def paired(metric: Json, extra: Extra, panel: Panel, columns: Columns, level: float) -> Extra:
+def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
     """The metric with its difference to the baseline, on the samples that both have."""
-    old, new = panel.align(columns)
-    before, before_influence = ratio(*(x[old] for x in halves(metric, panel.baseline)))
-    after, after_influence = ratio(*(x[new] for x in halves(metric, columns)))
-    rows = np.zeros(len(panel.baseline.keys), np.bool_)
-    rows[old] = True
-    interval = around(after - before, after_influence - before_influence, panel.design.take(rows), level)
-    delta: Mapping[str, float] = {
-        "delta": POINTS * (after - before), "delta_low": interval.low, "delta_high": interval.high
-    }  # fmt: skip
-    return Extra(extra.name, extra.value, extra.low, extra.high, extra.lower_is_better, **delta)
+    old, new = panel.matching_rows(columns)
+    before, before_influence = ratio(*(x[old] for x in numerator_and_denominator(metric, panel.baseline)))
+    after, after_influence = ratio(*(x[new] for x in numerator_and_denominator(metric, columns)))
+    cluster = panel.design.cluster[old]
+    interval = in_points(student_interval(after - before, after_influence - before_influence, cluster, level))
+    return MetricValue(
+        value.name, value.value, value.low, value.high, value.lower_is_better,
+        POINTS * (after - before), interval.low, interval.high,
+    )  # fmt: skip

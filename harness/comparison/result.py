@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from harness import published
-from harness.comparison.training_runs import Run
+from harness.comparison.training_runs import TrainingRun
+from harness.statistics.decision import Verdict
 from harness.store import write_json
 from harness.types import Json
 
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Level = Literal["task", "skill", "average"]
-Verdict = Literal["better", "worse", "same", "unclear"]
 Family = Literal["auto", "holm", "max-t", "bh", "none"]
 LEVELS: tuple[Level, ...] = ("task", "skill", "average")
 
 
 @dataclass(frozen=True)
-class Settings:
+class ComparisonSettings:
     """How results are compared.  `margin`: a difference of at most so many points is none, where the interval shows it."""
 
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
@@ -69,7 +69,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Extra:
+class MetricValue:
     """A further metric of a task."""
 
     name: str
@@ -101,7 +101,7 @@ class Row:
     tokens: float = math.nan  # mean length of a response
     health: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)  # why samples have no score, with how often
-    metrics: tuple[Extra, ...] = ()
+    metrics: tuple[MetricValue, ...] = ()
 
     def flat(self) -> dict[str, Any]:
         """The row as the JSON object of comparison.json: the difference's fields beside the score's."""
@@ -134,15 +134,15 @@ class Comparison:
     baseline: str
     rows: tuple[Row, ...]
     families: Mapping[str, str]  # for each level, in words: what was corrected for how many tests
-    settings: Settings
+    settings: ComparisonSettings
     checkpoints: Mapping[str, Json]  # what checkpoint.json says, in order; with `results`: the folder that holds it
-    allowed: tuple[str, ...] = ()  # how results were made unlike, and accepted
+    accepted_differences: tuple[str, ...] = ()  # how results were made unlike, and accepted
     incomplete: tuple[str, ...] = ()  # what is missing, in words
     best: tuple[Best, ...] = ()  # of several candidates, on average and on each skill
     caveats: tuple[str, ...] = ()  # what the numbers do not say, in words
-    runs: tuple[Run, ...] = ()  # that the checkpoints belong to, with what their trainers logged
-    noticed: tuple[str, ...] = ()  # what only several numbers together say, in words
-    published: tuple[published.Table, ...] = ()  # of other models, shown beside these
+    runs: tuple[TrainingRun, ...] = ()  # that the checkpoints belong to, with what their trainers logged
+    warnings: tuple[str, ...] = ()  # what only several numbers together say, in words
+    published_tables: tuple[published.Table, ...] = ()  # of other models, shown beside these
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""
@@ -156,21 +156,21 @@ class Comparison:
 
     def json(self) -> dict[str, Any]:
         """The content of comparison.json."""
-        whole = {
+        content = {
             "baseline": self.baseline,
             "rows": [r.flat() for r in self.rows],
             "families": dict(self.families),
             "settings": dataclasses.asdict(self.settings),
-            "checkpoints": {k: dict(v) for k, v in self.checkpoints.items()},
-            "allowed": list(self.allowed),
+            "checkpoints": {k: v.to_json() for k, v in self.checkpoints.items()},
+            "allowed": list(self.accepted_differences),
             "incomplete": list(self.incomplete),
             "caveats": list(self.caveats),
-            "noticed": list(self.noticed),
+            "noticed": list(self.warnings),
             "runs": [r.json() for r in self.runs],
             "best": [dataclasses.asdict(b) for b in self.best],
-            "published": [dataclasses.asdict(f) for table in self.published for f in table.figures.values()],
+            "published": [dataclasses.asdict(f) for table in self.published_tables for f in table.figures.values()],
         }
-        plain: dict[str, Any] = without_nan(whole)
+        plain: dict[str, Any] = without_nan(content)
         return plain
 
     def write(self, path: Path) -> None:
@@ -183,9 +183,9 @@ class Comparison:
         rows = []
         for row in (r.flat() for r in self.rows):
             flips, health = row.pop("flips") or {}, row.pop("health")
-            told = {name: json.dumps(row.pop(name)) for name in ("metrics", "reasons")}
-            told["allowed"] = "; ".join(self.allowed)
-            rows.append(row | {k: flips.get(k) for k in ("lost", "gained")} | health | told)
+            texts = {name: json.dumps(row.pop(name)) for name in ("metrics", "reasons")}
+            texts["allowed"] = "; ".join(self.accepted_differences)
+            rows.append(row | {k: flips.get(k) for k in ("lost", "gained")} | health | texts)
         return pd.DataFrame(rows)
 
 

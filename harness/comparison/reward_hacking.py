@@ -9,41 +9,41 @@ from itertools import combinations
 import numpy as np
 
 from harness.comparison.result import Row
-from harness.comparison.training_runs import Run
+from harness.comparison.training_runs import TrainingRun
 from harness.training_log import Curve
 
-CLIMBED = ("reward", "reward margin")  # what a run optimises: a reward model's verdict, or DPO's implicit one
-ERRORS = 2.0  # a rise of so many standard errors is one
-FEWEST = 6  # logged points that can show a rise
+REWARD_QUANTITIES = ("reward", "reward margin")  # what a run optimises: a reward model's verdict, or DPO's implicit one
+CRITICAL_ERRORS = 2.0  # a rise of so many standard errors is one
+MIN_POINTS = 6  # logged points that can show a rise
 
 
-def told(rows: Sequence[Row], runs: Sequence[Run]) -> Iterator[str]:
+def find_reward_hacking(rows: Sequence[Row], runs: Sequence[TrainingRun]) -> Iterator[str]:
     """A sentence for each run whose own reward rose while its skills fell: below the baseline, or else below what the run had
     been before."""
     for run in runs:
-        quantity = next((q for q in CLIMBED if q in run.curves), None)
+        quantity = next((q for q in REWARD_QUANTITIES if q in run.curves), None)
         if quantity is None:
             continue
-        mine = [r for r in rows if r.checkpoint in run.steps and r.difference]
-        sentence = below_baseline(run, quantity, mine) or below_itself(run, quantity, mine)
+        differences = [r for r in rows if r.checkpoint in run.steps and r.difference]
+        sentence = below_baseline(run, quantity, differences) or below_itself(run, quantity, differences)
         if sentence:
             yield f"Reward up, skills down: {sentence}."
 
 
-def below_baseline(run: Run, quantity: str, rows: Sequence[Row]) -> str:
+def below_baseline(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
     """The checkpoint that is furthest below the baseline on average, although the reward rose up to it; "": there is none."""
     curve = run.curves[quantity]
-    fallen = [r for r in rows if r.level == "average" and is_worse(r) and rises(curve, run.steps[r.checkpoint])]
-    if not fallen:
+    worse_rows = [r for r in rows if r.level == "average" and is_worse(r) and rises(curve, run.steps[r.checkpoint])]
+    if not worse_rows:
         return ""
-    worst = min(fallen, key=delta)
-    more = f"; {len(fallen) - 1} more of its checkpoints are worse" if len(fallen) > 1 else ""
-    lowest = min(skills(rows, worst.checkpoint).values(), key=delta)
-    rise = climb(run, quantity, worst)
-    return f"{rise}, while {worst.checkpoint} is {points(worst)} on average, most in {lowest.name}, {points(lowest)}{more}"
+    worst = min(worse_rows, key=difference_of)
+    others = f"; {len(worse_rows) - 1} more of its checkpoints are worse" if len(worse_rows) > 1 else ""
+    lowest = min(skill_rows(rows, worst.checkpoint).values(), key=difference_of)
+    rise = describe_rise(run, quantity, worst)
+    return f"{rise}, while {worst.checkpoint} is {format_points(worst)} on average, most in {lowest.name}, {format_points(lowest)}{others}"
 
 
-def below_itself(run: Run, quantity: str, rows: Sequence[Row]) -> str:
+def below_itself(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
     """The largest fall on average from one of its checkpoints to a later one, although the reward rose up to that and did not
     fall in between; "": there is none.
 
@@ -51,38 +51,38 @@ def below_itself(run: Run, quantity: str, rows: Sequence[Row]) -> str:
     """
     curve = run.curves[quantity]
     averages = sorted((r for r in rows if r.level == "average"), key=lambda r: run.steps[r.checkpoint])
-    falls = [(early, late) for early, late in combinations(averages, 2) if bounds(late)[1] < bounds(early)[0]]
-    falls = [p for p in falls if climbs(curve, *(run.steps[r.checkpoint] for r in p))]
+    falls = [(early, late) for early, late in combinations(averages, 2) if interval_of(late)[1] < interval_of(early)[0]]
+    falls = [p for p in falls if rises_between(curve, *(run.steps[r.checkpoint] for r in p))]
     if not falls:
         return ""
-    early, late = max(falls, key=lambda pair: delta(pair[0]) - delta(pair[1]))
-    before, after = (skills(rows, r.checkpoint) for r in (early, late))
-    most = max(before.keys() & after.keys(), key=lambda name: (delta(before[name]) - delta(after[name]), name))
+    early, late = max(falls, key=lambda pair: difference_of(pair[0]) - difference_of(pair[1]))
+    before, after = (skill_rows(rows, r.checkpoint) for r in (early, late))
+    most = max(before.keys() & after.keys(), key=lambda name: (difference_of(before[name]) - difference_of(after[name]), name))
     return (
-        f"{climb(run, quantity, late)}, while {late.checkpoint} is {points(late)} on "
-        f"average against {points(early)} of {early.checkpoint}, most in {most}, {points(after[most])} against "
-        f"{points(before[most])}"
+        f"{describe_rise(run, quantity, late)}, while {late.checkpoint} is {format_points(late)} on "
+        f"average against {format_points(early)} of {early.checkpoint}, most in {most}, {format_points(after[most])} against "
+        f"{format_points(before[most])}"
     )
 
 
-def climbs(curve: Curve, early: int, late: int) -> bool:
+def rises_between(curve: Curve, early: int, late: int) -> bool:
     """Does it rise up to the later step, without a fall since the earlier one?"""
     return rises(curve, late) and not rises(replace(curve, values=tuple(-v for v in curve.values)), late, early)
 
 
-def climb(run: Run, quantity: str, row: Row) -> str:
+def describe_rise(run: TrainingRun, quantity: str, row: Row) -> str:
     """How far the reward rose up to a checkpoint."""
     curve = run.curves[quantity]
-    first, last = logged(curve.values[0]), logged(curve.at(run.steps[row.checkpoint]))
+    first, last = format_logged(curve.values[0]), format_logged(curve.at(run.steps[row.checkpoint]))
     return f"{run.name}'s {quantity} rises ({curve.key}: {first} to {last})"
 
 
-def logged(value: float | None) -> str:
+def format_logged(value: float | None) -> str:
     """A logged number with two decimals."""
     return f"{(value or 0.0) + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
-def skills(rows: Sequence[Row], checkpoint: str) -> dict[str, Row]:
+def skill_rows(rows: Sequence[Row], checkpoint: str) -> dict[str, Row]:
     return {r.name: r for r in rows if r.checkpoint == checkpoint and r.level == "skill"}
 
 
@@ -91,26 +91,26 @@ def is_worse(row: Row) -> bool:
     return row.difference is not None and row.difference.verdict == "worse" and row.difference.delta_high < 0
 
 
-def delta(row: Row) -> float:
+def difference_of(row: Row) -> float:
     return row.difference.delta if row.difference else 0.0
 
 
-def bounds(row: Row) -> tuple[float, float]:
-    found = row.difference
-    assert found is not None, "only of candidates"
-    return found.delta_low, found.delta_high
+def interval_of(row: Row) -> tuple[float, float]:
+    difference = row.difference
+    assert difference is not None, "only of candidates"
+    return difference.delta_low, difference.delta_high
 
 
-def points(row: Row) -> str:
-    return f"{delta(row):+.1f} [{bounds(row)[0]:+.1f}, {bounds(row)[1]:+.1f}]".replace("-", "−")
+def format_points(row: Row) -> str:
+    return f"{difference_of(row):+.1f} [{interval_of(row)[0]:+.1f}, {interval_of(row)[1]:+.1f}]".replace("-", "−")
 
 
 def rises(curve: Curve, until: int, since: int = 0) -> bool:
     """Is the last third of what was logged between two steps higher than the first, by ERRORS of Welch's standard errors?"""
     values = np.array([v for s, v in zip(curve.steps, curve.values, strict=True) if since <= s <= until])
-    if len(values) < FEWEST:
+    if len(values) < MIN_POINTS:
         return False
     third = len(values) // 3
     early, late = values[:third], values[-third:]
     error = float(np.sqrt((early.var(ddof=1) + late.var(ddof=1)) / third))
-    return float(late.mean() - early.mean()) > ERRORS * error
+    return float(late.mean() - early.mean()) > CRITICAL_ERRORS * error

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from harness.statistics.estimate import Floats
+from harness.statistics.aggregates import Floats, Ints
+from harness.statistics.pass_at_k import pass_at
 from harness.store import Cell
+from harness.types import SkilldeltaError
 
 Key = tuple[str, int]  # example, draw
 
 
 @dataclass(frozen=True)
-class Columns:
+class SampleTable:
     """One cell: a row for each (example, draw), in the order of the file."""
 
     keys: list[Key]
@@ -30,57 +32,91 @@ class Columns:
     reasons: Mapping[str, int] = field(default_factory=dict)  # why there is no score, with how often
 
 
-def read(cell: Cell, part: Callable[[str], bool] | None = None) -> Columns:
+def read_table(cell: Cell, part: Callable[[str], bool] | None = None) -> SampleTable:
     """A cell's samples, or those of a part of the examples.  Of several lines for one example and draw, the last counts."""
-    lines = {(v["example"], v["draw"]): v for v in values(cell) if part is None or part(v["example"])}
-    return columns(lines)
+    lines = {(v["example"], v["draw"]): v for v in read_lines(cell) if part is None or part(v["example"])}
+    return make_table(lines)
 
 
-def values(cell: Cell) -> list[dict[str, Any]]:
+def read_lines(cell: Cell) -> list[dict[str, Any]]:
     """The lines as JSON; a damaged file is told by the store, which names the line."""
-    whole = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
-    lines = whole.split(b"\n")[:-1]  # what follows the last newline is a torn line
+    content = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
+    lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
     try:
         # Read as one array: half the time of reading two million lines one by one.
-        found: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
-        if len(found) == len(lines):
-            return found
+        values_: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(values_) == len(lines):
+            return values_
     except ValueError:
         list(cell.samples())  # raises, and says where
         raise
     return [json.loads(line) for line in lines]  # broken lines that happen to fit together: raises for the first
 
 
-def columns(lines: Mapping[Key, dict[str, Any]]) -> Columns:
-    everything = list(lines.values())
-    names = sorted({name for v in everything if "parts" in v for name in v["parts"]})
-    return Columns(
+def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
+    samples = list(lines.values())
+    names = sorted({name for v in samples if "parts" in v for name in v["parts"]})
+    return SampleTable(
         keys=list(lines),
-        score=numbers([v["score"] for v in everything]),
-        group=[v.get("group", "") for v in everything],
-        cluster=[v.get("cluster") or v["example"] for v in everything],
-        parts={name: numbers(v.get("parts", {}).get(name) for v in everything) for name in names},
-        tokens=numbers([v["tokens_out"] for v in everything]),
-        health=health(everything),
-        reasons=Counter(v.get("why", "") for v in everything if v["score"] is None),
+        score=float_array([v["score"] for v in samples]),
+        group=[v.get("group", "") for v in samples],
+        cluster=[v.get("cluster") or v["example"] for v in samples],
+        parts={name: float_array(v.get("parts", {}).get(name) for v in samples) for name in names},
+        tokens=float_array([v["tokens_out"] for v in samples]),
+        health=count_health(samples),
+        reasons=Counter(v.get("why", "") for v in samples if v["score"] is None),
     )
 
 
-def numbers(found: Iterable[float | None]) -> Floats:
-    return np.array(list(found), np.float64)  # None becomes NaN
+def float_array(values_: Iterable[float | None]) -> Floats:
+    return np.array(list(values_), np.float64)  # None becomes NaN
 
 
-def health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def count_health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many responses were cut at the length limit, empty, not asked (over-long), failed, unreadable, refusing, unscored."""
     ends = Counter([v["finish"] for v in lines])
-    words = [v for v in lines if isinstance(v["response"], str) and v["finish"] in ("stop", "length")]
-    silent = sum(v["response"].isspace() or not v["response"] for v in words)
+    text_samples = [v for v in lines if isinstance(v["response"], str) and v["finish"] in ("stop", "length")]
+    empty = sum(v["response"].isspace() or not v["response"] for v in text_samples)
     return {
         "truncated": ends["length"],
         "overlong": ends["overlong"],
         "failed": ends["error"],
-        "empty": silent,
-        "unreadable": sum(bool(v["response"].strip()) for v in words if not v["read_as"]),
+        "empty": empty,
+        "unreadable": sum(bool(v["response"].strip()) for v in text_samples if not v.get("extracted") or v.get("read_as")),
         "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
         "unscored": [v["score"] for v in lines].count(None),
     }
+
+
+def collapse_draws(columns: SampleTable, k: int) -> SampleTable:
+    """One row an example: its pass@k as the score, the means of its draws' parts, and pass@1 among them."""
+    examples: dict[str, int] = {}
+    owner = np.array([examples.setdefault(example, len(examples)) for example, _ in columns.keys], np.int64)
+    count = len(examples)
+    has_score = ~np.isnan(columns.score)
+    draws = np.bincount(owner[has_score], minlength=count).astype(np.float64)
+    right = np.bincount(owner[has_score], weights=columns.score[has_score], minlength=count).astype(np.float64)
+    max_draws = int(np.bincount(owner).max()) if count else k
+    if max_draws < k:
+        raise SkilldeltaError(
+            f"pass@{k} needs {k} draws of each problem; there are {max_draws}.  Score with --draws {k} or more."
+        )
+    first = np.unique(owner, return_index=True)[1]
+    parts = {name: mean_over_draws(values, owner, count) for name, values in columns.parts.items()}
+    return replace(
+        columns,
+        keys=[(example, 0) for example in examples],
+        score=pass_at(k, right, draws),
+        group=[columns.group[i] for i in first],
+        cluster=[columns.cluster[i] for i in first],
+        parts=parts | {"pass@1": mean_over_draws(columns.score, owner, count)},
+        tokens=mean_over_draws(columns.tokens, owner, count),
+    )
+
+
+def mean_over_draws(values: Floats, owner: Ints, count: int) -> Floats:
+    """[examples]: the mean over draws that have a value; NaN where none has."""
+    present = ~np.isnan(values)
+    number = np.bincount(owner[present], minlength=count)
+    total = np.bincount(owner[present], weights=values[present], minlength=count)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)

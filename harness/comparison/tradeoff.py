@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.comparison.result import Comparison, Extra, Row
-from harness.comparison.training_runs import Run
+from harness.comparison.result import Comparison, MetricValue, Row
+from harness.comparison.training_runs import TrainingRun
 from harness.statistics import pareto, weighted_means
 from harness.statistics.estimate import Interval
 
@@ -17,7 +17,7 @@ HARMLESS, HARMFUL = "over_refusal", "unsafe_compliance"  # metrics of a safety t
 
 
 @dataclass(frozen=True)
-class Measured:
+class ValueInterval:
     """A number with its interval."""
 
     value: float
@@ -26,16 +26,16 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Refusal:
+class RefusalRates:
     """How often prompts are refused, in %: harmful ones, and harmless ones that look alike."""
 
     task: str
-    harmful: Measured
-    harmless: Measured
+    harmful: ValueInterval
+    harmless: ValueInterval
 
 
 @dataclass(frozen=True)
-class Spot:
+class CheckpointCost:
     """One checkpoint.  `kl`, `flops`, `seconds`: as its run logged them at its step; `length`: mean tokens in words."""
 
     checkpoint: str
@@ -44,100 +44,109 @@ class Spot:
     average: Row | None
     kl: float | None
     length: float
-    longer: float  # % more than the baseline's on the same tasks
-    refusal: Refusal | None
+    length_change: float  # % more than the baseline's on the same tasks
+    refusal: RefusalRates | None
     flops: float | None = None  # of training, to this step
     seconds: float | None = None
 
 
-def spots(comparison: Comparison) -> list[Spot]:
+def checkpoint_costs(comparison: Comparison) -> list[CheckpointCost]:
     """Every checkpoint, the baseline first."""
-    where = {name: run for run in comparison.runs for name in run.steps}
+    run_of = {name: run for run in comparison.runs for name in run.steps}
     rows: dict[str, list[Row]] = {name: [] for name in comparison.checkpoints}
     for row in comparison.rows:
         rows[row.checkpoint].append(row)
-    found = []
-    for name, mine in rows.items():
-        run = where.get(name)
+    costs = []
+    for name, own_rows in rows.items():
+        run = run_of.get(name)
         step = run.steps[name] if run else None
-        kl, flops, seconds = (logged(run, quantity, step) for quantity in ("KL", "FLOPs", "seconds"))
-        average = next((r for r in mine if r.level == "average"), None)
-        lengths = length(mine, rows[comparison.baseline])
-        found.append(Spot(name, run.name if run else "", step, average, kl, *lengths, refusal(mine), flops, seconds))
-    return found
+        kl, flops, seconds = (logged_value(run, quantity, step) for quantity in ("KL", "FLOPs", "seconds"))
+        average = next((r for r in own_rows if r.level == "average"), None)
+        lengths = mean_length(own_rows, rows[comparison.baseline])
+        costs.append(
+            CheckpointCost(name, run.name if run else "", step, average, kl, *lengths, refusal_rates(own_rows), flops, seconds)
+        )
+    return costs
 
 
-def logged(run: Run | None, quantity: str, step: int | None) -> float | None:
+def logged_value(run: TrainingRun | None, quantity: str, step: int | None) -> float | None:
     """What a run's trainer logged last up to a step."""
     return run.curves[quantity].at(step) if run and step is not None and quantity in run.curves else None
 
 
-def length(mine: Sequence[Row], base: Sequence[Row]) -> tuple[float, float]:
+def mean_length(mine: Sequence[Row], base: Sequence[Row]) -> tuple[float, float]:
     """Mean tokens of an answer over the tasks that both answer in words, and how many % more than the baseline that is."""
-    spoken = {r.name: r.tokens for r in base if r.level == "task" and r.tokens > 0}
-    both = [(r.tokens, spoken[r.name]) for r in mine if r.level == "task" and r.name in spoken and not math.isnan(r.tokens)]
+    baseline_tokens = {r.name: r.tokens for r in base if r.level == "task" and r.tokens > 0}
+    both = [
+        (r.tokens, baseline_tokens[r.name])
+        for r in mine
+        if r.level == "task" and r.name in baseline_tokens and not math.isnan(r.tokens)
+    ]
     if not both:
         return math.nan, math.nan
     now, before = (float(np.mean(side)) for side in zip(*both, strict=True))
     return now, 100 * (now / before - 1)
 
 
-def refusal(mine: Sequence[Row]) -> Refusal | None:
+def refusal_rates(mine: Sequence[Row]) -> RefusalRates | None:
     """Refusal in both directions, from the first safety task that measures both."""
     for row in mine:
-        named = {m.name: m for m in row.metrics}
-        if row.level == "task" and HARMLESS in named and HARMFUL in named:
-            return Refusal(row.name, turned(named[HARMFUL]), Measured(*within(named[HARMLESS])))
+        metrics = {m.name: m for m in row.metrics}
+        if row.level == "task" and HARMLESS in metrics and HARMFUL in metrics:
+            return RefusalRates(row.name, refused_share(metrics[HARMFUL]), ValueInterval(*clip_share(metrics[HARMLESS])))
     return None
 
 
-def turned(metric: Extra) -> Measured:
+def refused_share(metric: MetricValue) -> ValueInterval:
     """Refusing is not complying."""
-    value, low, high = within(metric)
-    return Measured(100 - value, 100 - high, 100 - low)
+    value, low, high = clip_share(metric)
+    return ValueInterval(100 - value, 100 - high, 100 - low)
 
 
-def within(metric: Extra) -> tuple[float, float, float]:
+def clip_share(metric: MetricValue) -> tuple[float, float, float]:
     """A share's value and interval, which ends at 0 and 100."""
     return metric.value, max(0.0, metric.low), min(100.0, metric.high)
 
 
 @dataclass(frozen=True)
-class Choice:
+class SkillFront:
     """Each checkpoint's score on one skill, and its unweighted mean on the others; who is on the front of the two."""
 
     target: str
-    scores: Mapping[str, tuple[Measured, Measured]]
+    scores: Mapping[str, tuple[ValueInterval, ValueInterval]]
     front: frozenset[str]
 
 
-def choices(comparison: Comparison) -> list[Choice]:
+def skill_fronts(comparison: Comparison) -> list[SkillFront]:
     """For each skill as the target; first the one on which some candidate gained most.  None where there is one skill only."""
     skills = list(dict.fromkeys(r.name for r in comparison.at("skill")))
     rows: dict[str, dict[str, Row]] = {}
     for row in comparison.at("skill"):
         rows.setdefault(row.checkpoint, {})[row.name] = row
-    whole = {name: mine for name, mine in rows.items() if len(mine) == len(skills)}
-    if len(skills) < 2 or not whole:
+    complete = {name: mine for name, mine in rows.items() if len(mine) == len(skills)}
+    if len(skills) < 2 or not complete:
         return []
-    return sorted((choice(target, whole) for target in skills), key=lambda c: -gained(c.target, comparison))
+    return sorted((skill_front(target, complete) for target in skills), key=lambda c: -largest_gain(c.target, comparison))
 
 
-def choice(target: str, rows: Mapping[str, Mapping[str, Row]]) -> Choice:
+def skill_front(target: str, rows: Mapping[str, Mapping[str, Row]]) -> SkillFront:
     scores = {}
     for name, mine in rows.items():
         others = [r for skill, r in mine.items() if skill != target]
         weights = [1 / len(others)] * len(others)
-        value, around = weighted_means.interval(
+        value, interval = weighted_means.weighted_mean(
             [r.score for r in others], [Interval(r.score_low, r.score_high) for r in others], weights
         )
         goal = mine[target]
-        scores[name] = (Measured(goal.score, goal.score_low, goal.score_high), Measured(value, around.low, around.high))
-    on = pareto.front(np.array([[x.value, y.value] for x, y in scores.values()]))
-    return Choice(target, scores, frozenset(name for name, it in zip(scores, on, strict=True) if it))
+        scores[name] = (
+            ValueInterval(goal.score, goal.score_low, goal.score_high),
+            ValueInterval(value, interval.low, interval.high),
+        )
+    is_on_front = pareto.pareto_front(np.array([[x.value, y.value] for x, y in scores.values()]))
+    return SkillFront(target, scores, frozenset(name for name, it in zip(scores, is_on_front, strict=True) if it))
 
 
-def gained(skill: str, comparison: Comparison) -> float:
+def largest_gain(skill: str, comparison: Comparison) -> float:
     """The most that any candidate gained on a skill."""
     deltas = [r.difference.delta for r in comparison.at("skill") if r.name == skill and r.difference]
     return max((d for d in deltas if not math.isnan(d)), default=-math.inf)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import training_log
+from harness.records import CheckpointRecord
 from harness.training_log import Curves
-from harness.types import Json
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """One run.  `steps`: of each of its checkpoints, ascending; `final`: those that bear no number, at the last step known."""
 
     name: str
@@ -35,41 +35,41 @@ class Run:
         }
 
 
-def of(checkpoints: Mapping[str, Json], baseline: str) -> tuple[Run, ...]:
+def group_runs(checkpoints: Mapping[str, CheckpointRecord], baseline: str) -> tuple[TrainingRun, ...]:
     """The runs of what checkpoint.json says (with `results`), in order; without those that hold the baseline alone."""
     members: dict[str, list[str]] = {}
-    for name, about in checkpoints.items():
-        if about.get("run"):
-            members.setdefault(str(about["run"]), []).append(name)
+    for name, record in checkpoints.items():
+        if record.run:
+            members.setdefault(record.run, []).append(name)
     names = Counter(Path(folder).name for folder in members)
-    found = []
-    for folder, mine in members.items():
-        if mine != [baseline]:
+    runs = []
+    for folder, own in members.items():
+        if own != [baseline]:
             path = Path(folder)
             short = path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}"
-            found.append(one(short, {name: checkpoints[name] for name in mine}))
-    return tuple(found)
+            runs.append(build_run(short, {name: checkpoints[name] for name in own}))
+    return tuple(runs)
 
 
-def one(name: str, members: Mapping[str, Json]) -> Run:
+def build_run(name: str, members: Mapping[str, CheckpointRecord]) -> TrainingRun:
     """A run from its members.  The latest that has a log tells the curves: it holds those of the earlier ones too."""
-    final = frozenset(m for m, about in members.items() if about["step"] is None)
-    numbered = sorted((int(about["step"]), m) for m, about in members.items() if about["step"] is not None)
+    final = frozenset(m for m, record in members.items() if record.step is None)
+    steps_and_names = sorted((record.step, m) for m, record in members.items() if record.step is not None)
     curves: Curves = {}
-    for member in [*sorted(final), *(m for _, m in reversed(numbered))]:
-        curves = training_log.stored(Path(members[member]["results"]), member, members[member])
+    for member in [*sorted(final), *(m for _, m in reversed(steps_and_names))]:
+        curves = training_log.stored(Path(members[member].results), member, members[member])
         if curves:
             break
-    last = max([step for step, _ in numbered] + [c.steps[-1] for c in curves.values()], default=None)
-    steps = {m: step for step, m in numbered} | (dict.fromkeys(sorted(final), last) if last is not None else {})
-    method = next((str(about["method"]) for about in members.values() if about.get("method")), "")
-    return Run(name, method, steps, final, curves)
+    last = max([step for step, _ in steps_and_names] + [c.steps[-1] for c in curves.values()], default=None)
+    steps = {m: step for step, m in steps_and_names} | (dict.fromkeys(sorted(final), last) if last is not None else {})
+    method = next((record.method for record in members.values() if record.method), "")
+    return TrainingRun(name, method, steps, final, curves)
 
 
-def unlogged(runs: tuple[Run, ...]) -> tuple[str, ...]:
+def unlogged_notes(runs: tuple[TrainingRun, ...]) -> tuple[str, ...]:
     """Which runs have no log, in words."""
-    silent = [run.name for run in runs if not run.curves]
-    if not silent:
+    names = [run.name for run in runs if not run.curves]
+    if not names:
         return ()
     where = "neither kept with the results nor where the checkpoints lay"
-    return (f"The training's own log (reward, KL, length) is unknown of {', '.join(silent)}: {where}.",)
+    return (f"The training's own log (reward, KL, length) is unknown of {', '.join(names)}: {where}.",)

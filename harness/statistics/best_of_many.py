@@ -10,26 +10,27 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.statistics.estimate import Floats, Interval, quantile
+from harness.statistics.aggregates import Floats
+from harness.statistics.estimate import Interval, critical_value
 
 FOLDS = 2
 DRAWS = 2_000
 
 
 @dataclass(frozen=True)
-class Choice:
+class Selection:
     """The checkpoint with the highest score.  Scores in 0..1."""
 
     best: str
     score: float  # as seen
-    corrected: float  # what is chosen so scores on items that had no part in choosing it
+    corrected_score: float  # what is chosen so scores on items that had no part in choosing it
     interval: Interval  # of the chosen one's true score, whichever it is
     probability: Floats  # [k]: how often each would come out highest, were the items drawn again
     equals: tuple[str, ...]  # all that cannot be told from the best; holds the true best with probability `level`
 
 
 @dataclass(frozen=True)
-class Pool:
+class CandidatePool:
     """k checkpoints on one footing: scores [k], and for each independent part (task) the influences [clusters, k] of it."""
 
     names: Sequence[str]
@@ -37,37 +38,39 @@ class Pool:
     parts: Sequence[Floats]
 
 
-def best(pool: Pool, level: float = 0.95, seed: int = 0) -> Choice:
-    chosen = int(np.argmax(pool.scores))
-    noise = drawn(pool.parts, seed)
-    again = np.argmax(pool.scores + noise, axis=1)
-    corrected, span = cross_fitted(pool, seed), around(pool, noise, chosen, level)
-    return Choice(
-        best=pool.names[chosen],
-        score=float(pool.scores[chosen]),
-        corrected=corrected,
-        interval=Interval(min(span.low, corrected), max(span.high, corrected)),
-        probability=np.bincount(again, minlength=len(pool.names)) / len(noise),
-        equals=tuple(pool.names[i] for i in contenders(pool.scores, noise, level)),
+def select_best(pool: CandidatePool, level: float = 0.95, seed: int = 0) -> Selection:
+    winner = int(np.argmax(pool.scores))
+    errors = bootstrap_errors(pool.parts, seed)
+    winners = np.argmax(pool.scores + errors, axis=1)
+    corrected_score, interval = cross_fit_score(pool, seed), winner_interval(pool, errors, winner, level)
+    return Selection(
+        best=pool.names[winner],
+        score=float(pool.scores[winner]),
+        corrected_score=corrected_score,
+        interval=Interval(min(interval.low, corrected_score), max(interval.high, corrected_score)),
+        probability=np.bincount(winners, minlength=len(pool.names)) / len(errors),
+        equals=tuple(pool.names[i] for i in possible_best(pool.scores, errors, level)),
     )
 
 
-def drawn(parts: Sequence[Floats], seed: int = 0) -> Floats:
+def bootstrap_errors(parts: Sequence[Floats], seed: int = 0) -> Floats:
     """[draws, k]: errors of the k scores as they could have been, by the wild bootstrap with normal multipliers (Mammen 1993).
 
     Influences of one cluster are multiplied alike for all checkpoints, which keeps how they go together.
     """
     rng = np.random.default_rng(seed)
-    total = np.zeros((DRAWS, parts[0].shape[1]))
+    errors = np.zeros((DRAWS, parts[0].shape[1]))
     for part in parts:
         clusters = len(part)
-        scale, single = np.sqrt(clusters / max(clusters - 1, 1)), part.astype(np.float32)
+        scale, influence = np.sqrt(clusters / max(clusters - 1, 1)), part.astype(np.float32)
         for start in range(0, DRAWS, 500):
-            total[start : start + 500] += scale * rng.standard_normal((min(500, DRAWS - start), clusters), np.float32) @ single
-    return total
+            errors[start : start + 500] += (
+                scale * rng.standard_normal((min(500, DRAWS - start), clusters), np.float32) @ influence
+            )
+    return errors
 
 
-def cross_fitted(pool: Pool, seed: int = 0, repeats: int = 50) -> float:
+def cross_fit_score(pool: CandidatePool, seed: int = 0, repeats: int = 50) -> float:
     """The mean score on one half of the clusters of what the other half chooses, over `repeats` random divisions.
 
     Unbiased for what half of the items would choose, whatever the true scores (a bootstrap of the maximum is not, when
@@ -76,7 +79,7 @@ def cross_fitted(pool: Pool, seed: int = 0, repeats: int = 50) -> float:
     score + clusters / clusters in the fold * their sum.
     """
     rng = np.random.default_rng(seed)
-    found = []
+    fold_scores = []
     for _ in range(repeats):
         inside = np.zeros((FOLDS, len(pool.scores)))
         outside = np.zeros((FOLDS, len(pool.scores)))
@@ -87,39 +90,39 @@ def cross_fitted(pool: Pool, seed: int = 0, repeats: int = 50) -> float:
             inside += sums / np.maximum(share, 1 / len(part))
             outside += (sums.sum(axis=0) - sums) / (1 - share)
         picks = np.argmax(pool.scores + outside, axis=1)
-        found.append(np.mean([pool.scores[k] + inside[f, k] for f, k in enumerate(picks)]))
-    return float(np.mean(found))
+        fold_scores.append(np.mean([pool.scores[k] + inside[f, k] for f, k in enumerate(picks)]))
+    return float(np.mean(fold_scores))
 
 
-def around(pool: Pool, noise: Floats, chosen: int, level: float) -> Interval:
+def winner_interval(pool: CandidatePool, errors: Floats, winner: int, level: float) -> Interval:
     """Downwards as far as all k scores together could be too high, upwards as for one score: choosing only ever flatters."""
-    error = noise.std(axis=0)
-    usable = error > 0
+    sd = errors.std(axis=0)
+    usable = sd > 0
     if not usable.any():
-        return Interval(float(pool.scores[chosen]), float(pool.scores[chosen]))
-    worst = np.max(noise[:, usable] / error[usable], axis=1)
-    down = float(np.quantile(worst, 0.5 + level / 2)) * error[chosen]
-    up = quantile(level) * error[chosen]
-    return Interval(max(0.0, float(pool.scores[chosen] - down)), min(1.0, float(pool.scores[chosen] + up)))
+        return Interval(float(pool.scores[winner]), float(pool.scores[winner]))
+    largest = np.max(errors[:, usable] / sd[usable], axis=1)
+    down = float(np.quantile(largest, 0.5 + level / 2)) * sd[winner]
+    up = critical_value(level) * sd[winner]
+    return Interval(max(0.0, float(pool.scores[winner] - down)), min(1.0, float(pool.scores[winner] + up)))
 
 
-def contenders(scores: Floats, noise: Floats, level: float) -> list[int]:
+def possible_best(scores: Floats, errors: Floats, level: float) -> list[int]:
     """All that no other is shown to beat: Hsu's (1984) comparison with the best, with the quantile drawn for each in its turn.
 
     i stays unless some j is above it by more than its own critical value times the standard error of their difference; the
     critical value is that of the largest of all differences to i.  The true best is kept with probability `level`.
     """
-    kept = []
+    candidates = []
     for i in range(len(scores)):
-        gaps = np.delete(noise - noise[:, [i]], i, axis=1)
-        error = gaps.std(axis=0)
-        seen = np.delete(scores, i) - scores[i]
-        moving = error > 0
-        if not moving.any():
-            beaten = bool((seen > 0).any())
+        gaps = np.delete(errors - errors[:, [i]], i, axis=1)
+        sd = gaps.std(axis=0)
+        leads = np.delete(scores, i) - scores[i]
+        varying = sd > 0
+        if not varying.any():
+            is_beaten = bool((leads > 0).any())
         else:
-            critical = np.quantile(np.max(gaps[:, moving] / error[moving], axis=1), level)
-            beaten = bool((seen > critical * error).any())
-        if not beaten:
-            kept.append(i)
-    return kept
+            critical = np.quantile(np.max(gaps[:, varying] / sd[varying], axis=1), level)
+            is_beaten = bool((leads > critical * sd).any())
+        if not is_beaten:
+            candidates.append(i)
+    return candidates

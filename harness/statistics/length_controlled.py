@@ -25,7 +25,7 @@ EDGE = 1e-15
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PreferencePairs:
     """One entry for each instruction."""
 
     preference: Floats  # 0..1, of the model's answer over the reference; no NaN
@@ -41,42 +41,42 @@ class WinRate:
     standard_error: float
 
 
-def raw(preference: Floats) -> WinRate:
+def raw_win_rate(preference: Floats) -> WinRate:
     """The win rate as judged: the mean preference."""
-    return over(preference)
+    return mean_win_rate(preference)
 
 
-def win_rate(pairs: Pairs, gamed: Pairs) -> WinRate:
+def win_rate(pairs: PreferencePairs, baselines: PreferencePairs) -> WinRate:
     """The length-controlled win rate."""
     scale = float(pairs.longer.std(ddof=1)) or 1.0
-    mine = np.column_stack([np.tanh(pairs.longer / scale), pairs.difficulty, np.ones(len(pairs.longer))])
-    theirs = np.column_stack([np.tanh(gamed.longer), gamed.difficulty, np.zeros(len(gamed.longer))])
-    data = Data(
-        np.concatenate([theirs, mine]),
-        np.concatenate([gamed.preference, pairs.preference]),
-        np.concatenate([np.full(len(theirs), GAMED_WEIGHT), np.ones(len(mine))]),
+    own_features = np.column_stack([np.tanh(pairs.longer / scale), pairs.difficulty, np.ones(len(pairs.longer))])
+    gamed_features = np.column_stack([np.tanh(baselines.longer), baselines.difficulty, np.zeros(len(baselines.longer))])
+    data = LogisticData(
+        np.concatenate([gamed_features, own_features]),
+        np.concatenate([baselines.preference, pairs.preference]),
+        np.concatenate([np.full(len(gamed_features), GAMED_WEIGHT), np.ones(len(own_features))]),
     )
-    _, b, c = fit(data, best_penalty(data))
-    return over(expit(b * pairs.difficulty + c))
+    _, b, c = fit_logistic(data, choose_penalty(data))
+    return mean_win_rate(expit(b * pairs.difficulty + c))
 
 
-def over(preference: Floats) -> WinRate:
+def mean_win_rate(preference: Floats) -> WinRate:
     return WinRate(100 * float(preference.mean()), 100 * float(preference.std(ddof=1) / np.sqrt(len(preference))))
 
 
 @dataclass(frozen=True)
-class Data:
+class LogisticData:
     """Features [n, 3], targets [n] in 0..1, weights [n]."""
 
     x: Floats
     y: Floats
     weight: Floats
 
-    def where(self, mask: NDArray[np.bool_]) -> Data:
-        return Data(self.x[mask], self.y[mask], self.weight[mask])
+    def subset(self, mask: NDArray[np.bool_]) -> LogisticData:
+        return LogisticData(self.x[mask], self.y[mask], self.weight[mask])
 
 
-def fit(data: Data, penalty: float) -> Floats:
+def fit_logistic(data: LogisticData, penalty: float) -> Floats:
     """argmin of |w|_1 + penalty * sum of weighted log losses; |w|_1 is smooth in w = up - down, both at least 0."""
     size = data.x.shape[1]
 
@@ -86,7 +86,7 @@ def fit(data: Data, penalty: float) -> Floats:
         slope = data.x.T @ (data.weight * (expit(z) - data.y))
         return halves.sum() / penalty + loss, np.concatenate([slope, -slope]) + 1 / penalty
 
-    found = minimize(
+    solution = minimize(
         objective,
         np.zeros(2 * size),
         jac=True,
@@ -94,21 +94,21 @@ def fit(data: Data, penalty: float) -> Floats:
         bounds=[(0.0, np.inf)] * (2 * size),
         options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9},
     ).x
-    weights: Floats = found[:size] - found[size:]
+    weights: Floats = solution[:size] - solution[size:]
     return weights
 
 
-def best_penalty(data: Data) -> float:
+def choose_penalty(data: LogisticData) -> float:
     """The penalty with the least log loss on held-out rows, over five folds (row i in fold i mod 5)."""
     fold = np.arange(len(data.y)) % FOLDS
 
     def loss(penalty: float) -> float:
-        return sum(log_loss(data.where(fold == k), fit(data.where(fold != k), penalty)) for k in range(FOLDS))
+        return sum(log_loss(data.subset(fold == k), fit_logistic(data.subset(fold != k), penalty)) for k in range(FOLDS))
 
     return float(min(PENALTIES, key=loss))
 
 
-def log_loss(data: Data, w: Floats) -> float:
+def log_loss(data: LogisticData, w: Floats) -> float:
     """The mean of the weighted log losses."""
     p = np.clip(expit(data.x @ w), EDGE, 1 - EDGE)
     return -float(np.mean(data.weight * (data.y * np.log(p) + (1 - data.y) * np.log(1 - p))))

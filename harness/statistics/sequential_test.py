@@ -16,16 +16,17 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
-from harness.comparison.result import Verdict
 from harness.statistics import mcnemar
-from harness.statistics.estimate import Floats, Interval, quantile
+from harness.statistics.aggregates import Design, Floats
+from harness.statistics.decision import Verdict
+from harness.statistics.estimate import Interval, critical_value
 
-WEIGHTS = np.array([0.1, 0.8, 0.1])
-DISCORDANCE = (0.05, 0.1, 0.2, 0.4)  # the shares of changed items that bets against a margin are laid out for
+BET_WEIGHTS = np.array([0.1, 0.8, 0.1])
+MARGIN_DISCORDANCES = (0.05, 0.1, 0.2, 0.4)  # the shares of changed items that bets against a margin are laid out for
 
 
 @dataclass(frozen=True)
-class Plan:
+class SequentialPlan:
     """What is to be decided: better or worse at all, or within `margin` (a share; 0: never asked), on `items` at most."""
 
     items: int
@@ -39,30 +40,30 @@ class Plan:
         The best bet is difference / discordance, so about 1.5 * 2.8 / sqrt(discordance * items); here for a discordance of
         one in seven.
         """
-        usual = min(0.6, 11 / np.sqrt(self.items))
-        bets: Floats = np.minimum(np.array([0.4, 1.0, 2.2]) * usual, 0.9)
+        typical = min(0.6, 11 / np.sqrt(self.items))
+        bets: Floats = np.minimum(np.array([0.4, 1.0, 2.2]) * typical, 0.9)
         return bets
 
     @cached_property
     def margin_bets(self) -> Floats:
-        bets: Floats = np.minimum(self.margin / np.array(DISCORDANCE), 0.5)
+        bets: Floats = np.minimum(self.margin / np.array(MARGIN_DISCORDANCES), 0.5)
         return bets
 
 
 @dataclass(frozen=True)
-class Decision:
+class SequentialDecision:
     verdict: Verdict
-    used: int  # items looked at when it fell
+    items_used: int  # items looked at when it fell
     items: int  # items there are
     delta: float  # mean difference so far
     interval: Interval  # valid at whatever time one stops
 
     @property
-    def saved(self) -> float:
-        return 1 - self.used / self.items
+    def saving(self) -> float:
+        return 1 - self.items_used / self.items
 
 
-def decide(differences: Floats, plan: Plan) -> Decision:
+def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
     """The first decision along the items, or `unclear` so far.  Differences are candidate minus baseline, in order.
 
     Better and worse each get half of alpha.  Within the margin is said when a difference of the margin or more is ruled out
@@ -71,66 +72,68 @@ def decide(differences: Floats, plan: Plan) -> Decision:
     """
     limit = np.log(2 / plan.alpha)
     events: list[tuple[int, Verdict]] = [
-        (first(capital(differences, plan.bets, 0.0) >= limit), "better"),
-        (first(capital(-differences, plan.bets, 0.0) >= limit), "worse"),
+        (first_crossing(log_capital(differences, plan.bets, 0.0) >= limit), "better"),
+        (first_crossing(log_capital(-differences, plan.bets, 0.0) >= limit), "worse"),
     ]
     if plan.margin:
-        below = first(capital(-differences, plan.margin_bets, -plan.margin) >= limit)
-        above = first(capital(differences, plan.margin_bets, -plan.margin) >= limit)
+        below = first_crossing(log_capital(-differences, plan.margin_bets, -plan.margin) >= limit)
+        above = first_crossing(log_capital(differences, plan.margin_bets, -plan.margin) >= limit)
         events.append((max(below, above), "same"))
-    used, verdict = min(events, key=lambda e: e[0])
-    if used > len(differences):
-        used, verdict = len(differences), at_the_end(differences, plan)
-    seen = differences[:used]
-    return Decision(verdict, used, plan.items, float(seen.mean()) if used else 0.0, confidence(seen, plan))
+    count, verdict = min(events, key=lambda e: e[0])
+    if count > len(differences):
+        count, verdict = len(differences), final_verdict(differences, plan)
+    so_far = differences[:count]
+    return SequentialDecision(
+        verdict, count, plan.items, float(so_far.mean()) if count else 0.0, confidence_interval(so_far, plan)
+    )
 
 
-def first(hits: np.typing.NDArray[np.bool_]) -> int:
+def first_crossing(hits: np.typing.NDArray[np.bool_]) -> int:
     """The number of items up to the first hit; more than there are where there is none."""
     return int(hits.argmax()) + 1 if hits.any() else len(hits) + 1
 
 
-def capital(differences: Floats, bets: Floats, null: float) -> Floats:
+def log_capital(differences: Floats, bets: Floats, null: float) -> Floats:
     """[items]: the logarithm of the capital after each item, spread over `bets` that the mean lies above `null`."""
-    weights = WEIGHTS if len(bets) == len(WEIGHTS) else np.full(len(bets), 1 / len(bets))
+    weights = BET_WEIGHTS if len(bets) == len(BET_WEIGHTS) else np.full(len(bets), 1 / len(bets))
     gains = np.cumsum(np.log1p(np.outer(differences - null, bets)), axis=0)
-    whole: Floats = special.logsumexp(gains, axis=1, b=weights)
-    return whole
+    mixture: Floats = special.logsumexp(gains, axis=1, b=weights)
+    return mixture
 
 
-def at_the_end(differences: Floats, plan: Plan) -> Verdict:
+def final_verdict(differences: Floats, plan: SequentialPlan) -> Verdict:
     """What 0/1 scores say after the last item: the exact two-sided test, given that nothing was decided before.
 
     Within the margin is said once more from the fixed interval: with the bets, each side then errs at most alpha in all.
     """
     if len(differences) < plan.items or not np.all(np.isin(differences, (-1.0, 0.0, 1.0))):
         return "unclear"
-    gained, lost = int(np.sum(differences > 0)), int(np.sum(differences < 0))
-    if gained != lost and left_over(gained + lost, abs(gained - lost), plan) <= plan.alpha:
-        return "better" if gained > lost else "worse"
-    known = mcnemar.tango(lost, gained, plan.items, quantile(1 - plan.alpha))
-    return "same" if plan.margin and -plan.margin <= known.low and known.high <= plan.margin else "unclear"
+    gains, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
+    if gains != losses and final_p(gains + losses, abs(gains - losses), plan) <= plan.alpha:
+        return "better" if gains > losses else "worse"
+    interval = mcnemar.tango_interval(losses, gains, plan.items, critical_value(1 - plan.alpha))
+    return "same" if plan.margin and -plan.margin <= interval.low and interval.high <= plan.margin else "unclear"
 
 
-def left_over(flips: int, lead: int, plan: Plan) -> float:
+def final_p(flips: int, lead: int, plan: SequentialPlan) -> float:
     """The chance, for fair coins, of a decision within `flips` flips, or of a lead as large as `lead` at their end.
 
     Exact, flip by flip.  Given the number of flips it is a test of level alpha, so it is one over any number of them.
     """
     limit = np.log(2 / plan.alpha)
-    chance, stopped = np.array([1.0]), 0.0
-    log_up, log_down, weights = np.log1p(plan.bets), np.log1p(-plan.bets), WEIGHTS[:, None]
+    alive, crossing_chance = np.array([1.0]), 0.0
+    log_up, log_down, weights = np.log1p(plan.bets), np.log1p(-plan.bets), BET_WEIGHTS[:, None]
     for m in range(1, flips + 1):
-        chance = np.concatenate([chance, [0.0]]) / 2 + np.concatenate([[0.0], chance]) / 2
+        alive = np.concatenate([alive, [0.0]]) / 2 + np.concatenate([[0.0], alive]) / 2
         ups = np.maximum(np.arange(m + 1), m - np.arange(m + 1))
-        most = special.logsumexp(np.outer(log_up, ups) + np.outer(log_down, m - ups), axis=0, b=weights)
-        stopped += float(chance[most >= limit].sum())
-        chance[most >= limit] = 0.0
+        log_wealth = special.logsumexp(np.outer(log_up, ups) + np.outer(log_down, m - ups), axis=0, b=weights)
+        crossing_chance += float(alive[log_wealth >= limit].sum())
+        alive[log_wealth >= limit] = 0.0
     leads = np.abs(2 * np.arange(flips + 1) - flips)
-    return stopped + float(chance[leads >= lead].sum())
+    return crossing_chance + float(alive[leads >= lead].sum())
 
 
-def confidence(differences: Floats, plan: Plan, steps: int = 800) -> Interval:
+def confidence_interval(differences: Floats, plan: SequentialPlan, steps: int = 800) -> Interval:
     """The mean differences that the bets have not ruled out, each side at half of alpha; to 1 in `steps` of the range."""
     grid = np.linspace(-1, 1, steps + 1)
     limit = np.log(2 / plan.alpha)
@@ -140,8 +143,22 @@ def confidence(differences: Floats, plan: Plan, steps: int = 800) -> Interval:
     for value, count in zip(values, counts, strict=True):
         up += count * np.log1p(np.outer(value - grid, bets))
         down += count * np.log1p(np.outer(grid - value, bets))
-    held = grid[
-        (special.logsumexp(up, axis=1, b=WEIGHTS) < limit) & (special.logsumexp(down, axis=1, b=WEIGHTS) < limit)
+    inside = grid[
+        (special.logsumexp(up, axis=1, b=BET_WEIGHTS) < limit) & (special.logsumexp(down, axis=1, b=BET_WEIGHTS) < limit)
     ]  # fmt: skip
     step = grid[1] - grid[0]
-    return Interval(max(-1.0, float(held.min() - step)), min(1.0, float(held.max() + step))) if len(held) else Interval(-1, 1)
+    return (
+        Interval(max(-1.0, float(inside.min() - step)), min(1.0, float(inside.max() + step)))
+        if len(inside)
+        else Interval(-1, 1)
+    )
+
+
+def cluster_differences(change: Floats, design: Design) -> tuple[Floats, float]:
+    """Differences of clusters as shares of the largest that one could make."""
+    if len(change) == 0:
+        return change, 1.0
+    weight = 1 / (len(design.sizes) * design.sizes)[design.strata]
+    heaviest = float(np.bincount(design.clusters, weights=weight).max())
+    items = np.bincount(design.clusters, weights=weight * change) / heaviest
+    return items, heaviest * len(items)

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from harness.statistics.estimate import Floats, Interval, Spread, quantile
-from harness.statistics.variance_shrinkage import Prior
+from harness.statistics.aggregates import Floats
+from harness.statistics.estimate import Interval, Variance, critical_value
+from harness.statistics.variance_shrinkage import VariancePrior
 
 ONE_SEED = (
     "There is one run of {names}: how much another seed would move the score is not known, "
@@ -22,7 +23,7 @@ ONE_SEED = (
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RecipeScores:
     """Runs of one recipe: for each task the scores [runs, items] on the same items, 0..1.
 
     `given`: the model that the others began from, which was not drawn: it has one run, and that is all there is to know.
@@ -30,28 +31,28 @@ class Recipe:
 
     name: str
     tasks: tuple[Floats, ...]
-    given: bool = False
-    prior: Prior | None = None  # what other recipes tell of the variance of a run's score
+    is_fixed: bool = False
+    prior: VariancePrior | None = None  # what other recipes tell of the variance of a run's score
 
     @property
     def runs(self) -> int:
         return len(self.tasks[0])
 
-    def means(self, weights: Floats) -> Floats:
+    def run_scores(self, weights: Floats) -> Floats:
         """[runs]: each run's weighted sum of task means."""
         return np.stack([t.mean(axis=1) for t in self.tasks], axis=1) @ weights
 
-    def varying(self, weights: Floats) -> Spread:
+    def run_variance(self, weights: Floats) -> Variance:
         """The variance of a run's score."""
-        own = Spread(float(np.var(self.means(weights), ddof=1)), self.runs - 1)
-        return self.prior.weighed(own) if self.prior else own
+        own = Variance(float(np.var(self.run_scores(weights), ddof=1)), self.runs - 1)
+        return self.prior.shrink(own) if self.prior else own
 
-    def times(self, factor: float) -> Recipe:
+    def scale(self, factor: float) -> RecipeScores:
         return replace(self, tasks=tuple(factor * t for t in self.tasks), prior=None)
 
 
 @dataclass(frozen=True)
-class Between:
+class RecipeContrast:
     """Recipe minus recipe, or any sum of recipes."""
 
     delta: float
@@ -73,14 +74,16 @@ class Between:
         return float(np.sqrt(self.from_items + self.from_runs))
 
 
-def between(before: Recipe, after: Recipe, weights: Floats | None = None, level: float = 0.95) -> Between:
+def recipe_difference(
+    before: RecipeScores, after: RecipeScores, weights: Floats | None = None, level: float = 0.95
+) -> RecipeContrast:
     """The difference of two recipes' scores (the `weights` sum over tasks; None: their plain mean), with its variance."""
-    found = together([before.times(-1), after], weights, level)
-    low, high = found.interval.low, found.interval.high
-    return replace(found, interval=Interval(max(-1.0, low), min(1.0, high)))
+    contrast = recipe_sum([before.scale(-1), after], weights, level)
+    low, high = contrast.interval.low, contrast.interval.high
+    return replace(contrast, interval=Interval(max(-1.0, low), min(1.0, high)))
 
 
-def together(parts: Sequence[Recipe], weights: Floats | None = None, level: float = 0.95) -> Between:
+def recipe_sum(parts: Sequence[RecipeScores], weights: Floats | None = None, level: float = 0.95) -> RecipeContrast:
     """The sum of the parts' scores: a difference where one of them is negative, an average where they are divided.
 
     Items and runs are crossed (Cornfield and Tukey 1956): the variance over items of the run-averaged sum, plus, for
@@ -91,57 +94,57 @@ def together(parts: Sequence[Recipe], weights: Floats | None = None, level: floa
     count = len(parts[0].tasks)
     weight = np.full(count, 1 / count) if weights is None else weights
     change = [np.sum([p.tasks[t].mean(axis=0) for p in parts], axis=0) for t in range(count)]
-    twice = [sum(residual(p.tasks[t]) for p in parts) for t in range(count)]
-    items = [
-        (w * w * max(float(np.var(c, ddof=1)) / len(c) - both, 0.0), len(c) - 1)
-        for w, c, both in zip(weight, change, twice, strict=True)
+    interactions = [sum(interaction_variance(p.tasks[t]) for p in parts) for t in range(count)]
+    item_terms = [
+        (w * w * max(float(np.var(c, ddof=1)) / len(c) - interaction, 0.0), len(c) - 1)
+        for w, c, interaction in zip(weight, change, interactions, strict=True)
         if len(c) > 1
     ]
-    runs = [(s.variance / p.runs, s.freedom) for p in parts if p.runs > 1 for s in (p.varying(weight),)]
-    variance = sum(v for v, _ in items + runs)
-    below = sum(v * v / d for v, d in items + runs)
-    freedom = variance**2 / below if below > 0 else float(sum(d for _, d in items + runs))
+    run_terms = [(s.value / p.runs, s.freedom) for p in parts if p.runs > 1 for s in (p.run_variance(weight),)]
+    variance = sum(v for v, _ in item_terms + run_terms)
+    denominator = sum(v * v / d for v, d in item_terms + run_terms)
+    freedom = variance**2 / denominator if denominator > 0 else float(sum(d for _, d in item_terms + run_terms))
     delta = float(sum(w * c.mean() for w, c in zip(weight, change, strict=True)))
     error = float(np.sqrt(variance))
-    half = quantile(level, freedom) * error if error else 0.0
-    return Between(
+    half_width = critical_value(level, freedom) * error if error else 0.0
+    return RecipeContrast(
         delta=delta,
-        interval=Interval(delta - half, delta + half),
-        p=two_sided(delta, error, freedom),
+        interval=Interval(delta - half_width, delta + half_width),
+        p=student_p(delta, error, freedom),
         freedom=freedom,
-        from_items=sum(v for v, _ in items),
-        from_runs=sum(v for v, _ in runs),
-        single=tuple(p.name for p in parts if p.runs == 1 and not p.given),
+        from_items=sum(v for v, _ in item_terms),
+        from_runs=sum(v for v, _ in run_terms),
+        single=tuple(p.name for p in parts if p.runs == 1 and not p.is_fixed),
     )
 
 
-def widened(found: Between, more: float, level: float = 0.95) -> Between:
+def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95) -> RecipeContrast:
     """The same with a further variance, one of items that is well known: its degrees of freedom are many."""
     if not more:
-        return found
-    known = found.from_items + found.from_runs
-    error = float(np.sqrt(known + more))
-    freedom = found.freedom * ((known + more) / known) ** 2 if known else float("inf")
-    half = quantile(level, freedom) * error
+        return contrast
+    variance = contrast.from_items + contrast.from_runs
+    error = float(np.sqrt(variance + more))
+    freedom = contrast.freedom * ((variance + more) / variance) ** 2 if variance else float("inf")
+    half_width = critical_value(level, freedom) * error
     return replace(
-        found,
-        interval=Interval(found.delta - half, found.delta + half),
-        p=two_sided(found.delta, error, freedom),
+        contrast,
+        interval=Interval(contrast.delta - half_width, contrast.delta + half_width),
+        p=student_p(contrast.delta, error, freedom),
         freedom=freedom,
-        from_items=found.from_items + more,
+        from_items=contrast.from_items + more,
     )
 
 
-def residual(scores: Floats) -> float:
+def interaction_variance(scores: Floats) -> float:
     """The part of a recipe's variance of the mean that is due to item and run together: mean square / (runs x items)."""
     runs, items = len(scores), scores.shape[1]
     if runs < 2 or items < 2:
         return 0.0
-    rest = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
-    return float(np.sum(rest**2)) / float((runs - 1) * (items - 1) * runs * items)
+    residuals = scores - scores.mean(axis=0) - scores.mean(axis=1, keepdims=True) + scores.mean()
+    return float(np.sum(residuals**2)) / float((runs - 1) * (items - 1) * runs * items)
 
 
-def two_sided(delta: float, error: float, freedom: float) -> float:
+def student_p(delta: float, error: float, freedom: float) -> float:
     """Student's two-sided p-value."""
     if error == 0:
         return 1.0 if delta == 0 else 0.0

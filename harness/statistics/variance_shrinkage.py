@@ -13,29 +13,29 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from harness.statistics.estimate import Spread
+from harness.statistics.estimate import Variance
 
-FEWEST = 3  # recipes from which a common variance is told
-WORTH = 0.5  # degrees of freedom that a recipe lends to the common variance at most
-TINY = 1e-5  # of the median: variances below are taken as this, since logarithms are
+MIN_RECIPES = 3  # recipes from which a common variance is told
+FREEDOM_PER_RECIPE = 0.5  # degrees of freedom that a recipe lends to the common variance at most
+FLOOR_SHARE = 1e-5  # of the median: variances below are taken as this, since logarithms are
 
 
 @dataclass(frozen=True)
-class Prior:
+class VariancePrior:
     """The common variance of a run's score, what it is worth in degrees of freedom, and how many there are in all."""
 
     variance: float
     freedom: float
-    most: float
+    max_freedom: float
 
-    def weighed(self, own: Spread) -> Spread:
+    def shrink(self, own: Variance) -> Variance:
         """A recipe's variance and the common one, weighed by their degrees of freedom."""
         freedom = self.freedom + own.freedom
-        variance = (self.freedom * self.variance + own.freedom * own.variance) / freedom
-        return Spread(variance, min(freedom, self.most))
+        variance = (self.freedom * self.variance + own.freedom * own.value) / freedom
+        return Variance(variance, min(freedom, self.max_freedom))
 
 
-def prior(known: Sequence[Spread]) -> Prior | None:
+def fit_prior(variances_of_runs: Sequence[Variance]) -> VariancePrior | None:
     """From the variances of some recipes; None where they are too few, or all nothing.
 
     Their logarithms scatter by the trigamma function of half the degrees of freedom even where all are alike; the rest of
@@ -43,20 +43,22 @@ def prior(known: Sequence[Spread]) -> Prior | None:
     WORTH for each recipe, since the scatter of so few is itself uncertain (`make calibrate`: with more, intervals of recipes
     that vary unlike hold the truth less than 93 % of the time).
     """
-    variances, freedom = np.array([s.variance for s in known]), np.array([s.freedom for s in known])
-    if len(known) < FEWEST or not np.any(variances > 0):
+    variances, freedom = np.array([s.value for s in variances_of_runs]), np.array([s.freedom for s in variances_of_runs])
+    if len(variances_of_runs) < MIN_RECIPES or not np.any(variances > 0):
         return None
     median = float(np.median(variances))
     half = freedom / 2
-    told = np.log(np.maximum(variances, TINY * (median or float(variances.max()))))
-    centred = told - special.digamma(half) + np.log(half)
-    rest = float(np.var(centred, ddof=1) - np.mean(special.polygamma(1, half)))
-    most = float(freedom.sum())
-    if rest <= 0:
-        return Prior(float(np.average(variances, weights=freedom)), WORTH * len(known), most)
-    worth = 2 * inverse_trigamma(rest)
-    common = float(np.exp(centred.mean() + special.digamma(worth / 2) - np.log(worth / 2)))
-    return Prior(common, min(worth, WORTH * len(known)), most)
+    log_variance = np.log(np.maximum(variances, FLOOR_SHARE * (median or float(variances.max()))))
+    log_ratio = log_variance - special.digamma(half) + np.log(half)
+    excess = float(np.var(log_ratio, ddof=1) - np.mean(special.polygamma(1, half)))
+    max_freedom = float(freedom.sum())
+    if excess <= 0:
+        return VariancePrior(
+            float(np.average(variances, weights=freedom)), FREEDOM_PER_RECIPE * len(variances_of_runs), max_freedom
+        )
+    prior_freedom = 2 * inverse_trigamma(excess)
+    common = float(np.exp(log_ratio.mean() + special.digamma(prior_freedom / 2) - np.log(prior_freedom / 2)))
+    return VariancePrior(common, min(prior_freedom, FREEDOM_PER_RECIPE * len(variances_of_runs)), max_freedom)
 
 
 def inverse_trigamma(value: float) -> float:

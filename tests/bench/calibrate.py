@@ -18,15 +18,15 @@ PARTS = (*alarms.PARTS, *coverages.PARTS, *findings.PARTS)
 
 def main(runs: int = RUNS) -> int:
     """Prints the table; 1 if a promise was broken."""
-    started = time.monotonic()
+    start = time.monotonic()
     print("| kind | what | promised, % | seen, % |\n|---|---|---|---|")
-    broken = 0
+    broken_count = 0
     for part in PARTS:
         for line in part(runs):
             print(line.text(), flush=True)
-            broken += not line.kept
-    print(f"\n{broken} promises broken; {runs} runs, {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return int(broken > 0)
+            broken_count += not line.holds
+    print(f"\n{broken_count} promises broken; {runs} runs, {time.monotonic() - start:.0f} s", file=sys.stderr)
+    return int(broken_count > 0)
 
 
 if __name__ == "__main__":

@@ -49,36 +49,36 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=1000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--profile", type=Path, help="write cProfile's statistics there")
-    given = parser.parse_args()
-    size = Size(given.checkpoints, given.tasks, given.items)
+    options = parser.parse_args()
+    size = Size(options.checkpoints, options.tasks, options.items)
     with tempfile.TemporaryDirectory() as passing:
-        folder: Path = given.folder or Path(passing)
+        folder: Path = options.folder or Path(passing)
         results = folder / "results"
         if not results.exists():
             seconds = -time.monotonic()
             generate(results, size)
             print(f"generated {size.checkpoints * size.tasks * size.items:,} samples in {seconds + time.monotonic():.0f} s")
-        measure(results, folder / "report", given.profile)
+        measure(results, folder / "report", options.profile)
 
 
 def measure(results: Path, report: Path, profile: Path | None) -> None:
     """Runs the comparison in another process, and prints what it took."""
     watch = ["-m", "cProfile", "-o", str(profile)] if profile else []
     command = [sys.executable, *watch, "-m", "harness", "compare", str(results), "--baseline", "sft", "-o", str(report)]
-    started = time.monotonic()
+    start = time.monotonic()
     silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_WRONLY, 0) for stream in (1, 2)]
     process = os.posix_spawn(command[0], command, os.environ, file_actions=silent)
-    _, status, used = os.wait4(process, 0)
-    wall = time.monotonic() - started
+    _, status, resources = os.wait4(process, 0)
+    wall = time.monotonic() - start
     assert os.waitstatus_to_exitcode(status) == 0, f"the comparison ended with {status}: {' '.join(command)}"
-    stored = sum(p.stat().st_size for p in results.rglob("*.jsonl"))
-    beside = sum(p.stat().st_size for p in report.rglob("page/*.js"))
-    print(f"results            {stored / 1e6:8.0f} MB")
+    results_bytes = sum(p.stat().st_size for p in results.rglob("*.jsonl"))
+    page_bytes = sum(p.stat().st_size for p in report.rglob("page/*.js"))
+    print(f"results            {results_bytes / 1e6:8.0f} MB")
     print(f"wall               {wall:8.1f} s")
-    print(f"processor          {used.ru_utime + used.ru_stime:8.1f} s")
-    print(f"peak memory        {used.ru_maxrss / 2**20:8.2f} GiB")
+    print(f"processor          {resources.ru_utime + resources.ru_stime:8.1f} s")
+    print(f"peak memory        {resources.ru_maxrss / 2**20:8.2f} GiB")
     print(f"index.html         {(report / 'index.html').stat().st_size / 1e6:8.1f} MB")
-    print(f"samples beside it  {beside / 1e6:8.1f} MB")
+    print(f"samples beside it  {page_bytes / 1e6:8.1f} MB")
 
 
 def generate(folder: Path, size: Size) -> None:

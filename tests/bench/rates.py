@@ -11,41 +11,41 @@ from tests.bench.simulated import Rng
 
 
 @dataclass(frozen=True)
-class Line:
+class PromiseLine:
     """One line of the table: what was seen (a share), with its Monte Carlo error, and the range it must lie in."""
 
     kind: str
-    what: str
-    seen: float
+    subject: str
+    rate: float
     error: float
     low: float
     high: float
 
     @property
-    def kept(self) -> bool:
-        return self.low - 3 * self.error <= self.seen <= self.high + 3 * self.error
+    def holds(self) -> bool:
+        return self.low - 3 * self.error <= self.rate <= self.high + 3 * self.error
 
     def text(self) -> str:
         promise = f"<= {100 * self.high:.0f}" if self.low == 0 else f"{100 * self.low:.0f} to {100 * self.high:.0f}"
-        mark = "" if self.kept else "  BROKEN"
-        return f"| {self.kind} | {self.what} | {promise} | {100 * self.seen:.1f} ± {100 * self.error:.1f}{mark} |"
+        mark = "" if self.holds else "  BROKEN"
+        return f"| {self.kind} | {self.subject} | {promise} | {100 * self.rate:.1f} ± {100 * self.error:.1f}{mark} |"
 
 
-def counted(kind: str, what: str, hits: list[bool], low: float, high: float) -> Line:
+def rate_line(kind: str, what: str, hits: list[bool], low: float, high: float) -> PromiseLine:
     """A line from simulations that did or did not.  The error is that of a rate at the end of its range, if that is larger."""
-    seen = float(np.mean(hits))
-    return Line(kind, what, seen, max(float(np.sqrt(p * (1 - p) / len(hits))) for p in (seen, low, min(high, 1.0))), low, high)
+    rate = float(np.mean(hits))
+    return PromiseLine(kind, what, rate, max(float(np.sqrt(p * (1 - p) / len(hits))) for p in (rate, low, min(high, 1.0))), low, high)
 
 
-def tried(runs: int, trial: Callable[[Rng], bool], what: str) -> list[bool]:
+def run_trials(runs: int, trial: Callable[[Rng], bool], what: str) -> list[bool]:
     """The outcomes of `runs` simulations, seeded by what they are about."""
     rng = np.random.default_rng(list(what.encode()))
     return [trial(rng) for _ in range(runs)]
 
 
-def alarm(what: str, runs: int, trial: Callable[[Rng], bool]) -> Line:
-    return counted("false alarm", what, tried(runs, trial, what), 0.0, 0.05)
+def alarm_line(what: str, runs: int, trial: Callable[[Rng], bool]) -> PromiseLine:
+    return rate_line("false alarm", what, run_trials(runs, trial, what), 0.0, 0.05)
 
 
-def cover(what: str, runs: int, trial: Callable[[Rng], bool], high: float = 0.97) -> Line:
-    return counted("coverage", what, tried(runs, trial, what), 0.93, high)
+def coverage_line(what: str, runs: int, trial: Callable[[Rng], bool], high: float = 0.97) -> PromiseLine:
+    return rate_line("coverage", what, run_trials(runs, trial, what), 0.93, high)

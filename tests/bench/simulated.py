@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.statistics.estimate import Design, Floats
+from harness.statistics.aggregates import Design, Floats
 
 Rng = np.random.Generator
 MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
@@ -48,8 +48,8 @@ def answers(design: Design, shift: float, alike: float, rng: Rng) -> tuple[Float
 
 def flips(n: int, discordance: float, delta: float, rng: Rng) -> tuple[int, int]:
     """Lost and gained among n independent pairs."""
-    lost, gained, _ = rng.multinomial(n, [(discordance - delta) / 2, (discordance + delta) / 2, 1 - discordance])
-    return int(lost), int(gained)
+    losses, gains, _ = rng.multinomial(n, [(discordance - delta) / 2, (discordance + delta) / 2, 1 - discordance])
+    return int(losses), int(gains)
 
 
 def pairs(n: int, discordance: float, delta: float, rng: Rng) -> Floats:

@@ -24,31 +24,31 @@ WORSE = [1.0] * 30 + [0.0] * 70
 def test_a_lost_skill_is_called_worse_and_the_flips_are_counted(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD, "reasoning")
     store_scores(tmp_path, "dpo", "gsm8k", WORSE, "reasoning")
-    found = harness.compare(tmp_path, "sft").row("dpo", "task", "gsm8k").difference
-    assert found is not None
-    assert (found.verdict, found.delta) == ("worse", pytest.approx(-30))
-    assert found.flips is not None
-    assert (found.flips.lost, found.flips.gained) == (30, 0)
-    assert found.p == pytest.approx(2 * 0.5**30)
-    assert found.delta_low < -30 < found.delta_high < 0
+    difference = harness.compare(tmp_path, "sft").row("dpo", "task", "gsm8k").difference
+    assert difference is not None
+    assert (difference.verdict, difference.delta) == ("worse", pytest.approx(-30))
+    assert difference.flips is not None
+    assert (difference.flips.lost, difference.flips.gained) == (30, 0)
+    assert difference.p == pytest.approx(2 * 0.5**30)
+    assert difference.delta_low < -30 < difference.delta_high < 0
 
 
 def test_a_checkpoint_compared_with_its_twin_has_a_delta_of_zero_and_an_interval(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     store_scores(tmp_path, "twin", "gsm8k", OLD)
     for level in ("task", "skill", "average"):
-        found = harness.compare(tmp_path, "sft").row("twin", level, "gsm8k" if level != "average" else level).difference
-        assert found is not None
-        assert (found.delta, found.p, found.verdict) == (0, 1, "unclear")
-        assert found.delta_low < 0 < found.delta_high
+        difference = harness.compare(tmp_path, "sft").row("twin", level, "gsm8k" if level != "average" else level).difference
+        assert difference is not None
+        assert (difference.delta, difference.p, difference.verdict) == (0, 1, "unclear")
+        assert difference.delta_low < 0 < difference.delta_high
 
 
 def test_equal_is_called_the_same_once_the_interval_lies_within_the_margin(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "mmlu", OLD * 10)
     store_scores(tmp_path, "twin", "mmlu", OLD * 10)
-    found = harness.compare(tmp_path, "sft", margin=1.0).row("twin", "task", "mmlu").difference
-    assert found is not None
-    assert found.verdict == "same"
+    difference = harness.compare(tmp_path, "sft", margin=1.0).row("twin", "task", "mmlu").difference
+    assert difference is not None
+    assert difference.verdict == "same"
 
 
 def test_a_skill_is_the_mean_of_its_tasks_and_the_average_the_mean_of_skills(tmp_path: Path) -> None:
@@ -70,12 +70,12 @@ def test_pairs_are_matched_by_content_whatever_the_order(tmp_path: Path) -> None
     rng = np.random.default_rng(1)
     scores = rng.integers(0, 2, 80).astype(float)
     store_scores(tmp_path, "sft", "gsm8k", list(scores))
-    shuffled = [sample(int(i), float(scores[i])) for i in rng.permutation(80)]
-    store(tmp_path, "shuffled", about("gsm8k", "gsm8k"), shuffled)
-    found = harness.compare(tmp_path, "sft").row("shuffled", "task", "gsm8k").difference
-    assert found is not None
-    assert found.flips is not None
-    assert (found.flips.lost, found.flips.gained, found.missing) == (0, 0, 0)
+    samples = [sample(int(i), float(scores[i])) for i in rng.permutation(80)]
+    store(tmp_path, "shuffled", about("gsm8k", "gsm8k"), samples)
+    difference = harness.compare(tmp_path, "sft").row("shuffled", "task", "gsm8k").difference
+    assert difference is not None
+    assert difference.flips is not None
+    assert (difference.flips.lost, difference.flips.gained, difference.missing) == (0, 0, 0)
 
 
 def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counted(tmp_path: Path) -> None:
@@ -94,11 +94,11 @@ def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counte
 def test_results_that_were_not_made_alike_are_refused_with_both_sides_named(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     store(tmp_path, "dpo", about("gsm8k", "gsm8k", asked={"prompts": "p2"}), [sample(i, s) for i, s in enumerate(OLD)])
-    with pytest.raises(SkilldeltaError, match=r'gsm8k, asked.prompts: baseline "p1", dpo "p2"') as refused:
+    with pytest.raises(SkilldeltaError, match=r'gsm8k, asked.prompts: baseline "p1", dpo "p2"') as error:
         harness.compare(tmp_path, "sft")
-    assert "--allow asked.prompts" in str(refused.value)
+    assert "--allow asked.prompts" in str(error.value)
     comparison = harness.compare(tmp_path, "sft", allow=["asked.prompts"])
-    assert comparison.allowed == ('gsm8k, asked.prompts: baseline "p1", dpo "p2"',)
+    assert comparison.accepted_differences == ('gsm8k, asked.prompts: baseline "p1", dpo "p2"',)
     assert set(comparison.frame()["allowed"]) == {'gsm8k, asked.prompts: baseline "p1", dpo "p2"'}
 
 
@@ -106,7 +106,7 @@ def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     facts = about("gsm8k", "gsm8k", task={"summary": "now better described"})
     store(tmp_path, "dpo", facts, [sample(i, s) for i, s in enumerate(OLD)])
-    assert harness.compare(tmp_path, "sft").allowed == ()
+    assert harness.compare(tmp_path, "sft").accepted_differences == ()
 
 
 def test_a_skill_with_a_task_missing_has_no_row_and_says_so(tmp_path: Path) -> None:
@@ -153,12 +153,12 @@ def test_the_best_of_several_is_told_with_what_choosing_it_does_to_its_score(tmp
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     for step in range(6):
         store_scores(tmp_path, f"step-{step}", "gsm8k", list(rng.integers(0, 2, 100).astype(float)))
-    found = {b.level: b for b in harness.compare(tmp_path, "sft").best}
-    assert set(found) == {"average", "skill"}
-    assert found["skill"].corrected < found["skill"].score
-    assert found["skill"].low < found["skill"].corrected < found["skill"].high
-    assert len(found["skill"].equals) > 3
-    assert sum(found["skill"].probability.values()) == pytest.approx(1)
+    best = {b.level: b for b in harness.compare(tmp_path, "sft").best}
+    assert set(best) == {"average", "skill"}
+    assert best["skill"].corrected < best["skill"].score
+    assert best["skill"].low < best["skill"].corrected < best["skill"].high
+    assert len(best["skill"].equals) > 3
+    assert sum(best["skill"].probability.values()) == pytest.approx(1)
 
 
 def test_only_the_named_candidates_are_compared(tmp_path: Path) -> None:
@@ -268,17 +268,17 @@ def test_a_cell_that_is_still_running_is_compared_so_far_and_told(tmp_path: Path
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     store(tmp_path, "dpo", about("gsm8k", "gsm8k", state="running"), [sample(i, 1.0) for i in range(30)])  # type: ignore[arg-type]
     comparison = harness.compare(tmp_path, "sft")
-    found = comparison.row("dpo", "task", "gsm8k").difference
-    assert found is not None
-    assert (found.pairs, found.missing) == (30, 70)
+    difference = comparison.row("dpo", "task", "gsm8k").difference
+    assert difference is not None
+    assert (difference.pairs, difference.missing) == (30, 70)
     assert "dpo on gsm8k is running, not done" in comparison.incomplete[0]
 
 
 def test_an_allowed_difference_covers_what_lies_below_it_and_nothing_else(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
-    changed = about("gsm8k", "gsm8k", answered={"backend": "openai", "dtype": "bfloat16"})
-    store(tmp_path, "dpo", changed, [sample(i, s) for i, s in enumerate(OLD)])
-    assert len(harness.compare(tmp_path, "sft", allow=["answered"]).allowed) == 2
+    record = about("gsm8k", "gsm8k", answered={"backend": "openai", "dtype": "bfloat16"})
+    store(tmp_path, "dpo", record, [sample(i, s) for i, s in enumerate(OLD)])
+    assert len(harness.compare(tmp_path, "sft", allow=["answered"]).accepted_differences) == 2
     with pytest.raises(SkilldeltaError, match=r"answered\.dtype: baseline null, dpo \"bfloat16\""):
         harness.compare(tmp_path, "sft", allow=["answered.backend"])
 
@@ -292,8 +292,8 @@ def test_the_foot_says_how_far_a_pass_of_a_program_can_be_believed() -> None:
         ("a", "mbpp"): cell("values", "namespaces"), ("a", "mocks"): cell("cooperative", "none"),
         ("a", "gsm8k"): SimpleNamespace(about={"scored": {}}),
     }  # fmt: skip
-    told = caveats.judged(SimpleNamespace(cells=cells))  # type: ignore[arg-type]
-    assert told[0].startswith("Programs of mocks were judged by tests in their own process, which a program can FORGE")
-    assert told[0].endswith("they ran UNCONFINED.")
-    assert told[1].startswith("Programs of humaneval, mbpp were judged on plain values")
-    assert told[1].endswith("(integrity: values); sandbox: namespaces.")
+    notes = caveats.integrity_notes(SimpleNamespace(cells=cells))  # type: ignore[arg-type]
+    assert notes[0].startswith("Programs of mocks were judged by tests in their own process, which a program can FORGE")
+    assert notes[0].endswith("they ran UNCONFINED.")
+    assert notes[1].startswith("Programs of humaneval, mbpp were judged on plain values")
+    assert notes[1].endswith("(integrity: values); sandbox: namespaces.")

@@ -21,9 +21,9 @@ N = 2000
 
 def results(folder: Path, **skills: int) -> Path:
     """sft and dpo on tasks of 2000 items, half right; dpo gains (or, below 0, loses) so many of them."""
-    for name, gained in skills.items():
+    for name, gains in skills.items():
         store_scores(folder, "sft", name, [1.0] * (N // 2) + [0.0] * (N // 2))
-        store_scores(folder, "dpo", name, [1.0] * (N // 2 + gained) + [0.0] * (N // 2 - gained))
+        store_scores(folder, "dpo", name, [1.0] * (N // 2 + gains) + [0.0] * (N // 2 - gains))
     return folder
 
 
@@ -55,16 +55,16 @@ def test_what_may_be_lost_is_said_on_the_command_line_or_in_a_policy(tmp_path: P
 
 
 def test_a_regression_in_one_critical_skill_decides(tmp_path: Path) -> None:
-    found = gate.gate(comparison(tmp_path, facts=-100, reasoning=100), "dpo", gate.Policy())
-    assert {c.name: c.answer for c in found.checked} == {"facts": "regression", "reasoning": "pass"}
-    assert (found.answer, found.code) == ("regression", 1)
+    answer = gate.gate(comparison(tmp_path, facts=-100, reasoning=100), "dpo", gate.Policy())
+    assert {c.name: c.answer for c in answer.rule_results} == {"facts": "regression", "reasoning": "pass"}
+    assert (answer.answer, answer.exit_code) == ("regression", 1)
 
 
 def test_a_margin_lets_an_interval_reach_a_little_further(tmp_path: Path) -> None:
-    there = comparison(tmp_path, facts=-10)  # half a point, interval to about -0.9
+    compared = comparison(tmp_path, facts=-10)  # half a point, interval to about -0.9
     strict, lenient = ({"default": {"max_drop": 0.6, "margin": m}} for m in (0, 1))
-    assert gate.gate(there, "dpo", gate.policy(strict)).answer == "inconclusive"
-    assert gate.gate(there, "dpo", gate.policy(lenient)).answer == "pass"
+    assert gate.gate(compared, "dpo", gate.parse_policy(strict)).answer == "inconclusive"
+    assert gate.gate(compared, "dpo", gate.parse_policy(lenient)).answer == "pass"
 
 
 def test_a_metric_can_have_a_rule_and_where_lower_is_better_a_rise_is_the_loss(tmp_path: Path) -> None:
@@ -72,31 +72,33 @@ def test_a_metric_can_have_a_rule_and_where_lower_is_better_a_rise_is_the_loss(t
     facts = about("chat", "safety", task={"metrics": [metric]})
     for name, every in (("sft", 10), ("dpo", 2)):
         store(tmp_path, name, facts, [sample(i, 1.0, parts={"refused": float(i % every == 0)}) for i in range(400)])
-    found = harness.compare(tmp_path, "sft")
-    (checked,) = gate.gate(found, "dpo", gate.policy({"default": None, "metrics": {"chat/refusals": {"max_drop": 5}}})).checked
-    assert checked.answer == "regression"
-    assert checked.row is not None
-    assert checked.row.difference is not None
-    assert checked.row.difference.delta == pytest.approx(-40)
-    assert "chat/refusals, lower is better" in gate.line(checked).replace("\\", "")
+    comparison_ = harness.compare(tmp_path, "sft")
+    (result,) = gate.gate(
+        comparison_, "dpo", gate.parse_policy({"default": None, "metrics": {"chat/refusals": {"max_drop": 5}}})
+    ).rule_results
+    assert result.answer == "regression"
+    assert result.row is not None
+    assert result.row.difference is not None
+    assert result.row.difference.delta == pytest.approx(-40)
+    assert "chat/refusals, lower is better" in gate.markdown_row(result).replace("\\", "")
     assert verdict(str(tmp_path), "--baseline", "sft", "--candidate", "dpo", "--max-drop", "chat/refusals=60") == 0
     assert verdict(str(tmp_path), "--baseline", "dpo", "--candidate", "sft", "--max-drop", "chat/refusals=0") == 0
     with pytest.raises(SkilldeltaError, match=r"no metric 'chat/refusal'\. Did you mean 'chat/refusals'"):
-        gate.gate(found, "dpo", gate.policy({"metrics": {"chat/refusal": {}}}))
+        gate.gate(comparison_, "dpo", gate.parse_policy({"metrics": {"chat/refusal": {}}}))
 
 
 def test_tasks_and_the_average_can_have_rules(tmp_path: Path) -> None:
-    there = comparison(tmp_path, facts=-100, reasoning=100)
+    loss_and_gain = comparison(tmp_path, facts=-100, reasoning=100)
     rules = {"default": None, "tasks": {"facts": {"max_drop": 1}}, "average": {"max_drop": 1}}
-    found = gate.gate(there, "dpo", gate.policy(rules))
-    assert [(c.level, c.answer) for c in found.checked] == [("task", "regression"), ("average", "pass")]
+    answer = gate.gate(loss_and_gain, "dpo", gate.parse_policy(rules))
+    assert [(c.level, c.answer) for c in answer.rule_results] == [("task", "regression"), ("average", "pass")]
 
 
 def test_too_many_unscored_samples_are_no_pass(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "facts", [1.0] * N)
     store_scores(tmp_path, "dpo", "facts", [1.0] * (N - 200) + [None] * 200)
-    found = gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy())
-    assert (found.answer, found.checked[0].why) == ("inconclusive", "200 of 2000 samples have no score")
+    answer = gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy())
+    assert (answer.answer, answer.rule_results[0].why) == ("inconclusive", "200 of 2000 samples have no score")
 
 
 def test_a_skill_that_was_not_scored_is_inconclusive(tmp_path: Path) -> None:
@@ -106,13 +108,13 @@ def test_a_skill_that_was_not_scored_is_inconclusive(tmp_path: Path) -> None:
 
 
 def test_a_wrong_policy_is_refused_with_what_there_is(tmp_path: Path) -> None:
-    there = comparison(tmp_path, facts=0)
+    no_loss = comparison(tmp_path, facts=0)
     with pytest.raises(SkilldeltaError, match=r"no skill 'fact'\. Did you mean 'facts'"):
-        gate.gate(there, "dpo", gate.policy({"skills": {"fact": {}}}))
+        gate.gate(no_loss, "dpo", gate.parse_policy({"skills": {"fact": {}}}))
     with pytest.raises(SkilldeltaError, match="max_dorp"):
-        gate.policy({"default": {"max_dorp": 1}})
+        gate.parse_policy({"default": {"max_dorp": 1}})
     with pytest.raises(SkilldeltaError, match="no candidate 'ppo'"):
-        gate.gate(there, "ppo", gate.Policy())
+        gate.gate(no_loss, "ppo", gate.Policy())
     assert verdict(str(tmp_path), "--baseline", "sft", "--candidate", "dpo", "--max-drop", "facts=much") == 3
 
 
@@ -133,30 +135,30 @@ def test_the_summary_is_appended_to_a_file_and_json_holds_the_same(tmp_path: Pat
     folder = str(results(tmp_path / "r", facts=-100))
     verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--summary", str(summary), "--json")
     assert summary.read_text().startswith("before\n### ❌ regression: dpo against sft")
-    found = json.loads(capsys.readouterr().out)
-    assert (found["answer"], found["rules"][0]["name"], found["rules"][0]["delta"]) == ("regression", "facts", -5.0)
+    content = json.loads(capsys.readouterr().out)
+    assert (content["answer"], content["rules"][0]["name"], content["rules"][0]["delta"]) == ("regression", "facts", -5.0)
 
 
 def test_power_is_planned_from_numbers_or_from_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["power", "--delta", "3.45", "--discordance", "20", "--n", "1319", "--json"])
-    (planned,) = json.loads(capsys.readouterr().out)
-    assert planned["items_needed"] == pytest.approx(1319, rel=0.05)
-    assert planned["detectable"] == pytest.approx(3.5, abs=0.1)
+    (plan,) = json.loads(capsys.readouterr().out)
+    assert plan["items_needed"] == pytest.approx(1319, rel=0.05)
+    assert plan["detectable"] == pytest.approx(3.5, abs=0.1)
     with pytest.raises(SystemExit):
         main(["power", str(results(tmp_path, facts=-100)), "--baseline", "sft", "--json"])
-    (found,) = json.loads(capsys.readouterr().out)
-    assert (found["task"], found["discordant_%"], found["items"]) == ("dpo: facts", 5.0, N)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["task"], row["discordant_%"], row["items"]) == ("dpo: facts", 5.0, N)
 
 
 def test_stored_results_are_replayed_and_recipes_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(results(tmp_path, facts=-200))
     with pytest.raises(SystemExit) as end:
         main(["replay", folder, "--baseline", "sft", "--candidate", "dpo", "--json"])
-    (found,) = json.loads(capsys.readouterr().out)
+    (row,) = json.loads(capsys.readouterr().out)
     assert end.value.code == 0
-    assert found["worse"] == 20
-    assert found["used_%"] < 50
+    assert row["worse"] == 20
+    assert row["used_%"] < 50
     with pytest.raises(SystemExit):
         main(["recipes", folder, "--recipe", "a=sft", "--recipe", "b=dpo", "--json"])
     assert json.loads(capsys.readouterr().out)[0]["delta"] == pytest.approx(-0.1)
@@ -175,10 +177,10 @@ def test_power_of_draws_goes_by_problems_not_by_samples(tmp_path: Path, capsys: 
         store(tmp_path, name, about("code", "coding"), draws)
     with pytest.raises(SystemExit):
         main(["power", str(tmp_path), "--baseline", "sft", "--delta", "5", "--json"])
-    (found,) = json.loads(capsys.readouterr().out)
-    alone = 100 * power.detectable(100, 0.1)
-    assert found["detectable"] == pytest.approx(alone, rel=0.15)  # ten equal draws of a problem say no more than one
-    assert found["items_needed"] > 1000
+    (row,) = json.loads(capsys.readouterr().out)
+    alone = 100 * power.detectable_difference(100, 0.1)
+    assert row["detectable"] == pytest.approx(alone, rel=0.15)  # ten equal draws of a problem say no more than one
+    assert row["items_needed"] > 1000
 
 
 def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,5 +193,5 @@ def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.Captu
         with pytest.raises(SystemExit) as end:
             main([verb, str(folder), *flags, "--json"])
         assert end.value.code == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert (found["asked_again"], found["scores_changed"]) == (6, 0)
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["asked_again"], row["scores_changed"]) == (6, 0)

@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import harness
-from harness.comparison.pass_at_k import pass_at
+from harness.statistics.pass_at_k import pass_at
 from harness.types import SkilldeltaError
 from tests.support.results_folder import about, sample, store
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=8), st.integers(1, 8))
 def test_pass_at_k_is_the_share_of_all_choices_of_k_draws_with_a_right_one(draws: list[bool], k: int) -> None:
-    found = pass_at(k, np.array([float(sum(draws))]), np.array([float(len(draws))]))[0]
-    chosen = [any(c) for c in combinations(draws, k)]
-    assert found == pytest.approx(np.mean(chosen)) if chosen else np.isnan(found)
+    estimate = pass_at(k, np.array([float(sum(draws))]), np.array([float(len(draws))]))[0]
+    any_right = [any(c) for c in combinations(draws, k)]
+    assert estimate == pytest.approx(np.mean(any_right)) if any_right else np.isnan(estimate)
 
 
 def test_a_pass_at_k_task_is_compared_by_problems(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ def coding(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("coding")
     for suite in ("humaneval", "mbpp"):
         for file in (real_data / f"{suite}plus" / "golden").rglob("*eval_results.json"):
-            solved = json.loads(file.read_text())["eval"]
-            samples = [sample(task, float(found[0]["plus_status"] == "pass")) for task, found in solved.items()]
+            results = json.loads(file.read_text())["eval"]
+            samples = [sample(task, float(outcomes[0]["plus_status"] == "pass")) for task, outcomes in results.items()]
             store(folder, "dpo" if "dpo" in file.name else "instruct", about(f"{suite}_plus", "coding"), samples)
     return folder
 
@@ -45,10 +45,10 @@ def test_dpo_cost_llama_3_humaneval_but_not_mbpp(coding: Path) -> None:
 
 @pytest.mark.data
 def test_the_sequential_test_comes_to_the_same_verdicts(coding: Path) -> None:
-    found = {r.task: r for r in replay(coding, "instruct", "dpo")}
-    assert {d.verdict for d in found["humaneval_plus"].decisions} == {"worse"}
-    assert found["humaneval_plus"].used < 1
-    assert [d.verdict for d in found["mbpp_plus"].decisions].count("unclear") >= 18
+    by_task = {r.task: r for r in replay(coding, "instruct", "dpo")}
+    assert {d.verdict for d in by_task["humaneval_plus"].decisions} == {"worse"}
+    assert by_task["humaneval_plus"].share_used < 1
+    assert [d.verdict for d in by_task["mbpp_plus"].decisions].count("unclear") >= 18
 
 
 @pytest.mark.data
@@ -67,5 +67,5 @@ def test_larger_models_are_better_on_gsm8k_and_few_items_would_have_told(real_da
         row = comparison.row(name, "task", "gsm8k")
         assert row.score == pytest.approx(100 * totals[name] / 1319)
         assert row.difference is None or row.difference.verdict == "better"
-    (found,) = replay(tmp_path, least, max(names, key=totals.__getitem__))
-    assert found.used < 0.1
+    (replayed_task,) = replay(tmp_path, least, max(names, key=totals.__getitem__))
+    assert replayed_task.share_used < 0.1

@@ -14,16 +14,16 @@ RISING = [0.1 * i for i in range(12)]
 BASE = {"reasoning": 0.7, "safety": 0.8}
 
 
-def noticed(folder: Path, quantity: str, values: list[float], rates: dict[str, float]) -> tuple[str, ...]:
+def warnings_of(folder: Path, quantity: str, values: list[float], rates: dict[str, float]) -> tuple[str, ...]:
     """What is noticed of a run that ends with these shares of right answers, having logged these values."""
     store(folder, "sft", BASE)
     store(folder, "ppo@60", BASE, "ppo", 60)
     store(folder, "ppo@120", rates, "ppo", 120, {quantity: curve("objective/scores", values)})
-    return compare(folder, "sft").noticed
+    return compare(folder, "sft").warnings
 
 
 def test_reward_up_and_skills_down_is_told_with_the_interval_and_the_skill_lost_most(tmp_path: Path) -> None:
-    (line,) = noticed(tmp_path, "reward", RISING, {"reasoning": 0.6, "safety": 0.4})
+    (line,) = warnings_of(tmp_path, "reward", RISING, {"reasoning": 0.6, "safety": 0.4})
     row = compare(tmp_path, "sft").row("ppo@120", "average", "average")
     assert row.difference is not None
     assert f"while ppo@120 is −25.0 [−{-row.difference.delta_low:.1f}, −{-row.difference.delta_high:.1f}] on average" in line
@@ -33,7 +33,7 @@ def test_reward_up_and_skills_down_is_told_with_the_interval_and_the_skill_lost_
 
 
 def test_an_implicit_reward_counts_too(tmp_path: Path) -> None:
-    assert noticed(tmp_path, "reward margin", RISING, {"reasoning": 0.3, "safety": 0.5})
+    assert warnings_of(tmp_path, "reward margin", RISING, {"reasoning": 0.3, "safety": 0.5})
 
 
 def test_a_run_that_falls_from_its_own_height_is_told_though_it_is_still_above_the_baseline(tmp_path: Path) -> None:
@@ -41,9 +41,12 @@ def test_a_run_that_falls_from_its_own_height_is_told_though_it_is_still_above_t
     store(tmp_path, "ppo@60", {"reasoning": 0.9, "safety": 0.8}, "ppo", 60)
     values = {"reward": curve("objective/scores", [0.1 * i for i in range(24)])}
     store(tmp_path, "ppo@240", {"reasoning": 0.8, "safety": 0.4}, "ppo", 240, values)
-    (line,) = compare(tmp_path, "sft").noticed
+    (line,) = compare(tmp_path, "sft").warnings
     late, early = (compare(tmp_path, "sft").row(f"ppo@{step}", "average", "average") for step in (240, 60))
-    assert f"ppo@240 is {reward_hacking.points(late)} on average against {reward_hacking.points(early)} of ppo@60" in line
+    assert (
+        f"ppo@240 is {reward_hacking.format_points(late)} on average against {reward_hacking.format_points(early)} of ppo@60"
+        in line
+    )
     assert "most in safety, +10.0" in line
 
 
@@ -52,7 +55,7 @@ def test_a_run_whose_reward_falls_with_its_skills_is_no_such_run(tmp_path: Path)
     store(tmp_path, "ppo@120", {"reasoning": 0.9, "safety": 0.8}, "ppo", 120)
     values = {"reward": curve("objective/scores", [0.2 * i for i in range(12)] + [2.2 - 0.05 * i for i in range(12)])}
     store(tmp_path, "ppo@240", {"reasoning": 0.8, "safety": 0.4}, "ppo", 240, values)
-    assert compare(tmp_path, "sft").noticed == ()
+    assert compare(tmp_path, "sft").warnings == ()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +70,7 @@ def test_a_run_whose_reward_falls_with_its_skills_is_no_such_run(tmp_path: Path)
     ids=["reward falls", "reward stays", "skills rise", "skills stay within the error", "too little is logged"],
 )
 def test_nothing_is_told_otherwise(tmp_path: Path, values: list[float], rates: dict[str, float]) -> None:
-    assert noticed(tmp_path, "reward", values, rates) == ()
+    assert warnings_of(tmp_path, "reward", values, rates) == ()
 
 
 def test_noise_alone_is_seldom_taken_for_a_rise() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.comparison.compare import compare
-from harness.comparison.result import Settings
+from harness.comparison.result import ComparisonSettings
 from harness.types import SkilldeltaError, digest
 from tests.support.results_folder import about, sample, store, store_scores
 
@@ -28,13 +28,13 @@ def results(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path) -> str:
     """A training run's folder that tells of the overlap."""
-    found = {"rows.jsonl": {"rows": 40, "dirty": 10, "examples": [digest(i) for i in DIRTY]}}
-    (tmp_path / "run.json").write_text(json.dumps({"audit": {"overlap": found}}))
+    contamination = {"rows.jsonl": {"rows": 40, "dirty": 10, "examples": [digest(i) for i in DIRTY]}}
+    (tmp_path / "run.json").write_text(json.dumps({"audit": {"overlap": contamination}}))
     return str(tmp_path)
 
 
 def delta(results: Path, **part: tuple[str, ...]) -> float:
-    difference = compare(results, "sft", Settings(**part)).row("dpo", "task", "seen").difference  # type: ignore[arg-type]
+    difference = compare(results, "sft", ComparisonSettings(**part)).row("dpo", "task", "seen").difference  # type: ignore[arg-type]
     assert difference is not None
     return difference.delta
 
@@ -48,28 +48,28 @@ def test_the_gain_is_all_in_the_dirty_part(results: Path, run: str) -> None:
 def test_a_file_of_ids_does_as_well_and_the_comparison_says_what_counts(results: Path, run: str, tmp_path: Path) -> None:
     ids = tmp_path / "ids.txt"
     ids.write_text("\n".join(digest(i) for i in DIRTY) + "\n")
-    found = compare(results, "sft", Settings(leave_out=(str(ids),)))
-    assert found.row("dpo", "task", "seen").n == 30
-    assert found.caveats[0] == "Only a part of the examples counts here: 60 of the baseline's 80 samples."
+    comparison = compare(results, "sft", ComparisonSettings(leave_out=(str(ids),)))
+    assert comparison.row("dpo", "task", "seen").n == 30
+    assert comparison.caveats[0] == "Only a part of the examples counts here: 60 of the baseline's 80 samples."
 
 
 def test_a_task_that_nobody_looked_for_is_not_passed_off_as_clean(results: Path, tmp_path: Path) -> None:
     for who in ("sft", "dpo"):
         store(results, who, about("third", "third"), [sample(f"third {i}", float(i % 2)) for i in range(40)])
-    found = {"seen": {"rows": 40, "dirty": 10, "examples": [digest(i) for i in DIRTY]}}
+    seen_tasks = {"seen": {"rows": 40, "dirty": 10, "examples": [digest(i) for i in DIRTY]}}
     clean = {"third": {"rows": 40, "dirty": 0, "examples": []}}
-    for overlap, said in (
-        (found, "samples.  All of third counts: the training data were not searched for it by name."),
-        (found | clean, "100 of the baseline's 120 samples."),
+    for overlap, ending in (
+        (seen_tasks, "samples.  All of third counts: the training data were not searched for it by name."),
+        (seen_tasks | clean, "100 of the baseline's 120 samples."),
     ):
         (tmp_path / "run.json").write_text(json.dumps({"audit": {"overlap": overlap}}))
-        assert compare(results, "sft", Settings(leave_out=(str(tmp_path),))).caveats[0].endswith(said)
+        assert compare(results, "sft", ComparisonSettings(leave_out=(str(tmp_path),))).caveats[0].endswith(ending)
 
 
 def test_a_run_that_looked_for_no_overlap_and_a_part_with_nothing_in_it_are_refused(results: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"audit": {"overlap": {}}}))
     with pytest.raises(SkilldeltaError, match="--overlap_with"):
-        compare(results, "sft", Settings(leave_out=(str(tmp_path),)))
+        compare(results, "sft", ComparisonSettings(leave_out=(str(tmp_path),)))
     (tmp_path / "none.txt").write_text("0123456789abcdef\n")
     with pytest.raises(SkilldeltaError, match="None of the baseline's 80 samples"):
-        compare(results, "sft", Settings(only=(str(tmp_path / "none.txt"),)))
+        compare(results, "sft", ComparisonSettings(only=(str(tmp_path / "none.txt"),)))

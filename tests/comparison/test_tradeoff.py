@@ -67,9 +67,9 @@ def store_refusals(folder: Path, name: str, harmless: int, harmful: int) -> None
     """A checkpoint that refuses so many of 50 harmless and of 50 harmful prompts."""
     lines = []
     for i in range(100):
-        refused = i % 50 < (harmless if i < 50 else harmful)
-        parts = {"refused": float(refused), "complied": float(not refused)}
-        lines.append(sample(i, float(refused == (i >= 50)), parts=parts, group="safe" if i < 50 else "unsafe"))
+        refuses = i % 50 < (harmless if i < 50 else harmful)
+        parts = {"refused": float(refuses), "complied": float(not refuses)}
+        lines.append(sample(i, float(refuses == (i >= 50)), parts=parts, group="safe" if i < 50 else "unsafe"))
     store_cell(folder, name, about("harm", "safety", task=METRICS), lines)
 
 
@@ -81,27 +81,27 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         "KL": curve("objective/kl", [1.0, 2.0, 4.0, 8.0, 16.0]),
         "FLOPs": curve("total_flos_with_reward_model", [1e12, 2e12, 3e12, 4e12, 5e12]),
     }
-    for name, run, step, rates, refused in (
+    for name, run, step, rates, refusals in (
         ("sft", "", None, (0.5, 0.5), (5, 30)),
         ("ppo@20", "ppo", 20, (0.7, 0.45), (0, 20)),
         ("ppo@50", "ppo", 50, (0.8, 0.2), (0, 10)),
         ("dpo@9", "dpo", 9, (0.6, 0.4), (25, 50)),
     ):
         store(folder, name, dict(zip(("reasoning", "coding"), rates, strict=True)), run, step, log if run == "ppo" else None)
-        kept = (folder / name / "checkpoint.json").read_text()
+        record = (folder / name / "checkpoint.json").read_text()
         (folder / name / "checkpoint.json").unlink()
-        store_refusals(folder, name, *refused)
-        (folder / name / "checkpoint.json").write_text(kept)
+        store_refusals(folder, name, *refusals)
+        (folder / name / "checkpoint.json").write_text(record)
     return compare(folder, "sft")
 
 
 def test_kl_is_what_the_run_logged_at_the_checkpoints_step(comparison: Comparison) -> None:
-    assert [s.kl for s in tradeoff.spots(comparison)] == [None, None, 2.0, 16.0]
-    assert [s.checkpoint for s in tradeoff.spots(comparison)] == ["sft", "dpo@9", "ppo@20", "ppo@50"]
+    assert [s.kl for s in tradeoff.checkpoint_costs(comparison)] == [None, None, 2.0, 16.0]
+    assert [s.checkpoint for s in tradeoff.checkpoint_costs(comparison)] == ["sft", "dpo@9", "ppo@20", "ppo@50"]
 
 
 def test_points_stand_beside_what_training_cost(comparison: Comparison, tmp_path: Path) -> None:
-    assert [s.flops for s in tradeoff.spots(comparison)] == [None, None, 2e12, 5e12]
+    assert [s.flops for s in tradeoff.checkpoint_costs(comparison)] == [None, None, 2e12, 5e12]
     text = report.render(comparison, tmp_path)[0].read_text()
     assert re.search(r"^\| ppo@50 \| .* \| 5e\+12 \| — \|", text, re.MULTILINE)
     assert re.search(r"^\| dpo@9 \| .* \| — \| — \|", text, re.MULTILINE)
@@ -111,21 +111,21 @@ def test_length_is_of_answers_in_words_on_the_tasks_of_both(comparison: Comparis
     rows = comparison.rows
     base = [replace(r, tokens={"harm": 0.0, "coding": 10.0, "reasoning": 30.0}[r.name]) for r in rows if r.level == "task"][:3]
     longer = [replace(r, tokens={"harm": 50.0, "coding": 20.0, "reasoning": 30.0}[r.name]) for r in base]
-    assert tradeoff.length(longer, base) == (25.0, pytest.approx(25.0))
-    assert all(np.isnan(tradeoff.length([], base)))
+    assert tradeoff.mean_length(longer, base) == (25.0, pytest.approx(25.0))
+    assert all(np.isnan(tradeoff.mean_length([], base)))
 
 
 def test_refusal_is_shown_in_both_directions_as_the_share_that_is_refused(comparison: Comparison) -> None:
-    found = {s.checkpoint: s.refusal for s in tradeoff.spots(comparison)}
+    refusals = {s.checkpoint: s.refusal for s in tradeoff.checkpoint_costs(comparison)}
     for name, (harmless, harmful) in {"sft": (10, 60), "ppo@50": (0, 20), "dpo@9": (50, 100)}.items():
-        refusal = found[name]
+        refusal = refusals[name]
         assert refusal is not None
         assert (refusal.harmless.value, refusal.harmful.value) == pytest.approx((harmless, harmful))
         assert 0 <= refusal.harmful.low <= refusal.harmful.value <= refusal.harmful.high <= 100
 
 
 def test_the_target_is_the_skill_gained_most_on_and_its_front_is_of_points_not_dominated(comparison: Comparison) -> None:
-    first = tradeoff.choices(comparison)[0]
+    first = tradeoff.skill_fronts(comparison)[0]
     assert first.target == "reasoning"
     others = {name: np.mean([comparison.row(name, "skill", s).score for s in ("coding", "safety")]) for name in first.scores}
     for name, (target, rest) in first.scores.items():
@@ -140,9 +140,9 @@ def test_the_target_is_the_skill_gained_most_on_and_its_front_is_of_points_not_d
 
 
 def test_the_table_has_a_line_for_each_checkpoint_and_says_what_is_unknown(comparison: Comparison, tmp_path: Path) -> None:
-    told, *pictures = report.render(comparison, tmp_path)
+    table, *pictures = report.render(comparison, tmp_path)
     assert [p.name for p in pictures] == ["tradeoff.png", "tradeoff.svg"]
-    text = told.read_text()
+    text = table.read_text()
     assert re.search(r"^\| ppo@50 \| .* \| 16 \| .* \| 20.0 \| 0.0 \|", text, re.MULTILINE)
     assert "No KL was logged by dpo." in text
 

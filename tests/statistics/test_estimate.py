@@ -10,90 +10,91 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from harness.statistics import estimate
-from harness.statistics.estimate import Design, simple
+from harness.statistics import aggregates, estimate
+from harness.statistics.aggregates import Design, simple_design
+from harness.types import Aggregate
 
 SHARES = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=3, max_size=40)
 
 
-def design(groups: list[int], aggregate: estimate.Aggregate = "mean", positive: int = -1) -> Design:
+def design(groups: list[int], aggregate: Aggregate = "mean", positive: int = -1) -> Design:
     return Design(np.arange(len(groups)), np.array(groups), aggregate, positive)
 
 
 @given(st.integers(0, 500), st.integers(1, 500), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_agrees_with_statsmodels(right: int, more: int, level: float) -> None:
     n = right + more
-    found = estimate.wilson(right / n, n, estimate.quantile(level))
-    assert (found.low, found.high) == pytest.approx(proportion_confint(right, n, 1 - level, "wilson"), abs=1e-9)
+    interval = estimate.wilson_interval(right / n, n, estimate.critical_value(level))
+    assert (interval.low, interval.high) == pytest.approx(proportion_confint(right, n, 1 - level, "wilson"), abs=1e-9)
 
 
 @given(SHARES)
 def test_independent_scores_get_students_interval(scores: list[float]) -> None:
     values = np.array([*scores, 0.2, 0.7])
-    found = estimate.score_interval(values, simple(len(values)))
+    interval = estimate.score_interval(values, simple_design(len(values)))
     low, high = stats.ttest_1samp(values, 0).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((max(0, low), min(1, high)), abs=1e-9)
+    assert (interval.low, interval.high) == pytest.approx((max(0, low), min(1, high)), abs=1e-9)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6)), min_size=12, max_size=60))
 def test_clusters_get_the_robust_variance_of_statsmodels(pairs: list[tuple[float, int]]) -> None:
     values = np.array([v for v, _ in pairs] + [0.1, 0.9])
     clusters = np.array([c for _, c in pairs] + [7, 8])
-    fitted = sm.OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": clusters})
+    model = sm.OLS(values, np.ones(len(values))).fit(cov_type="cluster", cov_kwds={"groups": clusters})
     plan = Design(clusters, np.zeros_like(clusters))
-    found = estimate.spread(estimate.influences(values, plan)[1], plan)
-    assert found.variance == pytest.approx(fitted.cov_params()[0, 0], abs=1e-9)
-    assert found.freedom == pytest.approx(len(set(clusters)) - 1)
+    variance = estimate.robust_variance(aggregates.influences(values, plan)[1], plan)
+    assert variance.value == pytest.approx(model.cov_params()[0, 0], abs=1e-9)
+    assert variance.freedom == pytest.approx(len(set(clusters)) - 1)
 
 
 def test_a_macro_mean_is_the_mean_of_groups_with_the_stratified_variance() -> None:
     groups = [0] * 5 + [1] * 20
     scores = np.array([1.0, 0, 1, 1, 0] + [1.0] * 4 + [0.0] * 16)
     plan = design(groups, "macro")
-    value, influence = estimate.influences(scores, plan)
+    value, influence = aggregates.influences(scores, plan)
     assert value == pytest.approx((0.6 + 0.2) / 2)
     by_hand = sum(np.var(scores[np.array(groups) == g], ddof=1) / groups.count(g) for g in (0, 1)) / 4
-    assert estimate.spread(influence, plan).variance == pytest.approx(by_hand, abs=1e-12)
+    assert estimate.robust_variance(influence, plan).value == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_f1_is_that_of_the_positive_group() -> None:
     groups = [7] * 10 + [3] * 8
     scores = np.array([1.0] * 6 + [0.0] * 4 + [1.0] * 5 + [0.0] * 3)  # TP 6, FN 4, TN 5, FP 3
-    value, _ = estimate.influences(scores, design(groups, "f1", positive=7))
+    value, _ = aggregates.influences(scores, design(groups, "f1", positive=7))
     assert value == pytest.approx(2 * 6 / (2 * 6 + 3 + 4))
 
 
 @given(SHARES, st.sampled_from(["mean", "macro", "f1"]), st.randoms(use_true_random=False))
 def test_an_influence_is_what_a_score_more_or_less_does_to_the_aggregate(
-    scores: list[float], aggregate: estimate.Aggregate, random: object
+    scores: list[float], aggregate: Aggregate, random: object
 ) -> None:
     values = np.array([*scores, 0.5, 0.5])
     plan = design([i % 3 for i in range(len(values))], aggregate, positive=1)
-    middle = estimate.means(values, plan)
-    slope = (estimate.slopes(middle, plan) / plan.sizes)[plan.strata]
+    middle = aggregates.means_of_strata(values, plan)
+    slope = (aggregates.aggregate_slopes(middle, plan) / plan.sizes)[plan.strata]
     for i in (0, 1, len(values) - 1):
         step = np.zeros(len(values))
         step[i] = 1e-6
-        up, down = (estimate.value(estimate.means(values + s * step, plan), plan) for s in (1, -1))
+        up, down = (aggregates.aggregate_value(aggregates.means_of_strata(values + s * step, plan), plan) for s in (1, -1))
         assert slope[i] == pytest.approx((up - down) / 2e-6, abs=1e-6)
-    _, influence = estimate.influences(values, plan)
+    _, influence = aggregates.influences(values, plan)
     assert np.bincount(plan.strata, weights=influence) == pytest.approx(np.zeros(len(plan.sizes)), abs=1e-12)
 
 
 @given(st.lists(st.sampled_from([0.0, 1.0, 0.4]), min_size=1, max_size=30), st.sampled_from(["mean", "macro", "f1"]))
-def test_every_interval_holds_its_score_and_has_a_width(scores: list[float], aggregate: estimate.Aggregate) -> None:
+def test_every_interval_holds_its_score_and_has_a_width(scores: list[float], aggregate: Aggregate) -> None:
     plan = design([i % 2 for i in range(len(scores))], aggregate, positive=0)
-    value, _ = estimate.influences(np.array(scores), plan)
-    found = estimate.score_interval(np.array(scores), plan)
-    assert 0 <= found.low <= value + 1e-12
-    assert value - 1e-12 <= found.high <= 1
-    assert found.high - found.low > 0.001
+    value, _ = aggregates.influences(np.array(scores), plan)
+    interval = estimate.score_interval(np.array(scores), plan)
+    assert 0 <= interval.low <= value + 1e-12
+    assert value - 1e-12 <= interval.high <= 1
+    assert interval.high - interval.low > 0.001
 
 
 def test_draws_of_one_problem_do_not_pass_for_more_problems() -> None:
     rng = np.random.default_rng(0)
     ten = rng.integers(0, 2, 50).astype(float)
-    once = estimate.score_interval(ten, simple(50))
+    once = estimate.score_interval(ten, simple_design(50))
     tenfold = estimate.score_interval(np.repeat(ten, 10), Design(np.repeat(np.arange(50), 10), np.zeros(500, np.int64)))
     assert tenfold.high - tenfold.low == pytest.approx(once.high - once.low, rel=0.05)
 
@@ -101,6 +102,6 @@ def test_draws_of_one_problem_do_not_pass_for_more_problems() -> None:
 @given(st.lists(st.sampled_from([0.0, 1.0, float("nan")]), min_size=1, max_size=30))
 def test_bounds_count_the_unscored_wrong_and_right(scores: list[float]) -> None:
     values = np.array(scores)
-    found = estimate.bounds(values, simple(len(values)))
-    assert found.low == pytest.approx(np.nansum(values) / len(values))
-    assert found.high == pytest.approx((np.nansum(values) + np.isnan(values).sum()) / len(values))
+    bounds = estimate.unscored_bounds(values, simple_design(len(values)))
+    assert bounds.low == pytest.approx(np.nansum(values) / len(values))
+    assert bounds.high == pytest.approx((np.nansum(values) + np.isnan(values).sum()) / len(values))

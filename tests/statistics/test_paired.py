@@ -10,31 +10,31 @@ from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
 from harness.statistics import mcnemar, paired, sign_flip_test
-from harness.statistics.estimate import Design, Floats, simple
+from harness.statistics.aggregates import Design, Floats, simple_design
 
 COUNT = st.integers(0, 60)
 
 
 @given(COUNT, COUNT)
-def test_exact_mcnemar_agrees_with_statsmodels(lost: int, gained: int) -> None:
-    theirs = statsmodels_mcnemar([[3, lost], [gained, 5]], exact=True).pvalue if lost + gained else 1.0
-    assert mcnemar.exact(lost, gained) == pytest.approx(theirs, abs=1e-9)
+def test_exact_mcnemar_agrees_with_statsmodels(losses: int, gains: int) -> None:
+    theirs = statsmodels_mcnemar([[3, losses], [gains, 5]], exact=True).pvalue if losses + gains else 1.0
+    assert mcnemar.exact_p(losses, gains) == pytest.approx(theirs, abs=1e-9)
 
 
 @given(COUNT, COUNT)
-def test_mid_p_counts_half_of_what_was_seen(lost: int, gained: int) -> None:
-    coin = stats.binom(lost + gained, 0.5)
-    fewer = min(lost, gained)
-    by_hand = 2 * coin.cdf(fewer) - coin.pmf(fewer) if lost + gained else 1.0
-    assert mcnemar.middle(lost, gained) == pytest.approx(by_hand, abs=1e-9)
-    assert mcnemar.middle(lost, gained) <= mcnemar.exact(lost, gained) + 1e-12
+def test_mid_p_counts_half_of_what_was_seen(losses: int, gains: int) -> None:
+    coin = stats.binom(losses + gains, 0.5)
+    fewer = min(losses, gains)
+    by_hand = 2 * coin.cdf(fewer) - coin.pmf(fewer) if losses + gains else 1.0
+    assert mcnemar.mid_p(losses, gains) == pytest.approx(by_hand, abs=1e-9)
+    assert mcnemar.mid_p(losses, gains) <= mcnemar.exact_p(losses, gains) + 1e-12
 
 
-def likeliest_share(lost: int, gained: int, n: int, difference: float) -> float:
+def likeliest_share(losses: int, gains: int, n: int, difference: float) -> float:
     """The share of losses that makes the data likeliest when gains are `difference` more."""
 
     def surprise(share: float) -> float:
-        cells = [(lost, share), (gained, share + difference), (n - lost - gained, 1 - 2 * share - difference)]
+        cells = [(losses, share), (gains, share + difference), (n - losses - gains, 1 - 2 * share - difference)]
         return -sum(k * np.log(max(p, 1e-300)) for k, p in cells if k)
 
     bounds = (max(0.0, -difference), (1 - difference) / 2)
@@ -42,33 +42,33 @@ def likeliest_share(lost: int, gained: int, n: int, difference: float) -> float:
 
 
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 200), st.floats(-0.6, 0.6))
-def test_the_score_statistic_uses_the_likeliest_fit(lost: int, gained: int, alike: int, difference: float) -> None:
-    n = lost + gained + alike
-    share = likeliest_share(lost, gained, n, difference)
+def test_the_score_statistic_uses_the_likeliest_fit(losses: int, gains: int, alike: int, difference: float) -> None:
+    n = losses + gains + alike
+    share = likeliest_share(losses, gains, n, difference)
     variance = n * (2 * share + difference - difference**2)
     if variance < 1e-3:
         return
-    by_hand = (gained - lost - n * difference) / np.sqrt(variance)
-    assert mcnemar.score_statistic(lost, gained, n, difference) == pytest.approx(by_hand, rel=1e-3, abs=1e-3)
+    by_hand = (gains - losses - n * difference) / np.sqrt(variance)
+    assert mcnemar.score_statistic(losses, gains, n, difference) == pytest.approx(by_hand, rel=1e-3, abs=1e-3)
 
 
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 300))
-def test_the_score_interval_ends_where_the_statistic_reaches_the_critical_value(lost: int, gained: int, alike: int) -> None:
-    n = lost + gained + alike + 1
-    found = mcnemar.tango(lost, gained, n, 1.96)
-    assert -1 <= found.low <= (gained - lost) / n <= found.high <= 1
-    assert found.high - found.low > 0
-    if found.low > -1 + 1e-9:
-        assert mcnemar.score_statistic(lost, gained, n, found.low) == pytest.approx(1.96, abs=1e-4)
-    mirror = mcnemar.tango(gained, lost, n, 1.96)
-    assert (mirror.low, mirror.high) == pytest.approx((-found.high, -found.low), abs=1e-9)
+def test_the_score_interval_ends_where_the_statistic_reaches_the_critical_value(losses: int, gains: int, alike: int) -> None:
+    n = losses + gains + alike + 1
+    interval = mcnemar.tango_interval(losses, gains, n, 1.96)
+    assert -1 <= interval.low <= (gains - losses) / n <= interval.high <= 1
+    assert interval.high - interval.low > 0
+    if interval.low > -1 + 1e-9:
+        assert mcnemar.score_statistic(losses, gains, n, interval.low) == pytest.approx(1.96, abs=1e-4)
+    mirror = mcnemar.tango_interval(gains, losses, n, 1.96)
+    assert (mirror.low, mirror.high) == pytest.approx((-interval.high, -interval.low), abs=1e-9)
 
 
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0]), min_size=1, max_size=40))
 def test_sign_flips_of_0_1_scores_are_mcnemars_test(change: list[float]) -> None:
-    moved = [c for c in change if c][: sign_flip_test.SMALL]
-    exact = mcnemar.exact(moved.count(-1), moved.count(1))
-    assert sign_flip_test.two_sided(np.array(moved)).p == pytest.approx(exact, abs=1e-9)
+    flips = [c for c in change if c][: sign_flip_test.ENUMERATION_LIMIT]
+    exact = mcnemar.exact_p(flips.count(-1), flips.count(1))
+    assert sign_flip_test.two_sided_p(np.array(flips)).p == pytest.approx(exact, abs=1e-9)
 
 
 @given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 2)), min_size=2, max_size=9))
@@ -77,22 +77,22 @@ def test_few_sign_flips_are_enumerated_as_scipy_does(change: list[float]) -> Non
     theirs = stats.permutation_test(
         (values, np.zeros(len(values))), lambda a, b: abs(np.sum(a - b)), permutation_type="samples", alternative="greater"
     )
-    assert sign_flip_test.two_sided(values).p == pytest.approx(theirs.pvalue, abs=1e-9)
+    assert sign_flip_test.two_sided_p(values).p == pytest.approx(theirs.pvalue, abs=1e-9)
 
 
 def test_many_sign_flips_are_drawn_and_the_error_is_told() -> None:
     rng = np.random.default_rng(3)
     values = rng.choice([-1.0, 1.0], 200, p=[0.42, 0.58])
-    found = sign_flip_test.two_sided(values, seed=1)
-    exact = mcnemar.exact(int(np.sum(values < 0)), int(np.sum(values > 0)))
-    assert 0 < found.error < 0.01
-    assert abs(found.p - exact) < 4 * found.error + 1e-4
+    drawn_p = sign_flip_test.two_sided_p(values, seed=1)
+    exact = mcnemar.exact_p(int(np.sum(values < 0)), int(np.sum(values > 0)))
+    assert 0 < drawn_p.error < 0.01
+    assert abs(drawn_p.p - exact) < 4 * drawn_p.error + 1e-4
 
 
 def test_signs_are_drawn_in_pieces_and_shared_by_all_candidates() -> None:
     contributions = np.random.default_rng(0).normal(size=(50, 3))
     contributions[:, 2] = -contributions[:, 0]
-    sums = sign_flip_test.drawn(contributions, draws=1500)
+    sums = sign_flip_test.draw_sums(contributions, draws=1500)
     assert sums.shape == (3, 1500)
     assert sums[2] == pytest.approx(-sums[0], abs=1e-5)
     assert sums[0].std() == pytest.approx(np.sqrt(np.sum(contributions[:, 0] ** 2)), rel=0.1)
@@ -106,24 +106,26 @@ def scores(n: int) -> st.SearchStrategy[Floats]:
 @given(scores(24), scores(24), st.sampled_from(["mean", "macro", "f1"]))
 def test_swapping_the_two_checkpoints_turns_the_difference_round(before: Floats, after: Floats, aggregate: str) -> None:
     plan = Design(np.arange(24) // 2, np.arange(24) % 3, aggregate, 1)  # type: ignore[arg-type]
-    there, back = paired.delta(before, after, plan), paired.delta(after, before, plan)
+    there, back = paired.paired_difference(before, after, plan), paired.paired_difference(after, before, plan)
     assert there.value == pytest.approx(-back.value)
     assert (there.interval.low, there.interval.high) == pytest.approx((-back.interval.high, -back.interval.low))
     assert there.contributions == pytest.approx(-back.contributions)
-    assert there.p().p == pytest.approx(back.p().p)
+    assert there.test().p == pytest.approx(back.test().p)
     assert there.interval.low <= there.value <= there.interval.high
 
 
 @given(scores(30), scores(30))
 def test_contributions_to_a_mean_add_up_to_its_difference(before: Floats, after: Floats) -> None:
     plan = Design(np.arange(30) // 3, np.arange(30) % 2, "macro")
-    found = paired.delta(before, after, plan)
-    assert found.contributions.sum() == pytest.approx(found.value, abs=1e-12)
+    difference = paired.paired_difference(before, after, plan)
+    assert difference.contributions.sum() == pytest.approx(difference.value, abs=1e-12)
 
 
 def test_an_independent_paired_difference_gets_about_students_interval() -> None:
     rng = np.random.default_rng(0)
     before, after = rng.random(400), rng.random(400)
-    found = paired.delta(before, after, simple(400)).interval
+    interval = paired.paired_difference(before, after, simple_design(400)).interval
     low, high = stats.ttest_rel(after, before).confidence_interval()
-    assert (found.low, found.high) == pytest.approx((low, high), abs=2e-4)  # two pseudo-observations make it a little wider
+    assert (interval.low, interval.high) == pytest.approx(
+        (low, high), abs=2e-4
+    )  # two pseudo-observations make it a little wider

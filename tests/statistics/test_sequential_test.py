@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.comparison.replay import replay, weighted
+from harness.comparison.replay import replay
 from harness.statistics import mcnemar, sequential_test
-from harness.statistics.estimate import Design, Floats
-from harness.statistics.sequential_test import Plan, decide
+from harness.statistics.aggregates import Design, Floats
+from harness.statistics.sequential_test import SequentialPlan, cluster_differences, decide
 from tests.support.results_folder import store_scores
 
 
@@ -22,14 +22,14 @@ def pairs(n: int, discordance: float, delta: float, seed: int) -> Floats:
 
 
 def verdicts(n: int, discordance: float, delta: float, runs: int, margin: float = 0.0) -> list[str]:
-    return [decide(pairs(n, discordance, delta, seed), Plan(n, margin)).verdict for seed in range(runs)]
+    return [decide(pairs(n, discordance, delta, seed), SequentialPlan(n, margin)).verdict for seed in range(runs)]
 
 
 def test_capital_on_0_1_scores_is_the_likelihood_ratio_of_biased_coins_on_discordant_pairs() -> None:
-    found = sequential_test.capital(np.array([1.0, 0.0, -1.0, 1.0]), np.array([0.2]), 0.0)
+    log_capital = sequential_test.log_capital(np.array([1.0, 0.0, -1.0, 1.0]), np.array([0.2]), 0.0)
     ratio = (0.6 / 0.5) ** 2 * (0.4 / 0.5)
-    assert np.exp(found[-1]) == pytest.approx(ratio)
-    assert found[0] == pytest.approx(found[1])  # an agreeing pair changes nothing
+    assert np.exp(log_capital[-1]) == pytest.approx(ratio)
+    assert log_capital[0] == pytest.approx(log_capital[1])  # an agreeing pair changes nothing
 
 
 @pytest.mark.slow
@@ -39,32 +39,32 @@ def test_equal_checkpoints_looked_at_after_every_item_are_told_apart_in_five_per
 
 
 def test_the_error_left_for_the_end_is_exact() -> None:
-    plan, flips = Plan(40), 12
+    plan, flips = SequentialPlan(40), 12
     by_hand = 0.0
     for pattern in range(2**flips):  # every sequence of coins
         coins = np.array([1.0 if pattern >> i & 1 else -1.0 for i in range(flips)])
         limit = np.log(2 / plan.alpha)
-        hit = (sequential_test.capital(coins, plan.bets, 0.0) >= limit).any() or (
-            sequential_test.capital(-coins, plan.bets, 0.0) >= limit
+        hit = (sequential_test.log_capital(coins, plan.bets, 0.0) >= limit).any() or (
+            sequential_test.log_capital(-coins, plan.bets, 0.0) >= limit
         ).any()
         by_hand += float(hit or abs(coins.sum()) >= 8) / 2**flips
-    assert sequential_test.left_over(flips, 8, plan) == pytest.approx(by_hand)
+    assert sequential_test.final_p(flips, 8, plan) == pytest.approx(by_hand)
 
 
 def test_without_stopping_the_end_test_is_mcnemars() -> None:
-    never = Plan(10_000, alpha=1e-9)  # the capital never gets there
-    assert sequential_test.left_over(30, 14, never) == pytest.approx(mcnemar.exact(8, 22))
+    never = SequentialPlan(10_000, alpha=1e-9)  # the capital never gets there
+    assert sequential_test.final_p(30, 14, never) == pytest.approx(mcnemar.exact_p(8, 22))
 
 
 def test_a_difference_of_five_points_is_found_with_under_half_of_the_items() -> None:
-    found = [decide(pairs(1319, 0.15, 0.05, seed), Plan(1319)) for seed in range(40)]
-    assert np.median([d.used for d in found]) < 0.4 * 1319
-    assert sum(d.verdict == "better" for d in found) >= 38
+    decisions = [decide(pairs(1319, 0.15, 0.05, seed), SequentialPlan(1319)) for seed in range(40)]
+    assert np.median([d.items_used for d in decisions]) < 0.4 * 1319
+    assert sum(d.verdict == "better" for d in decisions) >= 38
 
 
 def test_equal_checkpoints_are_called_the_same_within_a_margin() -> None:
-    found = verdicts(2000, 0.05, 0.0, runs=20, margin=0.05)
-    assert found.count("same") >= 18
+    labels = verdicts(2000, 0.05, 0.0, runs=20, margin=0.05)
+    assert labels.count("same") >= 18
 
 
 def test_a_difference_of_the_margin_is_hardly_ever_called_the_same() -> None:
@@ -73,24 +73,24 @@ def test_a_difference_of_the_margin_is_hardly_ever_called_the_same() -> None:
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60))
 def test_turning_the_sides_round_turns_the_verdict_round(differences: list[float]) -> None:
-    there, back = (decide(sign * np.array(differences), Plan(len(differences))) for sign in (1, -1))
+    there, back = (decide(sign * np.array(differences), SequentialPlan(len(differences))) for sign in (1, -1))
     assert (there.verdict, back.verdict) in (("better", "worse"), ("worse", "better"), ("unclear", "unclear"), ("same", "same"))
-    assert there.used == back.used
+    assert there.items_used == back.items_used
     assert (there.interval.low, there.interval.high) == pytest.approx((-back.interval.high, -back.interval.low))
 
 
 def test_the_interval_holds_the_truth_at_whatever_time_one_stops() -> None:
-    held = 0
+    hits = 0
     for seed in range(200):
-        found = decide(pairs(400, 0.3, 0.15, seed), Plan(400))
-        held += found.interval.low <= 0.15 <= found.interval.high
-    assert held >= 190
+        decision = decide(pairs(400, 0.3, 0.15, seed), SequentialPlan(400))
+        hits += decision.interval.low <= 0.15 <= decision.interval.high
+    assert hits >= 190
 
 
 def test_weighted_items_have_the_tasks_own_mean() -> None:
     design = Design(np.arange(6) // 2, np.array([0, 0, 0, 0, 1, 1]), "macro")
     change = np.array([1.0, 0, -1, 0, 1, 1])
-    items, scale = weighted(change, design)
+    items, scale = cluster_differences(change, design)
     assert np.abs(items).max() <= 1
     assert items.mean() * scale == pytest.approx((0.0 + 1.0) / 2)
 
@@ -98,6 +98,6 @@ def test_weighted_items_have_the_tasks_own_mean() -> None:
 def test_stored_results_are_replayed_and_the_saving_is_told(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", [0.0] * 200 + [1.0] * 200)
     store_scores(tmp_path, "dpo", "gsm8k", [0.0] * 100 + [1.0] * 300)
-    (found,) = replay(tmp_path, "sft", "dpo", orders=5)
-    assert {d.verdict for d in found.decisions} == {"better"}
-    assert found.used < 0.3
+    (replayed_task,) = replay(tmp_path, "sft", "dpo", orders=5)
+    assert {d.verdict for d in replayed_task.decisions} == {"better"}
+    assert replayed_task.share_used < 0.3

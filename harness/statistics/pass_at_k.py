@@ -1,0 +1,24 @@
+"""pass@k: the chance that at least one of k draws is right."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from harness.statistics.aggregates import Floats
+
+
+def pass_at(k: int, right: Floats, draws: Floats) -> Floats:
+    """1 - C(n-c, k) / C(n, k) for c right ones of n draws: the unbiased estimate of Chen et al. (2021); NaN for n < k.
+
+    Every element is a problem.
+    """
+    wrong = draws - right
+    with np.errstate(divide="ignore", invalid="ignore"):
+        none_right = np.exp(log_choose(wrong, k) - log_choose(draws, k))
+    return np.where(draws < k, np.nan, np.where(wrong < k, 1.0, 1 - none_right))
+
+
+def log_choose(n: Floats, k: int) -> Floats:
+    log_count: Floats = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(np.maximum(n - k, 0) + 1)
+    return log_count
