@@ -200,7 +200,7 @@ def test_score_hands_the_engine_its_limit_of_tokens(
     from tests.support import tiny
 
     given: list[tuple[int, ...]] = []
-    limits = transformers.Limits
+    limits = transformers.BatchLimits
     monkeypatch.setattr(transformers, "Limits", lambda *each: given.append(each) or limits(*each))
     flags = ["-t", "adding", "--include-path", mine, "--max-batch-tokens", 7, "-o", tmp_path / "results"]
     code, _, err = skilldelta(capsys, "score", tiny.llama(tmp_path / "model"), *flags)

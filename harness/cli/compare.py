@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 MAX_DETAILED = 4  # with more candidates, the screen shows no table of details for each
 
 
-def compare(
+def compare_(
     results: ResultsFolders,
     baseline: Baseline,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A folder for tables, plots and the page.")] = None,
@@ -80,9 +80,9 @@ def print_comparison(comparison: Comparison) -> None:
         right = [column for column, is_number in zip(table.columns, numeric, strict=True) if is_number]
         print_table(table.columns, table.rows, title=table.title, right=right)
         say("")
-    for text in (*comparison.noticed, *text_tables.notes(comparison), *published_tables.source_notes(comparison)):
+    for text in (*comparison.warnings, *text_tables.notes(comparison), *published_tables.source_notes(comparison)):
         say(text)
     sys.stdout.flush()
 
 
-VERBS = (compare,)
+VERBS = (compare_,)

@@ -39,10 +39,10 @@ def describe_device() -> str:
 
 def describe_sandbox() -> str:
     """How programs that a model wrote are confined here, by a self-test of the effect."""
-    from harness.sandbox import Options, Sandbox
+    from harness.sandbox import Sandbox, SandboxConfig
 
     try:
-        with Sandbox(Options(tier=os.environ.get("SKILLDELTA_SANDBOX", ""))) as sandbox:
+        with Sandbox(SandboxConfig(tier=os.environ.get("SKILLDELTA_SANDBOX", ""))) as sandbox:
             if sandbox.tier == "none":
                 return "none: programs run UNCONFINED"
             return f"{sandbox.tier}: programs of coding tasks run confined"

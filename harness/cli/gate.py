@@ -21,7 +21,7 @@ def gate(
     candidate: Annotated[str, typer.Option(help="The checkpoint that may replace it.")],
     policy: Annotated[Path | None, typer.Option(help="A YAML file of rules; see `skilldelta docs comparing`.")] = None,
     max_drop: Annotated[
-        list[str] | None, typer.Option(help="Largest drop allowed: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
+        list[str] | None, typer.Option(help="Largest drop largest_drop: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
     ] = None,
     allow: Allow = None,
     summary: Annotated[Path | None, typer.Option(help="Append the Markdown to this file, e.g. $GITHUB_STEP_SUMMARY.")] = None,
@@ -30,10 +30,10 @@ def gate(
     """May this checkpoint be shipped?  Exit code 0 pass, 1 regression, 2 inconclusive."""
     from harness.comparison import gate as rules
     from harness.comparison.compare import compare
-    from harness.comparison.result import Settings
+    from harness.comparison.result import ComparisonSettings
 
     rules_in_force = add_drops(rules.read_policy(policy) if policy else rules.Policy(), max_drop or [])
-    settings = Settings(allow=tuple(allow or ()), candidates=(candidate,))
+    settings = ComparisonSettings(allow=tuple(allow or ()), candidates=(candidate,))
     verdict = rules.gate(compare(results, baseline, settings), candidate, rules_in_force)
     if summary:
         with summary.open("a", encoding="utf-8") as stream:
@@ -42,30 +42,30 @@ def gate(
         print_json(verdict.json())
     else:
         say(verdict.markdown())
-    raise typer.Exit(verdict.code)
+    raise typer.Exit(verdict.exit_code)
 
 
 def add_drops(policy: Policy, drops: list[str]) -> Policy:
     """The policy with the drops of --max-drop in place of its own."""
-    from harness.comparison.gate import policy as read
+    from harness.comparison.gate import parse_policy as read
 
     values: dict[str, Any] = policy.model_dump()
     for drop in drops:
         name, _, points = drop.rpartition("=")
         try:
-            allowed = float(points)
+            largest_drop = float(points)
         except ValueError as error:
             raise SkilldeltaError(
                 f"--max-drop {drop}: write SKILL=POINTS, TASK/METRIC=POINTS, or POINTS for every skill."
             ) from error
         if name == "average":
-            values["average"] = (values["average"] or {}) | {"max_drop": allowed}
+            values["average"] = (values["average"] or {}) | {"max_drop": largest_drop}
         elif "/" in name:
-            values["metrics"][name] = values["metrics"].get(name, {}) | {"max_drop": allowed}
+            values["metrics"][name] = values["metrics"].get(name, {}) | {"max_drop": largest_drop}
         elif name:
-            values["skills"][name] = values["skills"].get(name, {}) | {"max_drop": allowed}
+            values["skills"][name] = values["skills"].get(name, {}) | {"max_drop": largest_drop}
         else:
-            values["default"] = (values["default"] or {}) | {"max_drop": allowed}
+            values["default"] = (values["default"] or {}) | {"max_drop": largest_drop}
     return read(values)
 
 

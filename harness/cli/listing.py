@@ -9,16 +9,17 @@ from typing import Annotated
 
 import typer
 
+from harness import registry
 from harness.cli.options import Checkpoints, Include, Json
 from harness.cli.screen import print_json, print_table, say
 
 DATA_KINDS = ("suites", "studies", "published")  # kinds whose members are YAML files, not plug-ins
-KINDS_HELP = "tasks, suites, studies, published, backends, trainers, reports, judges, producers, importers or exporters"
+KINDS_HELP = ", ".join([*registry.KINDS, *DATA_KINDS])
 
 
 def list_(kind: Annotated[str, typer.Argument(help=KINDS_HELP)], include: Include = None, as_json: Json = False) -> None:
     """Everything of one kind that can be named, with a line about each."""
-    columns, rows = listed(kind, include or ())
+    columns, rows = kind_table(kind, include or ())
     if as_json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
@@ -27,10 +28,8 @@ def list_(kind: Annotated[str, typer.Argument(help=KINDS_HELP)], include: Includ
         say(f"Any {kind.removesuffix('s')} of lm-eval too: lm-eval:NAME.")
 
 
-def listed(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
+def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the table of one kind."""
-    from harness import registry
-
     if kind == "tasks":
         tasks = registry.tasks(include).values()
         return ["task", "skill", "what it is"], [[t.name, t.skill, t.summary] for t in tasks]

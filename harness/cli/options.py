@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import typer
 
-# Headings of `score --help`, which has too many options for one list.
-MODEL, SANDBOX, REPEATS = "Model and prompts", "Programs that a model wrote", "Two checkpoints in turn, and repeats"
+from harness.types import SandboxOptions, SkilldeltaError, Task
 
-Checkpoints = Annotated[list[str], typer.Argument(help="Folders of checkpoints or training runs, or names on the Hub.")]
+if TYPE_CHECKING:
+    from harness.api import Backend
+    from harness.data import Selection
+    from harness.evaluation.questions import EvaluationSettings
+
+# Headings of `score --help`, which has too many options for one list.
+MODEL, SANDBOX, REPEATS = "Model and generation", "Programs that a model wrote", "Two checkpoints in turn, and repeats"
+
+CHECKPOINTS_HELP = "Folders of checkpoints or training runs, or names on the Hub."
+Checkpoints = Annotated[list[str], typer.Argument(help=CHECKPOINTS_HELP)]
 ResultsFolder = Annotated[Path, typer.Argument(help="A results folder.")]
 ResultsFolders = Annotated[list[Path], typer.Argument(help="Results folders.")]
-
-Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Task names, separated by commas; lm-eval:NAME is any lm-eval task.")]
-Suite = Annotated[str, typer.Option("--suite", help="A named set of tasks; see `skilldelta list suites`.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The results folder.")]
-Data = Annotated[
-    Path | None,
-    typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with the benchmarks' own files; default: the Hub."),
-]
-Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Your own task file, or a folder of them.")]
-Limit = Annotated[int | None, typer.Option("--limit", "-L", help="Only the first N examples of each group of a task.")]
-Judges = Annotated[
-    list[str] | None,
-    typer.Option("--judge", help="What grades the responses of a task: TASK=PLUGIN:WHERE; TASK=none grades them later."),
-]
-Backend = Annotated[
-    str, typer.Option("--backend", help="What runs the model: transformers, openai or lm-eval:NAME.", rich_help_panel=MODEL)
-]
-BackendArgs = Annotated[
-    str, typer.Option("--backend-args", help="Settings of the backend: name=value,...", rich_help_panel=MODEL)
-]
-
 Baseline = Annotated[str, typer.Option("--baseline", help="The checkpoint that the others are compared with.")]
 Candidates = Annotated[list[str] | None, typer.Option("--candidate", help="Compare only this checkpoint; may be repeated.")]
 Allow = Annotated[
@@ -42,78 +34,180 @@ Allow = Annotated[
 ]
 Margin = Annotated[float, typer.Option("--margin", help="Points: a difference shown to be smaller counts as none.")]
 Correction = Annotated[str, typer.Option("--correction", help="Correction for multiple tests: auto, holm, max-t, bh or none.")]
+Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Task names, separated by commas; lm-eval:NAME is any lm-eval task.")]
+Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Your own task file, or a folder of them.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON on standard output.")]
 
-Device = Annotated[
-    str, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; default: the fastest there is.", rich_help_panel=MODEL)
-]
-Dtype = Annotated[str, typer.Option("--dtype", help="float32, bfloat16 or float16; default: as saved on a GPU, float32 on a CPU.", rich_help_panel=MODEL)]
-BatchSize = Annotated[
-    int | None,
-    typer.Option("--batch-size", "-b", help="Sequences per forward pass; default: by the device.", rich_help_panel=MODEL),
-]
-MaxBatchTokens = Annotated[
-    int | None,
-    typer.Option(
-        "--max-batch-tokens", help="Tokens per forward pass of a local model; default: by the device.", rich_help_panel=MODEL
-    ),
-]
-ChatTemplate = Annotated[
-    str,
-    typer.Option("--apply-chat-template", help="auto (the model's own, if it has one), none or tulu.", rich_help_panel=MODEL),
-]
-FewShot = Annotated[
-    int | None,
-    typer.Option("--num-fewshot", help="Solved examples in the prompt; for lm-eval:NAME tasks.", rich_help_panel=MODEL),
-]
-SampleSeed = Annotated[int | None, typer.Option("--sample-seed", help="With --limit: N examples at random, by this seed.")]
-GenKwargs = Annotated[
-    str, typer.Option("--gen-kwargs", help="temperature=0.8,top_p=0.95,max_tokens=512", rich_help_panel=MODEL)
-]
-Draws = Annotated[
-    int | None,
-    typer.Option("--draws", help="Responses sampled for each prompt; default: the task's own.", rich_help_panel=MODEL),
-]
 
-SandboxTier = Annotated[
-    str,
-    typer.Option(
-        "--sandbox",
-        help="namespaces, landlock, docker or podman; default: the strongest that works here.",
-        rich_help_panel=SANDBOX,
-    ),
-]
-SandboxLimits = Annotated[
-    str,
-    typer.Option(
-        "--sandbox-limits",
-        help="What a program may use: cpu_s=5,memory_mb=1024,...; paper: 3 s of wall clock.",
-        rich_help_panel=SANDBOX,
-    ),
-]
-Unconfined = Annotated[
-    bool,
-    typer.Option(
-        "--unsafe-local-code", help="Run programs that a model wrote UNCONFINED; every result says so.", rich_help_panel=SANDBOX
-    ),
-]
+def model_option(*names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=MODEL)
 
-CheckNoise = Annotated[
-    float,
-    typer.Option(
-        "--check-noise",
-        help="Repeat this share (0.02: 2 %) in other batches, and report what changed.",
-        rich_help_panel=REPEATS,
-    ),
-]
-Against = Annotated[
-    str,
-    typer.Option(
-        "--against",
-        help="A baseline's folder: ask both in turn, and stop each task when it is decided.",
-        rich_help_panel=REPEATS,
-    ),
-]
-Until = Annotated[
-    str, typer.Option("--until", help="With --against: decided, or all to ask both every question.", rich_help_panel=REPEATS)
-]
+
+def sandbox_option(*names: str, text: str) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=SANDBOX)
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """What to score."""
+
+    tasks: Tasks = ""
+    suite: Annotated[str, typer.Option("--suite", help="A named set of tasks; see `skilldelta list suites`.")] = ""
+    limit: Annotated[int | None, typer.Option("--limit", "-L", help="Only the first N examples of each group of a task.")] = (
+        None
+    )
+    sample_seed: Annotated[int | None, typer.Option("--sample-seed", help="With --limit: N at random, by this seed.")] = None
+    num_fewshot: Annotated[
+        int | None, typer.Option("--num-fewshot", help="Solved examples in the prompt; for lm-eval:NAME tasks.")
+    ] = None
+    include: Include = None
+
+    def choose(self) -> tuple[list[Task], dict[str, Selection]]:
+        """The tasks, and which examples of each: a suite may take a part of a task."""
+        from harness import api, suites
+
+        if bool(self.tasks) == bool(self.suite):
+            raise SkilldeltaError(
+                "Say what to score: --tasks NAME,... or --suite NAME (`skilldelta list tasks`, `skilldelta list suites`)."
+            )
+        if self.suite:
+            tasks, selections = suites.load(self.suite)
+        else:
+            tasks, selections = api.resolve(self.tasks, self.include or (), self.num_fewshot), {}
+        return tasks, api.limits(self.limit, self.sample_seed) or selections
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Where rows come from, and what grades responses that no rule can."""
+
+    data: Annotated[
+        Path | None,
+        typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with the benchmarks' own files; default: the Hub."),
+    ] = None
+    judge: Annotated[
+        list[str] | None,
+        typer.Option("--judge", help="What grades the responses of a task: TASK=PLUGIN:WHERE; TASK=none grades them later."),
+    ] = None
+
+    def settings(self, **more: Any) -> EvaluationSettings:
+        """These as EvaluationSettings, with `more` of its fields."""
+        from harness import api
+        from harness.evaluation.questions import EvaluationSettings
+        from harness.judges import assignment
+
+        return EvaluationSettings(folder=api.use_data(self.data), judges=assignment.parse_judges(self.judge or ()), **more)
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """What runs the model."""
+
+    backend_name: Annotated[str, model_option("--backend", text="transformers, openai or lm-eval:NAME.")] = "transformers"
+    backend_args: Annotated[str, model_option("--backend-args", text="Settings of the backend: name=value,...")] = ""
+    device: Annotated[str, model_option("--device", text="cpu, cuda, cuda:1 or mps; default: the fastest there is.")] = ""
+    dtype: Annotated[
+        str, model_option("--dtype", text="float32, bfloat16 or float16; default: as saved on a GPU, float32 on a CPU.")
+    ] = ""
+    batch_size: Annotated[
+        int | None, model_option("--batch-size", "-b", text="Sequences per forward pass; default: by the device.")
+    ] = None
+    max_batch_tokens: Annotated[
+        int | None, model_option("--max-batch-tokens", text="Tokens per forward pass; default: by the device.")
+    ] = None
+    chat_template: Annotated[
+        str, model_option("--apply-chat-template", text="auto (the model's own, if it has one), none or tulu.")
+    ] = ""
+
+    def backend(self) -> Backend:
+        """The backend with the settings that were given."""
+        from harness import api, config
+
+        own = ("device", "dtype", "batch_size", "max_batch_tokens", "chat_template")
+        settings = {name: value for name in own if (value := getattr(self, name)) not in (None, "")}
+        return api.Backend(self.backend_name, config.pairs(self.backend_args) | settings)
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How responses are generated."""
+
+    gen_kwargs: Annotated[str, model_option("--gen-kwargs", text="temperature=0.8,top_p=0.95,max_tokens=512")] = ""
+    draws: Annotated[
+        int | None, model_option("--draws", text="Responses sampled for each prompt; default: the task's own.")
+    ] = None
+    seed: Annotated[int, model_option("--seed", text="Seed of sampling.")] = 0
+
+    def settings(self) -> dict[str, Any]:
+        """Fields of EvaluationSettings."""
+        from harness import api, config
+
+        return {"overrides": api.generation(config.pairs(self.gen_kwargs)), "draws": self.draws, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class ConfinementOptions:
+    """How programs that a model wrote are confined."""
+
+    sandbox: Annotated[
+        str, sandbox_option("--sandbox", text="namespaces, landlock, docker or podman; default: the strongest that works here.")
+    ] = ""
+    sandbox_limits: Annotated[
+        str, sandbox_option("--sandbox-limits", text="cpu_s=5,memory_mb=1024,...; or paper: 3 s of wall clock.")
+    ] = ""
+    unsafe_local_code: Annotated[
+        bool, sandbox_option("--unsafe-local-code", text="Run the programs UNCONFINED; every result says so.")
+    ] = False
+
+    def options(self) -> SandboxOptions:
+        return SandboxOptions("none" if self.unsafe_local_code else self.sandbox, self.sandbox_limits)
+
+
+@dataclass(frozen=True)
+class SequentialOptions:
+    """Two checkpoints asked in turn, until their difference is decided."""
+
+    against: Annotated[
+        str,
+        typer.Option(
+            "--against",
+            help="A baseline's folder: ask both in turn, and stop each task when it is decided.",
+            rich_help_panel=REPEATS,
+        ),
+    ] = ""
+    until: Annotated[
+        str, typer.Option("--until", help="decided, or all: ask both every question.", rich_help_panel=REPEATS)
+    ] = "decided"
+    margin: Annotated[
+        float, typer.Option("--margin", help="Points: also stop when the difference is smaller.", rich_help_panel=REPEATS)
+    ] = 0.0
+
+    def check(self) -> None:
+        """Raises SkilldeltaError where --until is no choice."""
+        if self.until not in ("decided", "all"):
+            raise SkilldeltaError(f"--until {self.until}: write decided or all.")
+
+
+def with_option_groups(verb: Callable[..., None]) -> Callable[..., None]:
+    """The verb with each parameter that is a dataclass replaced by one option for each field; typer knows no such groups."""
+    hints = get_type_hints(verb, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    parameters = []
+    for parameter in inspect.signature(verb).parameters.values():
+        if group := groups.get(parameter.name):
+            types = get_type_hints(group, include_extras=True)
+            options = [(field.name, field.default, types[field.name]) for field in fields(group)]
+        else:
+            options = [(parameter.name, parameter.default, hints[parameter.name])]
+        for name, default, annotation in options:
+            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
+
+    @wraps(verb)
+    def flat(**values: Any) -> None:
+        values_by_group = {name: group(**{f.name: values.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
+        verb(**values, **values_by_group)
+
+    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del flat.__wrapped__  # type: ignore[attr-defined]  # typer would read the annotations of the verb itself
+    return flat

@@ -53,9 +53,9 @@ def power_row(name: str, n: int | None, discordance: float, delta: float, probab
         "task": name,
         "discordant_%": 100 * discordance,
         "difference": 100 * delta,
-        "items_needed": statistics.needed(delta, discordance, probability),
+        "items_needed": statistics.required_pairs(delta, discordance, probability),
         "items": n,
-        "detectable": 100 * statistics.detectable(n, discordance, probability) if n else None,
+        "detectable": 100 * statistics.detectable_difference(n, discordance, probability) if n else None,
     }
 
 
@@ -90,15 +90,16 @@ def replay(
     from harness.comparison.replay import replay as run
 
     replays = run(results, baseline, candidate, margin)
-    rows = [
-        {"task": r.task, "items": r.items, "used_%": 100 * r.used, **Counter(d.verdict for d in r.decisions)} for r in replays
-    ]  # fmt: skip
+    rows = []
+    for r in replays:
+        verdicts = Counter(decision.verdict for decision in r.decisions)
+        rows.append({"task": r.task, "items": r.items, "used_%": 100 * r.share_used, **verdicts})
     if as_json:
         print_json(rows)
         return
-    verdicts = ["better", "worse", "same", "unclear"]
-    cells = [[r["task"], str(r["items"]), f"{r['used_%']:.0f}", *(str(r.get(v, 0)) for v in verdicts)] for r in rows]
-    print_table(["task", "items", "used %", *verdicts], cells, right=["items", "used %", *verdicts])
+    names = ["better", "worse", "same", "unclear"]
+    cells = [[r["task"], str(r["items"]), f"{r['used_%']:.0f}", *(str(r.get(name, 0)) for name in names)] for r in rows]
+    print_table(["task", "items", "used %", *names], cells, right=["items", "used %", *names])
     note("20 random orders of the items; used: the median share of items until the decision.")
 
 
@@ -108,9 +109,11 @@ def clustered_power(difference: Difference, share: float, delta: float, probabil
 
     from harness.statistics import power as statistics
 
-    if abs(difference.mde - 100 * statistics.detectable(difference.pairs, share)) < 1e-9:
+    if abs(difference.mde - 100 * statistics.detectable_difference(difference.pairs, share)) < 1e-9:
         return {}
-    detectable = difference.mde * statistics.detectable_from(1.0, power=probability) / statistics.detectable_from(1.0)
+    detectable = (
+        difference.mde * statistics.detectable_from_error(1.0, power=probability) / statistics.detectable_from_error(1.0)
+    )
     return {"detectable": detectable, "items_needed": ceil(difference.pairs * (detectable / delta) ** 2)}
 
 

@@ -11,7 +11,7 @@ from harness.cli.screen import note
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from harness.evaluation.evaluate import Outcome
+    from harness.evaluation.run import Outcome
 
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
 
@@ -20,17 +20,17 @@ class PlainProgress:
     """A line every 15 s, and one for each finished cell."""
 
     def __init__(self) -> None:
-        self.name, self.total, self.count, self.answered, self.started, self.printed = "", 0, 0, 0, 0.0, 0.0
+        self.name, self.total, self.count, self.responses, self.start, self.last_print = "", 0, 0, 0, 0.0, 0.0
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
-        self.name, self.total, self.count, self.answered = f"{checkpoint} · {task}", total, done, 0
-        self.started = self.printed = time.monotonic()
+        self.name, self.total, self.count, self.responses = f"{checkpoint} · {task}", total, done, 0
+        self.start = self.last_print = time.monotonic()
 
     def advance(self) -> None:
-        self.count, self.answered = self.count + 1, self.answered + 1
-        if time.monotonic() - self.printed >= INTERVAL_S:
-            self.printed = time.monotonic()
-            rate = self.answered / (self.printed - self.started)
+        self.count, self.responses = self.count + 1, self.responses + 1
+        if time.monotonic() - self.last_print >= INTERVAL_S:
+            self.last_print = time.monotonic()
+            rate = self.responses / (self.last_print - self.start)
             note(f"{self.name}: {self.count}/{self.total}, {rate:.1f}/s, {(self.total - self.count) / rate:.0f} s left")
 
     def end(self, outcome: Outcome) -> None:
@@ -56,10 +56,10 @@ class LiveProgress(PlainProgress):
         self.bar.start()
 
     def advance(self) -> None:
-        self.count, self.answered = self.count + 1, self.answered + 1
+        self.count, self.responses = self.count + 1, self.responses + 1
         if self.bar:
-            elapsed = max(time.monotonic() - self.started, 1e-6)
-            self.bar.update(self.bar.task_ids[0], completed=self.count, rate=f"{self.answered / elapsed:.1f}/s")
+            seconds = max(time.monotonic() - self.start, 1e-6)
+            self.bar.update(self.bar.task_ids[0], completed=self.count, rate=f"{self.responses / seconds:.1f}/s")
 
     def end(self, outcome: Outcome) -> None:
         if self.bar:
@@ -77,7 +77,7 @@ def describe_outcome(outcome: Outcome) -> str:
     name = f"{outcome.checkpoint} · {outcome.task}"
     if outcome.state == "failed":
         return f"{name}: FAILED: {outcome.why}"
-    unscored = f", {outcome.unscored} unscored" if outcome.unscored else ""
+    missing = f", {outcome.unscored} unscored" if outcome.unscored else ""
     reason = f" ({outcome.why})" if outcome.why else ""
     duration = "done before" if outcome.state == "already" else f"in {outcome.seconds:.1f} s"
-    return f"{name}: {outcome.samples} samples, {duration}{unscored}{reason}"
+    return f"{name}: {outcome.samples} samples, {duration}{missing}{reason}"

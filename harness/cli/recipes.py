@@ -10,7 +10,7 @@ from harness.cli.options import Allow, Json, ResultsFolders
 from harness.cli.screen import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from harness.comparison.recipes import Line
+    from harness.comparison.recipes import RecipeRow
 
 
 def recipes(
@@ -23,32 +23,32 @@ def recipes(
     from dataclasses import asdict
 
     from harness import config
-    from harness.comparison.recipes import compare
+    from harness.comparison.recipes import compare_recipes
 
-    named = {name: runs.split(",") for text in recipe for name, runs in config.pairs([text]).items()}
-    lines = compare(results, named, tuple(allow or ()))
+    runs_by_recipe = {name: runs.split(",") for text in recipe for name, runs in config.pairs([text]).items()}
+    rows = compare_recipes(results, runs_by_recipe, tuple(allow or ()))
     if as_json:
-        caveats = {"caveat": lines[0].found.caveat}
-        print_json([{"level": line.level, "name": line.name, **asdict(line.found), **caveats} for line in lines])
+        caveats = {"caveat": rows[0].contrast.caveat}
+        print_json([{"level": row.level, "name": row.name, **asdict(row.contrast), **caveats} for row in rows])
         return
     from reports.layout.text_tables import skill_order
 
     columns = ["", "difference", "95 %", "p", "variance from runs"]
-    lines.sort(key=lambda line: (("average", "skill", "task").index(line.level), skill_order(line.name)))
-    print_table(columns, [recipe_row(line) for line in lines], right=columns[1:])
-    if caveat := lines[0].found.caveat:
+    rows.sort(key=lambda row: (("average", "skill", "task").index(row.level), skill_order(row.name)))
+    print_table(columns, [recipe_row(row) for row in rows], right=columns[1:])
+    if caveat := rows[0].contrast.caveat:
         note(caveat)
 
 
-def recipe_row(line: Line) -> list[str]:
+def recipe_row(row: RecipeRow) -> list[str]:
     """One level's difference as the cells of a table row, in points."""
     from harness.comparison.number_format import format_interval, format_number, format_p_value
 
-    found, total = line.found, line.found.from_items + line.found.from_runs
-    interval = format_interval(100 * found.interval.low, 100 * found.interval.high, signed=True)
-    runs = f"{100 * found.from_runs / total:.0f} %" if total and not found.caveat else "not known"
-    name = f"{line.level}: {line.name}".removeprefix("average: ")
-    return [name, format_number(100 * found.delta, signed=True), interval, format_p_value(found.p), runs]
+    contrast, total = row.contrast, row.contrast.from_items + row.contrast.from_runs
+    interval = format_interval(100 * contrast.interval.low, 100 * contrast.interval.high, signed=True)
+    runs = f"{100 * contrast.from_runs / total:.0f} %" if total and not contrast.caveat else "not known"
+    name = f"{row.level}: {row.name}".removeprefix("average: ")
+    return [name, format_number(100 * contrast.delta, signed=True), interval, format_p_value(contrast.p), runs]
 
 
 VERBS = (recipes,)

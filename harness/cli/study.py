@@ -57,7 +57,7 @@ def demo(
 def conduct(plan: Plan, folder: Path, jobs: int) -> None:
     """Runs what is missing, then writes and shows the report."""
     from harness.comparison.compare import compare
-    from harness.comparison.result import Settings
+    from harness.comparison.result import ComparisonSettings
     from harness.studies import record, runner
 
     started = time.monotonic()
@@ -69,11 +69,11 @@ def conduct(plan: Plan, folder: Path, jobs: int) -> None:
     runner.run(folder, made, jobs or os.cpu_count() or 1, Told(folder, len(made), done))
     told = record.write(folder, plan)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    found = compare(folder / record.RESULTS, told["baseline"], Settings())
+    found = compare(folder / record.RESULTS, told["baseline"], ComparisonSettings())
     paths = write_reports(found, folder / "report")
     print_comparison(found)
     if told["best_of"]:
-        chosen = compare(folder / record.BEST_OF, told["best_of"]["baseline"], Settings())
+        chosen = compare(folder / record.BEST_OF, told["best_of"]["baseline"], ComparisonSettings())
         write_reports(chosen, folder / "report" / record.BEST_OF)
         print_comparison(chosen)
     claim(plan, folder)

@@ -10,50 +10,40 @@ import typer
 
 from harness.cli import options
 from harness.cli.progress import PlainProgress
-from harness.cli.score import choose_tasks
 from harness.cli.screen import note, say
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
-    from harness.evaluation.evaluate import Outcome
+    from harness.evaluation.run import Outcome
 
 
+@options.with_option_groups
 def watch(
     paths: Annotated[list[str], typer.Argument(help="Run folders, or the folder around them; they need not exist yet.")],
-    tasks: options.Tasks = "",
-    suite: options.Suite = "",
+    what: options.TaskOptions,
+    where: options.DataOptions,
+    model: options.ModelOptions,
     output: options.Output = Path("results"),
     baseline: Annotated[str, typer.Option(help="Compare each new checkpoint with this one in the results at once.")] = "",
     every: Annotated[float, typer.Option(help="Seconds between looks at the folders.")] = 30.0,
     idle: Annotated[float, typer.Option(help="Stop after so many minutes without a new checkpoint; default: never.")] = 0.0,
-    backend: options.Backend = "transformers",
-    backend_args: options.BackendArgs = "",
-    limit: options.Limit = None,
-    data: options.Data = None,
-    judge: options.Judges = None,
-    include: options.Include = None,
 ) -> None:
     """Scores checkpoints while a run trains, even those that it deletes again.  Stop it with Ctrl-C; it can be continued."""
-    from harness import api, config
     from harness.evaluation import watch as run
-    from harness.evaluation.evaluate import Settings
-    from harness.judges import assignment
     from harness.store import Results
 
-    chosen, selections = choose_tasks(tasks, suite, include or (), None)
-    settings = Settings(api.use_data(data), api.limits(limit, None) or selections, judges=assignment.parse(judge or ()))
-    loader = api.Backend(backend, config.pairs(backend_args)).loader()
-    results = Results.make(output)
+    tasks, selections = what.choose()
+    settings, loader, results = where.settings(selections=selections), model.backend().loader(), Results.make(output)
     if missing := [p for p in paths if not Path(p).exists()]:
         note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
     watcher = run.Watch(paths, results.folder / run.HELD, WatchProgress(), every)
-    failed = 0
-    for outcomes in run.score(watcher, chosen, loader, results, settings, 60 * idle or float("inf")):
-        failed += sum(o.state == "failed" for o in outcomes)
+    failures = 0
+    for outcomes in run.score(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
+        failures += sum(o.state == "failed" for o in outcomes)
         if baseline:
             print_differences(outcomes, output, baseline)
     note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline NAME")
-    if failed:
+    if failures:
         raise typer.Exit(4)
 
 
