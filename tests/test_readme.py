@@ -1,0 +1,158 @@
+"""README and the pages of harness/docs: their commands, links, names and figures are those of the program."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from harness import config, registry
+from harness.cli import app
+from harness.cli.listing import DATA_KINDS
+from harness.comparison.gate import read_policy
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "harness" / "docs").glob("*.md"))]
+COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
+OTHERS_FLAGS = {"--log_samples", "--model_args", "--no-deps", "--index-url", "--tasks", "--model"}  # of lm-eval and pip
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def command_lines(page: Path) -> list[str]:
+    """Every `skilldelta ...` of the console blocks (continued lines joined) and of code in the text."""
+    consoles = "\n".join(blocks(page, "console") + blocks(page, "text") + blocks(page, "yaml"))
+    lines = re.findall(r"^(?:\$|- run:) (skilldelta .*)$", consoles.replace("\\\n", " "), re.MULTILINE)
+    inline = re.findall(r"`(skilldelta [^`]*)`", prose(page))
+    return [line.split("#")[0].split(" && ")[0].strip() for line in lines + inline]
+
+
+def flags_of(verb: str, words: list[str]) -> set[str]:
+    """The flags that a verb takes; of `train METHOD`, the method's settings too."""
+    flags = {flag for parameter in COMMANDS[verb].params for flag in parameter.opts} | {"--help"}
+    if verb == "train" and words and words[0] in registry.modules("trainers"):
+        settings = config.options_type(registry.module("trainers", words[0]).train, "config")
+        flags |= {f"--{name.replace('_', '-')}" for name in settings.__dataclass_fields__} | {"--output"}
+    return flags
+
+
+def test_readme_is_read_in_minutes() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= 200
+
+
+@each_page
+def test_every_command_of_the_page_has_verbs_and_flags_that_exist(page: Path) -> None:
+    unknown = []
+    for line in command_lines(page):
+        verb, *words = line.removeprefix("skilldelta ").replace("[", " ").replace("]", " ").split()
+        if verb.isupper() or verb.startswith("-"):  # `skilldelta VERB --help`
+            continue
+        if verb not in COMMANDS:
+            unknown.append(line)
+            continue
+        flags = {word.split("=")[0] for word in words if re.fullmatch(r"--?[a-zA-Z][\w-]*(=.*)?", word)}
+        unknown += [f"{line}: {flag}" for flag in flags - flags_of(verb, words)]
+        if verb == "list":
+            unknown += [line for kind in words[0].split("|") if kind not in (*registry.KINDS, *DATA_KINDS)]
+        if verb == "docs" and words and not words[0].isupper():
+            unknown += [line for name in words[:1] if not (ROOT / "harness" / "docs" / f"{name}.md").is_file()]
+    assert not unknown
+
+
+@each_page
+def test_every_flag_that_the_text_names_exists(page: Path) -> None:
+    known = {flag for verb in COMMANDS for flag in flags_of(verb, [])} | OTHERS_FLAGS
+    for method in registry.modules("trainers"):
+        known |= flags_of("train", [method])
+    flags = {
+        word.split("=")[0] for code in re.findall(r"`([^`]*)`", prose(page)) for word in re.findall(r"--[a-z][\w=-]*", code)
+    }
+    assert flags <= known
+
+
+@each_page
+def test_every_link_and_picture_of_the_page_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r"(?:src|href)=\"([^\"]+)\"", text)
+    local = [target.partition("#")[0] for target in targets if not target.startswith(("http", "#"))]
+    assert not [target for target in local if not (page.parent / target).exists()]
+
+
+@each_page
+def test_every_file_module_and_make_target_that_the_page_names_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    files = re.findall(r"\b((?:harness|tasks|tests|reports)/[\w/.-]*\w\.(?:py|md|yaml|jsonl|png))\b", text)
+    modules = re.findall(r"\b((?:harness|tasks|tests|reports)(?:\.[a-z_]+)+)\b", re.sub(r"[\w/-]+/[\w./-]+", "", text))
+    targets = re.findall(r"\bmake ([a-z][a-z-]*)(?=[ `)]|$)", "\n".join(re.findall(r"`([^`]*)`", text)))
+    missing = [file for file in files if not (ROOT / file).is_file() and "NAME" not in file]
+    missing += [module for module in modules if not resolves(module)]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    missing += [f"make {target}" for target in targets if f"\n{target}:" not in makefile]
+    assert not missing
+
+
+def resolves(name: str) -> bool:
+    """Is a dotted name a module, or something in one?"""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        stem = ROOT.joinpath(*parts[:length])
+        if stem.with_suffix(".py").is_file() or stem.is_dir():
+            source = stem.with_suffix(".py") if stem.with_suffix(".py").is_file() else stem / "__init__.py"
+            return all(part in source.read_text(encoding="utf-8") for part in parts[length:])
+    return False
+
+
+@each_page
+def test_every_python_and_yaml_block_of_the_page_is_whole(page: Path) -> None:
+    for number, block in enumerate(blocks(page, "python")):
+        compile(block, f"{page.name} {number}", "exec")
+    for block in blocks(page, "yaml"):
+        yaml.safe_load(block)
+
+
+def test_the_policy_of_the_gate_is_read(tmp_path: Path) -> None:
+    (policy,) = [b for b in blocks(ROOT / "harness/docs/comparing.md", "yaml") if b.startswith("# policy.yaml")]
+    (tmp_path / "policy.yaml").write_text(policy)
+    assert read_policy(tmp_path / "policy.yaml").skills["safety"].max_drop == 0.5
+
+
+def test_the_task_of_readme_has_twelve_lines_and_is_scored(tmp_path: Path) -> None:
+    (task,) = [block for block in blocks(README, "python") if block.startswith("# capitals.py")]
+    assert len([line for line in task.splitlines() if line.strip() and not line.startswith("#")]) <= 12
+    (tmp_path / "capitals.py").write_text(task)
+    skilldelta(
+        tmp_path, "score --backend scripted --backend-args text=Paris -t capitals --include-path capitals.py", model(tmp_path)
+    )
+    (record,) = (tmp_path / "results").rglob("samples.jsonl")
+    assert [json.loads(line)["score"]["value"] for line in record.read_text().splitlines()] == [1.0, 0.0]
+
+
+def model(folder: Path) -> str:
+    """A folder that looks like a checkpoint."""
+    from tests.checkpoints.test_discovery import model as write
+
+    return str(write(folder / "model"))
+
+
+def skilldelta(folder: Path, line: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """Runs one command line as README's reader does, in `folder`."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+    command = [sys.executable, "-m", "harness", *line.split(), *more]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode in (0, 1), ended.stderr
+    return ended
