@@ -4,13 +4,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from harness.api import compare, race, score, score_recorded
+    from harness.api import compare, compare_in_turn, score, score_recorded
+    from harness.evaluation.callback import ScoreCallback
 
-__all__ = ["compare", "race", "score", "score_recorded"]
+__all__ = ["ScoreCallback", "compare", "compare_in_turn", "score", "score_recorded"]
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for: `import harness` stays light."""
+    """Imports a name when it is first used: `import harness` stays light."""
     if name in __all__:
-        return getattr(import_module("harness.api"), name)
+        return getattr(import_module("harness.evaluation.callback" if name == "ScoreCallback" else "harness.api"), name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import config, data, discovery, fingerprint, registry
-from harness.evaluation import evaluate
-from harness.evaluation.evaluate import Lazy, Loader, Outcome, Progress, Settings
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import LazyModel, Outcome, Progress, SilentProgress, score_checkpoints
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
-    from harness.evaluation.repeatability import Reasked, Rechecks
-    from harness.evaluation.sequential import Settled
+    from harness.evaluation.repeatability import NoiseCheck
+    from harness.records import SequentialVerdict
 
 GEN_KWARGS = {"max_gen_toks": "max_tokens", "until": "stop"}  # lm-eval's names for ours
 
@@ -43,7 +43,7 @@ class Backend:
         """What makes a checkpoint's model ready.  Wrong settings are refused here, before anything is loaded."""
         name, _, rest = self.name.partition(":")
         plugin = registry.module("backends", name)
-        options = config.build(plugin.Options, {"backend": rest, **self.options} if rest else self.options)
+        options = config.build(config.options_type(plugin.load), {"backend": rest, **self.options} if rest else self.options)
 
         def load(checkpoint: Checkpoint) -> Model:
             model: Model = plugin.load(checkpoint, options)
@@ -52,109 +52,99 @@ class Backend:
         return load
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; nothing here moves a score."""
+
+    name: str = ""  # of the only checkpoint; "": its own
+    progress: Progress | None = None
+    noise: NoiseCheck | None = None
+
+
 def score(
     paths: Sequence[str],
     tasks: Sequence[str | Task],
     output: str | Path,
     *,
     backend: Backend | None = None,
-    settings: Settings | None = None,
-    name: str = "",
-    progress: Progress | None = None,
-    noise: Noise | None = None,
+    settings: EvaluationSettings | None = None,
+    options: RunOptions | None = None,
 ) -> list[Outcome]:
     """Scores every checkpoint at or below `paths` on every task; what `output` holds already is not asked again.
 
-    With `noise`, a share of each cell is asked once more in other batches, and what changed is kept with it.
+    With `options.noise`, a share of each cell is asked once more in other batches, and its task.json keeps what changed.
+    SkilldeltaError for unknown names and settings; a failure of one checkpoint on one task is its Outcome.
     """
-    found = named(discovery.checkpoints(paths), name)
-    chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
-    loader = (backend or Backend()).loader()
-    results, ready = Results.make(output), settings or default_settings()
-    if noise is None:
-        return evaluate.score(found, chosen, loader, results, ready, progress)
-    checks = noise.checks(loader, chosen, results, ready, progress or evaluate.Silent())
-    outcomes = evaluate.score(found, chosen, checks.load, results, ready, checks)
-    noise.found.extend(checks.found)
-    return outcomes
+    options, settings = options or RunOptions(), settings or default_settings()
+    checkpoints = rename_only(discovery.checkpoints(paths), options.name)
+    selected, loader, results = resolve_tasks(tasks), (backend or Backend()).loader(), Results.make(output)
+    progress: Progress = options.progress or SilentProgress()
+    if options.noise:
+        repeating = options.noise.attach(loader, selected, results, settings, progress)
+        loader, progress = repeating.load, repeating
+    return score_checkpoints(checkpoints, selected, loader, results, settings, progress)
 
 
-@dataclass(frozen=True)
-class Noise:
-    """How large a share (0..1) of each cell to ask again; `found` tells afterwards what changed."""
-
-    share: float
-    found: list[Reasked] = field(default_factory=list)
-
-    def checks(self, loader: Loader, tasks: Sequence[Task], results: Results, settings: Settings, told: Progress) -> Rechecks:
-        from harness.evaluation.repeatability import Rechecks, Share, again
-        from harness.judges import assignment
-
-        if not 0 < self.share <= 1:
-            raise SkilldeltaError(f"--check-noise {self.share:g}: a share above 0 and at most 1 (0.02 is 2 %).")
-        bound = assignment.bind_all(tasks, settings.judges)
-        return Rechecks(
-            loader, told, bound, lambda lazy, task: again(lazy, task, results, settings, Share(self.share, least=1))
-        )
-
-
-def race(
+def compare_in_turn(
     candidate: str,
     baseline: str,
     tasks: Sequence[str | Task],
     output: str | Path,
     *,
     backend: Backend | None = None,
-    settings: Settings | None = None,
-    margin: float = 0.0,
-) -> Iterator[Settled]:
-    """Asks two checkpoints in turn until each task is decided; with `margin` (points) also when they are the same."""
-    from harness.evaluation.sequential import race as run
+    settings: EvaluationSettings | None = None,
+) -> Iterator[SequentialVerdict]:
+    """Asks two checkpoints in turn until each task is decided; with `settings.margin` also when they are the same."""
+    from harness.evaluation import sequential
 
-    chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
-    ready = settings or default_settings()
     loader = (backend or Backend()).loader()
-    pair = [Lazy(only(path), loader) for path in (baseline, candidate)]
-    return run((pair[0], pair[1]), chosen, Results.make(output), ready, margin)
+    pair = (LazyModel(only_checkpoint(baseline), loader), LazyModel(only_checkpoint(candidate), loader))
+    return sequential.compare_in_turn(pair, resolve_tasks(tasks), Results.make(output), settings or default_settings())
 
 
-def only(path: str) -> Checkpoint:
-    """The one checkpoint at or below a path."""
-    found = discovery.checkpoints([path])
-    if len(found) != 1:
-        raise SkilldeltaError(f"{path} holds {len(found)} checkpoints ({', '.join(c.name for c in found)}): name one of them.")
-    return found[0]
+def only_checkpoint(path: str) -> Checkpoint:
+    """The one checkpoint at or below a path; SkilldeltaError where there are several."""
+    checkpoints = discovery.checkpoints([path])
+    if len(checkpoints) != 1:
+        names = ", ".join(c.name for c in checkpoints)
+        raise SkilldeltaError(f"{path} holds {len(checkpoints)} checkpoints ({names}): name one of them.")
+    return checkpoints[0]
 
 
 def score_recorded(
     files: Sequence[str],
-    name: str,
     tasks: Sequence[str | Task],
     output: str | Path,
     *,
-    options: Mapping[str, Any] | None = None,
-    settings: Settings | None = None,
-    progress: Progress | None = None,
+    reading: Mapping[str, Any] | None = None,
+    settings: EvaluationSettings | None = None,
+    options: RunOptions | None = None,
 ) -> list[Outcome]:
-    """Scores outputs that some other program recorded, as the checkpoint `name`."""
-    paths = [str(p) for f in files for p in expand(f)]
-    content = fingerprint.files(Path(p) for p in paths)
-    given = {"files": paths, **(options or {})}
-    checkpoint = Checkpoint(name, "", "recorded", content=digest([content, {k: v for k, v in given.items() if k != "files"}]))
-    chosen = [registry.task(t) if isinstance(t, str) else t for t in tasks]
-    loader = Backend("recorded", given).loader()
-    return evaluate.score([checkpoint], chosen, loader, Results.make(output), settings or default_settings(), progress)
+    """Scores outputs that some other program recorded, as the checkpoint `options.name` (default: by the first file's name).
+
+    `reading`: settings of the backend `recorded`, such as the names of columns.
+    """
+    options = options or RunOptions()
+    paths = [str(path) for file in files for path in list_files(file)]
+    content = fingerprint.files(Path(path) for path in paths)
+    reading = dict(reading or {})
+    name = options.name or Path(files[0]).stem
+    checkpoint = Checkpoint(name, "", "recorded", content=digest([content, reading]))
+    loader, results = Backend("recorded", {"files": paths, **reading}).loader(), Results.make(output)
+    return score_checkpoints(
+        [checkpoint], resolve_tasks(tasks), loader, results, settings or default_settings(), options.progress
+    )
 
 
 def compare(results: str | Path | Sequence[str | Path], baseline: str, **settings: Any) -> Comparison:
-    """Every checkpoint in `results` (a folder or several) against the one named `baseline`; see comparison.result.Settings."""
+    """Every checkpoint in `results` (a folder or several) against the one named `baseline`; see comparison.result.ComparisonSettings."""
     from harness.comparison.compare import compare as run
-    from harness.comparison.result import Settings as Choices
+    from harness.comparison.result import ComparisonSettings
 
-    return run(results, baseline, config.build(Choices, settings))
+    return run(results, baseline, config.build(ComparisonSettings, settings))
 
 
-def expand(file: str) -> list[Path]:
+def list_files(file: str) -> list[Path]:
     """A file, or every file of a folder."""
     path = Path(file)
     if not path.exists():
@@ -162,17 +152,23 @@ def expand(file: str) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 
-def named(found: list[Checkpoint], name: str) -> list[Checkpoint]:
-    """The only checkpoint under another name."""
+def rename_only(checkpoints: list[Checkpoint], name: str) -> list[Checkpoint]:
+    """The only checkpoint under another name; all of them as they are without one."""
     if not name:
-        return found
-    if len(found) != 1:
-        raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {', '.join(c.name for c in found)}.")
-    return [replace(found[0], name=name)]
+        return checkpoints
+    if len(checkpoints) != 1:
+        names = ", ".join(c.name for c in checkpoints)
+        raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {names}.")
+    return [replace(checkpoints[0], name=name)]
 
 
-def default_settings() -> Settings:
-    return Settings(folder=data.default_folder())
+def resolve_tasks(tasks: Iterable[str | Task]) -> list[Task]:
+    """Tasks, where some are only named."""
+    return [registry.task(task) if isinstance(task, str) else task for task in tasks]
+
+
+def default_settings() -> EvaluationSettings:
+    return EvaluationSettings(folder=data.default_folder())
 
 
 def generation(values: Mapping[str, Any]) -> dict[str, Any]:

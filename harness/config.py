@@ -57,7 +57,8 @@ def options_type(load: Callable[..., object]) -> type[Any]:
 
 def settings_class(trainer: ModuleType) -> type[Any]:
     """The dataclass of a trainer's settings: what its `train` is annotated to take."""
-    return next(hint for name, hint in get_type_hints(trainer.train).items() if name != "return")
+    kind: type[Any] = next(hint for name, hint in get_type_hints(trainer.train).items() if name != "return")
+    return kind
 
 
 def spread(value: Any, hint: Any) -> Any:

@@ -145,7 +145,7 @@ class Selection:
 
 def examples(task: Task, folder: Path | None, selection: Selection | None = None) -> list[Example]:
     """The examples of a task, in the order of its rows; rows with the same content are numbered."""
-    shots = task.shots(folder) if task.shots else {}
+    shots = task.fewshot(folder) if task.fewshot else {}
     found = []
     for example in numbered(task.rows(folder)):
         exemplars = shots.get(task.group(example) if task.group else "", shots.get("", ()))

@@ -10,21 +10,28 @@ RESULTS/_examples/<task>.jsonl             the rows that were asked about, by th
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from io import BufferedRandom
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from harness.fingerprint import differences
-from harness.types import Checkpoint, Example, Finish, Response, Sample, Score, SkilldeltaError
+from harness.json_lines import InvalidLineError, complete_lines, encode_lines, open_writer, read_lines
+from harness.records import CellRecord, CheckpointRecord, Record
+from harness.sample_lines import sample_from_json, sample_to_json
+from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
 
 MARKER = "skilldelta.json"
-FORMAT = 1
+RECORD = "checkpoint.json"
+FORMAT = 2  # 2: other keys than 1 in all files; both are read, and a folder becomes 2 when something is written to it
+READABLE = (1, 2)
 Key = tuple[str, int]  # example, draw
+R = TypeVar("R", bound=Record)
 
 
 def folder_name(name: str) -> str:
@@ -48,63 +55,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object of a file of the results folder."""
     try:
-        return cast(dict[str, Any], json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SkilldeltaError(f"{path} cannot be read ({error}): the results folder is damaged there.") from error
+    if not isinstance(content, dict):
+        raise SkilldeltaError(f"{path} holds no JSON object: the results folder is damaged there.")
+    return content
 
 
-def line(sample: Sample) -> bytes:
-    """A sample as one line of samples.jsonl, newline included; what is empty is left out."""
-    response, score = sample.response, sample.score
-    value: dict[str, Any] = {
-        "example": sample.example,
-        "draw": sample.draw,
-        "request": sample.request,
-        "response": list(response.logprobs) if response.logprobs else response.text,
-        "finish": response.finish,
-        "tokens_in": response.tokens_in,
-        "tokens_out": response.tokens_out,
-        "score": score.value,
-        "read_as": score.extracted,
-    }
-    extra = {
-        "greedy": list(response.greedy),
-        "cut": response.truncated,
-        "error": response.error,
-        "parts": dict(score.parts),
-        "why": score.why,
-        "group": sample.group,
-        "cluster": sample.cluster,
-    }
-    return encode(value | {k: v for k, v in extra.items() if v})
-
-
-def encode(value: Any) -> bytes:
-    """A value as one line of UTF-8 JSON; lone surrogates, which UTF-8 cannot hold, are escaped."""
+def read_record(path: Path, kind: type[R]) -> R:
+    """The record in a file of the results folder."""
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-    except UnicodeEncodeError:
-        return json.dumps(value, allow_nan=False).encode() + b"\n"
-
-
-def parse(text: bytes) -> Sample:
-    """The sample in a line; ValueError or KeyError when it is none."""
-    value = json.loads(text)
-    said = value["response"]
-    response = Response(
-        text=said if isinstance(said, str) else "",
-        finish=cast(Finish, value["finish"]),
-        logprobs=() if isinstance(said, str) else tuple(said),
-        greedy=tuple(value.get("greedy", ())),
-        tokens_in=value["tokens_in"],
-        tokens_out=value["tokens_out"],
-        truncated=value.get("cut", 0),
-        error=value.get("error", ""),
-    )
-    score = Score(value["score"], value["read_as"], value.get("parts", {}), value.get("why", ""))
-    return Sample(
-        value["example"], value["request"], response, score, value["draw"], value.get("group", ""), value.get("cluster", "")
-    )
+        return kind.from_json(read_json(path))
+    except (SkilldeltaError, TypeError, ValueError, AttributeError) as error:
+        raise SkilldeltaError(f"{path}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -117,55 +81,65 @@ class Cell:
     def samples_file(self) -> Path:
         return self.folder / "samples.jsonl"
 
-    def about(self) -> dict[str, Any]:
-        """What task.json says; {} for a cell that was never begun."""
-        path = self.folder / "task.json"
-        return read_json(path) if path.exists() else {}
+    @property
+    def record_file(self) -> Path:
+        return self.folder / "task.json"
+
+    def read(self) -> CellRecord:
+        """What task.json says; SkilldeltaError where there is none."""
+        return read_record(self.record_file, CellRecord)
+
+    def record(self) -> CellRecord | None:
+        """What task.json says; None for a cell that was never begun."""
+        return self.read() if self.record_file.exists() else None
 
     def samples(self) -> Iterator[Sample]:
         """The stored samples.  A torn last line (the process was killed while writing) is passed over."""
         if not self.samples_file.exists():
             return
+        place = 0
         with self.samples_file.open("rb") as stream:
-            for number, text in enumerate(stream, 1):
-                if not text.endswith(b"\n"):
-                    return
-                try:
-                    yield parse(text)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise SkilldeltaError(
-                        f"{self.samples_file}, line {number}, is not a sample ({error!r}).\n"
-                        "Delete that line: its example is asked again."
-                    ) from error
-
-    def begin(self, about: Mapping[str, Any]) -> None:
-        """Writes task.json, unless it is there; refuses a cell that was begun with something else."""
-        if there := self.about():
-            keys = ("task", "asked", "answered", "fingerprint")
-            unlike = differences({k: there.get(k) for k in keys}, {k: about.get(k) for k in keys})
-            if unlike:
-                listed = "\n".join(f"  {name}: stored {one}, now {other}" for name, one, other in unlike)
+            try:
+                for number, value in read_lines(complete_lines(stream)):
+                    place = number
+                    yield sample_from_json(value)
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                number = error.lineno if isinstance(error, InvalidLineError) else place
                 raise SkilldeltaError(
-                    f"{self.folder} holds samples that were made differently:\n{listed}\n"
-                    "Score into another folder (-o), or delete this one to start again."
-                )
-        self.note(about)
+                    f"{self.samples_file}, line {number}, is not a sample ({error!r}).\n"
+                    "Delete that line: its example is asked again."
+                ) from error
 
-    def note(self, facts: Mapping[str, Any]) -> None:
-        """Adds facts to task.json, or changes them."""
-        write_json(self.folder / "task.json", self.about() | dict(facts))
+    def begin(self, record: CellRecord) -> None:
+        """Writes task.json.  SkilldeltaError where the cell was begun with other inputs, another backend or checkpoint."""
+        before = self.record()
+        if before and (unlike := differences(before.identity(), record.identity())):
+            lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
+            raise SkilldeltaError(
+                f"{self.folder} holds samples that were made differently:\n{lines}\n"
+                "Score into another folder (-o), or delete this one to start again."
+            )
+        write_json(self.record_file, (before.to_json() if before else {}) | record.to_json())
+
+    def write_record(self, record: CellRecord) -> None:
+        """Replaces task.json."""
+        write_json(self.record_file, record.to_json())
+
+    def update(self, **changes: Any) -> None:
+        """Changes fields of task.json, which must be there."""
+        self.write_record(replace(self.read(), **changes))
 
     def rewrite(self, samples: Iterable[Sample]) -> None:
         """Replaces all samples, whole or not at all."""
         half = self.folder / f".samples.{os.getpid()}"
         with half.open("wb") as stream:
-            stream.writelines(map(line, samples))
+            open_writer(stream).write_all(map(sample_to_json, samples))
             stream.flush()
             os.fsync(stream.fileno())
         half.replace(self.samples_file)
 
 
-class Writer:
+class SampleWriter:
     """Appends samples to a cell, each flushed as it comes.  One writer at a time: a second is refused."""
 
     def __init__(self, cell: Cell) -> None:
@@ -178,9 +152,10 @@ class Writer:
             os.close(self.lock)
             raise SkilldeltaError(f"Another process is writing {cell.folder}: wait for it, or stop it.") from error
         self.stream = cell.samples_file.open("ab+")
-        mend(self.stream)
+        remove_torn_line(self.stream)
+        self.lines = open_writer(self.stream, flush=True)
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> SampleWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -188,25 +163,19 @@ class Writer:
         os.close(self.lock)
 
     def append(self, sample: Sample) -> None:
-        self.stream.write(line(sample))
-        self.stream.flush()
+        self.lines.write(sample_to_json(sample))
 
     def sort(self, order: Sequence[Key]) -> None:
         """Puts the finished cell into the order of its examples, so that the same inputs give the same bytes."""
         place = {key: i for i, key in enumerate(order)}
-        found = {(s.example, s.draw): s for s in self.cell.samples()}
-        self.cell.rewrite(sorted(found.values(), key=lambda s: place[s.example, s.draw]))
+        samples = {(s.example, s.draw): s for s in self.cell.samples()}
+        self.cell.rewrite(sorted(samples.values(), key=lambda s: place[s.example, s.draw]))
 
 
-def mend(stream: BufferedRandom) -> None:
-    """Cuts a torn last line off."""
+def remove_torn_line(stream: BufferedRandom) -> None:
+    """Cuts off a last line that a killed process left without its newline."""
     stream.seek(0)
-    whole = 0
-    for text in stream:
-        if not text.endswith(b"\n"):
-            break
-        whole += len(text)
-    stream.truncate(whole)
+    stream.truncate(sum(map(len, complete_lines(stream))))
     stream.seek(0, os.SEEK_END)
 
 
@@ -218,8 +187,10 @@ class Results:
         if not (self.folder / MARKER).is_file():
             state = "There is no folder" if not self.folder.exists() else "Not a results folder:"
             raise SkilldeltaError(f"{state} {self.folder}.  `skilldelta score ... -o FOLDER` makes one (it holds {MARKER}).")
-        if (found := read_json(self.folder / MARKER).get("format")) != FORMAT:
-            raise SkilldeltaError(f"{self.folder} has format {found!r}; this version reads {FORMAT}.")
+        self.format = read_json(self.folder / MARKER).get("format")
+        if self.format not in READABLE:
+            readable = " and ".join(map(str, READABLE))
+            raise SkilldeltaError(f"{self.folder} has format {self.format!r}; this version reads {readable}.")
 
     @classmethod
     def make(cls, folder: Path | str) -> Results:
@@ -231,18 +202,27 @@ class Results:
             if path.exists() and any(path.iterdir()):
                 raise SkilldeltaError(f"{path} holds other things, and no {MARKER}: name a new or empty folder for results.")
             write_json(path / MARKER, {"format": FORMAT})
-        return cls(path)
+        results = cls(path)
+        results.upgrade()
+        return results
+
+    def upgrade(self) -> None:
+        """Says that the folder has the present format, before anything is written that older versions cannot read."""
+        if self.format != FORMAT:
+            write_json(self.folder / MARKER, {"format": FORMAT})
+            self.format = FORMAT
 
     def add(self, checkpoint: Checkpoint, fingerprint: Mapping[str, str]) -> None:
-        """Notes a checkpoint; refuses another one under the same name."""
-        path = self.folder / folder_name(checkpoint.name) / "checkpoint.json"
-        if path.exists() and (there := read_json(path))["fingerprint"] != dict(fingerprint):
-            unlike = ", ".join(name for name, *_ in differences(there["fingerprint"], dict(fingerprint)))
+        """Writes a checkpoint's record; refuses another checkpoint of the same name."""
+        path = self.folder / folder_name(checkpoint.name) / RECORD
+        record = CheckpointRecord.of(checkpoint, fingerprint)
+        if path.exists() and (before := read_record(path, CheckpointRecord)).fingerprint != record.fingerprint:
+            unlike = ", ".join(name for name, *_ in differences(before.fingerprint, record.fingerprint))
             raise SkilldeltaError(
-                f"{self.folder} already holds another checkpoint named {checkpoint.name!r} ({there['path'] or 'recorded'}); "
+                f"{self.folder} already holds another checkpoint named {checkpoint.name!r} ({before.path or 'recorded'}); "
                 f"they differ in: {unlike}.\nGive this one a --name, or score into another folder."
             )
-        write_json(path, asdict(checkpoint) | {"fingerprint": dict(fingerprint)})
+        write_json(path, record.to_json())
 
     def cell(self, checkpoint: str, task: str) -> Cell:
         return Cell(self.folder / folder_name(checkpoint) / folder_name(task))
@@ -251,23 +231,28 @@ class Results:
         return self.folder / "_examples" / f"{folder_name(task)}.jsonl"
 
     def keep(self, task: str, examples: Iterable[Example]) -> None:
-        """Keeps rows beside the samples, each once: what is there stays."""
+        """Stores the examples' rows next to the samples, each once: a row that is there stays as it is."""
         path = self.examples_file(task)
-        there = path.read_bytes() if path.exists() else b""
-        known = {json.loads(text)["example"] for text in there.split(b"\n") if text}
-        new = {e.id: e for e in examples if e.id not in known}
+        content = path.read_bytes() if path.exists() else b""
+        stored_ids = {line["example"] for _, line in read_lines(io.BytesIO(content))}
+        new = {e.id: e for e in examples if e.id not in stored_ids}
         if new:
-            write_bytes(path, there + b"".join(encode({"example": key, "row": dict(e.row)}) for key, e in new.items()))
+            write_bytes(path, content + encode_lines({"example": key, "row": dict(e.row)} for key, e in new.items()))
 
-    def checkpoints(self) -> dict[str, dict[str, Any]]:
-        """What checkpoint.json says, by name, in the order of run, step and name."""
-        records = [read_json(p) for p in sorted(self.folder.glob("*/checkpoint.json"))]
+    def rows(self, task: str) -> dict[str, Json]:
+        """The stored rows of a task by example; {} where none were stored."""
+        path = self.examples_file(task)
+        return {line["example"]: line["row"] for _, line in read_lines(io.BytesIO(path.read_bytes()))} if path.is_file() else {}
+
+    def checkpoints(self) -> dict[str, CheckpointRecord]:
+        """Every checkpoint by name, in the order of run, step and name."""
+        records = [read_record(path, CheckpointRecord) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
         # A run's final model (no step) comes after its numbered checkpoints.
-        records.sort(key=lambda c: (c["run"], c["step"] is None, c["step"] or 0, c["name"]))
-        return {c["name"]: c for c in records}
+        records.sort(key=lambda c: (c.run, c.step is None, c.step or 0, c.name))
+        return {c.name: replace(c, results=str(self.folder)) for c in records}
 
-    def cells(self) -> Iterator[tuple[str, dict[str, Any], Cell]]:
+    def cells(self) -> Iterator[tuple[str, CellRecord, Cell]]:
         """(checkpoint name, task.json, cell) of everything that was begun."""
         for name in self.checkpoints():
             for path in sorted((self.folder / folder_name(name)).glob("*/task.json")):
-                yield name, read_json(path), Cell(path.parent)
+                yield name, read_record(path, CellRecord), Cell(path.parent)

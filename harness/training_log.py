@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.integrity import read_json
+from harness.records import CheckpointRecord
 from harness.store import Results, folder_name, write_json
 from harness.types import Checkpoint, Json
 
@@ -108,10 +109,10 @@ def keep(results: Results, checkpoint: Checkpoint) -> None:
         write_json(target, {quantity: asdict(curve) for quantity, curve in found.items()})
 
 
-def stored(results: Path, name: str, about: Json) -> dict[str, Curve]:
+def stored(record: CheckpointRecord) -> dict[str, Curve]:
     """A scored checkpoint's curves: as kept with its results, else from where it lay when it was scored."""
-    kept = results / folder_name(name) / KEPT
-    if not kept.is_file():
-        return read(str(about["path"]), str(about["run"]))
-    content = read_json(kept)
+    path = Path(record.results) / folder_name(record.name) / KEPT
+    if not path.is_file():
+        return read(record.path, record.run)
+    content = read_json(path)
     return {q: Curve(c["key"], tuple(c["steps"]), tuple(c["values"])) for q, c in content.items()}

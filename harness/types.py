@@ -47,12 +47,12 @@ class Checkpoint:
 class Example:
     """One row of a benchmark, untouched.  `copy` counts earlier rows with exactly the same content.
 
-    `shots` are the rows (or prompt texts) shown before it: part of what is asked, not of what the example is.
+    `fewshot` are the rows (or prompt texts) shown before it: part of what is asked, not of what the example is.
     """
 
     row: Json
     copy: int = 0
-    shots: tuple[Json, ...] = ()
+    fewshot: tuple[Json, ...] = ()
 
     @cached_property
     def id(self) -> str:
@@ -86,12 +86,14 @@ class Request:
     seed: int = 0
     draw: int = 0
     raw: bool = False
-    cut: bool = False  # an over-long prompt loses its left end, as in lm-eval; otherwise it is not asked ("overlong")
+    truncate: bool = False  # an over-long prompt loses its left end, as in lm-eval; otherwise it is not asked ("overlong")
 
     @cached_property
     def id(self) -> str:
         """The hash of everything that is asked."""
-        return digest(asdict(self))
+        content = asdict(self)
+        content["cut"] = content.pop("truncate")  # the field's first name: a stored request keeps its hash
+        return digest(content)
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,28 @@ class Sample:
     cluster: str = ""  # samples of one cluster are not independent; "": the example is its own
 
 
+@dataclass(frozen=True)
+class Noise:
+    """`n` items asked twice; `flips` of them scored differently; `shift` is the second mean minus the first (0..1).
+
+    `answers`: how many were answered differently (another text, another likeliest choice), scored or not; `drift`: the most
+    that the log-probability of a choice moved, in nats; `square`: the mean squared change of a score, None in older results.
+    """
+
+    n: int
+    flips: int
+    shift: float
+    answers: int = 0
+    drift: float = 0.0
+    square: float | None = None
+    backend: Json = field(default_factory=dict)  # the settings of the model that answered the second time
+
+    @property
+    def rate(self) -> float:
+        """The share of flips, where a score between 0 and 1 counts by the square of its change."""
+        return (self.flips / self.n if self.square is None else self.square) if self.n else 0.0
+
+
 Aggregate = Literal["mean", "macro", "f1"]
 
 
@@ -157,6 +181,14 @@ class Judge(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SandboxOptions:
+    """How to run programs that a model wrote.  All tasks of a process with equal options share one sandbox."""
+
+    tier: str = ""  # namespaces, landlock, docker, podman, or none: unconfined; "": SKILLDELTA_SANDBOX, else the strongest here
+    limits: str = ""  # "cpu_s=10,memory_mb=2048", or "paper"; "": SKILLDELTA_SANDBOX_LIMITS, else the usual limits
+
+
 Rows = Iterable[Json]
 
 
@@ -164,7 +196,7 @@ Rows = Iterable[Json]
 class Task:
     """A benchmark as a value.  It knows no model and no chat template.
 
-    `rows` and `shots` take the folder with local data, or None for the Hub.  `shots` gives exemplars by group ("" for all).
+    `rows` and `fewshot` take the folder with local data, or None for the Hub.  `fewshot` gives exemplars by group ("" for all).
     `aggregate`: mean over samples; macro = unweighted mean of the groups' means; f1 = F1 of the group `positive`,
     where a score of 1 is a right decision.  `chance` is the score of blind guessing.  `version` goes up with each change
     that can move a score.
@@ -179,7 +211,7 @@ class Task:
     score: Callable[[Example, Response], Score]
     ideal: Callable[[Example], Response]  # a response that scores 1
     chance: float = 0.0
-    shots: Callable[[Path | None], Mapping[str, Sequence[Json]]] | None = None
+    fewshot: Callable[[Path | None], Mapping[str, Sequence[Json]]] | None = None
     group: Callable[[Example], str] | None = None
     cluster: Callable[[Example], str] | None = None
     aggregate: Aggregate = "mean"
@@ -192,7 +224,10 @@ class Task:
     prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked
     summary: str = ""  # one line for `skilldelta list tasks`
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
-    conditions: Callable[[], Json] | None = None  # what scores rest on besides the responses (a sandbox): kept with the results
+    execute: Callable[[SandboxOptions, Example, Response], Score] | None = None  # score() with options; score() alone: defaults
+    conditions: Callable[[SandboxOptions], Json] | None = (
+        None  # what else the scores rest on (a sandbox): kept with the results
+    )
 
 
 @runtime_checkable
@@ -206,3 +241,20 @@ class Model(Protocol):
     settings: Json  # what can move an answer: backend, versions, template, dtype, ...
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]: ...
+
+
+@runtime_checkable
+class SupportsAlign(Protocol):
+    """A Model that must know which example each request is about, as one that answers from a file does."""
+
+    def align(self, task: str, examples: Sequence[Example], requests: Sequence[Request]) -> None:
+        """Called before the requests of a task are answered; `requests[i]` is about `examples[i]`."""
+        ...
+
+
+@runtime_checkable
+class SupportsNote(Protocol):
+    """A Model that reports, once a task is answered, what the user should know about the answers ("": nothing)."""
+
+    @property
+    def note(self) -> str: ...

@@ -73,7 +73,7 @@ def test_a_run_and_an_adapter_on_five_tasks_killed_and_gone_on_with(real_data: P
     samples = next((tmp_path / "torn").rglob("samples.jsonl"))
     for folder in ("killed", "torn"):
         if folder == "torn":
-            unfinished = [c for _, facts, c in Results(tmp_path / folder).cells() if facts["state"] != "done"]
+            unfinished = [c for _, record, c in Results(tmp_path / folder).cells() if record.state != "done"]
             samples = unfinished[0].samples_file if unfinished else samples
             if unfinished and samples.exists():
                 samples.write_bytes(samples.read_bytes()[:-3])

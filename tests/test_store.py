@@ -1,12 +1,15 @@
 """The results folder: nothing is lost, nothing is mixed up."""
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.store import Results, Writer, line, parse
+from harness.json_lines import encode_lines
+from harness.sample_lines import sample_from_json, sample_to_json
+from harness.store import Results, SampleWriter
 from harness.types import Checkpoint, Response, Sample, Score, SkilldeltaError
 from tests.support import toys
 
@@ -31,20 +34,20 @@ samples = st.builds(
 
 @given(samples)
 def test_a_sample_survives_the_file(sample: Sample) -> None:
-    written = line(sample)
+    written = encode_lines([sample_to_json(sample)])
     assert written.count(b"\n") == 1
-    assert parse(written) == sample
+    assert sample_from_json(json.loads(written)) == sample
 
 
 def test_log_probabilities_survive_the_file() -> None:
     sample = Sample("e", "r", Response(logprobs=(-1.25, -0.1), greedy=(False, True)), Score(1.0, "B"))
-    assert parse(line(sample)) == sample
+    assert sample_from_json(json.loads(encode_lines([sample_to_json(sample)]))) == sample
 
 
 def cell_with(folder: Path, count: int):
     results = Results.make(folder)
     cell = results.cell("toy", "adding")
-    with Writer(cell) as writer:
+    with SampleWriter(cell) as writer:
         for i in range(count):
             writer.append(Sample(f"e{i}", "r", Response(str(i)), Score(1.0)))
     return cell
@@ -56,7 +59,7 @@ def test_a_torn_last_line_is_passed_over_and_then_mended(tmp_path: Path) -> None
     for torn in range(1, len(whole.splitlines(keepends=True)[-1])):
         cell.samples_file.write_bytes(whole[:-torn])
         assert [s.example for s in cell.samples()] == ["e0", "e1"]
-        with Writer(cell) as writer:
+        with SampleWriter(cell) as writer:
             writer.append(Sample("e2", "r", Response("2"), Score(1.0)))
         assert cell.samples_file.read_bytes() == whole
 
@@ -71,8 +74,8 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
 
 def test_two_writers_of_one_cell_are_refused(tmp_path: Path) -> None:
     cell = cell_with(tmp_path / "r", 1)
-    with Writer(cell), pytest.raises(SkilldeltaError, match="Another process"):
-        Writer(cell)
+    with SampleWriter(cell), pytest.raises(SkilldeltaError, match="Another process"):
+        SampleWriter(cell)
 
 
 def test_a_folder_with_other_things_is_no_results_folder(tmp_path: Path) -> None:

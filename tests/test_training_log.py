@@ -10,7 +10,9 @@ import pytest
 from harness import training_log
 from harness.comparison import training_runs
 from harness.comparison.compare import compare
-from harness.evaluation.evaluate import Settings, score
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
+from harness.records import CheckpointRecord
 from harness.store import Results
 from harness.types import Checkpoint
 from tests.support import toys
@@ -89,7 +91,7 @@ def test_a_runs_final_model_has_the_log_of_its_last_checkpoint(tmp_path: Path) -
 
 def scored(folder: Path, members: list[Checkpoint]) -> Results:
     results = Results.make(folder)
-    score(members, [toys.adding(8)], lambda _: toys.model(), results, Settings())
+    score_checkpoints(members, [toys.adding(8)], lambda _: toys.model(), results, EvaluationSettings())
     return results
 
 
@@ -112,19 +114,19 @@ def test_a_log_that_was_not_kept_is_read_where_the_checkpoint_lies_and_else_told
     shutil.rmtree(folder)
     comparison = compare(tmp_path / "results", "sft")
     assert comparison.runs[0].curves == {}
-    assert any("is unknown of dpo" in line for line in comparison.caveats)
+    assert any("No training log (reward, KL, length) was found for dpo" in line for line in comparison.caveats)
 
 
 def test_the_final_model_stands_at_the_last_step_and_steps_are_sorted_as_numbers(tmp_path: Path) -> None:
     folder = run(tmp_path / "ppo", (90, 100, 1000), PPO)
     facts = {
-        m.name: {"run": m.run, "step": m.step, "path": m.path, "method": "ppo", "results": str(tmp_path)}
+        m.name: CheckpointRecord(name=m.name, run=m.run, step=m.step, path=m.path, method="ppo", results=str(tmp_path))
         for m in (member(folder), member(folder, 1000), member(folder, 90), member(folder, 100))
     }
-    (found,) = training_runs.of(facts, "sft")
+    (found,) = training_runs.group_runs(facts, "sft")
     assert list(found.steps.items()) == [("ppo@90", 90), ("ppo@100", 100), ("ppo@1000", 1000), ("ppo", 1000)]
     assert found.final == {"ppo"}
-    assert training_runs.of({"sft": facts["ppo"]}, "sft") == (), "a run that holds the baseline alone"
+    assert training_runs.group_runs({"sft": facts["ppo"]}, "sft") == (), "a run that holds the baseline alone"
 
 
 def test_what_a_run_cost_is_told_by_transformers_beside_the_log_and_here_in_it(tmp_path: Path) -> None:

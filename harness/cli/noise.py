@@ -25,13 +25,13 @@ def noise(
 ) -> None:
     """Repeats a share of stored questions in another order and other batches, and stores how many scores change."""
     from harness import api, discovery
-    from harness.evaluation.repeatability import Share, reask
+    from harness.evaluation.repeatability import RepeatShare, repeat_cells
     from harness.store import Results
 
     settings, loader = where.settings(), model.backend().loader()
     checkpoints, selected_tasks = discovery.checkpoints(paths), api.resolve(tasks, include or ())
     repeats = []
-    for repeat in reask(checkpoints, selected_tasks, loader, Results(output), settings, Share(share / 100)):
+    for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share / 100)):
         note(f"{repeat.checkpoint} · {repeat.task}: asked again")
         repeats.append(repeat)
     if as_json:

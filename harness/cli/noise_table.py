@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from harness.cli.screen import print_table
 
 if TYPE_CHECKING:
-    from harness.evaluation.repeatability import Reasked
+    from harness.evaluation.repeatability import RepeatedCell
 
 
-def noise_row(repeat: Reasked) -> dict[str, Any]:
+def noise_row(repeat: RepeatedCell) -> dict[str, Any]:
     """The changes of one cell, for a table or JSON; rates and shifts in points."""
     noise = repeat.noise
     return {"checkpoint": repeat.checkpoint, "task": repeat.task, "asked_again": noise.n, "answers_changed": noise.answers,
@@ -19,7 +19,7 @@ def noise_row(repeat: Reasked) -> dict[str, Any]:
             "drift_nats": noise.drift}  # fmt: skip
 
 
-def print_noise_table(repeats: Sequence[Reasked]) -> None:
+def print_noise_table(repeats: Sequence[RepeatedCell]) -> None:
     columns = [
         "checkpoint",
         "task",

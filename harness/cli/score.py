@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.evaluation.run import Outcome
-    from harness.evaluation.sequential import Settled
+    from harness.records import SequentialVerdict
 
 MAX_NAMES = 6  # checkpoints that the last line names
 
@@ -46,30 +46,30 @@ def score(
 ) -> None:
     """Scores every checkpoint on every task.  After an interruption, the same command continues."""
     from harness import api, config
+    from harness.evaluation.repeatability import NoiseCheck
 
     check_combination(paths or (), recordings or (), sequential, check_noise)
     tasks, selections = what.choose()
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     if recordings:
-        label, arguments = name or Path(recordings[0]).stem, config.pairs(model.backend_args)
+        arguments = config.pairs(model.backend_args)
+        run_options = api.RunOptions(name=name, progress=progress_display())
         recorded_outcomes = api.score_recorded(
-            recordings, label, tasks, output, options=arguments, settings=settings, progress=progress_display()
+            recordings, tasks, output, reading=arguments, settings=settings, options=run_options
         )
         print_outcomes(recorded_outcomes, output, as_json)
         return
     backend, folders = model.backend(), [*(paths or ()), *([sequential.against] if sequential.against else ())]
     if sequential.against and sequential.until == "decided":
-        decisions = api.race(
-            folders[0], sequential.against, tasks, output, backend=backend, settings=settings, margin=sequential.margin
-        )
+        settings = replace(settings, margin=sequential.margin)
+        decisions = api.compare_in_turn(folders[0], sequential.against, tasks, output, backend=backend, settings=settings)
         print_decisions(decisions, as_json)
         return
-    noise = api.Noise(check_noise) if check_noise else None
-    outcomes = api.score(
-        folders, tasks, output, backend=backend, settings=settings, name=name, progress=progress_display(), noise=noise
-    )
+    noise = NoiseCheck(check_noise) if check_noise else None
+    run_options = api.RunOptions(name, progress_display(), noise)
+    outcomes = api.score(folders, tasks, output, backend=backend, settings=settings, options=run_options)
     if noise and not as_json:
-        print_noise_table(noise.found)
+        print_noise_table(noise.cells)
     print_outcomes(outcomes, output, as_json)
 
 
@@ -86,7 +86,7 @@ def check_combination(
     sequential.check()
 
 
-def print_decisions(decisions: Iterable[Settled], as_json: bool) -> None:
+def print_decisions(decisions: Iterable[SequentialVerdict], as_json: bool) -> None:
     """Prints each task's decision as it is made, then a table of all of them."""
     from harness.comparison.number_format import format_interval, format_number
 
@@ -95,7 +95,7 @@ def print_decisions(decisions: Iterable[Settled], as_json: bool) -> None:
         note(f"{task.task}: {task.verdict} after {task.used} of {task.items} items")
         tasks.append(task)
     if as_json:
-        print_json([asdict(task) for task in tasks])
+        print_json([task.to_json() for task in tasks])
         return
     columns = ["task", "verdict", "items asked", "of", "saved %", "difference", "95 %, at any time"]
     rows = []
@@ -113,13 +113,11 @@ def rescore(
     results: options.ResultsFolder, where: options.DataOptions, include: options.Include = None, as_json: options.Json = False
 ) -> None:
     """Scores stored responses again, after a fix to a scorer, without running a model."""
-    from harness import registry
     from harness.evaluation import rescore as evaluation
     from harness.store import Results
 
     store = Results(results)
-    names = sorted({record.task.name for _, record, _ in store.cells()})
-    tasks = {name: registry.task(name, include or ()) for name in names}
+    tasks = evaluation.stored_tasks(store, include or ())
     print_outcomes(evaluation.rescore(store, tasks, where.settings()), results, as_json, PlainProgress())
 
 

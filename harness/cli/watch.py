@@ -36,9 +36,9 @@ def watch(
     settings, loader, results = where.settings(selections=selections), model.backend().loader(), Results.make(output)
     if missing := [p for p in paths if not Path(p).exists()]:
         note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
-    watcher = run.Watch(paths, results.folder / run.HELD, WatchProgress(), every)
+    watcher = run.Watch(paths, results.folder / run.LINK_FOLDER, WatchProgress(), every)
     failures = 0
-    for outcomes in run.score(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
+    for outcomes in run.score_new_checkpoints(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
         failures += sum(o.state == "failed" for o in outcomes)
         if baseline:
             print_differences(outcomes, output, baseline)

@@ -1,4 +1,4 @@
-"""One task, as several checkpoints did on it: columns brought onto one footing, scores with intervals, paired differences."""
+"""One task under several checkpoints: samples aligned with the baseline's, scores with intervals, paired differences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from harness.comparison.sample_table import SampleTable
+from harness.comparison.sample_table import Key, SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
 from harness.statistics.aggregates import Design, Floats, Ints, influences
@@ -17,7 +17,7 @@ from harness.statistics.estimate import Interval, score_interval, unscored_bound
 
 @dataclass(frozen=True)
 class MeasuredScore:
-    """One checkpoint's own score on a task."""
+    """One checkpoint's own score on a task, 0..1; `bounds`: with every unscored sample counted wrong, and counted right."""
 
     n: int
     score: float
@@ -28,7 +28,7 @@ class MeasuredScore:
 
 @dataclass
 class NameCodes:
-    """Names as numbers, the same number for the same name in every checkpoint's columns."""
+    """Names as numbers: the same number for the same name in every checkpoint's table."""
 
     codes: dict[str, int] = field(default_factory=dict)
 
@@ -36,8 +36,22 @@ class NameCodes:
         return np.array([self.codes.setdefault(n, len(self.codes)) for n in names], np.int64)
 
 
+@dataclass(frozen=True)
+class PairedScores:
+    """Scores [n] of the samples that both sides have a score for, with their keys and design.
+
+    `missing`: samples of one side that have no partner, or no score on one side.
+    """
+
+    before: Floats
+    after: Floats
+    keys: list[Key]
+    design: Design
+    missing: int
+
+
 class TaskPanel:
-    """All columns of one task.  `record` is the baseline's task.json; the baseline's columns come first."""
+    """The sample tables of one task, aligned with the baseline's; `record` is the baseline's task.json."""
 
     def __init__(self, record: CellRecord, baseline: SampleTable) -> None:
         self.task = record.task
@@ -52,26 +66,25 @@ class TaskPanel:
         return Design(clusters, groups, self.task.aggregate, positive)
 
     def design_of(self, columns: SampleTable) -> Design:
-        """The design of a checkpoint's columns; the baseline's own where they have the same rows, which is the rule."""
+        """The design of a checkpoint's samples; the baseline's own where they have the same rows, as they mostly do."""
         return self.design if columns.keys == self.baseline.keys else self.make_design(columns)
 
     def measure(self, columns: SampleTable, level: float) -> MeasuredScore:
-        design, present = self.design_of(columns), ~np.isnan(columns.score)
-        scores, kept_design = columns.score[present], subset_design(design, present)
-        score, influence = influences(scores, kept_design) if len(scores) else (float("nan"), scores)
-        cluster_influences = np.bincount(kept_design.cluster, weights=influence, minlength=len(self.clusters.codes)).astype(
-            np.float64
-        )
-        return MeasuredScore(
-            len(scores),
-            score,
-            score_interval(scores, kept_design, level),
-            unscored_bounds(columns.score, design),
-            cluster_influences,
-        )
+        """A checkpoint's own score, over the samples that have one."""
+        design = self.design_of(columns)
+        scores, scored_design = self.scored_samples(columns)
+        score, influence = influences(scores, scored_design) if len(scores) else (float("nan"), scores)
+        per_cluster = np.bincount(scored_design.cluster, weights=influence, minlength=len(self.clusters.codes))
+        interval, bounds = score_interval(scores, scored_design, level), unscored_bounds(columns.score, design)
+        return MeasuredScore(len(scores), score, interval, bounds, per_cluster.astype(np.float64))
+
+    def scored_samples(self, columns: SampleTable) -> tuple[Floats, Design]:
+        """The scores that are there, and their design."""
+        present = ~np.isnan(columns.score)
+        return columns.score[present], subset_design(self.design_of(columns), present)
 
     def matching_rows(self, columns: SampleTable) -> tuple[Ints, Ints]:
-        """Rows of the baseline, and of `columns`, that hold the same example and draw."""
+        """[n] each: the rows of the baseline, and of `columns`, that hold the same example and draw."""
         if columns.keys == self.baseline.keys:
             every_row = np.arange(len(columns.keys))
             return every_row, every_row
@@ -79,31 +92,37 @@ class TaskPanel:
         pairs.sort()
         return np.array([a for a, _ in pairs], np.int64), np.array([b for _, b in pairs], np.int64)
 
-    def compare(self, columns: SampleTable, level: float) -> TaskDifference:
-        """The paired difference to the baseline, with contributions laid out over all clusters of the task."""
+    def pair(self, columns: SampleTable) -> PairedScores:
+        """The samples that the baseline and `columns` both have a score for, in the baseline's order."""
         old, new = self.matching_rows(columns)
         before, after = self.baseline.score[old], columns.score[new]
         both = ~(np.isnan(before) | np.isnan(after))
         rows = np.zeros(len(self.baseline.keys), np.bool_)
         rows[old[both]] = True
-        design = subset_design(self.design, rows)
-        delta = paired.paired_difference(before[both], after[both], design, level)
-        laid_out = np.zeros(int(self.design.cluster.max()) + 1)
-        laid_out[np.unique(design.cluster)] = delta.contributions
-        unpaired_count = len(self.baseline.keys) + len(columns.keys) - 2 * len(old) + int(np.sum(~both))
-        return TaskDifference(delta, laid_out, unpaired_count)
+        missing = len(self.baseline.keys) + len(columns.keys) - 2 * len(old) + int(np.sum(~both))
+        keys = [self.baseline.keys[i] for i in old[both]]
+        return PairedScores(before[both], after[both], keys, subset_design(self.design, rows), missing)
+
+    def compare(self, columns: SampleTable, level: float) -> TaskDifference:
+        """The paired difference to the baseline."""
+        pairs = self.pair(columns)
+        delta = paired.paired_difference(pairs.before, pairs.after, pairs.design, level)
+        # Candidates may lack different clusters: over all clusters of the task their contributions can be stacked.
+        contributions = np.zeros(int(self.design.cluster.max()) + 1)
+        contributions[np.unique(pairs.design.cluster)] = delta.contributions
+        return TaskDifference(delta, contributions, pairs.missing)
 
 
 @dataclass(frozen=True)
 class TaskDifference:
-    """A paired difference; `contributions` [clusters of the task]; `missing` samples that have no partner or no score."""
+    """A paired difference with its contributions [clusters of the task]; `missing` as in PairedScores."""
 
     delta: paired.PairedDifference
     contributions: Floats
     missing: int
-    noise: float | None = None  # share of the items whose score changes when they are asked again; None: not measured
+    noise: float | None = None  # share of items whose score changes when they are answered again; None: not measured
 
 
 def subset_design(design: Design, rows: npt.NDArray[np.bool_]) -> Design:
-    """The design of some rows; the same object where it is all of them, so that what it knows is worked out once."""
+    """The design of some rows; the same object where it is all rows, so that its cached properties are computed once."""
     return design if bool(rows.all()) else design.subset(rows)

@@ -1,4 +1,4 @@
-"""The best of the candidates on each skill and on average, with the correction for having chosen it."""
+"""The best candidate on each skill and on average, with its score corrected for the choice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.comparison.estimates import Estimate
+from harness.comparison.load import weights_by_level
 from harness.comparison.result import Best, ComparisonSettings, Level
 from harness.statistics import best_of_many
 from harness.statistics.aggregates import Floats
@@ -15,28 +16,29 @@ POINTS = 100
 
 
 def best_candidates(
-    findings: Sequence[Estimate], skills: Mapping[str, Sequence[str]], settings: ComparisonSettings
+    estimates: Sequence[Estimate], skills: Mapping[str, Sequence[str]], settings: ComparisonSettings
 ) -> tuple[Best, ...]:
-    """For the average and each skill that two candidates or more have: the highest, and what that is worth."""
+    """The best candidate on average, then on each skill, wherever at least two candidates have a score."""
     winners = []
-    weights = {("average", "average"): {t: 1 / (len(skills) * len(ts)) for ts in skills.values() for t in ts}}
-    weights |= {("skill", name): {t: 1 / len(ts) for t in ts} for name, ts in skills.items()}
-    for (level, name), weight in weights.items():
-        scores = {f.checkpoint: f.own.score for f in findings if (f.level, f.name) == (level, name) and f.change}
+    *skill_weights, average = weights_by_level(skills, {task: None for tasks in skills.values() for task in tasks})
+    for level, name, weight in [average, *(entry for entry in skill_weights if entry[0] == "skill")]:
+        scores = {e.checkpoint: e.own.score for e in estimates if (e.level, e.name) == (level, name) and e.change}
         known_scores = {who: score for who, score in scores.items() if not np.isnan(score)}
         if len(known_scores) > 1:
             pool = best_of_many.CandidatePool(
-                list(known_scores), np.array(list(known_scores.values())), task_influences(findings, list(known_scores), weight)
+                list(known_scores),
+                np.array(list(known_scores.values())),
+                task_influences(estimates, list(known_scores), weight),
             )
-            winners.append(in_points("skill" if level == "skill" else "average", name, pool, settings))
+            winners.append(in_points(level, name, pool, settings))
     return tuple(winners)
 
 
-def task_influences(findings: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> list[Floats]:
-    """For each task [clusters, candidates]: the influences on the weighted sum.  A cluster that one lacks does not move it."""
+def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> list[Floats]:
+    """For each task [clusters, candidates]: the influences on the weighted sum; 0 for clusters that a candidate lacks."""
     matrices = []
     for task, share in weight.items():
-        influences = {f.checkpoint: f.own.influences for f in findings if f.level == "task" and f.name == task}
+        influences = {e.checkpoint: e.own.influences for e in estimates if e.level == "task" and e.name == task}
         longest = max(len(influences[n]) for n in names)
         matrix = np.stack([np.pad(influences[n], (0, longest - len(influences[n]))) for n in names], axis=1)
         matrices.append(share * matrix)
@@ -44,7 +46,7 @@ def task_influences(findings: Sequence[Estimate], names: Sequence[str], weight: 
 
 
 def in_points(level: Level, name: str, pool: best_of_many.CandidatePool, settings: ComparisonSettings) -> Best:
-    """A choice in points."""
+    """The selection from a pool, in points."""
     choice = best_of_many.select_best(pool, settings.level, settings.seed)
     return Best(
         level=level,

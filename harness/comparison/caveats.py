@@ -1,4 +1,4 @@
-"""What the numbers of a comparison do not say, in plain sentences."""
+"""Caveats of a comparison: facts that its numbers do not show, in plain sentences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from harness.comparison.load import LoadedResults
 from harness.comparison.result import Difference, Row
 from harness.statistics import noise
 
-LISTED_CELLS = 8  # cells of which what is missing is told one by one
+LISTED_CELLS = 8  # cells with missing samples that are listed one by one
 SEEDS = (
     "Intervals and p-values are about these checkpoints: another seed of the same training may score otherwise "
     "(`skilldelta recipes` compares several runs of each)."
@@ -16,7 +16,7 @@ SEEDS = (
 
 
 def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]:
-    """About seeds, about noise where it was measured, about tasks that are not independent."""
+    """Caveats on seeds, on programs' sandboxes, on measured noise, and on tasks that are not independent."""
     noise_notes = [
         f"{row.checkpoint} on {row.name}: {noise_note(row.difference)}"
         for row in rows
@@ -27,7 +27,7 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]
         for names in results.tasks_of_equal_rows()
     ]
     variant_notes = [
-        f"{name} is another reading of {record.task.variant_of}: shown, and averaged with nothing."
+        f"{name} scores the answers to {record.task.variant_of} in another way: shown, but left out of every mean."
         for name, record in results.tasks.items()
         if results.is_variant(name)
     ]
@@ -42,7 +42,7 @@ INTEGRITY = {
 
 
 def integrity_notes(results: LoadedResults) -> list[str]:
-    """Of tasks that run programs: how far a pass can be believed, and what the programs were confined by."""
+    """For tasks that run programs: how each was judged, and the sandbox it ran in."""
     tasks_by_sandbox: dict[tuple[str, str], set[str]] = {}
     for (_, task), cell in results.cells.items():
         if integrity := cell.record.conditions.get("integrity"):
@@ -56,28 +56,28 @@ def integrity_notes(results: LoadedResults) -> list[str]:
 
 
 def unpaired_notes(rows: Sequence[Row]) -> list[str]:
-    """Where items have no partner, or no score on one side, with how many."""
+    """A sentence for each cell with items that have no partner, or no score on one side."""
     incomplete = [(r, r.difference) for r in rows if r.level == "task" and r.difference and r.difference.missing]
     notes = [
         f"{r.checkpoint} on {r.name}: {d.missing} items lack a score on one side; {d.pairs} are paired." for r, d in incomplete
     ]
     hidden_count = len(notes) - LISTED_CELLS
     return (
-        [*notes[:LISTED_CELLS], f"So it is in {hidden_count} further cells: `missing` in table.csv counts them."]
+        [*notes[:LISTED_CELLS], f"The same holds for {hidden_count} more cells: column `missing` of table.csv counts them."]
         if hidden_count > 0
         else notes
     )
 
 
 def repeat_notes(results: LoadedResults) -> list[str]:
-    """What asking again changed, over everything it was done for."""
+    """One sentence on all items that were answered twice; none where `skilldelta noise` was not run."""
     repeats = {cell: stored_cell.noise for cell, stored_cell in results.cells.items() if stored_cell.noise.n}
     if not repeats:
         return []
     items, answers, scores = (sum(getattr(n, what) for n in repeats.values()) for what in ("n", "answers", "flips"))
-    (who, task), worst = max(repeats.items(), key=lambda one: one[1].answers / one[1].n)
-    most = f" (most of them {who}'s on {task}: {worst.answers} of {worst.n})" if worst.answers else ""
-    return [f"Of {items} items that were asked again, {answers} were answered otherwise{most} and {scores} scored otherwise."]
+    (who, task), worst = max(repeats.items(), key=lambda entry: entry[1].answers / entry[1].n)
+    most = f" (the largest share for {who} on {task}: {worst.answers} of {worst.n})" if worst.answers else ""
+    return [f"Of {items} items that were answered twice, {answers} got another answer{most}, and {scores} another score."]
 
 
 def noise_note(difference: Difference) -> str:
@@ -88,8 +88,10 @@ def noise_note(difference: Difference) -> str:
     )
     change_rate = difference.noise or 0.0
     consequence = (
-        "that is in the interval"
+        "the interval includes this"
         if noise.noise_share(change_rate, differing) > noise.MATERIAL_SHARE
-        else "too little to matter"
+        else "too little to change the interval"
     )
-    return f"asking again changes {change_rate:.1f} % of the scores, {differing:.1f} % differ from the baseline; {consequence}."
+    return (
+        f"a second answer changes {change_rate:.1f} % of the scores, {differing:.1f} % differ from the baseline; {consequence}."
+    )

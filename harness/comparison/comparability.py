@@ -1,4 +1,4 @@
-"""What two results must share to be compared; a refusal names each difference, both sides."""
+"""Comparability: the settings that two results must share; a refusal names each difference with both sides."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from harness.fingerprint import differences
 from harness.records import CellRecord, current_name
 from harness.types import SkilldeltaError
 
-# Parts of task.json that cannot move a score, and so may differ.
+# Keys of task.json that cannot move a score, and so may differ.
 IRRELEVANT = ("task.summary", "task.source", "task.skill", "task.chance", "backend.engine")
 MAX_LISTED = 12  # differences named in full; the others are counted
 
 
 @dataclass(frozen=True)
 class SettingDifference:
-    """One thing that was not the same on both sides, with each side as short JSON."""
+    """One setting that differs from the baseline's, with both sides as short JSON."""
 
     task: str
     name: str
@@ -26,7 +26,7 @@ class SettingDifference:
 
 
 def setting_differences(task: str, baseline: CellRecord, candidates: Mapping[str, CellRecord]) -> list[SettingDifference]:
-    """Everything in which the candidates' task.json differ from the baseline's, alike ones gathered."""
+    """The settings in which candidates' task.json differ from the baseline's; equal differences are gathered into one."""
     checkpoints_by_difference: dict[tuple[str, str, str], list[str]] = {}
     for checkpoint, record in candidates.items():
         for difference in differences(baseline.comparable(), record.comparable()):
@@ -36,24 +36,30 @@ def setting_differences(task: str, baseline: CellRecord, candidates: Mapping[str
 
 
 def is_covered(difference: str, names: Iterable[str]) -> bool:
-    """Whether a difference is one of `names`, or lies below one: `asked` covers `asked.prompts`."""
+    """Whether `names` holds a difference or a parent of it: `inputs` covers `inputs.prompts`."""
     return any(difference == name or difference.startswith(name + ".") for name in names)
 
 
 def accept_differences(every_difference: Sequence[SettingDifference], allow: Sequence[str], baseline: str) -> tuple[str, ...]:
-    """The differences that were allowed, in words; raises where one was not."""
-    if not_accepted := [d for d in every_difference if not is_covered(d.name, allow)]:
+    """The differences in words.  SkilldeltaError where `allow` does not cover one; it may use names of older versions."""
+    names = [current_name(name) for name in allow]
+    if not_accepted := [d for d in every_difference if not is_covered(d.name, names)]:
         raise SkilldeltaError(refusal_message(not_accepted, baseline))
     return tuple(side_by_side(d).strip() for d in every_difference)
 
 
 def refusal_message(not_accepted: Sequence[SettingDifference], baseline: str) -> str:
-    """What differs, side by side, and the way out."""
-    lines = ["These results cannot be compared: they were not made alike.", *map(side_by_side, not_accepted[:MAX_LISTED])]
+    """The differences side by side, and the flags that accept them."""
+    lines = [
+        "These results cannot be compared: they were made with different settings.",
+        *map(side_by_side, not_accepted[:MAX_LISTED]),
+    ]
     if len(not_accepted) > MAX_LISTED:
         lines.append(f"  ... and {len(not_accepted) - MAX_LISTED} more")
     names = " ".join(f"--allow {n}" for n in dict.fromkeys(d.name for d in not_accepted))
-    lines.append(f"Score both alike, or accept what differs from {baseline}: {names} (printed with every table then).")
+    lines.append(
+        f"Score both with the same settings, or accept the differences from {baseline}: {names} (every table then lists them)."
+    )
     return "\n".join(lines)
 
 

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import published
 from harness.comparison import best_checkpoint, caveats, estimates, reward_hacking, subset, training_runs, verdicts
-from harness.comparison.load import load_results
+from harness.comparison.estimates import Estimate
+from harness.comparison.load import LoadedResults, load_results
 from harness.comparison.result import LEVELS, Comparison, ComparisonSettings
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A comparison, with the results and the estimates that it was made from."""
+
+    comparison: Comparison
+    results: LoadedResults
+    estimates: Sequence[Estimate]
 
 
 def compare(
@@ -16,35 +27,52 @@ def compare(
 ) -> Comparison:
     """Compares every checkpoint in `results` (one folder or several) with the checkpoint named `baseline`.
 
-    Raises where results were not made alike, unless each difference is allowed by name.
+    SkilldeltaError where results were not made alike, unless each difference is allowed by name.
     """
-    settings_ = settings or ComparisonSettings()
-    published_tables = published.chosen(settings_.published)  # an unknown name is said before the work
+    return analyse(results, baseline, settings or ComparisonSettings()).comparison
+
+
+def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings: ComparisonSettings) -> Analysis:
+    """The same as `compare`, with the intermediate results."""
+    published_tables = published.chosen(settings.published)  # first: an unknown name costs no work
     folders = [results] if isinstance(results, str | Path) else list(results)
-    stored_results = load_results([Path(f) for f in folders], baseline, settings_.candidates)
-    allowed = stored_results.accept_differences(settings_.allow)
-    subset_notes: tuple[str, ...] = ()
-    if example_filter := subset.read_filter(settings_.leave_out, settings_.only):
-        stored_results, note = subset.apply_filter(stored_results, example_filter)
-        subset_notes = (note,)
-    estimates_ = [
-        f
-        for number, task in enumerate(stored_results.tasks)
-        for f in estimates.estimate_task(stored_results, task, settings_, number)
-    ]
-    skills = stored_results.skills()
-    for name in stored_results.checkpoints:
-        by_task = {f.name: f for f in estimates_ if f.checkpoint == name and f.level == "task"}
-        estimates_ += estimates.estimate_skills(name, by_task, skills, settings_.level)
-    rows, families = verdicts.judge_all(estimates_, settings_)
-    place = {name: i for i, name in enumerate(stored_results.checkpoints)}
+    loaded = load_results([Path(f) for f in folders], baseline, settings.candidates)
+    accepted = loaded.accept_differences(settings.allow)
+    notes: list[str] = []
+    if example_filter := subset.read_filter(settings.leave_out, settings.only):
+        loaded, note = subset.apply_filter(loaded, example_filter)
+        notes.append(note)
+    every = estimate_all(loaded, settings)
+    rows, families = verdicts.judge_all(every, settings)
+    place = {name: i for i, name in enumerate(loaded.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
-    best = best_checkpoint.best_candidates(estimates_, skills, settings_)
-    runs = training_runs.group_runs(stored_results.checkpoints, baseline)
-    notes = (*subset_notes, *caveats.list_caveats(rows, stored_results), *training_runs.unlogged_notes(runs))
-    missing_notes = (*stored_results.missing_notes(), *caveats.unpaired_notes(rows))
-    warnings = tuple(reward_hacking.find_reward_hacking(rows, runs))
-    return Comparison(
-        baseline, tuple(rows), families, settings_, stored_results.checkpoints, allowed, missing_notes, best, notes,
-        runs, warnings, published_tables,
-    )  # fmt: skip
+    runs = training_runs.group_runs(loaded.checkpoints, baseline)
+    comparison = Comparison(
+        baseline,
+        tuple(rows),
+        families,
+        settings,
+        loaded.checkpoints,
+        accepted,
+        incomplete=(*loaded.missing_notes(), *caveats.unpaired_notes(rows)),
+        best=best_checkpoint.best_candidates(every, loaded.skills(), settings),
+        caveats=(*notes, *caveats.list_caveats(rows, loaded), *training_runs.unlogged_notes(runs)),
+        runs=runs,
+        warnings=tuple(reward_hacking.find_reward_hacking(rows, runs)),
+        published_tables=published_tables,
+    )
+    return Analysis(comparison, loaded, every)
+
+
+def estimate_all(loaded: LoadedResults, settings: ComparisonSettings) -> list[Estimate]:
+    """Every checkpoint on every task, then on its skills and on average."""
+    every = [
+        estimate
+        for number, task in enumerate(loaded.tasks)
+        for estimate in estimates.estimate_task(loaded, task, settings, number)
+    ]
+    skills = loaded.skills()
+    for name in loaded.checkpoints:
+        by_task = {e.name: e for e in every if e.checkpoint == name and e.level == "task"}
+        every += estimates.estimate_skills(name, by_task, skills, settings.level)
+    return every

@@ -1,4 +1,4 @@
-"""What is measured before anything is judged: one finding for each checkpoint and task, then for skills and the average."""
+"""Estimates before any verdict: one for each checkpoint and task, then for skills and the average."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
 from harness.comparison.load import LoadedResults
 from harness.comparison.metrics import measure_metrics
-from harness.comparison.result import MetricValue, Level, ComparisonSettings
+from harness.comparison.result import ComparisonSettings, Level, MetricValue
 from harness.comparison.sample_table import SampleTable
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
 from harness.statistics.estimate import Interval, critical_value
@@ -22,15 +22,15 @@ NO_SCORE = MeasuredScore(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))
 
 @dataclass(frozen=True)
 class ChangeEstimate:
-    """A candidate's difference to the baseline, with what testing it needs.  Units: 0..1."""
+    """A candidate's difference to the baseline, with all that testing it needs.  Units: 0..1."""
 
     component: Component
     p_value: sign_flip_test.PValue
-    detectable: float
+    detectable: float  # the smallest true difference that these data detect 4 times in 5
     pairs: int
     missing: int
     flips: tuple[int, int] | None = None  # lost, gained
-    noise: float | None = None  # share of the items whose score changes when they are asked again
+    noise: float | None = None  # share of items whose score changes when they are answered again
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,22 @@ class Estimate:
 
 
 def estimate_task(results: LoadedResults, task: str, settings: ComparisonSettings, number: int) -> list[Estimate]:
-    """The baseline and every candidate on one task; signs are drawn once for all of them (`number`: the task's own stream)."""
+    """The baseline and every candidate on one task; `number` gives the task its own random stream for the sign flips."""
     columns = results.cells[results.baseline, task].columns()
     panel = TaskPanel(results.tasks[task], columns)
     estimates = [estimate_checkpoint(results.baseline, panel, columns, settings.level)]
     pairs: list[TaskDifference] = []
-    for name, begun in results.candidates(task):
-        columns = begun.columns()  # one at a time: a task's columns for all checkpoints could be large
+    for name, cell in results.candidates(task):
+        columns = cell.columns()  # one at a time: the samples of all checkpoints may not fit in memory
         estimates.append(estimate_checkpoint(name, panel, columns, settings.level))
-        rates = [cell.noise.rate for cell in (results.cells[results.baseline, task], begun) if cell.noise.n]
+        rates = results.noise_rates(name, task)
         pairs.append(add_noise(panel.compare(columns, settings.level), rates, settings.level))
-    changes_ = estimate_changes(pairs, settings, number)
-    return estimates[:1] + [replace(f, change=c) for f, c in zip(estimates[1:], changes_, strict=True)]
+    changes = estimate_changes(pairs, settings, number)
+    return estimates[:1] + [replace(e, change=c) for e, c in zip(estimates[1:], changes, strict=True)]
 
 
 def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level: float) -> Estimate:
+    """A checkpoint's own score, metrics and health on a task, without a difference."""
     task = panel.task
     own = panel.measure(columns, level)
     metrics = measure_metrics(panel, columns, level)
@@ -75,19 +76,19 @@ def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level
 
 
 def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> TaskDifference:
-    """The difference with the noise of asking again in its interval, where that was measured and makes much of it."""
+    """The difference with measured noise in its interval; `rates`: the measured rates of the two sides, if any."""
     delta = pair.delta
     if not rates or not delta.n:
         return pair
     rate = sum(rates) / len(rates)
-    square = delta.variance * delta.n + delta.value**2  # of a 0/1 score's difference: the share of the items that differ
-    noise_variance_ = noise.noise_variance(rate, min((delta.losses + delta.gains) / delta.n, square), delta.n)
-    interval = noise.widen_interval(delta.value, delta.interval, noise_variance_, critical_value(level))
-    return replace(pair, delta=replace(delta, interval=interval, variance=delta.variance + noise_variance_), noise=rate)
+    square = delta.variance * delta.n + delta.value**2  # mean squared change; for 0/1 scores the share that differs
+    extra = noise.noise_variance(rate, min((delta.losses + delta.gains) / delta.n, square), delta.n)
+    interval = noise.widen_interval(delta.value, delta.interval, extra, critical_value(level))
+    return replace(pair, delta=replace(delta, interval=interval, variance=delta.variance + extra), noise=rate)
 
 
 def estimate_changes(pairs: Sequence[TaskDifference], settings: ComparisonSettings, number: int) -> list[ChangeEstimate]:
-    """The candidates' differences, each with its p-value and the smallest difference that would have been found."""
+    """The candidates' differences, each with its p-value; all candidates share the random signs."""
     if not pairs:
         return []
     contributions = np.stack([p.contributions for p in pairs], axis=1)
@@ -97,6 +98,7 @@ def estimate_changes(pairs: Sequence[TaskDifference], settings: ComparisonSettin
 
 
 def estimate_change(pair: TaskDifference, sums: NullSums, level: float) -> ChangeEstimate:
+    """One difference with its p-value: exact McNemar for independent 0/1 scores, sign flips of clusters otherwise."""
     delta = pair.delta
     component = Component(delta.value, delta.interval, pair.contributions[pair.contributions != 0], sums)
     losses, gains = delta.losses, delta.gains
@@ -112,13 +114,12 @@ def estimate_change(pair: TaskDifference, sums: NullSums, level: float) -> Chang
 def estimate_skills(
     name: str, tasks: Mapping[str, Estimate], skills: Mapping[str, Sequence[str]], level: float
 ) -> list[Estimate]:
-    """A checkpoint's skills (unweighted means of tasks), and its average over skills, where nothing is missing."""
+    """A checkpoint's skills (unweighted means of tasks) and its average over skills, wherever no task is missing."""
     estimates = []
     for skill, names in skills.items():
         if all(n in tasks for n in names):
-            estimates.append(
-                mean_estimate(Estimate(name, "skill", skill, skill, NO_SCORE, {}), [tasks[n] for n in names], level)
-            )
+            empty = Estimate(name, "skill", skill, skill, NO_SCORE, {})
+            estimates.append(mean_estimate(empty, [tasks[n] for n in names], level))
     if len(estimates) == len(skills):
         estimates.append(mean_estimate(Estimate(name, "average", "average", "", NO_SCORE, {}), estimates, level))
     return estimates
@@ -138,12 +139,13 @@ def mean_estimate(empty: Estimate, members: Sequence[Estimate], level: float) ->
         health.update(member.health)
         reasons.update(member.reasons)
     length = float(np.mean([m.tokens for m in members]))
-    changes_ = [m.change for m in members if m.change]
-    change_ = mean_change(changes_, weights, level) if changes_ else None
-    return replace(empty, own=own, health=dict(health), tokens=length, reasons=dict(reasons), change=change_)
+    changes = [m.change for m in members if m.change]
+    change = mean_change(changes, weights, level) if changes else None
+    return replace(empty, own=own, health=dict(health), tokens=length, reasons=dict(reasons), change=change)
 
 
 def mean_change(members: Sequence[ChangeEstimate], weights: Sequence[float], level: float) -> ChangeEstimate:
+    """The weighted difference of independent tasks (or skills), tested by sign flips of all their clusters."""
     if len(members) == 1:
         return replace(members[0], flips=None, noise=None)
     component = weighted_means.weighted_difference([m.component for m in members], weights)

@@ -1,4 +1,4 @@
-"""May this candidate replace the baseline?  A policy of largest allowed drops, and a three-way answer from the intervals."""
+"""The gate for CI: may a candidate replace the baseline?  A policy of largest allowed drops gives a three-way answer."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ JSON_FIELDS = ("delta", "delta_low", "delta_high", "p", "p_adjusted", "mde")
 
 
 class Rule(pydantic.BaseModel, extra="forbid", frozen=True):
-    """How much may be lost, in points.
+    """The largest drop that is allowed, in points.
 
-    A drop is a regression where the whole interval lies beyond `max_drop`; it is ruled out where the interval does not reach
-    further than `max_drop` + `margin` and the difference itself is no larger than `max_drop`; anything else is inconclusive.
-    An `advisory` rule is shown and decides nothing.
+    `regression`: the whole interval lies beyond `max_drop`.  `pass`: the interval ends before `max_drop` + `margin`, and the
+    difference itself is no larger than `max_drop`.  Anything else is `inconclusive`.  An `advisory` rule is shown, but decides
+    nothing.
     """
 
     max_drop: float = pydantic.Field(default=2.0, ge=0)
@@ -39,9 +39,9 @@ class Rule(pydantic.BaseModel, extra="forbid", frozen=True):
 
 
 class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
-    """Rules by name.  `default` holds for every skill that has none of its own; None: only what is named counts.
+    """Rules by name.  `default` holds for every skill without a rule of its own; None: only named rules count.
 
-    A metric is named TASK/METRIC, e.g. xstest/over_refusal; where lower is better, a drop is a rise.
+    A metric is named TASK/METRIC, e.g. xstest/over_refusal.  Where lower is better, a rise counts as a drop.
     """
 
     default: Rule | None = Rule()
@@ -52,7 +52,7 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
     max_unscored: float = pydantic.Field(default=5.0, ge=0, le=100)  # % of a rule's samples; with more, it is inconclusive
 
     def rules(self, comparison: Comparison) -> Iterator[tuple[RuleLevel, str, Rule]]:
-        """Every rule that applies; a name that the results do not have is an error."""
+        """Every rule that applies.  SkilldeltaError for a name that the results do not have."""
         names = {level: [r.name for r in comparison.at(level) if r.difference is None] for level in ("skill", "task")}
         names["metric"] = [f"{r.name}/{m.name}" for r in comparison.at("task") if r.difference is None for m in r.metrics]
         for level, rules in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
@@ -72,19 +72,19 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
 
 @dataclass(frozen=True)
 class RuleResult:
-    """A rule, and what the results say to it."""
+    """A rule with its answer on these results."""
 
     level: RuleLevel
     name: str
     rule: Rule
-    row: Row | None  # None: the candidate has not been asked everything that this needs
+    row: Row | None  # None: the candidate lacks tasks that this rule needs
     answer: GateAnswer
     why: str
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """The answer for a candidate: a regression if any critical rule finds one, else inconclusive if any is, else pass."""
+    """The answer for a candidate: the worst of its critical rules, of regression, inconclusive and pass."""
 
     baseline: str
     candidate: str
@@ -94,11 +94,10 @@ class GateResult:
 
     @property
     def exit_code(self) -> int:
-        """The exit code."""
         return EXIT_CODES[self.answer]
 
     def json(self) -> dict[str, Any]:
-        """The same facts as the summary."""
+        """The content of the summary as JSON."""
         rules = [
             {"level": c.level, "name": c.name, "answer": c.answer, "why": c.why, **c.rule.model_dump()}
             | ({k: getattr(c.row.difference, k) for k in JSON_FIELDS} if c.row else {})
@@ -109,9 +108,10 @@ class GateResult:
         return plain
 
     def markdown(self) -> str:
-        """A summary fit for a pull request."""
+        """A summary for a pull request."""
+        title = f"{escape_markdown(self.candidate)} against {escape_markdown(self.baseline)}"
         lines = [
-            f"### {MARKS[self.answer]} {self.answer}: {escape_markdown(self.candidate)} against {escape_markdown(self.baseline)}",
+            f"### {MARKS[self.answer]} {self.answer}: {title}",
             "",
             "| | rule | difference (95 %) | allowed drop | says |",
             "|---|---|---|---|---|",
@@ -139,7 +139,7 @@ def parse_policy(values: Mapping[str, object], source: str = "the policy") -> Po
 
 
 def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
-    """Checks every rule of the policy on one candidate."""
+    """Checks every rule of the policy on one candidate.  SkilldeltaError where no rule applies, or a name is unknown."""
     if candidate not in comparison.checkpoints or candidate == comparison.baseline:
         raise SkilldeltaError(
             str(registry.unknown("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
@@ -155,20 +155,27 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
         for level, name, rule in policy_.rules(comparison)
     ]
     if not rule_results:
-        raise SkilldeltaError("The policy has no rule that applies: name skills or tasks, or leave `default` in.")
+        raise SkilldeltaError("No rule of the policy applies: name skills or tasks, or keep `default`.")
     critical = {c.answer for c in rule_results if c.rule.kind == "critical"}
     answer: GateAnswer = next((a for a in ("regression", "inconclusive") if a in critical), "pass")
     levels = {c.level for c in rule_results}
     corrections = [f"{level}s: {words}." for level, words in comparison.families.items() if level in levels]
     corrections += [f"metrics: Bonferroni over {len(policy_.metrics)} rules."] if len(policy_.metrics) > 1 else []
-    notes = [*corrections, *(f"Not alike, accepted: {a}." for a in comparison.accepted_differences), *comparison.incomplete]
+    notes = [
+        *corrections,
+        *(f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences),
+        *comparison.incomplete,
+    ]
     return GateResult(
         comparison.baseline, candidate, answer, tuple(rule_results), tuple(f"- {escape_markdown(n)}" for n in notes)
     )
 
 
 def metric_rows(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]:
-    """The metrics of tasks as rows, turned so that more is better; p by the normal distribution, from the interval."""
+    """The metrics of tasks as rows, signed so that more is better.
+
+    p comes from the normal distribution with the interval's standard error, and is Bonferroni corrected over `tests`.
+    """
     rows_by_name = {}
     for row in rows:
         for m in row.metrics:
@@ -190,30 +197,27 @@ def metric_rows(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]
 
 
 def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits: tuple[float, float]) -> RuleResult:
-    """One rule.  `limits`: the level of the intervals, the largest share of unscored samples in %.
-
-    A regression must also survive the correction for the number of tests, so that equal checkpoints fail a gate of many
-    rules in 5 % at most.
-    """
+    """One rule.  `limits`: the level of the intervals, and the largest share of unscored samples in %."""
     confidence, max_unscored = limits
     if row is None or row.difference is None:
-        return RuleResult(level, name, rule, None, "inconclusive", "not everything was scored")
+        return RuleResult(level, name, rule, None, "inconclusive", "some of its tasks are not scored")
     difference = row.difference
     if row.unscored and 100 * row.unscored > max_unscored * (row.n + row.unscored):
         return RuleResult(
             level, name, rule, row, "inconclusive", f"{row.unscored} of {row.n + row.unscored} samples have no score"
         )
+    # The adjusted p-value must agree, so that equal checkpoints fail a gate of many rules in 5 % of cases at most.
     if difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
-        return RuleResult(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is shown")
+        return RuleResult(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is proven")
     if difference.delta_low >= -rule.max_drop - rule.margin and difference.delta >= -rule.max_drop:
         return RuleResult(level, name, rule, row, "pass", "a larger drop is ruled out")
     return RuleResult(
-        level, name, rule, row, "inconclusive", f"so many samples show differences from {difference.mde:.1f} points on"
+        level, name, rule, row, "inconclusive", f"these samples detect differences of {difference.mde:.1f} points or more"
     )
 
 
 def markdown_row(result: RuleResult) -> str:
-    """A row of the Markdown table."""
+    """A rule as a row of the Markdown table."""
     name = result.row.name if result.row else result.name
     kind = "" if result.rule.kind == "critical" else " (advisory)"
     difference = result.row.difference if result.row else None
@@ -225,7 +229,7 @@ def markdown_row(result: RuleResult) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that cannot break a Markdown table, nor become markup in a comment."""
+    """The text with everything escaped that could break a Markdown table or mention people in a comment."""
     text = html.escape(text, quote=False)
     for char in "\\`*_{}[]|#":
         text = text.replace(char, f"\\{char}")

@@ -1,17 +1,18 @@
-"""What results folders hold, brought together for one comparison: what is missing, what was made unlike."""
+"""The cells of one or several results folders, loaded for one comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from harness import registry
 from harness.comparison import comparability
+from harness.comparison.result import Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
-from harness.statistics import noise
 from harness.records import CellRecord, CheckpointRecord
+from harness.statistics import noise
 from harness.store import Cell, Results
 from harness.types import Noise, SkilldeltaError
 
@@ -26,11 +27,11 @@ class StoredCell:
 
     @property
     def noise(self) -> Noise:
-        """What `skilldelta noise` measured of it; noise.NONE where it did not."""
+        """The noise that `skilldelta noise` measured; NOT_MEASURED where nobody ran it."""
         return self.record.noise or noise.NOT_MEASURED
 
     def columns(self) -> SampleTable:
-        """Its samples; for a pass@k task a row for each problem."""
+        """Its samples; for a pass@k task one row for each problem."""
         table = read_table(self.cell, self.includes)
         k = self.record.task.pass_at
         return collapse_draws(table, k) if k else table
@@ -38,7 +39,7 @@ class StoredCell:
 
 @dataclass(frozen=True)
 class LoadedResults:
-    """Every cell by (checkpoint, task); `checkpoints` as checkpoint.json says, in order, the baseline first."""
+    """Every cell by (checkpoint, task); `checkpoints`: each checkpoint.json in order, the baseline first."""
 
     baseline: str
     checkpoints: dict[str, CheckpointRecord]
@@ -46,17 +47,22 @@ class LoadedResults:
 
     @cached_property
     def tasks(self) -> dict[str, CellRecord]:
-        """The baseline's tasks, with its task.json: the ones that are compared."""
+        """The tasks that are compared, which are the baseline's, each with the baseline's task.json."""
         return {task: cell.record for (who, task), cell in self.cells.items() if who == self.baseline}
 
     def candidates(self, task: str) -> Iterator[tuple[str, StoredCell]]:
-        """Who else has been asked this task."""
+        """The other checkpoints that have samples of a task."""
         for name in self.checkpoints:
             if name != self.baseline and (name, task) in self.cells:
                 yield name, self.cells[name, task]
 
+    def noise_rates(self, candidate: str, task: str) -> list[float]:
+        """The noise rates of the baseline and a candidate, as far as they were measured."""
+        pair = (self.cells[self.baseline, task].noise, self.cells[candidate, task].noise)
+        return [noise.rate for noise in pair if noise.n]
+
     def skills(self) -> dict[str, list[str]]:
-        """The baseline's tasks under their skills, less those that only stand beside another (see `beside`)."""
+        """The baseline's tasks by skill, without variants of another task."""
         tasks_by_skill: dict[str, list[str]] = {}
         for name, record in self.tasks.items():
             if self.is_variant(name):
@@ -65,11 +71,11 @@ class LoadedResults:
         return tasks_by_skill
 
     def is_variant(self, task: str) -> bool:
-        """Whether a task is another reading of one that is there as well: it is shown, and never averaged with that one."""
+        """Whether a task scores the answers to another task of these results again: shown, but not averaged with that one."""
         return self.tasks[task].task.variant_of in self.tasks
 
     def tasks_of_equal_rows(self) -> list[list[str]]:
-        """Tasks that hold the same rows, and so are not independent."""
+        """Groups of tasks that hold the same rows, and so are not independent."""
         tasks_by_rows: dict[str, list[str]] = {}
         for name, record in self.tasks.items():
             if self.is_variant(name):
@@ -78,7 +84,7 @@ class LoadedResults:
         return [names for names in tasks_by_rows.values() if len(names) > 1]
 
     def accept_differences(self, allow: Sequence[str]) -> tuple[str, ...]:
-        """The differences that were allowed, in words; raises where one was not."""
+        """The differences in how results were made, in words.  SkilldeltaError where `allow` does not name one of them."""
         differences = [
             difference
             for task, record in self.tasks.items()
@@ -87,7 +93,7 @@ class LoadedResults:
         return comparability.accept_differences(differences, allow, self.baseline)
 
     def missing_notes(self) -> tuple[str, ...]:
-        """What is missing, in words: tasks that only one side has, cells that were not finished."""
+        """Sentences on missing data: tasks that only one side has, and cells that are not finished."""
         lines = []
         for name in self.checkpoints:
             own_tasks = {task for who, task in self.cells if who == name}
@@ -107,10 +113,11 @@ class LoadedResults:
 
 
 def merge_records(earlier: CheckpointRecord | None, record: CheckpointRecord) -> CheckpointRecord:
-    """A checkpoint that two folders hold: `elsewhere` names the further ones.  Two models of one name are refused.
+    """One record of a checkpoint that two folders hold; `elsewhere` lists the further folders.
 
-    What was recorded is known by its files alone, which differ from task to task.
+    SkilldeltaError where the fingerprints show two models under one name.
     """
+    # Recorded outputs have a fingerprint of their files alone ("outputs"), which differ from task to task.
     if earlier is None:
         return record
     old_fingerprint, new_fingerprint = earlier.fingerprint, record.fingerprint
@@ -125,7 +132,10 @@ def merge_records(earlier: CheckpointRecord | None, record: CheckpointRecord) ->
 
 
 def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = ()) -> LoadedResults:
-    """Every checkpoint and cell of the folders (or only some `candidates`'); a cell that two folders hold is an error."""
+    """Every checkpoint and cell of the folders, or only those of the baseline and some candidates.
+
+    SkilldeltaError for an unknown checkpoint, a cell that two folders hold, or a baseline without samples.
+    """
     checkpoints: dict[str, CheckpointRecord] = {}
     cells: dict[tuple[str, str], StoredCell] = {}
     for folder in folders:
@@ -149,3 +159,15 @@ def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[st
     if not result.tasks:
         raise SkilldeltaError(f"The baseline {baseline} has no samples in {', '.join(map(str, folders))}: score it first.")
     return result
+
+
+def weights_by_level(
+    skills: Mapping[str, Sequence[str]], tasks: Mapping[str, object]
+) -> list[tuple[Level, str, dict[str, float]]]:
+    """Every task, every skill whose tasks are all there, and the average of skills, each with the weights of its tasks."""
+    complete = {name: names for name, names in skills.items() if all(t in tasks for t in names)}
+    levels: list[tuple[Level, str, dict[str, float]]] = [("task", t, {t: 1.0}) for t in tasks]
+    levels += [("skill", name, {t: 1 / len(names) for t in names}) for name, names in complete.items()]
+    if len(complete) == len(skills):
+        levels.append(("average", "average", {t: 1 / (len(complete) * len(ts)) for ts in complete.values() for t in ts}))
+    return levels

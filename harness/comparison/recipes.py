@@ -1,4 +1,4 @@
-"""Recipe against recipe, from stored results: several runs of each, on the items that all of them have a score for."""
+"""Recipe against recipe from stored results: several runs of each, on the items that all of them have a score for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.comparison.alignment import TaskPanel
-from harness.comparison.load import LoadedResults, load_results
+from harness.comparison.load import LoadedResults, load_results, weights_by_level
 from harness.comparison.result import Level
 from harness.comparison.sample_table import SampleTable
 from harness.statistics.aggregates import Floats
@@ -20,7 +20,7 @@ from harness.types import SkilldeltaError
 
 @dataclass(frozen=True)
 class RecipeRow:
-    """One task, skill, or the average of two recipes.  The `found` numbers are shares, 0..1."""
+    """The difference of two recipes on one task, one skill, or on average.  Units of `contrast`: 0..1."""
 
     level: Level
     name: str
@@ -30,10 +30,13 @@ class RecipeRow:
 def compare_recipes(
     results: Sequence[str | Path], recipes: Mapping[str, Sequence[str]], allow: Sequence[str] = ()
 ) -> list[RecipeRow]:
-    """Two recipes, each a name with the names of its runs' checkpoints; the first is the baseline."""
+    """The second recipe against the first; `recipes`: for each name the checkpoints of its runs.
+
+    SkilldeltaError unless there are two recipes with a checkpoint each, and a task that all checkpoints have samples of.
+    """
     if len(recipes) != 2 or not all(recipes.values()):
         raise SkilldeltaError(
-            f"Two recipes with a checkpoint or more each are compared; given: {', '.join(recipes) or 'none'}."
+            f"Two recipes are needed, each with at least one checkpoint; there are: {', '.join(recipes) or 'none'}."
         )
     (before, old), (after, new) = recipes.items()
     stored_results = load_results([Path(r) for r in results], old[0], [*old[1:], *new])
@@ -45,7 +48,9 @@ def compare_recipes(
         if all((c, task) in stored_results.cells for c in everyone)
     }
     if not tasks:
-        raise SkilldeltaError(f"There is no task that all of {', '.join(everyone)} have been asked.")
+        raise SkilldeltaError(
+            f"There is no task that all of {', '.join(everyone)} have samples of: score the same tasks for each."
+        )
     lines = []
     for level, name, weights in weights_by_level(stored_results.skills(), tasks):
         matrices = [tasks[t] for t in weights]
@@ -55,20 +60,8 @@ def compare_recipes(
     return lines
 
 
-def weights_by_level(
-    skills: Mapping[str, Sequence[str]], tasks: Mapping[str, object]
-) -> list[tuple[Level, str, dict[str, float]]]:
-    """Every task, every skill all of whose tasks are there, and the average of skills; each with the weights of its tasks."""
-    complete = {name: names for name, names in skills.items() if all(t in tasks for t in names)}
-    levels: list[tuple[Level, str, dict[str, float]]] = [("task", t, {t: 1.0}) for t in tasks]
-    levels += [("skill", name, {t: 1 / len(names) for t in names}) for name, names in complete.items()]
-    if len(complete) == len(skills):
-        levels.append(("average", "average", {t: 1 / (len(complete) * len(ts)) for ts in complete.values() for t in ts}))
-    return levels
-
-
 def score_matrix(stored_results: LoadedResults, task: str, names: Sequence[str]) -> Floats:
-    """[checkpoints, clusters]: what the clusters of items that all checkpoints have a score for contribute to each score."""
+    """[checkpoints, clusters]: pseudo-values on the items that all checkpoints have a score for."""
     first = stored_results.cells[names[0], task].columns()
     panel = TaskPanel(stored_results.cells[names[0], task].record, first)
     return pseudo_values(
@@ -78,7 +71,7 @@ def score_matrix(stored_results: LoadedResults, task: str, names: Sequence[str])
 
 
 def scores_along(panel: TaskPanel, columns: SampleTable) -> Floats:
-    """A checkpoint's scores along the panel's rows; NaN where it has none."""
+    """[rows of the panel]: a checkpoint's scores; NaN where it has none."""
     old, new = panel.matching_rows(columns)
     row = np.full(len(panel.baseline.keys), np.nan)
     row[old] = columns.score[new]

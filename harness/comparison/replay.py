@@ -1,4 +1,4 @@
-"""What the sequential test would have needed on results that are all there: its decision and its saving."""
+"""The sequential test replayed on complete results: its decisions, and the share of items it would have used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from harness.statistics.sequential_test import SequentialDecision, SequentialPla
 
 @dataclass(frozen=True)
 class ReplayedTask:
-    """One task, in several random orders of its items."""
+    """The decisions on one task, one for each random order of its items."""
 
     task: str
     items: int
@@ -24,21 +24,18 @@ class ReplayedTask:
 
     @property
     def share_used(self) -> float:
-        """The median share of the items that a decision took."""
+        """The median share of the items until the decision, 0..1."""
         return float(np.median([d.items_used for d in self.decisions])) / self.items
 
 
 def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0.0, orders: int = 20) -> list[ReplayedTask]:
-    """Every task that both have and that is a mean, as if its items had come in, in `orders` seeded random orders.
-
-    `margin` in points.
-    """
+    """Every task that both checkpoints have and that is a mean, in `orders` seeded random orders; `margin` in points."""
     stored_results = load_results([Path(results)], baseline, [candidate])
     stored_results.accept_differences(())
     replays = []
     for task, record in stored_results.tasks.items():
         if record.task.aggregate == "f1" or (candidate, task) not in stored_results.cells:
-            continue  # an F1 is no mean of items: it takes all of them
+            continue  # an F1 is not a mean of items, so it needs all of them
         panel = TaskPanel(record, stored_results.cells[baseline, task].columns())
         items, scale = task_differences(panel, stored_results.cells[candidate, task].columns())
         if len(items):
@@ -49,10 +46,6 @@ def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0
 
 
 def task_differences(panel: TaskPanel, columns: SampleTable) -> tuple[Floats, float]:
-    """[items] in [-1, 1]: the difference of each cluster, weighted so that their mean times `scale` is that of the task."""
-    old, new = panel.matching_rows(columns)
-    before, after = panel.baseline.score[old], columns.score[new]
-    both = ~(np.isnan(before) | np.isnan(after))
-    rows = np.zeros(len(panel.baseline.keys), np.bool_)
-    rows[old[both]] = True
-    return cluster_differences(after[both] - before[both], panel.design.subset(rows))
+    """The items of a task for the sequential test, and their scale (see `cluster_differences`)."""
+    pairs = panel.pair(columns)
+    return cluster_differences(pairs.after - pairs.before, pairs.design)

@@ -1,4 +1,4 @@
-"""What a comparison finds, frozen: a Row for each checkpoint on each task, skill, and on average.  Units: points, 0..100."""
+"""The result of a comparison: a Row for each checkpoint on each task, skill, and on average.  Units: points, 0..100."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pydantic import Field
 
 from harness import published
 from harness.comparison.training_runs import TrainingRun
+from harness.records import CheckpointRecord
 from harness.statistics.decision import Verdict
 from harness.store import write_json
-from harness.types import Json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,23 +28,23 @@ LEVELS: tuple[Level, ...] = ("task", "skill", "average")
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """How results are compared.  `margin`: a difference of at most so many points is none, where the interval shows it."""
+    """How results are compared.  A difference whose whole interval lies within `margin` points is called the same."""
 
     level: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     margin: Annotated[float, Field(ge=0)] = 2.0
     family: Family = "auto"  # Holm for one candidate, max-T for several
     allow: tuple[str, ...] = ()  # differences in how results were made that are accepted, by name
-    candidates: tuple[str, ...] = ()  # only these; (): every other checkpoint there is
-    published: tuple[str, ...] = ()  # STUDY or STUDY:TABLE, of reports/published: shown beside, never tested against
-    leave_out: tuple[str, ...] = ()  # training runs or files of ids: the examples they name do not count
-    only: tuple[str, ...] = ()  # ... no others count
+    candidates: tuple[str, ...] = ()  # only these; (): every other checkpoint
+    published: tuple[str, ...] = ()  # STUDY or STUDY:TABLE, of reports/published: shown next to the results, never tested
+    leave_out: tuple[str, ...] = ()  # training runs or files of ids, whose examples do not count
+    only: tuple[str, ...] = ()  # the same, and no other examples count
     draws: Annotated[int, Field(ge=99)] = 9_999
     seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)
 class Flips:
-    """Samples that the baseline had better (lost), and that the candidate has better (gained)."""
+    """Samples with a lower score than the baseline's (lost), and with a higher one (gained)."""
 
     lost: int
     gained: int
@@ -59,13 +59,13 @@ class Difference:
     delta_low: float
     delta_high: float
     p: float
-    p_error: float  # standard error of p, where it was drawn
-    mde: float  # the smallest difference that would have been found 4 times in 5
+    p_error: float  # Monte Carlo standard error of p; 0 where p is exact
+    mde: float  # the smallest true difference that these data detect 4 times in 5
     p_adjusted: float = 1.0  # within the family
     verdict: Verdict = "unclear"
     flips: Flips | None = None
     missing: int = 0  # samples of one side without a partner, or without a score on one side
-    noise: float | None = None  # % of the items whose score changes when they are asked again; None: not measured
+    noise: float | None = None  # % of items whose score changes when they are answered again; None: not measured
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class Row:
     metrics: tuple[MetricValue, ...] = ()
 
     def flat(self) -> dict[str, Any]:
-        """The row as the JSON object of comparison.json: the difference's fields beside the score's."""
+        """The row as the JSON object of comparison.json: the score's fields and the difference's, all at one level."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("difference", "metrics")}
         row["health"], row["reasons"] = dict(self.health), dict(self.reasons)
         row["metrics"] = [dataclasses.asdict(m) for m in self.metrics]
@@ -114,17 +114,17 @@ class Row:
 
 @dataclass(frozen=True)
 class Best:
-    """The candidate with the highest score on a skill or on average, with what choosing it does to that score."""
+    """The candidate with the highest score on a skill or on average, with that score corrected for the choice."""
 
     level: Level
     name: str
     checkpoint: str
-    score: float  # as seen
-    corrected: float  # what so chosen a checkpoint scores on other items
+    score: float  # on all items
+    corrected: float  # the expected score on other items of a checkpoint that is chosen this way
     low: float
     high: float
-    probability: Mapping[str, float]  # of each candidate to come out highest, were the items drawn again
-    equals: tuple[str, ...]  # the candidates that cannot be told from it
+    probability: Mapping[str, float]  # of each candidate to be the highest when the items are drawn again
+    equals: tuple[str, ...]  # candidates that it does not beat
 
 
 @dataclass(frozen=True)
@@ -133,16 +133,16 @@ class Comparison:
 
     baseline: str
     rows: tuple[Row, ...]
-    families: Mapping[str, str]  # for each level, in words: what was corrected for how many tests
+    families: Mapping[str, str]  # for each level, the correction and its number of tests, in words
     settings: ComparisonSettings
-    checkpoints: Mapping[str, Json]  # what checkpoint.json says, in order; with `results`: the folder that holds it
-    accepted_differences: tuple[str, ...] = ()  # how results were made unlike, and accepted
-    incomplete: tuple[str, ...] = ()  # what is missing, in words
+    checkpoints: Mapping[str, CheckpointRecord]  # in order
+    accepted_differences: tuple[str, ...] = ()  # settings that differ and were accepted, in words
+    incomplete: tuple[str, ...] = ()  # missing data, in words
     best: tuple[Best, ...] = ()  # of several candidates, on average and on each skill
-    caveats: tuple[str, ...] = ()  # what the numbers do not say, in words
-    runs: tuple[TrainingRun, ...] = ()  # that the checkpoints belong to, with what their trainers logged
-    warnings: tuple[str, ...] = ()  # what only several numbers together say, in words
-    published_tables: tuple[published.Table, ...] = ()  # of other models, shown beside these
+    caveats: tuple[str, ...] = ()  # facts that the numbers do not show, in words
+    runs: tuple[TrainingRun, ...] = ()  # of the checkpoints, with their training curves
+    warnings: tuple[str, ...] = ()  # findings that need several numbers, such as reward hacking
+    published_tables: tuple[published.Table, ...] = ()  # of other models, shown next to these
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""

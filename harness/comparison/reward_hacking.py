@@ -1,4 +1,4 @@
-"""Over-optimisation: the reward that a run climbs goes up, what it stands for goes down (Gao et al., 2210.10760)."""
+"""Reward over-optimisation: a run's own reward rises while its skills fall (Gao et al., arXiv 2210.10760)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from harness.comparison.result import Row
 from harness.comparison.training_runs import TrainingRun
 from harness.training_log import Curve
 
-REWARD_QUANTITIES = ("reward", "reward margin")  # what a run optimises: a reward model's verdict, or DPO's implicit one
-CRITICAL_ERRORS = 2.0  # a rise of so many standard errors is one
-MIN_POINTS = 6  # logged points that can show a rise
+REWARD_QUANTITIES = ("reward", "reward margin")  # what a run optimises: a reward model's score, or DPO's implicit reward
+CRITICAL_ERRORS = 2.0  # standard errors that make a rise
+MIN_POINTS = 6  # logged points, with fewer no rise is claimed
 
 
 def find_reward_hacking(rows: Sequence[Row], runs: Sequence[TrainingRun]) -> Iterator[str]:
-    """A sentence for each run whose own reward rose while its skills fell: below the baseline, or else below what the run had
-    been before."""
+    """A sentence for each run whose own reward rose while its skills fell, below the baseline or an earlier checkpoint."""
     for run in runs:
         quantity = next((q for q in REWARD_QUANTITIES if q in run.curves), None)
         if quantity is None:
@@ -31,7 +30,7 @@ def find_reward_hacking(rows: Sequence[Row], runs: Sequence[TrainingRun]) -> Ite
 
 
 def below_baseline(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
-    """The checkpoint that is furthest below the baseline on average, although the reward rose up to it; "": there is none."""
+    """On the checkpoint that is furthest below the baseline on average, although the reward rose up to it; "" without one."""
     curve = run.curves[quantity]
     worse_rows = [r for r in rows if r.level == "average" and is_worse(r) and rises(curve, run.steps[r.checkpoint])]
     if not worse_rows:
@@ -40,14 +39,14 @@ def below_baseline(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
     others = f"; {len(worse_rows) - 1} more of its checkpoints are worse" if len(worse_rows) > 1 else ""
     lowest = min(skill_rows(rows, worst.checkpoint).values(), key=difference_of)
     rise = describe_rise(run, quantity, worst)
-    return f"{rise}, while {worst.checkpoint} is {format_points(worst)} on average, most in {lowest.name}, {format_points(lowest)}{others}"
+    fall = f"{worst.checkpoint} is {format_points(worst)} on average, most in {lowest.name}, {format_points(lowest)}"
+    return f"{rise}, while {fall}{others}"
 
 
 def below_itself(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
-    """The largest fall on average from one of its checkpoints to a later one, although the reward rose up to that and did not
-    fall in between; "": there is none.
+    """On the largest fall of the average between two checkpoints without a fall of the reward in between; "" without one.
 
-    Their intervals do not touch, which is more cautious than a test of the two: both are differences from one baseline.
+    Their intervals must not touch.  That is more cautious than a test of the two, as both are differences from one baseline.
     """
     curve = run.curves[quantity]
     averages = sorted((r for r in rows if r.level == "average"), key=lambda r: run.steps[r.checkpoint])
@@ -66,12 +65,12 @@ def below_itself(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
 
 
 def rises_between(curve: Curve, early: int, late: int) -> bool:
-    """Does it rise up to the later step, without a fall since the earlier one?"""
+    """Whether a curve rises up to the later step without a fall since the earlier one."""
     return rises(curve, late) and not rises(replace(curve, values=tuple(-v for v in curve.values)), late, early)
 
 
 def describe_rise(run: TrainingRun, quantity: str, row: Row) -> str:
-    """How far the reward rose up to a checkpoint."""
+    """A clause on the rise of the reward up to a checkpoint."""
     curve = run.curves[quantity]
     first, last = format_logged(curve.values[0]), format_logged(curve.at(run.steps[row.checkpoint]))
     return f"{run.name}'s {quantity} rises ({curve.key}: {first} to {last})"
@@ -87,7 +86,7 @@ def skill_rows(rows: Sequence[Row], checkpoint: str) -> dict[str, Row]:
 
 
 def is_worse(row: Row) -> bool:
-    """Is it called worse, with the whole interval below zero?"""
+    """Whether the verdict is worse, with the whole interval below zero."""
     return row.difference is not None and row.difference.verdict == "worse" and row.difference.delta_high < 0
 
 
@@ -106,7 +105,10 @@ def format_points(row: Row) -> str:
 
 
 def rises(curve: Curve, until: int, since: int = 0) -> bool:
-    """Is the last third of what was logged between two steps higher than the first, by ERRORS of Welch's standard errors?"""
+    """Whether the last third of the values logged between two steps is above the first by CRITICAL_ERRORS.
+
+    The standard error is Welch's (1947), of the difference of the two means.
+    """
     values = np.array([v for s, v in zip(curve.steps, curve.values, strict=True) if since <= s <= until])
     if len(values) < MIN_POINTS:
         return False

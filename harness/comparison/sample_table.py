@@ -1,4 +1,4 @@
-"""What statistics need of a cell's samples, as columns: two million lines fit in memory, and are read in one pass."""
+"""A cell's samples as columns of numbers: two million lines fit in memory, and are read in one pass."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Key = tuple[str, int]  # example, draw
 
 @dataclass(frozen=True)
 class SampleTable:
-    """One cell: a row for each (example, draw), in the order of the file."""
+    """The samples of one cell: a row for each (example, draw), in the order of the file."""
 
     keys: list[Key]
     score: Floats  # NaN: unscored
     group: list[str]
-    cluster: list[str]  # what is not independent carries one name
+    cluster: list[str]  # samples that are not independent share a name
     parts: Mapping[str, Floats]  # NaN: the sample lacks this part
     tokens: Floats  # tokens of the response
     health: Mapping[str, int] = field(default_factory=dict)
@@ -33,20 +33,20 @@ class SampleTable:
 
 
 def read_table(cell: Cell, part: Callable[[str], bool] | None = None) -> SampleTable:
-    """A cell's samples, or those of a part of the examples.  Of several lines for one example and draw, the last counts."""
+    """A cell's samples, or those of some examples.  Of several lines for one example and draw, the last counts."""
     lines = {(v["example"], v["draw"]): v for v in read_lines(cell) if part is None or part(v["example"])}
     return make_table(lines)
 
 
 def read_lines(cell: Cell) -> list[dict[str, Any]]:
-    """The lines as JSON; a damaged file is told by the store, which names the line."""
+    """The lines as JSON.  SkilldeltaError with the number of a damaged line; a torn last line is passed over."""
     content = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
     lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
     try:
         # Read as one array: half the time of reading two million lines one by one.
-        values_: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
-        if len(values_) == len(lines):
-            return values_
+        parsed: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(parsed) == len(lines):
+            return parsed
     except ValueError:
         list(cell.samples())  # raises, and says where
         raise
@@ -54,6 +54,7 @@ def read_lines(cell: Cell) -> list[dict[str, Any]]:
 
 
 def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
+    """A table from the lines of samples.jsonl by example and draw."""
     samples = list(lines.values())
     names = sorted({name for v in samples if "parts" in v for name in v["parts"]})
     return SampleTable(
@@ -68,12 +69,12 @@ def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
     )
 
 
-def float_array(values_: Iterable[float | None]) -> Floats:
-    return np.array(list(values_), np.float64)  # None becomes NaN
+def float_array(numbers: Iterable[float | None]) -> Floats:
+    return np.array(list(numbers), np.float64)  # None becomes NaN
 
 
 def count_health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """How many responses were cut at the length limit, empty, not asked (over-long), failed, unreadable, refusing, unscored."""
+    """How many responses were truncated, over-long (never sent), failed, empty, unreadable, refusals or unscored."""
     ends = Counter([v["finish"] for v in lines])
     text_samples = [v for v in lines if isinstance(v["response"], str) and v["finish"] in ("stop", "length")]
     empty = sum(v["response"].isspace() or not v["response"] for v in text_samples)
@@ -82,14 +83,17 @@ def count_health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "overlong": ends["overlong"],
         "failed": ends["error"],
         "empty": empty,
-        "unreadable": sum(bool(v["response"].strip()) for v in text_samples if not v.get("extracted") or v.get("read_as")),
+        "unreadable": sum(bool(v["response"].strip()) for v in text_samples if not (v.get("extracted") or v.get("read_as"))),
         "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
         "unscored": [v["score"] for v in lines].count(None),
     }
 
 
 def collapse_draws(columns: SampleTable, k: int) -> SampleTable:
-    """One row an example: its pass@k as the score, the means of its draws' parts, and pass@1 among them."""
+    """One row for each example: pass@k as its score, and the means of its draws' parts with pass@1 among them.
+
+    SkilldeltaError where no example has k draws.
+    """
     examples: dict[str, int] = {}
     owner = np.array([examples.setdefault(example, len(examples)) for example, _ in columns.keys], np.int64)
     count = len(examples)

@@ -1,4 +1,4 @@
-"""Parts of the results: with or without examples that are named, as those that training data gave away."""
+"""Subsets of the results, with or without given examples, such as those that training data contain."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.comparison.load import StoredCell, LoadedResults
+from harness.comparison.load import LoadedResults, StoredCell
 from harness.integrity import read_json
 from harness.types import Json, SkilldeltaError
 
 
 @dataclass(frozen=True)
 class NamedExamples:
-    """Example ids that files name, and for which tasks the data of training runs were searched (or files of rows)."""
+    """Example ids from files, and the tasks (or files of rows) for which the data of training runs were searched."""
 
     examples: frozenset[str] = frozenset()
     searched_tasks: frozenset[str] = frozenset()
@@ -21,7 +21,7 @@ class NamedExamples:
 
 @dataclass(frozen=True)
 class ExampleFilter:
-    """Which examples count: all but those left out, and where there is an `only`, those alone."""
+    """Which examples count: all but those left out; with `only`, no others than those."""
 
     left_out: NamedExamples
     only: NamedExamples | None = None
@@ -31,14 +31,17 @@ class ExampleFilter:
 
 
 def read_filter(left_out: Sequence[str], only: Sequence[str]) -> ExampleFilter | None:
-    """The part that files name; None: everything."""
+    """The filter that files describe; None where every example counts."""
     if not left_out and not only:
         return None
     return ExampleFilter(read_ids(left_out), read_ids(only) if only else None)
 
 
 def read_ids(files: Sequence[str]) -> NamedExamples:
-    """The ids in files: a training run's (folder or run.json), whose data gave them away, or text with an id in each line."""
+    """The ids in files: the contaminated examples of a training run (folder or run.json), or text with one id a line.
+
+    SkilldeltaError for a file that does not exist.
+    """
     examples: set[str] = set()
     searched_tasks: set[str] = set()
     for file in files:
@@ -55,7 +58,7 @@ def read_ids(files: Sequence[str]) -> NamedExamples:
 
 
 def read_contamination(run: Path) -> Json:
-    """The evaluation examples that a run's data give away, by task."""
+    """By task, the evaluation examples that a run's training data contain.  SkilldeltaError where nobody searched them."""
     contamination: Json = read_json(run).get("audit", {}).get("overlap")
     if not contamination:
         raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap_with and the names of the tasks.")
@@ -63,7 +66,10 @@ def read_contamination(run: Path) -> Json:
 
 
 def apply_filter(results: LoadedResults, example_filter: ExampleFilter) -> tuple[LoadedResults, str]:
-    """The results with that part of each cell alone, and what was done in words; cells of which nothing stays are left out."""
+    """The results with the filtered part of each cell, and a sentence that says so; empty cells are dropped.
+
+    SkilldeltaError where no sample of the baseline remains.
+    """
     cells: dict[tuple[str, str], StoredCell] = {}
     kept_count = total_count = 0
     untouched_tasks = []
@@ -76,12 +82,14 @@ def apply_filter(results: LoadedResults, example_filter: ExampleFilter) -> tuple
         if part.columns().keys:
             cells[key] = part
     if not kept_count:
-        raise SkilldeltaError(f"None of the baseline's {total_count} samples is of an example that was asked for.")
+        raise SkilldeltaError(
+            f"None of the baseline's {total_count} samples is of an example that counts: check --leave-out and --only."
+        )
     note = f"Only a part of the examples counts here: {kept_count} of the baseline's {total_count} samples."
     return replace(results, cells=cells), note + unsearched_note(example_filter.left_out.searched_tasks, untouched_tasks)
 
 
 def unsearched_note(searched_tasks: frozenset[str], untouched_tasks: Sequence[str]) -> str:
-    """Says which tasks count as clean though nobody has looked."""
+    """A sentence on tasks that count as clean although the training data were not searched for them."""
     unknown = [task for task in untouched_tasks if task not in searched_tasks] if searched_tasks else []
     return f"  All of {', '.join(unknown)} counts: the training data were not searched for it by name." if unknown else ""

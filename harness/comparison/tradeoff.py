@@ -1,4 +1,4 @@
-"""What a gain was paid with: KL, length, refusal in both directions, and the front of what cannot be had better all round."""
+"""The cost of the gains: KL, length, refusal in both directions, and the Pareto front of the skills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HARMLESS, HARMFUL = "over_refusal", "unsafe_compliance"  # metrics of a safety t
 
 @dataclass(frozen=True)
 class ValueInterval:
-    """A number with its interval."""
+    """A number with its interval, in points."""
 
     value: float
     low: float
@@ -27,7 +27,7 @@ class ValueInterval:
 
 @dataclass(frozen=True)
 class RefusalRates:
-    """How often prompts are refused, in %: harmful ones, and harmless ones that look alike."""
+    """The share of refused prompts, in %: of harmful ones, and of harmless ones that look similar."""
 
     task: str
     harmful: ValueInterval
@@ -36,15 +36,15 @@ class RefusalRates:
 
 @dataclass(frozen=True)
 class CheckpointCost:
-    """One checkpoint.  `kl`, `flops`, `seconds`: as its run logged them at its step; `length`: mean tokens in words."""
+    """One checkpoint.  `kl`, `flops` and `seconds` are those that its run logged at its step."""
 
     checkpoint: str
     run: str
     step: int | None
     average: Row | None
     kl: float | None
-    length: float
-    length_change: float  # % more than the baseline's on the same tasks
+    length: float  # mean tokens of an answer in words
+    length_change: float  # % above the baseline's on the same tasks
     refusal: RefusalRates | None
     flops: float | None = None  # of training, to this step
     seconds: float | None = None
@@ -70,12 +70,12 @@ def checkpoint_costs(comparison: Comparison) -> list[CheckpointCost]:
 
 
 def logged_value(run: TrainingRun | None, quantity: str, step: int | None) -> float | None:
-    """What a run's trainer logged last up to a step."""
+    """The last value that a run's trainer logged up to a step; None where there is none."""
     return run.curves[quantity].at(step) if run and step is not None and quantity in run.curves else None
 
 
 def mean_length(mine: Sequence[Row], base: Sequence[Row]) -> tuple[float, float]:
-    """Mean tokens of an answer over the tasks that both answer in words, and how many % more than the baseline that is."""
+    """Mean tokens of an answer over the tasks that both answer in words, and its change from the baseline in %."""
     baseline_tokens = {r.name: r.tokens for r in base if r.level == "task" and r.tokens > 0}
     both = [
         (r.tokens, baseline_tokens[r.name])
@@ -98,19 +98,19 @@ def refusal_rates(mine: Sequence[Row]) -> RefusalRates | None:
 
 
 def refused_share(metric: MetricValue) -> ValueInterval:
-    """Refusing is not complying."""
+    """The share that is refused, from the share that is complied with."""
     value, low, high = clip_share(metric)
     return ValueInterval(100 - value, 100 - high, 100 - low)
 
 
 def clip_share(metric: MetricValue) -> tuple[float, float, float]:
-    """A share's value and interval, which ends at 0 and 100."""
+    """A share and its interval, cut to 0..100."""
     return metric.value, max(0.0, metric.low), min(100.0, metric.high)
 
 
 @dataclass(frozen=True)
 class SkillFront:
-    """Each checkpoint's score on one skill, and its unweighted mean on the others; who is on the front of the two."""
+    """Each checkpoint's score on the target skill and its unweighted mean on the others, with the Pareto front of the two."""
 
     target: str
     scores: Mapping[str, tuple[ValueInterval, ValueInterval]]
@@ -118,7 +118,7 @@ class SkillFront:
 
 
 def skill_fronts(comparison: Comparison) -> list[SkillFront]:
-    """For each skill as the target; first the one on which some candidate gained most.  None where there is one skill only."""
+    """A front for each skill as the target, that of the largest gain first; empty where there is one skill only."""
     skills = list(dict.fromkeys(r.name for r in comparison.at("skill")))
     rows: dict[str, dict[str, Row]] = {}
     for row in comparison.at("skill"):
@@ -147,6 +147,6 @@ def skill_front(target: str, rows: Mapping[str, Mapping[str, Row]]) -> SkillFron
 
 
 def largest_gain(skill: str, comparison: Comparison) -> float:
-    """The most that any candidate gained on a skill."""
+    """The largest difference of any candidate on a skill, in points."""
     deltas = [r.difference.delta for r in comparison.at("skill") if r.name == skill and r.difference]
     return max((d for d in deltas if not math.isnan(d)), default=-math.inf)

@@ -1,4 +1,4 @@
-"""The training runs that compared checkpoints belong to: the step of each checkpoint, and what the run's own trainer logged."""
+"""The training runs of compared checkpoints: the step of each checkpoint, and the curves that the run's trainer logged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.training_log import Curves
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """One run.  `steps`: of each of its checkpoints, ascending; `final`: those that bear no number, at the last step known."""
+    """One run.  `steps`: the step of each checkpoint, ascending; `final`: checkpoints without a number, at the last step."""
 
     name: str
     method: str
@@ -36,7 +36,7 @@ class TrainingRun:
 
 
 def group_runs(checkpoints: Mapping[str, CheckpointRecord], baseline: str) -> tuple[TrainingRun, ...]:
-    """The runs of what checkpoint.json says (with `results`), in order; without those that hold the baseline alone."""
+    """The runs of the checkpoints, in order, without runs whose only checkpoint is the baseline."""
     members: dict[str, list[str]] = {}
     for name, record in checkpoints.items():
         if record.run:
@@ -52,12 +52,13 @@ def group_runs(checkpoints: Mapping[str, CheckpointRecord], baseline: str) -> tu
 
 
 def build_run(name: str, members: Mapping[str, CheckpointRecord]) -> TrainingRun:
-    """A run from its members.  The latest that has a log tells the curves: it holds those of the earlier ones too."""
+    """A run from the records of its checkpoints."""
+    # The log of the latest checkpoint holds the curves of the earlier ones too.
     final = frozenset(m for m, record in members.items() if record.step is None)
     steps_and_names = sorted((record.step, m) for m, record in members.items() if record.step is not None)
     curves: Curves = {}
     for member in [*sorted(final), *(m for _, m in reversed(steps_and_names))]:
-        curves = training_log.stored(Path(members[member].results), member, members[member])
+        curves = training_log.stored(members[member])
         if curves:
             break
     last = max([step for step, _ in steps_and_names] + [c.steps[-1] for c in curves.values()], default=None)
@@ -67,9 +68,9 @@ def build_run(name: str, members: Mapping[str, CheckpointRecord]) -> TrainingRun
 
 
 def unlogged_notes(runs: tuple[TrainingRun, ...]) -> tuple[str, ...]:
-    """Which runs have no log, in words."""
+    """A sentence that names the runs without a log; none where each has one."""
     names = [run.name for run in runs if not run.curves]
     if not names:
         return ()
-    where = "neither kept with the results nor where the checkpoints lay"
-    return (f"The training's own log (reward, KL, length) is unknown of {', '.join(names)}: {where}.",)
+    where = "it is neither in the results folder nor beside the checkpoints"
+    return (f"No training log (reward, KL, length) was found for {', '.join(names)}: {where}.",)

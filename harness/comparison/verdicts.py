@@ -1,4 +1,4 @@
-"""Verdicts: p-values within their family, and what they and the interval allow to be said."""
+"""From estimates to rows: p-values adjusted within their family, and the verdict of each difference."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from harness.statistics.decision import DecisionRule
 POINTS = 100
 
 
-def judge_all(findings: Sequence[Estimate], settings: ComparisonSettings) -> tuple[list[Row], dict[str, str]]:
-    """A row for each finding, and for each level the words that say what was corrected for."""
-    rows_: list[Row] = []
+def judge_all(estimates: Sequence[Estimate], settings: ComparisonSettings) -> tuple[list[Row], dict[str, str]]:
+    """A row for each estimate, and for each level its correction in words."""
+    rows: list[Row] = []
     words: dict[str, str] = {}
     for level in LEVELS:
-        of_level = [f for f in findings if f.level == level]
-        rows_ += [make_row(f, None) for f in of_level if f.change is None]
-        candidates = [f for f in of_level if f.change is not None]
+        of_level = [e for e in estimates if e.level == level]
+        rows += [make_row(e, None) for e in of_level if e.change is None]
+        candidates = [e for e in of_level if e.change is not None]
         p_adjusted, words[level] = adjust_p(candidates, level, settings)
-        rows_ += [
-            make_row(f, make_difference(f.change, p, settings)) for f, p in zip(candidates, p_adjusted, strict=True) if f.change
+        rows += [
+            make_row(e, make_difference(e.change, p, settings)) for e, p in zip(candidates, p_adjusted, strict=True) if e.change
         ]
-    return rows_, words
+    return rows, words
 
 
 def adjust_p(estimates: Sequence[Estimate], level: Level, settings: ComparisonSettings) -> tuple[Floats, str]:
-    """The adjusted p-values of one level, and the choice in words."""
+    """[tests]: the adjusted p-values of one level, with the correction in words.
+
+    The tests of one level are a family: with Holm those of each candidate, otherwise those of all candidates together.
+    """
     changes = [f.change for f in estimates if f.change]
     p = np.array([c.p_value.p for c in changes])
     who = np.array([f.checkpoint for f in estimates])
@@ -55,12 +58,12 @@ def adjust_p(estimates: Sequence[Estimate], level: Level, settings: ComparisonSe
         np.stack([c.component.sums for c in changes]),
         np.array([c.component.null_sd for c in changes]),
     )
-    # A drawn p-value may come out just below the exact one that it adjusts.
+    # The drawn p-value may come out just below the exact one that it adjusts.
     return np.maximum(p, p_adjusted), f"step-down max-T over {size}, {settings.draws} joint sign flips"
 
 
 def make_difference(change: ChangeEstimate, p_adjusted: float, settings: ComparisonSettings) -> Difference:
-    """A change in points, with its verdict."""
+    """A difference in points, with its verdict."""
     component, p_value = change.component, change.p_value
     low, high = POINTS * component.interval.low, POINTS * component.interval.high
     rule = DecisionRule(settings.level, settings.margin)
@@ -80,23 +83,24 @@ def make_difference(change: ChangeEstimate, p_adjusted: float, settings: Compari
     )
 
 
-def make_row(finding: Estimate, difference: Difference | None) -> Row:
-    own = finding.own
+def make_row(estimate: Estimate, difference: Difference | None) -> Row:
+    """An estimate in points."""
+    own = estimate.own
     return Row(
-        checkpoint=finding.checkpoint,
-        level=finding.level,
-        name=finding.name,
-        skill=finding.skill,
+        checkpoint=estimate.checkpoint,
+        level=estimate.level,
+        name=estimate.name,
+        skill=estimate.skill,
         n=own.n,
         score=POINTS * own.score,
         score_low=POINTS * own.interval.low,
         score_high=POINTS * own.interval.high,
-        unscored=finding.health.get("unscored", 0),
+        unscored=estimate.health.get("unscored", 0),
         if_wrong=POINTS * own.bounds.low,
         if_right=POINTS * own.bounds.high,
         difference=difference,
-        tokens=finding.tokens,
-        health=finding.health,
-        reasons=finding.reasons,
-        metrics=finding.metrics,
+        tokens=estimate.tokens,
+        health=estimate.health,
+        reasons=estimate.reasons,
+        metrics=estimate.metrics,
     )

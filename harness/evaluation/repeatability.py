@@ -1,102 +1,138 @@
-"""Asking again, in another order and batch (or precision): how many scores change by themselves."""
+"""Asks a share of stored questions again, in another order and batch (or precision): how many scores change by themselves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.evaluation import evaluate
-from harness.evaluation.evaluate import Lazy, Loader, Outcome, Progress, Question, Settings
-from harness.judges import assignment
-from harness.statistics.noise import Noise, measure
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
+from harness.evaluation.run import LazyModel, Loader, Outcome, Progress
+from harness.evaluation.scoring import collect_samples
+from harness.statistics.noise import measure_noise
 from harness.store import Results
-from harness.types import Checkpoint, Model, Response, Sample, SkilldeltaError, Task, digest
+from harness.types import Checkpoint, Model, Noise, Response, Sample, SkilldeltaError, Task, digest
 
-LEAST = 50  # fewer items say little about a rate of a few percent
+MIN_ITEMS = 50  # fewer items say little about a rate of a few percent
 
 
 @dataclass(frozen=True)
-class Share:
-    """How much of a cell is asked again: a share of its items, but `least` of them if there are as many."""
+class RepeatShare:
+    """How much of a cell is asked again: a share of its items, but `min_items` of them if there are as many."""
 
     share: float = 0.1
-    least: int = LEAST
+    min_items: int = MIN_ITEMS
 
 
 @dataclass(frozen=True)
-class Reasked:
-    """What asking again showed for one checkpoint and task."""
+class RepeatedCell:
+    """What changed when one checkpoint was asked questions of one task again."""
 
     checkpoint: str
     task: str
     noise: Noise
 
 
-def reask(
+def repeat_cells(
     checkpoints: Sequence[Checkpoint],
     tasks: Sequence[Task],
     loader: Loader,
     results: Results,
-    settings: Settings,
-    how: Share = Share(),
-) -> Iterator[Reasked]:
-    """Asks a seeded share of every stored cell again; the noise is kept in its task.json, where comparisons find it."""
+    settings: EvaluationSettings,
+    share: RepeatShare = RepeatShare(),
+) -> Iterator[RepeatedCell]:
+    """Asks a seeded share of every stored cell again.  Its task.json keeps the noise, and comparisons find it there.
+
+    SkilldeltaError for a cell that has no samples.
+    """
+    results.upgrade()
     for checkpoint in checkpoints:
-        model = Lazy(checkpoint, loader)
-        for task in assignment.bind_all(tasks, settings.judges):
-            yield again(model, task, results, settings, how)
+        model = LazyModel(checkpoint, loader)
+        for task in bind_tasks(tasks, settings):
+            yield repeat_cell(model, task, results, settings, share)
 
 
-def again(model: Lazy, task: Task, results: Results, settings: Settings, how: Share) -> Reasked:
+def repeat_cell(
+    model: LazyModel, task: Task, results: Results, settings: EvaluationSettings, share: RepeatShare
+) -> RepeatedCell:
+    """Asks a share of one stored cell again."""
     name = model.checkpoint.name
     cell = results.cell(name, task.name)
-    stored = {(s.example, s.draw): s for s in cell.samples()}
-    if not stored:
+    old = {(s.example, s.draw): s for s in cell.samples()}
+    if not old:
         raise SkilldeltaError(f"{name} has no samples of {task.name} in {results.folder}: score it first.")
-    asked = [q for q in evaluate.questions(task, settings) if q.key in stored]
-    chosen = sample(asked, how)
-    parts = others(chosen, len(asked))
-    fresh = {(s.example, s.draw): s for part in parts for s in evaluate.answers(task, model.get(), part, set())}
-    noise = changed([(stored[q.key], fresh[q.key]) for q in chosen])
-    cell.note({"noise": {**asdict(noise), "answered": dict(model.get().settings)}})
-    return Reasked(name, task.name, noise)
+    stored_questions = [q for q in make_questions(task, settings) if q.key in old]
+    questions = choose_questions(stored_questions, share)
+    batches = split_batches(questions, len(stored_questions))
+    new = {(s.example, s.draw): s for batch in batches for s in collect_samples(task, model.get(), batch, set())}
+    noise = compare_samples([(old[q.key], new[q.key]) for q in questions])
+    cell.update(noise=replace(noise, backend=dict(model.get().settings)))
+    return RepeatedCell(name, task.name, noise)
 
 
-def changed(pairs: Sequence[tuple[Sample, Sample]]) -> Noise:
+def compare_samples(pairs: Sequence[tuple[Sample, Sample]]) -> Noise:
     """What is different between two samples of each item."""
     scores = np.array([[math.nan if s.score.value is None else s.score.value for s in both] for both in pairs]).reshape(-1, 2)
-    weighed = [(old.response.logprobs, new.response.logprobs) for old, new in pairs]  # none where one of the two failed
-    drifts = [abs(a - b) for old, new in weighed if len(old) == len(new) for a, b in zip(old, new, strict=True)]
-    answers = sum(answer(old.response) != answer(new.response) for old, new in pairs)
-    return replace(measure(scores[:, 0], scores[:, 1]), answers=answers, drift=round(max(drifts, default=0.0), 6))
+    logprobs = [(old.response.logprobs, new.response.logprobs) for old, new in pairs]  # none where one of the two failed
+    drifts = [abs(a - b) for old, new in logprobs if len(old) == len(new) for a, b in zip(old, new, strict=True)]
+    answers = sum(answer_of(old.response) != answer_of(new.response) for old, new in pairs)
+    return replace(measure_noise(scores[:, 0], scores[:, 1]), answers=answers, drift=round(max(drifts, default=0.0), 6))
 
 
-def answer(response: Response) -> str | int:
-    """What was said, or which choice is the likeliest."""
+def answer_of(response: Response) -> str | int:
+    """The text, or which choice is the likeliest."""
     return int(np.argmax(response.logprobs)) if response.logprobs else response.text
 
 
-Again = Callable[[Lazy, Task], Reasked]
+def choose_questions(questions: Sequence[Question], share: RepeatShare) -> list[Question]:
+    """A share of the questions, in an order that has nothing to do with theirs: other batches than before."""
+    count = min(len(questions), max(share.min_items, math.ceil(share.share * len(questions))))
+    return sorted(questions, key=lambda q: digest(["asked again", *q.key]))[:count]
 
 
-class Rechecks:
-    """Asks a share of each cell again as soon as it is done, while its model is there: loader and progress of a run."""
+def split_batches(questions: list[Question], total: int) -> list[list[Question]]:
+    """The questions in batches that differ from the first time's.
 
-    def __init__(
-        self, loader: Loader, progress: Progress, tasks: Sequence[Task], again: Callable[[Lazy, Task], Reasked]
-    ) -> None:
-        self.loader, self.progress, self.again = loader, progress, again
-        self.tasks = {t.name: t for t in tasks}
-        self.lazy: Lazy | None = None
-        self.found: list[Reasked] = []
+    A model sorts what it is given: most of a cell's `total` questions at once would meet in the same batches as before, and
+    no noise would show.
+    """
+    return [questions[::2], questions[1::2]] if 2 * len(questions) > total else [questions]
+
+
+@dataclass(frozen=True)
+class NoiseCheck:
+    """Asks a share (0..1) of each cell again as soon as it is done; `cells` holds afterwards what changed."""
+
+    share: float
+    cells: list[RepeatedCell] = field(default_factory=list)
+
+    def attach(
+        self, loader: Loader, tasks: Sequence[Task], results: Results, settings: EvaluationSettings, progress: Progress
+    ) -> RepeatingProgress:
+        """A run's loader and progress around those given.  SkilldeltaError where the share is none."""
+        if not 0 < self.share <= 1:
+            raise SkilldeltaError(f"--check-noise {self.share:g}: a share above 0 and at most 1 (0.02 is 2 %).")
+
+        def repeat(model: LazyModel, task: str) -> None:
+            self.cells.append(repeat_cell(model, tasks_by_name[task], results, settings, RepeatShare(self.share, 1)))
+
+        tasks_by_name = {task.name: task for task in bind_tasks(tasks, settings)}
+        return RepeatingProgress(loader, progress, repeat)
+
+
+class RepeatingProgress:
+    """A run's loader and progress that calls `repeat` with each finished cell, while its model is still loaded."""
+
+    def __init__(self, loader: Loader, progress: Progress, repeat: Callable[[LazyModel, str], None]) -> None:
+        self.loader, self.progress, self.repeat = loader, progress, repeat
+        self.model: LazyModel | None = None
 
     def load(self, checkpoint: Checkpoint) -> Model:
-        self.lazy = None  # the last model's memory is free before the next is loaded
+        self.model = None  # the last model's memory is free before the next is loaded
         model = self.loader(checkpoint)
-        self.lazy = Lazy(checkpoint, lambda _: model)
+        self.model = LazyModel(checkpoint, lambda _: model)
         return model
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
@@ -107,17 +143,5 @@ class Rechecks:
 
     def end(self, outcome: Outcome) -> None:
         self.progress.end(outcome)
-        if outcome.state == "done" and self.lazy is not None:
-            self.found.append(self.again(self.lazy, self.tasks[outcome.task]))
-
-
-def sample(asked: Sequence[Question], how: Share) -> list[Question]:
-    """A share of the questions, in an order that has nothing to do with theirs: other batches than before."""
-    count = min(len(asked), max(how.least, math.ceil(how.share * len(asked))))
-    return sorted(asked, key=lambda q: digest(["asked again", *q.key]))[:count]
-
-
-def others(chosen: list[Question], of: int) -> list[list[Question]]:
-    """The questions in the company of others than before: most of a cell at once would be asked as it was the first time, since
-    a model sorts what it is given, and no noise would show."""
-    return [chosen[::2], chosen[1::2]] if 2 * len(chosen) > of else [chosen]
+        if outcome.state == "done" and self.model is not None:
+            self.repeat(self.model, outcome.task)

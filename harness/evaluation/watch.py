@@ -1,7 +1,7 @@
-"""Scores checkpoints while a training run is still writing them: each is held as soon as it is whole, then scored in turn.
+"""Scores checkpoints during training: each is hard-linked as soon as it is complete, then scored in turn.
 
-Trainers with a limit of saved checkpoints (save_total_limit) delete old ones: a checkpoint that waits for its turn is held by
-hard links to its files, which cost no space and stay when the run's own names are gone.
+Trainers with a limit of saved checkpoints (save_total_limit) delete old ones.  Hard links to a checkpoint's files cost no space
+and remain when the run deletes its own, until its turn has come.
 """
 
 from __future__ import annotations
@@ -15,90 +15,93 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import discovery, fingerprint
-from harness.evaluation import evaluate
-from harness.evaluation.evaluate import Loader, Outcome, Progress, Settings
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import Loader, Outcome, Progress, score_checkpoints
 from harness.store import Results, folder_name
 from harness.types import Checkpoint, SkilldeltaError, Task
 
-# Needed to go on with training, not to ask the model.
-STATES = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "training_args.bin")
-HELD = ".held"
+# Files that training needs to go on, and that answering does not.
+TRAINING_FILES = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "training_args.bin")
+LINK_FOLDER = ".held"
 
 
-class Listener(Progress, Protocol):
-    """Also hears what becomes of checkpoints."""
+class WatchListener(Progress, Protocol):
+    """Is also called with what becomes of checkpoints."""
 
     def tell(self, text: str) -> None: ...
 
 
 @dataclass
 class Watch:
-    """What was seen below `paths`, and what waits to be scored.  It is the run's progress, too: it looks while samples come."""
+    """The checkpoints below `paths` that were seen, and those that wait to be scored.
+
+    It is the run's progress as well: it looks again while samples come.
+    """
 
     paths: Sequence[str]
-    folder: Path  # where checkpoints are held
-    told: Listener
+    folder: Path  # where the links are
+    listener: WatchListener
     every: float = 30.0  # seconds between looks
     clock: Callable[[], float] = time.monotonic
-    seen: set[str] = field(default_factory=set)
-    waiting: list[tuple[Checkpoint, Checkpoint]] = field(default_factory=list)  # as found, as held
-    looked: float = float("-inf")
-    news: float = field(init=False)
+    seen_paths: set[str] = field(default_factory=set)
+    waiting: list[tuple[Checkpoint, Checkpoint]] = field(default_factory=list)  # the run's own, and behind our links
+    last_look: float = float("-inf")
+    last_news: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.news = self.clock()
+        self.last_news = self.clock()
 
     def look(self) -> None:
-        """Takes hold of every checkpoint that is whole and was not seen before."""
-        self.looked = self.clock()
-        for found in self.there():
-            if found.path in self.seen or found.problem or not Path(found.path).is_dir():
+        """Links every checkpoint that is complete and was not seen before."""
+        self.last_look = self.clock()
+        for checkpoint in self.checkpoints():
+            if checkpoint.path in self.seen_paths or checkpoint.problem or not Path(checkpoint.path).is_dir():
                 continue
-            self.seen.add(found.path)
-            self.news = self.clock()
-            if held := hold(found, self.folder):
-                self.waiting.append((found, held))
-                self.told.tell(f"{found.name}: found, {len(self.waiting)} waiting")
+            self.seen_paths.add(checkpoint.path)
+            self.last_news = self.clock()
+            if copy := link_checkpoint(checkpoint, self.folder):
+                self.waiting.append((checkpoint, copy))
+                self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting")
             else:
-                self.told.tell(f"{found.name}: deleted by its run before it could be held: not scored")
+                self.listener.tell(f"{checkpoint.name}: deleted by its run before it could be linked: not scored")
 
-    def there(self) -> list[Checkpoint]:
-        """What lies below the paths now; a path that is not there yet holds nothing yet."""
+    def checkpoints(self) -> list[Checkpoint]:
+        """What lies below the paths now; a path that does not exist yet holds nothing yet."""
         try:
             return discovery.rename([c for path in map(Path, self.paths) if path.is_dir() for c in discovery.inside(path)])
         except FileNotFoundError:
-            return []  # deleted by the run while it was being read: the next look tells
+            return []  # the run deleted something while it was being read: the next look will tell
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
-        self.told.begin(checkpoint, task, total, done)
+        self.listener.begin(checkpoint, task, total, done)
 
     def advance(self) -> None:
-        self.told.advance()
-        if self.clock() - self.looked >= self.every:
+        self.listener.advance()
+        if self.clock() - self.last_look >= self.every:
             self.look()
 
     def end(self, outcome: Outcome) -> None:
-        self.told.end(outcome)
+        self.listener.end(outcome)
 
 
-def hold(found: Checkpoint, folder: Path) -> Checkpoint | None:
-    """The checkpoint behind links of our own; None when its run deleted it before all of it was held."""
-    target = folder / folder_name(found.name) / Path(found.path).name
+def link_checkpoint(checkpoint: Checkpoint, folder: Path) -> Checkpoint | None:
+    """The checkpoint behind links of our own; None when its run deleted it before every file was linked."""
+    target = folder / folder_name(checkpoint.name) / Path(checkpoint.path).name
     shutil.rmtree(target.parent, ignore_errors=True)
     target.mkdir(parents=True)
     try:
-        for file in Path(found.path).iterdir():  # its own files alone: a run's final model lies beside the folders of its steps
-            if file.is_file() and not any(map(file.match, STATES)):
-                link(file, target / file.name)
-        (held,) = discovery.at(str(target))
+        for file in Path(checkpoint.path).iterdir():  # its own files alone: a run's final model lies beside the folders of its steps
+            if file.is_file() and not any(map(file.match, TRAINING_FILES)):
+                link_file(file, target / file.name)
+        (copy,) = discovery.at(str(target))
     except (OSError, SkilldeltaError):
-        if Path(found.path).exists():
+        if Path(checkpoint.path).exists():
             raise
         return None
-    return None if held.problem else replace(found, path=str(target))
+    return None if copy.problem else replace(checkpoint, path=str(target))
 
 
-def link(source: Path, target: Path) -> None:
+def link_file(source: Path, target: Path) -> None:
     """A second name for a file; a copy where the results are on another file system."""
     try:
         os.link(source, target)
@@ -106,22 +109,22 @@ def link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def score(
-    watch: Watch, tasks: Sequence[Task], loader: Loader, results: Results, settings: Settings, idle: float
+def score_new_checkpoints(
+    watch: Watch, tasks: Sequence[Task], loader: Loader, results: Results, settings: EvaluationSettings, idle: float
 ) -> Iterator[list[Outcome]]:
-    """Scores each checkpoint as it comes, on all tasks; ends when for `idle` seconds nothing new was written (inf: never)."""
+    """Scores each checkpoint on all tasks as it comes; ends after `idle` seconds without a new one (inf: never)."""
     try:
         while True:
             watch.look()
             while watch.waiting:
-                found, held = watch.waiting.pop(0)
-                outcomes = evaluate.score([held], tasks, loader, results, settings, watch)
+                checkpoint, copy = watch.waiting.pop(0)
+                outcomes = score_checkpoints([copy], tasks, loader, results, settings, watch)
                 if any(o.state != "failed" for o in outcomes):
-                    results.add(found, fingerprint.checkpoint(held))  # under the run's own path, not ours
-                shutil.rmtree(Path(held.path).parent, ignore_errors=True)
+                    results.add(checkpoint, fingerprint.checkpoint(copy))  # under the run's own path, not ours
+                shutil.rmtree(Path(copy.path).parent, ignore_errors=True)
                 yield outcomes
-            if watch.clock() - watch.news >= idle:
+            if watch.clock() - watch.last_news >= idle:
                 return
-            time.sleep(min(watch.every, max(idle - (watch.clock() - watch.news), 0.1)))
+            time.sleep(min(watch.every, max(idle - (watch.clock() - watch.last_news), 0.1)))
     finally:
         shutil.rmtree(watch.folder, ignore_errors=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import data
-from harness.judges.assignment import preferred
+from harness.judges.assignment import parse_preference
 from harness.types import Json, SkilldeltaError
 
 COLUMNS = ("instruction", "output_2", "preference", "annotator")
@@ -27,7 +27,7 @@ class Annotations:
 
 def load(where: str) -> Annotations:
     """The annotations in a file, or in all files of a folder; the answers that they judge are its output_2."""
-    return Annotations({(row["instruction"], row["output_2"]): preferred(row["preference"]) for row in rows(where)})
+    return Annotations({(row["instruction"], row["output_2"]): parse_preference(row["preference"]) for row in rows(where)})
 
 
 def identity(where: str) -> str:

@@ -20,12 +20,12 @@ WAY_OUT = (
 NO_JUDGE = "no judge: name one with `skilldelta rescore RESULTS --judge TASK=PLUGIN:WHERE`"
 
 
-def unjudged(example: Example, response: Response) -> Score:
+def unjudged_score(example: Example, response: Response) -> Score:
     """The score() of a task that needs a judge: none, until it has one."""
     return Score(None, why=NO_JUDGE)
 
 
-def parse(choices: Iterable[str]) -> dict[str, str]:
+def parse_judges(choices: Iterable[str]) -> dict[str, str]:
     """["toxigen=classifier:FOLDER"] as {task: judge}; "none" keeps responses without a score."""
     found = {}
     for choice in choices:
@@ -38,9 +38,9 @@ def parse(choices: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def bind_all(tasks: Iterable[Task], chosen: Mapping[str, str]) -> list[Task]:
+def bind_judges(tasks: Iterable[Task], chosen: Mapping[str, str]) -> list[Task]:
     """Each task with its judge, see bind(); a judge for none of them is refused."""
-    bound = [bind(task, chosen) for task in tasks]
+    bound = [bind_judge(task, chosen) for task in tasks]
     if stray := sorted(set(chosen) - {task.name for task in bound}):
         raise SkilldeltaError(
             f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(task.name for task in bound)}."
@@ -48,7 +48,7 @@ def bind_all(tasks: Iterable[Task], chosen: Mapping[str, str]) -> list[Task]:
     return bound
 
 
-def bind(task: Task, chosen: Mapping[str, str]) -> Task:
+def bind_judge(task: Task, chosen: Mapping[str, str]) -> Task:
     """The task with its judge: the one that `chosen` names for it, or its own.  Without need of one, the task as it is.
 
     The bound task's `judge` tells what graded, by content where it lies in a folder, so that scores of different judges are
@@ -60,12 +60,12 @@ def bind(task: Task, chosen: Mapping[str, str]) -> Task:
         return task
     spec = chosen.get(task.name, task.judge)
     if spec == NONE:
-        return replace(task, judge="", score=unjudged)
-    judge = Lazy(spec)
+        return replace(task, judge="", score=unjudged_score)
+    judge = LazyJudge(spec)
     return replace(task, judge=judge.identity, score=partial(task.judged, judge), prepare=judge.get)
 
 
-class Lazy:
+class LazyJudge:
     """A judge that is loaded when it is needed; a wrong name is refused at once."""
 
     def __init__(self, spec: str) -> None:
@@ -79,7 +79,7 @@ class Lazy:
     @property
     def identity(self) -> str:
         """What graded: as the plug-in tells it, else by the content of what it is loaded from."""
-        identity = getattr(self.module, "identity", content)
+        identity = getattr(self.module, "identity", content_identity)
         return f"{self.plugin}:{identity(self.where)}"
 
     def get(self) -> Judge:
@@ -94,7 +94,7 @@ class Lazy:
         return self.get().grade(prompt, response, reference)
 
 
-def content(where: str) -> str:
+def content_identity(where: str) -> str:
     """What a judge is made from: the hash of a file's or a folder's content, or the name of what lies elsewhere."""
     path = Path(where)
     if where and path.is_dir():
@@ -102,7 +102,7 @@ def content(where: str) -> str:
     return fingerprint.files([path]) if where and path.is_file() else where
 
 
-def preferred(recorded: float | None) -> float | None:
+def parse_preference(recorded: float | None) -> float | None:
     """From 1 (the reference) to 2 (the answer), or 0 for a draw, as AlpacaEval writes it; given as 0..1."""
     if recorded is None or math.isnan(recorded):
         return None

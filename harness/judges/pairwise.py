@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness import registry
+from harness import config, registry
 from harness.types import Checkpoint, Model, Request, Response, SkilldeltaError
 
 PROMPT = """\
@@ -65,4 +65,4 @@ def load(where: str) -> Pairwise:
     if not colon or not model:
         raise SkilldeltaError(f"pairwise:{where} names no model: write pairwise:BACKEND:MODEL.")
     plugin = registry.module("backends", backend)
-    return Pairwise(plugin.load(Checkpoint("judge", model, backend), plugin.Options()))
+    return Pairwise(plugin.load(Checkpoint("judge", model, backend), config.options_type(plugin.load)()))

@@ -7,9 +7,8 @@ OUTPUT is made, with a checkpoint `first` that gave the first draw, as one who d
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,10 @@ from typing import Any
 import torch
 
 from harness import fingerprint, registry
-from harness.store import Results, Writer, folder_name, write_json
-from harness.training import batches, model_loading, reward_model
-from harness.training.tokenization import Encoder, Tokens, tokenizer_of
+from harness.records import CellRecord
+from harness.store import Results, SampleWriter, folder_name, write_json
+from harness.training import batches, policy_models, reward_model
+from harness.training.tokenization import Encoder, Tokens, load_tokenizer
 from harness.types import Checkpoint, Example, Message, Sample, digest
 
 FIRST = "first"
@@ -31,44 +31,43 @@ LONGEST = 4096
 class Drawn:
     """A task's draws: for each example its prompt, and the samples by draw."""
 
-    about: Mapping[str, Any]
+    record: CellRecord
     asked: list[tuple[Message, ...]]
     samples: list[list[Sample]]
 
 
 def drawn(results: Results) -> Iterator[Drawn]:
     """Every task of a results folder."""
-    for _, about, cell in results.cells():
-        task = registry.task(about["task"]["name"])
-        lines = results.examples_file(task.name).read_text(encoding="utf-8").splitlines()
-        rows = {line["example"]: line["row"] for line in map(json.loads, lines)}
+    for _, record, cell in results.cells():
+        task = registry.task(record.task.name)
+        rows = results.rows(task.name)
         found: dict[str, list[Sample]] = {}
         for sample in cell.samples():
             found.setdefault(sample.example, []).append(sample)
         asked = [task.ask(Example(rows[example])).prompt for example in found]
         turns = [(Message("user", p),) if isinstance(p, str) else p for p in asked]
-        yield Drawn(about, turns, list(found.values()))
+        yield Drawn(record, turns, list(found.values()))
 
 
 def scores(run: str, tasks: Sequence[Drawn]) -> list[list[list[float]]]:
     """A reward model's scores: [task][example][draw]."""
-    path = model_loading.resolve(run)
+    path = policy_models.model_folder(run)
     reward = reward_model.load(path)
     reward.model.to(torch.accelerator.current_accelerator() or "cpu" if torch.accelerator.is_available() else "cpu")
-    encoder = Encoder(tokenizer_of(path), LONGEST, "cut")
+    encoder = Encoder(load_tokenizer(path), LONGEST, "cut")
     texts = [(p, s.response.text) for t in tasks for p, said in zip(t.asked, t.samples, strict=True) for s in said]
     unique = {digest([list(map(tuple, p)), text]): (p, text) for p, text in texts}
-    rows = {key: found for key, found in zip(unique, encoder.answers(list(unique.values())), strict=True) if found}
+    rows = {key: found for key, found in zip(unique, encoder.encode_answers(list(unique.values())), strict=True) if found}
     told = dict(zip(rows, asked(reward, list(rows.values())), strict=True))
     flat = iter([told.get(digest([list(map(tuple, p)), text]), float("-inf")) for p, text in texts])
     return [[[next(flat) for _ in said] for said in t.samples] for t in tasks]
 
 
-def asked(reward: reward_model.Reward, rows: Sequence[Tokens]) -> list[float]:
+def asked(reward: reward_model.RewardModel, rows: Sequence[Tokens]) -> list[float]:
     """The reward of each answer."""
     found = [0.0] * len(rows)
-    for places in batches.micro(list(range(len(rows))), lambda i: len(rows[i]), ROWS):
-        batch = batches.padded([rows[i] for i in places], 0).to(reward.device)
+    for places in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), ROWS):
+        batch = batches.pad_rows([rows[i] for i in places], 0).to(reward.device)
         for place, value in zip(places, reward.scores(batch).tolist(), strict=True):
             found[place] = value
     return found
@@ -78,7 +77,7 @@ def accuracy(tasks: Sequence[Drawn], told: Sequence[Sequence[Sequence[float]]]) 
     """How often a right answer is put above a wrong one: of each prompt that has both, the first of each.  A tie is no hit."""
     skills: dict[str, list[bool]] = {}
     for task, by_example in zip(tasks, told, strict=True):
-        hits = skills.setdefault(task.about["task"]["skill"], [])
+        hits = skills.setdefault(task.record.task.skill, [])
         for said, worth in zip(task.samples, by_example, strict=True):
             right = [w for s, w in zip(said, worth, strict=True) if s.score.value == 1]
             wrong = [w for s, w in zip(said, worth, strict=True) if s.score.value == 0]
@@ -96,13 +95,14 @@ def keep(output: Results, checkpoint: Checkpoint, tasks: Sequence[Drawn], told: 
     """Stores, for each example, the draw with the highest score (the first of equals) as the checkpoint's answer."""
     output.add(checkpoint, {"weights": digest([checkpoint.name, checkpoint.content])})
     for task, by_example in zip(tasks, told, strict=True):
-        cell = output.cell(checkpoint.name, task.about["task"]["name"])
+        cell = output.cell(checkpoint.name, task.record.task.name)
         chosen = [
             said[max(range(len(said)), key=worth.__getitem__)] for said, worth in zip(task.samples, by_example, strict=True)
         ]
-        facts = dict(task.about) | {"fingerprint": {"weights": digest([checkpoint.name, checkpoint.content])}}
-        cell.note(facts | {"state": "done", "asked": task.about["asked"] | {"draws": 1}})
-        with Writer(cell):
+        fingerprint = {"weights": digest([checkpoint.name, checkpoint.content])}
+        inputs = replace(task.record.inputs, draws=1)
+        cell.write_record(replace(task.record, state="done", inputs=inputs, fingerprint=fingerprint))
+        with SampleWriter(cell):
             cell.rewrite([replace(sample, draw=0) for sample in chosen])
 
 
@@ -114,7 +114,7 @@ def main(arguments: Sequence[str]) -> None:
         begin(draws, output, tasks)
     for run in runs:
         told = scores(run, tasks)
-        path = model_loading.resolve(run)
+        path = policy_models.model_folder(run)
         content = digest(fingerprint.checkpoint(Checkpoint("", path, "transformers")))
         keep(output, Checkpoint(Path(run).name, "", "best-of-n", method="best-of-n", content=content), tasks, told)
         write_json(output.folder / "_accuracy" / f"{folder_name(Path(run).name)}.json", accuracy(tasks, told))
@@ -123,9 +123,8 @@ def main(arguments: Sequence[str]) -> None:
 def begin(draws: Results, output: Results, tasks: Sequence[Drawn]) -> None:
     """The rows that were asked about, and the one who does not choose."""
     for task in tasks:
-        name = task.about["task"]["name"]
-        lines = map(json.loads, draws.examples_file(name).read_text(encoding="utf-8").splitlines())
-        output.keep(name, [Example(line["row"]) for line in lines])
+        name = task.record.task.name
+        output.keep(name, [Example(row) for row in draws.rows(name).values()])
     nothing = [[[0.0] * len(said) for said in task.samples] for task in tasks]
     keep(output, Checkpoint(FIRST, "", "best-of-n", content=FIRST), tasks, nothing)
 

@@ -158,9 +158,10 @@ function matchesFilter(item) {
   const outcome = outcomeOf(item);
   if (state.filter !== "all" && state.filter !== outcome && !(state.filter === "changed" && (outcome === "lost" || outcome === "gained"))) return false;
   if (!state.search) return true;
-  const text = JSON.stringify(item.row) + [item.base, item.mine].map((s) => s ? s.response + " " + s.read_as : "").join(" ");
+  const text = JSON.stringify(item.row) + [item.base, item.mine].map((s) => s ? s.response + " " + extracted(s) : "").join(" ");
   return text.toLowerCase().includes(state.search.toLowerCase());
 }
+const extracted = (s) => s.extracted || s.read_as || ""; // results of format 1 say read_as
 const asText = (v) => typeof v === "string" ? v : JSON.stringify(v);
 const leading = (row) => Object.entries(row).find(([k]) => ["question", "prompt", "input", "text", "instruction"].includes(k)) || Object.entries(row).find(([, v]) => typeof v === "string") || ["", ""];
 const title = (row) => asText(leading(row)[1]);
@@ -217,7 +218,7 @@ function card(name, s) {
   if (!s) return el("article", {}, el("h3", {}, name), el("p", {}, "no sample"));
   const score = s.score === null ? "unscored" : String(Math.round(s.score * 1000) / 10);
   const text = typeof s.response === "string" ? s.response : s.response.map((v, i) => `choice ${i + 1}: ${v.toFixed(4)}`).join("\n");
-  const facts = [s.read_as ? `extracted: ${s.read_as}` : "", s.why || "", s.finish === "stop" ? "" : `ended by ${s.finish}`, s.tokens_out ? `${s.tokens_out} tokens` : ""].filter((f) => f);
+  const facts = [extracted(s) ? `extracted: ${extracted(s)}` : "", s.why || "", s.finish === "stop" ? "" : `ended by ${s.finish}`, s.tokens_out ? `${s.tokens_out} tokens` : ""].filter((f) => f);
   return el("article", {}, el("h3", {}, el("span", {}, name), el("span", { class: `mark ${s.score === 1 ? "better" : s.score === 0 ? "worse" : ""}` }, score)),
     el("pre", { dir: "auto" }, text || "(empty)"), facts.length ? el("p", { dir: "auto" }, facts.join(" · ")) : null);
 }

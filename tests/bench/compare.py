@@ -116,7 +116,7 @@ def log(step: int, random: np.random.Generator) -> dict[str, list[Any]]:
 def describe(task: int, size: Size) -> dict[str, dict[str, object]]:
     """task.json: the fifth task of each skill's round is a macro mean over subjects."""
     return about(f"task_{task + 1:02}", SKILLS[task % len(SKILLS)],
-                 task={"aggregate": "macro" if task % 5 == 4 else "mean"}, asked={"examples": size.items})  # fmt: skip
+                 task={"aggregate": "macro" if task % 5 == 4 else "mean"}, inputs={"examples": size.items})  # fmt: skip
 
 
 def lines(task: int, right: npt.NDArray[np.bool_], random: np.random.Generator, texts: list[str]) -> Iterator[bytes]:
@@ -134,7 +134,7 @@ def lines(task: int, right: npt.NDArray[np.bool_], random: np.random.Generator, 
             "tokens_in": 120,
             "tokens_out": 0 if weighs else texts[picks[item]].count(" ") + 1,
             "score": float(good),
-            "read_as": "ABCD"[picks[item] % 4] if weighs else str(picks[item]),
+            "extracted": "ABCD"[picks[item] % 4] if weighs else str(picks[item]),
             **({"group": f"subject {item % 20}"} if task % 5 == 4 else {}),
         }).encode() + b"\n"  # fmt: skip
 

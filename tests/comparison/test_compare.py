@@ -12,6 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 import harness
 from harness.comparison import caveats
+from harness.records import CellRecord
 from harness.statistics.multiple_testing import benjamini_hochberg, holm
 from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError
@@ -93,13 +94,13 @@ def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counte
 
 def test_results_that_were_not_made_alike_are_refused_with_both_sides_named(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
-    store(tmp_path, "dpo", about("gsm8k", "gsm8k", asked={"prompts": "p2"}), [sample(i, s) for i, s in enumerate(OLD)])
-    with pytest.raises(SkilldeltaError, match=r'gsm8k, asked.prompts: baseline "p1", dpo "p2"') as error:
+    store(tmp_path, "dpo", about("gsm8k", "gsm8k", inputs={"prompts": "p2"}), [sample(i, s) for i, s in enumerate(OLD)])
+    with pytest.raises(SkilldeltaError, match=r'gsm8k, inputs.prompts: baseline "p1", dpo "p2"') as error:
         harness.compare(tmp_path, "sft")
-    assert "--allow asked.prompts" in str(error.value)
-    comparison = harness.compare(tmp_path, "sft", allow=["asked.prompts"])
-    assert comparison.accepted_differences == ('gsm8k, asked.prompts: baseline "p1", dpo "p2"',)
-    assert set(comparison.frame()["allowed"]) == {'gsm8k, asked.prompts: baseline "p1", dpo "p2"'}
+    assert "--allow inputs.prompts" in str(error.value)
+    comparison = harness.compare(tmp_path, "sft", allow=["inputs.prompts"])
+    assert comparison.accepted_differences == ('gsm8k, inputs.prompts: baseline "p1", dpo "p2"',)
+    assert set(comparison.frame()["allowed"]) == {'gsm8k, inputs.prompts: baseline "p1", dpo "p2"'}
 
 
 def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
@@ -182,11 +183,11 @@ def test_two_models_of_one_name_in_two_folders_are_refused_and_one_model_in_two_
         for name in ("sft", "dpo"):
             results.add(Checkpoint(name, f"runs/{name}", "trainer"), {"weights": f"{name} {weights}", "outputs": task})
             cell = results.cell(name, task)
-            cell.note(about(task, "reasoning"))
+            cell.write_record(CellRecord.from_json(about(task, "reasoning")))
             cell.rewrite([sample(i, s) for i, s in enumerate(OLD)])
     both = harness.compare([tmp_path / "a", tmp_path / "b"], "sft")
     assert both.row("dpo", "skill", "reasoning").n == 200
-    assert both.checkpoints["dpo"]["elsewhere"] == [str(tmp_path / "b")]
+    assert both.checkpoints["dpo"].elsewhere == (str(tmp_path / "b"),)
     with pytest.raises(
         SkilldeltaError, match=r"each hold a checkpoint named 'dpo', but not the same one: they differ in weights"
     ):
@@ -276,21 +277,21 @@ def test_a_cell_that_is_still_running_is_compared_so_far_and_told(tmp_path: Path
 
 def test_an_allowed_difference_covers_what_lies_below_it_and_nothing_else(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
-    record = about("gsm8k", "gsm8k", answered={"backend": "openai", "dtype": "bfloat16"})
+    record = about("gsm8k", "gsm8k", backend={"backend": "openai", "dtype": "bfloat16"})
     store(tmp_path, "dpo", record, [sample(i, s) for i, s in enumerate(OLD)])
-    assert len(harness.compare(tmp_path, "sft", allow=["answered"]).accepted_differences) == 2
-    with pytest.raises(SkilldeltaError, match=r"answered\.dtype: baseline null, dpo \"bfloat16\""):
-        harness.compare(tmp_path, "sft", allow=["answered.backend"])
+    assert len(harness.compare(tmp_path, "sft", allow=["backend"]).accepted_differences) == 2
+    with pytest.raises(SkilldeltaError, match=r"backend\.dtype: baseline null, dpo \"bfloat16\""):
+        harness.compare(tmp_path, "sft", allow=["backend.backend"])
 
 
 def test_the_foot_says_how_far_a_pass_of_a_program_can_be_believed() -> None:
     def cell(integrity: str, tier: str) -> SimpleNamespace:
-        return SimpleNamespace(about={"scored": {"integrity": integrity, "sandbox": {"tier": tier}}})
+        return SimpleNamespace(record=SimpleNamespace(conditions={"integrity": integrity, "sandbox": {"tier": tier}}))
 
     cells = {
         ("a", "humaneval"): cell("values", "namespaces"), ("b", "humaneval"): cell("values", "namespaces"),
         ("a", "mbpp"): cell("values", "namespaces"), ("a", "mocks"): cell("cooperative", "none"),
-        ("a", "gsm8k"): SimpleNamespace(about={"scored": {}}),
+        ("a", "gsm8k"): SimpleNamespace(record=SimpleNamespace(conditions={})),
     }  # fmt: skip
     notes = caveats.integrity_notes(SimpleNamespace(cells=cells))  # type: ignore[arg-type]
     assert notes[0].startswith("Programs of mocks were judged by tests in their own process, which a program can FORGE")

@@ -156,11 +156,11 @@ def test_there_is_a_panel_for_each_trade_that_these_results_know(comparison: Com
 
 
 def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: Comparison, tmp_path: Path) -> None:
-    unlike = replace(comparison, allowed=('coding, asked.prompts: baseline "p1", ppo@20 "p2"',))
+    unlike = replace(comparison, accepted_differences=('coding, inputs.prompts: baseline "p1", ppo@20 "p2"',))
     markdown, _, picture = report.render(unlike, tmp_path)
-    assert "asked.prompts: baseline" in markdown.read_text()
+    assert "inputs.prompts: baseline" in markdown.read_text()
     for svg in (picture, curves.render(unlike, tmp_path)[1], delta_plot.render(unlike, tmp_path)[1]):
-        assert "Allowed differences: coding, asked.prompts" in svg.read_text()
+        assert "Allowed differences: coding, inputs.prompts" in svg.read_text()
 
 
 def test_the_picture_is_the_same_bytes_each_time(comparison: Comparison, tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.evaluation.callback import Job, ScoreCallback, deltas
-from harness.training import model_loading
-from harness.training.tokenization import tokenizer_of
+from harness.training import policy_models
+from harness.training.tokenization import load_tokenizer
 from tests.support.training_toy import chat
 
 pytest.importorskip("trl", reason="trl is in the dev extra: pip install -e '.[dev]'")
@@ -43,7 +43,7 @@ def test_each_saved_checkpoint_of_trls_trainer_is_scored(tiny: str, tmp_path: Pa
         report_to=[], bf16=False, use_cpu=True, disable_tqdm=True, logging_steps=1, gradient_checkpointing=False,
     )  # fmt: skip
     trainer = trl.SFTTrainer(
-        model=model_loading.load(model_loading.CAUSAL, tiny), args=args, processing_class=tokenizer_of(tiny),
+        model=policy_models.load_model(policy_models.CAUSAL, tiny), args=args, processing_class=load_tokenizer(tiny),
         train_dataset=Dataset.from_list([chat(i) for i in range(16)]),
     )  # fmt: skip
     options = ("--include-path", str(tmp_path / "words.py"), "--device", "cpu")

@@ -10,11 +10,12 @@ import pytest
 
 import harness
 import harness.api
-from harness.backends.scripted import Scripted
+from harness.backends.scripted import ScriptedModel
 from harness.comparison.result import Difference
-from harness.evaluation.evaluate import Settings, Silent, score
-from harness.evaluation.repeatability import Share, changed, reask
-from harness.statistics.noise import measure
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.repeatability import NoiseCheck, RepeatShare, compare_samples, repeat_cells
+from harness.evaluation.run import SilentProgress, score_checkpoints
+from harness.statistics.noise import measure_noise
 from harness.store import Results
 from harness.types import Checkpoint, Model, Request, Response, Sample, Score, SkilldeltaError
 from tests.support import toys
@@ -23,15 +24,15 @@ from tests.support.results_folder import about, sample, store
 
 def stored(folder: Path, n: int = 200) -> Results:
     results = Results.make(folder)
-    score([toys.checkpoint("sft")], [toys.adding(n)], lambda _: toys.model(), results, Settings())
+    score_checkpoints([toys.checkpoint("sft")], [toys.adding(n)], lambda _: toys.model(), results, EvaluationSettings())
     return results
 
 
 def test_the_same_answers_are_no_noise(tmp_path: Path) -> None:
     results = stored(tmp_path)
-    (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(), results, Settings())
+    (found,) = repeat_cells([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(), results, EvaluationSettings())
     assert (found.noise.n, found.noise.flips) == (50, 0)  # a tenth would be too few
-    assert results.cell("sft", "adding").about()["noise"]["n"] == 50
+    assert results.cell("sft", "adding").read().noise.n == 50
 
 
 def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Path) -> None:
@@ -41,7 +42,7 @@ def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Pat
 
     results = stored(tmp_path)
     before = toys.tree(tmp_path)
-    (found,) = reask([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, Settings(), Share(1))
+    (found,) = repeat_cells([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, EvaluationSettings(), RepeatShare(1))
     assert (found.noise.n, found.noise.flips, found.noise.shift, found.noise.answers) == (200, 40, -0.2, 40)
     assert toys.tree(tmp_path) == before
 
@@ -50,7 +51,7 @@ def test_even_a_whole_cell_is_asked_again_in_other_company(tmp_path: Path) -> No
     """A model that sorts what it is given would otherwise do exactly what it did."""
     seen: list[frozenset[str]] = []
 
-    class Watched(Scripted):
+    class Watched(ScriptedModel):
         def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
             seen.append(frozenset(r.id for r in requests))
             yield from super().answer(requests)
@@ -59,9 +60,9 @@ def test_even_a_whole_cell_is_asked_again_in_other_company(tmp_path: Path) -> No
         return Watched(toys.answer_sum, block=512)
 
     results = Results.make(tmp_path)
-    score([toys.checkpoint("sft")], [toys.adding(30)], loader, results, Settings())
+    score_checkpoints([toys.checkpoint("sft")], [toys.adding(30)], loader, results, EvaluationSettings())
     (first,) = seen
-    (found,) = reask([toys.checkpoint("sft")], [toys.adding(30)], loader, results, Settings(), Share(1))
+    (found,) = repeat_cells([toys.checkpoint("sft")], [toys.adding(30)], loader, results, EvaluationSettings(), RepeatShare(1))
     assert found.noise.n == 30
     assert frozenset().union(*seen[1:]) == first
     assert first not in seen[1:]
@@ -70,13 +71,13 @@ def test_even_a_whole_cell_is_asked_again_in_other_company(tmp_path: Path) -> No
 def test_an_answer_that_failed_once_is_counted_and_does_not_stop_the_rest() -> None:
     good = Sample("x", "y", Response(logprobs=(-1.0, -2.0)), Score(1.0))
     failed = Sample("x", "y", Response(finish="error", error="gone"), Score(None))
-    noise = changed([(good, failed), (good, good)])
+    noise = compare_samples([(good, failed), (good, good)])
     assert (noise.n, noise.flips, noise.answers, noise.drift) == (1, 0, 1, 0.0)
 
 
 def test_what_was_never_scored_cannot_be_asked_again(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="sft has no samples of adding"):
-        list(reask([toys.checkpoint("sft")], [toys.adding()], lambda _: toys.model(), Results.make(tmp_path), Settings()))
+        list(repeat_cells([toys.checkpoint("sft")], [toys.adding()], lambda _: toys.model(), Results.make(tmp_path), EvaluationSettings()))
 
 
 def test_noise_that_makes_much_of_a_difference_widens_its_interval_and_can_undo_a_verdict(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_noise_that_makes_much_of_a_difference_widens_its_interval_and_can_undo_
         for name, scores in (("sft", old), ("dpo", new)):
             store(tmp_path / folder, name, about("gsm8k", "gsm8k") | noise, [sample(i, s) for i, s in enumerate(scores)])
         comparison = harness.compare(tmp_path / folder, "sft")
-        assert any("asking again changes" in c for c in comparison.caveats) == bool(flips)
+        assert any("a second answer changes" in c for c in comparison.caveats) == bool(flips)
         found = comparison.row("dpo", "task", "gsm8k").difference
         assert found is not None
         return found
@@ -102,7 +103,7 @@ def test_noise_that_makes_much_of_a_difference_widens_its_interval_and_can_undo_
 
 def test_tasks_with_the_same_rows_are_named(tmp_path: Path) -> None:
     for task in ("base", "plus"):
-        facts = about(task, "coding", asked={"data": "the same"})
+        facts = about(task, "coding", inputs={"data": "the same"})
         for name in ("sft", "dpo"):
             store(tmp_path, name, facts, [sample(i, 1.0) for i in range(20)])
     assert any("base and plus hold the same rows" in c for c in harness.compare(tmp_path, "sft").caveats)
@@ -112,7 +113,7 @@ def test_what_moved_without_changing_a_score_is_told_too() -> None:
     def weighed(*logprobs: float) -> Sample:
         return Sample("x", "y", Response(logprobs=logprobs), Score(1.0))
 
-    noise = changed([(weighed(-1.0, -2.0), weighed(-1.5, -2.0)), (weighed(-1.0, -1.1), weighed(-1.2, -1.1))])
+    noise = compare_samples([(weighed(-1.0, -2.0), weighed(-1.5, -2.0)), (weighed(-1.0, -1.1), weighed(-1.2, -1.1))])
     assert (noise.n, noise.flips, noise.answers, noise.drift) == (2, 0, 1, 0.5)
 
 
@@ -124,30 +125,30 @@ def test_scoring_can_ask_a_share_again_at_once_with_the_model_that_is_loaded(tmp
         return toys.model()
 
     results, tasks = Results.make(tmp_path), [toys.adding(200), toys.adding(100, "more")]
-    noise = harness.api.Noise(0.02)
-    checks = noise.checks(loader, tasks, results, Settings(), Silent())
-    score([toys.checkpoint("sft"), toys.checkpoint("dpo")], tasks, checks.load, results, Settings(), checks)
+    noise = NoiseCheck(0.02)
+    checks = noise.attach(loader, tasks, results, EvaluationSettings(), SilentProgress())
+    score_checkpoints([toys.checkpoint("sft"), toys.checkpoint("dpo")], tasks, checks.load, results, EvaluationSettings(), checks)
     assert loaded == ["sft", "dpo"]
-    assert [(f.checkpoint, f.task, f.noise.n) for f in checks.found] == [
+    assert [(f.checkpoint, f.task, f.noise.n) for f in noise.cells] == [
         ("sft", "adding", 4), ("sft", "more", 2), ("dpo", "adding", 4), ("dpo", "more", 2)
     ]  # fmt: skip
     comparison = harness.compare(tmp_path, "sft")
-    assert "Of 12 items that were asked again, 0 were answered otherwise and 0 scored otherwise." in comparison.caveats
+    assert "Of 12 items that were answered twice, 0 got another answer, and 0 another score." in comparison.caveats
 
 
 def test_a_share_of_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="a share above 0 and at most 1"):
-        harness.api.Noise(2.0).checks(lambda _: toys.model(), [], Results.make(tmp_path), Settings(), Silent())
+        NoiseCheck(2.0).attach(lambda _: toys.model(), [], Results.make(tmp_path), EvaluationSettings(), SilentProgress())
 
 
 def test_rounding_is_no_flip_and_a_score_between_0_and_1_counts_by_the_square_of_its_change() -> None:
     """mc2 in bfloat16: half of the scores move, by a thousandth; counted as whole flips that would drown every difference."""
     before = np.full(100, 0.4)
-    assert measure(before, before + 1e-8).flips == 0
-    moved = measure(before, before + np.tile([0.0, 0.001], 50))
+    assert measure_noise(before, before + 1e-8).flips == 0
+    moved = measure_noise(before, before + np.tile([0.0, 0.001], 50))
     assert (moved.n, moved.flips) == (100, 50)
     assert moved.rate == pytest.approx(0.5e-6)
-    whole = measure(np.zeros(100), np.tile([0.0, 1.0], 50))
+    whole = measure_noise(np.zeros(100), np.tile([0.0, 1.0], 50))
     assert whole.rate == whole.flips / whole.n == 0.5
 
 

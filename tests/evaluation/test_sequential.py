@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.evaluation.evaluate import Lazy, Settings, questions, score
-from harness.evaluation.sequential import Settled, items, race
+from harness.evaluation.questions import EvaluationSettings, make_questions
+from harness.evaluation.run import LazyModel, score_checkpoints
+from harness.evaluation.sequential import compare_in_turn, queue_items
+from harness.records import SequentialVerdict
 from harness.store import Results
 from harness.types import Request, Response, SkilldeltaError, Task
 from tests.support import toys
@@ -29,13 +31,13 @@ def right(share: int) -> Answer:
     return one
 
 
-def run(folder: Path, old: Answer, new: Answer, task: Task, margin: float = 0.0) -> Settled:
+def run(folder: Path, old: Answer, new: Answer, task: Task, margin: float = 0.0) -> SequentialVerdict:
     pair = (
-        Lazy(toys.checkpoint("sft"), lambda _: toys.model(old)),
-        Lazy(toys.checkpoint("dpo"), lambda _: toys.model(new)),
+        LazyModel(toys.checkpoint("sft"), lambda _: toys.model(old)),
+        LazyModel(toys.checkpoint("dpo"), lambda _: toys.model(new)),
     )
-    (settled,) = race(pair, [task], Results.make(folder), Settings(), margin)
-    return settled
+    (verdict,) = compare_in_turn(pair, [task], Results.make(folder), EvaluationSettings(margin=margin))
+    return verdict
 
 
 def test_a_clear_difference_is_decided_early_and_only_that_much_is_asked(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_equals_are_the_same_within_a_margin_and_otherwise_all_is_asked(tmp_path
     assert (same.verdict, same.used < 400) == ("same", True)
     unclear = run(tmp_path / "none", right(6), right(6), toys.adding(400))
     assert (unclear.verdict, unclear.used) == ("unclear", 400)
-    assert Results(tmp_path / "none").cell("dpo", "adding").about()["state"] == "done"
+    assert Results(tmp_path / "none").cell("dpo", "adding").read().state == "done"
 
 
 def test_an_interrupted_race_goes_on_and_ends_the_same(tmp_path: Path) -> None:
@@ -82,7 +84,7 @@ def test_what_was_left_out_can_be_scored_later(tmp_path: Path) -> None:
     run(tmp_path, right(4), right(9), task)
     assert "stopped when it was decided" in harness.compare(tmp_path, "sft").incomplete[0]
     for name, answer in (("sft", right(4)), ("dpo", right(9))):
-        score([toys.checkpoint(name)], [task], lambda _, a=answer: toys.model(a), Results(tmp_path), Settings())
+        score_checkpoints([toys.checkpoint(name)], [task], lambda _, a=answer: toys.model(a), Results(tmp_path), EvaluationSettings())
     comparison = harness.compare(tmp_path, "sft")
     assert comparison.incomplete == ()
     assert comparison.row("dpo", "task", "adding").n == 400
@@ -90,30 +92,30 @@ def test_what_was_left_out_can_be_scored_later(tmp_path: Path) -> None:
 
 def test_draws_of_one_example_are_one_item_and_groups_weigh_alike() -> None:
     task = replace(toys.adding(30), aggregate="macro", group=lambda e: "few" if int(e.row["answer"]) < 20 else "many")
-    laid = items(task, questions(task, Settings(draws=3)), seed=0)
-    assert len(laid.questions) == 30
-    assert all(len({q.example.id for q in item}) == 1 for item in laid.questions)
+    laid = queue_items(task, make_questions(task, EvaluationSettings(draws=3)), seed=0)
+    assert len(laid.items) == 30
+    assert all(len({q.example.id for q in item}) == 1 for item in laid.items)
     few = sum(
         w
         for q, w in laid.weights.items()
-        if any(e.key == q and int(e.example.row["answer"]) < 20 for i in laid.questions for e in i)
+        if any(e.key == q and int(e.example.row["answer"]) < 20 for i in laid.items for e in i)
     )
     assert few == pytest.approx(sum(laid.weights.values()) / 2)
     assert sum(laid.weights.values()) / 30 * laid.scale == pytest.approx(1)  # all right against all wrong: a difference of 1
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
-    asked = questions(toys.adding(50), Settings())
-    names = [[i[0].key for i in items(toys.adding(50), given, seed).questions] for given, seed in
+    asked = make_questions(toys.adding(50), EvaluationSettings())
+    names = [[i[0].key for i in queue_items(toys.adding(50), given, seed).items] for given, seed in
              ((asked, 0), (asked[::-1], 0), (asked, 1))]  # fmt: skip
     assert names[0] == names[1] != names[2]
 
 
 def test_a_checkpoint_that_is_not_ready_is_told(tmp_path: Path) -> None:
     torn = replace(toys.checkpoint("torn"), problem="half of its weights are missing")
-    pair = (Lazy(torn, lambda _: toys.model()), Lazy(toys.checkpoint(), lambda _: toys.model()))
+    pair = (LazyModel(torn, lambda _: toys.model()), LazyModel(toys.checkpoint(), lambda _: toys.model()))
     with pytest.raises(SkilldeltaError, match="torn: half of its weights"):
-        list(race(pair, [toys.adding()], Results.make(tmp_path), Settings()))
+        list(compare_in_turn(pair, [toys.adding()], Results.make(tmp_path), EvaluationSettings()))
 
 
 def test_the_decision_is_stored_beside_the_samples(tmp_path: Path) -> None:

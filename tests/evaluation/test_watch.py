@@ -9,14 +9,15 @@ import pytest
 
 from harness.cli import main
 from harness.evaluation import watch
-from harness.evaluation.evaluate import Outcome, Settings, Silent
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import Outcome, SilentProgress
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response
 from tests.checkpoints.test_discovery import model, run, weights
 from tests.support import toys
 
 
-class Ear(Silent):
+class Ear(SilentProgress):
     def __init__(self) -> None:
         self.heard: list[str] = []
 
@@ -25,7 +26,7 @@ class Ear(Silent):
 
 
 def looking(paths: list[Path], results: Results, every: float = 0.0) -> watch.Watch:
-    return watch.Watch([str(p) for p in paths], results.folder / watch.HELD, Ear(), every, clock=lambda: 0.0)
+    return watch.Watch([str(p) for p in paths], results.folder / watch.LINK_FOLDER, Ear(), every, clock=lambda: 0.0)
 
 
 def watched(paths: list[Path], folder: Path, happens: Callable[[], None] = lambda: None) -> tuple[list[Outcome], Results]:
@@ -37,11 +38,11 @@ def watched(paths: list[Path], folder: Path, happens: Callable[[], None] = lambd
         next(once, lambda: None)()
         return toys.answer_sum(request)
 
-    def load(found: Checkpoint) -> toys.Scripted:
+    def load(found: Checkpoint) -> toys.ScriptedModel:
         assert (Path(found.path) / "model.safetensors").is_file()
         return toys.model(answer, block=2)
 
-    outcomes = watch.score(looking(paths, results), [toys.adding(6)], load, results, Settings(), idle=0.0)
+    outcomes = watch.score_new_checkpoints(looking(paths, results), [toys.adding(6)], load, results, EvaluationSettings(), idle=0.0)
     return [o for found in outcomes for o in found], results
 
 
@@ -59,8 +60,8 @@ def test_a_checkpoint_that_its_run_deletes_is_scored_all_the_same(tmp_path: Path
     folder = run(tmp_path / "dpo", (10, 20))
     outcomes, results = watched([folder], tmp_path / "results", lambda: shutil.rmtree(folder / "checkpoint-20"))
     assert [(o.checkpoint, o.state, o.samples) for o in outcomes] == [("dpo@10", "done", 6), ("dpo@20", "done", 6)]
-    assert results.checkpoints()["dpo@20"]["path"] == str(folder / "checkpoint-20")
-    assert not (results.folder / watch.HELD).exists()
+    assert results.checkpoints()["dpo@20"].path == str(folder / "checkpoint-20")
+    assert not (results.folder / watch.LINK_FOLDER).exists()
 
 
 def test_holding_costs_no_space_and_leaves_training_states_out(tmp_path: Path) -> None:
@@ -103,12 +104,12 @@ def test_a_checkpoint_that_vanishes_while_it_is_held_is_told(tmp_path: Path, mon
         shutil.rmtree(folder, ignore_errors=True)
         raise FileNotFoundError(source)
 
-    monkeypatch.setattr(watch, "link", too_late)
+    monkeypatch.setattr(watch, "link_file", too_late)
     watching = looking([tmp_path / "ppo"], Results.make(tmp_path / "results"))
     watching.look()
     assert not watching.waiting
-    assert isinstance(watching.told, Ear)
-    assert watching.told.heard == ["ppo@10: deleted by its run before it could be held: not scored"]
+    assert isinstance(watching.listener, Ear)
+    assert watching.listener.heard == ["ppo@10: deleted by its run before it could be linked: not scored"]
 
 
 def test_a_path_that_is_not_there_yet_holds_nothing_yet(tmp_path: Path) -> None:

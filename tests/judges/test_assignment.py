@@ -8,10 +8,11 @@ import pytest
 import tokenizers
 import torch
 import transformers
-from harness.evaluation.evaluate import Outcome, Settings
 
 from harness import data, registry
-from harness.evaluation import evaluate
+from harness.evaluation.questions import EvaluationSettings, task_record
+from harness.evaluation.rescore import rescore
+from harness.evaluation.run import Outcome, score_checkpoints
 from harness.judges import assignment
 from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
@@ -25,7 +26,7 @@ def by_length(judge: Judge, example: Example, response: Response) -> Score:
 
 
 def judged_task() -> Task:
-    return replace(toys.adding(4), judge="classifier:nowhere/at-all", judged=by_length, score=assignment.unjudged)
+    return replace(toys.adding(4), judge="classifier:nowhere/at-all", judged=by_length, score=assignment.unjudged_score)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +51,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, task: Task, **judges: str) -> Outcome:
     results = Results.make(folder)
-    (outcome,) = evaluate.score([toys.checkpoint()], [task], lambda _: toys.model(), results, Settings(judges=judges))
+    (outcome,) = score_checkpoints([toys.checkpoint()], [task], lambda _: toys.model(), results, EvaluationSettings(judges=judges))
     return outcome
 
 
@@ -67,19 +68,19 @@ def test_a_judge_named_by_the_user_grades_and_is_told_by_its_content(classifier:
     outcome = run(tmp_path / "r", judged_task(), adding=f"classifier:{classifier}")
     assert (outcome.state, outcome.unscored) == ("done", 0)
     cell = Results(tmp_path / "r").cell("toy", "adding")
-    identity = cell.about()["task"]["judge"]
+    identity = cell.read().task.judge
     assert identity.startswith("classifier:")
     assert str(classifier) not in identity
     (classifier / "config.json").touch()
-    assert assignment.bind(judged_task(), {"adding": f"classifier:{classifier}"}).judge == identity
+    assert assignment.bind_judge(judged_task(), {"adding": f"classifier:{classifier}"}).judge == identity
 
 
 def test_responses_kept_without_a_judge_are_graded_later(classifier: Path, tmp_path: Path) -> None:
     outcome = run(tmp_path / "r", judged_task(), adding="none")
     assert (outcome.state, outcome.samples, outcome.unscored) == ("done", 4, 4)
     assert "no judge" in outcome.why
-    settings = Settings(judges={"adding": f"classifier:{classifier}"})
-    (later,) = evaluate.rescore(Results(tmp_path / "r"), {"adding": judged_task()}, settings)
+    settings = EvaluationSettings(judges={"adding": f"classifier:{classifier}"})
+    (later,) = rescore(Results(tmp_path / "r"), {"adding": judged_task()}, settings)
     assert (later.state, later.unscored) == ("done", 0)
     assert run(tmp_path / "r", judged_task(), adding=f"classifier:{classifier}").state == "already"
 
@@ -93,8 +94,8 @@ def test_a_judge_that_cannot_be_loaded_fails_its_cell_with_the_way_out(
     def no_model(_: object) -> toys.ScriptedModel:
         raise AssertionError("a model was loaded")
 
-    chosen = Settings(judges={"adding": f"classifier:{tmp_path / where}"})
-    (outcome,) = evaluate.score([toys.checkpoint()], [judged_task()], no_model, Results.make(tmp_path / "r"), chosen)
+    chosen = EvaluationSettings(judges={"adding": f"classifier:{tmp_path / where}"})
+    (outcome,) = score_checkpoints([toys.checkpoint()], [judged_task()], no_model, Results.make(tmp_path / "r"), chosen)
     assert outcome.state == "failed"
     assert "--judge TASK=none" in outcome.why
 
@@ -115,14 +116,14 @@ def test_wrong_choices_of_a_judge_are_refused_before_anything_is_asked(tmp_path:
     with pytest.raises(SkilldeltaError, match="A judge is named for sorting, but the tasks here are: adding"):
         run(tmp_path / "r", judged_task(), sorting="classifier:x")
     with pytest.raises(SkilldeltaError, match="write TASK=PLUGIN:WHERE"):
-        assignment.parse(["classifier"])
-    assert assignment.parse(["a=b:c=d"]) == {"a": "b:c=d"}
+        assignment.parse_judges(["classifier"])
+    assert assignment.parse_judges(["a=b:c=d"]) == {"a": "b:c=d"}
 
 
 def test_results_of_different_judges_are_not_comparable_unawares(classifier: Path, tmp_path: Path) -> None:
-    bound = [assignment.bind(judged_task(), {"adding": spec}) for spec in ("classifier:a/b", f"classifier:{classifier}")]
-    assert evaluate.describe(bound[0]) != evaluate.describe(bound[1])
-    assert "judge" not in evaluate.describe(toys.adding())
+    bound = [assignment.bind_judge(judged_task(), {"adding": spec}) for spec in ("classifier:a/b", f"classifier:{classifier}")]
+    assert task_record(bound[0]) != task_record(bound[1])
+    assert task_record(toys.adding()).judge is None
 
 
 @pytest.mark.data

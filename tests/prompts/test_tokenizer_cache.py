@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import tokenizers
 
-from harness.backends.transformers import Options, load
+from harness.backends.transformers import TransformersOptions, load
 from harness.engine import generate, loglikelihood
-from harness.evaluation.evaluate import Settings, score
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
 from harness.prompts import tokenizer_cache
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response, Score, Task
@@ -70,17 +71,17 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         return call
 
     for module in (loglikelihood, generate):
-        monkeypatch.setattr(module, "grow", counted("grow", module.grow))
-    monkeypatch.setattr(tokenizer_cache, "Family", counted("tokenizers", tokenizer_cache.Family))
-    make = tokenizer_cache.Tokens
+        monkeypatch.setattr(module, "build_tree", counted("grow", module.build_tree))
+    monkeypatch.setattr(tokenizer_cache, "CachedTokenizer", counted("tokenizers", tokenizer_cache.CachedTokenizer))
+    make = tokenizer_cache.WindowedTokenizer
 
     def tokens(*given: Any) -> Any:
         made = make(*given)
-        made.splice.backend = Backend(made.splice.backend, found)
+        made.incremental.backend = Backend(made.incremental.backend, found)
         return made
 
-    monkeypatch.setattr(tokenizer_cache, "Tokens", tokens)
-    monkeypatch.setattr("harness.backends.transformers.LAST", tokenizer_cache.Last())
+    monkeypatch.setattr(tokenizer_cache, "WindowedTokenizer", tokens)
+    monkeypatch.setattr("harness.backends.transformers.LAST_TOKENIZER", tokenizer_cache.LastTokenizer())
     return found
 
 
@@ -88,7 +89,7 @@ def scored(folder: Path, places: list[Path], counts: Counter[str]) -> tuple[Coun
     checkpoints = [Checkpoint(p.name, str(p), "transformers") for p in places]
     counts.clear()
     results = Results.make(folder)
-    outcomes = score(checkpoints, [weighing(), writing()], lambda c: load(c, Options()), results, Settings())
+    outcomes = score_checkpoints(checkpoints, [weighing(), writing()], lambda c: load(c, TransformersOptions()), results, EvaluationSettings())
     assert {o.state for o in outcomes} == {"done"}
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("samples.jsonl")}
     return Counter(counts), files
@@ -119,28 +120,28 @@ def test_another_tokenizer_is_another_family(tmp_path: Path, counts: Counter[str
 
 def test_the_same_folder_content_is_the_same_tokenizer_and_a_hub_name_is_its_own(tmp_path: Path) -> None:
     one, two = tiny.llama(tmp_path / "a"), tiny.llama(tmp_path / "b", 1)
-    assert tokenizer_cache.key(str(one)) == tokenizer_cache.key(str(two)) != ""
-    assert tokenizer_cache.key(str(one), "more") != tokenizer_cache.key(str(one))
+    assert tokenizer_cache.tokenizer_key(str(one)) == tokenizer_cache.tokenizer_key(str(two)) != ""
+    assert tokenizer_cache.tokenizer_key(str(one), "more") != tokenizer_cache.tokenizer_key(str(one))
     other = tokenizers.Tokenizer.from_file(str(two / "tokenizer.json"))
     other.add_special_tokens(["<|more|>"])
     other.save(str(two / "tokenizer.json"))
-    assert tokenizer_cache.key(str(one)) != tokenizer_cache.key(str(two))
-    assert tokenizer_cache.key("nobody/nothing") == ""
+    assert tokenizer_cache.tokenizer_key(str(one)) != tokenizer_cache.tokenizer_key(str(two))
+    assert tokenizer_cache.tokenizer_key("nobody/nothing") == ""
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tree:
         size = 10
 
-    monkeypatch.setattr(tokenizer_cache, "MOST", 25)
-    kept = tokenizer_cache.Family(None)
-    first = [kept.once(n, Tree) for n in range(4)]
-    again = [kept.once(n, Tree) for n in range(4)]
+    monkeypatch.setattr(tokenizer_cache, "MAX_CACHED_TOKENS", 25)
+    kept = tokenizer_cache.CachedTokenizer(None)
+    first = [kept.plan_once(n, Tree) for n in range(4)]
+    again = [kept.plan_once(n, Tree) for n in range(4)]
     assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, False]
 
 
 def test_other_requests_are_not_taken_for_known_ones(tmp_path: Path, counts: Counter[str]) -> None:
-    model = load(Checkpoint("a", str(tiny.llama(tmp_path / "a")), "transformers"), Options())
+    model = load(Checkpoint("a", str(tiny.llama(tmp_path / "a")), "transformers"), TransformersOptions())
     one, two = [Request("What?", choices=(" A",))], [Request("What?", choices=(" A", " B"))]
     assert len(dict(model.answer(one))[0].logprobs) == 1
     assert len(dict(model.answer(two))[0].logprobs) == 2

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+from harness.records import CellRecord, Inputs, TaskRecord
 from harness.store import Results
 from harness.studies import best_of_n
 from harness.studies.best_of_n import Drawn
 from harness.types import Checkpoint, Message, Response, Sample, Score
 
-ABOUT = {"task": {"name": "sums", "skill": "reasoning"}, "asked": {"draws": 3}, "answered": {}, "state": "done"}
+RECORD = CellRecord(task=TaskRecord(name="sums", skill="reasoning"), inputs=Inputs(draws=3))
 
 
 def sample(example: str, draw: int, score: float) -> Sample:
@@ -16,7 +17,7 @@ def sample(example: str, draw: int, score: float) -> Sample:
 
 def drawn(*scores: tuple[float, ...]) -> Drawn:
     samples = [[sample(f"e{i}", d, s) for d, s in enumerate(each)] for i, each in enumerate(scores)]
-    return Drawn(ABOUT, [(Message("user", "?"),)] * len(samples), samples)
+    return Drawn(RECORD, [(Message("user", "?"),)] * len(samples), samples)
 
 
 def test_accuracy_counts_prompts_that_have_a_right_and_a_wrong_answer() -> None:
@@ -37,5 +38,5 @@ def test_the_best_liked_draw_is_kept_as_an_ordinary_result(tmp_path: Path) -> No
     best_of_n.keep(output, Checkpoint("rm", "", "best-of-n"), [drawn((1, 0, 1), (0, 1, 0))], told)
     kept = list(output.cell("rm", "sums").samples())
     assert [(s.response.text, s.draw, s.score.value) for s in kept] == [("e0 said 1", 0, 0.0), ("e1 said 0", 0, 0.0)]
-    assert output.cell("rm", "sums").about()["asked"] == {"draws": 1}
+    assert output.cell("rm", "sums").read().inputs.draws == 1
     assert list(output.checkpoints()) == ["rm"]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.records import CellRecord
 from harness.store import Results
 from harness.types import Checkpoint, Response, Sample, Score, digest
 
 ABOUT: dict[str, Any] = {
     "task": {"version": 1, "source": "", "aggregate": "mean", "positive": "", "chance": 0.0, "summary": "", "metrics": []},
-    "asked": {"data": "d1", "prompts": "p1", "examples": 0, "draws": 1, "kind": "continue", "settings": {}},
-    "answered": {"backend": "scripted"},
+    "inputs": {"data": "d1", "prompts": "p1", "examples": 0, "draws": 1, "kind": "generate", "settings": {}},
+    "backend": {"backend": "scripted"},
     "state": "done",
 }
 
@@ -26,9 +28,9 @@ def sample(example: object, score: float | None, **more: Any) -> Sample:
 
 def about(task: str, skill: str, /, **changes: Mapping[str, Any]) -> dict[str, Any]:
     """task.json, with some of its parts changed."""
-    whole = {k: dict(v) if isinstance(v, dict) else v for k, v in ABOUT.items()}
+    whole = copy.deepcopy(ABOUT)
     whole["task"] |= {"name": task, "skill": skill}
-    whole["asked"] |= {"data": f"rows of {task}"}
+    whole["inputs"] |= {"data": f"rows of {task}"}
     for part, values in changes.items():
         whole[part] = values if part == "state" else whole[part] | dict(values)
     return whole
@@ -38,8 +40,9 @@ def store(folder: Path, checkpoint: str, facts: Mapping[str, Any], samples: Sequ
     """Stores one cell."""
     results = Results.make(folder)
     results.add(Checkpoint(checkpoint, "", "recorded"), {"outputs": checkpoint})
-    cell = results.cell(checkpoint, facts["task"]["name"])
-    cell.note(facts)
+    record = CellRecord.from_json(facts)
+    cell = results.cell(checkpoint, record.task.name)
+    cell.write_record(record)
     cell.rewrite(samples)
 
 

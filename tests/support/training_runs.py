@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.records import CellRecord
 from harness.store import Results, write_json
 from harness.training_log import KEPT, Curve
 from harness.types import Checkpoint
@@ -26,7 +27,7 @@ def store(
     for task, rate in rates.items():
         order = np.random.default_rng(7).permutation(ITEMS)  # the same items are easy for everybody
         cell = results.cell(name, task)
-        cell.note(about(task, task))
+        cell.write_record(CellRecord.from_json(about(task, task)))
         cell.rewrite([sample(i, float(order[i] < rate * ITEMS)) for i in range(ITEMS)])
     if log:
         write_json(folder / name / KEPT, {quantity: asdict(curve) for quantity, curve in log.items()})

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.evaluation.evaluate import Settings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from harness import api, data, registry
 from harness.comparison.compare import compare
 from harness.data import Selection
+from harness.evaluation.questions import EvaluationSettings
 from harness.judges import annotations, assignment, pairwise
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import LogisticData, PreferencePairs
@@ -44,8 +44,8 @@ def leaderboard(folder: Path, version: str) -> dict[str, dict[str, str]]:
 
 def scored(folder: Path, task: str, file: Path, out: Path) -> list[Any]:
     """Samples of a model: its recorded answers, judged as recorded."""
-    chosen = Settings(folder=folder, judges={task: f"annotations:{file}"})
-    (outcome,) = api.score_recorded([str(file)], "model", [task], out, settings=chosen)
+    chosen = EvaluationSettings(folder=folder, judges={task: f"annotations:{file}"})
+    (outcome,) = api.score_recorded([str(file)], [task], out, settings=chosen, options=api.RunOptions("model"))
     assert outcome.state == "done", outcome
     return list(Results(out).cell("model", task).samples())
 
@@ -90,7 +90,7 @@ def recorded(folder: Path, model: str) -> list[dict[str, Any]]:
 
 def controlled(rows: list[dict[str, Any]], gamed: report.GamedModels) -> length_controlled.WinRate:
     """Difficulty by the place among the judged answers, as in AlpacaEval."""
-    preference = np.array([assignment.preferred(row["preference"]) for row in rows], float)
+    preference = np.array([assignment.parse_preference(row["preference"]) for row in rows], float)
     longer = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], float)
     difficulty = np.array([gamed.difficulty[i] for i in range(len(rows))])
     return length_controlled.win_rate(PreferencePairs(preference, longer, difficulty), gamed.pairs)
@@ -165,8 +165,8 @@ def test_the_report_gives_the_leaderboards_columns(
     for model in ("vicuna-13b", "alpaca-7b"):
         file = real_data / VERSION_2.format(model)
         # Each is judged by its own file, but both by the same annotator: they can be compared.
-        chosen = Settings(folder=real_data, judges={"alpaca_eval": f"annotations:{file}"})
-        api.score_recorded([str(file)], model, ["alpaca_eval"], tmp_path / "r", settings=chosen)
+        chosen = EvaluationSettings(folder=real_data, judges={"alpaca_eval": f"annotations:{file}"})
+        api.score_recorded([str(file)], ["alpaca_eval"], tmp_path / "r", settings=chosen, options=api.RunOptions(model))
     found = compare([tmp_path / "r"], "alpaca-7b")
     monkeypatch.setenv(data.VARIABLE, str(gamed_folder))
     markdown, table = report.render(found, tmp_path / "out")
@@ -185,7 +185,7 @@ def test_the_report_gives_the_leaderboards_columns(
 
 
 def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path) -> None:
-    assert [assignment.preferred(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [0, 0.25, 1, 0.5, 0.5, None, None]
+    assert [assignment.parse_preference(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [0, 0.25, 1, 0.5, 0.5, None, None]
     rows = [{"instruction": "i", "output_2": "a", "preference": 2, "annotator": "gpt"}]
     (tmp_path / "annotations.json").write_text(json.dumps(rows))
     judge = annotations.load(str(tmp_path / "annotations.json"))
@@ -200,7 +200,7 @@ def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path
 
 @pytest.mark.data
 def test_an_answer_without_a_verdict_has_no_score(real_data: Path) -> None:
-    task = assignment.bind(
+    task = assignment.bind_judge(
         registry.task("alpaca_eval"), {"alpaca_eval": f"annotations:{real_data / VERSION_2.format('alpaca-7b')}"}
     )
     (example,) = data.examples(task, real_data, Selection(limit=1))

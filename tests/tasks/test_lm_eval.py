@@ -13,7 +13,8 @@ import yaml
 from harness import api, data
 from harness.backends import lm_eval as backend
 from harness.backends import transformers
-from harness.evaluation import evaluate
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response, SkilldeltaError, Task
 from tasks import bbh, gsm8k, mmlu, truthfulqa
@@ -112,7 +113,7 @@ def ours(place: Path, name: str, model: Any) -> list[Any]:
     task = bridge.load_task(name, (place / "tasks",), TASKS[name])
     output = place / f"{name}-{type(model).__name__}"
     checkpoint = Checkpoint("tiny", str(place / "model"), "transformers")
-    (outcome,) = evaluate.score([checkpoint], [task], lambda _: model, Results.make(output), evaluate.Settings())
+    (outcome,) = score_checkpoints([checkpoint], [task], lambda _: model, Results.make(output), EvaluationSettings())
     assert outcome.state == "done", outcome.why
     return list(Results(output).cell("tiny", task.name).samples())
 

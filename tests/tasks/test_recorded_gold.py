@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.evaluation.evaluate import Settings, questions
 
 from harness import api, data, registry
 from harness.backends.recorded import RecordedModel, RecordedOptions, load
+from harness.evaluation.questions import EvaluationSettings, make_questions
 from harness.interchange import recorded_outputs
 from harness.interchange.output_pairing import Pairing, pair_outputs
 from harness.types import Checkpoint, Example, Request, Score
@@ -25,7 +25,7 @@ def recorded(*files: Path, **options: str) -> RecordedModel:
 def scores(model: RecordedModel, task: str, folder: Path) -> list[tuple[Example, Score]]:
     """Every example that has a recorded output, with its score."""
     chosen = registry.task(task)
-    asked = questions(chosen, Settings(folder))
+    asked = make_questions(chosen, EvaluationSettings(folder))
     model.align(task, [q.example for q in asked], [q.request for q in asked])
     answers = dict(model.answer([q.request for q in asked]))
     return [(q.example, chosen.score(q.example, answers[i])) for i, q in enumerate(asked) if answers[i].finish == "stop"]
@@ -129,7 +129,8 @@ def test_the_whole_way_from_files_to_stored_samples(real_data: Path, tmp_path: P
     file = str(real_data / "gsm8k/golden/example_model_solutions.jsonl.gz")
     for state in ("done", "already"):
         [outcome] = api.score_recorded(
-            [file], "large", ["gsm8k"], tmp_path / "r", options={"model": "175b_verification"}, settings=Settings(real_data)
+            [file], ["gsm8k"], tmp_path / "r", reading={"model": "175b_verification"}, settings=EvaluationSettings(real_data),
+            options=api.RunOptions("large"),
         )
         assert (outcome.state, outcome.samples, outcome.unscored, outcome.why) == (state, 1319, 0, "")
     stored = data.read(tmp_path / "r/large/gsm8k/samples.jsonl")
@@ -138,6 +139,6 @@ def test_the_whole_way_from_files_to_stored_samples(real_data: Path, tmp_path: P
 
 def test_a_task_that_was_not_recorded_is_a_failed_cell_with_its_reason(real_data: Path, tmp_path: Path) -> None:
     file = str(real_data / "xstest/golden/model_completions/xstest_v2_completions_gpt4.csv")
-    [outcome] = api.score_recorded([file], "gpt4", ["gsm8k"], tmp_path / "r", settings=Settings(real_data))
+    [outcome] = api.score_recorded([file], ["gsm8k"], tmp_path / "r", settings=EvaluationSettings(real_data), options=api.RunOptions("gpt4"))
     assert outcome.state == "failed"
     assert outcome.why.startswith("None of the 450 recorded outputs answers one of the 1319 examples of gsm8k.")

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from harness import api, registry
 from harness.cli import main
 from harness.data import VARIABLE, examples
-from harness.evaluation import evaluate
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
-from harness.training.contamination import N, given_away, overlap
+from harness.training.contamination import N, contaminated_questions, find_contamination
 from harness.types import Checkpoint, Example, Model, Request, Response, SkilldeltaError
 from tests.support.toys import model
 
@@ -32,7 +33,7 @@ def tenth(task: str, folder: Path | None = None) -> list[Example]:
 
 
 def dirty(texts: list[str], question: str, share: float = 0.5) -> bool:
-    return bool(given_away({tuple(question.lower().split())}, texts, share))
+    return bool(contaminated_questions({tuple(question.lower().split())}, texts, share))
 
 
 class TestTheRule:
@@ -72,24 +73,27 @@ class TestTheRule:
 
         questions = {tuple(q) for q in asked}
         expected = {q for q in questions if any(plain(q, tuple(text)) for text in said)}
-        assert given_away(questions, [" ".join(text) for text in said], share) == expected
+        assert contaminated_questions(questions, [" ".join(text) for text in said], share) == expected
 
 
 class TestWhatIsLookedFor:
     def test_a_files_rows_are_known_by_their_ids_and_copies_of_one_row_apart(self, write: Rows) -> None:
         row, clean = {"question": LONG, "answer": "4"}, {"question": LONG.replace("apples", "pears").replace("dog", "cat")}
         file = write("eval.jsonl", [row, clean, row])
-        found = overlap([f"So: {LONG.upper()} Hm."], [file], share=1.0)
+        found = find_contamination([f"So: {LONG.upper()} Hm."], [file], share=1.0)
         assert found == {file: {"rows": 3, "dirty": 2, "examples": [Example(row).id, Example(row, 1).id]}}
 
     def test_an_answer_alone_gives_nothing_away_where_a_column_asks(self, write: Rows) -> None:
         asking, telling = {"Question": "Who?", "answer": LONG}, {"left": "Who?", "right": LONG}
-        assert [overlap([LONG], [write("rows.jsonl", [r])]).popitem()[1]["dirty"] for r in (asking, telling)] == [0, 1]
+        assert [find_contamination([LONG], [write("rows.jsonl", [r])]).popitem()[1]["dirty"] for r in (asking, telling)] == [
+            0,
+            1,
+        ]
 
     @pytest.mark.parametrize("task", WORLD)
     def test_a_tasks_own_examples_are_named_and_no_others(self, task: str) -> None:
         seen = tenth(task)
-        found = overlap([f"{e.row['prompt']}\nI know that." for e in seen], [task], share=1.0)[task]
+        found = find_contamination([f"{e.row['prompt']}\nI know that." for e in seen], [task], share=1.0)[task]
         assert set(found["examples"]) == {e.id for e in seen}
         assert found["rows"] == len(examples(registry.task(task), None))
 
@@ -101,17 +105,17 @@ class TestWhatIsLookedFor:
         monkeypatch.setenv(VARIABLE, str(real_data))
         seen = tenth(task, real_data)
         texts = [f"{e.row[REAL[task]]}\nThe answer is known." for e in seen]
-        exact, half = (set(overlap(texts, [task], share)[task]["examples"]) for share in (1.0, 0.5))
+        exact, half = (set(find_contamination(texts, [task], share)[task]["examples"]) for share in (1.0, 0.5))
         assert {e.id for e in seen} <= exact <= half
         assert len(exact) <= len(seen) + (3 if task == "mbpp" else 0)  # MBPP asks some things twice, in fewer words
 
     def test_a_suite_stands_for_its_tasks(self) -> None:
-        found = overlap(["Can owls sing?"], ["world"])
+        found = find_contamination(["Can owls sing?"], ["world"])
         assert tuple(found) == WORLD
         assert {name: told["dirty"] for name, told in found.items() if told["dirty"]} == {"world_myths": 1}
 
     def test_nothing_asked_for_is_nothing_found(self) -> None:
-        assert overlap(["anything"], []) == {}
+        assert find_contamination(["anything"], []) == {}
 
 
 class TestRefusals:
@@ -119,22 +123,22 @@ class TestRefusals:
         ("name", "said"),
         [
             ("world_mits", r"no task or suite 'world_mits'\. Did you mean 'world_myths'.*There are: .*gsm8k.*lm-eval:NAME"),
-            ("rows/gone.jsonl", r"no file of evaluation rows rows/gone\.jsonl\.  --overlap_with takes names of tasks as well"),
+            ("rows/gone.jsonl", r"no file of evaluation rows rows/gone\.jsonl\.  --overlap-with takes names of tasks as well"),
         ],
     )
     def test_names_that_do_not_exist(self, name: str, said: str) -> None:
         with pytest.raises(SkilldeltaError, match=said):
-            overlap([], [name])
+            find_contamination([], [name])
 
     def test_before_a_model_is_loaded(self, chats: str, tmp_path: Path, tiny: str, capsys: pytest.CaptureFixture[str]) -> None:
-        flags = ["train", "sft", "--model", tiny, "--data", chats, "--out", str(tmp_path / "run"), "--overlap_with", "mbp"]
+        flags = ["train", "sft", "--model", tiny, "--data", chats, "--out", str(tmp_path / "run"), "--overlap-with", "mbp"]
         with pytest.raises(SystemExit) as ended:
             main(flags)
         assert ended.value.code == 3
         assert "Did you mean 'mbpp'" in capsys.readouterr().err.replace("\n", " ")
         with pytest.raises(SystemExit):
             main([*flags, "--overlap_share", "0"])
-        assert "--overlap_share is 0.0" in capsys.readouterr().err.replace("\n", " ")
+        assert "--overlap-share is 0.0" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_what_training_gave_away_is_left_out_of_the_comparison(tiny: str, write: Rows, tmp_path: Path) -> None:
@@ -160,7 +164,7 @@ def test_what_training_gave_away_is_left_out_of_the_comparison(tiny: str, write:
         return model(recites if checkpoint.name == "tuned" else lambda request: Response("I do not know."))
 
     both = [Checkpoint(name, "", "scripted") for name in ("base", "tuned")]
-    evaluate.score(both, tasks, load, Results.make(tmp_path / "results"), evaluate.Settings())
+    score_checkpoints(both, tasks, load, Results.make(tmp_path / "results"), EvaluationSettings())
     for task in tasks:
         count, dirty = len(examples(task, None)), len(seen[task.name])
         for part, n, gain in (

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import data
-from harness.evaluation import evaluate
-from harness.evaluation.evaluate import Settings
+from harness.evaluation.questions import EvaluationSettings, make_questions
+from harness.evaluation.rescore import rescore
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Request, Response, SkilldeltaError
 from tests.support import toys
@@ -20,8 +21,8 @@ from tests.support import toys
 def run(folder: Path, answer=toys.answer_sum, tasks=None, settings=None, names=("toy",)):
     results = Results.make(folder)
     chosen = tasks or [toys.adding()]
-    return evaluate.score(
-        [toys.checkpoint(n) for n in names], chosen, lambda _: toys.model(answer), results, settings or Settings()
+    return score_checkpoints(
+        [toys.checkpoint(n) for n in names], chosen, lambda _: toys.model(answer), results, settings or EvaluationSettings()
     )
 
 
@@ -36,17 +37,17 @@ def test_a_perfect_model_scores_one(tmp_path: Path) -> None:
 def test_a_finished_cell_is_not_asked_again_and_no_model_is_loaded(tmp_path: Path) -> None:
     run(tmp_path / "r")
 
-    def no_model(_: object) -> toys.Scripted:
+    def no_model(_: object) -> toys.ScriptedModel:
         raise AssertionError("a model was loaded")
 
-    (outcome,) = evaluate.score([toys.checkpoint()], [toys.adding()], no_model, Results(tmp_path / "r"), Settings())
+    (outcome,) = score_checkpoints([toys.checkpoint()], [toys.adding()], no_model, Results(tmp_path / "r"), EvaluationSettings())
     assert outcome.state == "already"
 
 
 KILLED = """
 import os, signal, sys
 from tests.support import toys
-from tests.evaluation.test_evaluate import run
+from tests.evaluation.test_run import run
 from pathlib import Path
 left = int(sys.argv[2])
 def answer(request):
@@ -86,7 +87,7 @@ def test_a_failing_cell_is_told_and_the_others_are_finished(tmp_path: Path) -> N
     assert outcomes["short"].state == "done"
     assert "no data file" in outcomes["gone"].why
     kept = Results(tmp_path / "r").cell("toy", "adding")
-    assert kept.about()["state"] == "failed"
+    assert kept.read().state == "failed"
     assert len(list(kept.samples())) == 3, "the samples before the failure are kept"
 
 
@@ -97,7 +98,7 @@ def test_a_checkpoint_that_does_not_load_fails_in_all_its_cells_only(tmp_path: P
         return toys.model()
 
     found = [toys.checkpoint("broken"), toys.checkpoint("whole")]
-    outcomes = evaluate.score(found, [toys.adding(), toys.adding(3, "b")], loader, Results.make(tmp_path / "r"), Settings())
+    outcomes = score_checkpoints(found, [toys.adding(), toys.adding(3, "b")], loader, Results.make(tmp_path / "r"), EvaluationSettings())
     assert [o.state for o in outcomes] == ["failed", "failed", "done", "done"]
 
 
@@ -127,10 +128,10 @@ def test_a_scorer_that_fails_on_one_response_loses_only_that_score(tmp_path: Pat
 
 def test_other_settings_in_the_same_folder_are_refused_with_the_differences(tmp_path: Path) -> None:
     run(tmp_path / "r")
-    (outcome,) = run(tmp_path / "r", settings=Settings(overrides={"max_tokens": 9}))
+    (outcome,) = run(tmp_path / "r", settings=EvaluationSettings(overrides={"max_tokens": 9}))
     assert outcome.state == "failed"
     assert "settings.max_tokens: stored 4, now 9" in outcome.why
-    assert Results(tmp_path / "r").cell("toy", "adding").about()["state"] == "done", "what was there stays as it was"
+    assert Results(tmp_path / "r").cell("toy", "adding").read().state == "done", "what was there stays as it was"
 
 
 def test_draws_are_asked_apart(tmp_path: Path) -> None:
@@ -140,7 +141,7 @@ def test_draws_are_asked_apart(tmp_path: Path) -> None:
         seen.append((request.draw, request.id))
         return toys.answer_sum(request)
 
-    run(tmp_path / "r", answer, [toys.adding(3)], Settings(draws=2, overrides={"temperature": 0.8}))
+    run(tmp_path / "r", answer, [toys.adding(3)], EvaluationSettings(draws=2, overrides={"temperature": 0.8}))
     assert [d for d, _ in seen] == [0, 1] * 3
     assert len({i for _, i in seen}) == 6
 
@@ -155,10 +156,10 @@ def test_rescoring_changes_scores_and_asks_nobody(tmp_path: Path) -> None:
     run(tmp_path / "r", lambda r: Response("the answer is " + toys.answer_sum(r).text))
     task = toys.adding()
     lenient = replace(task, version=2, score=lambda e, r: task.score(e, Response(r.text.split()[-1])))
-    (outcome,) = evaluate.rescore(Results(tmp_path / "r"), {"adding": lenient}, Settings())
+    (outcome,) = rescore(Results(tmp_path / "r"), {"adding": lenient}, EvaluationSettings())
     assert outcome.why == "20 scores changed"
     assert all(s.score.value == 1 for s in Results(tmp_path / "r").cell("toy", "adding").samples())
-    assert Results(tmp_path / "r").cell("toy", "adding").about()["task"]["version"] == 2
+    assert Results(tmp_path / "r").cell("toy", "adding").read().task.version == 2
 
 
 def test_a_limit_takes_the_first_of_each_group_and_a_seed_draws(tmp_path: Path) -> None:
@@ -178,4 +179,4 @@ def test_rows_with_the_same_content_are_two_examples() -> None:
 
 def test_an_unknown_generation_setting_is_refused() -> None:
     with pytest.raises(SkilldeltaError, match="There are: max_tokens"):
-        evaluate.questions(toys.adding(), Settings(overrides={"heat": 1}))
+        make_questions(toys.adding(), EvaluationSettings(overrides={"heat": 1}))

@@ -1,0 +1,104 @@
+"""What a task asks under given settings: its requests in order, and the records that describe them in task.json."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from harness import data, fingerprint
+from harness.judges import assignment
+from harness.records import Inputs, TaskRecord
+from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task
+
+OVERRIDES = ("max_tokens", "temperature", "top_p", "stop", "seed")
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """What is the same for every checkpoint and task of a run."""
+
+    folder: Path | None = None  # local data; None: the Hub
+    selections: Mapping[str, data.Selection] = field(default_factory=dict)  # by task, "" for all others
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of Request, see OVERRIDES
+    draws: int | None = None  # None: as many as the task asks for
+    seed: int = 0
+    judges: Mapping[str, str] = field(default_factory=dict)  # by task, see judges.assignment.bind_judge
+    margin: float = 0.0  # points: two checkpoints that are asked in turn are the same within it
+    sandbox: SandboxOptions = field(default_factory=SandboxOptions)
+
+
+@dataclass(frozen=True)
+class Question:
+    """One request with the example that it is about."""
+
+    example: Example
+    request: Request
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What a stored sample of it is found by."""
+        return self.example.id, self.request.draw
+
+
+def bind_tasks(tasks: Iterable[Task], settings: EvaluationSettings) -> list[Task]:
+    """The tasks with their judges, and with the sandbox that runs programs for them.
+
+    SkilldeltaError for an unknown judge, and for a judge of a task that is not among them.
+    """
+    return [bind_sandbox(task, settings.sandbox) for task in assignment.bind_judges(tasks, settings.judges)]
+
+
+def bind_sandbox(task: Task, options: SandboxOptions) -> Task:
+    """The task with score() under these options; a task that runs no programs as it is."""
+    return replace(task, score=partial(task.execute, options)) if task.execute else task
+
+
+def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
+    """Every request of a task, in the order of its examples and draws.
+
+    SkilldeltaError where the rows cannot be read, or an override is no generation setting.
+    """
+    selection = settings.selections.get(task.name, settings.selections.get("", data.Selection()))
+    draws = task.draws if settings.draws is None else settings.draws
+    changes: dict[str, Any] = {"seed": settings.seed, **settings.overrides}
+    if unknown := set(changes) - set(OVERRIDES):
+        raise SkilldeltaError(f"Not a generation setting: {', '.join(sorted(unknown))}.  There are: {', '.join(OVERRIDES)}.")
+    return [
+        Question(example, replace(task.ask(example), **changes, draw=draw))
+        for example in data.examples(task, settings.folder, selection)
+        for draw in range(draws)
+    ]
+
+
+def task_record(task: Task) -> TaskRecord:
+    """What task.json tells of a task."""
+    return TaskRecord(
+        name=task.name,
+        skill=task.skill,
+        version=task.version,
+        source=task.source,
+        aggregate=task.aggregate,
+        positive=task.positive,
+        chance=task.chance,
+        summary=task.summary,
+        metrics=task.metrics,
+        judge=task.judge if task.judged else None,
+        pass_at=task.pass_at,
+    )
+
+
+def inputs_record(questions: Sequence[Question]) -> Inputs:
+    """What task.json tells of the questions: hashes of rows and requests, and the settings of generation."""
+    first = questions[0].request
+    is_generated = not first.choices
+    return Inputs(
+        data=data.content_hash([q.example for q in questions if q.request.draw == 0]),
+        prompts=fingerprint.prompts([q.request for q in questions]),
+        examples=sum(q.request.draw == 0 for q in questions),
+        draws=max(q.request.draw for q in questions) + 1,
+        kind="generate" if is_generated else "loglikelihood",
+        settings={n: getattr(first, n) for n in OVERRIDES} | {"stop": list(first.stop)} if is_generated else {},
+    )

@@ -1,0 +1,66 @@
+"""Scores stored responses again, without asking a model: after a fix to a scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from harness import data, registry
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, task_record
+from harness.evaluation.run import Outcome
+from harness.evaluation.scoring import score_response
+from harness.records import utc_now
+from harness.store import Cell, Results, SampleWriter
+from harness.types import Example, Request, Sample, SkilldeltaError, Task
+
+
+def stored_tasks(results: Results, include: Iterable[Path] = ()) -> dict[str, Task]:
+    """The tasks of every stored cell by name, those of somebody's own from `include`.  SkilldeltaError for one that is not known."""
+    tasks = {}
+    for name in sorted({record.task.name for _, record, _ in results.cells()}):
+        try:
+            tasks[name] = registry.task(name, include)
+        except SkilldeltaError as error:
+            raise SkilldeltaError(
+                f"{results.folder} holds the task {name!r}, which is not one of this program's: it was scored with --include-path.\n"
+                f"Name its file again: skilldelta rescore {results.folder} --include-path FILE.  ({error})"
+            ) from error
+    return tasks
+
+
+def rescore(results: Results, tasks: Mapping[str, Task], settings: EvaluationSettings) -> list[Outcome]:
+    """Scores every stored cell of the tasks again; cells of other tasks stay as they are."""
+    results.upgrade()
+    tasks_by_name = {task.name: task for task in bind_tasks(tasks.values(), settings)}
+    outcomes = []
+    for checkpoint, record, cell in results.cells():
+        if task := tasks_by_name.get(record.task.name):
+            try:
+                outcomes.append(rescore_cell(checkpoint, task, cell, settings))
+            except SkilldeltaError as error:
+                outcomes.append(Outcome(checkpoint, task.name, "failed", why=str(error)))
+    return outcomes
+
+
+def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSettings) -> Outcome:
+    """One cell, whole or not at all.  SkilldeltaError where the data lacks a row, or the scorer cannot work."""
+    examples = {e.id: e for e in data.examples(task, settings.folder)}
+    old = list(cell.samples())
+    if missing := [s.example for s in old if s.example not in examples]:
+        raise SkilldeltaError(
+            f"{len(missing)} of {len(old)} samples are of rows that the data no longer holds (the first: {missing[0]})"
+        )
+    new = [rescore_sample(task, examples[s.example], s) for s in old]
+    with SampleWriter(cell):
+        cell.rewrite(new)
+        cell.update(task=task_record(task), rescored=utc_now())
+    changed = sum(a.score != b.score for a, b in zip(old, new, strict=True))
+    unscored = sum(s.score.value is None for s in new)
+    return Outcome(checkpoint, task.name, "done", len(new), unscored, f"{changed} scores changed")
+
+
+def rescore_sample(task: Task, example: Example, old: Sample) -> Sample:
+    """A stored sample with its response scored again."""
+    new = score_response(task, Question(example, Request("", draw=old.draw)), old.response)
+    return replace(new, request=old.request)

@@ -1,0 +1,210 @@
+"""The loop over checkpoints and tasks: asks, scores and stores.  A cell that fails is reported, the others are finished."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+from harness import fingerprint, training_log
+from harness.evaluation.questions import (
+    EvaluationSettings,
+    Question,
+    bind_tasks,
+    inputs_record,
+    make_questions,
+    task_record,
+)
+from harness.evaluation.scoring import collect_samples
+from harness.records import CellRecord, utc_now
+from harness.store import Cell, Results, SampleWriter
+from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, SupportsNote, Task
+
+Loader = Callable[[Checkpoint], Model]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell."""
+
+    checkpoint: str
+    task: str
+    state: Literal["done", "already", "failed"]
+    samples: int = 0
+    unscored: int = 0
+    why: str = ""
+    seconds: float = 0.0
+
+
+class Progress(Protocol):
+    """Is called as a run goes on."""
+
+    def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
+    def advance(self) -> None: ...
+    def end(self, outcome: Outcome) -> None: ...
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
+    def advance(self) -> None: ...
+    def end(self, outcome: Outcome) -> None: ...
+
+
+class LazyModel:
+    """A checkpoint's model, loaded when the first cell needs it; a failure is kept for the cells after it."""
+
+    def __init__(self, checkpoint: Checkpoint, loader: Loader) -> None:
+        self.checkpoint, self.loader = checkpoint, loader
+        self.model: Model | None = None
+        self.hashes: dict[str, str] | None = None
+        self.failure: Exception | None = None
+
+    def get(self) -> Model:
+        """The model; whatever its loader raises."""
+        if self.failure:
+            raise self.failure
+        if self.model is None:
+            try:
+                self.model = self.loader(self.checkpoint)
+            except Exception as error:
+                self.failure = error
+                raise
+        return self.model
+
+    def fingerprint(self) -> dict[str, str]:
+        """The hashes of the checkpoint's files, read once."""
+        if self.hashes is None:
+            self.hashes = fingerprint.checkpoint(self.checkpoint)
+        return self.hashes
+
+
+@dataclass(frozen=True)
+class CellJob:
+    """A checkpoint on a task; `questions` is the error where there are none."""
+
+    model: LazyModel
+    task: Task
+    questions: list[Question] | SkilldeltaError
+    sandbox: SandboxOptions
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return self.model.checkpoint
+
+
+def score_checkpoints(
+    checkpoints: Sequence[Checkpoint],
+    tasks: Sequence[Task],
+    loader: Loader,
+    results: Results,
+    settings: EvaluationSettings,
+    progress: Progress | None = None,
+) -> list[Outcome]:
+    """Scores every checkpoint on every task; what is stored already is not asked again.  `loader` makes a model ready.
+
+    SkilldeltaError for settings that fit no task; a failure of one cell is its Outcome.
+    """
+    listener = progress or SilentProgress()
+    questions: dict[str, list[Question] | SkilldeltaError] = {}
+    outcomes = []
+    bound_tasks = bind_tasks(tasks, settings)
+    for checkpoint in checkpoints:
+        model = LazyModel(checkpoint, loader)
+        for task in bound_tasks:
+            if task.name not in questions:
+                questions[task.name] = questions_or_error(task, settings)
+            outcome = run_cell(CellJob(model, task, questions[task.name], settings.sandbox), results, listener)
+            listener.end(outcome)
+            outcomes.append(outcome)
+    return outcomes
+
+
+def questions_or_error(task: Task, settings: EvaluationSettings) -> list[Question] | SkilldeltaError:
+    """The task's questions, or why there are none: made once, for all checkpoints."""
+    try:
+        return make_questions(task, settings)
+    except SkilldeltaError as error:
+        return error
+
+
+def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
+    """Works on one cell.  Whatever goes wrong in it is its outcome, with the reason: the other cells go on."""
+    started = time.monotonic()
+    cell = results.cell(job.checkpoint.name, job.task.name)
+    try:
+        if job.checkpoint.problem:
+            raise SkilldeltaError(job.checkpoint.problem)
+        if isinstance(job.questions, SkilldeltaError):
+            raise job.questions
+        return fill_cell(job, job.questions, cell, results, progress)
+    except Exception as error:  # noqa: BLE001  any failure of one cell is reported with its reason, never raised over the others
+        expected = isinstance(error, SkilldeltaError)
+        why = str(error) if expected else f"{type(error).__name__}: {error}"
+        if cell.record_file.exists() and cell.read().state != "done":
+            cell.update(state="failed", why=why, traceback="" if expected else traceback.format_exc())
+        return Outcome(job.checkpoint.name, job.task.name, "failed", why=why, seconds=time.monotonic() - started)
+
+
+def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Results, progress: Progress) -> Outcome:
+    """Asks what is not stored yet, stores and scores it."""
+    started = time.monotonic()
+    hashes = job.model.fingerprint()
+    before = cell.record()
+    if before and before.state == "done" and is_same_cell(before, job.task, questions, hashes):
+        return make_outcome(job, "already", list(cell.samples()), started)
+    if job.task.prepare:
+        job.task.prepare()
+    model = job.model.get()
+    store_context(results, job.model, job.task, questions)
+    cell.begin(new_record(job.task, questions, job.model, job.sandbox))
+    with SampleWriter(cell) as writer:
+        done = {(s.example, s.draw) for s in cell.samples()}
+        progress.begin(job.checkpoint.name, job.task.name, len(questions), len(done))
+        for sample in collect_samples(job.task, model, questions, done):
+            writer.append(sample)
+            progress.advance()
+        writer.sort([q.key for q in questions])
+    samples = list(cell.samples())
+    note = model.note if isinstance(model, SupportsNote) else ""
+    seconds = round(time.monotonic() - started, 3)
+    cell.update(state="done", finished=utc_now(), seconds=seconds, traceback="", note=note)
+    outcome = make_outcome(job, "done", samples, started)
+    return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
+
+
+def store_context(results: Results, model: LazyModel, task: Task, questions: Sequence[Question]) -> None:
+    """Stores what samples are read with: the checkpoint's record and training log, and the rows."""
+    results.add(model.checkpoint, model.fingerprint())
+    training_log.keep(results, model.checkpoint)
+    results.keep(task.name, (q.example for q in questions))
+
+
+def new_record(task: Task, questions: Sequence[Question], model: LazyModel, sandbox: SandboxOptions) -> CellRecord:
+    """task.json of a cell that begins now."""
+    return CellRecord(
+        task=task_record(task),
+        inputs=inputs_record(questions),
+        backend=dict(model.get().settings),
+        fingerprint=dict(model.fingerprint()),
+        conditions=dict(task.conditions(sandbox)) if task.conditions else {},
+        state="running",
+        started=utc_now(),
+    )
+
+
+def is_same_cell(record: CellRecord, task: Task, questions: Sequence[Question], hashes: Mapping[str, str]) -> bool:
+    """Whether a stored cell is of these questions and this checkpoint: no model need be loaded to know it."""
+    return (record.task, record.inputs, record.fingerprint) == (task_record(task), inputs_record(questions), dict(hashes))
+
+
+def make_outcome(job: CellJob, state: Literal["done", "already"], samples: Sequence[Sample], started: float) -> Outcome:
+    """The outcome of a finished cell; where samples have no score, the commonest reason."""
+    reasons = Counter(s.score.why for s in samples if s.score.value is None)
+    why = reasons.most_common(1)[0][0] if reasons else ""
+    seconds = time.monotonic() - started
+    return Outcome(job.checkpoint.name, job.task.name, state, len(samples), reasons.total(), why, seconds)

@@ -1,0 +1,88 @@
+"""From a model's responses to scored samples, as they come."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+
+from harness.evaluation.questions import Question
+from harness.types import Model, Response, Sample, Score, SkilldeltaError, SupportsAlign, Task
+
+NO_ANSWER = {
+    "overlong": "the prompt is longer than the model's window",
+    "error": "no answer",
+}
+
+
+def collect_samples(
+    task: Task, model: Model, questions: Sequence[Question], done: set[tuple[str, int]]
+) -> Iterator[Sample]:
+    """Samples of the questions whose key is not in `done`, as they finish.
+
+    A model gets whole blocks of questions, also when some of a block are stored already: batches, and with them the last
+    bits of every answer, are then the same as in an undisturbed run.
+    """
+    if isinstance(model, SupportsAlign):
+        model.align(task.name, [q.example for q in questions], [q.request for q in questions])
+    with ResponseScorer(task) as scorer:
+        for start in range(0, len(questions), model.block):
+            block = questions[start : start + model.block]
+            if all(q.key in done for q in block):
+                continue
+            for index, response in model.answer([q.request for q in block]):
+                if block[index].key not in done:
+                    yield from scorer.submit(block[index], response)
+        yield from scorer.drain()
+
+
+class ResponseScorer:
+    """Scores responses as they come; for a task whose scorer waits for other processes, in threads next to the model."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1) if task.concurrent else None
+        self.pending: set[Future[Sample]] = set()
+
+    def __enter__(self) -> ResponseScorer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.pool:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, question: Question, response: Response) -> Iterator[Sample]:
+        """Takes one response; yields the samples that are scored by now, which may be of earlier ones."""
+        if not self.pool:
+            yield score_response(self.task, question, response)
+            return
+        self.pending.add(self.pool.submit(score_response, self.task, question, response))
+        ready = {f for f in self.pending if f.done()}
+        self.pending -= ready
+        yield from (f.result() for f in ready)
+
+    def drain(self) -> Iterator[Sample]:
+        """The remaining samples, as they finish."""
+        while self.pending:
+            ready, self.pending = wait(self.pending, return_when=FIRST_COMPLETED)
+            yield from (f.result() for f in ready)
+
+
+def score_response(task: Task, question: Question, response: Response) -> Sample:
+    """The sample for one response.  An answer that is missing, or that the scorer fails on, has no score but a reason.
+
+    SkilldeltaError where the scorer cannot work at all (no sandbox, no judge).
+    """
+    example = question.example
+    if response.finish in NO_ANSWER:
+        score = Score(None, why=response.error or NO_ANSWER[response.finish])
+    else:
+        try:
+            score = task.score(example, response)
+        except SkilldeltaError:
+            raise
+        except Exception as error:  # noqa: BLE001  an odd response must not lose the others; it is counted as unscored, with the reason
+            score = Score(None, why=f"the scorer failed: {type(error).__name__}: {error}")
+    group = task.group(example) if task.group else ""
+    cluster = task.cluster(example) if task.cluster else ""
+    return Sample(example.id, question.request.id, response, score, question.request.draw, group, cluster)

@@ -1,0 +1,214 @@
+"""What the results folder's JSON files say, as frozen data: task.json and checkpoint.json.  Their keys are written here alone.
+
+Files of older versions have some other keys (FORMER) and values (KINDS): they are read all the same.  Keys that are not known
+here are kept in `extra`, and written back.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar, Literal, Self, TypeVar
+
+from harness.types import Aggregate, Checkpoint, Json, Metric, Noise, SkilldeltaError
+
+State = Literal["running", "done", "decided", "failed"]
+RequestKind = Literal["loglikelihood", "generate"]
+KINDS: Mapping[str, RequestKind] = {"weigh": "loglikelihood", "continue": "generate"}  # older values of `kind`
+D = TypeVar("D")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A JSON object with known keys: the names of the fields.  `extra` holds the others."""
+
+    FORMER: ClassVar[Mapping[str, str]] = {}  # keys of older files, with the field's name now
+    SPARSE: ClassVar[tuple[str, ...]] = ()  # fields that are left out of the file where they have their default
+
+    extra: Json = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, content: Json) -> Self:
+        """The record in a JSON object.  SkilldeltaError where it is no object, or lacks a key."""
+        if not isinstance(content, Mapping):
+            raise SkilldeltaError(f"{cls.__name__} must be a JSON object, not {type(content).__name__}.")
+        named = {cls.FORMER.get(key, key): value for key, value in content.items()}
+        known = {each.name for each in fields(cls)} - {"extra"}
+        values = {name: cls.parse(name, value) for name, value in named.items() if name in known}
+        try:
+            return cls(**values, extra={name: value for name, value in named.items() if name not in known})
+        except TypeError as error:
+            raise SkilldeltaError(f"{cls.__name__} cannot be read: {error}.") from error
+
+    @classmethod
+    def parse(cls, name: str, value: Any) -> Any:
+        """A field's value from its JSON."""
+        return value
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object; from_json() gives an equal record."""
+        content = dict(self.extra)
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if each.name != "extra" and (each.name not in self.SPARSE or value != default_of(each)):
+                content[each.name] = plain(value)
+        return content
+
+
+def default_of(each: Any) -> Any:
+    """A field's default value."""
+    return each.default_factory() if callable(each.default_factory) else each.default
+
+
+def plain(value: Any) -> Any:
+    """A field's value as JSON."""
+    if isinstance(value, Record):
+        return value.to_json()
+    if isinstance(value, tuple):
+        return [plain(element) for element in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+
+
+def build_plain(kind: type[D], content: Json) -> D:
+    """A dataclass without `extra` from its JSON; keys that it does not have are passed over."""
+    return kind(**{each.name: content[each.name] for each in fields(kind) if each.name in content})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord(Record):
+    """What a score of a task means: `task` in task.json.  `version` is a number; in other programs' logs, anything."""
+
+    FORMER: ClassVar[Mapping[str, str]] = {"beside": "variant_of"}
+    SPARSE = ("judge", "pass_at", "variant_of")
+
+    name: str
+    skill: str
+    version: Any = 0
+    source: str = ""
+    aggregate: Aggregate = "mean"
+    positive: str = ""
+    chance: float = 0.0
+    summary: str = ""
+    metrics: tuple[Metric, ...] = ()
+    judge: str | None = None  # what graded the responses, "" for nothing yet; None: rules score this task
+    pass_at: int = 0
+    variant_of: str = ""  # the task that this one reads otherwise: shown, and never averaged with it
+
+    @classmethod
+    def parse(cls, name: str, value: Any) -> Any:
+        return tuple(build_plain(Metric, metric) for metric in value) if name == "metrics" else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs(Record):
+    """What a model was asked: `inputs` in task.json.  `data` and `prompts` are hashes."""
+
+    data: str = ""
+    prompts: str = ""
+    examples: int = 0
+    draws: int = 1
+    kind: RequestKind = "generate"
+    settings: Json = field(default_factory=dict)  # of generation
+
+    @classmethod
+    def parse(cls, name: str, value: Any) -> Any:
+        return KINDS.get(value, value) if name == "kind" else value
+
+
+@dataclass(frozen=True, kw_only=True)
+class SequentialVerdict(Record):
+    """How a task ended that was stopped when it was decided.  Units: points; `used` of `items` were asked of both models."""
+
+    task: str
+    verdict: str
+    used: int
+    items: int
+    delta: float
+    low: float
+    high: float
+    why: str = ""
+
+    @property
+    def saved(self) -> float:
+        """The share of the items that nobody had to be asked."""
+        return 1 - self.used / self.items
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellRecord(Record):
+    """task.json: one checkpoint on one task.  The only place for times (UTC, ISO 8601)."""
+
+    FORMER: ClassVar[Mapping[str, str]] = {"asked": "inputs", "answered": "backend", "scored": "conditions"}
+    SPARSE = ("traceback", "note", "started", "finished", "seconds", "rescored", "noise", "decision", "imported")
+
+    task: TaskRecord
+    inputs: Inputs = field(default_factory=Inputs)
+    backend: Json = field(default_factory=dict)  # its name, and every setting that can move an answer
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    conditions: Json = field(default_factory=dict)  # what scores rest on besides the responses: the sandbox
+    state: State = "done"
+    why: str = ""  # of a failure
+    traceback: str = ""
+    note: str = ""  # from the backend, such as how many recorded outputs matched no example
+    started: str = ""
+    finished: str = ""
+    seconds: float = 0.0
+    rescored: str = ""
+    noise: Noise | None = None
+    decision: SequentialVerdict | None = None
+    imported: Json = field(default_factory=dict)  # task, filter and metric by the names of the program that scored them
+
+    @classmethod
+    def parse(cls, name: str, value: Any) -> Any:
+        if name == "noise":
+            return build_plain(Noise, {"backend" if key == "answered" else key: part for key, part in value.items()})
+        parts: Mapping[str, type[Record]] = {"task": TaskRecord, "inputs": Inputs, "decision": SequentialVerdict}
+        return parts[name].from_json(value) if name in parts else value
+
+    def identity(self) -> dict[str, Any]:
+        """What all samples of a cell share, as JSON."""
+        return self.comparable() | {"fingerprint": dict(self.fingerprint)}
+
+    def comparable(self) -> dict[str, Any]:
+        """What two results must share to be compared, as JSON."""
+        return {"task": self.task.to_json(), "inputs": self.inputs.to_json(), "backend": dict(self.backend)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRecord(Record):
+    """checkpoint.json: a Checkpoint's fields, with hashes of what can move its answers."""
+
+    SPARSE = ("results", "elsewhere")
+
+    name: str
+    path: str = ""
+    producer: str = ""
+    method: str = ""
+    run: str = ""
+    step: int | None = None
+    base: str = ""
+    content: str = ""
+    problem: str = ""
+    fingerprint: Mapping[str, str] = field(default_factory=dict)
+    results: str = ""  # the results folder that it was read from
+    elsewhere: tuple[str, ...] = ()  # further folders that hold it
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, fingerprint: Mapping[str, str]) -> Self:
+        """The record of a checkpoint."""
+        return cls(**asdict(checkpoint), fingerprint=dict(fingerprint))
+
+
+def utc_now() -> str:
+    """The time as records have it, to the second: 2026-01-31T23:59:59Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def current_name(name: str) -> str:
+    """A difference's name (`asked.prompts`) as it is called now (`inputs.prompts`): users allow differences by name."""
+    first, dot, rest = name.partition(".")
+    former = TaskRecord.FORMER if first == "task" else {}
+    return CellRecord.FORMER.get(first, first) + dot + former.get(rest, rest)
