@@ -1,4 +1,4 @@
-"""The claims of a published study on one's own: verdicts, tables of recipes, a forest plot (claims.md, .json, .csv, .png, .svg)."""
+"""Published claims on a study of one's own: verdicts, tables of recipes, a forest plot (claims.md, .json, .csv, .png, .svg)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from harness.comparison.number_format import format_interval, format_number, format_p_value
 from harness.statistics.training_variance import ONE_SEED
 from harness.store import write_json
-from harness.studies.claims import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable, region
-from harness.studies.claims_contrast import LEVEL
+from harness.studies.claims import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable
+from harness.studies.claims_contrast import LEVEL, region
 from reports.layout import drawing
 from reports.layout.drawing import GREY, INK, PALE_GREY, PAPER
 from reports.layout.markdown import escape_markdown, markdown_list

@@ -18,13 +18,13 @@ def claims(
     study: Annotated[Path, typer.Argument(help="A study's folder (it holds study.json).")],
     file: Annotated[str, typer.Option(help="A YAML file of claims, or the name of one that comes along.")] = "claims",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="A folder for it all; default: STUDY/report.")] = None,
-    family: Annotated[str, typer.Option(help="Correction for many tests: holm, bh or none.")] = "holm",
+    correction: Annotated[str, typer.Option(help="Correction for many tests: holm, bh or none.")] = "holm",
     as_json: Json = False,
 ) -> None:
     """The published claims, tested on a study's stored results: supported, contradicted, or inconclusive at this scale."""
     from harness.studies.claims import assess_claims
 
-    report = assess_claims(study, file, family)
+    report = assess_claims(study, file, correction)
     write_claims(report, output or study / "report")
     if as_json:
         from reports.claims import as_json as content

@@ -1,36 +1,169 @@
-"""study.json: which run is which recipe, for whoever reads the results."""
+"""study.json: which trained model is which recipe, for everything that reads a study's results."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from harness import discovery
+from pydantic import Field
+
+from harness import config, discovery
 from harness.integrity import read_json
 from harness.store import Results, folder_name, write_json
 from harness.studies.plan import Plan
+from harness.types import SkilldeltaError
 
 FILE = "study.json"
 RESULTS, BEST_OF = "results", "best-of-n"
+NOT_APPLICABLE = "-"  # the value of a label that does not apply
+MOST_BYTES = 64_000_000  # of a study.json or run.json that is read
+LABEL_ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
+REWARD_LABELS = ("reward", "reward_data", "size")  # with the seed they tell a policy's reward model
+T, K = TypeVar("T"), TypeVar("K")
+
+
+@dataclass(frozen=True)
+class RewardAccuracy:
+    """How often a reward model puts the right answer above the wrong one, on held-out pairs."""
+
+    share: Annotated[float, Field(ge=0, le=1)]
+    n: Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """A policy or a reward model.  `checkpoint`: its name in its results, which for a reward model are those of best of n."""
+
+    checkpoint: str
+    run: str
+    labels: dict[str, str]
+    seed: int
+    accuracy: RewardAccuracy | None = None  # of a reward model
+
+    @cached_property
+    def recipe(self) -> tuple[tuple[str, str], ...]:
+        """The labels as a key: models that are alike in it differ by their seed alone."""
+        return tuple(sorted(self.labels.items()))
+
+    @property
+    def description(self) -> str:
+        """The recipe in words: the method, then what applies; a reward model's data only where they are not the policy's."""
+        labels = {k: v for k, v in self.labels.items() if v != NOT_APPLICABLE}
+        if labels.get("reward_data") == labels.get("data"):
+            labels.pop("reward_data", None)
+        method = [labels.pop("method")] if "method" in labels else []
+        order = [*(k for k in LABEL_ORDER if k in labels), *sorted(labels.keys() - set(LABEL_ORDER))]
+        return ", ".join([*method, *(f"{label.replace('_', ' ')} {labels[label]}" for label in order)])
+
+    @property
+    def reward_key(self) -> tuple[str, ...]:
+        """Tells the reward model that a policy was tuned with; () where there is none."""
+        if self.labels.get("reward", NOT_APPLICABLE) == NOT_APPLICABLE:
+            return ()
+        return (*(self.labels.get(label, NOT_APPLICABLE) for label in REWARD_LABELS), str(self.seed))
+
+    @property
+    def is_start(self) -> bool:
+        """Is this a model that the others began from?"""
+        return self.labels.get("method") == "sft"
+
+
+@dataclass(frozen=True)
+class BestOfNResults:
+    """The folder with the answers that reward models chose out of n, and the checkpoint there that chose nothing."""
+
+    results: str
+    baseline: str
+    n: int
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study's folder, and its study.json."""
+
+    folder: Path
+    name: str
+    baseline: str
+    results: str
+    policies: tuple[TrainedModel, ...]
+    rewards: tuple[TrainedModel, ...] = ()
+    best_of: BestOfNResults | None = None
+
+    def reward_of(self, policy: TrainedModel) -> TrainedModel | None:
+        """The reward model that a policy was tuned with, where the study made it."""
+        return next((r for r in self.rewards if r.reward_key == policy.reward_key), None)
+
+    def run_facts(self, model: TrainedModel) -> Mapping[str, Any]:
+        """What a model's run.json says; {} where there is none."""
+        path = self.folder / model.run / "run.json"
+        return read_small_json(path) if path.is_file() else {}
+
+
+def read(folder: Path) -> StudyRecord:
+    """The record of a study's folder; SkilldeltaError where study.json is missing, damaged, or names a folder outside."""
+    path = folder / FILE
+    if not path.is_file():
+        raise SkilldeltaError(f"{folder} holds no {FILE}: it is no study's folder (`skilldelta study FILE.yaml -o {folder}`).")
+    try:
+        values = read_small_json(path)
+        facts = {key: values[key] for key in ("name", "baseline", "results", "best_of") if key in values}
+        models = {"policies": read_models(values.get("cells")), "rewards": read_models(values.get("rewards"))}
+        record = config.build(StudyRecord, {"folder": folder, **facts, **models})
+    except (SkilldeltaError, AttributeError, TypeError) as error:
+        raise SkilldeltaError(f"{path} does not describe a study: {error}") from error
+    for results in (record.results, *([record.best_of.results] if record.best_of else [])):
+        if not (folder / results).resolve().is_relative_to(folder.resolve()):
+            raise SkilldeltaError(f"{path} names {results!r}, which lies outside of the study's folder.")
+    return record
+
+
+def read_models(rows: list[dict[str, Any]] | None) -> list[TrainedModel]:
+    """Policies or reward models.  A reward model that found no pair to rank has no accuracy."""
+    models = []
+    for row in rows or []:
+        facts = {key: row[key] for key in ("run", "labels", "seed") if key in row}
+        accuracy = row.get("accuracy") or {}
+        if accuracy.get("n"):
+            facts["accuracy"] = {"share": accuracy["share"], "n": accuracy["n"]}
+        checkpoint = row["checkpoint"] if "checkpoint" in row else row.get("best_of_n", "")
+        models.append(config.build(TrainedModel, {"checkpoint": checkpoint, **facts}))
+    return models
+
+
+def read_small_json(path: Path) -> dict[str, Any]:
+    if (size := path.stat().st_size) > MOST_BYTES:
+        raise SkilldeltaError(f"{path} has {size:,} bytes: more than the {MOST_BYTES:,} that are read.")
+    return read_json(path)
+
+
+def group_by(members: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Members grouped by a key, in their order."""
+    groups: dict[K, list[T]] = {}
+    for member in members:
+        groups.setdefault(key(member), []).append(member)
+    return groups
 
 
 def write(folder: Path, plan: Plan) -> dict[str, Any]:
-    """Writes study.json, and gives what it says."""
+    """Writes study.json, and returns its content."""
     study = plan.study
-    cells = [cell(folder, f"sft-{b}", plan, sft_labels(b), 0) for b in study.bases if plan.studied(b)]
+    policies = [policy_facts(folder, f"sft-{b}", plan, sft_labels(b), 0) for b in study.bases if plan.studied(b)]
     tuned = [r for r in plan.recipes if r.method not in ("sft", "reward")]
-    cells += [cell(folder, r.name, plan, r.labels(), r.seed) for r in tuned]
-    told: dict[str, Any] = {
+    policies += [policy_facts(folder, r.name, plan, r.labels(), r.seed) for r in tuned]
+    content: dict[str, Any] = {
         "name": study.name,
-        "baseline": cells[0]["checkpoint"],
+        "baseline": policies[0]["checkpoint"],
         "results": RESULTS,
         "best_of": None,
-        "cells": cells,
+        "cells": policies,
         "rewards": [],
     }
     if study.best_of and plan.rewards:
-        told["best_of"] = {"results": BEST_OF, "baseline": "first", "n": study.best_of.n}
-        told["rewards"] = [
+        content["best_of"] = {"results": BEST_OF, "baseline": "first", "n": study.best_of.n}
+        content["rewards"] = [
             {
                 "name": name,
                 "run": f"runs/{name}",
@@ -41,20 +174,20 @@ def write(folder: Path, plan: Plan) -> dict[str, Any]:
             }
             for name, recipe in plan.rewards.items()
         ]
-    write_json(folder / FILE, told)
-    return told
+    write_json(folder / FILE, content)
+    return content
 
 
 def sft_labels(base: str) -> dict[str, str]:
-    nothing = dict.fromkeys(("data", "size", "reward", "reward_data", "prompts"), "-")
-    return {"method": "sft", "base": base, **nothing}
+    labels = dict.fromkeys(("data", "size", "reward", "reward_data", "prompts"), NOT_APPLICABLE)
+    return {"method": "sft", "base": base, **labels}
 
 
-def cell(folder: Path, name: str, plan: Plan, labels: dict[str, str], seed: int) -> dict[str, Any]:
+def policy_facts(folder: Path, name: str, plan: Plan, labels: dict[str, str], seed: int) -> dict[str, Any]:
     """A run with the name of its last checkpoint in the results."""
-    place = plan.place(name, {r.name: r.run for r in plan.recipes})
-    path = folder / place  # an absolute path stays what it is
-    found = discovery.checkpoints([str(path) if path.exists() else place])
+    run = plan.place(name, {r.name: r.run for r in plan.recipes})
+    path = folder / run  # an absolute path stays what it is
+    checkpoints = discovery.checkpoints([str(path) if path.exists() else run])
     scored = Results(folder / RESULTS).checkpoints()
-    last = [c.name for c in found if c.name in scored][-1]
-    return {"checkpoint": last, "run": place, "labels": labels, "seed": seed}
+    last = [c.name for c in checkpoints if c.name in scored][-1]
+    return {"checkpoint": last, "run": run, "labels": labels, "seed": seed}

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import registry
+from harness import config, registry
 from harness.store import write_bytes
 from harness.studies.plan import last
 from harness.types import Checkpoint, Request
@@ -55,7 +55,7 @@ def answers(model: str, prompts: Sequence[Row], samples: int) -> list[list[str]]
     """Answers of a model to each prompt, at temperature 1."""
     folder = last(Path(model)) if Path(model).is_dir() and not (Path(model) / "config.json").exists() else Path(model)
     plugin = registry.module("backends", "transformers")
-    backend = plugin.load(Checkpoint(folder.name, str(folder), "trainer"), plugin.Options(batch_size=256))
+    backend = plugin.load(Checkpoint(folder.name, str(folder), "trainer"), config.options_type(plugin.load)(batch_size=256))
     asked = [Request(r["prompt"], max_tokens=LONGEST, temperature=1.0, draw=d) for r in prompts for d in range(samples)]
     found = {i: response.text for i, response in backend.answer(asked)}
     return [[found[i * samples + d] for d in range(samples)] for i in range(len(prompts))]

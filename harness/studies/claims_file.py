@@ -1,0 +1,214 @@
+"""A file of published claims: each with hypotheses over the labels of a study, and the figure that was published.
+
+claims:
+  - claim: the sentence that was published
+    tests:
+      - name: ppo-over-dpo
+        says: PPO scores higher than DPO
+        these: {method: ppo, reward: medium}   # a selection by labels; several values: [a, b]
+        those: {method: dpo}                   # paired by every label that both have and that is not set apart here
+        measure: average                       # a skill, a task, several of them, or one of MEASURES
+        direction: greater                     # or less, equal, not greater, not less (the last three within the margin)
+        published: {table: table2-differences, row: mean of the five, column: average}
+    untested: why, where there is no test
+tables:                                        # of recipes, with the published rows under them
+  - {title: ..., rows: [{these: {...}, published: {table: table1, row: ...}}]}
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import config, published, registry
+from harness.published import Certainty
+from harness.types import SkilldeltaError
+
+FOLDER = registry.ROOT / "harness" / "studies"
+Direction = Literal["greater", "less", "equal", "not greater", "not less"]
+NEED_MARGIN = ("equal", "not greater", "not less")
+CERTAINTIES: tuple[Certainty, ...] = ("high", "medium-high", "medium", "low")
+COSTS = ("flops", "seconds")
+ACCURACY, BEST_OF_N, STEPS, AVERAGE = "reward accuracy", "best of n", "worked steps", "average"
+REWARD_MEASURES = (ACCURACY, BEST_OF_N)  # measured on reward models, not on policies
+MEASURES = (AVERAGE, *COSTS, *REWARD_MEASURES, STEPS)
+
+Selection = Mapping[str, tuple[str, ...]]  # for each label the values that are selected
+
+
+@dataclass(frozen=True)
+class Citation:
+    """A published figure: the mean over rows of a table, less that over the rows of `minus`; or a figure itself."""
+
+    table: str = ""
+    row: tuple[str, ...] = ()  # rows, or groups of rows
+    minus: tuple[str, ...] = ()
+    column: str = ""
+    figure: float | None = None
+    certainty: Certainty | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CitedFigure:
+    """What a citation comes to; `value` is None where no figure was published."""
+
+    value: float | None
+    certainty: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparand:
+    """Two selections and a measure.  As `beyond`, an empty part is taken over from the hypothesis."""
+
+    these: Selection = field(default_factory=dict)
+    those: Selection = field(default_factory=dict)
+    measure: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """`these` minus `those` of a measure; with `beyond`, less the same difference of other selections or another measure."""
+
+    name: str
+    says: str
+    these: Selection
+    those: Selection
+    measure: tuple[str, ...]
+    direction: Direction
+    margin: float = 2.0  # points
+    beyond: Comparand | None = None
+    published: Citation | None = None
+
+    @property
+    def is_cost(self) -> bool:
+        return bool(set(self.measure) & set(COSTS))
+
+    def comparands(self) -> list[tuple[float, Comparand]]:
+        """The differences that are added (1) and taken off (-1)."""
+        own = Comparand(self.these, self.those, self.measure)
+        if not (b := self.beyond):
+            return [(1.0, own)]
+        return [(1.0, own), (-1.0, Comparand(b.these or own.these, b.those or own.those, b.measure or own.measure))]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A published sentence with its hypotheses, or the reason why it has none."""
+
+    claim: str
+    tests: tuple[Hypothesis, ...] = ()
+    untested: str = ""
+
+
+@dataclass(frozen=True)
+class RecipeSelection:
+    """The recipes of a table that a selection matches, and the published row that stands for them."""
+
+    these: Selection
+    published: Citation | None = None
+
+
+@dataclass(frozen=True)
+class RecipeTableLayout:
+    name: str
+    title: str
+    rows: tuple[RecipeSelection, ...]
+    rewards: bool = False  # with the reward model's own accuracy and best of n
+
+
+@dataclass(frozen=True)
+class ClaimsFile:
+    """A whole file; `published` names the study whose tables are cited."""
+
+    summary: str
+    published: str = ""
+    claims: tuple[Claim, ...] = ()
+    tables: tuple[RecipeTableLayout, ...] = ()
+
+    def hypotheses(self) -> list[Hypothesis]:
+        return [hypothesis for claim in self.claims for hypothesis in claim.tests]
+
+    def figure(self, citation: Citation | None, measure: Sequence[str] = ()) -> CitedFigure | None:
+        """The published figure, with the lowest certainty among the figures that it is made of."""
+        if citation is None or not citation.table:
+            return citation and CitedFigure(citation.figure, citation.certainty or "low", citation.note)
+        columns = [citation.column] if citation.column else list(measure)
+        figures = {
+            sign: [published.figure(self.published, citation.table, row, c) for row in rows for c in columns]
+            for sign, names in ((1.0, citation.row), (-1.0, citation.minus))
+            if (rows := self.published_rows(citation.table, names))
+        }
+        every = [f for part in figures.values() for f in part]
+        lowest = max((CERTAINTIES.index(f.certainty) for f in every), default=0)
+        value = None
+        if all(f.value is not None for f in every):
+            value = sum(sign * (f.value or 0.0) / len(part) for sign, part in figures.items() for f in part)
+        return CitedFigure(value, citation.certainty or CERTAINTIES[lowest], citation.note)
+
+    def published_rows(self, table: str, names: Sequence[str]) -> list[str]:
+        """Rows by name; a group's name stands for its rows."""
+        layout = published.load(self.published).table(table).written
+        rows = [row for name in names for row in layout.groups.get(name, (name,))]
+        for row in rows:
+            if row not in layout.rows:
+                raise registry.unknown(f"row or group in {table}", row, [*layout.rows, *layout.groups])
+        return rows
+
+
+def find(name: str | Path) -> Path:
+    """A file by its path, or one that comes with the program by its name."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    bundled = sorted(p.stem for p in FOLDER.glob("*.yaml") if "claims" in p.stem)
+    if str(name) not in bundled:
+        raise registry.unknown("file of claims", str(name), bundled)
+    return FOLDER / f"{name}.yaml"
+
+
+def read(path: Path) -> ClaimsFile:
+    """The claims in a file, checked as far as that goes without a study."""
+    try:
+        claims_file = config.build(ClaimsFile, as_lists(config.load_yaml(path)))
+        for claim in claims_file.claims:
+            if bool(claim.tests) == bool(claim.untested):
+                raise SkilldeltaError(f"{claim.claim!r} needs tests, or says under `untested` why it has none.")
+        names = Counter(h.name for h in claims_file.hypotheses())
+        if (repeated := names.most_common(1)) and repeated[0][1] > 1:
+            raise SkilldeltaError(f"two tests are named {repeated[0][0]!r}.")
+        for hypothesis in claims_file.hypotheses():
+            check(hypothesis, claims_file)
+        for row in (row for table in claims_file.tables for row in table.rows):
+            if row.published:
+                claims_file.published_rows(row.published.table, row.published.row)
+    except SkilldeltaError as error:
+        raise SkilldeltaError(f"{path} holds no claims: {error}") from error
+    return claims_file
+
+
+def as_lists(value: Any, key: str = "") -> Any:
+    """A part of a file with single values as lists of one.  Names of rows may hold commas, so they are not split as text."""
+    if isinstance(value, list):
+        return [as_lists(entry) if isinstance(entry, dict) else entry for entry in value]
+    if not isinstance(value, dict):
+        return [value] if key in ("row", "minus", "measure") and value is not None else value
+    if key in ("these", "those"):
+        return {str(label): list(map(str, v if isinstance(v, list) else [v])) for label, v in value.items()}
+    return {name: as_lists(entry, name) for name, entry in value.items()}
+
+
+def check(hypothesis: Hypothesis, claims_file: ClaimsFile) -> None:
+    """Its published figure exists, no measure is mixed with one of another kind, and costs have no margin."""
+    if hypothesis.direction in NEED_MARGIN and hypothesis.is_cost:
+        raise SkilldeltaError(f"{hypothesis.name}: a cost has no margin in points; it is greater or less.")
+    for measure in (comparand.measure for _, comparand in hypothesis.comparands()):
+        if not measure or (len(measure) > 1 and set(measure) & set(MEASURES)):
+            raise SkilldeltaError(f"{hypothesis.name}: a measure is {', '.join(MEASURES)}, or one or several skills or tasks.")
+    if (citation := hypothesis.published) and citation.table and citation.figure is not None:
+        raise SkilldeltaError(f"{hypothesis.name}: a published figure is cited from a table or given, not both.")
+    claims_file.figure(hypothesis.published, hypothesis.measure)
