@@ -1,1 +1,1 @@
-"""Pure statistics: arrays in, numbers out.  Imports nothing of the project but its types."""
+"""Pure statistics: arrays in, numbers out; shares are in 0..1.  Imports nothing of the project but its types."""

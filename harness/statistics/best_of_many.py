@@ -1,6 +1,6 @@
-"""The best of k checkpoints: what its score is once luck in choosing is taken out, and which others could be the best as well.
+"""The best of k checkpoints: its score corrected for the choice, and the candidates that could be the best as well.
 
-The highest of k noisy scores is too high: choosing it chooses its luck along with its merit.
+The highest of k noisy scores is too high, because the choice prefers luck as well as merit (the winner's curse).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ class Selection:
     """The checkpoint with the highest score.  Scores in 0..1."""
 
     best: str
-    score: float  # as seen
-    corrected_score: float  # what is chosen so scores on items that had no part in choosing it
-    interval: Interval  # of the chosen one's true score, whichever it is
-    probability: Floats  # [k]: how often each would come out highest, were the items drawn again
-    equals: tuple[str, ...]  # all that cannot be told from the best; holds the true best with probability `level`
+    score: float  # on all items
+    corrected_score: float  # mean score of what one half of the items chooses on the other half
+    interval: Interval  # for the true score of the chosen one, whichever it is
+    probability: Floats  # [k]: how often each comes out highest when the items are drawn again
+    equals: tuple[str, ...]  # candidates that the best does not beat; they hold the true best with probability `level`
 
 
 @dataclass(frozen=True)
 class CandidatePool:
-    """k checkpoints on one footing: scores [k], and for each independent part (task) the influences [clusters, k] of it."""
+    """k checkpoints with comparable scores [k]; `parts`: for each task the influences [clusters, k] on the scores."""
 
     names: Sequence[str]
     scores: Floats
@@ -39,6 +39,7 @@ class CandidatePool:
 
 
 def select_best(pool: CandidatePool, level: float = 0.95, seed: int = 0) -> Selection:
+    """The candidate with the highest score, with what the choice does to that score."""
     winner = int(np.argmax(pool.scores))
     errors = bootstrap_errors(pool.parts, seed)
     winners = np.argmax(pool.scores + errors, axis=1)
@@ -54,9 +55,9 @@ def select_best(pool: CandidatePool, level: float = 0.95, seed: int = 0) -> Sele
 
 
 def bootstrap_errors(parts: Sequence[Floats], seed: int = 0) -> Floats:
-    """[draws, k]: errors of the k scores as they could have been, by the wild bootstrap with normal multipliers (Mammen 1993).
+    """[draws, k]: errors of the k scores by the wild bootstrap with normal multipliers (Mammen 1993).
 
-    Influences of one cluster are multiplied alike for all checkpoints, which keeps how they go together.
+    A cluster's influences are multiplied alike for all checkpoints, which keeps the dependence between them.
     """
     rng = np.random.default_rng(seed)
     errors = np.zeros((DRAWS, parts[0].shape[1]))
@@ -71,13 +72,13 @@ def bootstrap_errors(parts: Sequence[Floats], seed: int = 0) -> Floats:
 
 
 def cross_fit_score(pool: CandidatePool, seed: int = 0, repeats: int = 50) -> float:
-    """The mean score on one half of the clusters of what the other half chooses, over `repeats` random divisions.
+    """The mean score on one half of the clusters of the candidate that the other half chooses, over random divisions.
 
-    Unbiased for what half of the items would choose, whatever the true scores (a bootstrap of the maximum is not, when
-    several are equal); a little too low where the whole chooses better than a half.  More folds would have less of that,
-    but twice the error: the one that leads by luck then leads in every fold.  Scores of a fold are made from influences:
-    score + clusters / clusters in the fold * their sum.
+    It is unbiased for the choice that half of the items makes, whatever the true scores; a bootstrap of the maximum is not,
+    where several are equal.  It is a little too low where all items choose better than half of them.
     """
+    # Two folds: with more, the candidate that leads by luck leads in every fold, which doubles the error.  The score of a fold
+    # is made from influences: score + (clusters / clusters in the fold) * their sum.
     rng = np.random.default_rng(seed)
     fold_scores = []
     for _ in range(repeats):
@@ -95,7 +96,10 @@ def cross_fit_score(pool: CandidatePool, seed: int = 0, repeats: int = 50) -> fl
 
 
 def winner_interval(pool: CandidatePool, errors: Floats, winner: int, level: float) -> Interval:
-    """Downwards as far as all k scores together could be too high, upwards as for one score: choosing only ever flatters."""
+    """The interval of the winner's true score: its lower side is simultaneous over all k scores, its upper side that of one.
+
+    Choosing can make a score too high, never too low.
+    """
     sd = errors.std(axis=0)
     usable = sd > 0
     if not usable.any():
@@ -107,10 +111,11 @@ def winner_interval(pool: CandidatePool, errors: Floats, winner: int, level: flo
 
 
 def possible_best(scores: Floats, errors: Floats, level: float) -> list[int]:
-    """All that no other is shown to beat: Hsu's (1984) comparison with the best, with the quantile drawn for each in its turn.
+    """Indices of the candidates that no other is shown to beat: Hsu's (1984) multiple comparisons with the best.
 
-    i stays unless some j is above it by more than its own critical value times the standard error of their difference; the
-    critical value is that of the largest of all differences to i.  The true best is kept with probability `level`.
+    Candidate i stays unless some j leads it by more than i's critical value times the standard error of their difference.  The
+    critical value is the `level` quantile of the largest standardised difference to i.  The true best stays with probability
+    `level`.
     """
     candidates = []
     for i in range(len(scores)):

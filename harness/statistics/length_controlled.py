@@ -4,8 +4,8 @@ A logistic model of the preference y for the model's answer to instruction i,
 
     P(y = 1) = sigmoid(a tanh(dlen_i / std(dlen)) + b difficulty_i + c),
 
-is fitted with an L1 penalty; the win rate is its mean with a set to 0.  `dlen` is the reference's length less the answer's,
-in characters.  A little of two models whose length was gamed on purpose is mixed in (weight 0.2), for which c is 0.
+is fitted with an L1 penalty; the win rate is its mean with a set to 0.  `dlen` is the reference's length minus the answer's,
+in characters.  Two models whose length was gamed on purpose join the fit with a total weight of 0.2 and without c.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ EDGE = 1e-15
 
 @dataclass(frozen=True)
 class PreferencePairs:
-    """One entry for each instruction."""
+    """Arrays [instructions]."""
 
     preference: Floats  # 0..1, of the model's answer over the reference; no NaN
-    longer: Floats  # the reference's length less the answer's; for gamed models: over its standard deviation already
+    longer: Floats  # the reference's length minus the answer's; for gamed models already divided by its standard deviation
     difficulty: Floats
 
 
@@ -77,7 +77,8 @@ class LogisticData:
 
 
 def fit_logistic(data: LogisticData, penalty: float) -> Floats:
-    """argmin of |w|_1 + penalty * sum of weighted log losses; |w|_1 is smooth in w = up - down, both at least 0."""
+    """[3]: argmin of |w|_1 + penalty * sum of weighted log losses."""
+    # |w|_1 has a kink at 0; written as w = up - down with both at least 0 it is smooth, which L-BFGS-B needs.
     size = data.x.shape[1]
 
     def objective(halves: Floats) -> tuple[float, Floats]:

@@ -1,4 +1,7 @@
-"""0/1 scores of the same samples under two checkpoints: what was lost, what was gained, and what that proves."""
+"""0/1 scores of the same n samples under two checkpoints: tests and intervals from the counts of losses and gains.
+
+A loss is a sample that only the baseline has right, a gain one that only the candidate has right.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,20 @@ from harness.statistics.estimate import Interval
 
 
 def exact_p(losses: int, gains: int) -> float:
-    """The exact two-sided McNemar (1947) p-value: under no difference each of the flips is a fair coin.
+    """The exact two-sided p-value of McNemar's (1947) test: without a difference each discordant sample is a fair coin.
 
-    Never more than the nominal share of false alarms, at any number of flips, and equal to the sign-flip permutation test.
+        p = min(1, 2 P(X <= min(losses, gains))),  X ~ Binomial(losses + gains, 1/2)
+
+    It keeps the nominal rate of false alarms at any number of flips, and equals the sign-flip permutation test.
     """
     discordant = losses + gains
     return min(1.0, 2 * float(special.bdtr(min(losses, gains), discordant, 0.5))) if discordant else 1.0
 
 
 def mid_p(losses: int, gains: int) -> float:
-    """The mid-p variant (Fagerland, Lydersen and Laake 2013): counts only half of what was observed itself.
+    """The mid-p variant (Fagerland, Lydersen and Laake 2013): the observed count enters with half of its probability.
 
-    More power at few flips; the nominal level is then held on average, no longer for certain.
+    It has more power at few flips, and keeps the nominal level only on average.
     """
     discordant, fewer = losses + gains, min(losses, gains)
     if not discordant:
@@ -32,8 +37,8 @@ def mid_p(losses: int, gains: int) -> float:
 def tango_interval(losses: int, gains: int, n: int, critical: float) -> Interval:
     """Tango's (1998) score interval of the difference (gained - lost) / n of two paired shares.
 
-    All differences that a score test at `critical` standard errors would not reject; unlike Wald's it keeps its coverage when
-    flips are rare, and has a width when there are none.
+    It holds all differences that a score test at `critical` standard errors does not reject.  Unlike Wald's interval it keeps
+    its coverage when flips are rare, and has a width when there are none.  Units: -1..1.
     """
     difference = (gains - losses) / n
     return Interval(

@@ -1,4 +1,4 @@
-"""Many tests at once: what each p-value is worth when so many were looked at."""
+"""Adjusted p-values for a family of tests; all arrays are [tests] unless another shape is given."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from harness.statistics.aggregates import Floats
 
 
 def holm(p: Floats) -> Floats:
-    """Holm's (1979) adjusted p-values: any false alarm in the family has probability alpha at most, whatever the dependence."""
+    """Holm's (1979) step-down adjusted p-values: the largest of (m - j + 1) p_(j) over the j smallest p-values.
+
+    The probability of any false alarm in the family is at most alpha, whatever the dependence.
+    """
     order = np.argsort(p, kind="stable")
     steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
     adjusted_p = np.empty(len(p))
@@ -18,7 +21,10 @@ def holm(p: Floats) -> Floats:
 
 
 def benjamini_hochberg(p: Floats) -> Floats:
-    """Benjamini and Hochberg's (1995) adjusted p-values: the expected share of false alarms among the alarms; for exploring."""
+    """Benjamini and Hochberg's (1995) adjusted p-values, for exploring.
+
+    They bound the expected share of false alarms among the alarms, not the probability of any false alarm.
+    """
     order = np.argsort(p, kind="stable")[::-1]
     steps = np.minimum.accumulate(p[order] * len(p) / np.arange(len(p), 0, -1))
     adjusted_p = np.empty(len(p))
@@ -29,9 +35,9 @@ def benjamini_hochberg(p: Floats) -> Floats:
 def step_down_max_t(differences: Floats, null_sums: npt.NDArray[np.float32], null_sd: Floats) -> Floats:
     """Step-down max-T adjusted p-values of m differences (Westfall and Young 1993, algorithm 4.1).
 
-    `seen` [m] are the differences, `sums` [m, draws] what they come to under random signs, drawn jointly, `scale` [m] the
-    standard deviations of those.  Knows how the tests depend on each other (one baseline, the same samples), so it is
-    sharper than Holm over many checkpoints of one run.
+    `differences` [m]; `null_sums` [m, draws]: the same differences under random signs, drawn jointly; `null_sd` [m]: their
+    standard deviations.  A difference whose `null_sd` is 0 gets p = 1.  The joint draws know how the tests depend on each
+    other (one baseline, the same samples), so this is sharper than Holm over many checkpoints of one run.
     """
     usable = null_sd > 0
     adjusted_p = np.ones(len(differences))
@@ -43,10 +49,13 @@ def step_down_max_t(differences: Floats, null_sums: npt.NDArray[np.float32], nul
     running_max = np.zeros(null_sums.shape[1], np.float32)
     inverse = (1 / null_sd[usable]).astype(np.float32)
     rows = np.flatnonzero(usable)
-    for place in order[::-1]:  # from the smallest: the running maximum is over the hypotheses not yet rejected
+    # Step down: the j-th largest statistic competes with the maximum over itself and all smaller ones, since the larger ones
+    # are rejected by then.  Going up from the smallest makes that a running maximum, with one pass over the draws for each.
+    for place in order[::-1]:
         np.maximum(running_max, np.abs(null_sums[rows[place]]) * inverse[place], out=running_max)
         exceedances[place] = int(np.sum(running_max >= statistics[place] * (1 - 1e-6)))
     p = (1 + exceedances[order]) / (1 + null_sums.shape[1])
+    # No hypothesis may get a smaller p-value than one with a larger statistic.
     monotone = np.empty(len(statistics))
     monotone[order] = np.maximum.accumulate(p)
     adjusted_p[usable] = monotone

@@ -1,4 +1,4 @@
-"""A difference between two checkpoints on the same samples: its size, its interval, its p-value, and the flips behind it."""
+"""The difference between two checkpoints on the same samples: its size, its interval and its p-value."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from harness.statistics.estimate import Interval, Variance, critical_value, is_b
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Candidate minus baseline on the samples that both have a score for.  Units: the score's own, 0..1."""
+    """Candidate minus baseline on the `n` samples that both have a score for.  Units: 0..1."""
 
     n: int
     value: float
     interval: Interval
-    variance: float
-    freedom: float
-    losses: int
+    variance: float  # of the difference, with two pseudo-observations (see `add_pseudo_observations`)
+    freedom: float  # degrees of freedom of `variance`
+    losses: int  # samples with a lower score than the baseline's, and `gains` with a higher one
     gains: int
-    contributions: Floats  # [clusters]: how much of the difference each cluster makes
-    is_plain: bool  # a mean of independent 0/1 scores: closed forms hold
+    contributions: Floats  # [clusters]: their sum is the difference
+    is_plain: bool  # a mean of independent 0/1 scores: McNemar and Tango apply
 
     def test(self, seed: int = 0) -> sign_flip_test.PValue:
         """Exact McNemar for independent 0/1 scores, sign flips of clusters otherwise."""
@@ -33,7 +33,11 @@ class PairedDifference:
 
 
 def paired_difference(before: Floats, after: Floats, design: Design, level: float = 0.95) -> PairedDifference:
-    """The paired difference of two arrays of scores of the same n samples (no NaN)."""
+    """The difference after - before of two arrays [n] of scores of the same samples, without NaN.
+
+    The interval is Tango's for independent 0/1 scores.  Otherwise it is Student's t around the cluster-robust variance of the
+    differences of influences, cut to -1..1.  Without samples: NaN, and the whole range as the interval.
+    """
     if len(before) == 0:
         empty = np.zeros(0)
         return PairedDifference(0, float("nan"), Interval(-1.0, 1.0), float("nan"), 1.0, 0, 0, empty, False)
@@ -53,23 +57,24 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
 
 
 def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floats:
-    """[clusters]: what each cluster adds to the difference, when the aggregate is made linear between the two checkpoints.
+    """[clusters]: what each cluster adds to the difference, with the aggregate linearised between the two checkpoints.
 
-    Exact for means; for F1 the slopes are taken at the average of both, which does not change when samples are swapped, so
-    that flipping the sign of a contribution is the same as swapping, and the sign-flip test stays exact.
+    Exact for means.
     """
+    # For F1 the slopes are taken at the average of both checkpoints.  Swapping the two scores of a sample leaves that average
+    # as it is, so flipping the sign of a contribution is the same as swapping, and the sign-flip test stays exact.
     halfway = (means_of_strata(before, design) + means_of_strata(after, design)) / 2
     weight = (aggregate_slopes(halfway, design) / design.sizes)[design.strata]
     return np.bincount(design.clusters, weights=weight * (after - before)).astype(np.float64)
 
 
 def add_pseudo_observations(variance: Variance, per_cluster: Floats, design: Design) -> Variance:
-    """The variance with one lost and one gained cluster more, each of the usual contribution.
+    """The variance with one more lost and one more gained cluster, each of the typical contribution.
 
-    When few samples change, the variance seen is too small too often, and 0 when none does; two pseudo-observations mend it
-    (Bonett and Price 2012, for two paired shares; here for every aggregate).  Where nothing changed, a single sample's whole
-    weight stands in for what is usual.
+    Bonett and Price (2012) add two such pseudo-observations for two paired shares; here it is done for every aggregate.
+    Where nothing changed, the weight of a single sample is the typical contribution.  Without a variance (one cluster): 1.
     """
+    # Without them, an interval of few changes is too short too often, and has no width where nothing changed.
     if np.isnan(variance.value):
         return Variance(1.0, 1.0)
     nonzero = per_cluster[per_cluster != 0]

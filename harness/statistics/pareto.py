@@ -1,4 +1,4 @@
-"""The Pareto front: what cannot be had better in one respect without being worse in another."""
+"""The Pareto front: points that no other point beats in every respect."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from harness.statistics.aggregates import Floats
 
 
 def pareto_front(points: Floats) -> npt.NDArray[np.bool_]:
-    """[n]: which of [n, d] points no other dominates; more is better in each of the d.
+    """[n]: which of the points [n, d] no other point dominates; more is better in each of the d coordinates.
 
-    A point dominates another that it equals or exceeds everywhere and exceeds somewhere; equals stand or fall together.
-    A point with a NaN is on no front, and dominates nothing.
+    A point dominates another if it is at least as good everywhere and better somewhere.  Equal points are both on the front or
+    both off it.  A point with a NaN is never on the front, and dominates nothing.
     """
     finite: npt.NDArray[np.bool_] = np.all(np.isfinite(points), axis=1)
     at_least = (points[:, None] >= points[None]).all(axis=2)

@@ -9,9 +9,9 @@ from harness.statistics.aggregates import Floats
 
 
 def pass_at(k: int, right: Floats, draws: Floats) -> Floats:
-    """1 - C(n-c, k) / C(n, k) for c right ones of n draws: the unbiased estimate of Chen et al. (2021); NaN for n < k.
+    """[problems]: the unbiased estimate of Chen et al. (2021, arXiv 2107.03374) for c right ones of n draws; NaN for n < k.
 
-    Every element is a problem.
+    pass@k = 1 - C(n - c, k) / C(n, k)
     """
     wrong = draws - right
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -20,5 +20,6 @@ def pass_at(k: int, right: Floats, draws: Floats) -> Floats:
 
 
 def log_choose(n: Floats, k: int) -> Floats:
+    """[problems]: log C(n, k), by log-gamma so that large n do not overflow; n below k is taken as k."""
     log_count: Floats = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(np.maximum(n - k, 0) + 1)
     return log_count

@@ -1,7 +1,7 @@
-"""How small a difference so many samples would have found, and how many samples a wanted difference needs.
+"""Power of the exact McNemar test: the difference that n pairs can detect, and the pairs that a difference requires.
 
-Differences and discordance (the share of samples that one checkpoint has right and the other wrong) are shares of all samples,
-not of the discordant ones.
+`delta` and `discordance` are shares of all samples, in 0..1.  Discordance is the share of samples that exactly one of the two
+checkpoints has right.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ LEVEL = 0.95
 
 
 def mcnemar_power(n: int, discordance: float, delta: float, level: float = LEVEL) -> float:
-    """The probability that the exact McNemar test on n pairs sees a true difference `delta`.
+    """The probability that the exact McNemar test on n pairs rejects when the true difference is `delta`.
 
-    Exact: the number of flips m is binomial (n, discordance), the gains among them binomial (m, 1/2 + delta / (2 discordance)).
+    Exact: the number of flips m is Binomial(n, discordance), the gains among them Binomial(m, 1/2 + delta / (2 discordance)).
     """
+    # A difference needs at least as much discordance.  Beyond 8 standard deviations the binomial weights are below 1e-15.
     discordant = min(max(discordance, abs(delta)), 1.0)
     expected_flips, reach = n * discordant, 8 * np.sqrt(n * discordant * (1 - discordant)) + 8
     flips = np.arange(max(0, int(expected_flips - reach)), min(n, int(expected_flips + reach)) + 1)
@@ -44,7 +45,7 @@ def binomial_cdf(k: Ints, n: Ints, p: float) -> Floats:
 
 @lru_cache(maxsize=32)
 def rejection_limits(level: float, size: int) -> Ints:
-    """For 0 .. size-1 flips the largest smaller count that the exact test still calls a difference; -1 for none."""
+    """[size]: for m = 0 .. size-1 flips, the largest min(losses, gains) that the exact test still rejects; -1 for none."""
     flips = np.arange(size)
     tail = (1 - level) / 2
     guess = np.floor(np.nan_to_num(special.bdtrik(tail, np.maximum(flips, 1), 0.5), nan=-1.0)).astype(np.int64)
@@ -55,10 +56,10 @@ def rejection_limits(level: float, size: int) -> Ints:
 
 @lru_cache(maxsize=100_000)
 def detectable_difference(n: int, discordance: float, power: float = POWER, level: float = LEVEL) -> float:
-    """The smallest true difference of two paired 0/1 means that n pairs find with probability `power`.
+    """The smallest true difference of two paired 0/1 means that n pairs detect with probability `power`.
 
-    Where all the discordance on one side would not be enough, the discordance is taken to grow with the difference.
-    1 where even a difference of everything would not be found.
+    Found by bisection on `mcnemar_power`; a difference larger than the discordance raises the discordance.  1 where even a
+    difference of 1 would not be detected.
     """
     if mcnemar_power(n, discordance, 1.0, level) < power:
         return 1.0
@@ -70,21 +71,21 @@ def detectable_difference(n: int, discordance: float, power: float = POWER, leve
 
 
 def detectable_from_error(error: float, freedom: float = float("inf"), power: float = POWER, level: float = LEVEL) -> float:
-    """The same for any estimate with a standard error: (t at the level + normal at the power) x error."""
+    """The detectable difference of an estimate with a standard error: (t_{1-alpha/2} + z_power) * error."""
     return (critical_value(level, freedom) + float(special.ndtri(power))) * error
 
 
 def required_pairs(delta: float, discordance: float, power: float = POWER, level: float = LEVEL) -> int:
-    """The number of pairs that finds a true difference `delta` with probability `power`.
+    """The number of pairs that detects a true difference `delta` with probability `power`.
 
-    Starts from Connor's (1987) formula and walks to the exact answer (for the power's saw teeth: the first n from which
-    on the next 2 % of n are enough too).
+    Starts at 90 % of Connor's (1987) formula and walks up in half per cents of n.
     """
     discordant = max(discordance, abs(delta))
     z_level, z_power = critical_value(level), float(special.ndtri(power))
     start = (z_level * np.sqrt(discordant) + z_power * np.sqrt(max(discordant - delta**2, 0.0))) ** 2 / delta**2
     n = max(1, int(start * 0.9))
     step = max(1, n // 200)
+    # Power rises with n in saw teeth: n counts as enough only where 2 % more pairs are enough as well.
     while (
         mcnemar_power(n, discordance, delta, level) < power
         or mcnemar_power(n + max(1, n // 50), discordance, delta, level) < power

@@ -1,9 +1,13 @@
-"""Deciding while items come in: an anytime-valid test, which may be looked at after every item.
+"""An anytime-valid sequential test (an e-process): it may be evaluated after every item without more false alarms.
 
-The capital of somebody who bets on the next difference d in [-1, 1], at fair odds if the mean difference were m, is multiplied
-by 1 + bet (d - m).  If the mean is no larger than m, capital that bets on more is a supermartingale: it ever reaches 1/a with
-probability a at most (Ville 1939; Shafer 2021; Waudby-Smith and Ramdas 2024).  For 0/1 scores and m = 0 it is the exact
-likelihood ratio of biased to fair coins on the discordant pairs, which agreeing pairs leave alone.
+A bettor stakes a share `bet` of the capital on each next difference d in [-1, 1], at odds that are fair if the mean difference
+is m:
+
+    capital *= 1 + bet * (d - m)
+
+If the true mean is at most m, the capital is a supermartingale.  It then ever reaches 1/a with probability at most a (Ville
+1939; Shafer 2021; Waudby-Smith and Ramdas 2024), so reaching 1/a rejects at level a, whenever one looks.  For 0/1 scores and
+m = 0 the capital is the likelihood ratio of biased to fair coins on the discordant pairs; agreeing pairs leave it alone.
 
 Items must come in random order.  With draws or clusters, an item is a cluster and d its mean difference.
 """
@@ -22,12 +26,12 @@ from harness.statistics.decision import Verdict
 from harness.statistics.estimate import Interval, critical_value
 
 BET_WEIGHTS = np.array([0.1, 0.8, 0.1])
-MARGIN_DISCORDANCES = (0.05, 0.1, 0.2, 0.4)  # the shares of changed items that bets against a margin are laid out for
+MARGIN_DISCORDANCES = (0.05, 0.1, 0.2, 0.4)  # the discordances for which the bets against a margin are the best ones
 
 
 @dataclass(frozen=True)
 class SequentialPlan:
-    """What is to be decided: better or worse at all, or within `margin` (a share; 0: never asked), on `items` at most."""
+    """A test of better against worse, or of a difference within `margin` (0..1; 0: no such test), on at most `items` items."""
 
     items: int
     margin: float = 0.0
@@ -35,11 +39,9 @@ class SequentialPlan:
 
     @cached_property
     def bets(self) -> Floats:
-        """Bets on a difference of about one and a half times what all items would just detect; some smaller, some larger.
-
-        The best bet is difference / discordance, so about 1.5 * 2.8 / sqrt(discordance * items); here for a discordance of
-        one in seven.
-        """
+        """[3]: a small, a typical and a large bet; the capital is spread over them by BET_WEIGHTS."""
+        # The best bet is difference / discordance.  The typical one aims at 1.5 times the difference that all items would just
+        # detect, 1.5 * 2.8 / sqrt(discordance * items), at a discordance of 1/7.
         typical = min(0.6, 11 / np.sqrt(self.items))
         bets: Floats = np.minimum(np.array([0.4, 1.0, 2.2]) * typical, 0.9)
         return bets
@@ -53,10 +55,10 @@ class SequentialPlan:
 @dataclass(frozen=True)
 class SequentialDecision:
     verdict: Verdict
-    items_used: int  # items looked at when it fell
-    items: int  # items there are
-    delta: float  # mean difference so far
-    interval: Interval  # valid at whatever time one stops
+    items_used: int  # until the decision, of `items`
+    items: int
+    delta: float  # mean difference of the items used
+    interval: Interval  # valid at any stopping time
 
     @property
     def saving(self) -> float:
@@ -64,11 +66,11 @@ class SequentialDecision:
 
 
 def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
-    """The first decision along the items, or `unclear` so far.  Differences are candidate minus baseline, in order.
+    """The first decision along `differences` [items], candidate minus baseline in their order; `unclear` if there is none.
 
-    Better and worse each get half of alpha.  Within the margin is said when a difference of the margin or more is ruled out
-    on both sides, each at half of alpha (Schuirmann 1987).  When all items are in and nothing was decided, 0/1 scores are
-    tested once more with the error that the way there has left over.
+    `better` and `worse` are each tested at half of alpha.  `same` needs a difference of the margin or more ruled out on both
+    sides, each at half of alpha (Schuirmann 1987).  After the last item, undecided 0/1 scores are tested once more with the
+    error that is left over.
     """
     limit = np.log(2 / plan.alpha)
     events: list[tuple[int, Verdict]] = [
@@ -89,12 +91,12 @@ def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
 
 
 def first_crossing(hits: np.typing.NDArray[np.bool_]) -> int:
-    """The number of items up to the first hit; more than there are where there is none."""
+    """The number of items up to the first hit; one more than the number of items where there is none."""
     return int(hits.argmax()) + 1 if hits.any() else len(hits) + 1
 
 
 def log_capital(differences: Floats, bets: Floats, null: float) -> Floats:
-    """[items]: the logarithm of the capital after each item, spread over `bets` that the mean lies above `null`."""
+    """[items]: the logarithm of the capital after each item, spread over `bets` on a mean above `null`."""
     weights = BET_WEIGHTS if len(bets) == len(BET_WEIGHTS) else np.full(len(bets), 1 / len(bets))
     gains = np.cumsum(np.log1p(np.outer(differences - null, bets)), axis=0)
     mixture: Floats = special.logsumexp(gains, axis=1, b=weights)
@@ -102,9 +104,9 @@ def log_capital(differences: Floats, bets: Floats, null: float) -> Floats:
 
 
 def final_verdict(differences: Floats, plan: SequentialPlan) -> Verdict:
-    """What 0/1 scores say after the last item: the exact two-sided test, given that nothing was decided before.
+    """The verdict of 0/1 scores after the last item: the exact two-sided test, given that nothing was decided before.
 
-    Within the margin is said once more from the fixed interval: with the bets, each side then errs at most alpha in all.
+    `same` is then tested once more with Tango's interval; with the bets before, each side errs with at most alpha in all.
     """
     if len(differences) < plan.items or not np.all(np.isin(differences, (-1.0, 0.0, 1.0))):
         return "unclear"
@@ -116,11 +118,12 @@ def final_verdict(differences: Floats, plan: SequentialPlan) -> Verdict:
 
 
 def final_p(flips: int, lead: int, plan: SequentialPlan) -> float:
-    """The chance, for fair coins, of a decision within `flips` flips, or of a lead as large as `lead` at their end.
+    """The probability, for fair coins, of an earlier decision within `flips` flips or of a final lead of at least `lead`.
 
-    Exact, flip by flip.  Given the number of flips it is a test of level alpha, so it is one over any number of them.
+    Exact, flip by flip.  Given the number of flips it is a test of level alpha, hence also over a random number of flips.
     """
     limit = np.log(2 / plan.alpha)
+    # `alive` [m + 1] holds the probability of each number of gains among the paths that no bet has stopped.
     alive, crossing_chance = np.array([1.0]), 0.0
     log_up, log_down, weights = np.log1p(plan.bets), np.log1p(-plan.bets), BET_WEIGHTS[:, None]
     for m in range(1, flips + 1):
@@ -134,7 +137,7 @@ def final_p(flips: int, lead: int, plan: SequentialPlan) -> float:
 
 
 def confidence_interval(differences: Floats, plan: SequentialPlan, steps: int = 800) -> Interval:
-    """The mean differences that the bets have not ruled out, each side at half of alpha; to 1 in `steps` of the range."""
+    """The mean differences that the bets have not rejected, each side at half of alpha; exact to one step of the range."""
     grid = np.linspace(-1, 1, steps + 1)
     limit = np.log(2 / plan.alpha)
     bets = np.minimum(plan.bets, 0.45)  # at the ends of the range 1 + bet (d - m) must stay positive
@@ -155,7 +158,11 @@ def confidence_interval(differences: Floats, plan: SequentialPlan, steps: int = 
 
 
 def cluster_differences(change: Floats, design: Design) -> tuple[Floats, float]:
-    """Differences of clusters as shares of the largest that one could make."""
+    """[items] in [-1, 1] and a scale: the clusters' differences, whose mean times the scale is the task's difference.
+
+    `change` [samples] is candidate minus baseline.  A cluster counts by its weight in the aggregate (mean or macro), divided
+    by the heaviest cluster's weight, so that no bet can lose more than it stakes.
+    """
     if len(change) == 0:
         return change, 1.0
     weight = 1 / (len(design.sizes) * design.sizes)[design.strata]

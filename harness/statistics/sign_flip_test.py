@@ -1,7 +1,8 @@
-"""Sign-flip permutation: under no difference, swapping two checkpoints' scores of a cluster of samples changes nothing.
+"""The sign-flip permutation test of a paired difference (Fisher 1935).
 
-A difference is the sum of the contributions of clusters; swapping flips the sign of one.  For 0/1 scores this is McNemar's
-exact test.  All candidates of a task are flipped together, so that what is drawn also says how they move together.
+A difference is the sum of the contributions of clusters.  Without a true difference, swapping the two checkpoints' scores of a
+cluster changes nothing, and a swap flips the sign of the cluster's contribution.  Flipping whole clusters keeps samples
+that depend on each other together.  For independent 0/1 scores the test is McNemar's exact test.
 """
 
 from __future__ import annotations
@@ -15,24 +16,25 @@ import numpy.typing as npt
 from harness.statistics.aggregates import Floats
 
 DRAWS = 9_999
-ENUMERATION_LIMIT = 14  # up to this many clusters that differ, all 2^m sign patterns are looked at
-CHUNK_SIZE = 512  # sign patterns held at once
-TIE_TOLERANCE = 1e-9  # sums equal to the observed one up to rounding count as equal
+ENUMERATION_LIMIT = 14  # with at most m = 14 non-zero contributions, all 2^m sign patterns are enumerated
+CHUNK_SIZE = 512  # sign patterns in memory at once
+TIE_TOLERANCE = 1e-9  # of the largest possible sum: rounding up to which two sums count as equal
 
 
 @dataclass(frozen=True)
 class PValue:
-    """A p-value, and the standard error that it has from being drawn (0 when it was enumerated)."""
+    """A p-value with its Monte Carlo standard error; 0 where it is exact."""
 
     p: float
     error: float = 0.0
 
 
 def draw_sums(contributions: Floats, draws: int = DRAWS, seed: int | Sequence[int] = 0) -> npt.NDArray[np.float32]:
-    """[candidates, draws]: the sums of [clusters, candidates] contributions under random signs, CHUNK patterns at a time.
+    """[candidates, draws]: the sums of contributions [clusters, candidates] under random signs.
 
-    A sum of up to 10^5 terms in single precision keeps 4 digits or more: ties are decided with that in mind by `tested`.
+    All candidates share each pattern of signs, so the draws also show how the candidates' differences depend on each other.
     """
+    # Single precision halves time and memory.  Sums of 10^5 terms keep 4 digits, which `p_from_draws` allows for.
     rng = np.random.default_rng(seed)
     clusters = contributions.shape[0]
     matrix = np.ascontiguousarray(contributions, np.float32)
@@ -46,7 +48,7 @@ def draw_sums(contributions: Floats, draws: int = DRAWS, seed: int | Sequence[in
 
 
 def enumerate_sums(contributions: Floats) -> Floats:
-    """All 2^m sums of m contributions under every pattern of signs."""
+    """[2^m]: the sums of m contributions under every pattern of signs."""
     sums = np.zeros(1)
     for contribution in contributions:
         sums = np.concatenate([sums + contribution, sums - contribution])
@@ -54,10 +56,9 @@ def enumerate_sums(contributions: Floats) -> Floats:
 
 
 def two_sided_p(contributions: Floats, sums: npt.NDArray[np.float32] | None = None, seed: int = 0) -> PValue:
-    """Two-sided p-value of the sum of one candidate's contributions [clusters].
+    """The two-sided p-value of the sum of one candidate's contributions [clusters].
 
-    Exact for few non-zero contributions; otherwise by drawing (`sums`, where they were drawn before), with the observed
-    pattern counted as one of the draws, so that it is never too small (Phipson and Smyth 2010).
+    Exact for at most ENUMERATION_LIMIT non-zero contributions; otherwise from `sums` [draws], or from draws of its own.
     """
     nonzero = contributions[contributions != 0]
     size = abs(float(nonzero.sum()))
@@ -68,7 +69,10 @@ def two_sided_p(contributions: Floats, sums: npt.NDArray[np.float32] | None = No
 
 
 def p_from_draws(size: float, sums: npt.NDArray[np.float32], scale: float) -> PValue:
-    """The p-value of |sum| = `seen` among drawn sums; `scale` is the largest sum there could be."""
+    """(1 + draws with |sum| >= size) / (1 + draws); `scale` is the largest sum that signs can make.
+
+    The observed pattern counts as one of the draws, so that p is never too small (Phipson and Smyth 2010).
+    """
     exceedances = int(np.sum(np.abs(sums) >= size - 1e-6 * scale))
     p = (1 + exceedances) / (1 + len(sums))
     return PValue(p, float(np.sqrt(p * (1 - p) / len(sums))))

@@ -1,7 +1,7 @@
-"""Recipe against recipe: several training runs (seeds) of each, all asked the same items.
+"""Recipe against recipe: several training runs (seeds) of each, scored on the same items.
 
-Two things vary: which runs training happened to give, and which items happened to be asked.  An interval that knows only the
-items is about these very runs; one about the recipes needs both.
+Two things vary: the run that a seed gives, and the items of the benchmark.  An interval from items alone is about these very
+runs; one about the recipes needs both sources of variance.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ONE_SEED = (
 class RecipeScores:
     """Runs of one recipe: for each task the scores [runs, items] on the same items, 0..1.
 
-    `given`: the model that the others began from, which was not drawn: it has one run, and that is all there is to know.
+    `is_fixed`: the model that the others started from; it was not drawn, so its single run has no variance of runs.
     """
 
     name: str
     tasks: tuple[Floats, ...]
     is_fixed: bool = False
-    prior: VariancePrior | None = None  # what other recipes tell of the variance of a run's score
+    prior: VariancePrior | None = None  # the variance of a run's score over all recipes of the method
 
     @property
     def runs(self) -> int:
@@ -43,7 +43,7 @@ class RecipeScores:
         return np.stack([t.mean(axis=1) for t in self.tasks], axis=1) @ weights
 
     def run_variance(self, weights: Floats) -> Variance:
-        """The variance of a run's score."""
+        """The variance of a run's score, shrunk towards the prior where there is one."""
         own = Variance(float(np.var(self.run_scores(weights), ddof=1)), self.runs - 1)
         return self.prior.shrink(own) if self.prior else own
 
@@ -53,7 +53,7 @@ class RecipeScores:
 
 @dataclass(frozen=True)
 class RecipeContrast:
-    """Recipe minus recipe, or any sum of recipes."""
+    """Recipe minus recipe, or any weighted sum of recipes.  Units: 0..1."""
 
     delta: float
     interval: Interval
@@ -65,7 +65,7 @@ class RecipeContrast:
 
     @property
     def caveat(self) -> str:
-        """What a single run does not tell; "" where there are several of each."""
+        """A warning where a recipe has a single run; "" where each has several."""
         return ONE_SEED.format(names=" and of ".join(self.single)) if self.single else ""
 
     @property
@@ -77,19 +77,21 @@ class RecipeContrast:
 def recipe_difference(
     before: RecipeScores, after: RecipeScores, weights: Floats | None = None, level: float = 0.95
 ) -> RecipeContrast:
-    """The difference of two recipes' scores (the `weights` sum over tasks; None: their plain mean), with its variance."""
+    """The difference after - before of two recipes' scores, cut to -1..1; `weights` [tasks], None for their plain mean."""
     contrast = recipe_sum([before.scale(-1), after], weights, level)
     low, high = contrast.interval.low, contrast.interval.high
     return replace(contrast, interval=Interval(max(-1.0, low), min(1.0, high)))
 
 
 def recipe_sum(parts: Sequence[RecipeScores], weights: Floats | None = None, level: float = 0.95) -> RecipeContrast:
-    """The sum of the parts' scores: a difference where one of them is negative, an average where they are divided.
+    """The sum of the parts' scores: a difference where one part is scaled by -1, an average where they are divided.
 
-    Items and runs are crossed (Cornfield and Tukey 1956): the variance over items of the run-averaged sum, plus, for
-    each part, that of its runs' means over runs, less what is in both, the residual of item and run.  Degrees of freedom
-    by Satterthwaite (1946); with few runs they are few, and the interval is wide.  A task of a single item (a cost) varies by
-    runs alone.
+    Items and runs are crossed random effects (Cornfield and Tukey 1956):
+
+        variance = var over items of the run-averaged sum / items + sum over parts of (var of run means / runs) - interaction
+
+    The interaction of item and run is in both terms, so it is subtracted once.  Degrees of freedom by Satterthwaite (1946);
+    with few runs they are few, and the interval is wide.  A task of a single item (a cost) varies by runs alone.
     """
     count = len(parts[0].tasks)
     weight = np.full(count, 1 / count) if weights is None else weights
@@ -119,7 +121,7 @@ def recipe_sum(parts: Sequence[RecipeScores], weights: Floats | None = None, lev
 
 
 def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95) -> RecipeContrast:
-    """The same with a further variance, one of items that is well known: its degrees of freedom are many."""
+    """The contrast with a further variance of items, which is known well: it adds no uncertainty of its own."""
     if not more:
         return contrast
     variance = contrast.from_items + contrast.from_runs
@@ -136,7 +138,7 @@ def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95
 
 
 def interaction_variance(scores: Floats) -> float:
-    """The part of a recipe's variance of the mean that is due to item and run together: mean square / (runs x items)."""
+    """The item-by-run part of the variance of a mean of scores [runs, items]: interaction mean square / (runs * items)."""
     runs, items = len(scores), scores.shape[1]
     if runs < 2 or items < 2:
         return 0.0
@@ -145,7 +147,7 @@ def interaction_variance(scores: Floats) -> float:
 
 
 def student_p(delta: float, error: float, freedom: float) -> float:
-    """Student's two-sided p-value."""
+    """Student's two-sided p-value; without an error 1 or 0."""
     if error == 0:
         return 1.0 if delta == 0 else 0.0
     return float(2 * special.stdtr(freedom, -abs(delta) / error))

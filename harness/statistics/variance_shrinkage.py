@@ -1,8 +1,8 @@
-"""The variance of runs where each recipe has few: what all recipes together tell of it is weighed in (Smyth 2004, limma).
+"""Shrinking the variance of training runs towards that of all recipes (empirical Bayes; Smyth 2004, limma).
 
-Three seeds give a variance with two degrees of freedom, and an interval that is ruled by luck.  The variances of many recipes
-are taken as draws around a common one, and how far they lie apart says how much the common one is worth: prior degrees of
-freedom, many where the recipes are alike in this, few where they are not.
+Three seeds give a variance with two degrees of freedom, and an interval whose width is mostly luck.  The variances of many
+recipes are modelled as draws around a common one.  Their scatter gives the weight of the common one, as prior degrees of
+freedom: many where the recipes vary alike, few where they do not.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from scipy import optimize, special
 
 from harness.statistics.estimate import Variance
 
-MIN_RECIPES = 3  # recipes from which a common variance is told
-FREEDOM_PER_RECIPE = 0.5  # degrees of freedom that a recipe lends to the common variance at most
-FLOOR_SHARE = 1e-5  # of the median: variances below are taken as this, since logarithms are
+MIN_RECIPES = 3  # with fewer there is no common variance
+FREEDOM_PER_RECIPE = 0.5  # prior degrees of freedom for each recipe, at most
+FLOOR_SHARE = 1e-5  # of the median variance: smaller variances are raised to it before their logarithm is taken
 
 
 @dataclass(frozen=True)
 class VariancePrior:
-    """The common variance of a run's score, what it is worth in degrees of freedom, and how many there are in all."""
+    """The common variance of a run's score with its prior degrees of freedom; `max_freedom` is that of all recipes."""
 
     variance: float
     freedom: float
     max_freedom: float
 
     def shrink(self, own: Variance) -> Variance:
-        """A recipe's variance and the common one, weighed by their degrees of freedom."""
+        """(d0 s0^2 + d s^2) / (d0 + d) with d0 + d degrees of freedom (Smyth 2004, equation 3.1)."""
         freedom = self.freedom + own.freedom
         variance = (self.freedom * self.variance + own.freedom * own.value) / freedom
         return Variance(variance, min(freedom, self.max_freedom))
 
 
 def fit_prior(variances_of_runs: Sequence[Variance]) -> VariancePrior | None:
-    """From the variances of some recipes; None where they are too few, or all nothing.
+    """The prior from the variances of several recipes; None where there are too few, or all are 0.
 
-    Their logarithms scatter by the trigamma function of half the degrees of freedom even where all are alike; the rest of
-    their scatter is the recipes' own, and gives the prior's degrees of freedom (equations in Smyth's section 6.2): at most
-    WORTH for each recipe, since the scatter of so few is itself uncertain (`make calibrate`: with more, intervals of recipes
-    that vary unlike hold the truth less than 93 % of the time).
+    By the moments of log variances (Smyth 2004, section 6.2): alike variances with d degrees of freedom scatter by
+    trigamma(d/2), and the excess scatter is trigamma(d0/2), which gives the prior degrees of freedom d0.
     """
+    # d0 is limited because the scatter of so few recipes is itself uncertain.  In `make calibrate`, a higher limit takes the
+    # coverage for recipes that vary unlike below 93 %.
     variances, freedom = np.array([s.value for s in variances_of_runs]), np.array([s.freedom for s in variances_of_runs])
     if len(variances_of_runs) < MIN_RECIPES or not np.any(variances > 0):
         return None

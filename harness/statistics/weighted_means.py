@@ -1,4 +1,4 @@
-"""Skills and the average: weighted sums of tasks, whose errors are independent."""
+"""Weighted sums of independent estimates: a skill of its tasks, the average of its skills."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NullSums = npt.NDArray[np.float32]  # [draws]
 
 @dataclass(frozen=True)
 class Component:
-    """A difference, or a sum of differences, with what its clusters contribute and its sums under random signs."""
+    """A difference, or a weighted sum of differences, with all that testing it needs.  Units: 0..1."""
 
     value: float
     interval: Interval
-    contributions: Floats
-    sums: NullSums
+    contributions: Floats  # [clusters]: their sum is the difference
+    sums: NullSums  # the difference under random signs
 
     @property
     def half_width(self) -> float:
@@ -31,7 +31,7 @@ class Component:
 
     @property
     def null_sd(self) -> float:
-        """The standard deviation of the sums."""
+        """The standard deviation of the difference under random signs."""
         return float(np.sqrt(np.sum(self.contributions**2)))
 
     def test(self) -> sign_flip_test.PValue:
@@ -39,10 +39,10 @@ class Component:
 
 
 def weighted_mean(values: Sequence[float], intervals: Sequence[Interval], weights: Sequence[float]) -> tuple[float, Interval]:
-    """A weighted sum of independent estimates: half widths add as squares.
+    """A weighted sum of independent estimates, with half_width = sqrt(sum of (weight * half_width_i)^2).
 
-    The variances are recovered from the intervals (Zou and Donner 2008), so that a task keeps what its own interval knows
-    of few samples and rare changes; both sides get the same width, since skew fades in a sum.
+    The variances are recovered from the intervals (MOVER, Zou and Donner 2008), so a sum of tasks keeps the care that each
+    interval takes of few samples and rare changes.  Both sides get the same width, since skew fades in a sum.
     """
     if len(values) == 1 and weights[0] == 1:
         return values[0], intervals[0]
@@ -53,12 +53,12 @@ def weighted_mean(values: Sequence[float], intervals: Sequence[Interval], weight
 
 
 def weighted_difference(parts: Sequence[Component], weights: Sequence[float]) -> Component:
-    """The weighted sum of independent differences."""
+    """The weighted sum of independent differences, cut to -1..1."""
     if len(parts) == 1 and weights[0] == 1:
         return parts[0]
-    value, interval_ = weighted_mean([p.value for p in parts], [p.interval for p in parts], weights)
+    value, interval = weighted_mean([p.value for p in parts], [p.interval for p in parts], weights)
     sums = np.zeros_like(parts[0].sums)
     for part, weight in zip(parts, weights, strict=True):
         sums += np.float32(weight) * part.sums
     contributions = np.concatenate([w * p.contributions for p, w in zip(parts, weights, strict=True)])
-    return Component(value, Interval(max(-1.0, interval_.low), min(1.0, interval_.high)), contributions, sums)
+    return Component(value, Interval(max(-1.0, interval.low), min(1.0, interval.high)), contributions, sums)
