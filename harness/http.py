@@ -1,4 +1,4 @@
-"""JSON over HTTP to a server that is sometimes busy: retries with growing pauses, and says plainly what went wrong."""
+"""JSON over HTTP to a server that is sometimes busy: retries with growing pauses, and errors that say what went wrong."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 
 from harness.types import SkilldeltaError
 
-BUSY = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-LOCKED = {401, 403, 404, 405}  # nothing that another try or another prompt would change
-LONGEST = 60.0  # seconds between two tries
+BUSY_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+FINAL_STATUSES = {401, 403, 404, 405}  # no other try and no other prompt would change them
+MAX_PAUSE_SECONDS = 60.0  # between two tries
 
 
-class RefusedError(Exception):
+class RequestRefusedError(Exception):
     """The server refuses this one request, and says why."""
 
 
-class BusyError(Exception):
-    """No answer this time.  `after`: seconds that the server asks to wait for, 0 where it does not say."""
+class ServerBusyError(Exception):
+    """No answer this time.  `retry_after`: seconds that the server asks to wait for, 0 where it does not say."""
 
-    def __init__(self, why: str, after: float = 0.0) -> None:
-        super().__init__(why)
-        self.after = after
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -38,8 +38,8 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 @dataclass(frozen=True)
-class Server:
-    """Where to post to.  The key stands in no message and in no file."""
+class JsonServer:
+    """Where to post to.  The key appears in no message and in no file.  Times in seconds."""
 
     url: str
     key: str = ""
@@ -48,55 +48,62 @@ class Server:
     backoff: float = 1.0
 
     def post(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The server's JSON answer; a SkilldeltaError when it stays silent, RefusedError when it refuses this request."""
+        """The server's JSON answer.
+
+        The pause before try n + 1 is backoff * 2^n, or what the server asks for if that is longer; at most MAX_PAUSE_SECONDS.
+        Raises SkilldeltaError when the server stays busy or rejects the address or key, RequestRefusedError when it refuses
+        this request.
+        """
         for attempt in range(self.retries + 1):
             try:
-                return self.once(path, content)
-            except BusyError as busy:
+                return self.post_once(path, content)
+            except ServerBusyError as busy:
                 if attempt == self.retries:
                     raise SkilldeltaError(
                         f"{self.url}{path} does not answer, after {self.retries + 1} tries: {busy}.\n"
-                        "What was answered is stored: the same command goes on from there once the server is back."
+                        "All answers so far are stored: run the same command again once the server is back."
                     ) from busy
-                time.sleep(min(max(self.backoff * 2**attempt, busy.after), LONGEST))
+                time.sleep(min(max(self.backoff * 2**attempt, busy.retry_after), MAX_PAUSE_SECONDS))
         raise AssertionError("the loop above returns or raises")
 
-    def once(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    def post_once(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        asked = urllib.request.Request(self.url + path, json.dumps(content).encode(), headers)  # noqa: S310  load() checks the scheme
+        request = urllib.request.Request(self.url + path, json.dumps(content).encode(), headers)  # noqa: S310  load() checks the scheme
         try:
-            with urllib.request.build_opener(NoRedirect).open(asked, timeout=self.timeout) as answer:
-                found: dict[str, Any] = json.loads(answer.read())
-                return found
+            with urllib.request.build_opener(NoRedirect).open(request, timeout=self.timeout) as response:
+                answer: dict[str, Any] = json.loads(response.read())
+                return answer
         except urllib.error.HTTPError as error:
             with error:
-                raise self.failure(path, error) from error
+                raise self.error_for(path, error) from error
         except (urllib.error.URLError, HTTPException, OSError, json.JSONDecodeError) as error:
-            raise BusyError(f"{type(error).__name__}: {error}") from error
+            raise ServerBusyError(f"{type(error).__name__}: {error}") from error
 
-    def failure(self, path: str, error: urllib.error.HTTPError) -> Exception:
-        """What an HTTP status means here."""
-        why = f"HTTP {error.code}: {reason(error.read())}"
-        if error.code in BUSY:
-            return BusyError(why, seconds(error.headers.get("Retry-After", "")))
-        if error.code in LOCKED or error.code in range(300, 400):
-            return SkilldeltaError(f"{self.url}{path} answers {why}.  Check the address (url=), the model's name and the key.")
-        return RefusedError(why)
+    def error_for(self, path: str, error: urllib.error.HTTPError) -> Exception:
+        """The exception that an HTTP status stands for."""
+        reason = f"HTTP {error.code}: {error_message(error.read())}"
+        if error.code in BUSY_STATUSES:
+            return ServerBusyError(reason, retry_after_seconds(error.headers.get("Retry-After", "")))
+        if error.code in FINAL_STATUSES or error.code in range(300, 400):
+            return SkilldeltaError(
+                f"{self.url}{path} answers {reason}.  Check the address (url=), the model's name and the key."
+            )
+        return RequestRefusedError(reason)
 
 
-def reason(body: bytes) -> str:
-    """The server's own words, from the shapes of error that servers use."""
+def error_message(body: bytes) -> str:
+    """The server's own words, from the shapes of error that servers use; at most 300 characters."""
     text = body.decode("utf-8", "replace")
     try:
-        told = json.loads(text)
+        error = json.loads(text)
     except json.JSONDecodeError:
         return text.strip()[:300]
-    told = told.get("error", told) if isinstance(told, dict) else told
-    if not isinstance(told, dict):
-        return str(told)[:300]
-    return " ".join(str(told[k]) for k in ("code", "message", "detail") if told.get(k))[:300] or text[:300]
+    error = error.get("error", error) if isinstance(error, dict) else error
+    if not isinstance(error, dict):
+        return str(error)[:300]
+    return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k))[:300] or text[:300]
 
 
-def seconds(value: str) -> float:
-    """A Retry-After header given in seconds; 0 for none, or for one given as a date."""
+def retry_after_seconds(value: str) -> float:
+    """A Retry-After header in seconds; 0 for none, or for one given as a date."""
     return float(value) if value.replace(".", "", 1).isdigit() else 0.0

@@ -61,10 +61,10 @@ def test_lm_evals_way_of_writing_settings_is_read() -> None:
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
-    from harness.backends.scripted import Options
+    from harness.backends.scripted import ScriptedOptions
 
-    assert config.build(Options, {"text": "x", "choice": "2"}) == Options("x", 2)
+    assert config.build(ScriptedOptions, {"text": "x", "choice": "2"}) == ScriptedOptions("x", 2)
     with pytest.raises(SkilldeltaError, match=r"no setting 'txt'. Did you mean 'text'\? There are: block, choice, text"):
-        config.build(Options, {"txt": "x"})
+        config.build(ScriptedOptions, {"txt": "x"})
     with pytest.raises(SkilldeltaError, match="choice"):
-        config.build(Options, {"choice": "two"})
+        config.build(ScriptedOptions, {"choice": "two"})

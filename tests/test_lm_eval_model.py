@@ -30,11 +30,11 @@ def instances(kind: str, arguments: list[tuple[Any, ...]]) -> list[Any]:
 
 
 def test_lm_eval_knows_the_model_by_name() -> None:
-    assert get_model("skilldelta") is lm_eval_model.SharedPrefixes
+    assert get_model("skilldelta") is lm_eval_model.SkilldeltaLM
 
 
 def test_the_engine_shares_prefixes_here(both: tuple[Any, Any]) -> None:
-    assert both[0].asked.engine.name == "tree"
+    assert both[0].backend_model.engine.name == "tree"
 
 
 @pytest.mark.skipif(not torch._C._has_mkldnn, reason="no oneDNN on this processor")

@@ -1,7 +1,7 @@
-"""Any backend that lm-eval has (hf, vllm, local-chat-completions ...), asked through lm-eval's own model interface.
+"""Any backend that lm-eval has (hf, vllm, local-chat-completions ...), called through lm-eval's own model interface.
 
-That interface takes no seed for one request and does not tell why a text ended: what is drawn depends on the whole block
-that is asked at once, and every text counts as finished.
+That interface takes no seed for one request and does not say why a text ended: a sampled text depends on its whole block of
+requests, and every text counts as finished.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from typing import Any
 
 import torch
 
+from harness.engine.device import default_device
+from harness.prompts.templates import as_dicts, plain_text
 from harness.registry import unknown
-from harness.types import Checkpoint, Json, Message, Request, Response, SkilldeltaError, digest
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
 
 SERVERS = ("local-", "openai-", "anthropic-")  # backends that name a model instead of loading one
-Asked = Sequence[tuple[int, Request]]
+PlacedRequests = Sequence[tuple[int, Request]]
 
 
 @dataclass(frozen=True)
-class Options:
+class LmEvalOptions:
     """`backend`: lm-eval's name of it; `args`: its --model_args, as name=value;name=value."""
 
     backend: str = "hf"
@@ -34,17 +36,18 @@ class Options:
     chat_template: str = "auto"
 
 
-class LmEval:
+class LmEvalModel:
     """A model behind lm-eval's interface."""
 
     block = 256
 
-    def __init__(self, model: Any, options: Options) -> None:
+    def __init__(self, model: Any, options: LmEvalOptions) -> None:
         self.model, self.options = model, options
-        wanted = options.chat_template != "none"
-        named = getattr(getattr(model, "tokenizer", None), "chat_template", None) if wanted else None
-        self.templated = wanted and bool(named or options.backend.startswith(SERVERS))
-        self.template = f"own:{digest(named)}" if self.templated and named else "server" if self.templated else "none"
+        template = getattr(getattr(model, "tokenizer", None), "chat_template", None)
+        self.uses_template = options.chat_template != "none" and bool(template or options.backend.startswith(SERVERS))
+        self.template_name = "none"
+        if self.uses_template:
+            self.template_name = f"own:{digest(template)}" if template else "server"
         self.window = int(getattr(model, "max_length", 0) or 0)  # 0: the backend does not know
 
     @property
@@ -54,112 +57,121 @@ class LmEval:
             "lm-eval": version("lm_eval"),
             "args": self.options.args,
             "dtype": self.options.dtype or "auto",
-            "template": self.template,
+            "template": self.template_name,
         }
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        """Every response: choices first, then whole texts, then continuations.  Each kind is one call."""
-        with fixed(requests):
-            found = [
-                *self.weigh([(i, r) for i, r in enumerate(requests) if r.choices and not r.rolling]),
-                *self.roll([(i, r) for i, r in enumerate(requests) if r.rolling]),
-                *self.write([(i, r) for i, r in enumerate(requests) if not r.choices]),
+        """Every response: choices first, then whole texts, then generated texts.  Each kind is one call."""
+        with seeded_generators(requests):
+            responses = [
+                *self.loglikelihoods([(i, r) for i, r in enumerate(requests) if r.choices and not r.rolling]),
+                *self.rolling_loglikelihoods([(i, r) for i, r in enumerate(requests) if r.rolling]),
+                *self.generate([(i, r) for i, r in enumerate(requests) if not r.choices]),
             ]
-        yield from found
+        yield from responses
 
-    def weigh(self, asked: Asked) -> Iterator[tuple[int, Response]]:
-        """Log-probabilities of choices."""
-        ready: list[tuple[int, Request, int, int]] = []  # with the tokens asked, and those of them that do not fit
-        for index, request in asked:
-            tokens = max(self.count(context + choice) for context, choice in self.choices(request))
-            cut = max(tokens - (self.window + 1), 0) if self.window else 0
-            if cut and not request.cut:
+    def loglikelihoods(self, requests: PlacedRequests) -> Iterator[tuple[int, Response]]:
+        """Log-probabilities of choices; an over-long request without leave to truncate is not sent."""
+        sent: list[tuple[int, Request, int, int]] = []  # with the tokens of its longest choice, and those that do not fit
+        for index, request in requests:
+            tokens = max(self.count_tokens(context + choice) for context, choice in self.context_pairs(request))
+            truncated = max(tokens - (self.window + 1), 0) if self.window else 0
+            if truncated and not request.truncate:
                 yield index, Response(finish="overlong", tokens_in=tokens)
             else:
-                ready.append((index, request, tokens, cut))
-        flat = [instance("loglikelihood", pair) for _, r, _, _ in ready for pair in self.choices(r)]
-        found = iter(self.model.loglikelihood(flat, disable_tqdm=True) if flat else ())
-        for index, request, tokens, cut in ready:
-            one = [next(found) for _ in request.choices]
-            logprobs, greedy = tuple(float(p) for p, _ in one), tuple(bool(g) for _, g in one)
-            yield index, Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens - cut, truncated=cut)
+                sent.append((index, request, tokens, truncated))
+        instances = [make_instance("loglikelihood", pair) for _, r, _, _ in sent for pair in self.context_pairs(r)]
+        results = iter(self.model.loglikelihood(instances, disable_tqdm=True) if instances else ())
+        for index, request, tokens, truncated in sent:
+            of_choices = [next(results) for _ in request.choices]
+            logprobs, greedy = tuple(float(p) for p, _ in of_choices), tuple(bool(g) for _, g in of_choices)
+            yield index, Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens - truncated, truncated=truncated)
 
-    def roll(self, asked: Asked) -> Iterator[tuple[int, Response]]:
+    def rolling_loglikelihoods(self, requests: PlacedRequests) -> Iterator[tuple[int, Response]]:
         """Log-probabilities of whole texts."""
-        flat = [instance("loglikelihood_rolling", (r.choices[0],)) for _, r in asked]
-        sums = self.model.loglikelihood_rolling(flat, disable_tqdm=True) if flat else ()
-        for (index, request), total in zip(asked, sums, strict=True):
-            yield index, Response(logprobs=(float(total),), greedy=(False,), tokens_in=self.count(request.choices[0]))
+        instances = [make_instance("loglikelihood_rolling", (r.choices[0],)) for _, r in requests]
+        sums = self.model.loglikelihood_rolling(instances, disable_tqdm=True) if instances else ()
+        for (index, request), total in zip(requests, sums, strict=True):
+            tokens = self.count_tokens(request.choices[0])
+            yield index, Response(logprobs=(float(total),), greedy=(False,), tokens_in=tokens)
 
-    def write(self, asked: Asked) -> Iterator[tuple[int, Response]]:
+    def generate(self, requests: PlacedRequests) -> Iterator[tuple[int, Response]]:
         """Texts."""
-        ready: list[tuple[int, int, int]] = []
-        flat = []
-        for index, request in asked:
+        sent: list[tuple[int, int, int]] = []  # index, prompt tokens, tokens truncated
+        instances = []
+        for index, request in requests:
             prompt = self.render(request)
-            tokens = self.count(prompt)
-            if self.window and tokens >= self.window and not request.cut:
+            tokens = self.count_tokens(prompt)
+            if self.window and tokens >= self.window and not request.truncate:
                 yield index, Response(finish="overlong", tokens_in=tokens)
                 continue
-            most, cut = self.room(request, tokens)
-            ready.append((index, tokens - cut, cut))
-            flat.append(instance("generate_until", (prompt, generation(request, most))))
-        texts = self.model.generate_until(flat, disable_tqdm=True) if flat else ()
-        for (index, tokens, cut), text in zip(ready, texts, strict=True):
-            yield index, Response(str(text), tokens_in=tokens, tokens_out=self.count(str(text)), truncated=cut)
+            max_tokens, truncated = self.generation_room(request, tokens)
+            sent.append((index, tokens - truncated, truncated))
+            instances.append(make_instance("generate_until", (prompt, generation_settings(request, max_tokens))))
+        texts = self.model.generate_until(instances, disable_tqdm=True) if instances else ()
+        for (index, tokens, truncated), text in zip(sent, texts, strict=True):
+            tokens_out = self.count_tokens(str(text))
+            yield index, Response(str(text), tokens_in=tokens, tokens_out=tokens_out, truncated=truncated)
 
-    def room(self, request: Request, tokens: int) -> tuple[int, int]:
-        """(new tokens, prompt tokens cut).  lm-eval cuts prompts to make room: here only where the request allows it."""
+    def generation_room(self, request: Request, tokens: int) -> tuple[int, int]:
+        """(new tokens, prompt tokens truncated) for a prompt of so many tokens.
+
+        lm-eval truncates prompts to make room: here only where the request allows it.  Raises SkilldeltaError where the new
+        tokens alone fill the window.
+        """
         if not self.window:
             return request.max_tokens, 0
-        if not request.cut:
+        if not request.truncate:
             return min(request.max_tokens, self.window - tokens), 0
         if request.max_tokens >= self.window:
             raise SkilldeltaError(f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.window}.")
         return request.max_tokens, max(tokens - (self.window - request.max_tokens), 0)
 
-    def count(self, text: Any) -> int:
-        """Tokens of a text; 0 where the backend does not tell."""
+    def count_tokens(self, text: Any) -> int:
+        """Tokens of a text; 0 where the backend has no tokenizer."""
         if not self.window or not isinstance(text, str) or getattr(self.model, "tokenizer", None) is None:
             return 0
         return len(self.model.tok_encode(text))
 
-    def choices(self, request: Request) -> list[tuple[str, str]]:
+    def context_pairs(self, request: Request) -> list[tuple[str, str]]:
+        """(context, choice) for each choice."""
         contexts = request.contexts or (self.render(request),) * len(request.choices)
         return list(zip(contexts, request.choices, strict=True))
 
     def render(self, request: Request) -> str:
-        """The prompt as text (or as messages for a server): by the backend's chat template, unless the request is raw."""
-        if request.raw or not self.templated:
-            parts = [request.prompt] if isinstance(request.prompt, str) else [m.content for m in request.prompt]
-            text = "\n\n".join(parts)
-            glue = "\n" if request.prefix and text and not text[-1].isspace() and not request.raw else ""
-            return f"{text}{glue}{request.prefix}"
-        said = (Message("user", request.prompt),) if isinstance(request.prompt, str) else request.prompt
-        rendered = self.model.apply_chat_template([{"role": m.role, "content": m.content} for m in said])
+        """The prompt as text (or as messages for a server): by the backend's chat template, unless the request is raw.
+
+        Raises SkilldeltaError for a prefix of the answer, where the server takes messages alone.
+        """
+        if request.raw or not self.uses_template:
+            return plain_text(request)
+        rendered = self.model.apply_chat_template(as_dicts(request))
         if not isinstance(rendered, str):
             if request.prefix:
-                raise SkilldeltaError("This server takes messages alone: a task that begins the answer cannot be asked of it.")
+                raise SkilldeltaError(
+                    "This server takes messages alone, so it cannot run a task that begins the answer itself."
+                )
             return rendered  # type: ignore[no-any-return]
         return rendered + request.prefix
 
 
-def instance(kind: str, arguments: tuple[Any, ...]) -> Any:
+def make_instance(kind: str, arguments: tuple[Any, ...]) -> Any:
     from lm_eval.api.instance import Instance
 
     return Instance(request_type=kind, doc={}, arguments=arguments, idx=0, metadata=("", 0, 1))
 
 
-def generation(request: Request, most: int) -> dict[str, Any]:
-    settings: dict[str, Any] = {"until": list(request.stop), "max_gen_toks": most, "do_sample": request.temperature > 0}
+def generation_settings(request: Request, max_tokens: int) -> dict[str, Any]:
+    """A request's settings under lm-eval's names."""
+    settings: dict[str, Any] = {"until": list(request.stop), "max_gen_toks": max_tokens, "do_sample": request.temperature > 0}
     if request.temperature > 0:
         settings |= {"temperature": request.temperature, "top_p": request.top_p}
     return settings
 
 
 @contextmanager
-def fixed(requests: Sequence[Request]) -> Iterator[None]:
-    """The global generators seeded by what is asked, for as long as it is answered; then as they were."""
+def seeded_generators(requests: Sequence[Request]) -> Iterator[None]:
+    """The global random generators, seeded by the requests inside the `with`; then as they were."""
     seed = int(digest([r.id for r in requests]), 16) % 2**32
     before = random.getstate()
     with torch.random.fork_rng():
@@ -171,8 +183,8 @@ def fixed(requests: Sequence[Request]) -> Iterator[None]:
             random.setstate(before)
 
 
-def load(checkpoint: Checkpoint, options: Options) -> LmEval:
-    """The checkpoint on the lm-eval backend that `options` names."""
+def load(checkpoint: Checkpoint, options: LmEvalOptions) -> LmEvalModel:
+    """The checkpoint on the lm-eval backend that `options` names.  Raises SkilldeltaError where lm-eval has no such backend."""
     from lm_eval.api.registry import get_model, model_registry
     from lm_eval.utils import simple_parse_args_string
 
@@ -180,16 +192,16 @@ def load(checkpoint: Checkpoint, options: Options) -> LmEval:
         kind = get_model(options.backend)
     except (ValueError, KeyError) as error:
         raise unknown("lm-eval backend", options.backend, map(str, model_registry)) from error
-    given: dict[str, Any] = simple_parse_args_string(options.args.replace(";", ","))
-    # hf's own default is the GPU, also where there is none
-    device = options.device or ("cpu" if options.backend == "hf" and not torch.cuda.is_available() else "")
-    more = {"batch_size": options.batch_size} | ({"device": device} if device else {})
-    arguments = where(checkpoint, options) | given
-    return LmEval(kind.create_from_arg_obj(arguments, {k: v for k, v in more.items() if k not in given}), options)
+    own: dict[str, Any] = simple_parse_args_string(options.args.replace(";", ","))
+    # hf's own default is CUDA, also where there is none; other backends choose for themselves.
+    device = str(default_device(options.device)) if options.backend == "hf" else options.device
+    settings = {"batch_size": options.batch_size} | ({"device": device} if device else {})
+    arguments = model_arguments(checkpoint, options) | own
+    return LmEvalModel(kind.create_from_arg_obj(arguments, {k: v for k, v in settings.items() if k not in own}), options)
 
 
-def where(checkpoint: Checkpoint, options: Options) -> dict[str, str]:
-    """The checkpoint as the backend's arguments."""
+def model_arguments(checkpoint: Checkpoint, options: LmEvalOptions) -> dict[str, str]:
+    """The checkpoint as the backend's arguments.  Raises SkilldeltaError for an adapter, where the backend takes none."""
     if options.backend.startswith(SERVERS):
         return {"model": checkpoint.path}
     if checkpoint.base and options.backend != "hf":
@@ -197,5 +209,7 @@ def where(checkpoint: Checkpoint, options: Options) -> dict[str, str]:
             f"{checkpoint.name} is an adapter; lm-eval:{options.backend} takes whole models.  Merge it into its base, "
             "or use the backend transformers or lm-eval:hf."
         )
-    found = {"pretrained": checkpoint.base, "peft": checkpoint.path} if checkpoint.base else {"pretrained": checkpoint.path}
-    return found | ({"dtype": options.dtype} if options.dtype else {})
+    adapter = {"pretrained": checkpoint.base, "peft": checkpoint.path}
+    return (adapter if checkpoint.base else {"pretrained": checkpoint.path}) | (
+        {"dtype": options.dtype} if options.dtype else {}
+    )

@@ -1,8 +1,9 @@
 """Any server that speaks OpenAI's HTTP interface (OpenAI, vLLM, SGLang, llama.cpp, Ollama ...).
 
 Texts come from /chat/completions, where the server applies the chat template; or, with chat_template=none and for prompts that
-are rendered already, from /completions.  Choices are weighed by /completions with `echo` and `logprobs`, which vLLM and
-others have and OpenAI's newer models do not.  A server may answer the same request differently twice: what is stored stays.
+are rendered already, from /completions.  Log-likelihoods of choices come from /completions with `echo` and `logprobs`, which
+vLLM and others have and OpenAI's newer models do not.  A server may answer the same request differently twice: what is stored
+stays.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from harness import http
-from harness.prompts.templates import joined
+from harness.prompts.templates import as_dicts, plain_text
 from harness.registry import unknown
-from harness.types import Checkpoint, Finish, Json, Message, Request, Response, SkilldeltaError, digest
+from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
 
-OPENAI = "https://api.openai.com/v1"
+OPENAI_URL = "https://api.openai.com/v1"
 TEMPLATES = ("auto", "none")
-PREFIXES = ("refuse", "continue", "drop")
-MOST_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
+PREFIX_MODES = ("refuse", "continue", "drop")
+MAX_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
 
 
 @dataclass(frozen=True)
-class Options:
+class OpenAIOptions:
     """`model` empty: the checkpoint's name.  `key`: the environment variable that holds the key, never the key itself.
 
-    `chat_template` auto: the server's own; none: plain text.  `prefix` says what becomes of text that begins the answer in a
-    chat: refuse the task, have the server continue it (vLLM and SGLang can), or drop it.  Times in seconds.
+    `chat_template` auto: the server's own; none: plain text.  `prefix` decides about text that begins the answer in a chat:
+    refuse the task, let the server continue it (vLLM and SGLang can), or drop it.  Times in seconds.
     """
 
-    url: str = OPENAI
+    url: str = OPENAI_URL
     model: str = ""
     key: str = "OPENAI_API_KEY"
     chat_template: str = "auto"
@@ -46,12 +47,12 @@ class Options:
     backoff: float = 1.0
 
 
-class OpenAI:
+class OpenAIModel:
     """A model behind a server."""
 
     block = 256
 
-    def __init__(self, model: str, server: http.Server, options: Options) -> None:
+    def __init__(self, model: str, server: http.JsonServer, options: OpenAIOptions) -> None:
         self.model, self.server, self.options = model, server, options
 
     @property
@@ -66,79 +67,79 @@ class OpenAI:
         }
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        """Every response as it arrives.  A server that cannot be reached ends the cell: what arrived before is kept."""
+        """Every response as it arrives.  A server that cannot be reached ends the cell: responses before that are kept."""
         pool = ThreadPoolExecutor(max_workers=self.options.concurrency)
         try:
-            places = {pool.submit(self.one, request): index for index, request in enumerate(requests)}
-            for done in as_completed(places):
-                yield places[done], done.result()
+            places = {pool.submit(self.answer_request, request): index for index, request in enumerate(requests)}
+            for future in as_completed(places):
+                yield places[future], future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
-    def one(self, request: Request) -> Response:
-        """The response to one request; what the server refuses has no answer, with its reason."""
+    def answer_request(self, request: Request) -> Response:
+        """The response to one request; to one that the server refuses, an error with its reason."""
         try:
-            return self.weigh(request) if request.choices else self.write(request)
-        except http.RefusedError as refused:
-            if any(sign in str(refused).lower() for sign in TOO_LONG):
-                return Response(finish="overlong", error=str(refused))
-            return Response(finish="error", error=str(refused))
+            return self.loglikelihoods(request) if request.choices else self.generate(request)
+        except http.RequestRefusedError as refusal:
+            if any(sign in str(refusal).lower() for sign in TOO_LONG):
+                return Response(finish="overlong", error=str(refusal))
+            return Response(finish="error", error=str(refusal))
 
-    def write(self, request: Request) -> Response:
+    def generate(self, request: Request) -> Response:
         chat = self.options.chat_template == "auto" and not request.raw
-        asked = {"model": self.model, **sampling(request), self.options.length_field: request.max_tokens}
+        fields = {"model": self.model, **sampling_fields(request), self.options.length_field: request.max_tokens}
         if chat:
-            found = self.server.post("/chat/completions", asked | self.messages(request))
+            answer = self.server.post("/chat/completions", fields | self.chat_fields(request))
         else:
-            found = self.server.post("/completions", asked | {"prompt": plain(request)})
-        choice = first(found)
+            answer = self.server.post("/completions", fields | {"prompt": plain_text(request)})
+        choice = first_choice(answer)
         text = (choice.get("message") or {}).get("content") if chat else choice.get("text")
-        return written(text or "", choice.get("finish_reason"), found.get("usage") or {}, request)
+        return text_response(text or "", choice.get("finish_reason"), answer.get("usage") or {}, request)
 
-    def messages(self, request: Request) -> dict[str, Any]:
-        """The chat as the server takes it."""
-        said = [{"role": m.role, "content": m.content} for m in messages(request)]
+    def chat_fields(self, request: Request) -> dict[str, Any]:
+        """The chat as the server takes it.  Raises SkilldeltaError for a prefix, unless the options say how to treat it."""
+        chat = as_dicts(request)
         if not request.prefix or self.options.prefix == "drop":
-            return {"messages": said}
+            return {"messages": chat}
         if self.options.prefix == "refuse":
             raise SkilldeltaError(
-                f"This task begins the answer itself (with {request.prefix!r}), and a chat server need not be able to go on "
-                "from there.\nSet prefix=continue if this one can (vLLM, SGLang), prefix=drop to leave it out, or "
-                "chat_template=none to ask for plain text."
+                f"This task begins the answer itself (with {request.prefix!r}), and some chat servers cannot go on from it.\n"
+                "Set prefix=continue if this one can (vLLM, SGLang), prefix=drop to leave it out, or chat_template=none for "
+                "plain text."
             )
-        said.append({"role": "assistant", "content": request.prefix})
-        return {"messages": said, "add_generation_prompt": False, "continue_final_message": True}
+        chat.append({"role": "assistant", "content": request.prefix})
+        return {"messages": chat, "add_generation_prompt": False, "continue_final_message": True}
 
-    def weigh(self, request: Request) -> Response:
+    def loglikelihoods(self, request: Request) -> Response:
         """A log-probability for each choice: the sum over the tokens that end after the context does."""
         if request.rolling:
-            raise SkilldeltaError("A server does not weigh whole texts: its first token has no probability there.")
-        contexts = request.contexts or (plain(request),) * len(request.choices)
-        told = [self.echo(context + choice) for context, choice in zip(contexts, request.choices, strict=True)]
-        weights = [one.weight(len(choice)) for one, choice in zip(told, request.choices, strict=True)]
+            raise SkilldeltaError("A server has no log-likelihood of a whole text: it gives its first token no probability.")
+        contexts = request.contexts or (plain_text(request),) * len(request.choices)
+        prompts = [self.prompt_logprobs(context + choice) for context, choice in zip(contexts, request.choices, strict=True)]
+        values = [p.suffix_loglikelihood(len(choice)) for p, choice in zip(prompts, request.choices, strict=True)]
         return Response(
-            logprobs=tuple(w[0] for w in weights),
-            greedy=tuple(w[1] for w in weights),
-            tokens_in=max(len(one.logprobs) for one in told),
+            logprobs=tuple(logprob for logprob, _ in values),
+            greedy=tuple(greedy for _, greedy in values),
+            tokens_in=max(len(p.logprobs) for p in prompts),
         )
 
-    def echo(self, text: str) -> Echo:
-        """The server's log-probabilities of the tokens of `text`."""
-        asked = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        found = self.server.post("/completions", asked)
-        told = first(found).get("logprobs") or {}
-        made = int((found.get("usage") or {}).get("completion_tokens", 1))
-        if len(told.get("token_logprobs") or ()) <= made or not told.get("text_offset"):
+    def prompt_logprobs(self, text: str) -> PromptLogprobs:
+        """The server's log-probabilities of the tokens of `text`.  Raises SkilldeltaError where the server gives none."""
+        fields = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
+        answer = self.server.post("/completions", fields)
+        logprobs = first_choice(answer).get("logprobs") or {}
+        new_tokens = int((answer.get("usage") or {}).get("completion_tokens", 1))
+        if len(logprobs.get("token_logprobs") or ()) <= new_tokens or not logprobs.get("text_offset"):
             raise SkilldeltaError(
-                f"{self.options.url} gives no log-probabilities of a prompt (/completions with echo and logprobs), so that it "
-                "cannot be asked to weigh choices.\nvLLM gives them; tasks that generate text run on any server."
+                f"{self.options.url} gives no log-probabilities of a prompt (/completions with echo and logprobs), so it "
+                "cannot run tasks with choices.\nvLLM gives them; tasks that generate text run on any server."
             )
-        return echoed(told, made)
+        return parse_logprobs(logprobs, new_tokens)
 
 
 @dataclass(frozen=True)
-class Echo:
-    """The tokens of a prompt: where each begins, its log-probability, that of the likeliest token there; and the text's end.
+class PromptLogprobs:
+    """For each token of a prompt its offset, its log-probability, and that of the likeliest token; `end`: the text's end.
 
     Offsets are counted from wherever the server likes: some count the beginning-of-sequence token, which the text lacks.
     """
@@ -148,56 +149,51 @@ class Echo:
     best: Sequence[float | None]
     end: int
 
-    def weight(self, length: int) -> tuple[float, bool]:
-        """(log-probability, would greedy decoding have said it?) of the last `length` characters."""
+    def suffix_loglikelihood(self, length: int) -> tuple[float, bool]:
+        """(log-probability, would greedy decoding have produced it?) of the last `length` characters.
+
+        Raises RequestRefusedError where one of its tokens has no log-probability.
+        """
         ends = [*self.offsets[1:], self.end]
-        inside = [i for i, stop in enumerate(ends) if stop > self.end - length]
-        found = [p for i in inside if (p := self.logprobs[i]) is not None]
-        if not found or len(found) < len(inside):
-            raise http.RefusedError(
+        suffix = [i for i, stop in enumerate(ends) if stop > self.end - length]
+        logprobs = [p for i in suffix if (p := self.logprobs[i]) is not None]
+        if not logprobs or len(logprobs) < len(suffix):
+            raise http.RequestRefusedError(
                 "a server gives the first token of a text no probability, and here the choice begins with it"
             )
-        return sum(found), all((top := self.best[i]) is not None and p >= top for i, p in zip(inside, found, strict=True))
+        greedy = all((top := self.best[i]) is not None and p >= top for i, p in zip(suffix, logprobs, strict=True))
+        return sum(logprobs), greedy
 
 
-def echoed(told: Mapping[str, Any], made: int) -> Echo:
-    """The prompt's part of `logprobs`; the last `made` tokens are the server's own."""
-    count = len(told["token_logprobs"]) - made
-    offsets = told["text_offset"]
-    end = offsets[count] if made else offsets[-1] + len(told["tokens"][-1])
-    tops = told.get("top_logprobs") or [None] * count
+def parse_logprobs(logprobs: Mapping[str, Any], new_tokens: int) -> PromptLogprobs:
+    """The prompt's part of `logprobs`; the last `new_tokens` are the server's own."""
+    count = len(logprobs["token_logprobs"]) - new_tokens
+    offsets = logprobs["text_offset"]
+    end = offsets[count] if new_tokens else offsets[-1] + len(logprobs["tokens"][-1])
+    tops = logprobs.get("top_logprobs") or [None] * count
     best = [max(top.values()) if top else None for top in tops[:count]]
-    return Echo(offsets[:count], told["token_logprobs"][:count], best, end)
+    return PromptLogprobs(offsets[:count], logprobs["token_logprobs"][:count], best, end)
 
 
-def sampling(request: Request) -> dict[str, Any]:
-    """The settings of generation; what is drawn depends on the request alone, as far as the server keeps to its seed."""
-    asked: dict[str, Any] = {"temperature": request.temperature}
+def sampling_fields(request: Request) -> dict[str, Any]:
+    """The settings of generation; the seed depends on the request alone, as far as the server keeps to it."""
+    fields: dict[str, Any] = {"temperature": request.temperature}
     if request.temperature > 0:
-        asked |= {"top_p": request.top_p, "seed": int(digest(["draw", request.id]), 16) % 2**31}
-    return asked | ({"stop": list(request.stop[:MOST_STOPS])} if request.stop else {})
+        fields |= {"top_p": request.top_p, "seed": int(digest(["draw", request.id]), 16) % 2**31}
+    return fields | ({"stop": list(request.stop[:MAX_STOPS])} if request.stop else {})
 
 
-def messages(request: Request) -> tuple[Message, ...]:
-    return (Message("user", request.prompt),) if isinstance(request.prompt, str) else request.prompt
-
-
-def plain(request: Request) -> str:
-    """The prompt as text without a template."""
-    return f"{request.prompt}{request.prefix}" if request.raw else joined(messages(request), request.prefix)
-
-
-def first(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The only choice of an answer."""
-    choices = found.get("choices") or ()
+def first_choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The only choice of an answer.  Raises RequestRefusedError where it has none."""
+    choices = answer.get("choices") or ()
     if not choices:
-        raise http.RefusedError(f"the server's answer holds no choices: {str(found)[:200]}")
-    chosen: Mapping[str, Any] = choices[0]
-    return chosen
+        raise http.RequestRefusedError(f"the server's answer holds no choices: {str(answer)[:200]}")
+    choice: Mapping[str, Any] = choices[0]
+    return choice
 
 
-def written(text: str, reason: str | None, usage: Mapping[str, Any], request: Request) -> Response:
-    """A text up to its first stop string, with why it ended."""
+def text_response(text: str, reason: str | None, usage: Mapping[str, Any], request: Request) -> Response:
+    """A text up to its first stop string, with the reason why it ended."""
     tokens_in, tokens_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     if reason == "content_filter":
         return Response(
@@ -208,20 +204,23 @@ def written(text: str, reason: str | None, usage: Mapping[str, Any], request: Re
     return Response(text[:end], finish, tokens_in=tokens_in, tokens_out=tokens_out)
 
 
-def load(checkpoint: Checkpoint, options: Options) -> OpenAI:
-    """The model that `options` or the checkpoint names, on the server at `options.url`."""
+def load(checkpoint: Checkpoint, options: OpenAIOptions) -> OpenAIModel:
+    """The model that `options` or the checkpoint names, on the server at `options.url`.
+
+    Raises SkilldeltaError for an unknown setting, an address that is none, and a missing key.
+    """
     if options.chat_template not in TEMPLATES:
         raise unknown("chat template for a server", options.chat_template, TEMPLATES)
-    if options.prefix not in PREFIXES:
-        raise unknown("way with a prefix", options.prefix, PREFIXES)
+    if options.prefix not in PREFIX_MODES:
+        raise unknown("way with a prefix", options.prefix, PREFIX_MODES)
     address = urlsplit(options.url)
     if address.scheme not in ("http", "https") or not address.netloc:
         raise SkilldeltaError(f"{options.url!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...).")
     key = os.environ.get(options.key, "")
-    if not key and options.url == OPENAI:
+    if not key and options.url == OPENAI_URL:
         raise SkilldeltaError(
-            f"The environment variable {options.key} holds no key for {OPENAI}.  Set it, name another variable with key=NAME, "
-            "or another server with url=http://HOST:PORT/v1."
+            f"The environment variable {options.key} holds no key for {OPENAI_URL}.  Set it, name another variable with "
+            "key=NAME, or another server with url=http://HOST:PORT/v1."
         )
-    server = http.Server(options.url.rstrip("/"), key, options.timeout, options.retries, options.backoff)
-    return OpenAI(options.model or checkpoint.path or checkpoint.name, server, options)
+    server = http.JsonServer(options.url.rstrip("/"), key, options.timeout, options.retries, options.backoff)
+    return OpenAIModel(options.model or checkpoint.path or checkpoint.name, server, options)

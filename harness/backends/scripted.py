@@ -1,4 +1,4 @@
-"""A backend that says what it is told to say: for tests, and to try a set-up without a model."""
+"""A backend with a fixed answer to every request: for tests, and to try a set-up without a model."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from harness.types import Checkpoint, Json, Request, Response
 
 
 @dataclass(frozen=True)
-class Options:
+class ScriptedOptions:
     """`text` answers every prompt; of choices, the one at `choice` is the likeliest."""
 
     text: str = ""
@@ -17,7 +17,7 @@ class Options:
     block: int = 64
 
 
-class Scripted:
+class ScriptedModel:
     """Answers each request by a function of it."""
 
     def __init__(self, answer_one: Callable[[Request], Response], settings: Json | None = None, block: int = 64) -> None:
@@ -30,14 +30,14 @@ class Scripted:
             yield index, self.answer_one(request)
 
 
-def load(checkpoint: Checkpoint, options: Options) -> Scripted:
+def load(checkpoint: Checkpoint, options: ScriptedOptions) -> ScriptedModel:
     """The same answer to every request."""
 
-    def one(request: Request) -> Response:
+    def answer_one(request: Request) -> Response:
         if not request.choices:
             return Response(options.text, tokens_out=len(options.text.split()))
         likeliest = min(options.choice, len(request.choices) - 1)
-        weights = tuple(-1.0 if i == likeliest else -2.0 for i in range(len(request.choices)))
-        return Response(logprobs=weights, greedy=tuple(w == -1.0 for w in weights))
+        logprobs = tuple(-1.0 if i == likeliest else -2.0 for i in range(len(request.choices)))
+        return Response(logprobs=logprobs, greedy=tuple(p == -1.0 for p in logprobs))
 
-    return Scripted(one, {"backend": "scripted", "text": options.text, "choice": options.choice}, options.block)
+    return ScriptedModel(answer_one, {"backend": "scripted", "text": options.text, "choice": options.choice}, options.block)

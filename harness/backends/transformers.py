@@ -12,25 +12,27 @@ import torch
 import transformers
 
 from harness.engine import packed_linear, plain
-from harness.engine.engine import Engine, Limits
+from harness.engine.device import default_device
+from harness.engine.engine import BatchLimits, Engine
 from harness.prompts import templates, tokenizer_cache
-from harness.prompts.encoding import Reader
-from harness.prompts.tokenizer_cache import Family
+from harness.prompts.encoding import RequestEncoder
+from harness.prompts.tokenizer_cache import CachedTokenizer
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
 
-Unsafe: type[Exception] = vars(torch.serialization)[
-    "pickle"
-].UnpicklingError  # what torch refuses with; nothing is unpickled here
-LAST = tokenizer_cache.Last()
-MUTE = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes that give no text
+# What torch raises for unsafe weights; named in this way, nothing here imports pickle.
+UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
+LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
+NON_GENERATIVE_HEADS = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes
 DECIMALS = 6  # of log-probabilities: more is noise
 
 
 @dataclass(frozen=True)
-class Options:
-    """`dtype`: auto is the checkpoint's own on a GPU, float32 on a processor.  `batch_size` and `max_batch_tokens` 0: by the
-    device.  `engine`: tree computes shared prefixes once, plain shares nothing, auto tries what the model can take.
-    `attention`: auto is sdpa for a model that has it, else eager."""
+class TransformersOptions:
+    """`dtype`: auto is the checkpoint's own on a GPU, float32 elsewhere.  `device`: "" is the fastest there is.
+
+    `batch_size` and `max_batch_tokens` 0: by the device.  `engine`: tree computes shared prefixes once, plain shares nothing,
+    auto tests what the model can take.  `attention`: auto is sdpa for a model that has it, else eager.
+    """
 
     batch_size: int = 0
     max_batch_tokens: int = 0
@@ -44,21 +46,23 @@ class Options:
     revision: str = ""
 
 
-class Transformers:
+class TransformersModel:
     """A causal language model with its tokenizer and template."""
 
     block = 512  # a shared prefix is computed once a block
 
-    def __init__(self, model: Any, tokenizer: Any, options: Options, family: Family | None = None) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, options: TransformersOptions, cached_tokenizer: CachedTokenizer | None = None
+    ) -> None:
         self.model, self.options = model, options
-        self.family = family or Family(tokenizer)
-        self.template = templates.choose(options.chat_template, tokenizer)
-        self.tokens = self.family.tokens(options.max_length or window(model.config, tokenizer))
-        self.reader = Reader(self.tokens, self.template)
+        self.cached_tokenizer = cached_tokenizer or CachedTokenizer(tokenizer)
+        self.template = templates.choose_template(options.chat_template, tokenizer)
+        self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
+        self.encoder = RequestEncoder(self.tokenizer, self.template)
         gpu = model.device.type == "cuda"
         rows, slots = (options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
-        self.engine = Engine(model, Limits(rows, slots, options.max_batch_tokens), options.engine)
-        self.ends = end_tokens(model, tokenizer)
+        self.engine = Engine(model, BatchLimits(rows, slots, options.max_batch_tokens), options.engine)
+        self.end_tokens = end_tokens(model, tokenizer)
 
     @property
     def settings(self) -> Json:
@@ -70,106 +74,114 @@ class Transformers:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": str(self.model.config.get_text_config()._attn_implementation),
             "template": self.template.name,
-            "window": self.tokens.window,
+            "window": self.tokenizer.window,
             **({"revision": self.options.revision} if self.options.revision else {}),
             "engine": self.engine.name,
         }
 
     @property
     def note(self) -> str:
-        """What the user should know of how the model is asked."""
+        """Why the model is slower than it could be; "" where it is not."""
         return self.engine.note
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        """Every response with its request's place: first what is to be weighed, then what is to be continued."""
-        yield from self.weigh([(i, r) for i, r in enumerate(requests) if r.choices])
-        yield from self.continue_([(i, r) for i, r in enumerate(requests) if not r.choices])
+        """Every response with its request's place: first those to requests with choices, then texts."""
+        yield from self.loglikelihoods([(i, r) for i, r in enumerate(requests) if r.choices])
+        yield from self.generate([(i, r) for i, r in enumerate(requests) if not r.choices])
 
-    def weigh(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
-        """A log-probability for each choice; a response is ready with its last choice."""
-        if not asked:
+    def loglikelihoods(self, placed_requests: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
+        """A log-likelihood for each choice; a response is ready with its last choice."""
+        if not placed_requests:
             return
-        requests = [r for _, r in asked]
-        kind = ("weigh", self.engine.packs, self.engine.reach)
-        ready = self.family.once(self.key(kind, requests), lambda: self.reader.choices(requests, self.engine.plan_pairs))
-        for place, response in ready.early:
-            yield asked[place][0], response
-        sums: dict[int, dict[int, list[plain.Weight]]] = {p: {} for p in ready.told}
-        left = ready.pairs()
-        for at, weight in self.engine.weigh(ready.plan):
-            place, choice = ready.owners[at]
-            sums[place].setdefault(choice, []).append(weight)
-            left[place] -= 1
-            if not left[place]:
-                index, request = asked[place]
-                yield index, weighed(sums.pop(place), len(request.choices), *ready.told[place])
+        requests = [r for _, r in placed_requests]
+        key = self.plan_key("loglikelihood", self.engine.packs_trees, requests)
+        encoded = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_choices(requests, self.engine.plan_pairs))
+        for place, response in encoded.early:
+            yield placed_requests[place][0], response
+        values: dict[int, dict[int, list[plain.LogLikelihood]]] = {p: {} for p in encoded.context_sizes}
+        pending = encoded.pairs_per_request()
+        for at, value in self.engine.loglikelihoods(encoded.plan):
+            place, choice = encoded.owners[at]
+            values[place].setdefault(choice, []).append(value)
+            pending[place] -= 1
+            if not pending[place]:
+                index, request = placed_requests[place]
+                yield index, choices_response(values.pop(place), len(request.choices), *encoded.context_sizes[place])
 
-    def continue_(self, asked: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
+    def generate(self, placed_requests: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A text for each prompt."""
-        if not asked:
+        if not placed_requests:
             return
-        requests = [r for _, r in asked]
-        kind = ("continue", self.engine.shares, self.engine.reach)
-        ready = self.family.once(self.key(kind, requests), lambda: self.reader.texts(requests, self.engine.plan_prompts))
-        for place, response in ready.early:
-            yield asked[place][0], response
-        for at, said in self.engine.generate(ready.plan, self.ends):
-            place, tokens, cut = ready.owners[at]
-            index, request = asked[place]
-            text = self.tokens.text(said.ids, request.stop)
-            finish: Finish = said.finish
-            yield index, Response(text, finish, tokens_in=tokens, tokens_out=len(said.ids), truncated=cut)
+        requests = [r for _, r in placed_requests]
+        key = self.plan_key("generate", self.engine.shares_prefixes, requests)
+        encoded = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_prompts(requests, self.engine.plan_prompts))
+        for place, response in encoded.early:
+            yield placed_requests[place][0], response
+        for at, generation in self.engine.generate(encoded.plan, self.end_tokens):
+            place, tokens_in, truncated = encoded.owners[at]
+            index, request = placed_requests[place]
+            text = self.tokenizer.decode_until_stop(generation.ids, request.stop)
+            finish: Finish = generation.finish
+            yield index, Response(text, finish, tokens_in=tokens_in, tokens_out=len(generation.ids), truncated=truncated)
 
-    def key(self, kind: tuple[str, bool, float], requests: Sequence[Request]) -> tuple[object, ...]:
-        """What decides how requests become a plan, within a family."""
-        return (*kind, self.tokens.window, self.template.name, digest([r.id for r in requests]))
-
-
-def weighed(sums: dict[int, list[plain.Weight]], choices: int, tokens: int, cut: int) -> Response:
-    logprobs = tuple(round(sum(w.logprob for w in sums[c]), DECIMALS) for c in range(choices))
-    greedy = tuple(all(w.greedy for w in sums[c]) for c in range(choices))
-    return Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens, truncated=cut)
+    def plan_key(self, kind: str, shares: bool, requests: Sequence[Request]) -> tuple[object, ...]:
+        """Everything that decides how requests become a plan, for one tokenizer."""
+        paths = (kind, shares, self.engine.max_shared_length)
+        return (*paths, self.tokenizer.window, self.template.name, digest([r.id for r in requests]))
 
 
-def load(checkpoint: Checkpoint, options: Options) -> Transformers:
-    """The checkpoint's model on its device, in evaluation mode.  Errors name what is missing."""
-    transformers.utils.logging.disable_progress_bar()  # loading has its place in our own progress
+def choices_response(values: dict[int, list[plain.LogLikelihood]], choices: int, tokens_in: int, truncated: int) -> Response:
+    """The response with a log-likelihood for each choice: the sum over its windows."""
+    logprobs = tuple(round(sum(v.logprob for v in values[c]), DECIMALS) for c in range(choices))
+    greedy = tuple(all(v.greedy for v in values[c]) for c in range(choices))
+    return Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens_in, truncated=truncated)
+
+
+def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersModel:
+    """The checkpoint's model on its device, in evaluation mode.
+
+    Raises SkilldeltaError for weights that are unsafe, missing or not those of a causal language model.
+    """
+    transformers.utils.logging.disable_progress_bar()  # our own progress shows the loading
     try:
-        found = load_family(checkpoint, options)
+        tokenizer = load_tokenizer(checkpoint, options)
         model = load_model(checkpoint, options)
-    except Unsafe as error:
+    except UnsafeWeightsError as error:
         raise SkilldeltaError(
             f"{checkpoint.path} holds pickled weights that are more than tensors: to load them would run code of their own, "
             "so they are refused.  Save the model as safetensors where you trust it."
         ) from error
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
-    packed_linear.pack(model.eval().requires_grad_(False))
-    ready = Transformers(model, found.tokenizer, options, found)
-    if why := ready.engine.causal_refusal:
+    packed_linear.pack_model(model.eval().requires_grad_(False))
+    loaded = TransformersModel(model, tokenizer.tokenizer, options, tokenizer)
+    if reason := loaded.engine.not_causal_reason:
         raise SkilldeltaError(
-            f"{checkpoint.path} is no causal language model ({model.config.model_type}): {why}.\n"
-            "How likely it finds a text is told by the text itself.  Score a model that was trained to continue texts; "
-            "of BERT's kin, a decoder has is_decoder in its config.json."
+            f"{checkpoint.path} is no causal language model ({model.config.model_type}): {reason}.\n"
+            "So it sees the words whose probability it should predict.  Score a model that was trained to continue texts; a "
+            "BERT that was has is_decoder in its config.json."
         )
-    return ready
+    return loaded
 
 
-def load_family(checkpoint: Checkpoint, options: Options) -> Family:
+def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
     """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same."""
     own = Path(checkpoint.path) / "tokenizer_config.json"
     source = checkpoint.base if checkpoint.base and not own.exists() else checkpoint.path
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
-    return LAST.of(tokenizer_cache.key(source, remote), lambda: transformers.AutoTokenizer.from_pretrained(source, **remote))
+    return LAST_TOKENIZER.get(
+        tokenizer_cache.tokenizer_key(source, remote), lambda: transformers.AutoTokenizer.from_pretrained(source, **remote)
+    )
 
 
-def load_model(checkpoint: Checkpoint, options: Options) -> Any:
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    dtype: Any = options.dtype if options.dtype != "auto" or device.startswith("cuda") else "float32"
+def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> Any:
+    """The model on its device, an adapter on its base.  Raises SkilldeltaError where weights are missing."""
+    device = default_device(options.device)
+    dtype: Any = options.dtype if options.dtype != "auto" or device.type == "cuda" else "float32"
     source = checkpoint.base or checkpoint.path
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
     config = transformers.AutoConfig.from_pretrained(source, **remote)
-    speaks(source, config)
+    require_language_model(source, config)
     model, report = transformers.AutoModelForCausalLM.from_pretrained(
         source,
         config=config,
@@ -180,8 +192,8 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
         **remote,
     )
     if missing := sorted(report["missing_keys"]):
-        named = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise SkilldeltaError(f"{source} lacks {len(missing)} of the model's weights ({named}): they would be random.")
+        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        raise SkilldeltaError(f"{source} lacks {len(missing)} of the model's weights ({names}): they would be random.")
     if checkpoint.base:
         import peft
 
@@ -191,43 +203,45 @@ def load_model(checkpoint: Checkpoint, options: Options) -> Any:
     return model.to(device)
 
 
-def speaks(source: str, config: Any) -> None:
-    """Refuses what has a head that gives no text, such as a reward model: its language head would be random, or its body's
-    embeddings."""
+def require_language_model(source: str, config: Any) -> None:
+    """Raises SkilldeltaError for a model whose head gives no text, such as a reward model.
+
+    transformers would load it with a random language head, or with its embeddings as one.
+    """
     if getattr(config, "is_encoder_decoder", False):
         raise SkilldeltaError(
             f"{source} is an encoder-decoder model ({config.model_type}); this backend takes models that continue a text.\n"
-            "lm-eval's own has a place for it: --model lm-eval:hf."
+            "lm-eval's own backend takes it: --model lm-eval:hf."
         )
     heads = list(getattr(config, "architectures", None) or ())
-    mute = [h for h in heads if any(kind in h for kind in MUTE)]
-    if mute and len(mute) == len(heads):
+    if heads and all(any(kind in head for kind in NON_GENERATIVE_HEADS) for head in heads):
         raise SkilldeltaError(
-            f"{source} is a {', '.join(mute)}: it grades or labels texts and writes none, so no task can be asked of it.\n"
+            f"{source} is a {', '.join(heads)}: it grades or labels texts and writes none, so no task can score it.\n"
             "Score the language model that it was made from; a reward model is a judge (`skilldelta list judges`)."
         )
 
 
-def devices() -> str:
+def describe_devices() -> str:
     """What models can run on here, for people."""
     if torch.cuda.is_available():
         return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    if (device := default_device()).type != "cpu":
+        return device.type
     return f"the processor, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def window(config: Any, tokenizer: Any) -> int:
-    """How many tokens the model takes at once; where nothing tells, 2048, as lm-eval has it."""
+def context_window(config: Any, tokenizer: Any) -> int:
+    """How many tokens the model takes at once; 2048 where neither its config nor its tokenizer says, as in lm-eval."""
     text = config.get_text_config()
     names = ("n_positions", "max_position_embeddings", "n_ctx")
-    found = next((getattr(text, n) for n in names if isinstance(getattr(text, n, None), int)), 0)
-    if not found and tokenizer.model_max_length < 1e9:
-        found = int(tokenizer.model_max_length)
-    return found or 2048
+    window = next((getattr(text, n) for n in names if isinstance(getattr(text, n, None), int)), 0)
+    if not window and tokenizer.model_max_length < 1e9:  # a tokenizer without a limit says 1e30
+        window = int(tokenizer.model_max_length)
+    return window or 2048
 
 
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a text: the tokenizer's and the generation config's."""
-    named = getattr(model, "generation_config", None)
-    found = getattr(named, "eos_token_id", None)
-    listed = found if isinstance(found, list) else [found]
+    eos = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    listed = eos if isinstance(eos, list) else [eos]
     return frozenset(t for t in [*listed, tokenizer.eos_token_id] if t is not None)

@@ -1,4 +1,8 @@
-"""What a backend asks of a model: to weigh pairs and to continue prompts, on the fastest path that is right for it."""
+"""How a backend runs a model: log-likelihoods of pairs and generation for prompts, on the fastest path that is right for it.
+
+Three kinds of sequence fall back to ordinary batching: longer than the attention chunk, longer than an unsupported sliding
+window, or longer than LongRoPE's original context.  The rest of a run still shares prefixes.
+"""
 
 from __future__ import annotations
 
@@ -8,48 +12,52 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.engine import generate as decode
-from harness.engine import loglikelihood, plain, self_test, shared_length
-from harness.engine.memory import Budget
-from harness.engine.sequences import Choose, Continuation, Prompt, choose
+from harness.engine import generate, loglikelihood, plain, self_test, shared_length
+from harness.engine.memory import TokenBudget
+from harness.engine.sequences import Generation, TokenChooser, TokenPrompt, choose_tokens
 
-Name = Literal["tree", "plain"]
-RUN = {"cpu": 128}  # tokens of a packed row that read the same keys
-CHUNK = {"cpu": 512, "cuda": 2048}  # tokens a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
+PathName = Literal["tree", "plain"]
+RUN_LENGTHS = {"cpu": 128}  # tokens of a packed row that read the same keys
+CHUNK_TOKENS = {"cpu": 512, "cuda": 2048}  # in a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
 
 
 @dataclass(frozen=True)
-class Weighing:
-    """Pairs ready to be weighed, by their places: `packed` ones in a tree, `others` on the plain path."""
+class LogLikelihoodPlan:
+    """Pairs by the path that takes them, with their places in the list that was planned."""
 
-    packed: list[int]
-    tree: loglikelihood.Plan
-    others: list[int]
-    pairs: list[plain.Pair]
+    tree_places: list[int]
+    tree: loglikelihood.PairTree
+    plain_places: list[int]
+    plain_pairs: list[plain.TokenPair]
 
     @property
     def size(self) -> int:
-        return len(self.tree.tree) + sum(len(p.context) for p in self.pairs)
+        """Tokens that the plan holds, for the limit of the cache of plans."""
+        return len(self.tree.tree) + sum(len(p.context) for p in self.plain_pairs)
 
 
 @dataclass(frozen=True)
-class Continuing:
-    """Prompts ready to be continued, by their places: `packed` ones in a tree, `others` on the plain path."""
+class GenerationPlan:
+    """Prompts by the path that takes them, with their places in the list that was planned."""
 
-    packed: list[int]
-    tree: decode.Planned
-    others: list[int]
-    prompts: list[Prompt]
+    tree_places: list[int]
+    tree: generate.PlannedPrompts
+    plain_places: list[int]
+    plain_prompts: list[TokenPrompt]
 
     @property
     def size(self) -> int:
-        return sum(len(p.ids) for p in [*self.tree.prompts, *self.prompts])
+        """Tokens that the plan holds, for the limit of the cache of plans."""
+        return sum(len(p.ids) for p in [*self.tree.prompts, *self.plain_prompts])
 
 
 @dataclass(frozen=True)
-class Limits:
-    """`rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind a shared prefix.  `tokens`: in
-    a forward pass, 0: by the device."""
+class BatchLimits:
+    """How much is computed at once.
+
+    `rows`: sequences in a plain batch.  `slots`: sequences that are decoded together behind shared prefixes.  `tokens`: in a
+    forward pass; 0: by the device.
+    """
 
     rows: int
     slots: int
@@ -57,122 +65,140 @@ class Limits:
 
 
 class Engine:
-    """A model with the path that it is to be asked on; `wish` other than auto is taken as it is, untried."""
+    """A model with its path.  `path` "auto": tests what the model can take; any other is taken as it is, untested."""
 
-    def __init__(self, model: Any, limits: Limits, wish: Name | Literal["auto"] = "auto") -> None:
-        self.model, self.limits, self.wish = model, limits, wish
-        kind = model.device.type
-        run = RUN.get(kind, 0) if wish == "auto" else 0
-        self.budget = Budget(limits.tokens or CHUNK.get(kind, CHUNK["cuda"]), run)
-        # A longer sequence turns all positions of its batch into others.
-        self.turn = min(shared_length.turns(model.config.get_text_config()), default=math.inf)
+    def __init__(self, model: Any, limits: BatchLimits, path: PathName | Literal["auto"] = "auto") -> None:
+        self.model, self.limits, self.path = model, limits, path
+        device = model.device.type
+        run_length = RUN_LENGTHS.get(device, 0) if path == "auto" else 0
+        self.budget = TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
+        # A longer sequence changes the positions of its whole batch.
+        self.rope_switch = min(shared_length.rope_switch_lengths(model.config.get_text_config()), default=math.inf)
 
     @cached_property
-    def refusal(self) -> str:
-        """Why prefixes are not shared; "" where they are."""
-        given = {"tree": "", "plain": "as asked for"}
-        if self.wish in given:
-            return given[self.wish]
-        if self.budget.run and not self_test.refusal(self.model, self.budget.run):
+    def unsupported_reason(self) -> str:
+        """Why prefixes are not shared; "" where they are.
+
+        The attention for packed rows is tried first, then the model's own under a mask: it is slower, and more models have it.
+        """
+        fixed = {"tree": "", "plain": "engine=plain"}
+        if self.path in fixed:
+            return fixed[self.path]
+        if self.budget.run_length and not self_test.packing_unsupported_reason(self.model, self.budget.run_length):
             return ""
-        self.budget.run = 0
-        return self_test.refusal(self.model)
+        self.budget.run_length = 0
+        return self_test.packing_unsupported_reason(self.model)
 
     @cached_property
-    def decoding_refusal(self) -> str:
+    def decoding_unsupported_reason(self) -> str:
         """Why rows are not decoded behind a shared prefix; "" where they are."""
-        return self.refusal or ("" if self.wish == "tree" else self_test.decoding_refusal(self.model, self.budget.run))
+        if self.unsupported_reason or self.path == "tree":
+            return self.unsupported_reason
+        return self_test.decoding_unsupported_reason(self.model, self.budget.run_length)
 
     @cached_property
-    def reach(self) -> float:
-        """The longest sequence that can share prefixes: all of a sliding window's, where its masks go by depth."""
-        windows = shared_length.windows(self.model) if self.packs else []
-        if windows and self.budget.run and not self_test.window_refusal(self.model, self.budget.run, self.shares):
+    def max_shared_length(self) -> float:
+        """The longest sequence that may share prefixes; a sliding window limits it only where it fails the test."""
+        windows = shared_length.sliding_windows(self.model) if self.packs_trees else []
+        run_length = self.budget.run_length
+        if windows and run_length and not self_test.window_unsupported_reason(self.model, run_length, self.shares_prefixes):
             windows = []
-        return min([shared_length.whole(self.model), *windows])
+        return min([shared_length.max_shared_length(self.model), *windows])
 
     @cached_property
-    def stepping_refusal(self) -> str:
-        """Why each token is computed from the whole text, where rows are decoded plainly; "" where it is not."""
-        return self_test.stepping_refusal(self.model)
+    def caching_unsupported_reason(self) -> str:
+        """Why the plain path computes each new token from the whole text; "" where it uses the model's own cache."""
+        return self_test.caching_unsupported_reason(self.model)
 
     @cached_property
-    def causal_refusal(self) -> str:
-        """Why the model cannot say how likely a text is; "" where it can: a tree that was tried shows none what follows."""
-        return "" if self.packs else self_test.causal_refusal(self.model)
+    def not_causal_reason(self) -> str:
+        """Why the model has no log-likelihood of a text; "" where it has: a tested tree shows no token what follows it."""
+        return "" if self.packs_trees else self_test.not_causal_reason(self.model)
 
     @property
-    def packs(self) -> bool:
-        """Are sequences weighed over their tree?"""
-        return not self.refusal
+    def packs_trees(self) -> bool:
+        """Are log-likelihoods computed over a tree?"""
+        return not self.unsupported_reason
 
     @property
-    def shares(self) -> bool:
-        """Are rows decoded behind a shared prefix?"""
-        return not self.decoding_refusal
+    def shares_prefixes(self) -> bool:
+        """Are rows decoded behind shared prefixes?"""
+        return not self.decoding_unsupported_reason
 
     @property
     def name(self) -> str:
-        """For the results: which path answers."""
-        if self.packs:
-            return "tree" if self.shares else "tree, decoding plain"
+        """The path, for the results."""
+        if self.packs_trees:
+            return "tree" if self.shares_prefixes else "tree, decoding plain"
         return "plain"
 
     @property
     def note(self) -> str:
         """One line where something is not shared, with the reason."""
-        if not self.decoding_refusal:
+        if not self.decoding_unsupported_reason:
             return ""
-        where = "" if self.refusal else " in decoding"
-        slow = f"; each token is computed from the whole text: {self.stepping_refusal}" if self.stepping_refusal else ""
-        return f"no prefix is shared{where}: {self.decoding_refusal}{slow}"
+        where = "" if self.unsupported_reason else " in decoding"
+        reason = self.caching_unsupported_reason
+        slow = f"; each token is computed from the whole text: {reason}" if reason else ""
+        return f"no prefix is shared{where}: {self.decoding_unsupported_reason}{slow}"
 
-    def plan_pairs(self, pairs: Sequence[plain.Pair]) -> Weighing:
-        """Which pairs are packed into a tree, and that tree."""
-        packed = [i for i, p in enumerate(pairs) if self.packs and len(p.context) + len(p.continuation) <= self.reach]
-        others = sorted(set(range(len(pairs))) - set(packed))
-        return Weighing(packed, loglikelihood.Plan([pairs[i] for i in packed]), others, [pairs[i] for i in others])
+    def plan_pairs(self, pairs: Sequence[plain.TokenPair]) -> LogLikelihoodPlan:
+        """Which pairs go into a tree, and that tree."""
+        fits = [self.packs_trees and len(p.context) + len(p.continuation) <= self.max_shared_length for p in pairs]
+        tree, others = split_places(fits)
+        return LogLikelihoodPlan(tree, loglikelihood.PairTree([pairs[i] for i in tree]), others, [pairs[i] for i in others])
 
-    def plan_prompts(self, prompts: Sequence[Prompt]) -> Continuing:
+    def plan_prompts(self, prompts: Sequence[TokenPrompt]) -> GenerationPlan:
         """Which prompts are decoded behind shared prefixes, and their tree."""
-        packed = [i for i, p in enumerate(prompts) if self.shares and len(p.ids) + p.max_tokens <= self.reach]
-        others = sorted(set(range(len(prompts))) - set(packed))
-        return Continuing(packed, decode.Planned([prompts[i] for i in packed]), others, [prompts[i] for i in others])
+        fits = [self.shares_prefixes and len(p.ids) + p.max_tokens <= self.max_shared_length for p in prompts]
+        tree, others = split_places(fits)
+        return GenerationPlan(tree, generate.PlannedPrompts([prompts[i] for i in tree]), others, [prompts[i] for i in others])
 
-    def rows(self, longest: int) -> int:
+    def batch_rows(self, longest: int) -> int:
         """Sequences in a plain batch, the longest of so many tokens."""
         most = self.limits.tokens // longest if self.limits.tokens else self.limits.rows
         return max(1, min(self.limits.rows, most))
 
-    def weigh(self, plan: Weighing) -> Iterator[tuple[int, plain.Weight]]:
-        """The log-probability of every continuation, each with its pair's place, as they are ready."""
-        for at, found in loglikelihood.weigh(self.model, plan.tree, self.budget):
-            yield plan.packed[at], found
-        beyond = [len(p.context) + len(p.continuation) - 1 > self.turn for p in plan.pairs]
-        for part in apart(beyond):
-            pairs = [plan.pairs[i] for i in part]
-            rows = self.rows(max(len(p.context) + len(p.continuation) for p in pairs))
-            for at, found in plain.weigh(self.model, pairs, rows):
-                yield plan.others[part[at]], found
+    def loglikelihoods(self, plan: LogLikelihoodPlan) -> Iterator[tuple[int, plain.LogLikelihood]]:
+        """The log-likelihood of every continuation with its pair's place, as they are ready."""
+        for at, value in loglikelihood.loglikelihoods_over_tree(self.model, plan.tree, self.budget):
+            yield plan.tree_places[at], value
+        # Pairs beyond the switch have other positions than those before it: no batch may hold both kinds.
+        beyond = [len(p.context) + len(p.continuation) - 1 > self.rope_switch for p in plan.plain_pairs]
+        for places in places_by_kind(beyond):
+            pairs = [plan.plain_pairs[i] for i in places]
+            rows = self.batch_rows(max(len(p.context) + len(p.continuation) for p in pairs))
+            for at, value in plain.loglikelihoods_in_batches(self.model, pairs, rows):
+                yield plan.plain_places[places[at]], value
 
-    def generate(self, plan: Continuing, ends: frozenset[int], choose: Choose = choose) -> Iterator[tuple[int, Continuation]]:
-        """The continuation of every prompt, each with its place, as they are ready.  `ends`: tokens that end a text."""
-        rules = decode.Rules(min(self.limits.slots, self.limits.tokens or self.limits.slots), ends, choose)
-        for at, said in decode.generate(self.model, plan.tree, rules, self.budget):
-            yield plan.packed[at], said
-        lengths = [(len(p.ids), len(p.ids) + p.max_tokens - 1) for p in plan.prompts]  # of what is fed, at first and at last
-        for part in apart([(first > self.turn, last > self.turn) for first, last in lengths]):
-            crosses = lengths[part[0]][0] <= self.turn < lengths[part[0]][1]
-            anew = crosses or self.stepping_refusal
-            way = plain.Recomputed if anew else plain.Cached
-            rows = 1 if crosses else self.rows(max(lengths[i][0] for i in part))
-            for at, said in plain.generate(self.model, [plan.prompts[i] for i in part], ends, rows, way, choose):
-                yield plan.others[part[at]], said
+    def generate(
+        self, plan: GenerationPlan, end_tokens: frozenset[int], choose: TokenChooser = choose_tokens
+    ) -> Iterator[tuple[int, Generation]]:
+        """The generation for every prompt with its place, as they are ready.  `end_tokens` end a text."""
+        rules = generate.DecodingRules(min(self.limits.slots, self.limits.tokens or self.limits.slots), end_tokens, choose)
+        for at, generation in generate.generate_over_tree(self.model, plan.tree, rules, self.budget):
+            yield plan.tree_places[at], generation
+        # The lengths of what is fed, at first and at last: one batch holds one kind of positions, as above.
+        lengths = [(len(p.ids), len(p.ids) + p.max_tokens - 1) for p in plan.plain_prompts]
+        for places in places_by_kind([(first > self.rope_switch, last > self.rope_switch) for first, last in lengths]):
+            # A prompt that may cross the switch is computed alone and anew: its cache holds positions from before it.
+            crosses = lengths[places[0]][0] <= self.rope_switch < lengths[places[0]][1]
+            recompute = crosses or self.caching_unsupported_reason
+            kind: plain.BatchKind = plain.RecomputedBatch if recompute else plain.CachedBatch
+            rows = 1 if crosses else self.batch_rows(max(lengths[i][0] for i in places))
+            prompts = [plan.plain_prompts[i] for i in places]
+            for at, generation in plain.generate_in_batches(self.model, prompts, end_tokens, rows, kind, choose):
+                yield plan.plain_places[places[at]], generation
 
 
-def apart(kinds: Sequence[Hashable]) -> list[list[int]]:
-    """The places of each kind."""
-    found: dict[Hashable, list[int]] = {}
+def split_places(fits: Sequence[bool]) -> tuple[list[int], list[int]]:
+    """The places where it fits, and the others."""
+    return [i for i, fit in enumerate(fits) if fit], [i for i, fit in enumerate(fits) if not fit]
+
+
+def places_by_kind(kinds: Sequence[Hashable]) -> list[list[int]]:
+    """The places of each kind, in the order of first appearance."""
+    groups: dict[Hashable, list[int]] = {}
     for place, kind in enumerate(kinds):
-        found.setdefault(kind, []).append(place)
-    return list(found.values())
+        groups.setdefault(kind, []).append(place)
+    return list(groups.values())

@@ -1,4 +1,8 @@
-"""Continuations of many prompts: what prompts begin with alike is computed and kept once, and a row that ends makes room."""
+"""Generation for many prompts: a prefix that several share is computed and kept once, and a row that ends makes room.
+
+The prompts are prefilled along their tree.  Each prompt is then decoded as a row: behind the prefix of its group, which is
+kept once, it has keys and values of its own.
+"""
 
 from __future__ import annotations
 
@@ -11,216 +15,230 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.engine.kv_cache import Batch, follow
-from harness.engine.memory import Budget, halved, total
-from harness.engine.sequences import Choose, Continuation, Ids, Prompt, Row, choose, take
-from harness.engine.shared_prefix_attention import States
-from harness.engine.tree import Nodes, Tree, grow, shared
-from harness.engine.tree_prefill import Step, sweep
+from harness.engine.kv_cache import DecodingBatch, move_along
+from harness.engine.memory import TokenBudget, device_memory, halve_or_raise
+from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, append_next_tokens, choose_tokens
+from harness.engine.shared_prefix_attention import LayerStates
+from harness.engine.tree import Nodes, PrefixTree, TokenIds, build_tree, common_prefix_length
+from harness.engine.tree_prefill import PrefillStep, prefill_tree
 
-WORTH = 512  # tokens that a prefix of their own must spare rows to read, all together
-MEMORY = 0.2  # of the device's, for the rows' own keys and values
+MIN_TOKENS_SAVED = 512  # that a longer prefix must spare its rows to read, all together, to be kept apart
+CACHE_MEMORY_SHARE = 0.2  # of the device's memory, for the rows' own keys and values
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A prompt (at all places where it stands) whose tokens are computed: keys and values that it shares with its group, its
-    own behind them, and the logits [V] after it."""
+class PrefilledPrompt:
+    """A prompt whose tokens are computed, at all places where it stands in the list of prompts.
+
+    `prefix`: keys and values that it shares with its group; `states`: its own behind them; `logits` [V]: after its last token.
+    """
 
     places: list[int]
-    prefix: States
-    states: States
+    prefix: LayerStates
+    states: LayerStates
     logits: torch.Tensor
 
 
 @dataclass(frozen=True)
-class Rules:
-    """`rows`: the most that are decoded together.  `ends`: the tokens that end a text.  `choose`: how a next token is."""
+class DecodingRules:
+    """At most `max_rows` are decoded together; `end_tokens` end a text; `choose` picks each next token."""
 
-    rows: int
-    ends: frozenset[int]
-    choose: Choose = choose
+    max_rows: int
+    end_tokens: frozenset[int]
+    choose: TokenChooser = choose_tokens
 
 
-def generate(model: Any, planned: Planned, rules: Rules, budget: Budget) -> Iterator[tuple[int, Continuation]]:
-    """The continuation of every prompt, as it ends, with its place.
+def generate_over_tree(
+    model: Any, planned: PlannedPrompts, rules: DecodingRules, budget: TokenBudget
+) -> Iterator[tuple[int, Generation]]:
+    """The generation for every prompt, as it ends, with its place.
 
-    Where memory runs out, the prompts that have not ended begin again, half as many at once.
+    Where memory runs out, the prompts that have not ended begin again, half as many at once.  That changes no text: a row draws
+    its own random numbers from the start.
     """
-    left, rows, now = list(range(len(planned.prompts))), rules.rows, planned
-    while left:
-        done: set[int] = set()
+    open_places, max_rows, current = list(range(len(planned.prompts))), rules.max_rows, planned
+    while open_places:
+        ended: set[int] = set()
         try:
-            for at, said in Run(model, now, replace(rules, rows=rows), budget).answers():
-                done.add(at)
-                yield left[at], said
+            for at, generation in DecodingRun(model, current, replace(rules, max_rows=max_rows), budget).generations():
+                ended.add(at)
+                yield open_places[at], generation
         except RuntimeError as error:
-            rows = halved(min(rows, len(left) - len(done)), error)
-        left = [i for at, i in enumerate(left) if at not in done]
-        now = Planned([planned.prompts[i] for i in left]) if left else now
+            max_rows = halve_or_raise(min(max_rows, len(open_places) - len(ended)), error)
+        open_places = [place for at, place in enumerate(open_places) if at not in ended]
+        current = PlannedPrompts([planned.prompts[i] for i in open_places]) if open_places else current
 
 
 @dataclass(frozen=True)
-class Group:
-    """Places of the sequences that are decoded behind the same first `tokens`."""
+class PrefixGroup:
+    """Places of the sequences that are decoded behind the same first `prefix_length` tokens."""
 
     members: list[int]
-    tokens: int
+    prefix_length: int
 
 
-def groups(sequences: Sequence[Ids], order: Sequence[int]) -> list[Group]:
+def group_by_prefix(sequences: Sequence[TokenIds], order: Sequence[int]) -> list[PrefixGroup]:
     """The sequences by the prefix that each is best decoded behind; `order`: all places, sorted by the tokens.
 
-    From the whole set downwards: where some begin alike, they become a group if that spares them to read enough tokens of
-    their own; those that begin alike with nobody stay behind the prefix of the larger set.
+    From the whole set downwards.  The common prefix of a stretch of sorted sequences is the minimum over its neighbours' common
+    prefixes, so the stretch splits at each neighbour that shares just this minimum.  A part with a longer prefix becomes a
+    group of its own if (rows - 1) * (extra tokens of its prefix) >= MIN_TOKENS_SAVED: so many keys are read once instead of by
+    each row, and a smaller gain is lost to one more product in each layer.  A sequence alone stays behind the larger set's
+    prefix.
     """
-    same = np.array([shared(sequences[a], sequences[b]) for a, b in pairwise(order)], np.int64)
-    found: list[Group] = []
-    sets: list[tuple[int, int, Group | None]] = [(0, len(order), None)] if order else []
-    while sets:
-        start, stop, group = sets.pop()
+    same = np.array([common_prefix_length(sequences[a], sequences[b]) for a, b in pairwise(order)], np.int64)
+    groups: list[PrefixGroup] = []
+    stretches: list[tuple[int, int, PrefixGroup | None]] = [(0, len(order), None)] if order else []
+    while stretches:
+        start, stop, group = stretches.pop()
         inner = same[start : stop - 1]
-        tokens = int(inner.min()) if len(inner) else len(sequences[order[start]])
-        if group is None or (stop - start - 1) * (tokens - group.tokens) >= WORTH:
-            group = Group([], tokens)
-            found.append(group)
-        for a, b in pairwise([start, *(start + 1 + np.flatnonzero(inner == tokens)), stop]):
+        length = int(inner.min()) if len(inner) else len(sequences[order[start]])
+        if group is None or (stop - start - 1) * (length - group.prefix_length) >= MIN_TOKENS_SAVED:
+            group = PrefixGroup([], length)
+            groups.append(group)
+        for a, b in pairwise([start, *(start + 1 + np.flatnonzero(inner == length)), stop]):
             if b - a == 1:
                 group.members.append(order[a])
             else:
-                sets.append((a, b, group))
-    return [g for g in found if g.members]
+                stretches.append((a, b, group))
+    return [g for g in groups if g.members]
 
 
-class Run:
+class DecodingRun:
     """Prompts that are decoded together: prefilled along their tree, as slots are free."""
 
-    def __init__(self, model: Any, planned: Planned, rules: Rules, budget: Budget) -> None:
-        self.model, self.limit, self.choose = model, rules.rows, rules.choose
-        self.rows = [Row(p, rules.ends) for p in planned.prompts]
-        self.plan = planned.plan
-        self.source = prefill(model, self.plan, budget)
-        self.waiting: deque[tuple[int, Ready]] = deque()
-        self.alive: list[int] = []  # the prompt in each slot
-        self.tokens: list[int] = []  # what each slot is fed next
-        self.batch: Batch | None = None
+    def __init__(self, model: Any, planned: PlannedPrompts, rules: DecodingRules, budget: TokenBudget) -> None:
+        self.model, self.max_rows, self.choose = model, rules.max_rows, rules.choose
+        self.rows = [DecodingRow(p, rules.end_tokens) for p in planned.prompts]
+        self.prompt_tree = planned.tree
+        self.prefilled = prefill_prompts(model, self.prompt_tree, budget)
+        self.waiting: deque[tuple[int, PrefilledPrompt]] = deque()
+        self.slot_places: list[int] = []  # the prompt in each slot
+        self.next_tokens: list[int] = []  # what each slot is fed next
+        self.batch: DecodingBatch | None = None
         self.exhausted = False  # is every prompt prefilled?
 
     @torch.inference_mode()
-    def answers(self) -> Iterator[tuple[int, Continuation]]:
-        """Every continuation with its prompt's place."""
+    def generations(self) -> Iterator[tuple[int, Generation]]:
+        """Every generation with its prompt's place."""
         while True:
-            yield from self.fill()
-            if self.batch is not None and self.alive:
-                yield from self.take(self.batch.step(self.tokens))
+            yield from self.fill_slots()
+            if self.batch is not None and self.slot_places:
+                yield from self.advance_rows(self.batch.step(self.next_tokens))
             elif self.exhausted:
                 return
 
-    def fill(self) -> Iterator[tuple[int, Continuation]]:
-        """Takes prompts into the free slots, where enough are free for it to be worth a pass; what ends with its first token
-        needs none."""
-        worth = not self.alive or self.limit - len(self.alive) >= max(1, self.limit // 8)
-        while len(self.alive) < self.limit and (self.waiting or (worth and self.prepare())):
-            free = min(self.limit - len(self.alive), len(self.waiting))
-            some = [self.waiting.popleft() for _ in range(free)]
-            tokens = take(torch.stack([r.logits for _, r in some]), [self.rows[i] for i, _ in some], self.choose)
-            for (place, ready), token in zip(some, tokens.tolist(), strict=True):
+    def fill_slots(self) -> Iterator[tuple[int, Generation]]:
+        """Puts prompts into the free slots; yields those that end with their first token, which need no slot.
+
+        Prompts are prefilled only once an eighth of the slots is free, because a pass for one prompt wastes most of its time.
+        """
+        worthwhile = not self.slot_places or self.max_rows - len(self.slot_places) >= max(1, self.max_rows // 8)
+        while len(self.slot_places) < self.max_rows and (self.waiting or (worthwhile and self.prefill_more())):
+            count = min(self.max_rows - len(self.slot_places), len(self.waiting))
+            entering = [self.waiting.popleft() for _ in range(count)]
+            logits = torch.stack([prompt.logits for _, prompt in entering])
+            tokens = append_next_tokens(logits, [self.rows[i] for i, _ in entering], self.choose)
+            for (place, prompt), token in zip(entering, tokens.tolist(), strict=True):
                 row = self.rows[place]
                 if row.finish:
-                    yield place, Continuation(row.ids, row.finish)
+                    yield place, Generation(row.ids, row.finish)
                 elif self.batch is not None:
-                    self.batch.add(ready.prefix, ready.states)
-                    self.alive.append(place)
-                    self.tokens.append(token)
+                    self.batch.add_row(prompt.prefix, prompt.states)
+                    self.slot_places.append(place)
+                    self.next_tokens.append(token)
 
-    def prepare(self) -> bool:
-        """Prefills some more prompts, if there are any."""
-        found = next(self.source, None)
-        if found is None:
+    def prefill_more(self) -> bool:
+        """Prefills the next prompts; False: there are none left."""
+        prompts = next(self.prefilled, None)
+        if prompts is None:
             self.exhausted = True
             return False
         if self.batch is None:
-            longest = self.plan.longest + max(r.prompt.max_tokens for r in self.rows)
-            self.limit = fitting(found[0].states, longest, self.limit)
-            self.batch = Batch(self.model, found[0].states, self.limit, longest)
-        self.waiting.extend((i, ready) for ready in found for i in ready.places)
+            longest = self.prompt_tree.longest_suffix + max(r.prompt.max_tokens for r in self.rows)
+            self.max_rows = rows_that_fit(prompts[0].states, longest, self.max_rows)
+            self.batch = DecodingBatch(self.model, prompts[0].states, self.max_rows, longest)
+        self.waiting.extend((place, prompt) for prompt in prompts for place in prompt.places)
         return True
 
-    def take(self, logits: torch.Tensor) -> Iterator[tuple[int, Continuation]]:
-        """Takes every row's next token; rows that end leave their slots."""
-        self.tokens = take(logits, [self.rows[i] for i in self.alive], self.choose).tolist()
-        for slot in reversed(range(len(self.alive))):
-            place = self.alive[slot]
+    def advance_rows(self, logits: torch.Tensor) -> Iterator[tuple[int, Generation]]:
+        """Appends every row's next token, from logits [B, V]; rows that end leave their slots."""
+        self.next_tokens = append_next_tokens(logits, [self.rows[i] for i in self.slot_places], self.choose).tolist()
+        for slot in reversed(range(len(self.slot_places))):
+            place = self.slot_places[slot]
             row = self.rows[place]
             if row.finish and self.batch is not None:
-                chain = self.batch.drop(slot)
-                follow(chain, self.alive)
-                follow(chain, self.tokens)
-                yield place, Continuation(row.ids, row.finish)
+                chain = self.batch.free_slot(slot)
+                move_along(chain, self.slot_places)
+                move_along(chain, self.next_tokens)
+                yield place, Generation(row.ids, row.finish)
 
 
-class Plan:
+class PromptTree:
     """The tree of prompts, and which of them are decoded behind one prefix: the same for every model with these tokens."""
 
-    def __init__(self, sequences: Sequence[Ids]) -> None:
-        self.tree = grow(sequences, [len(s) - 1 for s in sequences])
-        found = groups(sequences, self.tree.order)
-        self.group = {i: number for number, group in enumerate(found) for i in group.members}
-        self.tokens = [group.tokens for group in found]
-        self.ends: dict[int, list[int]] = {}  # equal sequences end at the same node: they are computed once
+    def __init__(self, sequences: Sequence[TokenIds]) -> None:
+        self.tree = build_tree(sequences, [len(s) - 1 for s in sequences])
+        groups = group_by_prefix(sequences, self.tree.order)
+        self.group_of = {i: number for number, group in enumerate(groups) for i in group.members}
+        self.prefix_lengths = [group.prefix_length for group in groups]
+        self.places_by_end: dict[int, list[int]] = {}  # equal sequences end at the same node: they are computed once
         for i in self.tree.order:
-            self.ends.setdefault(self.tree.paths[i][0], []).append(i)
-        self.longest = max(
-            (len(s) - self.tokens[self.group[i]] for i, s in enumerate(sequences)), default=0
-        )  # behind its prefix
+            self.places_by_end.setdefault(self.tree.paths[i][0], []).append(i)
+        suffixes = (len(s) - self.prefix_lengths[self.group_of[i]] for i, s in enumerate(sequences))
+        self.longest_suffix = max(suffixes, default=0)  # the most tokens that a prompt has behind its prefix
 
-    def prefix(self, node: int) -> tuple[int, int]:
-        """The group of the sequences that end at a node, and the tokens in its prefix."""
-        group = self.group[self.ends[node][0]]
-        return group, self.tokens[group]
+    def prefix_of(self, node: int) -> tuple[int, int]:
+        """The number of the group of the sequences that end at a node, and the length of its prefix."""
+        group = self.group_of[self.places_by_end[node][0]]
+        return group, self.prefix_lengths[group]
 
 
-class Planned:
-    """Prompts with their plan."""
+class PlannedPrompts:
+    """Prompts with their tree."""
 
-    def __init__(self, prompts: Sequence[Prompt]) -> None:
+    def __init__(self, prompts: Sequence[TokenPrompt]) -> None:
         self.prompts = prompts
-        self.plan = Plan([p.ids for p in prompts])
+        self.tree = PromptTree([p.ids for p in prompts])
 
 
 @torch.inference_mode()
-def prefill(model: Any, plan: Plan, budget: Budget) -> Iterator[list[Ready]]:
-    """Sweeps the tree; gives the prompts that a pass completes.  Those of one group get the same prefix, copied from the cache
-    when the first of them is ready and held until the last one is."""
-    tree = plan.tree
-    left = Counter(plan.prefix(node)[0] for node in plan.ends)
-    prefixes: dict[int, States] = {}
-    for step in sweep(model, tree, np.array(list(plan.ends), np.int64), budget):
-        ready = []
+def prefill_prompts(model: Any, prompt_tree: PromptTree, budget: TokenBudget) -> Iterator[list[PrefilledPrompt]]:
+    """Prefills the tree; yields the prompts that each pass completes.
+
+    Those of one group get the same prefix object, copied from the cache when the first of them is ready and kept here until the
+    last one is.
+    """
+    tree = prompt_tree.tree
+    open_ends = Counter(prompt_tree.prefix_of(node)[0] for node in prompt_tree.places_by_end)
+    prefixes: dict[int, LayerStates] = {}
+    for step in prefill_tree(model, tree, np.array(list(prompt_tree.places_by_end), np.int64), budget):
+        prompts = []
         for node, logits in zip(step.nodes.tolist(), step.logits, strict=True):
-            group, tokens = plan.prefix(node)
+            group, length = prompt_tree.prefix_of(node)
             if group not in prefixes:
-                prefixes[group] = states(step, own(tree, step.keys, node, 0)[:tokens])
-            ready.append(Ready(plan.ends[node], prefixes[group], states(step, own(tree, step.keys, node, tokens)), logits))
-            left[group] -= 1
-            if not left[group]:
+                prefixes[group] = copy_columns(step, own_columns(tree, step.keys, node, 0)[:length])
+            states = copy_columns(step, own_columns(tree, step.keys, node, length))
+            prompts.append(PrefilledPrompt(prompt_tree.places_by_end[node], prefixes[group], states, logits))
+            open_ends[group] -= 1
+            if not open_ends[group]:
                 del prefixes[group]
-        if ready:
-            yield ready
+        if prompts:
+            yield prompts
 
 
-def own(tree: Tree, keys: Nodes, node: int, prefix: int) -> Nodes:
-    """The columns of the cache that `node` sees, behind the prefix."""
-    return np.flatnonzero(tree.sees(np.array([node]), keys)[0] & (tree.depth[keys] >= prefix))
+def own_columns(tree: PrefixTree, keys: Nodes, node: int, prefix_length: int) -> Nodes:
+    """The columns of the cache that `node` sees, behind the first `prefix_length` of its tokens."""
+    return np.flatnonzero(tree.ancestor_mask(np.array([node]), keys)[0] & (tree.depth[keys] >= prefix_length))
 
 
-def states(step: Step, columns: Nodes) -> States:
-    """A copy of columns of the cache, for each layer."""
-    wanted = torch.from_numpy(columns).to(step.logits.device)
-    return [(layer.keys[0][:, wanted], layer.values[0][:, wanted]) for layer in step.cache.layers]
+def copy_columns(step: PrefillStep, columns: Nodes) -> LayerStates:
+    """A copy of columns of the cache, for each layer: the cache itself is overwritten by the next step."""
+    indices = torch.from_numpy(columns).to(step.logits.device)
+    return [(layer.keys[0][:, indices], layer.values[0][:, indices]) for layer in step.cache.layers]
 
 
-def fitting(like: States, longest: int, most: int) -> int:
-    """How many rows' keys and values fit in their part of the memory, each of `longest` tokens behind its prefix."""
-    token = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
-    return int(max(1, min(most, MEMORY * total(like[0][0].device) / (token * longest))))
+def rows_that_fit(like: LayerStates, longest: int, max_rows: int) -> int:
+    """How many rows' keys and values fit in their share of the memory, each of `longest` tokens behind its prefix."""
+    token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
+    return int(max(1, min(max_rows, CACHE_MEMORY_SHARE * device_memory(like[0][0].device) / (token_bytes * longest))))

@@ -1,4 +1,4 @@
-"""A batch of rows that are being decoded behind shared prefixes: each has a slot, which the next one takes when it ends.
+"""Keys and values of rows that are generated behind shared prefixes: a row has a slot, and leaves it to another when it ends.
 
 Slots lie in blocks, long rows in the first ones: a row's attention reads as far as the longest row of its block reaches.
 """
@@ -17,57 +17,63 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import shared_prefix_attention
-from harness.engine.shared_prefix_attention import Cascade, Shared, States
+from harness.engine.shared_prefix_attention import LayerStates, PrefixBatch, SharedPrefix
 
-STEP = 64  # tokens by which slots grow
-FIRST = 8  # rows of a new block
-SMALL = 1 << 22  # bytes of keys and values, at LIKELY tokens a row, below which it is not worth to read one block more
-LIKELY = 128
+GROWTH_TOKENS = 64  # by which slots grow
+MIN_BLOCK_ROWS = 8  # rows of a new block
+MIN_BLOCK_BYTES = 1 << 22  # of keys and values, at TYPICAL_TOKENS a row: to read a smaller block on its own is not worth it
+TYPICAL_TOKENS = 128
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """The slots of a block that are in use while a token is computed: `rows` of the block, the place that the token takes in
-    each, and how many tokens there are to read with it."""
+class ActiveBlock:
+    """The slots of a block that are in use while a token is computed.
+
+    `slots`: among all slots.  `rows`: the same in their block.  `places`: of the token in each.  `read_length`: the tokens to
+    read with it, so many as the longest row has.
+    """
 
     slots: slice
     rows: Tensor
     places: Tensor
-    reach: int
+    read_length: int
 
 
-class Lengths:
-    """How many tokens of its own each row in use has, in blocks of `size` slots.  A new token is written behind them.
+class RowLengths:
+    """How many tokens of its own each row has, in blocks of `block_rows` slots.  A new token is written behind them.
 
-    `most`: tokens that no row will exceed, 0: not known.
+    `max_tokens`: no row will exceed it; 0: unknown.
     """
 
-    def __init__(self, size: int, most: int = 0) -> None:
-        self.size, self.most = size, most
+    def __init__(self, block_rows: int, max_tokens: int = 0) -> None:
+        self.block_rows, self.max_tokens = block_rows, max_tokens
         self.used: list[int] = []
-        self.stretches: list[Stretch] = []  # as they were when the last token was begun
+        self.active_blocks: list[ActiveBlock] = []  # as they were when the last token was begun
 
-    def begin(self, places: Tensor) -> None:
-        """Notes where a new token of each row goes; `places`: what is used, on the device."""
-        self.stretches = []
-        for start in range(0, len(self.used), self.size):
-            part = self.used[start : start + self.size]
-            slots = slice(start, start + len(part))
-            rows = torch.arange(len(part), device=places.device)
-            self.stretches.append(Stretch(slots, rows, places[slots], max(part) + 1))
+    def begin_token(self, places: Tensor) -> None:
+        """Notes where the new token of each row goes; `places`: the lengths `used`, on the device."""
+        self.active_blocks = []
+        for start in range(0, len(self.used), self.block_rows):
+            block = self.used[start : start + self.block_rows]
+            slots = slice(start, start + len(block))
+            rows = torch.arange(len(block), device=places.device)
+            self.active_blocks.append(ActiveBlock(slots, rows, places[slots], max(block) + 1))
 
-    def chain(self, slot: int) -> list[int]:
-        """The slots whose rows move up one by one when `slot` is free: of each later block the longest, then the last."""
-        found = [slot]
-        while (start := (found[-1] // self.size + 1) * self.size) < len(self.used):
-            found.append(max(range(start, min(start + self.size, len(self.used))), key=self.used.__getitem__))
-        return found if found[-1] == len(self.used) - 1 else [*found, len(self.used) - 1]
+    def slot_chain(self, slot: int) -> list[int]:
+        """The slots whose rows move up one by one when `slot` becomes free: the longest of each later block, then the last.
+
+        So long rows gather in the first blocks, and the slots in use stay without gaps.
+        """
+        chain = [slot]
+        while (start := (chain[-1] // self.block_rows + 1) * self.block_rows) < len(self.used):
+            chain.append(max(range(start, min(start + self.block_rows, len(self.used))), key=self.used.__getitem__))
+        return chain if chain[-1] == len(self.used) - 1 else [*chain, len(self.used) - 1]
 
 
-class Slots(DynamicLayer):  # type: ignore[misc]
+class SlotCache(DynamicLayer):  # type: ignore[misc]
     """Keys and values of one layer: for each block two buffers [slots, heads, tokens, d]."""
 
-    def __init__(self, state: tuple[Tensor, Tensor], lengths: Lengths) -> None:
+    def __init__(self, state: tuple[Tensor, Tensor], lengths: RowLengths) -> None:
         super().__init__()
         self.lengths, self.is_initialized = lengths, True
         self.dtype, self.device = state[0].dtype, state[0].device
@@ -76,125 +82,134 @@ class Slots(DynamicLayer):  # type: ignore[misc]
         self.blocks: list[list[Tensor]] = []
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Adds one token to every row, [rows, heads, 1, d]; the attention reads the blocks itself."""
-        for part, block in zip(self.lengths.stretches, self.blocks, strict=False):
+        """Writes one token of every row, [rows, heads, 1, d]; the attention reads the blocks itself."""
+        for active, block in zip(self.lengths.active_blocks, self.blocks, strict=False):
             for buffer, states in zip(block, (key_states, value_states), strict=True):
-                buffer[part.rows, :, part.places] = states[part.slots, :, 0]
+                buffer[active.rows, :, active.places] = states[active.slots, :, 0]
         return key_states, value_states
 
-    def parts(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    def active_blocks(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Of each block the slots in use, their keys and their values, as far as its longest row reaches."""
-        for part, (keys, values) in zip(self.lengths.stretches, self.blocks, strict=False):
-            rows = len(part.rows)
-            yield part.slots, keys[:rows, :, : part.reach], values[:rows, :, : part.reach]
+        for active, (keys, values) in zip(self.lengths.active_blocks, self.blocks, strict=False):
+            rows = len(active.rows)
+            yield active.slots, keys[:rows, :, : active.read_length], values[:rows, :, : active.read_length]
 
     def reserve(self, block: int, rows: int, tokens: int) -> None:
-        """Makes room for so many rows and tokens; zeros, as what no row sees must still be a number."""
+        """Makes room for so many rows and tokens in a block.
+
+        New memory is zeros: a masked key has weight 0, but 0 times an uninitialised NaN would be NaN.
+        """
         if block == len(self.blocks):
             self.blocks.append(list(self.empty))
-        slots, have = self.blocks[block][0].shape[0], self.blocks[block][0].shape[2]
-        if rows <= slots and tokens <= have:
+        slots, length = self.blocks[block][0].shape[0], self.blocks[block][0].shape[2]
+        if rows <= slots and tokens <= length:
             return
-        if self.lengths.most and self.device.type == "cpu":
-            slots, wide = self.lengths.size, max(tokens, self.lengths.most)  # only what is written to takes memory
+        if self.lengths.max_tokens and self.device.type == "cpu":
+            # At once as large as it can become: pages that nothing is written to take no memory.
+            slots, new_length = self.lengths.block_rows, max(tokens, self.lengths.max_tokens)
         else:
-            slots = slots if rows <= slots else min(self.lengths.size, max(rows, FIRST, 2 * slots))
-            wide = have if tokens <= have else max(tokens, have + STEP)
+            slots = slots if rows <= slots else min(self.lengths.block_rows, max(rows, MIN_BLOCK_ROWS, 2 * slots))
+            new_length = length if tokens <= length else max(tokens, length + GROWTH_TOKENS)
         for i, old in enumerate(self.blocks[block]):
-            new = zeros(old, (slots, old.shape[1], wide, old.shape[3]))
-            new[: old.shape[0], :, :have] = old
+            new = lazy_zeros(old, (slots, old.shape[1], new_length, old.shape[3]))
+            new[: old.shape[0], :, :length] = old
             self.blocks[block][i] = new
 
-    def put(self, slot: int, state: Sequence[Tensor]) -> None:
-        """Takes keys and values [heads, tokens, d] into a slot."""
-        block, row = divmod(slot, self.lengths.size)
+    def write_slot(self, slot: int, state: Sequence[Tensor]) -> None:
+        """Copies keys and values [heads, tokens, d] into a slot."""
+        block, row = divmod(slot, self.lengths.block_rows)
         self.reserve(block, row + 1, state[0].shape[1])
         for buffer, own in zip(self.blocks[block], state, strict=True):
             buffer[row, :, : own.shape[1]] = own
 
-    def take(self, slot: int, tokens: int) -> list[Tensor]:
-        block, row = divmod(slot, self.lengths.size)
+    def read_slot(self, slot: int, tokens: int) -> list[Tensor]:
+        """Keys and values [heads, tokens, d] of a slot, not copied."""
+        block, row = divmod(slot, self.lengths.block_rows)
         return [b[row, :, :tokens] for b in self.blocks[block]]
 
 
-class Batch:
-    """Rows in slots, each behind the keys and values of its prefix.  Rows with the same prefix are given the same object.
+class DecodingBatch:
+    """At most `rows` rows in slots, each behind the keys and values of its prefix.
 
-    At most `rows` at once; `most`: tokens that none will have behind its prefix, 0: not known.
+    Rows with the same prefix must be given the same object.  `max_tokens`: no row will have more behind its prefix; 0: unknown.
     """
 
-    def __init__(self, model: Any, like: States, rows: int, most: int = 0) -> None:
+    def __init__(self, model: Any, like: LayerStates, rows: int, max_tokens: int = 0) -> None:
         self.model = model
-        self.configs = shared_prefix_attention.configs(model)
-        self.lengths = Lengths(block(like, rows), most)
-        self.layers = [Slots(state, self.lengths) for state in like]
+        self.configs = shared_prefix_attention.attention_configs(model)
+        self.lengths = RowLengths(rows_per_block(like, rows), max_tokens)
+        self.layers = [SlotCache(state, self.lengths) for state in like]
         self.cache = Cache(layers=self.layers)
-        self.prefixes: list[States] = []  # of each row
-        self.shared: list[Shared] | None = None  # which rows share what, as long as no row comes or goes
-        self.before = torch.empty(0, dtype=torch.long)  # tokens in each row's prefix
+        self.prefixes: list[LayerStates] = []  # of each row
+        self.prefix_groups: list[SharedPrefix] | None = None  # None: to be computed, since a row came or went
+        self.prefix_lengths = torch.empty(0, dtype=torch.long)  # of each row
 
     def __len__(self) -> int:
         return len(self.lengths.used)
 
-    def add(self, prefix: States, states: States) -> None:
-        """Takes a row into the next slot."""
+    def add_row(self, prefix: LayerStates, states: LayerStates) -> None:
+        """Puts a row into the next slot."""
         for layer, state in zip(self.layers, states, strict=True):
-            layer.put(len(self), state)
+            layer.write_slot(len(self), state)
         self.lengths.used.append(int(states[0][0].shape[1]))
         self.prefixes.append(prefix)
-        self.shared = None
+        self.prefix_groups = None
 
-    def drop(self, slot: int) -> list[int]:
-        """Frees a slot; gives the chain of slots, from this one to the last, each of whose rows is now in the one before."""
-        chain = self.lengths.chain(slot)
+    def free_slot(self, slot: int) -> list[int]:
+        """Removes a row; returns the chain of slots from this one to the last, each of whose rows is now in the one before."""
+        chain = self.lengths.slot_chain(slot)
         for target, source in pairwise(chain):
             tokens = self.lengths.used[source]
             for layer in self.layers:
-                layer.put(target, layer.take(source, tokens))
-        for held in (self.lengths.used, self.prefixes):
-            follow(chain, held)
-        self.shared = None
+                layer.write_slot(target, layer.read_slot(source, tokens))
+        for values in (self.lengths.used, self.prefixes):
+            move_along(chain, values)
+        self.prefix_groups = None
         return chain
 
-    def sort(self) -> list[Shared]:
-        """Which rows share what."""
-        where = self.model.device
-        places: dict[int, list[int]] = {}
+    def group_rows(self) -> list[SharedPrefix]:
+        """The rows by their prefix; sets `prefix_lengths` too."""
+        device = self.model.device
+        slots_by_prefix: dict[int, list[int]] = {}
         for slot, prefix in enumerate(self.prefixes):
-            places.setdefault(id(prefix), []).append(slot)
-        self.before = torch.tensor([p[0][0].shape[1] for p in self.prefixes], device=where)
-        if len(places) == 1:
-            return [Shared(None, self.prefixes[0])]
-        return [Shared(torch.tensor(slots, device=where), self.prefixes[slots[0]]) for slots in places.values()]
+            slots_by_prefix.setdefault(id(prefix), []).append(slot)
+        self.prefix_lengths = torch.tensor([p[0][0].shape[1] for p in self.prefixes], device=device)
+        if len(slots_by_prefix) == 1:
+            return [SharedPrefix(None, self.prefixes[0])]
+        return [SharedPrefix(torch.tensor(s, device=device), self.prefixes[s[0]]) for s in slots_by_prefix.values()]
 
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> Tensor:
-        """Feeds one token to each row; logits [B, V] after it."""
-        used, where = self.lengths.used, self.model.device
-        places, widest = torch.tensor(used, device=where), max(used) + 1
-        self.lengths.begin(places)
-        for number, part in enumerate(self.lengths.stretches):
+        """Feeds one token to each row; returns the logits [B, V] after it."""
+        used, device = self.lengths.used, self.model.device
+        places, widest = torch.tensor(used, device=device), max(used) + 1
+        self.lengths.begin_token(places)
+        for number, block in enumerate(self.lengths.active_blocks):
             for layer in self.layers:
-                layer.reserve(number, 0, part.reach)
-        self.shared = self.sort() if self.shared is None else self.shared
-        unseen = torch.arange(widest, device=where)[None] > places[:, None]
-        mask = shared_prefix_attention.hiding(unseen, torch.empty(0, dtype=self.model.dtype, device=where))
-        with shared_prefix_attention.switched(self.configs):
+                layer.reserve(number, 0, block.read_length)
+        self.prefix_groups = self.group_rows() if self.prefix_groups is None else self.prefix_groups
+        hidden = torch.arange(widest, device=device)[None] > places[:, None]
+        mask = shared_prefix_attention.additive_mask(hidden, torch.empty(0, dtype=self.model.dtype, device=device))
+        with shared_prefix_attention.use_attention(self.configs):
             out = self.model(
-                input_ids=torch.tensor(tokens, device=where)[:, None],
-                position_ids=(places + self.before)[:, None],
+                input_ids=torch.tensor(tokens, device=device)[:, None],
+                # The cache knows a row's own tokens alone; its position counts those of the prefix too.
+                position_ids=(places + self.prefix_lengths)[:, None],
                 attention_mask=mask[:, None, None],
                 past_key_values=self.cache,
                 use_cache=True,
-                cascade=Cascade(self.shared, self.layers, places),
+                prefix_batch=PrefixBatch(self.prefix_groups, self.layers, places),
             )
         self.lengths.used[:] = [n + 1 for n in used]
         logits: Tensor = out.logits[:, -1]
         return logits
 
 
-def zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of the type of `like`, on its device.  A processor's are pages that take memory as they are written to."""
+def lazy_zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Zeros of the type of `like`, on its device; on a processor pages that take memory only when they are written to.
+
+    Raises torch.OutOfMemoryError where the system refuses the pages.
+    """
     size = math.prod(shape) * like.element_size()
     if like.device.type != "cpu" or not size:
         return like.new_zeros(shape)
@@ -205,16 +220,19 @@ def zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
     return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
-def follow(chain: Sequence[int], held: list[Any]) -> None:
-    """What is held of each slot moves along a chain of slots; its last one is free."""
+def move_along(chain: Sequence[int], values: list[Any]) -> None:
+    """Moves one value of each slot along a chain of slots; the last slot is removed."""
     for target, source in pairwise(chain):
-        held[target] = held[source]
-    held.pop()
+        values[target] = values[source]
+    values.pop()
 
 
-def block(like: States, rows: int) -> int:
-    """How many slots a block has: on a processor as few as are worth a reading of their own, elsewhere all."""
+def rows_per_block(like: LayerStates, rows: int) -> int:
+    """How many slots a block has: on a processor as few as are worth reading on their own, elsewhere all.
+
+    Small blocks let short rows read less; on a GPU, one product over all rows is faster than several small ones.
+    """
     if like[0][0].device.type != "cpu":
         return rows
-    token = sum(t.shape[0] * t.shape[2] * t.element_size() for t in like[0])
-    return min(rows, max(FIRST, SMALL // (LIKELY * token)))
+    token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for t in like[0])
+    return min(rows, max(MIN_BLOCK_ROWS, MIN_BLOCK_BYTES // (TYPICAL_TOKENS * token_bytes)))

@@ -1,4 +1,4 @@
-"""Log-probabilities of continuations over a prefix tree: the same numbers as the plain path's, each prefix computed once."""
+"""Log-likelihoods over a prefix tree: the same numbers as the plain path's, each shared prefix computed once."""
 
 from __future__ import annotations
 
@@ -10,81 +10,92 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.engine.memory import Budget, halved
-from harness.engine.plain import Pair, Weight
-from harness.engine.tree import Nodes, grow
-from harness.engine.tree_prefill import Step, sweep
+from harness.engine.device import to_float64
+from harness.engine.memory import TokenBudget, halve_or_raise
+from harness.engine.plain import LogLikelihood, TokenPair
+from harness.engine.tree import Nodes, build_tree
+from harness.engine.tree_prefill import PrefillStep, prefill_tree
 
 
 @dataclass(frozen=True)
-class Wants:
-    """W targets, sorted by the nodes after which they stand; `owner`: the place of the pair that each belongs to."""
+class Targets:
+    """W tokens whose log-probabilities are needed, sorted by the nodes they follow; `owners`: the places of their pairs."""
 
     nodes: Nodes
-    targets: Nodes
-    owner: Nodes
+    tokens: Nodes
+    owners: Nodes
 
 
-class Plan:
-    """The tree of pairs, and what is wanted of it: the same for every model with these tokens."""
+class PairTree:
+    """The tree of pairs, and their targets: the same for every model with these tokens.
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        self.tree = grow([[*p.context, *p.continuation][:-1] for p in pairs], [len(p.context) - 1 for p in pairs])
-        self.wants = gather(pairs, self.tree.paths)
-        self.nodes = np.unique(self.wants.nodes)
-        self.places: list[list[int]] = [[] for _ in pairs]  # where each pair's targets are among the wanted
-        for place, owner in enumerate(self.wants.owner.tolist()):
-            self.places[owner].append(place)
+    A pair's last token is predicted but never fed, so it is not in the tree; its path begins at the last token of its context,
+    whose logits predict the continuation's first.
+    """
 
-
-def weigh(model: Any, plan: Plan, budget: Budget) -> Iterator[tuple[int, Weight]]:
-    """The log-probability of every continuation, as the tree is swept, each with its pair's place."""
-    tree, wants = plan.tree, plan.wants
-    found = np.empty(len(wants.nodes))
-    hits = np.empty(len(wants.nodes), bool)
-    waiting = iter(tree.order)
-    pair = next(waiting, None)
-    for step in sweep(model, tree, plan.nodes, budget):
-        fill(step, wants, (found, hits), budget)
-        while pair is not None and tree.paths[pair][-1] <= step.keys[-1]:
-            mine = plan.places[pair]
-            yield pair, Weight(float(found[mine].sum()), bool(hits[mine].all()))
-            pair = next(waiting, None)
+    def __init__(self, pairs: Sequence[TokenPair]) -> None:
+        self.tree = build_tree([[*p.context, *p.continuation][:-1] for p in pairs], [len(p.context) - 1 for p in pairs])
+        self.targets = collect_targets(pairs, self.tree.paths)
+        self.target_nodes = np.unique(self.targets.nodes)
+        self.target_places: list[list[int]] = [[] for _ in pairs]  # where each pair's targets are in `targets`
+        for place, owner in enumerate(self.targets.owners.tolist()):
+            self.target_places[owner].append(place)
 
 
-def fill(step: Step, wants: Wants, into: tuple[NDArray[np.float64], NDArray[np.bool_]], budget: Budget) -> None:
+def loglikelihoods_over_tree(model: Any, pairs: PairTree, budget: TokenBudget) -> Iterator[tuple[int, LogLikelihood]]:
+    """The log-likelihood of every continuation with its pair's place, as the pass over the tree completes it."""
+    tree, targets = pairs.tree, pairs.targets
+    logprobs = np.empty(len(targets.nodes))
+    greedy = np.empty(len(targets.nodes), bool)
+    pending = iter(tree.order)  # in the order of their last nodes
+    place = next(pending, None)
+    for step in prefill_tree(model, tree, pairs.target_nodes, budget):
+        score_step(step, targets, (logprobs, greedy), budget)
+        while place is not None and tree.paths[place][-1] <= step.keys[-1]:
+            own = pairs.target_places[place]
+            yield place, LogLikelihood(float(logprobs[own].sum()), bool(greedy[own].all()))
+            place = next(pending, None)
+
+
+def score_step(
+    step: PrefillStep, targets: Targets, into: tuple[NDArray[np.float64], NDArray[np.bool_]], budget: TokenBudget
+) -> None:
     """Scores a step, in halves where memory runs out: in float32, a chunk's logits may need more than its forward pass did."""
     try:
-        score(step, wants, *into)
+        score_logits(step, targets, *into)
     except RuntimeError as error:
-        half = halved(len(step.nodes), error)
+        half = halve_or_raise(len(step.nodes), error)
         budget.tokens = max(1, budget.tokens // 2)
         for part in (slice(half), slice(half, None)):
-            fill(replace(step, nodes=step.nodes[part], logits=step.logits[part]), wants, into, budget)
+            score_step(replace(step, nodes=step.nodes[part], logits=step.logits[part]), targets, into, budget)
 
 
-def gather(pairs: Sequence[Pair], paths: Sequence[Sequence[int]]) -> Wants:
+def collect_targets(pairs: Sequence[TokenPair], paths: Sequence[Sequence[int]]) -> Targets:
     """Every target of every pair.  The sort is stable: a pair's targets stay in their order."""
     nodes = np.array([n for path in paths for n in path], np.int64)
-    targets = np.array([t for p in pairs for t in p.continuation], np.int64)
-    owner = np.repeat(np.arange(len(pairs)), [len(p.continuation) for p in pairs])
+    tokens = np.array([t for p in pairs for t in p.continuation], np.int64)
+    owners = np.repeat(np.arange(len(pairs)), [len(p.continuation) for p in pairs])
     order = np.argsort(nodes, kind="stable")
-    return Wants(nodes[order], targets[order], owner[order])
+    return Targets(nodes[order], tokens[order], owners[order])
 
 
 @torch.inference_mode()
-def score(step: Step, wants: Wants, found: NDArray[np.float64], hits: NDArray[np.bool_]) -> None:
-    """Fills in what the step tells: log-probabilities, and whether a target is the likeliest token."""
+def score_logits(step: PrefillStep, targets: Targets, logprobs: NDArray[np.float64], greedy: NDArray[np.bool_]) -> None:
+    """Fills in the log-probabilities of a step's targets, and whether each is the likeliest token.
+
+    log p(t) = z_t - lse,  lse = log sum_v exp(z_v - max z) + max z, with the last logarithm in float64.
+    """
     if not len(step.nodes):
         return
-    low, high = np.searchsorted(wants.nodes, [step.nodes[0], step.nodes[-1] + 1])
-    row = torch.from_numpy(np.searchsorted(step.nodes, wants.nodes[low:high])).to(step.logits.device)
-    target = torch.from_numpy(wants.targets[low:high]).to(step.logits.device)
+    low, high = np.searchsorted(targets.nodes, [step.nodes[0], step.nodes[-1] + 1])
+    row = torch.from_numpy(np.searchsorted(step.nodes, targets.nodes[low:high])).to(step.logits.device)
+    token = torch.from_numpy(targets.tokens[low:high]).to(step.logits.device)
     logits = step.logits.float()
-    chosen, best = logits[row, target], logits.amax(1)
-    greedy = chosen == best[row]
+    chosen, best = logits[row, token], logits.amax(1)
+    is_best = chosen == best[row]
     # Of several likeliest tokens the first one counts: looked for only where a target is one of them.
-    greedy[greedy.clone()] = logits[row[greedy]].argmax(1) == target[greedy]
-    mass = logits.sub_(best[:, None]).exp_().sum(1).double().log() + best  # in place: a chunk's logits are its largest tensor
-    found[low:high] = (chosen.double() - mass[row]).cpu().numpy()
-    hits[low:high] = greedy.cpu().numpy()
+    is_best[is_best.clone()] = logits[row[is_best]].argmax(1) == token[is_best]
+    sums = logits.sub_(best[:, None]).exp_().sum(1)  # in place: a chunk's logits are its largest tensor
+    lse = to_float64(sums).log() + to_float64(best)
+    logprobs[low:high] = (to_float64(chosen) - lse[row.to(lse.device)]).cpu().numpy()
+    greedy[low:high] = is_best.cpu().numpy()

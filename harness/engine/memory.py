@@ -1,4 +1,4 @@
-"""Memory of the device: how much there is, and what is done when it runs out."""
+"""Memory of the device: how much there is, and smaller batches when it runs out."""
 
 from __future__ import annotations
 
@@ -10,45 +10,52 @@ from pathlib import Path
 
 import torch
 
-CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+CGROUP_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 @dataclass
-class Budget:
-    """How many tokens a forward pass may take; halved when memory runs out.  `run`: tokens of a packed row that read the same
-    keys, 0: all, by the model's own attention."""
+class TokenBudget:
+    """How many tokens one forward pass may take; it halves when memory runs out.
+
+    `run_length`: so many neighbours in a packed row read the same keys (see packed_attention); 0: the whole row is masked by
+    the model's own attention.
+    """
 
     tokens: int
-    run: int = 0
+    run_length: int = 0
 
     def halve(self, error: RuntimeError) -> None:
-        """Takes less from now on."""
-        self.tokens = halved(self.tokens, error)
+        """Halves `tokens` for all later passes; raises `error` unless it is about memory and there is a half."""
+        self.tokens = halve_or_raise(self.tokens, error)
 
 
-def halved(size: int, error: RuntimeError) -> int:
-    """Half of what was too much; raises `error` where it is about something else, or there is no less."""
-    if not out_of_memory(error) or size == 1:
+def halve_or_raise(size: int, error: RuntimeError) -> int:
+    """Half of a size that did not fit in memory.
+
+    Only the size of batches changes, so a retry is right and merely slower.  `error` is raised again where it is about
+    something else, or where a single item is too large already.
+    """
+    if not is_out_of_memory(error) or size == 1:
         raise error
     if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        torch.cuda.empty_cache()  # the failed pass left fragments that a smaller one could not use
     return size // 2
 
 
-def out_of_memory(error: RuntimeError) -> bool:
-    """A processor's allocator raises a plain RuntimeError."""
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """A processor's allocator raises a plain RuntimeError, so its message must be read."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def total(device: torch.device) -> int:
-    """Bytes that the device has in all: what is free now would make the batches of two runs differ."""
+def device_memory(device: torch.device) -> int:
+    """All bytes of a device, free or not: by what is free now, the batches of two runs would differ, and so their rounding."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *given(CONTAINER)])
+    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *container_limits(CGROUP_LIMIT_FILES)])
 
 
-def given(files: Sequence[str]) -> Iterator[int]:
-    """The limits that a container (or a batch system) sets: beyond them, processes are killed without an error."""
+def container_limits(files: Sequence[str]) -> Iterator[int]:
+    """The limits in bytes that a container or a batch system sets: beyond them a process is killed without an error."""
     for file in files:
         with suppress(OSError, ValueError):  # no such file, or "max"
             yield int(Path(file).read_text(encoding="ascii"))

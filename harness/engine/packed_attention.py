@@ -1,8 +1,12 @@
-"""Attention for a packed row: a run of its tokens reads the keys that one of them sees, not all that are there.
+"""Attention for a packed row: a run of its tokens reads the keys that one of them sees, not all keys of the row.
 
-What every token of a run sees is read without a mask, for all heads of a group at once; the rest under a mask; the two are
-merged as in the cascade.  Shapes: Q tokens in the row, N of them in a run, H heads over G groups of keys and values, E = H / G
-heads for each of them, d wide, K keys in the cache, the row's own the last Q of them.
+A packed row holds the branches of a tree side by side, so most pairs of a token and a key are masked.  The row is cut into
+runs of neighbours.  The keys that every token of a run sees are read without a mask, for all heads of a group at once; those
+that only some see are read under a mask; all others are not read.  The two outputs are merged by their lse as in
+shared_prefix_attention.
+
+Shapes: Q tokens in the row, N of them in a run, H heads over G groups of keys and values, E = H / G heads for each of them,
+d wide, K keys in the cache, the row's own the last Q of them.
 """
 
 from __future__ import annotations
@@ -16,72 +20,95 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from harness.engine.shared_prefix_attention import MORE, How, drained, hiding, merge, part, wants_more
-from harness.engine.tree import Nodes, Tree
+from harness.engine.shared_prefix_attention import (
+    UNSUPPORTED_TERMS,
+    AttentionSettings,
+    additive_mask,
+    apply_sinks,
+    attend,
+    has_position_bias,
+    merge_outputs,
+)
+from harness.engine.tree import Nodes, PrefixTree
 
-NAME = "skilldelta_looks"
+NAME = "skilldelta_packed"
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a run of tokens sees: the keys `shared`, and what the mask [N, S] says of the keys at `places`."""
+class RunKeys:
+    """The keys of a run: `common_keys` are seen by all its tokens, `masked_keys` under the mask [N, S] by some.
 
-    rows: slice
-    shared: slice
-    places: list[slice]
+    `queries`: the run's tokens among those of the row.
+    """
+
+    queries: slice
+    common_keys: slice
+    masked_keys: list[slice]
     mask: Tensor
-    spread: dict[int, Tensor] = field(default_factory=dict)  # the mask for so many heads of a group
+    masks_by_heads: dict[int, Tensor] = field(default_factory=dict)
 
-    def masked(self, heads: int) -> Tensor:
-        if heads not in self.spread:
-            self.spread[heads] = self.mask.repeat(heads, 1)[None, None]
-        return self.spread[heads]
+    def mask_for(self, heads: int) -> Tensor:
+        """The mask for so many heads of a group, [1, 1, heads N, S]; kept, as every layer needs it."""
+        if heads not in self.masks_by_heads:
+            self.masks_by_heads[heads] = self.mask.repeat(heads, 1)[None, None]
+        return self.masks_by_heads[heads]
 
 
 @dataclass(frozen=True)
-class Looks:
-    """The last of the keys, from the place `row`, are a row; `size` of its tokens are a run.  `like`: for masks."""
+class PackedRow:
+    """The keys in the cache, of which those from the place `start` on are the row, in runs of `run_length` tokens.
 
-    tree: Tree
+    `mask_like`: masks have its type and device.
+    """
+
+    tree: PrefixTree
     keys: Nodes
-    row: int
-    size: int
-    like: Tensor
-    known: dict[int, list[Look]] = field(default_factory=dict)
+    start: int
+    run_length: int
+    mask_like: Tensor
+    runs_by_window: dict[int, list[RunKeys]] = field(default_factory=dict)
 
-    def within(self, window: int | None) -> list[Look]:
-        """What the runs see in a layer whose tokens see so many tokens up to themselves; None: all."""
-        reach = window or len(self.keys)  # no key is farther away
-        if reach not in self.known:
-            starts = range(self.row, len(self.keys), self.size)
-            self.known[reach] = [self.look(slice(at, min(at + self.size, len(self.keys))), reach) for at in starts]
-        return self.known[reach]
-
-    @cached_property
-    def ends(self) -> Nodes:
-        return self.tree.end[self.keys]
+    def runs(self, window: int | None) -> list[RunKeys]:
+        """The runs in a layer with that sliding window, which counts the token itself; None: no window."""
+        width = window or len(self.keys)  # no key is farther away
+        if width not in self.runs_by_window:
+            starts = range(self.start, len(self.keys), self.run_length)
+            self.runs_by_window[width] = [
+                self.run_keys(slice(at, min(at + self.run_length, len(self.keys))), width) for at in starts
+            ]
+        return self.runs_by_window[width]
 
     @cached_property
-    def depth(self) -> Nodes:
+    def subtree_ends(self) -> Nodes:
+        return self.tree.subtree_end[self.keys]
+
+    @cached_property
+    def depths(self) -> Nodes:
         return self.tree.depth[self.keys]
 
-    def look(self, run: slice, window: int) -> Look:
-        """The run of tokens at these places."""
-        nodes, ends, depth = self.keys[run], self.ends, self.depth
-        path = ends[: self.row]  # it nests: who sees one of its keys sees those before it, and a key's place is its depth
-        every, some = int((path > nodes[-1]).sum()), int((path > nodes[0]).sum())
+    def run_keys(self, run: slice, window: int) -> RunKeys:
+        """The keys of the run of tokens at these places.
+
+        A token n sees key k if k <= n < subtree_end[k] and depth[k] > depth[n] - window.  The keys before the row are a path:
+        they nest, so a token sees a first part of them, and a key's place is its depth.
+        """
+        nodes, ends, depth = self.keys[run], self.subtree_ends, self.depths
+        path = ends[: self.start]
+        seen_by_all, seen_by_some = int((path > nodes[-1]).sum()), int((path > nodes[0]).sum())
         oldest, newest = (max(0, int(d) - window + 1) for d in (depth[run].min(), depth[run].max()))
-        first = self.row + int(np.argmax(ends[self.row :] > nodes[0]))  # of the row's own, the first that one of the run sees
-        shared = slice(min(newest, every), every)
-        places = [slice(oldest, shared.start), slice(max(every, oldest), some), slice(first, run.stop)]
-        places = [p for p in places if p.start < p.stop]
-        at = np.r_[tuple(places)]
-        unseen = (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
-        own = slice(run.start - self.row, run.stop - self.row)
-        return Look(own, shared, places, hiding(torch.from_numpy(unseen), self.like))
+        first_own = self.start + int(
+            np.argmax(ends[self.start :] > nodes[0])
+        )  # the row's first key that a token of the run sees
+        common_keys = slice(min(newest, seen_by_all), seen_by_all)
+        slices = [slice(oldest, common_keys.start), slice(max(seen_by_all, oldest), seen_by_some), slice(first_own, run.stop)]
+        masked_keys = [s for s in slices if s.start < s.stop]
+        at = np.r_[tuple(masked_keys)]
+        hidden = (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
+        queries = slice(run.start - self.start, run.stop - self.start)
+        return RunKeys(queries, common_keys, masked_keys, additive_mask(torch.from_numpy(hidden), self.mask_like))
 
 
-def attention(  # noqa: PLR0913  transformers' own signature
+def packed_row_attention(  # noqa: PLR0913  transformers' own signature
     module: Any,
     query: Tensor,
     key: Tensor,
@@ -91,31 +118,37 @@ def attention(  # noqa: PLR0913  transformers' own signature
     softcap: float | None = None,
     sliding_window: int | None = None,
     s_aux: Tensor | None = None,
-    looks: Looks | None = None,
+    packed_row: PackedRow | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """query [1, H, Q, d], key and value [1, G, K, d]; `s_aux`: the logit of each head's sink [H]."""
-    if looks is None or wants_more(more):
-        raise NotImplementedError(MORE)
-    how = How(scaling or query.shape[3] ** -0.5, softcap, s_aux)
-    mine = query.view(1, key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
-    found = [seen(mine[:, :, :, one.rows], key, value, one, how) for one in looks.within(sliding_window)]
-    return torch.cat(found, 1), None
+    """Every token of the row over its ancestors: [1, Q, H, d].
+
+    query [1, H, Q, d]; key and value [1, G, K, d]; `s_aux`: the logit of each head's sink [H].  Raises NotImplementedError for
+    a model whose attention has other terms, so that the self-test finds it.
+    """
+    if packed_row is None or has_position_bias(more):
+        raise NotImplementedError(UNSUPPORTED_TERMS)
+    settings = AttentionSettings(scaling or query.shape[3] ** -0.5, softcap, s_aux)
+    queries = query.view(1, key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
+    outputs = [attend_run(queries[:, :, :, run.queries], key, value, run, settings) for run in packed_row.runs(sliding_window)]
+    return torch.cat(outputs, 1), None
 
 
-def seen(query: Tensor, key: Tensor, value: Tensor, one: Look, how: How) -> Tensor:
-    """What a run [1, G, E, N, d] reads: [1, N, H, d]."""
+def attend_run(query: Tensor, key: Tensor, value: Tensor, run: RunKeys, settings: AttentionSettings) -> Tensor:
+    """Attention of a run [1, G, E, N, d] over its keys: [1, N, H, d]."""
     _, groups, heads, rows, width = query.shape
     flat = query.reshape(1, groups, heads * rows, width)
     keys, values = (
-        t[:, :, one.places[0]] if len(one.places) == 1 else torch.cat([t[:, :, p] for p in one.places], 2) for t in (key, value)
+        t[:, :, run.masked_keys[0]] if len(run.masked_keys) == 1 else torch.cat([t[:, :, s] for s in run.masked_keys], 2)
+        for t in (key, value)
     )
-    out, mass = part(flat, keys, values, one.masked(heads), how)
-    if how.sinks is not None:
-        out, mass = drained(out, mass, how.sinks.view(groups, heads).repeat_interleave(rows, 1))
-    if one.shared.start < one.shared.stop:
-        merge(out, mass, None, part(flat, key[:, :, one.shared], value[:, :, one.shared], None, how))
+    out, lse = attend(flat, keys, values, run.mask_for(heads), settings)
+    if settings.sinks is not None:
+        out, lse = apply_sinks(out, lse, settings.sinks.view(groups, heads).repeat_interleave(rows, 1))
+    if run.common_keys.start < run.common_keys.stop:
+        over_common = attend(flat, key[:, :, run.common_keys], value[:, :, run.common_keys], None, settings)
+        merge_outputs(out, lse, None, over_common)
     return out.reshape(1, groups, heads, rows, -1).flatten(1, 2).transpose(1, 2)
 
 
-AttentionInterface.register(NAME, attention)
+AttentionInterface.register(NAME, packed_row_attention)

@@ -1,4 +1,4 @@
-"""Whether a model can take a packed tree: tried on a small one against plain forward passes, not looked up by name."""
+"""Whether a model can take a packed tree: tried on a small tree against plain forward passes, not looked up by name."""
 
 from __future__ import annotations
 
@@ -11,212 +11,225 @@ from typing import Any
 import torch
 
 from harness.engine import generate, loglikelihood, plain
-from harness.engine.kv_cache import Batch
-from harness.engine.memory import Budget
-from harness.engine.shared_prefix_attention import configs
+from harness.engine.kv_cache import DecodingBatch
+from harness.engine.memory import TokenBudget
+from harness.engine.plain import LogLikelihood, TokenPair
+from harness.engine.shared_prefix_attention import attention_configs
 
-WHOLE = 1024
-FED = 6  # tokens that are fed one by one
-RUN = 5  # so that a chunk has several runs
-CHUNK = 17  # smaller than the tree, so that the cache has to move from branch to branch
-WINDOW = 5  # shorter than the branches
-# Nats a token: what packing may move beyond what the model's own rounding does, and what it may move at most.
-SLACK = {torch.float64: 1e-8, torch.float32: 2e-5, torch.float16: 1e-3}
-MOST = {torch.float64: 1e-6, torch.float32: 1e-3}
-SLACK_HALF, MOST_HALF = 5e-3, 0.1
-# Of the probabilities at a place, the part that may move with what stands behind it.
-SEEN, SEEN_HALF = {torch.float64: 1e-3, torch.float32: 1e-3}, 0.2
-ROUNDING = 10  # times the change between two passes that are surely right
+ONE_CHUNK = 1024  # tokens, more than any tree of the tests has
+FED_TOKENS = 6  # that are fed one by one
+RUN_LENGTH = 5  # so that a chunk has several runs
+CHUNK_TOKENS = 17  # fewer than the tree has, so that the cache must move from branch to branch
+TEST_WINDOW = 5  # shorter than the branches
+# Nats a token: what packing may move beyond the model's own rounding, and what it may move at most.
+SLACK, SLACK_HALF = {torch.float64: 1e-8, torch.float32: 2e-5, torch.float16: 1e-3}, 5e-3
+MAX_CHANGE, MAX_CHANGE_HALF = {torch.float64: 1e-6, torch.float32: 1e-3}, 0.1
+# Of the probabilities at a place (total variation), what later tokens may move.
+MAX_FUTURE_EFFECT, MAX_FUTURE_EFFECT_HALF = {torch.float64: 1e-3, torch.float32: 1e-3}, 0.2
+ROUNDING_FACTOR = 10  # times the change between two passes that are surely right
 
 
-def refusal(model: Any, run: int = 0) -> str:
-    """Why the model cannot take a packed tree, or "" where it can; with the attention of packed rows where `run` is not 0."""
-    if name := mask_by_place(model):
+def packing_unsupported_reason(model: Any, run_length: int = 0) -> str:
+    """Why the model cannot take a packed tree; "" where it can.  `run_length` not 0: with the attention for packed rows."""
+    if name := fixed_mask_name(model):
         return f"its masks go by the place in the row ({name})"
-    pairs = branches(model.config.get_text_config().vocab_size)
-    known = plain.weigh_batch(model, pairs)
+    pairs = branching_pairs(model)
+    expected = plain.loglikelihood_batch(model, pairs)
     try:
-        far = farthest(packed(model, pairs, CHUNK, run), known, pairs)
-    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
-        return told(error)
-    if math.isnan(far) or far > allowed(model, pairs, known):
-        return f"its log-probabilities change by {far:.2g} a token when sequences are packed"
-    return ""
+        change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), expected, pairs)
+        limit = measure_tolerance(model, pairs, expected)
+    except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
+        return describe_error(error)
+    return describe_change(change, limit, "when sequences are packed")
 
 
-def mask_by_place(model: Any) -> str:
-    """The name of a causal mask that the model holds ready and uses, cut by places in the row and in the cache; "": none.
+def fixed_mask_name(model: Any) -> str:
+    """The name of a causal mask that the model keeps as a buffer and uses, indexed by places in the row; "": none.
 
-    It is right for short rows, and wrong or too small for long ones (GPT-Neo).  Some models hold one for nothing.
+    Such a mask is right for short rows, and wrong or too small for long ones (GPT-Neo).  Some models have one and do not use
+    it, so it is inverted: log-likelihoods that stay the same do not depend on it.
     """
-    found = {name: buffer for name, buffer in model.named_buffers() if triangular(buffer)}
-    if not found:
+    masks = {name: buffer for name, buffer in model.named_buffers() if is_triangular(buffer)}
+    if not masks:
         return ""
-    pair = branches(model.config.get_text_config().vocab_size)[:1]
-    before = plain.weigh_batch(model, pair)
-    turn(found)
+    pair = branching_pairs(model)[:1]
+    before = plain.loglikelihood_batch(model, pair)
+    invert_masks(masks)
     try:
-        after = plain.weigh_batch(model, pair)
+        after = plain.loglikelihood_batch(model, pair)
     finally:
-        turn(found)
-    return "" if before == after else next(iter(found))
+        invert_masks(masks)
+    return "" if before == after else next(iter(masks))
 
 
-def triangular(buffer: torch.Tensor) -> bool:
-    """Is it a table that lets each place see none behind it?"""
+def is_triangular(buffer: torch.Tensor) -> bool:
+    """Is it a square table [..., T, T] of booleans that shows each place only those up to itself?"""
     if buffer.dtype != torch.bool or buffer.ndim < 2 or buffer.shape[-1] != buffer.shape[-2]:
         return False
     corner = buffer[..., :64, :64]
     return bool(corner.any()) and not bool(corner.int().triu(1).any())
 
 
-def turn(masks: dict[str, torch.Tensor]) -> None:
-    """Lets every place see what it did not, and the other way round."""
+def invert_masks(masks: dict[str, torch.Tensor]) -> None:
     for mask in masks.values():
         mask.logical_not_()
 
 
-def packed(model: Any, pairs: list[plain.Pair], chunk: int, run: int = 0) -> list[plain.Weight]:
-    found = dict(loglikelihood.weigh(model, loglikelihood.Plan(pairs), Budget(chunk, min(run, RUN))))
-    return [found[i] for i in range(len(pairs))]
+def packed_loglikelihoods(model: Any, pairs: list[TokenPair], chunk: int, run_length: int = 0) -> list[LogLikelihood]:
+    """The log-likelihoods over the pairs' tree, in chunks of so many tokens."""
+    budget = TokenBudget(chunk, min(run_length, RUN_LENGTH))
+    by_place = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), budget))
+    return [by_place[i] for i in range(len(pairs))]
 
 
-def farthest(found: list[plain.Weight], known: list[plain.Weight], pairs: list[plain.Pair]) -> float:
-    """The largest change of a log-probability, in nats a token."""
-    changes = [abs(f.logprob - k.logprob) / len(p.continuation) for f, k, p in zip(found, known, pairs, strict=True)]
+def largest_change(actual: list[LogLikelihood], expected: list[LogLikelihood], pairs: list[TokenPair]) -> float:
+    """The largest change of a log-likelihood, in nats a token; NaN if any is."""
+    changes = [abs(a.logprob - e.logprob) / len(p.continuation) for a, e, p in zip(actual, expected, pairs, strict=True)]
     return math.nan if any(map(math.isnan, changes)) else max(changes)
 
 
-def allowed(model: Any, pairs: list[plain.Pair], known: list[plain.Weight]) -> float:
-    """What rounding may move, in nats a token: measured on trees of one branch in one pass, where place and depth are the same.
+def measure_tolerance(model: Any, pairs: list[TokenPair], expected: list[LogLikelihood]) -> float:
+    """What rounding may move, in nats a token: min(MAX_CHANGE, SLACK + ROUNDING_FACTOR * noise).
 
-    A fixed limit wide enough for the rounding of a deep model in bfloat16 lets wrong positions through (MPT).
+    The noise is measured: a tree of one branch in one pass is a plain pass in another order of sums, as place and depth are
+    the same.  A fixed limit would not do: wide enough for the rounding of a deep model in bfloat16, it lets wrong positions
+    through (MPT).
     """
-    noise = max(farthest(packed(model, [p], WHOLE), [k], [p]) for p, k in zip(pairs[:2], known, strict=False))
-    most = MOST.get(model.dtype, MOST_HALF)
-    return min(most, SLACK.get(model.dtype, SLACK_HALF) + ROUNDING * noise)
+    noise = max(
+        largest_change(packed_loglikelihoods(model, [p], ONE_CHUNK), [e], [p])
+        for p, e in zip(pairs[:2], expected, strict=False)
+    )
+    return min(MAX_CHANGE.get(model.dtype, MAX_CHANGE_HALF), SLACK.get(model.dtype, SLACK_HALF) + ROUNDING_FACTOR * noise)
 
 
 @torch.inference_mode()
-def decoding_refusal(model: Any, run: int = 0) -> str:
-    """Why rows cannot be decoded behind a shared prefix, or "" where that gives the log-probabilities of plain passes."""
-    pairs = fed(model)
-    known = plain.weigh_batch(model, pairs)
+def decoding_unsupported_reason(model: Any, run_length: int = 0) -> str:
+    """Why rows cannot be decoded behind a shared prefix; "" where that gives the log-likelihoods of plain passes."""
+    pairs = short_pairs(model)
+    expected = plain.loglikelihood_batch(model, pairs)
     try:
-        far = farthest(forced(model, pairs, run), known, pairs)
-        limit = allowed(model, pairs, known)
-    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
-        return told(error)
-    if math.isnan(far) or far > limit:
-        return f"its log-probabilities change by {far:.2g} a token when rows are decoded behind a shared prefix"
-    return ""
-
-
-def fed(model: Any) -> list[plain.Pair]:
-    """Two pairs whose continuations are fed token by token."""
-    pairs = branches(model.config.get_text_config().vocab_size)[1:3]
-    return [plain.Pair(p.context, p.continuation[:FED]) for p in pairs]
+        change = largest_change(decoded_loglikelihoods(model, pairs, run_length), expected, pairs)
+        limit = measure_tolerance(model, pairs, expected)
+    except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
+        return describe_error(error)
+    return describe_change(change, limit, "when rows are decoded behind a shared prefix")
 
 
 @torch.inference_mode()
-def window_refusal(model: Any, run: int, decodes: bool) -> str:
-    """Why sequences beyond the sliding window cannot share prefixes, or "" where a short one is kept as in plain passes, in
-    packed rows of runs and, where the model `decodes` so, behind shared prefixes."""
-    pairs, few = branches(model.config.get_text_config().vocab_size), fed(model)
-    wide = plain.weigh_batch(model, pairs)
+def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str:
+    """Why sequences longer than the sliding window cannot share prefixes; "" where they can.
+
+    Tried with a short window, in packed rows of runs and, where the model `decodes` so, behind shared prefixes.
+    """
+    pairs, decoded_pairs = branching_pairs(model), short_pairs(model)
+    expected_wide = plain.loglikelihood_batch(model, pairs)
     try:
-        limit = allowed(model, pairs, wide)
-        with narrowed(model, WINDOW):
-            known = plain.weigh_batch(model, pairs)
-            far = farthest(packed(model, pairs, CHUNK, run), known, pairs)
+        limit = measure_tolerance(model, pairs, expected_wide)
+        with shorter_window(model, TEST_WINDOW):
+            expected = plain.loglikelihood_batch(model, pairs)
+            change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), expected, pairs)
             if decodes:
-                far = max(far, farthest(forced(model, few, run), plain.weigh_batch(model, few), few))
-    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
-        return told(error)
-    if not farthest(known, wide, pairs) > limit:
-        return "a shorter sliding window shows nothing"
-    if math.isnan(far) or far > limit:
-        return f"its log-probabilities change by {far:.2g} a token when sequences longer than its window are packed"
-    return ""
+                decoded = decoded_loglikelihoods(model, decoded_pairs, run_length)
+                change = max(change, largest_change(decoded, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
+    except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
+        return describe_error(error)
+    if not largest_change(expected, expected_wide, pairs) > limit:
+        return "a shorter sliding window shows nothing"  # the model ignores it, so the test proves nothing
+    return describe_change(change, limit, "when sequences longer than its window are packed")
 
 
 @contextmanager
-def narrowed(model: Any, window: int) -> Iterator[None]:
-    """The model with a shorter sliding window, wherever it holds one."""
-    every = (*configs(model), *model.modules())
-    held = [(one, had) for one in every if isinstance(had := getattr(one, "sliding_window", None), int) and had > window]
+def shorter_window(model: Any, window: int) -> Iterator[None]:
+    """The model with a shorter sliding window, in every config and layer that has one."""
+    holders = (*attention_configs(model), *model.modules())
+    originals = [(h, size) for h in holders if isinstance(size := getattr(h, "sliding_window", None), int) and size > window]
     try:
-        for one, _ in held:
-            one.sliding_window = window
+        for holder, _ in originals:
+            holder.sliding_window = window
         yield
     finally:
-        for one, had in held:
-            one.sliding_window = had
+        for holder, size in originals:
+            holder.sliding_window = size
 
 
 @torch.inference_mode()
-def stepping_refusal(model: Any) -> str:
-    """Why padded rows cannot be continued with what the model keeps of them, or "" where that gives what plain passes give."""
-    pairs = [plain.Pair(p.context, p.continuation[:3]) for p in branches(model.config.get_text_config().vocab_size)]
+def caching_unsupported_reason(model: Any) -> str:
+    """Why padded rows cannot be continued with the model's own cache; "" where that gives what plain passes give."""
+    pairs = [TokenPair(p.context, p.continuation[:3]) for p in branching_pairs(model)]
     try:
-        far = farthest(stepped(model, pairs), [w for p in pairs[1:] for w in plain.weigh_batch(model, [p])], pairs[1:])
-    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises, it is the answer
-        return told(error)
-    if math.isnan(far) or far > MOST.get(model.dtype, MOST_HALF):
-        return f"its log-probabilities change by {far:.2g} a token when padded rows are continued"
-    return ""
+        expected = [e for p in pairs[1:] for e in plain.loglikelihood_batch(model, [p])]
+        change = largest_change(cached_loglikelihoods(model, pairs), expected, pairs[1:])
+    except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
+        return describe_error(error)
+    return describe_change(change, MAX_CHANGE.get(model.dtype, MAX_CHANGE_HALF), "when padded rows are continued")
 
 
 @torch.inference_mode()
-def causal_refusal(model: Any) -> str:
-    """Why the log-probabilities of a text are not those of its tokens one after another, or "" where they are: an encoder
-    sees what it is asked for."""
-    pair = branches(model.config.get_text_config().vocab_size)[0]
-    more = len(pair.continuation) + 1
-    whole = plain.forward(model, [[*pair.context, *pair.continuation]], more)[0, -more]
-    known = plain.forward(model, [pair.context], 1)[0, -1]
-    far = float((whole.float().softmax(0) - known.float().softmax(0)).abs().sum() / 2)
-    if far > SEEN.get(model.dtype, SEEN_HALF):
-        return f"what stands behind a token moves {100 * far:.2g} % of its probabilities"
+def not_causal_reason(model: Any) -> str:
+    """Why a text's log-likelihood is not that of its tokens one after another; "" where it is: an encoder sees later tokens."""
+    pair = branching_pairs(model)[0]
+    later = len(pair.continuation) + 1
+    with_later = plain.forward_padded(model, [[*pair.context, *pair.continuation]], later)[0, -later]
+    alone = plain.forward_padded(model, [pair.context], 1)[0, -1]
+    moved = float((with_later.float().softmax(0) - alone.float().softmax(0)).abs().sum() / 2)  # total variation
+    if moved > MAX_FUTURE_EFFECT.get(model.dtype, MAX_FUTURE_EFFECT_HALF):
+        return f"what stands behind a token moves {100 * moved:.2g} % of its probabilities"
     return ""
 
 
-def stepped(model: Any, pairs: list[plain.Pair]) -> list[plain.Weight]:
-    """The log-probabilities of the continuations of all pairs but the first, which leaves the batch on the way."""
-    fed = torch.tensor([list(p.continuation) for p in pairs], device=model.device)
-    batch = plain.Cached(model, [p.context for p in pairs])
+def cached_loglikelihoods(model: Any, pairs: list[TokenPair]) -> list[LogLikelihood]:
+    """The log-likelihoods of all pairs but the first, whose row leaves the batch after one token."""
+    tokens = torch.tensor([list(p.continuation) for p in pairs], device=model.device)
+    batch = plain.CachedBatch(model, [p.context for p in pairs])
     logits = [batch.logits[1:]]
-    batch.feed(fed[:, 0])
+    batch.feed(tokens[:, 0])
     logits.append(batch.logits[1:])
-    batch.keep(torch.arange(1, len(pairs), device=model.device))
-    batch.feed(fed[1:, 1])
+    batch.keep_rows(torch.arange(1, len(pairs), device=model.device))
+    batch.feed(tokens[1:, 1])
     logits.append(batch.logits)
-    return [plain.weight(torch.stack([s[i] for s in logits]), p.continuation) for i, p in enumerate(pairs[1:])]
+    return [plain.loglikelihood_of(torch.stack([s[i] for s in logits]), p.continuation) for i, p in enumerate(pairs[1:])]
 
 
-def told(error: Exception) -> str:
-    """An error in a line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+def decoded_loglikelihoods(model: Any, pairs: list[TokenPair], run_length: int = 0) -> list[LogLikelihood]:
+    """The log-likelihoods when the continuations, FED_TOKENS each, are fed to slots token by token."""
+    budget = TokenBudget(CHUNK_TOKENS, min(run_length, RUN_LENGTH))
+    steps = generate.prefill_prompts(model, generate.PromptTree([p.context for p in pairs]), budget)
+    prompts = [prompt for step in steps for prompt in step]
+    batch = DecodingBatch(model, prompts[0].states, len(pairs))
+    for prompt in prompts:
+        batch.add_row(prompt.prefix, prompt.states)
+    logits = [torch.stack([prompt.logits for prompt in prompts])]
+    order = [prompt.places[0] for prompt in prompts]
+    logits += [batch.step([pairs[i].continuation[n] for i in order]) for n in range(FED_TOKENS - 1)]
+    by_place = {
+        i: plain.loglikelihood_of(torch.stack([s[slot] for s in logits]), pairs[i].continuation) for slot, i in enumerate(order)
+    }
+    return [by_place[i] for i in range(len(pairs))]
 
 
-def forced(model: Any, pairs: list[plain.Pair], run: int = 0) -> list[plain.Weight]:
-    """The continuations' log-probabilities, when they are fed to slots token by token."""
-    steps = generate.prefill(model, generate.Plan([p.context for p in pairs]), Budget(CHUNK, min(run, RUN)))
-    ready = [one for step in steps for one in step]
-    batch = Batch(model, ready[0].states, len(pairs))
-    for one in ready:
-        batch.add(one.prefix, one.states)
-    logits = [torch.stack([one.logits for one in ready])]
-    order = [one.places[0] for one in ready]
-    logits += [batch.step([pairs[i].continuation[n] for i in order]) for n in range(FED - 1)]
-    found = {i: plain.weight(torch.stack([s[slot] for s in logits]), pairs[i].continuation) for slot, i in enumerate(order)}
-    return [found[i] for i in range(len(pairs))]
+def branching_pairs(model: Any) -> list[TokenPair]:
+    """Pairs of random tokens that share prefixes of several lengths; the same for every model with that vocabulary.
 
-
-def branches(vocabulary: int) -> list[plain.Pair]:
-    """Pairs that share beginnings of several lengths, so many that a token's place in the row lies far from its depth; the same
-    for every model of that vocabulary."""
+    There are so many branches that a token's place in the packed row lies far from its depth: wrong positions show.
+    """
+    vocabulary = model.config.get_text_config().vocab_size
     source = random.Random(0)
     stem = [source.randrange(vocabulary) for _ in range(12)]
-    cuts = (12, 12, 9, 4, 4, 12, 9, 1)
-    return [plain.Pair(stem[:cut], [source.randrange(vocabulary) for _ in range(10 + n % 3)]) for n, cut in enumerate(cuts)]
+    lengths = (12, 12, 9, 4, 4, 12, 9, 1)
+    return [TokenPair(stem[:n], [source.randrange(vocabulary) for _ in range(10 + i % 3)]) for i, n in enumerate(lengths)]
+
+
+def short_pairs(model: Any) -> list[TokenPair]:
+    """Two of the pairs, of different prefixes, with continuations of FED_TOKENS."""
+    return [TokenPair(p.context, p.continuation[:FED_TOKENS]) for p in branching_pairs(model)[1:3]]
+
+
+def describe_change(change: float, limit: float, when: str) -> str:
+    """The reason where a change in nats a token is above its limit or NaN, else ""."""
+    too_far = math.isnan(change) or change > limit
+    return f"its log-probabilities change by {change:.2g} a token {when}" if too_far else ""
+
+
+def describe_error(error: Exception) -> str:
+    """An error in one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"

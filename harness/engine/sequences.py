@@ -1,4 +1,4 @@
-"""Sequences that are being decoded, and how the next token of each is chosen.  B rows, V tokens in the vocabulary."""
+"""Sequences that are being generated, and how the next token of each is chosen.  B rows, V tokens in the vocabulary."""
 
 from __future__ import annotations
 
@@ -9,86 +9,100 @@ from typing import Literal
 
 import torch
 
-Ids = Sequence[int]
+from harness.engine.device import to_float64
+from harness.engine.tree import TokenIds
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """A prompt to be continued.  `stopped` is asked after each token whether the text so far ends the answer."""
+class TokenPrompt:
+    """A prompt with the settings of its generation.
 
-    ids: Ids
+    `should_stop` is called with the new ids after each token: does the text so far end the answer?  `temperature` 0: greedy.
+    Raises ValueError for an empty prompt, and for fewer than one new token.
+    """
+
+    ids: TokenIds
     max_tokens: int
-    stopped: Callable[[list[int]], bool]
+    should_stop: Callable[[list[int]], bool]
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.ids or self.max_tokens < 1:
-            raise ValueError("A prompt has at least one token, and at least one is asked for behind it.")
+            raise ValueError("A prompt needs at least one token, and room for at least one new token.")
 
 
 @dataclass(frozen=True)
-class Continuation:
+class Generation:
+    """The new tokens after a prompt, and why they end."""
+
     ids: list[int]  # without the end-of-sequence token
     finish: Literal["stop", "length"]
 
 
-class Row:
-    """One sequence that is being decoded."""
+class DecodingRow:
+    """One sequence while it is generated.  Its random numbers are its own, so its text does not depend on its batch."""
 
-    def __init__(self, prompt: Prompt, ends: frozenset[int]) -> None:
-        self.prompt, self.ends = prompt, ends
+    def __init__(self, prompt: TokenPrompt, end_tokens: frozenset[int]) -> None:
+        self.prompt, self.end_tokens = prompt, end_tokens
         self.ids: list[int] = []
         self.finish: Literal["stop", "length"] | None = None
-        self.random = random.Random(prompt.seed)
+        self.generator = random.Random(prompt.seed)
 
-    def add(self, token: int) -> None:
-        """Takes the next token, and notes whether the row ends with it."""
-        if token in self.ends:
+    def append(self, token: int) -> None:
+        """Takes the next token, and sets `finish` if the row ends with it."""
+        if token in self.end_tokens:
             self.finish = "stop"
             return
         self.ids.append(token)
-        if self.prompt.stopped(self.ids):
+        if self.prompt.should_stop(self.ids):
             self.finish = "stop"
         elif len(self.ids) >= self.prompt.max_tokens:
             self.finish = "length"
 
 
-Choose = Callable[[torch.Tensor, Sequence[Row]], torch.Tensor]  # logits [B, V] of B rows -> the next token [B] of each
+TokenChooser = Callable[[torch.Tensor, Sequence[DecodingRow]], torch.Tensor]  # logits [B, V] of B rows -> a token [B] for each
 
 
-def take(logits: torch.Tensor, rows: Sequence[Row], choose: Choose) -> torch.Tensor:
-    """The next token [B] of every row, chosen from logits [B, V] and added to it."""
+def append_next_tokens(logits: torch.Tensor, rows: Sequence[DecodingRow], choose: TokenChooser) -> torch.Tensor:
+    """Chooses the next token of every row from logits [B, V], appends it to the row, and returns all of them [B]."""
     tokens = choose(logits, rows)
     for row, token in zip(rows, tokens.tolist(), strict=True):
-        row.add(token)
+        row.append(token)
     return tokens
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Row]) -> torch.Tensor:
-    """The likeliest token of each row [B, V] -> [B], or one drawn with one uniform number of the row's own."""
+def choose_tokens(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Tensor:
+    """The likeliest token of each greedy row, a sampled one of each other row: [B, V] -> [B].
+
+    A row draws one uniform number for each token.  Rows with top_p < 1 are a batch of their own, because they need a sort.
+    """
     tokens = logits.argmax(1)
-    for drawn, narrow in ((wide, False), (nucleus, True)):
-        warm = [i for i, r in enumerate(rows) if r.prompt.temperature > 0 and (r.prompt.top_p < 1) == narrow]
-        if warm:
-            some = [rows[i] for i in warm]
-            heat = logits.new_tensor([r.prompt.temperature for r in some], dtype=torch.float64)
-            uniform = heat.new_tensor([r.random.random() for r in some])
-            probs = (logits[warm].double() / heat[:, None]).softmax(1)
-            tokens[warm] = drawn(probs, uniform, heat.new_tensor([r.prompt.top_p for r in some]))
+    for sampler, uses_top_p in ((sample_inverse_cdf, False), (sample_nucleus, True)):
+        places = [i for i, r in enumerate(rows) if r.prompt.temperature > 0 and (r.prompt.top_p < 1) == uses_top_p]
+        if places:
+            sampled_rows = [rows[i] for i in places]
+            scores = to_float64(logits[places])
+            temperatures = scores.new_tensor([r.prompt.temperature for r in sampled_rows])
+            uniform = scores.new_tensor([r.generator.random() for r in sampled_rows])
+            probs = (scores / temperatures[:, None]).softmax(1)
+            tokens[places] = sampler(probs, uniform, scores.new_tensor([r.prompt.top_p for r in sampled_rows])).to(
+                tokens.device
+            )
     return tokens
 
 
-def wide(probs: torch.Tensor, uniform: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
-    """Inverse transform: the first token whose cumulative probability passes the uniform number.  [B, V], [B] -> [B]."""
-    mass = probs.cumsum(1)
-    found = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)[:, 0]
-    return found.clamp(max=probs.shape[1] - 1)
+def sample_inverse_cdf(probs: torch.Tensor, uniform: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+    """Inverse transform: the first token t with u < P(token <= t).  probs [B, V], uniform [B] -> tokens [B]."""
+    cumulative = probs.cumsum(1)
+    # The last sum stands for 1: rounding and a nucleus leave it elsewhere.
+    tokens = torch.searchsorted(cumulative, uniform[:, None] * cumulative[:, -1:], right=True)[:, 0]
+    return tokens.clamp(max=probs.shape[1] - 1)
 
 
-def nucleus(probs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
-    """The same among the fewest likeliest tokens that reach top_p together (Holtzman et al. 2020)."""
-    ordered, places = probs.sort(dim=1, descending=True, stable=True)
+def sample_nucleus(probs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
+    """The same among the fewest likeliest tokens that reach top_p together (Holtzman et al. 2020, arXiv 1904.09751)."""
+    ordered, ids = probs.sort(dim=1, descending=True, stable=True)
     ordered[(ordered.cumsum(1) - ordered) >= top_p[:, None]] = 0
-    return places.gather(1, wide(ordered, uniform, top_p)[:, None])[:, 0]
+    return ids.gather(1, sample_inverse_cdf(ordered, uniform, top_p)[:, None])[:, 0]

@@ -1,7 +1,15 @@
-"""Attention for decoding rows that begin alike: one product of all rows with the keys they share, one of each with its own.
+"""Attention for rows that share prefixes: one product of all rows with the shared keys, one of each row with its own.
 
-The two are merged by the logarithms of their sums of exponentials.  Shapes: B rows with one new token each, H heads over G
-groups of keys and values, E = H / G heads for each of them, d wide, P shared tokens, S own ones.
+The softmax over all keys of a row is put together from softmaxes over disjoint sets k of them.  With o_k the output over set
+k and lse_k = log sum_j exp(s_j) over its scores:
+
+    o = sum_k w_k o_k,    w_k = exp(lse_k - lse),    lse = log sum_k exp(lse_k)
+
+(the merge of FlashAttention's split softmax, arXiv 2205.14135; for shared prefixes: Hydragen, arXiv 2402.05099.)  Keys and
+values of a shared prefix are then read once, not once a row.
+
+Shapes: B rows with one new token each, H heads over G groups of keys and values, E = H / G heads for each of them, d wide,
+P shared tokens, S own ones.
 """
 
 from __future__ import annotations
@@ -15,77 +23,81 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-NAME = "skilldelta_cascade"
-MORE = "this attention has more terms than keys and values"
-States = Sequence[tuple[Tensor, Tensor]]  # for each layer: keys and values [G, tokens, d]
+NAME = "skilldelta_shared_prefix"
+UNSUPPORTED_TERMS = "this attention has more terms than keys and values"
+LayerStates = Sequence[tuple[Tensor, Tensor]]  # for each layer: keys and values [G, tokens, d]
 
 
 @dataclass(frozen=True)
-class Shared:
-    """What some rows of a batch begin with; `rows`: their places, None: all."""
+class SharedPrefix:
+    """A prefix that some rows of a batch have in common; `rows`: their places, None: all rows."""
 
     rows: Tensor | None
-    states: States
+    states: LayerStates
 
 
-class Own(Protocol):
-    """What the rows of one layer have behind what they share."""
+class OwnKeys(Protocol):
+    """Keys and values that the rows of one layer have behind their shared prefixes."""
 
-    def parts(self) -> Iterable[tuple[slice, Tensor, Tensor]]:
-        """Runs of rows that cover the batch in order, with their keys and values [rows, G, S, d]."""
+    def active_blocks(self) -> Iterable[tuple[slice, Tensor, Tensor]]:
+        """Slices of rows that cover the batch in order, with their keys and values [rows, G, S, d]."""
         ...
 
 
 @dataclass(frozen=True)
-class Within:
-    """What rows see in a layer whose tokens see so many tokens up to themselves.
+class VisibleKeys:
+    """The keys that rows see in a layer with some sliding window.
 
-    `own`: the mask of the rows' own keys [B, 1, 1, S]; `prefixes`: for each shared prefix the first key that a row sees, and a
-    mask [rows, keys from there] where not all of its rows see the same, else None.
+    `own_mask`: of the rows' own keys [B, 1, 1, S].  `prefix_masks`: for each shared prefix the first key that any row sees,
+    and a mask [rows, keys from there] where its rows see different ones, else None.
     """
 
-    own: Tensor
-    prefixes: list[tuple[int, Tensor | None]]
+    own_mask: Tensor
+    prefix_masks: list[tuple[int, Tensor | None]]
 
 
 @dataclass(frozen=True)
-class Cascade:
-    """`own`: for each layer.  `places`: of each row's new token among its own tokens [B]."""
+class PrefixBatch:
+    """The prefixes of a batch and, for each layer, the rows' own keys.  `places`: of each row's new token among its own [B]."""
 
-    shared: Sequence[Shared]
-    own: Sequence[Own]
+    prefixes: Sequence[SharedPrefix]
+    own: Sequence[OwnKeys]
     places: Tensor
-    known: dict[int, Within] = field(default_factory=dict)
+    visible_by_window: dict[int, VisibleKeys] = field(default_factory=dict)
 
-    def within(self, window: int, mask: Tensor) -> Within:
-        """Made once for all layers with that window, 0: they see all.  `mask`: of the rows' own keys, whatever the window."""
-        if window not in self.known:
-            self.known[window] = self.look(window, mask) if window else Within(mask, [(0, None)] * len(self.shared))
-        return self.known[window]
+    def visible_keys(self, window: int, mask: Tensor) -> VisibleKeys:
+        """Computed once for all layers with that window (0: none).  `mask`: of the rows' own keys, whatever the window."""
+        if window not in self.visible_by_window:
+            self.visible_by_window[window] = (
+                self.windowed_keys(window, mask) if window else VisibleKeys(mask, [(0, None)] * len(self.prefixes))
+            )
+        return self.visible_by_window[window]
 
-    def look(self, window: int, mask: Tensor) -> Within:
-        prefixes: list[tuple[int, Tensor | None]] = []
-        for shared in self.shared:
-            tokens = shared.states[0][0].shape[1]
-            places = self.places if shared.rows is None else self.places[shared.rows]
-            first = (places + (tokens - window + 1)).clamp(min=0, max=tokens)
-            start, same = int(first.min()), int(first.max())
-            unseen = torch.arange(start, tokens, device=first.device) < first[:, None]
-            prefixes.append((start, hiding(unseen, mask) if start < same else None))
-        unseen = torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window
-        return Within(mask.minimum(hiding(unseen, mask)[:, None, None]), prefixes)
+    def windowed_keys(self, window: int, mask: Tensor) -> VisibleKeys:
+        """The keys at most `window` - 1 tokens before each new token, which stands `places` tokens behind its prefix."""
+        prefix_masks: list[tuple[int, Tensor | None]] = []
+        for prefix in self.prefixes:
+            length = prefix.states[0][0].shape[1]
+            places = self.places if prefix.rows is None else self.places[prefix.rows]
+            # Position length + place sees positions from length + place - window + 1 on.
+            first = (places + (length - window + 1)).clamp(min=0, max=length)
+            start, latest = int(first.min()), int(first.max())
+            hidden = torch.arange(start, length, device=first.device) < first[:, None]
+            prefix_masks.append((start, additive_mask(hidden, mask) if start < latest else None))
+        hidden = torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window
+        return VisibleKeys(mask.minimum(additive_mask(hidden, mask)[:, None, None]), prefix_masks)
 
 
 @dataclass(frozen=True)
-class How:
-    """What a model's attention does besides the softmax of products.  `sinks`: a logit for each head [H]."""
+class AttentionSettings:
+    """Terms of a model's attention besides softmax(q k).  `sinks`: a logit for each head [H]."""
 
     scaling: float
     softcap: float | None = None
     sinks: Tensor | None = None
 
 
-def attention(  # noqa: PLR0913  transformers' own signature
+def shared_prefix_attention(  # noqa: PLR0913  transformers' own signature
     module: Any,
     query: Tensor,
     key: Tensor,
@@ -95,99 +107,124 @@ def attention(  # noqa: PLR0913  transformers' own signature
     softcap: float | None = None,
     sliding_window: int | None = None,
     s_aux: Tensor | None = None,
-    cascade: Cascade | None = None,
+    prefix_batch: PrefixBatch | None = None,
     **more: Any,
 ) -> tuple[Tensor, None]:
-    """query [B, H, 1, d], key and value [B, G, 1, d] of the new tokens, which are among the rows' own already; the mask
-    [B, 1, 1, S] is added to the scores of a row's own keys; `s_aux`: the logit of each head's sink [H]."""
-    if cascade is None or wants_more(more):
-        raise NotImplementedError(MORE)
+    """One new token of each row over its prefix and its own keys: [B, 1, H, d].
+
+    query [B, H, 1, d]; key and value [B, G, 1, d] of the new tokens, which the rows' own keys hold already; `attention_mask`
+    [B, 1, 1, S] is added to the scores of a row's own keys; `s_aux`: the logit of each head's sink [H].  Raises
+    NotImplementedError for a model whose attention has other terms, so that the self-test finds it.
+    """
+    if prefix_batch is None or has_position_bias(more):
+        raise NotImplementedError(UNSUPPORTED_TERMS)
     rows, heads, _, width = query.shape
-    mine = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-    how = How(scaling or width**-0.5, softcap, s_aux)
-    within = cascade.within(sliding_window or 0, attention_mask)
-    mask = within.own.expand(-1, -1, mine.shape[2], -1)
-    parts = [part(mine[at], k, v, mask[at, ..., : k.shape[2]], how) for at, k, v in cascade.own[module.layer_idx].parts()]
-    out, mass = parts[0] if len(parts) == 1 else (torch.cat(each) for each in zip(*parts, strict=True))
+    # Heads of one group read the same keys: [B, G, E, d] makes them E queries of one product.
+    queries = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
+    settings = AttentionSettings(scaling or width**-0.5, softcap, s_aux)
+    visible = prefix_batch.visible_keys(sliding_window or 0, attention_mask)
+    mask = visible.own_mask.expand(-1, -1, queries.shape[2], -1)
+    blocks = [
+        attend(queries[at], k, v, mask[at, ..., : k.shape[2]], settings)
+        for at, k, v in prefix_batch.own[module.layer_idx].active_blocks()
+    ]
+    out, lse = blocks[0] if len(blocks) == 1 else (torch.cat(each) for each in zip(*blocks, strict=True))
     if s_aux is not None:
-        out, mass = drained(out, mass, s_aux.view(mine.shape[1:3]))
-    for shared, (start, hidden) in zip(cascade.shared, within.prefixes, strict=True):
-        keys, values = shared.states[module.layer_idx]
+        out, lse = apply_sinks(out, lse, s_aux.view(queries.shape[1:3]))
+    for prefix, (start, prefix_mask) in zip(prefix_batch.prefixes, visible.prefix_masks, strict=True):
+        keys, values = prefix.states[module.layer_idx]
         if keys.shape[1] > start:
-            some = mine if shared.rows is None else mine[shared.rows]
-            merge(out, mass, shared.rows, together(some, keys[:, start:], values[:, start:], hidden, how))
+            sharing = queries if prefix.rows is None else queries[prefix.rows]
+            over_prefix = attend_shared_keys(sharing, keys[:, start:], values[:, start:], prefix_mask, settings)
+            merge_outputs(out, lse, prefix.rows, over_prefix)
     return out.reshape(rows, 1, heads, value.shape[3]), None
 
 
-def wants_more(given: Mapping[str, Any]) -> bool:
-    """Does a model ask its attention for a bias by position?"""
-    return given.get("position_bias") is not None
+def has_position_bias(more: Mapping[str, Any]) -> bool:
+    """Does a model add a bias by position to its scores, as ALiBi does?  No part here could apply it."""
+    return more.get("position_bias") is not None
 
 
-def hiding(unseen: Tensor, like: Tensor) -> Tensor:
-    """What is added to scores, of the type and on the device of `like`: 0 where a key is seen, the least number where not."""
-    mask = like.new_zeros(unseen.shape)
-    return mask.masked_fill_(unseen.to(mask.device), torch.finfo(mask.dtype).min)
+def additive_mask(hidden: Tensor, like: Tensor) -> Tensor:
+    """A mask to add to scores, of the type and on the device of `like`: the lowest number where `hidden`, else 0."""
+    mask = like.new_zeros(hidden.shape)
+    return mask.masked_fill_(hidden.to(mask.device), torch.finfo(mask.dtype).min)
 
 
-Part = tuple[Tensor, Tensor]  # what is read [B, G, E, d]; the logarithm of the sum of exponentials of the scores [B, G, E]
+OutputAndLse = tuple[Tensor, Tensor]  # output [B, G, E, d]; log of the sum of exponentials of the scores [B, G, E]
 
 
-def together(mine: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, how: How) -> Part:
-    """Rows [B, G, E, d] over the same keys and values [G, P, d]: B E queries for each of the G.  The mask is [B, P]."""
-    rows, groups, each, width = mine.shape
-    queries = mine.transpose(0, 1).reshape(1, groups, rows * each, width)
-    spread = None if mask is None else mask.repeat_interleave(each, 0)[None, None]
-    out, mass = part(queries, keys[None], values[None], spread, how)
-    return out.view(groups, rows, each, -1).transpose(0, 1), mass.view(groups, rows, each).transpose(0, 1)
+def attend_shared_keys(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, settings: AttentionSettings
+) -> OutputAndLse:
+    """Rows [B, G, E, d] over the same keys and values [G, P, d].  The mask is [B, P].
+
+    The rows become B E queries of one sequence for each group, so that the keys are read once for the whole batch.
+    """
+    rows, groups, each, width = queries.shape
+    flat = queries.transpose(0, 1).reshape(1, groups, rows * each, width)
+    flat_mask = None if mask is None else mask.repeat_interleave(each, 0)[None, None]
+    out, lse = attend(flat, keys[None], values[None], flat_mask, settings)
+    return out.view(groups, rows, each, -1).transpose(0, 1), lse.view(groups, rows, each).transpose(0, 1)
 
 
-def part(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, how: How) -> Part:
-    """Attention with the mass of its scores, by the processor's fused kernel where that can do it."""
-    if query.device.type == "cpu" and how.softcap is None and query.shape[3] == value.shape[3]:
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, settings: AttentionSettings) -> OutputAndLse:
+    """Softmax attention together with the lse of its scores; by the processor's fused kernel where that can do it."""
+    if query.device.type == "cpu" and settings.softcap is None and query.shape[3] == value.shape[3]:
         fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        out, mass = fused(query, key, value, attn_mask=mask, scale=how.scaling)
-        return out, mass.reshape(query.shape[:3])
-    scores = (query @ key.transpose(2, 3)).float() * how.scaling
-    if how.softcap is not None:
-        scores = (scores / how.softcap).tanh() * how.softcap
+        out, lse = fused(query, key, value, attn_mask=mask, scale=settings.scaling)
+        return out, lse.reshape(query.shape[:3])
+    scores = (query @ key.transpose(2, 3)).float() * settings.scaling
+    if settings.softcap is not None:
+        scores = (scores / settings.softcap).tanh() * settings.softcap
     if mask is not None:
         scores = scores + mask
     return scores.softmax(-1).to(value.dtype) @ value, scores.logsumexp(-1)
 
 
-def drained(out: Tensor, mass: Tensor, sinks: Tensor) -> Part:
-    """With sinks, which take their part of the softmax and give nothing (Xiao et al. 2024)."""
-    sinks = sinks.to(mass.dtype)
-    return out * (mass - sinks).sigmoid()[..., None].to(out.dtype), torch.logaddexp(mass, sinks)
+def apply_sinks(out: Tensor, lse: Tensor, sinks: Tensor) -> OutputAndLse:
+    """The output with attention sinks (Xiao et al. 2024, arXiv 2309.17453): a key with logit `sinks` and the value 0.
+
+    By the merge with o_sink = 0 and lse_sink = sink, the output is scaled by
+    exp(lse) / (exp(lse) + exp(sink)) = sigmoid(lse - sink).
+    """
+    sinks = sinks.to(lse.dtype)
+    return out * (lse - sinks).sigmoid()[..., None].to(out.dtype), torch.logaddexp(lse, sinks)
 
 
-def merge(out: Tensor, mass: Tensor, rows: Tensor | None, shared: Part) -> None:
-    """Brings the shared part of some rows into what they read of their own."""
+def merge_outputs(out: Tensor, lse: Tensor, rows: Tensor | None, over_prefix: OutputAndLse) -> None:
+    """Merges, in place, attention over a shared prefix into `out`, the attention of its rows over their own keys.
+
+    For two sets of keys, w_prefix = exp(lse_p) / (exp(lse_p) + exp(lse)) = sigmoid(lse_p - lse), and
+    o = out + w_prefix (o_p - out).  `lse` stays as it is: each row has one prefix, so nothing is merged after it.
+    """
     if rows is None:
-        out.lerp_(shared[0], (shared[1] - mass).sigmoid()[..., None].to(out.dtype))
+        out.lerp_(over_prefix[0], (over_prefix[1] - lse).sigmoid()[..., None].to(out.dtype))
         return
-    share = (shared[1] - mass[rows]).sigmoid()[..., None].to(out.dtype)
-    out[rows] = out[rows].lerp(shared[0], share)
+    weight = (over_prefix[1] - lse[rows]).sigmoid()[..., None].to(out.dtype)
+    out[rows] = out[rows].lerp(over_prefix[0], weight)
 
 
-def configs(model: Any) -> list[Any]:
-    """Everything in the model that says which attention is used."""
-    found = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
-    return [c for c in found.values() if hasattr(c, "_attn_implementation_internal")]
+def attention_configs(model: Any) -> list[Any]:
+    """Every config in the model that names its attention; parts of a model may have their own."""
+    unique = {id(c): c for m in model.modules() if (c := getattr(m, "config", None)) is not None}
+    return [c for c in unique.values() if hasattr(c, "_attn_implementation_internal")]
 
 
 @contextmanager
-def switched(configs: Sequence[Any], name: str = NAME) -> Iterator[None]:
-    """The model with another attention in place of its own."""
-    own = [c._attn_implementation_internal for c in configs]
+def use_attention(configs: Sequence[Any], name: str = NAME) -> Iterator[None]:
+    """The model with the attention `name` in place of its own.
+
+    The field is set directly: the public setter would overwrite sub-configs too, whose own names are restored afterwards.
+    """
+    originals = [c._attn_implementation_internal for c in configs]
     for config in configs:
         config._attn_implementation_internal = name
     try:
         yield
     finally:
-        for config, name in zip(configs, own, strict=True):
-            config._attn_implementation_internal = name
+        for config, original in zip(configs, originals, strict=True):
+            config._attn_implementation_internal = original
 
 
-AttentionInterface.register(NAME, attention)
+AttentionInterface.register(NAME, shared_prefix_attention)

@@ -1,7 +1,7 @@
-"""The prefix tree of token sequences, flattened: what any number of sequences begin with alike is there once.
+"""The prefix tree of token sequences, flattened: a prefix that several sequences share is in it once.
 
 Nodes are numbered depth first, children in the order of their tokens, so a node's subtree is a run of numbers: node k is an
-ancestor of node n, or n itself, exactly if k <= n < end[k].
+ancestor of node n, or n itself, exactly if k <= n < subtree_end[k].
 """
 
 from __future__ import annotations
@@ -12,32 +12,37 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engine.sequences import Ids
-
+TokenIds = Sequence[int]
 Nodes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Tree:
-    """N nodes: token ids, depths (0 at a root), and the number after each node's subtree.  `paths`: for each sequence, the
-    nodes of its tokens from the place that was asked for; `order`: the sequences as the tree meets their last nodes."""
+class PrefixTree:
+    """N nodes: token ids [N], depths [N] (0 at a root), and the number after each node's subtree [N].
+
+    `paths`: for each sequence the nodes of its tokens from its path start on.  `order`: the sequences, sorted by their tokens;
+    so their last nodes ascend.
+    """
 
     tokens: Nodes
     depth: Nodes
-    end: Nodes
+    subtree_end: Nodes
     paths: list[list[int]]
     order: list[int]
 
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def sees(self, nodes: Nodes, keys: Nodes) -> NDArray[np.bool_]:
-        """Which keys [K] are ancestors of each of the nodes [Q], or the node itself: [Q, K]."""
-        return (keys[None] <= nodes[:, None]) & (nodes[:, None] < self.end[keys][None])
+    def ancestor_mask(self, nodes: Nodes, keys: Nodes) -> NDArray[np.bool_]:
+        """[Q, K]: is key k [K] an ancestor of node q [Q], or the node itself?"""
+        return (keys[None] <= nodes[:, None]) & (nodes[:, None] < self.subtree_end[keys][None])
 
 
-def grow(sequences: Sequence[Ids], since: Sequence[int]) -> Tree:
-    """The tree of `sequences`, each of at least one token; paths begin at the places `since`."""
+def build_tree(sequences: Sequence[TokenIds], path_starts: Sequence[int]) -> PrefixTree:
+    """The tree of `sequences`, each of at least one token; the path of sequence i begins at its token `path_starts[i]`.
+
+    In sorted order, a sequence shares with the tree so far exactly what it shares with its predecessor: one comparison each.
+    """
     rows = [list(s) for s in sequences]
     order = sorted(range(len(rows)), key=rows.__getitem__)
     tokens: list[int] = []
@@ -45,23 +50,23 @@ def grow(sequences: Sequence[Ids], since: Sequence[int]) -> Tree:
     ends: dict[int, int] = {}
     paths: list[list[int]] = [[] for _ in rows]
     path: list[int] = []
-    last: list[int] = []
+    previous: list[int] = []
     for i in order:
         row = rows[i]
-        same = shared(last, row)
-        ends |= dict.fromkeys(path[same:], len(tokens))
+        same = common_prefix_length(previous, row)
+        ends |= dict.fromkeys(path[same:], len(tokens))  # nothing comes below these nodes any more
         path = [*path[:same], *range(len(tokens), len(tokens) + len(row) - same)]
         tokens += row[same:]
         depth += range(same, len(row))
-        paths[i] = path[since[i] :]
-        last = row
+        paths[i] = path[path_starts[i] :]
+        previous = row
     ends |= dict.fromkeys(path, len(tokens))
-    end = np.fromiter((ends[n] for n in range(len(tokens))), np.int64, len(tokens))
-    return Tree(np.array(tokens, np.int64), np.array(depth, np.int64), end, paths, order)
+    subtree_end = np.fromiter((ends[n] for n in range(len(tokens))), np.int64, len(tokens))
+    return PrefixTree(np.array(tokens, np.int64), np.array(depth, np.int64), subtree_end, paths, order)
 
 
-def shared(first: Sequence[object], second: Sequence[object]) -> int:
-    """How many tokens (of texts: characters) two sequences begin with alike, by bisection."""
+def common_prefix_length(first: Sequence[object], second: Sequence[object]) -> int:
+    """The number of items (tokens, characters, messages) at the start that two sequences share, by bisection."""
     low, high = 0, min(len(first), len(second))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,7 +1,8 @@
 """Forward passes over a prefix tree, each node once: chunks of nodes packed in one row.
 
 A token's position is its depth, a mask shows it its ancestors alone, and the cache holds no more than the path to the next
-token.  Shapes: Q nodes in a chunk, K keys (the path to the chunk, then the chunk), V tokens in the vocabulary.
+token.  So each token is computed as if its own sequence were alone.  Shapes: Q nodes in a chunk, K keys (the path to the
+chunk, then the chunk), W wanted nodes, V tokens in the vocabulary.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import packed_attention, shared_prefix_attention
-from harness.engine.memory import Budget
-from harness.engine.tree import Nodes, Tree
+from harness.engine.memory import TokenBudget
+from harness.engine.tree import Nodes, PrefixTree
 
 
-class Path(DynamicLayer):  # type: ignore[misc]
+class PathCache(DynamicLayer):  # type: ignore[misc]
     """Keys and values [1, heads, tokens, d] of one layer, in buffers that grow by doubling."""
 
     def __init__(self) -> None:
@@ -28,13 +29,13 @@ class Path(DynamicLayer):  # type: ignore[misc]
         self.buffers: tuple[Tensor, ...] = ()
 
     @property
-    def used(self) -> int:
+    def length(self) -> int:
         return int(self.keys.shape[2]) if self.buffers else 0
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Adds keys and values; gives all of them so far."""
+        """Appends keys and values; returns all of them so far."""
         new = (key_states, value_states)
-        start, stop = self.used, self.used + key_states.shape[2]
+        start, stop = self.length, self.length + key_states.shape[2]
         if not self.buffers:
             self.buffers = tuple(n.new_empty((*n.shape[:2], 2 * stop, n.shape[3])) for n in new)
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
@@ -42,26 +43,26 @@ class Path(DynamicLayer):  # type: ignore[misc]
             self.buffers = tuple(torch.cat([b, b, n], 2) for b, n in zip(self.buffers, new, strict=True))
         for buffer, states in zip(self.buffers, new, strict=True):
             buffer[:, :, start:stop] = states
-        self.cut(stop)
+        self.truncate(stop)
         return self.keys, self.values
 
-    def cut(self, used: int) -> None:
-        """Forgets all but the first tokens."""
+    def truncate(self, length: int) -> None:
+        """Forgets all but the first `length` tokens."""
         if self.buffers:
-            self.keys, self.values = (b[:, :, :used] for b in self.buffers)
+            self.keys, self.values = (b[:, :, :length] for b in self.buffers)
 
-    def keep(self, same: int, columns: Tensor) -> None:
+    def keep_columns(self, same: int, columns: Tensor) -> None:
         """Keeps the first `same` tokens, and of the later ones those in `columns`."""
         for buffer in self.buffers:
             buffer[:, :, same : same + len(columns)] = buffer[:, :, columns]
-        self.cut(same + len(columns))
+        self.truncate(same + len(columns))
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one forward pass gave: logits [W, V] after the wanted nodes of the chunk [W], and the keys [K] in the cache.
+class PrefillStep:
+    """The result of one forward pass: logits [W, V] after the wanted nodes of the chunk [W], and the keys [K] in the cache.
 
-    Logits and cache are good until the next step.
+    Logits and cache are valid until the next step.
     """
 
     keys: Nodes
@@ -71,10 +72,13 @@ class Step:
 
 
 @torch.inference_mode()
-def sweep(model: Any, tree: Tree, wanted: Nodes, budget: Budget) -> Iterator[Step]:
-    """Forwards every node of the tree once, in order.  `wanted`: the nodes, ascending, after which logits are computed."""
-    cache = Cache(layer_class_to_replicate=Path)
-    configs = shared_prefix_attention.configs(model) if budget.run else []
+def prefill_tree(model: Any, tree: PrefixTree, wanted: Nodes, budget: TokenBudget) -> Iterator[PrefillStep]:
+    """Forwards every node of the tree once, in order.  `wanted`: the nodes, ascending, after which logits are computed.
+
+    When memory runs out, the chunk is tried again with half as many nodes; the cache is cut back to the path before it.
+    """
+    cache = Cache(layer_class_to_replicate=PathCache)
+    configs = shared_prefix_attention.attention_configs(model) if budget.run_length else []
     path = np.empty(0, np.int64)
     start = 0
     while start < len(tree):
@@ -82,58 +86,63 @@ def sweep(model: Any, tree: Tree, wanted: Nodes, budget: Budget) -> Iterator[Ste
         keys = np.concatenate([path, np.arange(start, stop)])
         nodes = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
         try:
-            with shared_prefix_attention.switched(configs, packed_attention.NAME):
-                logits = forward(model, Chunk(tree, keys, len(path), budget.run), nodes - start, cache)
+            with shared_prefix_attention.use_attention(configs, packed_attention.NAME):
+                logits = forward_chunk(model, TreeChunk(tree, keys, len(path), budget.run_length), nodes - start, cache)
         except RuntimeError as error:
             budget.halve(error)
-            for layer in cache.layers:
-                layer.cut(len(path))
+            for layer in cache.layers:  # some layers took the chunk in before the pass failed
+                layer.truncate(len(path))
             continue
-        yield Step(keys, nodes, logits, cache)
+        yield PrefillStep(keys, nodes, logits, cache)
         if stop < len(tree):
-            path = advance(tree, keys, len(path), stop, cache)
+            path = prune_cache(tree, keys, len(path), stop, cache)
         start = stop
 
 
 @dataclass(frozen=True)
-class Chunk:
-    """Nodes that are forwarded together: those of the keys from `start`; the keys before are the path to them."""
+class TreeChunk:
+    """Nodes that are forwarded together: the keys from `start` on.  The keys before are the path to them."""
 
-    tree: Tree
+    tree: PrefixTree
     keys: Nodes
     start: int
-    run: int
+    run_length: int
 
-    def sight(self, like: Tensor) -> dict[str, Any]:
-        """What each of them sees, for the attention; `like`: for masks."""
-        if self.run:
-            # Models make no mask of their own where one is given.
-            given = like.new_zeros((1, 1, len(self.keys) - self.start, 1))
-            return {"attention_mask": given, "looks": packed_attention.Looks(self.tree, self.keys, self.start, self.run, like)}
-        sees = torch.from_numpy(self.tree.sees(self.keys[self.start :], self.keys))
-        return {"attention_mask": shared_prefix_attention.hiding(~sees, like)[None, None]}
+    def attention_arguments(self, mask_like: Tensor) -> dict[str, Any]:
+        """The model's arguments that show each node its ancestors alone; masks have the type and device of `mask_like`.
+
+        A packed row has siblings side by side: the usual causal mask would show a token the branches to its left.
+        """
+        if self.run_length:
+            # The packed attention ignores this mask; it keeps the model from building one of its own, [Q, K].
+            placeholder = mask_like.new_zeros((1, 1, len(self.keys) - self.start, 1))
+            row = packed_attention.PackedRow(self.tree, self.keys, self.start, self.run_length, mask_like)
+            return {"attention_mask": placeholder, "packed_row": row}
+        visible = torch.from_numpy(self.tree.ancestor_mask(self.keys[self.start :], self.keys))
+        return {"attention_mask": shared_prefix_attention.additive_mask(~visible, mask_like)[None, None]}
 
 
-def forward(model: Any, chunk: Chunk, wanted: Nodes, cache: Any) -> Tensor:
+def forward_chunk(model: Any, chunk: TreeChunk, wanted: Nodes, cache: Any) -> Tensor:
     """Logits [W, V] after the wanted places of the chunk."""
-    nodes, where = chunk.keys[chunk.start :], model.device
+    nodes, device = chunk.keys[chunk.start :], model.device
     out = model(
-        input_ids=torch.from_numpy(chunk.tree.tokens[nodes])[None].to(where),
-        position_ids=torch.from_numpy(chunk.tree.depth[nodes])[None].to(where),
-        **chunk.sight(torch.empty(0, dtype=model.dtype, device=where)),
+        input_ids=torch.from_numpy(chunk.tree.tokens[nodes])[None].to(device),
+        # A token's place in the packed row says nothing: its position in its own sequence is its depth.
+        position_ids=torch.from_numpy(chunk.tree.depth[nodes])[None].to(device),
+        **chunk.attention_arguments(torch.empty(0, dtype=model.dtype, device=device)),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=torch.from_numpy(wanted).to(where),
+        logits_to_keep=torch.from_numpy(wanted).to(device),
     )
-    found: Tensor = out.logits[0]
-    return found
+    logits: Tensor = out.logits[0]
+    return logits
 
 
-def advance(tree: Tree, keys: Nodes, before: int, node: int, cache: Any) -> Nodes:
-    """Leaves in the cache only what `node` sees; gives these keys.  The first `before` keys were the path to the chunk."""
-    kept = np.flatnonzero(node < tree.end[keys])
-    same = int(np.searchsorted(kept, before))  # ancestors nest: of the old path, a first part stays
-    columns = torch.from_numpy(kept[same:])
+def prune_cache(tree: PrefixTree, keys: Nodes, path_length: int, node: int, cache: Any) -> Nodes:
+    """Leaves in the cache only the ancestors of `node`, and returns them; the first `path_length` keys led to the chunk."""
+    columns = np.flatnonzero(node < tree.subtree_end[keys])
+    same = int(np.searchsorted(columns, path_length))  # ancestors nest: what stays of the old path is its beginning
+    moved = torch.from_numpy(columns[same:])
     for layer in cache.layers:
-        layer.keep(same, columns.to(layer.device))
-    return keys[kept]
+        layer.keep_columns(same, moved.to(layer.device))
+    return keys[columns]

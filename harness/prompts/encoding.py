@@ -1,4 +1,4 @@
-"""Requests as token ids, ready for the engine: the same for every checkpoint of a family."""
+"""Requests as token ids, ready for the engine: the same for every checkpoint with one tokenizer, template and window."""
 
 from __future__ import annotations
 
@@ -6,42 +6,45 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.engine.engine import Continuing, Weighing
-from harness.engine.plain import Pair
-from harness.engine.sequences import Prompt
-from harness.prompts.templates import Template
-from harness.prompts.tokenization import Tokens
+from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import TokenPrompt
+from harness.prompts.templates import ChatTemplate
+from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import Request, Response, SkilldeltaError, digest
 
-Early = tuple[tuple[int, Response], ...]  # what is answered without the model, with its place in the requests
+EarlyResponses = tuple[tuple[int, Response], ...]  # responses that need no model, with their places in the requests
 
 
 @dataclass(frozen=True)
-class Choices:
-    """Requests with choices.  `told`: by place, the tokens of the longest context, and the most that were cut; `owners`: for
-    each pair the place of its request and the number of its choice."""
+class EncodedChoices:
+    """Requests with choices.
 
-    early: Early
-    told: dict[int, tuple[int, int]]
+    `context_sizes`: by the place of a request, the tokens of its longest context, and the most that were truncated from one.
+    `owners`: for each pair the place of its request and the number of its choice.
+    """
+
+    early: EarlyResponses
+    context_sizes: dict[int, tuple[int, int]]
     owners: list[tuple[int, int]]
-    plan: Weighing
+    plan: LogLikelihoodPlan
 
     @property
     def size(self) -> int:
         return self.plan.size
 
-    def pairs(self) -> Counter[int]:
-        """How many pairs belong to each request."""
+    def pairs_per_request(self) -> Counter[int]:
+        """How many pairs belong to each request: several for one choice where a text is longer than the window."""
         return Counter(place for place, _ in self.owners)
 
 
 @dataclass(frozen=True)
-class Texts:
-    """Requests for texts.  `owners`: for each prompt the place of its request, its tokens, and how many were cut."""
+class EncodedPrompts:
+    """Requests for texts.  `owners`: for each prompt the place of its request, its tokens, and how many were truncated."""
 
-    early: Early
+    early: EarlyResponses
     owners: list[tuple[int, int, int]]
-    plan: Continuing
+    plan: GenerationPlan
 
     @property
     def size(self) -> int:
@@ -49,56 +52,64 @@ class Texts:
 
 
 @dataclass(frozen=True)
-class Reader:
-    """Turns requests into token ids."""
+class RequestEncoder:
+    """Turns requests into token ids, with a tokenizer and a chat template."""
 
-    tokens: Tokens
-    template: Template
+    tokenizer: WindowedTokenizer
+    template: ChatTemplate
 
-    def choices(self, requests: Sequence[Request], plan: Callable[[list[Pair]], Weighing]) -> Choices:
-        """Requests with choices, each pair within the window."""
-        early, told, owners, pairs = list[tuple[int, Response]](), {}, list[tuple[int, int]](), list[Pair]()
+    def encode_choices(
+        self, requests: Sequence[Request], plan: Callable[[list[TokenPair]], LogLikelihoodPlan]
+    ) -> EncodedChoices:
+        """Requests with choices, each pair within the window.  One that cannot be encoded gets its response at once."""
+        early, sizes, owners, pairs = list[tuple[int, Response]](), {}, list[tuple[int, int]](), list[TokenPair]()
         for place, request in enumerate(requests):
             try:
-                found = self.tokens.pairs(request, self.template)
+                choices = self.tokenizer.encode_choices(request, self.template)
             except SkilldeltaError as error:
                 early.append((place, Response(finish="error", error=str(error))))
                 continue
-            if not found:  # an empty text, as a whole, is certain
+            if not choices:  # an empty text, as a whole, is certain
                 early.append((place, Response(logprobs=(0.0,), greedy=(True,))))
                 continue
-            cut = max(t.cut for t in found)
-            longest = max(len(t.pair.continuation) for t in found)
-            if (cut and not request.cut) or longest > self.tokens.window:
-                early.append((place, Response(finish="overlong", tokens_in=len(found[0].pair.context) + cut)))
+            truncated = max(c.truncated for c in choices)
+            longest = max(len(c.pair.continuation) for c in choices)
+            if (truncated and not request.truncate) or longest > self.tokenizer.window:
+                early.append((place, Response(finish="overlong", tokens_in=len(choices[0].pair.context) + truncated)))
                 continue
-            told[place] = (max(len(t.pair.context) for t in found), cut)
-            pairs += [t.pair for t in found]
-            owners += [(place, t.choice) for t in found]
-        return Choices(tuple(early), told, owners, plan(pairs))
+            sizes[place] = (max(len(c.pair.context) for c in choices), truncated)
+            pairs += [c.pair for c in choices]
+            owners += [(place, c.choice) for c in choices]
+        return EncodedChoices(tuple(early), sizes, owners, plan(pairs))
 
-    def texts(self, requests: Sequence[Request], plan: Callable[[list[Prompt]], Continuing]) -> Texts:
-        """Requests for texts, each prompt with room behind it in the window."""
-        early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[Prompt]()
+    def encode_prompts(
+        self, requests: Sequence[Request], plan: Callable[[list[TokenPrompt]], GenerationPlan]
+    ) -> EncodedPrompts:
+        """Requests for texts, each prompt with room behind it in the window.
+
+        Raises SkilldeltaError where a request asks for no new tokens, or for so many that no prompt fits.
+        """
+        early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[TokenPrompt]()
         for place, request in enumerate(requests):
-            ids = self.tokens.begun(self.tokens.encode(self.template.render(request)))
+            ids = self.tokenizer.with_start(self.tokenizer.encode(self.template.render(request)))
             if request.max_tokens < 1:
                 raise SkilldeltaError(f"{request.max_tokens} new tokens are asked for: at least 1 is needed.")
-            room = self.tokens.window - (request.max_tokens if request.cut else 1)
+            room = self.tokenizer.window - (request.max_tokens if request.truncate else 1)
             if room < 1:
                 raise SkilldeltaError(
-                    f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.tokens.window}."
+                    f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.tokenizer.window}."
                 )
-            cut = max(len(ids) - room, 0)
-            if cut and not request.cut:
+            truncated = max(len(ids) - room, 0)
+            if truncated and not request.truncate:
                 early.append((place, Response(finish="overlong", tokens_in=len(ids))))
                 continue
-            prompts.append(self.prompt(request, ids[cut:]))
-            owners.append((place, len(ids) - cut, cut))
-        return Texts(tuple(early), owners, plan(prompts))
+            prompts.append(self.to_token_prompt(request, ids[truncated:]))
+            owners.append((place, len(ids) - truncated, truncated))
+        return EncodedPrompts(tuple(early), owners, plan(prompts))
 
-    def prompt(self, request: Request, ids: Sequence[int]) -> Prompt:
-        """A request as the engine takes it.  What is drawn depends on the request alone."""
-        most = min(request.max_tokens, self.tokens.window - len(ids))
+    def to_token_prompt(self, request: Request, ids: Sequence[int]) -> TokenPrompt:
+        """A request with its ids.  Its seed depends on the request alone, so its text does not depend on the batch."""
+        room = min(request.max_tokens, self.tokenizer.window - len(ids))
         seed = int(digest(["draw", request.id]), 16)
-        return Prompt(ids, most, self.tokens.stopper(request.stop), request.temperature, request.top_p, seed)
+        stop_check = self.tokenizer.make_stop_check(request.stop)
+        return TokenPrompt(ids, room, stop_check, request.temperature, request.top_p, seed)

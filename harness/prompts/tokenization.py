@@ -6,113 +6,120 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.engine.plain import Pair
-from harness.prompts.incremental_tokenizer import Splice
-from harness.prompts.templates import Template
+from harness.engine.plain import TokenPair
+from harness.prompts.incremental_tokenizer import IncrementalTokenizer
+from harness.prompts.templates import ChatTemplate
 from harness.types import Request, SkilldeltaError
 
 
 @dataclass(frozen=True)
-class Target:
-    """One pair to weigh for one choice; `cut` tokens of its context did not fit."""
+class ChoicePair:
+    """The pair for one choice, by its number; `truncated` tokens of its context did not fit."""
 
     choice: int
-    pair: Pair
-    cut: int = 0
+    pair: TokenPair
+    truncated: int = 0
 
 
-class Tokens:
-    """A tokenizer and the window of its model."""
+class WindowedTokenizer:
+    """A tokenizer, and how many tokens the model takes at once."""
 
     def __init__(self, tokenizer: Any, window: int) -> None:
-        self.tokenizer, self.window = tokenizer, window
-        self.splice = Splice(tokenizer)
-        first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        self.first: int = first  # what stands for an empty context
-        self.first_text = tokenizer.decode(first) if first is not None else ""
+        self.hf_tokenizer, self.window = tokenizer, window
+        self.incremental = IncrementalTokenizer(tokenizer)
+        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+        self.start_id: int = start  # stands for an empty context
+        self.start_text = tokenizer.decode(start) if start is not None else ""
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a whole text, with the beginning-of-sequence token once where the tokenizer adds one."""
-        begun = bool(self.first_text) and text.startswith(self.first_text)
-        return self.splice.encode(text, special=not begun)
+        has_start = bool(self.start_text) and text.startswith(self.start_text)  # a chat template may have written it
+        return self.incremental.encode(text, special=not has_start)
 
-    def pair(self, context: str, continuation: str) -> Pair:
-        """Ids of a context and its continuation: blanks at the boundary go with the latter, the whole is encoded at once."""
-        bare = context.rstrip()
+    def encode_pair(self, context: str, continuation: str) -> TokenPair:
+        """Ids of a context and its continuation: blanks at the boundary go with the latter, the whole is encoded at once.
+
+        Raises SkilldeltaError where the continuation adds no token.
+        """
+        stripped = context.rstrip()
         if not context:
-            ids = list(self.tokenizer.encode(continuation, add_special_tokens=False))
-            return something(self.begun([]), ids) if ids[:1] != [self.first] else something(ids[:1], ids[1:])
-        head, whole = self.encode(bare), self.encode(context + continuation)
-        if continuation and len(whole) <= len(head):  # its letters went into the context's last token
-            whole = head + list(self.tokenizer.encode(context[len(bare) :] + continuation, add_special_tokens=False))
-        return something(self.begun(head), whole[len(head) :])
+            ids = list(self.hf_tokenizer.encode(continuation, add_special_tokens=False))
+            if ids[:1] == [self.start_id]:
+                return make_pair(ids[:1], ids[1:])
+            return make_pair(self.with_start([]), ids)
+        head, joint = self.encode(stripped), self.encode(context + continuation)
+        if continuation and len(joint) <= len(head):  # its letters went into the context's last token
+            joint = head + list(self.hf_tokenizer.encode(context[len(stripped) :] + continuation, add_special_tokens=False))
+        return make_pair(self.with_start(head), joint[len(head) :])
 
-    def begun(self, ids: list[int]) -> list[int]:
-        """Ids that a model can go on from: of an empty text, the token that begins or ends texts."""
-        if not ids and self.first is None:
-            raise SkilldeltaError("Nothing is given to go on from, and the tokenizer has no token that begins or ends texts.")
-        return ids or [self.first]
+    def with_start(self, ids: list[int]) -> list[int]:
+        """The ids, or for an empty text the token that begins (or ends) texts.  Raises SkilldeltaError where there is none."""
+        if not ids and self.start_id is None:
+            raise SkilldeltaError("The prompt is empty, and the tokenizer has no token that begins or ends texts.")
+        return ids or [self.start_id]
 
-    def pairs(self, request: Request, template: Template) -> list[Target]:
-        """What is to be weighed for a request, each pair within the window."""
+    def encode_choices(self, request: Request, template: ChatTemplate) -> list[ChoicePair]:
+        """The pairs of a request with choices, each within the window; of a whole text, one for each window."""
         if request.rolling:
-            return [Target(0, pair) for pair in self.windows(self.encode(request.choices[0]))]
+            return [ChoicePair(0, pair) for pair in self.rolling_windows(self.encode(request.choices[0]))]
         if request.contexts:
-            found = [self.pair(c, t) for c, t in zip(request.contexts, request.choices, strict=True)]
+            pairs = [self.encode_pair(c, t) for c, t in zip(request.contexts, request.choices, strict=True)]
         else:
             context = template.render(request)
-            found = [self.pair(context, choice) for choice in request.choices]
-        return [self.fit(i, pair) for i, pair in enumerate(found)]
+            pairs = [self.encode_pair(context, choice) for choice in request.choices]
+        return [self.fit_to_window(i, pair) for i, pair in enumerate(pairs)]
 
-    def fit(self, choice: int, pair: Pair) -> Target:
+    def fit_to_window(self, choice: int, pair: TokenPair) -> ChoicePair:
         """A pair cut on its left to the window (the last token is predicted, never fed: one more than the window fits)."""
         over = min(max(len(pair.context) + len(pair.continuation) - (self.window + 1), 0), len(pair.context) - 1)
-        return Target(choice, Pair(pair.context[over:], pair.continuation), over) if over else Target(choice, pair)
+        return ChoicePair(choice, TokenPair(pair.context[over:], pair.continuation), over) if over else ChoicePair(choice, pair)
 
-    def windows(self, ids: Sequence[int]) -> Iterator[Pair]:
+    def rolling_windows(self, ids: Sequence[int]) -> Iterator[TokenPair]:
         """Disjoint windows over a text, each token predicted once, with one token of context before the first of a window."""
         size = self.window
         for start in range(0, len(ids), size):
             piece = list(ids[start : start + size])
-            before = [*self.begun([]), *ids][: start + 1]
+            before = [*self.with_start([]), *ids][: start + 1]
             # The last window is filled up with context from the left, as far as it has room.
             room = size + 1 - len(piece)
-            yield Pair(before[-room:] if start else before[-1:], piece)
+            yield TokenPair(before[-room:] if start else before[-1:], piece)
 
-    def stopper(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
-        """Has one of `stops` appeared at the end of the text?  Only the tail that can hold it is decoded."""
-        wanted = [s for s in stops if s]
-        if not wanted:
+    def make_stop_check(self, stops: Sequence[str]) -> Callable[[list[int]], bool]:
+        """A function of the new ids: is one of `stops` at the end of the text?  It decodes only the tail that can hold one."""
+        strings = [s for s in stops if s]
+        if not strings:
             return lambda ids: False
         # A stop string of n characters lies in at most n tokens, but for tokens that decode to nothing.
-        tail = max(len(s.encode()) for s in wanted) + 2
-        lasts = [s[-1] for s in wanted]
-        known: dict[int, bool] = {}  # can a stop string end with this token?
+        tail = max(len(s.encode()) for s in strings) + 2
+        last_characters = [s[-1] for s in strings]
+        can_end: dict[int, bool] = {}  # can a stop string end with this token?
 
-        def ends(token: int) -> bool:
-            if token not in known:
-                text = self.tokenizer.decode([token], skip_special_tokens=True)
+        def is_candidate(token: int) -> bool:
+            if token not in can_end:
+                text = self.hf_tokenizer.decode([token], skip_special_tokens=True)
                 # A token alone may lose a blank, and half a character is decoded to another one.
-                known[token] = any(c in text or c.isspace() or not c.isascii() for c in lasts)
-            return known[token]
+                can_end[token] = any(c in text or c.isspace() or not c.isascii() for c in last_characters)
+            return can_end[token]
 
-        def stopped(ids: list[int]) -> bool:
-            if not ends(ids[-1]):
+        def should_stop(ids: list[int]) -> bool:
+            if not is_candidate(ids[-1]):
                 return False
-            text = self.tokenizer.decode(ids[-tail:], skip_special_tokens=True)
-            return any(s in text for s in wanted)
+            text = self.hf_tokenizer.decode(ids[-tail:], skip_special_tokens=True)
+            return any(s in text for s in strings)
 
-        return stopped
+        return should_stop
 
-    def text(self, ids: Sequence[int], stops: Sequence[str]) -> str:
+    def decode_until_stop(self, ids: Sequence[int], stops: Sequence[str]) -> str:
         """The text of generated ids, cut before the first stop string."""
-        text = str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+        text = str(self.hf_tokenizer.decode(list(ids), skip_special_tokens=True))
         ends = [at for s in stops if s and (at := text.find(s)) >= 0]
         return text[: min(ends)] if ends else text
 
 
-def something(context: list[int], continuation: list[int]) -> Pair:
-    """Both, if there is anything to weigh."""
+def make_pair(context: list[int], continuation: list[int]) -> TokenPair:
+    """A pair; raises SkilldeltaError for an empty continuation."""
     if not continuation:
-        raise SkilldeltaError("A choice adds no token to its context: it has no probability to be weighed by.")
-    return Pair(context, continuation)
+        raise SkilldeltaError(
+            "A choice adds no token to its context, so it has no probability: give it at least one character."
+        )
+    return TokenPair(context, continuation)

@@ -1,4 +1,4 @@
-"""What checkpoints with the same tokenizer share: its texts are encoded, and their trees are grown, for the first one alone."""
+"""What checkpoints with the same tokenizer share: texts are encoded, and trees are built, for the first of them alone."""
 
 from __future__ import annotations
 
@@ -8,69 +8,73 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from harness import fingerprint
-from harness.prompts.tokenization import Tokens
+from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import digest
 
-NAMES = ("token*", "vocab*", "merges*", "special*", "added*", "chat_template*", "*.model", "*.tiktoken")
-MOST = 4_000_000  # tokens of trees that are kept, about 40 bytes each
+TOKENIZER_FILES = ("token*", "vocab*", "merges*", "special*", "added*", "chat_template*", "*.model", "*.tiktoken")
+MAX_CACHED_TOKENS = 4_000_000  # in the trees that are kept, about 40 bytes each
 
 
-class Sized(Protocol):
+class HasSize(Protocol):
     @property
     def size(self) -> int:
         """Tokens in its tree."""
         ...
 
 
-T = TypeVar("T", bound=Sized)
+T = TypeVar("T", bound=HasSize)
 
 
-class Family:
-    """A tokenizer, and what was made ready with it: by what was asked, and of what kind of engine."""
+class CachedTokenizer:
+    """A tokenizer with the plans that were made with it."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        self.windows: dict[int, Tokens] = {}
-        self.kept: dict[Hashable, Any] = {}
+        self.by_window: dict[int, WindowedTokenizer] = {}
+        self.plans: dict[Hashable, Any] = {}
         self.size = 0
 
-    def tokens(self, window: int) -> Tokens:
+    def for_window(self, window: int) -> WindowedTokenizer:
         """The tokenizer for models of that window."""
-        return self.windows.setdefault(window, Tokens(self.tokenizer, window))
+        return self.by_window.setdefault(window, WindowedTokenizer(self.tokenizer, window))
 
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was made before under that key, or is made now and kept as long as there is room."""
-        if key in self.kept:
-            found: T = self.kept[key]
-            return found
-        new = make()
-        if self.size + new.size <= MOST:
-            self.size += new.size
-            self.kept[key] = new
-        return new
+    def plan_once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The plan under that key; a new one is kept as long as there is room.
+
+        The key must hold everything that decides the plan: the requests, the template, the window, and which paths the
+        engine takes.
+        """
+        if key in self.plans:
+            plan: T = self.plans[key]
+            return plan
+        plan = make()
+        if self.size + plan.size <= MAX_CACHED_TOKENS:
+            self.size += plan.size
+            self.plans[key] = plan
+        return plan
 
 
-class Last:
-    """The family of the checkpoint that was loaded last: they come one after another."""
+class LastTokenizer:
+    """The tokenizer of the checkpoint that was loaded last: those of one run come one after another, so one is enough."""
 
     def __init__(self) -> None:
         self.key = ""
-        self.family: Family | None = None
+        self.tokenizer: CachedTokenizer | None = None
 
-    def of(self, key: str, load: Callable[[], Any]) -> Family:
-        """The family with that key ("": one of its own); `load` gives the tokenizer where it is another than before."""
-        if self.family is None or not key or key != self.key:
-            self.family, self.key = Family(load()), key
-        return self.family
+    def get(self, key: str, load: Callable[[], Any]) -> CachedTokenizer:
+        """The tokenizer with that key; `load` is called where it differs from the last, and where the key is ""."""
+        if self.tokenizer is None or not key or key != self.key:
+            self.tokenizer, self.key = CachedTokenizer(load()), key
+        return self.tokenizer
 
 
-def key(source: str, *more: object) -> str:
-    """What makes two tokenizers the same: the content of their files, and `more`; "" where there is no folder to read."""
+def tokenizer_key(source: str, *settings: object) -> str:
+    """What makes two tokenizers the same: the content of their files, and `settings`; "" where there is no folder to read."""
     folder = Path(source)
     if not folder.is_dir():
         return ""
-    files = sorted({file for name in NAMES for file in folder.glob(name) if file.is_file()})
-    config = folder / "config.json"
-    about = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
-    kind = [about.get(n) for n in ("model_type", "tokenizer_class", "auto_map")]
-    return digest([fingerprint.files(files), kind, [str(m) for m in more]])
+    files = sorted({file for name in TOKENIZER_FILES for file in folder.glob(name) if file.is_file()})
+    config_file = folder / "config.json"
+    config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
+    kind = [config.get(n) for n in ("model_type", "tokenizer_class", "auto_map")]
+    return digest([fingerprint.files(files), kind, [str(s) for s in settings]])

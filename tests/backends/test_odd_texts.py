@@ -11,8 +11,8 @@ from lm_eval.models.huggingface import HFLM
 from tokenizers import processors
 
 import harness.lm_eval_model  # noqa: F401  registers the model
-from harness.backends.transformers import Options, Transformers, load
-from harness.prompts.tokenization import Tokens
+from harness.backends.transformers import TransformersModel, TransformersOptions, load
+from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import Checkpoint, Request, Response
 from tests.support import tiny
 
@@ -53,29 +53,29 @@ def registered(place: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def backend(place: str) -> Transformers:
-    return load(Checkpoint("tiny", place, "transformers"), Options(chat_template="none"))
+def backend(place: str) -> TransformersModel:
+    return load(Checkpoint("tiny", place, "transformers"), TransformersOptions(chat_template="none"))
 
 
 def instances(kind: Any, arguments: Sequence[tuple[Any, ...]]) -> list[Instance]:
     return [Instance(request_type=kind, doc={}, arguments=a, idx=i, metadata=("t", i, 1)) for i, a in enumerate(arguments)]
 
 
-def ask(backend: Transformers, requests: Sequence[Request]) -> list[Response]:
+def ask(backend: TransformersModel, requests: Sequence[Request]) -> list[Response]:
     answers = dict(backend.answer(requests))
     assert sorted(answers) == list(range(len(requests)))
     return [answers[i] for i in range(len(requests))]
 
 
-def test_pairs(hf: Any, registered: Any, backend: Transformers) -> None:
+def test_pairs(hf: Any, registered: Any, backend: TransformersModel) -> None:
     known, found = (m.loglikelihood(instances("loglikelihood", PAIRS), disable_tqdm=True) for m in (hf, registered))
-    own = ask(backend, [Request(c, choices=(t,), raw=True, cut=True) for c, t in PAIRS])
+    own = ask(backend, [Request(c, choices=(t,), raw=True, truncate=True) for c, t in PAIRS])
     for pair, one, two, three in zip(PAIRS, known, found, own, strict=True):
         assert (two[0], three.logprobs[0]) == pytest.approx((one[0], one[0]), abs=1e-4), pair
         assert (two[1], three.greedy[0]) == (one[1], one[1]), pair
 
 
-def test_whole_texts(hf: Any, registered: Any, backend: Transformers) -> None:
+def test_whole_texts(hf: Any, registered: Any, backend: TransformersModel) -> None:
     asked = instances("loglikelihood_rolling", [(t,) for t in TEXTS])
     known, found = (m.loglikelihood_rolling(asked, disable_tqdm=True) for m in (hf, registered))
     own = ask(backend, [Request("", choices=(t,), rolling=True, raw=True) for t in TEXTS])
@@ -86,36 +86,38 @@ def test_whole_texts(hf: Any, registered: Any, backend: Transformers) -> None:
 def test_ordinary_settings_steer_nothing(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "repetition_penalty": 1.0}.items():
         monkeypatch.setattr(registered.model.generation_config, name, value)
-    assert not registered.steered
+    assert not registered.has_penalties
 
 
-def test_generated_texts(hf: Any, registered: Any, backend: Transformers) -> None:
-    end = backend.tokens.tokenizer.eos_token
+def test_generated_texts(hf: Any, registered: Any, backend: TransformersModel) -> None:
+    end = backend.tokenizer.hf_tokenizer.eos_token
     for stops in STOPS:
         asked = instances("generate_until", [(p, {"until": list(stops), "max_gen_toks": 10}) for p in PROMPTS])
         known, found = (m.generate_until(asked, disable_tqdm=True) for m in (hf, registered))
-        own = ask(backend, [Request(p, stop=(*stops, end), max_tokens=10, raw=True, cut=True) for p in PROMPTS])
+        own = ask(backend, [Request(p, stop=(*stops, end), max_tokens=10, raw=True, truncate=True) for p in PROMPTS])
         assert found == known, stops
         assert [r.text for r in own] == known, stops
 
 
-def test_what_hf_cannot_take_is_not_passed_off_as_a_number(hf: Any, registered: Any, backend: Transformers) -> None:
+def test_what_hf_cannot_take_is_not_passed_off_as_a_number(hf: Any, registered: Any, backend: TransformersModel) -> None:
     beyond, nothing = ("a", SHOT * 6), ("a", "")
     for pair in (beyond, nothing):
         with pytest.raises(AssertionError):
             hf.loglikelihood(instances("loglikelihood", [pair]), disable_tqdm=True)
         with pytest.raises(ValueError, match="no place in a window of 64"):
             registered.loglikelihood(instances("loglikelihood", [pair]), disable_tqdm=True)
-    long, empty, fine = ask(backend, [Request(c, choices=(t,), raw=True, cut=True) for c, t in (beyond, nothing, ("a", " b"))])
+    long, empty, fine = ask(
+        backend, [Request(c, choices=(t,), raw=True, truncate=True) for c, t in (beyond, nothing, ("a", " b"))]
+    )
     assert (long.finish, long.logprobs) == ("overlong", ())
     assert (empty.finish, empty.logprobs) == ("error", ())
     assert "adds no token" in empty.error
     assert fine.logprobs
 
 
-def test_nothing_to_go_on_from_is_the_token_that_begins_texts(backend: Transformers) -> None:
+def test_nothing_to_go_on_from_is_the_token_that_begins_texts(backend: TransformersModel) -> None:
     """hf cannot take an empty prompt, or one of blanks to weigh after, where its tokenizer puts nothing before them."""
-    first = backend.tokens.tokenizer.bos_token
+    first = backend.tokenizer.hf_tokenizer.bos_token
     for blanks in ("", " ", " \n"):
         bare, begun = ask(backend, [Request(p + blanks, choices=("b",), raw=True) for p in ("", first)])
         assert bare.logprobs == pytest.approx(begun.logprobs, abs=1e-4)
@@ -123,19 +125,19 @@ def test_nothing_to_go_on_from_is_the_token_that_begins_texts(backend: Transform
     assert bare.text == begun.text
 
 
-def test_an_empty_text_as_a_whole_is_certain(backend: Transformers) -> None:
+def test_an_empty_text_as_a_whole_is_certain(backend: TransformersModel) -> None:
     (said,) = ask(backend, [Request("", choices=("",), rolling=True, raw=True)])
-    assert said.logprobs == (0.0,) or len(backend.tokens.encode("")) == 1
+    assert said.logprobs == (0.0,) or len(backend.tokenizer.encode("")) == 1
 
 
 def test_letters_that_go_into_the_last_token_of_the_context_are_weighed_apart(place: str) -> None:
     """lm-eval stops at such a pair."""
-    tokens = Tokens(transformers.AutoTokenizer.from_pretrained(place), WINDOW)
-    merged = next(t for t in sorted(tokens.tokenizer.vocab) if t.isascii() and t.isalpha() and len(t) == 2)
+    tokens = WindowedTokenizer(transformers.AutoTokenizer.from_pretrained(place), WINDOW)
+    merged = next(t for t in sorted(tokens.hf_tokenizer.vocab) if t.isascii() and t.isalpha() and len(t) == 2)
     context, rest = merged
-    pair = tokens.pair(context, rest)
+    pair = tokens.encode_pair(context, rest)
     assert list(pair.context) == tokens.encode(context)
-    assert list(pair.continuation) == tokens.tokenizer.encode(rest, add_special_tokens=False)
+    assert list(pair.continuation) == tokens.hf_tokenizer.encode(rest, add_special_tokens=False)
 
 
 @pytest.mark.parametrize("changes", [{"repetition_penalty": 1.5}, {"suppress_tokens": [5, 6, 7]}, {"min_new_tokens": 8}])
@@ -145,7 +147,7 @@ def test_the_models_own_generation_settings_are_hfs_to_follow(
     asked = instances("generate_until", [(SHOT, {"until": [], "max_gen_toks": 10})])
     for name, value in changes.items():
         monkeypatch.setattr(registered.model.generation_config, name, value)
-    assert registered.steered
+    assert registered.has_penalties
     found = registered.generate_until(asked, disable_tqdm=True)
     assert found == HFLM.generate_until(registered, asked, disable_tqdm=True)
     monkeypatch.setattr(HFLM, "generate_until", lambda self, requests, disable_tqdm=False: ["as hf"])

@@ -60,7 +60,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def ask(url: str, requests: list[Request], **changes: Any) -> list[Response]:
-    model = openai.load(CHECKPOINT, openai.Options(url, **{"backoff": 0.0, "retries": 3, **changes}))
+    model = openai.load(CHECKPOINT, openai.OpenAIOptions(url, **{"backoff": 0.0, "retries": 3, **changes}))
     return [response for _, response in sorted(model.answer(requests), key=lambda pair: pair[0])]
 
 
@@ -92,7 +92,7 @@ class Tiny:
             return 200, said(response.text, response.finish)
 
     def echo(self, text: str) -> dict[str, Any]:
-        tokenizer, model = self.own.tokens.tokenizer, self.own.model
+        tokenizer, model = self.own.tokenizer.hf_tokenizer, self.own.model
         encoded = tokenizer(text, return_offsets_mapping=True)
         ids = encoded["input_ids"]
         with torch.no_grad():
@@ -108,7 +108,7 @@ class Tiny:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tiny.llama(tmp_path_factory.mktemp("tiny"), template=True)
     return transformers.load(
-        Checkpoint("tiny", str(folder), "transformers"), transformers.Options(dtype="float32", device="cpu")
+        Checkpoint("tiny", str(folder), "transformers"), transformers.TransformersOptions(dtype="float32", device="cpu")
     )
 
 
@@ -162,7 +162,7 @@ def test_a_server_that_stays_busy_ends_the_cell_and_keeps_what_was_answered() ->
         return (200, said("fine")) if asked[-1] == "first" else (503, {"error": {"message": "overloaded"}})
 
     with serve(answer) as url:
-        model = openai.load(CHECKPOINT, openai.Options(url, backoff=0.0, retries=2, concurrency=1))
+        model = openai.load(CHECKPOINT, openai.OpenAIOptions(url, backoff=0.0, retries=2, concurrency=1))
         answers = model.answer([Request("first"), Request("second")])
         assert next(answers)[1].text == "fine"
         with pytest.raises(SkilldeltaError, match=r"after 3 tries: HTTP 503: overloaded"):
@@ -190,7 +190,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(monkeypatch: pytest.MonkeyP
         return 401, {"error": {"message": "wrong key"}}
 
     with serve(answer) as url:
-        model = openai.load(CHECKPOINT, openai.Options(url, key="MY_KEY"))
+        model = openai.load(CHECKPOINT, openai.OpenAIOptions(url, key="MY_KEY"))
         with pytest.raises(SkilldeltaError, match="wrong key") as caught:
             list(model.answer([Request("hello")]))
     assert heard == ["Bearer sk-very-secret"]
@@ -281,11 +281,11 @@ def test_a_server_without_log_probabilities_cannot_weigh_choices() -> None:
 
 def test_wrong_settings_are_refused_before_anything_is_asked() -> None:
     with pytest.raises(SkilldeltaError, match="OPENAI_API_KEY holds no key"):
-        openai.load(CHECKPOINT, openai.Options())
+        openai.load(CHECKPOINT, openai.OpenAIOptions())
     with pytest.raises(SkilldeltaError, match="no address of a server"):
-        openai.load(CHECKPOINT, openai.Options("file:///etc/passwd"))
+        openai.load(CHECKPOINT, openai.OpenAIOptions("file:///etc/passwd"))
     with pytest.raises(SkilldeltaError, match="Did you mean 'none'"):
-        openai.load(CHECKPOINT, openai.Options("http://x/v1", chat_template="non"))
+        openai.load(CHECKPOINT, openai.OpenAIOptions("http://x/v1", chat_template="non"))
 
 
 def test_it_is_chosen_by_name(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.backends.recorded import NOT_RECORDED, Options, Recorded, load
-from harness.recorded import formats
-from harness.recorded.pairing import pair
+from harness.backends.recorded import NOT_RECORDED, RecordedModel, RecordedOptions, load
+from harness.interchange import recorded_outputs
+from harness.interchange.output_pairing import pair_outputs
 from harness.types import Checkpoint, Example, Json, Request, Response, SkilldeltaError
 
 ROWS: list[Json] = [{"question": f"What is {n} plus {n}?", "answer": str(2 * n)} for n in range(5)]
@@ -32,7 +32,7 @@ def requests(found: list[Example], **changes: Any) -> list[Request]:
 
 def texts(path: Path, rows: list[Json] = ROWS, **options: str) -> list[str]:
     """What each example gets from the file; its error where it gets none."""
-    model = load(Checkpoint("them", "", "recorded"), Options((str(path),), **options))
+    model = load(Checkpoint("them", "", "recorded"), RecordedOptions((str(path),), **options))
     found = examples(rows)
     model.align("sums", found, requests(found))
     answers = dict(model.answer(requests(found)))
@@ -73,7 +73,7 @@ def test_what_is_missing_is_no_silent_answer(tmp_path: Path) -> None:
 
 def test_what_is_missing_or_left_over_is_counted_and_named(tmp_path: Path) -> None:
     lines = [{"question": row["question"], "response": "?"} for row in ROWS[:3]] + [{"question": "Else?", "response": "!"}]
-    model = load(Checkpoint("them", "", "recorded"), Options((str(write(tmp_path / "out.jsonl", lines)),)))
+    model = load(Checkpoint("them", "", "recorded"), RecordedOptions((str(write(tmp_path / "out.jsonl", lines)),)))
     model.align("sums", examples(), requests(examples()))
     assert model.note == (
         "no recorded output for 2 of 5 requests; outputs that answer no example: 1 (the first answers: 'Else?')"
@@ -91,7 +91,7 @@ def test_a_file_for_another_task_is_refused(tmp_path: Path) -> None:
 def test_several_outputs_of_a_prompt_are_its_draws(tmp_path: Path) -> None:
     lines = [{"question": ROWS[0]["question"], "response": f"draw {d}"} for d in range(3)]
     lines += [{"question": ROWS[1]["question"], "response": ["first", "second"]}]
-    model = load(Checkpoint("them", "", "recorded"), Options((str(write(tmp_path / "out.jsonl", lines)),)))
+    model = load(Checkpoint("them", "", "recorded"), RecordedOptions((str(write(tmp_path / "out.jsonl", lines)),)))
     found = [e for e in examples(ROWS[:2]) for _ in range(3)]
     asked = [Request(f"Q: {e.row['question']}", draw=i % 3) for i, e in enumerate(found)]
     model.align("sums", found, asked)
@@ -105,7 +105,7 @@ def test_several_outputs_of_a_prompt_are_its_draws(tmp_path: Path) -> None:
 
 def test_the_same_request_gets_the_same_answer_in_any_block(tmp_path: Path) -> None:
     lines = [{"question": row["question"], "response": f"said {i}"} for i, row in enumerate(ROWS)]
-    model = load(Checkpoint("them", "", "recorded"), Options((str(write(tmp_path / "out.jsonl", lines)),)))
+    model = load(Checkpoint("them", "", "recorded"), RecordedOptions((str(write(tmp_path / "out.jsonl", lines)),)))
     asked = requests(examples())
     model.align("sums", examples(), asked)
     assert [r for _, r in model.answer(asked)][3:] == [r for _, r in model.answer(asked[3:])]
@@ -114,11 +114,11 @@ def test_the_same_request_gets_the_same_answer_in_any_block(tmp_path: Path) -> N
 def test_a_question_that_different_rows_share_is_not_guessed(tmp_path: Path) -> None:
     rows: list[Json] = [{"question": "Which is true?", "choices": list(pair_), "answer": 0} for pair_ in ("ab", "cd")]
     file = write(tmp_path / "out.jsonl", [{"question": "Which is true?", "response": "a"}])
-    pairing = pair(formats.read(file), examples(rows), requests(examples(rows)))
+    pairing = pair_outputs(recorded_outputs.read_recorded(file), examples(rows), requests(examples(rows)))
     assert (pairing.missing, pairing.ambiguous, len(pairing.unused)) == (2, 1, 1)
     lines = [{"question": "Which is true?", "choices": row["choices"], "response": row["choices"][1]} for row in rows[::-1]]
-    both = formats.read(write(tmp_path / "both.jsonl", lines))
-    found = pair(both, examples(rows), requests(examples(rows))).found
+    both = recorded_outputs.read_recorded(write(tmp_path / "both.jsonl", lines))
+    found = pair_outputs(both, examples(rows), requests(examples(rows))).outputs
     assert [[r.response.text for r in records] for records in found] == [["b"], ["d"]]
 
 
@@ -169,13 +169,13 @@ def sample(doc_id: int, **changes: Any) -> dict[str, Any]:
 def test_lm_eval_samples_give_one_response_for_all_filters_of_a_document(tmp_path: Path) -> None:
     lines = [sample(i, filter=f, filtered_resps=[f]) for f in ("strict-match", "flexible-extract") for i in range(5)]
     file = write(tmp_path / "samples_sums.jsonl", lines)
-    assert len(formats.read(file)) == 5
+    assert len(recorded_outputs.read_recorded(file)) == 5
     assert texts(file) == [f"said {i}" for i in range(5)]
 
 
 def test_lm_eval_repeats_are_draws(tmp_path: Path) -> None:
     file = write(tmp_path / "samples_sums.jsonl", [sample(0, resps=[["first", "second"]])])
-    assert [r.response.text for r in formats.read(file)] == ["first", "second"]
+    assert [r.response.text for r in recorded_outputs.read_recorded(file)] == ["first", "second"]
 
 
 @pytest.mark.parametrize("as_text", [True, False])
@@ -183,7 +183,7 @@ def test_lm_eval_log_likelihoods_come_in_the_order_of_our_choices(as_text: bool,
     said = [[["-1.5", "False"]], [["-0.5", "True"]]] if as_text else [[[-1.5, False]], [[-0.5, True]]]
     given = {f"gen_args_{i}": {"arg_0": "Q: ...", "arg_1": f" {c}"} for i, c in enumerate("BA")}
     file = write(tmp_path / "samples_sums.jsonl", [sample(0, resps=said, arguments=given)])
-    model = Recorded(formats.read(file))
+    model = RecordedModel(recorded_outputs.read_recorded(file))
     for choices, expected in (
         ((" A", " B"), Response(logprobs=(-0.5, -1.5), greedy=(True, False))),
         ((" A", " C"), Response(finish="error", error="the recorded log-probabilities are of other choices")),
@@ -240,10 +240,10 @@ def test_the_samples_that_lm_eval_itself_writes_are_read(tmp_path: Path) -> None
         tracker.save_results_samples(task_name=name, samples=said[name])
     [sums], [picks] = ([*(tmp_path / "out").rglob(f"samples_{name}_*.jsonl")] for name in LM_EVAL_TASKS)
     found = examples()
-    answers = pair(formats.read(sums), found, requests(found))
-    assert [[r.response.text for r in records] for records in answers.found] == [["lol", "lol"]] * 5
+    answers = pair_outputs(recorded_outputs.read_recorded(sums), found, requests(found))
+    assert [[r.response.text for r in records] for records in answers.outputs] == [["lol", "lol"]] * 5
     asked = requests(found, choices=(" no", " yes"))
-    model = Recorded(formats.read(picks))
+    model = RecordedModel(recorded_outputs.read_recorded(picks))
     model.align("picks", found, asked)
     theirs = {s["doc"]["question"]: tuple(float(one[0][0]) for one in s["resps"])[::-1] for s in said["picks"]}
     assert [r.logprobs for _, r in model.answer(asked)] == [theirs[row["question"]] for row in ROWS]
@@ -251,8 +251,8 @@ def test_the_samples_that_lm_eval_itself_writes_are_read(tmp_path: Path) -> None
 
 @given(st.permutations(range(5)), st.sets(st.integers(0, 4), min_size=1))
 def test_neither_order_nor_gaps_change_what_an_example_gets(order: list[int], kept: set[int]) -> None:
-    records = [formats.Record(Response(f"said {i}"), prompt=ROWS[i]["question"]) for i in order if i in kept]
-    found = pair(records, examples(), requests(examples())).found
+    records = [recorded_outputs.RecordedOutput(Response(f"said {i}"), prompt=ROWS[i]["question"]) for i in order if i in kept]
+    found = pair_outputs(records, examples(), requests(examples())).outputs
     assert [[r.response.text for r in rs] for rs in found] == [[f"said {i}"] if i in kept else [] for i in range(5)]
 
 
@@ -262,7 +262,9 @@ def test_evalplus_results_give_every_solution_of_a_problem(tmp_path: Path) -> No
             {"date": "", "eval": {"Sum/0": [{"task_id": "Sum/0", "solution": f"def f(): return {i}"} for i in range(2)]}}
         )
     )
-    [found] = pair(formats.read(tmp_path / "x_eval_results.json"), [Example({"task_id": "Sum/0"})], [Request("")]).found
+    [found] = pair_outputs(
+        recorded_outputs.read_recorded(tmp_path / "x_eval_results.json"), [Example({"task_id": "Sum/0"})], [Request("")]
+    ).outputs
     assert [r.response.text for r in found] == ["def f(): return 0", "def f(): return 1"]
 
 
@@ -270,7 +272,7 @@ def test_our_own_samples_can_be_read_again(tmp_path: Path) -> None:
     lines: list[Any] = [{"example": e.id, "response": f"said {i}", "finish": "length"} for i, e in enumerate(examples())]
     lines[0] |= {"response": [-1.0, -2.0], "finish": "stop"}
     lines[1] |= {"response": "", "finish": "error", "error": "out of memory"}
-    records = formats.read(write(tmp_path / "samples.jsonl", lines))
+    records = recorded_outputs.read_recorded(write(tmp_path / "samples.jsonl", lines))
     assert [r.response for r in records[:3]] == [
         Response(logprobs=(-1.0, -2.0)),
         Response(finish="error", error="out of memory"),
@@ -295,7 +297,7 @@ def test_a_file_without_outputs_says_what_it_has_and_what_is_needed(tmp_path: Pa
 def test_of_several_files_those_without_outputs_are_named(tmp_path: Path) -> None:
     good = write(tmp_path / "out.jsonl", [{"question": row["question"], "response": "?"} for row in ROWS])
     bad = write(tmp_path / "metrics.jsonl", [{"accuracy": 0.5}])
-    model = load(Checkpoint("them", "", "recorded"), Options((str(good), str(bad))))
+    model = load(Checkpoint("them", "", "recorded"), RecordedOptions((str(good), str(bad))))
     model.align("sums", examples(), requests(examples()))
     assert model.note == "files that hold no outputs: 1 (the first: metrics.jsonl)"
 

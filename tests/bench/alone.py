@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from harness.engine.engine import Engine
-from harness.engine.plain import Pair
-from harness.engine.sequences import Prompt
-from harness.engine.tree import shared
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import TokenPrompt
+from harness.engine.tree import common_prefix_length
 from tests.bench.small import END, VOCABULARY
 
 NEW = 6  # tokens of an answer
@@ -40,7 +40,7 @@ class Distance:
         return f"{self.nats:.1e} nats, texts that differ: {self.differing}" + f" and {self.ties} by a tie" * bool(self.ties)
 
 
-def pairs() -> list[Pair]:
+def pairs() -> list[TokenPair]:
     """Continuations of contexts that share beginnings, some equal, one a beginning of another, some of a single token."""
     source = random.Random(1)
 
@@ -49,7 +49,7 @@ def pairs() -> list[Pair]:
 
     stem = some(40)
     kinds = ((40, 0, 3), (40, 2, 1), (40, 0, 1), (30, 3, 4), (12, 1, 2), (0, 1, 2), (0, 5, 3), (38, 4, 2), (40, 0, 3))
-    return [Pair(stem[:common] + some(own), some(said)) for common, own, said in kinds]
+    return [TokenPair(stem[:common] + some(own), some(said)) for common, own, said in kinds]
 
 
 @torch.inference_mode()
@@ -59,7 +59,7 @@ def logits(model: Any, ids: Sequence[int]) -> torch.Tensor:
     return found
 
 
-def weight(model: Any, pair: Pair) -> float:
+def weight(model: Any, pair: TokenPair) -> float:
     """The continuation's log-probability, by the model alone."""
     told = logits(model, [*pair.context, *pair.continuation][:-1])[len(pair.context) - 1 :].log_softmax(-1)
     return float(told.gather(1, torch.tensor(pair.continuation)[:, None]).sum())
@@ -73,23 +73,23 @@ def text(model: Any, ids: Sequence[int]) -> list[int]:
     return said
 
 
-def alone(model: Any, asked: Sequence[Pair]) -> Answers:
+def alone(model: Any, asked: Sequence[TokenPair]) -> Answers:
     """The model's own answers."""
     return Answers([weight(model, p) for p in asked], [text(model, p.context) for p in asked])
 
 
-def answers(engine: Engine, asked: Sequence[Pair]) -> Answers:
+def answers(engine: Engine, asked: Sequence[TokenPair]) -> Answers:
     """The engine's answers."""
-    prompts = [Prompt(p.context, NEW, lambda _: False) for p in asked]
-    weights = dict(engine.weigh(engine.plan_pairs(asked)))
+    prompts = [TokenPrompt(p.context, NEW, lambda _: False) for p in asked]
+    weights = dict(engine.loglikelihoods(engine.plan_pairs(asked)))
     said = dict(engine.generate(engine.plan_prompts(prompts), frozenset([END])))
     return Answers([weights[i].logprob for i in range(len(asked))], [said[i].ids for i in range(len(asked))])
 
 
-def distance(model: Any, asked: Sequence[Pair], found: Answers, known: Answers) -> Distance:
+def distance(model: Any, asked: Sequence[TokenPair], found: Answers, known: Answers) -> Distance:
     changes = [abs(f - k) for f, k in zip(found.weights, known.weights, strict=True)]
     texts = zip(asked, found.texts, known.texts, strict=True)
-    gaps = [gap(model, [*p.context, *f[: shared(f, k)]]) for p, f, k in texts if f != k]
+    gaps = [gap(model, [*p.context, *f[: common_prefix_length(f, k)]]) for p, f, k in texts if f != k]
     ties = sum(g < NEAR for g in gaps)
     return Distance(math.nan if any(map(math.isnan, changes)) else max(changes), len(gaps) - ties, ties)
 

@@ -149,7 +149,7 @@ def floor(place: Path, asked: Sequence[Sequence[Request]]) -> float:
     """Seconds that the linear layers take for these lists of requests, each asked alone, where they are as fast as a large
     matmul."""
     torch.set_num_threads(1)
-    options = transformers.Options(dtype="float32", device="cpu")
+    options = transformers.TransformersOptions(dtype="float32", device="cpu")
     model = transformers.load(Checkpoint("bench", str(place), "transformers"), options)
     assert model.engine.name == "tree"  # its trials are over
     done = counted(model.model, lambda: [dict(model.answer(requests)) for requests in asked])

@@ -21,9 +21,9 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from harness.backends.transformers import speaks
+from harness.backends.transformers import require_language_model
 from harness.engine import self_test, shared_length
-from harness.engine.engine import Engine, Limits
+from harness.engine.engine import Engine, BatchLimits
 from harness.types import SkilldeltaError
 from tests.bench import small
 from tests.bench.alone import Answers, Distance, alone, answers, distance, pairs
@@ -31,7 +31,7 @@ from tests.bench.alone import Answers, Distance, alone, answers, distance, pairs
 MEMORY = 9 << 30  # bytes of addresses
 SECONDS = 120
 FAR = 1e-3  # nats: more than rounding
-LIMITS, CHUNK = Limits(rows=4, slots=4), 16  # so small that there are several batches, chunks and runs
+LIMITS, CHUNK = BatchLimits(rows=4, slots=4), 16  # so small that there are several batches, chunks and runs
 PATHS = (
     "weighed and decoded behind shared prefixes",
     "weighed so, decoded plainly",
@@ -84,34 +84,34 @@ def ask(family: str) -> Iterator[Kind | Found]:
         model = small.make(family)
         known = alone(model, pairs())
     except Exception as error:  # noqa: BLE001  whatever a strange architecture raises is told
-        yield Missing("unmade", self_test.told(error))
+        yield Missing("unmade", self_test.describe_error(error))
         return
     yield "broken"
     try:
         yield held(family, model, known)
     except Exception as error:  # noqa: BLE001
-        yield Missing("broken", self_test.told(error))
+        yield Missing("broken", self_test.describe_error(error))
 
 
 def held(family: str, model: Any, known: Answers) -> Found:
     """The engine's answers, and those of its plain path, held against the model's own."""
     engines = Engine(model, LIMITS), Engine(model, LIMITS, "plain")
     first = engines[0]
-    first.budget.tokens, first.budget.run = CHUNK, self_test.RUN
-    if first.causal_refusal:
-        return Missing("refused", first.causal_refusal)
+    first.budget.tokens, first.budget.run_length = CHUNK, self_test.RUN_LENGTH
+    if first.not_causal_reason:
+        return Missing("refused", first.not_causal_reason)
     ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
-    path = 0 if first.shares else 1 if first.packs else 2 if not first.stepping_refusal else 3
-    window = min(shared_length.windows(model), default=0)
-    runs = first.packs and first.budget.run > 0
-    return Family(path, runs, window, first.reach > window, published(family), first.note, ours, plain)
+    path = 0 if first.shares_prefixes else 1 if first.packs_trees else 2 if not first.caching_unsupported_reason else 3
+    window = min(shared_length.sliding_windows(model), default=0)
+    runs = first.packs_trees and first.budget.run_length > 0
+    return Family(path, runs, window, first.max_shared_length > window, published(family), first.note, ours, plain)
 
 
 def published(family: str) -> str:
     """What is refused of a model with the family's own config."""
     own = transformers.CONFIG_MAPPING[family]()
     try:
-        speaks(family, own)
+        require_language_model(family, own)
     except SkilldeltaError:
         return ENCODERS[0]
     if getattr(own, "is_decoder", True):
@@ -120,7 +120,7 @@ def published(family: str) -> str:
         encoder = Engine(small.make(family, is_decoder=False), LIMITS, "plain")
     except AssertionError:  # Reformer refuses it itself
         return ENCODERS[1]
-    return ENCODERS[1] if encoder.causal_refusal else ""
+    return ENCODERS[1] if encoder.not_causal_reason else ""
 
 
 def serve(pipe: Connection, family: str) -> None:

@@ -17,7 +17,7 @@ import torch
 from harness.backends import lm_eval as theirs
 from harness.backends import transformers as ours
 from harness.engine import plain
-from harness.engine.tree import grow
+from harness.engine.tree import build_tree
 from harness.types import Checkpoint, Request, Response
 from tests.bench.works import Work, work
 
@@ -84,16 +84,16 @@ class Served:
         checkpoint = Checkpoint("bench", str(place), "transformers")
         if self.ours:
             dtype = "float64" if kind == "exact" else "float32"
-            self.model: Any = ours.load(checkpoint, ours.Options(dtype=dtype, device="cpu"))
+            self.model: Any = ours.load(checkpoint, ours.TransformersOptions(dtype=dtype, device="cpu"))
             dict(self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)]))  # once for a model: the trial
         else:
-            self.model = theirs.load(checkpoint, theirs.Options("hf", dtype="float32", device="cpu", chat_template="none"))
+            self.model = theirs.load(checkpoint, theirs.LmEvalOptions("hf", dtype="float32", device="cpu", chat_template="none"))
 
     def ask(self, name: str, questions: int, share: int = 1, batch: int = 0) -> Asked:
         """One run.  `share`: only the first part of the requests; `batch`: lm-eval's batch size."""
         asked = work(name, self.rows, questions).part(share) if share > 1 else work(name, self.rows, questions)
         if self.ours:
-            self.model.family.kept.clear()  # encoded texts and trees of the run before
+            self.model.cached_tokenizer.plans.clear()  # encoded texts and trees of the run before
         else:
             self.model.model.batch_size_per_gpu = batch
         peak = gflops()
@@ -113,11 +113,11 @@ class Served:
         rows = []
         for request in work(name, self.rows, questions).requests:
             if request.choices:
-                pairs = [t.pair for t in self.model.tokens.pairs(request, self.model.template)]
+                pairs = [t.pair for t in self.model.tokenizer.encode_choices(request, self.model.template)]
                 rows += [[*p.context, *p.continuation][:-1] for p in pairs]
             else:
-                rows.append(self.model.tokens.encode(self.model.template.render(request)))
-        return len(grow(rows, [0] * len(rows)))
+                rows.append(self.model.tokenizer.encode(self.model.template.render(request)))
+        return len(build_tree(rows, [0] * len(rows)))
 
     def ties(self, requests: list[Request]) -> int:
         """How many of these greedy answers pass a place where the two best logits are a tie within noise."""
@@ -125,8 +125,8 @@ class Served:
 
     def closest(self, request: Request) -> float:
         """The least distance of the two best logits on the way of a greedy answer."""
-        ids = self.model.tokens.encode(self.model.template.render(request))
-        said = dict(plain.generate(self.model.model, [self.model.reader.prompt(request, ids)], self.model.ends, 1))[0]
+        ids = self.model.tokenizer.encode(self.model.template.render(request))
+        said = dict(plain.generate_in_batches(self.model.model, [self.model.encoder.to_token_prompt(request, ids)], self.model.end_tokens, 1))[0]
         with torch.inference_mode():
             logits = self.model.model(torch.tensor([[*ids, *said.ids]])).logits[0, len(ids) - 1 :]
         best = logits.topk(2).values

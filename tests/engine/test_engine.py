@@ -10,13 +10,12 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.engine import generate as decode
-from harness.engine import kv_cache, loglikelihood, plain, self_test
-from harness.engine.engine import Engine, Limits
-from harness.engine.memory import Budget
-from harness.engine.plain import Pair
-from harness.engine.sequences import Prompt
-from harness.engine.tree import grow, shared
+from harness.engine import generate, kv_cache, loglikelihood, plain, self_test
+from harness.engine.engine import BatchLimits, Engine
+from harness.engine.memory import TokenBudget
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import TokenPrompt
+from harness.engine.tree import build_tree, common_prefix_length
 
 VOCABULARY = 61
 SIZES = {
@@ -69,20 +68,20 @@ tokens = st.integers(0, 3)  # few, so that beginnings are shared
 
 
 @st.composite
-def requests(draw: st.DrawFn, longest: int = 20) -> list[Pair]:
+def requests(draw: st.DrawFn, longest: int = 20) -> list[TokenPair]:
     stem = draw(st.lists(tokens, min_size=1, max_size=longest))
     pairs = []
     for _ in range(draw(st.integers(1, 10))):
         cut = draw(st.integers(0, len(stem)))
         context = stem[:cut] + draw(st.lists(tokens, min_size=0 if cut else 1, max_size=6))
-        pairs.append(Pair(context, draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=5))))
+        pairs.append(TokenPair(context, draw(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=5))))
     return pairs
 
 
-def same(found: dict[int, plain.Weight], pairs: Sequence[Pair], model: Any) -> None:
+def same(found: dict[int, plain.LogLikelihood], pairs: Sequence[TokenPair], model: Any) -> None:
     assert sorted(found) == list(range(len(pairs)))
     for i, pair in enumerate(pairs):
-        (alone,) = plain.weigh_batch(model, [pair])
+        (alone,) = plain.loglikelihood_batch(model, [pair])
         assert found[i].logprob == pytest.approx(alone.logprob, abs=1e-4)
         assert found[i].greedy == alone.greedy
 
@@ -90,107 +89,118 @@ def same(found: dict[int, plain.Weight], pairs: Sequence[Pair], model: Any) -> N
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=12, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50))
-def test_the_tree_weighs_as_single_passes_do(name: str, pairs: list[Pair], budget: int) -> None:
+def test_the_tree_weighs_as_single_passes_do(name: str, pairs: list[TokenPair], budget: int) -> None:
     model = model_of(name)
-    same(dict(loglikelihood.weigh(model, loglikelihood.Plan(pairs), Budget(budget))), pairs, model)
+    same(dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), TokenBudget(budget))), pairs, model)
 
 
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=12))
 def test_a_tree_has_every_distinct_prefix_once_and_its_nodes_see_their_ancestors(rows: list[list[int]]) -> None:
-    tree = grow(rows, [0] * len(rows))
+    tree = build_tree(rows, [0] * len(rows))
     prefixes = {tuple(r[: n + 1]) for r in rows for n in range(len(r))}
     assert len(tree) == len(prefixes)
     for row, path in zip(rows, tree.paths, strict=True):
         assert [int(tree.tokens[n]) for n in path] == row
         assert [int(tree.depth[n]) for n in path] == list(range(len(row)))
         every = torch.arange(len(tree)).numpy()
-        assert every[tree.sees(every[path[-1:]], every)[0]].tolist() == path
+        assert every[tree.ancestor_mask(every[path[-1:]], every)[0]].tolist() == path
 
 
 @given(st.lists(tokens, max_size=9), st.lists(tokens, max_size=9))
 def test_what_two_sequences_share_is_their_longest_common_beginning(first: list[int], second: list[int]) -> None:
-    n = shared(first, second)
+    n = common_prefix_length(first, second)
     assert first[:n] == second[:n]
     assert n in (len(first), len(second)) or first[n] != second[n]
 
 
 @st.composite
-def prompts(draw: st.DrawFn) -> list[Prompt]:
+def prompts(draw: st.DrawFn) -> list[TokenPrompt]:
     stop = draw(st.integers(0, VOCABULARY - 1))
     heat = st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.5, 1.0]), st.integers(0, 9))
     return [
-        Prompt(p.context, draw(st.integers(1, 6)), lambda ids: ids[-1] == stop, *draw(heat)) for p in draw(requests(longest=14))
+        TokenPrompt(p.context, draw(st.integers(1, 6)), lambda ids: ids[-1] == stop, *draw(heat))
+        for p in draw(requests(longest=14))
     ]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=8, deadline=None)
 @given(asked=prompts(), rows=st.integers(1, 6), budget=st.integers(1, 40))
-def test_slots_continue_as_single_rows_do(name: str, asked: list[Prompt], rows: int, budget: int) -> None:
+def test_slots_continue_as_single_rows_do(name: str, asked: list[TokenPrompt], rows: int, budget: int) -> None:
     model, ends = model_of(name), frozenset([2, 3])
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(rows, ends), Budget(budget)))
-    assert found == dict(plain.generate(model, asked, ends, 1))
+    found = dict(
+        generate.generate_over_tree(
+            model, generate.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(budget)
+        )
+    )
+    assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=prompts(), rows=st.integers(2, 8), block=st.integers(1, 4), budget=st.integers(1, 40), grows=st.booleans())
 def test_slots_behind_several_prefixes_continue_as_single_rows_do(
-    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], rows: int, block: int, budget: int, grows: bool
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[TokenPrompt], rows: int, block: int, budget: int, grows: bool
 ) -> None:
-    monkeypatch.setattr(kv_cache, "block", lambda like, rows: block)
+    monkeypatch.setattr(kv_cache, "rows_per_block", lambda like, rows: block)
     if grows:  # as on other devices than a processor
-        monkeypatch.setattr(decode, "Batch", lambda model, like, rows, most: kv_cache.Batch(model, like, rows))
-    monkeypatch.setattr(decode, "WORTH", 1)
+        monkeypatch.setattr(
+            generate, "DecodingBatch", lambda model, like, rows, most: kv_cache.DecodingBatch(model, like, rows)
+        )
+    monkeypatch.setattr(generate, "MIN_TOKENS_SAVED", 1)
     model, ends = model_of(name), frozenset([2, 3])
     asked = [*asked, *(replace(p, ids=[*begin, *p.ids]) for p in asked for begin in ([5, 6, 7], [5, 6, 8]))]
-    assert len(set(decode.Plan([p.ids for p in asked]).group.values())) > 1
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(rows, ends), Budget(budget)))
-    assert found == dict(plain.generate(model, asked, ends, 1))
+    assert len(set(generate.PromptTree([p.ids for p in asked]).group_of.values())) > 1
+    found = dict(
+        generate.generate_over_tree(
+            model, generate.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(budget)
+        )
+    )
+    assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
 
 
 @given(lengths=st.lists(st.integers(1, 90), min_size=1, max_size=30), size=st.integers(1, 9), drops=st.data())
 def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes(
     lengths: list[int], size: int, drops: st.DataObject
 ) -> None:
-    held = kv_cache.Lengths(size)
+    held = kv_cache.RowLengths(size)
     held.used = sorted(lengths, reverse=True)
     while held.used:
         slot = drops.draw(st.integers(0, len(held.used) - 1))
         kept = sorted([*held.used[:slot], *held.used[slot + 1 :]])
-        chain = held.chain(slot)
+        chain = held.slot_chain(slot)
         assert chain == sorted(set(chain))
         assert chain[-1] == len(held.used) - 1
-        kv_cache.follow(chain, held.used)
+        kv_cache.move_along(chain, held.used)
         assert sorted(held.used) == kept
-        held.begin(torch.tensor(held.used))
-        reached = [part.reach for part in held.stretches]
+        held.begin_token(torch.tensor(held.used))
+        reached = [part.read_length for part in held.active_blocks]
         assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 
 
-def grouped(rows: list[list[int]]) -> list[decode.Group]:
-    return decode.groups(rows, sorted(range(len(rows)), key=rows.__getitem__))
+def grouped(rows: list[list[int]]) -> list[generate.PrefixGroup]:
+    return generate.group_by_prefix(rows, sorted(range(len(rows)), key=rows.__getitem__))
 
 
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=30), worth=st.integers(1, 30))
 def test_groups_hold_every_sequence_once_behind_tokens_that_its_members_share(rows: list[list[int]], worth: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decode, "WORTH", worth)
+        patch.setattr(generate, "MIN_TOKENS_SAVED", worth)
         found = grouped(rows)
     assert sorted(i for group in found for i in group.members) == list(range(len(rows)))
     for group in found:
         first = rows[group.members[0]]
-        assert all(shared(first, rows[i]) >= group.tokens for i in group.members)
+        assert all(common_prefix_length(first, rows[i]) >= group.prefix_length for i in group.members)
 
 
 def test_a_long_prefix_has_a_group_of_its_own_and_loners_share_one() -> None:
     few_shot = [[3] * 200 + [n] for n in range(20)] + [[5] * 300 + [n] for n in range(20)]
     loners = [[2, n] for n in range(3)] + [[4, n] for n in range(20)] + [[6, n] for n in range(9)]
     nested = [[5] * 150 + [9] * 200 + [n] for n in range(5)]
-    assert {(len(g.members), g.tokens) for g in grouped([*few_shot, *loners])} == {(20, 200), (20, 300), (32, 0)}
-    assert {(len(g.members), g.tokens) for g in grouped([*few_shot, *nested])} == {(20, 200), (20, 300), (5, 350)}
+    assert {(len(g.members), g.prefix_length) for g in grouped([*few_shot, *loners])} == {(20, 200), (20, 300), (32, 0)}
+    assert {(len(g.members), g.prefix_length) for g in grouped([*few_shot, *nested])} == {(20, 200), (20, 300), (5, 350)}
     assert [len(g.members) for g in grouped([[n, n, n] for n in range(50)])] == [50]
 
 
@@ -212,52 +222,60 @@ class Watched:
 
 @settings(max_examples=20, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50))
-def test_every_tree_token_is_forwarded_once(pairs: list[Pair], budget: int) -> None:
+def test_every_tree_token_is_forwarded_once(pairs: list[TokenPair], budget: int) -> None:
     watched = Watched(model_of("llama"))
-    list(loglikelihood.weigh(watched, loglikelihood.Plan(pairs), Budget(budget)))
+    list(loglikelihood.loglikelihoods_over_tree(watched, loglikelihood.PairTree(pairs), TokenBudget(budget)))
     rows = [[*p.context, *p.continuation][:-1] for p in pairs]
     assert watched.seen == len({tuple(r[: n + 1]) for r in rows for n in range(len(r))})
 
 
 @settings(max_examples=20, deadline=None)
 @given(pairs=requests(), memory=st.integers(1, 12))
-def test_out_of_memory_halves_the_budget_and_loses_nothing(pairs: list[Pair], memory: int) -> None:
-    model, budget = model_of("llama"), Budget(40)
-    same(dict(loglikelihood.weigh(Watched(model, memory), loglikelihood.Plan(pairs), budget)), pairs, model)
-    rows = grow([[*p.context, *p.continuation][:-1] for p in pairs], [0] * len(pairs))
+def test_out_of_memory_halves_the_budget_and_loses_nothing(pairs: list[TokenPair], memory: int) -> None:
+    model, budget = model_of("llama"), TokenBudget(40)
+    same(
+        dict(loglikelihood.loglikelihoods_over_tree(Watched(model, memory), loglikelihood.PairTree(pairs), budget)),
+        pairs,
+        model,
+    )
+    rows = build_tree([[*p.context, *p.continuation][:-1] for p in pairs], [0] * len(pairs))
     assert budget.tokens <= memory or len(rows) <= memory
 
 
 def test_no_memory_for_a_single_token_is_told() -> None:
     with pytest.raises(torch.OutOfMemoryError):
-        list(loglikelihood.weigh(Watched(model_of("llama"), 0), loglikelihood.Plan([Pair([1], [2])]), Budget(4)))
+        list(
+            loglikelihood.loglikelihoods_over_tree(
+                Watched(model_of("llama"), 0), loglikelihood.PairTree([TokenPair([1], [2])]), TokenBudget(4)
+            )
+        )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_models_with_full_attention_are_packed(name: str) -> None:
-    assert self_test.refusal(model_of(name)) == ""
-    assert Engine(model_of(name), Limits(4, 4)).shares
+    assert self_test.packing_unsupported_reason(model_of(name)) == ""
+    assert Engine(model_of(name), BatchLimits(4, 4)).shares_prefixes
 
 
 @pytest.mark.parametrize("name", UNPACKABLE)
 def test_a_model_that_cannot_be_packed_is_found_out_and_asked_plainly(name: str) -> None:
     model = make(UNPACKABLE[name])
-    engine = Engine(model, Limits(4, 4))
+    engine = Engine(model, BatchLimits(4, 4))
     assert engine.name == "plain"
-    assert engine.refusal
-    pairs = [Pair([1, 2, 3], [4, 5]), Pair([1, 2], [3])]
-    same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
+    assert engine.unsupported_reason
+    pairs = [TokenPair([1, 2, 3], [4, 5]), TokenPair([1, 2], [3])]
+    same(dict(engine.loglikelihoods(engine.plan_pairs(pairs))), pairs, model)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: str) -> None:
     model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"], attn_implementation=attention).eval().to(dtype)
-    pairs = self_test.branches(VOCABULARY)
-    assert self_test.refusal(model) == ""
-    found = dict(loglikelihood.weigh(model, loglikelihood.Plan(pairs), Budget(5)))
+    pairs = self_test.branching_pairs(model)
+    assert self_test.packing_unsupported_reason(model) == ""
+    found = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), TokenBudget(5)))
     for i, pair in enumerate(pairs):
-        (alone,) = plain.weigh_batch(model, [pair])
+        (alone,) = plain.loglikelihood_batch(model, [pair])
         assert found[i].logprob == pytest.approx(alone.logprob, abs=0.05 * len(pair.continuation))
 
 
@@ -265,9 +283,13 @@ def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: st
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype: torch.dtype, attention: str) -> None:
     model = transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"], attn_implementation=attention).eval().to(dtype)
-    assert Engine(model, Limits(4, 4)).shares
-    asked = [Prompt([1, 2, 3, *range(n)], 8, lambda ids: False) for n in range(1, 9)]
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(3, frozenset()), Budget(6)))
+    assert Engine(model, BatchLimits(4, 4)).shares_prefixes
+    asked = [TokenPrompt([1, 2, 3, *range(n)], 8, lambda ids: False) for n in range(1, 9)]
+    found = dict(
+        generate.generate_over_tree(
+            model, generate.PlannedPrompts(asked), generate.DecodingRules(3, frozenset()), TokenBudget(6)
+        )
+    )
     assert sorted(found) == list(range(len(asked)))
     for i, prompt in enumerate(asked):
         assert len(found[i].ids) == 8
@@ -279,22 +301,29 @@ def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype:
 
 @settings(max_examples=15, deadline=None)
 @given(asked=prompts(), memory=st.integers(1, 12), batch=st.integers(1, 16))
-def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[Prompt], memory: int, batch: int) -> None:
+def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[TokenPrompt], memory: int, batch: int) -> None:
     model, ends = model_of("llama"), frozenset([2])
-    alone = dict(plain.generate(model, asked, ends, 1))
-    assert dict(decode.generate(Watched(model, memory), decode.Planned(asked), decode.Rules(batch, ends), Budget(40))) == alone
+    alone = dict(plain.generate_in_batches(model, asked, ends, 1))
+    assert (
+        dict(
+            generate.generate_over_tree(
+                Watched(model, memory), generate.PlannedPrompts(asked), generate.DecodingRules(batch, ends), TokenBudget(40)
+            )
+        )
+        == alone
+    )
 
 
 @settings(max_examples=15, deadline=None)
 @given(pairs=requests(), rows=st.integers(1, 4), batch=st.integers(1, 16))
-def test_out_of_memory_on_the_plain_path_halves_and_loses_nothing(pairs: list[Pair], rows: int, batch: int) -> None:
+def test_out_of_memory_on_the_plain_path_halves_and_loses_nothing(pairs: list[TokenPair], rows: int, batch: int) -> None:
     model = model_of("llama")
     longest = max(len(p.context) + len(p.continuation) for p in pairs)
-    same(dict(plain.weigh(Watched(model, rows * longest), pairs, batch)), pairs, model)
-    prompts = [Prompt(p.context, 4, lambda ids: False) for p in pairs]
+    same(dict(plain.loglikelihoods_in_batches(Watched(model, rows * longest), pairs, batch)), pairs, model)
+    prompts = [TokenPrompt(p.context, 4, lambda ids: False) for p in pairs]
     ends: frozenset[int] = frozenset()
-    found = dict(plain.generate(Watched(model, rows * longest), prompts, ends, batch))
-    assert found == dict(plain.generate(model, prompts, ends, 1))
+    found = dict(plain.generate_in_batches(Watched(model, rows * longest), prompts, ends, batch))
+    assert found == dict(plain.generate_in_batches(model, prompts, ends, 1))
 
 
 def test_an_error_that_is_not_about_memory_is_not_tried_again() -> None:
@@ -303,4 +332,4 @@ def test_an_error_that_is_not_about_memory_is_not_tried_again() -> None:
             raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):
-        list(plain.weigh(Broken(model_of("llama")), [Pair([1], [2])], 8))
+        list(plain.loglikelihoods_in_batches(Broken(model_of("llama")), [TokenPair([1], [2])], 8))

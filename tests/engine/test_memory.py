@@ -7,13 +7,12 @@ import pytest
 import torch
 import transformers
 
-from harness.engine import generate as decode
-from harness.engine import loglikelihood, memory, plain
-from harness.engine.engine import Engine, Limits, Name
-from harness.engine.kv_cache import Batch
-from harness.engine.memory import Budget
-from harness.engine.plain import Pair
-from harness.engine.sequences import Prompt
+from harness.engine import generate, loglikelihood, memory, plain
+from harness.engine.engine import BatchLimits, Engine, PathName
+from harness.engine.kv_cache import DecodingBatch
+from harness.engine.memory import TokenBudget
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import TokenPrompt
 
 SIZES = {
     "vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -42,70 +41,78 @@ class Counted:
         return self.model(**inputs)
 
 
-PAIRS = [Pair([1, 2, 3, *range(n)], [n, 5, 6]) for n in range(1, 30)]
+PAIRS = [TokenPair([1, 2, 3, *range(n)], [n, 5, 6]) for n in range(1, 30)]
 
 
 @pytest.mark.parametrize("tokens", [1, 7, 50])
 def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
     counted = Counted(model)
-    list(loglikelihood.weigh(counted, loglikelihood.Plan(PAIRS), Budget(tokens)))
+    list(loglikelihood.loglikelihoods_over_tree(counted, loglikelihood.PairTree(PAIRS), TokenBudget(tokens)))
     assert max(counted.passes) == tokens
     counted = Counted(model)
-    asked = [Prompt(p.context, 3, lambda ids: False) for p in PAIRS]
-    list(decode.generate(counted, decode.Planned(asked), decode.Rules(4, frozenset()), Budget(tokens)))
+    asked = [TokenPrompt(p.context, 3, lambda ids: False) for p in PAIRS]
+    list(
+        generate.generate_over_tree(
+            counted, generate.PlannedPrompts(asked), generate.DecodingRules(4, frozenset()), TokenBudget(tokens)
+        )
+    )
     assert max(counted.passes) <= max(tokens, 4)
 
 
 @pytest.mark.parametrize("wish", ["tree", "plain"])
-def test_no_pass_of_an_engine_has_more_tokens_than_it_was_given(model: Any, wish: Name) -> None:
+def test_no_pass_of_an_engine_has_more_tokens_than_it_was_given(model: Any, wish: PathName) -> None:
     counted = Counted(model)
-    engine = Engine(counted, Limits(8, 64, tokens=40), wish)
-    assert not engine.stepping_refusal
+    engine = Engine(counted, BatchLimits(8, 64, tokens=40), wish)
+    assert not engine.caching_unsupported_reason
     counted.passes.clear()  # the trial's own
-    assert len(dict(engine.weigh(engine.plan_pairs(PAIRS)))) == len(PAIRS)
-    asked = [Prompt(p.context, 3, lambda ids: False) for p in PAIRS * 2]
+    assert len(dict(engine.loglikelihoods(engine.plan_pairs(PAIRS)))) == len(PAIRS)
+    asked = [TokenPrompt(p.context, 3, lambda ids: False) for p in PAIRS * 2]
     assert len(dict(engine.generate(engine.plan_prompts(asked), frozenset()))) == len(asked)
     assert max(counted.passes) <= 40
 
 
 def test_logits_that_do_not_fit_are_read_in_halves(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = loglikelihood.score
+    whole = loglikelihood.score_logits
 
     def short(step: Any, *rest: Any) -> None:
         if len(step.nodes) > 3:
             raise torch.OutOfMemoryError("logits in float32")
         whole(step, *rest)
 
-    monkeypatch.setattr(loglikelihood, "score", short)
-    budget = Budget(64)
-    found = dict(loglikelihood.weigh(model, loglikelihood.Plan(PAIRS), budget))
+    monkeypatch.setattr(loglikelihood, "score_logits", short)
+    budget = TokenBudget(64)
+    found = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(PAIRS), budget))
     for i, pair in enumerate(PAIRS):
-        (alone,) = plain.weigh_batch(model, [pair])
+        (alone,) = plain.loglikelihood_batch(model, [pair])
         assert found[i].logprob == pytest.approx(alone.logprob, abs=1e-4)
         assert found[i].greedy == alone.greedy
     assert budget.tokens < 64
-    monkeypatch.setattr(loglikelihood, "score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("not even one")))
+    monkeypatch.setattr(loglikelihood, "score_logits", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("not even one")))
     with pytest.raises(torch.OutOfMemoryError):
-        list(loglikelihood.weigh(model, loglikelihood.Plan(PAIRS), Budget(64)))
+        list(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(PAIRS), TokenBudget(64)))
 
 
 def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 tokens are shared; 60 rows of up to 200 own tokens each would need four times what there is for them."""
     share = 15 * 220 * TOKEN
-    monkeypatch.setattr(decode, "total", lambda device: int(share / decode.MEMORY))
+    monkeypatch.setattr(generate, "device_memory", lambda device: int(share / generate.CACHE_MEMORY_SHARE))
     held: list[tuple[int, int]] = []
-    step = Batch.step
+    step = DecodingBatch.step
 
-    def watched(self: Batch, tokens: Any) -> torch.Tensor:
+    def watched(self: DecodingBatch, tokens: Any) -> torch.Tensor:
         logits = step(self, tokens)
         buffers = [b for layer in self.layers for block in layer.blocks for b in block]
         held.append((len(tokens), sum(b.numel() * b.element_size() for b in buffers)))
         return logits
 
-    monkeypatch.setattr(Batch, "step", watched)
+    monkeypatch.setattr(DecodingBatch, "step", watched)
     shots = [n % 50 for n in range(400)]
-    asked = [Prompt([*shots, n, n + 1], 200, lambda ids, n=n: len(ids) > 100 + n) for n in range(60)]  # type: ignore[misc]
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(64, frozenset()), Budget(256)))
+    asked = [TokenPrompt([*shots, n, n + 1], 200, lambda ids, n=n: len(ids) > 100 + n) for n in range(60)]  # type: ignore[misc]
+    found = dict(
+        generate.generate_over_tree(
+            model, generate.PlannedPrompts(asked), generate.DecodingRules(64, frozenset()), TokenBudget(256)
+        )
+    )
     assert sorted(found) == list(range(60))
     assert max(rows for rows, _ in held) >= 8
     assert max(size for _, size in held) <= 1.5 * share
@@ -113,10 +120,10 @@ def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, mon
 
 def test_the_limit_of_a_container_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     processor = torch.device("cpu")
-    everything = memory.total(processor)
+    everything = memory.device_memory(processor)
     (tmp_path / "none").write_text("max\n")
     (tmp_path / "some").write_text("1000000\n")
-    monkeypatch.setattr(memory, "CONTAINER", [str(tmp_path / name) for name in ("missing", "none")])
-    assert memory.total(processor) >= everything
-    monkeypatch.setattr(memory, "CONTAINER", [str(tmp_path / name) for name in ("missing", "none", "some")])
-    assert memory.total(processor) == 1000000
+    monkeypatch.setattr(memory, "CGROUP_LIMIT_FILES", [str(tmp_path / name) for name in ("missing", "none")])
+    assert memory.device_memory(processor) >= everything
+    monkeypatch.setattr(memory, "CGROUP_LIMIT_FILES", [str(tmp_path / name) for name in ("missing", "none", "some")])
+    assert memory.device_memory(processor) == 1000000

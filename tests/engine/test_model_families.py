@@ -10,11 +10,11 @@ import torch
 import transformers
 
 from harness.backends import lm_eval
-from harness.backends.transformers import Options, load
+from harness.backends.transformers import TransformersOptions, load
 from harness.engine import self_test, shared_length
-from harness.engine.engine import Engine, Limits
-from harness.engine.plain import Pair
-from harness.engine.sequences import Prompt
+from harness.engine.engine import BatchLimits, Engine
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import TokenPrompt
 from harness.types import Checkpoint, Request, SkilldeltaError
 from tests.support import tiny
 
@@ -65,7 +65,7 @@ def make(family: str, **changes: Any) -> Any:
     return model
 
 
-def asked(longest: int = 40) -> list[Pair]:
+def asked(longest: int = 40) -> list[TokenPair]:
     """Continuations of contexts that share beginnings, some equal, one a beginning of another, one of a single token."""
     source = random.Random(1)
 
@@ -74,7 +74,7 @@ def asked(longest: int = 40) -> list[Pair]:
 
     stem = some(longest)
     cuts = ((longest, 0), (longest, 2), (longest, 0), (30, 3), (12, 1), (0, 1), (0, 5), (longest - 2, 4))
-    pairs = [Pair(stem[:cut] + some(more), some(1 + n % 4)) for n, (cut, more) in enumerate(cuts)]
+    pairs = [TokenPair(stem[:cut] + some(more), some(1 + n % 4)) for n, (cut, more) in enumerate(cuts)]
     return [*pairs, pairs[0]]
 
 
@@ -87,8 +87,8 @@ def logits(model: Any, ids: Sequence[int]) -> torch.Tensor:
 def check(model: Any, engine: Engine, tolerance: float = 1e-4) -> None:
     """Log-probabilities and greedy flags are those of plain passes; every greedy token is a likeliest one."""
     pairs = asked()
-    weights = dict(engine.weigh(engine.plan_pairs(pairs)))
-    prompts = [Prompt(p.context, 6, lambda ids: False) for p in pairs]
+    weights = dict(engine.loglikelihoods(engine.plan_pairs(pairs)))
+    prompts = [TokenPrompt(p.context, 6, lambda ids: False) for p in pairs]
     said = dict(engine.generate(engine.plan_prompts(prompts), frozenset([END])))
     assert sorted(weights) == sorted(said) == list(range(len(pairs)))
     for i, pair in enumerate(pairs):
@@ -109,7 +109,7 @@ def check(model: Any, engine: Engine, tolerance: float = 1e-4) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_answers_as_its_model_does_on_the_path_that_is_right_for_it(family: str) -> None:
     model = make(family)
-    engine = Engine(model, Limits(4, 3, 16))
+    engine = Engine(model, BatchLimits(4, 3, 16))
     assert engine.name == FAMILIES[family][0]
     assert bool(engine.note) == (engine.name != WHOLE)
     check(model, engine)
@@ -120,20 +120,22 @@ def test_a_family_answers_as_its_model_does_on_the_path_that_is_right_for_it(fam
 def test_half_precision_does_not_hide_that_places_matter(family: str, dtype: torch.dtype) -> None:
     """ALiBi moves the log-probabilities of a packed row by less than a deep model's rounding in bfloat16 may."""
     model = make(family).to(dtype)
-    engine = Engine(model, Limits(4, 3, 16))
+    engine = Engine(model, BatchLimits(4, 3, 16))
     assert engine.name == FAMILIES[family][0]
     check(model, engine, 0.05)
 
 
 def test_masks_by_place_are_found_though_short_rows_do_not_show_them() -> None:
     """GPT-Neo's local layers count places in the row: 300 of them, and the path to a chunk is out of sight."""
-    assert "masks go by the place" in self_test.refusal(make("gpt_neo", window_size=256, max_position_embeddings=512))
-    assert self_test.refusal(make("gpt_bigcode")) == ""  # has such a mask, and does not use it
+    assert "masks go by the place" in self_test.packing_unsupported_reason(
+        make("gpt_neo", window_size=256, max_position_embeddings=512)
+    )
+    assert self_test.packing_unsupported_reason(make("gpt_bigcode")) == ""  # has such a mask, and does not use it
 
 
 def test_what_keeps_its_state_in_a_way_of_its_own_is_computed_anew_for_each_token() -> None:
     """mBART takes places for positions, so padding moves it; RecurrentGemma hides what it keeps; Mamba gives it back."""
-    told = {f: Engine(make(f), Limits(4, 3)).note for f in ("mbart", "recurrent_gemma", "mamba")}
+    told = {f: Engine(make(f), BatchLimits(4, 3)).note for f in ("mbart", "recurrent_gemma", "mamba")}
     assert "from the whole text: its log-probabilities change by" in told["mbart"]
     assert "from the whole text: NotImplementedError: the model gives nothing back" in told["recurrent_gemma"]
     assert "whole text" not in told["mamba"]
@@ -145,7 +147,7 @@ def test_a_model_that_sees_what_follows_is_refused(engine: Any, tmp_path: Path) 
     make("bert", is_decoder=False).save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
     with pytest.raises(SkilldeltaError, match=r"no causal language model \(bert\): what stands behind a token moves"):
-        load(Checkpoint("bert", str(tmp_path), "transformers"), Options(engine=engine))
+        load(Checkpoint("bert", str(tmp_path), "transformers"), TransformersOptions(engine=engine))
 
 
 class Old(torch.nn.Module):
@@ -167,7 +169,7 @@ class Old(torch.nn.Module):
 
 
 def test_a_model_that_gives_all_logits_or_none_is_asked_plainly() -> None:
-    engine = Engine(Old(make("olmo2")), Limits(4, 3))
+    engine = Engine(Old(make("olmo2")), BatchLimits(4, 3))
     assert engine.name == NOTHING
     check(engine.model, engine)
 
@@ -177,7 +179,7 @@ def test_a_folder_is_loaded_with_the_attention_that_its_family_has_and_answers_a
     model = make(family)
     model.save_pretrained(tmp_path)
     tiny.tokenizer().save_pretrained(tmp_path)
-    found = load(Checkpoint(family, str(tmp_path), "transformers"), Options())
+    found = load(Checkpoint(family, str(tmp_path), "transformers"), TransformersOptions())
     assert found.settings["attention"] == ("sdpa" if family in ("mixtral", "opt") else "eager")
     assert found.settings["engine"] == FAMILIES[family][0]
     check(model, found.engine)
@@ -189,18 +191,18 @@ def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_asked_by_lm_ev
     made.save_pretrained(tmp_path)
     transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=len(made), **sizes)).save_pretrained(tmp_path)
     with pytest.raises(SkilldeltaError, match=r"an encoder-decoder model \(t5\)(?s:.)*--model lm-eval:hf"):
-        load(Checkpoint("t5", str(tmp_path), "transformers"), Options())
-    asked = lm_eval.load(Checkpoint("t5", str(tmp_path), "transformers"), lm_eval.Options())
+        load(Checkpoint("t5", str(tmp_path), "transformers"), TransformersOptions())
+    asked = lm_eval.load(Checkpoint("t5", str(tmp_path), "transformers"), lm_eval.LmEvalOptions())
     (response,) = dict(asked.answer([Request("What is it?", choices=(" A", " B"))])).values()
     assert len(response.logprobs) == 2
 
 
 def test_rotations_that_change_with_the_length_end_the_reach() -> None:
     model = make("phi3")
-    assert shared_length.whole(model) == 32
-    engine = Engine(model, Limits(1, 3, 16))
-    plan = engine.plan_pairs([Pair(list(range(3, 20)), [1]), Pair(list(range(3, 50)), [1])])
-    assert (plan.packed, plan.others) == ([0], [1])
+    assert shared_length.max_shared_length(model) == 32
+    engine = Engine(model, BatchLimits(1, 3, 16))
+    plan = engine.plan_pairs([TokenPair(list(range(3, 20)), [1]), TokenPair(list(range(3, 50)), [1])])
+    assert (plan.tree_places, plan.plain_places) == ([0], [1])
 
 
 @pytest.mark.parametrize("wish", ["auto", "plain"])
@@ -209,13 +211,13 @@ def test_a_short_sequence_keeps_its_positions_beside_a_long_one_and_a_growing_on
     model = make("phi3")
     source = random.Random(0)
     stem = [source.randrange(3, VOCABULARY) for _ in range(50)]
-    engine = Engine(model, Limits(8, 3, 16), wish)
-    pairs = [Pair(stem[:n], [7, 8, 9]) for n in (3, 20, 29, 30, 31, 33, 50)]
-    found = dict(engine.weigh(engine.plan_pairs(pairs)))
+    engine = Engine(model, BatchLimits(8, 3, 16), wish)
+    pairs = [TokenPair(stem[:n], [7, 8, 9]) for n in (3, 20, 29, 30, 31, 33, 50)]
+    found = dict(engine.loglikelihoods(engine.plan_pairs(pairs)))
     for i, pair in enumerate(pairs):
         known = logits(model, [*pair.context, 7, 8])[-3:].log_softmax(-1)
         assert found[i].logprob == pytest.approx(known[[0, 1, 2], [7, 8, 9]].sum().item(), abs=1e-4)
-    prompts = [Prompt(stem[:n], 8, lambda ids: False) for n in (3, 20, 24, 25, 28, 31, 32, 33, 50)]
+    prompts = [TokenPrompt(stem[:n], 8, lambda ids: False) for n in (3, 20, 24, 25, 28, 31, 32, 33, 50)]
     said = dict(engine.generate(engine.plan_prompts(prompts), frozenset()))
     for i, prompt in enumerate(prompts):
         ids = list(prompt.ids)

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not torch._C._has_mkldnn, reason="no oneDNN on t
 
 
 def probe(model: Any) -> torch.Tensor:
-    found = packed_linear.probe(model)
+    found = packed_linear.probe_logprobs(model)
     assert found is not None
     return found
 
@@ -30,13 +30,13 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path, dtype: torch.dtype) -> None:
     model = load(tmp_path, dtype)
     before = probe(model)
-    assert packed_linear.pack(model)
-    assert (probe(model) - before).abs().max() <= packed_linear.LOOSE[dtype] / 10
+    assert packed_linear.pack_model(model)
+    assert (probe(model) - before).abs().max() <= packed_linear.TOLERANCE[dtype] / 10
     layer = model.model.layers[0].mlp.up_proj
     assert layer.weight.is_meta
     assert layer.weight.shape == (layer.out_features, layer.in_features)
     assert model.device.type == "cpu"
-    assert not packed_linear.pack(model), "there is nothing left to lay out"
+    assert not packed_linear.pack_model(model), "there is nothing left to lay out"
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mapped files")
@@ -44,7 +44,7 @@ def test_the_file_of_the_weights_is_let_go(tmp_path: Path) -> None:
     model = load(tmp_path)
     file = str(next(tmp_path.glob("*.safetensors")))
     assert file in Path("/proc/self/maps").read_text(), "weights are read from the mapped file"
-    assert packed_linear.pack(model)
+    assert packed_linear.pack_model(model)
     assert file not in Path("/proc/self/maps").read_text()
 
 
@@ -52,7 +52,7 @@ def test_a_head_that_is_the_embedding_too_keeps_its_weight(tmp_path: Path) -> No
     model = load(tmp_path)
     model.lm_head.weight = model.model.embed_tokens.weight
     before = probe(model)
-    assert packed_linear.pack(model)
+    assert packed_linear.pack_model(model)
     assert not model.model.embed_tokens.weight.is_meta
     torch.testing.assert_close(probe(model), before, rtol=0, atol=1e-5)
 
@@ -60,7 +60,7 @@ def test_a_head_that_is_the_embedding_too_keeps_its_weight(tmp_path: Path) -> No
 def test_a_model_that_cannot_be_asked_stays_as_it_is(tmp_path: Path) -> None:
     model = load(tmp_path)
     model.model.layers[0].mlp.act_fn = None
-    assert not packed_linear.pack(model)
+    assert not packed_linear.pack_model(model)
     assert not any(weight.is_meta for weight in model.parameters())
 
 
@@ -81,14 +81,14 @@ def test_a_model_that_reads_weights_itself_is_put_back_as_it_was(tmp_path: Path)
     block.up_proj = Reading(block.up_proj)
     before = probe(model)
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}
-    assert not packed_linear.pack(model)
+    assert not packed_linear.pack_model(model)
     assert torch.equal(probe(model), before)
     assert all(torch.equal(weights[name], weight) for name, weight in model.state_dict().items())
 
 
 def test_a_policy_is_packed_for_a_while_and_trained_in_between(tmp_path: Path) -> None:
     model = load(tmp_path).requires_grad_(True)
-    with packed_linear.packed(model):
+    with packed_linear.temporarily_packed(model):
         first = probe(model)
     probe(model)
     ids = torch.arange(12)[None]
@@ -97,14 +97,14 @@ def test_a_policy_is_packed_for_a_while_and_trained_in_between(tmp_path: Path) -
     torch.optim.SGD(model.parameters(), lr=1.0).step()
     plain = probe(model)
     assert (plain - first).abs().max() > 1e-2
-    with packed_linear.packed(model):
+    with packed_linear.temporarily_packed(model):
         torch.testing.assert_close(probe(model), plain, rtol=0, atol=1e-4)
     assert not any("forward" in vars(layer) for layer in model.modules())
 
 
 def test_weights_come_back_where_the_work_between_fails(tmp_path: Path) -> None:
     model = load(tmp_path)
-    with pytest.raises(ZeroDivisionError), packed_linear.packed(model):
+    with pytest.raises(ZeroDivisionError), packed_linear.temporarily_packed(model):
         _ = 1 / 0
     assert not any("forward" in vars(layer) for layer in model.modules())
 
@@ -118,7 +118,7 @@ def test_an_adapter_on_a_packed_base_answers_as_before(tmp_path: Path) -> None:
             nn.init.normal_(weight)
     model.requires_grad_(False)
     before = probe(model)
-    assert packed_linear.pack(model)
+    assert packed_linear.pack_model(model)
     torch.testing.assert_close(probe(model), before, rtol=0, atol=1e-4)
 
 
@@ -127,4 +127,4 @@ def test_an_adapter_on_a_packed_base_answers_as_before(tmp_path: Path) -> None:
 def test_any_shape_of_rows_is_multiplied(shape: tuple[int, ...], bias: bool) -> None:
     layer = nn.Linear(5, 7, bias=bias).requires_grad_(False)
     rows = torch.randn(shape)
-    torch.testing.assert_close(packed_linear.Packed(layer)(rows), layer(rows), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(packed_linear.PackedLinear(layer)(rows), layer(rows), rtol=1e-5, atol=1e-6)

@@ -11,9 +11,9 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from harness.backends.transformers import Options, Transformers, load
+from harness.backends.transformers import TransformersModel, TransformersOptions, load
 from harness.engine import kv_cache
-from harness.engine.engine import Engine, Limits
+from harness.engine.engine import BatchLimits, Engine
 from harness.types import Checkpoint, Request, Response
 from tests.support import tiny
 
@@ -61,16 +61,19 @@ class Short:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Transformers:
-    return load(Checkpoint("t", str(tiny.llama(tmp_path_factory.mktemp("m") / "t", window=WINDOW)), "transformers"), Options())
+def model(tmp_path_factory: pytest.TempPathFactory) -> TransformersModel:
+    return load(
+        Checkpoint("t", str(tiny.llama(tmp_path_factory.mktemp("m") / "t", window=WINDOW)), "transformers"),
+        TransformersOptions(),
+    )
 
 
-def logits(model: Transformers, ids: Sequence[int]) -> torch.Tensor:
+def logits(model: TransformersModel, ids: Sequence[int]) -> torch.Tensor:
     with torch.no_grad():
         return model.model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0].double()  # type: ignore[no-any-return]
 
 
-def weighed(model: Transformers, context: Sequence[int], continuation: Sequence[int]) -> tuple[float, bool]:
+def weighed(model: TransformersModel, context: Sequence[int], continuation: Sequence[int]) -> tuple[float, bool]:
     """As lm-eval does it: cut on the left to one token more than the window, the last one never fed."""
     ids = [*context, *continuation][-(WINDOW + 1) :]
     found = logits(model, ids[:-1])[-len(continuation) :].log_softmax(-1)
@@ -78,12 +81,12 @@ def weighed(model: Transformers, context: Sequence[int], continuation: Sequence[
     return found.gather(1, wanted[:, None]).sum().item(), bool((found.argmax(1) == wanted).all())
 
 
-def continued(model: Transformers, request: Request) -> tuple[str, str]:
+def continued(model: TransformersModel, request: Request) -> tuple[str, str]:
     """Text and finish, token by token, the whole text computed again for each; stop strings are looked for in all of it."""
-    tokenizer = model.tokens.tokenizer
+    tokenizer = model.tokenizer.hf_tokenizer
     first = tokenizer.encode(str(request.prompt)) or [tokenizer.bos_token_id]
     ids = first[-(WINDOW - request.max_tokens) :]
-    noise = random.Random(model.reader.prompt(request, ids).seed)
+    noise = random.Random(model.encoder.to_token_prompt(request, ids).seed)
     said: list[int] = []
     while len(said) < request.max_tokens:
         token = chosen(logits(model, [*ids, *said])[-1], request, noise)
@@ -144,27 +147,31 @@ def continuing(draw: st.DrawFn) -> list[Request]:
     for prompt in draw(trees()):
         temperature, top_p = draw(heat)
         stop = tuple(draw(st.lists(st.sampled_from(STOPS), max_size=2)))
-        asked = Request(prompt, raw=True, cut=True, stop=stop, max_tokens=draw(st.integers(1, 9)), draw=draw(st.integers(0, 2)))
+        asked = Request(
+            prompt, raw=True, truncate=True, stop=stop, max_tokens=draw(st.integers(1, 9)), draw=draw(st.integers(0, 2))
+        )
         found.append(replace(asked, temperature=temperature, top_p=top_p))
     return found
 
 
 @st.composite
-def conditions(draw: st.DrawFn) -> tuple[Limits, set[int], int]:
+def conditions(draw: st.DrawFn) -> tuple[BatchLimits, set[int], int]:
     """Rows, slots and tokens a pass; the passes in which memory runs out, so few that there is something left to halve; and
     the slots of a block."""
     block = draw(st.integers(1, 8))
     if draw(st.booleans()):
-        return Limits(draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 64))), set(), block
-    return Limits(8, 8, 64), draw(st.sets(st.integers(1, 12), max_size=3)), block
+        return BatchLimits(draw(st.integers(1, 8)), draw(st.integers(1, 8)), draw(st.integers(1, 64))), set(), block
+    return BatchLimits(8, 8, 64), draw(st.sets(st.integers(1, 12), max_size=3)), block
 
 
-def ask(model: Transformers, requests: Sequence[Request], limits: Limits, short: set[int], block: int = 8) -> list[Response]:
+def ask(
+    model: TransformersModel, requests: Sequence[Request], limits: BatchLimits, short: set[int], block: int = 8
+) -> list[Response]:
     """The answers of the same model under other conditions; the trial of what it can take is not repeated."""
     engine = Engine(Short(model.model, short), limits, "tree")
-    asked = Transformers(model.model, model.tokens.tokenizer, Options(chat_template="none"))
+    asked = TransformersModel(model.model, model.tokenizer.hf_tokenizer, TransformersOptions(chat_template="none"))
     asked.engine = engine
-    with mock.patch.object(kv_cache, "block", return_value=block):
+    with mock.patch.object(kv_cache, "rows_per_block", return_value=block):
         answers = dict(asked.answer(requests))
     assert sorted(answers) == list(range(len(requests)))
     return [answers[i] for i in range(len(requests))]
@@ -176,7 +183,7 @@ quickly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_
 @quickly
 @given(requests=continuing(), how=conditions())
 def test_texts_are_those_of_the_model_called_token_by_token(
-    model: Transformers, requests: list[Request], how: tuple[Limits, set[int], int]
+    model: TransformersModel, requests: list[Request], how: tuple[BatchLimits, set[int], int]
 ) -> None:
     known = [continued(model, r) for r in requests]
     assert [(r.text, r.finish) for r in ask(model, requests, *how)] == known
@@ -185,11 +192,11 @@ def test_texts_are_those_of_the_model_called_token_by_token(
 @quickly
 @given(prompts=trees(), choices=st.lists(texts.filter(bool), min_size=1, max_size=4), how=conditions())
 def test_choices_weigh_what_the_model_called_on_each_alone_says(
-    model: Transformers, prompts: list[str], choices: list[str], how: tuple[Limits, set[int], int]
+    model: TransformersModel, prompts: list[str], choices: list[str], how: tuple[BatchLimits, set[int], int]
 ) -> None:
-    found = ask(model, [Request(p, choices=tuple(choices), raw=True, cut=True) for p in prompts], *how)
+    found = ask(model, [Request(p, choices=tuple(choices), raw=True, truncate=True) for p in prompts], *how)
     for prompt, response in zip(prompts, found, strict=True):
-        pairs = [model.tokens.pair(prompt, c) for c in choices if prompt or c != model.tokens.first_text]
+        pairs = [model.tokenizer.encode_pair(prompt, c) for c in choices if prompt or c != model.tokenizer.start_text]
         if len(pairs) < len(choices):  # the token that begins texts, after nothing, is no continuation
             assert response.finish == "error"
             continue
@@ -200,12 +207,14 @@ def test_choices_weigh_what_the_model_called_on_each_alone_says(
 
 @quickly
 @given(text=st.lists(st.sampled_from(PIECES), max_size=60).map("".join), how=conditions())
-def test_a_whole_text_weighs_what_its_windows_do(model: Transformers, text: str, how: tuple[Limits, set[int], int]) -> None:
+def test_a_whole_text_weighs_what_its_windows_do(
+    model: TransformersModel, text: str, how: tuple[BatchLimits, set[int], int]
+) -> None:
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
     (found,) = ask(model, [Request("", choices=(text,), rolling=True, raw=True)], *how)
-    ids = model.tokens.encode(text)
-    windows = get_rolling_token_windows(ids, model.tokens.first, WINDOW, 1)
+    ids = model.tokenizer.encode(text)
+    windows = get_rolling_token_windows(ids, model.tokenizer.start_id, WINDOW, 1)
     known = [weighed(model, *make_disjoint_window(w)) for w in windows]
     assert found.logprobs == pytest.approx([sum(k for k, _ in known)], abs=1e-3)
     assert found.greedy == (all(g for _, g in known),)
@@ -214,26 +223,28 @@ def test_a_whole_text_weighs_what_its_windows_do(model: Transformers, text: str,
 @settings(quickly, max_examples=10)
 @given(requests=continuing(), data=st.data())
 def test_an_answer_depends_neither_on_order_nor_on_what_else_is_asked(
-    model: Transformers, requests: list[Request], data: st.DataObject
+    model: TransformersModel, requests: list[Request], data: st.DataObject
 ) -> None:
     for request in requests:
         continued(model, request)  # leaves out what rounding decides
-    together = ask(model, requests, Limits(4, 4, 16), set())
+    together = ask(model, requests, BatchLimits(4, 4, 16), set())
     some = data.draw(st.permutations(range(len(requests))))[: data.draw(st.integers(1, len(requests)))]
-    assert [r.text for r in ask(model, [requests[i] for i in some], Limits(2, 3, 7), set())] == [together[i].text for i in some]
+    assert [r.text for r in ask(model, [requests[i] for i in some], BatchLimits(2, 3, 7), set())] == [
+        together[i].text for i in some
+    ]
     draws = [replace(requests[0], temperature=1.0, draw=d) for d in range(4)]
-    found = ask(model, draws, Limits(4, 4, 16), set())
+    found = ask(model, draws, BatchLimits(4, 4, 16), set())
     for one, response in zip(draws, found, strict=True):
         continued(model, one)
-        assert ask(model, [one], Limits(1, 1, 64), set())[0].text == response.text
+        assert ask(model, [one], BatchLimits(1, 1, 64), set())[0].text == response.text
 
 
 @quickly
 @given(prompt=texts, start=st.integers(0, 30), length=st.integers(1, 5), limits=conditions())
 def test_a_stop_string_is_found_wherever_it_lies_in_the_text(
-    model: Transformers, prompt: str, start: int, length: int, limits: tuple[Limits, set[int], int]
+    model: TransformersModel, prompt: str, start: int, length: int, limits: tuple[BatchLimits, set[int], int]
 ) -> None:
-    free = Request(prompt, raw=True, cut=True, max_tokens=16)
+    free = Request(prompt, raw=True, truncate=True, max_tokens=16)
     text, _ = continued(model, free)
     stop = text[start : start + length]
     assume(stop)

@@ -11,13 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.backends import lm_eval
-from harness.backends.transformers import Options, load
-from harness.engine import generate as decode
-from harness.engine import kv_cache, loglikelihood, plain, self_test
-from harness.engine.engine import Engine, Limits
-from harness.engine.memory import Budget
-from harness.engine.plain import Pair
-from harness.engine.sequences import Prompt
+from harness.backends.transformers import TransformersOptions, load
+from harness.engine import generate, kv_cache, loglikelihood, plain, self_test
+from harness.engine.engine import BatchLimits, Engine
+from harness.engine.memory import TokenBudget
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import TokenPrompt
 from harness.types import Checkpoint, Request
 from tests.engine.test_engine import SIZES, VOCABULARY, make, prompts, requests, same
 from tests.support import tiny
@@ -45,60 +44,68 @@ def model_of(name: str) -> Any:
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=25, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50), run=st.integers(1, 9))
-def test_runs_of_a_packed_row_see_their_window_alone(name: str, pairs: list[Pair], budget: int, run: int) -> None:
-    same(dict(loglikelihood.weigh(model_of(name), loglikelihood.Plan(pairs), Budget(budget, run))), pairs, model_of(name))
+def test_runs_of_a_packed_row_see_their_window_alone(name: str, pairs: list[TokenPair], budget: int, run: int) -> None:
+    same(
+        dict(loglikelihood.loglikelihoods_over_tree(model_of(name), loglikelihood.PairTree(pairs), TokenBudget(budget, run))),
+        pairs,
+        model_of(name),
+    )
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=prompts(), rows=st.integers(1, 8), block=st.integers(1, 4), worth=st.integers(1, 9))
 def test_rows_behind_shared_prefixes_see_their_window_alone(
-    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[Prompt], rows: int, block: int, worth: int
+    monkeypatch: pytest.MonkeyPatch, name: str, asked: list[TokenPrompt], rows: int, block: int, worth: int
 ) -> None:
-    monkeypatch.setattr(kv_cache, "block", lambda like, rows: block)
-    monkeypatch.setattr(decode, "WORTH", worth)
+    monkeypatch.setattr(kv_cache, "rows_per_block", lambda like, rows: block)
+    monkeypatch.setattr(generate, "MIN_TOKENS_SAVED", worth)
     model, ends = model_of(name), frozenset([2, 3])
-    found = dict(decode.generate(model, decode.Planned(asked), decode.Rules(rows, ends), Budget(16, 5)))
-    assert found == dict(plain.generate(model, asked, ends, 1))
+    found = dict(
+        generate.generate_over_tree(
+            model, generate.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(16, 5)
+        )
+    )
+    assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
 
 
-def long_pairs(stem: int = 60) -> list[Pair]:
+def long_pairs(stem: int = 60) -> list[TokenPair]:
     source = random.Random(0)
     ids = [source.randrange(VOCABULARY) for _ in range(stem)]
-    return [Pair(ids[:n], [7, 8]) for n in (5, 29, 31, 45, stem)]
+    return [TokenPair(ids[:n], [7, 8]) for n in (5, 29, 31, 45, stem)]
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_windowed_model_shares_prefixes_longer_than_its_window(name: str) -> None:
     config = type(CONFIGS[name])(**CONFIGS[name].to_dict() | {"sliding_window": 32})
     model, pairs = make(config), long_pairs()
-    engine = Engine(model, Limits(4, 4))
+    engine = Engine(model, BatchLimits(4, 4))
     plan = engine.plan_pairs(pairs)
-    assert plan.others == []
-    same(dict(engine.weigh(plan)), pairs, model)
-    asked = [Prompt([*p.context, n], 9, lambda ids: False) for n, p in enumerate(pairs)]
+    assert plan.plain_places == []
+    same(dict(engine.loglikelihoods(plan)), pairs, model)
+    asked = [TokenPrompt([*p.context, n], 9, lambda ids: False) for n, p in enumerate(pairs)]
     texts = engine.plan_prompts(asked)
-    assert texts.others == []
-    assert dict(engine.generate(texts, frozenset([2]))) == dict(plain.generate(model, asked, frozenset([2]), 1))
+    assert texts.plain_places == []
+    assert dict(engine.generate(texts, frozenset([2]))) == dict(plain.generate_in_batches(model, asked, frozenset([2]), 1))
     assert model.config.sliding_window == 32
 
 
 def test_where_masks_are_the_models_own_longer_sequences_are_asked_plainly() -> None:
     """A packed row under one mask for all layers, as on a GPU, has no window."""
     model, pairs = make(transformers.MistralConfig(**SIZES, sliding_window=32)), long_pairs()
-    wrong = dict(loglikelihood.weigh(model, loglikelihood.Plan(pairs), Budget(16)))
-    (alone,) = plain.weigh_batch(model, pairs[-1:])
+    wrong = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), TokenBudget(16)))
+    (alone,) = plain.loglikelihood_batch(model, pairs[-1:])
     assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
-    engine = Engine(model, Limits(4, 4))
-    engine.budget.run = 0
+    engine = Engine(model, BatchLimits(4, 4))
+    engine.budget.run_length = 0
     plan = engine.plan_pairs(pairs)
-    assert plan.others == [2, 3, 4]
-    same(dict(engine.weigh(plan)), pairs, model)
+    assert plan.plain_places == [2, 3, 4]
+    same(dict(engine.loglikelihoods(plan)), pairs, model)
 
 
 def test_a_window_that_another_attention_does_not_keep_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(transformers.MistralConfig(**SIZES, sliding_window=32))
-    assert self_test.window_refusal(model, 128, decodes=True) == ""
+    assert self_test.window_unsupported_reason(model, 128, decodes=True) == ""
     attend = type(model.model.layers[0].self_attn)
     own = attend.forward
 
@@ -110,10 +117,10 @@ def test_a_window_that_another_attention_does_not_keep_is_found_out(monkeypatch:
             self.config.sliding_window = held
 
     monkeypatch.setattr(attend, "forward", wide)  # says nothing of its window
-    assert "longer than its window" in self_test.window_refusal(model, 128, decodes=False)
-    engine, pairs = Engine(model, Limits(4, 4)), long_pairs()
-    assert engine.reach == 32
-    same(dict(engine.weigh(engine.plan_pairs(pairs))), pairs, model)
+    assert "longer than its window" in self_test.window_unsupported_reason(model, 128, decodes=False)
+    engine, pairs = Engine(model, BatchLimits(4, 4)), long_pairs()
+    assert engine.max_shared_length == 32
+    same(dict(engine.loglikelihoods(engine.plan_pairs(pairs))), pairs, model)
 
 
 @pytest.mark.parametrize("name", ["gemma3", "gpt_oss"])
@@ -128,9 +135,14 @@ def test_lm_evals_hf_says_the_same_far_beyond_the_window(name: str, tmp_path: Pa
     weighed = [Request(f"{shots}Question: {q} Answer:", choices=(" A", " 12 apples, 5 left"), raw=True) for q in ends]
     written = [Request(f"{shots}Question: {q} Answer:", max_tokens=8, stop=("\n\n",), raw=True) for q in ends]
     checkpoint = Checkpoint(name, str(tmp_path), "transformers")
-    ours = load(checkpoint, Options(dtype="float32", device="cpu"))
-    theirs = lm_eval.load(checkpoint, lm_eval.Options("hf", dtype="float32", device="cpu", chat_template="none"))
-    assert ours.engine.plan_prompts([ours.reader.prompt(r, ours.tokens.encode(r.prompt)) for r in written]).others == []
+    ours = load(checkpoint, TransformersOptions(dtype="float32", device="cpu"))
+    theirs = lm_eval.load(checkpoint, lm_eval.LmEvalOptions("hf", dtype="float32", device="cpu", chat_template="none"))
+    assert (
+        ours.engine.plan_prompts(
+            [ours.encoder.to_token_prompt(r, ours.tokenizer.encode(r.prompt)) for r in written]
+        ).plain_places
+        == []
+    )
     (mine, official) = (dict(side.answer([*weighed, *written])) for side in (ours, theirs))
     for i in range(len(ends)):
         assert mine[i].logprobs == pytest.approx(official[i].logprobs, abs=1e-4)

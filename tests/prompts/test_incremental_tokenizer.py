@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from transformers import PreTrainedTokenizerFast
 
 from harness.prompts import incremental_tokenizer
-from harness.prompts.incremental_tokenizer import Splice
+from harness.prompts.incremental_tokenizer import IncrementalTokenizer
 from tests.support import tiny
 
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -37,17 +37,17 @@ pieces = st.lists(st.sampled_from(PIECES), max_size=12)
 @given(texts=st.lists(st.tuples(pieces, pieces), min_size=2, max_size=6), special=st.booleans())
 def test_ids_are_those_of_the_whole_text(name: str, texts: list[tuple[list[str], list[str]]], special: bool) -> None:
     tokenizer, stem = TOKENIZERS[name], "".join(texts[0][0])
-    spliced = Splice(tokenizer)
-    spliced.checks = 0
-    assert spliced.lead is not None
+    spliced = IncrementalTokenizer(tokenizer)
+    spliced.checks_left = 0
+    assert spliced.leading_ids is not None
     for left, right in texts:
         for text in (stem + "".join(right), stem + "".join(left + right)):
             assert spliced.encode(text, special) == tokenizer.encode(text, add_special_tokens=special)
 
 
 def test_a_common_beginning_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    spliced = Splice(TOKENIZERS["llama3"])
-    spliced.checks = 0
+    spliced = IncrementalTokenizer(TOKENIZERS["llama3"])
+    spliced.checks_left = 0
     given = []
 
     class Backend:
@@ -79,17 +79,17 @@ def ending() -> PreTrainedTokenizerFast:
 @pytest.mark.parametrize("make", [sentencepiece, ending])
 def test_other_tokenizers_encode_every_text_whole(make: Any) -> None:
     tokenizer = make()
-    spliced = Splice(tokenizer)
-    assert spliced.lead is None
+    spliced = IncrementalTokenizer(tokenizer)
+    assert spliced.leading_ids is None
     for text in ("The quick fox", "The quick fox jumps"):
         assert spliced.encode(text, special=True) == tokenizer.encode(text)
 
 
 def test_one_difference_and_nothing_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(incremental_tokenizer, "last_cut", lambda text, same: same)  # in the middle of a word
+    monkeypatch.setattr(incremental_tokenizer, "last_word_end", lambda text, same: same)  # in the middle of a word
     tokenizer = TOKENIZERS["gpt2"]
-    spliced = Splice(tokenizer)
+    spliced = IncrementalTokenizer(tokenizer)
     for text in ("qu", "quick"):
-        assert spliced.lead is not None
+        assert spliced.leading_ids is not None
         assert spliced.encode(text, special=False) == tokenizer.encode(text, add_special_tokens=False)
-    assert spliced.lead is None
+    assert spliced.leading_ids is None

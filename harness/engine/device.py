@@ -1,0 +1,18 @@
+"""Which device a model runs on, and arithmetic that a device lacks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def default_device(name: str = "") -> torch.device:
+    """The device called `name` ("cpu", "cuda:1"); without a name the accelerator that torch finds (cuda, mps ...), else cpu."""
+    if name:
+        return torch.device(name)
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def to_float64(values: Tensor) -> Tensor:
+    """`values` in float64, on their own device where it has that type.  Apple's mps has none: there, on the processor."""
+    return values.cpu().double() if values.device.type == "mps" else values.double()

@@ -1,0 +1,25 @@
+"""One choice of the device for scoring, training, judges and best-of-n."""
+
+import pytest
+import torch
+
+from harness.engine.device import default_device, to_float64
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "mps"])
+def test_an_accelerator_is_the_default_and_a_name_wins(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device(accelerator))
+    assert default_device() == default_device("") == torch.device(accelerator)
+    assert default_device("cpu") == torch.device("cpu")
+    assert default_device("cuda:1") == torch.device("cuda:1")
+
+
+def test_without_an_accelerator_the_processor_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    assert default_device() == torch.device("cpu")
+
+
+def test_float64_keeps_the_numbers_and_the_device() -> None:
+    values = torch.tensor([0.1, 3.0])
+    assert torch.equal(to_float64(values), values.double())
+    assert to_float64(values).device == values.device
