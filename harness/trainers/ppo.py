@@ -1,9 +1,9 @@
 """Proximal policy optimisation against a reward model, with a per-token KL penalty to the model that training starts from.
 
-A step is one batch of episodes: answers are sampled, scored, turned into advantages, and learnt from in minibatches.  The
-choices follow arXiv 2403.17031 but for these: the score lies on the last token itself, not one after it; an answer that does
-not end has its score replaced, not lowered; policy and value model have an optimiser each; log-probabilities are taken at the
-sampling temperature everywhere, so that the first ratio of a step is exactly 1.
+A step is one batch of episodes: answers are sampled, scored, turned into advantages, and trained on in minibatches.  The
+choices follow arXiv 2403.17031 with four exceptions.  The score lies on the last token itself, not one after it.  An answer
+without an end token has its score replaced, not lowered.  Policy and value model have an optimiser each.  Log-probabilities
+are taken at the sampling temperature everywhere, so that the first ratio of a step is exactly 1.
 """
 
 from __future__ import annotations
@@ -14,26 +14,33 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from harness.training import batches, data_report, datasets, losses, model_loading, parallel
-from harness.training import reward_model as gauge
-from harness.training.experience import Episodes, Fresh, Models, Rules, answered, assembled, measured
+from harness.training import batches, data_report, datasets, losses, parallel, policy_models, reward_model
+from harness.training.experience import (
+    ActorCritic,
+    Episodes,
+    EpisodeSettings,
+    LiveMinibatch,
+    generate_answers,
+    load_actor_critic,
+    measure_episodes,
+)
 from harness.training.needs import Needs
-from harness.training.optimizer import Updater
-from harness.training.run_folder import described
-from harness.training.sampling import Sampling
-from harness.training.settings import Settings
-from harness.training.tokenization import Encoder, check_pad, tokenizer_of
-from harness.training.training_run import Run
+from harness.training.optimizer import ScheduledOptimizer
+from harness.training.run_folder import describe_model
+from harness.training.sampling import SamplingSettings
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder, check_padding, load_tokenizer
+from harness.training.training_run import Optimizers, TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
 
-NEEDS = Needs(  # cost: sampling and two changes, of the policy; scoring and the value model, of the reward model's size
+NEEDS = Needs(  # cost: sampling and training of the policy; reward_cost: scoring and the value model
     stage="tune by PPO", data="prompts", makes="policy", reward_model=True, cost=1.9, reward_cost=1.4
 )
 
 
 @dataclass(frozen=True)
-class PPOConfig(Settings):
-    """The defaults are those of the study (arXiv 2406.09279).  `batch` counts episodes; scores have the reward's kept scale."""
+class PPOConfig(TrainerSettings):
+    """The defaults are those of the study (arXiv 2406.09279).  `batch` counts episodes."""
 
     lr: float = 1e-6
     lr_end: float = 1.0
@@ -42,133 +49,128 @@ class PPOConfig(Settings):
     eps: float = 1e-5
     batch: int = 64
     reward: str = ""  # the folder of the reward model
-    minibatch: int = 64  # episodes in a change of the weights
-    inner_epochs: int = 1  # how often a batch of episodes is learnt from
+    minibatch: int = 64  # episodes in one change of the weights
+    inner_epochs: int = 1  # passes over a batch of episodes
     rollouts: int = 1  # episodes for each prompt of a batch
-    max_prompt: int = 1024  # a longer prompt is dropped
+    max_prompt: int = 1024  # tokens; longer prompts are dropped
     max_new: int = 1024  # tokens of an answer
-    temperature: float = 0.7
-    kl: float = 0.05  # what a nat of KL costs
-    kl_target: float = 0.0  # adapt the cost towards this KL of an answer (arXiv 1909.08593, section 2.2); 0: it stays
-    kl_horizon: int = 10_000  # episodes over which it adapts
-    kl_stop: float = 0.0  # stop when the mean KL of an answer passes this; 0: never
-    missing_end: float = -10.0  # the score of an answer that did not end
-    normalise: bool = True  # put scores on the scale that the reward model has kept: mean 0, deviation 1 on SFT answers
-    gamma: float = 1.0
-    lam: float = 0.95
-    clip_ratio: float = 0.2
-    clip_value: float = 0.2
-    whiten: bool = True  # advantages, over all tokens of a batch
-    value_lr: float = 0.0  # of the value model; 0: as the policy's
+    temperature: float = 0.7  # of the sampled answers
+    kl: float = 0.05  # the reward's loss for each nat of KL
+    kl_target: float = 0.0  # adapt --kl towards this KL of an answer (arXiv 1909.08593, section 2.2); 0: constant
+    kl_horizon: int = 10_000  # episodes over which --kl adapts
+    kl_stop: float = 0.0  # stop when the mean KL of an answer exceeds this; 0: never
+    missing_end: float = -10.0  # the score of an answer without an end token
+    normalise: bool = True  # put scores on the reward model's scale: mean 0, deviation 1 on SFT answers
+    gamma: float = 1.0  # discount of later rewards
+    lam: float = 0.95  # lambda of generalised advantage estimation
+    clip_ratio: float = 0.2  # the largest change of a token's probability ratio that still gains
+    clip_value: float = 0.2  # the same of a value
+    whiten: bool = True  # advantages with mean 0 and deviation 1 over all tokens of a batch
+    value_lr: float = 0.0  # the value model's learning rate; 0: the policy's
 
     def check(self) -> None:
-        """Refuses settings that cannot work."""
+        """Raises SkilldeltaError for settings that cannot work."""
         super().check()
         if not self.reward:
-            raise SkilldeltaError("--reward is needed: the folder of a reward model (skilldelta train reward makes one).")
+            raise SkilldeltaError("--reward is missing: the folder of a reward model (skilldelta train reward makes one).")
         if self.batch % self.rollouts:
             raise SkilldeltaError(f"--batch {self.batch} is no multiple of --rollouts {self.rollouts}.")
         if self.temperature <= 0:
-            raise SkilldeltaError(f"--temperature is {self.temperature}: answers must be drawn to be learnt from.")
+            raise SkilldeltaError(
+                f"--temperature is {self.temperature}: PPO learns from random answers, so it must be positive."
+            )
 
 
 def train(config: PPOConfig) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
-    config.check()
-    parallel.join()
-    if parallel.divides(config.shard):
-        raise SkilldeltaError(
-            "PPO divides the episodes among processes, not the weights: leave out --shard (or accelerate's --use_fsdp).  "
-            "Policies that do not fit on one device are trained with OpenRLHF, verl or open-instruct, and scored here."
-        )
+    check_processes(config)
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
-    check_pad(tokenizer, config.model)
-    refuse_other_reward(tokenizer, config)
+    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
+    check_padding(tokenizer, config.model)
+    check_reward_tokenizer(tokenizer, config)
     encoder = Encoder(tokenizer, config.max_prompt)
-    loaded, unseen = datasets.divided(config, datasets.prompts, lambda row: row.prompt)
-    prompts, held = (encoder.short_prompts([row.prompt for row in part]) for part in (loaded.rows, unseen))
-    reward = gauge.load(config.reward)
+    data, heldout = datasets.split_holdout(config, datasets.load_prompts, lambda row: row.prompt)
+    prompts, eval_prompts = (encoder.fitting_prompts([row.prompt for row in part]) for part in (data.rows, heldout))
+    reward = reward_model.load(config.reward)
     reward = reward if config.normalise else replace(reward, mean=0.0, sd=1.0)
 
-    asking = replace(config, batch=config.batch // config.rollouts)  # prompts, not episodes
-    run = Run("ppo", config, batches.steps(len(prompts), asking), batches.epoch(len(prompts), asking))
-    last = run.resumed()
-    if run.done:
-        return run.result()
-    told = data_report.prompts(loaded.rows, (config.overlap_with, config.overlap_share))
-    models = assembled(
-        config, reward, model_loading.resolve(config.reward), (tokenizer.eos_token_id, tokenizer.pad_token_id), last
-    )
-    changes = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
-    updaters = {
-        "optimizer": Updater(models.policy.parameters(), config, changes),
-        "value_optimizer": Updater(models.value.parameters(), config, changes, config.value_lr or config.lr),
+    by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
+    total, per_epoch = batches.step_count(len(prompts), by_prompt), batches.steps_per_epoch(len(prompts), by_prompt)
+    run = TrainerRun("ppo", config, total, per_epoch)
+    checkpoint = run.find_checkpoint()
+    if run.is_complete:
+        return run.final_checkpoint()
+    report = data_report.report_prompts(data.rows, config)
+    ends = tokenizer.eos_token_id, tokenizer.pad_token_id
+    models = load_actor_critic(config, reward, policy_models.model_folder(config.reward), ends, checkpoint)
+    updates = total * config.inner_epochs * -(-config.batch // config.minibatch)
+    optimizers = {
+        "optimizer": ScheduledOptimizer(models.policy.parameters(), config, updates),
+        "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
-    done = run.restore(last, updaters)
-    run.begin(
-        data=loaded.report,
-        lost=dict(encoder.lost),
-        audit=told,
-        reward_model=described(config.reward),
-    )
-    cost = float(run.carried.get("kl", config.kl))
+    first = run.restore(checkpoint, optimizers)
+    facts = {"data": data.report, "lost": dict(encoder.losses), "audit": report, "reward_model": describe_model(config.reward)}
+    run.begin(**facts)
+    kl_cost = float(run.memory.get("kl", config.kl))
 
-    for step, chosen in batches.order(len(prompts), asking, run.total, done):
-        asked = [prompts[i] for i in chosen for _ in range(config.rollouts)]
-        turns = shuffled(len(asked), config, step)
-        # Where a minibatch is computed at once, the pass that measures the first one also learns from it.
-        first = turns[0][: config.minibatch] if config.micro_batch in (0, config.minibatch) else []
-        with model_loading.precision(config):
+    for step, indices in batches.iterate_steps(len(prompts), by_prompt, total, first):
+        step_prompts = [prompts[i] for i in indices for _ in range(config.rollouts)]
+        orders = epoch_orders(len(step_prompts), config, step)
+        # Where a minibatch is computed at once, the pass that measures the first one also trains: it saves a forward pass.
+        live_places = orders[0][: config.minibatch] if config.micro_batch in (0, config.minibatch) else []
+        settings = episode_settings(models, config, step)
+        with policy_models.autocast(config):
             with run.costs.phase("rollout"):
-                answers = answered(models, asked, sampling(models, config, step), run.costs)
+                answers = generate_answers(models, step_prompts, settings.sampling, run.costs)
             with run.costs.phase("score"):
-                seen, fresh = measured(models, answers, rules(models, config, step), first, run.costs)
-        numbers = seen.told(cost)
+                episodes, live = measure_episodes(models, answers, settings, live_places, run.costs)
+        numbers = episodes.metrics(kl_cost)
         if 0 < config.kl_stop < numbers["objective/kl"]:
             run.facts["stopped"] = f"before step {step}: the mean KL of an answer is {numbers['objective/kl']:.3f}"
             run.total = step - 1
             break
         with run.costs.phase("update"):
-            advantages, returns = losses.gae(seen.rewards(cost), seen.values, seen.mask, config.gamma, config.lam)
-            numbers["val/explained_variance"] = losses.explained_variance(seen.values, returns, seen.mask).item()
-            numbers["lr"] = updaters["optimizer"].lr
-            white = losses.whiten(advantages, seen.mask) if config.whiten else advantages
-            numbers |= learn(models, updaters, Lesson(seen, white, returns, turns, fresh, step), config, run)
+            rewards, mask = episodes.rewards(kl_cost), episodes.mask
+            advantages, returns = losses.gae(rewards, episodes.values, mask, config.gamma, config.lam)
+            numbers["val/explained_variance"] = losses.explained_variance(episodes.values, returns, mask).item()
+            numbers["lr"] = optimizers["optimizer"].lr
+            white = losses.whiten(advantages, mask) if config.whiten else advantages
+            numbers |= update_models(models, optimizers, Experience(episodes, white, returns, orders, live, step), config, run)
         if config.kl_target:
             error = min(max(numbers["objective/kl"] / config.kl_target - 1, -0.2), 0.2)
-            cost *= 1 + error * config.batch / config.kl_horizon
-            run.carried["kl"] = cost
+            kl_cost *= 1 + error * config.batch / config.kl_horizon
+            run.memory["kl"] = kl_cost
         if run.logs(step):
-            run.log(step, numbers | {"kl_coef": cost, "episode": step * config.batch} | run.spent())
-        better = False
-        if held and run.due(step, config.eval_steps):
-            with run.costs.phase("eval"), model_loading.precision(config):
-                answers = answered(models, held, sampling(models, config, 0), run.costs)
-                judged = measured(models, answers, rules(models, config, 0), [], run.costs)[0].told(cost)
-            run.log(step, {f"eval_{k}": v for k, v in judged.items()})
-            better = run.improved(step, judged["objective/rlhf_reward"])
-        if better or run.due(step, config.save_steps):
-            run.save(step, models.policy, tokenizer, updaters, {"value": models.value})
-    if not (run.folder / f"checkpoint-{run.total}").is_dir():
-        run.save(run.total, models.policy, tokenizer, updaters, {"value": models.value})
+            run.log(step, numbers | {"kl_coef": kl_cost, "episode": step * config.batch} | run.cost_numbers())
+        is_best = False
+        if eval_prompts and run.is_due(step, config.eval_steps):
+            settings = episode_settings(models, config, 0)  # the same random numbers at every evaluation
+            with run.costs.phase("eval"), policy_models.autocast(config):
+                answers = generate_answers(models, eval_prompts, settings.sampling, run.costs)
+                figures = measure_episodes(models, answers, settings, [], run.costs)[0].metrics(kl_cost)
+            run.log(step, {f"eval_{k}": v for k, v in figures.items()})
+            is_best = run.is_best(step, figures["objective/rlhf_reward"])
+        if is_best or run.is_due(step, config.save_steps):
+            run.save(step, models.policy, tokenizer, optimizers, {"value": models.value})
+    if not (run.folder / f"checkpoint-{run.total}").is_dir():  # --kl-stop ended the run between two checkpoints
+        run.save(run.total, models.policy, tokenizer, optimizers, {"value": models.value})
     return run.finish()
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """What one batch of episodes teaches, and in which order."""
+class Experience:
+    """One batch of episodes, ready to train on."""
 
-    seen: Episodes
+    episodes: Episodes
     advantages: Tensor  # [B, T]
     returns: Tensor  # [B, T]
-    turns: list[list[int]]  # the rows of each inner epoch, shuffled
-    fresh: Fresh | None
+    orders: list[list[int]]  # the rows of each inner epoch, shuffled
+    live: LiveMinibatch | None
     step: int
 
 
-# What is told of a change of the weights: each the mean over the tokens of its minibatch.
-TOLD = (
+# Log entries of a change of the weights: each the mean over the tokens of its minibatch.
+UPDATE_METRICS = (
     "loss/policy_avg",
     "loss/value_avg",
     "policy/approxkl_avg",
@@ -179,65 +181,80 @@ TOLD = (
 )
 
 
-def learn(models: Models, updaters: dict[str, Updater], lesson: Lesson, config: PPOConfig, run: Run) -> dict[str, float]:
-    """All changes of the weights from one batch of episodes; gives the means over the minibatches of what they looked like."""
-    seen, told = lesson.seen, []
-    plan = [turn[i : i + config.minibatch] for turn in lesson.turns for i in range(0, len(turn), config.minibatch)]
-    for number, places in enumerate(plan):
-        tokens = int(seen.mask[places].sum())
-        numbers = dict.fromkeys(TOLD, 0.0)
-        fresh = lesson.fresh if number == 0 else None
-        mine = parallel.mine(places)
-        for part in [mine] if fresh else batches.micro(mine, lambda i: len(seen.rows[i]), config.micro_batch):
-            batch = batches.padded([seen.rows[i] for i in part], models.pad).to(seen.mask.device)
-            with model_loading.precision(config):
-                picked = fresh.picked if fresh else models.logps(batch, config.temperature)
-                worth = fresh.values if fresh else models.values(batch)
-            mask = seen.mask[part]
-            old, wanted, before, returns = (x[part][mask] for x in (seen.old, lesson.advantages, seen.values, lesson.returns))
-            policy = losses.ppo_policy(picked.logps, old, wanted, config.clip_ratio)
-            value = losses.ppo_value(worth, before, returns, config.clip_value)
-            torch.autograd.backward((policy.loss.sum() + value.loss.sum()) / tokens)  # they share no weight
+def update_models(
+    models: ActorCritic, optimizers: Optimizers, experience: Experience, config: PPOConfig, run: TrainerRun
+) -> dict[str, float]:
+    """Every change of the weights from one batch of episodes; returns the means of the log entries over the minibatches."""
+    episodes, history = experience.episodes, []
+    minibatches = [
+        order[i : i + config.minibatch] for order in experience.orders for i in range(0, len(order), config.minibatch)
+    ]
+    for number, places in enumerate(minibatches):
+        tokens = int(episodes.mask[places].sum())
+        numbers = dict.fromkeys(UPDATE_METRICS, 0.0)
+        live = experience.live if number == 0 else None
+        own_places = parallel.own_share(places)
+        row_length = lambda i: len(episodes.rows[i])  # noqa: E731
+        for part in [own_places] if live else batches.micro_batches(own_places, row_length, config.micro_batch):
+            batch = batches.pad_rows([episodes.rows[i] for i in part], models.pad).to(episodes.mask.device)
+            with policy_models.autocast(config):
+                targets = live.targets if live else models.logps(batch, config.temperature)
+                values = live.values if live else models.values(batch)
+            mask = episodes.mask[part]
+            old_logps, advantages, old_values, returns = (
+                grid[part][mask] for grid in (episodes.old_logps, experience.advantages, episodes.values, experience.returns)
+            )
+            policy = losses.ppo_policy(targets.logps, old_logps, advantages, config.clip_ratio)
+            value = losses.ppo_value(values, old_values, returns, config.clip_value)
+            torch.autograd.backward((policy.loss.sum() + value.loss.sum()) / tokens)  # the two share no weight
             with torch.no_grad():
-                surprise = losses.entropy(picked.logits) if run.logs(lesson.step) else policy.loss * 0
-                kl = 0.5 * (picked.logps - old) ** 2
-                parts = (policy.loss, value.loss, kl, policy.clipped, value.clipped, policy.ratio, surprise)
-                numbers = {k: numbers[k] + v.sum().item() / tokens for k, v in zip(TOLD, parts, strict=True)}
-            run.costs.passed(models.rate, batch, train=True, heads=len(old), measured=fresh is not None)
-            run.costs.passed(models.value_rate, batch, train=True, heads=len(old), measured=fresh is not None)
-        numbers = dict(zip(TOLD, parallel.added(*numbers.values()), strict=True))
-        numbers["grad_norm"] = updaters["optimizer"].apply(numbers["loss/policy_avg"], lesson.step)
-        numbers["value_grad_norm"] = updaters["value_optimizer"].apply(numbers["loss/value_avg"], lesson.step)
-        told.append(numbers)
-    return {k: sum(n[k] for n in told) / len(told) for k in told[0]}
+                entropy = losses.entropy(targets.logits) if run.logs(experience.step) else policy.loss * 0
+                kl = 0.5 * (targets.logps - old_logps) ** 2  # k2 of J. Schulman 2020, as TRL logs it
+                entries = (policy.loss, value.loss, kl, policy.is_clipped, value.is_clipped, policy.ratio, entropy)
+                numbers = {k: numbers[k] + v.sum().item() / tokens for k, v in zip(UPDATE_METRICS, entries, strict=True)}
+            for rate in (models.policy_rate, models.value_rate):
+                run.costs.count_pass(rate, batch, train=True, heads=len(old_logps), skip_forward=live is not None)
+        numbers = dict(zip(UPDATE_METRICS, parallel.sum_numbers(*numbers.values()), strict=True))
+        numbers["grad_norm"] = optimizers["optimizer"].apply(numbers["loss/policy_avg"], experience.step)
+        numbers["value_grad_norm"] = optimizers["value_optimizer"].apply(numbers["loss/value_avg"], experience.step)
+        history.append(numbers)
+    return {k: sum(n[k] for n in history) / len(history) for k in history[0]}
 
 
-def sampling(models: Models, config: PPOConfig, step: int) -> Sampling:
-    """How the answers of a step are drawn; step 0 is the evaluation, drawn alike each time."""
+def episode_settings(models: ActorCritic, config: PPOConfig, step: int) -> EpisodeSettings:
+    """How the answers of a step are sampled and scored; step 0 is the evaluation."""
     seed = int(digest([config.seed, "answers", step], 15), 16)
-    return Sampling(models.end, config.max_new, config.temperature, seed)
+    sampling = SamplingSettings(models.end, config.max_new, config.temperature, seed)
+    return EpisodeSettings(sampling, config.missing_end, config.micro_batch or config.minibatch)
 
 
-def rules(models: Models, config: PPOConfig, step: int) -> Rules:
-    """How the answers of a step are judged."""
-    return Rules(sampling(models, config, step), config.missing_end, config.micro_batch or config.minibatch)
-
-
-def shuffled(count: int, config: PPOConfig, step: int) -> list[list[int]]:
+def epoch_orders(count: int, config: PPOConfig, step: int) -> list[list[int]]:
     """The order of the episodes in each inner epoch of a step."""
-    noise = torch.Generator().manual_seed(int(digest([config.seed, "step", step], 15), 16))
-    return [torch.randperm(count, generator=noise).tolist() for _ in range(config.inner_epochs)]
+    generator = torch.Generator().manual_seed(int(digest([config.seed, "step", step], 15), 16))
+    return [torch.randperm(count, generator=generator).tolist() for _ in range(config.inner_epochs)]
 
 
-def refuse_other_reward(tokenizer: Any, config: PPOConfig) -> None:
-    """Refuses a reward model that would read other tokens, or the same answer in another template."""
-    theirs = tokenizer_of(model_loading.resolve(config.reward), config.template)
-    for what, differs in (
-        ("vocabulary", theirs.get_vocab() != tokenizer.get_vocab()),
-        ("chat template", theirs.chat_template != tokenizer.chat_template),
+def check_processes(config: PPOConfig) -> None:
+    """Checks the settings and joins the other processes.  Raises SkilldeltaError for shards, which PPO cannot use."""
+    config.check()
+    parallel.join()
+    if parallel.uses_shards(config.shard):
+        raise SkilldeltaError(
+            "PPO divides the episodes among processes, not the weights: leave out --shard (or accelerate's --use_fsdp).  "
+            "Policies that do not fit on one device are trained with OpenRLHF, verl or open-instruct, and scored here."
+        )
+
+
+def check_reward_tokenizer(tokenizer: Any, config: PPOConfig) -> None:
+    """Raises SkilldeltaError for a reward model that would read other tokens, or the same answer in another template."""
+    reward_tokenizer = load_tokenizer(policy_models.model_folder(config.reward), config.template)
+    for part, differs in (
+        ("vocabulary", reward_tokenizer.get_vocab() != tokenizer.get_vocab()),
+        ("chat template", reward_tokenizer.chat_template != tokenizer.chat_template),
     ):
         if differs:
             raise SkilldeltaError(
-                f"The reward model {config.reward} has another {what} than the policy {config.model}: it would score "
-                "what was not said.  Train the reward model from the same family (and with the same --template) as the policy."
+                f"The reward model {config.reward} has another {part} than the policy {config.model}: it would score a text "
+                "that the policy did not write.  Train the reward model from the same family (and with the same --template) as "
+                "the policy."
             )

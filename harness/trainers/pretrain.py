@@ -1,11 +1,11 @@
-"""Pre-training of a small model from nothing: a tokenizer and random weights, then the likelihood of whole texts."""
+"""Pre-training of a small model from scratch: a tokenizer and random weights, then maximum likelihood of whole texts."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from harness.training.needs import Needs
 from harness.types import Checkpoint, SkilldeltaError
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|assistant|>")
-SPECIAL_TEXT = re.compile("|".join(map(re.escape, SPECIAL)))  # tokens already: not to be learnt from
+SPECIAL_TEXT = re.compile("|".join(map(re.escape, SPECIAL)))  # tokens already: the tokenizer must not learn their pieces
 TEMPLATE = (
     "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] }}"
     "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
@@ -34,14 +34,14 @@ NEEDS = Needs(stage="pre-train a base model", data="texts", makes="base model")
 class PretrainConfig(sft.SFTConfig):
     """A small Llama.  The defaults learn fast at this size: wide initial weights, few rows a step, a short rotary base."""
 
-    vocabulary: int = 1024
-    hidden: int = 64
-    layers: int = 3
-    heads: int = 4
-    feedforward: int = 192
-    window: int = 256
+    vocabulary: int = 1024  # tokens
+    hidden: int = 64  # width of the hidden states
+    layers: int = 3  # transformer blocks
+    heads: int = 4  # attention heads
+    feedforward: int = 192  # width of the feed-forward layers
+    window: int = 256  # the longest sequence, in tokens
     initial: float = 0.1  # deviation of the initial weights
-    rotary_base: float = 200.0
+    rotary_base: float = 200.0  # base of the rotary position embeddings
     lr: float = 5e-3
     lr_end: float = 0.1
     batch: int = 24
@@ -50,41 +50,45 @@ class PretrainConfig(sft.SFTConfig):
 
 
 def train(config: PretrainConfig) -> Checkpoint:
-    """Makes tokenizer and weights from the texts in `data`, and trains them: `out` is then an ordinary run folder."""
+    """Makes a tokenizer and random weights from the texts in `data` and trains them: `out` becomes an ordinary run folder."""
     if config.model:
-        raise SkilldeltaError("Pre-training starts from nothing: leave --model out, or use `train sft` to go on from a model.")
+        raise SkilldeltaError(
+            "Pre-training starts from scratch: leave --model out, or use `train sft` to continue from a model."
+        )
     parallel.join()
     blank = Path(config.out) / "blank"
-    if parallel.first() and not (blank / "config.json").exists():
-        make(config, blank)
-    parallel.wait()
-    names = {f.name for f in fields(sft.SFTConfig)}
-    plain = sft.SFTConfig(**{f.name: getattr(config, f.name) for f in fields(config) if f.name in names})
-    return sft.train(replace(plain, model=str(blank)))
+    if parallel.is_writer() and not (blank / "config.json").exists():
+        tokenizer = train_tokenizer(config)
+        random_model(config, tokenizer).save_pretrained(blank)
+        tokenizer.save_pretrained(blank)
+    parallel.barrier()
+    settings = {f.name: getattr(config, f.name) for f in fields(sft.SFTConfig)}
+    return sft.train(sft.SFTConfig(**settings | {"model": str(blank)}))
 
 
-def make(config: PretrainConfig, folder: Path) -> None:
-    """A random model with a byte-level BPE tokenizer that has learnt from the first texts of the data.
-
-    Digits are not split: a number that is frequent is one token.
-    """
-    words = Tokenizer(models.BPE())
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
+def train_tokenizer(config: PretrainConfig) -> Any:
+    """A byte-level BPE tokenizer from the texts of the data.  It does not split digits: a frequent number is one token."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=config.vocabulary,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    words.train_from_iterator(texts(config.data), trainer)
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=words,
+    bpe.train_from_iterator(read_texts(config.data), trainer)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
         pad_token=SPECIAL[0],
         eos_token=SPECIAL[1],
         additional_special_tokens=list(SPECIAL[2:]),
         chat_template=TEMPLATE,
     )
+
+
+def random_model(config: PretrainConfig, tokenizer: Any) -> Any:
+    """A Llama of the settings' shape with random weights, by the seed."""
     shape = transformers.LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=config.hidden,
@@ -102,13 +106,11 @@ def make(config: PretrainConfig, folder: Path) -> None:
     )
     torch.manual_seed(config.seed)
     transformers.utils.logging.disable_progress_bar()
-    model: Any = transformers.LlamaForCausalLM(shape)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    return transformers.LlamaForCausalLM(shape)
 
 
-def texts(files: tuple[str, ...]) -> Iterator[str]:
-    """The texts of the rows, and after them the numbers up to 30 often enough to be tokens of their own."""
+def read_texts(files: tuple[str, ...]) -> Iterator[str]:
+    """The texts of the rows, and then the numbers up to 30, often enough to become tokens of their own."""
     for file in files:
         for row in read(Path(file)):
             if "text" not in row:

@@ -10,50 +10,50 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, data_report, datasets, forward, losses, model_loading, packing, parallel, trainable_models
-from harness.training import reward_model as gauge
-from harness.training.batches import Both
-from harness.training.costs import rates
+from harness.training import batches, data_report, datasets, forward, losses, packing, parallel, policy_models, reward_model
+from harness.training.batches import PairTokens, pair_length
+from harness.training.costs import measure_rates
 from harness.training.needs import Needs
-from harness.training.optimizer import Updater
+from harness.training.optimizer import ScheduledOptimizer
 from harness.training.preferences import Pair
-from harness.training.sampling import Sampling
-from harness.training.settings import Settings
-from harness.training.tokenization import Encoder, check_pad, tokenizer_of
-from harness.training.training_run import Run
+from harness.training.sampling import SamplingSettings
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder, check_padding, load_tokenizer
+from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, digest
 
-NEEDS = Needs(stage="train a reward model", data="pairs", makes="reward model", cost=1.2)  # with the samples that set its scale
+NEEDS = Needs(stage="train a reward model", data="pairs", makes="reward model", cost=1.2)  # 0.2 for the answers of its scale
 
 
 @dataclass(frozen=True)
-class RewardConfig(Settings):
+class RewardConfig(TrainerSettings):
     """The defaults are those of the study (arXiv 2406.09279).
 
-    heads: "overall" learns which answer was chosen; any other name is an aspect, and learns from that aspect's ratings.  The
-    reward is the heads' mean, or their sum with the weights `combine`.  A pair that rates none of the heads trains the reward.
+    The head "overall" learns which answer was chosen; any other name is an aspect, and learns from that aspect's ratings.
+    The reward is the heads' mean, or their sum with the weights `combine`.  A pair without a rating of any head trains the
+    reward itself.
     """
 
     lr: float = 1e-5
     lr_end: float = 0.1
     batch: int = 512
     max_length: int = 4096
-    heads: tuple[str, ...] = ("overall",)
-    combine: tuple[float, ...] = ()
-    margin: bool = False  # take the raters' margin off the gap, where a pair has one
-    center: float = 0.0  # holds rewards near zero: this times the squared sum of a pair's rewards (arXiv 2312.09244)
-    strangers: float = 0.0  # as many further pairs, as a share: the rejected answer is the chosen one of another prompt
-    samples: int = 256  # answers to training prompts: the reward's mean and spread on them are kept; 0: no scale
+    heads: tuple[str, ...] = ("overall",)  # overall (the chosen answer), or names of rated aspects
+    combine: tuple[float, ...] = ()  # the weight of each head in the reward; none: their mean
+    margin: bool = False  # subtract the raters' margin from the gap, where a pair has one
+    center: float = 0.0  # keeps rewards near zero: the weight of the squared sum of a pair's rewards (arXiv 2312.09244)
+    strangers: float = 0.0  # further pairs, as a share: the rejected answer is another prompt's chosen one
+    samples: int = 256  # answers that set the reward's mean and deviation; 0: no scale
     sft: str = ""  # the policy that gives these answers; "": the model that training starts from
     max_new: int = 256  # tokens of such an answer
 
 
 @dataclass(frozen=True)
-class Row:
-    """A pair as tokens, with what each head should say of it."""
+class EncodedPair:
+    """A pair as tokens, with the label of each head."""
 
-    both: Both
-    signs: tuple[int, ...]  # for each head: +1, -1, or 0 where it has nothing to learn
+    tokens: PairTokens
+    signs: tuple[int, ...]  # for each head: +1, -1, or 0 without a label
     margin: float
     source: str
     kind: str
@@ -64,127 +64,145 @@ def train(config: RewardConfig) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
-    check_pad(tokenizer, config.model)
-    pad, weight = tokenizer.pad_token_id, gauge.weights(config.heads, config.combine)
+    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
+    check_padding(tokenizer, config.model)
+    pad, head_weights = tokenizer.pad_token_id, reward_model.head_weights(config.heads, config.combine)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    loaded, unseen = datasets.divided(config, datasets.pairs, lambda pair: pair.prompt)
-    rows = encoded([*loaded.rows, *strangers(loaded.rows, config)], encoder, config)
-    held = encoded(unseen, encoder, config)
+    data, heldout = datasets.split_holdout(config, datasets.load_pairs, lambda pair: pair.prompt)
+    rows = encode_pairs([*data.rows, *stranger_pairs(data.rows, config)], encoder, config)
+    eval_rows = encode_pairs(heldout, encoder, config)
 
-    run = Run("reward", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
-    last = run.resumed()
-    if run.done:
-        return run.result()
-    told = data_report.pairs(loaded.rows, (config.overlap_with, config.overlap_share))
+    run = TrainerRun("reward", config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    checkpoint = run.find_checkpoint()
+    if run.is_complete:
+        return run.final_checkpoint()
+    report = data_report.report_pairs(data.rows, config)
     with run.costs.phase("samples"):
-        prompts = gauge.some([pair.prompt for pair in loaded.rows], config.samples, config.seed)
-        how = Sampling(tokenizer.eos_token_id, config.max_new, seed=config.seed)
-        answers = gauge.samples(config.sft or config.model, prompts, encoder, how, config) if config.samples else []
-    model = trainable_models.reward_model(config, config.heads, last)
-    model_loading.core(model).config.pad_token_id = pad
-    rate = rates(model, model_loading.core(model).score)
-    updater = Updater(trainable_models.divided(model, config).parameters(), config, run.total)
-    done = run.restore(last, {"optimizer": updater})
-    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
+        prompts = reward_model.draw_prompts([pair.prompt for pair in data.rows], config.samples, config.seed)
+        sampling, policy = (
+            SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed),
+            config.sft or config.model,
+        )
+        answers = reward_model.sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
+    model = policy_models.trainable_reward_model(config, config.heads, checkpoint)
+    forward.inner_model(model).config.pad_token_id = pad
+    rate = measure_rates(model, forward.inner_model(model).score)
+    optimizer = ScheduledOptimizer(policy_models.shard(model, config).parameters(), config, run.total)
+    first = run.restore(checkpoint, {"optimizer": optimizer})
+    run.begin(data=data.report, lost=dict(encoder.losses), audit=report)
 
-    for step, picked in batches.order(len(rows), config, run.total, done):
-        seen: dict[str, float] = {}
+    for step, indices in batches.iterate_steps(len(rows), config, run.total, first):
+        sums: dict[str, float] = {}
         with run.costs.phase("update"):
-            for some, counts in batches.shares(picked, lambda i: batches.longest(rows[i].both), config.micro_batch):
-                part = [rows[i] for i in some]
-                batch = forward.laid(model, [r.both for r in part], pad, rate)
-                with model_loading.precision(config):
-                    chosen, rejected = forward.scores(model, batch).chunk(2)
-                numbers = compared(chosen, rejected, part, weight, config)
-                torch.autograd.backward(counts * numbers["loss"].sum() / len(picked))
-                seen = {k: seen.get(k, 0.0) + counts * v.detach().sum().item() / len(picked) for k, v in numbers.items()}
-                run.costs.passed(rate, batch, train=True, heads=len(batch.last))
-            seen = dict(zip(seen, parallel.added(*seen.values()), strict=True))
-            lr = updater.lr
-            norm = updater.apply(seen["loss"], step)
+            for places, weight in batches.weighted_micro_batches(
+                indices, lambda i: pair_length(rows[i].tokens), config.micro_batch
+            ):
+                part = [rows[i] for i in places]
+                batch = forward.lay_out(model, [row.tokens for row in part], pad, rate)
+                with policy_models.autocast(config):
+                    chosen, rejected = forward.answer_scores(model, batch).chunk(2)
+                numbers = pair_numbers(chosen, rejected, part, head_weights, config)
+                torch.autograd.backward(weight * numbers["loss"].sum() / len(indices))
+                sums = {k: sums.get(k, 0.0) + weight * v.detach().sum().item() / len(indices) for k, v in numbers.items()}
+                run.costs.count_pass(rate, batch, train=True, heads=len(batch.last_places))
+            sums = dict(zip(sums, parallel.sum_numbers(*sums.values()), strict=True))
+            lr = optimizer.lr
+            norm = optimizer.apply(sums["loss"], step)
         if run.logs(step):
-            run.log(step, seen | {"grad_norm": norm, "learning_rate": lr} | run.spent())
-        better, keep = False, run.due(step, config.save_steps)
-        if held and (keep or run.due(step, config.eval_steps)):
+            run.log(step, sums | {"grad_norm": norm, "learning_rate": lr} | run.cost_numbers())
+        is_best, saves = False, run.is_due(step, config.save_steps)
+        if eval_rows and (saves or run.is_due(step, config.eval_steps)):
             with run.costs.phase("eval"):
-                report = evaluate(model, held, weight, pad, config)
-            run.facts["held_out"] = report
-            run.log(step, {f"eval_{k}": report[k] for k in ("loss", "accuracy", "calibration_error")})
-            better = run.improved(step, -report["loss"])
-        if better or keep:
-            scale = gauge.scale(model, answers, weight, pad, config)
-            card = {"heads": list(config.heads), "combine": weight.tolist(), **scale, "held_out": run.facts.get("held_out")}
-            run.save(step, model, tokenizer, {"optimizer": updater}, {gauge.CARD: card})
+                figures = evaluate_heads(model, eval_rows, head_weights, pad, config)
+            run.facts["held_out"] = figures
+            run.log(step, {f"eval_{k}": figures[k] for k in ("loss", "accuracy", "calibration_error")})
+            is_best = run.is_best(step, -figures["loss"])
+        if is_best or saves:
+            scale = reward_model.measure_scale(model, answers, head_weights, pad, config)
+            heads = {"heads": list(config.heads), "combine": head_weights.tolist()}
+            card = {**heads, **scale, "held_out": run.facts.get("held_out")}
+            run.save(step, model, tokenizer, {"optimizer": optimizer}, {reward_model.CARD: card})
     return run.finish()
 
 
-def encoded(pairs: Sequence[Pair], encoder: Encoder, config: RewardConfig) -> list[Row]:
-    """Pairs as tokens; those that do not fit are counted by the encoder."""
-    kept = encoder.kept_pairs(pairs)
+def encode_pairs(pairs: Sequence[Pair], encoder: Encoder, config: RewardConfig) -> list[EncodedPair]:
+    """Pairs as tokens; the encoder counts those that do not fit."""
     return [
-        Row(both, tuple(1 if h == "overall" else p.aspects.get(h, 0) for h in config.heads), p.margin or 0.0, p.source, p.kind)
-        for p, both in kept
+        EncodedPair(tokens, head_labels(pair, config), pair.margin or 0.0, pair.source, pair.kind)
+        for pair, tokens in encoder.fitting_pairs(pairs)
     ]
 
 
-def strangers(pairs: Sequence[Pair], config: RewardConfig) -> list[Pair]:
-    """Pairs whose rejected answer was given to another prompt: without them a model may not look at the prompt at all."""
-    draw = random.Random(digest([config.seed, "strangers"]))
-    found = []
-    for pair in draw.sample(list(pairs), min(len(pairs), round(config.strangers * len(pairs)))):
-        other = draw.choice(pairs)
+def head_labels(pair: Pair, config: RewardConfig) -> tuple[int, ...]:
+    """For each head +1, -1, or 0 without a label."""
+    return tuple(1 if head == "overall" else pair.aspects.get(head, 0) for head in config.heads)
+
+
+def stranger_pairs(pairs: Sequence[Pair], config: RewardConfig) -> list[Pair]:
+    """Pairs whose rejected answer was given to another prompt: without them a model may ignore the prompt."""
+    generator = random.Random(digest([config.seed, "strangers"]))
+    strangers = []
+    for pair in generator.sample(list(pairs), min(len(pairs), round(config.strangers * len(pairs)))):
+        other = generator.choice(pairs)
         if other.prompt != pair.prompt and other.chosen != pair.chosen:
-            found.append(Pair(pair.prompt, pair.chosen, other.chosen, source="strangers", kind="strangers"))
-    return found
+            strangers.append(Pair(pair.prompt, pair.chosen, other.chosen, source="strangers", kind="strangers"))
+    return strangers
 
 
-def compared(chosen: Tensor, rejected: Tensor, rows: Sequence[Row], weight: Tensor, config: RewardConfig) -> dict[str, Tensor]:
-    """Loss and what TRL logs, one number per pair: scores [B, A] each -> [B] each."""
+def pair_numbers(
+    chosen: Tensor, rejected: Tensor, rows: Sequence[EncodedPair], head_weights: Tensor, config: RewardConfig
+) -> dict[str, Tensor]:
+    """Loss and TRL's logged figures, one number per pair: scores [B, A] each -> [B] each."""
     sign = torch.tensor([r.signs for r in rows], dtype=chosen.dtype, device=chosen.device)
     margin = torch.tensor([r.margin for r in rows], device=chosen.device) if config.margin else None
-    better, worse = gauge.combined(chosen, weight), gauge.combined(rejected, weight)
-    whole = losses.pairwise(better, worse, margin)
-    if config.heads == ("overall",):
-        loss = whole
-    else:
-        known = sign.abs().sum(1)
-        by_head = losses.pairwise_by_aspect(chosen, rejected, sign).sum(1) / known.clamp(min=1)
-        loss = torch.where(known > 0, by_head, whole)
+    better, worse = (reward_model.combine_heads(scores, head_weights) for scores in (chosen, rejected))
+    loss = losses.pairwise(better, worse, margin)
+    if config.heads != ("overall",):
+        labels = sign.abs().sum(1)
+        by_head = losses.pairwise_by_aspect(chosen, rejected, sign).sum(1) / labels.clamp(min=1)
+        loss = torch.where(labels > 0, by_head, loss)
     if config.center:
         loss = loss + config.center * (better + worse) ** 2
-    accuracy, middle = (better > worse).float(), (better + worse) / 2
-    return {"loss": loss, "accuracy": accuracy, "margin": better - worse, "mean_reward": middle}
+    accuracy, mean = (better > worse).float(), (better + worse) / 2
+    return {"loss": loss, "accuracy": accuracy, "margin": better - worse, "mean_reward": mean}
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, rows: Sequence[Row], weight: Tensor, pad: int, config: RewardConfig) -> dict[str, Any]:
+def evaluate_heads(
+    model: nn.Module, rows: Sequence[EncodedPair], head_weights: Tensor, pad: int, config: RewardConfig
+) -> dict[str, Any]:
     """Held-out pairs: loss, accuracy with its interval, by source, kind and head; calibration."""
     gaps = torch.zeros(len(rows), len(config.heads), dtype=torch.float64)
-    total = 0.0
-    places = list(range(len(rows)))
-    for some, counts in batches.shares(places, lambda i: batches.longest(rows[i].both), config.micro_batch or config.batch):
-        part = [rows[i] for i in some]
-        with model_loading.precision(config):
-            found = forward.scores(model, packing.apart([r.both for r in part], pad).to(model_loading.device(config)))
-        chosen, rejected = found.chunk(2)
-        total += counts * compared(chosen, rejected, part, weight, config)["loss"].sum().item()
-        if counts:
-            gaps[some] = (chosen - rejected).double().cpu()
-    total, gaps = parallel.added(total)[0], parallel.summed(gaps.to(model_loading.device(config))).cpu()
-    whole = gaps @ weight.double()
+    total, device = 0.0, policy_models.training_device(config)
+    places, limit = list(range(len(rows))), config.micro_batch or config.batch
+    for indices, weight in batches.weighted_micro_batches(places, lambda i: pair_length(rows[i].tokens), limit):
+        part = [rows[i] for i in indices]
+        with policy_models.autocast(config):
+            scores = forward.answer_scores(model, packing.separate_rows([r.tokens for r in part], pad).to(device))
+        chosen, rejected = scores.chunk(2)
+        total += weight * pair_numbers(chosen, rejected, part, head_weights, config)["loss"].sum().item()
+        if weight:
+            gaps[indices] = (chosen - rejected).double().cpu()
+    total, gaps = parallel.sum_numbers(total)[0], parallel.sum_tensor(gaps.to(device)).cpu()
+    rewards = gaps @ head_weights.double()
     signs = torch.tensor([r.signs for r in rows])
-    heads = {h: gauge.right((gaps * signs)[signs[:, i] != 0, i]) for i, h in enumerate(config.heads) if signs[:, i].any()}
+    by_head = {
+        head: reward_model.pair_accuracy((gaps * signs)[signs[:, i] != 0, i])
+        for i, head in enumerate(config.heads)
+        if signs[:, i].any()
+    }
     return {
         "loss": total / len(rows),
-        **gauge.right(whole),
-        "by_source": split(whole, [r.source for r in rows]),
-        "by_kind": split(whole, [r.kind or "unlabelled" for r in rows]),
-        "by_head": heads,
-        **gauge.calibration(whole),
+        **reward_model.pair_accuracy(rewards),
+        "by_source": accuracy_by_label(rewards, [r.source for r in rows]),
+        "by_kind": accuracy_by_label(rewards, [r.kind or "unlabelled" for r in rows]),
+        "by_head": by_head,
+        **reward_model.calibration(rewards),
     }
 
 
-def split(gaps: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Accuracy for each label."""
-    return {label: gauge.right(gaps[[i for i, x in enumerate(labels) if x == label]]) for label in sorted(set(labels))}
+def accuracy_by_label(gaps: Tensor, labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    return {
+        label: reward_model.pair_accuracy(gaps[[i for i, x in enumerate(labels) if x == label]])
+        for label in sorted(set(labels))
+    }

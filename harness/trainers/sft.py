@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: the likelihood of given answers, the prompt masked."""
+"""Supervised fine-tuning: maximum likelihood of given answers, with the prompt masked."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Literal
 import torch
 from torch import nn
 
-from harness.training import batches, data_report, datasets, forward, model_loading, parallel, trainable_models
-from harness.training.costs import rates
+from harness.training import batches, data_report, datasets, forward, parallel, policy_models
+from harness.training.costs import measure_rates
 from harness.training.needs import Needs
-from harness.training.optimizer import Updater
-from harness.training.settings import Settings
-from harness.training.tokenization import Encoder, Tokens, tokenizer_of
-from harness.training.training_run import Run
+from harness.training.optimizer import ScheduledOptimizer
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder, Tokens, load_tokenizer
+from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
 
 NEEDS = Needs(stage="fine-tune on answers", data="conversations", makes="SFT model", cost=1.25)
 
 
 @dataclass(frozen=True)
-class SFTConfig(Settings):
+class SFTConfig(TrainerSettings):
     """Rows are messages, prompt and completion, or text.  The defaults are Tulu 2's (arXiv 2311.10702)."""
 
     lr: float = 2e-5
@@ -36,57 +36,59 @@ def train(config: SFTConfig) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenizer_of(model_loading.resolve(config.model), config.template)
+    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    loaded, unseen = datasets.divided(config, datasets.conversations, lambda row: row.prompt or row.answer)
-    rows, held = (encoder.kept([(r.prompt, r.answer) for r in part]) for part in (loaded.rows, unseen))
+    data, heldout = datasets.split_holdout(config, datasets.load_conversations, lambda row: row.prompt or row.answer)
+    rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))
 
-    run = Run("sft", config, batches.steps(len(rows), config), batches.epoch(len(rows), config))
-    last = run.resumed()
-    if run.done:
-        return run.result()
-    told = data_report.conversations(loaded.rows, (config.overlap_with, config.overlap_share))
-    policy = trainable_models.policy(config, last)
-    rate = rates(policy, model_loading.head(policy))
-    updater = Updater(trainable_models.divided(policy, config).parameters(), config, run.total)
-    done = run.restore(last, {"optimizer": updater})
-    run.begin(data=loaded.report, lost=dict(encoder.lost), audit=told)
+    run = TrainerRun("sft", config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    checkpoint = run.find_checkpoint()
+    if run.is_complete:
+        return run.final_checkpoint()
+    report = data_report.report_conversations(data.rows, config)
+    policy = policy_models.trainable_policy(config, checkpoint)
+    rate = measure_rates(policy, forward.output_head(policy))
+    optimizer = ScheduledOptimizer(policy_models.shard(policy, config).parameters(), config, run.total)
+    first = run.restore(checkpoint, {"optimizer": optimizer})
+    run.begin(data=data.report, lost=dict(encoder.losses), audit=report)
 
-    for step, chosen in batches.order(len(rows), config, run.total, done):
-        tokens = sum(rows[i].learnt for i in chosen)
-        loss = right = 0.0
+    for step, indices in batches.iterate_steps(len(rows), config, run.total, first):
+        tokens = sum(rows[i].target_count for i in indices)
+        loss = accuracy = 0.0
         with run.costs.phase("update"):
-            for some, counts in batches.shares(chosen, lambda i: len(rows[i]), config.micro_batch):
-                batch = forward.laid(policy, [(rows[i],) for i in some], tokenizer.eos_token_id, rate)
-                with model_loading.precision(config):
-                    found = forward.answers(policy, batch)
-                part = -counts * found.logps.sum() / tokens
-                torch.autograd.backward(part)
-                loss += part.item()
-                right += counts * (found.logits.detach().argmax(-1) == batch.targets).sum().item() / tokens
-                run.costs.passed(rate, batch, train=True, heads=len(found.logps))
-            loss, right = parallel.added(loss, right)
-            lr = updater.lr
-            norm = updater.apply(loss, step)
+            for part, weight in batches.weighted_micro_batches(indices, lambda i: len(rows[i]), config.micro_batch):
+                batch = forward.lay_out(policy, [(rows[i],) for i in part], tokenizer.eos_token_id, rate)
+                with policy_models.autocast(config):
+                    targets = forward.target_logps(policy, batch)
+                part_loss = -weight * targets.logps.sum() / tokens
+                torch.autograd.backward(part_loss)
+                loss += part_loss.item()
+                accuracy += weight * (targets.logits.detach().argmax(-1) == batch.targets).sum().item() / tokens
+                run.costs.count_pass(rate, batch, train=True, heads=len(targets.logps))
+            loss, accuracy = parallel.sum_numbers(loss, accuracy)
+            lr = optimizer.lr
+            norm = optimizer.apply(loss, step)
         if run.logs(step):
-            numbers = {"loss": loss, "grad_norm": norm, "learning_rate": lr, "mean_token_accuracy": right}
-            run.log(step, numbers | run.spent())
-        better = False
-        if held and run.due(step, config.eval_steps):
+            numbers = {"loss": loss, "grad_norm": norm, "learning_rate": lr, "mean_token_accuracy": accuracy}
+            run.log(step, numbers | run.cost_numbers())
+        is_best = False
+        if eval_rows and run.is_due(step, config.eval_steps):
             with run.costs.phase("eval"):
-                run.log(step, {"eval_loss": (unlikely := evaluate(policy, held, tokenizer.eos_token_id, config))})
-            better = run.improved(step, -unlikely)
-        if better or run.due(step, config.save_steps):
-            run.save(step, policy, tokenizer, {"optimizer": updater})
+                eval_loss = mean_loss(policy, eval_rows, tokenizer.eos_token_id, config)
+                run.log(step, {"eval_loss": eval_loss})
+            is_best = run.is_best(step, -eval_loss)
+        if is_best or run.is_due(step, config.save_steps):
+            run.save(step, policy, tokenizer, {"optimizer": optimizer})
     return run.finish()
 
 
 @torch.no_grad()
-def evaluate(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: SFTConfig) -> float:
-    """Mean loss over the answer tokens of held-out rows."""
-    total = 0.0
-    for some, counts in batches.shares(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
-        batch = batches.padded([rows[i] for i in some], pad).to(model_loading.device(config))
-        with model_loading.precision(config):
-            total -= counts * forward.answers(policy, batch).logps.sum().item()
-    return parallel.added(total)[0] / sum(r.learnt for r in rows)
+def mean_loss(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: SFTConfig) -> float:
+    """Mean loss over the answer tokens of held-out rows, in nats."""
+    total, places = 0.0, list(range(len(rows)))
+    limit = config.micro_batch or config.batch
+    for part, weight in batches.weighted_micro_batches(places, lambda i: len(rows[i]), limit):
+        batch = batches.pad_rows([rows[i] for i in part], pad).to(policy_models.training_device(config))
+        with policy_models.autocast(config):
+            total -= weight * forward.target_logps(policy, batch).logps.sum().item()
+    return parallel.sum_numbers(total)[0] / sum(r.target_count for r in rows)

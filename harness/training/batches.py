@@ -1,4 +1,4 @@
-"""Which rows make up which step, and token sequences as padded tensors."""
+"""The rows of each step, and token sequences as padded tensors."""
 
 from __future__ import annotations
 
@@ -11,102 +11,100 @@ import torch
 from torch import Tensor
 
 from harness.training import parallel
-from harness.training.settings import Settings
+from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Tokens
 from harness.types import digest
 
-Step = list[int]  # places of the rows that one step learns from
-Both = tuple[Tokens, Tokens]  # chosen, rejected
+PairTokens = tuple[Tokens, Tokens]  # chosen, rejected
 
 
-def steps(count: int, config: Settings) -> int:
-    """How many steps a run over `count` rows takes."""
-    return config.max_steps or max(1, math.ceil(epoch(count, config) * config.epochs))
+def step_count(rows: int, config: TrainerSettings) -> int:
+    """The number of steps of a run over so many rows."""
+    return config.max_steps or max(1, math.ceil(steps_per_epoch(rows, config) * config.epochs))
 
 
-def epoch(count: int, config: Settings) -> int:
-    """How many steps see every row once."""
-    return max(1, math.ceil(count / config.batch))
+def steps_per_epoch(rows: int, config: TrainerSettings) -> int:
+    """The number of steps that visit every row once."""
+    return max(1, math.ceil(rows / config.batch))
 
 
-def order(count: int, config: Settings, total: int, done: int = 0) -> Iterator[tuple[int, Step]]:
-    """Each of `total` steps, from 1, with its rows, but for those already done.
+def iterate_steps(rows: int, config: TrainerSettings, total: int, first: int = 1) -> Iterator[tuple[int, list[int]]]:
+    """(step, indices of its rows) for the steps from `first` to `total`.
 
-    An epoch is a permutation that depends on (seed, epoch) alone, so a resumed run sees what an undisturbed one does.
+    The order of an epoch follows from (seed, epoch) alone, never from a generator that earlier steps have moved.  A resumed
+    run can therefore start anywhere and still visits the rows of an uninterrupted one.
     """
-    step, turn = 0, 0
+    step, epoch = 0, 0
     while step < total:
-        noise = torch.Generator().manual_seed(int(digest([config.seed, "order", turn], 15), 16))
-        rows = torch.randperm(count, generator=noise).tolist() if config.shuffle else list(range(count))
-        for start in range(0, count, config.batch):
+        generator = torch.Generator().manual_seed(int(digest([config.seed, "order", epoch], 15), 16))
+        order = torch.randperm(rows, generator=generator).tolist() if config.shuffle else list(range(rows))
+        for start in range(0, rows, config.batch):
             step += 1
-            if done < step <= total:
-                yield step, rows[start : start + config.batch]
-        turn += 1
+            if first <= step <= total:
+                yield step, order[start : start + config.batch]
+        epoch += 1
 
 
-def micro(rows: Step, size: Callable[[int], int], most: int) -> list[Step]:
-    """The rows of a step in micro-batches of at most `most` (0: one), similar lengths together: less padding."""
-    most = most or max(1, len(rows))
-    ordered = sorted(rows, key=size) if most < len(rows) else rows
-    return [ordered[i : i + most] for i in range(0, len(ordered), most)]
+def micro_batches(indices: list[int], length: Callable[[int], int], limit: int) -> list[list[int]]:
+    """`indices` in parts of at most `limit` rows (0: one part), similar lengths together, so that there is less padding."""
+    limit = limit or max(1, len(indices))
+    order = sorted(indices, key=length) if limit < len(indices) else indices
+    return [order[i : i + limit] for i in range(0, len(order), limit)]
 
 
-def shares(rows: Step, size: Callable[[int], int], most: int) -> list[tuple[Step, float]]:
-    """This process's micro-batches of the rows of a step, each with what it counts: 1.
+def weighted_micro_batches(indices: list[int], length: Callable[[int], int], limit: int) -> list[tuple[list[int], float]]:
+    """This process's micro-batches of a step, each with its weight 1.
 
-    All processes get equally many, for where a model is divided they pass through it together: one that has fewer computes
-    the first row again, which counts 0.
+    Sharded processes pass through a model together, so that all need equally many micro-batches.  A process with fewer
+    computes the first row again, with weight 0.
     """
-    parts = micro(parallel.mine(rows), size, most)
-    longest_share = math.ceil(len(rows) / parallel.size())
-    rounds = math.ceil(longest_share / (most or longest_share))
-    return [(part, 1.0) for part in parts] + [(rows[:1], 0.0)] * (rounds - len(parts))
+    parts = micro_batches(parallel.own_share(indices), length, limit)
+    largest_share = math.ceil(len(indices) / parallel.process_count())
+    rounds = math.ceil(largest_share / (limit or largest_share))
+    return [(part, 1.0) for part in parts] + [(indices[:1], 0.0)] * (rounds - len(parts))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Token sequences as tensors.  B rows of T columns hold R answers (one each, or several: `packing`) with N learnt tokens.
+    """Token sequences as tensors: B rows of T columns hold R answers with N target tokens (the tokens to learn).
 
-    Rows are padded on the right and need no mask for it: a causal model's real tokens never see what is on their right.  A
-    "place" is row * T + column.
+    A row holds one answer, or several (`packing`).  Padding is on the right and needs no mask: a causal model's real tokens
+    never see the tokens on their right.  A place is row * T + column.
     """
 
     ids: Tensor  # [B, T]
-    before: Tensor  # [N] place of the token that predicts each learnt token
-    targets: Tensor  # [N] the learnt tokens
-    owner: Tensor  # [N] which answer each belongs to
-    last: Tensor  # [R] place of the last token of each answer
-    real: int  # tokens without padding
-    positions: Tensor | None = None  # [B, T], where they do not just count the columns
-    seen: Tensor | None = None  # [B, 1, T, T] bool, who sees whom, where it is not just the past
+    predictors: Tensor  # [N] place of the token before each target, whose hidden state predicts it
+    targets: Tensor  # [N] token ids
+    answers: Tensor  # [N] index of the answer that each target belongs to
+    last_places: Tensor  # [R] place of the last token of each answer
+    token_count: int  # without padding
+    positions: Tensor | None = None  # [B, T]; None: the column numbers
+    visible: Tensor | None = None  # [B, 1, T, T] bool, query x key; None: causal
 
     def to(self, device: torch.device) -> Batch:
-        def moved(x: Any) -> Any:
+        def transfer(x: Any) -> Any:
             return x.to(device) if isinstance(x, Tensor) else x
 
-        return Batch(**{f.name: moved(getattr(self, f.name)) for f in fields(self)})
+        return Batch(**{f.name: transfer(getattr(self, f.name)) for f in fields(self)})
 
 
-def lists() -> tuple[list[int], list[int], list[int], list[int]]:
-    return [], [], [], []
-
-
-def padded(rows: Sequence[Tokens], pad: int) -> Batch:
-    """One sequence in a row, an answer each."""
+def pad_rows(rows: Sequence[Tokens], pad: int) -> Batch:
+    """One sequence a row, which is one answer."""
     width = max(len(r) for r in rows)
-    before, targets, owner, last = lists()
+    predictors: list[int] = []
+    targets: list[int] = []
+    answers: list[int] = []
     for i, row in enumerate(rows):
         base, start = i * width, max(1, row.start)
-        before += range(base + start - 1, base + len(row) - 1)
+        predictors += range(base + start - 1, base + len(row) - 1)
         targets += row.ids[start:]
-        owner += [i] * row.learnt
-        last.append(base + len(row) - 1)
+        answers += [i] * row.target_count
     ids = [[*r.ids, *[pad] * (width - len(r))] for r in rows]
+    last = [i * width + len(row) - 1 for i, row in enumerate(rows)]
     t = torch.tensor
-    return Batch(t(ids), t(before), t(targets), t(owner), t(last), sum(map(len, rows)))
+    return Batch(t(ids), t(predictors), t(targets), t(answers), t(last), sum(map(len, rows)))
 
 
-def longest(row: Both) -> int:
-    """The length that a pair takes in a batch."""
-    return max(len(row[0]), len(row[1]))
+def pair_length(pair: PairTokens) -> int:
+    """The columns that a pair needs in a batch."""
+    return max(len(pair[0]), len(pair[1]))

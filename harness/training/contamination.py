@@ -1,4 +1,4 @@
-"""Evaluation questions that training data give away: named by task, so that clean and dirty parts can be scored apart."""
+"""Evaluation questions that the training data contain, by task, so that clean and contaminated examples can be scored apart."""
 
 from __future__ import annotations
 
@@ -12,82 +12,90 @@ from harness import registry, suites
 from harness.data import default_folder, examples, numbered, read
 from harness.types import Example, Json, SkilldeltaError, Task
 
-# Words in an n-gram.  As in Tulu 3 (arXiv 2411.15124, section 3.2) a question is dirty if the n-grams that it has in common
-# with one training row cover a share of its words, there one half.  A shorter one is dirty if it is a line of a training row.
+# The rule of Tulu 3 (arXiv 2411.15124, section 3.2): a question is contaminated if the 8-grams that it shares with one training
+# row cover half of its words.  A whole-question match would miss paraphrased ends; single 8-grams would mark common phrases.
+# A question of fewer than 8 words has no n-gram: it is contaminated if it is a whole line of a training row.
 N = 8
-# What data sets call the column that asks, the surest first; of a row without any, all texts are looked for.
-ASKING = ("question", "prompt", "instruction", "problem", "query", "input", "text")
+# Names of the column that holds the question, the surest first.  A row without any of them is searched for all of its texts.
+QUESTION_COLUMNS = ("question", "prompt", "instruction", "problem", "query", "input", "text")
 FILES = (".jsonl", ".json", ".csv", ".txt", ".gz")
 Words = tuple[str, ...]
 
 
-def overlap(texts: Iterable[str], names: Sequence[str], share: float = 0.5) -> dict[str, Any]:
-    """By task or file: how many examples are dirty, and the ids (`Example.id`) that split a score in two parts.
+def find_contamination(texts: Iterable[str], names: Sequence[str], share: float = 0.5) -> dict[str, Any]:
+    """By task or file: the number of rows and of contaminated rows, and the ids (`Example.id`) of the contaminated ones.
 
     `texts` are the training rows, one text each; `names` are tasks, suites and files of evaluation rows.
     """
-    sets = {name: found for given in names for name, found in evaluation(given).items()}
-    asked = {name: [questions(e.row) for e in found] for name, found in sets.items()}
-    known = given_away({q for rows in asked.values() for row in rows for q in row}, texts, share)
-    dirty = {
-        name: [e.id for e, row in zip(found, asked[name], strict=True) if not known.isdisjoint(row)]
-        for name, found in sets.items()
+    sets = {task: rows for name in names for task, rows in evaluation_examples(name).items()}
+    questions = {task: [question_words(e.row) for e in rows] for task, rows in sets.items()}
+    every_question = {q for rows in questions.values() for row in rows for q in row}
+    dirty_questions = contaminated_questions(every_question, texts, share)
+    dirty_ids = {
+        task: [e.id for e, row in zip(rows, questions[task], strict=True) if not dirty_questions.isdisjoint(row)]
+        for task, rows in sets.items()
     }
-    return {name: {"rows": len(found), "dirty": len(dirty[name]), "examples": dirty[name]} for name, found in sets.items()}
+    return {
+        task: {"rows": len(rows), "dirty": len(dirty_ids[task]), "examples": dirty_ids[task]} for task, rows in sets.items()
+    }
 
 
-def evaluation(name: str) -> dict[str, list[Example]]:
-    """All the examples of a task, of each task of a suite, or of a file of rows, by its name."""
+def evaluation_examples(name: str) -> dict[str, list[Example]]:
+    """Every example of a task, of each task of a suite, or of a file of rows, by its name.
+
+    Raises SkilldeltaError for a file that does not exist, and for a name that is no task and no suite.
+    """
     if name.endswith(FILES):
         if not Path(name).is_file():
-            raise SkilldeltaError(f"There is no file of evaluation rows {name}.  --overlap_with takes names of tasks as well.")
+            raise SkilldeltaError(f"There is no file of evaluation rows {name}.  --overlap-with takes names of tasks as well.")
         return {name: numbered(read(Path(name)))}
-    return {task.name: examples(task, default_folder()) for task in named(name)}
+    return {task.name: examples(task, default_folder()) for task in find_tasks(name)}
 
 
-def named(name: str) -> list[Task]:
-    """The task, or those of the suite, of that name."""
-    sets, own = {suite.name for suite in suites.known()}, registry.tasks()
-    if name in sets or name.endswith((".yaml", ".yml")):
+def find_tasks(name: str) -> list[Task]:
+    """The task of that name, or the tasks of the suite."""
+    suite_names, task_names = {suite.name for suite in suites.known()}, registry.tasks()
+    if name in suite_names or name.endswith((".yaml", ".yml")):
         return suites.load(name)[0]
-    if name in own or name.startswith(registry.LM_EVAL):
+    if name in task_names or name.startswith(registry.LM_EVAL):
         return [registry.task(name)]
     raise SkilldeltaError(
-        f"{registry.unknown('task or suite', name, [*own, *sets])}  --overlap_with takes one of them, {registry.LM_EVAL}NAME, "
-        f"or a file of evaluation rows ({', '.join(FILES)})."
+        f"{registry.unknown('task or suite', name, [*task_names, *suite_names])}  --overlap-with takes one of them, "
+        f"{registry.LM_EVAL}NAME, or a file of evaluation rows ({', '.join(FILES)})."
     )
 
 
-def questions(row: Json) -> list[Words]:
-    """The words of what a row asks; of a row with no such column, those of each of its texts."""
+def question_words(row: Json) -> list[Words]:
+    """The words of a row's question; of a row without a question column, the words of each of its texts."""
     texts = {name.lower(): value for name, value in row.items() if isinstance(value, str)}
-    asking = next((texts[name] for name in ASKING if name in texts), None)
-    return [words(asking)] if asking is not None else [words(text) for text in texts.values()]
+    question = next((texts[name] for name in QUESTION_COLUMNS if name in texts), None)
+    return [split_words(question)] if question is not None else [split_words(text) for text in texts.values()]
 
 
-def given_away(asked: set[Words], texts: Iterable[str], share: float) -> set[Words]:
-    """The questions that are dirty by one of the texts."""
-    long = [q for q in asked if len(q) >= N]
-    places: dict[int, list[tuple[int, int]]] = defaultdict(list)  # n-gram -> question and place
+def contaminated_questions(questions: set[Words], texts: Iterable[str], share: float) -> set[Words]:
+    """The questions of which one text contains at least `share` (or, below N words, the whole as a line)."""
+    long = [q for q in questions if len(q) >= N]
+    places: dict[int, list[tuple[int, int]]] = defaultdict(list)  # n-gram -> (question, first word)
     for number, question in enumerate(long):
-        for place, gram in enumerate(grams(question)):
-            places[gram].append((number, place))
-    found: set[Words] = set()
+        for place, ngram in enumerate(hash_ngrams(question)):
+            places[ngram].append((number, place))
+    dirty: set[Words] = set()
     for text in texts:
-        covered: dict[int, set[int]] = defaultdict(set)
-        for gram in grams(words(text)):
-            for number, place in places.get(gram, ()):
-                covered[number].update(range(place, place + N))
-        found |= {long[n] for n, there in covered.items() if len(there) >= share * len(long[n])}
-        found |= {line for line in map(words, text.splitlines()) if 0 < len(line) < N} & asked
-    return found
+        # Coverage is counted within one row: words scattered over many rows give nothing away.
+        matches: dict[int, set[int]] = defaultdict(set)  # question -> places of its words that the text repeats
+        for ngram in hash_ngrams(split_words(text)):
+            for number, place in places.get(ngram, ()):
+                matches[number].update(range(place, place + N))
+        dirty |= {long[n] for n, words in matches.items() if len(words) >= share * len(long[n])}
+        dirty |= {line for line in map(split_words, text.splitlines()) if 0 < len(line) < N} & questions
+    return dirty
 
 
-def words(text: str) -> Words:
+def split_words(text: str) -> Words:
     """Lower-case words without punctuation."""
     return tuple(re.findall(r"\w+", text.lower()))
 
 
-def grams(tokens: Words) -> list[int]:
-    """Hashes of the n-grams, in order; of fewer than N words there is none."""
-    return [hash(tokens[i : i + N]) for i in range(len(tokens) - N + 1)]
+def hash_ngrams(words: Words) -> list[int]:
+    """Hashes of the n-grams, in order; empty for fewer than N words."""
+    return [hash(words[i : i + N]) for i in range(len(words) - N + 1)]

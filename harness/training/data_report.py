@@ -1,4 +1,4 @@
-"""What is known of training data before anything is trained on it: duplicates, length bias, overlap with evaluation rows."""
+"""A report on training data before training: duplicates, length bias, contamination with evaluation rows."""
 
 from __future__ import annotations
 
@@ -6,56 +6,59 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from harness.training.contamination import overlap
-from harness.training.datasets import Conversation, Prompt
+from harness.training.contamination import find_contamination
+from harness.training.datasets import Conversation, PolicyPrompt
 from harness.training.preferences import Pair, Text
+from harness.training.settings import TrainerSettings
 from harness.types import digest
 
-Against = tuple[Sequence[str], float]  # tasks, suites or files of evaluation rows; the share of a question that gives it away
 
-
-def pairs(rows: Sequence[Pair], against: Against = ((), 0.5)) -> dict[str, Any]:
-    """Duplicates, length bias and labels of preference pairs, and the evaluation rows that they give away."""
-    longer = [len(said(p.chosen)) - len(said(p.rejected)) for p in rows]
+def report_pairs(rows: Sequence[Pair], config: TrainerSettings) -> dict[str, Any]:
+    """Duplicates, length bias and labels of preference pairs, and the evaluation rows that they contain."""
+    longer = [len(plain_text(p.chosen)) - len(plain_text(p.rejected)) for p in rows]
     prompts = Counter(digest(p.prompt) for p in rows)
+    texts = [f"{plain_text(p.prompt)}\n{plain_text(p.chosen)}\n{plain_text(p.rejected)}" for p in rows]
     return {
         "pairs": len(rows),
         "prompts": len(prompts),
-        "duplicates": duplicates([[p.prompt, p.chosen, p.rejected] for p in rows]),
-        "contradictions": contradictions(rows),
+        "duplicates": count_duplicates([[p.prompt, p.chosen, p.rejected] for p in rows]),
+        "contradictions": count_contradictions(rows),
         "chosen_longer": round(sum(d > 0 for d in longer) / len(rows), 4),
-        "characters_chosen": round(sum(len(said(p.chosen)) for p in rows) / len(rows), 1),
-        "characters_rejected": round(sum(len(said(p.rejected)) for p in rows) / len(rows), 1),
+        "characters_chosen": round(sum(len(plain_text(p.chosen)) for p in rows) / len(rows), 1),
+        "characters_rejected": round(sum(len(plain_text(p.rejected)) for p in rows) / len(rows), 1),
         "kinds": dict(sorted(Counter(p.kind or "unlabelled" for p in rows).items())),
         "aspects": dict(sorted(Counter(a for p in rows for a, sign in p.aspects.items() if sign).items())),
-        "overlap": overlap([f"{said(p.prompt)}\n{said(p.chosen)}\n{said(p.rejected)}" for p in rows], *against),
+        "overlap": find_contamination(texts, config.overlap_with, config.overlap_share),
     }
 
 
-def conversations(rows: Sequence[Conversation], against: Against = ((), 0.5)) -> dict[str, Any]:
-    """The same of rows to imitate."""
-    texts = [f"{said(r.prompt)}\n{said(r.answer)}" for r in rows]
-    return {"rows": len(rows), "duplicates": duplicates(texts), "overlap": overlap(texts, *against)}
+def report_conversations(rows: Sequence[Conversation], config: TrainerSettings) -> dict[str, Any]:
+    """Duplicates and contamination of rows to imitate."""
+    return report_texts([f"{plain_text(r.prompt)}\n{plain_text(r.answer)}" for r in rows], config)
 
 
-def prompts(rows: Sequence[Prompt], against: Against = ((), 0.5)) -> dict[str, Any]:
-    """The same of prompts."""
-    texts = [said(r.prompt) for r in rows]
-    return {"rows": len(rows), "duplicates": duplicates(texts), "overlap": overlap(texts, *against)}
+def report_prompts(rows: Sequence[PolicyPrompt], config: TrainerSettings) -> dict[str, Any]:
+    """Duplicates and contamination of policy prompts."""
+    return report_texts([plain_text(r.prompt) for r in rows], config)
 
 
-def said(value: Text) -> str:
+def report_texts(texts: Sequence[str], config: TrainerSettings) -> dict[str, Any]:
+    contamination = find_contamination(texts, config.overlap_with, config.overlap_share)
+    return {"rows": len(texts), "duplicates": count_duplicates(texts), "overlap": contamination}
+
+
+def plain_text(value: Text) -> str:
     """All the words of a text or of messages."""
     return value if isinstance(value, str) else "\n".join(m.content for m in value)
 
 
-def duplicates(rows: Iterable[object]) -> int:
-    """How many rows repeat an earlier one."""
+def count_duplicates(rows: Iterable[object]) -> int:
+    """The number of rows that repeat an earlier one."""
     counts = Counter(digest(r) for r in rows)
     return sum(n - 1 for n in counts.values())
 
 
-def contradictions(rows: Sequence[Pair]) -> int:
-    """How many pairs are there the other way round as well."""
-    seen = {digest([p.prompt, p.chosen, p.rejected]) for p in rows}
-    return sum(digest([p.prompt, p.rejected, p.chosen]) in seen for p in rows)
+def count_contradictions(rows: Sequence[Pair]) -> int:
+    """The number of pairs whose reverse is in the data as well."""
+    digests = {digest([p.prompt, p.chosen, p.rejected]) for p in rows}
+    return sum(digest([p.prompt, p.rejected, p.chosen]) in digests for p in rows)

@@ -1,4 +1,4 @@
-"""Training data: files read, rows kept or counted with the reason, several sources mixed by weight."""
+"""Training data: files are read, each row is parsed or counted with its fault, and several sources are mixed by weight."""
 
 from __future__ import annotations
 
@@ -11,9 +11,18 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.data import Source, hub_rows, read
-from harness.training import preferences
-from harness.training.preferences import Pair, Reading, Text, UnusableRowError, text, user
-from harness.training.settings import Settings
+from harness.training.preferences import (
+    Pair,
+    ParseSettings,
+    Text,
+    UnusableRowError,
+    as_user_turn,
+    parse_answer,
+    parse_pair,
+    parse_text,
+    require_content,
+)
+from harness.training.settings import TrainerSettings
 from harness.types import Json, Message, SkilldeltaError, digest
 
 T = TypeVar("T")
@@ -21,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Conversation:
-    """A row to imitate: with an answer, the prompt is masked; without one (`text` rows), all of it is learnt."""
+    """A row to imitate.  The prompt is masked; an empty prompt (`text` rows) means that the whole text is learnt."""
 
     prompt: Text
     answer: Text
@@ -30,8 +39,8 @@ class Conversation:
 
 
 @dataclass(frozen=True)
-class Prompt:
-    """A row for the policy to answer."""
+class PolicyPrompt:
+    """A prompt for the policy to answer."""
 
     prompt: Text
     source: str = ""
@@ -39,85 +48,88 @@ class Prompt:
 
 
 @dataclass
-class Loaded(Generic[T]):
-    """What was read: the kept rows, and for run.json what became of every source."""
+class TrainingRows(Generic[T]):
+    """The parsed rows, and for run.json a report on each source."""
 
     rows: list[T]
     report: list[dict[str, Any]] = field(default_factory=list)
 
 
-def pairs(config: Settings) -> Loaded[Pair]:
+def load_pairs(config: TrainerSettings) -> TrainingRows[Pair]:
     """Preference pairs of all sources."""
-    return load(config, preferences.pair)
+    return load_mixture(config, parse_pair)
 
 
-def conversations(config: Settings) -> Loaded[Conversation]:
+def load_conversations(config: TrainerSettings) -> TrainingRows[Conversation]:
     """Rows for supervised fine-tuning: text; messages; or prompt and completion."""
-    return load(config, conversation)
+    return load_mixture(config, parse_conversation)
 
 
-def prompts(config: Settings) -> Loaded[Prompt]:
-    """Prompts for rollouts, of any set: prompt, messages, instruction or question."""
-    return load(config, prompt)
+def load_prompts(config: TrainerSettings) -> TrainingRows[PolicyPrompt]:
+    """Policy prompts from rows with a prompt, messages, an instruction or a question."""
+    return load_mixture(config, parse_prompt)
 
 
-def divided(
-    config: Settings, read_all: Callable[[Settings], Loaded[T]], prompt_of: Callable[[T], object]
-) -> tuple[Loaded[T], list[T]]:
-    """(rows to learn from, held-out rows): from files of their own, or by the hash of the prompt.
+def split_holdout(
+    config: TrainerSettings, load_rows: Callable[[TrainerSettings], TrainingRows[T]], prompt_of: Callable[[T], object]
+) -> tuple[TrainingRows[T], list[T]]:
+    """(training rows, held-out rows): the latter from `eval_data`, or by the hash of the prompt.
 
-    A prompt is never on both sides: where eval_data repeats one, it is not learnt from.
+    A prompt is never on both sides: where `eval_data` repeats a training prompt, the training row is left out.
     """
-    found = read_all(config)
+    data = load_rows(config)
     if config.eval_data:
-        unseen = read_all(replace(config, data=config.eval_data, weights=(), kinds=(), limit=0)).rows
-        held = {digest(prompt_of(row)) for row in unseen}
-        kept = [row for row in found.rows if digest(prompt_of(row)) not in held]
+        heldout = load_rows(replace(config, data=config.eval_data, weights=(), kinds=(), limit=0)).rows
+        heldout_prompts = {digest(prompt_of(row)) for row in heldout}
+        training = [row for row in data.rows if digest(prompt_of(row)) not in heldout_prompts]
     else:
-        out = [int(digest(prompt_of(row), 8), 16) < config.holdout * 16**8 for row in found.rows]
-        kept = [row for row, o in zip(found.rows, out, strict=True) if not o]
-        unseen = [row for row, o in zip(found.rows, out, strict=True) if o]
-    if not kept:
-        raise SkilldeltaError(f"Of {len(found.rows)} rows all are held out: nothing is left to train on.")
-    return Loaded(kept, found.report), unseen
+        # By the hash of the prompt, not by place: the same prompts stay held out when the data grow or are reordered.
+        is_heldout = [int(digest(prompt_of(row), 8), 16) < config.holdout * 16**8 for row in data.rows]
+        training = [row for row, out in zip(data.rows, is_heldout, strict=True) if not out]
+        heldout = [row for row, out in zip(data.rows, is_heldout, strict=True) if out]
+    if not training:
+        raise SkilldeltaError(f"All {len(data.rows)} rows are held out, and none is left to train on: lower --holdout.")
+    return TrainingRows(training, data.report), heldout
 
 
-def load(config: Settings, reader: Callable[[Json, Reading], T]) -> Loaded[T]:
-    """Every source of the mix through `reader`, then mixed by weight."""
+def load_mixture(config: TrainerSettings, parse: Callable[[Json, ParseSettings], T]) -> TrainingRows[T]:
+    """Every source through `parse`, then mixed by weight."""
     if not config.data:
         raise SkilldeltaError("There is no data to train on: name files with --data (.jsonl, .json, .csv, each also .gz).")
-    for name, given in (("weights", config.weights), ("kinds", config.kinds)):
-        if given and len(given) != len(config.data):
+    for name, values in (("weights", config.weights), ("kinds", config.kinds)):
+        if values and len(values) != len(config.data):
             raise SkilldeltaError(
-                f"--{name} has {len(given)} entries for {len(config.data)} sources of data: give one for each."
+                f"--{name} has {len(values)} entries for {len(config.data)} sources of data: give one for each."
             )
-    parts, report = [], []
+    sources, report = [], []
     for i, name in enumerate(config.data):
-        how = Reading(config.rate, config.seed, name, config.kinds[i] if config.kinds else "")
-        found, facts = one(name, how, reader)
-        parts.append(found)
+        settings = ParseSettings(config.rate, config.seed, name, config.kinds[i] if config.kinds else "")
+        rows, facts = load_source(name, settings, parse)
+        sources.append(rows)
         report.append(facts)
-    chosen = mixed([len(p) for p in parts], config.weights, config.limit, config.seed)
-    used = Counter(source for source, _ in chosen)
+    mixture = draw_mixture([len(rows) for rows in sources], config.weights, config.limit, config.seed)
+    use_counts = Counter(source for source, _ in mixture)
     for i, facts in enumerate(report):
-        facts["used"] = used[i]
-    return Loaded([parts[source][place] for source, place in chosen], report)
+        facts["used"] = use_counts[i]
+    return TrainingRows([sources[source][place] for source, place in mixture], report)
 
 
-def one(name: str, how: Reading, reader: Callable[[Json, Reading], T]) -> tuple[list[T], dict[str, Any]]:
-    """The rows of one source, and what is told of it: hash, kind, kept, skipped by reason."""
+def load_source(
+    name: str, settings: ParseSettings, parse: Callable[[Json, ParseSettings], T]
+) -> tuple[list[T], dict[str, Any]]:
+    """The rows of one source, and its report: hash, kind, row count, and the count of unusable rows by fault."""
     raw, sha = raw_rows(name)
-    kept, skipped = [], Counter[str]()
+    rows, faults = [], Counter[str]()
     for row in raw:
         try:
-            kept.append(reader(row, how))
-        except UnusableRowError as reason:
-            skipped[str(reason)] += 1
-    if not kept:
-        why = ", ".join(f"{n} x {reason}" for reason, n in skipped.items()) or "it is empty"
-        raise SkilldeltaError(f"{name} holds no row to train on: {why}.")
-    facts = {"source": name, "sha256": sha, "kind": how.kind, "rows": len(kept), "skipped": dict(sorted(skipped.items()))}
-    return kept, facts
+            rows.append(parse(row, settings))
+        except UnusableRowError as fault:
+            faults[str(fault)] += 1
+    if not rows:
+        reasons = ", ".join(f"{n} x {fault}" for fault, n in faults.items()) or "it is empty"
+        raise SkilldeltaError(f"{name} holds no row to train on: {reasons}.")
+    facts = {"source": name, "sha256": sha, "kind": settings.kind, "rows": len(rows), "skipped": dict(sorted(faults.items()))}
+    return rows, facts
 
 
 def raw_rows(name: str) -> tuple[Sequence[Json], str]:
@@ -132,50 +144,50 @@ def raw_rows(name: str) -> tuple[Sequence[Json], str]:
     return read(path), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def mixed(sizes: Sequence[int], weights: Sequence[float], limit: int, seed: int) -> list[tuple[int, int]]:
-    """(source, row) of the mixture, in the order of the sources: shares as the weights say, no row twice.
+def draw_mixture(sizes: Sequence[int], weights: Sequence[float], limit: int, seed: int) -> list[tuple[int, int]]:
+    """(source, row) of the mixture, in the order of the sources; no row twice.
 
-    Without weights everything is taken (or, with a limit, a share of each by its size).  With weights the mixture is as
+    Without weights every row is taken, or with a limit a share of each source by its size.  With weights the mixture is as
     large as it can be before a source runs out.
     """
     shares = [w / sum(weights) for w in weights] if weights else [n / sum(sizes) for n in sizes]
-    most = min(n / share for n, share in zip(sizes, shares, strict=True) if share > 0)
-    total = min(most, limit) if limit else most
-    chosen = []
+    largest = min(n / share for n, share in zip(sizes, shares, strict=True) if share > 0)
+    total = min(largest, limit) if limit else largest
+    mixture = []
     for source, (size, share) in enumerate(zip(sizes, shares, strict=True)):
         count = min(size, round(total * share))
-        drawn = random.Random(digest([seed, source])).sample(range(size), count)
-        chosen += [(source, row) for row in sorted(drawn)]
-    return chosen
+        places = random.Random(digest([seed, source])).sample(range(size), count)
+        mixture += [(source, row) for row in sorted(places)]
+    return mixture
 
 
-def conversation(row: Json, how: Reading) -> Conversation:
-    """A row to imitate.  `messages`: everything up to the last user turn is the prompt."""
+def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
+    """A row to imitate.  In `messages`, everything up to the last user turn is the prompt."""
     if "messages" in row:
-        turns = text(row["messages"])
+        turns = parse_text(row["messages"])
         if isinstance(turns, str) or not turns or turns[-1].role != "assistant":
             raise UnusableRowError("messages do not end with the assistant")
-        return Conversation(turns[:-1], preferences.filled(turns[-1:], "assistant's"), how.source, how.kind)
+        return Conversation(turns[:-1], require_content(turns[-1:], "assistant's"), settings.source, settings.kind)
     if "completion" in row:
-        said = preferences.answer(row["completion"], "completion")
-        return Conversation(text(row.get("prompt") or ""), said, how.source, how.kind)
+        answer = parse_answer(row["completion"], "completion")
+        return Conversation(parse_text(row.get("prompt") or ""), answer, settings.source, settings.kind)
     if "text" in row:
-        return Conversation("", preferences.answer(row["text"], "text"), how.source, how.kind)
+        return Conversation("", parse_answer(row["text"], "text"), settings.source, settings.kind)
     raise SkilldeltaError(
-        f"A row of {how.source} has the columns {', '.join(row)}, which is no known format to imitate.  "
+        f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format to imitate.  "
         "Known are: messages; prompt and completion; text."
     )
 
 
-def prompt(row: Json, how: Reading) -> Prompt:
-    """A prompt: text of a `question` or an `instruction` is a user turn; `prompt` and `messages` are taken as they are."""
+def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
+    """A policy prompt.  A `question` or an `instruction` becomes a user turn; `prompt` and `messages` stay as they are."""
     for column in ("question", "instruction"):
         if column in row and "prompt" not in row:
-            return Prompt(user(preferences.answer(row[column], column)), how.source, how.kind)
-    found = text(row.get("prompt") or row.get("messages") or "")
-    turns: tuple[Message, ...] = () if isinstance(found, str) else found
+            return PolicyPrompt(as_user_turn(parse_answer(row[column], column)), settings.source, settings.kind)
+    prompt = parse_text(row.get("prompt") or row.get("messages") or "")
+    turns: tuple[Message, ...] = () if isinstance(prompt, str) else prompt
     if turns and turns[-1].role == "assistant":
-        found = turns[:-1]
-    if not found:
+        prompt = turns[:-1]
+    if not prompt:
         raise UnusableRowError("no prompt")
-    return Prompt(found, how.source, how.kind)
+    return PolicyPrompt(prompt, settings.source, settings.kind)

@@ -1,4 +1,4 @@
-"""Episodes of PPO: the models that take part, the answers of the policy, and what each of the models says of them."""
+"""Episodes of PPO: the models that take part, the answers of the policy, and every model's figures of these answers."""
 
 from __future__ import annotations
 
@@ -12,156 +12,169 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, forward, losses, model_loading, parallel, trainable_models
-from harness.training.costs import Costs, rates
-from harness.training.rates import Rates
-from harness.training.reward_model import Reward
-from harness.training.sampling import Sampling, sample
-from harness.training.settings import Settings
+from harness.training import batches, forward, losses, parallel, policy_models
+from harness.training.costs import Costs, measure_rates
+from harness.training.flop_rates import FlopRates
+from harness.training.reward_model import RewardModel
+from harness.training.sampling import SamplingSettings, sample_answers
+from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Tokens
 
 
 @dataclass(frozen=True)
-class Models:
-    """All that takes part in a step.  With an adapter, the reference is the policy itself, its adapter switched off."""
+class ActorCritic:
+    """The models of a step.  With an adapter, the reference is the policy itself with its adapter switched off."""
 
     policy: nn.Module
     reference: nn.Module
-    reward: Reward
+    reward: RewardModel
     value: nn.Module
-    rate: Rates  # costs of policy and reference
-    value_rate: Rates  # costs of value and reward model
-    end: int
+    policy_rate: FlopRates  # of policy and reference
+    value_rate: FlopRates  # of value and reward model
+    end: int  # token ids
     pad: int
 
-    def logps(self, batch: batches.Batch, temperature: float, reference: bool = False) -> forward.Picked:
+    def logps(self, batch: batches.Batch, temperature: float, reference: bool = False) -> forward.TargetLogps:
         """Log-probabilities of the answers under the policy or the reference, at the sampling temperature."""
-        off: AbstractContextManager[Any] = nullcontext()
+        adapter: AbstractContextManager[Any] = nullcontext()
         if reference and self.reference is self.policy:
-            off = self.policy.disable_adapter()  # type: ignore[operator]
-        with off:
-            return forward.answers(self.reference if reference else self.policy, batch, temperature)
+            adapter = self.policy.disable_adapter()  # type: ignore[operator]
+        with adapter:
+            return forward.target_logps(self.reference if reference else self.policy, batch, temperature)
 
     def values(self, batch: batches.Batch) -> Tensor:
-        """What the value model expects before each token of the answers, on the reward's scale: [N]."""
-        return forward.values(self.value, batch) - self.reward.mean / self.reward.sd
+        """The value model's estimate before each token of the answers, on the reward's scale: [N]."""
+        return forward.token_values(self.value, batch) - self.reward.mean / self.reward.sd
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How answers are drawn and judged."""
+class EpisodeSettings:
+    """How answers are sampled and scored."""
 
-    how: Sampling
-    missing_end: float  # the score of an answer that did not end
-    together: int  # rows computed at once
+    sampling: SamplingSettings
+    missing_end: float  # the score of an answer without an end token
+    rows: int  # computed at once
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """A batch of answers and everything known of them.  B answers, T tokens of the longest; columns begin with the answer."""
+    """A batch of answers with their figures: B answers, T tokens of the longest; columns begin with the answer."""
 
     rows: list[Tokens]
-    ended: Tensor  # [B] bool
+    has_end: Tensor  # [B] bool
     mask: Tensor  # [B, T] bool
-    old: Tensor  # [B, T] log-probabilities under the policy that sampled
-    reference: Tensor  # [B, T]
+    old_logps: Tensor  # [B, T], under the policy that sampled
+    reference_logps: Tensor  # [B, T]
     values: Tensor  # [B, T]
     scores: Tensor  # [B]
 
-    def rewards(self, cost: float) -> Tensor:
-        """- cost * KL (k1) on every token, and the score on the last one: [B, T]."""
+    def rewards(self, kl_cost: float) -> Tensor:
+        """- kl_cost * k1 on every token, and the score on the last one: [B, T].
+
+        k1 is the estimator here because its sum over the tokens is the log-ratio of the whole answer, the KL penalty of the
+        objective.  k3 has less variance but a biased gradient, so that it is only logged.
+        """
         last = self.mask.sum(1) - 1
-        penalties = -cost * losses.k1(self.old, self.reference) * self.mask
+        penalties = -kl_cost * losses.k1(self.old_logps, self.reference_logps) * self.mask
         return penalties.scatter_add(1, last[:, None], self.scores[:, None])
 
-    def told(self, cost: float) -> dict[str, float]:
-        """What the batch was like; the names are those of TRL's PPO where it has them.  KL is that of a whole answer."""
-        kl = (losses.k1(self.old, self.reference) * self.mask).sum(1).mean().item()
+    def metrics(self, kl_cost: float) -> dict[str, float]:
+        """Means over the batch, under the names of TRL's PPO where it has them.  KL is that of a whole answer, in nats."""
+        kl = (losses.k1(self.old_logps, self.reference_logps) * self.mask).sum(1).mean().item()
         score = self.scores.mean().item()
         return {
             "objective/kl": kl,
-            "objective/kl_k3": (losses.k3(self.old, self.reference) * self.mask).sum(1).mean().item(),
+            "objective/kl_k3": (losses.k3(self.old_logps, self.reference_logps) * self.mask).sum(1).mean().item(),
             "objective/scores": score,
-            "objective/non_score_reward": -cost * kl,
-            "objective/rlhf_reward": score - cost * kl,
-            "val/eos_rate": self.ended.float().mean().item(),
+            "objective/non_score_reward": -kl_cost * kl,
+            "objective/rlhf_reward": score - kl_cost * kl,
+            "val/eos_rate": self.has_end.float().mean().item(),
             "val/length": self.mask.sum(1).float().mean().item(),
         }
 
 
 @dataclass(frozen=True)
-class Fresh:
-    """The first minibatch with its graph: the pass that measured it also learns from it, and its ratio is exactly 1."""
+class LiveMinibatch:
+    """The first minibatch with its autograd graph: the pass that measured it also trains, and its ratio is exactly 1."""
 
     places: list[int]
-    picked: forward.Picked
+    targets: forward.TargetLogps
     values: Tensor  # [N]
 
 
-def assembled(config: Settings, reward: Reward, base: str, ends: tuple[int, int], last: Path | None) -> Models:
+def load_actor_critic(
+    config: TrainerSettings, reward: RewardModel, base: str, ends: tuple[int, int], checkpoint: Path | None
+) -> ActorCritic:
     """Policy, reference, reward and value model, on the device.
 
-    The value model begins as the reward model, on its scale; `base` is that model's folder, `ends` are the end and padding ids.
+    The value model starts as the reward model, with its heads combined and scaled, so that it predicts the score at once
+    (arXiv 2403.17031).  `base` is the reward model's folder; `ends` are the ids of the end and padding tokens.
     """
-    policy = trainable_models.policy(config, last)
+    policy = policy_models.trainable_policy(config, checkpoint)
     value: Any = copy.deepcopy(reward.model)
     value.score = nn.Linear(value.score.in_features, 1, bias=False)
     value.config.id2label = {0: "value"}
     with torch.no_grad():
         heads: Any = reward.model.score
         value.score.weight.copy_(reward.weights[None] @ heads.weight / reward.sd)
-    if last and not config.lora:
-        value = model_loading.classifier(str(last / "value"), ("value",), config.seed)
-    value = trainable_models.trainable(value, replace(config, model=base), model_loading.CLASSIFIER, last and last / "value")
-    where = model_loading.device(config)
-    frozen = replace(reward, model=reward.model.to(where).requires_grad_(False))
-    reference = (
-        policy if config.lora else model_loading.load(model_loading.CAUSAL, config.model).to(where).requires_grad_(False)
-    )
-    costs = rates(policy, model_loading.head(policy)), rates(value, model_loading.core(value).score)
-    return Models(policy, reference, frozen, value, *costs, *ends)
+    if checkpoint and not config.lora:
+        value = policy_models.load_classifier(str(checkpoint / "value"), ("value",), config.seed)
+    adapter = checkpoint and checkpoint / "value"
+    value = policy_models.prepare_training(value, replace(config, model=base), policy_models.CLASSIFIER, adapter)
+    device = policy_models.training_device(config)
+    frozen_reward = replace(reward, model=reward.model.to(device).requires_grad_(False))
+    reference = policy
+    if not config.lora:
+        reference = policy_models.load_model(policy_models.CAUSAL, config.model).to(device).requires_grad_(False)
+    policy_rate = measure_rates(policy, forward.output_head(policy))
+    value_rate = measure_rates(value, forward.inner_model(value).score)
+    return ActorCritic(policy, reference, frozen_reward, value, policy_rate, value_rate, *ends)
 
 
-def answered(models: Models, asked: Sequence[Sequence[int]], how: Sampling, costs: Costs) -> list[Tokens]:
+def generate_answers(
+    models: ActorCritic, prompts: Sequence[Sequence[int]], settings: SamplingSettings, costs: Costs
+) -> list[Tokens]:
     """An answer of the policy to each prompt, as prompt and answer."""
-    training = models.policy.training
+    is_training = models.policy.training
     models.policy.eval()  # gradient checkpointing, which needs training mode, would forbid the cache
-    found = sample(models.policy, asked, how)
-    models.policy.train(training)
-    rows = [Tokens((*prompt, *answer.ids), len(prompt)) for prompt, answer in zip(asked, found, strict=True)]
-    costs.generated(models.rate, parallel.mine(rows))
+    answers = sample_answers(models.policy, prompts, settings)
+    models.policy.train(is_training)
+    rows = [Tokens((*prompt, *answer.ids), len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+    costs.count_sampling(models.policy_rate, parallel.own_share(rows))
     return rows
 
 
-def measured(
-    models: Models, rows: list[Tokens], rules: Rules, first: Sequence[int], costs: Costs
-) -> tuple[Episodes, Fresh | None]:
+def measure_episodes(
+    models: ActorCritic, rows: list[Tokens], settings: EpisodeSettings, first: Sequence[int], costs: Costs
+) -> tuple[Episodes, LiveMinibatch | None]:
     """Scores, values and log-probabilities of answers; those of the rows `first`, if any, keep their graph.
 
-    Of several processes each computes a share of `first` and of the others, and all know everything afterwards.
+    Each process computes a share of `first` and of the others, and all know every figure afterwards.
     """
-    where = models.reward.device
-    lengths = torch.tensor([r.learnt for r in rows], device=where)
-    mask = torch.arange(int(lengths.max()), device=where)[None] < lengths[:, None]
-    old, reference, values = (torch.zeros(mask.shape, device=where) for _ in range(3))
-    scores, fresh = torch.zeros(len(rows), device=where), None
-    begin, others = parallel.mine(first), parallel.mine([i for i in range(len(rows)) if i not in set(first)])
-    rest = batches.micro(others, lambda i: len(rows[i]), rules.together)
-    for part in [begin, *rest] if begin else rest:
-        batch = batches.padded([rows[i] for i in part], models.pad).to(where)
-        with torch.set_grad_enabled(part == begin):
-            picked, worth = models.logps(batch, rules.how.temperature), models.values(batch)
+    device = models.reward.device
+    lengths = torch.tensor([r.target_count for r in rows], device=device)
+    mask = torch.arange(int(lengths.max()), device=device)[None] < lengths[:, None]
+    old_logps, reference_logps, values = (torch.zeros(mask.shape, device=device) for _ in range(3))
+    scores, live = torch.zeros(len(rows), device=device), None
+    own_first = parallel.own_share(first)
+    others = parallel.own_share([i for i in range(len(rows)) if i not in set(first)])
+    rest = batches.micro_batches(others, lambda i: len(rows[i]), settings.rows)
+    temperature = settings.sampling.temperature
+    for part in [own_first, *rest] if own_first else rest:
+        batch = batches.pad_rows([rows[i] for i in part], models.pad).to(device)
+        with torch.set_grad_enabled(part == own_first):
+            targets, part_values = models.logps(batch, temperature), models.values(batch)
         with torch.no_grad():
-            before = models.logps(batch, rules.how.temperature, reference=True).logps
+            part_reference = models.logps(batch, temperature, reference=True).logps
             scores[part] = models.reward.scores(batch)
-        if picked.logps.requires_grad:
-            fresh = Fresh(part, picked, worth)
-        for grid, flat in ((old, picked.logps), (reference, before), (values, worth)):
-            grid[part] = torch.zeros(mask[part].shape, device=where).masked_scatter(mask[part], flat.detach())
-        tokens = len(before)
-        costs.passed(models.rate, batch, train=False, heads=2 * tokens, times=2)
-        costs.passed(models.value_rate, batch, train=False, heads=tokens + len(part), times=2)
-    old, reference, values, scores = (parallel.summed(x) for x in (old, reference, values, scores))
-    ended = torch.tensor([r.ids[-1] == models.end for r in rows], device=where)
-    scores = torch.where(ended, scores, rules.missing_end)
-    return Episodes(rows, ended, mask, old, reference, values, scores), fresh
+        if targets.logps.requires_grad:
+            live = LiveMinibatch(part, targets, part_values)
+        for grid, flat in ((old_logps, targets.logps), (reference_logps, part_reference), (values, part_values)):
+            grid[part] = torch.zeros(mask[part].shape, device=device).masked_scatter(mask[part], flat.detach())
+        tokens = len(part_reference)
+        costs.count_pass(models.policy_rate, batch, train=False, heads=2 * tokens, times=2)
+        costs.count_pass(models.value_rate, batch, train=False, heads=tokens + len(part), times=2)
+    old_logps, reference_logps, values, scores = (parallel.sum_tensor(x) for x in (old_logps, reference_logps, values, scores))
+    has_end = torch.tensor([r.ids[-1] == models.end for r in rows], device=device)
+    scores = torch.where(has_end, scores, settings.missing_end)
+    return Episodes(rows, has_end, mask, old_logps, reference_logps, values, scores), live

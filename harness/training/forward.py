@@ -1,6 +1,6 @@
-"""What models say of batches: log-probabilities of answers, rewards and values.
+"""Forward passes over batches: log-probabilities of answers, rewards and values.
 
-Every forward here wants right-padded batches, and takes the vocabulary projection only where a token is learnt.
+Every pass takes right-padded batches, and projects to the vocabulary only the states that predict a target token.
 """
 
 from __future__ import annotations
@@ -13,129 +13,142 @@ import torch
 from torch import Tensor, nn
 
 from harness.training import losses, packing, parallel
-from harness.training.batches import Batch, padded
-from harness.training.model_loading import core, head
-from harness.training.rates import Rates
+from harness.training.batches import Batch, pad_rows
+from harness.training.flop_rates import FlopRates
 from harness.training.tokenization import Tokens
 
 
-class Picked(NamedTuple):
-    logps: Tensor  # [N] log-probability of each learnt token
+class TargetLogps(NamedTuple):
+    logps: Tensor  # [N] log-probability of each target token
     logits: Tensor  # [N, V]
 
 
-def answers(model: nn.Module, batch: Batch, temperature: float = 1.0) -> Picked:
-    """Log-probabilities of the learnt tokens of a batch, at a sampling temperature."""
-    return parallel.inside(core(model), picked, model, batch, temperature)
+def inner_model(model: Any) -> Any:
+    """The transformers model below an adapter."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def picked(model: nn.Module, batch: Batch, temperature: float) -> Picked:
-    """The same, where the weights are whole."""
-    if plain_head(model):
-        logits = head(model)(hidden(model, batch).flatten(0, 1)[batch.before])
+def output_head(model: nn.Module) -> nn.Module:
+    """The projection of hidden states to the vocabulary."""
+    projection: nn.Module = inner_model(model).get_output_embeddings()
+    return projection
+
+
+def target_logps(model: nn.Module, batch: Batch, temperature: float = 1.0) -> TargetLogps:
+    """Log-probabilities of the target tokens of a batch, at a sampling temperature."""
+    return parallel.run_unsharded(inner_model(model), unsharded_logps, model, batch, temperature)
+
+
+def unsharded_logps(model: nn.Module, batch: Batch, temperature: float) -> TargetLogps:
+    """`target_logps` inside of a model whose weights are whole."""
+    if has_plain_head(model):
+        logits = output_head(model)(hidden_states(model, batch).flatten(0, 1)[batch.predictors])
     else:
-        every = core(model)(input_ids=batch.ids, use_cache=False, **layout(batch)).logits
-        logits = every.flatten(0, 1)[batch.before]
+        every = inner_model(model)(input_ids=batch.ids, use_cache=False, **attention_inputs(batch)).logits
+        logits = every.flatten(0, 1)[batch.predictors]
     logits = logits.float() if temperature == 1.0 else logits.float() / temperature
-    return Picked(losses.token_logps(logits, batch.targets), logits)
+    return TargetLogps(losses.token_logps(logits, batch.targets), logits)
 
 
-def sums(found: Picked, batch: Batch) -> Tensor:
-    """Log-probability of each whole answer: [R]."""
-    return torch.zeros(len(batch.last), device=batch.ids.device).index_add(0, batch.owner, found.logps)
+def answer_logps(targets: TargetLogps, batch: Batch) -> Tensor:
+    """Log-probability of each answer, the sum over its tokens: [R]."""
+    return torch.zeros(len(batch.last_places), device=batch.ids.device).index_add(0, batch.answers, targets.logps)
 
 
-def lengths(batch: Batch) -> Tensor:
-    """Learnt tokens of each answer: [R]."""
-    return torch.bincount(batch.owner, minlength=len(batch.last))
+def answer_lengths(batch: Batch) -> Tensor:
+    """Target tokens of each answer: [R]."""
+    return torch.bincount(batch.answers, minlength=len(batch.last_places))
 
 
-def scores(model: nn.Module, batch: Batch) -> Tensor:
-    """The heads at the last real token of each answer, whatever the padding: [R, A]."""
-    return parallel.inside(core(model), scored, model, batch, batch.last)
+def answer_scores(model: nn.Module, batch: Batch) -> Tensor:
+    """The score heads at the last real token of each answer, whatever the padding: [R, A]."""
+    return parallel.run_unsharded(inner_model(model), head_scores, model, batch, batch.last_places)
 
 
-def scored(model: nn.Module, batch: Batch, places: Tensor) -> Tensor:
-    """The heads at some places, where the weights are whole: [places, A]."""
-    found: Tensor = core(model).score(hidden(model, batch).flatten(0, 1)[places]).float()
-    return found
+def head_scores(model: nn.Module, batch: Batch, places: Tensor) -> Tensor:
+    """The score heads at some places, inside of a model whose weights are whole: [places, A]."""
+    scores: Tensor = inner_model(model).score(hidden_states(model, batch).flatten(0, 1)[places]).float()
+    return scores
 
 
-def values(model: nn.Module, batch: Batch) -> Tensor:
-    """The first head before each learnt token is said (at the token before it), in the order of `answers`: [N]."""
-    return scored(model, batch, batch.before)[:, 0]
+def token_values(model: nn.Module, batch: Batch) -> Tensor:
+    """The first head at the token before each target, in the order of `target_logps`: [N]."""
+    return head_scores(model, batch, batch.predictors)[:, 0]
 
 
-def hidden(model: nn.Module, batch: Batch) -> Tensor:
+def hidden_states(model: nn.Module, batch: Batch) -> Tensor:
     """The last hidden states: [B, T, d]."""
-    inner = core(model)
+    inner = inner_model(model)
     backbone = getattr(inner, inner.base_model_prefix)
-    found: Tensor = backbone(input_ids=batch.ids, use_cache=False, **layout(batch)).last_hidden_state
-    return found
+    states: Tensor = backbone(input_ids=batch.ids, use_cache=False, **attention_inputs(batch)).last_hidden_state
+    return states
 
 
-def layout(batch: Batch) -> dict[str, Tensor]:
-    """Positions and mask, where a batch has its own."""
-    if batch.seen is None or batch.positions is None:
+def attention_inputs(batch: Batch) -> dict[str, Tensor]:
+    """Positions and mask of a packed batch; nothing for a padded one."""
+    if batch.visible is None or batch.positions is None:
         return {}
-    # One mask to be added for all layers: from true and false each layer would make its own.
-    mask = torch.zeros(batch.seen.shape, device=batch.ids.device).masked_fill(~batch.seen, -torch.inf)
+    # One additive mask for all layers: from a boolean one every layer would make its own.
+    mask = torch.zeros(batch.visible.shape, device=batch.ids.device).masked_fill(~batch.visible, -torch.inf)
     return {"position_ids": batch.positions, "attention_mask": mask}
 
 
-def laid(model: nn.Module, items: Sequence[packing.Answers], pad: int, rate: Rates) -> Batch:
-    """Answers to prompts as a batch on the model's device, packed where the model can and where that is less work."""
-    inner = core(model)
-    if forks(model):
-        rows, width = packing.plan([packing.size(i) for i in items], rate.rows)
-        alone = [len(answer) for answers in items for answer in answers]
-        if rate.rows(len(rows), width) < rate.rows(len(alone), max(alone)):
-            return packing.packed(items, pad, rows, width).to(inner.device)
-    return packing.apart(items, pad).to(inner.device)
+def lay_out(model: nn.Module, items: Sequence[packing.Answers], pad: int, rate: FlopRates) -> Batch:
+    """Answers to prompts as a batch on the model's device, packed where the model allows it and that is less work."""
+    inner = inner_model(model)
+    if can_pack(model):
+        rows, width = packing.plan_rows([packing.packed_length(i) for i in items], rate.forward_flops)
+        lengths = [len(answer) for answers in items for answer in answers]
+        if rate.forward_flops(len(rows), width) < rate.forward_flops(len(lengths), max(lengths)):
+            return packing.pack_rows(items, pad, rows, width).to(inner.device)
+    return packing.separate_rows(items, pad).to(inner.device)
 
 
 @torch.no_grad()
-def forks(model: nn.Module) -> bool:
-    """Does the model keep sequences in one row apart?  Tried, not looked up: windows and recurrent states do not."""
-    inner = core(model)
-    known: bool | None = getattr(inner, "_forks", None)
-    if known is None:
-        known = takes_masks(inner)
-        if known:
-            tried = [(Tokens((1, 2, 3, 2), 2), Tokens((1, 2, 4, 3, 1), 2)), (Tokens((3, 1), 1), Tokens((4, 2, 1), 0))]
-            two = packing.packed(tried, 0, [[0, 1]], sum(map(packing.size, tried))).to(inner.device)
-            one = packing.apart(tried, 0).to(inner.device)
+def can_pack(model: nn.Module) -> bool:
+    """Does the model compute sequences of one row independently?  Measured once on the model itself.
+
+    A list of architectures would be wrong for the next one: sliding windows and recurrent states mix sequences of a row.
+    """
+    inner = inner_model(model)
+    verdict: bool | None = getattr(inner, "_can_pack", None)
+    if verdict is None:
+        verdict = accepts_masks(inner)
+        if verdict:
+            probes = [(Tokens((1, 2, 3, 2), 2), Tokens((1, 2, 4, 3, 1), 2)), (Tokens((3, 1), 1), Tokens((4, 2, 1), 0))]
+            row = packing.pack_rows(probes, 0, [[0, 1]], sum(map(packing.packed_length, probes))).to(inner.device)
+            separate = packing.separate_rows(probes, 0).to(inner.device)
             with torch.autocast(inner.device.type, enabled=False):
-                apart, joined = (hidden(model, b).flatten(0, 1)[b.last] for b in (one, two))
-            known = alike(apart, joined)
-        inner._forks = known
-    return known
+                apart, together = (hidden_states(model, b).flatten(0, 1)[b.last_places] for b in (separate, row))
+            verdict = nearly_equal(apart, together)
+        inner._can_pack = verdict
+    return verdict
 
 
-def takes_masks(inner: Any) -> bool:
-    """Does every layer look at the whole past, under a mask and positions that we may give?  Windows would be overruled."""
+def accepts_masks(inner: Any) -> bool:
+    """Does every layer attend to the whole past, under our mask and positions?  A mask of ours would override a window."""
     config = inner.config.get_text_config()
     forward = inspect.signature(getattr(inner, inner.base_model_prefix).forward)
-    whole = set(getattr(config, "layer_types", None) or ()) <= {"full_attention"} and not getattr(
-        config, "sliding_window", None
-    )
-    return whole and "position_ids" in forward.parameters and config._attn_implementation in ("eager", "sdpa")
+    full_layers = set(getattr(config, "layer_types", None) or ()) <= {"full_attention"}
+    has_window = bool(getattr(config, "sliding_window", None))
+    takes_positions = "position_ids" in forward.parameters and config._attn_implementation in ("eager", "sdpa")
+    return full_layers and not has_window and takes_positions
 
 
-def alike(one: Tensor, other: Tensor) -> bool:
-    """Equal but for rounding, measured by the largest number."""
-    return bool((one - other).abs().max() <= 1e-4 * other.abs().max())
+def nearly_equal(first: Tensor, second: Tensor) -> bool:
+    """Equal but for rounding, relative to the largest number."""
+    return bool((first - second).abs().max() <= 1e-4 * second.abs().max())
 
 
 @torch.no_grad()
-def plain_head(model: nn.Module) -> bool:
-    """Are the logits just the output embedding of the last hidden state?  Tried, not looked up: some models scale or cap."""
-    inner = core(model)
-    known: bool | None = getattr(inner, "_plain_head", None)
-    if known is None:
-        batch = padded([Tokens((3, 1, 2), 1)], 0).to(inner.device)
+def has_plain_head(model: nn.Module) -> bool:
+    """Are the logits just the output projection of the last hidden state?  Measured: some models scale or cap them."""
+    inner = inner_model(model)
+    verdict: bool | None = getattr(inner, "_has_plain_head", None)
+    if verdict is None:
+        batch = pad_rows([Tokens((3, 1, 2), 1)], 0).to(inner.device)
         with torch.autocast(inner.device.type, enabled=False):
             logits = inner(input_ids=batch.ids, use_cache=False).logits
-            known = alike(head(model)(hidden(model, batch)), logits)
-        inner._plain_head = known
-    return known
+            verdict = nearly_equal(output_head(model)(hidden_states(model, batch)), logits)
+        inner._has_plain_head = verdict
+    return verdict

@@ -1,8 +1,8 @@
 """The formulas of every trainer: tensors in, tensors out, nothing else.
 
 Sizes in the shapes: B sequences or pairs, T tokens of a response, A aspects, N tokens picked from a batch, V vocabulary.
-Log-probabilities are natural.  Losses come one per token or per pair, so that a trainer divides by the count of the whole
-batch: a mean of micro-batch means would weigh tokens unequally.
+Log-probabilities are natural.  Losses come one per token or per pair, and the trainer divides their sum by the count of the
+whole batch: a mean of micro-batch means would weight tokens unequally.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def entropy(logits: Tensor) -> Tensor:
 def pairwise(chosen: Tensor, rejected: Tensor, margin: Tensor | None = None) -> Tensor:
     """Bradley-Terry loss of a reward model, one per pair: scores [B], margin [B] -> [B].
 
-    The margin is the one of Llama 2 (arXiv 2307.09288, equation 2): pairs that raters told far apart must score far apart.
+    Bradley and Terry 1952; the margin is that of Llama 2 (arXiv 2307.09288, equation 2): answers that raters put far apart must
+    score far apart.
     """
     gap = chosen - rejected if margin is None else chosen - rejected - margin
     return -functional.logsigmoid(gap)  # - log sigmoid(r_chosen - r_rejected - m)
@@ -38,18 +39,18 @@ def pairwise_by_aspect(chosen: Tensor, rejected: Tensor, sign: Tensor) -> Tensor
     """Bradley-Terry loss per aspect: scores [B, A], sign [B, A] -> [B, A].
 
     `sign` is +1 where the chosen answer is the better one in that aspect, -1 where it is the worse one, and 0 where the
-    aspect is tied or was not rated: the loss is 0 there, and whoever averages leaves it out.
+    aspect is tied or has no rating.  The loss is 0 there, and a mean must leave it out.
     """
-    return -functional.logsigmoid(sign * (chosen - rejected)) * sign.abs()
+    return -functional.logsigmoid(sign * (chosen - rejected)) * sign.abs()  # - |s| log sigmoid(s (r_chosen - r_rejected))
 
 
 def preference_gap(policy: tuple[Tensor, Tensor], reference: tuple[Tensor, Tensor]) -> Tensor:
-    """How much further the policy prefers chosen to rejected than the reference does: log-probs (chosen, rejected) -> [B].
+    """The policy's preference for chosen over rejected, relative to the reference: log-probs (chosen, rejected) -> [B].
 
-    Rafailov et al. 2023 (arXiv 2305.18290): log pi(c)/ref(c) - log pi(r)/ref(r).  Sums over tokens for DPO; means over
-    tokens for IPO and length-normalised DPO.
+    Rafailov et al. 2023 (arXiv 2305.18290, equation 7).  Sums over tokens for DPO; means over tokens for IPO and
+    length-normalised DPO.
     """
-    return (policy[0] - reference[0]) - (policy[1] - reference[1])
+    return (policy[0] - reference[0]) - (policy[1] - reference[1])  # log pi(c)/ref(c) - log pi(r)/ref(r)
 
 
 def dpo(gap: Tensor, beta: float, smoothing: float = 0.0) -> Tensor:
@@ -64,27 +65,30 @@ def dpo(gap: Tensor, beta: float, smoothing: float = 0.0) -> Tensor:
 
 def ipo(gap: Tensor, beta: float) -> Tensor:
     """IPO (Azar et al. 2023, arXiv 2310.12036, equation 17; tau is `beta`), on gaps of mean log-probs: [B] -> [B]."""
-    return (gap - 1 / (2 * beta)) ** 2
+    return (gap - 1 / (2 * beta)) ** 2  # (h - 1 / (2 tau))^2
 
 
 def k1(logp: Tensor, reference: Tensor) -> Tensor:
-    """KL(policy || reference) per sampled token, unbiased and signed: same shape as the inputs."""
+    """KL(policy || reference) per sampled token, in nats: unbiased, of either sign, of the shape of the inputs."""
     return logp - reference  # log pi - log ref
 
 
 def k3(logp: Tensor, reference: Tensor) -> Tensor:
-    """KL(policy || reference) per sampled token, unbiased, never negative, less noisy (J. Schulman 2020)."""
+    """KL(policy || reference) per sampled token, in nats: unbiased, never negative, with less variance.
+
+    J. Schulman, "Approximating KL divergence" (2020).  `expm1` keeps the digits of small gaps.
+    """
     gap = reference - logp
     return torch.expm1(gap) - gap  # (r - 1) - log r  with  r = ref / pi
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the places where the mask is true: a scalar."""
+    """Mean over the places where the mask is true: values, mask [...] -> a scalar."""
     return (values * mask).sum() / mask.sum()
 
 
 def whiten(values: Tensor, mask: Tensor, shift: bool = True) -> Tensor:
-    """Values with mean 0 and variance 1 over the mask, 0 elsewhere; with `shift` false the mean is put back.
+    """Values with mean 0 and variance 1 over the mask, 0 elsewhere: [B, T]; `shift=False` keeps the mean.
 
     Variance with N - 1, and 1e-8 below the root, as in arXiv 2403.17031 (detail 20).
     """
@@ -96,7 +100,7 @@ def whiten(values: Tensor, mask: Tensor, shift: bool = True) -> Tensor:
 
 class Advantages(NamedTuple):
     advantages: Tensor  # [B, T]
-    returns: Tensor  # [B, T], what the value model should have said
+    returns: Tensor  # [B, T], the targets of the value model
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: float = 0.95) -> Advantages:
@@ -105,41 +109,46 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float = 1.0, lam: 
     rewards, values, mask: [B, T].  After the last token of a response the value is 0: an episode ends there.
     """
     values = values * mask
-    last = torch.zeros_like(rewards[:, 0])
+    advantage = torch.zeros_like(rewards[:, 0])
     columns = []
     for t in reversed(range(rewards.shape[1])):
-        after = values[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros_like(last)
-        delta = rewards[:, t] + gamma * after - values[:, t]  # r_t + gamma V_{t+1} - V_t
-        last = (delta + gamma * lam * last) * mask[:, t]  # A_t = delta_t + gamma lambda A_{t+1}
-        columns.append(last)
+        next_value = values[:, t + 1] if t + 1 < rewards.shape[1] else torch.zeros_like(advantage)
+        delta = rewards[:, t] + gamma * next_value - values[:, t]  # r_t + gamma V_{t+1} - V_t
+        advantage = (delta + gamma * lam * advantage) * mask[:, t]  # A_t = delta_t + gamma lambda A_{t+1}
+        columns.append(advantage)
     advantages = torch.stack(columns[::-1], dim=1)
     return Advantages(advantages, (advantages + values) * mask)
 
 
-class Clipped(NamedTuple):
+class ClippedLoss(NamedTuple):
     loss: Tensor  # per token, shape of the inputs
-    ratio: Tensor
-    clipped: Tensor  # bool: where the clipped branch was the larger loss
+    ratio: Tensor  # new to old; of values, their difference
+    is_clipped: Tensor  # bool: the clipped branch was the larger loss
 
 
-def ppo_policy(logp: Tensor, old: Tensor, advantages: Tensor, clip: float) -> Clipped:
+def ppo_policy(logp: Tensor, old: Tensor, advantages: Tensor, clip: float) -> ClippedLoss:
     """PPO's clipped policy loss per token (arXiv 1707.06347, equation 7), to be minimised; any one shape."""
-    ratio = torch.exp(logp - old)  # pi_new / pi_old
-    free = -advantages * ratio
-    held = -advantages * ratio.clamp(1 - clip, 1 + clip)
-    return Clipped(torch.maximum(free, held), ratio, held > free)
+    ratio = torch.exp(logp - old)  # r = pi_new / pi_old
+    free_loss = -advantages * ratio
+    clipped_loss = -advantages * ratio.clamp(1 - clip, 1 + clip)
+    # - min(r A, clip(r) A): the larger loss, so that clipping can only remove the gain of a further step, never a penalty
+    return ClippedLoss(torch.maximum(free_loss, clipped_loss), ratio, clipped_loss > free_loss)
 
 
-def ppo_value(values: Tensor, old: Tensor, returns: Tensor, clip: float) -> Clipped:
-    """PPO's clipped value loss per token (detail 21 of arXiv 2403.17031): half a squared error; any one shape."""
-    near = old + (values - old).clamp(-clip, clip)
-    free = (values - returns) ** 2
-    held = (near - returns) ** 2
-    return Clipped(0.5 * torch.maximum(free, held), values - old, held > free)
+def ppo_value(values: Tensor, old: Tensor, returns: Tensor, clip: float) -> ClippedLoss:
+    """PPO's clipped value loss per token (detail 21 of arXiv 2403.17031): half a squared error; any one shape.
+
+    The larger of the two errors keeps one batch from moving a value further than `clip` past its old estimate, while a value
+    that moved the wrong way keeps its gradient.
+    """
+    near_values = old + (values - old).clamp(-clip, clip)
+    free_loss = (values - returns) ** 2
+    clipped_loss = (near_values - returns) ** 2
+    return ClippedLoss(0.5 * torch.maximum(free_loss, clipped_loss), values - old, clipped_loss > free_loss)
 
 
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     """1 - Var(returns - values) / Var(returns) over the mask: 1 is a perfect value model, 0 a constant one."""
-    kept = mask.bool()
-    spread = returns[kept].var()
-    return 1 - (returns - values)[kept].var() / spread if spread > 0 else torch.zeros_like(spread)
+    inside = mask.bool()
+    variance = returns[inside].var()
+    return 1 - (returns - values)[inside].var() / variance if variance > 0 else torch.zeros_like(variance)

@@ -1,4 +1,4 @@
-"""What a trainer needs, makes and costs.  Every trainer's file says it in `NEEDS`, which is read here without importing torch."""
+"""The needs, product and costs of a trainer, declared in its file as `NEEDS` and read from there without importing torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The change of the weights: AdamW, warm-up and linear decay, clipping, and the refusal to go on from a number that is none."""
+"""The change of the weights: AdamW, warm-up and linear decay, clipping, and an error for a loss that is not finite."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 
 from harness.training import parallel
-from harness.training.settings import Settings
+from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
 
 
-def share_of_rate(step: int, total: int, warmup: int, end: float) -> float:
+def schedule_factor(step: int, total: int, warmup: int, end: float) -> float:
     """The learning rate of a step (from 0) as a share: up from 0 over `warmup` steps, then linearly down to `end`."""
     if step < warmup:
         return step / warmup
     return end + (1 - end) * max(0.0, (total - step) / max(1, total - warmup))
 
 
-class Updater:
-    """An optimiser with its schedule.  `apply` is one step from the gradients that are there."""
+class ScheduledOptimizer:
+    """AdamW with its schedule.  `apply` makes one step from the current gradients."""
 
-    def __init__(self, parameters: Iterable[nn.Parameter], config: Settings, total: int, lr: float | None = None) -> None:
+    def __init__(
+        self, parameters: Iterable[nn.Parameter], config: TrainerSettings, total: int, lr: float | None = None
+    ) -> None:
         self.parameters = [p for p in parameters if p.requires_grad]
         self.clip = config.clip
         self.optimizer = torch.optim.AdamW(
@@ -38,45 +40,54 @@ class Updater:
         )
         warmup = math.ceil(total * config.warmup)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: share_of_rate(step, total, warmup, config.lr_end)
+            self.optimizer, lambda step: schedule_factor(step, total, warmup, config.lr_end)
         )
 
     @property
     def lr(self) -> float:
-        """The rate of the next step."""
+        """The learning rate of the next step."""
         return float(self.schedule.get_last_lr()[0])
 
     def apply(self, loss: float, step: int) -> float:
-        """Changes the weights; gives the norm of the gradient before clipping.
+        """Changes the weights and returns the norm of the gradient before clipping.
 
-        Among several processes the gradients are added up: each has divided its part of the loss by the whole batch's count.
+        Raises SkilldeltaError for a loss or norm that is not finite, before any weight has changed.
         """
-        if distributed.is_initialized():
-            for p in self.parameters:
-                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
-                if parallel.is_divided(p):
-                    p.grad.mul_(parallel.size())  # FSDP has taken the mean already
-                else:
-                    distributed.all_reduce(p.grad)
-        found = nn.utils.clip_grad_norm_(self.parameters, self.clip or math.inf)
-        norm = float(found.full_tensor() if isinstance(found, DTensor) else found)
+        self.sum_gradients()
+        total_norm = nn.utils.clip_grad_norm_(self.parameters, self.clip or math.inf)
+        norm = float(total_norm.full_tensor() if isinstance(total_norm, DTensor) else total_norm)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise SkilldeltaError(
-                f"At step {step} the loss is {loss} and the norm of the gradient {norm}: nothing was changed.  "
-                "A lower --lr, a longer --warmup or --dtype float32 usually mend this; the last checkpoint is from before."
+                f"At step {step} the loss is {loss} and the norm of the gradient {norm}: no weight was changed.  "
+                "A lower --lr, a longer --warmup or --dtype float32 usually helps; the last checkpoint is from before."
             )
         self.optimizer.step()
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
+    def sum_gradients(self) -> None:
+        """Adds up the gradients of several processes.
+
+        A sum, not a mean: each process divides its part of the loss by the count of the whole batch, because the parts may
+        hold different numbers of tokens.
+        """
+        if not distributed.is_initialized():
+            return
+        for p in self.parameters:
+            p.grad = torch.zeros_like(p) if p.grad is None else p.grad  # a process without rows takes part too
+            if parallel.is_shard(p):
+                p.grad.mul_(parallel.process_count())  # FSDP has taken the mean already
+            else:
+                distributed.all_reduce(p.grad)
+
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(optimiser, schedule), to be kept: as one process has them, however many there are.  All must call this."""
-        return parallel.whole(self.optimizer.state_dict()), self.schedule.state_dict()
+        """(optimiser, schedule) to save, as one process has them, however many there are.  Every process must call this."""
+        return parallel.gather_full(self.optimizer.state_dict()), self.schedule.state_dict()
 
     def restore(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
-        """Goes on from a kept state."""
-        for place, kept in optimizer["state"].items():
-            optimizer["state"][place] = {k: parallel.parted(v, self.parameters[place]) for k, v in kept.items()}
+        """Continues from a saved state."""
+        for place, tensors in optimizer["state"].items():
+            optimizer["state"][place] = {k: parallel.local_shard(v, self.parameters[place]) for k, v in tensors.items()}
         self.optimizer.load_state_dict(optimizer)
         self.schedule.load_state_dict(schedule)

@@ -1,7 +1,7 @@
-"""Several sequences in one row of a batch, none of which sees another: less padding, and a common prompt is computed once.
+"""Several sequences in one row of a batch, invisible to each other: less padding, and a common prompt is computed once.
 
-Each has positions of its own, counted from its first token, and a mask keeps it to itself: what is computed of it is what is
-computed of it alone.
+Each sequence has positions counted from its own first token, and a mask hides the others.  Its result is therefore that of
+the sequence alone.
 """
 
 from __future__ import annotations
@@ -12,95 +12,111 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from harness.training.batches import Batch, lists, padded
-from harness.training.preferences import common
+from harness.engine.tree import common_prefix_length
+from harness.training.batches import Batch, pad_rows
 from harness.training.tokenization import Tokens
 
 Answers = tuple[Tokens, ...]  # to one prompt
-WIDTHS = (1.0, 1.4, 2.0)  # widths that are tried, in lengths of the longest
+WIDTHS = (1.0, 1.4, 2.0)  # row widths to try, in lengths of the longest item
 
 
-def apart(items: Sequence[Answers], pad: int) -> Batch:
-    """Each answer with its prompt, in a row of its own: all first answers, then all second ones."""
-    return padded([answers[b] for b in range(len(items[0])) for answers in items], pad)
+def separate_rows(items: Sequence[Answers], pad: int) -> Batch:
+    """Each answer with its prompt in a row of its own: all first answers, then all second ones."""
+    return pad_rows([answers[b] for b in range(len(items[0])) for answers in items], pad)
 
 
-def stem(answers: Answers) -> int:
-    """How many tokens all answers to a prompt have in common before the first of them begins; of one alone, none."""
+def prompt_length(answers: Answers) -> int:
+    """The number of first tokens that all answers to a prompt share, before any answer begins; 0 for a single answer."""
     if len(answers) == 1:
         return 0
     first, *others = answers
-    return min([common(first.ids, o.ids) for o in others] + [a.start for a in answers])
+    return min([common_prefix_length(first.ids, o.ids) for o in others] + [a.start for a in answers])
 
 
-def size(answers: Answers) -> int:
-    """Tokens that the answers take with their common prompt once."""
-    return sum(map(len, answers)) - stem(answers) * (len(answers) - 1)
+def packed_length(answers: Answers) -> int:
+    """Tokens of the answers with their common prompt once."""
+    return sum(map(len, answers)) - prompt_length(answers) * (len(answers) - 1)
 
 
-def plan(sizes: Sequence[int], cost: Callable[[int, int], float]) -> tuple[list[list[int]], int]:
-    """(which sequences share a row, how wide rows are), at the least `cost(rows, width)` of those that are tried."""
-    tried = []
-    for count in dict.fromkeys(-(-sum(sizes) // int(max(sizes) * w)) for w in WIDTHS):
-        rows, width = shared_out(sizes, count)
-        tried.append((cost(count, width), width, rows))
-    _, width, rows = min(tried, key=lambda t: t[0])
+def plan_rows(lengths: Sequence[int], cost: Callable[[int, int], float]) -> tuple[list[list[int]], int]:
+    """(items of each row, width of the rows), at the least `cost(rows, width)` of the widths in WIDTHS.
+
+    Wide rows waste less padding, but attention costs the square of the width.
+    """
+    plans = []
+    for count in dict.fromkeys(-(-sum(lengths) // int(max(lengths) * w)) for w in WIDTHS):
+        rows, width = distribute(lengths, count)
+        plans.append((cost(count, width), width, rows))
+    _, width, rows = min(plans, key=lambda plan: plan[0])
     return rows, width
 
 
-def shared_out(sizes: Sequence[int], count: int) -> tuple[list[list[int]], int]:
-    """So many rows, and their width: the longest first, each into the row that holds least (R. Graham's LPT rule, 1969)."""
+def distribute(lengths: Sequence[int], count: int) -> tuple[list[list[int]], int]:
+    """(`count` rows of items, their width): the longest item first, each into the emptiest row (Graham's LPT rule, 1969)."""
     rows: list[list[int]] = [[] for _ in range(count)]
-    emptiest = [(0, r) for r in range(count)]
-    for i in sorted(range(len(sizes)), key=lambda i: -sizes[i]):
-        held, r = emptiest[0]
+    heap = [(0, r) for r in range(count)]  # (tokens, row)
+    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        tokens, r = heap[0]
         rows[r].append(i)
-        heapq.heapreplace(emptiest, (held + sizes[i], r))
-    return rows, max(held for held, _ in emptiest)
+        heapq.heapreplace(heap, (tokens + lengths[i], r))
+    return rows, max(tokens for tokens, _ in heap)
 
 
-def packed(items: Sequence[Answers], pad: int, rows: Sequence[Sequence[int]], width: int) -> Batch:
+def pack_rows(items: Sequence[Answers], pad: int, rows: Sequence[Sequence[int]], width: int) -> Batch:
     """The items in rows as planned: each prompt once, then its answers.
 
-    All items have equally many answers, which are numbered as in `apart`: all first ones, then all second ones.
+    All items have equally many answers, with the numbers of `separate_rows`: all first ones, then all second ones.
     """
     ids, positions = ([[fill] * width for _ in rows] for fill in (pad, 0))
-    whose, branch = ([[0] * width for _ in rows] for _ in range(2))  # whose: 0 is padding; branch: 0 is the common prompt
-    starts: dict[tuple[int, int], tuple[int, int]] = {}  # of (item, answer): where its row and its branch begin
+    item, branch = ([[0] * width for _ in rows] for _ in range(2))  # item 0 is padding; branch 0 is the common prompt
+    starts: dict[tuple[int, int], tuple[int, int]] = {}  # (item, answer) -> (place of its prompt, place of its branch)
     for r, row in enumerate(rows):
         column = 0
         for i in row:
-            shared, base = stem(items[i]), column
+            prompt, base = prompt_length(items[i]), column
             for b, answer in enumerate(items[i]):
-                skipped = shared if b else 0
-                end = column + len(answer) - skipped
-                ids[r][column:end] = answer.ids[skipped:]
-                positions[r][column:end] = range(skipped, len(answer))
-                whose[r][column:end] = [i + 1] * (end - column)
-                branch[r][column:end] = [0] * (shared - skipped) + [b + 1] * (len(answer) - shared)
-                starts[i, b] = (r * width + base, r * width + column - skipped)
+                skip = prompt if b else 0  # the first answer brings the prompt
+                end = column + len(answer) - skip
+                ids[r][column:end] = answer.ids[skip:]
+                positions[r][column:end] = range(skip, len(answer))
+                item[r][column:end] = [i + 1] * (end - column)
+                branch[r][column:end] = [0] * (prompt - skip) + [b + 1] * (len(answer) - prompt)
+                starts[i, b] = (r * width + base, r * width + column - skip)
                 column = end
     t = torch.tensor
-    return Batch(t(ids), *learnt(items, starts), sum(map(size, items)), t(positions), kept_apart(t(whose), t(branch)))
+    tokens = sum(map(packed_length, items))
+    return Batch(t(ids), *target_places(items, starts), tokens, t(positions), visibility_mask(t(item), t(branch)))
 
 
-def learnt(items: Sequence[Answers], starts: dict[tuple[int, int], tuple[int, int]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """before, targets, owner and last of a `Batch`."""
-    before, targets, owner, last = lists()
+def target_places(
+    items: Sequence[Answers], starts: dict[tuple[int, int], tuple[int, int]]
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`predictors`, `targets`, `answers` and `last_places` of a `Batch`.
+
+    The first token of a branch is predicted by the last token of the common prompt, which lies elsewhere in the row.
+    """
+    predictors: list[int] = []
+    targets: list[int] = []
+    owners: list[int] = []
+    last: list[int] = []
     for b in range(len(items[0])):
         for i, answers in enumerate(items):
-            row, shared, (base, moved) = answers[b], stem(answers), starts[i, b]
+            row, prompt, (base, offset) = answers[b], prompt_length(answers), starts[i, b]
             start = max(1, row.start)
-            before += [(moved if j >= shared else base) + j for j in range(start - 1, len(row) - 1)]
+            predictors += [(offset if j >= prompt else base) + j for j in range(start - 1, len(row) - 1)]
             targets += row.ids[start:]
-            owner += [i + b * len(items)] * row.learnt
-            last.append(moved + len(row) - 1)
-    return torch.tensor(before), torch.tensor(targets), torch.tensor(owner), torch.tensor(last)
+            owners += [i + b * len(items)] * row.target_count
+            last.append(offset + len(row) - 1)
+    return torch.tensor(predictors), torch.tensor(targets), torch.tensor(owners), torch.tensor(last)
 
 
-def kept_apart(whose: Tensor, branch: Tensor) -> Tensor:
-    """Who sees whom: the past of the same item, in the common prompt or in the same answer.  [B, T] each -> [B, 1, T, T]."""
-    past = torch.ones(whose.shape[1], whose.shape[1], dtype=torch.bool).tril()
-    of_prompt, same_answer = branch[:, None, :] == 0, branch[:, :, None] == branch[:, None, :]
-    found = past & (whose[:, :, None] == whose[:, None, :]) & (of_prompt | same_answer)
-    return found[:, None]
+def visibility_mask(item: Tensor, branch: Tensor) -> Tensor:
+    """The keys that each query may see: [B, T] and [B, T] -> [B, 1, T, T] bool.
+
+    A token sees the past of its own item, but only the common prompt (branch 0) and its own answer: the answers of a pair
+    stand one after the other in the row, and the second must not read the first.
+    """
+    past = torch.ones(item.shape[1], item.shape[1], dtype=torch.bool).tril()
+    is_prompt, same_answer = branch[:, None, :] == 0, branch[:, :, None] == branch[:, None, :]
+    visible = past & (item[:, :, None] == item[:, None, :]) & (is_prompt | same_answer)
+    return visible[:, None]

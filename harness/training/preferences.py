@@ -1,44 +1,45 @@
-"""Preference rows of every known format, read as pairs: which of two answers to a prompt was preferred.
+"""Preference rows of every known format as pairs: a prompt, the preferred answer and the other one.
 
-Known formats: TRL's standard and conversational pairs, with an explicit or an implicit prompt; dialogues in the way of
-HH-RLHF; several rated completions of one instruction (UltraFeedback); votes between two answers.  A row that holds no
-preference raises `UnusableRowError` with the reason, and whoever reads a file counts them.
+Known formats: TRL's standard and conversational pairs, with an explicit or an implicit prompt; dialogues like HH-RLHF's;
+several rated completions of one instruction (UltraFeedback); votes between two answers.  A row without a preference raises
+`UnusableRowError` with its fault, and `datasets` counts the faults.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.engine.tree import common_prefix_length
 from harness.types import Json, Message, SkilldeltaError, digest
 
 Turns = tuple[Message, ...]
-Text = str | Turns  # plain text, or messages that go through the chat template
+Text = str | Turns  # plain text, or messages for the chat template
 
 
 class UnusableRowError(Exception):
-    """A row that cannot be learnt from; the message is the reason under which it is counted."""
+    """A row that cannot be learnt from; the message is the fault that it is counted under."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt and two answers, the first of which was preferred."""
+    """A prompt and two answers, of which raters preferred the first."""
 
     prompt: Text
     chosen: Text
     rejected: Text
-    margin: float | None = None  # how far apart the raters put them
+    margin: float | None = None  # the difference between the raters' scores
     aspects: Mapping[str, int] = field(default_factory=dict)  # +1: chosen is better in this aspect, -1: worse, 0: tied
     source: str = ""
     kind: str = ""
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How rows are read: what decides between rated completions ("mean" of the aspects, "overall", or one aspect)."""
+class ParseSettings:
+    """The rating that orders completions ("mean" of the aspects, "overall", or one aspect), and the labels of the source."""
 
     rate: str = "mean"
     seed: int = 0
@@ -51,36 +52,39 @@ LEFT = {"a", "model_a", "left", "response_a", "1"}
 RIGHT = {"b", "model_b", "right", "response_b", "2"}
 
 
-def pair(row: Json, how: Reading) -> Pair:
-    """The pair in a row of any known format; `UnusableRowError` where it holds none."""
+def parse_pair(row: Json, settings: ParseSettings) -> Pair:
+    """The pair in a row of any known format.
+
+    Raises `UnusableRowError` for a row without a preference, and SkilldeltaError for columns of no known format.
+    """
     if "completions" in row:
-        found = from_ratings(row, how)
+        pair = parse_ratings(row, settings)
     elif "winner" in row or "score_A" in row:
-        found = from_votes(row)
+        pair = parse_votes(row)
     elif "chosen" in row or "rejected" in row:
-        found = from_pair(row)
+        pair = parse_chosen_rejected(row)
     else:
         raise SkilldeltaError(
-            f"A row of {how.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  "
+            f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  "
             "Known are: prompt, chosen, rejected (text or messages); chosen, rejected; prompt or instruction with "
             "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
             "history, human_ref_A, human_ref_B, score_A, score_B."
         )
-    if found.chosen == found.rejected:
+    if pair.chosen == pair.rejected:
         raise UnusableRowError("identical answers")
-    return Pair(found.prompt, found.chosen, found.rejected, found.margin, found.aspects, how.source, how.kind)
+    return Pair(pair.prompt, pair.chosen, pair.rejected, pair.margin, pair.aspects, settings.source, settings.kind)
 
 
-def from_pair(row: Json) -> Pair:
-    """TRL's formats and HH's: chosen and rejected, with or without the prompt apart."""
-    chosen, rejected = (answer(row.get(side), side) for side in ("chosen", "rejected"))
+def parse_chosen_rejected(row: Json) -> Pair:
+    """TRL's formats and HH's: chosen and rejected, with or without a prompt of their own."""
+    chosen, rejected = (parse_answer(row.get(side), side) for side in ("chosen", "rejected"))
     margin = row.get("margin")
     if row.get("prompt"):
-        prompt = text(row["prompt"])
+        prompt = parse_text(row["prompt"])
         if isinstance(chosen, tuple) and isinstance(prompt, tuple) and chosen[: len(prompt)] == prompt:
-            chosen, rejected = chosen[len(prompt) :], after(rejected, prompt)  # the prompt is repeated in each answer
+            chosen, rejected = chosen[len(prompt) :], strip_prompt(rejected, prompt)  # each answer repeats the prompt
     elif isinstance(chosen, str) and isinstance(rejected, str) and chosen.startswith(HUMAN):
-        prompt, chosen, rejected = split_messages(dialogue(chosen), dialogue(rejected))
+        prompt, chosen, rejected = split_messages(parse_dialogue(chosen), parse_dialogue(rejected))
     elif isinstance(chosen, tuple) and isinstance(rejected, tuple):
         prompt, chosen, rejected = split_messages(chosen, rejected)
     elif isinstance(chosen, str) and isinstance(rejected, str):
@@ -89,11 +93,12 @@ def from_pair(row: Json) -> Pair:
         raise UnusableRowError("one answer is text, the other messages")
     if not prompt:
         raise UnusableRowError("no common prompt")
-    return Pair(prompt, filled(chosen, "chosen"), filled(rejected, "rejected"), None if margin is None else float(margin))
+    answers = require_content(chosen, "chosen"), require_content(rejected, "rejected")
+    return Pair(prompt, *answers, None if margin is None else float(margin))
 
 
-def text(value: Any) -> Text:
-    """A column as text, or as messages where it is a list of {role, content}."""
+def parse_text(value: Any) -> Text:
+    """A column as text, or as messages if it is a list of {role, content}."""
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence) and all(isinstance(m, Mapping) and "role" in m and "content" in m for m in value):
@@ -101,38 +106,38 @@ def text(value: Any) -> Text:
     raise UnusableRowError("neither text nor messages")
 
 
-def answer(value: Any, side: str) -> Text:
-    """An answer as text or messages; `UnusableRowError` where there is none."""
+def parse_answer(value: Any, side: str) -> Text:
+    """An answer as text or messages; raises `UnusableRowError` for a missing or empty one."""
     if value is None:
         raise UnusableRowError(f"no {side} answer")
-    return filled(text(value), side)
+    return require_content(parse_text(value), side)
 
 
-def filled(value: Text, side: str) -> Text:
-    """The answer itself, if it says anything."""
-    said = value if isinstance(value, str) else "".join(m.content for m in value)
-    if not said.strip():
+def require_content(answer: Text, side: str) -> Text:
+    """The answer itself; raises `UnusableRowError` if it is white space."""
+    text = answer if isinstance(answer, str) else "".join(m.content for m in answer)
+    if not text.strip():
         raise UnusableRowError(f"empty {side} answer")
-    return value
+    return answer
 
 
-def after(messages: Text, prompt: Turns) -> Text:
-    """What follows the prompt in messages that begin with it."""
+def strip_prompt(messages: Text, prompt: Turns) -> Text:
+    """The messages after the prompt that they begin with."""
     if not isinstance(messages, tuple) or messages[: len(prompt)] != prompt:
         raise UnusableRowError("only one answer repeats the prompt")
     return messages[len(prompt) :]
 
 
-def dialogue(said: str) -> Turns:
+def parse_dialogue(text: str) -> Turns:
     """An HH dialogue, "\\n\\nHuman: ...\\n\\nAssistant: ...", as messages."""
-    parts = re.split(f"({re.escape(HUMAN)}|{re.escape(ASSISTANT)})", said)
+    parts = re.split(f"({re.escape(HUMAN)}|{re.escape(ASSISTANT)})", text)
     pieces = zip(parts[1::2], parts[2::2], strict=True)
     return tuple(Message("user" if tag == HUMAN else "assistant", content.strip()) for tag, content in pieces)
 
 
 def split_messages(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]:
-    """The common messages at the start, and what each answer adds."""
-    n = common(chosen, rejected)
+    """(the common first messages, the rest of chosen, the rest of rejected)."""
+    n = common_prefix_length(chosen, rejected)
     if n == len(chosen) and n == len(rejected):
         raise UnusableRowError("identical answers")
     if not (chosen[n:] and rejected[n:] and chosen[n].role == rejected[n].role == "assistant"):
@@ -141,108 +146,101 @@ def split_messages(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]
 
 
 def split_text(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """The common beginning of two texts, less a space that belongs to the answers' first word."""
-    prompt = chosen[: common(chosen, rejected)]
+    """(the common beginning, the rest of chosen, the rest of rejected); a last space belongs to the answers' first word."""
+    prompt = chosen[: common_prefix_length(chosen, rejected)]
     prompt = prompt[:-1] if prompt.endswith(" ") else prompt
     return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
 
 
-def from_ratings(row: Json, how: Reading) -> Pair:
-    """The best rated completion against a lower one drawn by (seed, row), as in the cleaned UltraFeedback pairs."""
-    rated = [(rating(c, how.rate), c) for c in row["completions"]]
-    kept = [(r, c) for r, c in rated if r is not None]
-    if len(kept) < 2:
-        raise UnusableRowError(f"fewer than two completions with the rating {how.rate!r}")
-    best = max(r for r, _ in kept)
-    lower = [(r, c) for r, c in kept if r < best]
+def parse_ratings(row: Json, settings: ParseSettings) -> Pair:
+    """The best completion against a lower one that (seed, row) draws, as in the cleaned UltraFeedback pairs."""
+    completions = [(deciding_rating(c, settings.rate), c) for c in row["completions"]]
+    candidates = [(r, c) for r, c in completions if r is not None]
+    if len(candidates) < 2:
+        raise UnusableRowError(f"fewer than two completions with the rating {settings.rate!r}")
+    best = max(r for r, _ in candidates)
+    lower = [(r, c) for r, c in candidates if r < best]
     if not lower:
         raise UnusableRowError("tied ratings")
-    draw = random.Random(digest([how.seed, dict(row)]))
-    chosen = draw.choice([c for r, c in kept if r == best])
-    worse, rejected = draw.choice(lower)
-    prompt = text(row.get("prompt") or row.get("instruction") or "")
+    generator = random.Random(digest([settings.seed, dict(row)]))
+    chosen = generator.choice([c for r, c in candidates if r == best])
+    worse, rejected = generator.choice(lower)
+    prompt = parse_text(row.get("prompt") or row.get("instruction") or "")
     if not prompt:
         raise UnusableRowError("no prompt")
-    first, second = ratings(chosen), ratings(rejected)
+    first, second = aspect_ratings(chosen), aspect_ratings(rejected)
     aspects = {a: (first[a] > second[a]) - (first[a] < second[a]) for a in first if a in second}
-    said = [reply(answer(c.get("response", c.get("text")), side)) for c, side in ((chosen, "chosen"), (rejected, "rejected"))]
-    return Pair(user(prompt), said[0], said[1], best - worse, aspects)
+    answers = [
+        as_assistant_turn(parse_answer(c.get("response", c.get("text")), side))
+        for c, side in ((chosen, "chosen"), (rejected, "rejected"))
+    ]
+    return Pair(as_user_turn(prompt), answers[0], answers[1], best - worse, aspects)
 
 
-def ratings(completion: Json) -> dict[str, float]:
+def aspect_ratings(completion: Json) -> dict[str, float]:
     """Rating by aspect: {"ratings": {aspect: number}}, or UltraFeedback's {"annotations": {aspect: {"Rating": "4"}}}."""
-    given = completion.get("ratings")
-    if given is None:
-        given = {
-            a: note.get("Rating") for a, note in (completion.get("annotations") or {}).items() if isinstance(note, Mapping)
-        }
-    read = {a: number(value) for a, value in given.items()}
-    return {a: value for a, value in read.items() if value is not None}
+    values = completion.get("ratings")
+    if values is None:
+        annotations = completion.get("annotations") or {}
+        values = {a: note.get("Rating") for a, note in annotations.items() if isinstance(note, Mapping)}
+    numbers = {a: parse_rating(value) for a, value in values.items()}
+    return {a: number for a, number in numbers.items() if number is not None}
 
 
-def rating(completion: Json, rate: str) -> float | None:
-    """What decides: the overall score, the mean over the aspects, or one aspect; None where it is not there."""
+def deciding_rating(completion: Json, rate: str) -> float | None:
+    """The overall score, the mean over the aspects, or one aspect; None where a completion lacks it."""
     if rate == "overall":
-        return number(completion.get("overall_score", completion.get("overall")))
-    found = ratings(completion)
+        return parse_rating(completion.get("overall_score", completion.get("overall")))
+    ratings = aspect_ratings(completion)
     if rate == "mean":
-        return sum(found.values()) / len(found) if found else None
-    return found.get(rate)
+        return sum(ratings.values()) / len(ratings) if ratings else None
+    return ratings.get(rate)
 
 
-def number(value: Any) -> float | None:
-    """A rating as a number; "N/A", None and the like are no rating."""
+def parse_rating(value: Any) -> float | None:
+    """A rating as a number; None for "N/A", NaN and the like."""
     try:
-        read = float(value)
+        number = float(value)
     except (TypeError, ValueError):
         return None
-    return read if read == read else None
+    return number if number == number else None
 
 
-def from_votes(row: Json) -> Pair:
-    """Two answers and who won: the Chatbot Arena's columns, SHP's scores, or prompt, response_a, response_b, winner."""
+def parse_votes(row: Json) -> Pair:
+    """Two answers and the winner: the Chatbot Arena's columns, SHP's scores, or prompt, response_a, response_b, winner."""
     if "score_A" in row:
-        margin = float(row["score_A"]) - float(row["score_B"])
-        sides, prompt = (answer(row["human_ref_A"], "first"), answer(row["human_ref_B"], "second")), user(text(row["history"]))
-        verdict = "a" if margin > 0 else "b" if margin < 0 else "tie"
-        weight: float | None = abs(margin)
+        gap = float(row["score_A"]) - float(row["score_B"])
+        sides = parse_answer(row["human_ref_A"], "first"), parse_answer(row["human_ref_B"], "second")
+        prompt = as_user_turn(parse_text(row["history"]))
+        verdict = "a" if gap > 0 else "b" if gap < 0 else "tie"
+        margin: float | None = abs(gap)
     else:
-        verdict, weight = str(row["winner"]).strip().lower(), None
+        verdict, margin = str(row["winner"]).strip().lower(), None
         if "conversation_a" in row:
-            prompt, left, right = split_messages(*(as_turns(row[f"conversation_{s}"]) for s in "ab"))
-            sides = (filled(left, "first"), filled(right, "second"))
+            prompt, left, right = split_messages(*(parse_messages(row[f"conversation_{s}"]) for s in "ab"))
+            sides = (require_content(left, "first"), require_content(right, "second"))
         else:
-            prompt = user(text(row["prompt"]))
-            sides = (answer(row.get("response_a"), "first"), answer(row.get("response_b"), "second"))
+            prompt = as_user_turn(parse_text(row["prompt"]))
+            sides = (parse_answer(row.get("response_a"), "first"), parse_answer(row.get("response_b"), "second"))
     if verdict not in LEFT | RIGHT:
         raise UnusableRowError("tied votes")
     chosen, rejected = sides if verdict in LEFT else sides[::-1]
-    return Pair(prompt, reply(chosen), reply(rejected), weight)
+    return Pair(prompt, as_assistant_turn(chosen), as_assistant_turn(rejected), margin)
 
 
-def as_turns(value: Any) -> Turns:
-    """A conversation, which must be messages."""
-    found = text(value)
-    if isinstance(found, str):
+def parse_messages(value: Any) -> Turns:
+    """A conversation as messages; raises `UnusableRowError` for plain text."""
+    messages = parse_text(value)
+    if isinstance(messages, str):
         raise UnusableRowError("neither text nor messages")
-    return found
+    return messages
 
 
-def user(prompt: Text) -> Turns:
+def as_user_turn(prompt: Text) -> Turns:
     """A prompt as messages: text is one user turn."""
     return (Message("user", prompt),) if isinstance(prompt, str) else prompt
 
 
-def reply(said: Text) -> Turns:
+def as_assistant_turn(answer: Text) -> Turns:
     """An answer as messages: text is one assistant turn."""
-    return (Message("assistant", said),) if isinstance(said, str) else said
-
-
-def common(first: Iterable[object], second: Iterable[object]) -> int:
-    """The length of the common beginning."""
-    n = 0
-    for a, b in zip(first, second, strict=False):
-        if a != b:
-            break
-        n += 1
-    return n
+    return (Message("assistant", answer),) if isinstance(answer, str) else answer

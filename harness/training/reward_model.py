@@ -1,9 +1,8 @@
-"""Reward models as they are used: the heads combined, the scale of the reward, how often and how surely it is right."""
+"""Reward models in use: the heads combined, the scale of the reward, accuracy and calibration."""
 
 from __future__ import annotations
 
 import json
-import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,32 +12,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, forward, model_loading
+from harness.statistics.estimate import critical_value, wilson_interval
+from harness.training import batches, forward, policy_models
 from harness.training.preferences import Text
-from harness.training.sampling import Sampling, sample
-from harness.training.settings import Settings
+from harness.training.sampling import SamplingSettings, sample_answers
+from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, Tokens
 from harness.types import SkilldeltaError, digest
 
-CARD = "reward.json"  # beside the weights: the heads, their weights, the reward's mean and spread
+CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation
 BINS = 10
 
 
-def weights(heads: Sequence[str], combine: Sequence[float]) -> Tensor:
-    """What each head counts in the reward: [A].  Without `combine`, their mean."""
+def head_weights(heads: Sequence[str], combine: Sequence[float]) -> Tensor:
+    """The weight of each head in the reward: [A].  Without `combine` the reward is the heads' mean."""
     if combine and len(combine) != len(heads):
         raise SkilldeltaError(f"--combine has {len(combine)} weights for the {len(heads)} heads {', '.join(heads)}.")
     return torch.tensor(list(combine) or [1 / len(heads)] * len(heads))
 
 
-def combined(scores: Tensor, weight: Tensor) -> Tensor:
-    """The reward of heads [B, A] with weights [A]: [B]."""
+def combine_heads(scores: Tensor, weight: Tensor) -> Tensor:
+    """The reward from heads [B, A] with weights [A]: [B]."""
     return (scores * weight.to(scores.device)).sum(-1)  # no matrix product: autocast would round it to bfloat16
 
 
 @dataclass(frozen=True)
-class Reward:
-    """A reward model ready to be asked.  Its reward is (heads . weights - mean) / sd."""
+class RewardModel:
+    """A reward model ready for use.  Its reward is (heads . weights - mean) / sd.
+
+    Raw rewards have an arbitrary zero and unit.  With mean and deviation of the rewards of SFT answers taken out, PPO's KL
+    coefficient and missing-end score mean the same for every reward model.
+    """
 
     model: nn.Module
     weights: Tensor
@@ -52,80 +56,92 @@ class Reward:
     @torch.no_grad()
     def scores(self, batch: batches.Batch) -> Tensor:
         """The normalised reward of whole answers: [B]."""
-        return (combined(forward.scores(self.model, batch), self.weights) - self.mean) / self.sd
+        return (combine_heads(forward.answer_scores(self.model, batch), self.weights) - self.mean) / self.sd
 
 
-def load(path: str, seed: int = 0) -> Reward:
-    """A reward model from its folder; without a card (somebody else's), its heads' mean as it is."""
-    folder = model_loading.resolve(path)
+def load(path: str, seed: int = 0) -> RewardModel:
+    """A reward model from its folder; without a card (another program's model) the plain mean of its heads.
+
+    Raises SkilldeltaError for a folder that holds no sequence classifier.
+    """
+    folder = policy_models.model_folder(path)
     file = Path(folder) / CARD
     card = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if not card and not model_loading.holds_head(folder):
+    if not card and not policy_models.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
-    heads = card.get("heads") or list(
-        json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))["id2label"].values()
-    )
-    model = model_loading.classifier(folder, tuple(heads), seed)
-    return Reward(model, weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
+    config = Path(folder) / "config.json"
+    heads = card.get("heads") or list(json.loads(config.read_text(encoding="utf-8"))["id2label"].values())
+    model = policy_models.load_classifier(folder, tuple(heads), seed)
+    return RewardModel(model, head_weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
 
 
-def samples(policy: str, prompts: Sequence[Text], encoder: Encoder, how: Sampling, config: Settings) -> list[Tokens]:
-    """Answers of a policy to some prompts, with the prompts; those that did not end are left out if enough did."""
-    if model_loading.holds_head(model_loading.resolve(policy)):
+def sample_scale_answers(
+    policy: str, prompts: Sequence[Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
+) -> list[Tokens]:
+    """Answers of a policy, with their prompts, that set the scale; unfinished ones are left out if at least two finished.
+
+    Raises SkilldeltaError for a policy that is a reward model, and where no prompt leaves room for an answer.
+    """
+    if policy_models.has_score_head(policy_models.model_folder(policy)):
         raise SkilldeltaError(
             f"{policy} is a reward model and cannot answer prompts: name with --sft the policy whose answers set the reward's "
             "scale, or do without a scale by --samples 0."
         )
-    asked = [ids for ids in encoder.prompts(prompts) if len(ids) + how.max_new <= encoder.max_length]
-    if prompts and not asked:
+    short_prompts = [ids for ids in encoder.encode_prompts(prompts) if len(ids) + settings.max_new <= encoder.max_length]
+    if prompts and not short_prompts:
         raise SkilldeltaError(
-            f"No training prompt leaves room for an answer of --max_new {how.max_new} tokens within --max_length "
+            f"No training prompt leaves room for an answer of --max-new {settings.max_new} tokens within --max-length "
             f"{encoder.max_length}: lower the one or raise the other, or do without a scale by --samples 0."
         )
-    answers = sample(model_loading.load(model_loading.CAUSAL, policy).to(model_loading.device(config)), asked, how)
-    rows = [(Tokens((*ids, *a.ids), len(ids)), a.ended) for ids, a in zip(asked, answers, strict=True)]
-    ended = [row for row, whole in rows if whole]
-    return ended if len(ended) >= 2 else [row for row, _ in rows]
+    model = policy_models.load_model(policy_models.CAUSAL, policy).to(policy_models.training_device(config))
+    answers = sample_answers(model, short_prompts, settings)
+    rows = [(Tokens((*ids, *a.ids), len(ids)), a.has_end) for ids, a in zip(short_prompts, answers, strict=True)]
+    finished_rows = [row for row, has_end in rows if has_end]
+    return finished_rows if len(finished_rows) >= 2 else [row for row, _ in rows]
 
 
-def some(prompts: Sequence[Text], count: int, seed: int) -> list[Text]:
+def draw_prompts(prompts: Sequence[Text], count: int, seed: int) -> list[Text]:
     """At most `count` different prompts, drawn by the seed."""
     unique = list({digest(p): p for p in prompts}.values())
     return random.Random(digest([seed, "prompts"])).sample(unique, min(count, len(unique)))
 
 
 @torch.no_grad()
-def scale(model: nn.Module, rows: Sequence[Tokens], weight: Tensor, pad: int, config: Settings) -> dict[str, float]:
-    """Mean and standard deviation of the reward over answers: what makes rewards of two models comparable."""
+def measure_scale(
+    model: nn.Module, rows: Sequence[Tokens], weight: Tensor, pad: int, config: TrainerSettings
+) -> dict[str, float]:
+    """Mean and standard deviation of the reward over answers, which make rewards of two models comparable."""
     if len(rows) < 2:
         return {"mean": 0.0, "sd": 1.0, "samples": len(rows)}
-    found = []
-    for places in batches.micro(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
-        batch = batches.padded([rows[i] for i in places], pad).to(model_loading.device(config))
-        with model_loading.precision(config):
-            found.append(combined(forward.scores(model, batch), weight).float().cpu())
-    every = torch.cat(found).double()
+    rewards = []
+    for places in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
+        batch = batches.pad_rows([rows[i] for i in places], pad).to(policy_models.training_device(config))
+        with policy_models.autocast(config):
+            rewards.append(combine_heads(forward.answer_scores(model, batch), weight).float().cpu())
+    every = torch.cat(rewards).double()
     return {"mean": every.mean().item(), "sd": max(every.std().item(), 1e-6), "samples": len(rows)}
 
 
-def right(gaps: Tensor) -> dict[str, float]:
-    """How often chosen scores above rejected: share with its 95 % Wilson interval; gaps [N]."""
+def pair_accuracy(gaps: Tensor) -> dict[str, float]:
+    """The share of pairs in which chosen scores above rejected, with its 95 % Wilson interval; gaps [N]."""
     n, share = len(gaps), float((gaps > 0).double().mean())
-    z = 1.959964
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return {"pairs": n, "accuracy": share, "low": middle - half, "high": middle + half}
+    interval = wilson_interval(share, n, critical_value(0.95))
+    return {"pairs": n, "accuracy": share, "low": interval.low, "high": interval.high}
 
 
 def calibration(gaps: Tensor) -> dict[str, Any]:
-    """Is a pair that is said to be sure at p right in p of the cases?  Expected calibration error over ten equal bins."""
-    sure = torch.sigmoid(gaps.abs())  # in 0.5 .. 1
-    hit = (gaps > 0).double()
-    place = ((sure - 0.5) * 2 * BINS).long().clamp(max=BINS - 1)
+    """Expected calibration error over ten equal bins: is a pair with probability p right in a share p of the cases?
+
+    gaps [N], differences of rewards; the Bradley-Terry probability of the predicted winner is sigmoid(|gap|).
+    """
+    probability = torch.sigmoid(gaps.abs())  # in 0.5 .. 1
+    is_right = (gaps > 0).double()
+    place = ((probability - 0.5) * 2 * BINS).long().clamp(max=BINS - 1)
     table = []
     for b in range(BINS):
         inside = place == b
         if inside.any():
-            table.append({"pairs": int(inside.sum()), "said": sure[inside].mean().item(), "was": hit[inside].mean().item()})
+            mean, share = probability[inside].mean().item(), is_right[inside].mean().item()
+            table.append({"pairs": int(inside.sum()), "said": mean, "was": share})
     error = sum(row["pairs"] * abs(row["said"] - row["was"]) for row in table) / len(gaps)
     return {"calibration_error": error, "calibration": table}

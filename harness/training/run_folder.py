@@ -1,6 +1,6 @@
 """The files of a run: checkpoint-N folders in the layout that transformers' Trainer writes.
 
-A checkpoint appears whole or not at all: it is written under another name, trainer_state.json last, and then renamed.
+A checkpoint appears complete or not at all: it is written under another name, trainer_state.json last, and then renamed.
 """
 
 from __future__ import annotations
@@ -18,44 +18,44 @@ from torch import nn
 
 from harness import fingerprint
 from harness.store import write_json
-from harness.training import model_loading, parallel
-from harness.training.settings import Settings
+from harness.training import parallel, policy_models
+from harness.training.settings import TrainerSettings
 from harness.types import Checkpoint, Json, SkilldeltaError
 
-# Settings that may differ between a run and its resumption without changing a weight.
-FREE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch", "shard"}
+# Settings that may differ between a run and its resumption: none of them changes a weight.
+CHANGEABLE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch", "shard"}
 
 
-def numbered(folder: Path) -> list[Path]:
-    """The checkpoint-N folders that are whole, by N."""
-    found = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
-    return sorted(found, key=lambda p: int(p.name.rpartition("-")[2]))
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The complete checkpoint-N folders, by N."""
+    complete = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
+    return sorted(complete, key=lambda p: int(p.name.rpartition("-")[2]))
 
 
-def latest(folder: Path) -> Path | None:
-    """The last whole checkpoint, if there is one."""
-    found = numbered(folder)
-    return found[-1] if found else None
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The last complete checkpoint, if there is one."""
+    checkpoints = checkpoint_folders(folder)
+    return checkpoints[-1] if checkpoints else None
 
 
-def clear(folder: Path) -> None:
-    """Removes the checkpoints of a run that is begun anew."""
-    if parallel.first():
-        for old in numbered(folder):
-            shutil.rmtree(old)
-    parallel.wait()
+def remove_checkpoints(folder: Path) -> None:
+    """Removes the checkpoints of a run that starts again."""
+    if parallel.is_writer():
+        for checkpoint in checkpoint_folders(folder):
+            shutil.rmtree(checkpoint)
+    parallel.barrier()
 
 
-def prune(folder: Path, kept: set[str], limit: int) -> None:
-    """Removes the oldest checkpoints over the limit (0: there is none); those named in `kept` stay."""
+def prune_checkpoints(folder: Path, keep: set[str], limit: int) -> None:
+    """Removes the oldest checkpoints over the limit (0: no limit), except the names in `keep`."""
     if limit:
-        for old in [c for c in numbered(folder) if c.name not in kept][:-limit]:
-            shutil.rmtree(old)
+        for checkpoint in [c for c in checkpoint_folders(folder) if c.name not in keep][:-limit]:
+            shutil.rmtree(checkpoint)
 
 
 @contextmanager
-def appearing(target: Path) -> Iterator[Path]:
-    """A folder to write into under another name, which gets its own when all of it is there."""
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into under another name, renamed to `target` when it is complete."""
     draft = target.with_name(f".writing-{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -65,8 +65,11 @@ def appearing(target: Path) -> Iterator[Path]:
     draft.replace(target)
 
 
-def fill(draft: Path, states: Mapping[str, tuple[Json, Json]], more: Json) -> None:
-    """The files of a checkpoint besides the model, the tokenizer and trainer_state.json."""
+def write_training_state(draft: Path, states: Mapping[str, tuple[Json, Json]], more: Json) -> None:
+    """The files of a checkpoint except the model, the tokenizer and trainer_state.json.
+
+    The state of the random numbers is among them: without it a resumed run would end at other weights.
+    """
     for name, value in more.items():
         if isinstance(value, nn.Module):
             value.save_pretrained(draft / name)  # type: ignore[operator]
@@ -74,60 +77,63 @@ def fill(draft: Path, states: Mapping[str, tuple[Json, Json]], more: Json) -> No
             write_json(draft / name, value)
     for name, (optimizer, schedule) in states.items():
         torch.save(optimizer, draft / f"{name}.pt")
-        torch.save(schedule, draft / f"{schedule_of(name)}.pt")
+        torch.save(schedule, draft / f"{schedule_name(name)}.pt")
     torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
 
 
-def states(checkpoint: Path, optimizer: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The state of an optimiser and of its schedule, as `fill` wrote them."""
-    found = [torch.load(checkpoint / f"{name}.pt", weights_only=True) for name in (optimizer, schedule_of(optimizer))]
-    return found[0], found[1]
+def read_optimizer_state(checkpoint: Path, optimizer: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The states of an optimiser and of its schedule, as `write_training_state` wrote them."""
+    optimizer_state, schedule_state = (
+        torch.load(checkpoint / f"{name}.pt", weights_only=True) for name in (optimizer, schedule_name(optimizer))
+    )
+    return optimizer_state, schedule_state
 
 
-def schedule_of(optimizer: str) -> str:
-    """The file name of a schedule beside its optimiser's: optimizer -> scheduler."""
+def schedule_name(optimizer: str) -> str:
+    """The file name of an optimiser's schedule: optimizer -> scheduler."""
     return optimizer.replace("optimizer", "scheduler")
 
 
-def whole_weights(model: nn.Module) -> dict[str, Any] | None:
-    """The weights of a model that is divided among processes, for the first of them; None: the model has them itself."""
-    if not any(parallel.is_divided(p) for p in model.parameters()):
+def full_weights(model: nn.Module) -> dict[str, Any] | None:
+    """The weights of a sharded model, in the writing process; None for a model that is whole itself."""
+    if not any(parallel.is_shard(p) for p in model.parameters()):
         return None
-    tied = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
-    weights: dict[str, Any] = parallel.whole({k: v for k, v in model.state_dict().items() if k not in tied})
+    aliases = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
+    weights: dict[str, Any] = parallel.gather_full({k: v for k, v in model.state_dict().items() if k not in aliases})
     return weights
 
 
-def refuse_other_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:
-    """Refuses to go on with a run whose files have changed meanwhile."""
-    changed = [b["source"] for b, n in zip(before, now, strict=False) if b["sha256"] != n["sha256"]]
-    if changed:
+def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:
+    """Raises SkilldeltaError if the files of a run have changed since it began."""
+    names = [b["source"] for b, n in zip(before, now, strict=False) if b["sha256"] != n["sha256"]]
+    if names:
         raise SkilldeltaError(
-            f"{folder} holds a run that was begun on other content of {', '.join(changed)}.  "
-            "Name another --out, or begin anew with --resume false."
+            f"{folder} holds a run that began with other content of {', '.join(names)}.  "
+            "Name another --out, or start again with --resume false."
         )
 
 
-def refuse_other_settings(folder: Path, before: Json, config: Settings) -> None:
-    """Refuses to go on with a run under other settings: its checkpoints would be of no one run.
+def check_same_settings(folder: Path, before: Json, config: TrainerSettings) -> None:
+    """Raises SkilldeltaError for a run under other settings: its checkpoints would belong to no single run.
 
-    A setting that the run was begun without, because it is newer, was as it is by default.
+    A setting that is newer than the run counts with its default.
     """
-    begun = json.loads(json.dumps(dataclasses.asdict(type(config)()))) | dict(before)
-    now = json.loads(json.dumps(dataclasses.asdict(config)))
-    other = [f"{k} was {begun[k]!r} and is {v!r}" for k, v in now.items() if k not in FREE and begun[k] != v]
-    if other:
+    defaults = json.loads(json.dumps(dataclasses.asdict(type(config)())))
+    old = defaults | dict(before)
+    new = json.loads(json.dumps(dataclasses.asdict(config)))
+    changes = [f"{k} was {old[k]!r} and is {v!r}" for k, v in new.items() if k not in CHANGEABLE and old[k] != v]
+    if changes:
         raise SkilldeltaError(
-            f"{folder} holds a run with other settings: {'; '.join(other)}.  "
-            "Name another --out, use the same settings to go on, or begin anew with --resume false."
+            f"{folder} holds a run with other settings: {'; '.join(changes)}.  "
+            "Name another --out, use the same settings to continue, or start again with --resume false."
         )
 
 
-def described(model: str) -> dict[str, Any]:
-    """A model by its folder and the hashes of its parts; and what its own run cost, where that is one of these trainers'."""
-    path = model_loading.resolve(model)
-    known = {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
+def describe_model(model: str) -> dict[str, Any]:
+    """A model's folder, the hashes of its parts, and the cost of its training if one of these trainers made it."""
+    path = policy_models.model_folder(model)
+    facts = {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
     file = Path(path) / "trainer_state.json"
     state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
-    return known | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
+    return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})

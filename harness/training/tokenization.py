@@ -1,4 +1,4 @@
-"""Text to token ids: the chat template, where an answer begins, and that it ends with the end-of-sequence token."""
+"""Text to token ids: the chat template, the place where an answer begins, and its end-of-sequence token."""
 
 from __future__ import annotations
 
@@ -10,23 +10,18 @@ from typing import Any, Literal
 
 from transformers import AutoTokenizer
 
-from harness.training.preferences import Pair, Text, Turns, common
+from harness.engine.tree import common_prefix_length
+from harness.prompts.templates import TULU
+from harness.training.preferences import Pair, Text, Turns
 from harness.types import Message, SkilldeltaError
 
 Overlong = Literal["drop", "cut"]
-TEMPLATES = {
-    # Tulu 2's template, the one of the study: a tag and a line break before each turn, the end token after each answer.
-    "tulu": (
-        "{% for m in messages %}{{ '<|' + m['role'] + '|>\\n' + m['content'] }}"
-        "{% if m['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' if not loop.last else '' }}{% endfor %}"
-        "{% if add_generation_prompt %}{{ '\\n<|assistant|>\\n' }}{% endif %}"
-    ),
-}
+TEMPLATES = {"tulu": TULU}
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids, of which those from `start` on are learnt."""
+    """Token ids; those from `start` on are the targets to learn."""
 
     ids: tuple[int, ...]
     start: int
@@ -35,25 +30,28 @@ class Tokens:
         return len(self.ids)
 
     @property
-    def learnt(self) -> int:
-        """How many tokens are learnt: never the first, which nothing predicts."""
+    def target_count(self) -> int:
+        """The number of targets; the first token is never one, because nothing predicts it."""
         return len(self.ids) - max(1, self.start)
 
 
-def tokenizer_of(model: str, template: str = "") -> Any:
-    """The tokenizer of a model folder, with another chat template where one is named (a key of TEMPLATES, or a file)."""
-    found = AutoTokenizer.from_pretrained(model)
+def load_tokenizer(model: str, template: str = "") -> Any:
+    """The tokenizer of a model folder, with another chat template if `template` names one (a key of TEMPLATES, or a file).
+
+    Raises SkilldeltaError for a tokenizer without an end-of-sequence token, and for an unknown template.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(model)
     if template:
-        found.chat_template = TEMPLATES.get(template) or template_file(template)
-    if found.eos_token_id is None:
+        tokenizer.chat_template = TEMPLATES.get(template) or read_template(template)
+    if tokenizer.eos_token_id is None:
         raise SkilldeltaError(
             f"The tokenizer of {model} has no end-of-sequence token, so a model cannot learn to stop.  "
             "Set eos_token in its tokenizer_config.json."
         )
-    return found
+    return tokenizer
 
 
-def template_file(name: str) -> str:
+def read_template(name: str) -> str:
     """A chat template from a file."""
     path = Path(name)
     if not path.is_file():
@@ -61,121 +59,125 @@ def template_file(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def check_pad(tokenizer: Any, model: str) -> None:
-    """Refuses a tokenizer whose padding cannot be told from the end: others would read the reward of the wrong token."""
+def check_padding(tokenizer: Any, model: str) -> None:
+    """Raises SkilldeltaError for a tokenizer whose padding equals its end: others would read the reward of a wrong token."""
     if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        is_what = "no padding token" if tokenizer.pad_token_id is None else f"its end token {tokenizer.eos_token!r} as padding"
+        fault = "no padding token" if tokenizer.pad_token_id is None else f"its end token {tokenizer.eos_token!r} as padding"
         raise SkilldeltaError(
-            f"The tokenizer of {model} has {is_what}; a reward model is read at the last token that is not padding, so the two "
+            f"The tokenizer of {model} has {fault}; a reward model is read at the last token that is not padding, so the two "
             "must differ.  Set pad_token to another (even an unused) token in its tokenizer_config.json."
         )
 
 
 @dataclass
 class Encoder:
-    """Prompts and answers as ids, at most `max_length` of them; what does not fit is counted."""
+    """Prompts and answers as ids, at most `max_length` of them; `losses` counts the rows that do not fit, by reason."""
 
     tokenizer: Any
     max_length: int
     overlong: Overlong = "drop"
-    lost: Counter[str] = field(default_factory=Counter)
+    losses: Counter[str] = field(default_factory=Counter)
 
-    def answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens | None]:
-        """(prompt, answer) each as ids from the start of the prompt to one end token; None where it is dropped."""
-        prompts = self.ids([self.rendered(prompt, (), opening=True) for prompt, _ in rows], [plain(p) for p, _ in rows])
-        wholes = self.ids([self.rendered(prompt, said) for prompt, said in rows], [plain(p) for p, _ in rows])
-        return [self.fitted(self.ended(whole, common(prompt, whole))) for prompt, whole in zip(prompts, wholes, strict=True)]
+    def encode_answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens | None]:
+        """Each (prompt, answer) as ids from the start of the prompt to one end token; None for a dropped row.
 
-    def kept(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens]:
-        """The answers that fit."""
-        kept = [found for found in self.answers(rows) if found]
-        if rows and not kept:
-            raise SkilldeltaError(f"No row is left to train on: {dict(self.lost)} at a --max_length of {self.max_length}.")
-        return kept
+        An answer begins where the ids of the whole leave those of the prompt alone: a tokenizer may merge across the border.
+        """
+        prompts = self.encode_prompts([prompt for prompt, _ in rows])
+        texts = [self.render(prompt, answer) for prompt, answer in rows]
+        wholes = self.encode_texts(texts, [isinstance(prompt, str) for prompt, _ in rows])
+        return [self.fit(self.end(w, common_prefix_length(p, w))) for p, w in zip(prompts, wholes, strict=True)]
 
-    def kept_pairs(self, rows: Sequence[Pair]) -> list[tuple[Pair, tuple[Tokens, Tokens]]]:
-        """Pairs with (chosen, rejected) as ids, where both fit; those whose answers are the same ids teach nothing."""
-        kept = []
-        chosen = self.answers([(p.prompt, p.chosen) for p in rows])
-        rejected = self.answers([(p.prompt, p.rejected) for p in rows])
+    def fitting_answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens]:
+        """The answers that fit.  Raises SkilldeltaError where none does."""
+        fitting = [tokens for tokens in self.encode_answers(rows) if tokens]
+        if rows and not fitting:
+            raise SkilldeltaError(f"No row is left to train on: {dict(self.losses)} at a --max-length of {self.max_length}.")
+        return fitting
+
+    def fitting_pairs(self, rows: Sequence[Pair]) -> list[tuple[Pair, tuple[Tokens, Tokens]]]:
+        """Pairs with (chosen, rejected) as ids, where both fit and differ: answers of the same ids teach nothing.
+
+        Raises SkilldeltaError where no pair is left.
+        """
+        fitting = []
+        chosen = self.encode_answers([(p.prompt, p.chosen) for p in rows])
+        rejected = self.encode_answers([(p.prompt, p.rejected) for p in rows])
         for pair, better, worse in zip(rows, chosen, rejected, strict=True):
             if better and worse and better.ids != worse.ids:
-                kept.append((pair, (better, worse)))
+                fitting.append((pair, (better, worse)))
             elif better and worse:
-                self.lost["identical tokens"] += 1
-        if rows and not kept:
-            raise SkilldeltaError(f"No pair is left to train on: {dict(self.lost)} at a --max_length of {self.max_length}.")
-        return kept
+                self.losses["identical tokens"] += 1
+        if rows and not fitting:
+            raise SkilldeltaError(f"No pair is left to train on: {dict(self.losses)} at a --max-length of {self.max_length}.")
+        return fitting
 
-    def prompts(self, rows: Sequence[Text]) -> list[tuple[int, ...]]:
+    def encode_prompts(self, prompts: Sequence[Text]) -> list[tuple[int, ...]]:
         """Prompts as ids, ready for an answer."""
-        return self.ids([self.rendered(prompt, (), opening=True) for prompt in rows], [plain(p) for p in rows])
+        texts = [self.render(prompt, (), opening=True) for prompt in prompts]
+        return self.encode_texts(texts, [isinstance(p, str) for p in prompts])
 
-    def short_prompts(self, rows: Sequence[Text]) -> list[tuple[int, ...]]:
-        """Prompts as ids, without those that are over-long: a cut prompt asks something else."""
-        found = self.prompts(rows)
-        kept = [ids for ids in found if len(ids) <= self.max_length]
-        self.lost["overlong"] += len(found) - len(kept)
-        if rows and not kept:
-            raise SkilldeltaError(f"All {len(rows)} prompts are longer than {self.max_length} tokens.")
-        return kept
+    def fitting_prompts(self, prompts: Sequence[Text]) -> list[tuple[int, ...]]:
+        """Prompts as ids, without the long ones: a cut prompt would ask something else."""
+        every = self.encode_prompts(prompts)
+        fitting = [ids for ids in every if len(ids) <= self.max_length]
+        self.losses["overlong"] += len(every) - len(fitting)
+        if prompts and not fitting:
+            raise SkilldeltaError(f"All {len(prompts)} prompts are longer than {self.max_length} tokens.")
+        return fitting
 
-    def rendered(self, prompt: Text, said: Text, opening: bool = False) -> str:
-        """The text of a prompt, with the answer or with the opening of one."""
-        if isinstance(prompt, str) and not prompt and isinstance(said, tuple) and said:
-            return self.rendered(said, ())
+    def render(self, prompt: Text, answer: Text, opening: bool = False) -> str:
+        """The text of a prompt with its answer, or with the opening of an answer."""
+        if isinstance(prompt, str) and not prompt and isinstance(answer, tuple) and answer:
+            return self.render(answer, ())
         if isinstance(prompt, str):
-            return prompt + (said if isinstance(said, str) else "".join(m.content for m in said))
+            return prompt + (answer if isinstance(answer, str) else "".join(m.content for m in answer))
         if not self.tokenizer.chat_template:
             raise SkilldeltaError(
                 "The data are conversations, and the tokenizer has no chat template.  Name one with --template "
                 f"({', '.join(TEMPLATES)}, or a Jinja file)."
             )
-        turns = prompt + (said if isinstance(said, tuple) else assistant(said))
+        turns = prompt + (answer if isinstance(answer, tuple) else answer_turns(answer))
         chat = [{"role": m.role, "content": m.content} for m in turns]
         return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=opening))
 
-    def ids(self, texts: Sequence[str], special: Sequence[bool]) -> list[tuple[int, ...]]:
-        """Ids of texts; only plain text gets the tokenizer's own beginning token: a template writes its own."""
-        found: list[tuple[int, ...]] = [()] * len(texts)
-        for wanted in (False, True):
-            places = [i for i, s in enumerate(special) if s == wanted and texts[i]]
+    def encode_texts(self, texts: Sequence[str], is_plain: Sequence[bool]) -> list[tuple[int, ...]]:
+        """Ids of texts; only plain text gets the tokenizer's own beginning token, because a template writes its own."""
+        encodings: list[tuple[int, ...]] = [()] * len(texts)
+        for special in (False, True):
+            places = [i for i, plain in enumerate(is_plain) if plain == special and texts[i]]
             if places:
-                encoded = self.tokenizer([texts[i] for i in places], add_special_tokens=wanted)["input_ids"]
-                for i, ids in zip(places, encoded, strict=True):
-                    found[i] = tuple(ids)
-        return found
+                batch = self.tokenizer([texts[i] for i in places], add_special_tokens=special)["input_ids"]
+                for i, ids in zip(places, batch, strict=True):
+                    encodings[i] = tuple(ids)
+        return encodings
 
-    def ended(self, ids: tuple[int, ...], start: int) -> Tokens:
-        """The ids up to the answer's last end token; one is added where the template writes none.
+    def end(self, ids: tuple[int, ...], start: int) -> Tokens:
+        """The ids up to the answer's last end token; one is added if the template writes none.
 
-        What a template puts after it (a line break) goes: no sampled answer has it, and a reward model must be trained on
-        what it will be asked.
+        White space that a template puts after the end token (a line break) goes.  No sampled answer has it, and a reward
+        model must be trained on the sequences that it will score.
         """
         end = self.tokenizer.eos_token_id
         places = [i for i in range(max(start, 0), len(ids)) if ids[i] == end]
-        kept = ids[: places[-1] + 1] if places and not self.said(ids[places[-1] + 1 :]) else (*ids, end)
-        return Tokens(kept, start)
+        is_last = bool(places) and not self.has_text(ids[places[-1] + 1 :])
+        return Tokens(ids[: places[-1] + 1] if is_last else (*ids, end), start)
 
-    def said(self, ids: tuple[int, ...]) -> bool:
+    def has_text(self, ids: tuple[int, ...]) -> bool:
         """Do these ids say more than white space?"""
         return bool(ids) and bool(str(self.tokenizer.decode(ids)).strip())
 
-    def fitted(self, found: Tokens) -> Tokens | None:
-        """The sequence, cut or dropped where it is over-long."""
-        if len(found) <= self.max_length:
-            return found
-        if self.overlong == "cut" and found.start < self.max_length:
-            self.lost["cut"] += 1
-            return Tokens(found.ids[: self.max_length], found.start)
-        self.lost["overlong"] += 1
+    def fit(self, tokens: Tokens) -> Tokens | None:
+        """The sequence, cut or dropped if it is longer than `max_length`."""
+        if len(tokens) <= self.max_length:
+            return tokens
+        if self.overlong == "cut" and tokens.start < self.max_length:
+            self.losses["cut"] += 1
+            return Tokens(tokens.ids[: self.max_length], tokens.start)
+        self.losses["overlong"] += 1
         return None
 
 
-def plain(value: Text) -> bool:
-    return isinstance(value, str)
-
-
-def assistant(said: str) -> Turns:
+def answer_turns(answer: str) -> Turns:
     """Text as the assistant's turn; no text, no turn."""
-    return (Message("assistant", said),) if said else ()
+    return (Message("assistant", answer),) if answer else ()

@@ -1,6 +1,6 @@
-"""A training run: what it has done and cost, when it logs and saves, and from where it goes on.
+"""A training run: its progress and costs, the steps at which it logs and saves, and its resumption.
 
-Its folder has the layout that transformers' Trainer writes, checkpoint-N with trainer_state.json, and run.json beside them.
+Its folder has the layout that transformers' Trainer writes, checkpoint-N with trainer_state.json, next to run.json.
 """
 
 from __future__ import annotations
@@ -18,77 +18,85 @@ import transformers
 from torch import nn
 
 from harness.store import write_json
-from harness.training import model_loading, parallel, run_folder
+from harness.training import parallel, policy_models, run_folder
 from harness.training.costs import Costs, peak_memory
-from harness.training.optimizer import Updater
-from harness.training.settings import Settings
+from harness.training.optimizer import ScheduledOptimizer
+from harness.training.settings import TrainerSettings
 from harness.types import Checkpoint, Json, SkilldeltaError
 
-Updaters = Mapping[str, Updater]  # file name of the optimiser's state -> optimiser
+Optimizers = Mapping[str, ScheduledOptimizer]  # by the file name of the state
 
 
 @dataclass
-class Run:
-    """The run folder while it is written.  Only the first of several processes writes."""
+class TrainerRun:
+    """The run folder during training.  Only the first of several processes writes."""
 
     method: str
-    config: Settings
+    config: TrainerSettings
     total: int  # steps
-    per_epoch: int
+    steps_per_epoch: int
     costs: Costs = field(default_factory=Costs)
     log_history: list[dict[str, Any]] = field(default_factory=list)
     best: tuple[float, str] | None = None  # (metric, checkpoint's name)
-    facts: dict[str, Any] = field(default_factory=dict)  # what run.json tells besides: data, held-out figures
-    carried: dict[str, Any] = field(default_factory=dict)  # numbers that a trainer wants back on resumption
-    before: dict[str, Any] = field(default_factory=dict)  # run.json of the run that is gone on with
-    done: bool = False  # there is nothing to go on with: it ended
+    facts: dict[str, Any] = field(default_factory=dict)  # further content of run.json: data, held-out figures
+    memory: dict[str, Any] = field(default_factory=dict)  # a trainer's own numbers that resumption must bring back
+    previous: dict[str, Any] = field(default_factory=dict)  # run.json of the run that this one continues
+    is_complete: bool = False  # the run in the folder has ended, and there is nothing to continue
 
     @property
     def folder(self) -> Path:
         return Path(self.config.out)
 
-    def resumed(self) -> Path | None:
-        """The last checkpoint in the folder, with its log and costs taken over; None: from the beginning."""
-        last, told = run_folder.latest(self.folder), self.folder / "run.json"
-        if last is not None and not told.is_file():
+    def find_checkpoint(self) -> Path | None:
+        """The last checkpoint in the folder, after its log and costs are taken over; None: start from the beginning.
+
+        Raises SkilldeltaError for a folder with another program's checkpoints, or with a run under other settings.
+        """
+        checkpoint, run_json = run_folder.latest_checkpoint(self.folder), self.folder / "run.json"
+        if checkpoint is not None and not run_json.is_file():
             raise SkilldeltaError(f"{self.folder} holds checkpoints of another program (no run.json): name another --out.")
-        if last is not None and not self.config.resume:
-            run_folder.clear(self.folder)  # what is left of the old run would pass for checkpoints of the new one
-            last = None
-        if last is None:
+        if checkpoint is not None and not self.config.resume:
+            run_folder.remove_checkpoints(self.folder)  # they would pass for checkpoints of the new run
+            checkpoint = None
+        if checkpoint is None:
             return None
-        before = json.loads(told.read_text(encoding="utf-8"))
-        run_folder.refuse_other_settings(self.folder, before["config"], self.config)
-        self.before, self.done = before, before["status"] == "done"
-        state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+        previous = json.loads(run_json.read_text(encoding="utf-8"))
+        run_folder.check_same_settings(self.folder, previous["config"], self.config)
+        self.previous, self.is_complete = previous, previous["status"] == "done"
+        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         self.log_history = state["log_history"]
         if state["best_model_checkpoint"]:
             self.best = (state["best_metric"], Path(state["best_model_checkpoint"]).name)
-        kept = state["stateful_callbacks"]["skilldelta"]
-        self.costs = Costs(**kept["costs"]) if parallel.first() else Costs()  # they are added up over the processes
-        self.carried = kept["carried"]
-        return last
+        own_state = state["stateful_callbacks"]["skilldelta"]
+        # The account is a sum over the processes: only one of them may bring the old part.
+        self.costs = Costs(**own_state["costs"]) if parallel.is_writer() else Costs()
+        self.memory = own_state["carried"]
+        return checkpoint
 
-    def restore(self, checkpoint: Path | None, updaters: Updaters) -> int:
-        """Optimisers, schedules and random numbers as they were; gives the steps that are done."""
+    def restore(self, checkpoint: Path | None, optimizers: Optimizers) -> int:
+        """Brings back optimisers, schedules and random numbers, and returns the next step.
+
+        Together with an order of rows that follows from (seed, epoch), this makes resumption exact: the same weights, bit for
+        bit, as without the interruption.
+        """
         if checkpoint is None:
-            return 0
-        for name, updater in updaters.items():
-            updater.restore(*run_folder.states(checkpoint, name))
+            return 1
+        for name, optimizer in optimizers.items():
+            optimizer.restore(*run_folder.read_optimizer_state(checkpoint, name))
         torch.set_rng_state(torch.load(checkpoint / "rng_state.pth", weights_only=True)["cpu"])
-        return int(checkpoint.name.rpartition("-")[2])
+        return int(checkpoint.name.rpartition("-")[2]) + 1
 
     def begin(self, **facts: Any) -> None:
-        """Writes run.json: what is about to be done, on what."""
-        run_folder.refuse_other_data(self.folder, self.before.get("data", []), facts["data"])
+        """Writes run.json before the first step: the settings, and the data by their hashes."""
+        run_folder.check_same_data(self.folder, self.previous.get("data", []), facts["data"])
         self.facts |= facts
-        self.facts.setdefault("base", run_folder.described(self.config.model))
+        self.facts.setdefault("base", run_folder.describe_model(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write("running", 0)
 
     def write(self, status: str, step: int) -> None:
-        """run.json as things stand."""
-        if not parallel.first():
+        """Writes run.json."""
+        if not parallel.is_writer():
             return
         value = {
             "method": self.method,
@@ -99,9 +107,9 @@ class Run:
             "tokens": self.costs.tokens,
             "seconds": {k: round(v, 3) for k, v in sorted(self.costs.seconds.items())},
             "peak_memory": peak_memory(),
-            "processes": parallel.size(),
-            "sharded": parallel.divides(self.config.shard),
-            "device": str(model_loading.device(self.config)),
+            "processes": parallel.process_count(),
+            "sharded": parallel.uses_shards(self.config.shard),
+            "device": str(policy_models.training_device(self.config)),
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
             "best": {"metric": self.best[0], "checkpoint": self.best[1]} if self.best else None,
             **self.facts,
@@ -109,66 +117,66 @@ class Run:
         write_json(self.folder / "run.json", value)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """One line of the log; the names of the numbers are TRL's where TRL has them."""
+        """Adds one line to the log; the numbers have TRL's names where TRL has them."""
         row = {k: v if math.isfinite(v) else None for k, v in ((k, float(v)) for k, v in numbers.items())}
-        self.log_history.append({"epoch": round(step / self.per_epoch, 6), **row, "step": step})
+        self.log_history.append({"epoch": round(step / self.steps_per_epoch, 6), **row, "step": step})
 
-    def due(self, step: int, every: int) -> bool:
+    def is_due(self, step: int, every: int) -> bool:
         """Is this step one of every so many, or the last?"""
         return step == self.total or (every > 0 and step % every == 0)
 
     def logs(self, step: int) -> bool:
-        """Is this step logged?  The first always is: its loss is known beforehand."""
-        return step == 1 or self.due(step, self.config.log_steps)
+        """Is this step logged?  The first always is, because its loss is known beforehand."""
+        return step == 1 or self.is_due(step, self.config.log_steps)
 
-    def improved(self, step: int, metric: float) -> bool:
-        """Notes a held-out figure (higher is better) as the best so far, if it is."""
-        better = self.best is None or metric > self.best[0]
-        if better:
+    def is_best(self, step: int, metric: float) -> bool:
+        """Is this held-out figure (higher is better) the best so far?  If so, the run remembers it."""
+        is_better = self.best is None or metric > self.best[0]
+        if is_better:
             self.best = (metric, f"checkpoint-{step}")
-        return better
+        return is_better
 
-    def save(self, step: int, model: nn.Module, tokenizer: Any, updaters: Updaters, more: Json | None = None) -> Path:
-        """Writes checkpoint-N: model, tokenizer, what resumption needs; `more` holds folder names and further models."""
+    def save(self, step: int, model: nn.Module, tokenizer: Any, optimizers: Optimizers, more: Json | None = None) -> Path:
+        """Writes checkpoint-N: model, tokenizer, all that resumption needs; `more` maps file names to JSON or models."""
         target = self.folder / f"checkpoint-{step}"
         with self.costs.phase("save"):  # every process may hold a part of these
-            states = {name: updater.state() for name, updater in updaters.items()}
-            weights = run_folder.whole_weights(model)
-        costs = self.whole_costs()
-        if parallel.first():
-            with run_folder.appearing(target) as draft:
+            states = {name: optimizer.state() for name, optimizer in optimizers.items()}
+            weights = run_folder.full_weights(model)
+        costs = self.total_costs()
+        if parallel.is_writer():
+            with run_folder.atomic_folder(target) as draft:
                 with self.costs.phase("save"):
                     model.save_pretrained(draft, state_dict=weights)  # type: ignore[operator]
                     tokenizer.save_pretrained(draft)
-                    run_folder.fill(draft, states, more or {})
-                write_json(draft / "trainer_state.json", self.state(step, costs))
-            run_folder.prune(self.folder, {self.best[1]} if self.best else set(), self.config.save_limit)
+                    run_folder.write_training_state(draft, states, more or {})
+                write_json(draft / "trainer_state.json", self.trainer_state(step, costs))
+            run_folder.prune_checkpoints(self.folder, {self.best[1]} if self.best else set(), self.config.save_limit)
         self.write("running", step)
-        parallel.wait()
+        parallel.barrier()
         return target
 
-    def spent(self) -> dict[str, float]:
-        """What the run has cost so far, for its log; and with what its reward model cost.  All must call this."""
-        costs = self.whole_costs()
-        found = {"num_tokens": costs.tokens, "total_flos": costs.flops, "seconds": sum(costs.seconds.values())}
-        judge = self.facts.get("reward_model", {}).get("cost")
-        if judge:
-            found |= {f"{k}_with_reward_model": found[k] + judge[k] for k in ("total_flos", "seconds")}
-        return found | {f"seconds/{phase}": seconds for phase, seconds in sorted(costs.seconds.items())}
+    def cost_numbers(self) -> dict[str, float]:
+        """The costs so far for the log; PPO's also with the cost of its reward model.  Every process must call this."""
+        costs = self.total_costs()
+        numbers = {"num_tokens": costs.tokens, "total_flos": costs.flops, "seconds": sum(costs.seconds.values())}
+        reward_model_cost = self.facts.get("reward_model", {}).get("cost")
+        if reward_model_cost:
+            numbers |= {f"{k}_with_reward_model": numbers[k] + reward_model_cost[k] for k in ("total_flos", "seconds")}
+        return numbers | {f"seconds/{phase}": seconds for phase, seconds in sorted(costs.seconds.items())}
 
-    def whole_costs(self) -> Costs:
-        """The account of all processes; seconds are the first one's.  All must call this."""
-        flops, tokens = parallel.added(self.costs.flops, self.costs.tokens)
+    def total_costs(self) -> Costs:
+        """The account of all processes, with the seconds of the first.  Every process must call this."""
+        flops, tokens = parallel.sum_numbers(self.costs.flops, self.costs.tokens)
         return Costs(flops, int(tokens), self.costs.seconds)
 
-    def state(self, step: int, costs: Costs) -> dict[str, Any]:
-        """trainer_state.json with Trainer's keys; ours are under stateful_callbacks."""
+    def trainer_state(self, step: int, costs: Costs) -> dict[str, Any]:
+        """trainer_state.json with the keys of transformers' Trainer; our own are under stateful_callbacks."""
         best = str(self.folder / self.best[1]) if self.best else None
         return {
             "best_global_step": int(self.best[1].rpartition("-")[2]) if self.best else None,
             "best_metric": self.best[0] if self.best else None,
             "best_model_checkpoint": best,
-            "epoch": round(step / self.per_epoch, 6),
+            "epoch": round(step / self.steps_per_epoch, 6),
             "eval_steps": self.config.eval_steps or self.total,
             "global_step": step,
             "is_hyper_param_search": False,
@@ -178,34 +186,30 @@ class Run:
             "logging_steps": self.config.log_steps,
             "max_steps": self.total,
             "num_input_tokens_seen": costs.tokens,
-            "num_train_epochs": math.ceil(self.total / self.per_epoch),
+            "num_train_epochs": math.ceil(self.total / self.steps_per_epoch),
             "save_steps": self.config.save_steps or self.total,
-            "stateful_callbacks": {"skilldelta": {"costs": dataclasses.asdict(costs), "carried": self.carried}},
+            "stateful_callbacks": {"skilldelta": {"costs": dataclasses.asdict(costs), "carried": self.memory}},
             "total_flos": costs.flops,
             "train_batch_size": self.config.micro_batch or self.config.batch,
             "trial_name": None,
             "trial_params": None,
         }
 
-    def finish(self, **facts: Any) -> Checkpoint:
-        """Closes the account and names the checkpoint to go on with: the best one, where one was looked for."""
-        self.facts |= facts
-        self.costs = self.whole_costs()
+    def finish(self) -> Checkpoint:
+        """Closes the account and returns the checkpoint to use: the best one if held-out rows chose one, else the last."""
+        self.costs = self.total_costs()
         self.write("done", self.total)
-        parallel.wait()
-        return self.result()
+        parallel.barrier()
+        return self.final_checkpoint()
 
-    def result(self) -> Checkpoint:
-        """The checkpoint to go on with, of a run that has ended."""
-        last = run_folder.latest(self.folder)
-        if last is None:
-            raise SkilldeltaError(f"{self.folder} holds no whole checkpoint.")
-        return self.checkpoint(self.best[1] if self.best else last.name)
-
-    def checkpoint(self, name: str) -> Checkpoint:
-        """A checkpoint of this run as a noun."""
+    def final_checkpoint(self) -> Checkpoint:
+        """The checkpoint to use, of a run that has ended."""
+        latest = run_folder.latest_checkpoint(self.folder)
+        if latest is None:
+            raise SkilldeltaError(f"{self.folder} holds no complete checkpoint.")
+        name = self.best[1] if self.best else latest.name
         step = int(name.rpartition("-")[2])
-        base = model_loading.resolve(self.config.model) if self.config.lora else ""
+        base = policy_models.model_folder(self.config.model) if self.config.lora else ""
         return Checkpoint(
             f"{self.folder.name}@{step}", str(self.folder / name), "trainer", self.method, str(self.folder), step, base
         )

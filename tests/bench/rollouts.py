@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.training.sampling import Sampling, sample
+from harness.training.sampling import SamplingSettings, sample_answers
 from tasks import gsm8k
 from tests.support import tiny
 
@@ -72,7 +72,7 @@ def line(name: str, texts: Sequence[str], rounds: int) -> str:
     Ending(model, end)
 
     def ours() -> int:
-        return sum(len(a.ids) for a in sample(model, prompts, Sampling(end=end, max_new=NEW)))
+        return sum(len(a.ids) for a in sample_answers(model, prompts, SamplingSettings(end=end, max_new=NEW)))
 
     ours()
     first = {b: rate(lambda b=b: generate(model, prompts, end, b)) for b in BATCHES}

@@ -206,18 +206,18 @@ def rollout(side: str, folder: Path, answers: int) -> float:
     """CPU seconds of sampling so many answers: ours, or transformers' generate on the same prompts, 256 at once."""
     import torch
 
-    from harness.training import model_loading
-    from harness.training.preferences import text
-    from harness.training.sampling import Sampling, sample
-    from harness.training.tokenization import Encoder, tokenizer_of
+    from harness.training import policy_models
+    from harness.training.preferences import parse_text
+    from harness.training.sampling import SamplingSettings, sample_answers
+    from harness.training.tokenization import Encoder, load_tokenizer
 
-    model: Any = model_loading.load(model_loading.CAUSAL, str(folder / "model"))
+    model: Any = policy_models.load_model(policy_models.CAUSAL, str(folder / "model"))
     rows = [json.loads(line) for line in (folder / "ppo.jsonl").read_text().splitlines()]
-    known = Encoder(tokenizer_of(str(folder / "model")), 256).prompts([text(r["prompt"]) for r in rows])
+    known = Encoder(load_tokenizer(str(folder / "model")), 256).encode_prompts([parse_text(r["prompt"]) for r in rows])
     asked = [known[i % len(known)] for i in range(answers)]
     start = time.process_time()
     if side == "ours":
-        sample(model, asked, Sampling(end=1, max_new=NEW, rows=ROWS))
+        sample_answers(model, asked, SamplingSettings(end=1, max_new=NEW, rows=ROWS))
         return time.process_time() - start
     for first in range(0, answers, ROWS):
         part = asked[first : first + ROWS]

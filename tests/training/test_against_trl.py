@@ -10,9 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from harness.trainers import dpo, reward, sft
-from harness.training import batches, forward, model_loading, packing
-from harness.training.settings import Settings
-from harness.training.tokenization import Encoder, tokenizer_of
+from harness.training import batches, datasets, forward, packing, policy_models
+from harness.training.preferences import ParseSettings, parse_pair
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder, load_tokenizer
 from tests.support.training_toy import chat, preference
 
 pytest.importorskip("trl", reason="trl is in the dev extra: pip install -e '.[dev]'")
@@ -57,12 +58,14 @@ def theirs(kind: str, tiny: str, data: list[dict[str, Any]], args: Any) -> Any:
     from datasets import Dataset
 
     model = (
-        model_loading.classifier(tiny, ("overall",), 0) if kind == "Reward" else model_loading.load(model_loading.CAUSAL, tiny)
+        policy_models.load_classifier(tiny, ("overall",), 0)
+        if kind == "Reward"
+        else policy_models.load_model(policy_models.CAUSAL, tiny)
     )
     if kind == "Reward":
         model.config.pad_token_id = 0
     return getattr(trl, f"{kind}Trainer")(
-        model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=tokenizer_of(tiny)
+        model=model, args=args, train_dataset=Dataset.from_list(data), processing_class=load_tokenizer(tiny)
     )
 
 
@@ -107,12 +110,12 @@ def same_run(trainer: Any, path: str) -> None:
 def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
     data = rows(lambda i: {"prompt": chat(i)["messages"][:1], "completion": chat(i)["messages"][1:]})
     trainer = theirs("SFT", tiny, data, arguments("SFT", tmp_path / "trl"))
-    encoder = Encoder(tokenizer_of(tiny), 1024)
+    encoder = Encoder(load_tokenizer(tiny), 1024)
     config = sft.SFTConfig(model=tiny, data=(write("rows.jsonl", data),), out=str(tmp_path / "run"), **OURS)
-    loaded = sft.datasets.conversations(config).rows
-    batch = batches.padded(encoder.kept([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
-    model = model_loading.load(model_loading.CAUSAL, tiny)
-    same_gradients(model, -forward.answers(model, batch).logps.mean(), gradients(trainer))
+    loaded = datasets.load_conversations(config).rows
+    batch = batches.pad_rows(encoder.fitting_answers([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
+    model = policy_models.load_model(policy_models.CAUSAL, tiny)
+    same_gradients(model, -forward.target_logps(model, batch).logps.mean(), gradients(trainer))
     same_run(trainer, sft.train(config).path)
 
 
@@ -122,19 +125,21 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
 def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path: Path) -> None:
     data = rows(preference)
     trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
-    config = dpo.DPOConfig(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS)  # type: ignore[arg-type]
-    found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(sft.datasets.pairs(config).rows[:BATCH])
-    batch = packing.apart([both for _, both in found], 0)
-    model = model_loading.load(model_loading.CAUSAL, tiny)
+    config = dpo.DPOConfig(
+        model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS
+    )  # type: ignore[arg-type]
+    found = Encoder(load_tokenizer(tiny), 1024).fitting_pairs(datasets.load_pairs(config).rows[:BATCH])
+    batch = packing.separate_rows([both for _, both in found], 0)
+    model = policy_models.load_model(policy_models.CAUSAL, tiny)
     with torch.no_grad():
-        reference = torch.stack(forward.sums(forward.answers(model, batch), batch).chunk(2), dim=1)
+        reference = torch.stack(forward.answer_logps(forward.target_logps(model, batch), batch).chunk(2), dim=1)
     # Not at the reference itself, where every loss has its known value.
     for moved in (model, trainer.model):
         with torch.no_grad():
             for p in moved.parameters():
                 p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
-    said = forward.sums(forward.answers(model, batch), batch)
-    numbers = dpo.compared(said, reference, forward.lengths(batch), config)
+    said = forward.answer_logps(forward.target_logps(model, batch), batch)
+    numbers = dpo.pair_numbers(said, reference, forward.answer_lengths(batch), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
     same_run(fresh, dpo.train(config).path)
@@ -148,11 +153,11 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
     config = reward.RewardConfig(
         model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), samples=0, lr_end=0.0, **(OURS | extra)
     )
-    encoder = Encoder(tokenizer_of(tiny), 1024)
-    part = reward.encoded(sft.datasets.pairs(config).rows[:BATCH], encoder, config)
-    model = model_loading.classifier(tiny, ("overall",), 0)
-    chosen, rejected = forward.scores(model, packing.apart([r.both for r in part], 0)).chunk(2)
-    numbers = reward.compared(chosen, rejected, part, torch.ones(1), config)
+    encoder = Encoder(load_tokenizer(tiny), 1024)
+    part = reward.encode_pairs(datasets.load_pairs(config).rows[:BATCH], encoder, config)
+    model = policy_models.load_classifier(tiny, ("overall",), 0)
+    chosen, rejected = forward.answer_scores(model, packing.separate_rows([r.tokens for r in part], 0)).chunk(2)
+    numbers = reward.pair_numbers(chosen, rejected, part, torch.ones(1), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("Reward", tiny, data, arguments("Reward", tmp_path / "trl", **more))
     same_run(fresh, reward.train(config).path)
@@ -161,14 +166,12 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
 def test_token_ids_are_those_of_trl(tiny: str, tmp_path: Path) -> None:
     data = rows(preference)[:16]
     trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl"))
-    found = Encoder(tokenizer_of(tiny), 1024).kept_pairs(
-        [sft.datasets.preferences.pair(row, sft.datasets.Reading()) for row in data]
-    )
+    found = Encoder(load_tokenizer(tiny), 1024).fitting_pairs([parse_pair(row, ParseSettings()) for row in data])
     for row, (_, (chosen, rejected)) in zip(trainer.train_dataset, found, strict=True):
         assert list(chosen.ids) == row["prompt_ids"] + row["chosen_ids"]
         assert list(rejected.ids[rejected.start :]) == row["rejected_ids"]
 
 
 def test_settings_are_those_that_a_comparison_needs() -> None:
-    assert Settings().weight_decay == 0.0
-    assert (Settings().beta1, Settings().beta2, Settings().clip) == (0.9, 0.999, 1.0)
+    assert TrainerSettings().weight_decay == 0.0
+    assert (TrainerSettings().beta1, TrainerSettings().beta2, TrainerSettings().clip) == (0.9, 0.999, 1.0)

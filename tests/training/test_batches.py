@@ -7,8 +7,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.training import batches, costs, forward, model_loading, packing
-from harness.training.settings import Settings
+from harness.training import batches, costs, forward, packing, policy_models
+from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Tokens
 
 IDS = st.integers(1, 300)
@@ -26,12 +26,12 @@ def pairs(draw: st.DrawFn) -> tuple[Tokens, Tokens]:
 
 @pytest.fixture(scope="module")
 def model(tiny: str) -> torch.nn.Module:
-    return model_loading.load(model_loading.CAUSAL, tiny)
+    return policy_models.load_model(policy_models.CAUSAL, tiny)
 
 
 def packed(items: list[packing.Answers], rows: int = 1) -> batches.Batch:
     """The items in so many rows."""
-    return packing.packed(items, 0, *packing.shared_out([packing.size(i) for i in items], rows))
+    return packing.pack_rows(items, 0, *packing.distribute([packing.packed_length(i) for i in items], rows))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -40,14 +40,14 @@ def test_what_shares_a_row_is_computed_as_if_alone(
     model: torch.nn.Module, rows: list[tuple[Tokens, Tokens]], count: int, single: bool
 ) -> None:
     items: list[packing.Answers] = [(r[0],) for r in rows] if single else list(rows)
-    apart, joined = packing.apart(items, 0), packed(items, min(count, len(items)))
+    apart, joined = packing.separate_rows(items, 0), packed(items, min(count, len(items)))
     with torch.no_grad():
-        one, two = (forward.sums(forward.answers(model, b), b) for b in (apart, joined))
-        ends = [forward.hidden(model, b).flatten(0, 1)[b.last] for b in (apart, joined)]
+        one, two = (forward.answer_logps(forward.target_logps(model, b), b) for b in (apart, joined))
+        ends = [forward.hidden_states(model, b).flatten(0, 1)[b.last_places] for b in (apart, joined)]
     assert torch.allclose(one, two, atol=1e-5, rtol=1e-5)
     assert torch.allclose(ends[0], ends[1], atol=1e-5, rtol=1e-4)
-    assert forward.lengths(apart).tolist() == forward.lengths(joined).tolist()
-    assert joined.real <= apart.real
+    assert forward.answer_lengths(apart).tolist() == forward.answer_lengths(joined).tolist()
+    assert joined.token_count <= apart.token_count
 
 
 @pytest.mark.parametrize("single", [False, True])
@@ -55,8 +55,8 @@ def test_packing_changes_no_loss_and_no_gradient(model: torch.nn.Module, single:
     rows = [(Tokens((2, 9, 3, 40, 1), 3), Tokens((2, 9, 3, 50, 60, 1), 3)), (Tokens((2, 3, 7, 1), 2), Tokens((2, 3, 1), 2))]
     items: list[packing.Answers] = [(r,) for pair in rows for r in pair] if single else list(rows)
     found = []
-    for batch in (packing.apart(items, 0), packed(items)):
-        loss = -forward.answers(model, batch).logps.mean()
+    for batch in (packing.separate_rows(items, 0), packed(items)):
+        loss = -forward.target_logps(model, batch).logps.mean()
         loss.backward()
         found.append((loss.item(), {k: p.grad for k, p in model.named_parameters()}))
         model.zero_grad(set_to_none=True)
@@ -66,36 +66,36 @@ def test_packing_changes_no_loss_and_no_gradient(model: torch.nn.Module, single:
 
 
 def test_rows_are_packed_where_that_is_less_work(model: torch.nn.Module) -> None:
-    rate = costs.rates(model, model_loading.head(model))
+    rate = costs.measure_rates(model, forward.output_head(model))
     long, short = Tokens((*range(10, 50), 1), 1), Tokens((2, 7, 1), 1)
-    assert forward.forks(model)
-    assert forward.laid(model, [(long,), (short,), (short,)], 0, rate).ids.shape == (1, 47)
-    assert forward.laid(model, [(long, long), (short, short)], 0, rate).seen is not None
-    assert forward.laid(model, [(long,), (long,)], 0, rate).seen is None  # nothing to be saved
+    assert forward.can_pack(model)
+    assert forward.lay_out(model, [(long,), (short,), (short,)], 0, rate).ids.shape == (1, 47)
+    assert forward.lay_out(model, [(long, long), (short, short)], 0, rate).visible is not None
+    assert forward.lay_out(model, [(long,), (long,)], 0, rate).visible is None  # nothing to be saved
 
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=20))
 def test_a_plan_holds_every_item_once_and_no_row_is_wider_than_it_says(sizes: list[int]) -> None:
-    rows, width = packing.plan(sizes, lambda count, wide: count * wide)
+    rows, width = packing.plan_rows(sizes, lambda count, wide: count * wide)
     assert sorted(i for row in rows for i in row) == list(range(len(sizes)))
     assert max(sum(sizes[i] for i in row) for row in rows) == width
 
 
 @given(st.integers(1, 40), st.integers(1, 9), st.integers(1, 30), st.integers(0, 9))
 def test_an_epoch_sees_every_row_once_and_a_resumed_run_goes_on_in_it(count: int, batch: int, total: int, seed: int) -> None:
-    config = Settings(batch=batch, seed=seed)
-    every = list(batches.order(count, config, total))
+    config = TrainerSettings(batch=batch, seed=seed)
+    every = list(batches.iterate_steps(count, config, total))
     assert [step for step, _ in every] == list(range(1, total + 1))
-    epoch = batches.epoch(count, config)
+    epoch = batches.steps_per_epoch(count, config)
     if total >= epoch:
         assert Counter(i for _, rows in every[:epoch] for i in rows) == Counter(range(count))
     done = total // 2
-    assert list(batches.order(count, config, total, done)) == every[done:]
+    assert list(batches.iterate_steps(count, config, total, first=done + 1)) == every[done:]
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=30), st.integers(0, 7))
 def test_micro_batches_hold_every_row_once(lengths: list[int], most: int) -> None:
-    parts = batches.micro(list(range(len(lengths))), lambda i: lengths[i], most)
+    parts = batches.micro_batches(list(range(len(lengths))), lambda i: lengths[i], most)
     assert sorted(i for part in parts for i in part) == list(range(len(lengths)))
     assert all(len(part) <= (most or len(lengths)) for part in parts)
 
@@ -103,13 +103,13 @@ def test_micro_batches_hold_every_row_once(lengths: list[int], most: int) -> Non
 def test_operations_are_those_that_torch_counts_in_a_whole_step(model: torch.nn.Module) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
-    rate = costs.rates(model, model_loading.head(model))
-    batch = batches.padded([Tokens(tuple(range(5, 5 + n)), 3) for n in (9, 21, 14)], 0)
+    rate = costs.measure_rates(model, forward.output_head(model))
+    batch = batches.pad_rows([Tokens(tuple(range(5, 5 + n)), 3) for n in (9, 21, 14)], 0)
     account = costs.Costs()
-    account.passed(rate, batch, train=True, heads=len(batch.targets))
+    account.count_pass(rate, batch, train=True, heads=len(batch.targets))
     model.set_attn_implementation("eager")
     with FlopCounterMode(display=False) as counter:
-        forward.answers(model, batch).logps.sum().backward()
+        forward.target_logps(model, batch).logps.sum().backward()
     model.set_attn_implementation("sdpa")
     model.zero_grad(set_to_none=True)
     assert account.flops == counter.get_total_flops()

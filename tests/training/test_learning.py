@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from harness.trainers import dpo, ppo, reward, sft
-from harness.training import model_loading
-from harness.training.preferences import user
-from harness.training.sampling import Sampling, sample
-from harness.training.tokenization import Encoder, tokenizer_of
+from harness.training import policy_models
+from harness.training.preferences import as_user_turn
+from harness.training.sampling import SamplingSettings, sample_answers
+from harness.training.tokenization import Encoder, load_tokenizer
 from tests.support.training_toy import WORDS, make_model
 
 pytestmark = pytest.mark.slow
@@ -54,9 +54,11 @@ def save(path: Path, rows: list[dict[str, Any]]) -> str:
 
 def said(model: str, asked: list[tuple[str, str]], seed: int, temperature: float = 1.0) -> list[str]:
     """What a model answers."""
-    words = tokenizer_of(model)
-    ids = Encoder(words, 64).prompts([user(question(p)) for p in asked])
-    found = sample(model_loading.load(model_loading.CAUSAL, model), ids, Sampling(words.eos_token_id, 12, temperature, seed))
+    words = load_tokenizer(model)
+    ids = Encoder(words, 64).encode_prompts([as_user_turn(question(p)) for p in asked])
+    found = sample_answers(
+        policy_models.load_model(policy_models.CAUSAL, model), ids, SamplingSettings(words.eos_token_id, 12, temperature, seed)
+    )
     return [words.decode([i for i in f.ids if i != words.eos_token_id]).strip() for f in found]
 
 

@@ -125,7 +125,7 @@ def test_an_unchanged_policy_has_ratio_one_and_loss_minus_the_advantage() -> Non
     found = losses.ppo_policy(logp, logp, advantages, clip=0.2)
     assert found.ratio.tolist() == [1.0, 1.0]
     assert found.loss.tolist() == [-2.0, 3.0]
-    assert not found.clipped.any()
+    assert not found.is_clipped.any()
 
 
 def test_the_policy_loss_is_clipped_only_where_it_would_gain() -> None:
@@ -133,14 +133,14 @@ def test_the_policy_loss_is_clipped_only_where_it_would_gain() -> None:
     logp = torch.log(t(2.0, 2.0, 0.5, 0.5))
     found = losses.ppo_policy(logp, t(0, 0, 0, 0), t(1, -1, 1, -1), clip=0.2)
     assert found.loss.tolist() == pytest.approx([-1.2, 2.0, -0.5, 0.8])
-    assert found.clipped.tolist() == [True, False, False, True]
+    assert found.is_clipped.tolist() == [True, False, False, True]
 
 
 def test_the_value_loss_takes_the_worse_of_free_and_clipped() -> None:
     # from 0 to 1 towards a return of 1: free error 0, but clipped to 0.2: half of 0.8 squared
     found = losses.ppo_value(t(1.0, 0.1), t(0.0, 0.0), t(1.0, 1.0), clip=0.2)
     assert found.loss.tolist() == pytest.approx([0.5 * 0.64, 0.5 * 0.81])
-    assert found.clipped.tolist() == [True, False]
+    assert found.is_clipped.tolist() == [True, False]
 
 
 def test_explained_variance_of_a_perfect_and_of_a_constant_value_model() -> None:

@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 
 from harness import registry
 from harness.config import settings_class
-from harness.training import model_loading
-from harness.training.settings import Settings
+from harness.training import policy_models
+from harness.training.settings import TrainerSettings
 from harness.types import Checkpoint
 from tests.support.training_toy import chat, preference, text
 
@@ -43,7 +43,7 @@ def trained(method: str, model: str, out: Path, given: dict[str, Any]) -> Checkp
     """The end of a run of two steps, with a checkpoint after each."""
     known = {"batch": 8, "max_steps": 2, "save_steps": 1, "log_steps": 1, "lr": 1e-3, "warmup": 0.0, "eps": 1e-3}
     plugin = registry.module("trainers", method)
-    settings: Settings = settings_class(plugin)(model=model, out=str(out), **(known | given))
+    settings: TrainerSettings = settings_class(plugin)(model=model, out=str(out), **(known | given))
     found: Checkpoint = plugin.train(settings)
     return found
 
@@ -94,12 +94,12 @@ def test_an_adapter_is_saved_without_its_base_and_loads_on_it(
     method: str, tiny: str, setting: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     found = trained(method, tiny, tmp_path / "run", setting[method] | {"lora": 4, "dtype": "bfloat16", "checkpointing": True})
-    kind = model_loading.CLASSIFIER if method == "reward" else model_loading.CAUSAL
+    kind = policy_models.CLASSIFIER if method == "reward" else policy_models.CAUSAL
     told = json.loads((Path(found.path) / "adapter_config.json").read_text())
     assert (told["base_model_name_or_path"], told["task_type"]) == (tiny, kind)
     assert not (Path(found.path) / "model.safetensors").exists()
-    base = model_loading.load(model_loading.CAUSAL, tiny).state_dict()
-    merged = model_loading.load(kind, found.path, **({"num_labels": 1} if method == "reward" else {})).state_dict()
+    base = policy_models.load_model(policy_models.CAUSAL, tiny).state_dict()
+    merged = policy_models.load_model(kind, found.path, **({"num_labels": 1} if method == "reward" else {})).state_dict()
     moved = [k for k, value in base.items() if k in merged and not torch.equal(value, merged[k])]
     assert any("q_proj" in k for k in moved)
     assert not any("embed" in k or "norm" in k for k in moved)

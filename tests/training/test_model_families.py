@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from harness.training import costs, forward, model_loading, packing
+from harness.training import costs, forward, packing, policy_models
 from harness.training.tokenization import Tokens
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
@@ -33,16 +33,16 @@ ROWS = [
 def make(family: str) -> Any:
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(**FAMILIES[family])
-    return model_loading.without_dropout(transformers.AutoModelForCausalLM.from_config(config))
+    return policy_models.disable_dropout(transformers.AutoModelForCausalLM.from_config(config))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_log_probabilities_are_those_of_the_models_own_forward(family: str) -> None:
     model = make(family)
-    rate = costs.rates(model, model_loading.head(model))
-    batch = forward.laid(model, ROWS, 0, rate)
+    rate = costs.measure_rates(model, forward.output_head(model))
+    batch = forward.lay_out(model, ROWS, 0, rate)
     with torch.no_grad():
-        found = forward.sums(forward.answers(model, batch), batch)
+        found = forward.answer_logps(forward.target_logps(model, batch), batch)
         for i, row in enumerate([r[0] for r in ROWS] + [r[1] for r in ROWS]):
             logp = torch.log_softmax(model(input_ids=torch.tensor([row.ids]), use_cache=False).logits[0].float(), -1)
             expected = sum(logp[t - 1, row.ids[t]].item() for t in range(row.start, len(row)))
@@ -51,14 +51,14 @@ def test_log_probabilities_are_those_of_the_models_own_forward(family: str) -> N
 
 
 def test_models_that_scale_or_cap_their_logits_are_noticed() -> None:
-    assert {f: forward.plain_head(make(f)) for f in ("Qwen2", "Gemma2", "Cohere", "Granite")} == {
+    assert {f: forward.has_plain_head(make(f)) for f in ("Qwen2", "Gemma2", "Cohere", "Granite")} == {
         "Qwen2": True, "Gemma2": False, "Cohere": False, "Granite": False,
     }  # fmt: skip
 
 
 def test_recurrent_models_and_windows_do_not_share_a_row() -> None:
-    assert not forward.forks(make("Mamba"))
-    assert not forward.forks(make("Mistral"))  # a window of 5 tokens
-    assert forward.forks(make("Qwen2"))
-    rate = costs.rates(make("Qwen2"), model_loading.head(make("Qwen2")))
-    assert forward.laid(make("Qwen2"), ROWS, 0, rate).real < packing.apart(ROWS, 0).real
+    assert not forward.can_pack(make("Mamba"))
+    assert not forward.can_pack(make("Mistral"))  # a window of 5 tokens
+    assert forward.can_pack(make("Qwen2"))
+    rate = costs.measure_rates(make("Qwen2"), forward.output_head(make("Qwen2")))
+    assert forward.lay_out(make("Qwen2"), ROWS, 0, rate).token_count < packing.separate_rows(ROWS, 0).token_count

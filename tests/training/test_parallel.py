@@ -115,7 +115,7 @@ def test_a_divided_model_is_saved_whole_and_resumed_by_one_process(
 
 @pytest.fixture
 def ppo(tiny: str, rows: dict[str, str], write: Rows, tmp_path: Path) -> dict[str, Any]:
-    """Settings of PPO with batches and minibatches that two processes cannot share evenly."""
+    """TrainerSettings of PPO with batches and minibatches that two processes cannot share evenly."""
     judge = alone("reward", {
         "model": tiny, "data": [rows["reward"]], "out": str(tmp_path / "judge"), "lr": 2e-3, "batch": 8, "samples": 16,
         "max_new": 8, "max_steps": 16,

@@ -13,11 +13,11 @@ import torch
 
 from harness.discovery import checkpoints
 from harness.trainers import ppo, reward
-from harness.training import batches, experience, losses, model_loading, reward_model
+from harness.training import batches, experience, forward, losses, policy_models, reward_model
 from harness.training.costs import Costs
-from harness.training.experience import Rules
-from harness.training.sampling import Sampling
-from harness.training.tokenization import Tokens, tokenizer_of
+from harness.training.experience import EpisodeSettings
+from harness.training.sampling import SamplingSettings
+from harness.training.tokenization import Tokens, load_tokenizer
 from harness.types import SkilldeltaError
 from tests.support.training_toy import make_model, preference, text, without_costs
 
@@ -43,7 +43,9 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> str:
     base = make_model(folder / "base", seed=7, width=64)
     data = folder / "pairs.jsonl"
     data.write_text("".join(json.dumps(preference(i)) + "\n" for i in range(40)))
-    settings = reward.RewardConfig(model=base, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, samples=16, max_new=8)
+    settings = reward.RewardConfig(
+        model=base, data=(str(data),), out=str(folder / "run"), lr=2e-3, batch=8, samples=16, max_new=8
+    )
     return reward.train(settings).path
 
 
@@ -82,8 +84,8 @@ def test_the_pass_that_measures_may_as_well_learn(tiny: str, judge: str, prompts
     """Reusing the first minibatch's graph gives the weights that a second pass gives."""
     one = ppo.train(config(tiny, judge, prompts, tmp_path / "one", eps=1e-3))
     two = ppo.train(config(tiny, judge, prompts, tmp_path / "two", eps=1e-3, micro_batch=7))
-    for key, value in model_loading.load(model_loading.CAUSAL, one.path).state_dict().items():
-        assert torch.allclose(value, model_loading.load(model_loading.CAUSAL, two.path).state_dict()[key], atol=1e-4)
+    for key, value in policy_models.load_model(policy_models.CAUSAL, one.path).state_dict().items():
+        assert torch.allclose(value, policy_models.load_model(policy_models.CAUSAL, two.path).state_dict()[key], atol=1e-4)
 
 
 @pytest.mark.parametrize("lora", [0, 4])
@@ -122,19 +124,19 @@ class TestOneRollout:
     ]
 
     @pytest.fixture
-    def models(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> experience.Models:
+    def models(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> experience.ActorCritic:
         settings = config(tiny, judge, prompts, tmp_path)
-        found = experience.assembled(settings, reward_model.load(judge), judge, (1, 0), None)
+        found = experience.load_actor_critic(settings, reward_model.load(judge), judge, (1, 0), None)
         with torch.no_grad():  # a policy that has moved away from its reference
             for p in found.policy.parameters():
                 p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
         return found
 
-    def seen(self, models: experience.Models, first: tuple[int, ...] = ()) -> experience.Episodes:
-        rules = Rules(Sampling(1, 8, 0.9), missing_end=-3.0, together=2)
-        return experience.measured(models, self.ROWS, rules, first, Costs())[0]
+    def seen(self, models: experience.ActorCritic, first: tuple[int, ...] = ()) -> experience.Episodes:
+        settings = EpisodeSettings(SamplingSettings(1, 8, 0.9), missing_end=-3.0, rows=2)
+        return experience.measure_episodes(models, self.ROWS, settings, first, Costs())[0]
 
-    def test_every_number_is_that_of_a_plain_computation(self, models: experience.Models, judge: str) -> None:
+    def test_every_number_is_that_of_a_plain_computation(self, models: experience.ActorCritic, judge: str) -> None:
         """Row by row, without padding, through transformers' own forward, in Python loops after arXiv 2403.17031."""
         from transformers import AutoModelForSequenceClassification
 
@@ -166,8 +168,8 @@ class TestOneRollout:
                 after = r[t] + gamma * expected[t + 1] - expected[t] + gamma * lam * after
                 gains[t] = after
             n = len(r)
-            assert seen.old[i, :n].tolist() == pytest.approx(logp, abs=1e-5)
-            assert seen.reference[i, :n].tolist() == pytest.approx(logr, abs=1e-5)
+            assert seen.old_logps[i, :n].tolist() == pytest.approx(logp, abs=1e-5)
+            assert seen.reference_logps[i, :n].tolist() == pytest.approx(logr, abs=1e-5)
             assert seen.values[i, :n].tolist() == pytest.approx(expected[:-1], abs=1e-5)
             assert seen.scores[i].item() == pytest.approx(score, abs=1e-5)
             assert rewards[i, :n].tolist() == pytest.approx(r, abs=1e-5)
@@ -180,28 +182,28 @@ class TestOneRollout:
         sd = math.sqrt(sum((a - mean) ** 2 for a in every) / (len(every) - 1) + 1e-8)
         assert white[seen.mask].tolist() == pytest.approx([(a - mean) / sd for a in every], abs=1e-5)
 
-    def test_the_losses_are_those_of_a_plain_computation(self, models: experience.Models) -> None:
+    def test_the_losses_are_those_of_a_plain_computation(self, models: experience.ActorCritic) -> None:
         seen = self.seen(models)
         found = losses.gae(seen.rewards(0.3), seen.values, seen.mask)
         white = losses.whiten(found.advantages, seen.mask)
-        batch = batches.padded(self.ROWS, 0)
+        batch = batches.pad_rows(self.ROWS, 0)
         with torch.no_grad():
             for p in [*models.policy.parameters(), *models.value.parameters()]:
                 p += 0.03 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
             new, worth = models.logps(batch, 0.9).logps, models.values(batch)
         mask = seen.mask
-        policy = losses.ppo_policy(new, seen.old[mask], white[mask], 0.2)
+        policy = losses.ppo_policy(new, seen.old_logps[mask], white[mask], 0.2)
         value = losses.ppo_value(worth, seen.values[mask], found.returns[mask], 0.2)
         plain_policy = plain_value = 0.0
         for n, o, a, v, w, r in zip(
-            new, seen.old[mask], white[mask], seen.values[mask], worth, found.returns[mask], strict=True
+            new, seen.old_logps[mask], white[mask], seen.values[mask], worth, found.returns[mask], strict=True
         ):
             ratio = math.exp(n.item() - o.item())
             plain_policy += max(-a.item() * ratio, -a.item() * min(max(ratio, 0.8), 1.2))
             near = min(max(w.item(), v.item() - 0.2), v.item() + 0.2)
             plain_value += 0.5 * max((w.item() - r.item()) ** 2, (near - r.item()) ** 2)
-        assert policy.clipped.any()
-        assert value.clipped.any()
+        assert policy.is_clipped.any()
+        assert value.is_clipped.any()
         assert policy.loss.sum().item() == pytest.approx(plain_policy, abs=1e-5)
         assert value.loss.sum().item() == pytest.approx(plain_value, rel=1e-5)
 
@@ -209,10 +211,12 @@ class TestOneRollout:
         self, tiny: str, judge: str, prompts: str, tmp_path: Path
     ) -> None:
         """Before the end token is said its value is what the reward model says there: one token early, on the same scale."""
-        models = experience.assembled(config(tiny, judge, prompts, tmp_path), reward_model.load(judge), judge, (1, 0), None)
+        models = experience.load_actor_critic(
+            config(tiny, judge, prompts, tmp_path), reward_model.load(judge), judge, (1, 0), None
+        )
         row = self.ROWS[0]
-        value = models.values(batches.padded([row], 0))
-        score = models.reward.scores(batches.padded([Tokens(row.ids[:-1], row.start)], 0))
+        value = models.values(batches.pad_rows([row], 0))
+        score = models.reward.scores(batches.pad_rows([Tokens(row.ids[:-1], row.start)], 0))
         assert value[-1].item() == pytest.approx(score.item(), abs=1e-5)
 
 
@@ -290,13 +294,13 @@ class TestALargerRewardModel:
 
     def test_the_value_model_begins_as_it(self, tiny: str, large: str, prompts: str, tmp_path: Path) -> None:
         judge = reward_model.load(large)
-        models = experience.assembled(config(tiny, large, prompts, tmp_path), judge, large, (1, 0), None)
+        models = experience.load_actor_critic(config(tiny, large, prompts, tmp_path), judge, large, (1, 0), None)
         assert models.policy.config.hidden_size < models.value.config.hidden_size == judge.model.config.hidden_size
-        begun, judging = (model_loading.core(m).model.state_dict() for m in (models.value, judge.model))
+        begun, judging = (forward.inner_model(m).model.state_dict() for m in (models.value, judge.model))
         assert all(torch.equal(begun[k], judging[k]) for k in judging)
         rows = TestOneRollout.ROWS
-        worth = models.values(batches.padded(rows, 0)).split([r.learnt for r in rows])
-        said = judge.scores(batches.padded([Tokens(r.ids[:-1], r.start) for r in rows], 0))
+        worth = models.values(batches.pad_rows(rows, 0)).split([r.target_count for r in rows])
+        said = judge.scores(batches.pad_rows([Tokens(r.ids[:-1], r.start) for r in rows], 0))
         assert [w[-1].item() for w in worth] == pytest.approx(said.tolist(), abs=1e-5)
 
     @pytest.mark.parametrize("lora", [0, 4])
@@ -333,7 +337,7 @@ class TestRefusals:
     def test_a_reward_model_of_another_vocabulary(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
         other = tmp_path / "other"
         shutil.copytree(judge, other)
-        words = tokenizer_of(judge)
+        words = load_tokenizer(judge)
         words.add_tokens(["<|new|>"])
         words.save_pretrained(other)
         with pytest.raises(SkilldeltaError, match="another vocabulary"):
@@ -342,7 +346,7 @@ class TestRefusals:
     def test_a_reward_model_that_reads_another_template(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
         other = tmp_path / "other"
         shutil.copytree(judge, other)
-        words = tokenizer_of(judge, "tulu")
+        words = load_tokenizer(judge, "tulu")
         words.save_pretrained(other)
         with pytest.raises(SkilldeltaError, match="another chat template"):
             ppo.train(config(tiny, str(other), prompts, tmp_path / "run"))
@@ -352,5 +356,5 @@ class TestRefusals:
             ppo.train(config(tiny, tiny, prompts, tmp_path / "run"))
 
     def test_no_reward_model(self, tiny: str, prompts: str, tmp_path: Path) -> None:
-        with pytest.raises(SkilldeltaError, match="--reward is needed"):
+        with pytest.raises(SkilldeltaError, match="--reward is missing"):
             replace(config(tiny, "", prompts, tmp_path)).check()

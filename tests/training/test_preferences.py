@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.training import data_report, datasets
-from harness.training.preferences import Pair, Reading, UnusableRowError, pair
-from harness.training.settings import Settings
-from harness.training.tokenization import Encoder, tokenizer_of
+from harness.training.preferences import Pair, ParseSettings, UnusableRowError, parse_pair
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder, load_tokenizer
 from harness.types import Message, SkilldeltaError
 
 Rows = Callable[[str, Iterable[Any]], str]
-HOW = Reading()
+HOW = ParseSettings()
 
 
 def user(said: str) -> dict[str, str]:
@@ -47,19 +47,19 @@ CONVERSATIONAL = [
 
 @pytest.mark.parametrize("row", CONVERSATIONAL, ids=lambda r: "+".join(r))
 def test_all_formats_say_the_same(row: dict[str, Any]) -> None:
-    found = pair(row, HOW)
+    found = parse_pair(row, HOW)
     assert (found.prompt, found.chosen, found.rejected) == (ASKED, FOUR, FIVE)
 
 
 def test_plain_text_stays_plain_text_and_an_implicit_prompt_is_what_both_begin_with() -> None:
-    explicit = pair({"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}, HOW)
-    implicit = pair({"chosen": "The sky is blue.", "rejected": "The sky is green."}, HOW)
+    explicit = parse_pair({"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}, HOW)
+    implicit = parse_pair({"chosen": "The sky is blue.", "rejected": "The sky is green."}, HOW)
     assert explicit == implicit == Pair("The sky is", " blue.", " green.")
 
 
 def test_a_margin_is_kept_and_votes_make_one() -> None:
-    assert pair(CONVERSATIONAL[0] | {"margin": 2}, HOW).margin == 2.0
-    assert pair(CONVERSATIONAL[6], HOW).margin == 7.0
+    assert parse_pair(CONVERSATIONAL[0] | {"margin": 2}, HOW).margin == 2.0
+    assert parse_pair(CONVERSATIONAL[6], HOW).margin == 7.0
 
 
 ULTRAFEEDBACK = {
@@ -78,21 +78,21 @@ ULTRAFEEDBACK = {
 
 @pytest.mark.parametrize(("rate", "best"), [("mean", "blue"), ("overall", "red"), ("honesty", "blue"), ("helpfulness", "red")])
 def test_what_decides_between_rated_completions_can_be_chosen(rate: str, best: str) -> None:
-    found = pair(ULTRAFEEDBACK, Reading(rate=rate))
+    found = parse_pair(ULTRAFEEDBACK, ParseSettings(rate=rate))
     assert found.chosen == (Message("assistant", best),)
     assert found.rejected != found.chosen
 
 
 def test_each_aspect_says_which_answer_is_better_in_it() -> None:
-    found = pair(ULTRAFEEDBACK, Reading(rate="helpfulness"))  # red against blue: "table" has no such rating
+    found = parse_pair(ULTRAFEEDBACK, ParseSettings(rate="helpfulness"))  # red against blue: "table" has no such rating
     assert found.aspects == {"honesty": -1, "helpfulness": 1}
     assert found.margin == 2.0
 
 
 def test_the_lower_completion_is_drawn_by_the_seed() -> None:
-    drawn = {pair(ULTRAFEEDBACK, Reading(seed=s)).rejected for s in range(20)}
+    drawn = {parse_pair(ULTRAFEEDBACK, ParseSettings(seed=s)).rejected for s in range(20)}
     assert len(drawn) == 2
-    assert pair(ULTRAFEEDBACK, Reading(seed=3)) == pair(ULTRAFEEDBACK, Reading(seed=3))
+    assert parse_pair(ULTRAFEEDBACK, ParseSettings(seed=3)) == parse_pair(ULTRAFEEDBACK, ParseSettings(seed=3))
 
 
 BROKEN = [
@@ -114,21 +114,21 @@ BROKEN = [
 @pytest.mark.parametrize(("row", "why"), BROKEN, ids=[w for _, w in BROKEN])
 def test_a_row_without_a_preference_is_skipped_with_its_reason(row: dict[str, Any], why: str) -> None:
     with pytest.raises(UnusableRowError, match=why.replace("(", r"\(")):
-        pair(row, HOW)
+        parse_pair(row, HOW)
 
 
 def test_an_unknown_format_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(SkilldeltaError, match=r"columns good, bad.*chosen, rejected"):
-        pair({"good": "x", "bad": "y"}, HOW)
+        parse_pair({"good": "x", "bad": "y"}, HOW)
 
 
 def test_skipped_rows_are_counted_and_a_source_with_none_left_is_an_error(write: Rows) -> None:
     good = {"prompt": "a", "chosen": "b", "rejected": "c"}
-    found = datasets.pairs(Settings(data=(write("some.jsonl", [good, BROKEN[0][0], BROKEN[3][0], BROKEN[3][0]]),)))
+    found = datasets.load_pairs(TrainerSettings(data=(write("some.jsonl", [good, BROKEN[0][0], BROKEN[3][0], BROKEN[3][0]]),)))
     assert len(found.rows) == 1
     assert found.report[0]["skipped"] == {"identical answers": 2, "no chosen answer": 1}
     with pytest.raises(SkilldeltaError, match="2 x identical answers"):
-        datasets.pairs(Settings(data=(write("none.jsonl", [BROKEN[3][0]] * 2),)))
+        datasets.load_pairs(TrainerSettings(data=(write("none.jsonl", [BROKEN[3][0]] * 2),)))
 
 
 def rows_of(name: str, count: int) -> list[dict[str, str]]:
@@ -137,12 +137,12 @@ def rows_of(name: str, count: int) -> list[dict[str, str]]:
 
 def test_sources_are_mixed_by_weight_without_repeating_a_row(write: Rows) -> None:
     files = (write("a.jsonl", rows_of("a", 60)), write("b.jsonl", rows_of("b", 300)))
-    found = datasets.pairs(Settings(data=files, weights=(3.0, 1.0), kinds=("human", "synthetic")))
+    found = datasets.load_pairs(TrainerSettings(data=files, weights=(3.0, 1.0), kinds=("human", "synthetic")))
     counts = {k: sum(p.kind == k for p in found.rows) for k in ("human", "synthetic")}
     assert counts == {"human": 60, "synthetic": 20}
     assert [r["used"] for r in found.report] == [60, 20]
     assert len({p.prompt for p in found.rows}) == 80
-    limited = datasets.pairs(Settings(data=files, weights=(1.0, 1.0), limit=40))
+    limited = datasets.load_pairs(TrainerSettings(data=files, weights=(1.0, 1.0), limit=40))
     assert [r["used"] for r in limited.report] == [20, 20]
 
 
@@ -150,7 +150,7 @@ def test_sources_are_mixed_by_weight_without_repeating_a_row(write: Rows) -> Non
 def test_a_mixture_never_takes_a_row_twice_nor_one_that_is_not_there(sizes: list[int], seed: int, data: st.DataObject) -> None:
     weights = data.draw(st.lists(st.floats(0.1, 9), min_size=len(sizes), max_size=len(sizes)))
     limit = data.draw(st.integers(0, 120))
-    chosen = datasets.mixed(sizes, weights, limit, seed)
+    chosen = datasets.draw_mixture(sizes, weights, limit, seed)
     assert len(set(chosen)) == len(chosen)
     assert all(0 <= row < sizes[source] for source, row in chosen)
     assert not limit or len(chosen) <= limit + len(sizes)
@@ -158,25 +158,27 @@ def test_a_mixture_never_takes_a_row_twice_nor_one_that_is_not_there(sizes: list
 
 def test_lists_of_another_length_than_the_sources_are_refused(write: Rows) -> None:
     with pytest.raises(SkilldeltaError, match="--weights has 2 entries for 1 source"):
-        datasets.pairs(Settings(data=(write("a.jsonl", rows_of("a", 3)),), weights=(1.0, 2.0)))
+        datasets.load_pairs(TrainerSettings(data=(write("a.jsonl", rows_of("a", 3)),), weights=(1.0, 2.0)))
 
 
 def test_held_out_prompts_are_on_one_side_only(write: Rows) -> None:
     rows = rows_of("a", 200) + [{"prompt": f"a {i}", "chosen": "other", "rejected": "no"} for i in range(200)]
-    loaded, held = datasets.divided(Settings(data=(write("a.jsonl", rows),), holdout=0.3), datasets.pairs, lambda p: p.prompt)
+    loaded, held = datasets.split_holdout(
+        TrainerSettings(data=(write("a.jsonl", rows),), holdout=0.3), datasets.load_pairs, lambda p: p.prompt
+    )
     assert not {p.prompt for p in loaded.rows} & {p.prompt for p in held}
     assert len(loaded.rows) + len(held) == 400
     assert 60 <= len(held) <= 180
     other = write("held.jsonl", rows_of("a", 5))
-    loaded, held = datasets.divided(
-        Settings(data=(write("a.jsonl", rows),), eval_data=(other,)), datasets.pairs, lambda p: p.prompt
+    loaded, held = datasets.split_holdout(
+        TrainerSettings(data=(write("a.jsonl", rows),), eval_data=(other,)), datasets.load_pairs, lambda p: p.prompt
     )
     assert (len(loaded.rows), len(held)) == (390, 5)
 
 
 def test_policy_prompts_come_from_any_set(write: Rows) -> None:
     file = write("p.jsonl", [{"question": "2+2?", "answer": "4"}, {"prompt": "x"}, {"messages": [user("2+2?"), bot("4")]}])
-    found = datasets.prompts(Settings(data=(file,))).rows
+    found = datasets.load_prompts(TrainerSettings(data=(file,))).rows
     assert [p.prompt for p in found] == [(Message("user", "2+2?"),), "x", (Message("user", "2+2?"),)]
 
 
@@ -185,7 +187,7 @@ def test_rows_to_imitate(write: Rows) -> None:
         "s.jsonl",
         [{"text": "all"}, {"prompt": "q", "completion": "a"}, {"messages": [user("q"), bot("a")]}, {"messages": [user("q")]}],
     )
-    found = datasets.conversations(Settings(data=(file,)))
+    found = datasets.load_conversations(TrainerSettings(data=(file,)))
     assert [(r.prompt, r.answer) for r in found.rows] == [
         ("", "all"), ("q", "a"), ((Message("user", "q"),), (Message("assistant", "a"),)),
     ]  # fmt: skip
@@ -199,53 +201,53 @@ def test_the_audit_counts_what_is_wrong_with_pairs() -> None:
         Pair("p", "short", "long answer"),
         Pair("q", "aa", "b"),
     ]
-    found = data_report.pairs(rows)
+    found = data_report.report_pairs(rows, TrainerSettings())
     assert (found["pairs"], found["prompts"], found["duplicates"], found["contradictions"]) == (4, 2, 1, 3)
     assert found["chosen_longer"] == 0.75
 
 
 class TestTokens:
     def test_an_answer_begins_after_the_prompt_and_ends_with_one_end_token(self, tiny: str) -> None:
-        words = tokenizer_of(tiny)
-        (found,) = Encoder(words, 64).answers([(ASKED, FOUR)])
+        words = load_tokenizer(tiny)
+        (found,) = Encoder(words, 64).encode_answers([(ASKED, FOUR)])
         assert found is not None
         assert words.decode(found.ids[: found.start]) == "<|user|>2 + 2?<|assistant|>"
         assert words.decode(found.ids[found.start :]) == "4<|end|>"
 
     def test_what_a_template_puts_after_the_end_is_left_out(self, tiny: str) -> None:
-        words = tokenizer_of(tiny)
+        words = load_tokenizer(tiny)
         words.chat_template = words.chat_template.replace("{{ eos_token }}", "{{ eos_token + '\\n' }}")
-        (found,) = Encoder(words, 64).answers([(ASKED, FOUR)])
+        (found,) = Encoder(words, 64).encode_answers([(ASKED, FOUR)])
         assert found is not None
         assert words.decode(found.ids[found.start :]) == "4<|end|>"
 
     def test_an_end_is_added_where_the_template_writes_none(self, tiny: str) -> None:
-        words = tokenizer_of(tiny)
+        words = load_tokenizer(tiny)
         words.chat_template = words.chat_template.replace("{{ eos_token }}", "")
-        (found,) = Encoder(words, 64).answers([(ASKED, FOUR)])
+        (found,) = Encoder(words, 64).encode_answers([(ASKED, FOUR)])
         assert found is not None
         assert words.decode(found.ids[found.start :]) == "4<|end|>"
 
     def test_an_end_token_in_the_prompt_is_no_end(self, tiny: str) -> None:
-        words = tokenizer_of(tiny)
+        words = load_tokenizer(tiny)
         before = (Message("user", "a"), Message("assistant", "b"), *ASKED)
-        (found,) = Encoder(words, 64).answers([(before, FOUR)])
+        (found,) = Encoder(words, 64).encode_answers([(before, FOUR)])
         assert found is not None
         assert words.decode(found.ids[found.start :]) == "4<|end|>"
         assert found.ids[: found.start].count(words.eos_token_id) == 1
 
     def test_over_long_rows_are_dropped_or_cut_and_counted(self, tiny: str) -> None:
-        words, long = tokenizer_of(tiny), (Message("assistant", "left " * 50),)
+        words, long = load_tokenizer(tiny), (Message("assistant", "left " * 50),)
         drop, cut = Encoder(words, 30), Encoder(words, 30, "cut")
-        assert drop.answers([(ASKED, long)]) == [None]
-        (found,) = cut.answers([(ASKED, long)])
+        assert drop.encode_answers([(ASKED, long)]) == [None]
+        (found,) = cut.encode_answers([(ASKED, long)])
         assert found is not None
         assert len(found) == 30
-        assert (drop.lost, cut.lost) == ({"overlong": 1}, {"cut": 1})
+        assert (drop.losses, cut.losses) == ({"overlong": 1}, {"cut": 1})
 
     def test_the_templates_have_the_tulu_one(self, tiny: str) -> None:
-        words = tokenizer_of(tiny, "tulu")
-        (found,) = Encoder(words, 64).answers([(ASKED, FOUR)])
+        words = load_tokenizer(tiny, "tulu")
+        (found,) = Encoder(words, 64).encode_answers([(ASKED, FOUR)])
         assert found is not None
         assert words.decode(found.ids) == "<|user|>\n2 + 2?\n<|assistant|>\n4<|end|>"
 
@@ -256,8 +258,8 @@ def test_hh_rlhf_reads_whole() -> None:
     file = folder / "hh_rlhf/harmless-base_test.jsonl.gz"
     if not file.is_file():
         pytest.skip(f"no real data in {folder}: set SKILLDELTA_DATA")
-    found = datasets.pairs(Settings(data=(str(file),), kinds=("human",)))
+    found = datasets.load_pairs(TrainerSettings(data=(str(file),), kinds=("human",)))
     assert len(found.rows) + sum(found.report[0]["skipped"].values()) == 2312
     assert len(found.rows) > 2290
     assert all(isinstance(p.prompt, tuple) and p.prompt[-1].role == "user" for p in found.rows)
-    json.dumps(data_report.pairs(found.rows))
+    json.dumps(data_report.report_pairs(found.rows, TrainerSettings()))

@@ -12,7 +12,7 @@ import torch
 
 from harness.discovery import checkpoints
 from harness.trainers import reward
-from harness.training import batches, forward, model_loading, reward_model
+from harness.training import batches, datasets, forward, policy_models, reward_model
 from harness.training.tokenization import Tokens
 from harness.types import SkilldeltaError
 from tests.support.training_toy import WORDS, preference, text
@@ -68,7 +68,7 @@ def test_it_learns_and_tells_how_well_on_held_out_pairs(tiny: str, write: Rows, 
 
 
 def test_equal_heads_begin_at_exactly_log_two(tiny: str, pairs: str, tmp_path: Path) -> None:
-    model = model_loading.classifier(tiny, ("overall",), seed=0)
+    model = policy_models.load_classifier(tiny, ("overall",), seed=0)
     torch.nn.init.zeros_(model.score.weight)
     model.save_pretrained(tmp_path / "zero")
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
@@ -90,8 +90,8 @@ def test_the_reward_is_the_weighted_sum_of_the_heads_on_its_kept_scale(tiny: str
     data = write("rated.jsonl", (rated(i) for i in range(16)))
     found = reward.train(config(tiny, data, tmp_path / "run", heads=ASPECTS, combine=(3.0, -1.0)))
     model, kept = reward_model.load(found.path), card(found.path)
-    batch = batches.padded([Tokens((5, 9, 20, 1), 2), Tokens((7, 8, 1), 1)], pad=0)
-    raw = forward.scores(model.model, batch)
+    batch = batches.pad_rows([Tokens((5, 9, 20, 1), 2), Tokens((7, 8, 1), 1)], pad=0)
+    raw = forward.answer_scores(model.model, batch)
     expected = (3 * raw[:, 0] - raw[:, 1] - kept["mean"]) / kept["sd"]
     assert torch.allclose(model.scores(batch), expected, atol=1e-5)
     assert kept["samples"] >= 2
@@ -104,8 +104,8 @@ def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tin
 
     found = reward.train(config(tiny, pairs, tmp_path / "run", max_steps=3, lora=lora))
     rows = [Tokens((5, 9, 20, 30, 1), 2), Tokens((7, 8, 1), 1), Tokens((7, 1, 8, 1), 1)]  # one with an end token inside
-    batch = batches.padded(rows, pad=0)
-    ours = forward.scores(reward_model.load(found.path).model, batch)
+    batch = batches.pad_rows(rows, pad=0)
+    ours = forward.answer_scores(reward_model.load(found.path).model, batch)
     if lora:
         from peft import PeftModel
 
@@ -122,8 +122,8 @@ def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tin
 
 def test_strangers_are_pairs_with_another_prompts_answer(tiny: str, pairs: str, tmp_path: Path) -> None:
     settings = config(tiny, pairs, tmp_path, strangers=0.5)
-    rows = reward.datasets.pairs(settings).rows
-    found = reward.strangers(rows, settings)
+    rows = datasets.load_pairs(settings).rows
+    found = reward.stranger_pairs(rows, settings)
     answers = {p.prompt: p.chosen for p in rows}
     assert 20 <= len(found) <= 32
     assert all(answers[p.prompt] == p.chosen != p.rejected for p in found)
@@ -138,7 +138,7 @@ def test_a_reward_model_run_is_known_as_one(tiny: str, pairs: str, tmp_path: Pat
 
 def test_wilsons_interval_and_the_calibration_error_by_hand() -> None:
     gaps = torch.tensor([1.0] * 8 + [-1.0] * 2, dtype=torch.float64)
-    found = reward_model.right(gaps)
+    found = reward_model.pair_accuracy(gaps)
     assert (found["pairs"], found["accuracy"]) == (10, 0.8)
     assert (found["low"], found["high"]) == pytest.approx((0.4902, 0.9433), abs=1e-4)
     assert reward_model.calibration(gaps)["calibration_error"] == pytest.approx(0.8 - 1 / (1 + math.exp(-1)), abs=1e-9)

@@ -9,8 +9,8 @@ import pytest
 
 from harness import training_log
 from harness.trainers import dpo, ppo, reward
-from harness.training import model_loading
-from harness.training.tokenization import tokenizer_of
+from harness.training import policy_models
+from harness.training.tokenization import load_tokenizer
 from tests.support.training_toy import preference, text
 
 Rows = Callable[[str, Iterable[Any]], str]
@@ -27,10 +27,10 @@ def test_a_run_of_trls_dpo(tiny: str, tmp_path: Path) -> None:
         output_dir=str(tmp_path), max_steps=4, save_steps=2, logging_steps=1, per_device_train_batch_size=4, **QUIET
     )
     trl.DPOTrainer(
-        model=model_loading.load(model_loading.CAUSAL, tiny),
+        model=policy_models.load_model(policy_models.CAUSAL, tiny),
         args=arguments,
         train_dataset=Dataset.from_list([preference(i) for i in range(16)]),
-        processing_class=tokenizer_of(tiny),
+        processing_class=load_tokenizer(tiny),
     ).train()
     found = training_log.read(str(tmp_path / "checkpoint-4"), str(tmp_path))
     assert {"loss", "reward margin"} <= set(found)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from harness import registry
 from harness.discovery import checkpoints
 from harness.trainers import dpo, sft
-from harness.training.settings import Settings
+from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
 from tests.support.training_toy import chat, without_costs
 
@@ -214,9 +214,9 @@ class TestRefusals:
             sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
 
     def test_settings_that_cannot_work(self, tiny: str) -> None:
-        for wrong, word in (({"data": ()}, "data"), ({"batch": 0}, "batch"), ({"micro_batch": 99, "batch": 2}, "micro_batch")):
+        for wrong, word in (({"data": ()}, "data"), ({"batch": 0}, "batch"), ({"micro_batch": 99, "batch": 2}, "--micro-batch")):
             with pytest.raises(SkilldeltaError, match=word):
-                Settings(**({"model": tiny, "out": "x", "data": ("y",)} | wrong)).check()
+                TrainerSettings(**({"model": tiny, "out": "x", "data": ("y",)} | wrong)).check()
 
     def test_a_run_under_other_settings(self, tiny: str, chats: str, tmp_path: Path) -> None:
         sft.train(sft_config(tiny, chats, tmp_path / "run"))
