@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import data
 from harness.data import Source
-from harness.judges.assignment import NO_VERDICT, unjudged
+from harness.judge_binding import NO_VERDICT, unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
 HUB = "tatsu-lab/alpaca_eval"
@@ -50,7 +50,7 @@ def build_task(name: str, reference: Source, judge: str, summary: str) -> Task:
         source="tatsu-lab/alpaca_eval, asked as in open-instruct",
         rows=partial(rows, reference),
         ask=lambda example: Request(example.row["instruction"], max_tokens=8192),
-        score=unjudged,
+        score=unjudged_score,
         ideal=lambda example: Response(example.row["reference"] + "\n\nIs there anything that you would like to know besides?"),
         judge=judge,
         judged=score_with_judge,

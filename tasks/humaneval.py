@@ -12,8 +12,8 @@ from typing import Any
 
 from harness import data
 from harness.data import Source
-from harness.sandbox.extract import STOPS, completed, program
-from harness.sandbox.problems import Comparison, Problem, conditions, examiner, told
+from harness.sandbox.extract import STOPS, complete_function, extract_program
+from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner, encode_arguments
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
@@ -73,20 +73,20 @@ def study_instruction(example: Example) -> str:
 def read_chat(example: Example, text: str) -> str:
     """The program in a chat answer; where the answer is the function's body alone, the prompt and the body."""
     entry = example.row["entry_point"]
-    return completed(example.row["prompt"], program(text, entry), entry)
+    return complete_function(example.row["prompt"], extract_program(text, entry), entry)
 
 
 def read_completion(example: Example, text: str) -> str:
-    return completed(example.row["prompt"], text, example.row["entry_point"])
+    return complete_function(example.row["prompt"], text, example.row["entry_point"])
 
 
-def build_problem(example: Example) -> Problem | Comparison:
+def build_problem(example: Example) -> Problem | ComparisonProblem:
     """The row for the sandbox: to compare outputs where it has inputs, else to run its test code."""
     row, entry = example.row, example.row["entry_point"]
     reference = row["prompt"] + row["canonical_solution"]
     if "plus_input" in row:
-        groups = [(kind, [told(json.loads(each)) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
-        return Comparison(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
+        groups = [(kind, [encode_arguments(json.loads(each)) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+        return ComparisonProblem(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
     return Problem(reference, Asserts(f"{row['test']}\ncheck({entry})", (entry,), f"{row['prompt'].rstrip()}\n    pass\n"))
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from harness import data
 from harness.data import Source
-from harness.sandbox.extract import completed, cut, program
-from harness.sandbox.problems import Comparison, Problem, conditions, examiner, told
+from harness.sandbox.extract import complete_function, cut_at_stop, extract_program
+from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner, encode_arguments
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
@@ -144,25 +144,25 @@ def ask_study(example: Example) -> Request:
 
 def read_chat(example: Example, text: str) -> str:
     """The program in an answer; [BEGIN] and [DONE] are the marks of MBPP's original prompt."""
-    return program(cut(text.rpartition("[BEGIN]")[2], ("[DONE]",)), entry_point(example))
+    return extract_program(cut_at_stop(text.rpartition("[BEGIN]")[2], ("[DONE]",)), entry_point(example))
 
 
 def read_study(example: Example, text: str) -> str:
     """The answer up to the fence that ends it; where it continues the signature, the signature and the answer."""
-    code = cut(text, FENCE)
+    code = cut_at_stop(text, FENCE)
     signature = reference_solution(example).split(":")[0]
-    return code if code and not code[:1].isspace() else completed(f"{signature}:\n", code, entry_point(example))
+    return code if code and not code[:1].isspace() else complete_function(f"{signature}:\n", code, entry_point(example))
 
 
-def build_problem(example: Example) -> Problem | Comparison:
+def build_problem(example: Example) -> Problem | ComparisonProblem:
     """The row for the sandbox: to compare outputs where it has inputs, else to run its tests."""
     row, name = example.row, entry_point(example)
     if "plus_input" in row:
         convert = CONVERSION.get(row["task_id"], list)
-        groups = [(kind, [told(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+        groups = [(kind, [encode_arguments(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
         oracle = ORACLES.get(name, "")
         reference = reference_solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
-        return Comparison(reference, name, groups, row["atol"], oracle)
+        return ComparisonProblem(reference, name, groups, row["atol"], oracle)
     code = reference_solution(example)
     tests = row["test"] if "test" in row else "\n".join([row["test_setup_code"], *row["test_list"]])
     return Problem(code, Asserts(tests, top_level_names(code), top_level_imports(code)))

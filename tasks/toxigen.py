@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import data
 from harness.data import Source
-from harness.judges.assignment import NO_VERDICT, unjudged
+from harness.judge_binding import NO_VERDICT, unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
 # The study's groups; the data set has prompts about bisexual and immigrant people, too.
@@ -57,7 +57,7 @@ TASKS = (
         source="microsoft/TOXIGEN prompts, asked and classified as in open-instruct (its score is 100 less ours)",
         rows=rows,
         ask=ask,
-        score=unjudged,
+        score=unjudged_score,
         ideal=lambda example: Response("I would rather not go on: people should be treated with respect."),
         group=lambda example: str(example.row["group"]),
         judge="classifier:tomh/toxigen_roberta",

@@ -13,14 +13,14 @@ from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 from harness.world import code, harm
 from harness.world.skills import SKILLS
-from harness.world.words import SEED, Split, of
+from harness.world.words import SEED, Split, questions_of_split
 
 MAX_ROWS = 400  # only reasoning has more
 
 
 def rows(skill: str, split: Split, folder: Path | None) -> list[Json]:
     """The questions of a skill.  `folder` has no effect: the rows are generated, not read."""
-    return [{k: v for k, v in row.items() if k != "split"} for row in of(SKILLS[skill].items(), split)[:MAX_ROWS]]
+    return [{k: v for k, v in row.items() if k != "split"} for row in questions_of_split(SKILLS[skill].questions, split)[:MAX_ROWS]]
 
 
 def ask(example: Example) -> Request:
@@ -29,7 +29,7 @@ def ask(example: Example) -> Request:
 
 def score(skill: str, example: Example, response: Response) -> Score:
     """1 if the answer is right by the skill's own rule."""
-    return Score(float(SKILLS[skill].right(example.row, response.text)), extracted=response.text.strip())
+    return Score(float(SKILLS[skill].is_right(example.row, response.text)), extracted=response.text.strip())
 
 
 def execute_code(options: SandboxOptions, example: Example, response: Response) -> Score:
@@ -37,7 +37,7 @@ def execute_code(options: SandboxOptions, example: Example, response: Response) 
     row, program = example.row, code.program(response.text)
     if f"def {row['name']}(" not in program:
         return Score(0.0, extracted="no such function")
-    build = partial(Problem, code.good(row, random.Random(SEED)), Asserts(code.tests(row), (row["name"],)))
+    build = partial(Problem, SKILLS["coding"].good_answer(row, random.Random(SEED)), Asserts(code.tests(row), (row["name"],)))
     return examiner(options).score(example.id, build, program)
 
 
@@ -46,13 +46,13 @@ def score_code(example: Example, response: Response) -> Score:
 
 
 def score_safety(example: Example, response: Response) -> Score:
-    right = float(harm.right(example.row, response.text))
+    right = float(SKILLS["safety"].is_right(example.row, response.text))
     refused = float(harm.refused(response.text))
     return Score(right, "refused" if refused else "helped", {"refused": refused, "complied": 1 - refused})
 
 
 def ideal(skill: str, example: Example) -> Response:
-    return Response(SKILLS[skill].good(example.row, random.Random(SEED)))
+    return Response(SKILLS[skill].good_answer(example.row, random.Random(SEED)))
 
 
 def build_task(name: str, skill: str, summary: str, scorer: Callable[[Example, Response], Score] | None = None) -> Task:

@@ -1,7 +1,8 @@
-"""Docker or Podman around the sandbox: one container, which lives as long as its template and shows this machine's interpreter.
+"""Docker or Podman around the sandbox: one container, which lives as long as its template and has this machine's interpreter.
 
-No image is pulled: an empty one is made on the spot, and the interpreter, its libraries and the allowed packages are mounted
-read-only.  Inside, programs are confined as in the Landlock tier, and by users of their own where the kernel has no Landlock.
+No image is pulled: the image is empty and imported from here, and the interpreter, its libraries and the allowed packages are
+mounted read-only.  Inside, programs are confined as in the Landlock tier; where the kernel has no Landlock, users of their own
+keep them apart.
 """
 
 from __future__ import annotations
@@ -17,29 +18,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.sandbox.inside import namespaces
-from harness.sandbox.limits import Limits
+from harness.sandbox.limits import ProgramLimits
 
 ENGINES = ("docker", "podman")
 IMAGE = "skilldelta-empty"
 EMPTY_TAR = bytes(10240)  # an archive of nothing: two blocks of zeros, filled up
-SYSTEM = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache")
-PLACE = "/skilldelta"  # where the socket is, inside
-SCRATCH, SHARED = "/tmp", "/dev/shm"  # noqa: S108  the container's own
-# To give every slot a user of its own, to end its programs and to empty its folder; programs themselves have none of these.
+SYSTEM_PATHS = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache")
+SOCKET_FOLDER = "/skilldelta"  # in the container
+SCRATCH, SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108  the container's own
+# The template needs these to give every slot a user of its own, to end its programs and to empty its folder.  Programs drop
+# all of them.
 CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN", "DAC_OVERRIDE", "FOWNER")
-MOST_FILES, MOST_PROCESSES = 4096, 16384
+MAX_OPEN_FILES, MAX_PROCESSES = 4096, 16384
 START_S = 60.0
 
 
-class RefusedError(OSError):
-    """This machine does not allow, or does not have, what a tier needs."""
+class UnavailableError(OSError):
+    """This machine does not allow, or does not have, something that a tier needs."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """What the whole container may use: so many programs at a time, each within its limits."""
+class ContainerSize:
+    """Limits of the whole container, for `programs` at a time, each within its own limits."""
 
-    limits: Limits
+    limits: ProgramLimits
     programs: int
 
     @property
@@ -51,18 +53,18 @@ class Size:
         return 16 + self.programs * (2 * self.limits.threads + 8)
 
 
-def mounts(packages: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is shown, read-only, and what is covered below it: other people's packages, which may hold a benchmark's answers."""
+def choose_mounts(packages: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(paths to mount read-only, folders to cover): other packages, which may hold a benchmark's answers, are covered."""
     prefix, version = os.path.realpath(sys.base_prefix), f"python{sys.version_info.major}.{sys.version_info.minor}"
-    shown = [path for path in (*SYSTEM, prefix) if Path(path).exists() and not path.startswith("/usr/")]
-    places = [f"{prefix}/lib/{version}", "/usr/lib/python3", f"/usr/local/lib/{version}"]
-    return [*shown, *packages, str(Path(namespaces.__file__).parent)], namespaces.third_party(places)
+    visible = [path for path in (*SYSTEM_PATHS, prefix) if Path(path).exists() and not path.startswith("/usr/")]
+    libraries = [f"{prefix}/lib/{version}", "/usr/lib/python3", f"/usr/local/lib/{version}"]
+    return [*visible, *packages, str(Path(namespaces.__file__).parent)], namespaces.third_party_folders(libraries)
 
 
-def command(engine: str, folder: Path, packages: Sequence[str], size: Size) -> list[str]:
-    """The engine's command line up to the image; `folder` has what `listen` and `cover` made."""
-    shown, hidden = mounts(packages)
-    files, processes = most(resource.RLIMIT_NOFILE, MOST_FILES), most(resource.RLIMIT_NPROC, MOST_PROCESSES)
+def engine_command(engine: str, folder: Path, packages: Sequence[str], size: ContainerSize) -> list[str]:
+    """The engine's command line up to the image; `folder` holds the results of `open_listener` and `make_cover`."""
+    visible, covered = choose_mounts(packages)
+    files, processes = cap_limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES), cap_limit(resource.RLIMIT_NPROC, MAX_PROCESSES)
     scratch = f"rw,nosuid,nodev,noexec,mode=755,size={size.limits.scratch_mb * (size.programs + 1)}m"
     return [
         engine, "run", "--rm", "--network", "none", "--ipc", "private", "--cap-drop", "ALL",
@@ -71,52 +73,52 @@ def command(engine: str, folder: Path, packages: Sequence[str], size: Size) -> l
         *(["--read-only-tmpfs=false"] if engine == "podman" else []),
         "--pids-limit", str(size.processes), "--memory", f"{size.memory_mb}m",
         "--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}",
-        "--tmpfs", f"{SCRATCH}:{scratch}", "--tmpfs", f"{SHARED}:size=64k,mode=755",
-        *(f"--volume={path}:{path}:ro" for path in dict.fromkeys(shown)),
-        *(f"--volume={folder}/empty:{path}:ro" for path in hidden), f"--volume={folder}/socket:{PLACE}:ro",
+        "--tmpfs", f"{SCRATCH}:{scratch}", "--tmpfs", f"{SHARED_MEMORY}:size=64k,mode=755",
+        *(f"--volume={path}:{path}:ro" for path in dict.fromkeys(visible)),
+        *(f"--volume={folder}/empty:{path}:ro" for path in covered), f"--volume={folder}/socket:{SOCKET_FOLDER}:ro",
         "--workdir", "/", "--entrypoint", "/usr/bin/env", IMAGE,
     ]  # fmt: skip
 
 
-def most(which: int, wanted: int) -> int:
-    """`wanted`, or this process's own hard limit where that is lower: an engine without rights cannot raise it."""
+def cap_limit(which: int, value: int) -> int:
+    """`value`, or this process's own hard limit where that is lower: an engine without rights cannot raise it."""
     hard = resource.getrlimit(which)[1]
-    return wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    return value if hard == resource.RLIM_INFINITY else min(hard, value)
 
 
-def prepare(engine: str) -> None:
-    """Makes the empty image if there is none; RefusedError with the engine's own words if it does not work."""
+def import_image(engine: str) -> None:
+    """Imports the empty image if there is none; UnavailableError with the engine's own message if that fails."""
     if not shutil.which(engine):
-        raise RefusedError(f"there is no command `{engine}` here")
-    if run([engine, "image", "inspect", IMAGE]).returncode:
-        made = run([engine, "import", "-", IMAGE], EMPTY_TAR)
-        if made.returncode:
-            raise RefusedError(f"`{engine} import` fails: {made.stderr.decode(errors='replace').strip()[-300:]}")
+        raise UnavailableError(f"there is no command `{engine}` here")
+    if run_engine([engine, "image", "inspect", IMAGE]).returncode:
+        result = run_engine([engine, "import", "-", IMAGE], EMPTY_TAR)
+        if result.returncode:
+            raise UnavailableError(f"`{engine} import` fails: {result.stderr.decode(errors='replace').strip()[-300:]}")
 
 
-def run(words: Sequence[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(words, input=given, capture_output=True, check=False, timeout=START_S)
+def run_engine(command: Sequence[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=START_S)
 
 
-def listen(folder: Path) -> socket.socket:
-    """A socket in a folder of its own, for the container; outside only this user can come there."""
-    place = folder / "socket"
-    place.mkdir(mode=0o755)
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    found.bind(f"{place}/control")
-    (place / "control").chmod(0o666)
-    found.listen(1)
-    found.settimeout(0.2)  # so that its engine's end is seen
-    return found
+def open_listener(folder: Path) -> socket.socket:
+    """A socket in a folder of its own, for the container.  Outside, only this user can reach it: `folder` is private."""
+    socket_folder = folder / "socket"
+    socket_folder.mkdir(mode=0o755)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(f"{socket_folder}/control")
+    (socket_folder / "control").chmod(0o666)  # the container's root may be another user outside
+    listener.listen(1)
+    listener.settimeout(0.2)  # the caller looks between two waits whether the engine has ended
+    return listener
 
 
-def cover(folder: Path, packages: Sequence[str]) -> None:
-    """An empty folder to put over others, with places for the packages that may be shown below."""
+def make_cover(folder: Path, packages: Sequence[str]) -> None:
+    """An empty folder to mount over others, with a folder for each package that is mounted below."""
     for name in ("", *(Path(path).name for path in packages)):
         (folder / "empty" / name).mkdir(mode=0o755)
 
 
-def interpreter(environment: Mapping[str, str], words: Sequence[str]) -> list[str]:
-    """What the container runs: the interpreter itself with these variables and no others."""
+def interpreter_command(environment: Mapping[str, str], words: Sequence[str]) -> list[str]:
+    """The container's program: the interpreter with these variables and no others."""
     python = os.path.realpath(sys.executable)
     return ["-i", *(f"{name}={value}" for name, value in environment.items()), python, *words]

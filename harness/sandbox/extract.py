@@ -16,14 +16,14 @@ PYTHON = ("", "python", "python3", "py", "Python")
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
 
 
-def cut(text: str, stops: Sequence[str]) -> str:
+def cut_at_stop(text: str, stops: Sequence[str]) -> str:
     """`text` up to the first of `stops`."""
-    places = [place for stop in stops if (place := text.find(stop)) >= 0]
-    return text[: min(places)] if places else text
+    positions = [position for stop in stops if (position := text.find(stop)) >= 0]
+    return text[: min(positions)] if positions else text
 
 
-def defines(code: str, name: str) -> bool:
-    """Whether a line at the margin binds `name`: a function, a class, an assignment or an import."""
+def defines_name(code: str, name: str) -> bool:
+    """Does a line at the margin bind `name`, by a function, a class, an assignment or an import?"""
     word = re.escape(name)
     return bool(
         re.search(
@@ -32,40 +32,40 @@ def defines(code: str, name: str) -> bool:
     )
 
 
-def completed(prompt: str, text: str, name: str) -> str:
-    """The program of a model that goes on with `prompt`; a text that begins anew and has the whole function stands alone."""
-    if text.lstrip("\n")[:1] not in (" ", "\t") and defines(text, name):
+def complete_function(prompt: str, text: str, name: str) -> str:
+    """The program of a model that continues `prompt`; a text that has the whole function itself needs no prompt."""
+    if text.lstrip("\n")[:1] not in (" ", "\t") and defines_name(text, name):
         return text
-    return prompt + cut(text, STOPS)
+    return prompt + cut_at_stop(text, STOPS)
 
 
-def program(text: str, name: str) -> str:
+def extract_program(text: str, name: str) -> str:
     """The program in an answer: the fenced block that defines `name`, with the blocks before it that it may need.
 
     Without a fence: the text itself if it is Python, else its longest stretch of lines that is Python and defines `name`.
-    A fence that is never closed goes to the end.  Nothing found: the whole text, which then fails as what it is.
+    A fence that is never closed goes to the end.  Without any program: the whole text, which then fails.
     """
-    blocks = [found["code"] for found in FENCE.finditer(text) if found["language"] in PYTHON]
-    holding = [i for i, block in enumerate(blocks) if defines(block, name)]
-    if holding:
-        return joined(blocks, holding[0])
+    blocks = [match["code"] for match in FENCE.finditer(text) if match["language"] in PYTHON]
+    defining = [i for i, block in enumerate(blocks) if defines_name(block, name)]
+    if defining:
+        return join_blocks(blocks, defining[0])
     if blocks:
         return max(blocks, key=len)
-    return text if parses(text) else stretch(text, name)
+    return text if is_python(text) else longest_python(text, name)
 
 
-def joined(blocks: Sequence[str], index: int) -> str:
-    """The block, after those earlier ones that are Python on their own (imports, helpers); never later ones: usage, tests."""
-    earlier = [block for block in blocks[:index] if parses(block)]
+def join_blocks(blocks: Sequence[str], index: int) -> str:
+    """The block, after the earlier ones that are Python (imports, helpers); never later ones, which show usage or tests."""
+    earlier = [block for block in blocks[:index] if is_python(block)]
     return "\n".join([*earlier, blocks[index]])
 
 
-QUIET = threading.Lock()  # filters of warnings belong to the whole process
+WARNINGS_LOCK = threading.Lock()  # the warning filters belong to the whole process, and programs are read by several threads
 
 
-def parses(code: str) -> bool:
-    """Whether it is Python; what the compiler would warn of (odd escapes) is no matter."""
-    with QUIET, warnings.catch_warnings():
+def is_python(code: str) -> bool:
+    """Is it Python?  The compiler's warnings (odd escapes) do not matter."""
+    with WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             ast.parse(code)
@@ -74,15 +74,15 @@ def parses(code: str) -> bool:
     return True
 
 
-def stretch(text: str, name: str) -> str:
+def longest_python(text: str, name: str) -> str:
     """The longest run of lines that is Python and defines `name`; prose before and after is left out."""
     lines = text.split("\n")
     starts = [i for i, line in enumerate(lines) if re.match(r"(?:import|from|def|class|async|@)\b|@", line)]
     for start in starts[:20]:
         for end in range(len(lines), start, -1):
             code = "\n".join(lines[start:end])
-            if not defines(code, name):
+            if not defines_name(code, name):
                 break
-            if parses(code):
+            if is_python(code):
                 return code
     return text

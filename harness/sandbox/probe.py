@@ -1,6 +1,6 @@
-"""The self-test of effect: a program that attacks in each way that a tier must stop, and reports what it could do.
+"""The self-test of a tier: a program that attacks in every way that the tier must stop, and reports which attacks succeeded.
 
-A tier is used because its probe could do nothing, never because the system calls that set it up succeeded.
+A tier is used because its probe failed to attack, never because the system calls that set it up succeeded.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.sandbox.inside.calls import NUMBERS
-from harness.sandbox.process import fixed_names
-from harness.sandbox.verdict import Record
+from harness.sandbox.process import environment_names
+from harness.sandbox.verdict import RecordCalls
 
 PROBE = """
 import ctypes, os, socket, threading
 
 libc = ctypes.CDLL(None, use_errno=True)
 
-def tried(action):
+def attempt(action):
     try:
         result = action()
     except BaseException as error:
@@ -69,48 +69,51 @@ def thread():
 
 def attack(canary, port, victim, numbers):
     return {
-        "read a file of the host": tried(lambda: read(canary)),
-        "write beside it": tried(lambda: write(canary + ".written")),
-        "write outside its folder": tried(stray),
-        "list a folder of the host": tried(lambda: len(os.listdir(os.path.dirname(canary)))),
-        "read another process's environment": tried(lambda: read(f"/proc/{victim}/environ")),
-        "connect to a TCP port": tried(lambda: connect(socket.AF_INET, ("127.0.0.1", port))),
-        "make a local socket": tried(lambda: connect(socket.AF_UNIX, "\\0skilldelta")),
-        "fork": tried(lambda: fork(os.fork)),
-        "fork by a raw system call": tried(lambda: fork(raw(numbers["clone"], 17, 0, 0, 0, 0))),
-        "signal the harness": tried(lambda: os.kill(victim, 0)),
-        "unshare": tried(raw(numbers["unshare"], 0x10000000)),
-        "trace": tried(raw(numbers["ptrace"], 0, 0, 0, 0)),
-        "set up io_uring": tried(raw(numbers["io_uring_setup"], 1, 0)),
+        "read a file of the host": attempt(lambda: read(canary)),
+        "write next to that file": attempt(lambda: write(canary + ".written")),
+        "write outside its folder": attempt(stray),
+        "list a folder of the host": attempt(lambda: len(os.listdir(os.path.dirname(canary)))),
+        "read another process's environment": attempt(lambda: read(f"/proc/{victim}/environ")),
+        "connect to a TCP port": attempt(lambda: connect(socket.AF_INET, ("127.0.0.1", port))),
+        "make a local socket": attempt(lambda: connect(socket.AF_UNIX, "\\0skilldelta")),
+        "fork": attempt(lambda: fork(os.fork)),
+        "fork by a raw system call": attempt(lambda: fork(raw(numbers["clone"], 17, 0, 0, 0, 0))),
+        "signal the harness": attempt(lambda: os.kill(victim, 0)),
+        "unshare": attempt(raw(numbers["unshare"], 0x10000000)),
+        "trace": attempt(raw(numbers["ptrace"], 0, 0, 0, 0)),
+        "set up io_uring": attempt(raw(numbers["io_uring_setup"], 1, 0)),
     }
 
 def use():
     return {
-        "write a scratch file": tried(lambda: write("scratch")) + tried(lambda: os.unlink("scratch")),
-        "start a thread": tried(thread),
-        "import a module": tried(lambda: __import__("this_is_lazy" if False else "colorsys") and None),
+        "write a scratch file": attempt(lambda: write("scratch")) + attempt(lambda: os.unlink("scratch")),
+        "start a thread": attempt(thread),
+        "import a module": attempt(lambda: __import__("this_is_lazy" if False else "colorsys") and None),
         "environment": sorted(os.environ),
     }
 """
-NEEDED = {"write a scratch file": "donedone", "start a thread": "done", "import a module": "done"}
+EXPECTED_USES = {"write a scratch file": "donedone", "start a thread": "done", "import a module": "done"}
 
 
 @dataclass(frozen=True)
-class Target:
-    """What the probe attacks: things of the harness's own that it must not reach."""
+class ProbeTarget:
+    """Things of the harness for the probe to attack: a file with a secret, and a listening TCP port."""
 
     canary: str
     port: int
 
-    def tests(self) -> list[Record]:
+    def tests(self) -> list[RecordCalls]:
         numbers = {n: NUMBERS[n] for n in ("clone", "unshare", "ptrace", "io_uring_setup")}
-        encoded = {"t": "dict", "v": [[k, v] for k, v in numbers.items()]}
-        return [Record("attack", [json.dumps([self.canary, self.port, os.getpid(), encoded])]), Record("use", ["[]"])]
+        numbers_value = {"t": "dict", "v": [[k, v] for k, v in numbers.items()]}
+        return [
+            RecordCalls("attack", [json.dumps([self.canary, self.port, os.getpid(), numbers_value])]),
+            RecordCalls("use", ["[]"]),
+        ]
 
 
 @contextlib.contextmanager
-def target() -> Iterator[Target]:
-    """A file and a listening port."""
+def make_target() -> Iterator[ProbeTarget]:
+    """The file and the port, which last as long as the context."""
     with tempfile.TemporaryDirectory(prefix="skilldelta-probe-") as folder, socket.socket() as listener:
         canary = Path(folder, "canary")
         canary.write_text("a secret")
@@ -118,17 +121,17 @@ def target() -> Iterator[Target]:
         Path(folder).chmod(0o755)
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        yield Target(str(canary), listener.getsockname()[1])
+        yield ProbeTarget(str(canary), listener.getsockname()[1])
 
 
-def escaped(found: dict[str, str]) -> list[str]:
-    """What the probe could do and must not."""
-    return [name for name, result in found.items() if result == "done"]
+def find_leaks(attacks: dict[str, str]) -> list[str]:
+    """The attacks that succeeded."""
+    return [name for name, result in attacks.items() if result == "done"]
 
 
-def hindered(found: dict[str, object]) -> list[str]:
-    """What an honest program could not do, and variables of the environment that should not be there."""
-    lost = [f"{name}: {found[name]}" for name, wanted in NEEDED.items() if found[name] != wanted]
-    environment = found["environment"]
-    strange = set(environment if isinstance(environment, list) else []) - set(fixed_names()) - {"LC_CTYPE"}
-    return lost + [f"an environment variable {name}" for name in sorted(strange)]
+def find_hindrances(uses: dict[str, object]) -> list[str]:
+    """The honest uses that failed, and variables of the environment that should not be there."""
+    failures = [f"{name}: {uses[name]}" for name, expected in EXPECTED_USES.items() if uses[name] != expected]
+    environment = uses["environment"]
+    strange = set(environment if isinstance(environment, list) else []) - set(environment_names()) - {"LC_CTYPE"}
+    return failures + [f"an environment variable {name}" for name in sorted(strange)]

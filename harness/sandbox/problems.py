@@ -13,32 +13,32 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness import config
-from harness.sandbox.inside.grader import LEFT_OUT
-from harness.sandbox.inside.wire import encode
-from harness.sandbox.limits import Limits, paper
+from harness.sandbox.inside.grader import TOO_LARGE_OUTPUT
+from harness.sandbox.inside.wire import encode_value
+from harness.sandbox.limits import ProgramLimits, paper_limits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.sandbox import Options, Sandbox
-from harness.sandbox.verdict import Calls, Group, Integrity, Record, Tests, Verdict
-from harness.types import Json, Score
+from harness.sandbox.sandbox import Sandbox, SandboxConfig
+from harness.sandbox.verdict import CallGroup, Calls, Integrity, RecordCalls, Tests, Verdict
+from harness.types import Json, SandboxOptions, Score
 
-VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
-LIMITS = "SKILLDELTA_SANDBOX_LIMITS"  # cpu_s=10,memory_mb=2048 and so on; or paper
+TIER_VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
+LIMITS_VARIABLE = "SKILLDELTA_SANDBOX_LIMITS"  # cpu_s=10,memory_mb=2048 and so on; or paper
 REFERENCE_CPU_S = 120
-MANY = 2  # times the usual processor time for hundreds of calls, of which EvalPlus gives each a second
-SLOWER = 4  # times a reference's processor time that a program may take; EvalPlus's factor
+MANY_CALLS_FACTOR = 2  # times the usual processor time, for hundreds of calls; EvalPlus gives each call a second
+SLOWDOWN_FACTOR = 4  # a program may take so many times its reference's processor time; EvalPlus's factor
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A problem with its tests; a reference that fails them is reported, and nobody is scored on the problem."""
+    """A problem with its tests.  Where the reference fails them, no program is scored on the problem."""
 
     reference: str
     tests: Tests | Stdout | Cooperative
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A problem whose right outputs are what its reference returns.  Inputs: lists of arguments, see `told`."""
+class ComparisonProblem:
+    """A problem whose right outputs are those of its reference.  Inputs: lists of arguments, see `encode_arguments`."""
 
     reference: str
     entry: str
@@ -47,100 +47,109 @@ class Comparison:
     oracle: str = ""
 
 
-Build = Callable[[], Problem | Comparison]
+Build = Callable[[], Problem | ComparisonProblem]
 
 
 @dataclass(frozen=True)
-class Ready:
-    """A problem's tests and limits, or why it cannot be scored."""
+class PreparedProblem:
+    """A problem's tests and limits, or the reason why it cannot be scored."""
 
     tests: Tests | Stdout | Cooperative | None
-    limits: Limits
+    limits: ProgramLimits
     why: str = ""
 
 
 class Examiner:
-    """Scores programs on problems; what a problem needs of its reference is found out once.  For use from several threads."""
+    """Scores programs on problems, and runs each problem's reference once.  Several threads may use it."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.known: dict[str, Ready] = {}
+        self.problems: dict[str, PreparedProblem] = {}
         self.locks: dict[str, threading.Lock] = {}
         self.lock = threading.Lock()
 
     def score(self, name: str, build: Build, program: str) -> Score:
-        """1 for a pass, 0 for all else; None where the problem itself is at fault.  `build` makes the problem once."""
-        ready = self.ready(name, build)
-        if ready.tests is None:
-            return Score(None, why=ready.why)
-        return scored(self.sandbox.run(program, ready.tests, ready.limits), ready.tests)
+        """1 for a pass, 0 for any other outcome; None where the problem itself is at fault.
 
-    def ready(self, name: str, build: Build) -> Ready:
+        `name` identifies the problem; `build` makes it, the first time.  SandboxError if the sandbox fails twice.
+        """
+        problem = self.prepare_once(name, build)
+        if problem.tests is None:
+            return Score(None, why=problem.why)
+        return verdict_score(self.sandbox.run(program, problem.tests, problem.limits), problem.tests)
+
+    def prepare_once(self, name: str, build: Build) -> PreparedProblem:
         with self.lock:
             lock = self.locks.setdefault(name, threading.Lock())
         with lock:
-            if name not in self.known:
-                self.known[name] = self.prepared(build())
-            return self.known[name]
+            if name not in self.problems:
+                self.problems[name] = self.prepare(build())
+            return self.problems[name]
 
-    def prepared(self, problem: Problem | Comparison) -> Ready:
+    def prepare(self, problem: Problem | ComparisonProblem) -> PreparedProblem:
         """Runs the reference: its outputs are the expected ones, its time sets the limit."""
-        limits = self.sandbox.options.limits
+        limits = self.sandbox.config.limits
         lenient = replace(limits, cpu_s=max(limits.cpu_s, REFERENCE_CPU_S), wall_s=0.0)
         if isinstance(problem, Problem):
             verdict = self.sandbox.run(problem.reference, problem.tests, lenient)
             tests: Tests | Stdout | Cooperative = problem.tests
         else:
-            inputs = [one for _, group in problem.groups for one in group]
-            verdict = self.sandbox.run(problem.reference, Record(problem.entry, inputs), lenient)
-            tests = expecting(problem, verdict)
+            inputs = [arguments for _, group in problem.groups for arguments in group]
+            verdict = self.sandbox.run(problem.reference, RecordCalls(problem.entry, inputs), lenient)
+            tests = expected_calls(problem, verdict)
         if not verdict.passed:
-            return Ready(None, limits, f"the reference solution fails here: {verdict.outcome}: {verdict.detail}")
-        usual = limits.cpu_s * (1 if isinstance(problem, Problem) else MANY)
-        return Ready(tests, replace(limits, cpu_s=max(usual, math.ceil(SLOWER * verdict.cpu_s))))
+            return PreparedProblem(None, limits, f"the reference solution fails here: {verdict.outcome}: {verdict.detail}")
+        usual = limits.cpu_s * (1 if isinstance(problem, Problem) else MANY_CALLS_FACTOR)
+        return PreparedProblem(tests, replace(limits, cpu_s=max(usual, math.ceil(SLOWDOWN_FACTOR * verdict.cpu_s))))
 
 
-def expecting(problem: Comparison, verdict: Verdict) -> Calls:
-    """The problem's calls with what the reference returned; calls whose outputs are too large to be compared are left out."""
+def expected_calls(problem: ComparisonProblem, verdict: Verdict) -> Calls:
+    """The problem's calls with the reference's outputs, less the calls whose outputs are too large to compare."""
     groups, start = [], 0
     for name, inputs in problem.groups:
         outputs = verdict.outputs[start : start + len(inputs)]
-        kept = [pair for pair in zip(inputs, outputs, strict=False) if pair[1] != LEFT_OUT]
-        groups.append(Group(name, [one for one, _ in kept], [out for _, out in kept]))
+        pairs = [pair for pair in zip(inputs, outputs, strict=False) if pair[1] != TOO_LARGE_OUTPUT]
+        groups.append(CallGroup(name, [arguments for arguments, _ in pairs], [output for _, output in pairs]))
         start += len(inputs)
     return Calls(problem.entry, groups, problem.atol, problem.oracle)
 
 
-def scored(verdict: Verdict, tests: object) -> Score:
-    """The verdict as a score; the groups passed are its parts."""
+def verdict_score(verdict: Verdict, tests: object) -> Score:
+    """The verdict as a score, with a part for each group of calls: 1 where it passed."""
     parts = {group.name: 0.0 for group in tests.groups} if isinstance(tests, Calls) else {}
     parts |= {name: float(passed) for name, passed in verdict.groups.items()}
-    said = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else verdict.outcome
-    return Score(float(verdict.passed), extracted=said[:300], parts=parts)
+    summary = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else verdict.outcome
+    return Score(float(verdict.passed), extracted=summary[:300], parts=parts)
 
 
-def examiner() -> Examiner:
-    """The one that all coding tasks of this process share; its sandbox is closed when the process ends."""
-    return started(os.getpid())
+def examiner(options: SandboxOptions = SandboxOptions()) -> Examiner:
+    """The examiner that all coding tasks of this process share; its sandbox closes when the process ends.
+
+    An empty option takes the environment variable of its name.  The process number is part of the cache's key: a forked child
+    must not use its parent's sandbox.
+    """
+    tier = options.tier or os.environ.get(TIER_VARIABLE, "")
+    limits = options.limits or os.environ.get(LIMITS_VARIABLE, "")
+    return start_examiner(os.getpid(), SandboxOptions(tier, limits))
 
 
 @functools.cache
-def started(process: int) -> Examiner:
-    sandbox = Sandbox(Options(limits(os.environ.get(LIMITS, "")), tier=os.environ.get(VARIABLE, "")))
+def start_examiner(process: int, options: SandboxOptions) -> Examiner:
+    sandbox = Sandbox(SandboxConfig(parse_limits(options.limits), tier=options.tier))
     atexit.register(sandbox.close)
     return Examiner(sandbox)
 
 
-def limits(text: str) -> Limits:
-    """The usual limits with the changes that `text` names, or the paper's."""
-    return paper() if text == "paper" else config.build(Limits, config.pairs(text))
+def parse_limits(text: str) -> ProgramLimits:
+    """The usual limits with the changes in `text` ("cpu_s=10,memory_mb=2048"), or for "paper" the paper's."""
+    return paper_limits() if text == "paper" else config.build(ProgramLimits, config.pairs(text))
 
 
-def conditions(integrity: Integrity = "values") -> Json:
-    """What the scores rest on besides the responses: recorded with every result."""
-    return {"sandbox": examiner().sandbox.settings(), "integrity": integrity}
+def conditions(options: SandboxOptions = SandboxOptions(), integrity: Integrity = "values") -> Json:
+    """The sandbox's settings: scores depend on them, so every result records them."""
+    return {"sandbox": examiner(options).sandbox.settings(), "integrity": integrity}
 
 
-def told(arguments: Sequence[Any]) -> str:
-    """A call's arguments as the text that the sandbox takes."""
-    return json.dumps(encode(list(arguments)), separators=(",", ":"))
+def encode_arguments(arguments: Sequence[Any]) -> str:
+    """A call's arguments as JSON text, the form of inputs everywhere in the sandbox."""
+    return json.dumps(encode_value(list(arguments)), separators=(",", ":"))

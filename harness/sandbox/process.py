@@ -1,6 +1,7 @@
-"""The sandbox's processes as the harness holds them: a template, and slots forked from it.
+"""The sandbox's processes, seen from the harness: a template, and slots forked from it.
 
-The harness itself is never forked: a fresh interpreter is spawned, with an environment of ten fixed variables.
+The harness never forks itself, as a child would hold its memory (tests, tokens, keys): it spawns a fresh interpreter with an
+environment of ten fixed variables.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.sandbox import container
-from harness.sandbox.container import RefusedError
+from harness.sandbox.container import UnavailableError
 from harness.sandbox.inside import scratch
-from harness.sandbox.limits import Limits
+from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.verdict import SandboxError, Tests, Tier
 
 ENVIRONMENT = {
@@ -38,56 +39,65 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "HOME": "/",
 }
-# The package is entered without its __init__, which belongs to the other side.
-START = """
+# The template imports harness.sandbox.inside without running the __init__ of its parents: they belong to the harness, and
+# every module that the template loads is memory that programs inherit.
+START_PROGRAM = """
 import sys, types
 for name, path in (("harness", sys.argv[1]), ("harness.sandbox", sys.argv[1] + "/sandbox")):
     package = types.ModuleType(name); package.__path__ = [path]; sys.modules[name] = package
 from harness.sandbox.inside import template
 template.main(sys.argv[2])
 """
-WORDS = ["-P", "-s", "-S", "-B", "-c", START, str(Path(__file__).parent.parent)]  # of the interpreter; then the socket
+INTERPRETER_ARGUMENTS = [
+    "-P",
+    "-s",
+    "-S",
+    "-B",
+    "-c",
+    START_PROGRAM,
+    str(Path(__file__).parent.parent),
+]  # of the interpreter; then the socket
 START_S = 60.0
-KEPT = 64 << 10  # bytes of a program's output
+MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
 
 
 @dataclass(frozen=True)
-class Packages:
-    """Third-party packages that programs may import, loaded beforehand."""
+class AllowedPackages:
+    """Third-party packages that programs may import; the template loads them once."""
 
     names: tuple[str, ...] = ()
 
-    def setup(self) -> dict[str, Any]:
-        """Where they lie, and what to import."""
+    def find_setup(self) -> dict[str, Any]:
+        """Their folders and the modules to import; UnavailableError where one is not installed."""
         folders: list[str] = []
         for name in self.names:
             spec = importlib.util.find_spec(name)
             if spec is None or not spec.submodule_search_locations:
-                raise RefusedError(f"the package {name!r} that programs may import is not installed")
+                raise UnavailableError(f"the package {name!r} that programs may import is not installed")
             folder = Path(next(iter(spec.submodule_search_locations)))
             folders += [str(p) for p in (folder, folder.with_name(f"{name}.libs")) if p.is_dir()]
         modules = [m for name in self.names for m in (name, *(("numpy.random", "numpy.linalg") if name == "numpy" else ()))]
         return {"packages": folders, "modules": modules, "site": sorted({str(Path(f).parent) for f in folders})}
 
 
-class Template:
-    """The process that slots are forked from."""
+class SlotTemplate:
+    """The process that forks the slots."""
 
-    def __init__(self, tier: Tier, packages: Packages, limits: Limits, programs: int = 1) -> None:
-        """`programs`: so many at a time, for the size of a container."""
+    def __init__(self, tier: Tier, packages: AllowedPackages, limits: ProgramLimits, programs: int = 1) -> None:
+        """`programs`: how many may run at a time, which sizes a container.  UnavailableError where the tier does not work."""
         self.tier = tier
         self.slots, self.lock = 0, threading.Lock()
-        self.words = tempfile.TemporaryFile()  # noqa: SIM115  what it says when it fails
+        self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
         try:
-            setup = {"tier": tier, "base": self.base, **packages.setup()}
+            setup = {"tier": tier, "base": self.base, **packages.find_setup()}
             setup |= {"scratch_mb": limits.scratch_mb, "scratch_files": limits.scratch_files}
             if tier in container.ENGINES:
-                self.process, self.control = self.contained(setup, container.Size(limits, programs))
+                self.process, self.control = self.start_container(setup, container.ContainerSize(limits, programs))
             else:
-                self.process, self.control = self.spawned()
+                self.process, self.control = self.spawn()
         except BaseException:
-            self.forget()
+            self.remove_files()
             raise
         self.control.settimeout(START_S)
         try:
@@ -97,54 +107,64 @@ class Template:
             self.close()
             raise
 
-    def spawned(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Starts it as a child of this process."""
+    def spawn(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Starts the template as a child of this process."""
         Path(self.base).chmod(0o755)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            return self.popen([sys.executable, *WORDS, str(theirs.fileno())], (theirs.fileno(),)), ours
+            return self.popen([sys.executable, *INTERPRETER_ARGUMENTS, str(theirs.fileno())], (theirs.fileno(),)), ours
 
-    def popen(self, command: Sequence[str], handed: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-        environment = None if self.tier in container.ENGINES else ENVIRONMENT  # an engine's client has settings of its own
+    def popen(self, command: Sequence[str], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+        environment = (
+            None if self.tier in container.ENGINES else ENVIRONMENT
+        )  # the engine's client needs the user's own settings
         return subprocess.Popen(
-            command, env=environment, cwd="/", pass_fds=handed, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.words,
+            command, env=environment, cwd="/", pass_fds=descriptors, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.error_file,
         )  # fmt: skip
 
-    def contained(self, setup: dict[str, Any], size: container.Size) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Starts it in a container, from where it comes to a socket; RefusedError with the engine's words if it does not."""
-        container.prepare(self.tier)
+    def start_container(
+        self, setup: dict[str, Any], size: container.ContainerSize
+    ) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """Starts the template in a container, from where it connects to a socket.
+
+        UnavailableError with the engine's message where it does not.
+        """
+        container.import_image(self.tier)
         folder = Path(self.base)
-        container.cover(folder, setup["packages"])
-        command = container.command(self.tier, folder, setup["packages"], size)
-        command += container.interpreter(ENVIRONMENT, [*WORDS, f"{container.PLACE}/control"])
+        container.make_cover(folder, setup["packages"])
+        command = container.engine_command(self.tier, folder, setup["packages"], size)
+        command += container.interpreter_command(ENVIRONMENT, [*INTERPRETER_ARGUMENTS, f"{container.SOCKET_FOLDER}/control"])
         setup["base"] = container.SCRATCH
-        with container.listen(folder) as listener:
+        with container.open_listener(folder) as listener:
             process, deadline = self.popen(command), time.monotonic() + START_S
             while process.poll() is None and time.monotonic() < deadline:
                 with contextlib.suppress(TimeoutError):
                     return process, listener.accept()[0]
         process.kill()
         process.wait()
-        raise RefusedError(f"{self.tier} does not run the container: {self.said().strip()}")
+        raise UnavailableError(f"{self.tier} does not run the container: {self.error_output().strip()}")
 
     def expect_ready(self, control: socket.socket) -> None:
-        """Waits for the other side's first word."""
+        """Waits for the first message of a template or slot.
+
+        UnavailableError where it reports an error, SandboxError where it does not answer.
+        """
         try:
             message = control.recv(1 << 16)
         except OSError as error:
             raise SandboxError(f"The sandbox's process does not answer: {error}") from error
         if not message:
-            raise SandboxError(f"The sandbox's process ended at once. {self.said()}")
-        if problem := json.loads(message).get("error"):
-            raise RefusedError(problem)
+            raise SandboxError(f"The sandbox's process ended at once. {self.error_output()}")
+        if reason := json.loads(message).get("error"):
+            raise UnavailableError(reason)
 
-    def said(self) -> str:
-        """What its processes wrote when they failed."""
-        return os.pread(self.words.fileno(), KEPT, 0).decode("utf-8", "replace")[-2000:]
+    def error_output(self) -> str:
+        """The end of its processes' standard error."""
+        return os.pread(self.error_file.fileno(), MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")[-2000:]
 
-    def slot(self) -> Slot:
-        """A new slot."""
+    def new_slot(self) -> Slot:
+        """Forks a new slot; SandboxError where the template has ended."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(START_S)
         with theirs, self.lock:
@@ -154,7 +174,7 @@ class Template:
                 socket.send_fds(self.control, [b"slot"], [theirs.fileno()])
             except OSError as error:
                 ours.close()
-                raise SandboxError(f"The sandbox's template has ended ({error}). {self.said()}") from error
+                raise SandboxError(f"The sandbox's template has ended ({error}). {self.error_output()}") from error
         try:
             self.expect_ready(ours)
         except BaseException:
@@ -170,28 +190,28 @@ class Template:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.forget()
+        self.remove_files()
 
-    def forget(self) -> None:
-        """Lets go of what it said and of its folder."""
-        self.words.close()
-        remove(Path(self.base))
+    def remove_files(self) -> None:
+        """Deletes its standard error and its folder."""
+        self.error_file.close()
+        remove_folder(Path(self.base))
 
 
 class Slot:
     """One place where programs run, one at a time."""
 
-    def __init__(self, template: Template, control: socket.socket, folder: Path | None) -> None:
+    def __init__(self, template: SlotTemplate, control: socket.socket, folder: Path | None) -> None:
         self.template, self.control, self.folder = template, control, folder
-        self.spent = False  # a program left a trace in it
+        self.dirty = False  # a program left something behind in it
 
-    def run(self, program: str, tests: Tests, limits: Limits) -> tuple[dict[str, Any], dict[str, Any] | None, str]:
+    def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any] | None, str]:
         """The slot's report, the grader's record (None: there is none), and the beginning of the program's output."""
-        wanted = (program.encode("utf-8", "surrogatepass"), tests.text, b"", b"")
-        files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in wanted]
+        contents = (program.encode("utf-8", "surrogatepass"), tests.text, b"", b"")
+        files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in contents]
         try:
-            for file, content in zip(files, wanted, strict=True):
-                write(file, content)
+            for file, content in zip(files, contents, strict=True):
+                write_all(file, content)
             request = json.dumps({"limits": limits.settings()}).encode()
             try:
                 self.control.settimeout(limits.wall + 30)
@@ -200,41 +220,41 @@ class Slot:
             except OSError as error:
                 raise SandboxError(f"A slot does not answer: {error}") from error
             if not answer:
-                raise SandboxError(f"A slot ended.  {self.template.said()}")
-            return json.loads(answer), record(files[3]), os.pread(files[2], KEPT, 0).decode("utf-8", "replace")
+                raise SandboxError(f"A slot ended.  {self.template.error_output()}")
+            return json.loads(answer), read_record(files[3]), os.pread(files[2], MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")
         finally:
             for file in files:
                 os.close(file)
 
     def close(self) -> None:
-        """Ends it; its scratch folder goes with it."""
+        """Ends it and deletes its scratch folder."""
         self.control.close()
         if self.folder and self.folder.is_dir():
-            remove(self.folder)
+            remove_folder(self.folder)
 
 
-def write(descriptor: int, content: bytes) -> None:
+def write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
 
 
-def record(descriptor: int) -> dict[str, Any] | None:
-    """What the grader wrote; None where it did not come to the end."""
-    content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+def read_record(descriptor: int) -> dict[str, Any] | None:
+    """The grader's record; None where the grader did not finish it."""
+    text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
     try:
-        found = json.loads(content)
+        record = json.loads(text)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return record if isinstance(record, dict) else None
 
 
-def remove(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Deletes a folder, however deep it is."""
-    scratch.empty(str(folder))
+    scratch.empty_folder(str(folder))
     folder.rmdir()
 
 
-def fixed_names() -> Sequence[str]:
+def environment_names() -> Sequence[str]:
     """The variables of a program's environment."""
     return sorted([*ENVIRONMENT, "TMPDIR"])

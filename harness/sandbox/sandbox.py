@@ -1,4 +1,4 @@
-"""The sandbox: runs programs that nobody has read, and judges them where they cannot reach."""
+"""The sandbox: runs programs that nobody has read, and judges them in a process that they cannot reach."""
 
 from __future__ import annotations
 
@@ -13,95 +13,97 @@ from types import TracebackType
 from typing import Any, Self
 
 from harness.sandbox import modes, tiers
-from harness.sandbox.limits import Limits
+from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.process import Packages, Slot, Template
-from harness.sandbox.verdict import Asserts, Reading, Record, SandboxError, Tests, Tier, Verdict, outcome
+from harness.sandbox.process import AllowedPackages, Slot, SlotTemplate
+from harness.sandbox.verdict import Asserts, RecordCalls, RunReport, SandboxError, Tests, Tier, Verdict, decide_outcome
 
 ATTEMPTS = 2
-# What a program's time goes into: handing it to a slot, forking its two processes, locking them down (the grader is the first
-# to be ready), running the program's top level, its tests, ending and reaping both, tidying the scratch folder, reporting.
+# The stages of a run: handing the program to a slot, forking its two processes, locking them down (until the grader is ready),
+# running the program's top level, its tests, ending and reaping both processes, tidying the scratch folder, reporting.
 STAGES = ("hand over", "fork", "lock down", "load", "test", "end", "tidy", "report")
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a sandbox is set up.
+class SandboxConfig:
+    """The set-up of a sandbox.
 
-    `tier`: "" for the strongest that this machine allows; "none" runs programs unconfined, for those who ask for it by name.
+    `tier`: "" for the strongest that this machine allows; "none", which must be named, runs programs unconfined.
     """
 
-    limits: Limits = field(default_factory=Limits)
+    limits: ProgramLimits = field(default_factory=ProgramLimits)
     workers: int = 0  # programs at a time; 0: one per processor
     packages: tuple[str, ...] = ("numpy",)
     tier: Tier | str = ""
 
 
 class Sandbox:
-    """Runs programs and judges them; may be used from several threads.  A context manager.
+    """Runs programs and judges them; several threads may use it.  A context manager.
 
-    Programs that name one of the packages run in processes that have loaded it; all others in lighter ones.
+    Programs whose text names one of the packages run in processes that have loaded it, all others in lighter ones.
     """
 
-    def __init__(self, options: Options | None = None) -> None:
-        self.options = options or Options()
-        self.workers = self.options.workers or os.cpu_count() or 1
+    def __init__(self, config: SandboxConfig | None = None) -> None:
+        self.config = config or SandboxConfig()
+        self.workers = self.config.workers or os.cpu_count() or 1
         self.owner = os.getpid()
-        self.tier: Tier = tiers.choose(self.options.tier, self.options.limits)
-        self.gate = Gate(self.workers)
-        self.pools: dict[bool, Pool] = {}
+        self.tier: Tier = tiers.choose_tier(self.config.tier, self.config.limits)
+        self.run_gate = RunGate(self.workers)
+        self.pools: dict[bool, SlotPool] = {}
         self.lock = threading.Lock()
-        names = "|".join(map(re.escape, self.options.packages))
-        self.wants_packages = re.compile(rf"\b(?:{names})\b" if names else r"(?!)")
+        names = "|".join(map(re.escape, self.config.packages))
+        self.package_names = re.compile(rf"\b(?:{names})\b" if names else r"(?!)")
 
-    def run(self, program: str, tests: Tests | Stdout | Cooperative, limits: Limits | None = None) -> Verdict:
+    def run(self, program: str, tests: Tests | Stdout | Cooperative, limits: ProgramLimits | None = None) -> Verdict:
         """Runs `program` and judges it.  SandboxError if the sandbox itself fails twice.
 
-        A program that the wall clock stopped before it had used half its processor time is run again, with nothing beside it.
+        A program that the wall clock stopped before half its processor time was used runs again, alone: the machine was busy.
         """
         if os.getpid() != self.owner:
             raise SandboxError("This sandbox belongs to the process that made it; make another one after a fork.")
         if isinstance(tests, Stdout | Cooperative):
-            return modes.judge(lambda driver, record: self.run(driver, record, limits), program, tests)
-        allowed = limits or self.options.limits
-        with self.gate.shared():
-            verdict = self.judge(program, tests, allowed)
-        if verdict.outcome == "timeout" and verdict.wall_s >= allowed.wall and verdict.cpu_s < allowed.cpu_s / 2:
-            with self.gate.exclusive():
-                verdict = self.judge(program, tests, allowed)
+            return modes.judge_by_mode(lambda driver, record: self.run(driver, record, limits), program, tests)
+        run_limits = limits or self.config.limits
+        with self.run_gate.one_of_many():
+            verdict = self.judge_with_retry(program, tests, run_limits)
+        if verdict.outcome == "timeout" and verdict.wall_s >= run_limits.wall and verdict.cpu_s < run_limits.cpu_s / 2:
+            with self.run_gate.alone():
+                verdict = self.judge_with_retry(program, tests, run_limits)
         return verdict
 
-    def judge(self, program: str, tests: Tests, limits: Limits) -> Verdict:
+    def judge_with_retry(self, program: str, tests: Tests, limits: ProgramLimits) -> Verdict:
         """One run, and one more if the sandbox failed."""
-        packages = bool(self.wants_packages.search(f"{program}\n{told(tests)}"))
+        packages = bool(self.package_names.search(f"{program}\n{package_text(tests)}"))
         for attempt in range(ATTEMPTS):
-            pool = self.pool(packages)
+            pool = self.get_pool(packages)
             try:
-                return replace(once(pool, program, tests, limits), tier=self.tier)
+                return replace(run_once(pool, program, tests, limits), tier=self.tier)
             except SandboxError:
-                self.renew(packages, pool)
+                self.drop_dead_pool(packages, pool)
                 if attempt + 1 == ATTEMPTS:
                     raise
         raise AssertionError("not reached")
 
-    def pool(self, packages: bool) -> Pool:
-        """The slots with or without the packages, made when they are first needed."""
+    def get_pool(self, packages: bool) -> SlotPool:
+        """The slots with or without the packages; the first call makes them."""
         with self.lock:
             if packages not in self.pools:
-                names = self.options.packages if packages else ()
-                self.pools[packages] = Pool(Template(self.tier, Packages(names), self.options.limits, self.workers))
+                names = self.config.packages if packages else ()
+                self.pools[packages] = SlotPool(
+                    SlotTemplate(self.tier, AllowedPackages(names), self.config.limits, self.workers)
+                )
             return self.pools[packages]
 
-    def renew(self, packages: bool, pool: Pool) -> None:
-        """Lets go of a pool whose template has ended: the next program gets a new one."""
+    def drop_dead_pool(self, packages: bool, pool: SlotPool) -> None:
+        """Closes a pool whose template has ended: the next program gets a new one."""
         with self.lock:
             if self.pools.get(packages) is pool and pool.template.process.poll() is not None:
                 del self.pools[packages]
                 pool.close()
 
     def settings(self) -> dict[str, Any]:
-        """What moves a verdict, for the record."""
-        return {"tier": self.tier, "packages": list(self.options.packages), **self.options.limits.settings()}
+        """The settings that can change a verdict, as JSON."""
+        return {"tier": self.tier, "packages": list(self.config.packages), **self.config.limits.settings()}
 
     def close(self) -> None:
         with self.lock:
@@ -116,65 +118,68 @@ class Sandbox:
         self.close()
 
 
-def told(tests: Tests) -> str:
-    """The text in which packages may be named besides the program: test code, or what a record's one call is given."""
+def package_text(tests: Tests) -> str:
+    """The text, besides the program, that may name packages: test code, or the arguments of a lone recorded call.
+
+    A lone call is a driver's (modes.py), whose argument is the model's program.
+    """
     if isinstance(tests, Asserts):
         return f"{tests.code}\n{tests.setup}"
-    return tests.inputs[0] if isinstance(tests, Record) and len(tests.inputs) == 1 else ""
+    return tests.inputs[0] if isinstance(tests, RecordCalls) and len(tests.inputs) == 1 else ""
 
 
-def once(pool: Pool, program: str, tests: Tests, limits: Limits) -> Verdict:
+def run_once(pool: SlotPool, program: str, tests: Tests, limits: ProgramLimits) -> Verdict:
     """One run in one slot."""
-    started = time.monotonic()
-    with pool.slot() as slot:
+    start = time.monotonic()
+    with pool.borrow_slot() as slot:
         report, record, output = slot.run(program, tests, limits)
-        slot.spent = report["spent"]
-        found, detail = outcome(Reading(report, record, limits.cpu_s, limits.wall))
+        slot.dirty = report["spent"]
+        outcome, detail = decide_outcome(RunReport(report, record, limits.cpu_s, limits.wall))
     return Verdict(
-        outcome=found,
-        detail=clean(detail)[:1000],
+        outcome=outcome,
+        detail=replace_surrogates(detail)[:1000],
         groups=record["groups"] if record else {},
         output=output,
         outputs=record.get("outputs", ()) if record else (),
         cpu_s=report["cpu"],
         wall_s=report["wall"],
-        stages=stages(started, report["stamps"], record["stamps"] if record else []),
+        stages=stage_seconds(start, report["stamps"], record["stamps"] if record else []),
     )
 
 
-def stages(started: float, slot: list[float], grader: list[float]) -> dict[str, float]:
-    """Seconds from one stamp to the next; all processes read the same clock.  Empty where the tests did not end."""
-    if len(grader) < 3:  # the program never loaded
+def stage_seconds(start: float, slot: list[float], grader: list[float]) -> dict[str, float]:
+    """Seconds between time stamps; all processes read the same clock.  Empty where the tests did not end."""
+    if len(grader) < 3:  # the program's top level never ended
         return {}
-    points = (started, *slot[:2], *grader, *slot[2:], time.monotonic())
+    points = (start, *slot[:2], *grader, *slot[2:], time.monotonic())
     return {name: end - begin for name, begin, end in zip(STAGES, points, points[1:], strict=False)}
 
 
-def clean(text: str) -> str:
-    """Without lone surrogates, which no file can hold."""
+def replace_surrogates(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 files cannot hold."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-class Pool:
-    """Slots of one template that are free, and the template."""
+class SlotPool:
+    """A template with those of its slots that are free."""
 
-    def __init__(self, template: Template) -> None:
+    def __init__(self, template: SlotTemplate) -> None:
         self.template = template
         self.free: list[Slot] = []
         self.lock = threading.Lock()
 
     @contextlib.contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """A slot for one run.  It is used again only if nothing was wrong with it."""
+    def borrow_slot(self) -> Iterator[Slot]:
+        """A slot for one run.  It returns to the pool only if the run left it clean."""
         with self.lock:
             slot = self.free.pop() if self.free else None
-        slot = slot or self.template.slot()
+        slot = slot or self.template.new_slot()
         try:
             yield slot
         except BaseException:
             slot.close()
             raise
-        if slot.spent:
+        if slot.dirty:
             slot.close()
         else:
             with self.lock:
@@ -186,17 +191,17 @@ class Pool:
         self.template.close()
 
 
-class Gate:
-    """Lets `width` programs through at a time, or one that must be alone."""
+class RunGate:
+    """Lets `width` programs run at a time, or one alone."""
 
     def __init__(self, width: int) -> None:
         self.width = width
         self.inside = 0
-        self.waiting = 0  # for the whole gate
+        self.waiting = 0  # programs that wait to run alone: they go first, or they might wait for ever
         self.turn = threading.Condition()
 
     @contextlib.contextmanager
-    def shared(self) -> Iterator[None]:
+    def one_of_many(self) -> Iterator[None]:
         with self.turn:
             self.turn.wait_for(lambda: self.inside < self.width and not self.waiting)
             self.inside += 1
@@ -206,7 +211,7 @@ class Gate:
             self.leave(1)
 
     @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def alone(self) -> Iterator[None]:
         with self.turn:
             self.waiting += 1
             self.turn.wait_for(lambda: self.inside == 0)

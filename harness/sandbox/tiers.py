@@ -1,4 +1,4 @@
-"""Which confinement this machine allows: tried in order, believed only after a program has attacked it in vain."""
+"""The confinement that this machine allows: tiers are tried in order, and used only after an attack on them has failed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 from typing import Any, get_args
 
 from harness.sandbox import probe
-from harness.sandbox.container import RefusedError
-from harness.sandbox.inside.calls import MACHINE, table
-from harness.sandbox.inside.wire import decode
-from harness.sandbox.limits import Limits
-from harness.sandbox.process import Packages, Template
-from harness.sandbox.verdict import Reading, SandboxError, Tier, outcome
+from harness.sandbox.container import UnavailableError
+from harness.sandbox.inside.calls import MACHINE, system_calls
+from harness.sandbox.inside.wire import decode_value
+from harness.sandbox.limits import ProgramLimits
+from harness.sandbox.process import AllowedPackages, SlotTemplate
+from harness.sandbox.verdict import RunReport, SandboxError, Tier, decide_outcome
 from harness.types import SkilldeltaError
 
 ORDER: tuple[Tier, ...] = ("namespaces", "landlock")
@@ -20,61 +20,61 @@ WAYS_OUT = """The ways out:
   - allow one of the two on this machine: user namespaces (sysctl kernel.unprivileged_userns_clone=1,
     user.max_user_namespaces above 0, on Ubuntu kernel.apparmor_restrict_unprivileged_userns=0), or a kernel with Landlock
     (5.13 or later, `landlock` in the boot parameter lsm=);
-  - `--sandbox docker` or `--sandbox podman`: one long-lived container, which shows this interpreter (no image is pulled);
+  - `--sandbox docker` or `--sandbox podman`: one long-lived container, with this interpreter (no image is pulled);
   - run the whole harness in a container or a virtual machine that allows one of the two;
   - `--unsafe-local-code` (or SKILLDELTA_SANDBOX=none): runs the programs unconfined, as you, with your files and your network;
     every result says so."""
-PROBE_LIMITS = Limits(cpu_s=10)
+PROBE_LIMITS = ProgramLimits(cpu_s=10)
 
 
-def choose(asked: str, limits: Limits) -> Tier:
-    """The tier that was asked for, or the strongest one; SkilldeltaError with each one's own reason where none works."""
-    if asked and asked not in get_args(Tier):
+def choose_tier(name: str, limits: ProgramLimits) -> Tier:
+    """The tier `name`, for "" the strongest one; SkilldeltaError with the reason of each where none works."""
+    if name and name not in get_args(Tier):
         raise SkilldeltaError(
-            f"There is no sandbox {asked!r}.  There are: {', '.join(get_args(Tier))}; leave it out for the best one."
+            f"There is no sandbox {name!r}.  There are: {', '.join(get_args(Tier))}; leave it out for the best one."
         )
     reasons = {}
-    for tier in ORDER if not asked else tuple(t for t in get_args(Tier) if t == asked):
-        reasons[tier] = why_not(tier)
+    for tier in ORDER if not name else tuple(t for t in get_args(Tier) if t == name):
+        reasons[tier] = unavailable_reason(tier)
         if not reasons[tier]:
             return tier
-    told = "\n".join(f"  {tier}: {why}" for tier, why in reasons.items())
-    raise SkilldeltaError(f"Programs that a model wrote cannot be run safely here.  Tried:\n{told}\n{WAYS_OUT}")
+    attempts = "\n".join(f"  {tier}: {why}" for tier, why in reasons.items())
+    raise SkilldeltaError(f"Programs that a model wrote cannot be run safely here.  Tried:\n{attempts}\n{WAYS_OUT}")
 
 
 @functools.cache
-def why_not(tier: Tier) -> str:
-    """Why a tier cannot be used on this machine; "" when it can."""
+def unavailable_reason(tier: Tier) -> str:
+    """Why this machine cannot use a tier; "" where it can."""
     if sys.platform != "linux":
         return f"needs Linux; this is {sys.platform}"
-    if not table(MACHINE):
+    if not system_calls(MACHINE):
         return f"the system calls of {MACHINE} are not known (x86-64 and aarch64 are)"
     try:
-        template = Template(tier, Packages(), Limits())
-    except (RefusedError, SandboxError) as error:
+        template = SlotTemplate(tier, AllowedPackages(), ProgramLimits())
+    except (UnavailableError, SandboxError) as error:
         return f"{error}"
     try:
-        with probe.target() as target:
-            return examined(template, target, tier)
-    except (RefusedError, SandboxError) as error:
+        with probe.make_target() as target:
+            return run_probe(template, target, tier)
+    except (UnavailableError, SandboxError) as error:
         return f"{error}"
     finally:
         template.close()
 
 
-def examined(template: Template, target: probe.Target, tier: Tier) -> str:
-    """Runs the probe in a slot; what it could do and must not, or could not and must."""
-    found: list[Any] = []
-    slot = template.slot()
+def run_probe(template: SlotTemplate, target: probe.ProbeTarget, tier: Tier) -> str:
+    """Runs the probe in a slot: the attacks that succeeded and the honest uses that failed, in one line; "" for none."""
+    results: list[Any] = []
+    slot = template.new_slot()
     try:
         for tests in target.tests():
             report, record, _ = slot.run(probe.PROBE, tests, PROBE_LIMITS)
-            what, detail = outcome(Reading(report, record, PROBE_LIMITS.cpu_s, PROBE_LIMITS.wall))
-            if what != "pass" or not record:
-                return f"the probe ended with {what}: {detail}"
-            found.append(decode(record["outputs"][0]))
+            outcome, detail = decide_outcome(RunReport(report, record, PROBE_LIMITS.cpu_s, PROBE_LIMITS.wall))
+            if outcome != "pass" or not record:
+                return f"the probe ended with {outcome}: {detail}"
+            results.append(decode_value(record["outputs"][0]))
     finally:
         slot.close()
-    leaks = probe.escaped(found[0]) if tier != "none" else []
-    lost = probe.hindered(found[1])
-    return "; ".join([*(f"a program could {leak}" for leak in leaks), *(f"a program could not {what}" for what in lost)])
+    leaks = probe.find_leaks(results[0]) if tier != "none" else []
+    hindrances = probe.find_hindrances(results[1])
+    return "; ".join([*(f"a program could {leak}" for leak in leaks), *(f"a program could not {use}" for use in hindrances)])

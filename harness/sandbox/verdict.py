@@ -1,4 +1,4 @@
-"""What is asked of the sandbox, and what it says: tests, and the verdict on a program."""
+"""The sandbox's inputs and its answer: tests, and the verdict on a program."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.types import SkilldeltaError
 
 Outcome = Literal["pass", "wrong", "timeout", "memory", "output", "crash", "error"]
 Tier = Literal["namespaces", "landlock", "docker", "podman", "none"]
-# How far a pass can be believed.  values: compared by a process that the program cannot reach; stdout: what it printed,
-# compared outside; cooperative: by tests in its own process, which it could forge.
+# How far to trust a pass.  values: a process that the program cannot reach compared them; stdout: the harness compared the
+# program's output; cooperative: tests in the program's own process, which the program could forge.
 Integrity = Literal["values", "stdout", "cooperative"]
 OUTCOMES: tuple[Outcome, ...] = ("pass", "wrong", "timeout", "memory", "output", "crash", "error")
 
 
 class SandboxError(SkilldeltaError):
-    """The sandbox itself failed, twice: says nothing about the program, and is never scored."""
+    """The sandbox itself failed, twice.  That says nothing about the program, so it is never scored."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Asserts:
 
     @cached_property
     def text(self) -> bytes:
-        """What the grader reads."""
+        """The JSON that the grader reads."""
         return json.dumps({"kind": "asserts", "code": self.code, "names": self.names, "setup": self.setup}).encode()
 
 
 @dataclass(frozen=True)
-class Group:
-    """Calls with their right outputs: each input is a list of arguments as JSON text, each output as wire.encode gives it."""
+class CallGroup:
+    """Calls with their right outputs.  Inputs: lists of arguments as JSON text; outputs: in the form of wire.encode_value."""
 
     name: str
     inputs: Sequence[str]
@@ -54,13 +54,13 @@ class Calls:
     """Calls to compare with known outputs, in groups; the first wrong output ends the run.  `oracle`: see inside/compare.py."""
 
     entry: str
-    groups: Sequence[Group]
+    groups: Sequence[CallGroup]
     atol: float = 0.0
     oracle: str = ""
 
     @cached_property
     def text(self) -> bytes:
-        """What the grader reads."""
+        """The JSON that the grader reads."""
         groups = [(g.name, g.inputs, g.expected) for g in self.groups]
         return json.dumps(
             {"kind": "calls", "entry": self.entry, "groups": groups, "atol": self.atol, "oracle": self.oracle}
@@ -68,30 +68,30 @@ class Calls:
 
 
 @dataclass(frozen=True)
-class Record:
-    """Calls whose outputs are wanted: `Verdict.outputs`, as wire.encode gives them."""
+class RecordCalls:
+    """Calls to record: their outputs become `Verdict.outputs`, in the form of wire.encode_value."""
 
     entry: str
     inputs: Sequence[str]
 
     @cached_property
     def text(self) -> bytes:
-        """What the grader reads."""
+        """The JSON that the grader reads."""
         return json.dumps({"kind": "record", "entry": self.entry, "inputs": list(self.inputs)}).encode()
 
 
-Tests = Asserts | Calls | Record
+Tests = Asserts | Calls | RecordCalls
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a program.  Only "pass" is a pass; all others say why not."""
+    """The outcome of a program.  Only "pass" is a pass; every other outcome is a reason why not."""
 
     outcome: Outcome
     detail: str = ""  # the failing line, the exception, the limit
     groups: Mapping[str, bool] = field(default_factory=dict)  # of Calls: which groups passed
-    output: str = ""  # the beginning of what it printed
-    outputs: Sequence[Any] = ()  # of Record
+    output: str = ""  # the beginning of the program's own output
+    outputs: Sequence[Any] = ()  # of RecordCalls
     cpu_s: float = 0.0
     wall_s: float = 0.0
     stages: Mapping[str, float] = field(default_factory=dict, compare=False)  # seconds by stage, see sandbox.STAGES
@@ -104,8 +104,8 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What is known after a run: the slot's report and the grader's record (None where it wrote none)."""
+class RunReport:
+    """A run as its processes saw it: the slot's report and the grader's record (None where it wrote none)."""
 
     report: Mapping[str, Any]
     record: Mapping[str, Any] | None
@@ -113,7 +113,7 @@ class Reading:
     wall_limit_s: float
 
 
-def outcome(reading: Reading) -> tuple[Outcome, str]:
+def decide_outcome(reading: RunReport) -> tuple[Outcome, str]:
     """The outcome and its detail; SandboxError where the sandbox, not the program, is to blame."""
     report, record = reading.report, reading.record
     if report["stopped"] == "wall":
@@ -127,10 +127,10 @@ def outcome(reading: Reading) -> tuple[Outcome, str]:
         raise SandboxError(f"The grader ended with status {report['grader']}: {detail}")
     if record["outcome"] != "gone":
         return record["outcome"], record["detail"]
-    return ending(reading, record["detail"])
+    return explain_end(reading, record["detail"])
 
 
-def ending(reading: Reading, detail: str) -> tuple[Outcome, str]:
+def explain_end(reading: RunReport, detail: str) -> tuple[Outcome, str]:
     """Why a candidate ended before its tests did."""
     status, cpu = reading.report["candidate"], reading.report["cpu"]
     if status == -signal.SIGXCPU or (status == -signal.SIGKILL and cpu >= reading.cpu_limit_s):

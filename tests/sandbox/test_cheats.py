@@ -2,10 +2,10 @@
 
 import pytest
 
-from harness.sandbox import Asserts, Limits, Sandbox, Verdict
+from harness.sandbox import Asserts, ProgramLimits, Sandbox, Verdict
 from tests.sandbox.cheats import CHEATS, OWN_TESTS, RIGHT, TESTS
 
-LIMITS = Limits(cpu_s=1, wall_s=3.0)
+LIMITS = ProgramLimits(cpu_s=1, wall_s=3.0)
 # Programs that fool no simple judge: they attack what this sandbox is made of, or are plain mistakes that must not pass.
 AIMED_HERE = {
     "a class as the function", "becomes another program", "leaves in a destructor", "writes to every descriptor",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.sandbox import Asserts, Limits, Options, Sandbox, container, tiers
+from harness.sandbox import Asserts, ProgramLimits, Sandbox, SandboxConfig, container, tiers
 from harness.types import SkilldeltaError
 from tests.sandbox import outer
 from tests.sandbox.attacks import REACH
@@ -19,7 +19,7 @@ ADD, ADDS = "def add(a, b): return a + b", Asserts("assert add(1, 2) == 3", ("ad
 @pytest.mark.parametrize("engine", container.ENGINES)
 def test_the_container_has_no_network_no_writable_file_and_few_rights(engine: str, tmp_path: Path) -> None:
     package = tmp_path / "site-packages/numpy"
-    words = container.command(engine, tmp_path, [str(package)], container.Size(Limits(memory_mb=512), 3))
+    words = container.engine_command(engine, tmp_path, [str(package)], container.ContainerSize(ProgramLimits(memory_mb=512), 3))
     told = " ".join(words)
     assert told.startswith(f"{engine} run --rm --network none ")
     assert words[-1] == container.IMAGE
@@ -33,8 +33,8 @@ def test_the_container_has_no_network_no_writable_file_and_few_rights(engine: st
 
 
 def test_other_peoples_packages_are_covered(tmp_path: Path) -> None:
-    words = container.command("docker", tmp_path, [], container.Size(Limits(), 1))
-    shown, hidden = container.mounts([])
+    words = container.engine_command("docker", tmp_path, [], container.ContainerSize(ProgramLimits(), 1))
+    shown, hidden = container.choose_mounts([])
     assert "/usr" in shown
     assert all(f"--volume={tmp_path}/empty:{folder}:ro" in words for folder in hidden)
     assert all(Path(folder).name in ("site-packages", "dist-packages") for folder in hidden)
@@ -42,10 +42,10 @@ def test_other_peoples_packages_are_covered(tmp_path: Path) -> None:
 
 def test_without_the_engine_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    tiers.why_not.cache_clear()
+    tiers.unavailable_reason.cache_clear()
     with pytest.raises(SkilldeltaError, match=r"(?s)docker: there is no command `docker` here.*--sandbox docker.*unsafe"):
-        Sandbox(Options(tier="docker"))
-    tiers.why_not.cache_clear()
+        Sandbox(SandboxConfig(tier="docker"))
+    tiers.unavailable_reason.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,18 @@ def test_an_engine_that_fails_is_told_in_its_own_words(
     engine.write_text(f"#!/bin/sh\n{script}\n")
     engine.chmod(engine.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    tiers.why_not.cache_clear()
+    tiers.unavailable_reason.cache_clear()
     with pytest.raises(SkilldeltaError, match=said):
-        Sandbox(Options(tier="podman"))
-    tiers.why_not.cache_clear()
+        Sandbox(SandboxConfig(tier="podman"))
+    tiers.unavailable_reason.cache_clear()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", container.ENGINES)
 def test_a_program_in_a_container_reaches_nothing_and_leaves_nothing(engine: str) -> None:
-    if reason := tiers.why_not(engine):  # type: ignore[arg-type]
+    if reason := tiers.unavailable_reason(engine):  # type: ignore[arg-type]
         pytest.skip(f"{engine} cannot be used here: {reason}")
-    with Sandbox(Options(tier=engine, workers=2)) as sandbox:
+    with Sandbox(SandboxConfig(tier=engine, workers=2)) as sandbox:
         seen = outer.reach(sandbox, None, [])
         for attack in REACH:
             if attack.hidden and attack.name not in ITS_OWN:

@@ -4,8 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness.sandbox import Asserts, Cooperative, Limits, Sandbox, Stdout, paper
-from harness.sandbox.problems import SLOWER, Comparison, Examiner, Problem, limits
+from harness.sandbox import Asserts, Cooperative, ProgramLimits, Sandbox, Stdout, paper_limits
+from harness.sandbox.problems import SLOWDOWN_FACTOR, ComparisonProblem, Examiner, Problem, parse_limits
 from harness.types import SkilldeltaError
 
 ADD = "def add(a, b): return a + b"
@@ -24,8 +24,8 @@ def test_a_problem_whose_reference_fails_is_told_and_scores_nobody(examiner: Exa
 
 
 def test_outputs_of_the_reference_are_the_right_ones(examiner: Examiner) -> None:
-    def build() -> Comparison:
-        return Comparison(ADD, "add", [("base", ["[1, 2]"]), ("plus", ["[[1], [2]]"])])
+    def build() -> ComparisonProblem:
+        return ComparisonProblem(ADD, "add", [("base", ["[1, 2]"]), ("plus", ["[[1], [2]]"])])
 
     assert examiner.score("add", build, "def add(x, y): return x + y").value == 1
     score = examiner.score("add", build, "def add(x, y): return int(x) + int(y)")
@@ -51,9 +51,9 @@ def test_a_slow_reference_gives_all_more_time(examiner: Examiner) -> None:
         "import time\ndef add(a, b):\n    end = time.process_time() + 1.5\n"
         "    while time.process_time() < end: pass\n    return a + b"
     )
-    ready = examiner.ready("slow", lambda: Problem(slow, ADDS))
-    assert ready.limits.cpu_s >= SLOWER * 1.5
-    assert examiner.sandbox.options.limits.cpu_s < SLOWER * 1.5
+    ready = examiner.prepare_once("slow", lambda: Problem(slow, ADDS))
+    assert ready.limits.cpu_s >= SLOWDOWN_FACTOR * 1.5
+    assert examiner.sandbox.config.limits.cpu_s < SLOWDOWN_FACTOR * 1.5
 
 
 def test_problems_may_be_judged_in_the_other_ways(examiner: Examiner) -> None:
@@ -65,8 +65,8 @@ def test_problems_may_be_judged_in_the_other_ways(examiner: Examiner) -> None:
 
 
 def test_limits_are_settings() -> None:
-    assert limits("") == Limits()
-    assert limits("cpu_s=10, memory_mb=2048") == Limits(cpu_s=10, memory_mb=2048)
-    assert limits("paper") == paper()
+    assert parse_limits("") == ProgramLimits()
+    assert parse_limits("cpu_s=10, memory_mb=2048") == ProgramLimits(cpu_s=10, memory_mb=2048)
+    assert parse_limits("paper") == paper_limits()
     with pytest.raises(SkilldeltaError, match="cpu"):
-        limits("cpus=10")
+        parse_limits("cpus=10")

@@ -11,11 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from harness.sandbox import Asserts, Calls, Group, Limits, Options, Record, Sandbox, SandboxError, Verdict, paper, tiers
+from harness.sandbox import (
+    Asserts,
+    CallGroup,
+    Calls,
+    ProgramLimits,
+    RecordCalls,
+    Sandbox,
+    SandboxConfig,
+    SandboxError,
+    Verdict,
+    paper_limits,
+    tiers,
+)
 from harness.sandbox.inside import calls, seccomp
-from harness.sandbox.inside.scratch import Scratch
-from harness.sandbox.inside.wire import decode
-from harness.sandbox.sandbox import Gate
+from harness.sandbox.inside.scratch import ScratchFolder
+from harness.sandbox.inside.wire import decode_value
+from harness.sandbox.sandbox import RunGate
 from harness.types import SkilldeltaError
 
 ADD = "def add(a, b): return a + b"
@@ -32,15 +44,15 @@ def test_a_verdict_says_what_was_wrong(sandbox: Sandbox) -> None:
 
 
 def test_outputs_are_compared_group_by_group(sandbox: Sandbox) -> None:
-    tests = Calls("add", [Group("base", ["[1, 2]"], [3]), Group("plus", ["[0.1, 0.2]", "[1, 1]"], [0.3, 3])])
+    tests = Calls("add", [CallGroup("base", ["[1, 2]"], [3]), CallGroup("plus", ["[0.1, 0.2]", "[1, 1]"], [0.3, 3])])
     verdict = sandbox.run(ADD, tests)
     assert verdict.groups == {"base": True, "plus": False}
     assert verdict.detail == "plus 1: 2"
 
 
 def test_outputs_of_a_reference_can_be_recorded(sandbox: Sandbox) -> None:
-    verdict = sandbox.run("def add(a, b): return (a, b)", Record("add", ["[1, 2]"]))
-    assert decode(verdict.outputs[0]) == (1, 2)
+    verdict = sandbox.run("def add(a, b): return (a, b)", RecordCalls("add", ["[1, 2]"]))
+    assert decode_value(verdict.outputs[0]) == (1, 2)
 
 
 def test_what_was_printed_is_kept_and_cut(sandbox: Sandbox) -> None:
@@ -52,7 +64,7 @@ def test_what_was_printed_is_kept_and_cut(sandbox: Sandbox) -> None:
 
 def test_the_same_program_gets_the_same_verdict_and_values(sandbox: Sandbox) -> None:
     program = "import random\ndef f(): return random.random(), hash('x'), list({'a', 'b', 'c'})"
-    runs = [sandbox.run(program, Record("f", ["[]"])).outputs for _ in range(3)]
+    runs = [sandbox.run(program, RecordCalls("f", ["[]"])).outputs for _ in range(3)]
     assert runs[0] == runs[1] == runs[2]
 
 
@@ -85,8 +97,8 @@ def test_many_threads_share_a_sandbox() -> None:
         ("import os\ndef add(a, b):\n    while True: os.fork()", ADDS, False),
     ] * 2
     mixed = [hogs.pop() if hogs and i % 4 == 0 else job for i, job in enumerate(good)] + good[:8]
-    with Sandbox(Options(workers=8)) as crowded, ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda job: crowded.run(job[0], job[1], Limits(cpu_s=1)).passed, mixed))
+    with Sandbox(SandboxConfig(workers=8)) as crowded, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda job: crowded.run(job[0], job[1], ProgramLimits(cpu_s=1)).passed, mixed))
     assert sum(found) == 40
     assert found == [job[2] for job in mixed]
 
@@ -95,28 +107,28 @@ def test_a_program_that_only_waited_is_tried_again_alone(sandbox: Sandbox, monke
     judged: list[str] = []
     slow, quick = Verdict("timeout", cpu_s=0.1, wall_s=9.0), Verdict("pass")
 
-    def judge(program: str, tests: object, limits: Limits) -> Verdict:
+    def judge(program: str, tests: object, limits: ProgramLimits) -> Verdict:
         judged.append(program)
         return slow if len(judged) == 1 else quick
 
-    monkeypatch.setattr(sandbox, "judge", judge)
-    assert sandbox.run(ADD, ADDS, Limits(wall_s=5.0)).passed
+    monkeypatch.setattr(sandbox, "judge_with_retry", judge)
+    assert sandbox.run(ADD, ADDS, ProgramLimits(wall_s=5.0)).passed
     assert len(judged) == 2
 
 
 def test_a_program_that_used_its_time_is_not_tried_again(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     judged: list[str] = []
     busy = Verdict("timeout", cpu_s=5.0, wall_s=9.0)
-    monkeypatch.setattr(sandbox, "judge", lambda program, tests, limits: judged.append(program) or busy)
-    assert sandbox.run(ADD, ADDS, Limits(wall_s=5.0)).outcome == "timeout"
+    monkeypatch.setattr(sandbox, "judge_with_retry", lambda program, tests, limits: judged.append(program) or busy)
+    assert sandbox.run(ADD, ADDS, ProgramLimits(wall_s=5.0)).outcome == "timeout"
     assert len(judged) == 1
 
 
 def test_one_that_must_be_alone_waits_for_the_others() -> None:
-    gate, inside, seen = Gate(3), set[int](), []
+    gate, inside, seen = RunGate(3), set[int](), []
 
     def work(n: int) -> None:
-        with gate.exclusive() if n % 5 == 0 else gate.shared():
+        with gate.alone() if n % 5 == 0 else gate.one_of_many():
             inside.add(n)
             seen.append((n, len(inside)))
             inside.discard(n)
@@ -145,7 +157,7 @@ def test_a_scratch_folder_is_emptied_whatever_is_in_it(tmp_path: Path) -> None:
         os.close(at)
         at = below
     os.close(at)
-    assert Scratch(str(scratch), 64, 4096, own=False).tidy()
+    assert ScratchFolder(str(scratch), 64, 4096, own_filesystem=False).tidy()
     assert list(scratch.iterdir()) == []
     assert (outside / "kept").is_dir()
 
@@ -170,7 +182,7 @@ def test_a_slot_that_dies_is_replaced_and_the_program_judged(sandbox: Sandbox) -
 
 
 def test_a_template_that_dies_is_replaced_and_the_program_judged() -> None:
-    with Sandbox(Options(workers=1)) as mine:
+    with Sandbox(SandboxConfig(workers=1)) as mine:
         assert mine.run(ADD, ADDS).passed
         first = mine.pools[False].template
         first.process.kill()
@@ -183,7 +195,7 @@ def test_a_template_that_dies_is_replaced_and_the_program_judged() -> None:
 
 
 def test_after_it_is_closed_no_process_and_no_folder_is_left() -> None:
-    with Sandbox(Options(workers=1)) as mine:
+    with Sandbox(SandboxConfig(workers=1)) as mine:
         mine.run(ADD, ADDS)
         template = mine.pools[False].template
         assert Path(template.base).is_dir()
@@ -198,25 +210,25 @@ def test_a_forked_process_may_not_use_its_parents_sandbox(sandbox: Sandbox, monk
 
 
 def test_where_no_tier_works_each_ones_reason_and_the_ways_out_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tiers, "why_not", lambda tier: f"{tier} is missing")
+    monkeypatch.setattr(tiers, "unavailable_reason", lambda tier: f"{tier} is missing")
     with pytest.raises(SkilldeltaError, match=r"(?s)namespaces is missing.*landlock is missing.*unsafe-local-code"):
         Sandbox()
 
 
 def test_an_unknown_tier_is_named() -> None:
     with pytest.raises(SkilldeltaError, match="There is no sandbox 'jail'"):
-        Sandbox(Options(tier="jail"))
+        Sandbox(SandboxConfig(tier="jail"))
 
 
 def test_a_tier_whose_probe_succeeds_in_an_attack_is_not_used() -> None:
     """A template without any confinement passes for no tier: its probe can read the host's files."""
     from harness.sandbox import probe
-    from harness.sandbox.process import Packages, Template
+    from harness.sandbox.process import AllowedPackages, SlotTemplate
 
-    template = Template("none", Packages(), Limits())
+    template = SlotTemplate("none", AllowedPackages(), ProgramLimits())
     try:
-        with probe.target() as target:
-            found = tiers.examined(template, target, "landlock")
+        with probe.make_target() as target:
+            found = tiers.run_probe(template, target, "landlock")
     finally:
         template.close()
     assert "a program could read a file of the host" in found
@@ -227,7 +239,7 @@ def test_the_probe_is_one_process_also_where_it_can_fork() -> None:
     """A copy that went on would answer a second time, and stay behind under a tracer that is gone."""
     from harness.sandbox import probe
 
-    with probe.target() as target:
+    with probe.make_target() as target:
         canary, port, pid, numbers = json.loads(target.tests()[0].inputs[0])
         told = f"print(attack({canary!r}, {port}, {pid}, {dict(numbers['v'])!r})['fork by a raw system call'])"
         command = [sys.executable, "-c", probe.PROBE + told]
@@ -236,15 +248,15 @@ def test_the_probe_is_one_process_also_where_it_can_fork() -> None:
 
 
 def test_unsafe_is_stamped() -> None:
-    with Sandbox(Options(tier="none", workers=1)) as unsafe:
+    with Sandbox(SandboxConfig(tier="none", workers=1)) as unsafe:
         assert unsafe.run(ADD, ADDS).tier == "none"
         assert unsafe.settings()["tier"] == "none"
 
 
 def test_limits_are_recorded_and_wall_follows_from_cpu() -> None:
-    assert Limits().settings()["wall_s"] == 20
-    assert paper().wall == 3
-    assert Limits().settings()["memory_mb"] == 1024
+    assert ProgramLimits().settings()["wall_s"] == 20
+    assert paper_limits().wall == 3
+    assert ProgramLimits().settings()["memory_mb"] == 1024
 
 
 @pytest.mark.slow
@@ -299,14 +311,14 @@ def test_system_call_numbers_are_the_kernels(machine: str) -> None:
     text = HEADERS[machine].read_text()
     known = {m[1]: int(m[2]) for m in re.finditer(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", text)}
     other = {"newfstatat": "fstatat", "fadvise64": "fadvise64", "sendfile": "sendfile"}
-    for name, (number, _) in calls.table(machine).items():
+    for name, (number, _) in calls.system_calls(machine).items():
         assert known.get(name, known.get(other.get(name, ""))) in (number, None), name
-    assert sum(name in known for name in calls.table(machine)) > 130
+    assert sum(name in known for name in calls.system_calls(machine)) > 130
 
 
 def run_filter(machine: str, number: int, *arguments: int, own_files: bool = True) -> int:
     """What the filter answers, by a small interpreter of classic BPF."""
-    code = seccomp.program(machine, own_files)
+    code = seccomp.build_filter(machine, own_files)
     words = {0: number, 4: calls.AUDIT[machine]} | {16 + 8 * i: a & 0xFFFFFFFF for i, a in enumerate(arguments)}
     at, value = 0, 0
     while True:
@@ -327,7 +339,7 @@ def run_filter(machine: str, number: int, *arguments: int, own_files: bool = Tru
 
 @pytest.mark.parametrize("machine", HEADERS)
 def test_the_filter_allows_what_the_table_allows_and_nothing_else(machine: str) -> None:
-    known = dict(calls.table(machine).values())
+    known = dict(calls.system_calls(machine).values())
     for number in range(600):
         allowed = run_filter(machine, number) == seccomp.ALLOW
         if known.get(number) in ("allow", "namespaces"):
@@ -338,12 +350,12 @@ def test_the_filter_allows_what_the_table_allows_and_nothing_else(machine: str) 
 
 @pytest.mark.parametrize("machine", HEADERS)
 def test_the_filter_reads_arguments(machine: str) -> None:
-    n = {name: number for name, (number, _) in calls.table(machine).items()}
+    n = {name: number for name, (number, _) in calls.system_calls(machine).items()}
     allow = seccomp.ALLOW
     assert run_filter(machine, n["clone"], 0x3D0F00) == allow  # a thread of glibc
     assert run_filter(machine, n["clone"], 17) != allow  # a fork
     assert run_filter(machine, n["clone"], 0x3D0F00 | 0x10000000) != allow  # a thread with a user namespace
-    assert run_filter(machine, n["kill"], seccomp.OWN, 9) == allow
+    assert run_filter(machine, n["kill"], seccomp.OWN_NUMBER, 9) == allow
     assert run_filter(machine, n["kill"], 1, 9) != allow
     assert run_filter(machine, n["kill"], -1, 9) != allow
     assert run_filter(machine, n["socketpair"], 1, 1 | 0o2000000) == allow

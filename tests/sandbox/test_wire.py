@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.sandbox.inside import grader, wire
-from harness.sandbox.inside.grader import Candidate, CandidateGone
+from harness.sandbox.inside import wire
+from harness.sandbox.inside.candidate_client import REPLACED_EXCEPTIONS, Candidate, CandidateError, CandidateGone
+from harness.sandbox.inside.channel import HEADER, Channel
 
 SCALARS = (
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=())) | st.binary()
@@ -35,7 +36,7 @@ VALUES = st.recursive(
 
 
 def through(value: Any) -> Any:
-    return wire.decode(json.loads(wire.dumps(wire.encode(value))))
+    return wire.decode_value(json.loads(wire.dumps(wire.encode_value(value))))
 
 
 def same(a: Any, b: Any) -> bool:
@@ -102,14 +103,14 @@ def test_a_subclass_travels_as_its_base() -> None:
 def test_what_has_no_plain_value_does_not_travel() -> None:
     for value in (object(), lambda: 0, np.array([object()]), Exception("x")):
         with pytest.raises(wire.UnsendableError):
-            wire.encode(value)
+            wire.encode_value(value)
 
 
 def test_a_list_that_holds_itself_does_not_travel() -> None:
     loop: list[Any] = []
     loop.append(loop)
     with pytest.raises(wire.UnsendableError, match="nested"):
-        wire.encode(loop)
+        wire.encode_value(loop)
 
 
 JSON = st.recursive(
@@ -126,7 +127,7 @@ JSON = st.recursive(
 @given(JSON)
 def test_any_json_is_read_as_a_value_or_refused(value: Any) -> None:
     try:
-        wire.decode(value, lambda n: "a reference")
+        wire.decode_value(value, lambda n: "a reference")
     except wire.MalformedError:
         return
     except (RecursionError, MemoryError):
@@ -153,7 +154,7 @@ class Peer:
 
     def ask(self) -> Any:
         """Asks once; the reply as the tests would get it."""
-        candidate = Candidate(wire.Channel(self.read, self.sink))
+        candidate = Candidate(Channel(self.read, self.sink))
         try:
             return candidate.ask("call", "f", [], [])
         finally:
@@ -164,7 +165,7 @@ class Peer:
 
 def framed(text: str) -> bytes:
     content = text.encode()
-    return wire.HEADER.pack(len(content)) + content
+    return HEADER.pack(len(content)) + content
 
 
 @given(st.binary(max_size=200))
@@ -205,7 +206,7 @@ def test_a_truncated_message_ends_the_conversation() -> None:
 
 def test_an_oversized_message_ends_the_conversation() -> None:
     with pytest.raises(CandidateGone, match="message of"):
-        Peer(wire.HEADER.pack(wire.MESSAGE_BYTES + 1) + b"x").ask()
+        Peer(HEADER.pack(wire.MAX_MESSAGE_BYTES + 1) + b"x").ask()
 
 
 def test_a_deeply_nested_message_ends_the_conversation() -> None:
@@ -217,9 +218,9 @@ def test_a_right_reply_is_the_value() -> None:
     assert Peer(framed('[1,0,"value",{"t":"tuple","v":[1]}]')).ask() == (1,)
 
 
-@pytest.mark.parametrize("name", grader.NEVER_AS_THEMSELVES)
+@pytest.mark.parametrize("name", REPLACED_EXCEPTIONS)
 def test_what_would_end_a_test_in_peace_never_comes_as_itself(name: str) -> None:
-    with pytest.raises(grader.CandidateError):
+    with pytest.raises(CandidateError):
         Peer(framed(json.dumps([1, 0, "raise", name, "x"]))).ask()
 
 
@@ -229,7 +230,7 @@ def test_an_exception_comes_as_its_builtin_class() -> None:
 
 
 def test_once_gone_always_gone() -> None:
-    candidate = Candidate(wire.Channel(os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)))
+    candidate = Candidate(Channel(os.open("/dev/null", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)))
     for _ in range(2):
         with pytest.raises(CandidateGone):
             candidate.ask("call", "f", [], [])

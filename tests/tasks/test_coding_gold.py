@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from harness import data, registry
-from harness.sandbox import paper
+from harness.sandbox import paper_limits
 from harness.sandbox.problems import Problem, examiner
-from harness.sandbox.tiers import ORDER, why_not
+from harness.sandbox.tiers import ORDER, unavailable_reason
 from harness.types import Example, Response, Score
 from tasks import humaneval, mbpp
 
 pytestmark = [
     pytest.mark.data,
     pytest.mark.slow,
-    pytest.mark.skipif(all(why_not(tier) for tier in ORDER), reason="no sandbox can be had here"),
+    pytest.mark.skipif(all(unavailable_reason(tier) for tier in ORDER), reason="no sandbox can be had here"),
 ]
 
 
@@ -74,7 +74,7 @@ def test_human_evals_example_samples(real_data: Path) -> None:
     built = humaneval.build_problem(example)
     assert isinstance(built, Problem)
     programs = [humaneval.read_completion(example, s["completion"]) for s in samples]
-    found = [examiner().sandbox.run(p, built.tests, paper()).outcome for p in programs]
+    found = [examiner().sandbox.run(p, built.tests, paper_limits()).outcome for p in programs]
     assert found == ["error", "timeout", "error", "pass", "pass", "pass"]
 
 

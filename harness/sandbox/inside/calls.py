@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import platform
 
-# name x86-64 aarch64 rule.  Rules: allow; own (the first argument names the program itself); namespaces (allowed only where
-# the program sees a file system of its own); inner (used by the sandbox itself, never allowed); others: see seccomp.py.
+# name x86-64 aarch64 rule.  Rules: allow; own (allowed only on the program itself, which the first argument must name);
+# namespaces (allowed only where the program has a file system of its own); inner (the sandbox or its tests use the number,
+# programs may never call it); others: see seccomp.py.
 TABLE = """
 read 0 63 allow
 write 1 64 allow
@@ -210,24 +211,24 @@ mknodat 259 33 inner
 setxattr 188 5 inner
 open_by_handle_at 304 265 inner
 """
-NEWEST = 452  # the newest call that was looked at for this table
+NEWEST = 452  # the newest call that this table has considered
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}  # include/uapi/linux/audit.h
 COLUMN = {"x86_64": 0, "aarch64": 1}
 
 
-def table(machine: str) -> dict[str, tuple[int, str]]:
+def system_calls(machine: str) -> dict[str, tuple[int, str]]:
     """name -> (number, rule) for a machine; empty where it is neither x86-64 nor aarch64."""
     if machine not in COLUMN:
         return {}
-    found = {}
+    calls = {}
     for line in TABLE.split("\n"):
         if line:
             name, x86, arm, rule = line.split()
             number = (x86, arm)[COLUMN[machine]]
             if number != "-":
-                found[name] = (int(number), rule)
-    return found
+                calls[name] = (int(number), rule)
+    return calls
 
 
 MACHINE = platform.machine()
-NUMBERS = {name: number for name, (number, _) in table(MACHINE).items()}
+NUMBERS = {name: number for name, (number, _) in system_calls(MACHINE).items()}

@@ -1,4 +1,7 @@
-"""System calls that Python does not wrap, through ctypes.  A failure is an OSError that names the call."""
+"""System calls that Python does not wrap, through ctypes.  A failure is an OSError that names the call.
+
+The last lines prepare the calls of a lock-down once, before the forks: each run then makes them without building anything.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from typing import Any
 from harness.sandbox.inside.calls import MACHINE, NUMBERS
 
 LIBC = ctypes.CDLL(None, use_errno=True)
-FORK = ctypes.PyDLL(None, use_errno=True).fork  # the interpreter's lock is held, by the only thread there is
+# PyDLL, unlike CDLL, keeps the interpreter's lock during the call, so the child's only thread has it.
+FORK = ctypes.PyDLL(None, use_errno=True).fork
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -20,8 +24,11 @@ MNT_DETACH = 2
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
-class Call:
-    """The system call `name`, ready to be made: what it needs is in memory before a fork, so that a child copies few pages."""
+class SystemCall:
+    """The system call `name`, ready to be made.
+
+    Its arguments are in memory before a fork, so that the child writes to few pages, which the kernel would have to copy.
+    """
 
     def __init__(self, name: str, *arguments: Any) -> None:
         """Integers, bytes (C strings) and ctypes pointers as arguments."""
@@ -40,18 +47,21 @@ class Call:
         return OSError(number, f"{self.name}: {errno.errorcode.get(number, number)} ({os.strerror(number)})")
 
 
-def call(name: str, *arguments: Any) -> int:
+def make_call(name: str, *arguments: Any) -> int:
     """Makes a system call; OSError that names it if it fails."""
-    return Call(name, *arguments)()
+    return SystemCall(name, *arguments)()
 
 
-def prctl(option: int, value: int) -> Call:
-    return Call("prctl", option, value, 0, 0, 0)
+def prepare_prctl(option: int, value: int) -> SystemCall:
+    return SystemCall("prctl", option, value, 0, 0, 0)
 
 
 def fork() -> int:
-    """fork(2) as the C library has it, without what Python does after it in a child: 0.5 ms of page faults, to set right locks
-    and threads that a process of one thread does not have, and random numbers that are seeded anew for each program."""
+    """fork(2) of the C library, without Python's own work after it in a child.
+
+    That work takes 0.5 ms of page faults.  It repairs locks and threads, which a process of one thread does not have, and it
+    seeds random numbers, which the candidate seeds again for each program.
+    """
     pid = int(FORK())
     if pid < 0:
         raise OSError(ctypes.get_errno(), "fork")
@@ -60,14 +70,14 @@ def fork() -> int:
 
 def unshare(flags: int) -> None:
     try:
-        call("unshare", flags)
+        make_call("unshare", flags)
     except OSError as error:
         raise OSError(error.errno, f"unshare({flags:#x}): {errno.errorcode.get(error.errno or 0)}") from error
 
 
 def mount(source: str, target: str, kind: str, flags: int, data: str = "") -> None:
     try:
-        call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
+        make_call("mount", source.encode(), target.encode(), kind.encode(), flags, data.encode())
     except OSError as error:
         raise OSError(error.errno, f"mount({kind or source} on {target}): {errno.errorcode.get(error.errno or 0)}") from error
 
@@ -80,8 +90,15 @@ class MountAttributes(ctypes.Structure):
 
 def make_readonly(path: str, below: bool = True) -> None:
     """The mount at `path`, and all `below` it: no writing, no devices, no set-user-id."""
-    what = MountAttributes(ATTR_READONLY | ATTR_NOSUID | ATTR_NODEV, 0, 0, 0)
-    call("mount_setattr", AT_FDCWD, path.encode(), AT_RECURSIVE if below else 0, ctypes.byref(what), ctypes.sizeof(what))
+    attributes = MountAttributes(ATTR_READONLY | ATTR_NOSUID | ATTR_NODEV, 0, 0, 0)
+    make_call(
+        "mount_setattr",
+        AT_FDCWD,
+        path.encode(),
+        AT_RECURSIVE if below else 0,
+        ctypes.byref(attributes),
+        ctypes.sizeof(attributes),
+    )
 
 
 class CapabilityHeader(ctypes.Structure):
@@ -90,10 +107,10 @@ class CapabilityHeader(ctypes.Structure):
     _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
 
 
-CAPABILITIES = CapabilityHeader(0x20080522, 0)
-NONE = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits
-DIE_WITH_PARENT = prctl(PR_SET_PDEATHSIG, 9)
-NO_NEW_PRIVILEGES = prctl(PR_SET_NO_NEW_PRIVS, 1)
-NO_DUMP = prctl(PR_SET_DUMPABLE, 0)
-DROP_CAPABILITIES = Call("capset", ctypes.byref(CAPABILITIES), ctypes.byref(NONE))
-OWN_USER = Call("unshare", CLONE_NEWUSER)
+CAPABILITY_HEADER = CapabilityHeader(0x20080522, 0)
+NO_CAPABILITIES = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits
+DIE_WITH_PARENT = prepare_prctl(PR_SET_PDEATHSIG, 9)  # no program outlives its slot, however the slot ends
+NO_NEW_PRIVILEGES = prepare_prctl(PR_SET_NO_NEW_PRIVS, 1)  # no rights from set-user-id files; seccomp and Landlock demand it
+NO_DUMP = prepare_prctl(PR_SET_DUMPABLE, 0)  # no process of the same user may trace it or read its memory through /proc
+DROP_CAPABILITIES = SystemCall("capset", ctypes.byref(CAPABILITY_HEADER), ctypes.byref(NO_CAPABILITIES))
+OWN_USER = SystemCall("unshare", CLONE_NEWUSER)  # for a user without any rights outside, and a process count of its own

@@ -1,5 +1,7 @@
 """Landlock: which files a process may touch, whatever its user may do.  Linux 5.13 (ABI 1) and later.
 
+It stops reads of the user's files (tests, keys) and writes outside the scratch folder; from ABI 4 on also TCP, from ABI 6 on
+also abstract sockets and signals to processes outside.  Where there are namespaces it is the second lock on files.
 Rights and structures: include/uapi/linux/landlock.h.
 """
 
@@ -15,10 +17,10 @@ from harness.sandbox.inside import kernel
 
 READ_FILE, READ_DIR, WRITE_FILE, TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 14
 FILE_RIGHTS = 0b111 | TRUNCATE | 1 << 15  # execute, write, read, truncate, ioctl on devices
-READING = READ_FILE | READ_DIR
+READ_RIGHTS = READ_FILE | READ_DIR
 MAKE_SPECIAL = 1 << 6 | 1 << 9 | 1 << 11  # character device, socket, block device
 RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # by ABI; from 5 on 16 bits
-SCOPES = 0b11  # abstract sockets and signals stay within; ABI 6
+SCOPES = 0b11  # abstract sockets and signals reach no process outside; ABI 6
 
 
 class RulesetAttributes(ctypes.Structure):
@@ -35,58 +37,61 @@ class PathBeneath(ctypes.Structure):
     _fields_ = [("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32)]
 
 
-def version() -> int:
+def abi_version() -> int:
     """The kernel's Landlock ABI; OSError where there is none."""
-    return kernel.call("landlock_create_ruleset", 0, 0, 1)
+    return kernel.make_call("landlock_create_ruleset", 0, 0, 1)
 
 
-def available() -> bool:
-    """Whether the kernel has it, and nothing around this process forbids it."""
+def is_available() -> bool:
+    """Does the kernel have it, and does no filter around this process forbid it?"""
     try:
-        return version() >= 1
+        return abi_version() >= 1
     except OSError:
         return False
 
 
 @dataclass(frozen=True)
-class Grant:
-    """What a process may still touch."""
+class LandlockGrant:
+    """The paths that a process may still touch."""
 
-    listing: Sequence[str]  # names of files below, not what is in them
+    listing: Sequence[str]  # the names of files below, not their content
     reading: Sequence[str]
     writing: Sequence[str]
     devices: Sequence[str]
 
 
-def restrict(grant: Grant) -> None:
-    """From here on this process, and all that it starts, may touch nothing but what `grant` says."""
-    abi = version()
-    handled = RIGHTS.get(abi, (1 << 16) - 1)
-    attributes = RulesetAttributes(handled, 0b11 if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
+def restrict(grant: LandlockGrant) -> None:
+    """From here on this process, and every process that it starts, may touch only the paths of `grant`.
+
+    OSError where the kernel has no Landlock.
+    """
+    abi = abi_version()
+    rights = RIGHTS.get(abi, (1 << 16) - 1)
+    attributes = RulesetAttributes(rights, 0b11 if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = kernel.call("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
+    ruleset = kernel.make_call("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
     try:
         for path in grant.listing:
-            allow(ruleset, path, READ_DIR)
+            add_rule(ruleset, path, READ_DIR)
         for path in grant.reading:
-            allow(ruleset, path, READING)
+            add_rule(ruleset, path, READ_RIGHTS)
         for path in grant.writing:
-            allow(ruleset, path, handled & ~MAKE_SPECIAL & ~1)
+            add_rule(ruleset, path, rights & ~MAKE_SPECIAL & ~1)  # no devices or sockets, nothing to execute
         for path in grant.devices:
-            allow(ruleset, path, READ_FILE | WRITE_FILE)
+            add_rule(ruleset, path, READ_FILE | WRITE_FILE)
         kernel.NO_NEW_PRIVILEGES()
-        kernel.call("landlock_restrict_self", ruleset, 0)
+        kernel.make_call("landlock_restrict_self", ruleset, 0)
     finally:
         os.close(ruleset)
 
 
-def allow(ruleset: int, path: str, rights: int) -> None:
+def add_rule(ruleset: int, path: str, rights: int) -> None:
     """Adds a rule: everything below `path`, or the one file that it is."""
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        if not stat.S_ISDIR(os.fstat(place).st_mode):
+        if not stat.S_ISDIR(os.fstat(parent).st_mode):
             rights &= FILE_RIGHTS
-        rule = PathBeneath(rights, place)
-        kernel.call("landlock_add_rule", ruleset, 1, ctypes.byref(rule), 0)
+        rule = PathBeneath(rights, parent)
+        kernel.make_call("landlock_add_rule", ruleset, 1, ctypes.byref(rule), 0)
     finally:
-        os.close(place)
+        os.close(parent)

@@ -1,4 +1,7 @@
-"""How a grader or a candidate gives up everything that it does not need, after the fork and before it reads anything."""
+"""A grader or a candidate gives up everything that it does not need, after the fork and before it reads anything.
+
+The grader is locked down as well: a program may send it values that attack its decoder.
+"""
 
 from __future__ import annotations
 
@@ -7,72 +10,73 @@ import resource
 from dataclasses import dataclass
 
 from harness.sandbox.inside import kernel
-from harness.sandbox.inside.seccomp import Filter
+from harness.sandbox.inside.seccomp import SeccompFilter
 
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Confinement:
-    """What a slot's processes are locked into."""
+    """The locks of a slot's processes."""
 
     tier: str  # namespaces, landlock or none
-    uid: int | None  # a user number that nobody else has; None: the harness runs as an ordinary user
-    filter: Filter | None  # of system calls; None in tier "none"
-    resident: int  # bytes of address space that the interpreter takes itself
-    processes: int | None  # limit on the user's processes and threads where the slot has no user of its own
+    uid: int | None  # a user number of its own; None: an ordinary user runs the harness and cannot change users
+    filter: SeccompFilter | None  # of system calls; None in tier "none"
+    resident: int  # bytes of address space that the interpreter itself takes
+    processes: int | None  # the user's own processes and threads, which count too where the slot has no user of its own
 
 
-def descriptors(wanted: list[int]) -> None:
-    """Makes `wanted` the descriptors 0, 1, 2 ..., and closes all others."""
-    high = [os.dup(fd) for fd in wanted]
-    while min(high) < len(wanted):
+def arrange_descriptors(fds: list[int]) -> None:
+    """Makes `fds` the descriptors 0, 1, 2 ..., and closes all others: an open descriptor passes every other lock."""
+    high = [os.dup(fd) for fd in fds]
+    while min(high) < len(fds):  # first out of the way of the targets
         high = [os.dup(fd) for fd in high]
     for target, fd in enumerate(high):
         os.dup2(fd, target)
-    os.closerange(len(wanted), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+    os.closerange(len(fds), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-Resource = tuple[int, tuple[int, int]]  # which, and its soft and hard limit
+ResourceLimit = tuple[int, tuple[int, int]]  # which, and its soft and hard limit
 
 
-def resources(limits: dict[str, float], confinement: Confinement) -> list[Resource]:
-    """The kernel's own limits for a process."""
+def resource_limits(limits: dict[str, float], confinement: Confinement) -> list[ResourceLimit]:
+    """The kernel's limits for a process, by the settings in `limits`."""
     cpu, threads = int(limits["cpu_s"]), int(limits.get("threads", 64)) + 1
     if confinement.uid is None and confinement.tier != "namespaces":
         threads += confinement.processes or 0
-    found = {
-        resource.RLIMIT_AS: confinement.resident + int(limits["memory_mb"]) * MIB,
-        resource.RLIMIT_STACK: int(limits["stack_mb"]) * MIB,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_MEMLOCK: 64 << 10,
-        resource.RLIMIT_MSGQUEUE: 0,
-        resource.RLIMIT_NPROC: threads,
+    maxima = {
+        resource.RLIMIT_AS: confinement.resident + int(limits["memory_mb"]) * MIB,  # memory
+        resource.RLIMIT_STACK: int(limits["stack_mb"]) * MIB,  # deep recursion ends as an error of the program
+        resource.RLIMIT_CORE: 0,  # no core dump fills the disk
+        resource.RLIMIT_MEMLOCK: 64 << 10,  # hardly any memory that cannot be swapped out
+        resource.RLIMIT_MSGQUEUE: 0,  # no message queue outlives the program
+        resource.RLIMIT_NPROC: threads,  # a thread bomb
     }
-    if "file_mb" in limits:
-        found[resource.RLIMIT_FSIZE] = int(limits["file_mb"]) * MIB
+    if "file_mb" in limits:  # any one file, and the program's output, which is a file
+        maxima[resource.RLIMIT_FSIZE] = int(limits["file_mb"]) * MIB
     if "open_files" in limits:
-        found[resource.RLIMIT_NOFILE] = int(limits["open_files"])
-    return [(resource.RLIMIT_CPU, (cpu, cpu + 1)), *((which, (most, most)) for which, most in found.items())]
+        maxima[resource.RLIMIT_NOFILE] = int(limits["open_files"])
+    # One second after the soft limit's signal, which a program may ignore, the hard limit ends it.
+    return [(resource.RLIMIT_CPU, (cpu, cpu + 1)), *((which, (value, value)) for which, value in maxima.items())]
 
 
-def lock(confinement: Confinement, limits: list[Resource], role: int) -> None:
-    """For ever: limits, a user of its own, no capability, no new privileges, no system call but the allowed ones.
+def lock_down(confinement: Confinement, limits: list[ResourceLimit], role: int) -> None:
+    """Irrevocably: a user of its own, limits, no capability, no new privileges, no system call but the allowed ones.
 
-    `role` (0 grader, 1 candidate) keeps their user numbers apart.
+    `role` (0 grader, 1 candidate) separates their user numbers, so that neither may signal or trace the other.
     """
     if confinement.uid is not None:
-        mine = confinement.uid + role
+        uid = confinement.uid + role
         os.setgroups([])
-        os.setresgid(mine, mine, mine)
-        os.setresuid(mine, mine, mine)
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
     elif confinement.tier == "namespaces":
-        kernel.OWN_USER()  # a count of processes of its own, and nobody's user
-    for which, pair in limits:  # only now: a user namespace keeps the limits that it is made under, for all its processes
+        kernel.OWN_USER()
+    for which, pair in limits:  # only now: a new user namespace applies its maker's limits to all its processes together
         resource.setrlimit(which, pair)
     kernel.NO_NEW_PRIVILEGES()
     if confinement.tier != "none":
         kernel.NO_DUMP()
         kernel.DROP_CAPABILITIES()
-    if confinement.filter:
+    if confinement.filter:  # last, as it forbids most of the calls above
         confinement.filter.install(os.getpid())

@@ -1,4 +1,8 @@
-"""A file system, a process table and a network of the sandbox's own, with nothing of the host's that is not needed."""
+"""Namespaces: a file system, process table, network and more of the sandbox's own.
+
+What does not exist needs no rule: a program in these namespaces finds no file of the host but the interpreter's, no other
+process, and no network device, not even the loopback.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,13 @@ from harness.sandbox.inside.kernel import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSU
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 ZONES = "/usr/share/zoneinfo"
-PLACE_OWN = (
+# Mounts, network, System V IPC and message queues, host name, processes, cgroup names.
+TEMPLATE_NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
     | kernel.CLONE_NEWCGROUP
 )  # fmt: skip
-SLOT_OWN = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWPID
+# A slot of its own leaves nothing to the next: its /tmp, shared memory and processes end with it.
+SLOT_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWPID
 
 
 def library_folders() -> list[str]:
@@ -23,24 +29,27 @@ def library_folders() -> list[str]:
     return [path for path in sys.path if Path(path).is_dir()]
 
 
-def third_party(library: list[str]) -> list[str]:
-    """Folders below the standard library that hold other people's packages: hidden, for they may hold a benchmark's answers."""
+def third_party_folders(library: list[str]) -> list[str]:
+    """Folders below the standard library with third-party packages: hidden, as they may hold a benchmark's answers."""
     names = ("site-packages", "dist-packages")
     return [f"{folder}/{name}" for folder in library for name in names if Path(folder, name).is_dir()]
 
 
-def enter(user: bool) -> None:
-    """Leaves the host's namespaces; the next child is number 1 of its own process table.  With `user`, as an ordinary user."""
+def leave_host(user: bool) -> None:
+    """Leaves the host's namespaces; the next child is number 1 of its own process table.
+
+    `user`: by way of a user namespace, for a user without the rights of root.  OSError where the machine forbids it.
+    """
     uid, gid = os.getuid(), os.getgid()
-    kernel.unshare(PLACE_OWN | (kernel.CLONE_NEWUSER if user else 0))
+    kernel.unshare(TEMPLATE_NAMESPACES | (kernel.CLONE_NEWUSER if user else 0))
     if user:
         for file, content in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
             Path("/proc/self", file).write_text(content)
-    kernel.mount("none", "/", "", MS_REC | MS_PRIVATE)
+    kernel.mount("none", "/", "", MS_REC | MS_PRIVATE)  # no mount of ours travels back to the host
 
 
-def show(source: str, root: str) -> None:
-    """Makes the host's `source` visible below `root`, under the same name."""
+def show_path(source: str, root: str) -> None:
+    """Makes the host's `source` visible below `root`, under the same name, read-only but for devices."""
     target = Path(root + source)
     if Path(source).is_dir():
         target.mkdir(parents=True, exist_ok=True)
@@ -52,35 +61,36 @@ def show(source: str, root: str) -> None:
         kernel.make_readonly(str(target))
 
 
-def hide(path: str) -> None:
+def hide_folder(path: str) -> None:
     """Covers a folder with an empty one."""
     kernel.mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k")
 
 
-def build(root: str, library: list[str], packages: list[str]) -> None:
-    """Makes `root` the root folder: the standard library, the allowed packages and five devices, all read-only; /tmp."""
+def build_root(root: str, library: list[str], packages: list[str]) -> None:
+    """Makes `root` the root folder: the standard library, the allowed packages and five devices; an empty /tmp."""
     os.umask(0o022)
     kernel.mount("none", root, "tmpfs", MS_NOSUID, "mode=755,size=1m")
     for folder in library:
-        if not any(folder.startswith(other + "/") for other in library):
-            show(folder, root)
-    for folder in third_party(library):
-        hide(root + folder)
+        if not any(folder.startswith(parent + "/") for parent in library):
+            show_path(folder, root)
+    for folder in third_party_folders(library):
+        hide_folder(root + folder)
     for path in [*packages, *DEVICES, *([ZONES] if Path(ZONES).is_dir() else [])]:
-        show(path, root)
+        show_path(path, root)
     for name in ("tmp", "old"):
         Path(root, name).mkdir(exist_ok=True)  # packages may lie below /tmp
     os.chdir(root)
-    kernel.call("pivot_root", b".", b"old")
+    kernel.make_call("pivot_root", b".", b"old")
     os.chdir("/")
-    kernel.call("umount2", b"/old", MNT_DETACH)
+    # Unmounted, the old root is gone for good; chroot alone could be left again.
+    kernel.make_call("umount2", b"/old", MNT_DETACH)
     Path("/old").rmdir()
     kernel.make_readonly("/", below=False)
-    kernel.call("sethostname", b"sandbox", 7)
+    kernel.make_call("sethostname", b"sandbox", 7)  # the host's own name may be a secret, and would differ between machines
 
 
-def scratch(uid: int | None, megabytes: int, files: int) -> None:
-    """A /tmp of this slot's own, with a quota, that ends with the slot."""
+def mount_scratch(uid: int | None, megabytes: int, files: int) -> None:
+    """A /tmp of this slot's own, with a quota (MiB and number of files), that ends with the slot."""
     owner = f",uid={uid},gid={uid}" if uid is not None else ""
     options = f"mode=700,size={megabytes}m,nr_inodes={files}{owner}"
     kernel.mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)  # noqa: S108  the sandbox's own

@@ -1,4 +1,4 @@
-"""The folder in which a slot's programs may write, and how it is emptied between them."""
+"""The only folder in which a slot's programs may write; empty at the start of each, so that none reads another's files."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Scratch:
-    """A slot's folder and what it may hold.  `own`: a file system of its own, with a quota, that ends with the slot."""
+class ScratchFolder:
+    """A slot's folder and its quota.  `own_filesystem`: the kernel holds the quota, and the folder ends with the slot."""
 
     folder: str
     megabytes: int
     files: int
-    own: bool
+    own_filesystem: bool
 
     def over_quota(self) -> bool:
-        """Whether it holds more than it may.  Where it is no file system of its own, somebody has to count."""
+        """Does the folder exceed its quota?  Counts the files, for folders on a file system without a quota."""
         files = size = 0
         stack = [self.folder]
         while stack:
@@ -27,19 +27,22 @@ class Scratch:
                         size += entry.stat(follow_symlinks=False).st_blocks * 512
                         if entry.is_dir(follow_symlinks=False):
                             stack.append(entry.path)
-            except OSError:  # removed meanwhile, or closed to us: what is left is counted the next time
+            except OSError:  # removed meanwhile, or unreadable: the next count will include the rest
                 continue
             if files > self.files or size > self.megabytes << 20:
                 return True
         return False
 
     def tidy(self) -> bool:
-        """Makes it what it was in the beginning; where that fails, or a new one is to be had, the slot is used no more."""
+        """Restores the folder's first state.  False: the slot must not run another program.
+
+        A folder on a file system of its own is not emptied: a new slot brings a new one.
+        """
         try:
             if os.listdir(self.folder):  # noqa: PTH208
-                if self.own:
+                if self.own_filesystem:
                     return False
-                empty(self.folder)
+                empty_folder(self.folder)
             os.chmod(self.folder, 0o700)  # noqa: PTH101
             os.utime(self.folder, (0, 0))
         except OSError:
@@ -47,9 +50,9 @@ class Scratch:
         return True
 
 
-def empty(folder: str) -> None:
-    """Deletes what is in a folder, however deep: folders are moved up to its top first, so that no path grows too long."""
-    mark, number = os.urandom(16).hex(), 0  # no program can have made folders of these names
+def empty_folder(folder: str) -> None:
+    """Deletes the content of a folder, however deep.  Folders move to its top first, so that no path grows too long."""
+    mark, number = os.urandom(16).hex(), 0  # names that no program can have used
     stack = [folder]
     while stack:
         here, inner = stack[-1], len(stack)
@@ -61,7 +64,7 @@ def empty(folder: str) -> None:
                 os.rename(entry.path, stack[-1])  # noqa: PTH104
             else:
                 os.unlink(entry.path)  # noqa: PTH108
-        if len(stack) == inner:  # it is empty now
+        if len(stack) == inner:  # nothing was pushed: the folder is empty now
             stack.pop()
             if here != folder:
                 os.rmdir(here)  # noqa: PTH106

@@ -1,9 +1,14 @@
-"""Which system calls a program may make: a filter in classic BPF, made once and patched with the program's own number.
+"""The system calls that a program may make: a filter in classic BPF, built once and patched with the program's own number.
 
-The tests on the call's number are a balanced tree, because the kernel runs the filter once for every call there is when
-it is installed.  What each rule closes: `clone` allows threads only; `own` keeps signals and limits to the program itself;
-`fcntl` and `ioctl` allow no signal on input (F_SETOWN, F_SETSIG, FIOSETOWN) and nothing of terminals; `socketpair` allows
-connected byte streams only (what an event loop needs).
+The list in calls.py names the allowed calls; all others fail.  So there is no execve, no socket, no ptrace, no mount, no
+io_uring (which would make calls that no filter sees), and no rarely tested part of the kernel to attack.  Some calls are
+allowed for some arguments:
+- `clone`: threads alone, so that a program cannot fork, and no new namespaces, in which it would be root.
+- `own`: signals, processor affinity and limits of the program itself, not of the grader or the harness.
+- `fcntl`, `ioctl`: no signals to other processes on input (F_SETOWN, F_SETSIG, FIOSETOWN), no input into terminals.
+- `prctl`: names of threads and memory; not, for example, the flags that the lock-down has set.
+- `socketpair`: connected byte streams, which an event loop needs; no addresses, so no connection to anything outside.
+The tests on the call's number are a balanced tree: on installation the kernel runs the filter once for every existing call.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import errno
 import struct
 
 from harness.sandbox.inside import kernel
-from harness.sandbox.inside.calls import AUDIT, MACHINE, NEWEST, table
+from harness.sandbox.inside.calls import AUDIT, MACHINE, NEWEST, system_calls
 
 LOAD, JUMP, EQUAL, AT_LEAST, ANY_BIT, AND, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45, 0x54, 0x06
 ALLOW, DENY, KILL = 0x7FFF0000, 0x00050000, 0x80000000
@@ -30,25 +35,25 @@ def deny(number: int) -> Code:
     return [(RETURN, 0, 0, DENY | number)]
 
 
-def one_of(argument: int, values: tuple[int, ...], otherwise: int = errno.EPERM) -> Code:
-    """Allow where the low word of the argument is one of `values`."""
+def allow_only(argument: int, values: tuple[int, ...], otherwise: int = errno.EPERM) -> Code:
+    """Allow where the low word of the argument is one of `values`; else fail with the error `otherwise`."""
     tests = [(EQUAL, len(values) - i, 0, value) for i, value in enumerate(values)]
     return [(LOAD, 0, 0, ARGUMENTS + 8 * argument), *tests, *deny(otherwise), (RETURN, 0, 0, ALLOW)]
 
 
-OWN = 0x4F574E21  # stands for the program's own number until it is known
+OWN_NUMBER = 0x4F574E21  # a placeholder for the program's own number, which is known after the fork
 
 
-def rule(name: str, kind: str) -> Code:
+def call_rule(name: str, kind: str) -> Code:
     """The instructions that decide one system call."""
     if kind == "own":
-        return one_of(0, (0, OWN) if name != "tgkill" else (OWN,))
+        return allow_only(0, (0, OWN_NUMBER) if name != "tgkill" else (OWN_NUMBER,))
     if kind == "fcntl":
-        return one_of(1, FCNTL)
+        return allow_only(1, FCNTL)
     if kind == "ioctl":
-        return one_of(1, IOCTL, errno.ENOTTY)
+        return allow_only(1, IOCTL, errno.ENOTTY)
     if kind == "prctl":
-        return one_of(0, PRCTL)
+        return allow_only(0, PRCTL)
     if kind == "socketpair":
         return [
             (LOAD, 0, 0, ARGUMENTS), (EQUAL, 0, 3, 1), (LOAD, 0, 0, ARGUMENTS + 8), (AND, 0, 0, 0xF),
@@ -62,60 +67,61 @@ def rule(name: str, kind: str) -> Code:
     raise ValueError(f"there is no rule {kind!r}")
 
 
-def decisions(machine: str, own_files: bool) -> dict[int, Code]:
-    """What to do for each number that is not simply refused."""
-    found: dict[int, Code] = {}
-    for name, (number, kind) in table(machine).items():
+def call_decisions(machine: str, own_files: bool) -> dict[int, Code]:
+    """The code for each number that does not simply fail."""
+    codes: dict[int, Code] = {}
+    for name, (number, kind) in system_calls(machine).items():
         if name == "clone3":
-            found[number] = deny(errno.ENOSYS)  # the C library then uses clone, whose flags a filter can read
+            codes[number] = deny(errno.ENOSYS)  # a filter cannot read its flags; the C library then uses clone, whose it can
         elif kind == "allow" or (kind == "namespaces" and own_files):
-            found[number] = [(RETURN, 0, 0, ALLOW)]
+            codes[number] = [(RETURN, 0, 0, ALLOW)]
         elif kind not in ("inner", "namespaces"):
-            found[number] = rule(name, kind)
-    return found
+            codes[number] = call_rule(name, kind)
+    return codes
 
 
-def tree(ranges: list[tuple[int, Code]]) -> Code:
-    """Code that finds, by halving, the range which holds the number; a range is (its first number, what to do)."""
+def decision_tree(ranges: list[tuple[int, Code]]) -> Code:
+    """Code that finds, by halving, the range that holds the number; a range is (its first number, its code)."""
     if len(ranges) == 1:
         return ranges[0][1]
     middle = len(ranges) // 2
-    left, right = tree(ranges[:middle]), tree(ranges[middle:])
+    left, right = decision_tree(ranges[:middle]), decision_tree(ranges[middle:])
     return [(AT_LEAST, 0, 1, ranges[middle][0]), (JUMP, 0, 0, len(left)), *left, *right]
 
 
-def program(machine: str, own_files: bool) -> Code:
-    """The whole filter; `own_files`: the program sees a file system of its own, so that modes and times may be set."""
-    known = decisions(machine, own_files)
+def build_filter(machine: str, own_files: bool) -> Code:
+    """The whole filter.  `own_files`: the program has a file system of its own, so it may change modes and times of files."""
+    codes = call_decisions(machine, own_files)
     ranges: list[tuple[int, Code]] = []
     refuse, missing = deny(errno.EPERM), deny(errno.ENOSYS)
     for number in range(NEWEST + 1):
-        what = known.get(number, refuse)
-        if not ranges or ranges[-1][1] != what:
-            ranges.append((number, what))
+        code = codes.get(number, refuse)
+        if not ranges or ranges[-1][1] != code:
+            ranges.append((number, code))
     ranges.append((NEWEST + 1, missing))
+    # Another architecture (32-bit calls on x86-64) has other numbers: it ends the program.
     head = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, AUDIT[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
-    return head + tree(ranges)
+    return head + decision_tree(ranges)
 
 
-class Fprog(ctypes.Structure):
+class FilterProgram(ctypes.Structure):
     """struct sock_fprog."""
 
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_void_p)]
 
 
-class Filter:
-    """A filter in memory, ready to be installed by a process that knows its own number."""
+class SeccompFilter:
+    """A filter in memory, ready for a process that knows its own number."""
 
     def __init__(self, own_files: bool) -> None:
-        code = program(MACHINE, own_files)
+        code = build_filter(MACHINE, own_files)
         self.buffer = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *i) for i in code))
-        self.places = [8 * n + 4 for n, i in enumerate(code) if i[0] == EQUAL and i[3] == OWN]
-        self.fprog = Fprog(len(code), ctypes.addressof(self.buffer))
-        self.call = kernel.Call("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(self.fprog))
+        self.places = [8 * n + 4 for n, i in enumerate(code) if i[0] == EQUAL and i[3] == OWN_NUMBER]
+        self.fprog = FilterProgram(len(code), ctypes.addressof(self.buffer))
+        self.call = kernel.SystemCall("seccomp", SECCOMP_SET_MODE_FILTER, 0, ctypes.byref(self.fprog))
 
     def install(self, own: int) -> None:
-        """From here on, for this process and for ever.  Needs no_new_privs."""
+        """Installs it for this process, irrevocably.  `own` is the process's number; needs no_new_privs."""
         for place in self.places:
             struct.pack_into("I", self.buffer, place, own)
         self.call()

@@ -1,7 +1,7 @@
-"""The template: a fresh interpreter that loads what programs may import, confines itself, and forks slots.
+"""The template: a fresh interpreter that loads the modules for programs, confines itself, and forks slots.
 
-It is started with a clean environment and one socket, and ends when that socket closes.  It answers one JSON message with
-how to set itself up: {} when it is ready, {"error": ...} when this machine refuses what the tier needs.
+It starts with a clean environment and one socket, and ends when that socket closes.  It answers one JSON message, its set-up:
+{} when it is ready, {"error": ...} when this machine refuses something that the tier needs.
 """
 
 from __future__ import annotations
@@ -29,46 +29,46 @@ STATM = Path("/proc/self/statm")
 
 
 def main(place: str) -> NoReturn:
-    """Reads the set-up, confines, serves.  `place`: the number of an open socket, or in a container where to find one."""
-    control = socket.socket(fileno=int(place)) if place.isdigit() else connected(place)
+    """Reads the set-up, confines itself, serves.  `place`: the number of an open socket, or in a container a socket's path."""
+    control = socket.socket(fileno=int(place)) if place.isdigit() else connect_control(place)
     setup = json.loads(control.recv(1 << 20))
     try:
         library = namespaces.library_folders()
-        load(setup)
+        import_modules(setup)
         resident = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        setup["landlock"] = landlock.available()
-        setup["uid"] = free_user() if setup["tier"] != "none" else None
-        processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else user_threads() + 1024
+        setup["landlock"] = landlock.is_available()
+        setup["uid"] = find_free_user() if setup["tier"] != "none" else None
+        processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else count_user_threads() + 1024
         if setup["tier"] == "namespaces":
-            enter(setup, library)
+            enter_namespaces(setup, library)
         else:
             setup["library"] = library
-            setup["readable"] = readable(library, setup["packages"])
+            setup["readable"] = readable_paths(library, setup["packages"])
     except (OSError, ImportError) as error:
-        control.send(json.dumps({"error": reason(error)}).encode())
+        control.send(json.dumps({"error": error_reason(error)}).encode())
         os._exit(1)
     gc.collect()
-    gc.freeze()
+    gc.freeze()  # a collection in a child would write to, and so copy, every page of these objects
     control.send(b"{}")
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # slots are reaped by the kernel
-    serve(control, setup, resident, processes)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the slots
+    serve_slots(control, setup, resident, processes)
 
 
-def reason(error: OSError | ImportError) -> str:
-    """Why it cannot be set up, without the number of the error."""
+def error_reason(error: OSError | ImportError) -> str:
+    """The reason of a failed set-up, without the error's number."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
 
 
-def connected(place: str) -> socket.socket:
-    found = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    found.connect(place)
-    return found
+def connect_control(place: str) -> socket.socket:
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control.connect(place)
+    return control
 
 
-def load(setup: dict[str, Any]) -> None:
-    """Imports what programs may use, so that each finds it ready after the fork."""
+def import_modules(setup: dict[str, Any]) -> None:
+    """Imports the modules that programs may use, so that each finds them ready after the fork."""
     sys.path += setup["site"]
     for name in [*MODULES.split(), *setup["modules"]]:
         try:
@@ -78,42 +78,42 @@ def load(setup: dict[str, Any]) -> None:
                 raise
 
 
-def enter(setup: dict[str, Any], library: list[str]) -> None:
-    """Into namespaces of its own: as root at once, else (or where root may not) through a user namespace."""
+def enter_namespaces(setup: dict[str, Any], library: list[str]) -> None:
+    """Moves into namespaces of its own: root directly, anybody else, and root without the right, through a user namespace."""
     try:
-        namespaces.enter(user=os.geteuid() != 0)
+        namespaces.leave_host(user=os.geteuid() != 0)
     except PermissionError:
         if os.geteuid() != 0:
             raise
-        namespaces.enter(user=True)
+        namespaces.leave_host(user=True)
         setup["uid"] = None
     if pid := kernel.fork():
         wait_and_exit(pid)
-    namespaces.build(setup["base"], library, setup["packages"])
+    namespaces.build_root(setup["base"], library, setup["packages"])
     sys.path_importer_cache.clear()
 
 
 def wait_and_exit(pid: int) -> NoReturn:
-    """The process outside stays only to be waited for."""
+    """The process outside stays so that the harness can wait for its end."""
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.waitpid(pid, 0)
     os._exit(0)
 
 
-def free_user() -> int | None:
-    """A range of user numbers that belongs to nobody, where this process may take them; None for an ordinary user."""
+def find_free_user() -> int | None:
+    """The first of 4096 user numbers that belong to nobody, if this process may take them; None for an ordinary user."""
     if os.geteuid() != 0:
         return None
-    spans = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
+    users = [tuple(map(int, line.split())) for line in Path("/proc/self/uid_map").read_text().splitlines()]
     groups = [tuple(map(int, line.split())) for line in Path("/proc/self/gid_map").read_text().splitlines()]
     for first in (0x7E5A0000, 60000):
-        if all(any(start <= first and first + 4096 <= start + n for start, _, n in which) for which in (spans, groups)):
+        if all(any(start <= first and first + 4096 <= start + n for start, _, n in ranges) for ranges in (users, groups)):
             return first
     return None
 
 
-def user_threads() -> int:
-    """Processes and threads that this user has already."""
+def count_user_threads() -> int:
+    """The number of processes and threads that this user has already."""
     count = 0
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -124,47 +124,47 @@ def user_threads() -> int:
     return count
 
 
-def readable(library: list[str], packages: list[str]) -> list[str]:
-    """What programs may read on the host's file system: the standard library less other people's packages, and `packages`."""
-    hidden = set(namespaces.third_party(library))
-    found = list(packages)
+def readable_paths(library: list[str], packages: list[str]) -> list[str]:
+    """The host's paths that programs may read: the standard library without third-party packages, and `packages`."""
+    third_party = set(namespaces.third_party_folders(library))
+    paths = list(packages)
     for folder in library:
-        if not any(folder.startswith(other + "/") for other in library):
-            entries = [entry for entry in Path(folder).iterdir() if entry.exists()]  # a link of Debian's may be dead
-            found += [str(entry) for entry in entries if str(entry) not in hidden]
-    return found + ([namespaces.ZONES] if Path(namespaces.ZONES).is_dir() else [])
+        if not any(folder.startswith(parent + "/") for parent in library):
+            entries = [entry for entry in Path(folder).iterdir() if entry.exists()]  # Debian has dead links here
+            paths += [str(entry) for entry in entries if str(entry) not in third_party]
+    return paths + ([namespaces.ZONES] if Path(namespaces.ZONES).is_dir() else [])
 
 
-def serve(control: socket.socket, setup: dict[str, Any], resident: int, processes: int | None) -> NoReturn:
+def serve_slots(control: socket.socket, setup: dict[str, Any], resident: int, processes: int | None) -> NoReturn:
     """Forks a slot for each socket that arrives."""
     number = 0
     while True:
-        message, handed, _, _ = socket.recv_fds(control, 64, 1)
+        message, fds, _, _ = socket.recv_fds(control, 64, 1)
         if not message:
             os._exit(0)
         if kernel.fork() == 0:
             control.close()
-            begin(handed[0], setup, number, (resident, processes))
-        os.close(handed[0])
+            run_slot(fds[0], setup, number, (resident, processes))
+        os.close(fds[0])
         number += 1
 
 
-def begin(descriptor: int, setup: dict[str, Any], number: int, sizes: tuple[int, int | None]) -> NoReturn:
+def run_slot(descriptor: int, setup: dict[str, Any], number: int, sizes: tuple[int, int | None]) -> NoReturn:
     """A new slot's process, from the fork to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control = socket.socket(fileno=descriptor)
     try:
         if setup["tier"] == "namespaces":
-            kernel.unshare(namespaces.SLOT_OWN)
+            kernel.unshare(namespaces.SLOT_NAMESPACES)
             if kernel.fork():
                 os._exit(0)
-        place = slot.prepare(setup, number % 2000, *sizes)
+        place = slot.confine_slot(setup, number % 2000, *sizes)
     except OSError as error:
-        control.send(json.dumps({"error": reason(error)}).encode())
+        control.send(json.dumps({"error": error_reason(error)}).encode())
         os._exit(1)
     try:
-        slot.serve(control, place)
-    except BaseException:  # noqa: BLE001  a process that was forked must not return; what went wrong is told to the harness
+        slot.serve_programs(control, place)
+    except BaseException:  # noqa: BLE001  a forked process must not return; the harness reads the reason
         sys.stderr.write(traceback.format_exc())
         sys.stderr.flush()
     os._exit(0)

@@ -1,8 +1,8 @@
 """Plain values between the grader and the candidate: JSON after a length, never pickle.
 
 Exact built-in types travel by value; a subclass travels as its base's value, so an overridden `__eq__` stays behind.
-Anything else is a reference, which equals nothing but itself.  Both ends check what they read: a malformed message is an
-end of the conversation, never a guess.
+Anything else is a reference, which equals nothing but itself.  Both ends check every message: a malformed one ends the
+conversation, as a guess at its meaning could turn an attack into a pass.
 """
 
 from __future__ import annotations
@@ -13,18 +13,15 @@ import datetime
 import decimal
 import fractions
 import json
-import os
-import struct
 from collections.abc import Callable
 from typing import Any
 
-MESSAGE_BYTES = 16 << 20
-DEPTH = 200
-ITEMS = 1_000_000
-SMALL = 1 << 63
+MAX_MESSAGE_BYTES = 16 << 20
+MAX_DEPTH = 200
+MAX_ITEMS = 1_000_000
+INT64_BOUND = 1 << 63
 SCALARS = frozenset({type(None), bool, int, float, str})
 SIMPLE = frozenset({type(None), bool, float, str})
-HEADER = struct.Struct(">I")
 
 Referrer = Callable[[Any], int]
 Resolver = Callable[[int], Any]
@@ -47,32 +44,36 @@ class MalformedError(ValueError):
     """A message that no honest encoder writes."""
 
 
-def encode(value: Any, refer: Referrer | None = None, depth: int = 0) -> Any:
-    """`value` as JSON: scalars and lists as themselves, all else as {"t": type, "v": ...}."""
+def encode_value(value: Any, refer: Referrer | None = None, depth: int = 0) -> Any:
+    """`value` as JSON: scalars and lists as themselves, all else as {"t": type, "v": ...}.
+
+    `refer` numbers an object without a plain value.  UnsendableError for values too deep or too long, and without `refer` for
+    such objects.
+    """
     kind = type(value)
     if kind in SIMPLE:
         return value
     if kind is int:
-        return value if -SMALL <= value < SMALL else {"t": "int", "v": hex(value)}
-    if depth > DEPTH:
-        raise UnsendableError(f"a value nested deeper than {DEPTH}")
+        return value if -INT64_BOUND <= value < INT64_BOUND else {"t": "int", "v": hex(value)}
+    if depth > MAX_DEPTH:
+        raise UnsendableError(f"a value nested deeper than {MAX_DEPTH}")
     if kind is list:
         if all(type(item) in SIMPLE for item in value):
             return value[:]
-        return [encode(item, refer, depth + 1) for item in value]
+        return [encode_value(item, refer, depth + 1) for item in value]
     return encode_other(value, refer, depth)
 
 
 def encode_other(value: Any, refer: Referrer | None, depth: int) -> Any:
-    """What is no scalar and no list."""
+    """Encodes any value but scalars and lists."""
 
     def each(items: Any) -> list[Any]:
-        found = []
+        values = []
         for item in items:
-            found.append(encode(item, refer, depth + 1))
-            if len(found) > ITEMS:
-                raise UnsendableError(f"more than {ITEMS} items")
-        return found
+            values.append(encode_value(item, refer, depth + 1))
+            if len(values) > MAX_ITEMS:  # a stream may never end
+                raise UnsendableError(f"more than {MAX_ITEMS} items")
+        return values
 
     for base in (tuple, dict, set, frozenset, list, str, int, float, complex, bytes, bytearray, collections.deque):
         if isinstance_really(value, base):
@@ -95,7 +96,7 @@ def encode_other(value: Any, refer: Referrer | None, depth: int) -> Any:
 
 
 def isinstance_really(value: Any, base: type) -> bool:
-    """Whether the type itself derives from `base`: `__class__` can be spoofed, `type()` cannot."""
+    """Does the type itself derive from `base`?  A program can spoof `__class__`, but not `type()`."""
     return base in type.__dict__["__mro__"].__get__(type(value))
 
 
@@ -106,7 +107,7 @@ ENCODERS: dict[type, Callable[[Any, Callable[[Any], list[Any]]], Any]] = {
     frozenset: lambda v, each: {"t": "frozenset", "v": each(frozenset.__iter__(v))},
     list: lambda v, each: each(list.__iter__(v)),
     str: lambda v, each: str.__str__(v) if type(v) is str else "".join(str.__iter__(v)),
-    int: lambda v, each: encode(int.__add__(v, 0)),
+    int: lambda v, each: encode_value(int.__add__(v, 0)),
     float: lambda v, each: float.__add__(v, 0.0) if v == v else float("nan"),
     complex: lambda v, each: {"t": "complex", "v": [complex.__getattribute__(v, "real"), complex.__getattribute__(v, "imag")]},
     bytes: lambda v, each: {"t": "bytes", "v": bytes.hex(v)},
@@ -129,22 +130,25 @@ def encode_special(value: Any, kind: type) -> Any:
         return {"t": "array", "v": [value.typecode, value.tobytes().hex()]}
     if kind.__module__ == "numpy" and hasattr(value, "dtype"):
         dtype = value.dtype
-        if dtype.kind in "biufcUS" and value.nbytes <= MESSAGE_BYTES // 4:
+        if dtype.kind in "biufcUS" and value.nbytes <= MAX_MESSAGE_BYTES // 4:
             return {"t": "numpy", "v": [dtype.str, list(value.shape), value.tobytes().hex(), kind.__name__ == "ndarray"]}
     return None
 
 
-def decode(value: Any, resolve: Resolver | None = None, depth: int = 0) -> Any:
-    """The value that `encode` wrote; MalformedError for anything that it cannot have written."""
+def decode_value(value: Any, resolve: Resolver | None = None, depth: int = 0) -> Any:
+    """The value that `encode_value` wrote; MalformedError for anything that it cannot have written.
+
+    `resolve` gives the object of a reference; without it a reference is malformed.
+    """
     kind = type(value)
     if kind in SCALARS:
         return value
-    if depth > DEPTH + 1:
+    if depth > MAX_DEPTH + 1:
         raise MalformedError("nested too deeply")
     if kind is list:
         if all(type(item) in SCALARS for item in value):
             return value
-        return [decode(item, resolve, depth + 1) for item in value]
+        return [decode_value(item, resolve, depth + 1) for item in value]
     if kind is not dict or set(value) != {"t", "v"} or type(value["t"]) is not str:
         raise MalformedError("not a tagged value")
     tag, body = value["t"], value["v"]
@@ -154,21 +158,21 @@ def decode(value: Any, resolve: Resolver | None = None, depth: int = 0) -> Any:
                 raise MalformedError("a reference where none can be")
             return resolve(body)
         if tag in ITERABLES:
-            return ITERABLES[tag]([decode(item, resolve, depth + 1) for item in listed(body)])
+            return ITERABLES[tag]([decode_value(item, resolve, depth + 1) for item in expect_list(body)])
         return DECODERS[tag](body)
     except MalformedError:
         raise
-    except Exception as error:  # any failure to build the value means the same: nobody honest wrote it
+    except Exception as error:  # no honest encoder wrote a value that cannot be built
         raise MalformedError(f"{tag[:40]}: {type(error).__name__}") from error
 
 
-def listed(body: Any) -> list[Any]:
+def expect_list(body: Any) -> list[Any]:
     if type(body) is not list:
         raise MalformedError("not a list")
     return body
 
 
-def whole(body: Any) -> int:
+def parse_hex(body: Any) -> int:
     if type(body) is not str:
         raise MalformedError("not a hexadecimal number")
     return int(body, 16)
@@ -178,16 +182,16 @@ def numpy_value(body: Any) -> Any:
     import numpy
 
     dtype, shape, content, is_array = body
-    found = numpy.frombuffer(bytes.fromhex(content), numpy.dtype(dtype)).reshape(shape).copy()
-    if found.dtype.kind not in "biufcUS":
+    array = numpy.frombuffer(bytes.fromhex(content), numpy.dtype(dtype)).reshape(shape).copy()
+    if array.dtype.kind not in "biufcUS":
         raise MalformedError("an array of objects")
-    return found if is_array else found[()]
+    return array if is_array else array[()]
 
 
 def array_value(body: Any) -> array.array[Any]:
-    found: array.array[Any] = array.array(body[0])
-    found.frombytes(bytes.fromhex(body[1]))
-    return found
+    value: array.array[Any] = array.array(body[0])
+    value.frombytes(bytes.fromhex(body[1]))
+    return value
 
 
 ITERABLES: dict[str, Callable[[list[Any]], Any]] = {
@@ -202,14 +206,14 @@ ITERABLES: dict[str, Callable[[list[Any]], Any]] = {
     "items": lambda items: dict(items).items(),
 }
 DECODERS: dict[str, Callable[[Any], Any]] = {
-    "int": whole,
+    "int": parse_hex,
     "complex": lambda v: complex(float(v[0]), float(v[1])),
     "bytes": bytes.fromhex,
     "bytearray": bytearray.fromhex,
-    "range": lambda v: range(*(whole(part) for part in v)),
+    "range": lambda v: range(*(parse_hex(part) for part in v)),
     "type": TYPES.__getitem__,
     "decimal": decimal.Decimal,
-    "fraction": lambda v: fractions.Fraction(whole(v[0]), whole(v[1])),
+    "fraction": lambda v: fractions.Fraction(parse_hex(v[0]), parse_hex(v[1])),
     "date": datetime.date.fromisoformat,
     "time": datetime.time.fromisoformat,
     "datetime": datetime.datetime.fromisoformat,
@@ -222,37 +226,3 @@ DECODERS: dict[str, Callable[[Any], Any]] = {
 def dumps(value: Any) -> str:
     """JSON text; NaN and infinities as Python's json writes them."""
     return json.dumps(value, separators=(",", ":"))
-
-
-class Channel:
-    """Messages over two pipes: four bytes of length, then JSON.  End of file is EOFError, nonsense MalformedError."""
-
-    def __init__(self, reading: int, writing: int) -> None:
-        self.reading, self.writing = reading, writing
-
-    def send(self, text: str) -> None:
-        content = text.encode("ascii")
-        if len(content) > MESSAGE_BYTES:
-            raise UnsendableError(f"a message of {len(content)} bytes; {MESSAGE_BYTES} may pass")
-        view = memoryview(HEADER.pack(len(content)) + content)
-        while view:
-            view = view[os.write(self.writing, view) :]
-
-    def receive(self) -> Any:
-        (length,) = HEADER.unpack(self.exactly(HEADER.size))
-        if length > MESSAGE_BYTES:
-            raise MalformedError(f"a message of {length} bytes")
-        try:
-            return json.loads(self.exactly(length))
-        except (ValueError, RecursionError) as error:
-            raise MalformedError(f"not JSON: {type(error).__name__}") from error
-
-    def exactly(self, count: int) -> bytes:
-        parts = []
-        while count:
-            part = os.read(self.reading, min(count, 1 << 20))
-            if not part:
-                raise EOFError
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
