@@ -13,6 +13,7 @@ from harness.cli import (
     compare,
     docs,
     doctor,
+    explain,
     gate,
     interchange,
     listing,
@@ -39,7 +40,7 @@ app = typer.Typer(
 COLLECTION_THRESHOLDS = (200_000, 30, 30)
 GROUPS = {
     "Score": (score.VERBS, watch.VERBS, noise.VERBS),
-    "Compare and decide": (compare.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
+    "Compare and decide": (compare.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
     "Train": (study.VERBS, claims.VERBS),
     "Data of this and other programs": (interchange.VERBS,),
     "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),

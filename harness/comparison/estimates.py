@@ -31,6 +31,7 @@ class ChangeEstimate:
     missing: int
     flips: tuple[int, int] | None = None  # lost, gained
     noise: float | None = None  # share of items whose score changes when they are answered again
+    is_mcnemar: bool = False  # the p-value is exact McNemar's, otherwise that of sign flips
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def estimate_change(pair: TaskDifference, sums: NullSums, level: float) -> Chang
     else:
         p_value = component.test()
         detectable = power.detectable_from_error(float(np.sqrt(delta.variance)), delta.freedom, level=level)
-    return ChangeEstimate(component, p_value, detectable, delta.n, pair.missing, (losses, gains), pair.noise)
+    return ChangeEstimate(component, p_value, detectable, delta.n, pair.missing, (losses, gains), pair.noise, delta.is_plain)
 
 
 def estimate_skills(

@@ -1,0 +1,167 @@
+"""How each number of a comparison is made, as (method, formula with its inputs filled in).  Differences are in points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import special
+
+from harness.comparison.alignment import TaskDifference
+from harness.comparison.estimates import ChangeEstimate
+from harness.comparison.result import ComparisonSettings, Difference, Level, Row
+from harness.statistics import power, sign_flip_test
+from harness.statistics.decision import DecisionRule
+from harness.statistics.estimate import ScoreEstimate, critical_value
+from harness.types import Aggregate
+
+Explained = tuple[str, str]
+POINTS = 100
+AGGREGATES: dict[Aggregate, str] = {
+    "mean": "mean of the scored samples",
+    "macro": "unweighted mean of the groups' means",
+    "f1": "F1 = 2 TP / (2 TP + FP + FN) of the positive group",
+}
+
+
+def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float) -> Explained:
+    """A checkpoint's own score and the interval around it."""
+    method = f"{AGGREGATES[aggregate]}, n = {row.n}"
+    if estimate.method == "none":
+        return f"{method}; no interval without scores", "the whole range"
+    variance = estimate.variance
+    spread = f"cluster-robust variance {variance.value:.6g}, {variance.freedom:.4g} degrees of freedom"
+    if estimate.method == "student":
+        formula = f"p +- t * sqrt(variance), p = {estimate.score:.6g}, t = {estimate.critical:.4g}, {spread}"
+        return f"{method}; {100 * level:g} % interval: Student's t, cut to 0..100", formula
+    formula = (
+        f"(p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = {estimate.score:.6g}, n = {estimate.n:.6g}, "
+        f"z = {estimate.critical:.4g}"
+    )
+    if np.isnan(variance.value):
+        size = "" if estimate.n == row.n else " with the effective number of samples"
+    else:
+        size, formula = " with the effective number of samples", f"{formula}; {spread}"
+    return f"{method}; {100 * level:g} % interval: Wilson (1927){size}", formula
+
+
+def task_difference(difference: TaskDifference, level: float) -> Explained:
+    """The paired difference on a task and its interval."""
+    d = difference.delta
+    widening = (
+        f"; widened for repeat noise: {POINTS * difference.noise:.3g} % of scores change in a second answer"
+        if difference.noise is not None
+        else ""
+    )
+    if d.is_plain:
+        formula = (
+            f"(c - b) / n = ({d.gains} - {d.losses}) / {d.n}; the interval holds every difference whose score statistic lies "
+            f"within +- {critical_value(level):.4g}"
+        )
+        return f"gains minus losses; {100 * level:g} % interval: Tango (1998){widening}", formula
+    t = critical_value(level, d.freedom)
+    formula = (
+        f"{POINTS * d.value:.4f} +- t * sqrt(variance), t = {t:.4g} with {d.freedom:.4g} degrees of freedom, "
+        f"sqrt(variance) = {POINTS * np.sqrt(d.variance):.4f} (cluster-robust, plus two pseudo-observations)"
+    )
+    return f"paired difference of the aggregates; {100 * level:g} % interval: Student's t{widening}", formula
+
+
+def p_value(change: ChangeEstimate, settings: ComparisonSettings, number: int | None, unit: str) -> Explained:
+    """The p-value of one difference.  `number`: the task's place, part of its seed; None for a mean.  `unit`: what is flipped."""
+    contributions = change.component.contributions
+    count = int(np.sum(contributions != 0))
+    if change.is_mcnemar and change.flips is None:
+        return "exact McNemar (1947) of its only task", f"p = {change.p_value.p:.6g}"
+    if change.is_mcnemar and change.flips:
+        b, c = change.flips
+        formula = f"b = {b} lost, c = {c} gained: p = min(1, 2 * P(X <= {min(b, c)})), X ~ Binomial({b + c}, 1/2)"
+        return "exact McNemar (1947)", f"{formula} = {change.p_value.p:.6g}"
+    if count <= sign_flip_test.ENUMERATION_LIMIT:
+        formula = f"the share of all 2^{count} sign patterns with |sum| >= {POINTS * abs(contributions.sum()):.4f}"
+        return f"exact sign flips of the {count} {unit} that changed", f"{formula} = {change.p_value.p:.6g}"
+    draws = len(change.component.sums)
+    seed = f"seed ({settings.seed}, {number})" if number is not None else f"seed {settings.seed} with each task's number"
+    formula = (
+        f"(1 + draws with |sum| >= {POINTS * abs(contributions.sum()):.4f}) / (1 + draws) = "
+        f"{round(change.p_value.p * (1 + draws))} / {1 + draws}"
+    )
+    return f"sign flips of the {count} {unit} that changed, {draws} draws, {seed}", formula
+
+
+def correction(change: ChangeEstimate, difference: Difference, words: str, own: Sequence[float], size: int) -> Explained:
+    """The adjusted p-value; `own`: the p-values of the candidate's family, `size`: the tests of all candidates."""
+    if words.startswith("Holm"):
+        smaller = sorted(p for p in own if p <= difference.p)
+        terms = [f"{len(own) - i} * {p:.4g}" for i, p in enumerate(smaller)]
+        listed_terms = terms if len(terms) <= 4 else [*terms[:2], "...", terms[-1]]
+        return f"{words}: a family of {len(own)}", f"min(1, max({', '.join(listed_terms)})) = {difference.p_adjusted:.6g}"
+    if words.startswith("step-down max-T"):
+        sd = change.component.null_sd
+        ratio = abs(float(change.component.contributions.sum())) / sd if sd else 0.0
+        formula = (
+            f"|sum| / sd under random signs = {ratio:.4g}; (1 + draws in which this or a smaller statistic of the family reaches "
+            "it) / (1 + draws), no less than p and than the p adjusted of larger statistics"
+        )
+        return f"{words}, seed as for p", f"{formula} = {difference.p_adjusted:.6g}"
+    if words.startswith("Benjamini"):
+        return words, f"the smallest of m p_(j) / j over the p-values from this one upwards, m = {size}"
+    return words, f"p adjusted = p = {difference.p_adjusted:.6g}"
+
+
+def task_detectable(difference: TaskDifference, level: float) -> Explained:
+    """The smallest true difference that the data of a task detect 4 times in 5."""
+    d = difference.delta
+    if d.is_plain:
+        discordant = max(d.losses + d.gains, 1)
+        formula = f"n = {d.n} pairs, discordance = max(b + c, 1) / n = {discordant} / {d.n}"
+        return f"the difference at which the exact McNemar test has a power of {POINTS * power.POWER:g} %", formula
+    return normal_detectable(critical_value(level, d.freedom), POINTS * float(np.sqrt(d.variance)))
+
+
+def normal_detectable(critical: float, error: float) -> Explained:
+    z = float(special.ndtri(power.POWER))
+    return f"(t + z) * standard error, for a power of {POINTS * power.POWER:g} %", f"({critical:.4g} + {z:.4g}) * {error:.4f}"
+
+
+def mean_score(count: int, level: Level) -> Explained:
+    """The score of a skill or of the average, over `count` members of the level below."""
+    if count == 1:
+        return f"the score of its only {level}", "the same interval"
+    return f"unweighted mean of {count} {level}s", "half width = sqrt(sum of (weight * half width)^2), cut to 0..100"
+
+
+def mean_difference(half_widths: Sequence[float], difference: Difference) -> Explained:
+    """The mean of independent differences; `half_widths` of their intervals, in points."""
+    count = len(half_widths)
+    if count == 1:
+        return "the difference of its only member", "the same interval"
+    squares = " + ".join(f"{h:.3f}^2" for h in half_widths)
+    formula = f"{difference.delta:.4f} +- sqrt({squares}) / {count}"
+    return f"unweighted mean of {count} independent differences, half widths by Zou and Donner (2008)", formula
+
+
+def mean_detectable(count: int, difference: Difference, level: float) -> Explained:
+    """The smallest true difference that the data of all members detect 4 times in 5."""
+    if count == 1:
+        return "that of its only member", "the same formula"
+    z = critical_value(level)
+    return normal_detectable(z, (difference.delta_high - difference.delta_low) / 2 / z)
+
+
+def rule(difference: Difference, decision: DecisionRule) -> str:
+    """The rule that gave the verdict, with its inputs."""
+    alpha, margin = 1 - decision.level, decision.margin
+    interval = f"[{difference.delta_low:+.4f}, {difference.delta_high:+.4f}]"
+    if difference.verdict in ("better", "worse"):
+        sign = ">" if difference.delta > 0 else "<"
+        noise = ", and the interval excludes 0 (required since noise was measured)" if difference.noise is not None else ""
+        return f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g} and difference {sign} 0{noise}"
+    unproven = (
+        f"p adjusted {difference.p_adjusted:.4g} > {alpha:.4g}"
+        if difference.p_adjusted > alpha
+        else "the interval includes 0 (measured noise), or the difference is 0"
+    )
+    if difference.verdict == "same":
+        return f"{unproven}; the whole interval {interval} lies within +- {margin:g} points"
+    return f"{unproven}; the interval {interval} reaches beyond +- {margin:g} points"
