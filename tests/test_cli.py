@@ -201,7 +201,7 @@ def test_score_hands_the_engine_its_limit_of_tokens(
 
     given: list[tuple[int, ...]] = []
     limits = transformers.BatchLimits
-    monkeypatch.setattr(transformers, "Limits", lambda *each: given.append(each) or limits(*each))
+    monkeypatch.setattr(transformers, "BatchLimits", lambda *each: given.append(each) or limits(*each))
     flags = ["-t", "adding", "--include-path", mine, "--max-batch-tokens", 7, "-o", tmp_path / "results"]
     code, _, err = skilldelta(capsys, "score", tiny.llama(tmp_path / "model"), *flags)
     assert code == 0, err

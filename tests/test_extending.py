@@ -33,7 +33,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     own = registry.modules
 
     def modules(kind: str) -> list[str]:
-        package, hook = registry.KINDS[kind].package, registry.KINDS[kind].defines
+        package, hook = registry.KINDS[kind].package, registry.KINDS[kind].hook
         return own(kind) + [
             n for n, code in added.get(package, {}).items() if re.search(rf"^(def )?{hook}\b", code, re.MULTILINE)
         ]
@@ -47,7 +47,7 @@ def plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def values(folder: Path) -> list[float | None]:
     """The stored scores of the only cell of a results folder."""
     (file,) = folder.rglob("samples.jsonl")
-    return [json.loads(line)["score"]["value"] for line in file.read_text().splitlines()]
+    return [json.loads(line)["score"] for line in file.read_text().splitlines()]
 
 
 def test_the_page_has_a_file_of_every_kind() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,3 +44,7 @@ def train(sft: Path, preferences: Path, out: Path) -> None:
     )  # fmt: skip
     rows = Dataset.from_list(list(pairs(preferences)))
     trl.DPOTrainer(model=str(sft), args=args, train_dataset=rows, processing_class=AutoTokenizer.from_pretrained(sft)).train()
+
+
+if __name__ == "__main__":
+    train(*map(Path, sys.argv[1:]))
