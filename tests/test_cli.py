@@ -149,7 +149,7 @@ def test_training_from_the_command_line_and_scoring_what_it_made(capsys: pytest.
         base,
         "--data",
         mine.parent / "rows.jsonl",
-        "--max_steps",
+        "--max-steps",
         4,
         "--batch",
         2,

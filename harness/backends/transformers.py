@@ -95,18 +95,18 @@ class TransformersModel:
             return
         requests = [r for _, r in placed_requests]
         key = self.plan_key("loglikelihood", self.engine.packs_trees, requests)
-        encoded = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_choices(requests, self.engine.plan_pairs))
-        for place, response in encoded.early:
+        choices = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_choices(requests, self.engine.plan_pairs))
+        for place, response in choices.early:
             yield placed_requests[place][0], response
-        values: dict[int, dict[int, list[plain.LogLikelihood]]] = {p: {} for p in encoded.context_sizes}
-        pending = encoded.pairs_per_request()
-        for at, value in self.engine.loglikelihoods(encoded.plan):
-            place, choice = encoded.owners[at]
+        values: dict[int, dict[int, list[plain.LogLikelihood]]] = {p: {} for p in choices.context_sizes}
+        pending = choices.pairs_per_request()
+        for at, value in self.engine.loglikelihoods(choices.plan):
+            place, choice = choices.owners[at]
             values[place].setdefault(choice, []).append(value)
             pending[place] -= 1
             if not pending[place]:
                 index, request = placed_requests[place]
-                yield index, choices_response(values.pop(place), len(request.choices), *encoded.context_sizes[place])
+                yield index, choices_response(values.pop(place), len(request.choices), *choices.context_sizes[place])
 
     def generate(self, placed_requests: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A text for each prompt."""
@@ -114,15 +114,15 @@ class TransformersModel:
             return
         requests = [r for _, r in placed_requests]
         key = self.plan_key("generate", self.engine.shares_prefixes, requests)
-        encoded = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_prompts(requests, self.engine.plan_prompts))
-        for place, response in encoded.early:
+        prompts = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_prompts(requests, self.engine.plan_prompts))
+        for place, response in prompts.early:
             yield placed_requests[place][0], response
-        for at, generation in self.engine.generate(encoded.plan, self.end_tokens):
-            place, tokens_in, truncated = encoded.owners[at]
+        for at, generation in self.engine.generate(prompts.plan, self.end_tokens):
+            place, tokens_in, overflow = prompts.owners[at]
             index, request = placed_requests[place]
             text = self.tokenizer.decode_until_stop(generation.ids, request.stop)
             finish: Finish = generation.finish
-            yield index, Response(text, finish, tokens_in=tokens_in, tokens_out=len(generation.ids), truncated=truncated)
+            yield index, Response(text, finish, tokens_in=tokens_in, tokens_out=len(generation.ids), truncated=overflow)
 
     def plan_key(self, kind: str, shares: bool, requests: Sequence[Request]) -> tuple[object, ...]:
         """Everything that decides how requests become a plan, for one tokenizer."""
@@ -130,11 +130,11 @@ class TransformersModel:
         return (*paths, self.tokenizer.window, self.template.name, digest([r.id for r in requests]))
 
 
-def choices_response(values: dict[int, list[plain.LogLikelihood]], choices: int, tokens_in: int, truncated: int) -> Response:
+def choices_response(values: dict[int, list[plain.LogLikelihood]], choices: int, tokens_in: int, overflow: int) -> Response:
     """The response with a log-likelihood for each choice: the sum over its windows."""
     logprobs = tuple(round(sum(v.logprob for v in values[c]), DECIMALS) for c in range(choices))
     greedy = tuple(all(v.greedy for v in values[c]) for c in range(choices))
-    return Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens_in, truncated=truncated)
+    return Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens_in, truncated=overflow)
 
 
 def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersModel:
@@ -154,14 +154,14 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
     packed_linear.pack_model(model.eval().requires_grad_(False))
-    loaded = TransformersModel(model, tokenizer.tokenizer, options, tokenizer)
-    if reason := loaded.engine.not_causal_reason:
+    backend = TransformersModel(model, tokenizer.tokenizer, options, tokenizer)
+    if reason := backend.engine.not_causal_reason:
         raise SkilldeltaError(
             f"{checkpoint.path} is no causal language model ({model.config.model_type}): {reason}.\n"
             "So it sees the words whose probability it should predict.  Score a model that was trained to continue texts; a "
             "BERT that was has is_decoder in its config.json."
         )
-    return loaded
+    return backend
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
@@ -211,7 +211,7 @@ def require_language_model(source: str, config: Any) -> None:
     if getattr(config, "is_encoder_decoder", False):
         raise SkilldeltaError(
             f"{source} is an encoder-decoder model ({config.model_type}); this backend takes models that continue a text.\n"
-            "lm-eval's own backend takes it: --model lm-eval:hf."
+            "lm-eval's own backend takes it: --backend lm-eval:hf."
         )
     heads = list(getattr(config, "architectures", None) or ())
     if heads and all(any(kind in head for kind in NON_GENERATIVE_HEADS) for head in heads):
@@ -243,5 +243,5 @@ def context_window(config: Any, tokenizer: Any) -> int:
 def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a text: the tokenizer's and the generation config's."""
     eos = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    listed = eos if isinstance(eos, list) else [eos]
-    return frozenset(t for t in [*listed, tokenizer.eos_token_id] if t is not None)
+    ids = eos if isinstance(eos, list) else [eos]
+    return frozenset(t for t in [*ids, tokenizer.eos_token_id] if t is not None)

@@ -61,7 +61,7 @@ def read_contamination(run: Path) -> Json:
     """By task, the evaluation examples that a run's training data contain.  SkilldeltaError where nobody searched them."""
     contamination: Json = read_json(run).get("audit", {}).get("overlap")
     if not contamination:
-        raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap_with and the names of the tasks.")
+        raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap-with and the names of the tasks.")
     return contamination
 
 

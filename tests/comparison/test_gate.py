@@ -61,10 +61,10 @@ def test_a_regression_in_one_critical_skill_decides(tmp_path: Path) -> None:
 
 
 def test_a_margin_lets_an_interval_reach_a_little_further(tmp_path: Path) -> None:
-    compared = comparison(tmp_path, facts=-10)  # half a point, interval to about -0.9
+    small_loss = comparison(tmp_path, facts=-10)  # half a point, interval to about -0.9
     strict, lenient = ({"default": {"max_drop": 0.6, "margin": m}} for m in (0, 1))
-    assert gate.gate(compared, "dpo", gate.parse_policy(strict)).answer == "inconclusive"
-    assert gate.gate(compared, "dpo", gate.parse_policy(lenient)).answer == "pass"
+    assert gate.gate(small_loss, "dpo", gate.parse_policy(strict)).answer == "inconclusive"
+    assert gate.gate(small_loss, "dpo", gate.parse_policy(lenient)).answer == "pass"
 
 
 def test_a_metric_can_have_a_rule_and_where_lower_is_better_a_rise_is_the_loss(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_power_of_draws_goes_by_problems_not_by_samples(tmp_path: Path, capsys: 
 def test_asking_again_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder, task = model(tmp_path / "sft"), tmp_path / "mine.py"
     task.write_text("from tests.support import toys\nTASKS = (toys.adding(6),)\n")
-    flags = ["-t", "adding", "--include-path", str(task), "--model", "scripted", "--model-args", "text=4"]
+    flags = ["-t", "adding", "--include-path", str(task), "--backend", "scripted", "--backend-args", "text=4"]
     flags += ["-o", str(tmp_path / "r")]
     for verb in ("score", "noise"):
         capsys.readouterr()

@@ -68,7 +68,7 @@ def test_a_task_that_nobody_looked_for_is_not_passed_off_as_clean(results: Path,
 
 def test_a_run_that_looked_for_no_overlap_and_a_part_with_nothing_in_it_are_refused(results: Path, tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"audit": {"overlap": {}}}))
-    with pytest.raises(SkilldeltaError, match="--overlap_with"):
+    with pytest.raises(SkilldeltaError, match="--overlap-with"):
         compare(results, "sft", ComparisonSettings(leave_out=(str(tmp_path),)))
     (tmp_path / "none.txt").write_text("0123456789abcdef\n")
     with pytest.raises(SkilldeltaError, match="None of the baseline's 80 samples"):

@@ -190,7 +190,7 @@ def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_asked_by_lm_ev
     made = tiny.tokenizer()
     made.save_pretrained(tmp_path)
     transformers.T5ForConditionalGeneration(transformers.T5Config(vocab_size=len(made), **sizes)).save_pretrained(tmp_path)
-    with pytest.raises(SkilldeltaError, match=r"an encoder-decoder model \(t5\)(?s:.)*--model lm-eval:hf"):
+    with pytest.raises(SkilldeltaError, match=r"an encoder-decoder model \(t5\)(?s:.)*--backend lm-eval:hf"):
         load(Checkpoint("t5", str(tmp_path), "transformers"), TransformersOptions())
     asked = lm_eval.load(Checkpoint("t5", str(tmp_path), "transformers"), lm_eval.LmEvalOptions())
     (response,) = dict(asked.answer([Request("What is it?", choices=(" A", " B"))])).values()

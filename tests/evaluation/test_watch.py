@@ -42,7 +42,9 @@ def watched(paths: list[Path], folder: Path, happens: Callable[[], None] = lambd
         assert (Path(found.path) / "model.safetensors").is_file()
         return toys.model(answer, block=2)
 
-    outcomes = watch.score_new_checkpoints(looking(paths, results), [toys.adding(6)], load, results, EvaluationSettings(), idle=0.0)
+    outcomes = watch.score_new_checkpoints(
+        looking(paths, results), [toys.adding(6)], load, results, EvaluationSettings(), idle=0.0
+    )
     return [o for found in outcomes for o in found], results
 
 
@@ -122,7 +124,7 @@ def test_from_the_command_line_each_new_checkpoint_is_compared(tmp_path: Path, c
     task.write_text("from tests.support import toys\nTASKS = (toys.adding(6),)\n")
     model(tmp_path / "runs" / "sft")
     run(tmp_path / "runs" / "dpo", (10,))
-    flags = ["-t", "adding", "--include-path", str(task), "--model", "scripted", "--model-args", "text=4", "-o",
+    flags = ["-t", "adding", "--include-path", str(task), "--backend", "scripted", "--backend-args", "text=4", "-o",
              str(tmp_path / "results"), "--idle", "1e-9", "--every", "0"]  # fmt: skip
     for baseline in ([], ["--baseline", "sft"]):
         capsys.readouterr()
