@@ -137,7 +137,10 @@ def score_recorded(
 
 
 def compare(results: str | Path | Sequence[str | Path], baseline: str, **settings: Any) -> Comparison:
-    """Every checkpoint in `results` (a folder or several) against the one named `baseline`; see comparison.result.ComparisonSettings."""
+    """Every checkpoint in `results` (a folder or several) against the one named `baseline`.
+
+    `settings` are fields of comparison.result.ComparisonSettings.
+    """
     from harness.comparison.compare import compare as run
     from harness.comparison.result import ComparisonSettings
 

@@ -1,91 +1,109 @@
-"""The folder is the registry: a plug-in is a file in its folder, and nothing is imported until asked for."""
+"""The folder is the registry: a plug-in is a file in its kind's folder, and nothing is imported until it is asked for.
+
+A file is a plug-in of a kind if it defines the kind's hook, with the parameters that KINDS names; a file whose name begins with
+an underscore, and a folder, is none.
+"""
 
 from __future__ import annotations
 
 import ast
 import difflib
-import importlib
 import importlib.util
-import re
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from harness.own_packages import ROOT, import_own
 from harness.types import SkilldeltaError, Task
 
-ROOT = Path(__file__).resolve().parent.parent
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of plug-in: the package it lives in, and the name that every plug-in of this kind defines."""
-
-    package: str
-    defines: str
-
-
-KINDS = {
-    "tasks": Kind("tasks", "TASKS"),
-    "task-bridges": Kind("tasks", "load_task"),  # PREFIX:NAME is a task of another program, through the file PREFIX
-    "backends": Kind("harness.backends", "load"),
-    "producers": Kind("harness.checkpoints", "find"),
-    "trainers": Kind("harness.trainers", "train"),
-    "reports": Kind("reports", "render"),
-    "study-reports": Kind("reports", "render_study"),
-    "judges": Kind("harness.judges", "load"),
-    "importers": Kind("harness.formats", "read_scores"),
-    "exporters": Kind("harness.formats", "write"),
-    "recorded-outputs": Kind("harness.formats", "read_outputs"),
-}
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
 
 
+@dataclass(frozen=True)
+class PluginKind:
+    """A kind of plug-in: its package, and what each of its files defines: a constant, or a function whose parameters begin so."""
+
+    package: str
+    hook: str
+    parameters: tuple[str, ...] | None = None  # None: the hook is a constant
+
+    @property
+    def folder(self) -> Path:
+        return ROOT / self.package.replace(".", "/")
+
+    def is_hook(self, node: ast.stmt) -> bool:
+        """Whether a statement of a file is the kind's hook."""
+        if isinstance(node, ast.FunctionDef) and self.parameters is not None:
+            names = tuple(argument.arg for argument in node.args.args)
+            return node.name == self.hook and names[: len(self.parameters)] == self.parameters
+        if isinstance(node, ast.Assign | ast.AnnAssign) and self.parameters is None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            return any(isinstance(target, ast.Name) and target.id == self.hook for target in targets)
+        return False
+
+
+KINDS = {
+    "tasks": PluginKind("tasks", "TASKS"),
+    "task-bridges": PluginKind("tasks", "load_task", ("name",)),  # PREFIX:NAME is a task of another program, by the file PREFIX
+    "backends": PluginKind("harness.backends", "load", ("checkpoint", "options")),
+    "producers": PluginKind("harness.checkpoints", "find", ("path",)),
+    "trainers": PluginKind("harness.trainers", "train", ("config",)),
+    "reports": PluginKind("reports", "render", ("comparison", "folder")),
+    "study-reports": PluginKind("reports", "render_study", ("report", "folder")),
+    "judges": PluginKind("harness.judges", "load", ("where",)),
+    "importers": PluginKind("harness.formats", "read_scores", ("files",)),
+    "exporters": PluginKind("harness.formats", "write", ("cells", "folder")),
+    "recorded-outputs": PluginKind("harness.formats", "read_outputs", ("file",)),
+}
+
+
 def modules(kind: str) -> list[str]:
-    """The plug-ins of a kind, by file name, without importing one: files that define what the kind asks for."""
-    package, defines = KINDS[kind].package, KINDS[kind].defines
-    marker = re.compile(rf"^(def {defines}\(|{defines}\b.*=)", re.MULTILINE)
-    files = sorted((ROOT / package.replace(".", "/")).glob("*.py"))
-    return [f.stem for f in files if not f.stem.startswith("_") and marker.search(f.read_text(encoding="utf-8"))]
+    """The plug-ins of a kind, by file name, in alphabetical order, without importing one."""
+    chosen = KINDS[kind]
+    return [
+        file.stem
+        for file in sorted(chosen.folder.glob("[!_]*.py"))
+        if chosen.hook in (text := file.read_text(encoding="utf-8")) and any(map(chosen.is_hook, ast.parse(text).body))
+    ]
 
 
 def about(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring, read without importing it."""
-    text = (ROOT / KINDS[kind].package.replace(".", "/") / f"{name}.py").read_text(encoding="utf-8")
+    text = (KINDS[kind].folder / f"{name}.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
 
 
 def module(kind: str, name: str) -> ModuleType:
-    """The plug-in `name`, imported; an error that names the near matches."""
-    known = modules(kind)
+    """The plug-in `name`, imported.  SkilldeltaError, with the names that are near, where there is none."""
+    stems = modules(kind)
     stem = name.replace("-", "_")
-    if stem not in known:
-        raise unknown(kind.removesuffix("s"), name, [k.replace("_", "-") if kind == "backends" else k for k in known])
-    return importlib.import_module(f"{KINDS[kind].package}.{stem}")
+    if stem not in stems:
+        raise unknown(kind.removesuffix("s"), name, [s.replace("_", "-") if kind == "backends" else s for s in stems])
+    return import_own(f"{KINDS[kind].package}.{stem}")
 
 
-def unknown(noun: str, name: str, known: Iterable[str]) -> SkilldeltaError:
-    """What is said of a name that does not exist."""
-    there = sorted(known)
-    near = difflib.get_close_matches(name, there, n=3, cutoff=0.5)
+def unknown(noun: str, name: str, names: Iterable[str]) -> SkilldeltaError:
+    """The error for a name that is not one of `names`."""
+    choices = sorted(names)
+    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are: {', '.join(there) or 'none'}.")
+    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are: {', '.join(choices) or 'none'}.")
 
 
 def tasks(include: Iterable[Path] = ()) -> dict[str, Task]:
     """Every task by name: the project's own, and those of the folders or files in `include`."""
-    found: dict[str, Task] = {}
-    for stem in modules("tasks"):
-        found |= {task.name: task for task in importlib.import_module(f"tasks.{stem}").TASKS}
+    tasks_by_name: dict[str, Task] = {task.name: task for stem in modules("tasks") for task in module("tasks", stem).TASKS}
     for path in include:
-        for task in outside(path):
-            if task.name in found:
+        for task in included_tasks(path):
+            if task.name in tasks_by_name:
                 raise SkilldeltaError(f"{path} defines the task {task.name!r}, which exists already: rename it.")
-            found[task.name] = task
-    return found
+            tasks_by_name[task.name] = task
+    return tasks_by_name
 
 
-def outside(path: Path) -> Iterator[Task]:
+def included_tasks(path: Path) -> Iterator[Task]:
     """Tasks of somebody's own file, or of every file in a folder.  This runs the file: the user named it."""
     files = sorted(path.glob("*.py")) if path.is_dir() else [path]
     if not path.exists() or not files:
@@ -94,26 +112,30 @@ def outside(path: Path) -> Iterator[Task]:
         spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
         if spec is None or spec.loader is None:
             raise SkilldeltaError(f"{file} is not a Python file.")
-        loaded = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(loaded)
-        if not hasattr(loaded, "TASKS"):
+        included = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(included)
+        if not hasattr(included, "TASKS"):
             raise SkilldeltaError(f"{file} defines no TASKS: a task file ends with TASKS = (Task(...), ...).")
-        yield from loaded.TASKS
+        yield from included.TASKS
 
 
 def task(name: str, include: Iterable[Path] = (), num_fewshot: int | None = None) -> Task:
-    """The task `name`; `lm-eval:NAME` comes through the bridge, where alone the number of exemplars can be chosen."""
+    """The task `name`; PREFIX:NAME comes through the bridge PREFIX, where alone the number of exemplars can be chosen."""
     prefix, colon, foreign_name = name.partition(":")
     if colon and prefix.replace("-", "_") in modules("task-bridges"):
         foreign_task: Task = module("task-bridges", prefix).load_task(foreign_name, tuple(include), num_fewshot)
         return foreign_task
-    known = tasks(include)
-    if name not in known:
-        error = unknown("task", name, known)
-        raise SkilldeltaError(f"{error} Any lm-eval task runs as {LM_EVAL}NAME.")
+    tasks_by_name = tasks(include)
+    if name not in tasks_by_name:
+        raise SkilldeltaError(f"{unknown('task', name, tasks_by_name)} Any lm-eval task runs as {LM_EVAL}NAME.")
     if num_fewshot is not None:
-        variants = ", ".join(n for n in known if n.startswith(name.split("_")[0]))
+        variants = ", ".join(n for n in tasks_by_name if n.startswith(name.split("_")[0]))
         raise SkilldeltaError(
             f"The exemplars of {name!r} are part of the task: choose one by its name ({variants}), not by --num-fewshot."
         )
-    return known[name]
+    return tasks_by_name[name]
+
+
+def command_line() -> list[str]:
+    """The command that starts this program's command line; the working folder is not on its search path."""
+    return [sys.executable, "-P", str(ROOT / "harness" / "__main__.py")]

@@ -1,4 +1,4 @@
-"""Results of format 1 (tests/support/results_of_version_1, written by the program that had it) are read, compared and gone on with.
+"""Results of format 1 (tests/support/results_of_version_1, written by a program of that time) are read, compared, continued.
 
 `results` holds two finished checkpoints, one of them asked again, and one that was interrupted within a line; `sequential` two
 that were asked in turn.  The JSON files beside them are what that version's `compare` and `gate` printed.
@@ -23,7 +23,7 @@ from harness.types import Checkpoint, Example, Message, Request, Response, diges
 from tests.support import toys
 
 OLD = Path(__file__).parent / "support" / "results_of_version_1"
-TASKS = tuple(registry.outside(OLD / "own_tasks.py"))
+TASKS = tuple(registry.included_tasks(OLD / "own_tasks.py"))
 
 
 @pytest.fixture
@@ -117,9 +117,9 @@ def test_finished_cells_are_not_asked_again(old: Path) -> None:
 
 
 def test_the_command_line_says_done_before(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tasks = ["-t", "own_sums,own_sounds,own_advice", "--include-path", "own_tasks.py"]
     with pytest.raises(SystemExit) as end:
-        main(["score", "my/base", "-t", "own_sums,own_sounds,own_advice", "--include-path", "own_tasks.py", "--backend", "scripted",
-              "-o", "results"])  # fmt: skip
+        main(["score", "my/base", *tasks, "--backend", "scripted", "-o", "results"])
     assert end.value.code == 0
     assert capsys.readouterr().err.count("done before") == 3
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoints import steps
+from harness.checkpoints import _steps as steps
 from harness.integrity import read_json
 from harness.training_log import history
 from harness.types import Checkpoint

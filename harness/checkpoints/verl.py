@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoints.steps import describe, numbered
+from harness.checkpoints._steps import describe, numbered
 from harness.types import Checkpoint
 
 ORDER = 11  # before OpenRLHF's, whose names are alike

@@ -92,11 +92,10 @@ class DataOptions:
 
     def settings(self, **more: Any) -> EvaluationSettings:
         """These as EvaluationSettings, with `more` of its fields."""
-        from harness import api
+        from harness import api, judge_binding
         from harness.evaluation.questions import EvaluationSettings
-        from harness.judges import assignment
 
-        return EvaluationSettings(folder=api.use_data(self.data), judges=assignment.parse_judges(self.judge or ()), **more)
+        return EvaluationSettings(folder=api.use_data(self.data), judges=judge_binding.parse_judges(self.judge or ()), **more)
 
 
 @dataclass(frozen=True)

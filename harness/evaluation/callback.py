@@ -1,69 +1,107 @@
-"""`ScoreCallback`: skills while a transformers or TRL trainer runs, beside its own metrics.
+"""`ScoreCallback`: skills while a transformers or TRL trainer runs, next to its own metrics.
 
+    from harness import ScoreCallback
     trainer.add_callback(ScoreCallback(trainer, tasks=("gsm8k", "ifeval"), results="results", baseline="runs/sft"))
 
-Each saved checkpoint is scored by `skilldelta score` in a process of its own, at a low priority, while training goes on; its
-deltas against the baseline reach whatever the trainer reports to as `skills/NAME` (points), with the step they belong to
-in `skills/step`.
+`skilldelta score` scores each saved checkpoint in a process of its own, at a low priority, while training goes on.  The deltas
+against the baseline reach whatever the trainer reports to as `skills/NAME` (points), with the step they belong to in
+`skills/step`.  Nothing that goes wrong here ends the training: it is logged as a warning and kept in `problems`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import shutil
 import subprocess
-import sys
 import tempfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
 from typing import IO, Any
 
 from transformers import TrainerCallback
 
-LOW = 10  # niceness of the scoring process
+from harness.registry import command_line
+
+NICENESS = "10"  # of the scoring process
+LOG = logging.getLogger("skilldelta")
+BASELINE = "baseline"  # its name in the results
+
+
+class ScoringError(Exception):
+    """A scoring process failed."""
 
 
 @dataclass
-class Job:
-    """Commands that run one after another for one checkpoint; the last one prints a comparison as JSON."""
+class ScoringJob:
+    """Commands that run one after another for one checkpoint; the last one's output is the job's."""
 
-    step: int
+    step: int  # 0: the baseline
+    folder: str
     commands: deque[list[str]]
-    running: subprocess.Popen[bytes] | None = None
-    said: IO[bytes] = field(default_factory=tempfile.TemporaryFile)  # files: a full pipe would stop the process
-    problems: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
+    compares: bool = False  # the last command prints a comparison with the baseline
+    started: bool = False
+    process: subprocess.Popen[bytes] | None = None
+    output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)  # files: a full pipe would stop the process
+    errors: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
 
     def advance(self, wait: bool) -> str | None:
-        """Goes on as far as it can (with `wait`, to the end); the last command's output when all is done."""
-        while self.running or self.commands:
-            if self.running is None:
-                self.said.seek(0)
-                self.said.truncate()
-                command = ["nice", "-n", str(LOW), *self.commands.popleft()]
-                self.running = subprocess.Popen(command, stdout=self.said, stderr=self.problems)
-            if not wait and self.running.poll() is None:
+        """Goes on as far as it can (with `wait`, to the end); the last command's output when all is done.
+
+        ScoringError where a command failed, OSError where it cannot be started.
+        """
+        while self.process or self.commands:
+            if self.process is None:
+                self.started = True
+                self.output.seek(0)
+                self.output.truncate()
+                command = [*low_priority(), *self.commands.popleft()]
+                self.process = subprocess.Popen(command, stdout=self.output, stderr=self.errors)
+            if not wait and self.process.poll() is None:
                 return None
-            if self.running.wait():
-                raise RuntimeError(f"scoring step {self.step} failed: {self.told()[1].strip()[-2000:]}")
-            self.running = None
-        return self.told()[0]
+            code = self.process.wait()
+            if code:
+                ending = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+                raise ScoringError(f"the process {ending}: {read_all(self.errors).strip()[-2000:] or 'it said nothing'}")
+            self.process = None
+        return read_all(self.output)
 
-    def told(self) -> tuple[str, str]:
-        """All that the last command said, and all problems of every command; nothing more can be written afterwards."""
-        with self.said, self.problems:
-            return read(self.said), read(self.problems)
+    def close(self) -> None:
+        """Removes the files."""
+        self.output.close()
+        self.errors.close()
 
 
-def read(file: IO[bytes]) -> str:
+def low_priority() -> list[str]:
+    """What is put before a command so that training comes first."""
+    return ["nice", "-n", NICENESS] if shutil.which("nice") else []
+
+
+def read_all(file: IO[bytes]) -> str:
     """All that a process has written."""
     file.seek(0)
     return file.read().decode("utf-8", "replace")
 
 
+def never_raising(hook: Callable[[ScoreCallback, Any, Any], None]) -> Callable[..., None]:
+    """A hook of the trainer whose failure is reported and not raised: a lost score must not cost the training run."""
+
+    @wraps(hook)
+    def guarded(self: ScoreCallback, args: Any, state: Any, control: Any, **_: Any) -> None:
+        try:
+            hook(self, args, state)
+        except Exception as error:  # noqa: BLE001  whatever it is (a full disk, a logger of the user's), training goes on
+            self.report(f"{type(error).__name__}: {error}")
+
+    return guarded
+
+
 @dataclass
 class ScoreCallback(TrainerCallback):  # type: ignore[misc]
-    """Scores each saved checkpoint on a quick suite, and logs per-skill deltas.
+    """Scores each saved checkpoint on `tasks`, and logs its skills' differences from the baseline.
 
     `options` are further flags of `skilldelta score`, e.g. ("--limit", "100", "--device", "cpu").  With `wait` training stands
     still meanwhile: for a device that cannot hold both.
@@ -75,64 +113,86 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
     baseline: str  # the folder of the model that deltas are taken against
     options: Sequence[str] = ()
     wait: bool = False
-    jobs: deque[Job] = field(default_factory=deque)
-    missed: list[int] = field(default_factory=list)  # steps whose checkpoint was rotated away before its turn
+    jobs: deque[ScoringJob] = field(default_factory=deque)
+    missed: list[int] = field(default_factory=list)  # steps whose checkpoint was deleted before its turn
+    problems: list[str] = field(default_factory=list)  # what could not be done, each once
+    has_baseline: bool = True  # until scoring it has failed
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    @never_raising
+    def on_train_begin(self, args: Any, state: Any) -> None:
         """Scores the baseline first."""
         if state.is_world_process_zero:
-            self.jobs.append(Job(0, deque([self.score(self.baseline, "baseline")])))
+            self.jobs.append(ScoringJob(0, self.baseline, deque([self.score_command(self.baseline, BASELINE)])))
             self.collect()
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    @never_raising
+    def on_save(self, args: Any, state: Any) -> None:
         """Queues the checkpoint that was just saved."""
         if not state.is_world_process_zero:
             return
-        name, folder = f"step-{state.global_step}", Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        compare = [
-            sys.executable,
-            "-m",
-            "harness",
-            "compare",
-            self.results,
-            "--baseline",
-            "baseline",
-            "--candidate",
-            name,
-            "--json",
-        ]
-        self.jobs.append(Job(state.global_step, deque([self.score(str(folder), name), compare])))
+        name, folder = f"step-{state.global_step}", str(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+        commands = deque([self.score_command(folder, name)])
+        if self.has_baseline:
+            against = ["--baseline", BASELINE, "--candidate", name, "--json"]
+            commands.append([*command_line(), "compare", self.results, *against])
+        self.jobs.append(ScoringJob(state.global_step, folder, commands, self.has_baseline))
         self.collect()
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    @never_raising
+    def on_step_end(self, args: Any, state: Any) -> None:
         """Logs what has been scored meanwhile."""
         self.collect()
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    @never_raising
+    def on_train_end(self, args: Any, state: Any) -> None:
         """Waits for what is still being scored."""
         self.collect(last=True)
 
-    def score(self, folder: str, name: str) -> list[str]:
+    def score_command(self, folder: str, name: str) -> list[str]:
         """The command that scores one checkpoint under a name."""
         flags = ["-t", ",".join(self.tasks), "-o", self.results, "--name", name, *self.options]
-        return [sys.executable, "-m", "harness", "score", folder, *flags]
+        return [*command_line(), "score", folder, *flags]
 
     def collect(self, last: bool = False) -> None:
-        """Takes jobs in their order, one at a time, as far as they have come."""
+        """Takes jobs in their order, one at a time, as far as they have come; a job that fails is reported and given up."""
         while self.jobs:
             job = self.jobs[0]
-            if job.step and job.running is None and len(job.commands) == 2 and not Path(job.commands[0][4]).is_dir():
-                self.missed.append(self.jobs.popleft().step)
-                continue
-            said = job.advance(wait=last or self.wait)
-            if said is None:
-                return
-            self.jobs.popleft()
-            if job.step:
-                self.trainer.log(deltas(said, f"step-{job.step}") | {"skills/step": float(job.step)})
+            try:
+                if not self.advance(job, wait=last or self.wait):
+                    return
+            except Exception as error:  # noqa: BLE001  see never_raising; the jobs behind this one have their turn
+                self.give_up(job, error)
+            self.jobs.popleft().close()
+
+    def advance(self, job: ScoringJob, wait: bool) -> bool:
+        """Goes on with a job; whether it is done.  The trainer logs what it found."""
+        if job.step and not job.started and not Path(job.folder).is_dir():
+            self.missed.append(job.step)
+            return True
+        output = job.advance(wait)
+        if output is not None and job.compares:
+            self.trainer.log(read_deltas(output, f"step-{job.step}") | {"skills/step": float(job.step)})
+        return output is not None
+
+    def give_up(self, job: ScoringJob, error: Exception) -> None:
+        """Reports a job that failed."""
+        if job.step:
+            self.report(f"step {job.step} could not be scored: {error}\nScore it later: skilldelta score {job.folder}")
+        else:
+            self.has_baseline = False
+            for later in (each for each in self.jobs if each.compares):
+                later.compares = False
+                later.commands.pop()
+            self.report(f"the baseline {job.folder} could not be scored, so that no differences are logged: {error}")
+
+    def report(self, problem: str) -> None:
+        """Says once what could not be done, and that training is not touched by it."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+            LOG.warning("ScoreCallback: %s\nTraining goes on.", problem)
 
 
-def deltas(comparison: str, name: str) -> dict[str, float]:
+def read_deltas(comparison: str, name: str) -> dict[str, float]:
     """`skills/NAME` for each skill, and `skills/average`, in points, from a comparison as JSON."""
     rows = [r for r in json.loads(comparison)["rows"] if r["checkpoint"] == name and r["level"] in ("skill", "average")]
     return {f"skills/{r['name'] if r['level'] == 'skill' else 'average'}": r["delta"] for r in rows if r["delta"] is not None}

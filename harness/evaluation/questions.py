@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import data, fingerprint
-from harness.judges import assignment
+from harness import data, fingerprint, judge_binding
 from harness.records import Inputs, TaskRecord
 from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task
 
@@ -25,7 +24,7 @@ class EvaluationSettings:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of Request, see OVERRIDES
     draws: int | None = None  # None: as many as the task asks for
     seed: int = 0
-    judges: Mapping[str, str] = field(default_factory=dict)  # by task, see judges.assignment.bind_judge
+    judges: Mapping[str, str] = field(default_factory=dict)  # by task, see judge_binding.bind_judge
     margin: float = 0.0  # points: two checkpoints that are asked in turn are the same within it
     sandbox: SandboxOptions = field(default_factory=SandboxOptions)
 
@@ -48,7 +47,7 @@ def bind_tasks(tasks: Iterable[Task], settings: EvaluationSettings) -> list[Task
 
     SkilldeltaError for an unknown judge, and for a judge of a task that is not among them.
     """
-    return [bind_sandbox(task, settings.sandbox) for task in assignment.bind_judges(tasks, settings.judges)]
+    return [bind_sandbox(task, settings.sandbox) for task in judge_binding.bind_judges(tasks, settings.judges)]
 
 
 def bind_sandbox(task: Task, options: SandboxOptions) -> Task:

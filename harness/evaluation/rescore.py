@@ -16,17 +16,18 @@ from harness.types import Example, Request, Sample, SkilldeltaError, Task
 
 
 def stored_tasks(results: Results, include: Iterable[Path] = ()) -> dict[str, Task]:
-    """The tasks of every stored cell by name, those of somebody's own from `include`.  SkilldeltaError for one that is not known."""
-    tasks = {}
-    for name in sorted({record.task.name for _, record, _ in results.cells()}):
-        try:
-            tasks[name] = registry.task(name, include)
-        except SkilldeltaError as error:
-            raise SkilldeltaError(
-                f"{results.folder} holds the task {name!r}, which is not one of this program's: it was scored with --include-path.\n"
-                f"Name its file again: skilldelta rescore {results.folder} --include-path FILE.  ({error})"
-            ) from error
-    return tasks
+    """The tasks of every stored cell by name.
+
+    SkilldeltaError where one is neither this program's nor defined by `include`, the files of somebody's own tasks.
+    """
+    known = registry.tasks(include)
+    names = sorted({record.task.name for _, record, _ in results.cells()})
+    if foreign := [name for name in names if name not in known and ":" not in name]:
+        raise SkilldeltaError(
+            f"{results.folder} holds {', '.join(map(repr, foreign))}, which no file of this program defines: scored with "
+            f"--include-path.\nName that file again: skilldelta rescore {results.folder} --include-path FILE"
+        )
+    return {name: known[name] if name in known else registry.task(name, include) for name in names}
 
 
 def rescore(results: Results, tasks: Mapping[str, Task], settings: EvaluationSettings) -> list[Outcome]:

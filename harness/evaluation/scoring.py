@@ -15,9 +15,7 @@ NO_ANSWER = {
 }
 
 
-def collect_samples(
-    task: Task, model: Model, questions: Sequence[Question], done: set[tuple[str, int]]
-) -> Iterator[Sample]:
+def collect_samples(task: Task, model: Model, questions: Sequence[Question], done: set[tuple[str, int]]) -> Iterator[Sample]:
     """Samples of the questions whose key is not in `done`, as they finish.
 
     A model gets whole blocks of questions, also when some of a block are stored already: batches, and with them the last

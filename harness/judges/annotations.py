@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import data
-from harness.judges.assignment import parse_preference
+from harness.judge_binding import parse_preference
 from harness.types import Json, SkilldeltaError
 
 COLUMNS = ("instruction", "output_2", "preference", "annotator")

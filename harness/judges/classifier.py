@@ -28,8 +28,9 @@ class Classifier:
 
 def load(where: str) -> Classifier:
     """The classifier in a folder, or on the Hub."""
-    import torch
     import transformers
+
+    from harness.engine.device import default_device
 
     try:
         model = transformers.AutoModelForSequenceClassification.from_pretrained(where)
@@ -40,5 +41,4 @@ def load(where: str) -> Classifier:
         raise SkilldeltaError(
             f"The classifier {where!r} has {model.config.num_labels} labels; a good and a bad one are needed."
         )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Classifier(model.to(device).eval(), tokenizer)
+    return Classifier(model.to(default_device()).eval(), tokenizer)

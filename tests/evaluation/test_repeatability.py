@@ -42,7 +42,14 @@ def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Pat
 
     results = stored(tmp_path)
     before = toys.tree(tmp_path)
-    (found,) = repeat_cells([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(forgets), results, EvaluationSettings(), RepeatShare(1))
+    (found,) = repeat_cells(
+        [toys.checkpoint("sft")],
+        [toys.adding(200)],
+        lambda _: toys.model(forgets),
+        results,
+        EvaluationSettings(),
+        RepeatShare(1),
+    )
     assert (found.noise.n, found.noise.flips, found.noise.shift, found.noise.answers) == (200, 40, -0.2, 40)
     assert toys.tree(tmp_path) == before
 
@@ -77,7 +84,11 @@ def test_an_answer_that_failed_once_is_counted_and_does_not_stop_the_rest() -> N
 
 def test_what_was_never_scored_cannot_be_asked_again(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="sft has no samples of adding"):
-        list(repeat_cells([toys.checkpoint("sft")], [toys.adding()], lambda _: toys.model(), Results.make(tmp_path), EvaluationSettings()))
+        list(
+            repeat_cells(
+                [toys.checkpoint("sft")], [toys.adding()], lambda _: toys.model(), Results.make(tmp_path), EvaluationSettings()
+            )
+        )
 
 
 def test_noise_that_makes_much_of_a_difference_widens_its_interval_and_can_undo_a_verdict(tmp_path: Path) -> None:
@@ -127,7 +138,9 @@ def test_scoring_can_ask_a_share_again_at_once_with_the_model_that_is_loaded(tmp
     results, tasks = Results.make(tmp_path), [toys.adding(200), toys.adding(100, "more")]
     noise = NoiseCheck(0.02)
     checks = noise.attach(loader, tasks, results, EvaluationSettings(), SilentProgress())
-    score_checkpoints([toys.checkpoint("sft"), toys.checkpoint("dpo")], tasks, checks.load, results, EvaluationSettings(), checks)
+    score_checkpoints(
+        [toys.checkpoint("sft"), toys.checkpoint("dpo")], tasks, checks.load, results, EvaluationSettings(), checks
+    )
     assert loaded == ["sft", "dpo"]
     assert [(f.checkpoint, f.task, f.noise.n) for f in noise.cells] == [
         ("sft", "adding", 4), ("sft", "more", 2), ("dpo", "adding", 4), ("dpo", "more", 2)

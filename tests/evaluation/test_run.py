@@ -40,7 +40,9 @@ def test_a_finished_cell_is_not_asked_again_and_no_model_is_loaded(tmp_path: Pat
     def no_model(_: object) -> toys.ScriptedModel:
         raise AssertionError("a model was loaded")
 
-    (outcome,) = score_checkpoints([toys.checkpoint()], [toys.adding()], no_model, Results(tmp_path / "r"), EvaluationSettings())
+    (outcome,) = score_checkpoints(
+        [toys.checkpoint()], [toys.adding()], no_model, Results(tmp_path / "r"), EvaluationSettings()
+    )
     assert outcome.state == "already"
 
 
@@ -98,7 +100,9 @@ def test_a_checkpoint_that_does_not_load_fails_in_all_its_cells_only(tmp_path: P
         return toys.model()
 
     found = [toys.checkpoint("broken"), toys.checkpoint("whole")]
-    outcomes = score_checkpoints(found, [toys.adding(), toys.adding(3, "b")], loader, Results.make(tmp_path / "r"), EvaluationSettings())
+    outcomes = score_checkpoints(
+        found, [toys.adding(), toys.adding(3, "b")], loader, Results.make(tmp_path / "r"), EvaluationSettings()
+    )
     assert [o.state for o in outcomes] == ["failed", "failed", "done", "done"]
 
 

@@ -84,7 +84,9 @@ def test_what_was_left_out_can_be_scored_later(tmp_path: Path) -> None:
     run(tmp_path, right(4), right(9), task)
     assert "stopped when it was decided" in harness.compare(tmp_path, "sft").incomplete[0]
     for name, answer in (("sft", right(4)), ("dpo", right(9))):
-        score_checkpoints([toys.checkpoint(name)], [task], lambda _, a=answer: toys.model(a), Results(tmp_path), EvaluationSettings())
+        score_checkpoints(
+            [toys.checkpoint(name)], [task], lambda _, a=answer: toys.model(a), Results(tmp_path), EvaluationSettings()
+        )
     comparison = harness.compare(tmp_path, "sft")
     assert comparison.incomplete == ()
     assert comparison.row("dpo", "task", "adding").n == 400

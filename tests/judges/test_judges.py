@@ -9,11 +9,10 @@ import tokenizers
 import torch
 import transformers
 
-from harness import data, registry
+from harness import data, judge_binding, registry
 from harness.evaluation.questions import EvaluationSettings, task_record
 from harness.evaluation.rescore import rescore
 from harness.evaluation.run import Outcome, score_checkpoints
-from harness.judges import assignment
 from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
@@ -26,7 +25,7 @@ def by_length(judge: Judge, example: Example, response: Response) -> Score:
 
 
 def judged_task() -> Task:
-    return replace(toys.adding(4), judge="classifier:nowhere/at-all", judged=by_length, score=assignment.unjudged_score)
+    return replace(toys.adding(4), judge="classifier:nowhere/at-all", judged=by_length, score=judge_binding.unjudged_score)
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +50,9 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(folder: Path, task: Task, **judges: str) -> Outcome:
     results = Results.make(folder)
-    (outcome,) = score_checkpoints([toys.checkpoint()], [task], lambda _: toys.model(), results, EvaluationSettings(judges=judges))
+    (outcome,) = score_checkpoints(
+        [toys.checkpoint()], [task], lambda _: toys.model(), results, EvaluationSettings(judges=judges)
+    )
     return outcome
 
 
@@ -72,7 +73,7 @@ def test_a_judge_named_by_the_user_grades_and_is_told_by_its_content(classifier:
     assert identity.startswith("classifier:")
     assert str(classifier) not in identity
     (classifier / "config.json").touch()
-    assert assignment.bind_judge(judged_task(), {"adding": f"classifier:{classifier}"}).judge == identity
+    assert judge_binding.bind_judge(judged_task(), {"adding": f"classifier:{classifier}"}).judge == identity
 
 
 def test_responses_kept_without_a_judge_are_graded_later(classifier: Path, tmp_path: Path) -> None:
@@ -116,12 +117,14 @@ def test_wrong_choices_of_a_judge_are_refused_before_anything_is_asked(tmp_path:
     with pytest.raises(SkilldeltaError, match="A judge is named for sorting, but the tasks here are: adding"):
         run(tmp_path / "r", judged_task(), sorting="classifier:x")
     with pytest.raises(SkilldeltaError, match="write TASK=PLUGIN:WHERE"):
-        assignment.parse_judges(["classifier"])
-    assert assignment.parse_judges(["a=b:c=d"]) == {"a": "b:c=d"}
+        judge_binding.parse_judges(["classifier"])
+    assert judge_binding.parse_judges(["a=b:c=d"]) == {"a": "b:c=d"}
 
 
 def test_results_of_different_judges_are_not_comparable_unawares(classifier: Path, tmp_path: Path) -> None:
-    bound = [assignment.bind_judge(judged_task(), {"adding": spec}) for spec in ("classifier:a/b", f"classifier:{classifier}")]
+    bound = [
+        judge_binding.bind_judge(judged_task(), {"adding": spec}) for spec in ("classifier:a/b", f"classifier:{classifier}")
+    ]
     assert task_record(bound[0]) != task_record(bound[1])
     assert task_record(toys.adding()).judge is None
 

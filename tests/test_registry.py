@@ -1,0 +1,88 @@
+"""Plug-ins are found by their hook, with its parameters."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from harness import registry
+from harness.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the backends' folder, in place of the real one."""
+    shutil.copytree(ROOT / "harness" / "backends", tmp_path / "harness" / "backends")
+    monkeypatch.setattr(registry, "ROOT", tmp_path)
+    return tmp_path / "harness" / "backends"
+
+
+BACKEND = '''"""Says nothing."""
+
+
+def load(checkpoint, options):
+    return checkpoint
+'''
+
+
+def test_a_file_with_the_hook_is_a_plug_in(house: Path) -> None:
+    before = registry.modules("backends")
+    (house / "silent.py").write_text(BACKEND)
+    assert registry.modules("backends") == sorted([*before, "silent"])
+    assert registry.about("backends", "silent") == "Says nothing."
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("tokenizers.py", '"""Loads a tokenizer."""\n\n\ndef load(path):\n    return path\n'),
+        ("_silent.py", BACKEND),
+        ("talk.py", f"TEXT = '''\n{BACKEND}'''\n"),
+        ("inner.py", "class A:\n    def load(checkpoint, options):\n        return checkpoint\n"),
+    ],
+)
+def test_a_helper_is_none(house: Path, file: str, text: str) -> None:
+    before = registry.modules("backends")
+    (house / file).write_text(text)
+    assert registry.modules("backends") == before
+
+
+@pytest.mark.parametrize("kind", ["backends", "trainers", "judges", "producers"])
+def test_every_file_of_a_folder_of_one_kind_is_a_plug_in(kind: str) -> None:
+    folder = registry.KINDS[kind].folder
+    assert registry.modules(kind) == sorted(f.stem for f in folder.glob("*.py") if not f.stem.startswith("_"))
+
+
+OWN_TASK = """
+from harness.types import Request, Response, Score, Task
+
+TASKS = (Task(
+    name="capitals", skill="factuality", version=1, source="made for this test", rows=lambda folder: [{"q": "France?"}],
+    ask=lambda e: Request(e.row["q"]), score=lambda e, r: Score(float(r.text == "Paris")), ideal=lambda e: Response("Paris"),
+),)
+"""
+
+
+def test_rescoring_a_task_of_ones_own_names_the_flag_that_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN_TASK)
+    include = ["--include-path", "mine.py"]
+    commands = (
+        (["score", "x/y", "-t", "capitals", *include, "--backend", "scripted", "--backend-args", "text=Paris", "-o", "r"], 0),
+        (["rescore", "r"], 3),
+        (["rescore", "r", *include], 0),
+    )
+    for command, code in commands:
+        with pytest.raises(SystemExit) as end:
+            main(command)
+        assert end.value.code == code
+        error = capsys.readouterr().err
+        if code:
+            assert "'capitals'" in error
+            assert "scored with --include-path" in error
+            assert "skilldelta rescore r --include-path FILE" in error
+            assert "lm-eval:NAME" not in error
