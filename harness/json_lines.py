@@ -10,6 +10,8 @@ from typing import IO, Any
 
 import jsonlines
 
+InvalidLineError = jsonlines.InvalidLineError
+EMPTY = object()
 STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 STRICT_ASCII = json.JSONEncoder(allow_nan=False)
 
@@ -37,16 +39,24 @@ def open_writer(stream: IO[bytes], flush: bool = False) -> jsonlines.Writer:
     return jsonlines.Writer(stream, dumps=encode, flush=flush)
 
 
-def read_lines(lines: Iterable[bytes]) -> Iterator[Any]:
-    """The value of each line of a binary stream.  A line without a newline ends the reading: a killed writer left half of it.
+def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
+    """(line number, value) of each line of a binary stream that is not empty.  The last line may lack its newline.
 
-    Raises jsonlines.InvalidLineError, with the line and its number, where a line is not JSON.
+    Raises InvalidLineError (a ValueError), with the line and its number, where a line is not JSON.
     """
     # Without `loads`, jsonlines takes whichever fast parser is installed, and these read numbers and surrogates differently.
-    values: Iterator[Any] = jsonlines.Reader(takewhile(is_complete, lines), loads=json.loads).iter(allow_none=True)
-    return values
+    values = jsonlines.Reader(lines, loads=parse_line).iter(allow_none=True)
+    return ((number, value) for number, value in enumerate(values, 1) if value is not EMPTY)
 
 
-def is_complete(line: bytes) -> bool:
-    """Whether a line was written to its end."""
-    return line.endswith(b"\n")
+def complete_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines up to the first without a newline: a writer that was killed leaves half a line at the end."""
+    return takewhile(lambda line: line.endswith(b"\n"), lines)
+
+
+def parse_line(text: str) -> Any:
+    """The JSON value in a line; EMPTY for a line of white space, which keeps its number so."""
+    try:
+        return json.loads(text) if text.strip() else EMPTY
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

@@ -5,12 +5,11 @@ import json
 import math
 from pathlib import Path
 
-import jsonlines
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.json_lines import encode, encode_lines, open_writer, read_lines
+from harness.json_lines import InvalidLineError, complete_lines, encode, encode_lines, open_writer, read_lines
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -21,7 +20,7 @@ JSON_VALUES = st.recursive(
 
 @given(st.lists(JSON_VALUES))
 def test_what_is_written_is_read(values: list[object]) -> None:
-    assert list(read_lines(io.BytesIO(encode_lines(values)))) == values
+    assert list(read_lines(io.BytesIO(encode_lines(values)))) == list(enumerate(values, 1))
 
 
 def test_keys_keep_their_order_and_letters_are_not_escaped() -> None:
@@ -32,7 +31,7 @@ def test_keys_keep_their_order_and_letters_are_not_escaped() -> None:
 
 def test_a_lone_surrogate_is_escaped_and_comes_back() -> None:
     assert encode("a\ud800é") == b'"a\\ud800\\u00e9"'
-    assert list(read_lines([encode("a\ud800é") + b"\n"])) == ["a\ud800é"]
+    assert list(read_lines([encode("a\ud800é") + b"\n"])) == [(1, "a\ud800é")]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -42,15 +41,24 @@ def test_numbers_that_json_does_not_have_are_refused(number: float) -> None:
 
 
 def test_a_torn_last_line_is_passed_over() -> None:
-    assert list(read_lines(io.BytesIO(b'{"a": 1}\n{"a": 2}'))) == [{"a": 1}]
+    assert list(read_lines(complete_lines(io.BytesIO(b'{"a": 1}\n{"a": 2}')))) == [(1, {"a": 1})]
 
 
 def test_a_damaged_line_is_named_by_its_number() -> None:
-    with pytest.raises(jsonlines.InvalidLineError) as raised:
+    with pytest.raises(InvalidLineError) as raised:
         list(read_lines(io.BytesIO(b"1\n{\n3\n")))
     assert raised.value.lineno == 2
-    with pytest.raises(jsonlines.InvalidLineError, match="not valid utf-8"):
+    with pytest.raises(InvalidLineError, match="not valid utf-8"):
         list(read_lines([b"\xff\n"]))
+
+
+def test_lines_of_other_programs_keep_their_numbers_and_need_no_last_newline() -> None:
+    assert list(read_lines([b"\xef\xbb\xbf1\r\n", b" \n", b"null\n", b'"x"'])) == [(1, 1), (3, None), (4, "x")]
+
+
+def test_a_line_nested_too_deeply_is_invalid() -> None:
+    with pytest.raises(InvalidLineError, match="nested too deeply"):
+        list(read_lines([b"[" * 200_000]))
 
 
 def test_a_flushed_line_is_on_the_disk_before_the_file_is_closed(tmp_path: Path) -> None:
