@@ -41,7 +41,7 @@ def study(
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Where everything goes.")] = Path("demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where everything goes.")] = Path("demo"),
     full: Full = False,
     jobs: Jobs = 0,
 ) -> None:
@@ -49,7 +49,7 @@ def demo(
     from harness.studies import file as files
     from harness.studies.plan import Plan
 
-    conduct(Plan(files.read(files.find("unpacking-quick"), full)), out, jobs)
+    conduct(Plan(files.read(files.find("unpacking-quick"), full)), output, jobs)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
     say("  skilldelta compare results --baseline SFT -o report")
 
