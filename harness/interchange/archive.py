@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.interchange.reading import bounded
+from harness.interchange.untrusted_files import read_at_most
 from harness.types import SkilldeltaError
 
 MOST_MEMBER = 1 << 28  # bytes of one member, unpacked
@@ -28,7 +28,7 @@ class Archive:
             self.zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SkilldeltaError(f"{path} is not a zip archive ({error}): is the file whole?") from error
-        self.left = FREE + MOST_RATIO * path.stat().st_size
+        self.bytes_left = FREE + MOST_RATIO * path.stat().st_size
 
     def __enter__(self) -> Archive:
         return self
@@ -44,22 +44,22 @@ class Archive:
         where = f"{self.path}: {name}"
         try:
             about = self.zip.getinfo(name)
-            most = min(MOST_MEMBER, self.left)
+            most = min(MOST_MEMBER, self.bytes_left)
             if about.compress_type == ZSTANDARD:
-                found = unpacked(self.member(about), most, where)
+                found = unpack_zstandard(self.packed_bytes(about), most, where)
             else:
                 with self.zip.open(about) as stream:
-                    found = bounded(stream, most, where)
+                    found = read_at_most(stream, most, where)
         except KeyError as error:
             raise SkilldeltaError(f"{self.path} has no {name}: it was not finished, or is no log.") from error
         except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error) as error:
             raise SkilldeltaError(f"{where} cannot be unpacked ({error}): is the file whole?") from error
         if zlib.crc32(found) != about.CRC:
             raise SkilldeltaError(f"{where} is damaged: its checksum is not the one that was stored.")
-        self.left -= len(found)
+        self.bytes_left -= len(found)
         return found
 
-    def member(self, about: zipfile.ZipInfo) -> bytes:
+    def packed_bytes(self, about: zipfile.ZipInfo) -> bytes:
         """The packed bytes of a member (PKWARE's APPNOTE 4.3.7)."""
         stream = self.zip.fp
         assert stream is not None
@@ -71,9 +71,9 @@ class Archive:
         return stream.read(about.compress_size)
 
 
-def unpacked(content: bytes, most: int, where: str) -> bytes:
+def unpack_zstandard(content: bytes, most: int, where: str) -> bytes:
     """What Zstandard packed, through Arrow's decoder."""
     import pyarrow
 
     with pyarrow.CompressedInputStream(pyarrow.BufferReader(content), "zstd") as stream:
-        return bounded(stream, most, where)
+        return read_at_most(stream, most, where)

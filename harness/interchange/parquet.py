@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.interchange.reading import MOST_BYTES
+from harness.interchange.untrusted_files import MOST_BYTES
 from harness.types import Json, SkilldeltaError
 
 BATCH = 256  # rows
 
 
-def rows_of(path: Path) -> Iterator[Json]:
+def read_parquet(path: Path) -> Iterator[Json]:
     """Every row, as JSON values where parquet's own are such."""
     import pyarrow
     from pyarrow import parquet

@@ -304,5 +304,5 @@ def test_of_several_files_those_without_outputs_are_named(tmp_path: Path) -> Non
 
 def test_a_torn_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").write_text('{"question": "What is 0 plus 0?", "response": "ze')
-    with pytest.raises(SkilldeltaError, match="Is the file whole"):
+    with pytest.raises(SkilldeltaError, match="is the file whole"):
         texts(tmp_path / "out.jsonl")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.exporting import export
-from harness.importing import bring
+from harness.interchange.export_results import export_results
+from harness.interchange.import_logs import import_logs
 from harness.store import Results
 from harness.types import Sample, SkilldeltaError
 from tests.support.results_folder import about, sample, store, store_scores
@@ -27,12 +27,12 @@ def results(tmp_path: Path) -> Path:
 
 
 def back(exported: Path, folder: Path, checkpoint: str, task: str) -> list[Sample]:
-    assert all(o.state == "done" for o in bring([exported], Results.make(folder)))
+    assert all(o.state == "done" for o in import_logs([exported], Results.make(folder)))
     return list(Results(folder).cell(checkpoint, task).samples())
 
 
 def test_lm_evals_layout_comes_back_with_the_same_scores(results: Path, tmp_path: Path) -> None:
-    paths = export(results, "lm-eval", tmp_path / "out")
+    paths = export_results(results, "lm-eval", tmp_path / "out")
     assert {p.parent.name for p in paths} == {"sft", "run__dpo"}
     there = list(Results(results).cell("sft", "gsm8k").samples())
     found = back(tmp_path / "out", tmp_path / "b", "sft", "lm-eval:gsm8k")
@@ -40,18 +40,18 @@ def test_lm_evals_layout_comes_back_with_the_same_scores(results: Path, tmp_path
 
 
 def test_a_macro_mean_is_a_group_whose_members_count_alike(results: Path, tmp_path: Path) -> None:
-    paths = export(results, "lm-eval", tmp_path / "out", ["sft"])
+    paths = export_results(results, "lm-eval", tmp_path / "out", ["sft"])
     told = json.loads(paths[0].read_text())
     assert told["group_subtasks"] == {"bbh": ["bbh_navigate", "bbh_snarks"]}
     assert told["groups"]["bbh"]["score,none"] == pytest.approx((1 / 3 + 0) / 2)
     assert told["results"]["bbh_navigate"]["score,none"] == pytest.approx(1 / 3)
     assert told["results"]["gsm8k"]["score,none"] == 0.75  # of the four that have a score
     back(tmp_path / "out", tmp_path / "b", "sft", "lm-eval:bbh")
-    assert Results(tmp_path / "b").cell("sft", "lm-eval:bbh").about()["task"]["aggregate"] == "macro"
+    assert Results(tmp_path / "b").cell("sft", "lm-eval:bbh").read().task.aggregate == "macro"
 
 
 def test_nemo_evaluators_bundle_pairs_by_content_and_has_no_record_without_a_reward(results: Path, tmp_path: Path) -> None:
-    paths = export(results, "nel", tmp_path / "out")
+    paths = export_results(results, "nel", tmp_path / "out")
     records = {p.parent: [json.loads(one) for one in p.read_text().splitlines()] for p in paths if p.name == "results.jsonl"}
     by_name = {f"{p.parent.name} {p.name}": [r["problem_idx"] for r in found] for p, found in records.items()}
     assert len(by_name["sft gsm8k"]) == 4
@@ -70,7 +70,7 @@ def test_the_hubs_entries_are_read_back_by_its_own_library(results: Path, tmp_pa
     from huggingface_hub import metadata_load, parse_eval_result_entries
     from huggingface_hub.repocard_data import model_index_to_eval_results
 
-    export(results, "hub", tmp_path / "out", ["sft"])
+    export_results(results, "hub", tmp_path / "out", ["sft"])
     (entry,) = parse_eval_result_entries(
         yaml.safe_load((tmp_path / "out" / "sft" / ".eval_results" / "gsm8k.yaml").read_text())
     )
@@ -88,14 +88,14 @@ def test_the_hubs_entries_are_read_back_by_its_own_library(results: Path, tmp_pa
 
 def test_a_task_of_no_known_data_set_stands_in_the_model_index_alone(tmp_path: Path) -> None:
     store_scores(tmp_path / "r", "sft", "world_sums", [1.0, 0.0])
-    assert [p.name for p in export(tmp_path / "r", "hub", tmp_path / "out")] == ["model-index.md"]
+    assert [p.name for p in export_results(tmp_path / "r", "hub", tmp_path / "out")] == ["model-index.md"]
 
 
 def test_csv_has_a_row_for_each_score_and_each_sample_and_no_formula(tmp_path: Path) -> None:
     odd = '=HYPERLINK("http://x")\n"quoted", and more'
     cells = [sample(0, 1.0, text=odd), sample(1, None, text="-1.5", why="none"), sample(2, 0.0, text="plain")]
     store(tmp_path / "r", "sft", about("gsm8k", "reasoning"), cells)
-    scores, samples = export(tmp_path / "r", "csv", tmp_path / "out")
+    scores, samples = export_results(tmp_path / "r", "csv", tmp_path / "out")
     with scores.open(newline="") as stream:
         (row,) = csv.DictReader(stream)
     assert (row["task"], float(row["value"]), row["n"], row["unscored"]) == ("gsm8k", 0.5, "2", "1")
@@ -111,6 +111,6 @@ def test_nothing_is_written_over(results: Path, tmp_path: Path, capsys: pytest.C
     assert code == 3
     assert "not empty" in told
     with pytest.raises(SkilldeltaError, match="There is no exporter 'xml'"):
-        export(results, "xml", tmp_path / "out2")
+        export_results(results, "xml", tmp_path / "out2")
     with pytest.raises(SkilldeltaError, match="There is no checkpoint 'ppo'"):
-        export(results, "csv", tmp_path / "out2", ["ppo"])
+        export_results(results, "csv", tmp_path / "out2", ["ppo"])

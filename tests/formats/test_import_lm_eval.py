@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from harness.comparison.compare import compare
-from harness.comparison.result import Settings
-from harness.evaluation.evaluate import Outcome
-from harness.exporting import export, kept
-from harness.importing import Choices, bring
+from harness.comparison.result import ComparisonSettings
+from harness.evaluation.run import Outcome
+from harness.interchange.export_results import export_results, finished_cells
+from harness.interchange.import_logs import ImportOptions, import_logs
 from harness.store import Results
 from harness.types import SkilldeltaError
 from tests.support import lm_eval_run
@@ -18,7 +18,7 @@ from tests.support.lm_eval_run import line, write
 
 
 def brought(*paths: Path, to: Path, **choices: Any) -> dict[str, Outcome]:
-    return {o.task: o for o in bring(paths, Results.make(to), Choices(**choices))}
+    return {o.task: o for o in import_logs(paths, Results.make(to), ImportOptions(**choices))}
 
 
 def scores(folder: Path, checkpoint: str, task: str) -> list[float | None]:
@@ -51,13 +51,13 @@ def test_every_metric_of_every_filter_is_lm_evals_own(real: Path, tmp_path: Path
     for name in results.checkpoints():
         (told,) = [p for p in (real / "logs").rglob("results_*.json") if p.parent.name.endswith(f"__{name}")]
         theirs = json.loads(told.read_text())["results"]
-        for cell in kept(results, results.checkpoints(), [name]):
-            source = cell.about["imported"]
+        for cell in finished_cells(results, results.checkpoints(), [name]):
+            source = cell.record.imported
             own, metrics = cell.measured
             headline = theirs[source["task"]][f"{source['metric']},{source['filter']}"]
             assert own.score == pytest.approx(headline, abs=1e-12)
             for metric in metrics:
-                if cell.about["task"]["aggregate"] == "mean":
+                if cell.record.task.aggregate == "mean":
                     assert metric.value / 100 == pytest.approx(theirs[source["task"]][metric.name], abs=1e-12)
                     checked += 1
     assert checked == 2 * 4
@@ -66,7 +66,7 @@ def test_every_metric_of_every_filter_is_lm_evals_own(real: Path, tmp_path: Path
 @pytest.mark.slow
 def test_two_real_logs_are_compared_and_filters_never_averaged(real: Path, tmp_path: Path) -> None:
     brought(real / "logs", to=tmp_path / "r")
-    found = compare(tmp_path / "r", "before", Settings(margin=2.0))
+    found = compare(tmp_path / "r", "before", ComparisonSettings(margin=2.0))
     after = {(r.level, r.name): r for r in found.rows if r.checkpoint == "after"}
     assert after["skill", "vowels"].score == after["task", "lm-eval:vowels@strict-match"].score
     assert after["task", "lm-eval:vowels@flexible-extract"].difference is not None
@@ -78,7 +78,7 @@ def test_what_is_exported_is_read_by_lm_evals_own_tools_and_comes_back_the_same(
     from lm_eval.utils import get_file_task_name, get_results_filenames, get_sample_results_filenames, make_table
 
     brought(real / "logs", to=tmp_path / "r")
-    paths = [p.as_posix() for p in export(tmp_path / "r", "lm-eval", tmp_path / "out", ["before"])]
+    paths = [p.as_posix() for p in export_results(tmp_path / "r", "lm-eval", tmp_path / "out", ["before"])]
     names = {get_file_task_name(Path(p).name) for p in get_sample_results_filenames(paths)}
     assert names == {"vowels", "capitals_north", "capitals_south", "myths_north", "myths_south"}
     (told,) = get_results_filenames(paths)
@@ -136,9 +136,9 @@ def test_a_metric_that_is_better_when_lower_is_no_score(tmp_path: Path) -> None:
     log = write(tmp_path / "m", "sums", lines, {"wrong,none": 0.0, "acc,none": 1.0},
                 higher_is_better={"sums": {"wrong": False, "acc": True}})  # fmt: skip
     brought(log, to=tmp_path / "r")
-    about = Results(tmp_path / "r").cell("org/m", "lm-eval:sums").about()
-    assert about["imported"]["metric"] == "acc"
-    assert [(m["name"], m["lower_is_better"]) for m in about["task"]["metrics"]] == [("wrong,none", True), ("acc,none", False)]
+    record = Results(tmp_path / "r").cell("org/m", "lm-eval:sums").read()
+    assert record.imported["metric"] == "acc"
+    assert [(m.name, m.lower_is_better) for m in record.task.metrics] == [("wrong,none", True), ("acc,none", False)]
 
 
 def test_lists_of_verdicts_are_means_over_the_verdicts(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_lists_of_verdicts_are_means_over_the_verdicts(tmp_path: Path) -> None:
     log = write(tmp_path / "m", "ifeval", [line(i, v) for i, v in enumerate(values)], {"strict,none": 0.5, "inst,none": 2 / 3})
     brought(log, to=tmp_path / "r")
     results = Results(tmp_path / "r")
-    (cell,) = kept(results, results.checkpoints(), ["org/m"])
+    (cell,) = finished_cells(results, results.checkpoints(), ["org/m"])
     assert {m.name: m.value for m in cell.measured[1]} == {"strict,none": 50, "inst,none": pytest.approx(200 / 3)}
-    assert cell.about["task"]["skill"] == "instruction following"
+    assert cell.record.task.skill == "instruction following"
 
 
 def test_prompts_and_settings_decide_what_can_be_compared(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_prompts_and_settings_decide_what_can_be_compared(tmp_path: Path) -> Non
     brought(tmp_path / "a", tmp_path / "b", to=tmp_path / "r")
     with pytest.raises(SkilldeltaError) as refusal:
         compare(tmp_path / "r", "org/a")
-    for told in ("asked.prompts", "asked.settings.num_fewshot: baseline 5, org/b 0", 'answered.template: baseline "none"'):
+    for told in ("inputs.prompts", "inputs.settings.num_fewshot: baseline 5, org/b 0", 'backend.template: baseline "none"'):
         assert told in str(refusal.value)
 
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.comparison.compare import compare
-from harness.comparison.result import Settings
-from harness.evaluation.evaluate import Outcome
-from harness.importing import Choices, bring, short
-from harness.interchange import archive, reading
+from harness.comparison.result import ComparisonSettings
+from harness.evaluation.run import Outcome
+from harness.interchange import archive, untrusted_files
+from harness.interchange.import_logs import ImportOptions, import_logs, shorten_model
 from harness.store import Results, folder_name
 from harness.types import Sample, SkilldeltaError
 from tests.support.lm_eval_run import line, write
@@ -26,7 +26,7 @@ LOGS = Path(__file__).parent / "logs"
 
 
 def brought(*paths: Path, to: Path, **choices: Any) -> list[Outcome]:
-    return bring(paths, Results.make(to), Choices(**choices))
+    return import_logs(paths, Results.make(to), ImportOptions(**choices))
 
 
 def samples(folder: Path, checkpoint: str, task: str) -> list[Sample]:
@@ -155,9 +155,9 @@ def test_base_and_plus_are_two_tasks_and_plus_counts(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert [s.score.value for s in samples(tmp_path / "r", "org/model", "evalplus:mbpp_plus")] == [1, 0, None, 0]
     assert [s.score.value for s in samples(tmp_path / "r", "org/model", "evalplus:mbpp")] == [1, 0, 1, 1]
-    about = Results(tmp_path / "r").cell("org/model", "evalplus:mbpp").about()
-    assert about["task"]["beside"] == "evalplus:mbpp_plus"
-    assert about["asked"]["settings"] == {"temperature": 0.0, "sanitized": True}
+    record = Results(tmp_path / "r").cell("org/model", "evalplus:mbpp").read()
+    assert record.task.variant_of == "evalplus:mbpp_plus"
+    assert record.inputs.settings == {"temperature": 0.0, "sanitized": True}
 
 
 @pytest.mark.data
@@ -165,7 +165,7 @@ def test_evalplus_recorded_verdicts_give_what_running_the_programs_gives(real_da
     golden = [real_data / name / "golden" for name in ("humanevalplus", "mbppplus")]
     assert {o.state for o in brought(*golden, to=tmp_path)} == {"done"}
     before, after = "meta-llama/Meta-Llama-3-8B-Instruct", "custom_finetuned_models/llama3_instruct_dpo"
-    found = compare(tmp_path, before, Settings(candidates=(after,)))
+    found = compare(tmp_path, before, ComparisonSettings(candidates=(after,)))
     rows = {r.name: r for r in found.rows if r.checkpoint == after}
     changes = {n: r.difference for n, r in rows.items()}
     assert round(rows["evalplus:humaneval_plus"].score, 1) == 48.2
@@ -272,7 +272,7 @@ def test_a_broken_parquet_file_is_told(tmp_path: Path) -> None:
 
 def test_a_log_that_nobody_knows_is_an_error_that_lists_who_is_known(tmp_path: Path) -> None:
     with pytest.raises(
-        SkilldeltaError, match=r"holds no log that is known; it has: hello\.\nKnown are the logs of: alpaca-eval"
+        SkilldeltaError, match=r"holds no log of a known format; it has: hello\.\nKnown are the logs of: alpaca-eval"
     ):
         brought(put(tmp_path / "x.json", {"hello": 1}), to=tmp_path / "r")
     with pytest.raises(SkilldeltaError, match="There is no importer 'helm'"):
@@ -297,14 +297,14 @@ def test_the_name_of_a_folder_is_never_a_path(name: str) -> None:
 
 
 def test_a_line_too_long_or_nested_too_deep_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MOST_LINE", 100)
+    monkeypatch.setattr(untrusted_files, "MOST_LINE", 100)
     long, deep = tmp_path / "a.jsonl", tmp_path / "b.json"
     long.write_text('{"a": "' + "x" * 200 + '"}\n')
     deep.write_text("[" * 200_000)
     with pytest.raises(SkilldeltaError, match="line 1, is longer than"):
-        list(reading.lines(long))
+        list(untrusted_files.read_objects(long))
     with pytest.raises(SkilldeltaError, match="is not JSON"):
-        reading.whole(deep)
+        untrusted_files.load_json(deep)
 
 
 @pytest.mark.parametrize(
@@ -337,10 +337,10 @@ def test_another_model_of_the_same_name_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_name_is_what_says_something_of_a_path() -> None:
-    assert short("allenai/tulu-2-7b") == "allenai/tulu-2-7b"
-    assert short("/home/me/runs/dpo/checkpoint-200") == "dpo/checkpoint-200"
-    assert short("./runs/dpo/") == "dpo"
-    assert short("gpt-4") == "gpt-4"
+    assert shorten_model("allenai/tulu-2-7b") == "allenai/tulu-2-7b"
+    assert shorten_model("/home/me/runs/dpo/checkpoint-200") == "dpo/checkpoint-200"
+    assert shorten_model("./runs/dpo/") == "dpo"
+    assert shorten_model("gpt-4") == "gpt-4"
 
 
 def test_the_command_tells_what_came_in_and_skills_can_be_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -350,7 +350,7 @@ def test_the_command_tells_what_came_in_and_skills_can_be_named(tmp_path: Path, 
     )
     assert code == 0
     assert [(o["checkpoint"], o["task"], o["state"]) for o in json.loads(out)] == [("dpo", "lm-eval:sums", "done")]
-    assert Results(tmp_path / "r").cell("dpo", "lm-eval:sums").about()["task"]["skill"] == "reasoning"
+    assert Results(tmp_path / "r").cell("dpo", "lm-eval:sums").read().task.skill == "reasoning"
     next(log.glob("samples_*")).write_text("broken\n")
     code, _, told = skilldelta(capsys, "import", log, "-o", tmp_path / "r2", "--from", "lm-eval")
     assert code == 4

@@ -24,7 +24,7 @@ SKILLS = {
     "mbpp": "coding",
 }
 # Their data sets on the Hub, by the same beginnings; the first that fits counts.
-DATA_SETS = {
+HUB_DATASETS = {
     "mmlu_pro": "TIGER-Lab/MMLU-Pro",
     "mmlu": "cais/mmlu",
     "gsm8k": "openai/gsm8k",
@@ -45,16 +45,16 @@ OTHER_SCALES = re.compile(
 )
 
 
-def skill(task: str) -> str:
+def find_skill(task: str) -> str:
     """The skill of a well-known task; "" for another."""
-    return starting(task, SKILLS)
+    return match_beginning(task, SKILLS)
 
 
-def data_set(task: str) -> str:
+def find_hub_dataset(task: str) -> str:
     """The data set on the Hub of a well-known task; "" for another."""
-    return starting(task, DATA_SETS)
+    return match_beginning(task, HUB_DATASETS)
 
 
-def starting(task: str, known: Mapping[str, str]) -> str:
-    plain = re.sub(r"[^a-z0-9]+", "_", task.lower())
-    return next((found for start, found in known.items() if plain.startswith(start)), "")
+def match_beginning(task: str, by_beginning: Mapping[str, str]) -> str:
+    normalized = re.sub(r"[^a-z0-9]+", "_", task.lower())
+    return next((found for start, found in by_beginning.items() if normalized.startswith(start)), "")

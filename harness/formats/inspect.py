@@ -7,11 +7,20 @@ The score is that of the log's headline scorer (or of its first), read as inspec
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from harness.interchange.archive import Archive
-from harness.interchange.log import UNKNOWN, Log, Refused, Rows, asked, task
-from harness.interchange.reading import File, an_object, number, parse, part, plain, whole
+from harness.interchange.imported_log import UNKNOWN, ExampleRows, ImportedLog, RefusedLog, describe_inputs, describe_task
+from harness.interchange.untrusted_files import (
+    UntrustedFile,
+    finite_number,
+    load_json,
+    parse_json,
+    require_field,
+    require_object,
+    storable,
+)
 from harness.types import Finish, Json, Metric, Response, Sample, Score, SkilldeltaError, digest
 
 WORDS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -20,51 +29,51 @@ IDENTITY = ("model_path", "tokenizer", "tokenizer_path", "base_url", "api_key", 
 ATTACHED = "attachment://"
 
 
-def known(file: File) -> bool:
-    return file.kind == ".eval" or ({"eval", "plan", "status"} <= set(file.first))
+def holds_scores(file: UntrustedFile) -> bool:
+    return file.suffix == ".eval" or ({"eval", "plan", "status"} <= set(file.first))
 
 
-def read(files: Sequence[File]) -> Iterator[Log | Refused]:
+def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
     """The one task of a log."""
     path = files[0].path
-    if files[0].kind != ".eval":
-        whole_log = an_object(whole(path), str(path))
+    if files[0].suffix != ".eval":
+        whole_log = require_object(load_json(path), str(path))
         yield log(whole_log, list(whole_log.get("samples") or ()), str(path))
         return
     with Archive(path) as archive:
-        header = an_object(parse(archive.read("header.json"), f"{path}: header.json"), str(path))
+        header = require_object(parse_json(archive.read("header.json"), f"{path}: header.json"), str(path))
         names = sorted(archive.names("samples/"))
-        yield log(header, (parse(archive.read(n), f"{path}: {n}") for n in names), str(path))
+        yield log(header, (parse_json(archive.read(n), f"{path}: {n}") for n in names), str(path))
 
 
-def log(header: Json, samples: Any, where: str) -> Log | Refused:
-    about = part(header, "eval", dict, where)
-    own = str(part(about, "task", str, where))
+def log(header: Json, samples: Any, where: str) -> ImportedLog | RefusedLog:
+    about = require_field(header, "eval", dict, where)
+    own = str(require_field(about, "task", str, where))
     model, provider = named(about, where)
-    rows = Rows()
-    found = [kept(an_object(value, f"{where}, a sample"), rows, where) for value in samples]
+    rows = ExampleRows()
+    found = [kept(require_object(value, f"{where}, a sample"), rows, where) for value in samples]
     if not found:
-        return Refused(model, f"inspect:{own}", f"{where} holds no samples: run inspect without --no-log-samples.")
+        return RefusedLog(model, f"inspect:{own}", f"{where} holds no samples: run inspect without --no-log-samples.")
     scorers = list(dict.fromkeys(name for one in found for name in one.values))
     headline = first_of(header, scorers, found)
     if not headline:
         there = ", ".join(scorers) or "none"
-        return Refused(model, f"inspect:{own}", f"{where} has no scorer whose values are scores of 0 to 1; it has: {there}.")
-    made = sorted((one.sample(headline) for one in found), key=lambda s: (order(rows.kept[s.example]), s.draw))
-    facts = task(
+        return RefusedLog(model, f"inspect:{own}", f"{where} has no scorer whose values are scores of 0 to 1; it has: {there}.")
+    made = sorted((one.sample(headline) for one in found), key=lambda s: (order(rows.by_id[s.example]), s.draw))
+    facts = describe_task(
         f"inspect:{own}", about.get("task_version", UNKNOWN), f"inspect_ai, {own}", f"inspect's {own}; scorer {headline}",
         [Metric(name, name) for name in scorers if name != headline and scores(name, found)],
     )  # fmt: skip
     k = passing(header, headline)
-    return Log(
-        model, facts | ({"pass_at": k} if k else {}), asked(made, {s.example: s.request for s in made}, settings(header)),
-        answered(about, provider), made, rows.kept, told(header), {"task": own, "filter": headline, "metric": headline},
+    return ImportedLog(
+        model, replace(facts, pass_at=k or 0), describe_inputs(made, {s.example: s.request for s in made}, settings(header)),
+        answered(about, provider), made, rows.by_id, told(header), {"task": own, "filter": headline, "metric": headline},
     )  # fmt: skip
 
 
 def named(about: Json, where: str) -> tuple[str, str]:
     """(model, provider)."""
-    text = str(part(about, "model", str, where))
+    text = str(require_field(about, "model", str, where))
     provider, _, rest = text.partition("/")
     path = (about.get("model_args") or {}).get("model_path")
     return str(path or rest or text), provider
@@ -91,9 +100,9 @@ class Kept:
         return Sample(self.example, self.prompt, self.response, score, self.draw)
 
 
-def kept(value: Json, rows: Rows, where: str) -> Kept:
+def kept(value: Json, rows: ExampleRows, where: str) -> Kept:
     """One sample of a log.  Draws of one sample are one example."""
-    identity, epoch = part(value, "id", (str, int), where), part(value, "epoch", int, where)
+    identity, epoch = require_field(value, "id", (str, int), where), require_field(value, "epoch", int, where)
     attached = value.get("attachments") or {}
     row = {
         "id": identity,
@@ -101,8 +110,8 @@ def kept(value: Json, rows: Rows, where: str) -> Kept:
         "choices": value.get("choices"),
         "target": value.get("target"),
     }
-    example = digest(plain(row))
-    rows.kept.setdefault(example, plain(row))
+    example = digest(storable(row))
+    rows.by_id.setdefault(example, storable(row))
     messages = [m for m in value.get("messages") or () if isinstance(m, dict)]
     shown = messages[: next((i for i, m in enumerate(messages) if m.get("role") == "assistant"), len(messages))]
     prompt = digest([[str(m.get("role")), said(m.get("content"), attached)] for m in shown]) if shown else UNKNOWN
@@ -119,7 +128,7 @@ def answer(value: Json, attached: Json) -> Response:
     cut = choice.get("stop_reason") in ("max_tokens", "model_length")
     finish: Finish = "error" if error else "length" if cut else "stop"
     text = said(output.get("completion") or (choice.get("message") or {}).get("content"), attached)
-    tokens = [int(number(usage.get(name)) or 0) for name in ("input_tokens", "output_tokens")]
+    tokens = [int(finite_number(usage.get(name)) or 0) for name in ("input_tokens", "output_tokens")]
     return Response(text, finish, tokens_in=tokens[0], tokens_out=tokens[1], error=str(error)[:500])
 
 
@@ -136,7 +145,7 @@ def as_score(value: Any) -> float | None:
     """A scorer's value as inspect's accuracy takes it; None for what is no number (which inspect counts as 0)."""
     if isinstance(value, str) and (found := WORDS.get(value, WORDS.get(value.lower() if len(value) > 1 else ""))) is not None:
         return found
-    return number(value)
+    return finite_number(value)
 
 
 def scores(name: str, found: Sequence[Kept]) -> bool:
@@ -174,7 +183,12 @@ def answered(about: Json, provider: str) -> dict[str, Any]:
     arguments = {k: v for k, v in (about.get("model_args") or {}).items() if k not in IDENTITY}
     version = (about.get("packages") or {}).get("inspect_ai", UNKNOWN)
     generated = {k: v for k, v in (about.get("model_generate_config") or {}).items() if k not in HARMLESS}
-    return {"backend": f"inspect:{provider}", "inspect_ai": version, "args": plain(arguments), "generate": plain(generated)}
+    return {
+        "backend": f"inspect:{provider}",
+        "inspect_ai": version,
+        "args": storable(arguments),
+        "generate": storable(generated),
+    }
 
 
 def told(header: Json) -> str:

@@ -9,9 +9,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
+from harness import data
+from harness.json_lines import InvalidLineError, read_lines
 from harness.types import Json, SkilldeltaError
 
 MOST_BYTES = 1 << 30  # of a JSON file, once unpacked
@@ -19,8 +22,8 @@ MOST_LINE = 1 << 26  # bytes of one line
 
 
 @dataclass(frozen=True)
-class File:
-    """A file that somebody named; `first` is read once."""
+class UntrustedFile:
+    """A file that somebody named.  It is read when its content is asked for, and once."""
 
     path: Path
 
@@ -29,22 +32,36 @@ class File:
         return self.path.name
 
     @property
-    def kind(self) -> str:
+    def suffix(self) -> str:
         """The ending, in small letters, less .gz."""
         return Path(self.name.lower().removesuffix(".gz")).suffix
 
     @cached_property
+    def content(self) -> Any:
+        """All that the file holds: a list of rows (.jsonl, .csv, .txt), or the value of a .json file."""
+        if self.suffix == ".jsonl":
+            return [row for _, row in read_objects(self.path)]
+        return load_json(self.path) if self.suffix == ".json" else data.read(self.path)
+
+    @property
+    def rows(self) -> list[Json]:
+        """The content, where it is a list of objects; else []."""
+        return self.content if isinstance(self.content, list) and all(isinstance(row, dict) for row in self.content) else []
+
+    @cached_property
     def first(self) -> Json:
         """The first object of a .jsonl file; of a .json file the object, or the first of its list; {} where there is none."""
+        if self.suffix not in (".jsonl", ".json"):
+            return {}
         try:
-            found = next(lines(self.path))[1] if self.kind == ".jsonl" else whole(self.path) if self.kind == ".json" else {}
+            value = next(read_objects(self.path))[1] if self.suffix == ".jsonl" else load_json(self.path)
         except (StopIteration, SkilldeltaError):
             return {}
-        found = found[0] if isinstance(found, list) and found else found
-        return found if isinstance(found, dict) else {}
+        value = value[0] if isinstance(value, list) and value else value
+        return value if isinstance(value, dict) else {}
 
 
-def opened(path: Path) -> IO[bytes]:
+def open_file(path: Path) -> IO[bytes]:
     """The bytes of a file, those of a .gz unpacked as they are read."""
     try:
         return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
@@ -52,7 +69,7 @@ def opened(path: Path) -> IO[bytes]:
         raise SkilldeltaError(f"{path} cannot be read: {error}.") from error
 
 
-def bounded(stream: IO[bytes], most: int, where: str) -> bytes:
+def read_at_most(stream: IO[bytes], most: int, where: str) -> bytes:
     """All that a stream gives, or an error where it is more than `most` bytes."""
     try:
         found = stream.read(most + 1)
@@ -63,30 +80,38 @@ def bounded(stream: IO[bytes], most: int, where: str) -> bytes:
     return found
 
 
-def whole(path: Path) -> Any:
+def load_json(path: Path) -> Any:
     """The value in a .json file, plain or .gz."""
-    with opened(path) as stream:
-        return parse(bounded(stream, MOST_BYTES, str(path)), str(path))
+    with open_file(path) as stream:
+        return parse_json(read_at_most(stream, MOST_BYTES, str(path)), str(path))
 
 
-def lines(path: Path) -> Iterator[tuple[int, Json]]:
+def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
     """(line number, object) of a .jsonl file, plain or .gz; empty lines are passed over."""
-    with opened(path) as stream:
-        for number in range(1, 1 << 62):
-            try:
-                text = stream.readline(MOST_LINE + 1)
-            except (OSError, EOFError, zlib.error) as error:
-                raise SkilldeltaError(f"{path} cannot be unpacked ({error}): is it whole?") from error
-            if not text:
-                return
-            where = f"{path}, line {number}"
-            if len(text) > MOST_LINE:
-                raise SkilldeltaError(f"{where}, is longer than {MOST_LINE >> 20} MiB: it is not read.")
-            if text.strip():
-                yield number, an_object(parse(text, where), where)
+    with open_file(path) as stream:
+        try:
+            for number, value in read_lines(read_bounded_lines(stream, path)):
+                yield number, require_object(value, f"{path}, line {number}")
+        except InvalidLineError as error:
+            where = f"{path}, line {error.lineno}"
+            raise SkilldeltaError(f"{where} is not JSON ({str(error)[:120]}): is the file whole?") from error
 
 
-def parse(text: bytes, where: str) -> Any:
+def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+    """The lines of a stream, or an error at the first that is longer than MOST_LINE."""
+    for number in count(1):
+        try:
+            line = stream.readline(MOST_LINE + 1)
+        except (OSError, EOFError, zlib.error) as error:
+            raise SkilldeltaError(f"{path} cannot be unpacked ({error}): is it whole?") from error
+        if not line:
+            return
+        if len(line) > MOST_LINE:
+            raise SkilldeltaError(f"{path}, line {number}, is longer than {MOST_LINE >> 20} MiB: it is not read.")
+        yield line
+
+
+def parse_json(text: bytes, where: str) -> Any:
     """The JSON value in `text`."""
     try:
         return json.loads(text.decode("utf-8-sig"))
@@ -94,28 +119,28 @@ def parse(text: bytes, where: str) -> Any:
         raise SkilldeltaError(f"{where} is not JSON ({str(error)[:120]}): is the file whole?") from error
 
 
-def an_object(value: Any, where: str) -> Json:
+def require_object(value: Any, where: str) -> Json:
     if not isinstance(value, dict):
-        raise SkilldeltaError(f"{where} holds {brief(value)} where an object was expected.")
+        raise SkilldeltaError(f"{where} holds {shorten(value)} where an object was expected.")
     return value
 
 
-def part(value: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
+def require_field(value: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
     """`value[name]`, which must be there and of that kind."""
     found = value.get(name) if isinstance(value, dict) else None
     if not isinstance(found, kind) or (isinstance(found, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))):
-        there = ", ".join(map(str, value))[:200] if isinstance(value, dict) else brief(value)
-        state = f"{name!r} is {brief(found)}" if isinstance(value, dict) and name in value else f"there is no {name!r}"
+        there = ", ".join(map(str, value))[:200] if isinstance(value, dict) else shorten(value)
+        state = f"{name!r} is {shorten(found)}" if isinstance(value, dict) and name in value else f"there is no {name!r}"
         raise SkilldeltaError(f"{where}: {state}; it has: {there}.")
     return found
 
 
-def brief(value: Any) -> str:
+def shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def number(value: Any) -> float | None:
+def finite_number(value: Any) -> float | None:
     """A finite number (a truth value is 0 or 1, also where a program wrote numbers as text); None for anything else."""
     if isinstance(value, str):
         value = {"True": 1, "False": 0, "true": 1, "false": 0}.get(value, value)
@@ -126,12 +151,12 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def plain(value: Any) -> Any:
+def storable(value: Any) -> Any:
     """A value as JSON that can be hashed and stored: what is none (NaN, dates, bytes) becomes text."""
     if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): storable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return [storable(v) for v in value]
     if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return str(value)

@@ -6,44 +6,44 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from harness.recorded.formats import IDS, PROMPTS, Record, words
+from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
 from harness.types import Example, Json, Request, digest
 
-ALIKE = 0.8  # of their words: two wordings of one prompt
+REWORDED = 0.8  # of their words: two wordings of one prompt
 
 
 @dataclass(frozen=True)
 class Pairing:
     """For each example the outputs recorded for it, in their order; and what was left over."""
 
-    found: tuple[tuple[Record, ...], ...]
-    unused: tuple[Record, ...]
+    outputs: tuple[tuple[RecordedOutput, ...], ...]
+    unused: tuple[RecordedOutput, ...]
     reworded: tuple[int, ...]  # examples whose output answers another wording of the prompt
     ambiguous: int  # outputs whose prompt several different examples share
 
     @property
     def missing(self) -> int:
-        return sum(not records for records in self.found)
+        return sum(not records for records in self.outputs)
 
 
-def pair(records: Sequence[Record], examples: Sequence[Example], requests: Sequence[Request]) -> Pairing:
+def pair_outputs(records: Sequence[RecordedOutput], examples: Sequence[Example], requests: Sequence[Request]) -> Pairing:
     """Finds each record's example; `requests[i]` is what `examples[i]` is asked.
 
     A name that examples of different content share tells nothing; a record with no other name is left over.  Examples of the
     same content have their outputs in common.
     """
-    index = names_of_examples(examples, requests)
+    index = index_examples(examples, requests)
     contents = [digest(e.row) for e in examples]
     matched: dict[int, set[int]] = {}
     ambiguous = 0
     for number, record in enumerate(records):
-        known = [index[name] for name in names(record.row, identity(record), record.prompt) if name in index]
+        known = [index[name] for name in list_names(record.row, meaningful_id(record), record.prompt) if name in index]
         clear = [members for members in known if len({contents[m] for m in members}) == 1]
         if clear:
             matched[number] = clear[0]
         ambiguous += bool(known and not clear)
-    reworded = same_place(records, examples, matched)
-    found: list[list[Record]] = [[] for _ in examples]
+    reworded = find_reworded(records, examples, matched)
+    found: list[list[RecordedOutput]] = [[] for _ in examples]
     for number, members in sorted({**matched, **{n: {m} for n, m in reworded.items()}}.items()):
         for member in members:
             found[member].append(records[number])
@@ -51,47 +51,49 @@ def pair(records: Sequence[Record], examples: Sequence[Example], requests: Seque
     return Pairing(tuple(map(tuple, found)), unused, tuple(sorted(reworded.values())), ambiguous)
 
 
-def names_of_examples(examples: Sequence[Example], requests: Sequence[Request]) -> dict[str, set[int]]:
+def index_examples(examples: Sequence[Example], requests: Sequence[Request]) -> dict[str, set[int]]:
     """Every name that an example goes by, with the examples that bear it."""
     index: dict[str, set[int]] = {}
     for number, (example, request) in enumerate(zip(examples, requests, strict=True)):
-        for name in (f"id {example.id}", *names(example.row, words(example.row, IDS), whole(request))):
+        for name in (f"id {example.id}", *list_names(example.row, first_text(example.row, IDS), join_prompt(request))):
             index.setdefault(name, set()).add(number)
     return index
 
 
-def identity(record: Record) -> str:
+def meaningful_id(record: RecordedOutput) -> str:
     """The record's id.  A bare number beside a prompt is none: it may count lines of whatever file it came from."""
-    return "" if record.id.isdigit() and (record.prompt or words(record.row, PROMPTS)) else record.id
+    return "" if record.id.isdigit() and (record.prompt or first_text(record.row, PROMPTS)) else record.id
 
 
-def names(row: Json, identity: str, prompt: str) -> Iterator[str]:
+def list_names(row: Json, identity: str, prompt: str) -> Iterator[str]:
     """What an example or an output goes by, the surest first."""
     if identity and not identity.isdigit():
         yield f"id {identity}"
     if row:
         yield f"row {digest(row)}"
-    question = words(row, PROMPTS)
+    question = first_text(row, PROMPTS)
     if question and isinstance(row.get("choices"), list):
-        yield f"question {plain(question)} {plain(' '.join(map(str, row['choices'])))}"
+        yield f"question {collapse_space(question)} {collapse_space(' '.join(map(str, row['choices'])))}"
     for text in (question, prompt):
         if text:
-            yield f"question {plain(text)}"
+            yield f"question {collapse_space(text)}"
     if identity.isdigit():
         yield f"id {identity}"
 
 
-def whole(request: Request) -> str:
+def join_prompt(request: Request) -> str:
     """The prompt as one text."""
     return request.prompt if isinstance(request.prompt, str) else "\n".join(m.content for m in request.prompt)
 
 
-def plain(text: str) -> str:
+def collapse_space(text: str) -> str:
     """Text without differences of white space."""
     return " ".join(text.split())
 
 
-def same_place(records: Sequence[Record], examples: Sequence[Example], matched: dict[int, set[int]]) -> dict[int, int]:
+def find_reworded(
+    records: Sequence[RecordedOutput], examples: Sequence[Example], matched: dict[int, set[int]]
+) -> dict[int, int]:
     """Leftover records that stand between the records of an example's neighbours and ask nearly the same.
 
     Benchmarks are corrected now and then: an output recorded before has its row's place in the file, and another wording.
@@ -101,7 +103,7 @@ def same_place(records: Sequence[Record], examples: Sequence[Example], matched: 
     for number in sorted(set(range(len(records))) - set(matched)):
         places = {m + step for n, step in ((number - 1, 1), (number + 1, -1)) for m in matched.get(n, ())}
         if len(places) == 1 and (place := places.pop()) in range(len(examples)) and place not in taken:
-            mine, theirs = records[number].prompt, words(examples[place].row, PROMPTS)
-            if SequenceMatcher(None, mine.split(), theirs.split(), autojunk=False).ratio() >= ALIKE:
+            mine, theirs = records[number].prompt, first_text(examples[place].row, PROMPTS)
+            if SequenceMatcher(None, mine.split(), theirs.split(), autojunk=False).ratio() >= REWORDED:
                 found[number] = place
     return found

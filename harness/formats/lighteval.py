@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.interchange.log import UNKNOWN, Log, Refused, asked, task
-from harness.interchange.parquet import rows_of
-from harness.interchange.reading import File, an_object, number, plain, whole
-from harness.interchange.tables import Line, Reading, Table, combined
+from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
+from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable, combine_members
+from harness.interchange.parquet import read_parquet
+from harness.interchange.untrusted_files import UntrustedFile, finite_number, load_json, require_object, storable
 from harness.types import Json, Response, SkilldeltaError, digest
 
 COLUMNS = ("doc", "metric", "model_response")  # documented, and written by some versions, as __doc__ and so on
@@ -20,39 +20,39 @@ IDENTITY = ("model_name", "tokenizer", "revision", "base_url", "api_key", "devic
 ASKED = ("query", "choices", "gold_index", "instruction", "specific")  # what of a document says which example it is
 
 
-def known(file: File) -> bool:
-    if file.kind == ".parquet":
+def holds_scores(file: UntrustedFile) -> bool:
+    if file.suffix == ".parquet":
         return file.name.startswith("details_")
     return {"config_general", "results"} <= set(file.first)
 
 
-def units(files: Sequence[File]) -> list[list[File]]:
+def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
     """The files of one time."""
-    runs: dict[str, list[File]] = {}
+    runs: dict[str, list[UntrustedFile]] = {}
     for file in files:
         runs.setdefault(file.path.stem.rpartition("_")[2], []).append(file)
     return list(runs.values())
 
 
-def read(files: Sequence[File]) -> Iterator[Log | Refused]:
+def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
     """Every task of a run."""
-    details = [f.path for f in files if f.kind == ".parquet"]
-    told = next((f.path for f in files if f.kind == ".json"), None)
+    details = [f.path for f in files if f.suffix == ".parquet"]
+    told = next((f.path for f in files if f.suffix == ".json"), None)
     if not details:
         raise SkilldeltaError(
             f"{told} has no details_*.parquet: run lighteval with --save-details, and name its output folder."
         )
     told = told or beside(details[0])
-    results = an_object(whole(told), str(told)) if told else {}
+    results = require_object(load_json(told), str(told)) if told else {}
     general = results.get("config_general") or {}
     model = str(general.get("model_name") or between(details[0]))
-    tables: dict[str, Table] = {}
+    tables: dict[str, LoggedTask] = {}
     for path in details:
         name = path.stem.removeprefix("details_").rpartition("_")[0]
         try:
             tables[name] = table(name, path, results)
         except SkilldeltaError as error:
-            yield Refused(model, f"lighteval:{name}", str(error))
+            yield RefusedLog(model, f"lighteval:{name}", str(error))
     for one in together(tables):
         yield log(model, one, results)
 
@@ -73,29 +73,29 @@ def between(details: Path) -> str:
     return "/".join(parts[parts.index("details") + 1 : -1]) if "details" in parts[:-2] else UNKNOWN
 
 
-def table(name: str, path: Path, results: Json) -> Table:
+def table(name: str, path: Path, results: Json) -> LoggedTask:
     """The samples of one file."""
-    found = [line(place, row, path.name) for place, row in enumerate(rows_of(path))]
+    found = [line(place, row, path.name) for place, row in enumerate(read_parquet(path))]
     if not found:
         raise SkilldeltaError(f"{path.name} holds no samples.")
     listed = settings(name, results).get("metrics") or settings(name, results).get("metric") or ()
     lower = frozenset(str(m["metric_name"]) for m in listed if isinstance(m, dict) and m.get("higher_is_better") is False)
     told = (results.get("results") or {}).get(name) or {}
-    return Table(name, (Reading("", "", told, lower, frozenset(), found, "lighteval_task"),))
+    return LoggedTask(name, (MetricTable("", "", told, lower, frozenset(), found, "lighteval_task"),))
 
 
-def line(place: int, row: Json, where: str) -> Line:
+def line(place: int, row: Json, where: str) -> LoggedDocument:
     doc, metric, said = (
-        an_object(row.get(c, row.get(f"__{c}__")), f"{where}, row {place}, {c}") for c in COLUMNS
+        require_object(row.get(c, row.get(f"__{c}__")), f"{where}, row {place}, {c}") for c in COLUMNS
     )  # fmt: skip
     shown = said.get("input")
     response = answer(said)
-    row = plain({k: doc[k] for k in ASKED if doc.get(k) is not None})
-    prompt = UNKNOWN if shown is None else digest(plain([shown, doc.get("choices") if response.logprobs else None]))
+    row = storable({k: doc[k] for k in ASKED if doc.get(k) is not None})
+    prompt = UNKNOWN if shown is None else digest(storable([shown, doc.get("choices") if response.logprobs else None]))
     values = {str(k): v for k, v in metric.items() if v is not None}
     asked_for = {"max_tokens": doc.get("generation_size"), "stop": doc.get("stop_sequences"), "samples": doc.get("num_samples")}
-    return Line(
-        place, row, prompt, response, response.text.strip()[-200:], values, {} if response.logprobs else plain(asked_for)
+    return LoggedDocument(
+        place, row, prompt, response, response.text.strip()[-200:], values, {} if response.logprobs else storable(asked_for)
     )
 
 
@@ -105,19 +105,19 @@ def answer(said: Json) -> Response:
     if texts:
         written = next(iter(said.get("output_tokens") or ()), None) or ()
         return Response(texts[0], tokens_in=len(said.get("input_tokens") or ()), tokens_out=len(written))
-    weights = [number(v) for v in said.get("logprobs") or ()]
+    weights = [finite_number(v) for v in said.get("logprobs") or ()]
     known_all = tuple(v for v in weights if v is not None)
     return Response(logprobs=known_all if len(known_all) == len(weights) else ())
 
 
-def together(tables: dict[str, Table]) -> Iterator[Table]:
+def together(tables: dict[str, LoggedTask]) -> Iterator[LoggedTask]:
     """The parts of one benchmark as one table, where they were measured alike."""
-    parts: dict[tuple[str, str], list[Table]] = {}
+    parts: dict[tuple[str, str], list[LoggedTask]] = {}
     for name, found in tables.items():
         own, _, shots = name.rpartition("|") if "|" in name else (name, "", "")
         parts.setdefault((own.partition(":")[0], shots), []).append(found)
     for (own, shots), members in parts.items():
-        one = combined(f"{own}|{shots}" if shots else own, members) if len(members) > 1 else None
+        one = combine_members(f"{own}|{shots}" if shots else own, members) if len(members) > 1 else None
         yield from [one] if one else members
 
 
@@ -128,22 +128,22 @@ def settings(name: str, results: Json) -> Any:
     return found if isinstance(found, dict) else {}
 
 
-def log(model: str, found: Table, results: Json) -> Log | Refused:
-    (reading,) = found.readings
+def log(model: str, found: LoggedTask, results: Json) -> ImportedLog | RefusedLog:
+    (reading,) = found.tables
     name = f"lighteval:{found.name}"
     if not reading.headline:
-        return Refused(model, name, reading.why)
+        return RefusedLog(model, name, reading.refusal)
     first = found.members[0] if found.members else found.name
     version = (results.get("versions") or {}).get(first, settings(first, results).get("version", UNKNOWN))
-    facts = task(
+    facts = describe_task(
         name, version, f"lighteval, {found.name}", f"lighteval's {found.name}; headline {reading.headline}", reading.metrics(),
         "macro" if found.members else "mean",
     )  # fmt: skip
     prompts = None if UNKNOWN in reading.prompts.values() else reading.prompts
     shots = found.name.rpartition("|")[2] if "|" in found.name else UNKNOWN
-    return Log(
-        model, facts, asked(reading.samples, prompts, reading.settings | {"num_fewshot": shots}), answered(results),
-        reading.samples, reading.rows, reading.left_out(),
+    return ImportedLog(
+        model, facts, describe_inputs(reading.samples, prompts, reading.settings | {"num_fewshot": shots}), answered(results),
+        reading.samples, reading.rows, reading.note_left_out(),
         {"task": found.name, "filter": "none", "metric": reading.headline},
     )  # fmt: skip
 
@@ -156,5 +156,5 @@ def answered(results: Json) -> dict[str, Any]:
         "backend": "lighteval",
         "lighteval": general.get("lighteval_sha") or UNKNOWN,
         "dtype": str(general.get("model_dtype") or UNKNOWN),
-        "model": plain(kept),
+        "model": storable(kept),
     }

@@ -1,1 +1,0 @@
-"""Stored results as other programs want them: one file a format, with `write`."""

@@ -1,0 +1,62 @@
+"""AlpacaEval: annotations.json, the preference for each answer over the reference's.  Their mean is the win rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from harness.interchange.alpaca_eval_annotations import COLUMNS, read_annotations
+from harness.interchange.imported_log import UNKNOWN, ExampleRows, ImportedLog, RefusedLog, describe_inputs, describe_task
+from harness.interchange.untrusted_files import UntrustedFile, finite_number
+from harness.judge_binding import NO_VERDICT, parse_preference
+from harness.types import Json, Metric, Response, Sample, Score
+
+VERDICTS = {0.0: "worse", 0.5: "as good", 1.0: "better"}
+
+
+def holds_scores(file: UntrustedFile) -> bool:
+    return file.suffix == ".json" and set(file.first) >= set(COLUMNS)
+
+
+def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
+    """A task for each model, annotator and reference in a file."""
+    path = files[0].path
+    by_run: dict[tuple[str, str, str], list[Json]] = {}
+    for row in read_annotations(path):
+        model = str(row.get("generator_2") or path.name.partition(".")[0])
+        run = (model, str(row["annotator"]), str(row.get("generator_1") or UNKNOWN))
+        by_run.setdefault(run, []).append(row)
+    for (model, annotator, reference), rows in by_run.items():
+        yield make_log(model, annotator, reference, rows)
+
+
+def make_log(model: str, annotator: str, reference: str, annotated_rows: Sequence[Json]) -> ImportedLog:
+    rows = ExampleRows()
+    samples = [make_sample(rows.add({"instruction": each["instruction"]}), each) for each in annotated_rows]
+    task = describe_task(
+        f"alpaca_eval:{annotator}",
+        UNKNOWN,
+        f"AlpacaEval, {annotator}",
+        f"win rate against {reference}, to {annotator}",
+        [Metric("discrete_win_rate", "won")],
+    )
+    return ImportedLog(
+        model,
+        replace(task, skill="instruction following"),
+        describe_inputs(samples, None, {"reference": reference, "annotator": annotator}),
+        {"backend": "alpaca_eval"},
+        samples,
+        rows.by_id,
+        source={"task": "alpaca_eval", "filter": annotator, "metric": "win_rate"},
+    )
+
+
+def make_sample(example: str, annotation: Json) -> Sample:
+    """The score is the preference for the answer, 0..1; the metric `won` counts it as 0, 0.5 or 1."""
+    preference = parse_preference(finite_number(annotation["preference"]))
+    text = str(annotation["output_2"])
+    if preference is None or not 0 <= preference <= 1:
+        return Sample(example, UNKNOWN, Response(text), Score(None, why=NO_VERDICT))
+    won = 0.5 if preference == 0.5 else float(preference > 0.5)
+    score = Score(preference, VERDICTS[won], {"won": won, "length": len(text)})
+    return Sample(example, UNKNOWN, Response(text), score)

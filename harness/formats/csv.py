@@ -1,0 +1,62 @@
+"""CSV: scores.csv with a row for each score, and samples.csv with a row for each sample.  All scores are in 0..1."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.interchange.export_results import POINTS, ExportedCell
+
+SCORES = ("checkpoint", "run", "method", "step", "skill", "task", "metric", "value", "low", "high", "n", "unscored",
+          "lower_is_better")  # fmt: skip
+SAMPLES = ("checkpoint", "task", "example", "draw", "group", "score", "read_as", "why", "finish", "tokens_in", "tokens_out",
+           "response")  # fmt: skip
+FORMULA = re.compile(r"[=+\-@\t\r]")
+NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
+    """The two files, each with all cells."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scores, samples = folder / "scores.csv", folder / "samples.csv"
+    write_table(scores, SCORES, (row for cell in cells for row in score_rows(cell)))
+    write_table(samples, SAMPLES, (row for cell in cells for row in sample_rows(cell)))
+    return [scores, samples]
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(map(escape_formulas, rows))
+
+
+def escape_formulas(row: Sequence[Any]) -> list[Any]:
+    """A spreadsheet runs a text that begins like a formula, and a model may write one: an apostrophe keeps it a text."""
+    return [f"'{v}" if isinstance(v, str) and FORMULA.match(v) and not NUMBER.fullmatch(v) else v for v in row]
+
+
+def score_rows(cell: ExportedCell) -> Iterator[list[Any]]:
+    """The score of a cell, then its further metrics."""
+    measured, metrics = cell.measured
+    checkpoint, task = cell.checkpoint, cell.record.task
+    labels = [checkpoint.name, checkpoint.run, checkpoint.method, checkpoint.step, task.skill, cell.name]
+    interval = measured.interval
+    yield [*labels, "score", measured.score, interval.low, interval.high, measured.n, cell.unscored, False]
+    for metric in metrics:
+        values = [value / POINTS for value in (metric.value, metric.low, metric.high)]
+        yield [*labels, metric.name, *values, measured.n, cell.unscored, metric.lower_is_better]
+
+
+def sample_rows(cell: ExportedCell) -> Iterator[list[Any]]:
+    for sample in cell.samples:
+        response, score = sample.response, sample.score
+        output = json.dumps(response.logprobs) if response.logprobs else response.text
+        yield [
+            cell.checkpoint.name, cell.name, sample.example, sample.draw, sample.group, score.value, score.extracted, score.why,
+            response.finish, response.tokens_in, response.tokens_out, output,
+        ]  # fmt: skip

@@ -1,0 +1,209 @@
+"""lm-eval: what --log_samples writes, samples_*.jsonl with their results_*.json.
+
+Reading: every filter of a task is a result of its own, never averaged with another.  The first counts for the skill, the others
+are its variants.  The score is the first metric of a filter that is a mean of values in 0..1 and better when higher; the other
+means are metrics beside it.  A metric is a mean if its samples average to the figure in the results file.  A group whose
+members are all there is one task, its members the groups of its examples, averaged as lm-eval averaged it.
+
+Writing: metrics named "metric,filter" are lm-eval's own, and go back under their filter; for any other task the score is the
+metric `score`.  A macro mean is a group whose members count alike.  Draws of one example are one document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.interchange.export_results import ExportedCell, group_by_checkpoint
+from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
+from harness.interchange.lm_eval_documents import document_lines, split_task
+from harness.interchange.lm_eval_results import add_group, add_task, sanitize_model, start_results
+from harness.interchange.lm_eval_samples import parse_outputs, read_task
+from harness.interchange.metric_tables import TOLERANCE, LoggedTask, MetricTable, combine_members
+from harness.interchange.recorded_outputs import RecordedOutput
+from harness.interchange.untrusted_files import UntrustedFile, load_json, require_object
+from harness.json_lines import encode_lines
+from harness.registry import LM_EVAL
+from harness.store import folder_name, write_bytes, write_json
+from harness.types import Aggregate, Json, SkilldeltaError, digest
+
+IDENTITY = ("pretrained", "peft", "delta", "path", "model", "engine", "revision", "subfolder", "tokenizer", "base_url")
+MODEL_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")  # the first names the model, as lm-eval has it
+
+
+def holds_outputs(file: UntrustedFile) -> bool:
+    return {"doc_id", "doc", "resps"} <= set(file.first)
+
+
+def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
+    """The responses to each document, once: they are the same under every filter."""
+    documents = set()
+    for row in file.rows:
+        if (document := (row["doc_id"], digest(row["doc"]))) not in documents:
+            documents.add(document)
+            yield from parse_outputs(row)
+
+
+def holds_scores(file: UntrustedFile) -> bool:
+    if file.suffix == ".jsonl":
+        return {"doc_id", "resps"} <= set(file.first)
+    return {"results", "configs", "versions"} <= set(file.first) and "config_general" not in file.first
+
+
+def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
+    """The files of one run: of one folder and one time."""
+    runs: dict[tuple[Path, str], list[UntrustedFile]] = {}
+    for file in files:
+        runs.setdefault((file.path.parent, time_in_name(file.name)), []).append(file)
+    return list(runs.values())
+
+
+def time_in_name(name: str) -> str:
+    """The time in a file's name: what follows the last underscore."""
+    return name.removesuffix(".gz").rpartition(".")[0].rpartition("_")[2]
+
+
+def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
+    """Every task of a run."""
+    results_files = [file.path for file in files if file.suffix == ".json"]
+    if len(results_files) > 1:
+        raise SkilldeltaError(f"{results_files[0]} and {results_files[1]} are of one run: which one belongs to its samples?")
+    results = require_object(load_json(results_files[0]), str(results_files[0])) if results_files else {}
+    model = str(results.get("model_name") or name_model(results) or files[0].path.parent.name)
+    samples_files = [file for file in files if file.suffix == ".jsonl"]
+    if not samples_files:
+        raise SkilldeltaError(
+            f"{results_files[0]} has no samples_*_{time_in_name(results_files[0].name)}.jsonl with it: only means, which "
+            "cannot be compared item by item.  Run lm-eval with --log_samples, and name its whole output folder here."
+        )
+    tasks: dict[str, LoggedTask] = {}
+    for file in samples_files:
+        name = file.name.removeprefix("samples_").rpartition("_")[0]
+        try:
+            tasks[name] = read_task(name, file.path, results)
+        except SkilldeltaError as error:
+            yield RefusedLog(model, f"lm-eval:{name}", str(error))
+    for task in combine_groups(tasks, results):
+        yield from make_logs(model, task, results)
+
+
+def combine_groups(tasks: Mapping[str, LoggedTask], results: Json) -> Iterator[LoggedTask]:
+    """The tasks, those of a group as one."""
+    ungrouped = dict(tasks)
+    tree = results.get("group_subtasks") or {}
+    subtasks = {child for children in tree.values() for child in children}
+    for group in (name for name in tree if name not in subtasks and tree[name]):
+        members = list_leaves(group, tree)
+        whole = combine_members(group, [tasks[name] for name in members]) if all(name in tasks for name in members) else None
+        if whole and all(find_aggregate(table, group, results) for table in whole.tables):
+            yield whole
+            ungrouped = {name: task for name, task in ungrouped.items() if name not in members}
+    yield from ungrouped.values()
+
+
+def list_leaves(group: str, tree: Mapping[str, Sequence[str]], depth: int = 0) -> list[str]:
+    """The tasks under a group, at any depth."""
+    if not tree.get(group) or depth > len(tree):
+        return [group]
+    return list(dict.fromkeys(leaf for child in tree[group] for leaf in list_leaves(child, tree, depth + 1)))
+
+
+def find_aggregate(table: MetricTable, group: str, results: Json) -> Aggregate | None:
+    """How a group was averaged, from its figure: over documents, over members, or in no known way (None)."""
+    reported = (results.get("groups") or {}).get(group, {}).get(table.headline + table.suffix)
+    if not isinstance(reported, float | int):
+        return None
+    ways: tuple[Aggregate, ...] = ("mean", "macro")
+    return next((way for way in ways if abs(table.mean(way) - reported) <= TOLERANCE), None)
+
+
+def make_logs(model: str, task: LoggedTask, results: Json) -> Iterator[ImportedLog | RefusedLog]:
+    """One log for each filter."""
+    main_name = ""
+    for table in task.tables:
+        name = f"lm-eval:{task.name}@{table.filter_name}" if len(task.tables) > 1 else f"lm-eval:{task.name}"
+        if not table.headline:
+            yield RefusedLog(model, name, table.refusal)
+            continue
+        version = (results.get("versions") or {}).get(task.name, UNKNOWN)
+        source = f"lm-eval {results.get('lm_eval_version', UNKNOWN)}, {task.name}, version {version}"
+        summary = f"lm-eval's {task.name}; headline {table.headline}{table.suffix}"
+        aggregate = find_aggregate(table, task.name, results) if task.members else "mean"
+        record = describe_task(name, version, source, summary, table.metrics(), aggregate or "mean")
+        settings = table.settings | {"num_fewshot": (results.get("n-shot") or {}).get(task.name, UNKNOWN)}
+        yield ImportedLog(
+            model,
+            replace(record, variant_of=main_name),
+            describe_inputs(table.samples, table.prompts, settings),
+            describe_backend(results),
+            table.samples,
+            table.rows,
+            table.note_left_out(),
+            {"task": task.name, "filter": table.filter_name, "metric": table.headline},
+        )
+        main_name = main_name or name
+
+
+def model_arguments(results: Json) -> dict[str, object]:
+    """--model_args; older versions wrote them as the text that the user gave."""
+    arguments = (results.get("config") or {}).get("model_args")
+    if isinstance(arguments, str):
+        return dict(pair.partition("=")[::2] for pair in arguments.split(","))
+    return dict(arguments or {})
+
+
+def describe_backend(results: Json) -> dict[str, object]:
+    """The log's facts about the backend; `template` is "none" where the log says that there was none."""
+    config = results.get("config") or {}
+    facts = {
+        "lm-eval": results.get("lm_eval_version"),
+        "transformers": results.get("transformers_version"),
+        "dtype": config.get("model_dtype"),
+        "window": results.get("max_length"),
+    }
+    prompt_settings = {
+        "template": "chat_template_sha", "system": "system_instruction_sha", "fewshot_as_multiturn": "fewshot_as_multiturn"
+    }  # fmt: skip
+    return {
+        "backend": f"lm-eval:{config.get('model') or UNKNOWN}",
+        **{name: UNKNOWN if value is None else value for name, value in facts.items()},
+        **{name: (results[key] or "none") if key in results else UNKNOWN for name, key in prompt_settings.items()},
+        "args": {name: value for name, value in sorted(model_arguments(results).items()) if name not in IDENTITY},
+    }
+
+
+def name_model(results: Json) -> str:
+    """The model, where an older version did not write its name."""
+    arguments = model_arguments(results)
+    return next((str(arguments[name]) for name in MODEL_ARGUMENTS if name in arguments), "")
+
+
+def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
+    """A folder for each checkpoint: MODEL/results_TIME.json and MODEL/samples_TASK_TIME.jsonl."""
+    return [path for name, group in group_by_checkpoint(cells).items() for path in write_run(name, group, folder)]
+
+
+def write_run(name: str, cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
+    """The samples of every task, and the results; TIME is when the last cell was finished."""
+    place = folder / sanitize_model(name)
+    time = datetime.fromisoformat(max(cell.record.finished or "1970-01-01T00:00:00Z" for cell in cells))
+    stamp = time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
+    by_task: dict[str, list[ExportedCell]] = {}
+    for cell in cells:
+        name_there = cell.name.removeprefix(LM_EVAL).partition("@")[0] if cell.name.startswith(LM_EVAL) else cell.name
+        by_task.setdefault(name_there, []).append(cell)
+    paths, results = [], start_results(name, cells[0], time.timestamp())
+    for task, variants in by_task.items():
+        parts = [part for cell in variants for part in split_task(cell, task)]
+        for member in dict.fromkeys(part.name for part in parts):
+            filters = [part for part in parts if part.name == member]
+            paths.append(place / f"samples_{folder_name(member)}_{stamp}.jsonl")
+            write_bytes(paths[-1], encode_lines(line for part in filters for line in document_lines(part)))
+            add_task(results, member, filters)
+        if any(part.name != task for part in parts):
+            add_group(results, task, variants[0].record.task, parts)
+    results_path = place / f"results_{stamp}.json"
+    write_json(results_path, results)
+    return [results_path, *paths]

@@ -1,0 +1,101 @@
+"""Stored results as other programs want them: each finished cell, measured as `compare` measures it, goes to a format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from harness import registry
+from harness.comparison.alignment import MeasuredScore, TaskPanel
+from harness.comparison.load import StoredCell
+from harness.comparison.metrics import measure_metrics
+from harness.comparison.result import MetricValue
+from harness.json_lines import read_lines
+from harness.records import CellRecord, CheckpointRecord
+from harness.store import Cell, Results
+from harness.types import Json, Sample, SkilldeltaError, unknown_name
+
+LEVEL = 0.95
+POINTS = 100
+TARGETS = ("answer", "target", "expected_answer", "label", "gold")  # columns that hold the expected answer
+
+
+@dataclass(frozen=True)
+class ExportedCell:
+    """A finished cell: its checkpoint, its task, its samples, and the scores that they come to."""
+
+    checkpoint: CheckpointRecord
+    record: CellRecord
+    cell: Cell
+    examples: Path  # the rows behind the samples, if they were kept
+
+    @property
+    def name(self) -> str:
+        """The task's."""
+        return self.record.task.name
+
+    @cached_property
+    def samples(self) -> list[Sample]:
+        return list(self.cell.samples())
+
+    @cached_property
+    def rows(self) -> Mapping[str, Json]:
+        """Rows by example; empty where none were kept."""
+        if not self.examples.is_file():
+            return {}
+        with self.examples.open("rb") as stream:
+            return {line["example"]: line["row"] for _, line in read_lines(stream)}
+
+    @cached_property
+    def measured(self) -> tuple[MeasuredScore, tuple[MetricValue, ...]]:
+        """The score with its interval (0..1), and the further metrics (in points)."""
+        columns = StoredCell(self.record, self.cell).columns()
+        panel = TaskPanel(self.record, columns)
+        return panel.measure(columns, LEVEL), measure_metrics(panel, columns, LEVEL)
+
+    @property
+    def unscored(self) -> int:
+        return sum(sample.score.value is None for sample in self.samples)
+
+
+def export_results(folder: Path, to: str, output: Path, checkpoints: Sequence[str] = ()) -> list[Path]:
+    """Writes every finished cell (of some checkpoints, or of all) in the format `to`; gives the paths of the files."""
+    plugin = registry.module("exporters", to)
+    results = Results(folder)
+    records = results.checkpoints()
+    for name in checkpoints:
+        if name not in records:
+            raise unknown_name("checkpoint", name, records)
+    cells = list(finished_cells(results, records, checkpoints or tuple(records)))
+    if not cells:
+        raise SkilldeltaError(f"{folder} holds no finished cells: score or import something first.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise SkilldeltaError(f"{output} exists already, and is not empty: name a new folder with -o.")
+    paths: list[Path] = plugin.write(cells, output)
+    return paths
+
+
+def finished_cells(
+    results: Results, records: Mapping[str, CheckpointRecord], checkpoints: Sequence[str]
+) -> Iterator[ExportedCell]:
+    """The finished cells, in the order of checkpoints and tasks; a variant of a task comes after it."""
+    places = {name: place for place, name in enumerate(records)}
+    cells = [(name, record, cell) for name, record, cell in results.cells() if name in checkpoints and record.state == "done"]
+    for name, record, cell in sorted(cells, key=lambda entry: (places[entry[0]], bool(entry[1].task.variant_of))):
+        if cell.samples_file.exists():
+            yield ExportedCell(records[name], record, cell, results.examples_file(record.task.name))
+
+
+def group_by_checkpoint(cells: Sequence[ExportedCell]) -> dict[str, list[ExportedCell]]:
+    """The cells of each checkpoint, by its name."""
+    by_name: dict[str, list[ExportedCell]] = {}
+    for cell in cells:
+        by_name.setdefault(cell.checkpoint.name, []).append(cell)
+    return by_name
+
+
+def find_target(row: Json) -> str | None:
+    """The expected answer, where a row has one."""
+    return next((str(row[column]) for column in TARGETS if row.get(column) is not None), None)

@@ -1,0 +1,156 @@
+"""Other harnesses' logs become cells of a results folder, with the scores that they gave."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Literal
+
+from harness import registry
+from harness.evaluation.run import Outcome
+from harness.interchange.imported_log import ImportedLog, RefusedLog
+from harness.interchange.untrusted_files import UntrustedFile, storable
+from harness.json_lines import encode_lines
+from harness.records import CellRecord, TaskRecord, utc_now
+from harness.sample_lines import sample_to_json
+from harness.store import MARKER, Results, write_bytes
+from harness.types import Checkpoint, Example, SkilldeltaError
+
+KIND = "importers"
+PRODUCER = "imported"
+RESERVED = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
+LONGEST = 120  # characters of a name, so that it fits in a path
+STEP = re.compile(r"(checkpoint-|step_?|global_step_?|iter_?)\d+")  # folders' names that need the run's name before them
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """`format`: of all the files, or "auto" to recognise each; `name`: of the only model; `skills`: by task."""
+
+    format: str = "auto"
+    name: str = ""
+    skills: Mapping[str, str] = field(default_factory=dict)
+
+
+def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions | None = None) -> list[Outcome]:
+    """Stores every log in the files (or in all files of a folder) as a cell: completely, or not at all, with the reason."""
+    options = options or ImportOptions()
+    outcomes = []
+    for plugin, files in group_files(paths, options.format):
+        started = time.monotonic()
+        try:
+            for log in plugin.read_scores(files):
+                outcomes.append(store_outcome(log, results, options, started))
+                started = time.monotonic()
+        except SkilldeltaError as error:
+            outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=str(error)))
+        except Exception as error:  # noqa: BLE001  a log of unknown origin may hold anything: the other logs go on
+            why = f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
+            outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=why))
+    return outcomes
+
+
+def format_name(plugin: ModuleType) -> str:
+    return plugin.__name__.rpartition(".")[2].replace("_", "-")
+
+
+def group_files(paths: Sequence[Path], format_: str) -> Iterator[tuple[ModuleType, list[UntrustedFile]]]:
+    """(format, files of one run); each file goes to the first format that recognises it, and no file is read twice."""
+    names = registry.modules(KIND) if format_ == "auto" else [format_]
+    plugins = [registry.module(KIND, name) for name in names]
+    by_plugin: dict[int, dict[Path, UntrustedFile]] = {place: {} for place in range(len(plugins))}
+    for path in paths:
+        files = list_files(path)
+        recognised = [(place, file) for file in files if (place := find_format(file, plugins)) is not None]
+        if not recognised:
+            columns = ", ".join(map(str, files[0].first))[:200] if len(files) == 1 else ""
+            raise SkilldeltaError(
+                f"{path} holds no log of a known format{f'; it has: {columns}' if columns else ''}.\n"
+                f"Known are the logs of: {', '.join(map(format_name, plugins))}."
+            )
+        for place, file in recognised:
+            by_plugin[place].setdefault(file.path, file)
+    for place, plugin in enumerate(plugins):
+        group_by_run = getattr(plugin, "group_by_run", lambda files: [[file] for file in files])
+        yield from ((plugin, run) for run in group_by_run(list(by_plugin[place].values())))
+
+
+def find_format(file: UntrustedFile, plugins: Sequence[ModuleType]) -> int | None:
+    """The place of the first format that recognises a file; None where none does."""
+    return next((place for place, plugin in enumerate(plugins) if plugin.holds_scores(file)), None)
+
+
+def list_files(path: Path) -> list[UntrustedFile]:
+    """A file, or every file below a folder."""
+    if not path.exists():
+        raise SkilldeltaError(f"There is no file {path}.")
+    return [UntrustedFile(p) for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [UntrustedFile(path)]
+
+
+def store_outcome(log: ImportedLog | RefusedLog, results: Results, options: ImportOptions, started: float) -> Outcome:
+    """Stores one cell; a log that cannot become one is a failure, with the reason."""
+    task = log.task if isinstance(log, RefusedLog) else log.task.name
+    try:
+        if isinstance(log, RefusedLog):
+            raise SkilldeltaError(log.why)
+        name = options.name or shorten_model(log.model)
+        for text in (name, task):
+            check_name(text)
+        state = store_log(log, name, results, options)
+    except SkilldeltaError as error:
+        return Outcome(options.name or log.model, task, "failed", why=str(error))
+    unscored = sum(sample.score.value is None for sample in log.samples)
+    return Outcome(name, task, state, len(log.samples), unscored, log.note, time.monotonic() - started)
+
+
+def store_log(log: ImportedLog, name: str, results: Results, options: ImportOptions) -> Literal["done", "already"]:
+    """Writes the cell: its samples first, task.json last, so that nobody reads half of it.
+
+    Raises SkilldeltaError where the results hold something else for this task of this checkpoint.
+    """
+    logged_task = str(log.source.get("task") or log.task.name)  # by its program's own name
+    skill = options.skills.get(log.task.name) or options.skills.get(logged_task) or log.task.skill or logged_task
+    if len({(sample.example, sample.draw) for sample in log.samples}) < len(log.samples):
+        raise SkilldeltaError("two of its samples are of one example and draw: is one log there twice?")
+    fingerprint = {"imported": log.model}
+    record = storable_record(log, replace(log.task, skill=skill), fingerprint)
+    content = encode_lines(map(sample_to_json, log.samples))
+    cell = results.cell(name, log.task.name)
+    if before := cell.record():
+        old_content = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
+        if old_content == content and before.identity() == record.identity():
+            return "already"
+        raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
+    # With a --name, the user says that this is the stored model, whatever each program calls it.
+    stored = results.checkpoints().get(name) if options.name else None
+    if stored is None or stored.producer != PRODUCER:
+        results.add(Checkpoint(name, log.model, PRODUCER, content=log.model), fingerprint)
+    results.keep(log.task.name, (Example(row) for row in log.rows.values()))
+    write_bytes(cell.samples_file, content)
+    cell.write_record(replace(record, note=log.note, finished=utc_now(), imported=dict(log.source)))
+    return "done"
+
+
+def storable_record(log: ImportedLog, task: TaskRecord, fingerprint: dict[str, str]) -> CellRecord:
+    """task.json of a log, without anything that JSON or UTF-8 cannot hold."""
+    record = CellRecord(task=task, inputs=log.inputs, backend=log.backend, fingerprint=fingerprint)
+    return CellRecord.from_json(storable(record.to_json()))
+
+
+def shorten_model(model: str) -> str:
+    """A model's name: org/name as it is; of a path the last folder, with its run's where the last is only a step."""
+    parts = [p for p in re.split(r"[/\\]+", model) if p not in ("", ".", "..")]
+    if not parts or (len(parts) == 2 and not re.match(r"[./~\\]|[A-Za-z]:", model)):
+        return model
+    return "/".join(parts[-2:]) if STEP.fullmatch(parts[-1]) else parts[-1]
+
+
+def check_name(name: str) -> None:
+    """Raises SkilldeltaError where a name cannot be a folder's or stand in a table."""
+    if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in RESERVED:
+        shown = repr(name[:40])
+        raise SkilldeltaError(f"{shown} cannot be a name here (1 to {LONGEST} printable characters): give the model a --name.")

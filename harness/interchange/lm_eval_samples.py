@@ -1,0 +1,125 @@
+"""lm-eval's samples_TASK_*.jsonl: a line {doc_id, doc, arguments, resps, filtered_resps, filter} for each document and filter.
+
+All filters of a document see the same `resps`, which the model gave; `filtered_resps` are lm-eval's reading of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.interchange.imported_log import UNKNOWN
+from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable
+from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
+from harness.interchange.untrusted_files import read_objects, require_field, shorten, storable
+from harness.types import Json, Response, SkilldeltaError, digest
+
+FIELDS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+          "doc_hash", "prompt_hash", "target_hash"}  # fmt: skip
+
+
+def parse_outputs(row: Json) -> Iterator[RecordedOutput]:
+    """One output with a log-probability for each choice, or one for each text that was generated."""
+    doc = row["doc"] if isinstance(row["doc"], dict) else {"question": row["doc"]}
+    example: dict[str, Any] = {"row": doc, "id": first_text(doc, IDS), "prompt": first_text(doc, PROMPTS)}
+    likelihoods = [parse_likelihood(responses[0]) for responses in row["resps"]]
+    if all(likelihoods):
+        logprobs, greedy = zip(*(pair for pair in likelihoods if pair), strict=True)
+        choices = tuple(str(arguments[1]) for arguments in parse_arguments(row.get("arguments", ())))
+        yield RecordedOutput(Response(logprobs=logprobs, greedy=greedy), choices=choices, **example)
+        return
+    for responses in row["resps"]:
+        for text in responses:
+            yield RecordedOutput(Response(str(text)), **example)
+
+
+def parse_arguments(requests: Any) -> list[list[Any]]:
+    """The arguments of each request: lists, or objects {arg_0, arg_1}, by the version that wrote them."""
+    values = requests.values() if isinstance(requests, Mapping) else requests
+    return [list(one.values()) if isinstance(one, Mapping) else list(one) for one in values]
+
+
+def parse_likelihood(response: Any) -> tuple[float, bool] | None:
+    """A log-likelihood and whether greedy decoding agrees; older versions wrote both as text.  None for a generated text."""
+    if isinstance(response, (list, tuple)) and len(response) == 2:
+        return float(response[0]), str(response[1]) == "True"
+    return None
+
+
+def read_task(name: str, path: Path, results: Json) -> LoggedTask:
+    """The samples of one file, under every filter; as many as the results file says."""
+    by_filter: dict[str, list[LoggedDocument]] = {}
+    places: set[tuple[str, int]] = set()
+    for number, row in read_objects(path):
+        filter_name, document = parse_document(row, f"{path.name}, line {number}")
+        if (filter_name, document.place) in places:
+            where = (
+                f" under {filter_name}"
+                if "filter" in row
+                else ", without saying under which filter: lm-eval 0.4.9 and later do"
+            )
+            raise SkilldeltaError(f"{path.name} has document {document.place} twice{where}")
+        places.add((filter_name, document.place))
+        by_filter.setdefault(filter_name, []).append(document)
+    expected = ((results.get("n-samples") or {}).get(name) or {}).get("effective")
+    for filter_name, documents in by_filter.items():
+        if isinstance(expected, int) and len(documents) != expected:
+            raise SkilldeltaError(f"{path.name} holds {len(documents)} of {expected} samples under {filter_name}: is it whole?")
+    if not by_filter:
+        raise SkilldeltaError(f"{path.name} holds no samples.")
+    tables = (make_table(name, filter_name, documents, results) for filter_name, documents in by_filter.items())
+    return LoggedTask(name, tuple(tables))
+
+
+def make_table(task: str, filter_name: str, documents: list[LoggedDocument], results: Json) -> MetricTable:
+    higher_is_better = (results.get("higher_is_better") or {}).get(task) or {}
+    settings = (results.get("configs") or {}).get(task) or {}
+    metrics = [metric for metric in settings.get("metric_list") or () if isinstance(metric, dict)]
+    return MetricTable(
+        filter_name,
+        f",{filter_name}",
+        (results.get("results") or {}).get(task) or {},
+        frozenset(metric for metric, higher in higher_is_better.items() if higher is False),
+        frozenset(str(metric.get("metric")) for metric in metrics if metric.get("aggregation") == "mean"),
+        documents,
+    )
+
+
+def parse_document(row: Json, where: str) -> tuple[str, LoggedDocument]:
+    """(filter, document) of a line."""
+    place = require_field(row, "doc_id", int, where)
+    doc = row.get("doc")
+    content = doc if isinstance(doc, dict) else {"doc_hash": row["doc_hash"]} if row.get("doc_hash") else {"doc": doc}
+    metrics = row["metrics"] if isinstance(row.get("metrics"), list) else [key for key in row if key not in FIELDS]
+    try:
+        output = next(parse_outputs({**row, "doc": content}), None)
+        requests = parse_arguments(row.get("arguments") or ())
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise SkilldeltaError(
+            f"{where}, is not as lm-eval writes it ({error!r}): it has {shorten(row.get('resps'))}."
+        ) from error
+    settings = requests[0][1] if requests and len(requests[0]) > 1 and isinstance(requests[0][1], dict) else {}
+    response = output.response if output else Response(error="no response was logged", finish="error")
+    if not all(np.isfinite(response.logprobs)):
+        response = replace(response, logprobs=(), greedy=())
+    document = LoggedDocument(
+        place,
+        storable(content),
+        digest(storable(requests)) if requests else str(row.get("prompt_hash") or UNKNOWN),
+        response,
+        extracted_text(row),
+        {str(metric): row.get(metric) for metric in metrics},
+        storable(settings),
+    )
+    return str(row.get("filter", "none")), document
+
+
+def extracted_text(row: Json) -> str:
+    """The answer that the filter extracted from a text; "" where it extracted none."""
+    value = row.get("filtered_resps")
+    first = value[0] if isinstance(value, list) and value else value
+    return first.strip()[-200:] if isinstance(first, str) and first != "[invalid]" else ""

@@ -1,0 +1,169 @@
+"""Samples with several metrics each, as harnesses log them: which are means over samples, and which of them is the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from harness.interchange.benchmarks import OTHER_SCALES
+from harness.interchange.imported_log import ExampleRows
+from harness.interchange.untrusted_files import finite_number
+from harness.types import Aggregate, Json, Metric, Response, Sample, Score, SkilldeltaError
+
+TOLERANCE = 1e-6
+NO_NUMBER = "the log has no number"
+
+
+@dataclass(frozen=True)
+class LoggedDocument:
+    """A document under one filter: its response, and the value of each metric."""
+
+    place: int
+    row: Json
+    prompt: str  # the hash of the whole prompt
+    response: Response
+    extracted: str
+    values: Mapping[str, Any]
+    settings: Json
+    member: str = ""
+
+
+@dataclass
+class MetricTable:
+    """A task under one filter: documents by metrics.  The results file calls a metric NAME + `suffix` (lm-eval: ",FILTER")."""
+
+    filter_name: str
+    suffix: str
+    reported: Mapping[str, Any]  # the task's metrics in the results file
+    lower_is_better: frozenset[str]
+    declared_means: frozenset[str]  # metrics that the task's own settings call means
+    documents: list[LoggedDocument]
+    member_column: str = "lm_eval_task"  # names the member of a group that a row is of, as the bridge to lm-eval does
+    headline: str = ""
+    refusal: str = ""
+    is_uneven: dict[str, bool] = field(default_factory=dict)  # of each mean: has a document no value, or several?
+    samples: list[Sample] = field(default_factory=list)
+    rows: dict[str, Json] = field(default_factory=dict)
+    prompts: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for metric in self.metric_names():
+            sums = [parse_value(document.values.get(metric)) for document in self.documents]
+            numbers = [pair for pair in sums if pair is not None]
+            if len(numbers) == len(sums) and self.is_mean(metric, numbers):
+                self.is_uneven[metric] = any(count != 1 for _, count in numbers)
+        self.headline = next((metric for metric in self.is_uneven if self.is_score(metric)), "")
+        if self.headline:
+            self.fill_samples()
+            return
+        names = [name + " (lower is better)" * (name in self.lower_is_better) for name in self.metric_names()]
+        self.refusal = (
+            f"no metric{f' under {self.filter_name}' if self.suffix else ''} is the mean of scores of 0 to 1, the higher the "
+            "better, so that two models cannot be compared document by document; "
+            f"it has: {', '.join(names) or 'none'}."
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.documents[0].settings)
+
+    def metric_names(self) -> list[str]:
+        return list(dict.fromkeys(metric for document in self.documents for metric in document.values))
+
+    def is_mean(self, metric: str, sums: Sequence[tuple[float, float]]) -> bool:
+        """Whether the samples average to the figure in the results file.  Without one, any column of numbers is a mean."""
+        count = sum(n for _, n in sums)
+        mean = sum(total for total, _ in sums) / count if count else float("nan")
+        reported = finite_number(self.reported.get(metric + self.suffix, self.reported.get(metric)))
+        if reported is None or abs(mean - reported) <= TOLERANCE * max(1.0, abs(reported)):
+            return bool(count)
+        if metric in self.declared_means:
+            raise SkilldeltaError(
+                f"{metric}{self.suffix} is {reported:.4f} in the results file, but its samples add up to {mean:.4f}: "
+                "are they of this run, and whole?"
+            )
+        return False
+
+    def is_score(self, metric: str) -> bool:
+        """One value in 0..1 a document, the higher the better."""
+        if metric in self.lower_is_better or OTHER_SCALES.search(metric):
+            return False
+        values = [document.values.get(metric) for document in self.documents]
+        numbers = [finite_number(value) for value in values if not isinstance(value, list)]
+        return len(numbers) == len(values) and all(number is None or 0 <= number <= 1 for number in numbers)
+
+    def metrics(self) -> list[Metric]:
+        """Every mean, as a metric beside the score."""
+        keys = [(metric, metric + self.suffix) for metric in self.is_uneven]
+        return [Metric(key, key, f"{key}:n" if self.is_uneven[m] else "", "", m in self.lower_is_better) for m, key in keys]
+
+    def note_left_out(self) -> str:
+        """The metrics that are no means over documents, in words."""
+        names = [metric for metric in self.metric_names() if metric not in self.is_uneven]
+        return f"left out, as no means over documents: {', '.join(names)}" if names else ""
+
+    def fill_samples(self) -> None:
+        """The samples, with rows of the same content numbered in the order of the documents."""
+        rows = ExampleRows()
+        for document in sorted(self.documents, key=lambda each: (each.member, each.place)):
+            row = {**document.row, self.member_column: document.member} if document.member else document.row
+            example = rows.add(row)
+            value = finite_number(document.values.get(self.headline))
+            parts = dict(self.score_parts(document))
+            score = Score(value, document.extracted, parts, "" if value is not None else NO_NUMBER)
+            self.samples.append(Sample(example, document.prompt, document.response, score, group=document.member))
+            self.prompts[example] = document.prompt
+        self.rows = rows.by_id
+
+    def score_parts(self, document: LoggedDocument) -> Iterator[tuple[str, float]]:
+        for metric, uneven in self.is_uneven.items():
+            total, count = parse_value(document.values.get(metric)) or (0.0, 0.0)
+            yield metric + self.suffix, total
+            if uneven:
+                yield f"{metric}{self.suffix}:n", count
+
+    def mean(self, aggregate: Aggregate) -> float:
+        """The score averaged over documents, or over members ("macro")."""
+        groups: dict[str, list[float]] = {}
+        for sample in self.samples:
+            if sample.score.value is not None:
+                groups.setdefault(sample.group, []).append(sample.score.value)
+        if aggregate == "macro":
+            return float(np.mean([np.mean(values) for values in groups.values()]))
+        return float(np.mean([value for values in groups.values() for value in values]))
+
+
+@dataclass(frozen=True)
+class LoggedTask:
+    """A task, or a group of them (`members`): a table for each filter."""
+
+    name: str
+    tables: tuple[MetricTable, ...]
+    members: tuple[str, ...] = ()
+
+
+def parse_value(value: Any) -> tuple[float, float] | None:
+    """A document's part in a mean, as (sum, number of values): (0, 0) for NaN, several for a list; None: no part in a mean."""
+    if isinstance(value, list):
+        numbers = [number for each in value if (number := finite_number(each)) is not None and 0 <= number <= 1]
+        return (sum(numbers), float(len(numbers))) if len(numbers) == len(value) else None
+    if value is None or value == "NaN" or (isinstance(value, float) and value != value):
+        return 0.0, 0.0
+    number = finite_number(value)
+    return None if number is None else (number, 1.0)
+
+
+def combine_members(group: str, members: Sequence[LoggedTask]) -> LoggedTask | None:
+    """The members of a group as one task; None where their filters or headline metrics differ, or there is no headline."""
+    headlines = {tuple((table.filter_name, table.headline) for table in member.tables) for member in members}
+    if len(headlines) != 1 or not all(headline for _, headline in next(iter(headlines))):
+        return None
+    tables = []
+    for place, first in enumerate(members[0].tables):
+        documents = [replace(each, member=member.name) for member in members for each in member.tables[place].documents]
+        lower = first.lower_is_better
+        tables.append(MetricTable(first.filter_name, first.suffix, {}, lower, frozenset(), documents, first.member_column))
+    return LoggedTask(group, tuple(tables), tuple(member.name for member in members))

@@ -1,0 +1,82 @@
+"""Answers that another program recorded: read from its files by the plug-ins in formats/, to be scored here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from harness import registry
+from harness.interchange.untrusted_files import UntrustedFile
+from harness.types import Json, Response, SkilldeltaError, unknown_name
+
+KIND = "recorded-outputs"
+
+# Columns by the names that programs give them; the first that a row has counts.
+IDS = ("example", "id", "task_id", "key")
+PROMPTS = ("prompt", "instruction", "question", "input")
+OUTPUTS = ("response", "completion", "solution", "output", "output_2", "model_output", "raw_output", "generation", "prediction")
+
+
+class NoOutputsError(SkilldeltaError):
+    """A file that holds no recorded outputs at all."""
+
+
+@dataclass(frozen=True)
+class RecordedOutput:
+    """One recorded output, with everything that may tell which example it answers."""
+
+    response: Response
+    id: str = ""  # an example's id, or the id that the benchmark's own row has
+    row: Json = field(default_factory=dict)  # the benchmark's row, as far as the file has it
+    prompt: str = ""
+    choices: tuple[str, ...] = ()  # what the log-probabilities belong to, where the file says it
+
+
+def read_recorded(path: Path, format_name: str = "auto", model: str = "") -> list[RecordedOutput]:
+    """The outputs in a file.  `format_name` names a plug-in; "auto" takes the first that recognises the content.
+
+    `model` chooses one of several models in a file.  Raises NoOutputsError where no format fits.
+    """
+    plugins = {name.replace("_", "-"): registry.module(KIND, name) for name in registry.modules(KIND)}
+    if format_name not in ("auto", *plugins):
+        raise unknown_name("format of recorded outputs", format_name, ["auto", *plugins])
+    if not path.is_file():
+        raise SkilldeltaError(f"There is no file {path}.")
+    file = UntrustedFile(path)
+    by_order = sorted(plugins.items(), key=lambda item: int(getattr(item[1], "ORDER", 0)))
+    fitting = [p for name, p in by_order if format_name in (name, "auto") and p.holds_outputs(file)]
+    if not fitting:
+        columns = ", ".join(map(str, file.content if isinstance(file.content, dict) else file.rows[0] if file.rows else ()))
+        raise NoOutputsError(
+            f"{path} holds no recorded outputs{'' if format_name == 'auto' else f' in the format {format_name!r}'}; "
+            f"it has: {columns[:200] or 'no rows'}.\n"
+            f"A row needs one of {', '.join(PROMPTS)} or {', '.join(IDS)}, and one of {', '.join(OUTPUTS)}; "
+            f"or the file is one of: {', '.join(name for name in plugins if name != 'table')}."
+        )
+    return list(fitting[0].read_outputs(file, model))
+
+
+def first_value(row: Json, names: Iterable[str]) -> Any:
+    """The value of the first of `names` that the row has; None if it has none."""
+    return next((row[n] for n in names if row.get(n) is not None), None)
+
+
+def first_text(row: Json, names: Iterable[str]) -> str:
+    """The same as text; "" if the row has none of `names`."""
+    found = first_value(row, names)
+    return "" if found is None else str(found)
+
+
+def choose_model(model: str, names: Iterable[str], path: Path) -> str:
+    """The model to read from a file with several."""
+    there = list(dict.fromkeys(names))
+    if model in there:
+        return model
+    if not model and len(there) == 1:
+        return there[0]
+    hint = f"{path} holds the outputs of {len(there)} models; choose one with model=NAME."
+    raise SkilldeltaError(
+        f"{hint} {unknown_name('model', model, there)}" if model else f"{hint} There are: {', '.join(there)}."
+    )
