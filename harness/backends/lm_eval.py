@@ -17,8 +17,7 @@ import torch
 
 from harness.engine.device import default_device
 from harness.prompts.templates import as_dicts, plain_text
-from harness.registry import unknown
-from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 SERVERS = ("local-", "openai-", "anthropic-")  # backends that name a model instead of loading one
 PlacedRequests = Sequence[tuple[int, Request]]
@@ -72,20 +71,20 @@ class LmEvalModel:
 
     def loglikelihoods(self, requests: PlacedRequests) -> Iterator[tuple[int, Response]]:
         """Log-probabilities of choices; an over-long request without leave to truncate is not sent."""
-        sent: list[tuple[int, Request, int, int]] = []  # with the tokens of its longest choice, and those that do not fit
+        batch: list[tuple[int, Request, int, int]] = []  # with the tokens of its longest choice, and those that do not fit
         for index, request in requests:
             tokens = max(self.count_tokens(context + choice) for context, choice in self.context_pairs(request))
-            truncated = max(tokens - (self.window + 1), 0) if self.window else 0
-            if truncated and not request.truncate:
+            overflow = max(tokens - (self.window + 1), 0) if self.window else 0
+            if overflow and not request.truncate:
                 yield index, Response(finish="overlong", tokens_in=tokens)
             else:
-                sent.append((index, request, tokens, truncated))
-        instances = [make_instance("loglikelihood", pair) for _, r, _, _ in sent for pair in self.context_pairs(r)]
+                batch.append((index, request, tokens, overflow))
+        instances = [make_instance("loglikelihood", pair) for _, r, _, _ in batch for pair in self.context_pairs(r)]
         results = iter(self.model.loglikelihood(instances, disable_tqdm=True) if instances else ())
-        for index, request, tokens, truncated in sent:
+        for index, request, tokens, overflow in batch:
             of_choices = [next(results) for _ in request.choices]
             logprobs, greedy = tuple(float(p) for p, _ in of_choices), tuple(bool(g) for _, g in of_choices)
-            yield index, Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens - truncated, truncated=truncated)
+            yield index, Response(logprobs=logprobs, greedy=greedy, tokens_in=tokens - overflow, truncated=overflow)
 
     def rolling_loglikelihoods(self, requests: PlacedRequests) -> Iterator[tuple[int, Response]]:
         """Log-probabilities of whole texts."""
@@ -97,7 +96,7 @@ class LmEvalModel:
 
     def generate(self, requests: PlacedRequests) -> Iterator[tuple[int, Response]]:
         """Texts."""
-        sent: list[tuple[int, int, int]] = []  # index, prompt tokens, tokens truncated
+        batch: list[tuple[int, int, int]] = []  # index, prompt tokens that fit, and that do not
         instances = []
         for index, request in requests:
             prompt = self.render(request)
@@ -105,16 +104,16 @@ class LmEvalModel:
             if self.window and tokens >= self.window and not request.truncate:
                 yield index, Response(finish="overlong", tokens_in=tokens)
                 continue
-            max_tokens, truncated = self.generation_room(request, tokens)
-            sent.append((index, tokens - truncated, truncated))
+            max_tokens, overflow = self.generation_room(request, tokens)
+            batch.append((index, tokens - overflow, overflow))
             instances.append(make_instance("generate_until", (prompt, generation_settings(request, max_tokens))))
         texts = self.model.generate_until(instances, disable_tqdm=True) if instances else ()
-        for (index, tokens, truncated), text in zip(sent, texts, strict=True):
+        for (index, tokens, overflow), text in zip(batch, texts, strict=True):
             tokens_out = self.count_tokens(str(text))
-            yield index, Response(str(text), tokens_in=tokens, tokens_out=tokens_out, truncated=truncated)
+            yield index, Response(str(text), tokens_in=tokens, tokens_out=tokens_out, truncated=overflow)
 
     def generation_room(self, request: Request, tokens: int) -> tuple[int, int]:
-        """(new tokens, prompt tokens truncated) for a prompt of so many tokens.
+        """(new tokens, prompt tokens that do not fit) for a prompt of so many tokens.
 
         lm-eval truncates prompts to make room: here only where the request allows it.  Raises SkilldeltaError where the new
         tokens alone fill the window.
@@ -145,14 +144,14 @@ class LmEvalModel:
         """
         if request.raw or not self.uses_template:
             return plain_text(request)
-        rendered = self.model.apply_chat_template(as_dicts(request))
-        if not isinstance(rendered, str):
+        prompt = self.model.apply_chat_template(as_dicts(request))
+        if not isinstance(prompt, str):
             if request.prefix:
                 raise SkilldeltaError(
                     "This server takes messages alone, so it cannot run a task that begins the answer itself."
                 )
-            return rendered  # type: ignore[no-any-return]
-        return rendered + request.prefix
+            return prompt  # type: ignore[no-any-return]
+        return prompt + request.prefix
 
 
 def make_instance(kind: str, arguments: tuple[Any, ...]) -> Any:
@@ -191,7 +190,7 @@ def load(checkpoint: Checkpoint, options: LmEvalOptions) -> LmEvalModel:
     try:
         kind = get_model(options.backend)
     except (ValueError, KeyError) as error:
-        raise unknown("lm-eval backend", options.backend, map(str, model_registry)) from error
+        raise unknown_name("lm-eval backend", options.backend, map(str, model_registry)) from error
     own: dict[str, Any] = simple_parse_args_string(options.args.replace(";", ","))
     # hf's own default is CUDA, also where there is none; other backends choose for themselves.
     device = str(default_device(options.device)) if options.backend == "hf" else options.device

@@ -17,8 +17,7 @@ from urllib.parse import urlsplit
 
 from harness import http
 from harness.prompts.templates import as_dicts, plain_text
-from harness.registry import unknown
-from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
+from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 OPENAI_URL = "https://api.openai.com/v1"
 TEMPLATES = ("auto", "none")
@@ -210,9 +209,9 @@ def load(checkpoint: Checkpoint, options: OpenAIOptions) -> OpenAIModel:
     Raises SkilldeltaError for an unknown setting, an address that is none, and a missing key.
     """
     if options.chat_template not in TEMPLATES:
-        raise unknown("chat template for a server", options.chat_template, TEMPLATES)
+        raise unknown_name("chat template for a server", options.chat_template, TEMPLATES)
     if options.prefix not in PREFIX_MODES:
-        raise unknown("way with a prefix", options.prefix, PREFIX_MODES)
+        raise unknown_name("way with a prefix", options.prefix, PREFIX_MODES)
     address = urlsplit(options.url)
     if address.scheme not in ("http", "https") or not address.netloc:
         raise SkilldeltaError(f"{options.url!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...).")

@@ -81,9 +81,9 @@ class Engine:
 
         The attention for packed rows is tried first, then the model's own under a mask: it is slower, and more models have it.
         """
-        fixed = {"tree": "", "plain": "engine=plain"}
-        if self.path in fixed:
-            return fixed[self.path]
+        reasons = {"tree": "", "plain": "engine=plain"}
+        if self.path in reasons:
+            return reasons[self.path]
         if self.budget.run_length and not self_test.packing_unsupported_reason(self.model, self.budget.run_length):
             return ""
         self.budget.run_length = 0

@@ -49,24 +49,24 @@ class DecodingRules:
 
 
 def generate_over_tree(
-    model: Any, planned: PlannedPrompts, rules: DecodingRules, budget: TokenBudget
+    model: Any, plan: PlannedPrompts, rules: DecodingRules, budget: TokenBudget
 ) -> Iterator[tuple[int, Generation]]:
     """The generation for every prompt, as it ends, with its place.
 
     Where memory runs out, the prompts that have not ended begin again, half as many at once.  That changes no text: a row draws
     its own random numbers from the start.
     """
-    open_places, max_rows, current = list(range(len(planned.prompts))), rules.max_rows, planned
+    open_places, max_rows, current = list(range(len(plan.prompts))), rules.max_rows, plan
     while open_places:
-        ended: set[int] = set()
+        ended_places: set[int] = set()
         try:
             for at, generation in DecodingRun(model, current, replace(rules, max_rows=max_rows), budget).generations():
-                ended.add(at)
+                ended_places.add(at)
                 yield open_places[at], generation
         except RuntimeError as error:
-            max_rows = halve_or_raise(min(max_rows, len(open_places) - len(ended)), error)
-        open_places = [place for at, place in enumerate(open_places) if at not in ended]
-        current = PlannedPrompts([planned.prompts[i] for i in open_places]) if open_places else current
+            max_rows = halve_or_raise(min(max_rows, len(open_places) - len(ended_places)), error)
+        open_places = [place for at, place in enumerate(open_places) if at not in ended_places]
+        current = PlannedPrompts([plan.prompts[i] for i in open_places]) if open_places else current
 
 
 @dataclass(frozen=True)
@@ -107,16 +107,16 @@ def group_by_prefix(sequences: Sequence[TokenIds], order: Sequence[int]) -> list
 class DecodingRun:
     """Prompts that are decoded together: prefilled along their tree, as slots are free."""
 
-    def __init__(self, model: Any, planned: PlannedPrompts, rules: DecodingRules, budget: TokenBudget) -> None:
+    def __init__(self, model: Any, plan: PlannedPrompts, rules: DecodingRules, budget: TokenBudget) -> None:
         self.model, self.max_rows, self.choose = model, rules.max_rows, rules.choose
-        self.rows = [DecodingRow(p, rules.end_tokens) for p in planned.prompts]
-        self.prompt_tree = planned.tree
-        self.prefilled = prefill_prompts(model, self.prompt_tree, budget)
+        self.rows = [DecodingRow(p, rules.end_tokens) for p in plan.prompts]
+        self.prompt_tree = plan.tree
+        self.prefill_steps = prefill_prompts(model, self.prompt_tree, budget)
         self.waiting: deque[tuple[int, PrefilledPrompt]] = deque()
         self.slot_places: list[int] = []  # the prompt in each slot
         self.next_tokens: list[int] = []  # what each slot is fed next
         self.batch: DecodingBatch | None = None
-        self.exhausted = False  # is every prompt prefilled?
+        self.all_prefilled = False
 
     @torch.inference_mode()
     def generations(self) -> Iterator[tuple[int, Generation]]:
@@ -125,7 +125,7 @@ class DecodingRun:
             yield from self.fill_slots()
             if self.batch is not None and self.slot_places:
                 yield from self.advance_rows(self.batch.step(self.next_tokens))
-            elif self.exhausted:
+            elif self.all_prefilled:
                 return
 
     def fill_slots(self) -> Iterator[tuple[int, Generation]]:
@@ -150,9 +150,9 @@ class DecodingRun:
 
     def prefill_more(self) -> bool:
         """Prefills the next prompts; False: there are none left."""
-        prompts = next(self.prefilled, None)
+        prompts = next(self.prefill_steps, None)
         if prompts is None:
-            self.exhausted = True
+            self.all_prefilled = True
             return False
         if self.batch is None:
             longest = self.prompt_tree.longest_suffix + max(r.prompt.max_tokens for r in self.rows)

@@ -47,14 +47,14 @@ class RowLengths:
 
     def __init__(self, block_rows: int, max_tokens: int = 0) -> None:
         self.block_rows, self.max_tokens = block_rows, max_tokens
-        self.used: list[int] = []
+        self.counts: list[int] = []
         self.active_blocks: list[ActiveBlock] = []  # as they were when the last token was begun
 
     def begin_token(self, places: Tensor) -> None:
-        """Notes where the new token of each row goes; `places`: the lengths `used`, on the device."""
+        """Notes where the new token of each row goes; `places`: the lengths `counts`, on the device."""
         self.active_blocks = []
-        for start in range(0, len(self.used), self.block_rows):
-            block = self.used[start : start + self.block_rows]
+        for start in range(0, len(self.counts), self.block_rows):
+            block = self.counts[start : start + self.block_rows]
             slots = slice(start, start + len(block))
             rows = torch.arange(len(block), device=places.device)
             self.active_blocks.append(ActiveBlock(slots, rows, places[slots], max(block) + 1))
@@ -65,9 +65,9 @@ class RowLengths:
         So long rows gather in the first blocks, and the slots in use stay without gaps.
         """
         chain = [slot]
-        while (start := (chain[-1] // self.block_rows + 1) * self.block_rows) < len(self.used):
-            chain.append(max(range(start, min(start + self.block_rows, len(self.used))), key=self.used.__getitem__))
-        return chain if chain[-1] == len(self.used) - 1 else [*chain, len(self.used) - 1]
+        while (start := (chain[-1] // self.block_rows + 1) * self.block_rows) < len(self.counts):
+            chain.append(max(range(start, min(start + self.block_rows, len(self.counts))), key=self.counts.__getitem__))
+        return chain if chain[-1] == len(self.counts) - 1 else [*chain, len(self.counts) - 1]
 
 
 class SlotCache(DynamicLayer):  # type: ignore[misc]
@@ -145,13 +145,13 @@ class DecodingBatch:
         self.prefix_lengths = torch.empty(0, dtype=torch.long)  # of each row
 
     def __len__(self) -> int:
-        return len(self.lengths.used)
+        return len(self.lengths.counts)
 
     def add_row(self, prefix: LayerStates, states: LayerStates) -> None:
         """Puts a row into the next slot."""
         for layer, state in zip(self.layers, states, strict=True):
             layer.write_slot(len(self), state)
-        self.lengths.used.append(int(states[0][0].shape[1]))
+        self.lengths.counts.append(int(states[0][0].shape[1]))
         self.prefixes.append(prefix)
         self.prefix_groups = None
 
@@ -159,10 +159,10 @@ class DecodingBatch:
         """Removes a row; returns the chain of slots from this one to the last, each of whose rows is now in the one before."""
         chain = self.lengths.slot_chain(slot)
         for target, source in pairwise(chain):
-            tokens = self.lengths.used[source]
+            tokens = self.lengths.counts[source]
             for layer in self.layers:
                 layer.write_slot(target, layer.read_slot(source, tokens))
-        for values in (self.lengths.used, self.prefixes):
+        for values in (self.lengths.counts, self.prefixes):
             move_along(chain, values)
         self.prefix_groups = None
         return chain
@@ -181,15 +181,15 @@ class DecodingBatch:
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> Tensor:
         """Feeds one token to each row; returns the logits [B, V] after it."""
-        used, device = self.lengths.used, self.model.device
-        places, widest = torch.tensor(used, device=device), max(used) + 1
+        counts, device = self.lengths.counts, self.model.device
+        places, widest = torch.tensor(counts, device=device), max(counts) + 1
         self.lengths.begin_token(places)
         for number, block in enumerate(self.lengths.active_blocks):
             for layer in self.layers:
                 layer.reserve(number, 0, block.read_length)
         self.prefix_groups = self.group_rows() if self.prefix_groups is None else self.prefix_groups
-        hidden = torch.arange(widest, device=device)[None] > places[:, None]
-        mask = shared_prefix_attention.additive_mask(hidden, torch.empty(0, dtype=self.model.dtype, device=device))
+        is_hidden = torch.arange(widest, device=device)[None] > places[:, None]
+        mask = shared_prefix_attention.additive_mask(is_hidden, torch.empty(0, dtype=self.model.dtype, device=device))
         with shared_prefix_attention.use_attention(self.configs):
             out = self.model(
                 input_ids=torch.tensor(tokens, device=device)[:, None],
@@ -200,7 +200,7 @@ class DecodingBatch:
                 use_cache=True,
                 prefix_batch=PrefixBatch(self.prefix_groups, self.layers, places),
             )
-        self.lengths.used[:] = [n + 1 for n in used]
+        self.lengths.counts[:] = [n + 1 for n in counts]
         logits: Tensor = out.logits[:, -1]
         return logits
 

@@ -91,11 +91,11 @@ def score_logits(step: PrefillStep, targets: Targets, logprobs: NDArray[np.float
     row = torch.from_numpy(np.searchsorted(step.nodes, targets.nodes[low:high])).to(step.logits.device)
     token = torch.from_numpy(targets.tokens[low:high]).to(step.logits.device)
     logits = step.logits.float()
-    chosen, best = logits[row, token], logits.amax(1)
-    is_best = chosen == best[row]
+    target_logits, best = logits[row, token], logits.amax(1)
+    is_best = target_logits == best[row]
     # Of several likeliest tokens the first one counts: looked for only where a target is one of them.
     is_best[is_best.clone()] = logits[row[is_best]].argmax(1) == token[is_best]
     sums = logits.sub_(best[:, None]).exp_().sum(1)  # in place: a chunk's logits are its largest tensor
     lse = to_float64(sums).log() + to_float64(best)
-    logprobs[low:high] = (to_float64(chosen) - lse[row.to(lse.device)]).cpu().numpy()
+    logprobs[low:high] = (to_float64(target_logits) - lse[row.to(lse.device)]).cpu().numpy()
     greedy[low:high] = is_best.cpu().numpy()

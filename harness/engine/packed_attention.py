@@ -26,8 +26,8 @@ from harness.engine.shared_prefix_attention import (
     additive_mask,
     apply_sinks,
     attend,
-    has_position_bias,
     merge_outputs,
+    read_settings,
 )
 from harness.engine.tree import Nodes, PrefixTree
 
@@ -103,34 +103,30 @@ class PackedRow:
         slices = [slice(oldest, common_keys.start), slice(max(seen_by_all, oldest), seen_by_some), slice(first_own, run.stop)]
         masked_keys = [s for s in slices if s.start < s.stop]
         at = np.r_[tuple(masked_keys)]
-        hidden = (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
+        is_hidden = (
+            (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
+        )
         queries = slice(run.start - self.start, run.stop - self.start)
-        return RunKeys(queries, common_keys, masked_keys, additive_mask(torch.from_numpy(hidden), self.mask_like))
+        return RunKeys(queries, common_keys, masked_keys, additive_mask(torch.from_numpy(is_hidden), self.mask_like))
 
 
-def packed_row_attention(  # noqa: PLR0913  transformers' own signature
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    softcap: float | None = None,
-    sliding_window: int | None = None,
-    s_aux: Tensor | None = None,
-    packed_row: PackedRow | None = None,
-    **more: Any,
+def packed_row_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **terms: Any
 ) -> tuple[Tensor, None]:
     """Every token of the row over its ancestors: [1, Q, H, d].
 
-    query [1, H, Q, d]; key and value [1, G, K, d]; `s_aux`: the logit of each head's sink [H].  Raises NotImplementedError for
-    a model whose attention has other terms, so that the self-test finds it.
+    query [1, H, Q, d]; key and value [1, G, K, d].  `terms`: transformers' other arguments, and the `packed_row`; raises
+    NotImplementedError for a model that does not pass it down to its attention.
     """
-    if packed_row is None or has_position_bias(more):
+    packed_row: PackedRow | None = terms.get("packed_row")
+    if packed_row is None:
         raise NotImplementedError(UNSUPPORTED_TERMS)
-    settings = AttentionSettings(scaling or query.shape[3] ** -0.5, softcap, s_aux)
+    settings = read_settings(terms, query.shape[3])
     queries = query.view(1, key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
-    outputs = [attend_run(queries[:, :, :, run.queries], key, value, run, settings) for run in packed_row.runs(sliding_window)]
+    outputs = [
+        attend_run(queries[:, :, :, run.queries], key, value, run, settings)
+        for run in packed_row.runs(terms.get("sliding_window"))
+    ]
     return torch.cat(outputs, 1), None
 
 

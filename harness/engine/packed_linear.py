@@ -43,13 +43,13 @@ def pack_model(model: Any) -> bool:
     The original weights are freed, unless another layer uses them: a meta tensor keeps their shape and type, and no memory.  A
     model whose answers change beyond rounding, or that fails, is put back as it was.
     """
-    layers, shared = list(packable_layers(model)), shared_parameters(model)
+    layers, shared_ids = list(packable_layers(model)), shared_parameters(model)
     before = probe_logprobs(model) if layers else None
     if before is None:
         return False
     for layer in layers:
         vars(layer)["forward"] = PackedLinear(layer)
-        if id(layer.weight) not in shared:
+        if id(layer.weight) not in shared_ids:
             layer.weight = nn.Parameter(layer.weight.to("meta"), requires_grad=False)
     if answers_as_before(model, before, TOLERANCE[layers[0].weight.dtype]):
         copy_mapped_weights(model)

@@ -194,11 +194,11 @@ def generate_batch(batch: CachedBatch | RecomputedBatch, rows: Sequence[Decoding
     active = list(rows)
     while True:
         tokens = append_next_tokens(batch.logits, active, choose)
-        unfinished = [i for i, row in enumerate(active) if not row.finish]
-        if not unfinished:
+        active_places = [i for i, row in enumerate(active) if not row.finish]
+        if not active_places:
             return [Generation(row.ids, row.finish or "stop") for row in rows]
-        if len(unfinished) < len(active):
-            places = torch.tensor(unfinished, device=tokens.device)
-            batch.keep_rows(places)
-            active, tokens = [active[i] for i in unfinished], tokens[places]
+        if len(active_places) < len(active):
+            keep = torch.tensor(active_places, device=tokens.device)
+            batch.keep_rows(keep)
+            active, tokens = [active[i] for i in active_places], tokens[keep]
         batch.feed(tokens)

@@ -34,10 +34,10 @@ def packing_unsupported_reason(model: Any, run_length: int = 0) -> str:
     if name := fixed_mask_name(model):
         return f"its masks go by the place in the row ({name})"
     pairs = branching_pairs(model)
-    expected = plain.loglikelihood_batch(model, pairs)
+    reference = plain.loglikelihood_batch(model, pairs)
     try:
-        change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), expected, pairs)
-        limit = measure_tolerance(model, pairs, expected)
+        change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), reference, pairs)
+        limit = measure_tolerance(model, pairs, reference)
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
     return describe_change(change, limit, "when sequences are packed")
@@ -82,13 +82,13 @@ def packed_loglikelihoods(model: Any, pairs: list[TokenPair], chunk: int, run_le
     return [by_place[i] for i in range(len(pairs))]
 
 
-def largest_change(actual: list[LogLikelihood], expected: list[LogLikelihood], pairs: list[TokenPair]) -> float:
+def largest_change(actual: list[LogLikelihood], reference: list[LogLikelihood], pairs: list[TokenPair]) -> float:
     """The largest change of a log-likelihood, in nats a token; NaN if any is."""
-    changes = [abs(a.logprob - e.logprob) / len(p.continuation) for a, e, p in zip(actual, expected, pairs, strict=True)]
+    changes = [abs(a.logprob - e.logprob) / len(p.continuation) for a, e, p in zip(actual, reference, pairs, strict=True)]
     return math.nan if any(map(math.isnan, changes)) else max(changes)
 
 
-def measure_tolerance(model: Any, pairs: list[TokenPair], expected: list[LogLikelihood]) -> float:
+def measure_tolerance(model: Any, pairs: list[TokenPair], reference: list[LogLikelihood]) -> float:
     """What rounding may move, in nats a token: min(MAX_CHANGE, SLACK + ROUNDING_FACTOR * noise).
 
     The noise is measured: a tree of one branch in one pass is a plain pass in another order of sums, as place and depth are
@@ -97,7 +97,7 @@ def measure_tolerance(model: Any, pairs: list[TokenPair], expected: list[LogLike
     """
     noise = max(
         largest_change(packed_loglikelihoods(model, [p], ONE_CHUNK), [e], [p])
-        for p, e in zip(pairs[:2], expected, strict=False)
+        for p, e in zip(pairs[:2], reference, strict=False)
     )
     return min(MAX_CHANGE.get(model.dtype, MAX_CHANGE_HALF), SLACK.get(model.dtype, SLACK_HALF) + ROUNDING_FACTOR * noise)
 
@@ -106,10 +106,10 @@ def measure_tolerance(model: Any, pairs: list[TokenPair], expected: list[LogLike
 def decoding_unsupported_reason(model: Any, run_length: int = 0) -> str:
     """Why rows cannot be decoded behind a shared prefix; "" where that gives the log-likelihoods of plain passes."""
     pairs = short_pairs(model)
-    expected = plain.loglikelihood_batch(model, pairs)
+    reference = plain.loglikelihood_batch(model, pairs)
     try:
-        change = largest_change(decoded_loglikelihoods(model, pairs, run_length), expected, pairs)
-        limit = measure_tolerance(model, pairs, expected)
+        change = largest_change(decoded_loglikelihoods(model, pairs, run_length), reference, pairs)
+        limit = measure_tolerance(model, pairs, reference)
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
     return describe_change(change, limit, "when rows are decoded behind a shared prefix")
@@ -122,18 +122,20 @@ def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str
     Tried with a short window, in packed rows of runs and, where the model `decodes` so, behind shared prefixes.
     """
     pairs, decoded_pairs = branching_pairs(model), short_pairs(model)
-    expected_wide = plain.loglikelihood_batch(model, pairs)
+    wide_reference = plain.loglikelihood_batch(model, pairs)
     try:
-        limit = measure_tolerance(model, pairs, expected_wide)
+        limit = measure_tolerance(model, pairs, wide_reference)
         with shorter_window(model, TEST_WINDOW):
-            expected = plain.loglikelihood_batch(model, pairs)
-            change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), expected, pairs)
+            reference = plain.loglikelihood_batch(model, pairs)
+            change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), reference, pairs)
             if decodes:
-                decoded = decoded_loglikelihoods(model, decoded_pairs, run_length)
-                change = max(change, largest_change(decoded, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
+                behind_prefix = decoded_loglikelihoods(model, decoded_pairs, run_length)
+                change = max(
+                    change, largest_change(behind_prefix, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs)
+                )
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
-    if not largest_change(expected, expected_wide, pairs) > limit:
+    if not largest_change(reference, wide_reference, pairs) > limit:
         return "a shorter sliding window shows nothing"  # the model ignores it, so the test proves nothing
     return describe_change(change, limit, "when sequences longer than its window are packed")
 
@@ -157,8 +159,8 @@ def caching_unsupported_reason(model: Any) -> str:
     """Why padded rows cannot be continued with the model's own cache; "" where that gives what plain passes give."""
     pairs = [TokenPair(p.context, p.continuation[:3]) for p in branching_pairs(model)]
     try:
-        expected = [e for p in pairs[1:] for e in plain.loglikelihood_batch(model, [p])]
-        change = largest_change(cached_loglikelihoods(model, pairs), expected, pairs[1:])
+        reference = [e for p in pairs[1:] for e in plain.loglikelihood_batch(model, [p])]
+        change = largest_change(cached_loglikelihoods(model, pairs), reference, pairs[1:])
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
     return describe_change(change, MAX_CHANGE.get(model.dtype, MAX_CHANGE_HALF), "when padded rows are continued")
@@ -171,9 +173,9 @@ def not_causal_reason(model: Any) -> str:
     later = len(pair.continuation) + 1
     with_later = plain.forward_padded(model, [[*pair.context, *pair.continuation]], later)[0, -later]
     alone = plain.forward_padded(model, [pair.context], 1)[0, -1]
-    moved = float((with_later.float().softmax(0) - alone.float().softmax(0)).abs().sum() / 2)  # total variation
-    if moved > MAX_FUTURE_EFFECT.get(model.dtype, MAX_FUTURE_EFFECT_HALF):
-        return f"what stands behind a token moves {100 * moved:.2g} % of its probabilities"
+    effect = float((with_later.float().softmax(0) - alone.float().softmax(0)).abs().sum() / 2)  # total variation
+    if effect > MAX_FUTURE_EFFECT.get(model.dtype, MAX_FUTURE_EFFECT_HALF):
+        return f"what stands behind a token moves {100 * effect:.2g} % of its probabilities"
     return ""
 
 

@@ -82,10 +82,10 @@ class PrefixBatch:
             # Position length + place sees positions from length + place - window + 1 on.
             first = (places + (length - window + 1)).clamp(min=0, max=length)
             start, latest = int(first.min()), int(first.max())
-            hidden = torch.arange(start, length, device=first.device) < first[:, None]
-            prefix_masks.append((start, additive_mask(hidden, mask) if start < latest else None))
-        hidden = torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window
-        return VisibleKeys(mask.minimum(additive_mask(hidden, mask)[:, None, None]), prefix_masks)
+            is_hidden = torch.arange(start, length, device=first.device) < first[:, None]
+            prefix_masks.append((start, additive_mask(is_hidden, mask) if start < latest else None))
+        is_hidden = torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window
+        return VisibleKeys(mask.minimum(additive_mask(is_hidden, mask)[:, None, None]), prefix_masks)
 
 
 @dataclass(frozen=True)
@@ -97,40 +97,41 @@ class AttentionSettings:
     sinks: Tensor | None = None
 
 
-def shared_prefix_attention(  # noqa: PLR0913  transformers' own signature
-    module: Any,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor,
-    scaling: float | None = None,
-    softcap: float | None = None,
-    sliding_window: int | None = None,
-    s_aux: Tensor | None = None,
-    prefix_batch: PrefixBatch | None = None,
-    **more: Any,
+def read_settings(terms: Mapping[str, Any], width: int) -> AttentionSettings:
+    """The settings among the arguments that a model gives its attention; `width`: of a head.
+
+    Raises NotImplementedError for a bias by position, as ALiBi has it: no part here could apply it, and the self-test finds it.
+    """
+    if terms.get("position_bias") is not None:
+        raise NotImplementedError(UNSUPPORTED_TERMS)
+    return AttentionSettings(terms.get("scaling") or width**-0.5, terms.get("softcap"), terms.get("s_aux"))
+
+
+def shared_prefix_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **terms: Any
 ) -> tuple[Tensor, None]:
     """One new token of each row over its prefix and its own keys: [B, 1, H, d].
 
     query [B, H, 1, d]; key and value [B, G, 1, d] of the new tokens, which the rows' own keys hold already; `attention_mask`
-    [B, 1, 1, S] is added to the scores of a row's own keys; `s_aux`: the logit of each head's sink [H].  Raises
-    NotImplementedError for a model whose attention has other terms, so that the self-test finds it.
+    [B, 1, 1, S] is added to the scores of a row's own keys.  `terms`: transformers' other arguments, and the `prefix_batch`;
+    raises NotImplementedError for a model that does not pass it down to its attention.
     """
-    if prefix_batch is None or has_position_bias(more):
+    prefix_batch: PrefixBatch | None = terms.get("prefix_batch")
+    if prefix_batch is None:
         raise NotImplementedError(UNSUPPORTED_TERMS)
     rows, heads, _, width = query.shape
     # Heads of one group read the same keys: [B, G, E, d] makes them E queries of one product.
     queries = query.reshape(rows, key.shape[1], heads // key.shape[1], width)
-    settings = AttentionSettings(scaling or width**-0.5, softcap, s_aux)
-    visible = prefix_batch.visible_keys(sliding_window or 0, attention_mask)
+    settings = read_settings(terms, width)
+    visible = prefix_batch.visible_keys(terms.get("sliding_window") or 0, attention_mask)
     mask = visible.own_mask.expand(-1, -1, queries.shape[2], -1)
     blocks = [
         attend(queries[at], k, v, mask[at, ..., : k.shape[2]], settings)
         for at, k, v in prefix_batch.own[module.layer_idx].active_blocks()
     ]
     out, lse = blocks[0] if len(blocks) == 1 else (torch.cat(each) for each in zip(*blocks, strict=True))
-    if s_aux is not None:
-        out, lse = apply_sinks(out, lse, s_aux.view(queries.shape[1:3]))
+    if settings.sinks is not None:
+        out, lse = apply_sinks(out, lse, settings.sinks.view(queries.shape[1:3]))
     for prefix, (start, prefix_mask) in zip(prefix_batch.prefixes, visible.prefix_masks, strict=True):
         keys, values = prefix.states[module.layer_idx]
         if keys.shape[1] > start:
@@ -140,15 +141,10 @@ def shared_prefix_attention(  # noqa: PLR0913  transformers' own signature
     return out.reshape(rows, 1, heads, value.shape[3]), None
 
 
-def has_position_bias(more: Mapping[str, Any]) -> bool:
-    """Does a model add a bias by position to its scores, as ALiBi does?  No part here could apply it."""
-    return more.get("position_bias") is not None
-
-
-def additive_mask(hidden: Tensor, like: Tensor) -> Tensor:
-    """A mask to add to scores, of the type and on the device of `like`: the lowest number where `hidden`, else 0."""
-    mask = like.new_zeros(hidden.shape)
-    return mask.masked_fill_(hidden.to(mask.device), torch.finfo(mask.dtype).min)
+def additive_mask(is_hidden: Tensor, like: Tensor) -> Tensor:
+    """A mask to add to scores, of the type and on the device of `like`: the lowest number where `is_hidden`, else 0."""
+    mask = like.new_zeros(is_hidden.shape)
+    return mask.masked_fill_(is_hidden.to(mask.device), torch.finfo(mask.dtype).min)
 
 
 OutputAndLse = tuple[Tensor, Tensor]  # output [B, G, E, d]; log of the sum of exponentials of the scores [B, G, E]
@@ -171,8 +167,8 @@ def attend_shared_keys(
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, settings: AttentionSettings) -> OutputAndLse:
     """Softmax attention together with the lse of its scores; by the processor's fused kernel where that can do it."""
     if query.device.type == "cpu" and settings.softcap is None and query.shape[3] == value.shape[3]:
-        fused = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        out, lse = fused(query, key, value, attn_mask=mask, scale=settings.scaling)
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        out, lse = kernel(query, key, value, attn_mask=mask, scale=settings.scaling)
         return out, lse.reshape(query.shape[:3])
     scores = (query @ key.transpose(2, 3)).float() * settings.scaling
     if settings.softcap is not None:

@@ -72,8 +72,8 @@ class PrefillStep:
 
 
 @torch.inference_mode()
-def prefill_tree(model: Any, tree: PrefixTree, wanted: Nodes, budget: TokenBudget) -> Iterator[PrefillStep]:
-    """Forwards every node of the tree once, in order.  `wanted`: the nodes, ascending, after which logits are computed.
+def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: TokenBudget) -> Iterator[PrefillStep]:
+    """Forwards every node of the tree once, in order.  `target_nodes`: the nodes, ascending, after which logits are computed.
 
     When memory runs out, the chunk is tried again with half as many nodes; the cache is cut back to the path before it.
     """
@@ -84,7 +84,7 @@ def prefill_tree(model: Any, tree: PrefixTree, wanted: Nodes, budget: TokenBudge
     while start < len(tree):
         stop = min(start + budget.tokens, len(tree))
         keys = np.concatenate([path, np.arange(start, stop)])
-        nodes = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, stop)]
+        nodes = target_nodes[np.searchsorted(target_nodes, start) : np.searchsorted(target_nodes, stop)]
         try:
             with shared_prefix_attention.use_attention(configs, packed_attention.NAME):
                 logits = forward_chunk(model, TreeChunk(tree, keys, len(path), budget.run_length), nodes - start, cache)
@@ -122,7 +122,7 @@ class TreeChunk:
         return {"attention_mask": shared_prefix_attention.additive_mask(~visible, mask_like)[None, None]}
 
 
-def forward_chunk(model: Any, chunk: TreeChunk, wanted: Nodes, cache: Any) -> Tensor:
+def forward_chunk(model: Any, chunk: TreeChunk, target_nodes: Nodes, cache: Any) -> Tensor:
     """Logits [W, V] after the wanted places of the chunk."""
     nodes, device = chunk.keys[chunk.start :], model.device
     out = model(
@@ -132,7 +132,7 @@ def forward_chunk(model: Any, chunk: TreeChunk, wanted: Nodes, cache: Any) -> Te
         **chunk.attention_arguments(torch.empty(0, dtype=model.dtype, device=device)),
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=torch.from_numpy(wanted).to(device),
+        logits_to_keep=torch.from_numpy(target_nodes).to(device),
     )
     logits: Tensor = out.logits[0]
     return logits
@@ -142,7 +142,7 @@ def prune_cache(tree: PrefixTree, keys: Nodes, path_length: int, node: int, cach
     """Leaves in the cache only the ancestors of `node`, and returns them; the first `path_length` keys led to the chunk."""
     columns = np.flatnonzero(node < tree.subtree_end[keys])
     same = int(np.searchsorted(columns, path_length))  # ancestors nest: what stays of the old path is its beginning
-    moved = torch.from_numpy(columns[same:])
+    later_columns = torch.from_numpy(columns[same:])
     for layer in cache.layers:
-        layer.keep_columns(same, moved.to(layer.device))
+        layer.keep_columns(same, later_columns.to(layer.device))
     return keys[columns]

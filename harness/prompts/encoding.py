@@ -72,12 +72,12 @@ class RequestEncoder:
             if not choices:  # an empty text, as a whole, is certain
                 early.append((place, Response(logprobs=(0.0,), greedy=(True,))))
                 continue
-            truncated = max(c.truncated for c in choices)
+            overflow = max(c.overflow for c in choices)
             longest = max(len(c.pair.continuation) for c in choices)
-            if (truncated and not request.truncate) or longest > self.tokenizer.window:
-                early.append((place, Response(finish="overlong", tokens_in=len(choices[0].pair.context) + truncated)))
+            if (overflow and not request.truncate) or longest > self.tokenizer.window:
+                early.append((place, Response(finish="overlong", tokens_in=len(choices[0].pair.context) + overflow)))
                 continue
-            sizes[place] = (max(len(c.pair.context) for c in choices), truncated)
+            sizes[place] = (max(len(c.pair.context) for c in choices), overflow)
             pairs += [c.pair for c in choices]
             owners += [(place, c.choice) for c in choices]
         return EncodedChoices(tuple(early), sizes, owners, plan(pairs))
@@ -99,12 +99,12 @@ class RequestEncoder:
                 raise SkilldeltaError(
                     f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.tokenizer.window}."
                 )
-            truncated = max(len(ids) - room, 0)
-            if truncated and not request.truncate:
+            overflow = max(len(ids) - room, 0)
+            if overflow and not request.truncate:
                 early.append((place, Response(finish="overlong", tokens_in=len(ids))))
                 continue
-            prompts.append(self.to_token_prompt(request, ids[truncated:]))
-            owners.append((place, len(ids) - truncated, truncated))
+            prompts.append(self.to_token_prompt(request, ids[overflow:]))
+            owners.append((place, len(ids) - overflow, overflow))
         return EncodedPrompts(tuple(early), owners, plan(prompts))
 
     def to_token_prompt(self, request: Request, ids: Sequence[int]) -> TokenPrompt:

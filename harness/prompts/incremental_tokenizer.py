@@ -37,10 +37,10 @@ class IncrementalTokenizer:
         ids = (self.leading_ids if special else []) + self.encode_incrementally(text)
         if self.checks_left:
             self.checks_left -= 1
-            expected = self.encode_plainly(text, special)
-            if ids != expected:
+            reference = self.encode_plainly(text, special)
+            if ids != reference:
                 self.leading_ids = None
-            return expected
+            return reference
         return ids
 
     def encode_plainly(self, text: str, special: bool) -> list[int]:

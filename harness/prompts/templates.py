@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from harness.registry import unknown
-from harness.types import Message, Request, digest
+from harness.types import Message, Request, digest, unknown_name
 
 TEMPLATE_KINDS = ("auto", "none", "tulu")
 # Tulu 2's template, the study's: a tag and a line break before each turn, the end-of-sequence token after each answer.
@@ -79,7 +78,7 @@ def plain_text(request: Request) -> str:
 def choose_template(kind: str, tokenizer: Any) -> ChatTemplate:
     """The template `kind`; auto: the tokenizer's own, none where it has none.  Raises SkilldeltaError for an unknown kind."""
     if kind not in TEMPLATE_KINDS:
-        raise unknown("chat template", kind, TEMPLATE_KINDS)
+        raise unknown_name("chat template", kind, TEMPLATE_KINDS)
     if kind == "auto":
         return ChatTemplate("own", tokenizer) if tokenizer.chat_template else ChatTemplate("none")
     return ChatTemplate(kind, tokenizer)

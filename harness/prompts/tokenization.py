@@ -14,11 +14,11 @@ from harness.types import Request, SkilldeltaError
 
 @dataclass(frozen=True)
 class ChoicePair:
-    """The pair for one choice, by its number; `truncated` tokens of its context did not fit."""
+    """The pair for one choice, by its number; `overflow` tokens of its context did not fit."""
 
     choice: int
     pair: TokenPair
-    truncated: int = 0
+    overflow: int = 0
 
 
 class WindowedTokenizer:
@@ -41,15 +41,15 @@ class WindowedTokenizer:
 
         Raises SkilldeltaError where the continuation adds no token.
         """
-        stripped = context.rstrip()
+        head_text = context.rstrip()
         if not context:
             ids = list(self.hf_tokenizer.encode(continuation, add_special_tokens=False))
             if ids[:1] == [self.start_id]:
                 return make_pair(ids[:1], ids[1:])
             return make_pair(self.with_start([]), ids)
-        head, joint = self.encode(stripped), self.encode(context + continuation)
+        head, joint = self.encode(head_text), self.encode(context + continuation)
         if continuation and len(joint) <= len(head):  # its letters went into the context's last token
-            joint = head + list(self.hf_tokenizer.encode(context[len(stripped) :] + continuation, add_special_tokens=False))
+            joint = head + list(self.hf_tokenizer.encode(context[len(head_text) :] + continuation, add_special_tokens=False))
         return make_pair(self.with_start(head), joint[len(head) :])
 
     def with_start(self, ids: list[int]) -> list[int]:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness import fingerprint, registry
+from harness.engine.device import default_device
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter, folder_name, write_json
 from harness.training import batches, policy_models, reward_model
@@ -53,7 +52,7 @@ def scores(run: str, tasks: Sequence[Drawn]) -> list[list[list[float]]]:
     """A reward model's scores: [task][example][draw]."""
     path = policy_models.model_folder(run)
     reward = reward_model.load(path)
-    reward.model.to(torch.accelerator.current_accelerator() or "cpu" if torch.accelerator.is_available() else "cpu")
+    reward.model.to(default_device())
     encoder = Encoder(load_tokenizer(path), LONGEST, "cut")
     texts = [(p, s.response.text) for t in tasks for p, said in zip(t.asked, t.samples, strict=True) for s in said]
     unique = {digest([list(map(tuple, p)), text]): (p, text) for p, text in texts}

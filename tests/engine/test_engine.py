@@ -165,16 +165,16 @@ def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes
     lengths: list[int], size: int, drops: st.DataObject
 ) -> None:
     held = kv_cache.RowLengths(size)
-    held.used = sorted(lengths, reverse=True)
-    while held.used:
-        slot = drops.draw(st.integers(0, len(held.used) - 1))
-        kept = sorted([*held.used[:slot], *held.used[slot + 1 :]])
+    held.counts = sorted(lengths, reverse=True)
+    while held.counts:
+        slot = drops.draw(st.integers(0, len(held.counts) - 1))
+        kept = sorted([*held.counts[:slot], *held.counts[slot + 1 :]])
         chain = held.slot_chain(slot)
         assert chain == sorted(set(chain))
-        assert chain[-1] == len(held.used) - 1
-        kv_cache.move_along(chain, held.used)
-        assert sorted(held.used) == kept
-        held.begin_token(torch.tensor(held.used))
+        assert chain[-1] == len(held.counts) - 1
+        kv_cache.move_along(chain, held.counts)
+        assert sorted(held.counts) == kept
+        held.begin_token(torch.tensor(held.counts))
         reached = [part.read_length for part in held.active_blocks]
         assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 

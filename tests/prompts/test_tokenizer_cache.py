@@ -89,7 +89,9 @@ def scored(folder: Path, places: list[Path], counts: Counter[str]) -> tuple[Coun
     checkpoints = [Checkpoint(p.name, str(p), "transformers") for p in places]
     counts.clear()
     results = Results.make(folder)
-    outcomes = score_checkpoints(checkpoints, [weighing(), writing()], lambda c: load(c, TransformersOptions()), results, EvaluationSettings())
+    outcomes = score_checkpoints(
+        checkpoints, [weighing(), writing()], lambda c: load(c, TransformersOptions()), results, EvaluationSettings()
+    )
     assert {o.state for o in outcomes} == {"done"}
     files = {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("samples.jsonl")}
     return Counter(counts), files
