@@ -9,8 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from harness.registry import unknown
-from harness.types import SkilldeltaError
+from harness.types import SkilldeltaError, unknown_name
 
 T = TypeVar("T")
 
@@ -24,7 +23,7 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
     for key, value in values.items():
         name = key.replace("-", "_")
         if name not in hints:
-            raise unknown("setting", name, hints)
+            raise unknown_name("setting", name, hints)
         ready[name] = build_nested(spread(value, hints[name]), hints[name])
     try:
         return pydantic.TypeAdapter(kind).validate_python(ready, strict=False)

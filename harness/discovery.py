@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import registry
-from harness.types import Checkpoint, SkilldeltaError
+from harness.types import Checkpoint, SkilldeltaError, unknown_name
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 
@@ -28,7 +28,7 @@ def at(path: str) -> list[Checkpoint]:
         if HUB_NAME.match(path):
             return [Checkpoint(path.split("/")[-1], path, "hub")]
         near = [str(p) for p in sorted(folder.parent.glob("*")) if p.is_dir()] if folder.parent.is_dir() else []
-        raise registry.unknown("folder", path, near)
+        raise unknown_name("folder", path, near)
     if not folder.is_dir():
         raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
     found = inside(folder)

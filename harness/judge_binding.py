@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from harness import fingerprint, registry
-from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
+from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
 NONE = "none"
 NO_VERDICT = "the judge gave no verdict"
@@ -72,7 +72,7 @@ class LazyJudge:
         self.plugin, _, self.where = spec.partition(":")
         known = registry.modules("judges")
         if self.plugin not in known:
-            raise registry.unknown("judge", self.plugin, [*known, NONE])
+            raise unknown_name("judge", self.plugin, [*known, NONE])
         self.module = registry.module("judges", self.plugin)  # light: what is heavy, it imports when it loads
         self.loaded: Judge | None = None
 

@@ -12,10 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import config, registry
-from harness.types import SkilldeltaError
+from harness import config
+from harness.own_packages import ROOT
+from harness.types import SkilldeltaError, unknown_name
 
-FOLDER = registry.ROOT / "reports" / "published"
+FOLDER = ROOT / "reports" / "published"
 Certainty = Literal["high", "medium-high", "medium", "low"]
 State = Literal["found", "not found", "none"]
 Entry = float | str  # a number; "≈26", read off a chart; "nf", not found; "none", the study has none
@@ -80,9 +81,9 @@ class Table:
 
     def figure(self, row: str, column: str) -> Figure:
         if row not in self.written.rows:
-            raise registry.unknown(f"row in {self.name} of {self.study}", row, self.written.rows)
+            raise unknown_name(f"row in {self.name} of {self.study}", row, self.written.rows)
         if column not in self.written.columns:
-            raise registry.unknown(f"column in {self.name} of {self.study}", column, self.written.columns)
+            raise unknown_name(f"column in {self.name} of {self.study}", column, self.written.columns)
         return self.figures[row, column]
 
 
@@ -97,7 +98,7 @@ class Study:
 
     def table(self, name: str) -> Table:
         if name not in self.tables:
-            raise registry.unknown(f"published table of {self.name}", name, self.tables)
+            raise unknown_name(f"published table of {self.name}", name, self.tables)
         return self.tables[name]
 
 
@@ -124,7 +125,7 @@ def known() -> list[str]:
 def load(study: str) -> Study:
     """The study `study`, read once."""
     if study not in known():
-        raise registry.unknown("published study", study, known())
+        raise unknown_name("published study", study, known())
     return read(FOLDER / f"{study}.yaml")
 
 

@@ -7,7 +7,6 @@ an underscore, and a folder, is none.
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from harness.own_packages import ROOT, import_own
-from harness.types import SkilldeltaError, Task
+from harness.types import SkilldeltaError, Task, unknown_name
 
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
 
@@ -80,16 +79,8 @@ def module(kind: str, name: str) -> ModuleType:
     stems = modules(kind)
     stem = name.replace("-", "_")
     if stem not in stems:
-        raise unknown(kind.removesuffix("s"), name, [s.replace("_", "-") if kind == "backends" else s for s in stems])
+        raise unknown_name(kind.removesuffix("s"), name, [s.replace("_", "-") if kind == "backends" else s for s in stems])
     return import_own(f"{KINDS[kind].package}.{stem}")
-
-
-def unknown(noun: str, name: str, names: Iterable[str]) -> SkilldeltaError:
-    """The error for a name that is not one of `names`."""
-    choices = sorted(names)
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
-    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are: {', '.join(choices) or 'none'}.")
 
 
 def tasks(include: Iterable[Path] = ()) -> dict[str, Task]:
@@ -127,7 +118,7 @@ def task(name: str, include: Iterable[Path] = (), num_fewshot: int | None = None
         return foreign_task
     tasks_by_name = tasks(include)
     if name not in tasks_by_name:
-        raise SkilldeltaError(f"{unknown('task', name, tasks_by_name)} Any lm-eval task runs as {LM_EVAL}NAME.")
+        raise SkilldeltaError(f"{unknown_name('task', name, tasks_by_name)} Any lm-eval task runs as {LM_EVAL}NAME.")
     if num_fewshot is not None:
         variants = ", ".join(n for n in tasks_by_name if n.startswith(name.split("_")[0]))
         raise SkilldeltaError(

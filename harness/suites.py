@@ -8,9 +8,10 @@ from typing import Any
 
 from harness import config, registry
 from harness.data import Selection
-from harness.types import SkilldeltaError, Task
+from harness.own_packages import ROOT
+from harness.types import SkilldeltaError, Task, unknown_name
 
-FOLDER = registry.ROOT / "tasks" / "suites"
+FOLDER = ROOT / "tasks" / "suites"
 
 
 @dataclass(frozen=True)
@@ -72,5 +73,5 @@ def load(name: str) -> tuple[list[Task], dict[str, Selection]]:
 def own(name: str) -> Suite:
     path = FOLDER / f"{name}.yaml"
     if not path.is_file():
-        raise registry.unknown("suite", name, [p.stem for p in FOLDER.glob("*.yaml")])
+        raise unknown_name("suite", name, [p.stem for p in FOLDER.glob("*.yaml")])
     return read(path)

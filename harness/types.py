@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,14 @@ Json = Mapping[str, Any]
 
 class SkilldeltaError(Exception):
     """Something the user can mend: says what was found, what there is, and the way out.  Exit code 3."""
+
+
+def unknown_name(noun: str, name: str, names: Iterable[str]) -> SkilldeltaError:
+    """The error for a name that is not one of `names`: says which are near, and all there are."""
+    choices = sorted(names)
+    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are: {', '.join(choices) or 'none'}.")
 
 
 def digest(value: object, length: int = 16) -> str:

@@ -9,13 +9,13 @@ from typing import Annotated
 import typer
 
 from harness.cli.screen import print_table, say
+from harness.types import unknown_name
 
 PAGES = Path(__file__).resolve().parent.parent / "docs"
 
 
 def docs(page: Annotated[str, typer.Argument(help="A page; without one, all pages are listed.")] = "") -> None:
     """Lists the pages of the documentation, or prints one."""
-    from harness import registry
 
     pages = {path.stem: path for path in sorted(PAGES.glob("*.md"))}
     if not page:
@@ -23,7 +23,7 @@ def docs(page: Annotated[str, typer.Argument(help="A page; without one, all page
         return
     name = page.removesuffix(".md")
     if name not in pages:
-        raise registry.unknown("page", name, pages)
+        raise unknown_name("page", name, pages)
     text = pages[name].read_text(encoding="utf-8")
     if not sys.stdout.isatty():
         say(text.rstrip())

@@ -12,6 +12,7 @@ import typer
 from harness import registry
 from harness.cli.options import Checkpoints, Include, Json
 from harness.cli.screen import print_json, print_table, say
+from harness.types import unknown_name
 
 DATA_KINDS = ("suites", "studies", "published")  # kinds whose members are YAML files, not plug-ins
 KINDS_HELP = ", ".join([*registry.KINDS, *DATA_KINDS])
@@ -49,7 +50,7 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
         tables = map(published.load, published.known())
         return ["study", "what it is", "tables"], [[s.name, s.summary, ", ".join(s.tables)] for s in tables]
     if kind not in registry.KINDS:
-        raise registry.unknown("kind of thing", kind, [*registry.KINDS, *DATA_KINDS])
+        raise unknown_name("kind of thing", kind, [*registry.KINDS, *DATA_KINDS])
     names = registry.modules(kind)
     return [kind.removesuffix("s"), "what it is"], [[name.replace("_", "-"), registry.about(kind, name)] for name in names]
 

@@ -36,43 +36,43 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     """The same as `compare`, with the intermediate results."""
     published_tables = published.chosen(settings.published)  # first: an unknown name costs no work
     folders = [results] if isinstance(results, str | Path) else list(results)
-    loaded = load_results([Path(f) for f in folders], baseline, settings.candidates)
-    accepted = loaded.accept_differences(settings.allow)
+    loaded_results = load_results([Path(f) for f in folders], baseline, settings.candidates)
+    differences = loaded_results.accept_differences(settings.allow)
     notes: list[str] = []
     if example_filter := subset.read_filter(settings.leave_out, settings.only):
-        loaded, note = subset.apply_filter(loaded, example_filter)
+        loaded_results, note = subset.apply_filter(loaded_results, example_filter)
         notes.append(note)
-    every = estimate_all(loaded, settings)
+    every = estimate_all(loaded_results, settings)
     rows, families = verdicts.judge_all(every, settings)
-    place = {name: i for i, name in enumerate(loaded.checkpoints)}
+    place = {name: i for i, name in enumerate(loaded_results.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
-    runs = training_runs.group_runs(loaded.checkpoints, baseline)
+    runs = training_runs.group_runs(loaded_results.checkpoints, baseline)
     comparison = Comparison(
         baseline,
         tuple(rows),
         families,
         settings,
-        loaded.checkpoints,
-        accepted,
-        incomplete=(*loaded.missing_notes(), *caveats.unpaired_notes(rows)),
-        best=best_checkpoint.best_candidates(every, loaded.skills(), settings),
-        caveats=(*notes, *caveats.list_caveats(rows, loaded), *training_runs.unlogged_notes(runs)),
+        loaded_results.checkpoints,
+        differences,
+        incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
+        best=best_checkpoint.best_candidates(every, loaded_results.skills(), settings),
+        caveats=(*notes, *caveats.list_caveats(rows, loaded_results), *training_runs.unlogged_notes(runs)),
         runs=runs,
         warnings=tuple(reward_hacking.find_reward_hacking(rows, runs)),
         published_tables=published_tables,
     )
-    return Analysis(comparison, loaded, every)
+    return Analysis(comparison, loaded_results, every)
 
 
-def estimate_all(loaded: LoadedResults, settings: ComparisonSettings) -> list[Estimate]:
+def estimate_all(loaded_results: LoadedResults, settings: ComparisonSettings) -> list[Estimate]:
     """Every checkpoint on every task, then on its skills and on average."""
     every = [
         estimate
-        for number, task in enumerate(loaded.tasks)
-        for estimate in estimates.estimate_task(loaded, task, settings, number)
+        for number, task in enumerate(loaded_results.tasks)
+        for estimate in estimates.estimate_task(loaded_results, task, settings, number)
     ]
-    skills = loaded.skills()
-    for name in loaded.checkpoints:
+    skills = loaded_results.skills()
+    for name in loaded_results.checkpoints:
         by_task = {e.name: e for e in every if e.checkpoint == name and e.level == "task"}
         every += estimates.estimate_skills(name, by_task, skills, settings.level)
     return every

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from harness import registry
 from harness.comparison import explain_formulas as formulas
 from harness.comparison.alignment import PairedScores, TaskPanel
 from harness.comparison.compare import Analysis, analyse
@@ -18,6 +17,7 @@ from harness.comparison.load import StoredCell
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row, without_nan
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import estimate_score, is_binary
+from harness.types import unknown_name
 
 MAX_IDS = 5
 
@@ -87,7 +87,7 @@ class Explanation:
         return content
 
 
-def explain(
+def explain_cell(
     results: str | Path | Sequence[str | Path], names: tuple[str, str, str], settings: ComparisonSettings | None = None
 ) -> Explanation:
     """Explains the cell `names`: (baseline, candidate, and a task, a skill or "average").
@@ -100,11 +100,11 @@ def explain(
     comparison = analysis.comparison
     candidates = [c for c in comparison.checkpoints if c != baseline]
     if candidate not in candidates:
-        raise registry.unknown("candidate", candidate, candidates)
+        raise unknown_name("candidate", candidate, candidates)
     rows = {r.name: r for r in comparison.rows if r.checkpoint == candidate}
     rows |= {r.name: r for r in comparison.at("task") if r.checkpoint == candidate}  # a task before a skill of its name
     if name not in rows:
-        raise registry.unknown("task or skill", name, rows)
+        raise unknown_name("task or skill", name, rows)
     return explain_task(analysis, rows[name]) if rows[name].level == "task" else explain_mean(analysis, rows[name])
 
 
@@ -129,9 +129,9 @@ def explain_task(analysis: Analysis, row: Row) -> Explanation:
     return build(analysis, row, (*steps, *common), files=files, clusters=clusters, counts=outcomes(pairs), flips=flips(pairs))
 
 
-def side_files(row: Row, stored: StoredCell) -> SideFiles:
+def side_files(row: Row, stored_cell: StoredCell) -> SideFiles:
     """The files of one checkpoint on a task."""
-    cell = stored.cell
+    cell = stored_cell.cell
     lines = cell.samples_file.read_bytes().count(b"\n")
     return SideFiles(row.checkpoint, str(cell.folder / "task.json"), str(cell.samples_file), lines, row.n, row.unscored)
 

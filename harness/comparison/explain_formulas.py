@@ -68,7 +68,7 @@ def task_difference(difference: TaskDifference, level: float) -> Explained:
 
 
 def p_value(change: ChangeEstimate, settings: ComparisonSettings, number: int | None, unit: str) -> Explained:
-    """The p-value of one difference.  `number`: the task's place, part of its seed; None for a mean.  `unit`: what is flipped."""
+    """The p-value of one difference.  `number`: the task's place, part of its seed; None for a mean.  `unit`: of the flips."""
     contributions = change.component.contributions
     count = int(np.sum(contributions != 0))
     if change.is_mcnemar and change.flips is None:

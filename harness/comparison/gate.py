@@ -11,11 +11,11 @@ from typing import Any, Literal
 import pydantic
 from scipy import special
 
-from harness import config, registry
+from harness import config
 from harness.comparison.result import Comparison, Level, Row, without_nan
 from harness.statistics.estimate import critical_value
 from harness.statistics.power import detectable_from_error
-from harness.types import SkilldeltaError
+from harness.types import SkilldeltaError, unknown_name
 
 RuleLevel = Level | Literal["metric"]
 GateAnswer = Literal["pass", "regression", "inconclusive"]
@@ -58,7 +58,7 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
         for level, rules in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
             for name in rules:
                 if name not in names[level]:
-                    raise SkilldeltaError(f"In the policy: {registry.unknown(level, name, names[level])}")
+                    raise SkilldeltaError(f"In the policy: {unknown_name(level, name, names[level])}")
         for name in names["skill"]:
             if rule := self.skills.get(name, self.default):
                 yield "skill", name, rule
@@ -142,7 +142,7 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     """Checks every rule of the policy on one candidate.  SkilldeltaError where no rule applies, or a name is unknown."""
     if candidate not in comparison.checkpoints or candidate == comparison.baseline:
         raise SkilldeltaError(
-            str(registry.unknown("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
+            str(unknown_name("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
         )
     candidate_rows = [r for r in comparison.rows if r.checkpoint == candidate]
     rows: dict[tuple[RuleLevel, str], Row] = {(r.level, r.name): r for r in candidate_rows}

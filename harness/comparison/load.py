@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from harness import registry
 from harness.comparison import comparability
 from harness.comparison.result import Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
 from harness.records import CellRecord, CheckpointRecord
 from harness.statistics import noise
 from harness.store import Cell, Results
-from harness.types import Noise, SkilldeltaError
+from harness.types import Noise, SkilldeltaError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -153,7 +152,7 @@ def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[st
     names = [baseline, *(candidates or checkpoints)]
     for name in names:
         if name not in checkpoints:
-            raise SkilldeltaError(str(registry.unknown("checkpoint", name, checkpoints)))
+            raise SkilldeltaError(str(unknown_name("checkpoint", name, checkpoints)))
     records = {name: checkpoints[name] for name in names}
     result = LoadedResults(baseline, records, {key: stored_cell for key, stored_cell in cells.items() if key[0] in records})
     if not result.tasks:

@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from harness import published
-from harness.comparison.training_runs import TrainingRun
 from harness.records import CheckpointRecord
 from harness.statistics.decision import Verdict
 from harness.store import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness import published
+    from harness.comparison.training_runs import TrainingRun
 
 Level = Literal["task", "skill", "average"]
 Family = Literal["auto", "holm", "max-t", "bh", "none"]

@@ -44,9 +44,9 @@ def read_lines(cell: Cell) -> list[dict[str, Any]]:
     lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
     try:
         # Read as one array: half the time of reading two million lines one by one.
-        parsed: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
-        if len(parsed) == len(lines):
-            return parsed
+        samples: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(samples) == len(lines):
+            return samples
     except ValueError:
         list(cell.samples())  # raises, and says where
         raise

@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from harness import published, registry
+from harness import published
 from harness.statistics import multiple_testing, power
 from harness.statistics.aggregates import Floats
 from harness.studies import claims_file, record
@@ -24,7 +24,7 @@ from harness.studies.claims_contrast import LEVEL, POINTS, combine, contrast, re
 from harness.studies.claims_file import ACCURACY, AVERAGE, BEST_OF_N, CitedFigure, ClaimsFile, Hypothesis, RecipeSelection
 from harness.studies.claims_measures import NotInStudy, StudyMeasures
 from harness.studies.record import TrainedModel, group_by
-from harness.types import SKILLS
+from harness.types import SKILLS, unknown_name
 
 HypothesisVerdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 FAMILIES: Mapping[str, tuple[Callable[[Floats], Floats], str]] = {
@@ -123,7 +123,7 @@ class ClaimsReport:
 def assess_claims(study: Path, file: str | Path, family: str = "holm") -> ClaimsReport:
     """The claims in a file, and its tables, on a study's folder."""
     if family not in FAMILIES:
-        raise registry.unknown("correction for many tests", family, FAMILIES)
+        raise unknown_name("correction for many tests", family, FAMILIES)
     measures, claims = StudyMeasures(record.read(study)), claims_file.read(claims_file.find(file))
     return assess(measures, claims, family)
 

@@ -23,11 +23,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness import config, published, registry
+from harness import config, published
+from harness.own_packages import ROOT
 from harness.published import Certainty
-from harness.types import SkilldeltaError
+from harness.types import SkilldeltaError, unknown_name
 
-FOLDER = registry.ROOT / "harness" / "studies"
+FOLDER = ROOT / "harness" / "studies"
 Direction = Literal["greater", "less", "equal", "not greater", "not less"]
 NEED_MARGIN = ("equal", "not greater", "not less")
 CERTAINTIES: tuple[Certainty, ...] = ("high", "medium-high", "medium", "low")
@@ -156,7 +157,7 @@ class ClaimsFile:
         rows = [row for name in names for row in layout.groups.get(name, (name,))]
         for row in rows:
             if row not in layout.rows:
-                raise registry.unknown(f"row or group in {table}", row, [*layout.rows, *layout.groups])
+                raise unknown_name(f"row or group in {table}", row, [*layout.rows, *layout.groups])
         return rows
 
 
@@ -167,7 +168,7 @@ def find(name: str | Path) -> Path:
         return path
     bundled = sorted(p.stem for p in FOLDER.glob("*.yaml") if "claims" in p.stem)
     if str(name) not in bundled:
-        raise registry.unknown("file of claims", str(name), bundled)
+        raise unknown_name("file of claims", str(name), bundled)
     return FOLDER / f"{name}.yaml"
 
 

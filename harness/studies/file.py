@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry, suites
+from harness.own_packages import ROOT
 from harness.studies import claims_file
 from harness.studies.grid import TUNED, Base, BestOf, Data, Entry, Prompts, Study, World, recipes
-from harness.types import SkilldeltaError
-from harness.world.ratings import KINDS
+from harness.types import SkilldeltaError, unknown_name
+from harness.world.ratings import DATA_KINDS
 from harness.world.skills import SKILLS
 
-FOLDER = registry.ROOT / "harness" / "studies"  # those that come with the program
+FOLDER = ROOT / "harness" / "studies"  # those that come with the program
 
 
 def known() -> list[str]:
@@ -27,7 +28,7 @@ def find(name: str) -> Path:
     if name.endswith((".yaml", ".yml")):
         return Path(name)
     if name not in known():
-        raise registry.unknown("study", name, known())
+        raise unknown_name("study", name, known())
     return FOLDER / f"{name}.yaml"
 
 
@@ -57,7 +58,7 @@ def listed(values: Mapping[str, Any]) -> dict[str, Any]:
     for entry in entries:
         for key in entry:
             if key not in fields:
-                raise registry.unknown("key of a grid entry", str(key), fields)
+                raise unknown_name("key of a grid entry", str(key), fields)
         single = {k: v for k, v in entry.items() if k in ("settings", "label", "run", "full") or isinstance(v, list)}
         ready.append({k: single.get(k, [v]) for k, v in entry.items()} | {"run": located(str(entry.get("run", "")))})
     return {**values, "grid": ready}
@@ -97,9 +98,9 @@ def check(study: Study) -> None:
     for method, settings in study.settings.items():
         check_settings(method, settings)
     sizes = {"full", *study.sizes}
-    kinds = {*KINDS, *study.data}
+    kinds = {*DATA_KINDS, *study.data}
     for name, data in study.data.items():
-        one_of("kind of data", data.kinds, KINDS)
+        one_of("kind of data", data.kinds, DATA_KINDS)
         if bool(data.kinds) == bool(data.files):
             raise SkilldeltaError(f"The data {name!r} have either kinds (of the world) or files.")
     for prompts in study.prompts.values():
@@ -124,7 +125,7 @@ def one_of(noun: str, names: Iterable[str], known: Iterable[str]) -> None:
     there = list(known)
     for name in names:
         if name not in there:
-            raise registry.unknown(noun, name, there)
+            raise unknown_name(noun, name, there)
 
 
 def check_settings(method: str, settings: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.studies.grid import NONE, Recipe, Study, recipes
 from harness.studies.runner import Stage
-from harness.world.ratings import KINDS
+from harness.world.ratings import DATA_KINDS
 
 SAYS = {
     "dpo": "tune by DPO",
@@ -79,7 +79,7 @@ class Plan:
     # preferences and what learns from them
 
     def of_world(self, data: str) -> bool:
-        return data in KINDS or (data in self.study.data and bool(self.study.data[data].kinds))
+        return data in DATA_KINDS or (data in self.study.data and bool(self.study.data[data].kinds))
 
     def pool(self) -> Stage:
         answering = self.study.world.answered_by or (self.first,)

@@ -27,27 +27,31 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def write_data(folder: Path, world: Mapping[str, Any]) -> None:
     """Everything that is known before there is a model."""
-    documents = corpus.documents(world["documents"])
+    documents = corpus.make_documents(world["documents"])
     write_lines(folder / "corpus.jsonl", documents)
     write_lines(folder / "replay.jsonl", documents[: world["chats"] // 4])  # keeps the base's knowledge alive in SFT
-    write_lines(folder / "chats.jsonl", corpus.chats(world["chats"]))
+    write_lines(folder / "chats.jsonl", corpus.make_chats(world["chats"]))
     for name, skills in world["prompts_of"].items():
-        asked = corpus.prompts(world["policy_prompts"], tuple(skills), salt=f"policy {name}")
-        write_lines(folder / f"prompts-{name}.jsonl", ({"prompt": corpus.talk(row["prompt"], "")[:1]} for row in asked))
+        asked = corpus.draw_prompts(world["policy_prompts"], tuple(skills), salt=f"policy {name}")
+        write_lines(folder / f"prompts-{name}.jsonl", ({"prompt": corpus.as_messages(row["prompt"], "")[:1]} for row in asked))
 
 
 def write_pool(folder: Path, world: Mapping[str, Any], models: Sequence[str]) -> None:
     """Preference data: answers of models, with one written answer beside them, all rated, in every kind that there is."""
-    prompts = corpus.prompts(world["prompts"])
+    prompts = corpus.draw_prompts(world["prompts"])
     source = random.Random(f"{SEED} pool")
     said = [answers(model, prompts, world["samples"]) for model in models]
     rows = []
     for number, row in enumerate(prompts):
         skill = SKILLS[row["skill"]]
-        written = (skill.good if source.random() < 0.5 else skill.bad)(row, source)
-        rows.append(ratings.completions(row, [*(text for texts in said for text in texts[number]), written]))
-    for kind in ratings.KINDS:
-        made = ratings.reversed_safety(prompts, 1200) if kind == ratings.REVERSED else [ratings.as_kind(r, kind) for r in rows]
+        written = (skill.good_answer if source.random() < 0.5 else skill.bad_answer)(row, source)
+        rows.append(ratings.rate_completions(row, [*(text for texts in said for text in texts[number]), written]))
+    for kind in ratings.DATA_KINDS:
+        made = (
+            ratings.make_reversed_pairs(prompts, 1200)
+            if kind == ratings.REVERSED_LABELS
+            else [ratings.keep_ratings(r, kind) for r in rows]
+        )
         write_lines(folder / f"preferences-{kind}.jsonl", made)
 
 

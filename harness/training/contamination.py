@@ -10,7 +10,7 @@ from typing import Any
 
 from harness import registry, suites
 from harness.data import default_folder, examples, numbered, read
-from harness.types import Example, Json, SkilldeltaError, Task
+from harness.types import Example, Json, SkilldeltaError, Task, unknown_name
 
 # The rule of Tulu 3 (arXiv 2411.15124, section 3.2): a question is contaminated if the 8-grams that it shares with one training
 # row cover half of its words.  A whole-question match would miss paraphrased ends; single 8-grams would mark common phrases.
@@ -60,7 +60,7 @@ def find_tasks(name: str) -> list[Task]:
     if name in task_names or name.startswith(registry.LM_EVAL):
         return [registry.task(name)]
     raise SkilldeltaError(
-        f"{registry.unknown('task or suite', name, [*task_names, *suite_names])}  --overlap-with takes one of them, "
+        f"{unknown_name('task or suite', name, [*task_names, *suite_names])}  --overlap-with takes one of them, "
         f"{registry.LM_EVAL}NAME, or a file of evaluation rows ({', '.join(FILES)})."
     )
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import registry
-from harness.types import SkilldeltaError
+from harness.own_packages import ROOT
+from harness.types import SkilldeltaError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Needs:
 def read_needs(method: str, folder: Path | None = None) -> Needs:
     """`NEEDS = Needs(...)` of the trainer `method`, from its file; the arguments are literals."""
     if folder is None and method not in (known := registry.modules("trainers")):
-        raise registry.unknown("method", method, known)
-    file = (folder or registry.ROOT / "harness" / "trainers") / f"{method}.py"
+        raise unknown_name("method", method, known)
+    file = (folder or ROOT / "harness" / "trainers") / f"{method}.py"
     for statement in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in statement.targets):
             return Needs(**literal_arguments(statement.value, file))

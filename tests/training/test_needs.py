@@ -9,9 +9,10 @@ import pytest
 
 from harness import registry
 from harness.training.needs import read_needs
+from harness.own_packages import ROOT
 from harness.types import SkilldeltaError
 
-TRAINERS = registry.ROOT / "harness" / "trainers"
+TRAINERS = ROOT / "harness" / "trainers"
 
 
 @pytest.mark.parametrize("method", registry.modules("trainers"))
@@ -28,7 +29,7 @@ def test_needs_are_read_without_torch() -> None:
         "import sys; from harness.training.needs import read_needs; read_needs('ppo'); "
         "sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     )
-    assert subprocess.run([sys.executable, "-c", program], cwd=registry.ROOT, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_needs_of_a_new_file_are_read_from_it(tmp_path: Path) -> None:
