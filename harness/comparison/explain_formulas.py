@@ -100,8 +100,8 @@ def correction(change: ChangeEstimate, difference: Difference, words: str, own: 
         sd = change.component.null_sd
         ratio = abs(float(change.component.contributions.sum())) / sd if sd else 0.0
         formula = (
-            f"|sum| / sd under random signs = {ratio:.4g}; (1 + draws in which this or a smaller statistic of the family reaches "
-            "it) / (1 + draws), no less than p and than the p adjusted of larger statistics"
+            f"|sum| / sd under random signs = {ratio:.4g}; (1 + draws in which this or a smaller statistic of the family "
+            "reaches it) / (1 + draws), no less than p and than the p adjusted of larger statistics"
         )
         return f"{words}, seed as for p", f"{formula} = {difference.p_adjusted:.6g}"
     if words.startswith("Benjamini"):

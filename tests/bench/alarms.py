@@ -64,7 +64,9 @@ def test_families(runs: int) -> Iterator[PromiseLine]:
         def any_changed(rng: Rng, candidates: int = candidates) -> bool:
             return max_t_alarm(candidates, rng)
 
-        yield alarm_line(f"any of {candidates} checkpoints x 6 skills called changed: max-T", max(runs // part, 40), any_changed)
+        yield alarm_line(
+            f"any of {candidates} checkpoints x 6 skills called changed: max-T", max(runs // part, 40), any_changed
+        )
 
 
 def max_t_alarm(candidates: int, rng: Rng) -> bool:
@@ -89,7 +91,9 @@ def sequential_looks(runs: int) -> Iterator[PromiseLine]:
             decision = sequential_test.decide(pairs(n, q, 0.0, rng), sequential_test.SequentialPlan(n))
             return decision.verdict in ("better", "worse")
 
-        yield alarm_line(f"looked at after every item, n {n}, {100 * discordance:.0f} % discordant: e-process", runs // 2, trial)
+        yield alarm_line(
+            f"looked at after every item, n {n}, {100 * discordance:.0f} % discordant: e-process", runs // 2, trial
+        )
 
     def fractional(rng: Rng) -> bool:
         decision = sequential_test.decide(np.clip(rng.normal(0, 0.4, 500), -1, 1), sequential_test.SequentialPlan(500))
@@ -99,7 +103,7 @@ def sequential_looks(runs: int) -> Iterator[PromiseLine]:
 
 
 def sameness(runs: int) -> Iterator[PromiseLine]:
-    def fixed(rng: Rng) -> bool:
+    def all_at_once(rng: Rng) -> bool:
         interval = mcnemar.tango_interval(*flips(1319, 0.06, 0.02, rng), 1319, critical_value(0.95))
         return interval.low >= -0.02 and interval.high <= 0.02
 
@@ -107,7 +111,7 @@ def sameness(runs: int) -> Iterator[PromiseLine]:
         plan = sequential_test.SequentialPlan(1319, margin=0.04)
         return sequential_test.decide(pairs(1319, 0.1, 0.04, rng), plan).verdict == "same"
 
-    yield alarm_line("called the same at a difference of the margin", runs, fixed)
+    yield alarm_line("called the same at a difference of the margin", runs, all_at_once)
     yield alarm_line("the same, looked at after every item", runs // 2, running)
 
 

@@ -1,8 +1,8 @@
-"""Does every verdict keep its promise?  Simulations with a known truth, seeded; `make calibrate` prints the table.
+"""Do the statistics keep their promises?  Simulations with a known truth, seeded; `make calibrate` prints the table.
 
-A false alarm rate must not exceed its nominal 5 % by more than three Monte Carlo errors (an exact test of few flips stays
-below it); an interval must hold the truth 93 to 97 % of the time (more often only where flips are few, or where it holds for
-all of k checkpoints); power must be as predicted within 3 points.
+A false alarm rate must not exceed its nominal 5 % by more than three Monte Carlo errors; an exact test of few flips stays
+below it.  An interval must hold the truth 93 to 97 % of the time, and more often only where flips are few or where it is
+simultaneous over k checkpoints.  Power must be as predicted within 3 points.
 """
 
 from __future__ import annotations

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.statistics import best_of_many, mcnemar, paired, training_variance, variance_shrinkage, weighted_means
-from harness.statistics.aggregates import Floats, influences, simple_design
 from harness.statistics.estimate import Variance, critical_value, score_interval, wilson_interval
 from tests.bench.rates import PromiseLine, coverage_line, rate_line
-from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, flips
+from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, candidate_pool, flips
 
 
 def score_coverage(runs: int) -> Iterator[PromiseLine]:
@@ -61,15 +60,15 @@ def delta_coverage(runs: int) -> Iterator[PromiseLine]:
             def clusters(rng: Rng, shape: Shape = shape, shift: float = shift, alike: float = alike) -> bool:
                 design = shape.design(rng)
                 interval = paired.paired_difference(*answers(design, shift, alike, rng), design).interval
-                return interval.low <= true_difference(shape, shift, alike) <= interval.high
+                return interval.low <= true_difference(shape, shift) <= interval.high
 
             few = "few flips" if alike > 0.9 else "many flips"
             most = 1.0 if alike > 0.9 else 0.97
             yield coverage_line(f"difference, {name}, {few}, {100 * shift:+.0f} points", runs // 2, clusters, most)
 
 
-def true_difference(shape: Shape, shift: float, alike: float) -> float:
-    """The true difference that `answers` makes: a share of the wrong answers becomes right."""
+def true_difference(shape: Shape, shift: float) -> float:
+    """The true difference between the two checkpoints of `answers`."""
     return truth(shape, shift) - truth(shape, 0.0)
 
 
@@ -78,7 +77,7 @@ def skill_coverage(runs: int) -> Iterator[PromiseLine]:
         sizes = ((164, 0.04, 0.0), (541, 0.1, 0.03), (250, 0.2, -0.06))
         counts = [flips(n, q, d, rng) for n, q, d in sizes]
         intervals = [mcnemar.tango_interval(*s, n, critical_value(0.95)) for s, (n, _, _) in zip(counts, sizes, strict=True)]
-        deltas = [(gained - lost) / n for (lost, gained), (n, _, _) in zip(counts, sizes, strict=True)]
+        deltas = [(gains - losses) / n for (losses, gains), (n, _, _) in zip(counts, sizes, strict=True)]
         around = weighted_means.weighted_mean(deltas, intervals, [1 / 3] * 3)[1]
         return around.low <= np.mean([d for _, _, d in sizes]) <= around.high
 
@@ -86,7 +85,7 @@ def skill_coverage(runs: int) -> Iterator[PromiseLine]:
 
 
 def recipe_coverage(runs: int) -> Iterator[PromiseLine]:
-    """Recipes of three or five runs on 400 items, whose runs differ by 3 points (standard deviation) or by nothing."""
+    """Recipes of three or five runs on 400 items, whose runs differ by 3 points (standard deviation) or not at all."""
     for count, apart in ((3, 0.03), (5, 0.03), (3, 0.0)):
 
         def trial(rng: Rng, count: int = count, apart: float = apart) -> bool:
@@ -101,7 +100,7 @@ def recipe_coverage(runs: int) -> Iterator[PromiseLine]:
 
 
 def shrunken_variances(runs: int) -> Iterator[PromiseLine]:
-    """Two of eight recipes of three runs each, the variance of runs weighed with what all eight tell of it."""
+    """Two of eight recipes of three runs each, with the variance of runs shrunk towards that of all eight."""
     for name, apart in (("alike", (0.03, 0.03)), ("unlike", (0.01, 0.06))):
 
         def trial(rng: Rng, apart: tuple[float, float] = apart) -> bool:
@@ -125,17 +124,11 @@ def winner_coverage(runs: int) -> Iterator[PromiseLine]:
         score_hits, best_hits = [], []
         for run in range(max(runs // 10, 20)):
             merit = 0.5 + rng.normal(0, 0.01, k)
-            choice = best_of_many.select_best(pool((rng.random((k, 300)) < merit[:, None]).astype(float)), seed=run)
+            choice = best_of_many.select_best(candidate_pool((rng.random((k, 300)) < merit[:, None]).astype(float)), seed=run)
             score_hits.append(bool(choice.interval.low <= merit[int(choice.best)] <= choice.interval.high))
             best_hits.append(str(int(np.argmax(merit))) in choice.equals)
         yield rate_line("coverage", f"score of the best of {k}, after choosing it", score_hits, 0.93, 1.0)
         yield rate_line("coverage", f"the true best of {k} is among those that could be", best_hits, 0.93, 1.0)
-
-
-def pool(scores: Floats) -> best_of_many.CandidatePool:
-    found = [influences(s, simple_design(scores.shape[1])) for s in scores]
-    names = [str(i) for i in range(len(scores))]
-    return best_of_many.CandidatePool(names, np.array([v for v, _ in found]), [np.stack([i for _, i in found], axis=1)])
 
 
 PARTS = (score_coverage, delta_coverage, skill_coverage, recipe_coverage, shrunken_variances, winner_coverage)

@@ -1,4 +1,4 @@
-"""What is found: power as predicted, items that the sequential test needs, and what choosing the best does."""
+"""Power as predicted, the items that the sequential test needs, and the bias of choosing the best."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.statistics import best_of_many, mcnemar, power, sequential_test
-from tests.bench.coverages import pool
 from tests.bench.rates import PromiseLine, rate_line, run_trials
-from tests.bench.simulated import Rng, flips, pairs
+from tests.bench.simulated import Rng, candidate_pool, flips, pairs
 
 
 def power_predictions(runs: int) -> Iterator[PromiseLine]:
@@ -34,21 +33,29 @@ def sequential_savings(runs: int) -> Iterator[PromiseLine]:
         yield PromiseLine("items needed", f"{name}: median until decided", float(np.median(shares_used)), error, 0.0, 0.4)
         fixed_power = power.mcnemar_power(1319, discordance, 0.05)
         right = [d.verdict == "better" for d in decisions]
-        yield rate_line("power", f"{name}: found by then (all items at once: {100 * fixed_power:.0f} %)", right, fixed_power - 0.05, 1.0)
+        yield rate_line(
+            "power", f"{name}: found by then (all items at once: {100 * fixed_power:.0f} %)", right, fixed_power - 0.05, 1.0
+        )
 
 
 def winner_bias(runs: int) -> Iterator[PromiseLine]:
-    """k equal checkpoints at 50: the highest looks better than it is; the corrected score must not."""
+    """k equal checkpoints at 50: the highest score is biased upwards; the corrected score must not be."""
     for k in (5, 50):
         rng = np.random.default_rng(k)
         choices = [
-            best_of_many.select_best(pool(rng.integers(0, 2, (k, 300)).astype(float)), seed=run) for run in range(max(runs // 10, 20))
+            best_of_many.select_best(candidate_pool(rng.integers(0, 2, (k, 300)).astype(float)), seed=run)
+            for run in range(max(runs // 10, 20))
         ]
         corrected_scores = np.array([c.corrected_score for c in choices])
         mean_score = 100 * float(np.mean([c.score for c in choices]))
         error = float(corrected_scores.std()) / len(corrected_scores) ** 0.5
         yield PromiseLine(
-            "selection", f"best of {k} equals at 50: shows {mean_score:.1f}, corrected", float(corrected_scores.mean()), error, 0.5, 0.5
+            "selection",
+            f"best of {k} equals at 50: shows {mean_score:.1f}, corrected",
+            float(corrected_scores.mean()),
+            error,
+            0.5,
+            0.5,
         )
 
 

@@ -1,4 +1,4 @@
-"""A promise and what was seen of it."""
+"""A promise, and the rate at which simulations keep it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench.simulated import Rng
 
 @dataclass(frozen=True)
 class PromiseLine:
-    """One line of the table: what was seen (a share), with its Monte Carlo error, and the range it must lie in."""
+    """One line of the table: a rate (0..1) with its Monte Carlo error, and the range that is promised."""
 
     kind: str
     subject: str
@@ -32,13 +32,15 @@ class PromiseLine:
 
 
 def rate_line(kind: str, what: str, hits: list[bool], low: float, high: float) -> PromiseLine:
-    """A line from simulations that did or did not.  The error is that of a rate at the end of its range, if that is larger."""
+    """A line from simulations with a yes or no each.  The error is the largest at the rate and the range's ends."""
     rate = float(np.mean(hits))
-    return PromiseLine(kind, what, rate, max(float(np.sqrt(p * (1 - p) / len(hits))) for p in (rate, low, min(high, 1.0))), low, high)
+    return PromiseLine(
+        kind, what, rate, max(float(np.sqrt(p * (1 - p) / len(hits))) for p in (rate, low, min(high, 1.0))), low, high
+    )
 
 
 def run_trials(runs: int, trial: Callable[[Rng], bool], what: str) -> list[bool]:
-    """The outcomes of `runs` simulations, seeded by what they are about."""
+    """The outcomes of `runs` simulations; the text of the line is the seed, so rewording a line changes its numbers."""
     rng = np.random.default_rng(list(what.encode()))
     return [trial(rng) for _ in range(runs)]
 

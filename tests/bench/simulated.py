@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.statistics.aggregates import Design, Floats
+from harness.statistics.aggregates import Design, Floats, influences, simple_design
+from harness.statistics.best_of_many import CandidatePool
 
 Rng = np.random.Generator
 MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
@@ -14,7 +15,7 @@ MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
 
 @dataclass(frozen=True)
 class Shape:
-    """How the items of a task lie: `clusters` of `size` items (drawn around it when `uneven`), in `groups` equal groups."""
+    """The design of a task: `clusters` of `size` items (Poisson around it when `uneven`), in `groups` equal groups."""
 
     clusters: int
     size: int = 1
@@ -29,10 +30,10 @@ class Shape:
 
 
 def answers(design: Design, shift: float, alike: float, rng: Rng) -> tuple[Floats, Floats]:
-    """0/1 scores of a baseline and a candidate, whose truth is `shift` higher in the mean.
+    """0/1 scores [items] of a baseline, and of a candidate whose true mean is `shift` higher.
 
-    A cluster has a difficulty; the candidate repeats the baseline's answer with probability `alike`, and otherwise answers
-    anew; the shift is a share of clusters-in-common flips to right (or wrong).
+    Each cluster has a difficulty.  The candidate repeats the baseline's answer with probability `alike`, and otherwise answers
+    anew; then a share of its wrong (or right) answers is turned round.
     """
     count = int(design.cluster.max()) + 1
     easy = rng.beta(1.2, 1.0, count)[design.cluster]
@@ -47,13 +48,21 @@ def answers(design: Design, shift: float, alike: float, rng: Rng) -> tuple[Float
 
 
 def flips(n: int, discordance: float, delta: float, rng: Rng) -> tuple[int, int]:
-    """Lost and gained among n independent pairs."""
+    """Losses and gains among n independent pairs."""
     losses, gains, _ = rng.multinomial(n, [(discordance - delta) / 2, (discordance + delta) / 2, 1 - discordance])
     return int(losses), int(gains)
 
 
 def pairs(n: int, discordance: float, delta: float, rng: Rng) -> Floats:
+    """[n]: differences -1, 0 or 1 of independent pairs."""
     return rng.choice([1.0, -1.0, 0.0], size=n, p=[(discordance + delta) / 2, (discordance - delta) / 2, 1 - discordance])
+
+
+def candidate_pool(scores: Floats) -> CandidatePool:
+    """The pool of checkpoints "0", "1" ... with scores [k, items] of one task."""
+    estimates = [influences(row, simple_design(len(row))) for row in scores]
+    names = [str(i) for i in range(len(scores))]
+    return CandidatePool(names, np.array([v for v, _ in estimates]), [np.stack([i for _, i in estimates], axis=1)])
 
 
 SHAPES = {

@@ -11,7 +11,7 @@ from scipy import stats
 
 import harness
 from harness.cli import main
-from harness.comparison.explain import Explanation, Step, explain
+from harness.comparison.explain import Explanation, Step, explain_cell
 from harness.comparison.result import without_nan
 from harness.types import SkilldeltaError, digest
 from tests.support.results_folder import about, sample, store, store_scores
@@ -49,7 +49,7 @@ def test_every_number_is_that_of_comparison_json(results: Path, candidate: str, 
     content = harness.compare(results, "sft").json()
     row = next(r for r in content["rows"] if (r["checkpoint"], r["name"]) == (candidate, name))
     base = next(r for r in content["rows"] if (r["checkpoint"], r["name"]) == ("sft", name))
-    explanation = explain(results, ("sft", candidate, name))
+    explanation = explain_cell(results, ("sft", candidate, name))
     steps = {s["name"]: (s["value"], s["low"], s["high"]) for s in explanation.json()["steps"]}
     assert steps == {
         "score of sft": (base["score"], base["score_low"], base["score_high"]),
@@ -63,7 +63,7 @@ def test_every_number_is_that_of_comparison_json(results: Path, candidate: str, 
 
 
 def test_a_0_1_task_is_explained_by_its_contingency_table(results: Path) -> None:
-    explanation = explain(results, ("sft", "ppo", "binary"))
+    explanation = explain_cell(results, ("sft", "ppo", "binary"))
     counts = explanation.counts
     assert sum(counts.values()) == explanation.pairs == 120
     exact = stats.binomtest(counts["lost"], counts["lost"] + counts["gained"]).pvalue
@@ -76,20 +76,20 @@ def test_a_0_1_task_is_explained_by_its_contingency_table(results: Path) -> None
 
 
 def test_the_files_are_named_with_their_lines(results: Path) -> None:
-    first, second = explain(results, ("sft", "dpo", "clustered")).files
+    first, second = explain_cell(results, ("sft", "dpo", "clustered")).files
     assert Path(first.task_json) == results / "sft" / "clustered" / "task.json"
     assert Path(second.samples).read_bytes().count(b"\n") == second.lines == second.scored == 120
 
 
 def test_clusters_and_draws_are_told_apart(results: Path) -> None:
-    explanation = explain(results, ("sft", "ppo", "clustered"))
+    explanation = explain_cell(results, ("sft", "ppo", "clustered"))
     assert (explanation.pairs, explanation.clusters) == (120, 24)
     assert "clusters that changed, 9999 draws, seed (0, " in step(explanation, "p").method
     assert all(" draw " in label for label in explanation.flips["gained"])
 
 
 def test_the_drawn_p_is_the_quotient_that_the_formula_shows(results: Path) -> None:
-    p = step(explain(results, ("sft", "dpo", "fractional")), "p")
+    p = step(explain_cell(results, ("sft", "dpo", "fractional")), "p")
     numerator, denominator = p.formula.rsplit(" = ", 1)[1].split(" / ")
     assert p.value == int(numerator) / int(denominator)
 
@@ -98,25 +98,25 @@ def test_holm_is_shown_with_the_p_values_of_the_family(tmp_path: Path) -> None:
     for name, right in (("sft", 10), ("dpo", 30)):
         for task, more in (("a", 0), ("b", right)):
             store_scores(tmp_path, name, task, [1.0] * (10 + more) + [0.0] * (50 - more), "reasoning")
-    adjusted = step(explain(tmp_path, ("sft", "dpo", "b")), "p adjusted")
-    assert adjusted.method == "Holm over the tasks of each candidate: a family of 2"
-    p = step(explain(tmp_path, ("sft", "dpo", "b")), "p").value
-    assert adjusted.formula.startswith(f"min(1, max(2 * {p:.4g})) = ")
-    assert adjusted.value == pytest.approx(2 * p)
+    p_adjusted = step(explain_cell(tmp_path, ("sft", "dpo", "b")), "p adjusted")
+    assert p_adjusted.method == "Holm over the tasks of each candidate: a family of 2"
+    p = step(explain_cell(tmp_path, ("sft", "dpo", "b")), "p").value
+    assert p_adjusted.formula.startswith(f"min(1, max(2 * {p:.4g})) = ")
+    assert p_adjusted.value == pytest.approx(2 * p)
 
 
 def test_a_skill_is_explained_by_its_tasks(results: Path) -> None:
-    explanation = explain(results, ("sft", "ppo", "reasoning"))
+    explanation = explain_cell(results, ("sft", "ppo", "reasoning"))
     assert [(m.name, m.weight) for m in explanation.members] == [("binary", 0.5), ("fractional", 0.5)]
     mean = sum(m.weight * m.delta for m in explanation.members)
     assert step(explanation, "difference").value == pytest.approx(mean)
 
 
 def test_the_verdict_comes_with_the_rule_that_applied(results: Path, tmp_path: Path) -> None:
-    assert explain(results, ("sft", "ppo", "binary")).rule.startswith("p adjusted 0.0001 <= 0.05 and difference > 0")
+    assert explain_cell(results, ("sft", "ppo", "binary")).rule.startswith("p adjusted 0.0001 <= 0.05 and difference > 0")
     for name in ("sft", "twin"):
         store_scores(tmp_path, name, "mmlu", [1.0, 0.0] * 500)
-    assert explain(tmp_path, ("sft", "twin", "mmlu")).rule.endswith("lies within +- 2 points")
+    assert explain_cell(tmp_path, ("sft", "twin", "mmlu")).rule.endswith("lies within +- 2 points")
 
 
 def test_unknown_names_are_refused_with_the_nearest(results: Path) -> None:
@@ -126,7 +126,7 @@ def test_unknown_names_are_refused_with_the_nearest(results: Path) -> None:
         (("sft", "dpo", "binray"), r"no task or skill 'binray'\. Did you mean 'binary'"),
     ):
         with pytest.raises(SkilldeltaError, match=message):
-            explain(results, names)
+            explain_cell(results, names)
 
 
 @pytest.mark.parametrize("name", ["binary", "average"])
@@ -136,7 +136,7 @@ def test_the_command_prints_the_same_facts(results: Path, name: str, capsys: pyt
         main([*arguments, "--json"])
     assert end.value.code == 0
     content = json.loads(capsys.readouterr().out)
-    assert content == without_nan(json.loads(json.dumps(explain(results, ("sft", "ppo", name)).json())))
+    assert content == without_nan(json.loads(json.dumps(explain_cell(results, ("sft", "ppo", name)).json())))
     with pytest.raises(SystemExit):
         main(arguments)
     text = capsys.readouterr().out

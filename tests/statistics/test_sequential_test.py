@@ -13,12 +13,12 @@ from harness.comparison.replay import replay
 from harness.statistics import mcnemar, sequential_test
 from harness.statistics.aggregates import Design, Floats
 from harness.statistics.sequential_test import SequentialPlan, cluster_differences, decide
+from tests.bench import simulated
 from tests.support.results_folder import store_scores
 
 
 def pairs(n: int, discordance: float, delta: float, seed: int) -> Floats:
-    shares = [(discordance + delta) / 2, (discordance - delta) / 2, 1 - discordance]
-    return np.random.default_rng(seed).choice([1.0, -1.0, 0.0], size=n, p=shares)
+    return simulated.pairs(n, discordance, delta, np.random.default_rng(seed))
 
 
 def verdicts(n: int, discordance: float, delta: float, runs: int, margin: float = 0.0) -> list[str]:
