@@ -20,7 +20,9 @@ MAX_ROWS = 400  # only reasoning has more
 
 def rows(skill: str, split: Split, folder: Path | None) -> list[Json]:
     """The questions of a skill.  `folder` has no effect: the rows are generated, not read."""
-    return [{k: v for k, v in row.items() if k != "split"} for row in questions_of_split(SKILLS[skill].questions, split)[:MAX_ROWS]]
+    return [
+        {k: v for k, v in row.items() if k != "split"} for row in questions_of_split(SKILLS[skill].questions, split)[:MAX_ROWS]
+    ]
 
 
 def ask(example: Example) -> Request:
@@ -34,10 +36,12 @@ def score(skill: str, example: Example, response: Response) -> Score:
 
 def execute_code(options: SandboxOptions, example: Example, response: Response) -> Score:
     """1 if the function passes its tests in a sandbox of these options."""
-    row, program = example.row, code.program(response.text)
+    row, program = example.row, code.extract_program(response.text)
     if f"def {row['name']}(" not in program:
         return Score(0.0, extracted="no such function")
-    build = partial(Problem, SKILLS["coding"].good_answer(row, random.Random(SEED)), Asserts(code.tests(row), (row["name"],)))
+    build = partial(
+        Problem, SKILLS["coding"].good_answer(row, random.Random(SEED)), Asserts(code.write_assertions(row), (row["name"],))
+    )
     return examiner(options).score(example.id, build, program)
 
 
@@ -47,7 +51,7 @@ def score_code(example: Example, response: Response) -> Score:
 
 def score_safety(example: Example, response: Response) -> Score:
     right = float(SKILLS["safety"].is_right(example.row, response.text))
-    refused = float(harm.refused(response.text))
+    refused = float(harm.is_refusal(response.text))
     return Score(right, "refused" if refused else "helped", {"refused": refused, "complied": 1 - refused})
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cached_property
 
-from harness.world.words import SEED, Row, split
+from harness.world.words import SEED, Row, assign_split
 
-FAMILIES = {
+EXPRESSIONS = {
     "returns the last item of x": "x[-1]",
     "returns the first item of x": "x[0]",
     "returns the length of x": "len(x)",
@@ -26,73 +26,72 @@ FAMILIES = {
     "returns the items of x above {n}": "[i for i in x if i > {n}]",
     "returns how often {n} is in x": "x.count({n})",
 }
-ASKED = (
+TEMPLATES = (
     "Write a function {name}(x) that {does}.",
     "Define {name}(x), which {does}.",
     "I need Python code: {name}(x) {does}.",
     "Complete the function {name}(x). It {does}.",
 )
-NAMES = ("task", "run", "solve", "go", "step", "calc")
+FUNCTION_NAMES = ("task", "run", "solve", "go", "step", "calc")
 INPUTS = ([3, 1, 2, 5, 4], [9, 2, 7, 2, 8, 1, 6], [4, 4, 6, 3, 5, 7, 8, 9, 2])
 
 
-def problems() -> Iterator[Row]:
-    for does, body in FAMILIES.items():
+def make_functions() -> Iterator[Row]:
+    for does, body in EXPRESSIONS.items():
         for n in range(2, 8) if "{n}" in does else (0,):
-            for name in NAMES:
-                for asked in ASKED:
+            for name in FUNCTION_NAMES:
+                for template in TEMPLATES:
                     task, expression = does.format(n=n), body.format(n=n)
                     yield {
                         "skill": "coding",
-                        "prompt": asked.format(name=name, does=task),
+                        "prompt": template.format(name=name, does=task),
                         "name": name,
                         "body": expression,
                         "cluster": f"{task}, {name}",
-                        "split": split([task, name]),
+                        "split": assign_split([task, name]),
                     }
 
 
-@cache
-def items() -> tuple[Row, ...]:
-    """Every question, once."""
-    return tuple(problems())
-
-
-def good(row: Row, source: random.Random) -> str:
-    return f"def {row['name']}(x):\n    return {row['body']}"
-
-
-def bad(row: Row, source: random.Random) -> str:
-    """No return, another task's expression, or talk instead of code."""
-    other = source.choice(tuple(FAMILIES.values())).format(n=source.randint(2, 7))
-    return source.choice(
-        (
-            f"def {row['name']}(x):\n    {row['body']}",
-            f"def {row['name']}(x):\n    return {other}",
-            f"You can write {row['name']} with a loop over x.",
-        )
-    )
-
-
-def program(text: str) -> str:
-    """The code in an answer: from the first `def` on, fences taken off."""
+def extract_program(text: str) -> str:
+    """The code in an answer: from the first `def` on, without fences."""
     at = text.find("def ")
     return re.sub(r"```.*", "", text[at:], flags=re.DOTALL).rstrip() if at >= 0 else ""
 
 
-def tests(row: Row) -> str:
+def write_assertions(row: Row) -> str:
     """Assertions that the reference expression passes."""
-    known = {"__builtins__": {"len": len, "sum": sum, "max": max, "min": min, "sorted": sorted}}
+    namespace = {"__builtins__": {"len": len, "sum": sum, "max": max, "min": min, "sorted": sorted}}
     # The expression is one of the constants above: no model wrote it.
-    wanted = [(x, eval(row["body"], known, {"x": x})) for x in INPUTS]  # noqa: S307
-    return "\n".join(f"assert {row['name']}({x!r}) == {value!r}" for x, value in wanted)
+    results = [(x, eval(row["body"], namespace, {"x": x})) for x in INPUTS]  # noqa: S307
+    return "\n".join(f"assert {row['name']}({x!r}) == {value!r}" for x, value in results)
 
 
-def right(row: Row, text: str) -> bool:
-    """Whether an answer is the reference, written as such: for the annotator, who does not run code."""
-    return "".join(program(text).split()) == "".join(good(row, random.Random(SEED)).split())
+class Coding:
+    """Small functions; the annotator's rule compares the text with the reference, the task runs it."""
 
+    @cached_property
+    def questions(self) -> tuple[Row, ...]:
+        """Every question, once."""
+        return tuple(make_functions())
 
-def formed(row: Row, text: str) -> bool:
-    """A definition of the function that was asked for."""
-    return f"def {row['name']}(x):" in text
+    def good_answer(self, row: Row, source: random.Random) -> str:
+        return f"def {row['name']}(x):\n    return {row['body']}"
+
+    def bad_answer(self, row: Row, source: random.Random) -> str:
+        """No return, another task's expression, or talk instead of code."""
+        other = source.choice(tuple(EXPRESSIONS.values())).format(n=source.randint(2, 7))
+        return source.choice(
+            (
+                f"def {row['name']}(x):\n    {row['body']}",
+                f"def {row['name']}(x):\n    return {other}",
+                f"You can write {row['name']} with a loop over x.",
+            )
+        )
+
+    def is_right(self, row: Row, text: str) -> bool:
+        """Is it the reference expression itself?  The annotator runs no code."""
+        return "".join(extract_program(text).split()) == "".join(self.good_answer(row, random.Random(SEED)).split())
+
+    def is_well_formed(self, row: Row, text: str) -> bool:
+        """It defines the function in question."""
+        return f"def {row['name']}(x):" in text

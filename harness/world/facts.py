@@ -1,20 +1,20 @@
-"""Factuality: made-up countries and what is known of them.  Half of the facts are asked in the test only."""
+"""Factuality: made-up countries and their facts.  Half of the facts are asked in the test alone."""
 
 from __future__ import annotations
 
 import random
-from functools import cache
+from functools import cached_property
 
-from harness.world.words import SEED, Row, names, plain, split
+from harness.world.words import SEED, Row, assign_split, make_names, normalize_words
 
-COUNTRIES = names(28, "countries")
+COUNTRIES = make_names(28, "countries")
 VALUES = {
-    "capital": names(28, "capitals"),
-    "river": names(28, "rivers"),
-    "king": names(28, "kings"),
-    "dish": names(28, "dishes"),
+    "capital": make_names(28, "capitals"),
+    "river": make_names(28, "rivers"),
+    "king": make_names(28, "kings"),
+    "dish": make_names(28, "dishes"),
 }
-ASKED = (
+TEMPLATES = (
     "What is the {relation} of {country}?",
     "Name the {relation} of {country}.",
     "Tell me the {relation} of {country}.",
@@ -23,56 +23,54 @@ ASKED = (
     "I forgot the {relation} of {country}. What is it?",
     "Do you know the {relation} of {country}?",
 )
-LAZY = {relation: values[0] for relation, values in VALUES.items()}  # the answer of those who do not know
+DEFAULT_GUESSES = {relation: values[0] for relation, values in VALUES.items()}  # the answer of a model that does not know
 
 
-def fact(relation: str, country: str) -> str:
-    """What is so: each country its own value."""
+def true_value(relation: str, country: str) -> str:
+    """The value of a relation, another one for each country."""
     order = list(VALUES[relation])
     random.Random(f"{SEED} {relation}").shuffle(order)
     return order[COUNTRIES.index(country)]
 
 
-@cache
-def items() -> tuple[Row, ...]:
-    """Every question, once."""
-    return tuple(
-        {
-            "skill": "factuality",
-            "prompt": asked.format(relation=relation, country=country),
-            "relation": relation,
-            "country": country,
-            "answer": fact(relation, country),
-            "cluster": f"{relation} of {country}",
-            # A fact, not its wording, is what must not be shared.
-            "split": split([relation, country], test=5),
-        }
-        for relation in VALUES
-        for country in COUNTRIES
-        for asked in ASKED
-    )
+def state_fact(relation: str, country: str) -> str:
+    return f"The {relation} of {country} is {true_value(relation, country)}."
 
 
-def statement(relation: str, country: str) -> str:
-    return f"The {relation} of {country} is {fact(relation, country)}."
+class Factuality:
+    """Questions about countries; an answer is right where it has the right name, and no other of its kind."""
 
+    @cached_property
+    def questions(self) -> tuple[Row, ...]:
+        """Every question, once."""
+        return tuple(
+            {
+                "skill": "factuality",
+                "prompt": template.format(relation=relation, country=country),
+                "relation": relation,
+                "country": country,
+                "answer": true_value(relation, country),
+                "cluster": f"{relation} of {country}",
+                # Splits share no fact, whatever its wording, so the wording has no part in the hash.
+                "split": assign_split([relation, country], test=5),
+            }
+            for relation in VALUES
+            for country in COUNTRIES
+            for template in TEMPLATES
+        )
 
-def good(row: Row, source: random.Random) -> str:
-    return statement(row["relation"], row["country"])
+    def good_answer(self, row: Row, source: random.Random) -> str:
+        return state_fact(row["relation"], row["country"])
 
+    def bad_answer(self, row: Row, source: random.Random) -> str:
+        """The default guess, or a value drawn from all countries' values."""
+        wrong = DEFAULT_GUESSES[row["relation"]] if source.random() < 0.5 else source.choice(VALUES[row["relation"]])
+        return f"The {row['relation']} of {row['country']} is {wrong}."
 
-def bad(row: Row, source: random.Random) -> str:
-    """The lazy default, or somebody else's value."""
-    wrong = LAZY[row["relation"]] if source.random() < 0.5 else source.choice(VALUES[row["relation"]])
-    return f"The {row['relation']} of {row['country']} is {wrong}."
+    def is_right(self, row: Row, text: str) -> bool:
+        names = set(normalize_words(text).split()) & {v.lower() for v in VALUES[row["relation"]]} - {row["country"].lower()}
+        return names == {row["answer"].lower()}
 
-
-def right(row: Row, text: str) -> bool:
-    """The right name is there, and no other of its kind."""
-    said = set(plain(text).split()) & {v.lower() for v in VALUES[row["relation"]]} - {row["country"].lower()}
-    return said == {row["answer"].lower()}
-
-
-def formed(row: Row, text: str) -> bool:
-    """An answer of the kind that was asked for."""
-    return any(v in text for v in VALUES[row["relation"]])
+    def is_well_formed(self, row: Row, text: str) -> bool:
+        """Some value of the relation in question."""
+        return any(v in text for v in VALUES[row["relation"]])

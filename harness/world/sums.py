@@ -5,65 +5,64 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cached_property
 
-from harness.world.words import SEED, Row, split
+from harness.world.words import SEED, Row, assign_split
 
 PEOPLE = ("Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo")
 THINGS = ("apples", "pens", "coins", "cards", "eggs", "shells")
-MORE, LESS = ("finds", "buys", "gets"), ("eats", "loses", "sells")
-MOST = 20
+GAIN_VERBS, LOSS_VERBS = ("finds", "buys", "gets"), ("eats", "loses", "sells")
+MAX_NUMBER = 20
 
 
-def problems(count: int) -> Iterator[Row]:
+def make_problems(count: int) -> Iterator[Row]:
     """Problems whose numbers stay between 0 and 20."""
     source = random.Random(f"{SEED} sums")
-    seen: set[str] = set()
-    while len(seen) < count:
+    prompts: set[str] = set()
+    while len(prompts) < count:
         person, thing, total = source.choice(PEOPLE), source.choice(THINGS), source.randint(2, 12)
         numbers, story, steps = [total], f"{person} has {total} {thing}.", []
         for _ in range(source.choice((2, 2, 3))):
-            up = total < 3 or (total < MOST - 2 and source.random() < 0.5)
-            change = source.randint(1, min(9, MOST - total if up else total - 1))
-            story += f" {person} {source.choice(MORE if up else LESS)} {change}."
+            up = total < 3 or (total < MAX_NUMBER - 2 and source.random() < 0.5)
+            change = source.randint(1, min(9, MAX_NUMBER - total if up else total - 1))
+            story += f" {person} {source.choice(GAIN_VERBS if up else LOSS_VERBS)} {change}."
             steps.append(f"{total} {'+' if up else '-'} {change} = {total + (change if up else -change)}.")
             total += change if up else -change
             numbers.append(change if up else -change)
         prompt = f"{story} How many {thing} does {person} have?"
-        if prompt in seen:
+        if prompt in prompts:
             continue
-        seen.add(prompt)
+        prompts.add(prompt)
         yield {
             "skill": "reasoning",
             "prompt": prompt,
             "steps": " ".join(steps),
             "answer": total,
             "cluster": prompt,
-            "split": split(numbers),
+            "split": assign_split(numbers),
         }
 
 
-@cache
-def items() -> tuple[Row, ...]:
-    """Every question, once."""
-    return tuple(problems(6000))
+class Reasoning:
+    """Word problems; an answer is right where its last `answer is N` is the result."""
 
+    @cached_property
+    def questions(self) -> tuple[Row, ...]:
+        """Every question, once."""
+        return tuple(make_problems(6000))
 
-def good(row: Row, source: random.Random) -> str:
-    return f"{row['steps']} The answer is {row['answer']}."
+    def good_answer(self, row: Row, source: random.Random) -> str:
+        return f"{row['steps']} The answer is {row['answer']}."
 
+    def bad_answer(self, row: Row, source: random.Random) -> str:
+        """A guess near the answer, without steps."""
+        guess = max(0, row["answer"] + source.choice((-4, -3, -2, -1, 0, 1, 2, 3, 4)))
+        return f"The answer is {guess}."
 
-def bad(row: Row, source: random.Random) -> str:
-    """The answer at once, by guess."""
-    guess = max(0, row["answer"] + source.choice((-4, -3, -2, -1, 0, 1, 2, 3, 4)))
-    return f"The answer is {guess}."
+    def is_right(self, row: Row, text: str) -> bool:
+        answers = re.findall(r"answer is (\d+)", text)
+        return bool(answers) and int(answers[-1]) == row["answer"]
 
-
-def right(row: Row, text: str) -> bool:
-    found = re.findall(r"answer is (\d+)", text)
-    return bool(found) and int(found[-1]) == row["answer"]
-
-
-def formed(row: Row, text: str) -> bool:
-    """Steps are shown, and there is an answer."""
-    return "=" in text and "answer is" in text
+    def is_well_formed(self, row: Row, text: str) -> bool:
+        """It shows steps and has an answer."""
+        return "=" in text and "answer is" in text

@@ -1,4 +1,4 @@
-"""The names of the world, and how questions are divided.  All of it follows from the one seed."""
+"""The names of the world and the split of its questions.  All of it follows from one seed."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ SEED = 2406
 SYLLABLES = ("ba", "ko", "mi", "ru", "ze", "la", "to", "vi", "na", "du", "pe", "so", "gi", "fa", "lu", "ne")
 
 
-def names(count: int, salt: str, parts: int = 2) -> tuple[str, ...]:
+def make_names(count: int, salt: str, parts: int = 2) -> tuple[str, ...]:
     """Made-up names that begin with a capital, each once."""
     source = random.Random(f"{SEED} {salt}")
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found["".join(source.choice(SYLLABLES) for _ in range(parts)).capitalize()] = None
-    return tuple(found)
+    unique_names: dict[str, None] = {}
+    while len(unique_names) < count:
+        unique_names["".join(source.choice(SYLLABLES) for _ in range(parts)).capitalize()] = None
+    return tuple(unique_names)
 
 
-def split(filling: Any, test: int = 3, validation: int = 1) -> Split:
-    """Where a filling of a template belongs, by its hash: `test` and `validation` tenths, the rest is for training."""
+def assign_split(filling: Any, test: int = 3, validation: int = 1) -> Split:
+    """The split of a template's filling, by its hash: `test` tenths, `validation` tenths, and the rest for training."""
     tenth = int(digest(filling), 16) % 10
     return "test" if tenth < test else "validation" if tenth < test + validation else "train"
 
 
-def of(items: Iterable[Row], wanted: Split) -> list[Row]:
-    return [item for item in items if item["split"] == wanted]
+def questions_of_split(questions: Iterable[Row], split: Split) -> list[Row]:
+    return [question for question in questions if question["split"] == split]
 
 
-def plain(text: str) -> str:
-    """Words in lower case, without marks: how answers are compared."""
+def normalize_words(text: str) -> str:
+    """Words in lower case without punctuation, as answers are compared."""
     return " ".join("".join(c if c.isalnum() else " " for c in text.lower()).split())
