@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +16,7 @@ from harness.types import SkilldeltaError, unknown_name
 T = TypeVar("T")
 
 
-def build(kind: type[T], values: Mapping[str, Any]) -> T:
+def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
     """A `kind` (a dataclass) from names and values; text is read as the field's type ("8" for an int, "a,b" for a tuple)."""
     import pydantic
 
@@ -24,7 +26,7 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
         name = key.replace("-", "_")
         if name not in hints:
             raise unknown_name("setting", name, hints)
-        ready[name] = build_nested(spread(value, hints[name]), hints[name])
+        ready[name] = build_nested(split_text(value, hints[name]), hints[name])
     try:
         return pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
     except pydantic.ValidationError as error:
@@ -37,7 +39,7 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
 def build_nested(value: Any, hint: Any) -> Any:
     """Mappings that stand where `hint` has a dataclass, built as one: an unknown key deep inside is an error too."""
     if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return build(hint, value)
+        return build_config(hint, value)
     kinds = get_args(hint)
     if get_origin(hint) in (Union, types.UnionType):
         return next((build_nested(value, kind) for kind in kinds if dataclasses.is_dataclass(kind)), value)
@@ -60,7 +62,18 @@ def settings_class(trainer: ModuleType) -> type[Any]:
     return kind
 
 
-def spread(value: Any, hint: Any) -> Any:
+def field_comments(kind: type[Any]) -> dict[str, str]:
+    """Field -> the comment beside it in the source of its class, else of the nearest base class that has one.
+
+    The comment that explains a field to readers of the code is also its line of help: there is one text to keep true.
+    """
+    comments: dict[str, str] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        comments |= re.findall(r"^    (\w+): [^#\n]*  # (.+)$", inspect.getsource(base), re.MULTILINE)
+    return comments
+
+
+def split_text(value: Any, hint: Any) -> Any:
     """Text for a tuple or list field, split at commas; text "none" for a field that may be None."""
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     if isinstance(value, str) and type(None) in kinds and value.lower() in ("none", "null"):
@@ -70,22 +83,22 @@ def spread(value: Any, hint: Any) -> Any:
     return value
 
 
-def pairs(text: str | Sequence[str]) -> dict[str, str]:
+def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
     """ "a=1,b=two" as names and values (lm-eval's --model_args and --gen_kwargs)."""
     parts = text.split(",") if isinstance(text, str) else list(text)
-    found = {}
+    values = {}
     for part in (p.strip() for p in parts):
         if part:
             key, equals, value = part.partition("=")
             if not equals:
                 raise SkilldeltaError(f"{part!r} is not name=value.")
-            found[key.strip()] = value.strip()
-    return found
+            values[key.strip()] = value.strip()
+    return values
 
 
-def flags(arguments: Sequence[str]) -> dict[str, str]:
+def parse_flags(arguments: Sequence[str]) -> dict[str, str]:
     """["--lr", "1e-4", "--bf16", "--beta=0.1"] as names and values; a flag without a value is "true"."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     left = list(arguments)
     while left:
         head = left.pop(0)
@@ -94,8 +107,8 @@ def flags(arguments: Sequence[str]) -> dict[str, str]:
         key, equals, value = head[2:].partition("=")
         if not equals:
             value = left.pop(0) if left and not left[0].startswith("--") else "true"
-        found[key.replace("-", "_")] = value
-    return found
+        values[key.replace("-", "_")] = value
+    return values
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
@@ -103,16 +116,16 @@ def load_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SkilldeltaError(f"There is no file {path}.") from error
     except yaml.YAMLError as error:
         raise SkilldeltaError(f"{path} is not YAML: {error}") from error
-    if not isinstance(found, dict):
-        raise SkilldeltaError(f"{path} holds {type(found).__name__}, not names and values.")
-    return found
+    if not isinstance(content, dict):
+        raise SkilldeltaError(f"{path} holds {type(content).__name__}, not names and values.")
+    return content
 
 
-def dump(value: Any) -> dict[str, Any]:
+def to_plain(value: Any) -> dict[str, Any]:
     """A dataclass as plain names and values, for YAML or JSON."""
     return dataclasses.asdict(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,30 +11,63 @@ import typer
 
 from harness.cli.screen import note, print_table, say
 
-OPEN = {"allow_extra_args": True, "ignore_unknown_options": True}  # the method's own settings come through as they are
+# The settings of a method are no options of the command line's own: they come through as they are, --help among them.
+OPEN = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+HELP = ("--help", "-h")
 
 
 def train(
     context: typer.Context,
-    method: Annotated[str, typer.Argument(help="sft, reward, dpo or ppo")],
-    config: Annotated[Path | None, typer.Option(help="A YAML file with settings; flags come before it.")] = None,
+    method: Annotated[str, typer.Argument(help="A trainer; without one, all are listed.")] = "",
+    config: Annotated[Path | None, typer.Option(help="A YAML file with settings; flags override it.")] = None,
 ) -> None:
-    """Trains a model: skilldelta train dpo --model SFT --data pairs.jsonl --out runs/dpo.  Without settings, lists them all."""
+    """Trains a model: skilldelta train dpo --model SFT --data pairs.jsonl --out runs/dpo.  METHOD --help lists its settings."""
     from harness import config as settings
     from harness import registry
 
-    plugin = registry.module("trainers", method)
-    given = settings.flags(context.args)
-    if not given and config is None:
-        print_settings(settings.settings_class(plugin))
+    if not method or method in HELP:
+        print_methods()
         return
-    values: dict[str, Any] = (settings.load_yaml(config) if config else {}) | given
-    made = plugin.train(settings.build(settings.settings_class(plugin), values))
-    note(f"{made.name} is in {made.path}.  Next: skilldelta score {made.run or made.path} --suite quick -o results")
+    trainer = registry.module("trainers", method)
+    kind = settings.settings_class(trainer)
+    if any(flag in context.args for flag in HELP) or (not context.args and config is None):
+        print_settings(method, trainer.__doc__, kind, settings.field_comments(kind))
+        return
+    values: dict[str, Any] = (settings.load_yaml(config) if config else {}) | settings.parse_flags(context.args)
+    checkpoint = trainer.train(settings.build_config(kind, values))
+    folder = checkpoint.run or checkpoint.path
+    note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta score {folder} --suite quick -o results")
 
 
-def print_settings(kind: type[Any]) -> None:
-    """Every setting of a method with its default, and what the method is."""
-    rows = [[f"--{f.name}", str(f.type), repr(f.default)] for f in dataclasses.fields(kind)]
-    say((kind.__doc__ or "").strip())
-    print_table(["setting", "kind", "default"], rows)
+def print_methods() -> None:
+    """Every trainer with the rows it needs and the model it makes."""
+    from harness import registry
+    from harness.training.needs import read_needs
+
+    say("skilldelta train METHOD --model MODEL --data FILES --out RUN [--SETTING VALUE ...] [--config FILE.yaml]\n")
+    needs = {method: read_needs(method) for method in registry.modules("trainers")}
+    rows = [[name, n.data, n.makes, registry.about("trainers", name)] for name, n in needs.items()]
+    print_table(["method", "data", "makes", "about"], rows)
+    say("\nskilldelta train METHOD --help lists the method's settings.")
+
+
+def print_settings(method: str, about: str | None, kind: type[Any], comments: dict[str, str]) -> None:
+    """Every setting of a method with its type, its default and one line of help."""
+    say(f"skilldelta train {method} --model MODEL --data FILES --out RUN [--SETTING VALUE ...] [--config FILE.yaml]\n")
+    say(f"{(about or '').strip()}\n\n{re.sub(r'(?m)^ +', '', kind.__doc__ or '').strip()}\n")
+    rows = [
+        [f"--{f.name.replace('_', '-')}", type_label(str(f.type)), default_label(f.default), comments[f.name]]
+        for f in dataclasses.fields(kind)
+    ]
+    print_table(["setting", "type", "default", "about"], rows)
+
+
+def type_label(annotation: str) -> str:
+    """An annotation for people: the values of a Literal, and "float,..." for a list that commas separate."""
+    if annotation.startswith("Literal["):
+        return "|".join(re.findall(r"['\"](\w+)['\"]", annotation))
+    return re.sub(r"^tuple\[(\w+), \.\.\.\]$", r"\1,...", annotation)
+
+
+def default_label(value: object) -> str:
+    return "" if value in ("", ()) else ",".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -29,7 +29,7 @@ COMMON: dict[str, Any] = {"lr": 1e-3, "batch": 7, "eps": 1e-5, "max_steps": 6, "
 def alone(method: str, values: dict[str, Any]) -> Path:
     """The last checkpoint of a run in this process."""
     module = registry.module("trainers", method)
-    made = module.train(config.build(config.settings_class(module), values))
+    made = module.train(config.build_config(config.settings_class(module), values))
     return Path(made.run) / f"checkpoint-{values['max_steps']}"
 
 

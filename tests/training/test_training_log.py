@@ -32,25 +32,25 @@ def test_a_run_of_trls_dpo(tiny: str, tmp_path: Path) -> None:
         train_dataset=Dataset.from_list([preference(i) for i in range(16)]),
         processing_class=load_tokenizer(tiny),
     ).train()
-    found = training_log.read(str(tmp_path / "checkpoint-4"), str(tmp_path))
+    found = training_log.read_curves(str(tmp_path / "checkpoint-4"), str(tmp_path))
     assert {"loss", "reward margin"} <= set(found)
     assert found["loss"].steps == (1, 2, 3, 4)
     assert found["loss"].values[0] == pytest.approx(0.693147, abs=1e-5)
-    assert training_log.read(str(tmp_path / "checkpoint-2"), str(tmp_path))["loss"].steps == (1, 2)
+    assert training_log.read_curves(str(tmp_path / "checkpoint-2"), str(tmp_path))["loss"].steps == (1, 2)
 
 
 @pytest.mark.slow
 def test_runs_of_our_dpo_and_ppo(tiny: str, write: Rows, pairs: str, tmp_path: Path) -> None:
     known: dict[str, Any] = {"model": tiny, "log_steps": 1, "max_steps": 2, "batch": 8}
     tuned = dpo.train(dpo.DPOConfig(data=(pairs,), out=str(tmp_path / "dpo"), **known))
-    found = training_log.read(tuned.path, tuned.run)
+    found = training_log.read_curves(tuned.path, tuned.run)
     assert found["loss"].values[0] == pytest.approx(0.693147, abs=1e-5)
     assert found["reward margin"].steps == (1, 2)
     judge = reward.train(reward.RewardConfig(data=(pairs,), out=str(tmp_path / "reward"), samples=8, max_new=8, **known))
     prompts = write("prompts.jsonl", ({"prompt": [{"role": "user", "content": text(i)}]} for i in range(16)))
     lengths = {"max_prompt": 64, "max_new": 8, "minibatch": 8, "missing_end": -3.0}
     climbed = ppo.train(ppo.PPOConfig(data=(prompts,), out=str(tmp_path / "ppo"), reward=judge.path, **known, **lengths))
-    found = training_log.read(climbed.path, climbed.run)
+    found = training_log.read_curves(climbed.path, climbed.run)
     assert set(found) == {"reward", "KL", "length", "loss", "entropy", "FLOPs", "seconds"}
     costs = [json.loads((Path(r) / "run.json").read_text())["flops"] for r in (climbed.run, judge.run)]
     assert found["FLOPs"].values[-1] == pytest.approx(sum(costs), rel=0.01)  # with what the reward model cost

@@ -214,7 +214,11 @@ class TestRefusals:
             sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
 
     def test_settings_that_cannot_work(self, tiny: str) -> None:
-        for wrong, word in (({"data": ()}, "data"), ({"batch": 0}, "batch"), ({"micro_batch": 99, "batch": 2}, "--micro-batch")):
+        for wrong, word in (
+            ({"data": ()}, "data"),
+            ({"batch": 0}, "batch"),
+            ({"micro_batch": 99, "batch": 2}, "--micro-batch"),
+        ):
             with pytest.raises(SkilldeltaError, match=word):
                 TrainerSettings(**({"model": tiny, "out": "x", "data": ("y",)} | wrong)).check()
 

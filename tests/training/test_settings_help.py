@@ -1,0 +1,58 @@
+"""`skilldelta train`: the list of trainers, and one line of help on every setting of each."""
+
+import dataclasses
+
+import pytest
+
+from harness import registry
+from harness.cli import main
+from harness.config import field_comments, settings_class
+
+METHODS = registry.modules("trainers")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as exit_info:
+        main(list(arguments))
+    assert exit_info.value.code == 0
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_of_every_trainer_has_a_line_of_help(method: str) -> None:
+    kind = settings_class(registry.module("trainers", method))
+    comments = field_comments(kind)
+    assert {f.name for f in dataclasses.fields(kind)} == set(comments)
+    assert all(len(comment) > 5 for comment in comments.values())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("flags", [(), ("--help",), ("--lr", "1e-4", "-h")])
+def test_help_shows_each_setting_with_type_default_and_meaning(
+    method: str, flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = printed(capsys, "train", method, *flags)
+    kind = settings_class(registry.module("trainers", method))
+    rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("--")}
+    assert set(rows) == {f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)}
+    assert str(kind().lr) in rows["--lr"].split()
+    assert rows["--overlong"].split()[1:3] == ["drop|cut", kind().overlong]
+    assert rows["--micro-batch"].split()[1:3] == ["int", "0"]
+    assert "rows computed at once" in rows["--micro-batch"]
+
+
+@pytest.mark.parametrize("flags", [(), ("--help",), ("-h",)])
+def test_without_a_method_all_are_listed(flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, "train", *flags)
+    assert {line.split()[0] for line in text.splitlines() if line} >= set(METHODS)
+    for method in METHODS:
+        assert registry.about("trainers", method)[:40] in text
+
+
+def test_hyphens_and_underscores_name_the_same_setting() -> None:
+    from harness.config import build_config, parse_flags
+
+    kind = settings_class(registry.module("trainers", "sft"))
+    hyphens = build_config(kind, parse_flags(["--micro-batch", "2", "--overlap-with=gsm8k"]))
+    assert hyphens == build_config(kind, parse_flags(["--micro_batch=2", "--overlap_with", "gsm8k"]))
+    assert hyphens.micro_batch == 2
