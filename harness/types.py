@@ -234,36 +234,19 @@ class Task:
     summary: str = ""  # one line for `skilldelta list tasks`
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
     execute: Callable[[SandboxOptions, Example, Response], Score] | None = None  # score() with options; score() alone: defaults
-    conditions: Callable[[SandboxOptions], Json] | None = (
-        None  # what else the scores rest on (a sandbox): kept with the results
-    )
+    conditions: Callable[[SandboxOptions], Json] | None = None  # what else scores rest on (a sandbox): kept with the results
 
 
 @runtime_checkable
 class Model(Protocol):
     """A backend: answers requests, each as it finishes, with its place in the list.
 
-    The same list of requests gives the same responses, byte for byte; `block` is how many are best given at once.
+    The same list of requests gives the same responses, byte for byte; `block` is how many are best given at once.  A backend
+    file defines `load(checkpoint, options) -> Model`; the annotation of `options` is the frozen dataclass of its settings.  A
+    Model may also have the methods of SupportsAlign and SupportsNote; nothing else is used.
     """
 
     block: int
     settings: Json  # what can move an answer: backend, versions, template, dtype, ...
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]: ...
-
-
-@runtime_checkable
-class SupportsAlign(Protocol):
-    """A Model that must know which example each request is about, as one that answers from a file does."""
-
-    def align(self, task: str, examples: Sequence[Example], requests: Sequence[Request]) -> None:
-        """Called before the requests of a task are answered; `requests[i]` is about `examples[i]`."""
-        ...
-
-
-@runtime_checkable
-class SupportsNote(Protocol):
-    """A Model that reports, once a task is answered, what the user should know about the answers ("": nothing)."""
-
-    @property
-    def note(self) -> str: ...

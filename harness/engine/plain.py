@@ -128,7 +128,7 @@ class CachedBatch:
         out = self.model(input_ids=ids, use_cache=True, **places, **self.cache, **logits_to_keep_argument(self.model, 1))
         self.cache = {name: cache for name in CACHE_FIELDS if (cache := getattr(out, name, None)) is not None}
         if not self.cache:
-            raise NotImplementedError("the model gives nothing back that it has kept")
+            raise NotImplementedError("the model returns no cache")
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 

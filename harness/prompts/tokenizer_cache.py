@@ -77,4 +77,4 @@ def tokenizer_key(source: str, *settings: object) -> str:
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
     kind = [config.get(n) for n in ("model_type", "tokenizer_class", "auto_map")]
-    return digest([fingerprint.files(files), kind, [str(s) for s in settings]])
+    return digest([fingerprint.hash_files(files), kind, [str(s) for s in settings]])
