@@ -28,7 +28,7 @@ HARMLESS = {"do_sample", "temperature", "top_p", "top_k", "min_p", "typical_p", 
             "bos_token_id", "eos_token_id", "pad_token_id", "max_length", "max_new_tokens", "transformers_version",
             "_from_model_config"}  # fmt: skip
 NEUTRAL = {"repetition_penalty", "encoder_repetition_penalty", "length_penalty", "num_beams", "num_return_sequences"}
-Encoded = tuple[Any, list[int], list[int]]  # a key for lm-eval's cache, ids of the context, ids of the continuation
+EncodedRequest = tuple[Any, list[int], list[int]]  # a key for lm-eval's cache, ids of the context, ids of the continuation
 
 
 @register_model("skilldelta")
@@ -62,7 +62,7 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
         return any(v and name not in HARMLESS and not (v == 1 and name in NEUTRAL) for name, v in settings)
 
     def _loglikelihood_tokens(
-        self, requests: list[Encoded], disable_tqdm: bool = False, override_bs: int | None = None
+        self, requests: list[EncodedRequest], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
         """(log-probability, is it the greedy answer?) of each continuation, its context cut on the left to the window."""
         if self.needs_hf:

@@ -46,7 +46,7 @@ def test_a_folder_is_laid_out_for_the_processor_and_a_model_that_is_handed_over_
     assert not any(weight.is_meta for weight in own.parameters())
 
 
-def test_continuations_weigh_what_they_weigh_in_hf(both: tuple[Any, Any]) -> None:
+def test_continuations_have_the_log_likelihoods_of_hf(both: tuple[Any, Any]) -> None:
     contexts = [f"{SHOTS}Question: {q}? Answer:" for q in ("How many", "What", "Are there")] + [
         "",
         SHOTS * 3,
@@ -58,7 +58,7 @@ def test_continuations_weigh_what_they_weigh_in_hf(both: tuple[Any, Any]) -> Non
     assert [g for _, g in ours] == [g for _, g in theirs]
 
 
-def test_texts_weigh_what_they_weigh_in_hf(both: tuple[Any, Any]) -> None:
+def test_whole_texts_have_the_log_likelihoods_of_hf(both: tuple[Any, Any]) -> None:
     asked = instances("loglikelihood_rolling", [(SHOTS * n,) for n in (1, 3, 6)])
     ours, theirs = (m.loglikelihood_rolling(asked, disable_tqdm=True) for m in both)
     assert ours == pytest.approx(theirs, abs=1e-3)

@@ -32,8 +32,8 @@ class RecordedModel:
 
     block = 1024
 
-    def __init__(self, records: Sequence[RecordedOutput], skipped: Sequence[str] = ()) -> None:
-        self.records, self.skipped = records, skipped
+    def __init__(self, records: Sequence[RecordedOutput], skipped_files: Sequence[str] = ()) -> None:
+        self.records, self.skipped_files = records, skipped_files
         self.settings: Json = {"backend": "recorded"}
         self.responses: dict[str, Response] = {}
         self.note = ""  # of the last `align`: what is missing or left over; "": nothing
@@ -60,7 +60,7 @@ class RecordedModel:
         missing = sum(response.error.startswith(NOT_RECORDED) for response in responses)
         spare = len(self.records) - len(pairing.unused) - (len(responses) - missing)
         counts = describe_counts(missing, spare, len(responses))
-        self.note = "; ".join((*counts, *describe_leftovers(pairing, examples, self.skipped)))
+        self.note = "; ".join((*counts, *describe_leftovers(pairing, examples, self.skipped_files)))
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         for index, request in enumerate(requests):
@@ -91,7 +91,7 @@ def describe_counts(missing: int, spare: int, requests: int) -> Iterator[str]:
         yield f"further outputs for the same prompts, beyond the draws asked for: {spare}"
 
 
-def describe_leftovers(pairing: Pairing, examples: Sequence[Example], skipped: Sequence[str]) -> Iterator[str]:
+def describe_leftovers(pairing: Pairing, examples: Sequence[Example], skipped_files: Sequence[str]) -> Iterator[str]:
     """Outputs that found their example by its place alone, or found none, in words."""
     if pairing.reworded:
         first = shorten(recorded_outputs.first_text(examples[pairing.reworded[0]].row, recorded_outputs.PROMPTS))
@@ -100,8 +100,8 @@ def describe_leftovers(pairing: Pairing, examples: Sequence[Example], skipped: S
         ambiguous = f", {pairing.ambiguous} of them with a prompt that several examples share" if pairing.ambiguous else ""
         first = describe_record(pairing.unused[0])
         yield f"outputs that answer no example: {len(pairing.unused)}{ambiguous} (the first {first})"
-    if skipped:
-        yield f"files that hold no outputs: {len(skipped)} (the first: {skipped[0]})"
+    if skipped_files:
+        yield f"files that hold no outputs: {len(skipped_files)} (the first: {skipped_files[0]})"
 
 
 def describe_record(record: RecordedOutput) -> str:
@@ -115,7 +115,7 @@ def shorten(text: str, length: int = 80) -> str:
 
 
 def load(checkpoint: Checkpoint, options: RecordedOptions) -> RecordedModel:
-    """The recorded outputs in `options.files`.  Files that hold none are skipped and named, as long as one holds some."""
+    """The recorded outputs in `options.files`.  Files that hold none are skipped_files and named, as long as one holds some."""
     records: list[RecordedOutput] = []
     empty: dict[str, NoOutputsError] = {}
     for file in options.files:

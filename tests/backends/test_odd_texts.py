@@ -83,7 +83,7 @@ def test_whole_texts(hf: Any, registered: Any, backend: TransformersModel) -> No
     assert [r.logprobs[0] for r in own] == pytest.approx(known, abs=1e-3)
 
 
-def test_ordinary_settings_steer_nothing(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ordinary_settings_have_no_penalties(registered: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"temperature": 0.6, "top_p": 0.9, "do_sample": True, "repetition_penalty": 1.0}.items():
         monkeypatch.setattr(registered.model.generation_config, name, value)
     assert not registered.has_penalties
@@ -130,7 +130,7 @@ def test_an_empty_text_as_a_whole_is_certain(backend: TransformersModel) -> None
     assert said.logprobs == (0.0,) or len(backend.tokenizer.encode("")) == 1
 
 
-def test_letters_that_go_into_the_last_token_of_the_context_are_weighed_apart(place: str) -> None:
+def test_letters_that_merge_into_the_last_token_of_the_context_are_encoded_apart(place: str) -> None:
     """lm-eval stops at such a pair."""
     tokens = WindowedTokenizer(transformers.AutoTokenizer.from_pretrained(place), WINDOW)
     merged = next(t for t in sorted(tokens.hf_tokenizer.vocab) if t.isascii() and t.isalpha() and len(t) == 2)

@@ -113,7 +113,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.mark.parametrize("shift", [0, 3])
-def test_choices_weigh_what_they_weigh_on_our_own_backend(own: Any, shift: int) -> None:
+def test_choices_have_the_log_likelihoods_of_our_own_backend(own: Any, shift: int) -> None:
     questions = [
         Request("The quick brown fox jumps over the", choices=(" lazy dog", " dog", " apples"), raw=True),
         Request("", choices=(" A", " B"), contexts=("Question: How many?", "Answer: There were 12 apples, 5"), raw=True),
@@ -141,7 +141,7 @@ def test_texts_are_those_of_our_own_backend(own: Any) -> None:
     assert [(r.text, r.finish) for r in theirs] == [(r.text, r.finish) for r in ours]
 
 
-def test_a_busy_server_is_asked_again() -> None:
+def test_a_busy_server_gets_another_try() -> None:
     left = [0, 429, 503, 200]
 
     def answer(*_: Any) -> tuple[int, Any]:
@@ -170,7 +170,7 @@ def test_a_server_that_stays_busy_ends_the_cell_and_keeps_what_was_answered() ->
     assert asked == ["first", "second", "second", "second"]
 
 
-def test_a_prompt_that_is_too_long_is_told_apart_from_other_refusals() -> None:
+def test_a_prompt_that_is_too_long_is_distinguished_from_other_refusals() -> None:
     def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
         long = content["messages"][0]["content"] == "long"
         return 400, {"error": {"message": "This model's maximum context length is 8 tokens." if long else "No such field."}}
@@ -246,7 +246,7 @@ def test_a_prefix_is_refused_continued_or_dropped_as_one_says() -> None:
     assert bare["prompt"] == "3+4?\nAnswer:"
 
 
-def test_requests_are_asked_side_by_side() -> None:
+def test_requests_run_in_parallel() -> None:
     both = threading.Barrier(2)
 
     def answer(*_: Any) -> tuple[int, Any]:
@@ -274,12 +274,12 @@ def test_what_is_drawn_has_a_seed_of_its_own() -> None:
     assert heard[4] is None
 
 
-def test_a_server_without_log_probabilities_cannot_weigh_choices() -> None:
+def test_a_server_without_log_probabilities_cannot_answer_choices() -> None:
     with serve(lambda *_: (200, said("text alone"))) as url, pytest.raises(SkilldeltaError, match="gives no log-probabilities"):
         ask(url, [Request("a", choices=(" b", " c"))])
 
 
-def test_wrong_settings_are_refused_before_anything_is_asked() -> None:
+def test_wrong_settings_are_refused_before_any_request() -> None:
     with pytest.raises(SkilldeltaError, match="OPENAI_API_KEY holds no key"):
         openai.load(CHECKPOINT, openai.OpenAIOptions())
     with pytest.raises(SkilldeltaError, match="no address of a server"):

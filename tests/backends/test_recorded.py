@@ -122,7 +122,7 @@ def test_a_question_that_different_rows_share_is_not_guessed(tmp_path: Path) -> 
     assert [[r.response.text for r in records] for records in found] == [["b"], ["d"]]
 
 
-def test_a_number_beside_a_prompt_is_no_id(tmp_path: Path) -> None:
+def test_a_number_next_to_a_prompt_is_no_id(tmp_path: Path) -> None:
     rows: list[Json] = [{"id": str(n), "prompt": f"Prompt number {n}"} for n in range(3)]
     strange = write(tmp_path / "strange.jsonl", [{"id": 1, "prompt": "Of another benchmark", "response": "no"}])
     with pytest.raises(SkilldeltaError, match="None of the 1"):
@@ -137,7 +137,7 @@ LONG = "Write a letter of {} words to the owner of the house at the end of the s
     ("said", "expected"),
     [(LONG.format("nearly two hundred"), "1"), ("Tell me a joke about a horse that cannot count.", NOT_RECORDED)],
 )
-def test_a_reworded_prompt_between_its_neighbours_is_found_and_told(said: str, expected: str, tmp_path: Path) -> None:
+def test_a_reworded_prompt_between_its_neighbours_is_paired_and_noted(said: str, expected: str, tmp_path: Path) -> None:
     rows: list[Json] = [{"prompt": LONG.format(n)} for n in ("a hundred", "two hundred", "three hundred")]
     lines = [{"prompt": p, "response": str(i)} for i, p in enumerate([rows[0]["prompt"], said, rows[2]["prompt"]])]
     file = write(tmp_path / "out.jsonl", lines)

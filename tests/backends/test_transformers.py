@@ -108,7 +108,7 @@ def test_a_stop_string_ends_the_text_before_it_even_across_tokens(model: Transfo
         assert stopped.tokens_out <= free.tokens_out
 
 
-def test_an_over_long_prompt_is_not_asked_unless_it_may_be_cut(model: TransformersModel) -> None:
+def test_an_over_long_prompt_is_not_run_unless_it_may_be_truncated(model: TransformersModel) -> None:
     long = "apples " * 400
     whole, weighed = ask(model, [Request(long, max_tokens=5), Request(long, choices=(" A",))])
     assert (whole.finish, weighed.finish) == ("overlong", "overlong")

@@ -89,7 +89,7 @@ def same(found: dict[int, plain.LogLikelihood], pairs: Sequence[TokenPair], mode
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=12, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50))
-def test_the_tree_weighs_as_single_passes_do(name: str, pairs: list[TokenPair], budget: int) -> None:
+def test_the_tree_gives_the_log_likelihoods_of_single_passes(name: str, pairs: list[TokenPair], budget: int) -> None:
     model = model_of(name)
     same(dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), TokenBudget(budget))), pairs, model)
 
@@ -127,7 +127,7 @@ def prompts(draw: st.DrawFn) -> list[TokenPrompt]:
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=8, deadline=None)
 @given(asked=prompts(), rows=st.integers(1, 6), budget=st.integers(1, 40))
-def test_slots_continue_as_single_rows_do(name: str, asked: list[TokenPrompt], rows: int, budget: int) -> None:
+def test_slots_generate_what_single_rows_do(name: str, asked: list[TokenPrompt], rows: int, budget: int) -> None:
     model, ends = model_of(name), frozenset([2, 3])
     found = dict(
         generate.generate_over_tree(
@@ -140,7 +140,7 @@ def test_slots_continue_as_single_rows_do(name: str, asked: list[TokenPrompt], r
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=prompts(), rows=st.integers(2, 8), block=st.integers(1, 4), budget=st.integers(1, 40), grows=st.booleans())
-def test_slots_behind_several_prefixes_continue_as_single_rows_do(
+def test_slots_behind_several_prefixes_generate_what_single_rows_do(
     monkeypatch: pytest.MonkeyPatch, name: str, asked: list[TokenPrompt], rows: int, block: int, budget: int, grows: bool
 ) -> None:
     monkeypatch.setattr(kv_cache, "rows_per_block", lambda like, rows: block)
@@ -242,7 +242,7 @@ def test_out_of_memory_halves_the_budget_and_loses_nothing(pairs: list[TokenPair
     assert budget.tokens <= memory or len(rows) <= memory
 
 
-def test_no_memory_for_a_single_token_is_told() -> None:
+def test_no_memory_for_a_single_token_is_an_error() -> None:
     with pytest.raises(torch.OutOfMemoryError):
         list(
             loglikelihood.loglikelihoods_over_tree(
@@ -258,7 +258,7 @@ def test_models_with_full_attention_are_packed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", UNPACKABLE)
-def test_a_model_that_cannot_be_packed_is_found_out_and_asked_plainly(name: str) -> None:
+def test_a_model_that_cannot_be_packed_is_detected_and_takes_the_plain_path(name: str) -> None:
     model = make(UNPACKABLE[name])
     engine = Engine(model, BatchLimits(4, 4))
     assert engine.name == "plain"

@@ -60,7 +60,7 @@ def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
 
 
 @pytest.mark.parametrize("wish", ["tree", "plain"])
-def test_no_pass_of_an_engine_has_more_tokens_than_it_was_given(model: Any, wish: PathName) -> None:
+def test_no_pass_of_an_engine_has_more_tokens_than_its_limit(model: Any, wish: PathName) -> None:
     counted = Counted(model)
     engine = Engine(counted, BatchLimits(8, 64, tokens=40), wish)
     assert not engine.caching_unsupported_reason
@@ -118,7 +118,7 @@ def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, mon
     assert max(size for _, size in held) <= 1.5 * share
 
 
-def test_the_limit_of_a_container_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_a_container_counts_as_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     processor = torch.device("cpu")
     everything = memory.device_memory(processor)
     (tmp_path / "none").write_text("max\n")

@@ -125,7 +125,7 @@ def test_half_precision_does_not_hide_that_places_matter(family: str, dtype: tor
     check(model, engine, 0.05)
 
 
-def test_masks_by_place_are_found_though_short_rows_do_not_show_them() -> None:
+def test_masks_by_place_are_detected_though_short_rows_do_not_show_them() -> None:
     """GPT-Neo's local layers count places in the row: 300 of them, and the path to a chunk is out of sight."""
     assert "masks go by the place" in self_test.packing_unsupported_reason(
         make("gpt_neo", window_size=256, max_position_embeddings=512)
@@ -168,7 +168,7 @@ class Old(torch.nn.Module):
         return self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache=use_cache)
 
 
-def test_a_model_that_gives_all_logits_or_none_is_asked_plainly() -> None:
+def test_a_model_that_gives_all_logits_or_none_takes_the_plain_path() -> None:
     engine = Engine(Old(make("olmo2")), BatchLimits(4, 3))
     assert engine.name == NOTHING
     check(engine.model, engine)
@@ -185,7 +185,7 @@ def test_a_folder_is_loaded_with_the_attention_that_its_family_has_and_answers_a
     check(model, found.engine)
 
 
-def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_asked_by_lm_evals_hf(tmp_path: Path) -> None:
+def test_an_encoder_decoder_model_is_refused_with_the_way_out_and_runs_in_lm_evals_hf(tmp_path: Path) -> None:
     sizes = {"d_model": 32, "d_ff": 48, "d_kv": 8, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0}
     made = tiny.tokenizer()
     made.save_pretrained(tmp_path)
@@ -206,7 +206,7 @@ def test_rotations_that_change_with_the_length_end_the_reach() -> None:
 
 
 @pytest.mark.parametrize("wish", ["auto", "plain"])
-def test_a_short_sequence_keeps_its_positions_beside_a_long_one_and_a_growing_one_changes_them(wish: Any) -> None:
+def test_a_short_sequence_keeps_its_positions_in_a_run_with_a_long_one_and_a_growing_one_changes_them(wish: Any) -> None:
     """LongRoPE turns at 32 tokens here, for a whole batch, and for what is in its cache not at all."""
     model = make("phi3")
     source = random.Random(0)

@@ -27,7 +27,7 @@ def load(folder: Path, dtype: torch.dtype = torch.float32) -> Any:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_a_packed_model_answers_as_before_and_frees_its_weights(tmp_path: Path, dtype: torch.dtype) -> None:
     model = load(tmp_path, dtype)
     before = probe(model)
     assert packed_linear.pack_model(model)
@@ -40,7 +40,7 @@ def test_a_packed_model_answers_as_before_and_lets_its_weights_go(tmp_path: Path
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="no list of mapped files")
-def test_the_file_of_the_weights_is_let_go(tmp_path: Path) -> None:
+def test_the_file_of_the_weights_is_released(tmp_path: Path) -> None:
     model = load(tmp_path)
     file = str(next(tmp_path.glob("*.safetensors")))
     assert file in Path("/proc/self/maps").read_text(), "weights are read from the mapped file"
@@ -57,7 +57,7 @@ def test_a_head_that_is_the_embedding_too_keeps_its_weight(tmp_path: Path) -> No
     torch.testing.assert_close(probe(model), before, rtol=0, atol=1e-5)
 
 
-def test_a_model_that_cannot_be_asked_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_model_that_fails_on_the_probe_stays_as_it_is(tmp_path: Path) -> None:
     model = load(tmp_path)
     model.model.layers[0].mlp.act_fn = None
     assert not packed_linear.pack_model(model)

@@ -191,7 +191,7 @@ def test_texts_are_those_of_the_model_called_token_by_token(
 
 @quickly
 @given(prompts=trees(), choices=st.lists(texts.filter(bool), min_size=1, max_size=4), how=conditions())
-def test_choices_weigh_what_the_model_called_on_each_alone_says(
+def test_choices_have_the_log_likelihood_of_the_model_called_on_each_alone(
     model: TransformersModel, prompts: list[str], choices: list[str], how: tuple[BatchLimits, set[int], int]
 ) -> None:
     found = ask(model, [Request(p, choices=tuple(choices), raw=True, truncate=True) for p in prompts], *how)
@@ -207,7 +207,7 @@ def test_choices_weigh_what_the_model_called_on_each_alone_says(
 
 @quickly
 @given(text=st.lists(st.sampled_from(PIECES), max_size=60).map("".join), how=conditions())
-def test_a_whole_text_weighs_what_its_windows_do(
+def test_a_whole_text_has_the_log_likelihood_of_its_windows(
     model: TransformersModel, text: str, how: tuple[BatchLimits, set[int], int]
 ) -> None:
     from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
@@ -222,7 +222,7 @@ def test_a_whole_text_weighs_what_its_windows_do(
 
 @settings(quickly, max_examples=10)
 @given(requests=continuing(), data=st.data())
-def test_an_answer_depends_neither_on_order_nor_on_what_else_is_asked(
+def test_an_answer_depends_neither_on_order_nor_on_other_requests(
     model: TransformersModel, requests: list[Request], data: st.DataObject
 ) -> None:
     for request in requests:
@@ -241,7 +241,7 @@ def test_an_answer_depends_neither_on_order_nor_on_what_else_is_asked(
 
 @quickly
 @given(prompt=texts, start=st.integers(0, 30), length=st.integers(1, 5), limits=conditions())
-def test_a_stop_string_is_found_wherever_it_lies_in_the_text(
+def test_a_stop_string_ends_the_text_wherever_it_lies(
     model: TransformersModel, prompt: str, start: int, length: int, limits: tuple[BatchLimits, set[int], int]
 ) -> None:
     free = Request(prompt, raw=True, truncate=True, max_tokens=16)

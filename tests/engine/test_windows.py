@@ -90,7 +90,7 @@ def test_a_windowed_model_shares_prefixes_longer_than_its_window(name: str) -> N
     assert model.config.sliding_window == 32
 
 
-def test_where_masks_are_the_models_own_longer_sequences_are_asked_plainly() -> None:
+def test_where_masks_are_the_models_own_longer_sequences_take_the_plain_path() -> None:
     """A packed row under one mask for all layers, as on a GPU, has no window."""
     model, pairs = make(transformers.MistralConfig(**SIZES, sliding_window=32)), long_pairs()
     wrong = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), TokenBudget(16)))
@@ -103,7 +103,7 @@ def test_where_masks_are_the_models_own_longer_sequences_are_asked_plainly() -> 
     same(dict(engine.loglikelihoods(plan)), pairs, model)
 
 
-def test_a_window_that_another_attention_does_not_keep_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_window_that_another_attention_ignores_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(transformers.MistralConfig(**SIZES, sliding_window=32))
     assert self_test.window_unsupported_reason(model, 128, decodes=True) == ""
     attend = type(model.model.layers[0].self_attn)

@@ -45,7 +45,7 @@ def test_ids_are_those_of_the_whole_text(name: str, texts: list[tuple[list[str],
             assert spliced.encode(text, special) == tokenizer.encode(text, add_special_tokens=special)
 
 
-def test_a_common_beginning_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_common_prefix_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     spliced = IncrementalTokenizer(TOKENIZERS["llama3"])
     spliced.checks_left = 0
     given = []
@@ -85,7 +85,7 @@ def test_other_tokenizers_encode_every_text_whole(make: Any) -> None:
         assert spliced.encode(text, special=True) == tokenizer.encode(text)
 
 
-def test_one_difference_and_nothing_is_taken_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_one_difference_nothing_is_reused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incremental_tokenizer, "last_word_end", lambda text, same: same)  # in the middle of a word
     tokenizer = TOKENIZERS["gpt2"]
     spliced = IncrementalTokenizer(tokenizer)

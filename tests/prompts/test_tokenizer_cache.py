@@ -97,7 +97,7 @@ def scored(folder: Path, places: list[Path], counts: Counter[str]) -> tuple[Coun
     return Counter(counts), files
 
 
-def test_more_checkpoints_of_a_family_cost_neither_encoding_nor_trees(tmp_path: Path, counts: Counter[str]) -> None:
+def test_more_checkpoints_with_one_tokenizer_cost_neither_encoding_nor_trees(tmp_path: Path, counts: Counter[str]) -> None:
     places = [tiny.llama(tmp_path / name, seed) for seed, name in enumerate("abc")]
     alone, _ = scored(tmp_path / "alone", places[:1], counts)
     together, files = scored(tmp_path / "together", places, counts)
@@ -113,7 +113,7 @@ def test_more_checkpoints_of_a_family_cost_neither_encoding_nor_trees(tmp_path: 
         assert apart.items() <= files.items()
 
 
-def test_another_tokenizer_is_another_family(tmp_path: Path, counts: Counter[str]) -> None:
+def test_another_tokenizer_is_loaded(tmp_path: Path, counts: Counter[str]) -> None:
     places = [tiny.llama(tmp_path / "a"), tiny.llama(tmp_path / "b", texts=("other words " * 9,), vocabulary=300)]
     places.append(tiny.llama(tmp_path / "c", template=True))
     found, _ = scored(tmp_path / "results", places, counts)
@@ -131,7 +131,7 @@ def test_the_same_folder_content_is_the_same_tokenizer_and_a_hub_name_is_its_own
     assert tokenizer_cache.tokenizer_key("nobody/nothing") == ""
 
 
-def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_of_plans_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     class Tree:
         size = 10
 
@@ -142,7 +142,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, False]
 
 
-def test_other_requests_are_not_taken_for_known_ones(tmp_path: Path, counts: Counter[str]) -> None:
+def test_other_requests_get_a_plan_of_their_own(tmp_path: Path, counts: Counter[str]) -> None:
     model = load(Checkpoint("a", str(tiny.llama(tmp_path / "a")), "transformers"), TransformersOptions())
     one, two = [Request("What?", choices=(" A",))], [Request("What?", choices=(" A", " B"))]
     assert len(dict(model.answer(one))[0].logprobs) == 1
