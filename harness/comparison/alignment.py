@@ -11,8 +11,8 @@ import numpy.typing as npt
 from harness.comparison.sample_table import Key, SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
-from harness.statistics.aggregates import Design, Floats, Ints, influences
-from harness.statistics.estimate import Interval, score_interval, unscored_bounds
+from harness.statistics.aggregates import Design, Floats, Interval, Ints, influences
+from harness.statistics.estimate import score_interval, unscored_bounds
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.estimates import Estimate
 from harness.comparison.load import weights_by_level
 from harness.comparison.result import Best, ComparisonSettings, Level
 from harness.statistics import best_of_many
 from harness.statistics.aggregates import Floats
+
+if TYPE_CHECKING:
+    from harness.comparison.estimates import Estimate
 
 POINTS = 100
 
@@ -30,7 +33,7 @@ def best_candidates(
                 np.array(list(known_scores.values())),
                 task_influences(estimates, list(known_scores), weight),
             )
-            winners.append(in_points(level, name, pool, settings))
+            winners.append(best_in_points(level, name, pool, settings))
     return tuple(winners)
 
 
@@ -45,7 +48,7 @@ def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight:
     return matrices
 
 
-def in_points(level: Level, name: str, pool: best_of_many.CandidatePool, settings: ComparisonSettings) -> Best:
+def best_in_points(level: Level, name: str, pool: best_of_many.CandidatePool, settings: ComparisonSettings) -> Best:
     """The selection from a pool, in points."""
     choice = best_of_many.select_best(pool, settings.level, settings.seed)
     return Best(

@@ -34,7 +34,7 @@ def compare(
 
 def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings: ComparisonSettings) -> Analysis:
     """The same as `compare`, with the intermediate results."""
-    published_tables = published.chosen(settings.published)  # first: an unknown name costs no work
+    published_tables = published.select_tables(settings.published)  # first: an unknown name costs no work
     folders = [results] if isinstance(results, str | Path) else list(results)
     loaded_results = load_results([Path(f) for f in folders], baseline, settings.candidates)
     differences = loaded_results.accept_differences(settings.allow)

@@ -14,7 +14,8 @@ from harness.comparison.metrics import measure_metrics
 from harness.comparison.result import ComparisonSettings, Level, MetricValue
 from harness.comparison.sample_table import SampleTable
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
-from harness.statistics.estimate import Interval, critical_value
+from harness.statistics.aggregates import Interval
+from harness.statistics.estimate import critical_value
 from harness.statistics.weighted_means import Component, NullSums
 
 NO_SCORE = MeasuredScore(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))

@@ -30,8 +30,8 @@ class SideFiles:
     task_json: str
     samples: str
     lines: int
-    scored: int
-    unscored: int
+    scored_count: int
+    unscored_count: int
 
 
 @dataclass(frozen=True)

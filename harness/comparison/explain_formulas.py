@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from harness.comparison.alignment import TaskDifference
-from harness.comparison.estimates import ChangeEstimate
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row
 from harness.statistics import power, sign_flip_test
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import ScoreEstimate, critical_value
 from harness.types import Aggregate
 
-Explained = tuple[str, str]
+if TYPE_CHECKING:
+    from harness.comparison.alignment import TaskDifference
+    from harness.comparison.estimates import ChangeEstimate
+
+MethodAndFormula = tuple[str, str]
 POINTS = 100
 AGGREGATES: dict[Aggregate, str] = {
     "mean": "mean of the scored samples",
@@ -24,7 +27,7 @@ AGGREGATES: dict[Aggregate, str] = {
 }
 
 
-def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float) -> Explained:
+def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float) -> MethodAndFormula:
     """A checkpoint's own score and the interval around it."""
     method = f"{AGGREGATES[aggregate]}, n = {row.n}"
     if estimate.method == "none":
@@ -45,7 +48,7 @@ def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float)
     return f"{method}; {100 * level:g} % interval: Wilson (1927){size}", formula
 
 
-def task_difference(difference: TaskDifference, level: float) -> Explained:
+def task_difference(difference: TaskDifference, level: float) -> MethodAndFormula:
     """The paired difference on a task and its interval."""
     d = difference.delta
     widening = (
@@ -67,7 +70,7 @@ def task_difference(difference: TaskDifference, level: float) -> Explained:
     return f"paired difference of the aggregates; {100 * level:g} % interval: Student's t{widening}", formula
 
 
-def p_value(change: ChangeEstimate, settings: ComparisonSettings, number: int | None, unit: str) -> Explained:
+def p_value(change: ChangeEstimate, settings: ComparisonSettings, number: int | None, unit: str) -> MethodAndFormula:
     """The p-value of one difference.  `number`: the task's place, part of its seed; None for a mean.  `unit`: of the flips."""
     contributions = change.component.contributions
     count = int(np.sum(contributions != 0))
@@ -89,7 +92,7 @@ def p_value(change: ChangeEstimate, settings: ComparisonSettings, number: int | 
     return f"sign flips of the {count} {unit} that changed, {draws} draws, {seed}", formula
 
 
-def correction(change: ChangeEstimate, difference: Difference, words: str, own: Sequence[float], size: int) -> Explained:
+def correction(change: ChangeEstimate, difference: Difference, words: str, own: Sequence[float], size: int) -> MethodAndFormula:
     """The adjusted p-value; `own`: the p-values of the candidate's family, `size`: the tests of all candidates."""
     if words.startswith("Holm"):
         smaller = sorted(p for p in own if p <= difference.p)
@@ -109,7 +112,7 @@ def correction(change: ChangeEstimate, difference: Difference, words: str, own: 
     return words, f"p adjusted = p = {difference.p_adjusted:.6g}"
 
 
-def task_detectable(difference: TaskDifference, level: float) -> Explained:
+def task_detectable(difference: TaskDifference, level: float) -> MethodAndFormula:
     """The smallest true difference that the data of a task detect 4 times in 5."""
     d = difference.delta
     if d.is_plain:
@@ -119,19 +122,19 @@ def task_detectable(difference: TaskDifference, level: float) -> Explained:
     return normal_detectable(critical_value(level, d.freedom), POINTS * float(np.sqrt(d.variance)))
 
 
-def normal_detectable(critical: float, error: float) -> Explained:
+def normal_detectable(critical: float, error: float) -> MethodAndFormula:
     z = float(special.ndtri(power.POWER))
     return f"(t + z) * standard error, for a power of {POINTS * power.POWER:g} %", f"({critical:.4g} + {z:.4g}) * {error:.4f}"
 
 
-def mean_score(count: int, level: Level) -> Explained:
+def mean_score(count: int, level: Level) -> MethodAndFormula:
     """The score of a skill or of the average, over `count` members of the level below."""
     if count == 1:
         return f"the score of its only {level}", "the same interval"
     return f"unweighted mean of {count} {level}s", "half width = sqrt(sum of (weight * half width)^2), cut to 0..100"
 
 
-def mean_difference(half_widths: Sequence[float], difference: Difference) -> Explained:
+def mean_difference(half_widths: Sequence[float], difference: Difference) -> MethodAndFormula:
     """The mean of independent differences; `half_widths` of their intervals, in points."""
     count = len(half_widths)
     if count == 1:
@@ -141,7 +144,7 @@ def mean_difference(half_widths: Sequence[float], difference: Difference) -> Exp
     return f"unweighted mean of {count} independent differences, half widths by Zou and Donner (2008)", formula
 
 
-def mean_detectable(count: int, difference: Difference, level: float) -> Explained:
+def mean_detectable(count: int, difference: Difference, level: float) -> MethodAndFormula:
     """The smallest true difference that the data of all members detect 4 times in 5."""
     if count == 1:
         return "that of its only member", "the same formula"

@@ -141,9 +141,7 @@ def parse_policy(values: Mapping[str, object], source: str = "the policy") -> Po
 def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     """Checks every rule of the policy on one candidate.  SkilldeltaError where no rule applies, or a name is unknown."""
     if candidate not in comparison.checkpoints or candidate == comparison.baseline:
-        raise SkilldeltaError(
-            str(unknown_name("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline}))
-        )
+        raise SkilldeltaError(str(unknown_name("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline})))
     candidate_rows = [r for r in comparison.rows if r.checkpoint == candidate]
     rows: dict[tuple[RuleLevel, str], Row] = {(r.level, r.name): r for r in candidate_rows}
     rows |= {

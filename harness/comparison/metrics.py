@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from harness.comparison.alignment import TaskPanel
 from harness.comparison.result import MetricValue
-from harness.comparison.sample_table import SampleTable
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Interval
+from harness.statistics.aggregates import Floats, Interval
 from harness.statistics.ratio import ratio, share_interval, student_interval
 from harness.types import Metric
+
+if TYPE_CHECKING:
+    from harness.comparison.alignment import TaskPanel
+    from harness.comparison.sample_table import SampleTable
 
 POINTS = 100
 
@@ -41,7 +44,7 @@ def numerator_and_denominator(metric: Metric, columns: SampleTable) -> tuple[Flo
     return np.where(present, top, 0.0), np.where(present, bottom, 0.0)
 
 
-def in_points(interval: Interval) -> Interval:
+def interval_in_points(interval: Interval) -> Interval:
     return Interval(POINTS * interval.low, POINTS * interval.high)
 
 
@@ -51,9 +54,9 @@ def metric_value(metric: Metric, panel: TaskPanel, columns: SampleTable, level: 
     value, influence = ratio(top, bottom)
     cluster = panel.design_of(columns).cluster
     if bool(np.all((top >= 0) & (top <= bottom) & (bottom <= 1))) and not np.isnan(value):
-        interval = in_points(share_interval(value, influence, bottom, cluster, level))
+        interval = interval_in_points(share_interval(value, influence, bottom, cluster, level))
     else:
-        interval = in_points(student_interval(value, influence, cluster, level))
+        interval = interval_in_points(student_interval(value, influence, cluster, level))
     return MetricValue(metric.name, POINTS * value, interval.low, interval.high, metric.lower_is_better)
 
 
@@ -63,7 +66,7 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
     before, before_influence = ratio(*(x[old] for x in numerator_and_denominator(metric, panel.baseline)))
     after, after_influence = ratio(*(x[new] for x in numerator_and_denominator(metric, columns)))
     cluster = panel.design.cluster[old]
-    interval = in_points(student_interval(after - before, after_influence - before_influence, cluster, level))
+    interval = interval_in_points(student_interval(after - before, after_influence - before_influence, cluster, level))
     return MetricValue(
         value.name, value.value, value.low, value.high, value.lower_is_better,
         POINTS * (after - before), interval.low, interval.high,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from harness.atomic_files import write_json
 from harness.records import CheckpointRecord
 from harness.statistics.decision import Verdict
-from harness.store import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +143,7 @@ class Comparison:
     caveats: tuple[str, ...] = ()  # facts that the numbers do not show, in words
     runs: tuple[TrainingRun, ...] = ()  # of the checkpoints, with their training curves
     warnings: tuple[str, ...] = ()  # findings that need several numbers, such as reward hacking
-    published_tables: tuple[published.Table, ...] = ()  # of other models, shown next to these
+    published_tables: tuple[published.PublishedTable, ...] = ()  # of other models, shown next to these
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""

@@ -11,7 +11,7 @@ import numpy as np
 from harness.comparison.result import Comparison, MetricValue, Row
 from harness.comparison.training_runs import TrainingRun
 from harness.statistics import pareto, weighted_means
-from harness.statistics.estimate import Interval
+from harness.statistics.aggregates import Interval
 
 HARMLESS, HARMFUL = "over_refusal", "unsafe_compliance"  # metrics of a safety task that has both
 

@@ -58,7 +58,7 @@ def build_run(name: str, members: Mapping[str, CheckpointRecord]) -> TrainingRun
     steps_and_names = sorted((record.step, m) for m, record in members.items() if record.step is not None)
     curves: Curves = {}
     for member in [*sorted(final), *(m for _, m in reversed(steps_and_names))]:
-        curves = training_log.stored(members[member])
+        curves = training_log.stored_curves(members[member])
         if curves:
             break
     last = max([step for step, _ in steps_and_names] + [c.steps[-1] for c in curves.values()], default=None)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.estimates import ChangeEstimate, Estimate
 from harness.comparison.result import LEVELS, ComparisonSettings, Difference, Flips, Level, Row
 from harness.statistics import multiple_testing
 from harness.statistics.aggregates import Floats
 from harness.statistics.decision import DecisionRule
+
+if TYPE_CHECKING:
+    from harness.comparison.estimates import ChangeEstimate, Estimate
 
 POINTS = 100
 

@@ -24,6 +24,14 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A confidence interval, in the unit of what it is about."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Design:
     """How the n samples of a task depend on each other: `cluster` and `group` hold one code for each sample."""
 

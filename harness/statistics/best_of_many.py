@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Interval, critical_value
+from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.estimate import critical_value
 
 FOLDS = 2
 DRAWS = 2_000

@@ -12,17 +12,9 @@ from typing import Literal
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Design, Floats, aggregate_value, influences, means_of_strata
+from harness.statistics.aggregates import Design, Floats, Interval, aggregate_value, influences, means_of_strata
 
 ROUNDING = 1e-20  # a smaller variance is rounding error alone
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A confidence interval, in the unit of what it is about."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)

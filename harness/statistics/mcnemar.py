@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.statistics.estimate import Interval
+from harness.statistics.aggregates import Interval
 
 
 def exact_p(losses: int, gains: int) -> float:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Interval
+from harness.statistics.aggregates import Floats, Interval
 from harness.types import Noise
 
 ROUNDING = 1e-5  # a smaller change of a score made of log-probabilities is rounding

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.statistics import mcnemar, sign_flip_test
-from harness.statistics.aggregates import Design, Floats, aggregate_slopes, influences, means_of_strata
-from harness.statistics.estimate import Interval, Variance, critical_value, is_binary, robust_variance
+from harness.statistics.aggregates import Design, Floats, Interval, aggregate_slopes, influences, means_of_strata
+from harness.statistics.estimate import Variance, critical_value, is_binary, robust_variance
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.statistics.aggregates import Design, Floats, Ints
-from harness.statistics.estimate import Interval, critical_value, robust_variance, wilson_interval
+from harness.statistics.aggregates import Design, Floats, Interval, Ints
+from harness.statistics.estimate import critical_value, robust_variance, wilson_interval
 
 
 def ratio(top: Floats, bottom: Floats) -> tuple[float, Floats]:

@@ -21,9 +21,9 @@ import numpy as np
 from scipy import special
 
 from harness.statistics import mcnemar
-from harness.statistics.aggregates import Design, Floats
+from harness.statistics.aggregates import Design, Floats, Interval
 from harness.statistics.decision import Verdict
-from harness.statistics.estimate import Interval, critical_value
+from harness.statistics.estimate import critical_value
 
 BET_WEIGHTS = np.array([0.1, 0.8, 0.1])
 MARGIN_DISCORDANCES = (0.05, 0.1, 0.2, 0.4)  # the discordances for which the bets against a margin are the best ones

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Interval, Variance, critical_value
+from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.estimate import Variance, critical_value
 from harness.statistics.variance_shrinkage import VariancePrior
 
 ONE_SEED = (

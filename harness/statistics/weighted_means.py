@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.statistics import sign_flip_test
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Interval
+from harness.statistics.aggregates import Floats, Interval
 
 NullSums = npt.NDArray[np.float32]  # [draws]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.comparison import recipes
 from harness.comparison.alignment import TaskPanel
-from harness.comparison.load import LoadedResults, StoredCell, load_results
+from harness.comparison.load import LoadedResults, StoredCell, load_results, weights_by_level
 from harness.comparison.sample_table import SampleTable, make_table, read_lines
 from harness.statistics.aggregates import Floats
 from harness.statistics.estimate import Variance, pseudo_values
@@ -73,7 +73,7 @@ class StudyMeasures:
         stored = self.best_of_n if kind == BEST_OF_N else self.answers
         names = {BEST_OF_N: [AVERAGE], STEPS: ["reasoning"]}.get(first, measure)
         skills = stored.skills()
-        known = {name: weights for _, name, weights in recipes.weights_by_level(skills, stored.tasks)}  # a skill before a task
+        known = {name: weights for _, name, weights in weights_by_level(skills, stored.tasks)}  # a skill before a task
         shares: dict[Column, float] = {}
         for name in names:
             if name not in known:

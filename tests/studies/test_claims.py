@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from harness.atomic_files import write_json
 from harness.cli import main
 from harness.statistics import training_variance, variance_shrinkage
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Interval, Variance
+from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.estimate import Variance
 from harness.statistics.training_variance import RecipeContrast
-from harness.store import write_json
 from harness.studies import claims, claims_contrast, claims_file, claims_measures, file, record
 from harness.studies.claims import HypothesisResult, assess_claims, claim_verdict
 from harness.studies.claims_contrast import independent_groups, pair_recipes, region, region_p_values
