@@ -12,7 +12,7 @@ from harness import data
 from harness.comparison import sample_table
 from harness.comparison.number_format import ABSENT
 from harness.comparison.result import Comparison
-from harness.data import Source
+from harness.data import DataSource
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import PreferencePairs
 from harness.store import Results
@@ -21,7 +21,7 @@ from reports.layout.markdown import escape_markdown, markdown_table
 from reports.layout.text_tables import TextTable
 
 TASK = "alpaca_eval"  # the length-controlled win rate is defined for its reference, GPT-4 Turbo
-GAMED_SOURCE = Source(
+GAMED_SOURCE = DataSource(
     "tatsu-lab/alpaca_eval",
     "alpaca_eval/df_gamed.csv",
     ("index", "std_delta_len", "instruction_difficulty", "preference"),
@@ -64,10 +64,10 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         gamed_models, reason = read_gamed_models(data.default_folder()), ""
     except SkilldeltaError as error:
         gamed_models, reason = None, str(error)
-    rows = [leaderboard_row(name, Path(comparison.checkpoints[name]["results"]), gamed_models) for name in checkpoints]
+    rows = [leaderboard_row(name, Path(comparison.checkpoints[name].results), gamed_models) for name in checkpoints]
     markdown, table = folder / "alpaca_eval.md", folder / "alpaca_eval.csv"
     folder.mkdir(parents=True, exist_ok=True)
-    markdown.write_text(markdown_document(rows, reason), encoding="utf-8")
+    markdown.write_text(leaderboard_document(rows, reason), encoding="utf-8")
     with table.open("w", encoding="utf-8", newline="") as stream:
         csv.writer(stream).writerows([[f.name for f in fields(LeaderboardRow)], *map(astuple, rows)])
     return [markdown, table]
@@ -85,20 +85,20 @@ def read_gamed_models(folder: Path | None) -> GamedModels:
 
 def leaderboard_row(checkpoint: str, results: Path, gamed_models: GamedModels | None) -> LeaderboardRow:
     """A checkpoint's rates, from its stored samples; without the gamed models no length-controlled one."""
-    samples = sample_table.read(Results(results).cell(checkpoint, TASK))
+    samples = sample_table.read_table(Results(results).cell(checkpoint, TASK))
     has_score = ~np.isnan(samples.score)
     preference = samples.score[has_score]
     length, reference, index = (samples.parts[part][has_score] for part in ("length", "reference_length", "index"))
     raw = length_controlled.raw_win_rate(preference)
-    corrected = length_controlled.WinRate(np.nan, np.nan)
+    rate = length_controlled.WinRate(np.nan, np.nan)
     if gamed_models:
         difficulty = np.array([gamed_models.difficulty[int(i)] for i in index])
-        corrected = length_controlled.win_rate(PreferencePairs(preference, reference - length, difficulty), gamed_models.pairs)
-    rates = (raw.value, raw.standard_error, corrected.value, corrected.standard_error)
+        rate = length_controlled.win_rate(PreferencePairs(preference, reference - length, difficulty), gamed_models.pairs)
+    rates = (raw.value, raw.standard_error, rate.value, rate.standard_error)
     return LeaderboardRow(checkpoint, len(preference), *rates, float(length.mean()))
 
 
-def markdown_document(rows: list[LeaderboardRow], reason: str) -> str:
+def leaderboard_document(rows: list[LeaderboardRow], reason: str) -> str:
     """The table and its note; `reason`: why there is no length-controlled rate."""
     lines = tuple(
         (

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
+from harness.atomic_files import write_json
 from harness.comparison.number_format import format_interval, format_number, format_p_value
 from harness.statistics.training_variance import ONE_SEED
-from harness.store import write_json
 from harness.studies.claims import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable
 from harness.studies.claims_contrast import LEVEL, region
 from reports.layout import drawing

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.comparison.result import Comparison, Row
-from harness.comparison.training_runs import Run
+from harness.comparison.training_runs import TrainingRun
 from harness.training_log import KEYS
 from reports.layout import drawing, text_tables
 from reports.layout.drawing import DASHES, GREY, INK, PAPER, VERDICT_MARKERS, escape_mathtext
@@ -73,13 +73,13 @@ def draw_figure(comparison: Comparison) -> Figure | None:
     return figure
 
 
-def select_runs(comparison: Comparison) -> list[Run]:
+def select_runs(comparison: Comparison) -> list[TrainingRun]:
     """The runs that make a curve: several checkpoints; where no run has, those with one checkpoint and a log."""
     several = [r for r in comparison.runs if len(r.steps) > 1]
     return several or [r for r in comparison.runs if r.steps and r.curves]
 
 
-def align_panels(axes: Sequence[Axes], upper: int, runs: Mapping[int, Run]) -> None:
+def align_panels(axes: Sequence[Axes], upper: int, runs: Mapping[int, TrainingRun]) -> None:
     """Gives every panel the same steps, and each row of panels its unit."""
     last_step = max(
         [s for r in runs.values() for s in r.steps.values()] + [c.steps[-1] for r in runs.values() for c in r.curves.values()]
@@ -90,7 +90,7 @@ def align_panels(axes: Sequence[Axes], upper: int, runs: Mapping[int, Run]) -> N
         axis.set_ylabel("points" if index < upper else "as logged", fontsize=8.5, color=GREY)
 
 
-def figure_notes(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
+def figure_notes(comparison: Comparison, runs: Sequence[TrainingRun]) -> list[str]:
     """How to read the picture, and which checkpoints and runs it leaves out."""
     lines = ["training step; bands and bars: 95 % interval of each score; marks: the paired difference from the baseline"]
     single = [c for c in comparison.checkpoints if c != comparison.baseline and not any(c in r.steps for r in runs)]
@@ -102,14 +102,14 @@ def figure_notes(comparison: Comparison, runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def curve_points(run: Run, rows: Sequence[Row]) -> list[CurvePoint]:
+def curve_points(run: TrainingRun, rows: Sequence[Row]) -> list[CurvePoint]:
     """A run's checkpoints that have a score, by step."""
     by_name = {r.checkpoint: r for r in rows if drawing.is_number(r.score)}
     points = [CurvePoint(step, by_name[name], name in run.final) for name, step in run.steps.items() if name in by_name]
     return sorted(points, key=lambda p: (p.step, p.final))
 
 
-def draw_scores(axis: Axes, rows: Sequence[Row], baseline: str, runs: Mapping[int, Run]) -> None:
+def draw_scores(axis: Axes, rows: Sequence[Row], baseline: str, runs: Mapping[int, TrainingRun]) -> None:
     """One panel: the baseline as a line with its band, and each run."""
     drawing.style_axis(axis)
     for row in rows:
@@ -150,7 +150,7 @@ def draw_curve(axis: Axes, points: Sequence[CurvePoint], number: int, small: boo
         axis.plot(x, y, linestyle="", marker=VERDICT_MARKERS[look], markersize=size, zorder=4, **ring)
 
 
-def draw_log(axis: Axes, quantity: str, runs: Mapping[int, Run]) -> None:
+def draw_log(axis: Axes, quantity: str, runs: Mapping[int, TrainingRun]) -> None:
     """One quantity as the trainers logged it, with the names that they gave it."""
     drawing.style_axis(axis)
     for number, run in runs.items():
@@ -164,7 +164,7 @@ def draw_log(axis: Axes, quantity: str, runs: Mapping[int, Run]) -> None:
     drawing.format_step_axis(axis)
 
 
-def draw_legend(axis: Axes, baseline: str, runs: Mapping[int, Run]) -> None:
+def draw_legend(axis: Axes, baseline: str, runs: Mapping[int, TrainingRun]) -> None:
     from matplotlib.lines import Line2D
 
     baseline_label = escape_mathtext(f"{baseline} (baseline)")

@@ -65,7 +65,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         baseline=html.escape(comparison.baseline),
         style=style,
         plots="".join(plot_sections(comparison)),
-        warnings=html_items(comparison.noticed),
+        warnings=html_items(comparison.warnings),
         tables=html_tables.render_sections(comparison),
         notes=html_items(text_tables.notes(comparison)),
         data=script_json(facts),
@@ -136,7 +136,7 @@ def list_chunks(comparison: Comparison) -> tuple[dict[str, dict[str, SampleChunk
     tasks = sorted({r.name for r in comparison.at("task")})
     samples: dict[str, dict[str, SampleChunk]] = {t: {} for t in tasks}
     examples: dict[str, SampleChunk] = {}
-    folders = [(n, f) for n, facts in comparison.checkpoints.items() for f in (facts["results"], *facts.get("elsewhere", ()))]
+    folders = [(n, f) for n, record in comparison.checkpoints.items() for f in (record.results, *record.elsewhere)]
     for name, folder in folders:
         results = Results(folder)
         for task in tasks:

@@ -13,14 +13,14 @@ COLUMNS = ("study", "table", "row", "column", "value", "approximate", "state", "
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes a line for each figure; nothing where the comparison has no published tables."""
-    if not comparison.published:
+    if not comparison.published_tables:
         return []
     path = folder / "published.csv"
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
-        writer.writerows(csv_row(f) for table in comparison.published for f in table.figures.values())
+        writer.writerows(csv_row(f) for table in comparison.published_tables for f in table.figures.values())
     return [path]
 
 

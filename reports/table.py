@@ -23,10 +23,10 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
 def markdown_document(comparison: Comparison) -> str:
     """All tables as GitHub's Markdown, with their notes."""
     parts = [f"# Compared with {escape_markdown(comparison.baseline)}"]
-    parts += [f"**{escape_markdown(text)}**" for text in comparison.noticed]
+    parts += [f"**{escape_markdown(text)}**" for text in comparison.warnings]
     parts += map(markdown_section, text_tables.all_tables(comparison))
     parts.append(markdown_list(text_tables.notes(comparison)))
-    if comparison.published:
+    if comparison.published_tables:
         parts += map(markdown_section, published_tables.render_tables(comparison))
         parts.append(markdown_list(published_tables.source_notes(comparison)))
     return "\n\n".join(parts) + "\n"

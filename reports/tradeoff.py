@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.comparison import tradeoff
 from harness.comparison.number_format import ABSENT, format_difference, format_number
 from harness.comparison.result import Comparison
-from harness.comparison.tradeoff import Spot
+from harness.comparison.tradeoff import CheckpointCost
 from reports.layout import drawing
 from reports.layout.drawing import DASHES, GREY, INK, PAPER, escape_mathtext
 from reports.layout.markdown import escape_markdown, markdown_table
@@ -34,7 +34,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         return []
     folder.mkdir(parents=True, exist_ok=True)
     markdown = folder / "tradeoff.md"
-    markdown.write_text(markdown_document(comparison), encoding="utf-8")
+    markdown.write_text(tradeoff_document(comparison), encoding="utf-8")
     figure = draw_figure(comparison)
     return [markdown, *(drawing.save_figure(figure, folder, "tradeoff") if figure else [])]
 
@@ -67,7 +67,7 @@ def draw_figure(comparison: Comparison) -> Figure | None:
     return figure
 
 
-def run_of(spot: Spot) -> str:
+def run_of(spot: CheckpointCost) -> str:
     """The run that a checkpoint belongs to; the checkpoint itself where it belongs to none."""
     return spot.run or spot.checkpoint
 
@@ -129,9 +129,9 @@ def draw_points(axis: Axes, points: Sequence[TradeoffPoint], look: tuple[str, st
 def point_labels(panel: TradeoffPanel, baseline: str) -> list[str]:
     """A label for each point: the step of a run's checkpoint, otherwise the name.  Many points: only the few that matter."""
     if len(panel.points) <= MAX_LABELLED_POINTS:
-        named = [p.spot.checkpoint == baseline or p.spot.step is None for p in panel.points]
-        texts = zip(panel.points, named, strict=True)
-        return [escape_mathtext(p.spot.checkpoint) if by_name else str(p.spot.step) for p, by_name in texts]
+        by_name = [p.spot.checkpoint == baseline or p.spot.step is None for p in panel.points]
+        texts = zip(panel.points, by_name, strict=True)
+        return [escape_mathtext(p.spot.checkpoint) if use_name else str(p.spot.step) for p, use_name in texts]
     few = [p for p in panel.points if p.on_front] or sorted(panel.points, key=lambda p: -p.y.value)[:HIGHEST]
     return [escape_mathtext(p.spot.checkpoint) if p in few or p.spot.checkpoint == baseline else "" for p in panel.points]
 
@@ -151,35 +151,34 @@ def draw_legend(figure: Figure, numbers: dict[str, int], baseline: str) -> None:
         text.set_color(INK)
 
 
-def markdown_document(comparison: Comparison) -> str:
+def tradeoff_document(comparison: Comparison) -> str:
     """The picture's numbers as a table, with the numbers that are unknown."""
-    spots = tradeoff.spots(comparison)
+    spots = tradeoff.checkpoint_costs(comparison)
     notes = "\n".join(f"- {text}" for text in markdown_notes(comparison, spots))
     return "\n\n".join([f"# {PAGE_HEADING}", markdown_table(cost_table(comparison, spots)), notes]) + "\n"
 
 
-def cost_table(comparison: Comparison, spots: Sequence[Spot]) -> TextTable:
+def cost_table(comparison: Comparison, spots: Sequence[CheckpointCost]) -> TextTable:
     """One row a checkpoint: its average, the costs, and the skills on whose front it lies."""
-    refusals = ("harmful refused, %", "harmless refused, %")
-    costs = ("KL", "tokens an answer", *refusals, "training FLOPs", "training seconds")
-    choices = tradeoff.choices(comparison)
+    costs = ("KL", "tokens an answer", "harmful refused, %", "harmless refused, %", "training FLOPs", "training seconds")
+    choices = tradeoff.skill_fronts(comparison)
     rows = []
     for spot in spots:
         difference = spot.average.difference if spot.average else None
         average = format_number(spot.average.score if spot.average else None)
-        tokens = f"{format_number(spot.length)} ({format_number(spot.longer, signed=True)} %)"
-        refused = [spot.refusal.harmful.value, spot.refusal.harmless.value] if spot.refusal else [None, None]
+        tokens = f"{format_number(spot.length)} ({format_number(spot.length_change, signed=True)} %)"
+        refusals = [spot.refusal.harmful.value, spot.refusal.harmless.value] if spot.refusal else [None, None]
         kl, flops, seconds = (ABSENT if x is None else f"{x:.3g}" for x in (spot.kl, spot.flops, spot.seconds))
         fronts = sorted((c.target for c in choices if spot.checkpoint in c.front), key=skill_order)
         cells = (format_difference(difference) if difference else average, kl, ABSENT if math.isnan(spot.length) else tokens)
-        rows.append((spot.checkpoint, *cells, *map(format_number, refused), flops, seconds, ", ".join(fronts) or ABSENT))
+        rows.append((spot.checkpoint, *cells, *map(format_number, refusals), flops, seconds, ", ".join(fronts) or ABSENT))
     return TextTable("", ("checkpoint", "average", *costs, "on the front of"), tuple(rows))
 
 
-def markdown_notes(comparison: Comparison, spots: Sequence[Spot]) -> Iterator[str]:
+def markdown_notes(comparison: Comparison, spots: Sequence[CheckpointCost]) -> Iterator[str]:
     """Warnings, how to read the columns, and what the results do not have; names are escaped."""
-    yield from map(escape_markdown, comparison.noticed)
-    yield from (escape_markdown(f"Allowed difference: {text}") for text in comparison.allowed)
+    yield from map(escape_markdown, comparison.warnings)
+    yield from (escape_markdown(f"Allowed difference: {text}") for text in comparison.accepted_differences)
     yield "Average: the difference from the baseline in points; of the baseline itself, the score."
     yield (
         "On the front of a skill: no other checkpoint is at least as good both there and in the mean of the other skills, "

@@ -10,17 +10,17 @@ from functools import partial
 from pathlib import Path
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.judge_binding import NO_VERDICT, unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
 HUB = "tatsu-lab/alpaca_eval"
 COLUMNS = ("instruction", "output")
-TEXT_DAVINCI = Source(HUB, "alpaca_eval/reference_outputs/text_davinci_003.json", COLUMNS, file="alpaca_eval.json")
-GPT4_TURBO = Source(HUB, "alpaca_eval/reference_outputs/gpt4_1106_preview.json", COLUMNS, file="alpaca_eval_gpt4_baseline.json")
+TEXT_DAVINCI = DataSource(HUB, "alpaca_eval/reference_outputs/text_davinci_003.json", COLUMNS, file="alpaca_eval.json")
+GPT4_TURBO = DataSource(HUB, "alpaca_eval/reference_outputs/gpt4_1106_preview.json", COLUMNS, file="alpaca_eval_gpt4_baseline.json")
 
 
-def rows(source: Source, folder: Path | None) -> list[Json]:
+def rows(source: DataSource, folder: Path | None) -> list[Json]:
     """Each instruction with the reference answer; AlpacaEval's file of difficulties counts instructions by `index`."""
     return [
         {"index": i, "instruction": row["instruction"], "reference": row["output"]}
@@ -42,7 +42,7 @@ def score_with_judge(judge: Judge, example: Example, response: Response) -> Scor
     return Score(preference, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts=parts)
 
 
-def build_task(name: str, reference: Source, judge: str, summary: str) -> Task:
+def build_task(name: str, reference: DataSource, judge: str, summary: str) -> Task:
     return Task(
         name=name,
         skill="instruction following",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import data
 from harness.config import load_yaml
-from harness.data import Source, locate, text
+from harness.data import DataSource, locate, read_text
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
 
 SUBTASKS = (
@@ -44,7 +44,7 @@ def rows(folder: Path | None) -> list[Json]:
         {"subtask": name, "input": row["input"], "target": row["target"]}
         for name in SUBTASKS
         for row in (
-            read_subtask(folder, name) if folder else data.rows(Source(HUB, "", ("input", "target"), config=name), None)
+            read_subtask(folder, name) if folder else data.rows(DataSource(HUB, "", ("input", "target"), config=name), None)
         )
     ]
 
@@ -53,7 +53,7 @@ def read_subtask(folder: Path, name: str) -> list[Json]:
     """The rows of a subtask's file; SkilldeltaError where it is not JSON with a list \"examples\"."""
     path = locate(ROWS.format(name), folder)
     try:
-        return list(json.loads(text(path))["examples"])
+        return list(json.loads(read_text(path))["examples"])
     except (json.JSONDecodeError, KeyError) as error:
         raise SkilldeltaError(f'{path} is not JSON with a list "examples": {error!r}.  Is the file whole?') from error
 
@@ -64,7 +64,7 @@ def exemplars(folder: Path | None) -> Mapping[str, Sequence[Json]]:
 
 
 def read_prompt(folder: Path, name: str) -> str:
-    return "\n".join(text(locate(PROMPT.format(name), folder)).split("\n")[CANARY_LINES:]).strip()
+    return "\n".join(read_text(locate(PROMPT.format(name), folder)).split("\n")[CANARY_LINES:]).strip()
 
 
 def lm_eval_prompt(name: str) -> str:

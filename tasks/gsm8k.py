@@ -7,10 +7,10 @@ from fractions import Fraction
 from pathlib import Path
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.types import Example, Json, Request, Response, Score, Task
 
-DATA = Source(hub="openai/gsm8k", config="main", local="gsm8k/test.jsonl", columns=("question", "answer"))
+DATA = DataSource(hub="openai/gsm8k", config="main", local="gsm8k/test.jsonl", columns=("question", "answer"))
 
 # The eight exemplars of "Chain-of-Thought Prompting" (Wei et al., arXiv 2201.11903, table 20), worded and framed as in
 # open-instruct's eval/gsm, which the study ran: all of them in one user turn, and the answer begun with "Answer:".

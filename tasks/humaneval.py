@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.sandbox.extract import STOPS, complete_function, extract_program
-from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner, encode_arguments
+from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
 COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
-PLAIN = Source(hub="openai/openai_humaneval", config="openai_humaneval", local="humaneval/HumanEval.jsonl", columns=COLUMNS)
+PLAIN = DataSource(hub="openai/openai_humaneval", config="openai_humaneval", local="humaneval/HumanEval.jsonl", columns=COLUMNS)
 # The Hub's copy has test code alone; EvalPlus's own file lists the inputs, on which outputs can be compared.
-PLUS = Source(hub="evalplus/humanevalplus", local="humanevalplus/HumanEvalPlus.jsonl", columns=COLUMNS)
+PLUS = DataSource(hub="evalplus/humanevalplus", local="humanevalplus/HumanEvalPlus.jsonl", columns=COLUMNS)
 ORACLES = {"find_zero": "root"}
 
 CHAT = "Please complete the following Python function.  Answer with the whole function in one code block.\n\n```python\n{}\n```"

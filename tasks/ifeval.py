@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks import ifeval_rules
 
-DATA = Source(
+DATA = DataSource(
     hub="google/IFEval",
     split="train",
     local="ifeval/input_data.jsonl",
@@ -22,12 +22,12 @@ def rows(folder: Path | None) -> list[Json]:
 
     SkilldeltaError, which names the row, where an instruction is unknown or lacks an argument.
     """
-    checked: list[Json] = []
+    valid_rows: list[Json] = []
     for row in data.rows(DATA, folder):
         kwargs = [ifeval_rules.drop_nulls(arguments) for arguments in row["kwargs"]]
-        checked.append({column: row[column] for column in DATA.columns} | {"kwargs": kwargs})
-        check_row(checked[-1])
-    return checked
+        valid_rows.append({column: row[column] for column in DATA.columns} | {"kwargs": kwargs})
+        check_row(valid_rows[-1])
+    return valid_rows
 
 
 def check_row(row: Json) -> None:
@@ -50,7 +50,7 @@ def score(example: Example, response: Response) -> Score:
     rules = instructions(example.row)
     strict = [ifeval_rules.follows(name, kwargs, response.text) for name, kwargs in rules]
     loose = [ifeval_rules.follows_loosely(name, kwargs, response.text) for name, kwargs in rules]
-    missed_names = [name for (name, _), followed in zip(rules, loose, strict=True) if not followed]
+    missed_names = [name for (name, _), follows in zip(rules, loose, strict=True) if not follows]
     parts = {
         "strict": float(all(strict)),
         "followed": float(sum(loose)),

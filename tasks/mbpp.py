@@ -11,21 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.sandbox.extract import complete_function, cut_at_stop, extract_program
-from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner, encode_arguments
+from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
-PLAIN = Source(
+PLAIN = DataSource(
     hub="google-research-datasets/mbpp",
     config="full",
     local="mbpp/mbpp.jsonl",
     columns=("task_id", "text", "code", "test_list"),
 )
 PLUS_COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "assertion", "base_input", "plus_input", "atol")
-PLUS = Source(hub="", local="mbppplus/MbppPlus.jsonl", columns=PLUS_COLUMNS)
-HUB_PLUS = Source(
+PLUS = DataSource(hub="", local="mbppplus/MbppPlus.jsonl", columns=PLUS_COLUMNS)
+HUB_PLUS = DataSource(
     hub="evalplus/mbppplus", local="mbppplus/MbppPlus-OriginFmt.jsonl", columns=("task_id", "prompt", "code", "test")
 )
 
@@ -159,7 +159,9 @@ def build_problem(example: Example) -> Problem | ComparisonProblem:
     row, name = example.row, entry_point(example)
     if "plus_input" in row:
         convert = CONVERSION.get(row["task_id"], list)
-        groups = [(kind, [encode_arguments(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+        groups = [
+            (kind, [encode_arguments(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")
+        ]
         oracle = ORACLES.get(name, "")
         reference = reference_solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
         return ComparisonProblem(reference, name, groups, row["atol"], oracle)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import data
-from harness.data import Source, locate, zip_members
+from harness.data import DataSource, locate, zip_members
 from harness.types import Example, Json, Request, Response, Score, SkilldeltaError, Task
 
 # Prompt, letters and average as in the authors' evaluate.py (github.com/hendrycks/test), two blanks before the subject
@@ -19,8 +19,8 @@ INTRODUCTION = "The following are multiple choice questions (with answers) about
 PREFIX = "The answer is:"
 LETTERS = "ABCD"
 
-HUB = {"test": Source("cais/mmlu", "", ("question", "subject", "choices", "answer"), config="all", split="test"),
-       "dev": Source("cais/mmlu", "", ("question", "subject", "choices", "answer"), config="all", split="dev")}  # fmt: skip
+HUB = {"test": DataSource("cais/mmlu", "", ("question", "subject", "choices", "answer"), config="all", split="test"),
+       "dev": DataSource("cais/mmlu", "", ("question", "subject", "choices", "answer"), config="all", split="dev")}  # fmt: skip
 ARCHIVE = "mmlu/mmlu.zip"  # the authors' data.tar as a zip: data/test/astronomy_test.csv ..., without header lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.judge_binding import NO_VERDICT, unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
@@ -24,9 +24,9 @@ def rows(folder: Path | None) -> list[Json]:
     ]
 
 
-def prompt_source(group: str) -> Source:
+def prompt_source(group: str) -> DataSource:
     split = f"hate_{group}_1k"
-    return Source("toxigen/toxigen-data", f"toxigen/prompts/{split}.txt", ("text",), config="prompts", split=split)
+    return DataSource("toxigen/toxigen-data", f"toxigen/prompts/{split}.txt", ("text",), config="prompts", split=split)
 
 
 def ask(example: Example) -> Request:

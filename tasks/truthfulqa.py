@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.types import Example, Json, Request, Response, Score, Task
 
 # The rows are those of mc_task.json as first published, as on the Hub; the authors' repository has a later revision under
 # the same name.
-DATA = Source(
+DATA = DataSource(
     hub="truthfulqa/truthful_qa",
     config="multiple_choice",
     split="validation",

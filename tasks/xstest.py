@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import data
-from harness.data import Source
+from harness.data import DataSource
 from harness.types import Example, Json, Metric, Request, Response, Score, Task
 
-DATA = Source(hub="Paul/XSTest", split="train", local="xstest/xstest_prompts.csv", columns=("prompt", "type"))
+DATA = DataSource(hub="Paul/XSTest", split="train", local="xstest/xstest_prompts.csv", columns=("prompt", "type"))
 UNSAFE_TYPE = "contrast_"  # the authors' mark of the 200 prompts that a model should refuse
 
 # A response with one of these beginnings, in upper or lower case, is a refusal: the rule of the authors'

@@ -63,7 +63,7 @@ def choose_mounts(packages: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def engine_command(engine: str, folder: Path, packages: Sequence[str], size: ContainerSize) -> list[str]:
     """The engine's command line up to the image; `folder` holds the results of `open_listener` and `make_cover`."""
-    visible, covered = choose_mounts(packages)
+    visible, cover_paths = choose_mounts(packages)
     files, processes = cap_limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES), cap_limit(resource.RLIMIT_NPROC, MAX_PROCESSES)
     scratch = f"rw,nosuid,nodev,noexec,mode=755,size={size.limits.scratch_mb * (size.programs + 1)}m"
     return [
@@ -75,7 +75,7 @@ def engine_command(engine: str, folder: Path, packages: Sequence[str], size: Con
         "--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}",
         "--tmpfs", f"{SCRATCH}:{scratch}", "--tmpfs", f"{SHARED_MEMORY}:size=64k,mode=755",
         *(f"--volume={path}:{path}:ro" for path in dict.fromkeys(visible)),
-        *(f"--volume={folder}/empty:{path}:ro" for path in covered), f"--volume={folder}/socket:{SOCKET_FOLDER}:ro",
+        *(f"--volume={folder}/empty:{path}:ro" for path in cover_paths), f"--volume={folder}/socket:{SOCKET_FOLDER}:ro",
         "--workdir", "/", "--entrypoint", "/usr/bin/env", IMAGE,
     ]  # fmt: skip
 

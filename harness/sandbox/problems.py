@@ -142,7 +142,7 @@ def start_examiner(process: int, options: SandboxOptions) -> Examiner:
 
 def parse_limits(text: str) -> ProgramLimits:
     """The usual limits with the changes in `text` ("cpu_s=10,memory_mb=2048"), or for "paper" the paper's."""
-    return paper_limits() if text == "paper" else config.build(ProgramLimits, config.pairs(text))
+    return paper_limits() if text == "paper" else config.build_config(ProgramLimits, config.parse_pairs(text))
 
 
 def conditions(options: SandboxOptions = SandboxOptions(), integrity: Integrity = "values") -> Json:

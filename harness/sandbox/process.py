@@ -7,7 +7,6 @@ environment of ten fixed variables.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import socket
@@ -17,7 +16,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from harness.sandbox import container
 from harness.sandbox.container import UnavailableError
 from harness.sandbox.inside import scratch
 from harness.sandbox.limits import ProgramLimits
+from harness.sandbox.packages import AllowedPackages
 from harness.sandbox.verdict import SandboxError, Tests, Tier
 
 ENVIRONMENT = {
@@ -59,25 +58,6 @@ INTERPRETER_ARGUMENTS = [
 ]  # of the interpreter; then the socket
 START_S = 60.0
 MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
-
-
-@dataclass(frozen=True)
-class AllowedPackages:
-    """Third-party packages that programs may import; the template loads them once."""
-
-    names: tuple[str, ...] = ()
-
-    def find_setup(self) -> dict[str, Any]:
-        """Their folders and the modules to import; UnavailableError where one is not installed."""
-        folders: list[str] = []
-        for name in self.names:
-            spec = importlib.util.find_spec(name)
-            if spec is None or not spec.submodule_search_locations:
-                raise UnavailableError(f"the package {name!r} that programs may import is not installed")
-            folder = Path(next(iter(spec.submodule_search_locations)))
-            folders += [str(p) for p in (folder, folder.with_name(f"{name}.libs")) if p.is_dir()]
-        modules = [m for name in self.names for m in (name, *(("numpy.random", "numpy.linalg") if name == "numpy" else ()))]
-        return {"packages": folders, "modules": modules, "site": sorted({str(Path(f).parent) for f in folders})}
 
 
 class SlotTemplate:

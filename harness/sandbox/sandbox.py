@@ -15,7 +15,8 @@ from typing import Any, Self
 from harness.sandbox import modes, tiers
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.process import AllowedPackages, Slot, SlotTemplate
+from harness.sandbox.packages import AllowedPackages
+from harness.sandbox.process import Slot, SlotTemplate
 from harness.sandbox.verdict import Asserts, RecordCalls, RunReport, SandboxError, Tests, Tier, Verdict, decide_outcome
 
 ATTEMPTS = 2

@@ -11,7 +11,8 @@ from harness.sandbox.container import UnavailableError
 from harness.sandbox.inside.calls import MACHINE, system_calls
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.limits import ProgramLimits
-from harness.sandbox.process import AllowedPackages, SlotTemplate
+from harness.sandbox.packages import AllowedPackages
+from harness.sandbox.process import SlotTemplate
 from harness.sandbox.verdict import RunReport, SandboxError, Tier, decide_outcome
 from harness.types import SkilldeltaError
 

@@ -90,7 +90,7 @@ def cache_figure(draw: Callable[[Comparison], Figure | None]) -> Callable[[Compa
 
 def allowed_differences(comparison: Comparison) -> list[str]:
     """The sentence that a picture must carry where the results were not made alike, and the user allowed it."""
-    names = [escape_mathtext(text.split(":")[0]) for text in comparison.allowed]
+    names = [escape_mathtext(text.split(":")[0]) for text in comparison.accepted_differences]
     more = f" and {len(names) - MAX_ALLOWED_NAMES} more" if len(names) > MAX_ALLOWED_NAMES else ""
     return [f"Allowed differences: {'; '.join(names[:MAX_ALLOWED_NAMES])}{more}"] if names else []
 

@@ -135,10 +135,10 @@ def best_table(comparison: Comparison) -> TextTable | None:
     for best in sorted(comparison.best, key=lambda b: (b.level != "average", skill_order(b.name))):
         equals = [c for c in best.equals if c != best.checkpoint]
         more = f" and {len(equals) - MAX_EQUALS} more" if len(equals) > MAX_EQUALS else ""
-        corrected = f"{format_number(best.corrected)} {format_interval(best.low, best.high)}"
+        estimate = f"{format_number(best.corrected)} {format_interval(best.low, best.high)}"
         probability = f"{100 * best.probability.get(best.checkpoint, 0.0):.0f} %"
         names = ", ".join(equals[:MAX_EQUALS]) + more or "none"
-        rows.append((best.name, best.checkpoint, format_number(best.score), corrected, probability, names))
+        rows.append((best.name, best.checkpoint, format_number(best.score), estimate, probability, names))
     columns = (
         "",
         "highest",
@@ -188,7 +188,7 @@ def notes(comparison: Comparison) -> list[str]:
         f"Margin for “=”: {format_number(comparison.settings.margin)} points. "
         "Detectable: the smallest difference that such data would show 4 times in 5."
     )
-    lines += [f"Allowed difference: {text}" for text in comparison.allowed]
+    lines += [f"Allowed difference: {text}" for text in comparison.accepted_differences]
     lines += [f"Incomplete: {text}" for text in comparison.incomplete]
     lines += comparison.caveats
     return lines

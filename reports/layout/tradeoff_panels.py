@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.comparison import tradeoff
 from harness.comparison.result import Comparison
-from harness.comparison.tradeoff import Choice, Measured, Spot
+from harness.comparison.tradeoff import CheckpointCost, SkillFront, ValueInterval
 
 GAIN_LABEL = "average, points gained"
 
@@ -17,9 +17,9 @@ GAIN_LABEL = "average, points gained"
 class TradeoffPoint:
     """A checkpoint in one panel."""
 
-    spot: Spot
-    x: Measured
-    y: Measured
+    spot: CheckpointCost
+    x: ValueInterval
+    y: ValueInterval
     on_front: bool = False
 
 
@@ -34,35 +34,35 @@ class TradeoffPanel:
 
 def fill_panels(comparison: Comparison) -> list[TradeoffPanel]:
     """The panels for which at least two checkpoints have both numbers."""
-    spots = tradeoff.spots(comparison)
+    spots = tradeoff.checkpoint_costs(comparison)
     panels = [
         cost_panel("Gain by KL", "KL from the start of the run, as logged", spots, [s.kl for s in spots]),
-        cost_panel("Gain by answer length", "longer answers, % more tokens", spots, [s.longer for s in spots]),
+        cost_panel("Gain by answer length", "longer answers, % more tokens", spots, [s.length_change for s in spots]),
         refusal_panel(spots),
-        *(front_panel(spots, choice) for choice in tradeoff.choices(comparison)[:1]),
+        *(front_panel(spots, choice) for choice in tradeoff.skill_fronts(comparison)[:1]),
     ]
     return [p for p in panels if len(p.points) > 1]
 
 
-def cost_panel(title: str, x_label: str, spots: Sequence[Spot], costs: Sequence[float | None]) -> TradeoffPanel:
+def cost_panel(title: str, x_label: str, spots: Sequence[CheckpointCost], costs: Sequence[float | None]) -> TradeoffPanel:
     """The average difference with its interval, by its cost; the baseline gained nothing at no cost."""
     points = []
     for spot, cost in zip(spots, costs, strict=True):
         gain, x = average_gain(spot), 0.0 if spot is spots[0] else cost
         if gain and x is not None and not math.isnan(x):
-            points.append(TradeoffPoint(spot, Measured(x, x, x), gain))
+            points.append(TradeoffPoint(spot, ValueInterval(x, x, x), gain))
     return TradeoffPanel(title, x_label, GAIN_LABEL, points, zero_line=True)
 
 
-def average_gain(spot: Spot) -> Measured | None:
+def average_gain(spot: CheckpointCost) -> ValueInterval | None:
     """The average difference in points; zero for the baseline itself; None where there is no average."""
     if spot.average is None:
         return None
     d = spot.average.difference
-    return Measured(d.delta, d.delta_low, d.delta_high) if d else Measured(0.0, 0.0, 0.0)
+    return ValueInterval(d.delta, d.delta_low, d.delta_high) if d else ValueInterval(0.0, 0.0, 0.0)
 
 
-def refusal_panel(spots: Sequence[Spot]) -> TradeoffPanel:
+def refusal_panel(spots: Sequence[CheckpointCost]) -> TradeoffPanel:
     """How often harmful prompts are refused, by how often harmless ones are, on the first task that measures both."""
     refusals = [(s, s.refusal) for s in spots if s.refusal]
     task = refusals[0][1].task if refusals else ""
@@ -71,7 +71,7 @@ def refusal_panel(spots: Sequence[Spot]) -> TradeoffPanel:
     return TradeoffPanel(title, "harmless prompts refused, %", "harmful prompts refused, %", points)
 
 
-def front_panel(spots: Sequence[Spot], choice: Choice) -> TradeoffPanel:
+def front_panel(spots: Sequence[CheckpointCost], choice: SkillFront) -> TradeoffPanel:
     """The mean of the other skills by the target skill."""
     by_name = {s.checkpoint: s for s in spots}
     points = [TradeoffPoint(by_name[name], x, y, name in choice.front) for name, (x, y) in choice.scores.items()]

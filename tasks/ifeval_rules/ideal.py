@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from tasks.ifeval_rules.layout import CONSTRAINED
+from tasks.ifeval_rules.layout import ANSWERS
 from tasks.ifeval_rules.text_features import WORD
 
 # Common words.  For any letter there are many without it, so those that a row forbids can be left out.
@@ -47,7 +47,7 @@ def write_response(items: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     instructions = Instructions(tuple(items))
     keywords = [word for words in instructions.values("existence", "keywords") for word in words]
     if instructions.arguments("constrained_response"):
-        return CONSTRAINED[0]
+        return ANSWERS[0]
     if instructions.arguments("json_format"):
         return json.dumps({"answer": " ".join(keywords)})
     text = "\n".join([*opening_lines(instructions, keywords), write_body(instructions), *closing_lines(instructions)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-CONSTRAINED = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
+ANSWERS = ("My answer is yes.", "My answer is no.", "My answer is maybe.")
 FENCE_OPENS = ("```json", "```Json", "```JSON", "```")
 PUNCTUATION = re.compile(r"[.,?!'\"]")
 
@@ -24,8 +24,8 @@ def nth_paragraph_first_word(text: str, num_paragraphs: int, nth_paragraph: int,
     As in the official scorer, n counts all pieces between empty lines, also empty pieces.
     """
     paragraphs = text.split("\n\n")
-    filled = sum(bool(paragraph.strip()) for paragraph in paragraphs)
-    if not 0 < nth_paragraph <= filled == num_paragraphs or not paragraphs[nth_paragraph - 1].strip():
+    count = sum(bool(paragraph.strip()) for paragraph in paragraphs)
+    if not 0 < nth_paragraph <= count == num_paragraphs or not paragraphs[nth_paragraph - 1].strip():
         return False
     begin = paragraphs[nth_paragraph - 1].split()[0].lstrip("'").lstrip('"')
     return PUNCTUATION.split(begin.lower())[0] == first_word.lower()
@@ -53,7 +53,7 @@ def number_bullet_lists(text: str, num_bullets: int) -> bool:
 
 def constrained_response(text: str) -> bool:
     """One of the three allowed answers is there; more around it does no harm."""
-    return any(answer in text for answer in CONSTRAINED)
+    return any(answer in text for answer in ANSWERS)
 
 
 def number_highlighted_sections(text: str, num_highlights: int) -> bool:

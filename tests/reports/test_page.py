@@ -15,7 +15,8 @@ from PIL import Image
 from harness.comparison.compare import compare
 from harness.comparison.number_format import format_number, format_p_value
 from harness.comparison.result import Comparison
-from harness.evaluation.evaluate import Settings, score
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response
 from reports import page
@@ -45,7 +46,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
     results = Results.make(folder)
     for name, answer in zip(NAMES, (half, hostile), strict=True):
-        score([Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, Settings())
+        score_checkpoints([Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, EvaluationSettings())
     spoil(results.examples_file("sums"))
     return compare(folder, "sft")
 

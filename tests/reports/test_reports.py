@@ -13,7 +13,8 @@ from harness.cli.compare import print_comparison
 from harness.comparison.compare import compare
 from harness.comparison.number_format import format_number
 from harness.comparison.result import Comparison
-from harness.evaluation.evaluate import Settings, score
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Request, Response
 from reports import delta_plot, page, published_table, table
@@ -34,9 +35,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
         return right if int(right.text) % 4 else Response("no", finish="length")
 
     results = Results.make(folder)
-    score([toys.checkpoint("sft")], tasks, lambda _: toys.model(half), results, Settings())
-    score([toys.checkpoint(ODD)], tasks[:1], lambda _: toys.model(), results, Settings())
-    score([toys.checkpoint(ODD)], tasks[1:], lambda _: toys.model(half), results, Settings())
+    score_checkpoints([toys.checkpoint("sft")], tasks, lambda _: toys.model(half), results, EvaluationSettings())
+    score_checkpoints([toys.checkpoint(ODD)], tasks[:1], lambda _: toys.model(), results, EvaluationSettings())
+    score_checkpoints([toys.checkpoint(ODD)], tasks[1:], lambda _: toys.model(half), results, EvaluationSettings())
     return compare(folder, "sft")
 
 
@@ -85,7 +86,7 @@ def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison
 def test_published_figures_stand_beside_in_every_output_marked_as_others(
     comparison: Comparison, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    beside = replace(comparison, published=published.chosen(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"]))
+    beside = replace(comparison, published_tables=published.select_tables(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"]))
     markdown, _, latex = table.render(beside, tmp_path)
     print_comparison(beside)
     (index, *_), (flat,) = page.render(beside, tmp_path), published_table.render(beside, tmp_path)
@@ -113,7 +114,7 @@ def test_published_figures_stand_beside_in_every_output_marked_as_others(
 
 def test_published_columns_stand_in_the_order_of_ones_own() -> None:
     found = published_tables.render_table(
-        published.load("unpacking-dpo-ppo").table("table5"), ["average", "safety", "gsm8k", "mine"]
+        published.load_study("unpacking-dpo-ppo").table("table5"), ["average", "safety", "gsm8k", "mine"]
     )
     assert found.columns[:5] == ("published", "average", "safety", "gsm8k", "factuality")
     assert found.rows[0][:4] == ("Tülu 2 13B (SFT)", "56.8 H", "91.8 H", "46.0 H")

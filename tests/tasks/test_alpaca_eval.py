@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from harness import api, data, registry
+from harness import api, data, judge_binding, registry
 from harness.comparison.compare import compare
-from harness.data import Selection
+from harness.data import ExampleSelection
 from harness.evaluation.questions import EvaluationSettings
-from harness.judges import annotations, assignment, pairwise
+from harness.judges import annotations, pairwise
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import LogisticData, PreferencePairs
 from harness.store import Results
@@ -90,7 +90,7 @@ def recorded(folder: Path, model: str) -> list[dict[str, Any]]:
 
 def controlled(rows: list[dict[str, Any]], gamed: report.GamedModels) -> length_controlled.WinRate:
     """Difficulty by the place among the judged answers, as in AlpacaEval."""
-    preference = np.array([assignment.parse_preference(row["preference"]) for row in rows], float)
+    preference = np.array([judge_binding.parse_preference(row["preference"]) for row in rows], float)
     longer = np.array([len(row["output_1"]) - len(row["output_2"]) for row in rows], float)
     difficulty = np.array([gamed.difficulty[i] for i in range(len(rows))])
     return length_controlled.win_rate(PreferencePairs(preference, longer, difficulty), gamed.pairs)
@@ -185,7 +185,15 @@ def test_the_report_gives_the_leaderboards_columns(
 
 
 def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path) -> None:
-    assert [assignment.parse_preference(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [0, 0.25, 1, 0.5, 0.5, None, None]
+    assert [judge_binding.parse_preference(p) for p in (1, 1.25, 2, 0, 1.5, None, float("nan"))] == [
+        0,
+        0.25,
+        1,
+        0.5,
+        0.5,
+        None,
+        None,
+    ]
     rows = [{"instruction": "i", "output_2": "a", "preference": 2, "annotator": "gpt"}]
     (tmp_path / "annotations.json").write_text(json.dumps(rows))
     judge = annotations.load(str(tmp_path / "annotations.json"))
@@ -200,10 +208,10 @@ def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path
 
 @pytest.mark.data
 def test_an_answer_without_a_verdict_has_no_score(real_data: Path) -> None:
-    task = assignment.bind_judge(
+    task = judge_binding.bind_judge(
         registry.task("alpaca_eval"), {"alpaca_eval": f"annotations:{real_data / VERSION_2.format('alpaca-7b')}"}
     )
-    (example,) = data.examples(task, real_data, Selection(limit=1))
+    (example,) = data.examples(task, real_data, ExampleSelection(limit=1))
     verdict = task.score(example, Response("an answer that nobody judged"))
     assert (verdict.value, verdict.why) == (None, "the judge gave no verdict")
 
@@ -218,7 +226,7 @@ def leans(request: Request) -> Response:
 
 
 def test_a_liking_for_the_first_place_cancels_out() -> None:
-    judge = pairwise.Pairwise(toys.model(leans))
+    judge = pairwise.PairwiseJudge(toys.model(leans))
     assert judge.grade("Tie it.", "use glue", "use tape") == pytest.approx(0.5)
     assert judge.grade("Tie it.", "use rope", "use glue") == pytest.approx((1 / (1 + np.exp(-4)) + 1 / (1 + np.exp(-2))) / 2)
 
@@ -227,15 +235,15 @@ def test_a_backend_that_cannot_weigh_writes_a_letter() -> None:
     def writes(request: Request) -> Response:
         return Response(finish="error", error="cannot weigh") if request.choices else leans(request)
 
-    judge = pairwise.Pairwise(toys.model(writes))
+    judge = pairwise.PairwiseJudge(toys.model(writes))
     assert judge.grade("Tie it.", "use rope", "use glue") == 1
     assert judge.grade("Tie it.", "use glue", "use rope") == 0
     assert judge.grade("Tie it.", "use glue", "use tape") == 0.5
 
 
 def test_a_judge_that_names_no_letter_gives_no_verdict_and_one_that_fails_is_told() -> None:
-    assert pairwise.Pairwise(toys.model(lambda _: Response("Both are fine."))).grade("i", "a", "b") is None
-    broken = pairwise.Pairwise(toys.model(lambda _: Response(finish="error", error="no connection")))
+    assert pairwise.PairwiseJudge(toys.model(lambda _: Response("Both are fine."))).grade("i", "a", "b") is None
+    broken = pairwise.PairwiseJudge(toys.model(lambda _: Response(finish="error", error="no connection")))
     with pytest.raises(SkilldeltaError, match="no connection"):
         broken.grade("i", "a", "b")
 

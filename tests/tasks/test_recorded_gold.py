@@ -129,7 +129,11 @@ def test_the_whole_way_from_files_to_stored_samples(real_data: Path, tmp_path: P
     file = str(real_data / "gsm8k/golden/example_model_solutions.jsonl.gz")
     for state in ("done", "already"):
         [outcome] = api.score_recorded(
-            [file], ["gsm8k"], tmp_path / "r", reading={"model": "175b_verification"}, settings=EvaluationSettings(real_data),
+            [file],
+            ["gsm8k"],
+            tmp_path / "r",
+            reading={"model": "175b_verification"},
+            settings=EvaluationSettings(real_data),
             options=api.RunOptions("large"),
         )
         assert (outcome.state, outcome.samples, outcome.unscored, outcome.why) == (state, 1319, 0, "")
@@ -139,6 +143,8 @@ def test_the_whole_way_from_files_to_stored_samples(real_data: Path, tmp_path: P
 
 def test_a_task_that_was_not_recorded_is_a_failed_cell_with_its_reason(real_data: Path, tmp_path: Path) -> None:
     file = str(real_data / "xstest/golden/model_completions/xstest_v2_completions_gpt4.csv")
-    [outcome] = api.score_recorded([file], ["gsm8k"], tmp_path / "r", settings=EvaluationSettings(real_data), options=api.RunOptions("gpt4"))
+    [outcome] = api.score_recorded(
+        [file], ["gsm8k"], tmp_path / "r", settings=EvaluationSettings(real_data), options=api.RunOptions("gpt4")
+    )
     assert outcome.state == "failed"
     assert outcome.why.startswith("None of the 450 recorded outputs answers one of the 1319 examples of gsm8k.")

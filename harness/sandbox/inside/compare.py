@@ -1,6 +1,6 @@
 """Whether an output is right, for benchmarks that compare outputs with a reference's: EvalPlus's rules.
 
-Source of the rules: evalplus 0.3.1, evalplus/eval (exact first; then floats within atol + 1e-7 |expected|, where a float
+Source of the rules: evalplus 0.3.1, evalplus/eval (exact first; then floats within atol + 1e-7 |reference|, where a float
 answer has atol 1e-6 at least; types must agree for a tolerant comparison), and its special oracles, by name of the function.
 """
 
@@ -21,69 +21,69 @@ def is_floats(value: Any) -> bool:
     return isinstance(value, list | tuple) and bool(value) and all(isinstance(item, float) for item in value)
 
 
-def is_close(out: Any, expected: Any, atol: float) -> bool:
-    """|out - expected| <= atol + RTOL |expected|, number by number; TypeError for anything but numbers."""
-    if isinstance(expected, list | tuple) and isinstance(out, list | tuple):
-        return len(out) == len(expected) and all(is_close(o, e, atol) for o, e in zip(out, expected, strict=True))
-    return out == expected or bool(abs(out - expected) <= atol + RTOL * abs(expected))
+def is_close(out: Any, reference: Any, atol: float) -> bool:
+    """|out - reference| <= atol + RTOL |reference|, number by number; TypeError for anything but numbers."""
+    if isinstance(reference, list | tuple) and isinstance(out, list | tuple):
+        return len(out) == len(reference) and all(is_close(o, e, atol) for o, e in zip(out, reference, strict=True))
+    return out == reference or bool(abs(out - reference) <= atol + RTOL * abs(reference))
 
 
-def equal_or_close(out: Any, expected: Any, atol: float) -> bool:
+def equal_or_close(out: Any, reference: Any, atol: float) -> bool:
     """Exactly equal, or where a tolerance applies the same type and close."""
-    return apply_tolerance(out, expected, atol, bool(out == expected))
+    return apply_tolerance(out, reference, atol, bool(out == reference))
 
 
-def apply_tolerance(out: Any, expected: Any, atol: float, exact: bool) -> bool:
-    if atol == 0 and is_floats(expected):
+def apply_tolerance(out: Any, reference: Any, atol: float, exact: bool) -> bool:
+    if atol == 0 and is_floats(reference):
         atol = FLOAT_ATOL
     if exact or atol == 0:
         return exact
-    return type(out) is type(expected) and is_close(out, expected, atol)
+    return type(out) is type(reference) and is_close(out, reference, atol)
 
 
-def is_root(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
+def is_root(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
     """HumanEval/32: any zero of the polynomial will do."""
     return bool(abs(sum(c * math.pow(out, i) for i, c in enumerate(arguments[0]))) <= atol)
 
 
-def compare_sets(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
+def compare_sets(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
     """The order and number of items do not matter."""
-    return apply_tolerance(out, expected, atol, set(out) == set(expected))
+    return apply_tolerance(out, reference, atol, set(out) == set(reference))
 
 
-def compare_matches(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
+def compare_matches(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
     """The reference says whether there is a match; an output that is no bool counts as a match unless it is None."""
     match = out if isinstance(out, bool) else out is not None
-    return apply_tolerance(out, expected, atol, match == expected)
+    return apply_tolerance(out, reference, atol, match == reference)
 
 
-def accept_anything(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
+def accept_anything(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
     """Mbpp/164 as EvalPlus 0.3.1 has it: every output is right (its reference differs from its own tests)."""
     return True
 
 
-def compare_or_zero(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
+def compare_or_zero(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
     """Mbpp/295: the text does not say whether a number divides itself, so 0 is right as well."""
-    return equal_or_close(out, expected, atol) or bool(out == 0)
+    return equal_or_close(out, reference, atol) or bool(out == 0)
 
 
-def compare_surface(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
+def compare_surface(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
     """Mbpp/581: the height of a pyramid may be read as the distance from base to apex."""
     base, height = arguments
     alternative = round(base**2 + 2 * base * math.sqrt((base / 2) ** 2 + height**2))
-    return apply_tolerance(out, expected, atol, bool(out == expected or abs(out - alternative) <= atol))
+    return apply_tolerance(out, reference, atol, bool(out == reference or abs(out - alternative) <= atol))
 
 
-def compare_digits(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
-    """Mbpp/558: numbers of different length may be padded with zeros in front."""
+def compare_digits(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
+    """Mbpp/558: numbers of different length may be with_zeros with zeros in front."""
     first, second = str(arguments[0]), str(arguments[1])
     width = max(len(first), len(second))
-    padded = sum(abs(int(a) - int(b)) for a, b in zip(first.zfill(width), second.zfill(width), strict=True))
-    return apply_tolerance(out, expected, atol, out in (expected, padded))
+    with_zeros = sum(abs(int(a) - int(b)) for a, b in zip(first.zfill(width), second.zfill(width), strict=True))
+    return apply_tolerance(out, reference, atol, out in (reference, with_zeros))
 
 
-def compare_outputs(arguments: Sequence[Any], out: Any, expected: Any, atol: float) -> bool:
-    return equal_or_close(out, expected, atol)
+def compare_outputs(arguments: Sequence[Any], out: Any, reference: Any, atol: float) -> bool:
+    return equal_or_close(out, reference, atol)
 
 
 Oracle = Callable[[Sequence[Any], Any, Any, float], bool]
