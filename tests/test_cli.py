@@ -157,7 +157,7 @@ def test_training_from_the_command_line_and_scoring_what_it_made(capsys: pytest.
         2,
         "--lr=1e-3",
     ]
-    code, _, err = skilldelta(capsys, "train", "sft", *flags, "--out", out)
+    code, _, err = skilldelta(capsys, "train", "sft", *flags, "-o", out)
     assert code == 0, err
     code, out_text, err = skilldelta(capsys, "checkpoints", out, "--json")
     assert [(c["step"], c["method"], c["problem"]) for c in json.loads(out_text)][:2] == [(2, "sft", ""), (4, "sft", "")]
@@ -218,7 +218,17 @@ def test_score_can_ask_a_share_again_and_tells_what_changed(capsys: pytest.Captu
 
 
 def test_older_spellings_of_flags_are_still_read(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
-    flags = ["-t", "adding", "--include_path", mine, "--model=scripted", "--model_args", "text=4", "--output", mine.parent / "r"]
+    flags = [
+        "-t",
+        "adding",
+        "--include_path",
+        mine,
+        "--model=scripted",
+        "--model_args",
+        "text=4",
+        "--output",
+        mine.parent / "r",
+    ]
     code, _, err = skilldelta(capsys, "score", model(mine.parent / "sft"), *flags)
     assert code == 0, err
     code, _, err = skilldelta(capsys, "compare", mine.parent / "r", "--baseline", "sft", "--family", "bonferroni")

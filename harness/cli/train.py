@@ -14,6 +14,7 @@ from harness.cli.screen import note, print_table, say
 # The settings of a method are no options of the command line's own: they come through as they are, --help among them.
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 HELP = ("--help", "-h")
+OUTPUT = re.compile(r"^(-o|--output)(?==|$)")  # every verb's flag for what every trainer's settings call `out`
 
 
 def train(
@@ -21,7 +22,7 @@ def train(
     method: Annotated[str, typer.Argument(help="A trainer; without one, all are listed.")] = "",
     config: Annotated[Path | None, typer.Option(help="A YAML file with settings; flags override it.")] = None,
 ) -> None:
-    """Trains a model: skilldelta train dpo --model SFT --data pairs.jsonl --out runs/dpo.  METHOD --help lists its settings."""
+    """Trains a model: skilldelta train dpo --model SFT --data pairs.jsonl -o runs/dpo.  METHOD --help lists its settings."""
     from harness import config as settings
     from harness import registry
 
@@ -33,7 +34,9 @@ def train(
     if any(flag in context.args for flag in HELP) or (not context.args and config is None):
         print_settings(method, trainer.__doc__, kind, settings.field_comments(kind))
         return
-    values: dict[str, Any] = (settings.load_yaml(config) if config else {}) | settings.parse_flags(context.args)
+    values: dict[str, Any] = (settings.load_yaml(config) if config else {}) | settings.parse_flags(
+        [OUTPUT.sub("--out", argument) for argument in context.args]
+    )
     checkpoint = trainer.train(settings.build_config(kind, values))
     folder = checkpoint.run or checkpoint.path
     note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta score {folder} --suite quick -o results")
@@ -44,7 +47,7 @@ def print_methods() -> None:
     from harness import registry
     from harness.training.needs import read_needs
 
-    say("skilldelta train METHOD --model MODEL --data FILES --out RUN [--SETTING VALUE ...] [--config FILE.yaml]\n")
+    say("skilldelta train METHOD --model MODEL --data FILES --output RUN [--SETTING VALUE ...] [--config FILE.yaml]\n")
     needs = {method: read_needs(method) for method in registry.modules("trainers")}
     rows = [[name, n.data, n.makes, registry.about("trainers", name)] for name, n in needs.items()]
     print_table(["method", "data", "makes", "about"], rows)
@@ -53,13 +56,17 @@ def print_methods() -> None:
 
 def print_settings(method: str, about: str | None, kind: type[Any], comments: dict[str, str]) -> None:
     """Every setting of a method with its type, its default and one line of help."""
-    say(f"skilldelta train {method} --model MODEL --data FILES --out RUN [--SETTING VALUE ...] [--config FILE.yaml]\n")
+    say(f"skilldelta train {method} --model MODEL --data FILES --output RUN [--SETTING VALUE ...] [--config FILE.yaml]\n")
     say(f"{(about or '').strip()}\n\n{re.sub(r'(?m)^ +', '', kind.__doc__ or '').strip()}\n")
     rows = [
-        [f"--{f.name.replace('_', '-')}", type_label(str(f.type)), default_label(f.default), comments[f.name]]
+        [setting_flag(f.name), type_label(str(f.type)), default_label(f.default), comments[f.name]]
         for f in dataclasses.fields(kind)
     ]
     print_table(["setting", "type", "default", "about"], rows)
+
+
+def setting_flag(name: str) -> str:
+    return "--output" if name == "out" else f"--{name.replace('_', '-')}"
 
 
 def type_label(annotation: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 from harness import registry
 from harness.cli import main
+from harness.cli.train import OUTPUT, setting_flag
 from harness.config import field_comments, settings_class
 
 METHODS = registry.modules("trainers")
@@ -34,7 +35,7 @@ def test_help_shows_each_setting_with_type_default_and_meaning(
     text = printed(capsys, "train", method, *flags)
     kind = settings_class(registry.module("trainers", method))
     rows = {line.split()[0]: line for line in text.splitlines() if line.startswith("--")}
-    assert set(rows) == {f"--{f.name.replace('_', '-')}" for f in dataclasses.fields(kind)}
+    assert set(rows) == {setting_flag(f.name) for f in dataclasses.fields(kind)}
     assert str(kind().lr) in rows["--lr"].split()
     assert rows["--overlong"].split()[1:3] == ["drop|cut", kind().overlong]
     assert rows["--micro-batch"].split()[1:3] == ["int", "0"]
@@ -56,3 +57,10 @@ def test_hyphens_and_underscores_name_the_same_setting() -> None:
     hyphens = build_config(kind, parse_flags(["--micro-batch", "2", "--overlap-with=gsm8k"]))
     assert hyphens == build_config(kind, parse_flags(["--micro_batch=2", "--overlap_with", "gsm8k"]))
     assert hyphens.micro_batch == 2
+
+
+def test_the_run_folder_is_named_by_the_flag_of_every_other_verb() -> None:
+    assert (setting_flag("out"), setting_flag("micro_batch")) == ("--output", "--micro-batch")
+    assert [OUTPUT.sub("--out", flag) for flag in ("-o", "--output", "--output=x", "--out", "--outline")] == [
+        "--out", "--out", "--out=x", "--out", "--outline",
+    ]  # fmt: skip
