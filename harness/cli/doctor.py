@@ -34,7 +34,7 @@ def describe_device() -> str:
     """The device that models run on, as the transformers backend chooses it."""
     from harness import registry
 
-    return str(registry.module("backends", "transformers").devices())
+    return str(registry.module("backends", "transformers").describe_devices())
 
 
 def describe_sandbox() -> str:

@@ -15,7 +15,7 @@ from harness.types import SandboxOptions, SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.api import Backend
-    from harness.data import Selection
+    from harness.data import ExampleSelection
     from harness.evaluation.questions import EvaluationSettings
 
 # Headings of `score --help`, which has too many options for one list.
@@ -62,7 +62,7 @@ class TaskOptions:
     ] = None
     include: Include = None
 
-    def choose(self) -> tuple[list[Task], dict[str, Selection]]:
+    def choose(self) -> tuple[list[Task], dict[str, ExampleSelection]]:
         """The tasks, and which examples of each: a suite may take a part of a task."""
         from harness import api, suites
 
@@ -71,7 +71,7 @@ class TaskOptions:
                 "Say what to score: --tasks NAME,... or --suite NAME (`skilldelta list tasks`, `skilldelta list suites`)."
             )
         if self.suite:
-            tasks, selections = suites.load(self.suite)
+            tasks, selections = suites.load_suite(self.suite)
         else:
             tasks, selections = api.resolve(self.tasks, self.include or (), self.num_fewshot), {}
         return tasks, api.limits(self.limit, self.sample_seed) or selections
@@ -124,7 +124,7 @@ class ModelOptions:
 
         own = ("device", "dtype", "batch_size", "max_batch_tokens", "chat_template")
         settings = {name: value for name in own if (value := getattr(self, name)) not in (None, "")}
-        return api.Backend(self.backend_name, config.pairs(self.backend_args) | settings)
+        return api.Backend(self.backend_name, config.parse_pairs(self.backend_args) | settings)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class GenerationOptions:
         """Fields of EvaluationSettings."""
         from harness import api, config
 
-        return {"overrides": api.generation(config.pairs(self.gen_kwargs)), "draws": self.draws, "seed": self.seed}
+        return {"overrides": api.generation(config.parse_pairs(self.gen_kwargs)), "draws": self.draws, "seed": self.seed}
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class SequentialOptions:
 def with_option_groups(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb with each parameter that is a dataclass replaced by one option for each field; typer knows no such groups."""
     hints = get_type_hints(verb, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     parameters = []
     for parameter in inspect.signature(verb).parameters.values():
         if group := groups.get(parameter.name):
@@ -208,5 +208,5 @@ def with_option_groups(verb: Callable[..., None]) -> Callable[..., None]:
 
     flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del flat.__wrapped__  # type: ignore[attr-defined]  # typer would read the annotations of the verb itself
+    del flat.__wrapped__  # typer would read the annotations of the verb itself
     return flat

@@ -90,9 +90,9 @@ def replay(
     from harness.comparison.replay import replay as run
 
     replays = run(results, baseline, candidate, margin)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for r in replays:
-        verdicts = Counter(decision.verdict for decision in r.decisions)
+        verdicts = Counter[str](decision.verdict for decision in r.decisions)
         rows.append({"task": r.task, "items": r.items, "used_%": 100 * r.share_used, **verdicts})
     if as_json:
         print_json(rows)
