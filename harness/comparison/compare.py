@@ -27,7 +27,7 @@ def compare(
 ) -> Comparison:
     """Compares every checkpoint in `results` (one folder or several) with the checkpoint named `baseline`.
 
-    SkilldeltaError where results were not made alike, unless each difference is allowed by name.
+    SkilldeltaError where results were made with different settings, unless each difference is allowed by name.
     """
     return analyse(results, baseline, settings or ComparisonSettings()).comparison
 

@@ -72,5 +72,5 @@ def unlogged_notes(runs: tuple[TrainingRun, ...]) -> tuple[str, ...]:
     names = [run.name for run in runs if not run.curves]
     if not names:
         return ()
-    where = "it is neither in the results folder nor beside the checkpoints"
+    where = "neither the results folder nor the checkpoints' folders hold one"
     return (f"No training log (reward, KL, length) was found for {', '.join(names)}: {where}.",)

@@ -18,7 +18,7 @@ DRAWS = 2_000
 
 
 @dataclass(frozen=True)
-class Selection:
+class BestSelection:
     """The checkpoint with the highest score.  Scores in 0..1."""
 
     best: str
@@ -38,13 +38,13 @@ class CandidatePool:
     parts: Sequence[Floats]
 
 
-def select_best(pool: CandidatePool, level: float = 0.95, seed: int = 0) -> Selection:
+def select_best(pool: CandidatePool, level: float = 0.95, seed: int = 0) -> BestSelection:
     """The candidate with the highest score, with what the choice does to that score."""
     winner = int(np.argmax(pool.scores))
     errors = bootstrap_errors(pool.parts, seed)
     winners = np.argmax(pool.scores + errors, axis=1)
     corrected_score, interval = cross_fit_score(pool, seed), winner_interval(pool, errors, winner, level)
-    return Selection(
+    return BestSelection(
         best=pool.names[winner],
         score=float(pool.scores[winner]),
         corrected_score=corrected_score,

@@ -12,10 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 import harness
 from harness.comparison import caveats
-from harness.records import CellRecord
 from harness.statistics.multiple_testing import benjamini_hochberg, holm
-from harness.store import Results
-from harness.types import Checkpoint, SkilldeltaError
+from harness.types import SkilldeltaError
 from tests.support.results_folder import about, sample, store, store_scores
 
 OLD = [1.0] * 60 + [0.0] * 40
@@ -92,24 +90,6 @@ def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counte
     assert (row.if_wrong, row.if_right) == (pytest.approx(100 / 9), pytest.approx(200 / 9))
 
 
-def test_results_that_were_not_made_alike_are_refused_with_both_sides_named(tmp_path: Path) -> None:
-    store_scores(tmp_path, "sft", "gsm8k", OLD)
-    store(tmp_path, "dpo", about("gsm8k", "gsm8k", inputs={"prompts": "p2"}), [sample(i, s) for i, s in enumerate(OLD)])
-    with pytest.raises(SkilldeltaError, match=r'gsm8k, inputs.prompts: baseline "p1", dpo "p2"') as error:
-        harness.compare(tmp_path, "sft")
-    assert "--allow inputs.prompts" in str(error.value)
-    comparison = harness.compare(tmp_path, "sft", allow=["inputs.prompts"])
-    assert comparison.accepted_differences == ('gsm8k, inputs.prompts: baseline "p1", dpo "p2"',)
-    assert set(comparison.frame()["allowed"]) == {'gsm8k, inputs.prompts: baseline "p1", dpo "p2"'}
-
-
-def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
-    store_scores(tmp_path, "sft", "gsm8k", OLD)
-    facts = about("gsm8k", "gsm8k", task={"summary": "now better described"})
-    store(tmp_path, "dpo", facts, [sample(i, s) for i, s in enumerate(OLD)])
-    assert harness.compare(tmp_path, "sft").accepted_differences == ()
-
-
 def test_a_skill_with_a_task_missing_has_no_row_and_says_so(tmp_path: Path) -> None:
     for task in ("gsm8k", "bbh"):
         store_scores(tmp_path, "sft", task, OLD, "reasoning")
@@ -166,32 +146,6 @@ def test_only_the_named_candidates_are_compared(tmp_path: Path) -> None:
     for name in ("sft", "dpo", "ppo"):
         store_scores(tmp_path, name, "gsm8k", OLD)
     assert set(harness.compare(tmp_path, "sft", candidates=["ppo"]).checkpoints) == {"sft", "ppo"}
-
-
-def test_several_folders_are_one_comparison_and_a_cell_that_two_hold_is_refused(tmp_path: Path) -> None:
-    for folder, name in (("a", "sft"), ("b", "dpo")):
-        store_scores(tmp_path / folder, name, "gsm8k", OLD)
-    assert set(harness.compare([tmp_path / "a", tmp_path / "b"], "sft").checkpoints) == {"sft", "dpo"}
-    store_scores(tmp_path / "b", "sft", "gsm8k", OLD)
-    with pytest.raises(SkilldeltaError, match="sft on gsm8k is in two results folders"):
-        harness.compare([tmp_path / "a", tmp_path / "b"], "sft")
-
-
-def test_two_models_of_one_name_in_two_folders_are_refused_and_one_model_in_two_is_whole(tmp_path: Path) -> None:
-    for folder, task, weights in (("a", "gsm8k", "w1"), ("b", "bbh", "w1"), ("c", "mmlu", "w2")):
-        results = Results.make(tmp_path / folder)
-        for name in ("sft", "dpo"):
-            results.add(Checkpoint(name, f"runs/{name}", "trainer"), {"weights": f"{name} {weights}", "outputs": task})
-            cell = results.cell(name, task)
-            cell.write_record(CellRecord.from_json(about(task, "reasoning")))
-            cell.rewrite([sample(i, s) for i, s in enumerate(OLD)])
-    both = harness.compare([tmp_path / "a", tmp_path / "b"], "sft")
-    assert both.row("dpo", "skill", "reasoning").n == 200
-    assert both.checkpoints["dpo"].elsewhere == (str(tmp_path / "b"),)
-    with pytest.raises(
-        SkilldeltaError, match=r"each hold a checkpoint named 'dpo', but not the same one: they differ in weights"
-    ):
-        harness.compare([tmp_path / "a", tmp_path / "c"], "sft")
 
 
 @pytest.mark.parametrize("often", [0, 1, 30, 100])
@@ -273,15 +227,6 @@ def test_a_cell_that_is_still_running_is_compared_so_far_and_told(tmp_path: Path
     assert difference is not None
     assert (difference.pairs, difference.missing) == (30, 70)
     assert "dpo on gsm8k is running, not done" in comparison.incomplete[0]
-
-
-def test_an_allowed_difference_covers_what_lies_below_it_and_nothing_else(tmp_path: Path) -> None:
-    store_scores(tmp_path, "sft", "gsm8k", OLD)
-    record = about("gsm8k", "gsm8k", backend={"backend": "openai", "dtype": "bfloat16"})
-    store(tmp_path, "dpo", record, [sample(i, s) for i, s in enumerate(OLD)])
-    assert len(harness.compare(tmp_path, "sft", allow=["backend"]).accepted_differences) == 2
-    with pytest.raises(SkilldeltaError, match=r"backend\.dtype: baseline null, dpo \"bfloat16\""):
-        harness.compare(tmp_path, "sft", allow=["backend.backend"])
 
 
 def test_the_foot_says_how_far_a_pass_of_a_program_can_be_believed() -> None:

@@ -78,7 +78,7 @@ def test_a_0_1_task_is_explained_by_its_contingency_table(results: Path) -> None
 def test_the_files_are_named_with_their_lines(results: Path) -> None:
     first, second = explain_cell(results, ("sft", "dpo", "clustered")).files
     assert Path(first.task_json) == results / "sft" / "clustered" / "task.json"
-    assert Path(second.samples).read_bytes().count(b"\n") == second.lines == second.scored == 120
+    assert Path(second.samples).read_bytes().count(b"\n") == second.lines == second.scored_count == 120
 
 
 def test_clusters_and_draws_are_told_apart(results: Path) -> None:

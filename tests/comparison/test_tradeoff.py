@@ -1,4 +1,4 @@
-"""What a gain was paid with: KL, length, refusal in both directions, and the Pareto front."""
+"""The cost of the gains: KL, length, refusal in both directions, and the Pareto front."""
 
 import re
 from collections.abc import Mapping
