@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from harness import fingerprint, registry
+from harness.atomic_files import folder_name, write_json
 from harness.engine.device import default_device
 from harness.records import CellRecord
-from harness.store import Results, SampleWriter, folder_name, write_json
+from harness.store import Results, SampleWriter
 from harness.training import batches, policy_models, reward_model
-from harness.training.tokenization import Encoder, Tokens, load_tokenizer
+from harness.training.batches import Tokens
+from harness.training.tokenization import Encoder, load_tokenizer
 from harness.types import Checkpoint, Example, Message, Sample, digest
 
 FIRST = "first"
@@ -114,7 +116,7 @@ def main(arguments: Sequence[str]) -> None:
     for run in runs:
         told = scores(run, tasks)
         path = policy_models.model_folder(run)
-        content = digest(fingerprint.checkpoint(Checkpoint("", path, "transformers")))
+        content = digest(fingerprint.hash_checkpoint(Checkpoint("", path, "transformers")))
         keep(output, Checkpoint(Path(run).name, "", "best-of-n", method="best-of-n", content=content), tasks, told)
         write_json(output.folder / "_accuracy" / f"{folder_name(Path(run).name)}.json", accuracy(tasks, told))
 

@@ -208,7 +208,7 @@ def recipe_lines(measures: StudyMeasures, claims: ClaimsFile, row: RecipeSelecti
     figures: dict[str, float | None] = {}
     for column in columns:
         name = REWARD_COLUMNS.get(column, column)
-        if cited and name in published.load(claims.published).table(cited.table).written.columns:
+        if cited and name in published.load_study(claims.published).table(cited.table).layout.columns:
             figure = claims.figure(cited, [name])
             figures[column] = figure.value if figure else None
     words = (cited.note or ", ".join(cited.row)) if cited else ""

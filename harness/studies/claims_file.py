@@ -136,11 +136,13 @@ class ClaimsFile:
 
     def figure(self, citation: Citation | None, measure: Sequence[str] = ()) -> CitedFigure | None:
         """The published figure, with the lowest certainty among the figures that it is made of."""
-        if citation is None or not citation.table:
-            return citation and CitedFigure(citation.figure, citation.certainty or "low", citation.note)
+        if citation is None:
+            return None
+        if not citation.table:
+            return CitedFigure(citation.figure, citation.certainty or "low", citation.note)
         columns = [citation.column] if citation.column else list(measure)
         figures = {
-            sign: [published.figure(self.published, citation.table, row, c) for row in rows for c in columns]
+            sign: [published.find_figure(self.published, citation.table, row, c) for row in rows for c in columns]
             for sign, names in ((1.0, citation.row), (-1.0, citation.minus))
             if (rows := self.published_rows(citation.table, names))
         }
@@ -153,7 +155,7 @@ class ClaimsFile:
 
     def published_rows(self, table: str, names: Sequence[str]) -> list[str]:
         """Rows by name; a group's name stands for its rows."""
-        layout = published.load(self.published).table(table).written
+        layout = published.load_study(self.published).table(table).layout
         rows = [row for name in names for row in layout.groups.get(name, (name,))]
         for row in rows:
             if row not in layout.rows:
@@ -175,7 +177,7 @@ def find(name: str | Path) -> Path:
 def read(path: Path) -> ClaimsFile:
     """The claims in a file, checked as far as that goes without a study."""
     try:
-        claims_file = config.build(ClaimsFile, as_lists(config.load_yaml(path)))
+        claims_file = config.build_config(ClaimsFile, as_lists(config.load_yaml(path)))
         for claim in claims_file.claims:
             if bool(claim.tests) == bool(claim.untested):
                 raise SkilldeltaError(f"{claim.claim!r} needs tests, or says under `untested` why it has none.")

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness import config, registry
 from harness.integrity import read_json
-from harness.studies.grid import Base, Recipe
+from harness.studies.grid import BUILDERS, COPY, Base, Recipe
 from harness.studies.plan import Plan, reward_of
+from harness.training.needs import read_needs
 
 # Measured on the studies that come with the program, on one core of an AMD server: training takes about (parameters + 0.25 M)
 # x 1e-10 s a token from 0.05 M to 5 M parameters (float32); a forward pass takes a third of that; 0.25 M is what small
@@ -42,17 +44,15 @@ def seconds(plan: Plan) -> dict[str, float | None]:
 
 
 def cost(plan: Plan, name: str, runs: Mapping[str, Recipe], sizes: Mapping[str, float | None]) -> float | None:
-    study, settings = plan.study, plan.study.settings
+    study = plan.study
     kind, _, rest = name.partition("-")
     size = sizes.get(rest) if kind in ("base", "sft") else sizes[plan.first]
-    pairs = {"full": 0.95 * study.world.prompts, **study.sizes}
-    parts = {name: len(data.kinds) for name, data in study.data.items()}  # a mixture is as large as its parts
     if kind == "data":
         return START + 1e-4 * max(b.documents for b in study.bases.values())
     if kind == "base" and size is not None:
         return START + study.bases[rest].documents * TEXT * rate(size)
     if kind == "sft" and size is not None and name in plan.stages:
-        return START + 1.25 * study.world.chats * CHAT * rate(size)
+        return START + read_needs(BUILDERS["SFT model"]).cost * study.world.chats * CHAT * rate(size)
     if kind in ("pool", "draws") and size is not None:
         rows = (
             study.world.prompts * study.world.samples if kind == "pool" else DRAWN * (study.best_of.n if study.best_of else 0)
@@ -60,20 +60,34 @@ def cost(plan: Plan, name: str, runs: Mapping[str, Recipe], sizes: Mapping[str, 
         return START + rows * EPISODE * rate(size) * 0.7
     if kind in ("score", "choose", "first"):
         return None if size is None else START + 0.6 * SCORED * EPISODE * rate(size) * len(plan.stages[name].needs or (name,))
-    recipe = runs[name]
-    size = sizes[recipe.reward if kind == "reward" else recipe.base]
+    return training_cost(plan, runs[name], kind == "reward", sizes)
+
+
+def training_cost(plan: Plan, recipe: Recipe, is_reward: bool, sizes: Mapping[str, float | None]) -> float | None:
+    """Rows times tokens times the trainer's cost per token; `is_reward`: of the reward model that the recipe needs."""
+    size = sizes[recipe.reward if is_reward else recipe.base]
     if size is None:
         return None
-    if recipe.method == "again":
+    if recipe.method == COPY:
         return START
-    if kind == "reward":
-        return START + 1.2 * pairs[recipe.size] * parts.get(recipe.data, 1) * PAIR * rate(size)
-    told = {**settings.get(recipe.method, {}), **dict(recipe.settings)}
-    if recipe.method == "dpo":
-        return START + 1.4 * pairs[recipe.size] * float(told.get("epochs", 3)) * PAIR * rate(size)
-    judge = sizes[recipe.reward] or size
-    episodes = int(told.get("batch", 64)) * int(told.get("max_steps", 0) or study.world.policy_prompts // 64)
-    return START + episodes * EPISODE * (1.9 * rate(size) + 1.4 * rate(judge))
+    method = BUILDERS["reward model"] if is_reward and recipe.makes != "reward model" else recipe.method
+    needs = read_needs(method)
+    own = dict(recipe.settings) if method == recipe.method else {}
+    settings = {**plan.study.settings.get(method, {}), **own}
+
+    def number(name: str) -> float:
+        default = getattr(config.settings_class(registry.module("trainers", method)), name, 0) if name not in settings else 0
+        return float(settings.get(name, default) or 0)
+
+    if needs.data == "prompts":
+        steps = int(number("max_steps")) or plan.study.world.policy_prompts // int(number("batch"))
+        rows, tokens = number("batch") * steps, EPISODE
+    else:
+        pairs = {"full": 0.95 * plan.study.world.prompts, **plan.study.sizes}[recipe.size]
+        mixture = plan.study.data.get(recipe.data)  # a mixture is as large as its parts
+        rows, tokens = pairs * (len(mixture.kinds) or 1 if mixture else 1) * number("epochs"), PAIR
+    reward_size = sizes[recipe.reward] or size if needs.reward_model else 0.0
+    return START + rows * tokens * (needs.cost * rate(size) + needs.reward_cost * rate(reward_size))
 
 
 def rate(size: float) -> float:

@@ -10,7 +10,8 @@ from typing import Any
 from harness import config, registry, suites
 from harness.own_packages import ROOT
 from harness.studies import claims_file
-from harness.studies.grid import TUNED, Base, BestOf, Data, Entry, Prompts, Study, World, recipes
+from harness.studies.grid import COPY, OLD_NAMES, Base, BestOf, Data, Entry, Prompts, Study, World, recipes
+from harness.training.needs import Needs, read_needs
 from harness.types import SkilldeltaError, unknown_name
 from harness.world.ratings import DATA_KINDS
 from harness.world.skills import SKILLS
@@ -34,7 +35,7 @@ def find(name: str) -> Path:
 
 def read(path: Path, full: bool = True) -> Study:
     """The study in a file; without `full`, less what it marks so."""
-    found = config.build(Study, parts(listed(config.load_yaml(path))))
+    found = config.build_config(Study, parts(listed(config.load_yaml(path))))
     if not found.grid:
         raise SkilldeltaError(f"{path} has an empty grid.")
     ready = replace(
@@ -60,6 +61,8 @@ def listed(values: Mapping[str, Any]) -> dict[str, Any]:
             if key not in fields:
                 raise unknown_name("key of a grid entry", str(key), fields)
         single = {k: v for k, v in entry.items() if k in ("settings", "label", "run", "full") or isinstance(v, list)}
+        methods_of_entry = single.get("method", [entry.get("method")])
+        single["method"] = [OLD_NAMES.get(str(m), m) for m in methods_of_entry]
         ready.append({k: single.get(k, [v]) for k, v in entry.items()} | {"run": located(str(entry.get("run", "")))})
     return {**values, "grid": ready}
 
@@ -77,20 +80,20 @@ def parts(values: Mapping[str, Any]) -> dict[str, Any]:
     ready = dict(values)
     for key, kind in PARTS.items():
         if key in ready:
-            ready[key] = {name: config.build(kind, told or {}) for name, told in (ready[key] or {}).items()}
+            ready[key] = {name: config.build_config(kind, told or {}) for name, told in (ready[key] or {}).items()}
     ready["bases"] = {n: replace(b, path=located(b.path)) for n, b in ready.get("bases", {}).items()}
     for key in ("data", "prompts"):
         if key in ready:
             ready[key] = {n: replace(p, files=tuple(map(located, p.files))) for n, p in ready[key].items()}
     for key, one in (("world", World), ("best_of", BestOf)):
         if key in ready:
-            ready[key] = config.build(one, ready[key] or {})
+            ready[key] = config.build_config(one, ready[key] or {})
     return ready
 
 
 def check(study: Study) -> None:
     """Every name in the grid is the name of something; every setting is one of its method."""
-    suites.load(study.tasks)
+    suites.load_suite(study.tasks)
     if study.claims:
         claims_file.read(claims_file.find(study.claims))
     if not study.bases:
@@ -107,14 +110,14 @@ def check(study: Study) -> None:
         one_of("skill of prompts", prompts.skills, SKILLS)
     one_of("base", study.world.answered_by, study.bases)
     for entry in study.grid:
-        one_of("method", entry.method if not entry.run else (), ("sft", "reward", *TUNED, "again"))
+        one_of("method", entry.method if not entry.run else (), methods())
         one_of("base", entry.base if not entry.run else (), study.bases)
         one_of("base of a reward model", entry.reward if not entry.run else (), study.bases)
         one_of("data", entry.data if not entry.run else (), kinds)
         one_of("size", entry.size if not entry.run else (), sizes)
         one_of("set of prompts", entry.prompts if not entry.run else (), study.prompts)
         for method in entry.method:
-            if not entry.run and method != "again":
+            if not entry.run and method != COPY:
                 check_settings(method, entry.settings)
     names = [r.name for r in recipes(study)]
     if twice := sorted({n for n in names if names.count(n) > 1}):
@@ -128,6 +131,17 @@ def one_of(noun: str, names: Iterable[str], known: Iterable[str]) -> None:
             raise unknown_name(noun, name, there)
 
 
+def methods() -> list[str]:
+    """The methods that a grid may name: every trainer of something that is scored or ranks answers, and the copy."""
+    trainers = {method: read_needs(method) for method in registry.modules("trainers")}
+    return [COPY, *(method for method, needs in trainers.items() if needs.makes != "base model" and is_fed(needs))]
+
+
+def is_fed(needs: Needs) -> bool:
+    """Does a study have this kind of data for a trainer of this product?"""
+    return needs.data in ("pairs", "prompts") or needs.makes == "SFT model"
+
+
 def check_settings(method: str, settings: Mapping[str, Any]) -> None:
     """Settings that the method's trainer has, each of its type."""
-    config.build(config.settings_class(registry.module("trainers", method)), settings)
+    config.build_config(config.settings_class(registry.module("trainers", method)), settings)

@@ -7,11 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness import registry
+from harness.training.needs import read_needs
 from harness.types import SkilldeltaError
 from harness.world.skills import SKILLS
 
 NONE = "-"  # the label of what does not apply
-TUNED = ("dpo", "ppo")
+COPY = "copy"  # the method that puts the SFT model under a second name; a comparison with it must find nothing
+OLD_NAMES = {"again": COPY}  # as older study files have it
+# The trainers of models that a study needs without naming a method.
+BUILDERS = {"base model": "pretrain", "SFT model": "sft", "reward model": "reward"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Entry:
     With `run`, the run folder (or checkpoint) exists already: it is scored, under the labels that the entry gives.
     """
 
-    method: tuple[str, ...]  # sft, reward, dpo, ppo; again: the SFT model under a second name
+    method: tuple[str, ...]  # a trainer, or "copy"
     base: tuple[str, ...] = ()  # (): the first
     data: tuple[str, ...] = ()
     size: tuple[str, ...] = ("full",)
@@ -115,6 +120,11 @@ class Recipe:
     alone: bool = False  # is its label enough of a name?
 
     @property
+    def makes(self) -> str:
+        """The product of the run: "policy", "SFT model", "reward model"; a run by somebody else's method makes a policy."""
+        return read_needs(self.method).makes if self.method in registry.modules("trainers") else "policy"
+
+    @property
     def name(self) -> str:
         """The run's folder: what tells it from the others of the grid."""
         if self.label and self.alone:
@@ -144,21 +154,23 @@ def recipes(study: Study) -> Iterator[Recipe]:
 
 
 def combinations(entry: Entry, method: str, first: str, seeds: Sequence[int]) -> Iterator[Recipe]:
-    """The runs of one entry with one method; what the method does not know, or the entry leaves out, is NONE or the first."""
-    outside = bool(entry.run)
-    uses = {
-        "data": entry.data if method in (*TUNED, "reward") or outside else (),
-        "size": entry.size if method in (*TUNED, "reward") or outside else (),
-        "reward": (entry.reward or (first,)) if method in ("ppo", "reward") and not outside else entry.reward,
-        "prompts": (entry.prompts or ("general",)) if method == "ppo" and not outside else entry.prompts,
-    }
-    if method in ("sft", "again"):
-        seeds = (0,)
-    if method in (*TUNED, "reward") and not entry.data and not outside:
-        raise SkilldeltaError(f"A grid entry with the method {method} names its data.")
-    if method == "dpo" and not outside:
-        uses["reward"] = uses["prompts"] = ()
-    bases = (NONE,) if method == "reward" else entry.base or (first,)
+    """The runs of one entry with one method; what the method does not need, or the entry leaves out, is NONE or the first."""
+    uses = {"data": entry.data, "size": entry.size, "reward": entry.reward, "prompts": entry.prompts}
+    bases = entry.base or (first,)
+    if not entry.run:
+        needs = None if method == COPY else read_needs(method)
+        if needs is None or needs.makes == "SFT model":
+            seeds = (0,)
+        if needs and needs.makes == "reward model":
+            bases = (NONE,)
+        has_pairs = needs is not None and (needs.data == "pairs" or needs.reward_model)
+        has_reward = needs is not None and (needs.reward_model or needs.makes == "reward model")
+        if has_pairs and not entry.data:
+            raise SkilldeltaError(f"A grid entry with the method {method} names its data.")
+        uses["reward"] = (entry.reward or (first,)) if has_reward else ()
+        uses["prompts"] = (entry.prompts or ("general",)) if needs and needs.data == "prompts" else ()
+        if not has_pairs:
+            uses["data"] = uses["size"] = ()
     lists = [bases, *(uses[k] or (NONE,) for k in ("data", "size", "reward", "prompts"))]
     settings, alone = tuple(sorted(entry.settings.items())), all(len(each) == 1 for each in lists)
     for base, data, size, reward, prompts in itertools.product(*lists):

@@ -9,15 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.studies.grid import NONE, Recipe, Study, recipes
+from harness.studies.grid import BUILDERS, COPY, NONE, Recipe, Study, recipes
 from harness.studies.runner import Stage
+from harness.training.needs import read_needs
 from harness.world.ratings import DATA_KINDS
-
-SAYS = {
-    "dpo": "tune by DPO",
-    "ppo": "tune by PPO",
-    "reward": "train a reward model",
-}
 
 
 class Plan:
@@ -38,13 +33,16 @@ class Plan:
         for name, recipe in self.rewards.items():
             yield self.reward(name, recipe)
         for recipe in needed:
-            if recipe.method in ("dpo", "ppo"):
-                yield self.tuned(recipe)
-            if recipe.method == "again":
+            if recipe.method == COPY:
                 model = self.model(recipe.base)
                 yield work(
-                    recipe.name, ("again", model, f"runs/{recipe.name}"), (self.after(recipe.base)), "the SFT model again"
+                    recipe.name,
+                    ("copy", model, f"runs/{recipe.name}"),
+                    self.after(recipe.base),
+                    "the SFT model under a second name",
                 )
+            elif recipe.makes == "policy":
+                yield self.tuned(recipe)
         if self.study.best_of and self.rewards:
             yield from self.best_of()
         yield from self.scored()
@@ -60,11 +58,17 @@ class Plan:
             told = {"documents": max(sizes.values()), **asdict(self.study.world), "prompts_of": self.world_prompts()}
             yield work("data", ("data", "data", json.dumps(told, sort_keys=True)), (), "write the world's texts", ("data",))
         for name in sorted(made, key=lambda n: -int(made[n].shape.get("hidden", 64))):
-            flags = {"data": "data/corpus.jsonl", "limit": made[name].documents} | dict(settings.get("pretrain", {}))
+            flags = {"data": "data/corpus.jsonl", "limit": made[name].documents} | dict(
+                settings.get(BUILDERS["base model"], {})
+            )
             flags |= dict(made[name].shape)
-            yield train(f"base-{name}", "pretrain", flags, ("data",), f"pre-train the base model {name!r}")
-            flags = {"model": f"runs/base-{name}", "data": "data/chats.jsonl,data/replay.jsonl"} | dict(settings.get("sft", {}))
-            yield train(f"sft-{name}", "sft", flags, (f"base-{name}",), f"fine-tune {name!r} on chats of mixed quality")
+            yield train(f"base-{name}", BUILDERS["base model"], flags, ("data",), f"pre-train the base model {name!r}")
+            flags = {"model": f"runs/base-{name}", "data": "data/chats.jsonl,data/replay.jsonl"} | dict(
+                settings.get(BUILDERS["SFT model"], {})
+            )
+            yield train(
+                f"sft-{name}", BUILDERS["SFT model"], flags, (f"base-{name}",), f"fine-tune {name!r} on chats of mixed quality"
+            )
 
     def world_prompts(self) -> dict[str, list[str]]:
         """Policy prompts that are made here: the skills of each set."""
@@ -100,24 +104,29 @@ class Plan:
 
     def reward(self, name: str, recipe: Recipe) -> Stage:
         flags = {"model": self.model(recipe.reward), "sft": self.model(self.first), "seed": recipe.seed, **self.pairs(recipe)}
-        flags |= dict(self.study.settings.get("reward", {}))
-        flags |= dict(recipe.settings) if recipe.method == "reward" else {}
+        is_own = recipe.makes == "reward model"
+        method = recipe.method if is_own else BUILDERS["reward model"]
+        flags |= dict(self.study.settings.get(method, {}))
+        flags |= dict(recipe.settings) if is_own else {}
         needs = (*self.after(recipe.reward, self.first), *self.fed(recipe))
-        return train(name, "reward", flags, needs, f"train a reward model of size {recipe.reward!r} on {recipe.data!r}")
+        return train(name, method, flags, needs, f"train a reward model of size {recipe.reward!r} on {recipe.data!r}")
 
     def tuned(self, recipe: Recipe) -> Stage:
-        """A DPO or PPO run."""
+        """A run that tunes a policy, fed with what its trainer needs."""
+        trainer = read_needs(recipe.method)
         flags: dict[str, Any] = {"model": self.model(recipe.base), "seed": recipe.seed}
-        if recipe.method == "dpo":
+        needs = self.after(recipe.base)
+        if trainer.reward_model:
+            flags |= {"reward": f"runs/{reward_of(recipe)}"}
+            needs = (*needs, reward_of(recipe))
+        if trainer.data == "pairs":
             flags |= self.pairs(recipe)
-            needs = (*self.after(recipe.base), *self.fed(recipe))
+            needs = (*needs, *self.fed(recipe))
         else:
             files = self.study.prompts[recipe.prompts].files
-            flags |= {"reward": f"runs/{reward_of(recipe)}"}
             flags |= {"data": ",".join(files) if files else f"data/prompts-{recipe.prompts}.jsonl"}
-            needs = (*self.after(recipe.base), reward_of(recipe))
         flags |= dict(self.study.settings.get(recipe.method, {})) | dict(recipe.settings)
-        return train(recipe.name, recipe.method, flags, needs, f"{SAYS[recipe.method]}: {recipe.name}")
+        return train(recipe.name, recipe.method, flags, needs, f"{trainer.stage}: {recipe.name}")
 
     # scores
 
@@ -146,7 +155,7 @@ class Plan:
     def scored(self) -> Iterator[Stage]:
         """Every run once, the seeds of a recipe in one command: they share what is encoded and loaded."""
         bases = [f"sft-{b}" for b in self.study.bases if self.studied(b)]
-        for names in [*([b] for b in bases), *grouped([r.name for r in self.recipes if r.method not in ("sft", "reward")])]:
+        for names in [*([b] for b in bases), *grouped([r.name for r in self.recipes if r.makes == "policy"])]:
             runs = {r.name: r.run for r in self.recipes}
             paths = [self.place(n, runs) for n in names]
             needs = tuple(n for n, p in zip(names, paths, strict=True) if p == f"runs/{n}")

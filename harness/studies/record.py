@@ -11,8 +11,9 @@ from typing import Annotated, Any, TypeVar
 from pydantic import Field
 
 from harness import config, discovery
+from harness.atomic_files import folder_name, write_json
 from harness.integrity import read_json
-from harness.store import Results, folder_name, write_json
+from harness.store import Results
 from harness.studies.plan import Plan
 from harness.types import SkilldeltaError
 
@@ -22,7 +23,8 @@ NOT_APPLICABLE = "-"  # the value of a label that does not apply
 MOST_BYTES = 64_000_000  # of a study.json or run.json that is read
 LABEL_ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
 REWARD_LABELS = ("reward", "reward_data", "size")  # with the seed they tell a policy's reward model
-T, K = TypeVar("T"), TypeVar("K")
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,9 @@ def read(folder: Path) -> StudyRecord:
         raise SkilldeltaError(f"{folder} holds no {FILE}: it is no study's folder (`skilldelta study FILE.yaml -o {folder}`).")
     try:
         values = read_small_json(path)
-        facts = {key: values[key] for key in ("name", "baseline", "results", "best_of") if key in values}
+        facts: dict[str, Any] = {key: values[key] for key in ("name", "baseline", "results", "best_of") if key in values}
         models = {"policies": read_models(values.get("cells")), "rewards": read_models(values.get("rewards"))}
-        record = config.build(StudyRecord, {"folder": folder, **facts, **models})
+        record = config.build_config(StudyRecord, {"folder": folder, **facts, **models})
     except (SkilldeltaError, AttributeError, TypeError) as error:
         raise SkilldeltaError(f"{path} does not describe a study: {error}") from error
     for results in (record.results, *([record.best_of.results] if record.best_of else [])):
@@ -124,12 +126,12 @@ def read_models(rows: list[dict[str, Any]] | None) -> list[TrainedModel]:
     """Policies or reward models.  A reward model that found no pair to rank has no accuracy."""
     models = []
     for row in rows or []:
-        facts = {key: row[key] for key in ("run", "labels", "seed") if key in row}
+        facts: dict[str, Any] = {key: row[key] for key in ("run", "labels", "seed") if key in row}
         accuracy = row.get("accuracy") or {}
         if accuracy.get("n"):
             facts["accuracy"] = {"share": accuracy["share"], "n": accuracy["n"]}
         checkpoint = row["checkpoint"] if "checkpoint" in row else row.get("best_of_n", "")
-        models.append(config.build(TrainedModel, {"checkpoint": checkpoint, **facts}))
+        models.append(config.build_config(TrainedModel, {"checkpoint": checkpoint, **facts}))
     return models
 
 
@@ -151,7 +153,7 @@ def write(folder: Path, plan: Plan) -> dict[str, Any]:
     """Writes study.json, and returns its content."""
     study = plan.study
     policies = [policy_facts(folder, f"sft-{b}", plan, sft_labels(b), 0) for b in study.bases if plan.studied(b)]
-    tuned = [r for r in plan.recipes if r.method not in ("sft", "reward")]
+    tuned = [r for r in plan.recipes if r.makes == "policy"]
     policies += [policy_facts(folder, r.name, plan, r.labels(), r.seed) for r in tuned]
     content: dict[str, Any] = {
         "name": study.name,

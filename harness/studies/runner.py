@@ -24,17 +24,15 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness.store import read_json, write_json
+from harness import registry
+from harness.atomic_files import read_json, write_json
 from harness.types import SkilldeltaError, digest
 
 TAIL = 15  # lines of a failed stage's log that are shown
-# Imported once, by the process that stages are forked from: seconds of processor time for each of them.
+# Imported once, by the process that stages are forked from: this saves seconds of processor time for each of them.
 PRELOADED = [
     "transformers.models.llama.modeling_llama",
-    "harness.trainers.ppo",
-    "harness.trainers.reward",
-    "harness.trainers.dpo",
-    "harness.trainers.pretrain",
+    *(f"harness.trainers.{name}" for name in registry.modules("trainers")),
     "harness.backends.transformers",
     "harness.cli",
     "harness.api",
@@ -175,6 +173,9 @@ def forks() -> multiprocessing.context.ForkServerContext:
     """Where the processes of stages come from: a server that holds the heavy libraries, forked for each stage."""
     # Small models: one thread each, and the processors are shared by stages.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    # The server would look in the working folder first, and take a user's own package `harness` or `tasks` for ours.
+    paths = [str(registry.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     return context

@@ -1,4 +1,4 @@
-"""The stages of a study that are no command of the program's own: python -m harness.studies.work data|pool|again ..."""
+"""The stages of a study that are no command of the program's own: python -m harness.studies.work data|pool|copy ..."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry
-from harness.store import write_bytes
+from harness.atomic_files import write_bytes
 from harness.studies.plan import last
 from harness.types import Checkpoint, Request
 from harness.world import corpus, ratings
@@ -65,10 +65,10 @@ def answers(model: str, prompts: Sequence[Row], samples: int) -> list[list[str]]
     return [[found[i * samples + d] for d in range(samples)] for i in range(len(prompts))]
 
 
-def again(model: Path, other: Path) -> None:
-    """The same model in another folder: what compares it with itself must find nothing."""
-    there = last(model)
-    shutil.copytree(there, other / there.name, dirs_exist_ok=True)
+def copy_model(run: Path, target: Path) -> None:
+    """The last checkpoint of a run in another folder: a comparison of the two must find nothing."""
+    checkpoint = last(run)
+    shutil.copytree(checkpoint, target / checkpoint.name, dirs_exist_ok=True)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> None:
     elif what == "pool":
         write_pool(Path(rest[0]), json.loads(rest[1]), rest[2:])
     else:
-        again(Path(rest[0]), Path(rest[1]))
+        copy_model(Path(rest[0]), Path(rest[1]))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,28 @@ def test_a_killed_run_takes_its_stages_with_it(tmp_path: Path) -> None:
     assert not alive(process)
 
 
+OWN_PACKAGES = """
+import sys
+from pathlib import Path
+from harness.studies import runner
+from tests.studies.test_runner import Quiet
+if __name__ == "__main__":
+    runner.run(Path(sys.argv[1]), [runner.Stage("a", ("harness", "list", "trainers"))], 1, Quiet())
+"""
+
+
+def test_a_working_folder_with_packages_of_the_same_names_disturbs_no_stage(tmp_path: Path) -> None:
+    program, project, out = tmp_path / "program.py", tmp_path / "project", tmp_path / "out"
+    program.write_text(OWN_PACKAGES)
+    for name in ("harness", "tasks", "reports"):
+        (project / name).mkdir(parents=True)
+        (project / name / "__init__.py").write_text("raise RuntimeError('the package of the user')\n")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(program), str(out)]
+    subprocess.run(command, check=True, env=environment, cwd=project, timeout=300)
+    assert "dpo" in (out / "logs" / "a.log").read_text()
+
+
 def test_stages_that_need_each_other_or_nobody_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="in a circle: "):
         runner.run(tmp_path, [stage(tmp_path, "a", "b"), stage(tmp_path, "b", "a")], 1, Quiet())

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from harness.studies.plan import Plan
 from harness.studies.runner import Board
 from harness.types import SkilldeltaError
 from tests.bench import killed
+from tests.conftest import ROOT
 
 SMALL = {
     "summary": "a small one",
@@ -87,7 +90,7 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
         ({"gird": []}, "no setting 'gird'.*'grid'"),
         ({"grid": [{"method": "dpo", "dada": "human"}]}, "no key of a grid entry 'dada'.*'data'"),
         ({"grid": [{"method": "dpo", "data": "humen"}]}, "no data 'humen'.*'human'"),
-        ({"grid": [{"method": "dpi", "data": "human"}]}, "no method 'dpi'.*'dpo'"),
+        ({"grid": [{"method": "dpi", "data": "human"}]}, "no method 'dpi'.*'dpo'.*There are: copy, dpo, ppo, reward, sft"),
         ({"grid": [{"method": "dpo", "data": "human", "base": "c"}]}, "no base 'c'.*a, b"),
         ({"grid": [{"method": "dpo", "data": "human", "size": "third"}]}, "no size 'third'.*full, half"),
         ({"grid": [{"method": "dpo", "data": "human", "settings": {"lt": 1}}]}, "no setting 'lt'.*'lr'"),
@@ -112,6 +115,31 @@ def test_every_study_that_comes_with_the_program_can_be_planned(tmp_path: Path, 
     board = Board(tmp_path, list(whole.stages.values()))
     assert [s.name for s in board.ready()] == ["data"]
     assert all(cost for cost in cost_estimate.seconds(whole).values())
+
+
+def test_a_trainer_in_one_new_file_is_known_to_studies_their_estimates_and_the_list(tmp_path: Path) -> None:
+    for folder in ("harness", "tasks", "reports"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    trainers = tmp_path / "harness" / "trainers"
+    shutil.copy(trainers / "dpo.py", trainers / "kto.py")
+    study = {"summary": "does KTO pay?", "tasks": "world", "bases": {"sft": {"documents": 1000}},
+             "grid": [{"method": ["dpo", "kto"], "data": "human"}]}  # fmt: skip
+    (tmp_path / "kto.yaml").write_text(yaml.safe_dump(study))
+
+    def say(*arguments: str) -> str:
+        command = [sys.executable, "-P", str(tmp_path / "harness" / "__main__.py"), *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, timeout=300).stdout
+
+    rows = {words[0]: words for words in map(str.split, say("study", "kto.yaml", "--plan").splitlines()) if words}
+    assert float(rows["kto-human-sft-s0"][-3].strip(",")) > 0  # the estimate, before the stages that it needs
+    assert rows["kto-human-sft-s0"][1:] == [w.replace("dpo-human", "kto-human") for w in rows["dpo-human-sft-s0"][1:]]
+    assert "score-kto-human-sft" in rows
+    assert "kto" in say("list", "trainers")
+
+
+def test_older_study_files_call_the_copy_again(tmp_path: Path) -> None:
+    entries = [{"method": "again", "label": "sft-again"}]
+    assert plan(tmp_path, grid=entries).stages["sft-again"].arguments[:2] == ("harness.studies.work", "copy")
 
 
 def test_an_unknown_study_is_told_with_those_there_are() -> None:
