@@ -27,10 +27,10 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
         run = (model, str(row["annotator"]), str(row.get("generator_1") or UNKNOWN))
         by_run.setdefault(run, []).append(row)
     for (model, annotator, reference), rows in by_run.items():
-        yield make_log(model, annotator, reference, rows)
+        yield make_annotator_log(model, annotator, reference, rows)
 
 
-def make_log(model: str, annotator: str, reference: str, annotated_rows: Sequence[Json]) -> ImportedLog:
+def make_annotator_log(model: str, annotator: str, reference: str, annotated_rows: Sequence[Json]) -> ImportedLog:
     rows = ExampleRows()
     samples = [make_sample(rows.add({"instruction": each["instruction"]}), each) for each in annotated_rows]
     task = describe_task(

@@ -14,9 +14,9 @@ from typing import Any
 
 import yaml
 
+from harness.atomic_files import folder_name, write_bytes
 from harness.interchange.benchmarks import find_hub_dataset
 from harness.interchange.export_results import POINTS, ExportedCell, group_by_checkpoint
-from harness.store import folder_name, write_bytes
 
 
 def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:

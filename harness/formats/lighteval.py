@@ -5,7 +5,7 @@ Tasks of one benchmark (mmlu:anatomy, mmlu:virology ...) are one task, averaged 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from harness.types import Json, Response, SkilldeltaError, digest
 
 COLUMNS = ("doc", "metric", "model_response")  # documented, and written by some versions, as __doc__ and so on
 IDENTITY = ("model_name", "tokenizer", "revision", "base_url", "api_key", "device")
-ASKED = ("query", "choices", "gold_index", "instruction", "specific")  # what of a document says which example it is
+EXAMPLE_FIELDS = ("query", "choices", "gold_index", "instruction", "specific")  # of a document: they tell examples apart
 
 
 def holds_scores(file: UntrustedFile) -> bool:
@@ -36,125 +36,141 @@ def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
 
 def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
     """Every task of a run."""
-    details = [f.path for f in files if f.suffix == ".parquet"]
-    told = next((f.path for f in files if f.suffix == ".json"), None)
+    details = [file.path for file in files if file.suffix == ".parquet"]
+    results_path = next((file.path for file in files if file.suffix == ".json"), None)
     if not details:
         raise SkilldeltaError(
-            f"{told} has no details_*.parquet: run lighteval with --save-details, and name its output folder."
+            f"{results_path} has no details_*.parquet: run lighteval with --save-details, and name its output folder."
         )
-    told = told or beside(details[0])
-    results = require_object(load_json(told), str(told)) if told else {}
+    results_path = results_path or find_results(details[0])
+    results = require_object(load_json(results_path), str(results_path)) if results_path else {}
     general = results.get("config_general") or {}
-    model = str(general.get("model_name") or between(details[0]))
-    tables: dict[str, LoggedTask] = {}
+    model = str(general.get("model_name") or model_in_path(details[0]))
+    tasks: dict[str, LoggedTask] = {}
     for path in details:
         name = path.stem.removeprefix("details_").rpartition("_")[0]
         try:
-            tables[name] = table(name, path, results)
+            tasks[name] = read_task(name, path, results)
         except SkilldeltaError as error:
             yield RefusedLog(model, f"lighteval:{name}", str(error))
-    for one in together(tables):
-        yield log(model, one, results)
+    for task in combine_benchmarks(tasks):
+        yield make_log(model, task, results)
 
 
-def beside(details: Path) -> Path | None:
+def find_results(details: Path) -> Path | None:
     """Where lighteval writes the results of the same time: results/MODEL beside details/MODEL."""
     parts = list(details.parent.parts)
     if "details" not in parts:
         return None
     place = len(parts) - 1 - parts[::-1].index("details")
-    found = Path(*parts[:place], "results", *parts[place + 1 : -1]) / f"results_{parts[-1]}.json"
-    return found if found.is_file() else None
+    path = Path(*parts[:place], "results", *parts[place + 1 : -1]) / f"results_{parts[-1]}.json"
+    return path if path.is_file() else None
 
 
-def between(details: Path) -> str:
+def model_in_path(details: Path) -> str:
     """The model, from the folders between `details` and the time."""
     parts = details.parent.parts
     return "/".join(parts[parts.index("details") + 1 : -1]) if "details" in parts[:-2] else UNKNOWN
 
 
-def table(name: str, path: Path, results: Json) -> LoggedTask:
+def read_task(name: str, path: Path, results: Json) -> LoggedTask:
     """The samples of one file."""
-    found = [line(place, row, path.name) for place, row in enumerate(read_parquet(path))]
-    if not found:
+    documents = [parse_document(place, row, path.name) for place, row in enumerate(read_parquet(path))]
+    if not documents:
         raise SkilldeltaError(f"{path.name} holds no samples.")
-    listed = settings(name, results).get("metrics") or settings(name, results).get("metric") or ()
-    lower = frozenset(str(m["metric_name"]) for m in listed if isinstance(m, dict) and m.get("higher_is_better") is False)
-    told = (results.get("results") or {}).get(name) or {}
-    return LoggedTask(name, (MetricTable("", "", told, lower, frozenset(), found, "lighteval_task"),))
+    config = task_config(name, results)
+    metrics = [metric for metric in config.get("metrics") or config.get("metric") or () if isinstance(metric, dict)]
+    lower = frozenset(str(metric["metric_name"]) for metric in metrics if metric.get("higher_is_better") is False)
+    reported = (results.get("results") or {}).get(name) or {}
+    return LoggedTask(name, (MetricTable("", "", reported, lower, frozenset(), documents, "lighteval_task"),))
 
 
-def line(place: int, row: Json, where: str) -> LoggedDocument:
-    doc, metric, said = (
-        require_object(row.get(c, row.get(f"__{c}__")), f"{where}, row {place}, {c}") for c in COLUMNS
-    )  # fmt: skip
-    shown = said.get("input")
-    response = answer(said)
-    row = storable({k: doc[k] for k in ASKED if doc.get(k) is not None})
-    prompt = UNKNOWN if shown is None else digest(storable([shown, doc.get("choices") if response.logprobs else None]))
-    values = {str(k): v for k, v in metric.items() if v is not None}
-    asked_for = {"max_tokens": doc.get("generation_size"), "stop": doc.get("stop_sequences"), "samples": doc.get("num_samples")}
+def parse_document(place: int, row: Json, where: str) -> LoggedDocument:
+    """A row of details.  Settings of generation count only where a text was generated."""
+    doc, metric, output = (
+        require_object(row.get(column, row.get(f"__{column}__")), f"{where}, row {place}, {column}") for column in COLUMNS
+    )
+    prompt = output.get("input")
+    response = parse_response(output)
+    choices = doc.get("choices") if response.logprobs else None
+    settings = {"max_tokens": "generation_size", "stop": "stop_sequences", "samples": "num_samples"}
     return LoggedDocument(
-        place, row, prompt, response, response.text.strip()[-200:], values, {} if response.logprobs else storable(asked_for)
+        place,
+        storable({field: doc[field] for field in EXAMPLE_FIELDS if doc.get(field) is not None}),
+        UNKNOWN if prompt is None else digest(storable([prompt, choices])),
+        response,
+        response.text.strip()[-200:],
+        {str(name): value for name, value in metric.items() if value is not None},
+        {} if response.logprobs else storable({name: doc.get(field) for name, field in settings.items()}),
     )
 
 
-def answer(said: Json) -> Response:
+def parse_response(output: Json) -> Response:
     """The first text; or the log-probabilities, where there is one for each choice."""
-    texts = [str(t) for t in said.get("text") or () if t is not None]
+    texts = [str(text) for text in output.get("text") or () if text is not None]
     if texts:
-        written = next(iter(said.get("output_tokens") or ()), None) or ()
-        return Response(texts[0], tokens_in=len(said.get("input_tokens") or ()), tokens_out=len(written))
-    weights = [finite_number(v) for v in said.get("logprobs") or ()]
-    known_all = tuple(v for v in weights if v is not None)
-    return Response(logprobs=known_all if len(known_all) == len(weights) else ())
+        tokens = next(iter(output.get("output_tokens") or ()), None) or ()
+        return Response(texts[0], tokens_in=len(output.get("input_tokens") or ()), tokens_out=len(tokens))
+    values = [finite_number(value) for value in output.get("logprobs") or ()]
+    logprobs = tuple(value for value in values if value is not None)
+    return Response(logprobs=logprobs if len(logprobs) == len(values) else ())
 
 
-def together(tables: dict[str, LoggedTask]) -> Iterator[LoggedTask]:
-    """The parts of one benchmark as one table, where they were measured alike."""
-    parts: dict[tuple[str, str], list[LoggedTask]] = {}
-    for name, found in tables.items():
-        own, _, shots = name.rpartition("|") if "|" in name else (name, "", "")
-        parts.setdefault((own.partition(":")[0], shots), []).append(found)
-    for (own, shots), members in parts.items():
-        one = combine_members(f"{own}|{shots}" if shots else own, members) if len(members) > 1 else None
-        yield from [one] if one else members
+def combine_benchmarks(tasks: Mapping[str, LoggedTask]) -> Iterator[LoggedTask]:
+    """The parts of one benchmark as one task, where their headline metrics agree."""
+    by_benchmark: dict[tuple[str, str], list[LoggedTask]] = {}
+    for name, task in tasks.items():
+        part, _, shots = name.rpartition("|") if "|" in name else (name, "", "")
+        by_benchmark.setdefault((part.partition(":")[0], shots), []).append(task)
+    for (benchmark, shots), parts in by_benchmark.items():
+        name = f"{benchmark}|{shots}" if shots else benchmark
+        combined_task = combine_members(name, parts) if len(parts) > 1 else None
+        yield from [combined_task] if combined_task else parts
 
 
-def settings(name: str, results: Json) -> Any:
-    """What the log says of a task's configuration; its key has the number of exemplars in some versions only."""
-    known_tasks = results.get("config_tasks") or {}
-    found = known_tasks.get(name, known_tasks.get(name.rpartition("|")[0]))
-    return found if isinstance(found, dict) else {}
+def task_config(name: str, results: Json) -> Json:
+    """The log's configuration of a task; only some versions have the number of exemplars in its key."""
+    configs = results.get("config_tasks") or {}
+    config = configs.get(name, configs.get(name.rpartition("|")[0]))
+    return config if isinstance(config, dict) else {}
 
 
-def log(model: str, found: LoggedTask, results: Json) -> ImportedLog | RefusedLog:
-    (reading,) = found.tables
-    name = f"lighteval:{found.name}"
-    if not reading.headline:
-        return RefusedLog(model, name, reading.refusal)
-    first = found.members[0] if found.members else found.name
-    version = (results.get("versions") or {}).get(first, settings(first, results).get("version", UNKNOWN))
-    facts = describe_task(
-        name, version, f"lighteval, {found.name}", f"lighteval's {found.name}; headline {reading.headline}", reading.metrics(),
-        "macro" if found.members else "mean",
-    )  # fmt: skip
-    prompts = None if UNKNOWN in reading.prompts.values() else reading.prompts
-    shots = found.name.rpartition("|")[2] if "|" in found.name else UNKNOWN
+def make_log(model: str, task: LoggedTask, results: Json) -> ImportedLog | RefusedLog:
+    (table,) = task.tables
+    name = f"lighteval:{task.name}"
+    if not table.headline:
+        return RefusedLog(model, name, table.refusal)
+    first = task.members[0] if task.members else task.name
+    version = (results.get("versions") or {}).get(first, task_config(first, results).get("version", UNKNOWN))
+    record = describe_task(
+        name,
+        version,
+        f"lighteval, {task.name}",
+        f"lighteval's {task.name}; headline {table.headline}",
+        table.metrics(),
+        "macro" if task.members else "mean",
+    )
+    prompts = None if UNKNOWN in table.prompts.values() else table.prompts
+    shots = task.name.rpartition("|")[2] if "|" in task.name else UNKNOWN
     return ImportedLog(
-        model, facts, describe_inputs(reading.samples, prompts, reading.settings | {"num_fewshot": shots}), answered(results),
-        reading.samples, reading.rows, reading.note_left_out(),
-        {"task": found.name, "filter": "none", "metric": reading.headline},
-    )  # fmt: skip
+        model,
+        record,
+        describe_inputs(table.samples, prompts, table.settings | {"num_fewshot": shots}),
+        describe_backend(results),
+        table.samples,
+        table.rows,
+        table.note_left_out(),
+        {"task": task.name, "filter": "none", "metric": table.headline},
+    )
 
 
-def answered(results: Json) -> dict[str, Any]:
+def describe_backend(results: Json) -> dict[str, Any]:
     general = results.get("config_general") or {}
     config = general.get("model_config") or {}
-    kept = {k: v for k, v in config.items() if k not in IDENTITY} if isinstance(config, dict) else UNKNOWN
+    settings = {name: v for name, v in config.items() if name not in IDENTITY} if isinstance(config, dict) else UNKNOWN
     return {
         "backend": "lighteval",
         "lighteval": general.get("lighteval_sha") or UNKNOWN,
         "dtype": str(general.get("model_dtype") or UNKNOWN),
-        "model": storable(kept),
+        "model": storable(settings),
     }

@@ -16,6 +16,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from harness.atomic_files import folder_name, write_bytes, write_json
 from harness.interchange.export_results import ExportedCell, group_by_checkpoint
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.lm_eval_documents import document_lines, split_task
@@ -26,7 +27,6 @@ from harness.interchange.recorded_outputs import RecordedOutput
 from harness.interchange.untrusted_files import UntrustedFile, load_json, require_object
 from harness.json_lines import encode_lines
 from harness.registry import LM_EVAL
-from harness.store import folder_name, write_bytes, write_json
 from harness.types import Aggregate, Json, SkilldeltaError, digest
 
 IDENTITY = ("pretrained", "peft", "delta", "path", "model", "engine", "revision", "subfolder", "tokenizer", "base_url")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.atomic_files import folder_name, write_bytes, write_json
 from harness.interchange.export_results import ExportedCell, find_target
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.untrusted_files import (
@@ -27,7 +28,6 @@ from harness.interchange.untrusted_files import (
     storable,
 )
 from harness.json_lines import encode_lines
-from harness.store import folder_name, write_bytes, write_json
 from harness.types import Json, Response, Sample, Score, SkilldeltaError, digest
 
 RESULTS = "results.jsonl"

@@ -13,4 +13,4 @@ COLUMNS = ("instruction", "output_2", "preference", "annotator")
 
 def read_annotations(path: Path) -> list[Json]:
     """All annotations in a file, each with COLUMNS; SkilldeltaError names the first that lacks one."""
-    return list(data.checked(UntrustedFile(path).rows, COLUMNS, str(path)))
+    return list(data.check_columns(UntrustedFile(path).rows, COLUMNS, str(path)))

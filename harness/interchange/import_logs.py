@@ -11,13 +11,14 @@ from types import ModuleType
 from typing import Literal
 
 from harness import registry
+from harness.atomic_files import write_bytes
 from harness.evaluation.run import Outcome
 from harness.interchange.imported_log import ImportedLog, RefusedLog
 from harness.interchange.untrusted_files import UntrustedFile, storable
 from harness.json_lines import encode_lines
 from harness.records import CellRecord, TaskRecord, utc_now
 from harness.sample_lines import sample_to_json
-from harness.store import MARKER, Results, write_bytes
+from harness.store import MARKER, Results
 from harness.types import Checkpoint, Example, SkilldeltaError
 
 KIND = "importers"

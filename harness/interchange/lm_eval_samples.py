@@ -71,11 +71,11 @@ def read_task(name: str, path: Path, results: Json) -> LoggedTask:
             raise SkilldeltaError(f"{path.name} holds {len(documents)} of {expected} samples under {filter_name}: is it whole?")
     if not by_filter:
         raise SkilldeltaError(f"{path.name} holds no samples.")
-    tables = (make_table(name, filter_name, documents, results) for filter_name, documents in by_filter.items())
+    tables = (make_metric_table(name, filter_name, documents, results) for filter_name, documents in by_filter.items())
     return LoggedTask(name, tuple(tables))
 
 
-def make_table(task: str, filter_name: str, documents: list[LoggedDocument], results: Json) -> MetricTable:
+def make_metric_table(task: str, filter_name: str, documents: list[LoggedDocument], results: Json) -> MetricTable:
     higher_is_better = (results.get("higher_is_better") or {}).get(task) or {}
     settings = (results.get("configs") or {}).get(task) or {}
     metrics = [metric for metric in settings.get("metric_list") or () if isinstance(metric, dict)]

@@ -34,21 +34,21 @@ def pair_outputs(records: Sequence[RecordedOutput], examples: Sequence[Example],
     """
     index = index_examples(examples, requests)
     contents = [digest(e.row) for e in examples]
-    matched: dict[int, set[int]] = {}
+    members_by_record: dict[int, set[int]] = {}
     ambiguous = 0
     for number, record in enumerate(records):
-        known = [index[name] for name in list_names(record.row, meaningful_id(record), record.prompt) if name in index]
-        clear = [members for members in known if len({contents[m] for m in members}) == 1]
-        if clear:
-            matched[number] = clear[0]
-        ambiguous += bool(known and not clear)
-    reworded = find_reworded(records, examples, matched)
-    found: list[list[RecordedOutput]] = [[] for _ in examples]
-    for number, members in sorted({**matched, **{n: {m} for n, m in reworded.items()}}.items()):
+        candidates = [index[name] for name in list_names(record.row, meaningful_id(record), record.prompt) if name in index]
+        unambiguous = [members for members in candidates if len({contents[m] for m in members}) == 1]
+        if unambiguous:
+            members_by_record[number] = unambiguous[0]
+        ambiguous += bool(candidates and not unambiguous)
+    reworded = find_reworded(records, examples, members_by_record)
+    outputs: list[list[RecordedOutput]] = [[] for _ in examples]
+    for number, members in sorted({**members_by_record, **{n: {m} for n, m in reworded.items()}}.items()):
         for member in members:
-            found[member].append(records[number])
-    unused = tuple(r for n, r in enumerate(records) if n not in matched and n not in reworded)
-    return Pairing(tuple(map(tuple, found)), unused, tuple(sorted(reworded.values())), ambiguous)
+            outputs[member].append(records[number])
+    unused = tuple(r for n, r in enumerate(records) if n not in members_by_record and n not in reworded)
+    return Pairing(tuple(map(tuple, outputs)), unused, tuple(sorted(reworded.values())), ambiguous)
 
 
 def index_examples(examples: Sequence[Example], requests: Sequence[Request]) -> dict[str, set[int]]:
@@ -92,18 +92,18 @@ def collapse_space(text: str) -> str:
 
 
 def find_reworded(
-    records: Sequence[RecordedOutput], examples: Sequence[Example], matched: dict[int, set[int]]
+    records: Sequence[RecordedOutput], examples: Sequence[Example], members_by_record: dict[int, set[int]]
 ) -> dict[int, int]:
     """Leftover records that stand between the records of an example's neighbours and ask nearly the same.
 
     Benchmarks are corrected now and then: an output recorded before has its row's place in the file, and another wording.
     """
-    taken = {m for members in matched.values() for m in members}
-    found = {}
-    for number in sorted(set(range(len(records))) - set(matched)):
-        places = {m + step for n, step in ((number - 1, 1), (number + 1, -1)) for m in matched.get(n, ())}
-        if len(places) == 1 and (place := places.pop()) in range(len(examples)) and place not in taken:
-            mine, theirs = records[number].prompt, first_text(examples[place].row, PROMPTS)
-            if SequenceMatcher(None, mine.split(), theirs.split(), autojunk=False).ratio() >= REWORDED:
-                found[number] = place
-    return found
+    paired_places = {m for members in members_by_record.values() for m in members}
+    places_by_record = {}
+    for number in sorted(set(range(len(records))) - set(members_by_record)):
+        places = {m + step for n, step in ((number - 1, 1), (number + 1, -1)) for m in members_by_record.get(n, ())}
+        if len(places) == 1 and (place := places.pop()) in range(len(examples)) and place not in paired_places:
+            prompt, question = records[number].prompt, first_text(examples[place].row, PROMPTS)
+            if SequenceMatcher(None, prompt.split(), question.split(), autojunk=False).ratio() >= REWORDED:
+                places_by_record[number] = place
+    return places_by_record

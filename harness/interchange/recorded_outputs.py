@@ -65,18 +65,18 @@ def first_value(row: Json, names: Iterable[str]) -> Any:
 
 def first_text(row: Json, names: Iterable[str]) -> str:
     """The same as text; "" if the row has none of `names`."""
-    found = first_value(row, names)
-    return "" if found is None else str(found)
+    value = first_value(row, names)
+    return "" if value is None else str(value)
 
 
 def choose_model(model: str, names: Iterable[str], path: Path) -> str:
     """The model to read from a file with several."""
-    there = list(dict.fromkeys(names))
-    if model in there:
+    models = list(dict.fromkeys(names))
+    if model in models:
         return model
-    if not model and len(there) == 1:
-        return there[0]
-    hint = f"{path} holds the outputs of {len(there)} models; choose one with model=NAME."
+    if not model and len(models) == 1:
+        return models[0]
+    hint = f"{path} holds the outputs of {len(models)} models; choose one with model=NAME."
     raise SkilldeltaError(
-        f"{hint} {unknown_name('model', model, there)}" if model else f"{hint} There are: {', '.join(there)}."
+        f"{hint} {unknown_name('model', model, models)}" if model else f"{hint} There are: {', '.join(models)}."
     )

@@ -72,12 +72,12 @@ def open_file(path: Path) -> IO[bytes]:
 def read_at_most(stream: IO[bytes], most: int, where: str) -> bytes:
     """All that a stream gives, or an error where it is more than `most` bytes."""
     try:
-        found = stream.read(most + 1)
+        content = stream.read(most + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise SkilldeltaError(f"{where} cannot be unpacked ({error}): is it whole?") from error
-    if len(found) > most:
+    if len(content) > most:
         raise SkilldeltaError(f"{where} holds more than {most >> 20} MiB once it is unpacked: it is not read.")
-    return found
+    return content
 
 
 def load_json(path: Path) -> Any:
@@ -127,12 +127,12 @@ def require_object(value: Any, where: str) -> Json:
 
 def require_field(value: Any, name: str, kind: type | tuple[type, ...], where: str) -> Any:
     """`value[name]`, which must be there and of that kind."""
-    found = value.get(name) if isinstance(value, dict) else None
-    if not isinstance(found, kind) or (isinstance(found, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))):
-        there = ", ".join(map(str, value))[:200] if isinstance(value, dict) else shorten(value)
-        state = f"{name!r} is {shorten(found)}" if isinstance(value, dict) and name in value else f"there is no {name!r}"
-        raise SkilldeltaError(f"{where}: {state}; it has: {there}.")
-    return found
+    field = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(field, kind) or (isinstance(field, bool) and bool not in (kind if isinstance(kind, tuple) else (kind,))):
+        names = ", ".join(map(str, value))[:200] if isinstance(value, dict) else shorten(value)
+        state = f"{name!r} is {shorten(field)}" if isinstance(value, dict) and name in value else f"there is no {name!r}"
+        raise SkilldeltaError(f"{where}: {state}; it has: {names}.")
+    return field
 
 
 def shorten(value: Any) -> str:
@@ -145,10 +145,10 @@ def finite_number(value: Any) -> float | None:
     if isinstance(value, str):
         value = {"True": 1, "False": 0, "true": 1, "false": 0}.get(value, value)
     try:
-        found = float(value) if isinstance(value, int | float | str) else math.nan
+        number = float(value) if isinstance(value, int | float | str) else math.nan
     except (ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return number if math.isfinite(number) else None
 
 
 def storable(value: Any) -> Any:

@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import data
+from harness.interchange import alpaca_eval_annotations
 from harness.judge_binding import parse_preference
 from harness.types import Json, SkilldeltaError
 
-COLUMNS = ("instruction", "output_2", "preference", "annotator")
-
 
 @dataclass(frozen=True)
-class Annotations:
+class AnnotationJudge:
     """What was preferred, 0..1, by instruction and answer."""
 
     preferences: Mapping[tuple[str, str], float | None]
@@ -25,21 +23,23 @@ class Annotations:
         return self.preferences.get((prompt, response))
 
 
-def load(where: str) -> Annotations:
+def load(where: str) -> AnnotationJudge:
     """The annotations in a file, or in all files of a folder; the answers that they judge are its output_2."""
-    return Annotations({(row["instruction"], row["output_2"]): parse_preference(row["preference"]) for row in rows(where)})
+    return AnnotationJudge(
+        {(row["instruction"], row["output_2"]): parse_preference(row["preference"]) for row in read_annotations(where)}
+    )
 
 
 def identity(where: str) -> str:
     """Whose preferences they are: models judged by the same annotator can be compared, whatever files it wrote."""
-    return "+".join(sorted({str(row["annotator"]) for row in rows(where)}))
+    return "+".join(sorted({str(row["annotator"]) for row in read_annotations(where)}))
 
 
 @functools.lru_cache(maxsize=4)
-def rows(where: str) -> tuple[Json, ...]:
+def read_annotations(where: str) -> tuple[Json, ...]:
     """All annotations in a file or folder."""
     path = Path(where)
     files = sorted(p for p in path.iterdir() if ".json" in p.suffixes) if path.is_dir() else [path]
     if not where or not files or not files[0].is_file():
         raise SkilldeltaError(f"There are no annotations in {where!r}; name an annotations.json of AlpacaEval's.")
-    return tuple(row for file in files for row in data.checked(data.read(file), COLUMNS, str(file)))
+    return tuple(row for file in files for row in alpaca_eval_annotations.read_annotations(file))

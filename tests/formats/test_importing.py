@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.atomic_files import folder_name
 from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
 from harness.evaluation.run import Outcome
 from harness.interchange import archive, untrusted_files
 from harness.interchange.import_logs import ImportOptions, import_logs, shorten_model
-from harness.store import Results, folder_name
+from harness.store import Results
 from harness.types import Sample, SkilldeltaError
 from tests.support.lm_eval_run import line, write
 from tests.test_cli import skilldelta
