@@ -10,7 +10,8 @@ def default_device(name: str = "") -> torch.device:
     """The device called `name` ("cpu", "cuda:1"); without a name the accelerator that torch finds (cuda, mps ...), else cpu."""
     if name:
         return torch.device(name)
-    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
 
 
 def to_float64(values: Tensor) -> Tensor:

@@ -21,8 +21,8 @@ from harness import data
 from harness.backends import transformers
 from harness.types import Checkpoint, Request, Task
 from tasks import bbh, gsm8k, ifeval, mmlu, truthfulqa, xstest
-from tests.bench.sides import counted, gflops
-from tests.bench.works import SUBJECT, SUBTASKS, model, named
+from tests.bench.sides import count_operations, gflops
+from tests.bench.works import SUBJECT, SUBTASKS, write_model, find_task
 
 NEW = 48  # the most tokens of an answer
 MEMBERS, MEASURED = 8, 2  # checkpoints of the family; of their lm_eval commands, which cost alike, so many are run
@@ -130,13 +130,13 @@ def family(rows: Path, rounds: int) -> str:
         place = Path(folder)
         documents = Documents(place, [], [])
         for name, task, group in (
-            ("mc1", named(truthfulqa, "truthfulqa_mc1"), ""), ("mc2", named(truthfulqa, "truthfulqa_mc2"), ""),
-            ("mmlu5", named(mmlu, "mmlu_5_shot"), SUBJECT), ("gsm", named(gsm8k, "gsm8k"), ""),
-            ("bbh", named(bbh, "bbh"), SUBTASKS[0]), ("follow", named(ifeval, "ifeval"), ""),
-            ("safe", named(xstest, "xstest"), ""),
+            ("mc1", find_task(truthfulqa, "truthfulqa_mc1"), ""), ("mc2", find_task(truthfulqa, "truthfulqa_mc2"), ""),
+            ("mmlu5", find_task(mmlu, "mmlu_5_shot"), SUBJECT), ("gsm", find_task(gsm8k, "gsm8k"), ""),
+            ("bbh", find_task(bbh, "bbh"), SUBTASKS[0]), ("follow", find_task(ifeval, "ifeval"), ""),
+            ("safe", find_task(xstest, "xstest"), ""),
         ):  # fmt: skip
             documents.write(f"bench_{name}", asked(task, rows, 16, group))
-        models = [model(place / f"model-{seed}", rows, "18M", seed) for seed in range(MEMBERS)]
+        models = [write_model(place / f"model-{seed}", rows, "18M", seed) for seed in range(MEMBERS)]
         told = measured(place, documents, models, models[:MEASURED], rounds)
         least = MEMBERS * floor(models[0], documents.requests)
     return (
@@ -152,7 +152,7 @@ def floor(place: Path, asked: Sequence[Sequence[Request]]) -> float:
     options = transformers.TransformersOptions(dtype="float32", device="cpu")
     model = transformers.load(Checkpoint("bench", str(place), "transformers"), options)
     assert model.engine.name == "tree"  # its trials are over
-    done = counted(model.model, lambda: [dict(model.answer(requests)) for requests in asked])
+    done = count_operations(model.model, lambda: [dict(model.answer(requests)) for requests in asked])
     return done.operations / (1e9 * gflops())
 
 
@@ -161,8 +161,8 @@ def start(rows: Path, rounds: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         documents = Documents(place, [], [])
-        documents.write("bench_mc1", asked(named(truthfulqa, "truthfulqa_mc1"), rows, 200))
-        models = [model(place / "model", rows, "1M")]
+        documents.write("bench_mc1", asked(find_task(truthfulqa, "truthfulqa_mc1"), rows, 200))
+        models = [write_model(place / "model", rows, "1M")]
         told = measured(place, documents, models, models, rounds)
     imports = statistics.median(seconds([[sys.executable, "-c", IMPORTS]]) for _ in range(rounds))
     return (

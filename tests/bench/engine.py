@@ -18,8 +18,8 @@ from pathlib import Path
 
 from harness.types import Response
 from tests.bench import commands, rollouts
-from tests.bench.sides import Asked, Side, parity
-from tests.bench.works import model, work
+from tests.bench.sides import Side, TimedAnswers, describe_parity
+from tests.bench.works import make_workload, write_model
 
 # Questions of each task, subject or subtask, by size; 0: all.
 QUESTIONS = {
@@ -34,22 +34,22 @@ HEAD = (
 
 
 @dataclass(frozen=True)
-class Pair:
+class SidePair:
     """Both sides with one checkpoint."""
 
     place: Path
     mine: Side
     official: Side
 
-    def best(self, name: str, questions: int) -> int:
+    def best_batch_size(self, name: str, questions: int) -> int:
         """lm-eval's best batch size."""
         spent = {b: self.official.call("ask", name, questions, 4, b).cpu for b in BATCHES}
         return min(spent, key=spent.__getitem__)
 
-    def line(self, name: str, questions: int, rounds: int, rows: Path) -> str:
-        batch = self.best(name, questions)
+    def table_row(self, name: str, questions: int, rounds: int, rows: Path) -> str:
+        batch = self.best_batch_size(name, questions)
         turns = range(rounds)
-        runs: list[tuple[Asked, Asked]] = [
+        runs: list[tuple[TimedAnswers, TimedAnswers]] = [
             (self.mine.call("ask", name, questions), self.official.call("ask", name, questions, 1, batch)) for _ in turns
         ]
         ratios = sorted(o.cpu / m.cpu for m, o in runs)
@@ -57,33 +57,34 @@ class Pair:
         tree = self.mine.call("tree", name, questions)
         counts = [s.call("count", name, questions) for s in (self.mine, self.official)]
         peaks = [counts[i].operations / statistics.median(r[i].cpu * r[i].peak * 1e9 for r in runs) for i in (0, 1)]
-        asked = work(name, rows, questions)
+        workload = make_workload(name, rows, questions)
+        exact = self.exact(name, questions, rows) if workload.requests[0].choices else []
         return (
-            f"| {name} | {len(asked.requests)} | {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) "
+            f"| {name} | {len(workload.requests)} | {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) "
             f"| {mine:.1f} / {official:.1f} (batch {batch}) "
             f"| {tree} | {' and '.join(f'{c.tokens / tree:.2f}' for c in counts)} "
             f"| {' and '.join(f'{100 * p:.0f} %' for p in peaks)} "
             f"| {max(r[0].memory for r in runs):.0f} / {max(r[1].memory for r in runs):.0f} "
-            f"| {parity(asked, *runs[-1], self.mine, self.exact(name, questions, rows) if asked.requests[0].choices else [])} |"
+            f"| {describe_parity(workload, *runs[-1], self.mine, exact)} |"
         )
 
     def exact(self, name: str, questions: int, rows: Path) -> list[Response]:
         """The answers of the model in float64, by a process that is gone afterwards."""
         side = Side("exact", self.place, rows)
-        found: Asked = side.call("ask", name, questions)
+        found: TimedAnswers = side.call("ask", name, questions)
         side.close()
         return found.responses
 
 
-def compare(size: str, names: list[str], options: argparse.Namespace, rows: Path) -> None:
+def compare_size(size: str, names: list[str], options: argparse.Namespace, rows: Path) -> None:
     """The lines of one size."""
     print(f"\nA random Llama of {size} parameters, float32\n\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        place = model(Path(folder) / "model", rows, size)
-        pair = Pair(place, Side("ours", place, rows), Side("theirs", place, rows))
+        place = write_model(Path(folder) / "model", rows, size)
+        pair = SidePair(place, Side("ours", place, rows), Side("theirs", place, rows))
         for name in names:
             questions = round(QUESTIONS[size][name] * options.scale)
-            print(pair.line(name, questions, options.rounds, rows), flush=True)
+            print(pair.table_row(name, questions, options.rounds, rows), flush=True)
         pair.mine.close()
         pair.official.close()
 
@@ -99,7 +100,7 @@ def main() -> None:
     wanted = options.rows.split(",")
     for size in options.sizes.split(","):
         if names := [n for n in wanted if n in QUESTIONS[size]]:
-            compare(size, names, options, rows)
+            compare_size(size, names, options, rows)
     if "family" in wanted:
         print(commands.family(rows, options.rounds), flush=True)
     if "start" in wanted:

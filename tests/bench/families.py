@@ -1,8 +1,9 @@
-"""The census: a small random model of every family of causal language models, asked by the engine and by itself alone.
+"""The census: a small random model of every family of causal language models, run by the engine and by itself alone.
 
     python -m tests.bench.families [names...]
 
-Each family has a process of its own, with a limit of memory and of time; what ends it is told.  Nothing is read from a network.
+Each family has a process of its own, with a limit of memory and of time; the report says what ended it.  Nothing is read from a
+network.
 """
 
 from __future__ import annotations
@@ -23,19 +24,19 @@ import transformers
 
 from harness.backends.transformers import require_language_model
 from harness.engine import self_test, shared_length
-from harness.engine.engine import Engine, BatchLimits
+from harness.engine.engine import BatchLimits, Engine
 from harness.types import SkilldeltaError
 from tests.bench import small
-from tests.bench.alone import Answers, Distance, alone, answers, distance, pairs
+from tests.bench.alone import AnswerDistance, ModelAnswers, answer_alone, answer_by_engine, make_pairs, measure_distance
 
 MEMORY = 9 << 30  # bytes of addresses
 SECONDS = 120
-FAR = 1e-3  # nats: more than rounding
+MAX_ROUNDING = 1e-3  # nats: more than rounding
 LIMITS, CHUNK = BatchLimits(rows=4, slots=4), 16  # so small that there are several batches, chunks and runs
 PATHS = (
-    "weighed and decoded behind shared prefixes",
-    "weighed so, decoded plainly",
-    "plain, with what the model keeps itself",
+    "log-likelihoods and decoding behind shared prefixes",
+    "log-likelihoods behind shared prefixes, plain decoding",
+    "plain, with the model's own cache",
     "plain, each token from the whole text (slow)",
 )
 ENCODERS = ("encoder-decoder models", "encoders, which see what follows")
@@ -44,9 +45,9 @@ Kind = Literal["unmade", "refused", "broken"]
 
 
 @dataclass(frozen=True)
-class Family:
+class MeasuredFamily:
     """`path`: one of PATHS, by its place.  `runs`: do runs of a packed row read the keys that they see?  `window`: its sliding
-    window, 0: none; `beyond`: are longer sequences packed too?  `published`: why a model with the family's own config is
+    window, 0: none; `beyond`: are longer sequences packed too?  `published`: reason a model with the family's own config is
     refused, whose small one is a decoder; ""."""
 
     path: int
@@ -55,8 +56,8 @@ class Family:
     beyond: bool
     published: str
     note: str
-    engine: Distance
-    plain: Distance
+    engine: AnswerDistance
+    plain: AnswerDistance
 
     def __str__(self) -> str:
         runs = "" if self.runs or self.path > 1 else ", without runs"
@@ -64,51 +65,53 @@ class Family:
 
 
 @dataclass(frozen=True)
-class Missing:
-    """A family without answers: no small model of it could be made and asked, or it was refused, or the engine broke on it."""
+class UnmeasuredFamily:
+    """A family without answers: no small model of it could be made and run, or it was refused, or the engine broke on it."""
 
     kind: Kind
-    why: str
+    reason: str
 
     def __str__(self) -> str:
-        return f"{self.kind}: {self.why}"
+        return f"{self.kind}: {self.reason}"
 
 
-Found = Family | Missing
+FamilyResult = MeasuredFamily | UnmeasuredFamily
 
 
-def ask(family: str) -> Iterator[Kind | Found]:
-    """Makes the small model and asks it, alone and by the engine; before that, what it would be if nothing came any more."""
+def measure_family(family: str) -> Iterator[Kind | FamilyResult]:
+    """Makes the small model and runs it, alone and by the engine; before each, the result if nothing more came."""
     yield "unmade"
     try:
-        model = small.make(family)
-        known = alone(model, pairs())
-    except Exception as error:  # noqa: BLE001  whatever a strange architecture raises is told
-        yield Missing("unmade", self_test.describe_error(error))
+        model = small.make_model(family)
+        reference = answer_alone(model, make_pairs())
+    except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
+        yield UnmeasuredFamily("unmade", self_test.describe_error(error))
         return
     yield "broken"
     try:
-        yield held(family, model, known)
+        yield compare_paths(family, model, reference)
     except Exception as error:  # noqa: BLE001
-        yield Missing("broken", self_test.describe_error(error))
+        yield UnmeasuredFamily("broken", self_test.describe_error(error))
 
 
-def held(family: str, model: Any, known: Answers) -> Found:
-    """The engine's answers, and those of its plain path, held against the model's own."""
+def compare_paths(family: str, model: Any, reference: ModelAnswers) -> FamilyResult:
+    """The engine's answers, and those of its plain path, compared with the model's own."""
     engines = Engine(model, LIMITS), Engine(model, LIMITS, "plain")
     first = engines[0]
     first.budget.tokens, first.budget.run_length = CHUNK, self_test.RUN_LENGTH
     if first.not_causal_reason:
-        return Missing("refused", first.not_causal_reason)
-    ours, plain = (distance(model, pairs(), answers(e, pairs()), known) for e in engines)
+        return UnmeasuredFamily("refused", first.not_causal_reason)
+    ours, plain = (measure_distance(model, make_pairs(), answer_by_engine(e, make_pairs()), reference) for e in engines)
     path = 0 if first.shares_prefixes else 1 if first.packs_trees else 2 if not first.caching_unsupported_reason else 3
     window = min(shared_length.sliding_windows(model), default=0)
     runs = first.packs_trees and first.budget.run_length > 0
-    return Family(path, runs, window, first.max_shared_length > window, published(family), first.note, ours, plain)
+    return MeasuredFamily(
+        path, runs, window, first.max_shared_length > window, published_refusal(family), first.note, ours, plain
+    )
 
 
-def published(family: str) -> str:
-    """What is refused of a model with the family's own config."""
+def published_refusal(family: str) -> str:
+    """Why a model with the family's own config is refused; "": it is not."""
     own = transformers.CONFIG_MAPPING[family]()
     try:
         require_language_model(family, own)
@@ -117,7 +120,7 @@ def published(family: str) -> str:
     if getattr(own, "is_decoder", True):
         return ""
     try:
-        encoder = Engine(small.make(family, is_decoder=False), LIMITS, "plain")
+        encoder = Engine(small.make_model(family, is_decoder=False), LIMITS, "plain")
     except AssertionError:  # Reformer refuses it itself
         return ENCODERS[1]
     return ENCODERS[1] if encoder.not_causal_reason else ""
@@ -125,22 +128,22 @@ def published(family: str) -> str:
 
 def serve(pipe: Connection, family: str) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    for told in ask(family):
-        pipe.send(told)
+    for message in measure_family(family):
+        pipe.send(message)
 
 
-def census(families: Sequence[str]) -> Iterator[tuple[str, Found]]:
-    """Each with what came of it; as many at once as there are processors."""
+def census(families: Sequence[str]) -> Iterator[tuple[str, FamilyResult]]:
+    """Each family with its result; as many at once as there are processors."""
     most = len(os.sched_getaffinity(0))
     for start in range(0, len(families), most):
         some = families[start : start + most]
-        for family, (pipe, process) in zip(some, [begin(f) for f in some], strict=True):
-            yield family, last(pipe, process)
+        for family, (pipe, process) in zip(some, [start_process(f) for f in some], strict=True):
+            yield family, wait_for_result(pipe, process)
             process.kill()
             process.join()
 
 
-def begin(family: str) -> tuple[Connection, BaseProcess]:
+def start_process(family: str) -> tuple[Connection, BaseProcess]:
     """A process of its own: forked, as the libraries need seconds to be imported."""
     fork = multiprocessing.get_context("fork")
     pipe, end = fork.Pipe(duplex=False)
@@ -150,86 +153,89 @@ def begin(family: str) -> tuple[Connection, BaseProcess]:
     return pipe, process
 
 
-def last(pipe: Connection, process: BaseProcess) -> Found:
-    """What a process has told when it is done, or dead, or says nothing for SECONDS."""
-    told: Kind | Found = "unmade"
+def wait_for_result(pipe: Connection, process: BaseProcess) -> FamilyResult:
+    """The result of a process when it has ended, or was silent for SECONDS."""
+    message: Kind | FamilyResult = "unmade"
     try:
-        while isinstance(told, str) and pipe.poll(SECONDS):
-            told = pipe.recv()
-        why = f"no answer within {SECONDS} seconds"
+        while isinstance(message, str) and pipe.poll(SECONDS):
+            message = pipe.recv()
+        reason = f"no answer within {SECONDS} seconds"
     except EOFError:
         process.join()
-        why = f"its process ended with exit code {process.exitcode}"
-    return Missing(told, why) if isinstance(told, str) else told
+        reason = f"its process ended with exit code {process.exitcode}"
+    return UnmeasuredFamily(message, reason) if isinstance(message, str) else message
 
 
-def table(asked: dict[str, Family]) -> str:
+def path_table(measured: dict[str, MeasuredFamily]) -> str:
     """Which family goes which way."""
-    rows = [(path, [n for n, f in asked.items() if f.path == at]) for at, path in enumerate(PATHS)]
+    rows = [(path, [n for n, f in measured.items() if f.path == at]) for at, path in enumerate(PATHS)]
     for kind in ENCODERS:
-        rows += [(f"of these, refused as published: {kind}", [n for n, f in asked.items() if f.published == kind])]
+        rows += [(f"of these, refused as published: {kind}", [n for n, f in measured.items() if f.published == kind])]
     lines = [f"| {path} | {len(names)} | {', '.join(names)} |" for path, names in rows]
-    return "\n".join([f"| path | families of the {len(asked)} | names |", "|---|---|---|", *lines])
+    return "\n".join([f"| path | families of the {len(measured)} | names |", "|---|---|---|", *lines])
 
 
-def runs(asked: dict[str, Family]) -> str:
+def describe_runs(measured: dict[str, MeasuredFamily]) -> str:
     """Where a packed row is read by runs of its tokens."""
-    packs = {name: f.runs for name, f in asked.items() if f.path < 2}
+    packs = {name: f.runs for name, f in measured.items() if f.path < 2}
     without = [name for name, has in packs.items() if not has]
-    return f"packed rows read by runs of tokens: {len(packs) - len(without)} of {len(packs)} families; not: {listed(without)}"
+    return (
+        f"packed rows read by runs of tokens: {len(packs) - len(without)} of {len(packs)} families; not: {join_names(without)}"
+    )
 
 
-def windows(asked: dict[str, Family]) -> str:
+def describe_windows(measured: dict[str, MeasuredFamily]) -> str:
     """Where sequences beyond a sliding window are packed."""
-    slide = {name: f.beyond for name, f in asked.items() if f.path < 2 and f.window}
+    slide = {name: f.beyond for name, f in measured.items() if f.path < 2 and f.window}
     without = [name for name, kept in slide.items() if not kept]
     return (
         f"sliding windows, here of {small.SLIDING} tokens: {len(slide)} families, longer sequences packed too in "
-        f"{len(slide) - len(without)}; not: {listed(without)}"
+        f"{len(slide) - len(without)}; not: {join_names(without)}"
     )
 
 
-def distances(who: str, found: dict[str, Distance]) -> str:
+def describe_distances(who: str, results: dict[str, AnswerDistance]) -> str:
     """The largest one, and the texts that differ."""
-    near = {n: d.nats for n, d in found.items() if d.nats < FAR}
-    far = [f"{n} {d.nats:.2g}" for n, d in found.items() if n not in near]
-    wrong = [f"{n} {d.differing}" for n, d in found.items() if d.differing]
-    ties = [f"{n} {d.ties}" for n, d in found.items() if d.ties]
+    near = {n: d.nats for n, d in results.items() if d.nats < MAX_ROUNDING}
+    far = [f"{n} {d.nats:.2g}" for n, d in results.items() if n not in near]
+    wrong = [f"{n} {d.differing}" for n, d in results.items() if d.differing]
+    ties = [f"{n} {d.ties}" for n, d in results.items() if d.ties]
     most = f"{max(near.values()):.1e} nats ({max(near, key=near.__getitem__)})" if near else "-"
-    texts = len(found) * len(pairs())
+    texts = len(results) * len(make_pairs())
     return (
-        f"{who}: log-probabilities within {most}; farther: {listed(far)}; "
-        f"of {texts} greedy texts, differing: {listed(wrong)}; differing by a tie: {listed(ties)}"
+        f"{who}: log-probabilities within {most}; farther: {join_names(far)}; "
+        f"of {texts} greedy texts, differing: {join_names(wrong)}; differing by a tie: {join_names(ties)}"
     )
 
 
-def listed(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     return ", ".join(names) or "none"
 
 
-def missing(found: dict[str, Found], kind: str) -> list[str]:
-    return [f"{name} ({one.why})" for name, one in found.items() if isinstance(one, Missing) and one.kind == kind]
+def describe_unmeasured(results: dict[str, FamilyResult], kind: str) -> list[str]:
+    return [f"{name} ({one.reason})" for name, one in results.items() if isinstance(one, UnmeasuredFamily) and one.kind == kind]
 
 
 def main() -> None:
     warnings.simplefilter("ignore")
     transformers.logging.set_verbosity(transformers.logging.CRITICAL)
     torch.set_num_threads(1)  # before the first fork: a pool of threads does not survive one
-    found: dict[str, Found] = {}
+    results: dict[str, FamilyResult] = {}
     for family, one in census(sys.argv[1:] or small.FAMILIES):
-        found[family] = one
+        results[family] = one
         print(f"{family}: {one}", file=sys.stderr, flush=True)
-    asked = {name: one for name, one in found.items() if isinstance(one, Family)}
+    measured = {name: one for name, one in results.items() if isinstance(one, MeasuredFamily)}
     versions = f"transformers {transformers.__version__}, torch {torch.__version__}, float32"
-    print(f"{versions}: {len(found)} families\n\n{table(asked)}\n")
+    print(f"{versions}: {len(results)} families\n\n{path_table(measured)}\n")
+    unmade = describe_unmeasured(results, "unmade")
     for line in (
-        f"could not be made small: {len(missing(found, 'unmade'))}: {listed(missing(found, 'unmade'))}",
-        f"refused: {listed(missing(found, 'refused'))}",
-        f"the engine broke on: {listed(missing(found, 'broken'))}",
-        runs(asked),
-        windows(asked),
-        distances("the engine", {n: f.engine for n, f in asked.items()}),
-        distances("its plain path", {n: f.plain for n, f in asked.items()}),
+        f"could not be made small: {len(unmade)}: {join_names(unmade)}",
+        f"refused: {join_names(describe_unmeasured(results, 'refused'))}",
+        f"the engine broke on: {join_names(describe_unmeasured(results, 'broken'))}",
+        describe_runs(measured),
+        describe_windows(measured),
+        describe_distances("the engine", {n: f.engine for n, f in measured.items()}),
+        describe_distances("its plain path", {n: f.plain for n, f in measured.items()}),
     ):
         print(f"- {line}")
 

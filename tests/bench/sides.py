@@ -19,14 +19,14 @@ from harness.backends import transformers as ours
 from harness.engine import plain
 from harness.engine.tree import build_tree
 from harness.types import Checkpoint, Request, Response
-from tests.bench.works import Work, work
+from tests.bench.works import Workload, make_workload
 
-CLOSE = 1e-4  # two best logits as near as this are a tie within floating point noise
+TIE = 1e-4  # two best logits as near as this are a tie within floating point noise
 STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
-class Asked:
+class TimedAnswers:
     """What one run took: seconds of wall and processor, megabytes at the most, GFLOP/s of a large matmul just before."""
 
     responses: list[Response]
@@ -37,7 +37,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Counted:
+class OperationCounts:
     """Tokens given to forward passes of more than one column, padding and all: the prompts'; floating point operations of the
     model's linear layers alone."""
 
@@ -68,15 +68,15 @@ class Side:
 def serve(pipe: Connection, kind: str, place: Path, rows: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    served = Served(kind, place, rows)
+    served = SideModel(kind, place, rows)
     while (asked := pipe.recv()) is not None:
         try:
             pipe.send(getattr(served, asked[0])(*asked[1:]))
-        except Exception as error:  # noqa: BLE001  raised where it was asked for
+        except Exception as error:  # noqa: BLE001  raised in the process that called
             pipe.send(error)
 
 
-class Served:
+class SideModel:
     """A model with its requests."""
 
     def __init__(self, kind: str, place: Path, rows: Path) -> None:
@@ -85,13 +85,21 @@ class Served:
         if self.ours:
             dtype = "float64" if kind == "exact" else "float32"
             self.model: Any = ours.load(checkpoint, ours.TransformersOptions(dtype=dtype, device="cpu"))
-            dict(self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)]))  # once for a model: the trial
+            dict(
+                self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)])
+            )  # the self-test runs once for a model
         else:
-            self.model = theirs.load(checkpoint, theirs.LmEvalOptions("hf", dtype="float32", device="cpu", chat_template="none"))
+            self.model = theirs.load(
+                checkpoint, theirs.LmEvalOptions("hf", dtype="float32", device="cpu", chat_template="none")
+            )
 
-    def ask(self, name: str, questions: int, share: int = 1, batch: int = 0) -> Asked:
+    def ask(self, name: str, questions: int, share: int = 1, batch: int = 0) -> TimedAnswers:
         """One run.  `share`: only the first part of the requests; `batch`: lm-eval's batch size."""
-        asked = work(name, self.rows, questions).part(share) if share > 1 else work(name, self.rows, questions)
+        asked = (
+            make_workload(name, self.rows, questions).first_part(share)
+            if share > 1
+            else make_workload(name, self.rows, questions)
+        )
         if self.ours:
             self.model.cached_tokenizer.plans.clear()  # encoded texts and trees of the run before
         else:
@@ -101,17 +109,17 @@ class Served:
         wall, cpu = time.perf_counter(), time.process_time()
         found = dict(self.model.answer(asked.requests))
         spent = time.perf_counter() - wall, time.process_time() - cpu
-        return Asked([found[i] for i in range(len(found))], *spent, memory(), peak)
+        return TimedAnswers([found[i] for i in range(len(found))], *spent, memory(), peak)
 
-    def count(self, name: str, questions: int) -> Counted:
+    def count(self, name: str, questions: int) -> OperationCounts:
         """The same run, counted."""
         net = self.model.model if self.ours else self.model.model.model
-        return counted(net, lambda: self.ask(name, questions, 1, 8))
+        return count_operations(net, lambda: self.ask(name, questions, 1, 8))
 
     def tree(self, name: str, questions: int) -> int:
         """Distinct tokens of the requests' prefix tree."""
         rows = []
-        for request in work(name, self.rows, questions).requests:
+        for request in make_workload(name, self.rows, questions).requests:
             if request.choices:
                 pairs = [t.pair for t in self.model.tokenizer.encode_choices(request, self.model.template)]
                 rows += [[*p.context, *p.continuation][:-1] for p in pairs]
@@ -121,19 +129,20 @@ class Served:
 
     def ties(self, requests: list[Request]) -> int:
         """How many of these greedy answers pass a place where the two best logits are a tie within noise."""
-        return sum(self.closest(r) < CLOSE for r in requests)
+        return sum(self.closest(r) < TIE for r in requests)
 
     def closest(self, request: Request) -> float:
         """The least distance of the two best logits on the way of a greedy answer."""
         ids = self.model.tokenizer.encode(self.model.template.render(request))
-        said = dict(plain.generate_in_batches(self.model.model, [self.model.encoder.to_token_prompt(request, ids)], self.model.end_tokens, 1))[0]
+        prompt = self.model.encoder.to_token_prompt(request, ids)
+        generation = dict(plain.generate_in_batches(self.model.model, [prompt], self.model.end_tokens, 1))[0]
         with torch.inference_mode():
-            logits = self.model.model(torch.tensor([[*ids, *said.ids]])).logits[0, len(ids) - 1 :]
+            logits = self.model.model(torch.tensor([[*ids, *generation.ids]])).logits[0, len(ids) - 1 :]
         best = logits.topk(2).values
         return float((best[:, 0] - best[:, 1]).min())
 
 
-def counted(net: Any, run: Callable[[], object]) -> Counted:
+def count_operations(net: Any, run: Callable[[], object]) -> OperationCounts:
     """What a model does in a run."""
     tokens = operations = 0
 
@@ -151,7 +160,7 @@ def counted(net: Any, run: Callable[[], object]) -> Counted:
     run()
     for hook in hooks:
         hook.remove()
-    return Counted(tokens, operations)
+    return OperationCounts(tokens, operations)
 
 
 def memory() -> float:
@@ -170,23 +179,23 @@ def gflops(size: int = 1024) -> float:
     return 2e-9 * size**3 / min(spent)
 
 
-def farthest(some: list[Response], others: list[Response]) -> float:
+def largest_distance(some: list[Response], others: list[Response]) -> float:
     """The largest distance of two log-probabilities of a choice."""
     pairs = zip(some, others, strict=True)
     return max(abs(a - b) for one, other in pairs for a, b in zip(one.logprobs, other.logprobs, strict=True))
 
 
-def parity(asked: Work, mine: Asked, official: Asked, tool: Side, exact: list[Response]) -> str:
+def describe_parity(asked: Workload, mine: TimedAnswers, official: TimedAnswers, tool: Side, exact: list[Response]) -> str:
     """What differs between the two: log-probabilities (the largest distance, and that of each from `exact`), greedy flags,
     texts, scores."""
     pairs = list(zip(asked.requests, mine.responses, official.responses, strict=True))
     both = zip(asked.scores(mine.responses), asked.scores(official.responses), strict=True)
-    told = f"{sum(abs((a or 0) - (b or 0)) > CLOSE or (a is None) != (b is None) for a, b in both)} scores"
+    differing_scores = f"{sum(abs((a or 0) - (b or 0)) > TIE or (a is None) != (b is None) for a, b in both)} scores"
     if pairs[0][0].choices:
         flags = sum(m.greedy != o.greedy for _, m, o in pairs)
-        apart = farthest(mine.responses, official.responses)
-        each = " and ".join(f"{farthest(side.responses, exact):.1e}" for side in (mine, official))
-        return f"{apart:.1e} nats (from float64: {each}), {flags} flags and {told} differ"
+        apart = largest_distance(mine.responses, official.responses)
+        each = " and ".join(f"{largest_distance(side.responses, exact):.1e}" for side in (mine, official))
+        return f"{apart:.1e} nats (from float64: {each}), {flags} flags and {differing_scores} differ"
     other = [r for r, m, o in pairs if m.text != o.text]
     ties = tool.call("ties", other) if other else 0
-    return f"{len(other)} texts ({ties} at a tie) and {told} differ"
+    return f"{len(other)} texts ({ties} at a tie) and {differing_scores} differ"

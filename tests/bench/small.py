@@ -12,7 +12,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 FAMILIES: list[str] = list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 VOCABULARY, END = 61, 2
 WIDTH, INNER, LAYERS, HEADS, GROUPS, EACH, WINDOW, EXPERTS = 32, 48, 2, 4, 2, 8, 128, 4
-SLIDING = 32  # tokens: longer than what the trial asks, shorter than most of what is asked here
+SLIDING = 32  # tokens: longer than the self-test's sequences, shorter than most of the bench's
 
 # Every name under which some config holds a size; each family is given those that its config has.
 SIZES: dict[str, Any] = {
@@ -41,17 +41,17 @@ SIZES: dict[str, Any] = {
     "mamba_d_state": 8, "ssm_state_size": 8, "state_size": 8, "mamba_d_conv": 4, "mamba_n_groups": 1, "mamba_ngroups": 1,
     "mamba_dt_rank": 4, "mamba_d_ssm": 64, "altup_active_idx": 0, "laurel_rank": 4, "num_kv_shared_layers": 0,
 }  # fmt: skip
-# Lists that tell what each layer is: a small model has a layer of each kind that its family's own config has.
+# Lists of the kind of each layer: a small model has a layer of each kind that its family's own config has.
 KINDS = ("layer_types", "layers_block_type", "mlp_layer_types", "no_rope_layers", "indexer_types")
 DEFAULT = {"rope_type": "default", "rope_theta": 1e4}
 INDEXED = {"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": EACH, "indexer_budget": 64,
            "indexer_compress_ratio": 4}  # fmt: skip
-PART = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_attention_heads": HEADS, "num_hidden_layers": LAYERS,
+SUBCONFIG = {"vocab_size": VOCABULARY, "hidden_size": WIDTH, "num_attention_heads": HEADS, "num_hidden_layers": LAYERS,
         "intermediate_size": INNER}  # fmt: skip
-OWN: dict[str, dict[str, Any]] = {
+FAMILY_FIELDS: dict[str, dict[str, Any]] = {
     "bamba": {"num_hidden_layers": 3, "attn_layer_indices": [1]},
-    "blt": {"encoder_hash_byte_group_vocab": VOCABULARY, "global_config": PART, "patcher_config": PART,
-            **dict.fromkeys(("encoder_config", "decoder_config"), PART | {"hidden_size_global": WIDTH})},
+    "blt": {"encoder_hash_byte_group_vocab": VOCABULARY, "global_config": SUBCONFIG, "patcher_config": SUBCONFIG,
+            **dict.fromkeys(("encoder_config", "decoder_config"), SUBCONFIG | {"hidden_size_global": WIDTH})},
     "cohere_compass_text": {"rope_parameters": {"full_attention": DEFAULT | {"mrope_section": [2, 1, 1]}}},
     "dbrx": {"attn_config": {"kv_n_heads": GROUPS, "rope_theta": 1e4, "clip_qkv": 8}, "ffn_config": {"ffn_hidden_size": INNER}},
     "gemma3n_text": {"activation_sparsity_pattern": None},
@@ -75,29 +75,29 @@ OWN: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def make(family: str, **changes: Any) -> Any:
-    """The model, sure of what it says, so that a wrong context shows."""
+def make_model(family: str, **changes: Any) -> Any:
+    """The model, with large weights, so that a wrong context changes its answers."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(config(family, **changes)).eval().requires_grad_(False).float()
+    model = AutoModelForCausalLM.from_config(make_config(family, **changes)).eval().requires_grad_(False).float()
     for name, weights in model.named_parameters():
         if weights.ndim > 1 and "conv" not in name and weights.abs().max() < 0.5:
             weights.mul_(4)
     return model
 
 
-def config(family: str, **changes: Any) -> Any:
+def make_config(family: str, **changes: Any) -> Any:
     """The family's own config, of the text part where there are several, with small sizes."""
     own = CONFIG_MAPPING[family]().get_text_config()
-    told = own.to_dict()
-    sizes = {name: size for name, size in SIZES.items() if (name in told or hasattr(own, name)) and settable(own, name, size)}
-    if told.get("num_key_value_heads", 0) is None:
+    fields = own.to_dict()
+    sizes = {name: size for name, size in SIZES.items() if (name in fields or hasattr(own, name)) and can_set(own, name, size)}
+    if fields.get("num_key_value_heads", 0) is None:
         del sizes["num_key_value_heads"]  # as many as there are heads
     if "kv_lora_rank" in sizes and "num_key_value_heads" in sizes:
         sizes["num_key_value_heads"] = HEADS  # latent attention shares none
-    return type(own)(**sizes | layers(told) | OWN.get(family, {}) | changes)
+    return type(own)(**sizes | layer_fields(fields) | FAMILY_FIELDS.get(family, {}) | changes)
 
 
-def settable(config: Any, name: str, size: Any) -> bool:
+def can_set(config: Any, name: str, size: Any) -> bool:
     """Is it nothing that follows from others?  The config is not used any more."""
     try:
         setattr(config, name, size)
@@ -106,9 +106,9 @@ def settable(config: Any, name: str, size: Any) -> bool:
     return True
 
 
-def layers(told: dict[str, Any]) -> dict[str, Any]:
+def layer_fields(fields: dict[str, Any]) -> dict[str, Any]:
     """As few layers as have all kinds of them, at least LAYERS; nothing for a config that lists no kinds."""
-    names = [n for n in KINDS if isinstance(told.get(n), list | tuple) and len(told[n]) == told.get("num_hidden_layers")]
-    kinds = list(dict.fromkeys(zip(*(told[n] for n in names), strict=True)))
+    names = [n for n in KINDS if isinstance(fields.get(n), list | tuple) and len(fields[n]) == fields.get("num_hidden_layers")]
+    kinds = list(dict.fromkeys(zip(*(fields[n] for n in names), strict=True)))
     kinds += kinds[-1:] * (LAYERS - len(kinds))
     return {"num_hidden_layers": len(kinds), **{n: [k[i] for k in kinds] for i, n in enumerate(names)}} if names else {}

@@ -8,14 +8,16 @@ from harness.engine.device import default_device, to_float64
 
 @pytest.mark.parametrize("accelerator", ["cuda", "mps"])
 def test_an_accelerator_is_the_default_and_a_name_wins(monkeypatch: pytest.MonkeyPatch, accelerator: str) -> None:
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device(accelerator))
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(accelerator))
     assert default_device() == default_device("") == torch.device(accelerator)
     assert default_device("cpu") == torch.device("cpu")
     assert default_device("cuda:1") == torch.device("cuda:1")
 
 
 def test_without_an_accelerator_the_processor_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)  # built for one that this machine lacks
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     assert default_device() == torch.device("cpu")
 
 
