@@ -43,7 +43,9 @@ class Backend:
         """What makes a checkpoint's model ready.  Wrong settings are refused here, before anything is loaded."""
         name, _, rest = self.name.partition(":")
         plugin = registry.module("backends", name)
-        options = config.build(config.options_type(plugin.load), {"backend": rest, **self.options} if rest else self.options)
+        options = config.build_config(
+            config.options_type(plugin.load), {"backend": rest, **self.options} if rest else self.options
+        )
 
         def load(checkpoint: Checkpoint) -> Model:
             model: Model = plugin.load(checkpoint, options)
@@ -76,13 +78,13 @@ def score(
     SkilldeltaError for unknown names and settings; a failure of one checkpoint on one task is its Outcome.
     """
     options, settings = options or RunOptions(), settings or default_settings()
-    checkpoints = rename_only(discovery.checkpoints(paths), options.name)
-    selected, loader, results = resolve_tasks(tasks), (backend or Backend()).loader(), Results.make(output)
+    checkpoints = rename_only(discovery.find_checkpoints(paths), options.name)
+    task_list, loader, results = resolve_tasks(tasks), (backend or Backend()).loader(), Results.make(output)
     progress: Progress = options.progress or SilentProgress()
     if options.noise:
-        repeating = options.noise.attach(loader, selected, results, settings, progress)
+        repeating = options.noise.attach(loader, task_list, results, settings, progress)
         loader, progress = repeating.load, repeating
-    return score_checkpoints(checkpoints, selected, loader, results, settings, progress)
+    return score_checkpoints(checkpoints, task_list, loader, results, settings, progress)
 
 
 def compare_in_turn(
@@ -104,7 +106,7 @@ def compare_in_turn(
 
 def only_checkpoint(path: str) -> Checkpoint:
     """The one checkpoint at or below a path; SkilldeltaError where there are several."""
-    checkpoints = discovery.checkpoints([path])
+    checkpoints = discovery.find_checkpoints([path])
     if len(checkpoints) != 1:
         names = ", ".join(c.name for c in checkpoints)
         raise SkilldeltaError(f"{path} holds {len(checkpoints)} checkpoints ({names}): name one of them.")
@@ -126,7 +128,7 @@ def score_recorded(
     """
     options = options or RunOptions()
     paths = [str(path) for file in files for path in list_files(file)]
-    content = fingerprint.files(Path(path) for path in paths)
+    content = fingerprint.hash_files(Path(path) for path in paths)
     reading = dict(reading or {})
     name = options.name or Path(files[0]).stem
     checkpoint = Checkpoint(name, "", "recorded", content=digest([content, reading]))
@@ -144,7 +146,7 @@ def compare(results: str | Path | Sequence[str | Path], baseline: str, **setting
     from harness.comparison.compare import compare as run
     from harness.comparison.result import ComparisonSettings
 
-    return run(results, baseline, config.build(ComparisonSettings, settings))
+    return run(results, baseline, config.build_config(ComparisonSettings, settings))
 
 
 def list_files(file: str) -> list[Path]:
@@ -177,12 +179,12 @@ def default_settings() -> EvaluationSettings:
 def generation(values: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of Request from generation settings by our names or lm-eval's."""
     ours = {GEN_KWARGS.get(k, k): v for k, v in values.items()}
-    return {k: v for k, v in config.dump(config.build(GenerationSettings, ours)).items() if v is not None}
+    return {k: v for k, v in config.to_plain(config.build_config(GenerationSettings, ours)).items() if v is not None}
 
 
-def limits(limit: int | None, seed: int | None) -> dict[str, data.Selection]:
+def limits(limit: int | None, seed: int | None) -> dict[str, data.ExampleSelection]:
     """--limit for every task alike."""
-    return {} if limit is None else {"": data.Selection(limit, seed)}
+    return {} if limit is None else {"": data.ExampleSelection(limit, seed)}
 
 
 def use_data(folder: Path | None) -> Path | None:

@@ -12,15 +12,16 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
+Row = TypeVar("Row", bound=Json)
 
 
 @dataclass(frozen=True)
-class Source:
+class DataSource:
     """Where a data set lies: on the Hub, and in a local folder in the layout of its own repository.
 
     `local` is a path below the data folder (.jsonl, .json, .csv, .txt, each also .gz); `columns` must be in every row.
@@ -41,38 +42,38 @@ def default_folder() -> Path | None:
     return Path(value) if value else None
 
 
-def rows(source: Source, folder: Path | None) -> list[dict[str, Any]]:
+def rows(source: DataSource, folder: Path | None) -> list[dict[str, Any]]:
     """The rows of `source`: from `folder` if one is given, else from the Hub through `datasets`."""
-    found = read(locate(source.local, folder)) if folder else hub_rows(source)
-    return list(checked(found, source.columns, f"{folder / source.local}" if folder else source.hub))
+    records = read(locate(source.local, folder)) if folder else hub_rows(source)
+    return list(check_columns(records, source.columns, f"{folder / source.local}" if folder else source.hub))
 
 
 def locate(local: str, folder: Path) -> Path:
-    """The file `local` below `folder`, plain or compressed; an error that says where it was looked for."""
+    """The file `local` below `folder`, plain or .gz.  SkilldeltaError, with what lies there, where there is none."""
     for candidate in (folder / local, folder / f"{local}.gz"):
         if candidate.is_file():
             return candidate
-    near = sorted(p.name for p in (folder / local).parent.glob("*"))[:8] if (folder / local).parent.is_dir() else []
-    there = f"that folder holds: {', '.join(near)}" if near else f"there is no folder {(folder / local).parent}"
+    names = sorted(p.name for p in (folder / local).parent.glob("*"))[:8] if (folder / local).parent.is_dir() else []
+    contents = f"that folder holds: {', '.join(names)}" if names else f"there is no folder {(folder / local).parent}"
     raise SkilldeltaError(
-        f"There is no data file {folder / local} (nor .gz); {there}.\n"
+        f"There is no data file {folder / local} (nor .gz); {contents}.\n"
         f"Put the file there, name another folder with --data or {VARIABLE}, or leave both out to read the rows from the Hub."
     )
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     """All rows of a .jsonl, .json (a list), .csv or .txt file, each also .gz."""
-    return parse(text(path), path.name.removesuffix(".gz"))
+    return parse_rows(read_text(path), path.name.removesuffix(".gz"))
 
 
-def text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a file, plain or .gz."""
     content = path.read_bytes()
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
 
 
-def parse(content: str, name: str) -> list[dict[str, Any]]:
-    """Rows of a file whose format the ending of `name` tells."""
+def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
+    """Rows of a file, in the format that the ending of `name` stands for."""
     try:
         if name.endswith(".jsonl"):
             return [json.loads(line) for line in content.split("\n") if line.strip()]
@@ -83,7 +84,7 @@ def parse(content: str, name: str) -> list[dict[str, Any]]:
         if name.endswith(".csv"):
             return list(csv.DictReader(io.StringIO(content, newline="")))
     except (json.JSONDecodeError, csv.Error) as error:
-        raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file whole?") from error
+        raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file complete?") from error
     raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json, .csv and .txt, each also .gz.")
 
 
@@ -95,23 +96,23 @@ def zip_members(path: Path, ending: str) -> Iterator[tuple[str, str]]:
                 yield name, archive.read(name).decode("utf-8")
 
 
-def hub_rows(source: Source) -> Iterable[dict[str, Any]]:
+def hub_rows(source: DataSource) -> Iterable[dict[str, Any]]:
     """The split as `datasets` gives it.  Needs the Hub, or its local cache."""
     import datasets
 
     try:
         if source.file:
             return read(hub_file(source))
-        found = datasets.load_dataset(source.hub, source.config or None, split=source.split, revision=source.revision or None)
-    except Exception as error:  # datasets raises many kinds: all mean that the rows cannot be had
+        dataset = datasets.load_dataset(source.hub, source.config or None, split=source.split, revision=source.revision or None)
+    except Exception as error:  # datasets raises many kinds: each means that the rows cannot be read
         raise SkilldeltaError(
             f"The data set {source.hub!r} cannot be read from the Hub: {type(error).__name__}: {error}\n"
-            f"Offline, lay the file {source.local} below a folder and name the folder with --data or {VARIABLE}."
+            f"Offline, put the file {source.local} into a folder and name that folder with --data or {VARIABLE}."
         ) from error
-    return (dict(row) for row in found)
+    return (dict(row) for row in dataset)
 
 
-def hub_file(source: Source) -> Path:
+def hub_file(source: DataSource) -> Path:
     """A file of the data set's repository, downloaded once."""
     import huggingface_hub
 
@@ -119,10 +120,10 @@ def hub_file(source: Source) -> Path:
     return Path(huggingface_hub.hf_hub_download(source.hub, source.file, repo_type="dataset", revision=revision))
 
 
-def checked(found: Iterable[dict[str, Any]], columns: Sequence[str], where: str) -> Iterator[dict[str, Any]]:
-    """`found`, as long as every row has `columns`."""
+def check_columns(rows: Iterable[Row], columns: Sequence[str], where: str) -> Iterator[Row]:
+    """The rows.  SkilldeltaError at the first that lacks one of `columns`, and where there are none."""
     empty = True
-    for number, row in enumerate(found):
+    for number, row in enumerate(rows):
         if missing := [c for c in columns if c not in row]:
             raise SkilldeltaError(
                 f"Row {number} of {where} has no column {', '.join(map(repr, missing))}; it has: {', '.join(map(str, row))}.\n"
@@ -135,7 +136,7 @@ def checked(found: Iterable[dict[str, Any]], columns: Sequence[str], where: str)
 
 
 @dataclass(frozen=True)
-class Selection:
+class ExampleSelection:
     """Which examples of a task: the first `limit` of each group (or of all), or with a `seed` a random `limit`."""
 
     limit: int | None = None
@@ -143,43 +144,45 @@ class Selection:
     per_group: bool = True
 
 
-def examples(task: Task, folder: Path | None, selection: Selection | None = None) -> list[Example]:
+def examples(task: Task, folder: Path | None, selection: ExampleSelection | None = None) -> list[Example]:
     """The examples of a task, in the order of its rows; rows with the same content are numbered."""
-    shots = task.fewshot(folder) if task.fewshot else {}
-    found = []
-    for example in numbered(task.rows(folder)):
-        exemplars = shots.get(task.group(example) if task.group else "", shots.get("", ()))
-        found.append(Example(example.row, example.copy, tuple(exemplars)))
-    return select(found, task.group, selection or Selection())
+    fewshot = task.fewshot(folder) if task.fewshot else {}
+    every_example = []
+    for example in number_rows(task.rows(folder)):
+        exemplars = fewshot.get(task.group(example) if task.group else "", fewshot.get("", ()))
+        every_example.append(Example(example.row, example.copy, tuple(exemplars)))
+    return select_examples(every_example, task.group, selection or ExampleSelection())
 
 
-def numbered(found: Iterable[Json]) -> list[Example]:
-    """Rows as examples, with nothing shown before them; each knows how many earlier ones have its content."""
-    seen: dict[str, int] = {}
-    made = []
-    for row in found:
+def number_rows(rows: Iterable[Json]) -> list[Example]:
+    """Rows as examples without exemplars; each knows how many earlier ones have its content."""
+    copies: dict[str, int] = {}
+    examples = []
+    for row in rows:
         key = digest(row)
-        made.append(Example(row, seen.get(key, 0)))
-        seen[key] = made[-1].copy + 1
-    return made
+        examples.append(Example(row, copies.get(key, 0)))
+        copies[key] = examples[-1].copy + 1
+    return examples
 
 
-def select(found: list[Example], group: Callable[[Example], str] | None, how: Selection) -> list[Example]:
-    """The examples that `how` chooses, in their order."""
-    if how.limit is None:
-        return found
+def select_examples(
+    examples: list[Example], group: Callable[[Example], str] | None, selection: ExampleSelection
+) -> list[Example]:
+    """The selected examples, in their order."""
+    if selection.limit is None:
+        return examples
     strata: dict[str, list[int]] = {}
-    for i, example in enumerate(found):
-        strata.setdefault(group(example) if group and how.per_group else "", []).append(i)
-    kept: list[int] = []
+    for i, example in enumerate(examples):
+        strata.setdefault(group(example) if group and selection.per_group else "", []).append(i)
+    places: list[int] = []
     for members in strata.values():
-        if how.seed is None or how.limit >= len(members):
-            kept += members[: how.limit]
+        if selection.seed is None or selection.limit >= len(members):
+            places += members[: selection.limit]
         else:
-            kept += random.Random(how.seed).sample(members, how.limit)
-    return [found[i] for i in sorted(kept)]
+            places += random.Random(selection.seed).sample(members, selection.limit)
+    return [examples[i] for i in sorted(places)]
 
 
-def content_hash(found: Sequence[Example]) -> str:
+def content_hash(examples: Sequence[Example]) -> str:
     """One hash for exactly these examples in this order."""
-    return digest([example.id for example in found])
+    return digest([example.id for example in examples])

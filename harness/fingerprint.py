@@ -1,4 +1,4 @@
-"""What makes two scores comparable, and two checkpoints the same one, as hashes of content: never of paths or dates."""
+"""Hashes that tell whether two checkpoints, or two sets of questions, are the same: of content, never of paths or dates."""
 
 from __future__ import annotations
 
@@ -18,84 +18,84 @@ CHUNK = 1 << 22  # bytes
 LARGE = 1 << 26  # bytes
 
 
-def checkpoint(found: Checkpoint) -> dict[str, str]:
+def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
     """Hashes of the parts of a checkpoint that can move an answer: weights, adapter, config, tokenizer, template."""
-    if not found.path:
-        return {"outputs": found.content or found.name}
-    folder = Path(found.path)
+    if not checkpoint.path:
+        return {"outputs": checkpoint.content or checkpoint.name}
+    folder = Path(checkpoint.path)
     if not folder.is_dir():
-        return {"hub": found.path}
-    base = Path(found.base) if found.base else folder
+        return {"hub": checkpoint.path}
+    base = Path(checkpoint.base) if checkpoint.base else folder
     parts = {
-        "weights": files(weight_files(base, SINGLE)) if base.is_dir() else f"hub:{found.base}",
-        "adapter": files([*weight_files(folder, ADAPTER), folder / "adapter_config.json"]) if found.base else "",
-        "config": files([base / "config.json"]),
-        "tokenizer": files(folder / n for n in TOKENIZER),
-        "template": files(folder / n for n in TEMPLATE),
+        "weights": hash_files(weight_files(base, SINGLE)) if base.is_dir() else f"hub:{checkpoint.base}",
+        "adapter": hash_files([*weight_files(folder, ADAPTER), folder / "adapter_config.json"]) if checkpoint.base else "",
+        "config": hash_files([base / "config.json"]),
+        "tokenizer": hash_files(folder / n for n in TOKENIZER),
+        "template": hash_files(folder / n for n in TEMPLATE),
     }
     return {name: value for name, value in parts.items() if value}
 
 
-def files(paths: Iterable[Path]) -> str:
+def hash_files(paths: Iterable[Path]) -> str:
     """One SHA-256 (first 16 hex digits) over the names and contents of the files that exist; "" if none does."""
-    whole = hashlib.sha256()
+    whole_hash = hashlib.sha256()
     empty = True
     for path in paths:
         if path.is_file():
             empty = False
-            whole.update(path.name.encode() + b"\0" + content(path))
-    return "" if empty else whole.hexdigest()[:16]
+            whole_hash.update(path.name.encode() + b"\0" + hash_content(path))
+    return "" if empty else whole_hash.hexdigest()[:16]
 
 
-def content(path: Path) -> bytes:
-    """SHA-256 of a file's content.  That of a large file is remembered, for as long as the file is not touched."""
-    about = path.stat()
-    if about.st_size < LARGE:
-        return read(path)
-    # A write changes the change time (st_ctime), which no program can set back, so that no stale hash is ever given.
-    touched = [str(path.resolve()), about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns]
-    note = cache() / digest(touched, 32)
-    if note.is_file() and len(known := note.read_bytes()) == 32:
-        return known
-    found = read(path)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    half = note.with_suffix(f".{os.getpid()}")
-    half.write_bytes(found)
-    half.replace(note)
-    return found
+def hash_content(path: Path) -> bytes:
+    """SHA-256 of a file's content.  The hash of a large file is cached until the file changes."""
+    status = path.stat()
+    if status.st_size < LARGE:
+        return hash_stream(path)
+    # A write changes the change time (st_ctime), which no program can set back, so that the cache never gives a stale hash.
+    identity = [str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+    memo = cache_folder() / digest(identity, 32)
+    if memo.is_file() and len(cached_hash := memo.read_bytes()) == 32:
+        return cached_hash
+    content_hash = hash_stream(path)
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    half = memo.with_suffix(f".{os.getpid()}")
+    half.write_bytes(content_hash)
+    half.replace(memo)
+    return content_hash
 
 
-def read(path: Path) -> bytes:
+def hash_stream(path: Path) -> bytes:
     """SHA-256 of a file's content, read in chunks."""
-    one = hashlib.sha256()
+    content_hash = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(CHUNK):
-            one.update(block)
-    return one.digest()
+            content_hash.update(block)
+    return content_hash.digest()
 
 
-def cache() -> Path:
-    """Where hashes of large files are remembered."""
+def cache_folder() -> Path:
+    """Where hashes of large files are cached."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skilldelta" / "sha256"
 
 
-def prompts(requests: Sequence[Request]) -> str:
-    """One hash for everything that was asked, in order: prompts, choices, stops, lengths, sampling."""
+def hash_requests(requests: Sequence[Request]) -> str:
+    """One hash for all questions, in order: prompts, choices, stops, lengths, sampling."""
     return digest([request.id for request in requests])
 
 
-def differences(one: Any, other: Any, where: str = "") -> list[tuple[str, str, str]]:
+def differences(left: Any, right: Any, where: str = "") -> list[tuple[str, str, str]]:
     """Where two JSON values differ, as (name, one side, other side), each side as short JSON."""
-    if isinstance(one, dict) and isinstance(other, dict):
+    if isinstance(left, dict) and isinstance(right, dict):
         return [
-            found
-            for key in sorted({*one, *other})
-            for found in differences(one.get(key), other.get(key), f"{where}.{key}" if where else key)
+            difference
+            for key in sorted({*left, *right})
+            for difference in differences(left.get(key), right.get(key), f"{where}.{key}" if where else key)
         ]
-    return [] if one == other else [(where, brief(one), brief(other))]
+    return [] if left == right else [(where, shorten_json(left), shorten_json(right))]
 
 
-def brief(value: Any, length: int = 60) -> str:
+def shorten_json(value: Any, length: int = 60) -> str:
     """A value as JSON, cut to `length` characters."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= length else f"{text[: length - 1]}…"

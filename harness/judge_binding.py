@@ -1,4 +1,4 @@
-"""Gives a task its judge.  A task names one and knows nothing of it; it is loaded before the first response is asked for."""
+"""Binds a task to its judge.  A task only names one; the judge is loaded before the first question is asked."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ def unjudged_score(example: Example, response: Response) -> Score:
 
 def parse_judges(choices: Iterable[str]) -> dict[str, str]:
     """["toxigen=classifier:FOLDER"] as {task: judge}; "none" keeps responses without a score."""
-    found = {}
+    judges = {}
     for choice in choices:
         task, equals, judge = choice.partition("=")
         if not (task and equals and judge):
             raise SkilldeltaError(
                 f"--judge {choice}: write TASK=PLUGIN:WHERE, such as toxigen=classifier:FOLDER, or TASK=none."
             )
-        found[task] = judge
-    return found
+        judges[task] = judge
+    return judges
 
 
-def bind_judges(tasks: Iterable[Task], chosen: Mapping[str, str]) -> list[Task]:
-    """Each task with its judge, see bind(); a judge for none of them is refused."""
-    bound = [bind_judge(task, chosen) for task in tasks]
-    if stray := sorted(set(chosen) - {task.name for task in bound}):
+def bind_judges(tasks: Iterable[Task], judges: Mapping[str, str]) -> list[Task]:
+    """Each task with its judge, see bind_judge().  SkilldeltaError for a judge of a task that is not among them."""
+    bound_tasks = [bind_judge(task, judges) for task in tasks]
+    if stray := sorted(set(judges) - {task.name for task in bound_tasks}):
         raise SkilldeltaError(
-            f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(task.name for task in bound)}."
+            f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(task.name for task in bound_tasks)}."
         )
-    return bound
+    return bound_tasks
 
 
-def bind_judge(task: Task, chosen: Mapping[str, str]) -> Task:
-    """The task with its judge: the one that `chosen` names for it, or its own.  Without need of one, the task as it is.
+def bind_judge(task: Task, judges: Mapping[str, str]) -> Task:
+    """The task with its judge: the one that `judges` names for it, or its own; a task that rules score stays as it is.
 
-    The bound task's `judge` tells what graded, by content where it lies in a folder, so that scores of different judges are
-    never compared unawares.
+    The bound task's `judge` identifies what graded, by content where it lies in a folder, so that `compare` notices when two
+    results had different judges.
     """
     if task.judged is None:
-        if task.name in chosen:
+        if task.name in judges:
             raise SkilldeltaError(f"The task {task.name!r} is scored by rules and takes no judge.")
         return task
-    spec = chosen.get(task.name, task.judge)
+    spec = judges.get(task.name, task.judge)
     if spec == NONE:
         return replace(task, judge="", score=unjudged_score)
     judge = LazyJudge(spec)
@@ -66,29 +66,29 @@ def bind_judge(task: Task, chosen: Mapping[str, str]) -> Task:
 
 
 class LazyJudge:
-    """A judge that is loaded when it is needed; a wrong name is refused at once."""
+    """A judge that is loaded when it is needed.  SkilldeltaError at once for a name that does not exist."""
 
     def __init__(self, spec: str) -> None:
         self.plugin, _, self.where = spec.partition(":")
-        known = registry.modules("judges")
-        if self.plugin not in known:
-            raise unknown_name("judge", self.plugin, [*known, NONE])
-        self.module = registry.module("judges", self.plugin)  # light: what is heavy, it imports when it loads
-        self.loaded: Judge | None = None
+        plugins = registry.modules("judges")
+        if self.plugin not in plugins:
+            raise unknown_name("judge", self.plugin, [*plugins, NONE])
+        self.module = registry.module("judges", self.plugin)  # cheap: a plug-in imports heavy libraries in load()
+        self.judge: Judge | None = None
 
     @property
     def identity(self) -> str:
-        """What graded: as the plug-in tells it, else by the content of what it is loaded from."""
+        """What graded: as the plug-in identifies it, else by the content of what it is loaded from."""
         identity = getattr(self.module, "identity", content_identity)
         return f"{self.plugin}:{identity(self.where)}"
 
     def get(self) -> Judge:
-        if self.loaded is None:
+        if self.judge is None:
             try:
-                self.loaded = self.module.load(self.where)
+                self.judge = self.module.load(self.where)
             except SkilldeltaError as error:
                 raise SkilldeltaError(f"{error}\n{WAY_OUT}") from error
-        return self.loaded
+        return self.judge
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
         return self.get().grade(prompt, response, reference)
@@ -98,12 +98,12 @@ def content_identity(where: str) -> str:
     """What a judge is made from: the hash of a file's or a folder's content, or the name of what lies elsewhere."""
     path = Path(where)
     if where and path.is_dir():
-        return fingerprint.files(sorted(p for p in path.iterdir() if p.is_file()))
-    return fingerprint.files([path]) if where and path.is_file() else where
+        return fingerprint.hash_files(sorted(p for p in path.iterdir() if p.is_file()))
+    return fingerprint.hash_files([path]) if where and path.is_file() else where
 
 
-def parse_preference(recorded: float | None) -> float | None:
-    """From 1 (the reference) to 2 (the answer), or 0 for a draw, as AlpacaEval writes it; given as 0..1."""
-    if recorded is None or math.isnan(recorded):
+def parse_preference(preference: float | None) -> float | None:
+    """From 1 (the reference) to 2 (the answer), or 0 for a draw, as AlpacaEval writes it, to 0..1; None for no verdict."""
+    if preference is None or math.isnan(preference):
         return None
-    return 0.5 if recorded == 0 else recorded - 1.0
+    return 0.5 if preference == 0 else preference - 1.0

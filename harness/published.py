@@ -1,6 +1,6 @@
 """Tables that others published, as data: reports/published/STUDY.yaml, each figure with its sources and how certain it is.
 
-They are about other models than one's own: shown beside them and cited, never paired with them nor tested against them.
+They are about other models than the user's: shown next to those and cited, never paired with them nor tested against them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Written:
+class TableLayout:
     """A table as its file has it.  `counts` are columns that are no points; `groups` name kinds of rows."""
 
     title: str
@@ -70,111 +70,119 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Table:
+class PublishedTable:
     """A published table: its figures by (row, column)."""
 
     study: str
     name: str
-    written: Written
+    layout: TableLayout
     exceptions: tuple[Provenance, ...]
     figures: Mapping[tuple[str, str], Figure]
 
     def figure(self, row: str, column: str) -> Figure:
-        if row not in self.written.rows:
-            raise unknown_name(f"row in {self.name} of {self.study}", row, self.written.rows)
-        if column not in self.written.columns:
-            raise unknown_name(f"column in {self.name} of {self.study}", column, self.written.columns)
+        if row not in self.layout.rows:
+            raise unknown_name(f"row in {self.name} of {self.study}", row, self.layout.rows)
+        if column not in self.layout.columns:
+            raise unknown_name(f"column in {self.name} of {self.study}", column, self.layout.columns)
         return self.figures[row, column]
 
 
 @dataclass(frozen=True)
-class Study:
+class PublishedStudy:
     """A published study: what it is, what each source is, its tables."""
 
     name: str
     summary: str
     sources: Mapping[str, str]
-    tables: Mapping[str, Table]
+    tables: Mapping[str, PublishedTable]
 
-    def table(self, name: str) -> Table:
+    def table(self, name: str) -> PublishedTable:
         if name not in self.tables:
             raise unknown_name(f"published table of {self.name}", name, self.tables)
         return self.tables[name]
 
 
 @dataclass(frozen=True)
-class File:
+class StudyFile:
     """What a study's file holds."""
 
     summary: str
     sources: Mapping[str, str]
-    tables: Mapping[str, Mapping[str, Any]]  # of Written
+    tables: Mapping[str, Mapping[str, Any]]  # of TableLayout
 
 
-def figure(study: str, table: str, row: str, column: str) -> Figure:
-    """One published number, by names; an error that lists what there is where one of them does not exist."""
-    return load(study).table(table).figure(row, column)
+def find_figure(study: str, table: str, row: str, column: str) -> Figure:
+    """One published number.  SkilldeltaError, with the names there are, for a name that does not exist."""
+    return load_study(study).table(table).figure(row, column)
 
 
-def known() -> list[str]:
+def study_names() -> list[str]:
     """The studies that have tables here."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 @cache
-def load(study: str) -> Study:
+def load_study(study: str) -> PublishedStudy:
     """The study `study`, read once."""
-    if study not in known():
-        raise unknown_name("published study", study, known())
-    return read(FOLDER / f"{study}.yaml")
+    if study not in study_names():
+        raise unknown_name("published study", study, study_names())
+    return read_study(FOLDER / f"{study}.yaml")
 
 
-def chosen(names: Iterable[str]) -> tuple[Table, ...]:
+def select_tables(names: Iterable[str]) -> tuple[PublishedTable, ...]:
     """Tables by "STUDY" (all of it) or "STUDY:TABLE", each once."""
-    found: dict[tuple[str, str], Table] = {}
+    tables_by_name: dict[tuple[str, str], PublishedTable] = {}
     for name in names:
-        study, _, one = name.partition(":")
-        tables = [load(study).table(one)] if one else load(study).tables.values()
-        found |= {(t.study, t.name): t for t in tables}
-    return tuple(found.values())
+        study, _, table_name = name.partition(":")
+        tables = [load_study(study).table(table_name)] if table_name else load_study(study).tables.values()
+        tables_by_name |= {(t.study, t.name): t for t in tables}
+    return tuple(tables_by_name.values())
 
 
-def read(path: Path) -> Study:
-    """The study in a file, checked: every row is whole, every name that is spoken of exists."""
+def read_study(path: Path) -> PublishedStudy:
+    """The study in a file.  SkilldeltaError where a row lacks figures, or a name is used that does not exist."""
     try:
-        found = config.build(File, config.load_yaml(path))
-        tables = {name: table(path.stem, name, config.build(Written, facts)) for name, facts in found.tables.items()}
-        if strange := sorted({s for t in tables.values() for f in t.figures.values() for s in f.sources} - set(found.sources)):
-            raise SkilldeltaError(f"nothing says what the source {strange[0]!r} is; `sources` has {', '.join(found.sources)}.")
+        content = config.build_config(StudyFile, config.load_yaml(path))
+        tables = {
+            name: build_table(path.stem, name, config.build_config(TableLayout, facts))
+            for name, facts in content.tables.items()
+        }
+        if missing_names := sorted(
+            {s for t in tables.values() for f in t.figures.values() for s in f.sources} - set(content.sources)
+        ):
+            raise SkilldeltaError(
+                f"the source {missing_names[0]!r} is not described; `sources` has {', '.join(content.sources)}."
+            )
     except SkilldeltaError as error:
         raise SkilldeltaError(f"{path} holds no published tables: {error}") from error
-    return Study(path.stem, found.summary, found.sources, tables)
+    return PublishedStudy(path.stem, content.summary, content.sources, tables)
 
 
-def table(study: str, name: str, written: Written) -> Table:
+def build_table(study: str, name: str, layout: TableLayout) -> PublishedTable:
     """A table with each figure's own provenance."""
-    exceptions = tuple(config.build(Provenance, e) for e in written.exceptions)
-    spoken = {r for rows in (*written.groups.values(), *(e.rows for e in exceptions)) for r in rows}
-    columns = {c for e in exceptions for c in e.columns} | set(written.counts)
-    if strange := sorted((spoken - set(written.rows)) | (columns - set(written.columns))):
-        raise SkilldeltaError(f"{name} speaks of {strange[0]!r}, which is none of its rows and columns.")
-    figures = {(f.row, f.column): f for f in entries(study, name, written, exceptions)}
-    return Table(study, name, written, exceptions, figures)
+    exceptions = tuple(config.build_config(Provenance, e) for e in layout.exceptions)
+    row_names = {r for rows in (*layout.groups.values(), *(e.rows for e in exceptions)) for r in rows}
+    columns = {c for e in exceptions for c in e.columns} | set(layout.counts)
+    if missing_names := sorted((row_names - set(layout.rows)) | (columns - set(layout.columns))):
+        raise SkilldeltaError(f"{name} names {missing_names[0]!r}, which is none of its rows and columns.")
+    figures = {(f.row, f.column): f for f in make_figures(study, name, layout, exceptions)}
+    return PublishedTable(study, name, layout, exceptions, figures)
 
 
-def entries(study: str, name: str, written: Written, exceptions: Iterable[Provenance]) -> Iterator[Figure]:
-    for row, values in written.rows.items():
-        if len(values) != len(written.columns):
-            raise SkilldeltaError(f"{name}, {row}: {len(values)} figures for {len(written.columns)} columns.")
-        for column, entry in zip(written.columns, values, strict=True):
-            certainty, sources, note = written.certainty, written.sources, ""
+def make_figures(study: str, name: str, layout: TableLayout, exceptions: Iterable[Provenance]) -> Iterator[Figure]:
+    """The figures of a table, row by row."""
+    for row, values in layout.rows.items():
+        if len(values) != len(layout.columns):
+            raise SkilldeltaError(f"{name}, {row}: {len(values)} figures for {len(layout.columns)} columns.")
+        for column, entry in zip(layout.columns, values, strict=True):
+            certainty, sources, note = layout.certainty, layout.sources, ""
             for e in (e for e in exceptions if e.fits(row, column)):
                 certainty, sources, note = e.certainty or certainty, e.sources or sources, e.note or note
-            value, state, approximate = meaning(entry, f"{name}, {row}, {column}")
+            value, state, approximate = parse_entry(entry, f"{name}, {row}, {column}")
             yield Figure(study, name, row, column, value, state, certainty, sources, note, approximate)
 
 
-def meaning(entry: Entry, where: str) -> tuple[float | None, State, bool]:
+def parse_entry(entry: Entry, where: str) -> tuple[float | None, State, bool]:
     """(value, state, whether it was read off a chart) of what a file has in one place."""
     if entry in ABSENT:
         return None, ABSENT[entry], False

@@ -33,11 +33,11 @@ class Record:
         """The record in a JSON object.  SkilldeltaError where it is no object, or lacks a key."""
         if not isinstance(content, Mapping):
             raise SkilldeltaError(f"{cls.__name__} must be a JSON object, not {type(content).__name__}.")
-        named = {cls.FORMER.get(key, key): value for key, value in content.items()}
-        known = {each.name for each in fields(cls)} - {"extra"}
-        values = {name: cls.parse(name, value) for name, value in named.items() if name in known}
+        current = {cls.FORMER.get(key, key): value for key, value in content.items()}
+        names = {each.name for each in fields(cls)} - {"extra"}
+        values = {name: cls.parse(name, value) for name, value in current.items() if name in names}
         try:
-            return cls(**values, extra={name: value for name, value in named.items() if name not in known})
+            return cls(**values, extra={name: value for name, value in current.items() if name not in names})
         except TypeError as error:
             raise SkilldeltaError(f"{cls.__name__} cannot be read: {error}.") from error
 

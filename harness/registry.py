@@ -22,7 +22,7 @@ LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
 
 @dataclass(frozen=True)
 class PluginKind:
-    """A kind of plug-in: its package, and what each of its files defines: a constant, or a function whose parameters begin so."""
+    """A kind of plug-in: its package, and its hook, a constant or a function whose first parameters are these."""
 
     package: str
     hook: str
@@ -60,11 +60,12 @@ KINDS = {
 
 def modules(kind: str) -> list[str]:
     """The plug-ins of a kind, by file name, in alphabetical order, without importing one."""
-    chosen = KINDS[kind]
+    plugin_kind = KINDS[kind]
     return [
         file.stem
-        for file in sorted(chosen.folder.glob("[!_]*.py"))
-        if chosen.hook in (text := file.read_text(encoding="utf-8")) and any(map(chosen.is_hook, ast.parse(text).body))
+        for file in sorted(plugin_kind.folder.glob("[!_]*.py"))
+        if plugin_kind.hook in (text := file.read_text(encoding="utf-8"))
+        and any(map(plugin_kind.is_hook, ast.parse(text).body))
     ]
 
 
@@ -103,11 +104,11 @@ def included_tasks(path: Path) -> Iterator[Task]:
         spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
         if spec is None or spec.loader is None:
             raise SkilldeltaError(f"{file} is not a Python file.")
-        included = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(included)
-        if not hasattr(included, "TASKS"):
+        namespace = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(namespace)
+        if not hasattr(namespace, "TASKS"):
             raise SkilldeltaError(f"{file} defines no TASKS: a task file ends with TASKS = (Task(...), ...).")
-        yield from included.TASKS
+        yield from namespace.TASKS
 
 
 def task(name: str, include: Iterable[Path] = (), num_fewshot: int | None = None) -> Task:

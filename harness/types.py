@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-# The study's six skills, in its order; a task may name another.
 SKILLS = ("factuality", "reasoning", "coding", "truthfulness", "safety", "instruction following")
 
 Finish = Literal["stop", "length", "overlong", "error"]
@@ -198,9 +197,6 @@ class SandboxOptions:
     limits: str = ""  # "cpu_s=10,memory_mb=2048", or "paper"; "": SKILLDELTA_SANDBOX_LIMITS, else the usual limits
 
 
-Rows = Iterable[Json]
-
-
 @dataclass(frozen=True)
 class Task:
     """A benchmark as a value.  It knows no model and no chat template.
@@ -215,7 +211,7 @@ class Task:
     skill: str
     version: int
     source: str  # where prompts, extraction and metric come from
-    rows: Callable[[Path | None], Rows]
+    rows: Callable[[Path | None], Iterable[Json]]
     ask: Callable[[Example], Request]
     score: Callable[[Example, Response], Score]
     ideal: Callable[[Example], Response]  # a response that scores 1

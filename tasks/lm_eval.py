@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.interchange import benchmarks
-from harness.types import Aggregate, Example, Metric, Request, Response, Rows, Score, SkilldeltaError, Task
+from harness.types import Aggregate, Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks.lm_eval_bridge.documents import REQUEST_BUILDERS, SEED, MemberTask, RandomState, lm_eval_responses, runs_code_error
 from tasks.lm_eval_bridge.task_files import find_folder, mentioning_folders
 
@@ -160,7 +160,7 @@ class GroupTask:
         """Every metric of every member, once."""
         return tuple({metric.name: metric for member in self.members.values() for metric in member.metrics}.values())
 
-    def rows(self, folder: Path | None) -> Rows:
+    def rows(self, folder: Path | None) -> Iterable[Json]:
         """The documents; `folder` has no effect, as lm-eval's tasks name their own data."""
         copies: dict[str, int] = {}
         rows = []

@@ -9,7 +9,7 @@ import pytest
 from harness import config, data
 from harness.types import SkilldeltaError
 
-SOURCE = data.Source("org/name", "things/test.jsonl", ("question", "answer"))
+SOURCE = data.DataSource("org/name", "things/test.jsonl", ("question", "answer"))
 ROWS = [{"question": "a\u2028b", "answer": "1"}, {"question": "é", "answer": "2"}]
 
 
@@ -42,7 +42,7 @@ def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path) -> 
 
 def test_half_a_file_is_an_error_not_fewer_rows(tmp_path: Path) -> None:
     (tmp_path / "x.jsonl").write_text('{"question": "q"}\n{"quest')
-    with pytest.raises(SkilldeltaError, match="Is the file whole"):
+    with pytest.raises(SkilldeltaError, match="Is the file complete"):
         data.read(tmp_path / "x.jsonl")
 
 
@@ -54,17 +54,17 @@ def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_lm_evals_way_of_writing_settings_is_read() -> None:
-    assert config.pairs("temperature=0.8,top_p=0.95") == {"temperature": "0.8", "top_p": "0.95"}
-    assert config.flags(["--lr", "1e-4", "--bf16", "--beta=0.1"]) == {"lr": "1e-4", "bf16": "true", "beta": "0.1"}
+    assert config.parse_pairs("temperature=0.8,top_p=0.95") == {"temperature": "0.8", "top_p": "0.95"}
+    assert config.parse_flags(["--lr", "1e-4", "--bf16", "--beta=0.1"]) == {"lr": "1e-4", "bf16": "true", "beta": "0.1"}
     with pytest.raises(SkilldeltaError, match="name=value"):
-        config.pairs("hot")
+        config.parse_pairs("hot")
 
 
 def test_an_unknown_setting_lists_the_known_ones() -> None:
     from harness.backends.scripted import ScriptedOptions
 
-    assert config.build(ScriptedOptions, {"text": "x", "choice": "2"}) == ScriptedOptions("x", 2)
+    assert config.build_config(ScriptedOptions, {"text": "x", "choice": "2"}) == ScriptedOptions("x", 2)
     with pytest.raises(SkilldeltaError, match=r"no setting 'txt'. Did you mean 'text'\? There are: block, choice, text"):
-        config.build(ScriptedOptions, {"txt": "x"})
+        config.build_config(ScriptedOptions, {"txt": "x"})
     with pytest.raises(SkilldeltaError, match="choice"):
-        config.build(ScriptedOptions, {"choice": "two"})
+        config.build_config(ScriptedOptions, {"choice": "two"})

@@ -14,22 +14,24 @@ from tests.support import toys
 
 def test_the_same_files_elsewhere_are_the_same_checkpoint(tmp_path: Path) -> None:
     one, two = model(tmp_path / "a"), model(tmp_path / "b" / "c")
-    assert fingerprint.checkpoint(Checkpoint("a", str(one), "x")) == fingerprint.checkpoint(Checkpoint("b", str(two), "x"))
+    assert fingerprint.hash_checkpoint(Checkpoint("a", str(one), "x")) == fingerprint.hash_checkpoint(
+        Checkpoint("b", str(two), "x")
+    )
 
 
 def test_retraining_into_the_same_folder_is_another_checkpoint(tmp_path: Path) -> None:
     folder = model(tmp_path / "a")
-    before = fingerprint.checkpoint(Checkpoint("a", str(folder), "x"))
+    before = fingerprint.hash_checkpoint(Checkpoint("a", str(folder), "x"))
     weights(folder / "model.safetensors", size=32)
-    after = fingerprint.checkpoint(Checkpoint("a", str(folder), "x"))
+    after = fingerprint.hash_checkpoint(Checkpoint("a", str(folder), "x"))
     assert {name for name, *_ in fingerprint.differences(before, after)} == {"weights"}
 
 
 def test_a_chat_template_is_part_of_the_checkpoint(tmp_path: Path) -> None:
     folder = model(tmp_path / "a")
-    before = fingerprint.checkpoint(Checkpoint("a", str(folder), "x"))
+    before = fingerprint.hash_checkpoint(Checkpoint("a", str(folder), "x"))
     (folder / "chat_template.jinja").write_text("{{ messages }}")
-    assert fingerprint.checkpoint(Checkpoint("a", str(folder), "x")) != before
+    assert fingerprint.hash_checkpoint(Checkpoint("a", str(folder), "x")) != before
 
 
 def test_differences_are_named_side_by_side() -> None:
@@ -42,18 +44,18 @@ def test_the_remembered_hash_of_a_large_file_is_never_stale(tmp_path: Path, monk
     monkeypatch.setattr(fingerprint, "LARGE", 4)
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"one weight")
-    before, kept = fingerprint.content(file), file.stat()
-    assert list(fingerprint.cache().iterdir()), "a large file's hash is remembered"
-    assert fingerprint.content(file) == before
+    before, kept = fingerprint.hash_content(file), file.stat()
+    assert list(fingerprint.cache_folder().iterdir()), "a large file's hash is remembered"
+    assert fingerprint.hash_content(file) == before
     file.write_bytes(b"two weight")
     os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))  # the same size, the same modification time
-    assert fingerprint.content(file) == hashlib.sha256(b"two weight").digest()
+    assert fingerprint.hash_content(file) == hashlib.sha256(b"two weight").digest()
 
 
 def test_other_recorded_outputs_under_the_same_name_are_another_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "said.jsonl"
     for text, state in (("4", "done"), ("5", "failed")):
         file.write_text("".join(f'{{"prompt": "What is {i}+{i}? ", "response": "{text}"}}\n' for i in range(3)))
-        (outcome,) = api.score_recorded([str(file)], "said", [toys.adding(3)], tmp_path / "results")
+        (outcome,) = api.score_recorded([str(file)], [toys.adding(3)], tmp_path / "results", options=api.RunOptions("said"))
         assert outcome.state == state, outcome.why
     assert "already holds another checkpoint named 'said'" in outcome.why

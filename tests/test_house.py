@@ -1,125 +1,153 @@
-"""The layers of the house, read from the imports: each room imports downwards, heavy libraries sit behind one door."""
+"""The house holds what it promises: rooms import downwards, libraries stay behind their doors, sizes and names keep to budgets.
+
+The measures are those that `python -m tests.measure` prints; with `--list` it names everything that is beyond its budget.
+"""
 
 import ast
-from pathlib import Path
+import sys
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-LAYERS = {
-    1: ["harness/types.py"],
-    2: ["harness/registry.py", "harness/store.py", "harness/data.py", "harness/config.py", "harness/fingerprint.py",
-        "harness/integrity.py", "harness/training_log.py", "harness/suites.py", "harness/judges/assignment.py", "harness/published.py",
-        "harness/engine/", "harness/sandbox/", "harness/world/", "harness/recorded/", "harness/interchange/"],
-    3: ["harness/evaluation/evaluate.py", "harness/evaluation/sequential.py", "harness/evaluation/repeatability.py", "harness/evaluation/watch.py", "harness/discovery.py",
-        "harness/comparison/", "harness/claims/", "harness/studies/runner.py", "harness/study/", "harness/cluster.py",
-        "harness/importing.py", "harness/exporting.py"],
-    4: ["tasks/", "harness/models/", "harness/trainers/", "reports/", "harness/judges/", "harness/checkpoints/",
-        "harness/imports/", "harness/exports/", "harness/api.py"],
-    5: ["harness/cli/"],
-    6: ["harness/__main__.py"],
-}  # fmt: skip
-ANYWHERE = {"harness/__init__.py"}
+from harness import registry
+from tests import measure
+from tests.measure import ROOT, find_cycle, import_graph, imported_modules, longest_chain, name_of
+
+# From the ground upwards.  A file imports from its own room and from earlier ones, never from a later one.
+ROOMS = [
+    "harness/types.py",
+    "harness/json_lines.py",
+    "harness/own_packages.py",
+    "harness/registry.py",
+    "harness/config.py",
+    "harness/integrity.py",
+    "harness/checkpoint_folders.py",
+    "harness/fingerprint.py",
+    "harness/records.py",
+    "harness/atomic_files.py",
+    "harness/sample_lines.py",
+    "harness/store.py",
+    "harness/data.py",
+    "harness/suites.py",
+    "harness/training_log.py",
+    "harness/published.py",
+    "harness/http.py",
+    "harness/statistics/",
+    "harness/sandbox/",
+    "harness/world/",
+    "harness/engine/",
+    "harness/prompts/",
+    "harness/interchange/untrusted_files.py",
+    "harness/interchange/alpaca_eval_annotations.py",
+    "harness/judge_binding.py",
+    "harness/judges/",
+    "harness/checkpoints/",
+    "harness/discovery.py",
+    "harness/comparison/",
+    "harness/evaluation/",
+    "harness/interchange/",
+    "harness/formats/",
+    "harness/backends/",
+    "harness/training/",
+    "harness/trainers/",
+    "harness/lm_eval_model.py",
+    "harness/studies/",
+    "tasks/",
+    "reports/",
+    "harness/api.py",
+    "harness/__init__.py",
+    "harness/cli/",
+    "harness/__main__.py",
+]
+MODEL_ROOMS = [
+    "harness/backends/",
+    "harness/engine/",
+    "harness/prompts/",
+    "harness/trainers/",
+    "harness/training/",
+    "harness/judges/",
+]
 DOORS = {
-    "torch": ["harness/models/", "harness/engine/", "harness/trainers/", "harness/judges/"],
-    "transformers": ["harness/models/", "harness/engine/", "harness/trainers/", "harness/judges/"],
-    "peft": ["harness/models/", "harness/trainers/"],
+    "torch": MODEL_ROOMS,
+    "transformers": [*MODEL_ROOMS, "harness/evaluation/callback.py"],
+    "peft": ["harness/backends/", "harness/training/"],
     "lm_eval": ["harness/backends/lm_eval.py", "harness/lm_eval_model.py", "tasks/lm_eval.py"],
     "datasets": ["harness/data.py"],
+    "jsonlines": ["harness/json_lines.py"],
     "matplotlib": ["reports/"],
-    "ray": ["harness/cluster.py"],
     "pickle": [],
     "dill": [],
 }
-FILES = sorted(p for top in ("harness", "tasks", "reports") for p in (ROOT / top).rglob("*.py"))
+FILES = measure.source_files()
+GRAPH = import_graph(FILES)
+MEASURES = measure.measure(FILES)
 
 
-def name(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def room_of(file: str) -> int:
+    """The place in ROOMS of the room that holds a file."""
+    rooms = [room for room in ROOMS if file == room or (room.endswith("/") and file.startswith(room))]
+    assert rooms, f"{file} is in no room: give it one in ROOMS"
+    return ROOMS.index(max(rooms, key=len))
 
 
-def layer(file: str) -> int | None:
-    return next(
-        (n for n, rooms in LAYERS.items() for r in rooms if file == r or (r.endswith("/") and file.startswith(r))), None
-    )
+@pytest.mark.parametrize("file", GRAPH)
+def test_a_file_imports_only_from_its_own_room_and_earlier_ones(file: str) -> None:
+    later = sorted(target for target in GRAPH[file] if room_of(target) > room_of(file))
+    assert not later, f"{file} ({ROOMS[room_of(file)]}) imports {', '.join(later)}: a later room"
 
 
-def room(file: str) -> str:
-    return next(r for rooms in LAYERS.values() for r in rooms if file == r or (r.endswith("/") and file.startswith(r)))
+def test_the_order_of_rooms_is_held_also_for_imports_inside_functions_and_by_name() -> None:
+    text = 'def f():\n    from harness import watch\n    importlib.import_module("harness.studies.file")\n'
+    modules = imported_modules(ROOT / "harness" / "statistics" / "pareto.py", ast.parse(text))
+    assert {"harness.watch", "harness.studies.file"} <= modules
 
 
-def imports(path: Path) -> set[str]:
-    """Modules that `path` imports, anywhere in it, as dotted names (relative imports resolved)."""
-    package = name(path).removesuffix(".py").split("/")[:-1]
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            stem = package[: len(package) - node.level + 1] if node.level else []
-            base = ".".join([*stem, *(node.module or "").split(".")]).strip(".")
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
-    return found
-
-
-def file_of(module: str) -> str | None:
-    stem = module.replace(".", "/")
-    return next((f for f in (f"{stem}.py", f"{stem}/__init__.py") if (ROOT / f).is_file()), None)
-
-
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_a_file_imports_only_downwards(path: Path) -> None:
-    file = name(path)
-    if file in ANYWHERE:
-        return
-    mine = layer(file)
-    assert mine, f"{file} is in no layer: give it a room in LAYERS"
-    for module in imports(path):
-        other = file_of(module)
-        if other is None or other in ANYWHERE or room(other) == room(file):
-            continue
-        theirs = layer(other)
-        assert theirs is not None
-        assert theirs < mine or (theirs == mine and mine in (2, 3)), f"{file} (layer {mine}) imports {other} (layer {theirs})"
+def test_every_room_and_every_door_exists() -> None:
+    for place in [*ROOMS, *(door for doors in DOORS.values() for door in doors)]:
+        assert (ROOT / place).exists(), f"{place} is not there: take it out of the list"
 
 
 @pytest.mark.parametrize("library", DOORS)
-def test_a_heavy_library_stays_behind_its_door(library: str) -> None:
-    for path in FILES:
-        if any(m == library or m.startswith(library + ".") for m in imports(path)):
-            file = name(path)
-            assert any(file == d or (d.endswith("/") and file.startswith(d)) for d in DOORS[library]), (
-                f"{file} imports {library}"
-            )
+def test_a_library_stays_behind_its_door(library: str) -> None:
+    users = {name_of(path) for path in FILES if any(m.split(".")[0] == library for m in imported_modules(path))}
+    outside = {file for file in users if not any(file == d or (d.endswith("/") and file.startswith(d)) for d in DOORS[library])}
+    assert not outside, f"{library} is imported by {', '.join(sorted(outside))}"
+    assert users or not DOORS[library], f"nothing imports {library}: the door leads nowhere"
 
 
 def test_there_are_no_import_cycles() -> None:
-    graph = {name(p): {f for m in imports(p) if (f := file_of(m)) and f != name(p)} - ANYWHERE for p in FILES}
-    state: dict[str, int] = {}
+    assert not find_cycle(GRAPH)
 
-    def visit(file: str, trail: tuple[str, ...]) -> None:
-        if state.get(file) == 2:
-            return
-        assert state.get(file) != 1, f"a cycle: {' -> '.join([*trail, file])}"
-        state[file] = 1
-        for other in graph[file]:
-            # A package's __init__ may re-export its own modules.
-            if not other.endswith("__init__.py"):
-                visit(other, (*trail, file))
-        state[file] = 2
 
-    for file in graph:
-        visit(file, ())
+def test_a_chain_of_imports_is_short() -> None:
+    chain = longest_chain(import_graph(FILES, when_loaded=True))
+    assert len(chain) <= measure.CHAIN, " > ".join(chain)
 
 
 def test_nouns_need_only_the_standard_library() -> None:
-    import sys
-
-    outside = {m.split(".")[0] for m in imports(ROOT / "harness/types.py")} - set(sys.stdlib_module_names)
+    outside = {m.split(".")[0] for m in imported_modules(ROOT / "harness/types.py")} - set(sys.stdlib_module_names)
     assert not outside
 
 
-@pytest.mark.parametrize("path", FILES, ids=name)
-def test_a_file_fits_in_the_head(path: Path) -> None:
-    lines = path.read_text().count("\n")
-    assert lines <= 400, f"{name(path)} has {lines} lines: split it by what changes together"
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_a_room_of_plug_ins_holds_plug_ins_alone(kind: str) -> None:
+    folder = ROOT / registry.KINDS[kind].package.replace(".", "/")
+    sharing = [k for k in registry.KINDS if registry.KINDS[k].package == registry.KINDS[kind].package]
+    plug_ins = {name for each in sharing for name in registry.modules(each)}
+    helpers = {path.stem for path in folder.glob("[!_]*.py")} - plug_ins
+    assert not helpers, f"{folder.name}/ holds {', '.join(sorted(helpers))}, which no kind of plug-in knows"
+
+
+def test_sizes_and_names_keep_to_their_budgets() -> None:
+    beyond = [line for line in measure.over_budget(MEASURES) if not line.startswith("participle")]
+    assert not beyond, "\n" + "\n".join(beyond)
+
+
+def test_names_say_what_they_hold() -> None:
+    share = sum(MEASURES.participles.values()) / MEASURES.stored
+    assert share <= measure.PARTICIPLE_SHARE, f"{100 * share:.2f} %: {MEASURES.participles.most_common(20)}"
+
+
+def test_the_measure_knows_a_participle_from_a_noun() -> None:
+    words = ["found", "asked", "_told", "chosen", "checked", "seed", "red", "feed", "records"]
+    assert [word for word in words if measure.is_participle(word, "harness/store.py")] == words[:5]
+    assert not measure.is_participle("chosen", "harness/training/losses.py")

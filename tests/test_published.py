@@ -11,23 +11,23 @@ STUDY = "unpacking-dpo-ppo"
 HALF = 0.0501  # what rounding the average to one decimal can make of it
 
 
-def tables() -> list[published.Table]:
-    return [t for study in published.known() for t in published.load(study).tables.values()]
+def tables() -> list[published.PublishedTable]:
+    return [t for study in published.study_names() for t in published.load_study(study).tables.values()]
 
 
 def value(table: str, row: str, column: str) -> float:
-    found = published.figure(STUDY, table, row, column)
+    found = published.find_figure(STUDY, table, row, column)
     assert found.value is not None
     return found.value
 
 
-def rows_with_every_skill() -> list[tuple[published.Table, str]]:
+def rows_with_every_skill() -> list[tuple[published.PublishedTable, str]]:
     columns = {*SKILLS, "average"}
     return [
         (table, row)
         for table in tables()
-        if columns <= set(table.written.columns)
-        for row in table.written.rows
+        if columns <= set(table.layout.columns)
+        for row in table.layout.rows
         if all(table.figure(row, c).value is not None for c in columns)
     ]
 
@@ -42,7 +42,7 @@ def test_the_average_is_the_unweighted_mean_of_the_six_skills() -> None:
 
 @pytest.mark.parametrize("skill", [*SKILLS, "average"])
 def test_the_mean_of_ppo_minus_dpo_is_that_of_its_rows(skill: str) -> None:
-    groups = published.load(STUDY).table("table2").written.groups
+    groups = published.load_study(STUDY).table("table2").layout.groups
     gains = [value("table2", p, skill) - value("table2", d, skill) for p, d in zip(groups["PPO"], groups["DPO"], strict=True)]
     told = value("table2-differences", "mean of the five", skill)
     assert told == pytest.approx(sum(gains) / len(gains), abs=HALF)
@@ -62,7 +62,7 @@ def test_a_model_that_several_tables_have_scores_the_same_in_each() -> None:
 
 
 def test_every_row_of_table_1_is_of_one_kind() -> None:
-    written = published.load(STUDY).table("table1").written
+    written = published.load_study(STUDY).table("table1").layout
     named = [row for rows in written.groups.values() for row in rows]
     assert sorted(named) == sorted(written.rows)
     assert len(written.groups["web"] + written.groups["human"] + written.groups["synthetic"]) == 14
@@ -70,29 +70,29 @@ def test_every_row_of_table_1_is_of_one_kind() -> None:
 
 def test_every_figure_has_a_source_that_is_explained_and_points_stay_within_bounds() -> None:
     for table in tables():
-        sources = published.load(table.study).sources
+        sources = published.load_study(table.study).sources
         for figure in table.figures.values():
             assert figure.sources
             assert set(figure.sources) <= set(sources)
-            if figure.value is not None and figure.column not in table.written.counts:
-                assert (-100 if table.written.differences else 0) <= figure.value <= 100
+            if figure.value is not None and figure.column not in table.layout.counts:
+                assert (-100 if table.layout.differences else 0) <= figure.value <= 100
 
 
 def test_what_was_not_found_stays_not_found() -> None:
-    found = published.figure(STUDY, "table5", "PPO with 70B RM", "coding")
+    found = published.find_figure(STUDY, "table5", "PPO with 70B RM", "coding")
     assert (found.value, found.state) == (None, "not found")
-    assert published.figure(STUDY, "table1", "Llama 2 13B (base)", "average").state == "none"
+    assert published.find_figure(STUDY, "table1", "Llama 2 13B (base)", "average").state == "none"
 
 
 def test_a_figure_read_off_a_chart_says_so() -> None:
-    found = published.figure(STUDY, "table5", "PPO with 13B RM", "alpaca_eval 2 LC")
+    found = published.find_figure(STUDY, "table5", "PPO with 13B RM", "alpaca_eval 2 LC")
     assert (found.value, found.approximate, found.certainty, found.sources) == (26.0, True, "low", ("blog",))
 
 
 def test_a_cell_has_its_own_certainty_and_note_and_the_tables_otherwise() -> None:
-    assert published.figure(STUDY, "table1", "Nectar", "coding").certainty == "medium-high"
-    assert published.figure(STUDY, "table1", "HelpSteer", "average").certainty == "high"
-    assert "58,933" in published.figure(STUDY, "table1", "UltraFeedback (overall)", "pairs").note
+    assert published.find_figure(STUDY, "table1", "Nectar", "coding").certainty == "medium-high"
+    assert published.find_figure(STUDY, "table1", "HelpSteer", "average").certainty == "high"
+    assert "58,933" in published.find_figure(STUDY, "table1", "UltraFeedback (overall)", "pairs").note
 
 
 @pytest.mark.parametrize(
@@ -106,14 +106,16 @@ def test_a_cell_has_its_own_certainty_and_note_and_the_tables_otherwise() -> Non
 )
 def test_an_unknown_name_lists_what_there_is(names: tuple[str, str, str, str], said: str) -> None:
     with pytest.raises(SkilldeltaError, match=said):
-        published.figure(*names)
+        published.find_figure(*names)
 
 
 def test_tables_are_chosen_by_study_or_one_by_one_and_each_only_once() -> None:
-    every = published.chosen([STUDY])
+    every = published.select_tables([STUDY])
     assert [t.name for t in every][:2] == ["table1", "table2"]
-    assert published.chosen([f"{STUDY}:table5", STUDY, f"{STUDY}:table5"])[0] is published.load(STUDY).table("table5")
-    assert len(published.chosen([f"{STUDY}:table5", STUDY])) == len(every)
+    assert published.select_tables([f"{STUDY}:table5", STUDY, f"{STUDY}:table5"])[0] is published.load_study(STUDY).table(
+        "table5"
+    )
+    assert len(published.select_tables([f"{STUDY}:table5", STUDY])) == len(every)
 
 
 FILE = """
@@ -136,7 +138,7 @@ tables:
 def test_anybodys_tables_are_read_from_a_file_that_a_person_edits(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(FILE)
-    table = published.read(path).table("table1")
+    table = published.read_study(path).table("table1")
     assert [table.figure("dpo", c).value for c in ("average", "coding")] == [52.0, 40.0]
     assert table.figure("dpo", "coding").certainty == "low"
     assert table.figure("sft", "coding").state == "not found"
@@ -148,10 +150,10 @@ def test_anybodys_tables_are_read_from_a_file_that_a_person_edits(tmp_path: Path
         (("[50.0, nf]", "[50.0]"), "table1, sft: 1 figures for 2 columns"),
         (("[50.0, nf]", "[50.0, lots]"), r"table1, sft, coding: 'lots' is neither a number"),
         (("[50.0, nf]", "[50.0, .nan]"), "neither a number"),
-        (("rows: [dpo]", "rows: [ppo]"), "table1 speaks of 'ppo'"),
+        (("rows: [dpo]", "rows: [ppo]"), "table1 names 'ppo'"),
         (("certainty: low", "certainty: sure"), "certainty: .*not 'sure'"),
         (("certainty: low", "certain: low"), "no setting 'certain'"),
-        (("sources: [web]", "sources: [wbe]"), "nothing says what the source 'wbe' is"),
+        (("sources: [web]", "sources: [wbe]"), "the source 'wbe' is not described"),
         (("title: Table 1", "titel: Table 1"), "no setting 'titel'"),
     ],
 )
@@ -159,4 +161,4 @@ def test_a_faulty_file_says_what_is_wrong_and_where(change: tuple[str, str], sai
     path = tmp_path / "mine.yaml"
     path.write_text(FILE.replace(*change))
     with pytest.raises(SkilldeltaError, match=said):
-        published.read(path)
+        published.read_study(path)

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 
 from harness import data, registry, suites
-from harness.data import Selection
+from harness.data import ExampleSelection
 from harness.types import SkilldeltaError
 
 
 def test_every_own_suite_names_tasks_that_exist() -> None:
-    found = suites.known()
+    found = suites.bundled_suites()
     assert {"quick", "paper", "full"} <= {s.name for s in found}
     for suite in found:
-        tasks, selections = suites.load(suite.name)
+        tasks, selections = suites.load_suite(suite.name)
         assert [t.name for t in tasks] == suite.names() == list(selections)
         assert suite.summary
 
 
 def test_the_paper_suite_has_the_studys_sizes() -> None:
-    _, selections = suites.load("paper")
-    assert selections["mmlu"] == Selection()
-    assert selections["gsm8k"] == Selection(200, 42)
-    assert selections["bbh"] == Selection(40, 42)
+    _, selections = suites.load_suite("paper")
+    assert selections["mmlu"] == ExampleSelection()
+    assert selections["gsm8k"] == ExampleSelection(200, 42)
+    assert selections["bbh"] == ExampleSelection(40, 42)
 
 
 @pytest.mark.data
@@ -31,14 +31,14 @@ def test_gsm8k_in_the_paper_suite_is_the_studys_own_sample(real_data: Path) -> N
     """The study seeds Python's generator with 42 and draws 200 of the test file's lines."""
     rows = data.read(real_data / "gsm8k/test.jsonl")
     theirs = random.Random(42).sample(rows, 200)
-    ours = data.examples(registry.task("gsm8k"), real_data, suites.load("paper")[1]["gsm8k"])
+    ours = data.examples(registry.task("gsm8k"), real_data, suites.load_suite("paper")[1]["gsm8k"])
     assert {e.row["question"] for e in ours} == {row["question"] for row in theirs}
     assert len(ours) == 200
 
 
 @pytest.mark.data
 def test_bbh_in_the_paper_suite_has_forty_of_each_subtask(real_data: Path) -> None:
-    found = data.examples(registry.task("bbh"), real_data, suites.load("paper")[1]["bbh"])
+    found = data.examples(registry.task("bbh"), real_data, suites.load_suite("paper")[1]["bbh"])
     groups = [e.row["subtask"] for e in found]
     assert len(groups) == 27 * 40
     assert {groups.count(g) for g in groups} == {40}
@@ -47,14 +47,14 @@ def test_bbh_in_the_paper_suite_has_forty_of_each_subtask(real_data: Path) -> No
 def test_an_own_file_is_a_suite_too(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("summary: mine\ntasks:\n  - {task: gsm8k, limit: 3}\n")
-    tasks, selections = suites.load(str(path))
+    tasks, selections = suites.load_suite(str(path))
     assert [t.name for t in tasks] == ["gsm8k"]
-    assert selections == {"gsm8k": Selection(3)}
+    assert selections == {"gsm8k": ExampleSelection(3)}
 
 
 def test_an_unknown_suite_names_the_near_one() -> None:
     with pytest.raises(SkilldeltaError, match=r"no suite 'quik'.*Did you mean 'quick'"):
-        suites.load("quik")
+        suites.load_suite("quik")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,11 @@ def test_a_wrong_file_says_what_is_wrong(text: str, said: str, tmp_path: Path) -
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
     with pytest.raises(SkilldeltaError, match=said):
-        suites.read(path)
+        suites.read_suite(path)
 
 
 def test_an_unknown_task_in_a_suite_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("summary: mine\ntasks:\n  - {task: gsm9k}\n")
     with pytest.raises(SkilldeltaError, match="Did you mean 'gsm8k'"):
-        suites.load(str(path))
+        suites.load_suite(str(path))

@@ -52,7 +52,7 @@ def member(folder: Path, step: int | None = None) -> Checkpoint:
     ],
 )
 def test_quantities_are_known_by_their_trainers_names(log: dict[str, float], expected: dict[str, str]) -> None:
-    found = training_log.curves([{**log, "step": 10}, {**log, "step": 20}])
+    found = training_log.parse_curves([{**log, "step": 10}, {**log, "step": 20}])
     assert {quantity: curve.key for quantity, curve in found.items()} == expected
     assert all(curve.steps == (10, 20) for curve in found.values())
 
@@ -67,12 +67,12 @@ def test_what_is_no_number_is_left_out_and_steps_ascend() -> None:
         {"loss": 7.0},
         {"train_loss": 2.0, "step": 30},
     ]
-    assert training_log.curves(odd)["loss"] == training_log.Curve("loss", (9, 30), (1.0, 3.0))
+    assert training_log.parse_curves(odd)["loss"] == training_log.Curve("loss", (9, 30), (1.0, 3.0))
 
 
 def test_a_long_log_is_thinned_and_keeps_its_ends() -> None:
-    curve = training_log.curves([{"loss": float(s), "step": s} for s in range(1, 5001)])["loss"]
-    assert len(curve.steps) == training_log.MOST
+    curve = training_log.parse_curves([{"loss": float(s), "step": s} for s in range(1, 5001)])["loss"]
+    assert len(curve.steps) == training_log.MAX_POINTS
     assert (curve.steps[0], curve.steps[-1]) == (1, 5000)
     assert curve.values == tuple(map(float, curve.steps))
 
@@ -84,9 +84,9 @@ def test_the_value_at_a_step_is_the_last_one_logged_by_then() -> None:
 
 def test_a_runs_final_model_has_the_log_of_its_last_checkpoint(tmp_path: Path) -> None:
     folder = run(tmp_path / "ppo", (100, 90, 1000), PPO)
-    assert training_log.read(str(folder), str(folder))["KL"].steps[-1] == 1000
-    assert training_log.read(str(folder / "checkpoint-90"), str(folder))["KL"].steps[-1] == 90
-    assert training_log.read("", "") == {}
+    assert training_log.read_curves(str(folder), str(folder))["KL"].steps[-1] == 1000
+    assert training_log.read_curves(str(folder / "checkpoint-90"), str(folder))["KL"].steps[-1] == 90
+    assert training_log.read_curves("", "") == {}
 
 
 def scored(folder: Path, members: list[Checkpoint]) -> Results:
@@ -109,7 +109,7 @@ def test_scoring_keeps_the_log_for_when_the_checkpoint_is_gone(tmp_path: Path) -
 def test_a_log_that_was_not_kept_is_read_where_the_checkpoint_lies_and_else_told_to_be_unknown(tmp_path: Path) -> None:
     folder = run(tmp_path / "dpo", (20,), DPO)
     scored(tmp_path / "results", [toys.checkpoint("sft"), member(folder, 20)])
-    (tmp_path / "results" / "dpo@20" / training_log.KEPT).unlink()
+    (tmp_path / "results" / "dpo@20" / training_log.FILE).unlink()
     assert compare(tmp_path / "results", "sft").runs[0].curves["reward margin"].steps == (10, 20)
     shutil.rmtree(folder)
     comparison = compare(tmp_path / "results", "sft")
@@ -132,7 +132,7 @@ def test_the_final_model_stands_at_the_last_step_and_steps_are_sorted_as_numbers
 def test_what_a_run_cost_is_told_by_transformers_beside_the_log_and_here_in_it(tmp_path: Path) -> None:
     theirs = run(tmp_path / "theirs", (20,), {"loss": 0.5}) / "checkpoint-20" / "trainer_state.json"
     theirs.write_text(json.dumps(json.loads(theirs.read_text()) | {"global_step": 20, "total_flos": 3e12}))
-    assert training_log.read(str(theirs.parent), "")["FLOPs"] == training_log.Curve("total_flos", (20,), (3e12,))
+    assert training_log.read_curves(str(theirs.parent), "")["FLOPs"] == training_log.Curve("total_flos", (20,), (3e12,))
     ours = run(tmp_path / "ours", (20,), {"total_flos": 1e12, "total_flos_with_reward_model": 4e12, "seconds": 7.0})
-    found = training_log.read(str(ours / "checkpoint-20"), str(ours))
+    found = training_log.read_curves(str(ours / "checkpoint-20"), str(ours))
     assert (found["FLOPs"].values, found["seconds"].values) == ((4e12, 4e12), (7.0, 7.0))

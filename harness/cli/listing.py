@@ -37,17 +37,17 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
     if kind == "suites":
         from harness import suites
 
-        return ["suite", "what it is", "tasks"], [[s.name, s.summary, ", ".join(s.names())] for s in suites.known()]
+        return ["suite", "what it is", "tasks"], [[s.name, s.summary, ", ".join(s.names())] for s in suites.bundled_suites()]
     if kind == "studies":
         from harness import config
         from harness.studies import file as studies
 
-        summaries = {name: str(config.load_yaml(studies.find(name))["summary"]) for name in studies.known()}
+        summaries = {name: str(config.load_yaml(studies.find(name))["summary"]) for name in studies.bundled_studies()}
         return ["study", "what it is"], [[name, summary] for name, summary in summaries.items()]
     if kind == "published":
         from harness import published
 
-        tables = map(published.load, published.known())
+        tables = map(published.load_study, published.study_names())
         return ["study", "what it is", "tables"], [[s.name, s.summary, ", ".join(s.tables)] for s in tables]
     if kind not in registry.KINDS:
         raise unknown_name("kind of thing", kind, [*registry.KINDS, *DATA_KINDS])
@@ -60,8 +60,8 @@ def checkpoints(paths: Checkpoints, as_json: Json = False) -> None:
     from harness import discovery, fingerprint
     from harness.types import digest
 
-    records = discovery.checkpoints(paths)
-    fingerprints = {c.name: "" if c.problem else digest(fingerprint.checkpoint(c)) for c in records}
+    records = discovery.find_checkpoints(paths)
+    fingerprints = {c.name: "" if c.problem else digest(fingerprint.hash_checkpoint(c)) for c in records}
     if as_json:
         print_json([asdict(c) | {"fingerprint": fingerprints[c.name], "ready": not c.problem} for c in records])
         return

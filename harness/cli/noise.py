@@ -29,7 +29,7 @@ def noise(
     from harness.store import Results
 
     settings, loader = where.settings(), model.backend().loader()
-    checkpoints, selected_tasks = discovery.checkpoints(paths), api.resolve(tasks, include or ())
+    checkpoints, selected_tasks = discovery.find_checkpoints(paths), api.resolve(tasks, include or ())
     repeats = []
     for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share / 100)):
         note(f"{repeat.checkpoint} · {repeat.task}: asked again")

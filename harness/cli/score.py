@@ -52,7 +52,7 @@ def score(
     tasks, selections = what.choose()
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     if recordings:
-        arguments = config.pairs(model.backend_args)
+        arguments = config.parse_pairs(model.backend_args)
         run_options = api.RunOptions(name=name, progress=progress_display())
         recorded_outcomes = api.score_recorded(
             recordings, tasks, output, reading=arguments, settings=settings, options=run_options

@@ -43,7 +43,7 @@ class ScoringJob:
     folder: str
     commands: deque[list[str]]
     compares: bool = False  # the last command prints a comparison with the baseline
-    started: bool = False
+    has_started: bool = False
     process: subprocess.Popen[bytes] | None = None
     output: IO[bytes] = field(default_factory=tempfile.TemporaryFile)  # files: a full pipe would stop the process
     errors: IO[bytes] = field(default_factory=tempfile.TemporaryFile)
@@ -55,7 +55,7 @@ class ScoringJob:
         """
         while self.process or self.commands:
             if self.process is None:
-                self.started = True
+                self.has_started = True
                 self.output.seek(0)
                 self.output.truncate()
                 command = [*low_priority(), *self.commands.popleft()]
@@ -90,13 +90,13 @@ def never_raising(hook: Callable[[ScoreCallback, Any, Any], None]) -> Callable[.
     """A hook of the trainer whose failure is reported and not raised: a lost score must not cost the training run."""
 
     @wraps(hook)
-    def guarded(self: ScoreCallback, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def report_errors(self: ScoreCallback, args: Any, state: Any, control: Any, **_: Any) -> None:
         try:
             hook(self, args, state)
         except Exception as error:  # noqa: BLE001  whatever it is (a full disk, a logger of the user's), training goes on
             self.report(f"{type(error).__name__}: {error}")
 
-    return guarded
+    return report_errors
 
 
 @dataclass
@@ -114,7 +114,7 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
     options: Sequence[str] = ()
     wait: bool = False
     jobs: deque[ScoringJob] = field(default_factory=deque)
-    missed: list[int] = field(default_factory=list)  # steps whose checkpoint was deleted before its turn
+    missed_steps: list[int] = field(default_factory=list)  # steps whose checkpoint was deleted before its turn
     problems: list[str] = field(default_factory=list)  # what could not be done, each once
     has_baseline: bool = True  # until scoring it has failed
 
@@ -166,8 +166,8 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
 
     def advance(self, job: ScoringJob, wait: bool) -> bool:
         """Goes on with a job; whether it is done.  The trainer logs what it found."""
-        if job.step and not job.started and not Path(job.folder).is_dir():
-            self.missed.append(job.step)
+        if job.step and not job.has_started and not Path(job.folder).is_dir():
+            self.missed_steps.append(job.step)
             return True
         output = job.advance(wait)
         if output is not None and job.compares:

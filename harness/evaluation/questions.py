@@ -20,7 +20,7 @@ class EvaluationSettings:
     """What is the same for every checkpoint and task of a run."""
 
     folder: Path | None = None  # local data; None: the Hub
-    selections: Mapping[str, data.Selection] = field(default_factory=dict)  # by task, "" for all others
+    selections: Mapping[str, data.ExampleSelection] = field(default_factory=dict)  # by task, "" for all others
     overrides: Mapping[str, Any] = field(default_factory=dict)  # fields of Request, see OVERRIDES
     draws: int | None = None  # None: as many as the task asks for
     seed: int = 0
@@ -60,7 +60,7 @@ def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
 
     SkilldeltaError where the rows cannot be read, or an override is no generation setting.
     """
-    selection = settings.selections.get(task.name, settings.selections.get("", data.Selection()))
+    selection = settings.selections.get(task.name, settings.selections.get("", data.ExampleSelection()))
     draws = task.draws if settings.draws is None else settings.draws
     changes: dict[str, Any] = {"seed": settings.seed, **settings.overrides}
     if unknown := set(changes) - set(OVERRIDES):
@@ -95,7 +95,7 @@ def inputs_record(questions: Sequence[Question]) -> Inputs:
     is_generated = not first.choices
     return Inputs(
         data=data.content_hash([q.example for q in questions if q.request.draw == 0]),
-        prompts=fingerprint.prompts([q.request for q in questions]),
+        prompts=fingerprint.hash_requests([q.request for q in questions]),
         examples=sum(q.request.draw == 0 for q in questions),
         draws=max(q.request.draw for q in questions) + 1,
         kind="generate" if is_generated else "loglikelihood",

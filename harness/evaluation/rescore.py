@@ -20,14 +20,14 @@ def stored_tasks(results: Results, include: Iterable[Path] = ()) -> dict[str, Ta
 
     SkilldeltaError where one is neither this program's nor defined by `include`, the files of somebody's own tasks.
     """
-    known = registry.tasks(include)
+    tasks = registry.tasks(include)
     names = sorted({record.task.name for _, record, _ in results.cells()})
-    if foreign := [name for name in names if name not in known and ":" not in name]:
+    if foreign := [name for name in names if name not in tasks and ":" not in name]:
         raise SkilldeltaError(
             f"{results.folder} holds {', '.join(map(repr, foreign))}, which no file of this program defines: scored with "
             f"--include-path.\nName that file again: skilldelta rescore {results.folder} --include-path FILE"
         )
-    return {name: known[name] if name in known else registry.task(name, include) for name in names}
+    return {name: tasks[name] if name in tasks else registry.task(name, include) for name in names}
 
 
 def rescore(results: Results, tasks: Mapping[str, Task], settings: EvaluationSettings) -> list[Outcome]:
@@ -56,9 +56,9 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
     with SampleWriter(cell):
         cell.rewrite(new)
         cell.update(task=task_record(task), rescored=utc_now())
-    changed = sum(a.score != b.score for a, b in zip(old, new, strict=True))
-    unscored = sum(s.score.value is None for s in new)
-    return Outcome(checkpoint, task.name, "done", len(new), unscored, f"{changed} scores changed")
+    change_count = sum(a.score != b.score for a, b in zip(old, new, strict=True))
+    unscored_count = sum(s.score.value is None for s in new)
+    return Outcome(checkpoint, task.name, "done", len(new), unscored_count, f"{change_count} scores changed")
 
 
 def rescore_sample(task: Task, example: Example, old: Sample) -> Sample:

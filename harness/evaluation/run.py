@@ -7,7 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from harness import fingerprint, training_log
 from harness.evaluation.questions import (
@@ -21,7 +21,7 @@ from harness.evaluation.questions import (
 from harness.evaluation.scoring import collect_samples
 from harness.records import CellRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, SupportsNote, Task
+from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, Task
 
 Loader = Callable[[Checkpoint], Model]
 
@@ -55,6 +55,14 @@ class SilentProgress:
     def end(self, outcome: Outcome) -> None: ...
 
 
+@runtime_checkable
+class SupportsNote(Protocol):
+    """A Model that reports, once a task is answered, what the user should know about the answers ("": nothing)."""
+
+    @property
+    def note(self) -> str: ...
+
+
 class LazyModel:
     """A checkpoint's model, loaded when the first cell needs it; a failure is kept for the cells after it."""
 
@@ -79,7 +87,7 @@ class LazyModel:
     def fingerprint(self) -> dict[str, str]:
         """The hashes of the checkpoint's files, read once."""
         if self.hashes is None:
-            self.hashes = fingerprint.checkpoint(self.checkpoint)
+            self.hashes = fingerprint.hash_checkpoint(self.checkpoint)
         return self.hashes
 
 
@@ -134,7 +142,7 @@ def questions_or_error(task: Task, settings: EvaluationSettings) -> list[Questio
 
 def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
     """Works on one cell.  Whatever goes wrong in it is its outcome, with the reason: the other cells go on."""
-    started = time.monotonic()
+    start = time.monotonic()
     cell = results.cell(job.checkpoint.name, job.task.name)
     try:
         if job.checkpoint.problem:
@@ -143,44 +151,44 @@ def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
             raise job.questions
         return fill_cell(job, job.questions, cell, results, progress)
     except Exception as error:  # noqa: BLE001  any failure of one cell is reported with its reason, never raised over the others
-        expected = isinstance(error, SkilldeltaError)
-        why = str(error) if expected else f"{type(error).__name__}: {error}"
+        is_expected = isinstance(error, SkilldeltaError)
+        why = str(error) if is_expected else f"{type(error).__name__}: {error}"
         if cell.record_file.exists() and cell.read().state != "done":
-            cell.update(state="failed", why=why, traceback="" if expected else traceback.format_exc())
-        return Outcome(job.checkpoint.name, job.task.name, "failed", why=why, seconds=time.monotonic() - started)
+            cell.update(state="failed", why=why, traceback="" if is_expected else traceback.format_exc())
+        return Outcome(job.checkpoint.name, job.task.name, "failed", why=why, seconds=time.monotonic() - start)
 
 
 def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Results, progress: Progress) -> Outcome:
     """Asks what is not stored yet, stores and scores it."""
-    started = time.monotonic()
+    start = time.monotonic()
     hashes = job.model.fingerprint()
     before = cell.record()
     if before and before.state == "done" and is_same_cell(before, job.task, questions, hashes):
-        return make_outcome(job, "already", list(cell.samples()), started)
+        return make_outcome(job, "already", list(cell.samples()), start)
     if job.task.prepare:
         job.task.prepare()
     model = job.model.get()
     store_context(results, job.model, job.task, questions)
     cell.begin(new_record(job.task, questions, job.model, job.sandbox))
     with SampleWriter(cell) as writer:
-        done = {(s.example, s.draw) for s in cell.samples()}
-        progress.begin(job.checkpoint.name, job.task.name, len(questions), len(done))
-        for sample in collect_samples(job.task, model, questions, done):
+        stored_keys = {(s.example, s.draw) for s in cell.samples()}
+        progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
+        for sample in collect_samples(job.task, model, questions, stored_keys):
             writer.append(sample)
             progress.advance()
         writer.sort([q.key for q in questions])
     samples = list(cell.samples())
     note = model.note if isinstance(model, SupportsNote) else ""
-    seconds = round(time.monotonic() - started, 3)
+    seconds = round(time.monotonic() - start, 3)
     cell.update(state="done", finished=utc_now(), seconds=seconds, traceback="", note=note)
-    outcome = make_outcome(job, "done", samples, started)
+    outcome = make_outcome(job, "done", samples, start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
 
 
 def store_context(results: Results, model: LazyModel, task: Task, questions: Sequence[Question]) -> None:
     """Stores what samples are read with: the checkpoint's record and training log, and the rows."""
     results.add(model.checkpoint, model.fingerprint())
-    training_log.keep(results, model.checkpoint)
+    training_log.store_curves(results, model.checkpoint)
     results.keep(task.name, (q.example for q in questions))
 
 
@@ -202,9 +210,9 @@ def is_same_cell(record: CellRecord, task: Task, questions: Sequence[Question], 
     return (record.task, record.inputs, record.fingerprint) == (task_record(task), inputs_record(questions), dict(hashes))
 
 
-def make_outcome(job: CellJob, state: Literal["done", "already"], samples: Sequence[Sample], started: float) -> Outcome:
+def make_outcome(job: CellJob, state: Literal["done", "already"], samples: Sequence[Sample], start: float) -> Outcome:
     """The outcome of a finished cell; where samples have no score, the commonest reason."""
     reasons = Counter(s.score.why for s in samples if s.score.value is None)
     why = reasons.most_common(1)[0][0] if reasons else ""
-    seconds = time.monotonic() - started
+    seconds = time.monotonic() - start
     return Outcome(job.checkpoint.name, job.task.name, state, len(samples), reasons.total(), why, seconds)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Protocol, runtime_checkable
 
 from harness.evaluation.questions import Question
-from harness.types import Model, Response, Sample, Score, SkilldeltaError, SupportsAlign, Task
+from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
 NO_ANSWER = {
     "overlong": "the prompt is longer than the model's window",
@@ -15,7 +16,18 @@ NO_ANSWER = {
 }
 
 
-def collect_samples(task: Task, model: Model, questions: Sequence[Question], done: set[tuple[str, int]]) -> Iterator[Sample]:
+@runtime_checkable
+class SupportsAlign(Protocol):
+    """A Model that must know which example each request is about, as one that answers from a file does."""
+
+    def align(self, task: str, examples: Sequence[Example], requests: Sequence[Request]) -> None:
+        """Called before the requests of a task are answered; `requests[i]` is about `examples[i]`."""
+        ...
+
+
+def collect_samples(
+    task: Task, model: Model, questions: Sequence[Question], stored_keys: set[tuple[str, int]]
+) -> Iterator[Sample]:
     """Samples of the questions whose key is not in `done`, as they finish.
 
     A model gets whole blocks of questions, also when some of a block are stored already: batches, and with them the last
@@ -26,10 +38,10 @@ def collect_samples(task: Task, model: Model, questions: Sequence[Question], don
     with ResponseScorer(task) as scorer:
         for start in range(0, len(questions), model.block):
             block = questions[start : start + model.block]
-            if all(q.key in done for q in block):
+            if all(q.key in stored_keys for q in block):
                 continue
             for index, response in model.answer([q.request for q in block]):
-                if block[index].key not in done:
+                if block[index].key not in stored_keys:
                     yield from scorer.submit(block[index], response)
         yield from scorer.drain()
 

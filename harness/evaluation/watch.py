@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import discovery, fingerprint
+from harness.atomic_files import folder_name
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import Loader, Outcome, Progress, score_checkpoints
-from harness.store import Results, folder_name
+from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError, Task
 
 # Files that training needs to go on, and that answering does not.
@@ -68,7 +69,9 @@ class Watch:
     def checkpoints(self) -> list[Checkpoint]:
         """What lies below the paths now; a path that does not exist yet holds nothing yet."""
         try:
-            return discovery.rename([c for path in map(Path, self.paths) if path.is_dir() for c in discovery.inside(path)])
+            return discovery.name_apart(
+                [c for path in map(Path, self.paths) if path.is_dir() for c in discovery.find_inside(path)]
+            )
         except FileNotFoundError:
             return []  # the run deleted something while it was being read: the next look will tell
 
@@ -95,7 +98,7 @@ def link_checkpoint(checkpoint: Checkpoint, folder: Path) -> Checkpoint | None:
         ).iterdir():  # its own files alone: a run's final model lies beside the folders of its steps
             if file.is_file() and not any(map(file.match, TRAINING_FILES)):
                 link_file(file, target / file.name)
-        (copy,) = discovery.at(str(target))
+        (copy,) = discovery.find_at(str(target))
     except (OSError, SkilldeltaError):
         if Path(checkpoint.path).exists():
             raise
@@ -122,7 +125,7 @@ def score_new_checkpoints(
                 checkpoint, copy = watch.waiting.pop(0)
                 outcomes = score_checkpoints([copy], tasks, loader, results, settings, watch)
                 if any(o.state != "failed" for o in outcomes):
-                    results.add(checkpoint, fingerprint.checkpoint(copy))  # under the run's own path, not ours
+                    results.add(checkpoint, fingerprint.hash_checkpoint(copy))  # under the run's own path, not ours
                 shutil.rmtree(Path(copy.path).parent, ignore_errors=True)
                 yield outcomes
             if watch.clock() - watch.last_news >= idle:

@@ -9,7 +9,7 @@ from harness.types import SkilldeltaError
 
 
 @dataclass(frozen=True)
-class Classifier:
+class ClassifierJudge:
     """A sequence-classification model of transformers; `bad` is the place of its bad label."""
 
     model: Any
@@ -26,7 +26,7 @@ class Classifier:
         return 1.0 - float(torch.softmax(logits, dim=-1)[self.bad])
 
 
-def load(where: str) -> Classifier:
+def load(where: str) -> ClassifierJudge:
     """The classifier in a folder, or on the Hub."""
     import transformers
 
@@ -41,4 +41,4 @@ def load(where: str) -> Classifier:
         raise SkilldeltaError(
             f"The classifier {where!r} has {model.config.num_labels} labels; a good and a bad one are needed."
         )
-    return Classifier(model.to(default_device()).eval(), tokenizer)
+    return ClassifierJudge(model.to(default_device()).eval(), tokenizer)

@@ -29,40 +29,40 @@ LETTER = re.compile(r"\W*([AB])\s*(?:$|[^\w\s])")  # "A", "**B**", "A: ..."; not
 
 
 @dataclass(frozen=True)
-class Pairwise:
-    """The judge asks twice, with the answer first and with the reference first: a preference for a place cancels out."""
+class PairwiseJudge:
+    """The judge asks twice, with the answer first and with the reference first: a preference for one place cancels out."""
 
     model: Model
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
         """The mean probability of the answer's letter; None if the model names no letter."""
-        asked = [
+        prompts = [
             PROMPT.format(instruction=prompt, a=response, b=reference),
             PROMPT.format(instruction=prompt, a=reference, b=response),
         ]
-        first, second = self.prefer_a(asked)
+        first, second = self.prefer_a(prompts)
         return None if first is None or second is None else (first + 1.0 - second) / 2
 
-    def prefer_a(self, asked: Sequence[str]) -> list[float | None]:
-        """The probability of "A" against "B": weighed where the backend can, else 1 or 0 by the letter that it writes."""
-        weighed = self.ask([Request(text, choices=LETTERS) for text in asked])
-        if all(len(response.logprobs) == len(LETTERS) for response in weighed):
-            return [1.0 / (1.0 + math.exp(min(b - a, 700.0))) for a, b in (response.logprobs for response in weighed)]
-        written = self.ask([Request(text, max_tokens=4) for text in asked])
-        if failed := [response for response in written if response.finish == "error"]:
-            raise SkilldeltaError(f"The judge does not answer: {failed[0].error}")
-        found = [LETTER.match(response.text) for response in written]
-        return [None if letter is None else float(letter[1] == "A") for letter in found]
+    def prefer_a(self, prompts: Sequence[str]) -> list[float | None]:
+        """The probability of "A" against "B" for each prompt; 1 or 0 where a backend gives no log-probabilities."""
+        choices = self.ask([Request(text, choices=LETTERS) for text in prompts])
+        if all(len(response.logprobs) == len(LETTERS) for response in choices):
+            return [1.0 / (1.0 + math.exp(min(b - a, 700.0))) for a, b in (response.logprobs for response in choices)]
+        replies = self.ask([Request(text, max_tokens=4) for text in prompts])
+        if failures := [response for response in replies if response.finish == "error"]:
+            raise SkilldeltaError(f"The judge does not answer: {failures[0].error}")
+        letters = [LETTER.match(response.text) for response in replies]
+        return [None if letter is None else float(letter[1] == "A") for letter in letters]
 
     def ask(self, requests: Sequence[Request]) -> list[Response]:
         answers = dict(self.model.answer(requests))
         return [answers[i] for i in range(len(requests))]
 
 
-def load(where: str) -> Pairwise:
+def load(where: str) -> PairwiseJudge:
     """The model MODEL through the backend BACKEND, with the backend's own settings, from "BACKEND:MODEL"."""
     backend, colon, model = where.partition(":")
     if not colon or not model:
         raise SkilldeltaError(f"pairwise:{where} names no model: write pairwise:BACKEND:MODEL.")
     plugin = registry.module("backends", backend)
-    return Pairwise(plugin.load(Checkpoint("judge", model, backend), config.options_type(plugin.load)()))
+    return PairwiseJudge(plugin.load(Checkpoint("judge", model, backend), config.options_type(plugin.load)()))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import registry, suites
-from harness.data import default_folder, examples, numbered, read
+from harness.data import default_folder, examples, number_rows, read
 from harness.types import Example, Json, SkilldeltaError, Task, unknown_name
 
 # The rule of Tulu 3 (arXiv 2411.15124, section 3.2): a question is contaminated if the 8-grams that it shares with one training
@@ -48,15 +48,15 @@ def evaluation_examples(name: str) -> dict[str, list[Example]]:
     if name.endswith(FILES):
         if not Path(name).is_file():
             raise SkilldeltaError(f"There is no file of evaluation rows {name}.  --overlap-with takes names of tasks as well.")
-        return {name: numbered(read(Path(name)))}
+        return {name: number_rows(read(Path(name)))}
     return {task.name: examples(task, default_folder()) for task in find_tasks(name)}
 
 
 def find_tasks(name: str) -> list[Task]:
     """The task of that name, or the tasks of the suite."""
-    suite_names, task_names = {suite.name for suite in suites.known()}, registry.tasks()
+    suite_names, task_names = {suite.name for suite in suites.bundled_suites()}, registry.tasks()
     if name in suite_names or name.endswith((".yaml", ".yml")):
-        return suites.load(name)[0]
+        return suites.load_suite(name)[0]
     if name in task_names or name.startswith(registry.LM_EVAL):
         return [registry.task(name)]
     raise SkilldeltaError(

@@ -16,11 +16,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from harness import fingerprint
-from harness.store import write_json
-from harness.training import parallel, policy_models
+from harness.atomic_files import write_json
+from harness.training import parallel
 from harness.training.settings import TrainerSettings
-from harness.types import Checkpoint, Json, SkilldeltaError
+from harness.types import Json, SkilldeltaError
 
 # Settings that may differ between a run and its resumption: none of them changes a weight.
 CHANGEABLE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch", "shard"}
@@ -127,13 +126,3 @@ def check_same_settings(folder: Path, before: Json, config: TrainerSettings) -> 
             f"{folder} holds a run with other settings: {'; '.join(changes)}.  "
             "Name another --out, use the same settings to continue, or start again with --resume false."
         )
-
-
-def describe_model(model: str) -> dict[str, Any]:
-    """A model's folder, the hashes of its parts, and the cost of its training if one of these trainers made it."""
-    path = policy_models.model_folder(model)
-    facts = {"path": path, "fingerprint": fingerprint.checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
-    file = Path(path) / "trainer_state.json"
-    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
-    return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from harness.store import Results, write_bytes, write_json
-from harness.training_log import KEPT, KEYS
+from harness.atomic_files import write_bytes, write_json
+from harness.store import Results
+from harness.training_log import FILE, KEYS
 from harness.types import SKILLS, Checkpoint, digest
 from tests.support.results_folder import about
 
@@ -95,7 +96,7 @@ def generate(folder: Path, size: Size) -> None:
         results.add(Checkpoint(name, f"runs/{name}", "trainer", **where), {"weights": name})
         if step:
             curves = {q: {"key": q, **log(step, random)} for q in KEYS}
-            write_json(folder / name / KEPT, curves)
+            write_json(folder / name / FILE, curves)
         drift = random.normal(0.0, 0.25, size.tasks) * (number > 0)
         for task in range(size.tasks):
             facts = describe(task, size)

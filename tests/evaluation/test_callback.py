@@ -57,7 +57,7 @@ def test_each_saved_checkpoint_of_trls_trainer_is_scored(tiny: str, tmp_path: Pa
     told = [row for row in trainer.state.log_history if "skills/step" in row]
     assert [row["skills/step"] for row in told] == [2.0, 4.0]
     assert all({"skills/reasoning", "skills/average"} <= row.keys() for row in told)
-    assert callback.missed == []
+    assert callback.missed_steps == []
     assert not callback.jobs
 
 
@@ -201,7 +201,7 @@ def test_a_missing_checkpoint_is_noted_as_missed(project: Path) -> None:
     callback = ScoreCallback(Trainer(), ("words",), "results", "sft", OPTIONS)
     args, state = SimpleNamespace(output_dir="run"), SimpleNamespace(is_world_process_zero=True, global_step=5)
     callback.on_save(args, state, None)
-    assert (callback.missed, callback.problems) == ([5], [])
+    assert (callback.missed_steps, callback.problems) == ([5], [])
 
 
 def test_other_processes_of_a_distributed_run_score_nothing(project: Path) -> None:

@@ -22,14 +22,14 @@ from tests.support import toys
 from tests.support.results_folder import about, sample, store
 
 
-def stored(folder: Path, n: int = 200) -> Results:
+def score_toy(folder: Path, n: int = 200) -> Results:
     results = Results.make(folder)
     score_checkpoints([toys.checkpoint("sft")], [toys.adding(n)], lambda _: toys.model(), results, EvaluationSettings())
     return results
 
 
 def test_the_same_answers_are_no_noise(tmp_path: Path) -> None:
-    results = stored(tmp_path)
+    results = score_toy(tmp_path)
     (found,) = repeat_cells([toys.checkpoint("sft")], [toys.adding(200)], lambda _: toys.model(), results, EvaluationSettings())
     assert (found.noise.n, found.noise.flips) == (50, 0)  # a tenth would be too few
     assert results.cell("sft", "adding").read().noise.n == 50
@@ -40,7 +40,7 @@ def test_answers_that_change_are_counted_and_what_was_stored_stays(tmp_path: Pat
         right = toys.answer_sum(request)
         return right if int(right.text) % 5 else Response("no")
 
-    results = stored(tmp_path)
+    results = score_toy(tmp_path)
     before = toys.tree(tmp_path)
     (found,) = repeat_cells(
         [toys.checkpoint("sft")],

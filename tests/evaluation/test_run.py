@@ -20,9 +20,9 @@ from tests.support import toys
 
 def run(folder: Path, answer=toys.answer_sum, tasks=None, settings=None, names=("toy",)):
     results = Results.make(folder)
-    chosen = tasks or [toys.adding()]
+    task_list = tasks or [toys.adding()]
     return score_checkpoints(
-        [toys.checkpoint(n) for n in names], chosen, lambda _: toys.model(answer), results, settings or EvaluationSettings()
+        [toys.checkpoint(n) for n in names], task_list, lambda _: toys.model(answer), results, settings or EvaluationSettings()
     )
 
 
@@ -46,7 +46,7 @@ def test_a_finished_cell_is_not_asked_again_and_no_model_is_loaded(tmp_path: Pat
     assert outcome.state == "already"
 
 
-KILLED = """
+KILL_SCRIPT = """
 import os, signal, sys
 from tests.support import toys
 from tests.evaluation.test_run import run
@@ -65,7 +65,7 @@ run(Path(sys.argv[1]), answer)
 def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
     run(tmp_path / "undisturbed")
     for after in (0, 5, 13):
-        command = [sys.executable, "-c", KILLED, str(tmp_path / "killed"), str(after)]
+        command = [sys.executable, "-c", KILL_SCRIPT, str(tmp_path / "killed"), str(after)]
         ended = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(Path.cwd())}, check=False)
         assert ended.returncode == -signal.SIGKILL
     stored = list(Results(tmp_path / "killed").cell("toy", "adding").samples())
@@ -82,7 +82,7 @@ def test_a_failing_cell_is_told_and_the_others_are_finished(tmp_path: Path) -> N
 
     other = replace(toys.adding(2), name="short")
     lost = replace(toys.adding(), name="lost", rows=lambda folder: data.read(Path("/nowhere/rows.jsonl")))
-    gone = replace(lost, name="gone", rows=lambda folder: data.rows(data.Source("x", "no.jsonl", ()), tmp_path))
+    gone = replace(lost, name="gone", rows=lambda folder: data.rows(data.DataSource("x", "no.jsonl", ()), tmp_path))
     outcomes = {o.task: o for o in run(tmp_path / "r", sometimes, [toys.adding(), other, gone])}
     assert outcomes["adding"].state == "failed"
     assert "CUDA out of memory" in outcomes["adding"].why
@@ -168,11 +168,11 @@ def test_rescoring_changes_scores_and_asks_nobody(tmp_path: Path) -> None:
 
 def test_a_limit_takes_the_first_of_each_group_and_a_seed_draws(tmp_path: Path) -> None:
     task = toys.adding()
-    first = data.examples(task, None, data.Selection(2))
+    first = data.examples(task, None, data.ExampleSelection(2))
     assert [e.row["answer"] for e in first] == ["0", "2", "4", "6"]
-    drawn = data.examples(task, None, data.Selection(5, seed=42, per_group=False))
+    drawn = data.examples(task, None, data.ExampleSelection(5, seed=42, per_group=False))
     assert len(drawn) == 5
-    assert drawn == data.examples(task, None, data.Selection(5, seed=42, per_group=False))
+    assert drawn == data.examples(task, None, data.ExampleSelection(5, seed=42, per_group=False))
 
 
 def test_rows_with_the_same_content_are_two_examples() -> None:

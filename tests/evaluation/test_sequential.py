@@ -25,8 +25,8 @@ def right(share: int) -> Answer:
     """Right on `share` of 10 sums, spread over all of them."""
 
     def one(request: Request) -> Response:
-        said = toys.answer_sum(request)
-        return said if int(said.text) // 2 * 7 % 10 < share else Response("no")
+        response = toys.answer_sum(request)
+        return response if int(response.text) // 2 * 7 % 10 < share else Response("no")
 
     return one
 
@@ -41,17 +41,17 @@ def run(folder: Path, old: Answer, new: Answer, task: Task, margin: float = 0.0)
 
 
 def test_a_clear_difference_is_decided_early_and_only_that_much_is_asked(tmp_path: Path) -> None:
-    asked: list[str] = []
+    prompts: list[str] = []
 
     def counting(request: Request) -> Response:
-        asked.append(str(request.prompt))
+        prompts.append(str(request.prompt))
         return right(9)(request)
 
-    settled = run(tmp_path, right(4), counting, toys.adding(400))
-    assert settled.verdict == "better"
-    assert settled.used < 100
-    assert len(asked) == settled.used == len(list(Results(tmp_path).cell("sft", "adding").samples()))
-    assert settled.low <= 50 <= settled.high
+    verdict = run(tmp_path, right(4), counting, toys.adding(400))
+    assert verdict.verdict == "better"
+    assert verdict.used < 100
+    assert len(prompts) == verdict.used == len(list(Results(tmp_path).cell("sft", "adding").samples()))
+    assert verdict.low <= 50 <= verdict.high
 
 
 def test_equals_are_the_same_within_a_margin_and_otherwise_all_is_asked(tmp_path: Path) -> None:
@@ -94,22 +94,22 @@ def test_what_was_left_out_can_be_scored_later(tmp_path: Path) -> None:
 
 def test_draws_of_one_example_are_one_item_and_groups_weigh_alike() -> None:
     task = replace(toys.adding(30), aggregate="macro", group=lambda e: "few" if int(e.row["answer"]) < 20 else "many")
-    laid = queue_items(task, make_questions(task, EvaluationSettings(draws=3)), seed=0)
-    assert len(laid.items) == 30
-    assert all(len({q.example.id for q in item}) == 1 for item in laid.items)
+    queue = queue_items(task, make_questions(task, EvaluationSettings(draws=3)), seed=0)
+    assert len(queue.items) == 30
+    assert all(len({q.example.id for q in item}) == 1 for item in queue.items)
     few = sum(
         w
-        for q, w in laid.weights.items()
-        if any(e.key == q and int(e.example.row["answer"]) < 20 for i in laid.items for e in i)
+        for q, w in queue.weights.items()
+        if any(e.key == q and int(e.example.row["answer"]) < 20 for i in queue.items for e in i)
     )
-    assert few == pytest.approx(sum(laid.weights.values()) / 2)
-    assert sum(laid.weights.values()) / 30 * laid.scale == pytest.approx(1)  # all right against all wrong: a difference of 1
+    assert few == pytest.approx(sum(queue.weights.values()) / 2)
+    assert sum(queue.weights.values()) / 30 * queue.scale == pytest.approx(1)  # all right against all wrong: a difference of 1
 
 
 def test_the_order_depends_on_the_seed_alone() -> None:
-    asked = make_questions(toys.adding(50), EvaluationSettings())
+    questions = make_questions(toys.adding(50), EvaluationSettings())
     names = [[i[0].key for i in queue_items(toys.adding(50), given, seed).items] for given, seed in
-             ((asked, 0), (asked[::-1], 0), (asked, 1))]  # fmt: skip
+             ((questions, 0), (questions[::-1], 0), (questions, 1))]  # fmt: skip
     assert names[0] == names[1] != names[2]
 
 
@@ -121,7 +121,7 @@ def test_a_checkpoint_that_is_not_ready_is_told(tmp_path: Path) -> None:
 
 
 def test_the_decision_is_stored_beside_the_samples(tmp_path: Path) -> None:
-    settled = run(tmp_path, right(9), right(2), toys.adding(300))
+    verdict = run(tmp_path, right(9), right(2), toys.adding(300))
     facts = json.loads((tmp_path / "dpo" / "adding" / "task.json").read_text())
     assert facts["state"] == "decided"
-    assert facts["decision"]["verdict"] == settled.verdict == "worse"
+    assert facts["decision"]["verdict"] == verdict.verdict == "worse"

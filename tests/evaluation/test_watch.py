@@ -19,17 +19,17 @@ from tests.support import toys
 
 class Ear(SilentProgress):
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.texts: list[str] = []
 
     def tell(self, text: str) -> None:
-        self.heard.append(text)
+        self.texts.append(text)
 
 
 def looking(paths: list[Path], results: Results, every: float = 0.0) -> watch.Watch:
     return watch.Watch([str(p) for p in paths], results.folder / watch.LINK_FOLDER, Ear(), every, clock=lambda: 0.0)
 
 
-def watched(paths: list[Path], folder: Path, happens: Callable[[], None] = lambda: None) -> tuple[list[Outcome], Results]:
+def run_watch(paths: list[Path], folder: Path, happens: Callable[[], None] = lambda: None) -> tuple[list[Outcome], Results]:
     """All outcomes of a watch that ends when nothing is new; `happens` is called once, while the first answers are given."""
     results = Results.make(folder)
     once = iter([happens])
@@ -38,8 +38,8 @@ def watched(paths: list[Path], folder: Path, happens: Callable[[], None] = lambd
         next(once, lambda: None)()
         return toys.answer_sum(request)
 
-    def load(found: Checkpoint) -> toys.ScriptedModel:
-        assert (Path(found.path) / "model.safetensors").is_file()
+    def load(checkpoint_outcomes: Checkpoint) -> toys.ScriptedModel:
+        assert (Path(checkpoint_outcomes.path) / "model.safetensors").is_file()
         return toys.model(answer, block=2)
 
     outcomes = watch.score_new_checkpoints(
@@ -50,17 +50,17 @@ def watched(paths: list[Path], folder: Path, happens: Callable[[], None] = lambd
 
 def test_what_is_written_while_another_is_scored_comes_next(tmp_path: Path) -> None:
     folder = run(tmp_path / "dpo", (10,))
-    outcomes, _ = watched([folder], tmp_path / "results", lambda: void(run(folder, (20,))))
+    outcomes, _ = run_watch([folder], tmp_path / "results", lambda: ignore(run(folder, (20,))))
     assert [(o.checkpoint, o.state) for o in outcomes] == [("dpo@10", "done"), ("dpo@20", "done")]
 
 
-def void(_: object) -> None:
+def ignore(_: object) -> None:
     """For what is called because of what it does."""
 
 
 def test_a_checkpoint_that_its_run_deletes_is_scored_all_the_same(tmp_path: Path) -> None:
     folder = run(tmp_path / "dpo", (10, 20))
-    outcomes, results = watched([folder], tmp_path / "results", lambda: shutil.rmtree(folder / "checkpoint-20"))
+    outcomes, results = run_watch([folder], tmp_path / "results", lambda: shutil.rmtree(folder / "checkpoint-20"))
     assert [(o.checkpoint, o.state, o.samples) for o in outcomes] == [("dpo@10", "done", 6), ("dpo@20", "done", 6)]
     assert results.checkpoints()["dpo@20"].path == str(folder / "checkpoint-20")
     assert not (results.folder / watch.LINK_FOLDER).exists()
@@ -81,7 +81,7 @@ def test_a_final_model_is_held_without_the_folders_of_its_steps(tmp_path: Path) 
     folder = run(tmp_path / "dpo", (10, 20))
     (folder / "config.json").write_text("{}")
     weights(folder / "model.safetensors")
-    outcomes, _ = watched([folder], tmp_path / "results")
+    outcomes, _ = run_watch([folder], tmp_path / "results")
     assert [(o.checkpoint, o.state) for o in outcomes] == [("dpo@10", "done"), ("dpo@20", "done"), ("dpo", "done")]
 
 
@@ -111,11 +111,11 @@ def test_a_checkpoint_that_vanishes_while_it_is_held_is_told(tmp_path: Path, mon
     watching.look()
     assert not watching.waiting
     assert isinstance(watching.listener, Ear)
-    assert watching.listener.heard == ["ppo@10: deleted by its run before it could be linked: not scored"]
+    assert watching.listener.texts == ["ppo@10: deleted by its run before it could be linked: not scored"]
 
 
 def test_a_path_that_is_not_there_yet_holds_nothing_yet(tmp_path: Path) -> None:
-    outcomes, _ = watched([tmp_path / "later"], tmp_path / "results")
+    outcomes, _ = run_watch([tmp_path / "later"], tmp_path / "results")
     assert outcomes == []
 
 

@@ -8,7 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
-from harness.store import write_bytes
+from harness.atomic_files import write_bytes
 
 if __name__ == "__main__":
     file, name, *code = sys.argv[1:]

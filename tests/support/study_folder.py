@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.store import write_json
+from harness.atomic_files import write_json
 from harness.types import SKILLS
 from tests.support.results_folder import about, sample, store
 

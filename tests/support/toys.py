@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from harness.backends.scripted import Scripted
+from harness.backends.scripted import ScriptedModel
 from harness.types import Checkpoint, Example, Request, Response, Score, Task
 
 
@@ -29,8 +29,8 @@ def answer_sum(request: Request) -> Response:
     return Response(str(2 * number), tokens_in=5, tokens_out=1)
 
 
-def model(answer_one: Callable[[Request], Response] = answer_sum, block: int = 8) -> Scripted:
-    return Scripted(answer_one, block=block)
+def model(answer_one: Callable[[Request], Response] = answer_sum, block: int = 8) -> ScriptedModel:
+    return ScriptedModel(answer_one, block=block)
 
 
 class Marks:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.atomic_files import write_json
 from harness.records import CellRecord
-from harness.store import Results, write_json
-from harness.training_log import KEPT, Curve
+from harness.store import Results
+from harness.training_log import FILE, Curve
 from harness.types import Checkpoint
 from tests.support.results_folder import about, sample
 
@@ -30,7 +31,7 @@ def store(
         cell.write_record(CellRecord.from_json(about(task, task)))
         cell.rewrite([sample(i, float(order[i] < rate * ITEMS)) for i in range(ITEMS)])
     if log:
-        write_json(folder / name / KEPT, {quantity: asdict(curve) for quantity, curve in log.items()})
+        write_json(folder / name / FILE, {quantity: asdict(curve) for quantity, curve in log.items()})
 
 
 def curve(key: str, values: Sequence[float], every: int = 10) -> Curve:
