@@ -9,7 +9,6 @@ are taken at the sampling temperature everywhere, so that the first ratio of a s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,14 +19,12 @@ from harness.training.experience import (
     Episodes,
     EpisodeSettings,
     LiveMinibatch,
-    generate_answers,
     load_actor_critic,
     measure_episodes,
 )
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.run_folder import describe_model
-from harness.training.sampling import SamplingSettings
+from harness.training.sampling import SamplingSettings, generate_answers
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, check_padding, load_tokenizer
 from harness.training.training_run import Optimizers, TrainerRun
@@ -87,7 +84,7 @@ def train(config: PPOConfig) -> Checkpoint:
     torch.manual_seed(config.seed)
     tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
     check_padding(tokenizer, config.model)
-    check_reward_tokenizer(tokenizer, config)
+    reward_model.check_tokenizer(config.reward, tokenizer, config)
     encoder = Encoder(tokenizer, config.max_prompt)
     data, heldout = datasets.split_holdout(config, datasets.load_prompts, lambda row: row.prompt)
     prompts, eval_prompts = (encoder.fitting_prompts([row.prompt for row in part]) for part in (data.rows, heldout))
@@ -109,7 +106,12 @@ def train(config: PPOConfig) -> Checkpoint:
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
     first = run.restore(checkpoint, optimizers)
-    facts = {"data": data.report, "lost": dict(encoder.losses), "audit": report, "reward_model": describe_model(config.reward)}
+    facts = {
+        "data": data.report,
+        "lost": dict(encoder.losses),
+        "audit": report,
+        "reward_model": policy_models.describe_model(config.reward),
+    }
     run.begin(**facts)
     kl_cost = float(run.memory.get("kl", config.kl))
 
@@ -121,7 +123,7 @@ def train(config: PPOConfig) -> Checkpoint:
         settings = episode_settings(models, config, step)
         with policy_models.autocast(config):
             with run.costs.phase("rollout"):
-                answers = generate_answers(models, step_prompts, settings.sampling, run.costs)
+                answers = generate_answers(models.policy, models.policy_rate, step_prompts, settings.sampling, run.costs)
             with run.costs.phase("score"):
                 episodes, live = measure_episodes(models, answers, settings, live_places, run.costs)
         numbers = episodes.metrics(kl_cost)
@@ -146,7 +148,7 @@ def train(config: PPOConfig) -> Checkpoint:
         if eval_prompts and run.is_due(step, config.eval_steps):
             settings = episode_settings(models, config, 0)  # the same random numbers at every evaluation
             with run.costs.phase("eval"), policy_models.autocast(config):
-                answers = generate_answers(models, eval_prompts, settings.sampling, run.costs)
+                answers = generate_answers(models.policy, models.policy_rate, eval_prompts, settings.sampling, run.costs)
                 figures = measure_episodes(models, answers, settings, [], run.costs)[0].metrics(kl_cost)
             run.log(step, {f"eval_{k}": v for k, v in figures.items()})
             is_best = run.is_best(step, figures["objective/rlhf_reward"])
@@ -243,18 +245,3 @@ def check_processes(config: PPOConfig) -> None:
             "PPO divides the episodes among processes, not the weights: leave out --shard (or accelerate's --use_fsdp).  "
             "Policies that do not fit on one device are trained with OpenRLHF, verl or open-instruct, and scored here."
         )
-
-
-def check_reward_tokenizer(tokenizer: Any, config: PPOConfig) -> None:
-    """Raises SkilldeltaError for a reward model that would read other tokens, or the same answer in another template."""
-    reward_tokenizer = load_tokenizer(policy_models.model_folder(config.reward), config.template)
-    for part, differs in (
-        ("vocabulary", reward_tokenizer.get_vocab() != tokenizer.get_vocab()),
-        ("chat template", reward_tokenizer.chat_template != tokenizer.chat_template),
-    ):
-        if differs:
-            raise SkilldeltaError(
-                f"The reward model {config.reward} has another {part} than the policy {config.model}: it would score a text "
-                "that the policy did not write.  Train the reward model from the same family (and with the same --template) as "
-                "the policy."
-            )

@@ -16,7 +16,7 @@ from harness.training.costs import measure_rates
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.preferences import Pair
-from harness.training.sampling import SamplingSettings
+from harness.training.sampling import SamplingSettings, sample_scale_answers
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, check_padding, load_tokenizer
 from harness.training.training_run import TrainerRun
@@ -83,7 +83,7 @@ def train(config: RewardConfig) -> Checkpoint:
             SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed),
             config.sft or config.model,
         )
-        answers = reward_model.sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
+        answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
     model = policy_models.trainable_reward_model(config, config.heads, checkpoint)
     forward.inner_model(model).config.pad_token_id = pad
     rate = measure_rates(model, forward.inner_model(model).score)

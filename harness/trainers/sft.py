@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 from harness.training import batches, data_report, datasets, forward, parallel, policy_models
+from harness.training.batches import Tokens
 from harness.training.costs import measure_rates
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder, Tokens, load_tokenizer
+from harness.training.tokenization import Encoder, load_tokenizer
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
 

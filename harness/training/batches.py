@@ -5,15 +5,33 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from harness.training import parallel
-from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Tokens
 from harness.types import digest
+
+if TYPE_CHECKING:
+    from harness.training.settings import TrainerSettings
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids; those from `start` on are the targets to learn."""
+
+    ids: tuple[int, ...]
+    start: int
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def target_count(self) -> int:
+        """The number of targets; the first token is never one, because nothing predicts it."""
+        return len(self.ids) - max(1, self.start)
+
 
 PairTokens = tuple[Tokens, Tokens]  # chosen, rejected
 

@@ -13,9 +13,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.training import forward
-from harness.training.batches import Batch, pad_rows
+from harness.training.batches import Batch, Tokens, pad_rows
 from harness.training.flop_rates import FlopRates
-from harness.training.tokenization import Tokens
 
 
 def measure_rates(model: nn.Module, head: nn.Module) -> FlopRates:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness.data import Source, hub_rows, read
+from harness.data import DataSource, hub_rows, read
 from harness.training.preferences import (
     Pair,
     ParseSettings,
@@ -136,7 +136,7 @@ def raw_rows(name: str) -> tuple[Sequence[Json], str]:
     """The rows of a file, or of `hub:NAME` or `hub:NAME:SPLIT`, with a hash of their content."""
     if name.startswith("hub:"):
         hub, _, split = name.removeprefix("hub:").partition(":")
-        rows = list(hub_rows(Source(hub, "", (), split=split or "train")))
+        rows = list(hub_rows(DataSource(hub, "", (), split=split or "train")))
         return rows, digest(rows, 64)
     path = Path(name)
     if not path.is_file():

@@ -7,18 +7,20 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from harness.training import batches, forward, losses, parallel, policy_models
+from harness.training.batches import Tokens
 from harness.training.costs import Costs, measure_rates
 from harness.training.flop_rates import FlopRates
 from harness.training.reward_model import RewardModel
-from harness.training.sampling import SamplingSettings, sample_answers
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Tokens
+
+if TYPE_CHECKING:
+    from harness.training.sampling import SamplingSettings
 
 
 @dataclass(frozen=True)
@@ -129,19 +131,6 @@ def load_actor_critic(
     policy_rate = measure_rates(policy, forward.output_head(policy))
     value_rate = measure_rates(value, forward.inner_model(value).score)
     return ActorCritic(policy, reference, frozen_reward, value, policy_rate, value_rate, *ends)
-
-
-def generate_answers(
-    models: ActorCritic, prompts: Sequence[Sequence[int]], settings: SamplingSettings, costs: Costs
-) -> list[Tokens]:
-    """An answer of the policy to each prompt, as prompt and answer."""
-    is_training = models.policy.training
-    models.policy.eval()  # gradient checkpointing, which needs training mode, would forbid the cache
-    answers = sample_answers(models.policy, prompts, settings)
-    models.policy.train(is_training)
-    rows = [Tokens((*prompt, *answer.ids), len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
-    costs.count_sampling(models.policy_rate, parallel.own_share(rows))
-    return rows
 
 
 def measure_episodes(

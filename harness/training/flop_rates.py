@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.training.batches import Batch
+if TYPE_CHECKING:
+    from harness.training.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.training import losses, packing, parallel
-from harness.training.batches import Batch, pad_rows
+from harness.training.batches import Batch, Tokens, pad_rows
 from harness.training.flop_rates import FlopRates
-from harness.training.tokenization import Tokens
 
 
 class TargetLogps(NamedTuple):

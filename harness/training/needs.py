@@ -29,8 +29,8 @@ class Needs:
 
 def read_needs(method: str, folder: Path | None = None) -> Needs:
     """`NEEDS = Needs(...)` of the trainer `method`, from its file; the arguments are literals."""
-    if folder is None and method not in (known := registry.modules("trainers")):
-        raise unknown_name("method", method, known)
+    if folder is None and method not in (methods := registry.modules("trainers")):
+        raise unknown_name("method", method, methods)
     file = (folder or ROOT / "harness" / "trainers") / f"{method}.py"
     for statement in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in statement.targets):

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from harness.engine.tree import common_prefix_length
-from harness.training.batches import Batch, pad_rows
-from harness.training.tokenization import Tokens
+from harness.training.batches import Batch, Tokens, pad_rows
 
 Answers = tuple[Tokens, ...]  # to one prompt
 WIDTHS = (1.0, 1.4, 2.0)  # row widths to try, in lengths of the longest item

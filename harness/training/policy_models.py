@@ -12,11 +12,12 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from harness import fingerprint
 from harness.engine.device import default_device
 from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.settings import TrainerSettings
-from harness.types import SkilldeltaError
+from harness.types import Checkpoint, SkilldeltaError
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
 
@@ -44,6 +45,16 @@ def model_folder(model: str) -> str:
     if not checkpoints:
         raise SkilldeltaError(f"{folder} holds neither a model (config.json) nor checkpoint-N folders.")
     return str(max(checkpoints, key=lambda p: int(p.name.removeprefix("checkpoint-"))))
+
+
+def describe_model(model: str) -> dict[str, Any]:
+    """A model's folder, the hashes of its parts, and the cost of its training if one of these trainers made it."""
+    path = model_folder(model)
+    facts = {"path": path, "fingerprint": fingerprint.hash_checkpoint(Checkpoint(Path(path).name, path, "transformers"))}
+    file = Path(path) / "trainer_state.json"
+    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
+    return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
 
 
 def load_model(kind: str, model: str, **more: Any) -> nn.Module:

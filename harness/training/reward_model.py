@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from harness.statistics.estimate import critical_value, wilson_interval
 from harness.training import batches, forward, policy_models
+from harness.training.batches import Batch, Tokens
 from harness.training.preferences import Text
-from harness.training.sampling import SamplingSettings, sample_answers
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder, Tokens
+from harness.training.tokenization import load_tokenizer
 from harness.types import SkilldeltaError, digest
 
 CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation
@@ -54,7 +54,7 @@ class RewardModel:
         return next(self.model.parameters()).device
 
     @torch.no_grad()
-    def scores(self, batch: batches.Batch) -> Tensor:
+    def scores(self, batch: Batch) -> Tensor:
         """The normalised reward of whole answers: [B]."""
         return (combine_heads(forward.answer_scores(self.model, batch), self.weights) - self.mean) / self.sd
 
@@ -75,35 +75,25 @@ def load(path: str, seed: int = 0) -> RewardModel:
     return RewardModel(model, head_weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
 
 
-def sample_scale_answers(
-    policy: str, prompts: Sequence[Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
-) -> list[Tokens]:
-    """Answers of a policy, with their prompts, that set the scale; unfinished ones are left out if at least two finished.
-
-    Raises SkilldeltaError for a policy that is a reward model, and where no prompt leaves room for an answer.
-    """
-    if policy_models.has_score_head(policy_models.model_folder(policy)):
-        raise SkilldeltaError(
-            f"{policy} is a reward model and cannot answer prompts: name with --sft the policy whose answers set the reward's "
-            "scale, or do without a scale by --samples 0."
-        )
-    short_prompts = [ids for ids in encoder.encode_prompts(prompts) if len(ids) + settings.max_new <= encoder.max_length]
-    if prompts and not short_prompts:
-        raise SkilldeltaError(
-            f"No training prompt leaves room for an answer of --max-new {settings.max_new} tokens within --max-length "
-            f"{encoder.max_length}: lower the one or raise the other, or do without a scale by --samples 0."
-        )
-    model = policy_models.load_model(policy_models.CAUSAL, policy).to(policy_models.training_device(config))
-    answers = sample_answers(model, short_prompts, settings)
-    rows = [(Tokens((*ids, *a.ids), len(ids)), a.has_end) for ids, a in zip(short_prompts, answers, strict=True)]
-    finished_rows = [row for row, has_end in rows if has_end]
-    return finished_rows if len(finished_rows) >= 2 else [row for row, _ in rows]
-
-
 def draw_prompts(prompts: Sequence[Text], count: int, seed: int) -> list[Text]:
     """At most `count` different prompts, drawn by the seed."""
     unique = list({digest(p): p for p in prompts}.values())
     return random.Random(digest([seed, "prompts"])).sample(unique, min(count, len(unique)))
+
+
+def check_tokenizer(path: str, tokenizer: Any, config: TrainerSettings) -> None:
+    """Raises SkilldeltaError for a reward model that reads other tokens than the policy, or another template."""
+    reward_tokenizer = load_tokenizer(policy_models.model_folder(path), config.template)
+    for part, differs in (
+        ("vocabulary", reward_tokenizer.get_vocab() != tokenizer.get_vocab()),
+        ("chat template", reward_tokenizer.chat_template != tokenizer.chat_template),
+    ):
+        if differs:
+            raise SkilldeltaError(
+                f"The reward model {path} has another {part} than the policy {config.model}: it would score a text "
+                "that the policy did not write.  Train the reward model from the same family (and with the same --template) as "
+                "the policy."
+            )
 
 
 @torch.no_grad()

@@ -17,7 +17,14 @@ from torch import Tensor, nn
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.packed_linear import temporarily_packed
 from harness.engine.sequences import DecodingRow, Generation, TokenPrompt
-from harness.training import forward, parallel
+from harness.training import forward, parallel, policy_models
+from harness.training.batches import Tokens
+from harness.training.costs import Costs
+from harness.training.flop_rates import FlopRates
+from harness.training.preferences import Text
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder
+from harness.types import SkilldeltaError
 
 
 @dataclass(frozen=True)
@@ -94,3 +101,41 @@ def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     # Scaled by the last sum, which rounding leaves a little off 1.
     tokens = torch.searchsorted(cumulative, (uniform[:, None] * cumulative[:, -1:]).float(), right=True)[:, 0]
     return tokens.clamp(max=logits.shape[-1] - 1)
+
+
+def generate_answers(
+    policy: nn.Module, rate: FlopRates, prompts: Sequence[Sequence[int]], settings: SamplingSettings, costs: Costs
+) -> list[Tokens]:
+    """An answer of the policy to each prompt, as prompt and answer."""
+    is_training = policy.training
+    policy.eval()  # gradient checkpointing, which needs training mode, would forbid the cache
+    answers = sample_answers(policy, prompts, settings)
+    policy.train(is_training)
+    rows = [Tokens((*prompt, *answer.ids), len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
+    costs.count_sampling(rate, parallel.own_share(rows))
+    return rows
+
+
+def sample_scale_answers(
+    policy: str, prompts: Sequence[Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
+) -> list[Tokens]:
+    """Answers of a policy, with their prompts, that set the scale; unfinished ones are left out if at least two finished.
+
+    Raises SkilldeltaError for a policy that is a reward model, and where no prompt leaves room for an answer.
+    """
+    if policy_models.has_score_head(policy_models.model_folder(policy)):
+        raise SkilldeltaError(
+            f"{policy} is a reward model and cannot answer prompts: name with --sft the policy whose answers set the reward's "
+            "scale, or do without a scale by --samples 0."
+        )
+    short_prompts = [ids for ids in encoder.encode_prompts(prompts) if len(ids) + settings.max_new <= encoder.max_length]
+    if prompts and not short_prompts:
+        raise SkilldeltaError(
+            f"No training prompt leaves room for an answer of --max-new {settings.max_new} tokens within --max-length "
+            f"{encoder.max_length}: lower the one or raise the other, or do without a scale by --samples 0."
+        )
+    model = policy_models.load_model(policy_models.CAUSAL, policy).to(policy_models.training_device(config))
+    answers = sample_answers(model, short_prompts, settings)
+    rows = [(Tokens((*ids, *a.ids), len(ids)), a.has_end) for ids, a in zip(short_prompts, answers, strict=True)]
+    finished_rows = [row for row, has_end in rows if has_end]
+    return finished_rows if len(finished_rows) >= 2 else [row for row, _ in rows]

@@ -12,27 +12,12 @@ from transformers import AutoTokenizer
 
 from harness.engine.tree import common_prefix_length
 from harness.prompts.templates import TULU
+from harness.training.batches import Tokens
 from harness.training.preferences import Pair, Text, Turns
 from harness.types import Message, SkilldeltaError
 
 Overlong = Literal["drop", "cut"]
 TEMPLATES = {"tulu": TULU}
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids; those from `start` on are the targets to learn."""
-
-    ids: tuple[int, ...]
-    start: int
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def target_count(self) -> int:
-        """The number of targets; the first token is never one, because nothing predicts it."""
-        return len(self.ids) - max(1, self.start)
 
 
 def load_tokenizer(model: str, template: str = "") -> Any:

@@ -17,7 +17,7 @@ import torch
 import transformers
 from torch import nn
 
-from harness.store import write_json
+from harness.atomic_files import write_json
 from harness.training import parallel, policy_models, run_folder
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
@@ -90,7 +90,7 @@ class TrainerRun:
         """Writes run.json before the first step: the settings, and the data by their hashes."""
         run_folder.check_same_data(self.folder, self.previous.get("data", []), facts["data"])
         self.facts |= facts
-        self.facts.setdefault("base", run_folder.describe_model(self.config.model))
+        self.facts.setdefault("base", policy_models.describe_model(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write("running", 0)
 

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from harness.training import batches, costs, forward, packing, policy_models
+from harness.training.batches import Tokens
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Tokens
 
 IDS = st.integers(1, 300)
 

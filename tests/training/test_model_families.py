@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from harness.training import costs, forward, packing, policy_models
-from harness.training.tokenization import Tokens
+from harness.training.batches import Tokens
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
 FAMILIES: dict[str, dict[str, Any]] = {

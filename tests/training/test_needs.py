@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import registry
-from harness.training.needs import read_needs
 from harness.own_packages import ROOT
+from harness.training.needs import read_needs
 from harness.types import SkilldeltaError
 
 TRAINERS = ROOT / "harness" / "trainers"

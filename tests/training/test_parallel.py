@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from harness import config, registry
-from harness.discovery import checkpoints
+from harness.discovery import find_checkpoints
 from tests.support.training_toy import chat, preference, text
 
 pytestmark = pytest.mark.slow
@@ -100,7 +100,7 @@ def test_a_divided_model_is_saved_whole_and_resumed_by_one_process(
     file = "adapter_model.safetensors" if lora else "model.safetensors"
     same(one, two, file)
     assert {p.name for p in one.iterdir()} == {p.name for p in two.iterdir()}
-    (last,) = [c for c in checkpoints([str(tmp_path / "two")]) if c.step == 6]
+    (last,) = [c for c in find_checkpoints([str(tmp_path / "two")]) if c.step == 6]
     assert (last.method, last.problem) == ("dpo", "")
     if not lora:
         assert (one / "config.json").read_text() == (two / "config.json").read_text()

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from harness.discovery import checkpoints
+from harness.discovery import find_checkpoints
 from harness.trainers import ppo, reward
 from harness.training import batches, experience, forward, losses, policy_models, reward_model
+from harness.training.batches import Tokens
 from harness.training.costs import Costs
 from harness.training.experience import EpisodeSettings
 from harness.training.sampling import SamplingSettings
-from harness.training.tokenization import Tokens, load_tokenizer
+from harness.training.tokenization import load_tokenizer
 from harness.types import SkilldeltaError
 from tests.support.training_toy import make_model, preference, text, without_costs
 
@@ -283,7 +284,7 @@ def test_several_rollouts_share_a_prompt(tiny: str, judge: str, prompts: str, tm
 
 def test_a_run_folder_is_found_and_names_its_reward_model(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     ppo.train(config(tiny, judge, prompts, tmp_path / "run"))
-    assert [(c.name, c.method, c.problem) for c in checkpoints([str(tmp_path / "run")])] == [("run@3", "ppo", "")]
+    assert [(c.name, c.method, c.problem) for c in find_checkpoints([str(tmp_path / "run")])] == [("run@3", "ppo", "")]
     told = json.loads((tmp_path / "run/run.json").read_text())
     assert told["reward_model"]["fingerprint"]["weights"]
     assert set(told["seconds"]) == {"rollout", "score", "update", "save"}

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from harness.discovery import checkpoints
+from harness.discovery import find_checkpoints
 from harness.trainers import reward
 from harness.training import batches, datasets, forward, policy_models, reward_model
-from harness.training.tokenization import Tokens
+from harness.training.batches import Tokens
 from harness.types import SkilldeltaError
 from tests.support.training_toy import WORDS, preference, text
 
@@ -131,7 +131,7 @@ def test_strangers_are_pairs_with_another_prompts_answer(tiny: str, pairs: str, 
 
 def test_a_reward_model_run_is_known_as_one(tiny: str, pairs: str, tmp_path: Path) -> None:
     reward.train(config(tiny, pairs, tmp_path / "run", max_steps=2))
-    (found,) = checkpoints([str(tmp_path / "run")])
+    (found,) = find_checkpoints([str(tmp_path / "run")])
     assert found.method == "reward"
     assert "answers no prompts" in found.problem
 

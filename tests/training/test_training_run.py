@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from harness import registry
-from harness.discovery import checkpoints
+from harness.discovery import find_checkpoints
 from harness.trainers import dpo, sft
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
@@ -122,13 +122,13 @@ def test_padding_does_not_contaminate(tiny: str, write: Rows, tmp_path: Path) ->
 
 def test_a_run_folder_is_read_by_the_finder_of_checkpoints(tiny: str, pairs: str, tmp_path: Path) -> None:
     dpo.train(dpo_config(tiny, pairs, tmp_path / "run", save_steps=4))
-    found = checkpoints([str(tmp_path / "run")])
+    found = find_checkpoints([str(tmp_path / "run")])
     assert [(c.name, c.method, c.step, c.problem) for c in found] == [("run@4", "dpo", 4, ""), ("run@8", "dpo", 8, "")]
 
 
 def test_an_adapter_run_names_its_base(tiny: str, chats: str, tmp_path: Path) -> None:
     sft.train(sft_config(tiny, chats, tmp_path / "run", lora=2))
-    (found,) = checkpoints([str(tmp_path / "run")])
+    (found,) = find_checkpoints([str(tmp_path / "run")])
     assert (found.base, found.method, found.problem) == (tiny, "sft", "")
 
 
