@@ -27,10 +27,10 @@ def explain(
 ) -> None:
     """Shows the files, counts, formulas and seeds behind one number of `compare` with the same settings."""
     from harness import config
-    from harness.comparison.explain import explain as explain_cell
+    from harness.comparison.explain import explain_cell as explain_cell
     from harness.comparison.result import ComparisonSettings
 
-    settings = config.build(ComparisonSettings, {"margin": margin, "allow": allow or [], "family": correction})
+    settings = config.build_config(ComparisonSettings, {"margin": margin, "allow": allow or [], "family": correction})
     explanation = explain_cell(results, (baseline, candidate, task), settings)
     if as_json:
         print_json(explanation.json())
@@ -48,7 +48,7 @@ def describe(explanation: Explanation) -> Iterator[str]:
     yield ""
     for side in e.files:
         yield f"{side.checkpoint}: {side.task_json}"
-        yield f"  {side.samples}: {side.lines} lines, {side.scored} scored, {side.unscored} unscored"
+        yield f"  {side.samples}: {side.lines} lines, {side.scored_count} scored, {side.unscored_count} unscored"
     for member in e.members:
         interval = f"[{member.delta_low:+.4f}, {member.delta_high:+.4f}]"
         yield f"{member.name}, weight {member.weight:.4g}: {member.delta:+.4f} {interval}"
