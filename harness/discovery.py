@@ -1,4 +1,4 @@
-"""Finds the checkpoints below the paths that somebody names, whoever's trainer wrote them."""
+"""Finds the checkpoints below the paths that the user names, through the producers in checkpoints/."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from harness.types import Checkpoint, SkilldeltaError, unknown_name
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
-def checkpoints(paths: Sequence[str]) -> list[Checkpoint]:
+def find_checkpoints(paths: Sequence[str]) -> list[Checkpoint]:
     """Every checkpoint at or below `paths`, in order, each with a name of its own."""
-    found = [c for path in paths for c in at(path)]
-    unique = list({(c.path, c.base): c for c in found}.values())
-    return rename(unique)
+    checkpoints = [c for path in paths for c in find_at(path)]
+    unique = list({(c.path, c.base): c for c in checkpoints}.values())
+    return name_apart(unique)
 
 
-def at(path: str) -> list[Checkpoint]:
+def find_at(path: str) -> list[Checkpoint]:
     """The checkpoints of one path: a folder that a producer knows, a folder of such folders, or a Hub name."""
     folder = Path(path)
     if not folder.exists():
@@ -31,38 +31,40 @@ def at(path: str) -> list[Checkpoint]:
         raise unknown_name("folder", path, near)
     if not folder.is_dir():
         raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
-    found = inside(folder)
-    if not found:
-        there = ", ".join(p.name for p in sorted(folder.iterdir())[:8]) or "nothing"
+    checkpoints = find_inside(folder)
+    if not checkpoints:
+        contents = ", ".join(p.name for p in sorted(folder.iterdir())[:8]) or "nothing"
         raise SkilldeltaError(
-            f"There is no checkpoint in {path}; it holds: {there}.\n"
+            f"There is no checkpoint in {path}; it holds: {contents}.\n"
             f"Known are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
         )
-    return found
+    return checkpoints
 
 
-def inside(folder: Path) -> list[Checkpoint]:
+def find_inside(folder: Path) -> list[Checkpoint]:
     """The checkpoints of a folder that is one or a run, or of the folders in it; [] where there is none."""
-    return ask(folder.resolve()) or [c for child in children(folder.resolve()) for c in ask(child)]
+    return find_by_producer(folder.resolve()) or [
+        c for child in list_subfolders(folder.resolve()) for c in find_by_producer(child)
+    ]
 
 
-def ask(folder: Path) -> list[Checkpoint]:
-    """What the first producer that knows this folder finds in it."""
+def find_by_producer(folder: Path) -> list[Checkpoint]:
+    """The checkpoints that the first producer which recognises this folder finds in it."""
     producers = [registry.module("producers", name) for name in registry.modules("producers")]
     for producer in sorted(producers, key=lambda p: int(p.ORDER)):
-        if found := list(producer.find(folder)):
-            return found
+        if checkpoints := list(producer.find(folder)):
+            return checkpoints
     return []
 
 
-def children(folder: Path) -> Iterable[Path]:
+def list_subfolders(folder: Path) -> Iterable[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def rename(found: list[Checkpoint]) -> list[Checkpoint]:
+def name_apart(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
     """Names that two checkpoints share get their parent folder's name in front."""
-    counts = Counter(c.name for c in found)
-    named = [replace(c, name=f"{parent(c)}-{c.name}") if counts[c.name] > 1 else c for c in found]
+    counts = Counter(c.name for c in checkpoints)
+    named = [replace(c, name=f"{parent_name(c)}-{c.name}") if counts[c.name] > 1 else c for c in checkpoints]
     again = Counter(c.name for c in named)
     if clash := [n for n, k in again.items() if k > 1]:
         places = ", ".join(c.path for c in named if c.name == clash[0])
@@ -70,6 +72,6 @@ def rename(found: list[Checkpoint]) -> list[Checkpoint]:
     return named
 
 
-def parent(found: Checkpoint) -> str:
+def parent_name(checkpoint: Checkpoint) -> str:
     """The name of the folder above the run, or above the checkpoint where there is no run."""
-    return Path(found.run or found.path).parent.name
+    return Path(checkpoint.run or checkpoint.path).parent.name

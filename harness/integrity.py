@@ -1,4 +1,4 @@
-"""Is a folder of weights whole?  Proved from the files alone: nothing is loaded, nothing unpickled."""
+"""Is a folder of weights complete?  The files' sizes and headers tell: nothing is loaded, nothing unpickled."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 
 
-def problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
+def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
     """What is wrong with the weights in `folder`, "" when they are whole."""
     try:
         files = weight_files(folder, names)
@@ -21,7 +21,7 @@ def problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
         return str(error)
     if not files:
         return f"no weights: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}"
-    return next((fault for file in files if (fault := file_problem(file))), "")
+    return next((fault for file in files if (fault := find_file_problem(file))), "")
 
 
 def weight_files(folder: Path, names: tuple[str, ...] = SINGLE) -> list[Path]:
@@ -35,11 +35,11 @@ def weight_files(folder: Path, names: tuple[str, ...] = SINGLE) -> list[Path]:
             return single[:1]
         for index in (folder / n for n in INDEXES if names == SINGLE and kind in n):
             if index.exists():
-                return shards(index)
+                return list_shards(index)
     return []
 
 
-def shards(index: Path) -> list[Path]:
+def list_shards(index: Path) -> list[Path]:
     """The files that an index of shards names, in name order."""
     content = read_json(index)
     weight_map = content.get("weight_map")
@@ -51,7 +51,7 @@ def shards(index: Path) -> list[Path]:
     return [index.parent / n for n in names]
 
 
-def file_problem(file: Path) -> str:
+def find_file_problem(file: Path) -> str:
     """What is wrong with one weight file; a half-written safetensors file is named as such."""
     if not file.is_file():
         return f"{file.name} is missing"

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoints._steps import describe, numbered
+from harness.checkpoint_folders import describe_model, list_numbered
 from harness.types import Checkpoint
 
 ORDER = 13
@@ -18,17 +18,17 @@ SUFFIX = "_checkpoints"  # GRPO and PPO put them into OUTPUT_checkpoints
 def find(path: Path) -> list[Checkpoint]:
     """Every numbered folder in its order, the final model last; or the one that `path` is."""
     if SAVED.match(path.name) and (path / "config.json").is_file():
-        return [saved(path, path.parent)]
-    found = [saved(folder, path) for _, folder in numbered(path, SAVED)]
-    if found and (final := describe(path, path.name)):
-        found.append(replace(final, producer="open_instruct", run=str(path)))
-    return found
+        return [describe_step(path, path.parent)]
+    checkpoints = [describe_step(folder, path) for _, folder in list_numbered(path, SAVED)]
+    if checkpoints and (final := describe_model(path, path.name)):
+        checkpoints.append(replace(final, producer="open_instruct", run=str(path)))
+    return checkpoints
 
 
-def saved(folder: Path, run: Path) -> Checkpoint:
-    """A step_N or epoch_N folder; an epoch is no step, and is told in the name."""
+def describe_step(folder: Path, run: Path) -> Checkpoint:
+    """A step_N or epoch_N folder.  An epoch is no step, and stands in the name alone."""
     kind, _, number = folder.name.partition("_")
     label = number if kind == "step" else f"epoch{number}"
     name = f"{run.name.removesuffix(SUFFIX)}@{label}"
-    found = describe(folder, name) or Checkpoint(name, str(folder), "open_instruct", problem=STATE)
-    return replace(found, producer="open_instruct", run=str(run), step=int(number) if kind == "step" else None)
+    checkpoint = describe_model(folder, name) or Checkpoint(name, str(folder), "open_instruct", problem=STATE)
+    return replace(checkpoint, producer="open_instruct", run=str(run), step=int(number) if kind == "step" else None)

@@ -9,36 +9,35 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoints._steps import describe, numbered
+from harness.checkpoint_folders import describe_model, list_numbered
 from harness.types import Checkpoint
 
 ORDER = 12
 SAVED = re.compile(r"^(?:best_)?global_step(\d+)(?:_hf)?$")
-STATES = ("_actor", "_critic")
 SHARDS = "DeepSpeed shards only: train with --ckpt.save_hf, or make a model of them with the zero_to_fp32.py that lies there"
 
 
 def find(path: Path) -> list[Checkpoint]:
-    """Every saved model by step, the final one last; where only training states were saved, what is missing."""
+    """Every saved model by step, the final one last; where only training states were saved, these, with the way to a model."""
     if SAVED.match(path.name) and (path / "config.json").is_file():
-        return [saved(path, path.parent)]
-    found = [saved(folder, path) for _, folder in numbered(path, SAVED)]
-    if not found and (path / "_actor").is_dir():
-        found = [states(folder, path, step) for step, folder in numbered(path / "_actor", SAVED)]
-    if found and (final := describe(path, path.name)):
-        found.append(replace(final, producer="openrlhf", run=str(path)))
-    return found
+        return [describe_saved(path, path.parent)]
+    checkpoints = [describe_saved(folder, path) for _, folder in list_numbered(path, SAVED)]
+    if not checkpoints and (path / "_actor").is_dir():
+        checkpoints = [describe_states(folder, path, step) for step, folder in list_numbered(path / "_actor", SAVED)]
+    if checkpoints and (final := describe_model(path, path.name)):
+        checkpoints.append(replace(final, producer="openrlhf", run=str(path)))
+    return checkpoints
 
 
-def saved(folder: Path, run: Path) -> Checkpoint:
+def describe_saved(folder: Path, run: Path) -> Checkpoint:
     """A folder that save_hf wrote."""
     match = SAVED.match(folder.name)
     number = int(match.group(1)) if match else None
     best = "-best" if folder.name.startswith("best_") else ""
     name = f"{run.name}{best}@{number}"
-    found = describe(folder, name) or Checkpoint(name, str(folder), "openrlhf", problem=SHARDS)
-    return replace(found, producer="openrlhf", run=str(run), step=number)
+    checkpoint = describe_model(folder, name) or Checkpoint(name, str(folder), "openrlhf", problem=SHARDS)
+    return replace(checkpoint, producer="openrlhf", run=str(run), step=number)
 
 
-def states(folder: Path, run: Path, step: int) -> Checkpoint:
+def describe_states(folder: Path, run: Path, step: int) -> Checkpoint:
     return Checkpoint(f"{run.name}@{step}", str(folder), "openrlhf", run=str(run), step=step, problem=SHARDS)

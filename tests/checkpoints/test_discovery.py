@@ -35,7 +35,7 @@ def test_a_run_folder_gives_its_checkpoints_by_number_and_the_final_model_last(t
     run(tmp_path / "dpo", (1000, 200, 30), [{"loss": 0.69, "rewards/chosen": 0.1, "step": 10}])
     (tmp_path / "dpo" / "config.json").write_text("{}")
     weights(tmp_path / "dpo" / "model.safetensors")
-    found = discovery.checkpoints([str(tmp_path / "dpo")])
+    found = discovery.find_checkpoints([str(tmp_path / "dpo")])
     assert [c.name for c in found] == ["dpo@30", "dpo@200", "dpo@1000", "dpo"]
     assert [c.step for c in found] == [30, 200, 1000, None]
     assert {c.method for c in found} == {"dpo"}
@@ -45,14 +45,14 @@ def test_a_run_folder_gives_its_checkpoints_by_number_and_the_final_model_last(t
 @pytest.mark.parametrize("cut", [1, 15, 16, 40, 75])
 def test_a_half_written_safetensors_file_is_named_as_such(tmp_path: Path, cut: int) -> None:
     model(tmp_path / "sft", cut=cut)
-    (found,) = discovery.checkpoints([str(tmp_path / "sft")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "sft")])
     assert found.problem.startswith("model.safetensors is half-written")
 
 
 def test_a_file_that_is_no_safetensors_is_named(tmp_path: Path) -> None:
     folder = model(tmp_path / "sft")
     (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1")
-    (found,) = discovery.checkpoints([str(folder)])
+    (found,) = discovery.find_checkpoints([str(folder)])
     assert "not a safetensors file" in found.problem
 
 
@@ -61,7 +61,7 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
     index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-    (found,) = discovery.checkpoints([str(folder)])
+    (found,) = discovery.find_checkpoints([str(folder)])
     assert found.problem == "model-00002-of-00002.safetensors is missing"
 
 
@@ -69,14 +69,14 @@ def test_an_index_may_not_point_out_of_its_folder(tmp_path: Path) -> None:
     folder = model(tmp_path / "sft")
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../secret.safetensors"}}))
-    (found,) = discovery.checkpoints([str(folder)])
+    (found,) = discovery.find_checkpoints([str(folder)])
     assert "outside of its folder" in found.problem
 
 
 def test_a_checkpoint_without_trainer_state_is_still_being_written(tmp_path: Path) -> None:
     run(tmp_path / "ppo", (10, 20))
     (tmp_path / "ppo" / "checkpoint-20" / "trainer_state.json").unlink()
-    whole, half = discovery.checkpoints([str(tmp_path / "ppo")])
+    whole, half = discovery.find_checkpoints([str(tmp_path / "ppo")])
     assert not whole.problem
     assert "still being written" in half.problem
 
@@ -87,16 +87,16 @@ def test_an_adapter_knows_its_base(tmp_path: Path) -> None:
     adapter.mkdir()
     (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base), "peft_type": "LORA"}))
     weights(adapter / "adapter_model.safetensors")
-    (found,) = discovery.checkpoints([str(adapter)])
+    (found,) = discovery.find_checkpoints([str(adapter)])
     assert (found.producer, found.base, found.problem) == ("peft", str(base), "")
     weights(adapter / "adapter_model.safetensors", cut=3)
-    (found,) = discovery.checkpoints([str(adapter)])
+    (found,) = discovery.find_checkpoints([str(adapter)])
     assert "adapter_model.safetensors is half-written" in found.problem
 
 
 def test_a_reward_model_is_told_apart(tmp_path: Path) -> None:
     model(tmp_path / "rm", head="LlamaForSequenceClassification")
-    (found,) = discovery.checkpoints([str(tmp_path / "rm")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "rm")])
     assert found.method == "reward"
     assert "reward model" in found.problem
 
@@ -104,21 +104,21 @@ def test_a_reward_model_is_told_apart(tmp_path: Path) -> None:
 def test_a_folder_of_runs_gives_all_of_them(tmp_path: Path) -> None:
     model(tmp_path / "runs" / "sft")
     run(tmp_path / "runs" / "dpo", (5,))
-    assert [c.name for c in discovery.checkpoints([str(tmp_path / "runs")])] == ["dpo@5", "sft"]
+    assert [c.name for c in discovery.find_checkpoints([str(tmp_path / "runs")])] == ["dpo@5", "sft"]
 
 
 def test_same_names_get_their_parents_in_front(tmp_path: Path) -> None:
     one, two = model(tmp_path / "a" / "final"), model(tmp_path / "b" / "final")
-    assert [c.name for c in discovery.checkpoints([str(one), str(two)])] == ["a-final", "b-final"]
+    assert [c.name for c in discovery.find_checkpoints([str(one), str(two)])] == ["a-final", "b-final"]
 
 
 def test_what_is_not_there_is_told_with_near_names(tmp_path: Path) -> None:
     model(tmp_path / "llama-dpo")
     with pytest.raises(SkilldeltaError, match=r"Did you mean .*llama-dpo"):
-        discovery.checkpoints([str(tmp_path / "lama-dpo")])
+        discovery.find_checkpoints([str(tmp_path / "lama-dpo")])
     (tmp_path / "empty").mkdir()
     with pytest.raises(SkilldeltaError, match="no checkpoint in"):
-        discovery.checkpoints([str(tmp_path / "empty")])
+        discovery.find_checkpoints([str(tmp_path / "empty")])
 
 
 def adapter(folder: Path, base: str = "meta/base") -> Path:
@@ -136,16 +136,16 @@ def test_an_openrlhf_run_gives_its_saved_models_and_passes_its_states_over(tmp_p
     model(folder / "best_global_step40")
     (folder / "config.json").write_text("{}")
     weights(folder / "model.safetensors")
-    found = discovery.checkpoints([str(folder)])
+    found = discovery.find_checkpoints([str(folder)])
     assert [c.name for c in found] == ["ppo-best@40", "ppo@40", "ppo@200", "ppo"]
     assert {(c.producer, c.problem, c.run) for c in found} == {("openrlhf", "", str(folder))}
-    (one,) = discovery.checkpoints([str(folder / "global_step200_hf")])
+    (one,) = discovery.find_checkpoints([str(folder / "global_step200_hf")])
     assert (one.name, one.step) == ("ppo@200", 200)
 
 
 def test_an_openrlhf_run_without_models_says_how_to_get_them(tmp_path: Path) -> None:
     (tmp_path / "ppo" / "_actor" / "global_step40").mkdir(parents=True)
-    (found,) = discovery.checkpoints([str(tmp_path / "ppo")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "ppo")])
     assert found.step == 40
     assert "--ckpt.save_hf" in found.problem
 
@@ -160,19 +160,19 @@ def test_a_verl_run_gives_models_adapters_and_what_to_do_with_shards(tmp_path: P
         (home / "config.json").write_text("{}")
     model(folder / "global_step_200" / "actor" / "huggingface")
     (folder / "latest_checkpointed_iteration.txt").write_text("100")
-    found = discovery.checkpoints([str(folder)])
+    found = discovery.find_checkpoints([str(folder)])
     assert [c.name for c in found] == ["grpo@20", "grpo@30", "grpo@100", "grpo@200"]
     assert [c.problem for c in found[::2]] == ["", ""]
     assert found[0].base == "meta/base"
     assert "verl.model_merger merge --backend fsdp" in found[1].problem
     assert found[3].problem == "still being written: latest_checkpointed_iteration.txt says 100"
-    (one,) = discovery.checkpoints([str(folder / "global_step_100")])
+    (one,) = discovery.find_checkpoints([str(folder / "global_step_100")])
     assert (one.name, one.producer) == ("grpo@100", "verl")
 
 
 def test_verls_sft_keeps_its_model_without_an_actor(tmp_path: Path) -> None:
     model(tmp_path / "sft" / "global_step_7" / "huggingface")
-    (found,) = discovery.checkpoints([str(tmp_path / "sft")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "sft")])
     assert (found.name, found.problem) == ("sft@7", "")
 
 
@@ -181,8 +181,8 @@ def test_an_open_instruct_run_gives_models_and_names_states_of_accelerate(tmp_pa
     model(folder / "step_100")
     (folder / "step_20").mkdir()
     (folder / "step_20" / "COMPLETED").touch()
-    found = discovery.checkpoints([str(folder)])
+    found = discovery.find_checkpoints([str(folder)])
     assert [(c.name, c.step, c.problem[:21]) for c in found] == [("ppo@20", 20, "a state of accelerate"), ("ppo@100", 100, "")]
     model(tmp_path / "sft" / "epoch_1")
-    (found_epoch,) = discovery.checkpoints([str(tmp_path / "sft")])
+    (found_epoch,) = discovery.find_checkpoints([str(tmp_path / "sft")])
     assert (found_epoch.name, found_epoch.step) == ("sft@epoch1", None)
