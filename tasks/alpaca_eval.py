@@ -17,7 +17,9 @@ from harness.types import Example, Json, Judge, Metric, Request, Response, Score
 HUB = "tatsu-lab/alpaca_eval"
 COLUMNS = ("instruction", "output")
 TEXT_DAVINCI = DataSource(HUB, "alpaca_eval/reference_outputs/text_davinci_003.json", COLUMNS, file="alpaca_eval.json")
-GPT4_TURBO = DataSource(HUB, "alpaca_eval/reference_outputs/gpt4_1106_preview.json", COLUMNS, file="alpaca_eval_gpt4_baseline.json")
+GPT4_TURBO = DataSource(
+    HUB, "alpaca_eval/reference_outputs/gpt4_1106_preview.json", COLUMNS, file="alpaca_eval_gpt4_baseline.json"
+)
 
 
 def rows(source: DataSource, folder: Path | None) -> list[Json]:
