@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.atomic_files import folder_name
-from harness.interchange.export_results import ExportedCell
 from harness.interchange.imported_log import UNKNOWN
-from harness.interchange.lm_eval_documents import FilteredPart
 from harness.records import TaskRecord
 from harness.registry import LM_EVAL
+
+if TYPE_CHECKING:
+    from harness.interchange.export_results import ExportedCell
+    from harness.interchange.lm_eval_documents import FilteredPart
 
 UNSAFE = '"<>:/|\\?*[]'  # characters that lm-eval replaces in the name of a model's folder
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import TokenPrompt
 from harness.prompts.templates import ChatTemplate
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import Request, Response, SkilldeltaError, digest
+
+if TYPE_CHECKING:
+    from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
 
 EarlyResponses = tuple[tuple[int, Response], ...]  # responses that need no model, with their places in the requests
 

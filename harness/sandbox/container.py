@@ -19,6 +19,7 @@ from pathlib import Path
 
 from harness.sandbox.inside import namespaces
 from harness.sandbox.limits import ProgramLimits
+from harness.sandbox.verdict import UnavailableError
 
 ENGINES = ("docker", "podman")
 IMAGE = "skilldelta-empty"
@@ -31,10 +32,6 @@ SCRATCH, SHARED_MEMORY = "/tmp", "/dev/shm"  # noqa: S108  the container's own
 CAPABILITIES = ("SETUID", "SETGID", "KILL", "CHOWN", "DAC_OVERRIDE", "FOWNER")
 MAX_OPEN_FILES, MAX_PROCESSES = 4096, 16384
 START_S = 60.0
-
-
-class UnavailableError(OSError):
-    """This machine does not allow, or does not have, something that a tier needs."""
 
 
 @dataclass(frozen=True)

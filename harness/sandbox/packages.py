@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.sandbox.container import UnavailableError
+from harness.sandbox.verdict import UnavailableError
 
 
 @dataclass(frozen=True)

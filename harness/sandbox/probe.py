@@ -10,12 +10,11 @@ import json
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.sandbox.inside.calls import NUMBERS
-from harness.sandbox.process import environment_names
 from harness.sandbox.verdict import RecordCalls
 
 PROBE = """
@@ -129,9 +128,9 @@ def find_leaks(attacks: dict[str, str]) -> list[str]:
     return [name for name, result in attacks.items() if result == "done"]
 
 
-def find_hindrances(uses: dict[str, object]) -> list[str]:
-    """The honest uses that failed, and variables of the environment that should not be there."""
+def find_hindrances(uses: dict[str, object], variables: Sequence[str]) -> list[str]:
+    """The honest uses that failed, and variables of the environment that are not among `variables`."""
     failures = [f"{name}: {uses[name]}" for name, expected in EXPECTED_USES.items() if uses[name] != expected]
     environment = uses["environment"]
-    strange = set(environment if isinstance(environment, list) else []) - set(environment_names()) - {"LC_CTYPE"}
+    strange = set(environment if isinstance(environment, list) else []) - set(variables) - {"LC_CTYPE"}
     return failures + [f"an environment variable {name}" for name in sorted(strange)]

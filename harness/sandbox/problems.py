@@ -10,16 +10,18 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import config
 from harness.sandbox.inside.grader import TOO_LARGE_OUTPUT
 from harness.sandbox.inside.wire import encode_value
 from harness.sandbox.limits import ProgramLimits, paper_limits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.sandbox import Sandbox, SandboxConfig
 from harness.sandbox.verdict import CallGroup, Calls, Integrity, RecordCalls, Tests, Verdict
 from harness.types import Json, SandboxOptions, Score
+
+if TYPE_CHECKING:
+    from harness.sandbox.sandbox import Sandbox
 
 TIER_VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
 LIMITS_VARIABLE = "SKILLDELTA_SANDBOX_LIMITS"  # cpu_s=10,memory_mb=2048 and so on; or paper
@@ -135,6 +137,8 @@ def examiner(options: SandboxOptions = SandboxOptions()) -> Examiner:
 
 @functools.cache
 def start_examiner(process: int, options: SandboxOptions) -> Examiner:
+    from harness.sandbox.sandbox import Sandbox, SandboxConfig
+
     sandbox = Sandbox(SandboxConfig(parse_limits(options.limits), tier=options.tier))
     atexit.register(sandbox.close)
     return Examiner(sandbox)

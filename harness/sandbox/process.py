@@ -20,11 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.sandbox import container
-from harness.sandbox.container import UnavailableError
 from harness.sandbox.inside import scratch
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.packages import AllowedPackages
-from harness.sandbox.verdict import SandboxError, Tests, Tier
+from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
 
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",

@@ -7,13 +7,12 @@ import sys
 from typing import Any, get_args
 
 from harness.sandbox import probe
-from harness.sandbox.container import UnavailableError
 from harness.sandbox.inside.calls import MACHINE, system_calls
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.packages import AllowedPackages
-from harness.sandbox.process import SlotTemplate
-from harness.sandbox.verdict import RunReport, SandboxError, Tier, decide_outcome
+from harness.sandbox.process import SlotTemplate, environment_names
+from harness.sandbox.verdict import RunReport, SandboxError, Tier, UnavailableError, decide_outcome
 from harness.types import SkilldeltaError
 
 ORDER: tuple[Tier, ...] = ("namespaces", "landlock")
@@ -77,5 +76,5 @@ def run_probe(template: SlotTemplate, target: probe.ProbeTarget, tier: Tier) -> 
     finally:
         slot.close()
     leaks = probe.find_leaks(results[0]) if tier != "none" else []
-    hindrances = probe.find_hindrances(results[1])
+    hindrances = probe.find_hindrances(results[1], environment_names())
     return "; ".join([*(f"a program could {leak}" for leak in leaks), *(f"a program could not {use}" for use in hindrances)])

@@ -23,6 +23,10 @@ class SandboxError(SkilldeltaError):
     """The sandbox itself failed, twice.  That says nothing about the program, so it is never scored."""
 
 
+class UnavailableError(OSError):
+    """This machine does not allow, or does not have, something that a tier needs."""
+
+
 @dataclass(frozen=True)
 class Asserts:
     """Test code with assertions, run unchanged in a process of its own.
