@@ -24,110 +24,112 @@ from harness.training.tokenization import Encoder, load_tokenizer
 from harness.types import Checkpoint, Example, Message, Sample, digest
 
 FIRST = "first"
-ROWS = 256  # answers that are scored at once
-LONGEST = 4096
+BATCH_ROWS = 256  # answers that are scored at once
+MAX_TOKENS = 4096
 
 
 @dataclass(frozen=True)
-class Drawn:
+class TaskDraws:
     """A task's draws: for each example its prompt, and the samples by draw."""
 
     record: CellRecord
-    asked: list[tuple[Message, ...]]
+    prompts: list[tuple[Message, ...]]
     samples: list[list[Sample]]
 
 
-def drawn(results: Results) -> Iterator[Drawn]:
+def read_draws(results: Results) -> Iterator[TaskDraws]:
     """Every task of a results folder."""
     for _, record, cell in results.cells():
         task = registry.task(record.task.name)
         rows = results.rows(task.name)
-        found: dict[str, list[Sample]] = {}
+        samples_by_example: dict[str, list[Sample]] = {}
         for sample in cell.samples():
-            found.setdefault(sample.example, []).append(sample)
-        asked = [task.ask(Example(rows[example])).prompt for example in found]
-        turns = [(Message("user", p),) if isinstance(p, str) else p for p in asked]
-        yield Drawn(record, turns, list(found.values()))
+            samples_by_example.setdefault(sample.example, []).append(sample)
+        prompts = [task.ask(Example(rows[example])).prompt for example in samples_by_example]
+        conversations = [(Message("user", p),) if isinstance(p, str) else p for p in prompts]
+        yield TaskDraws(record, conversations, list(samples_by_example.values()))
 
 
-def scores(run: str, tasks: Sequence[Drawn]) -> list[list[list[float]]]:
+def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]:
     """A reward model's scores: [task][example][draw]."""
     path = policy_models.model_folder(run)
     reward = reward_model.load(path)
     reward.model.to(default_device())
-    encoder = Encoder(load_tokenizer(path), LONGEST, "cut")
-    texts = [(p, s.response.text) for t in tasks for p, said in zip(t.asked, t.samples, strict=True) for s in said]
+    encoder = Encoder(load_tokenizer(path), MAX_TOKENS, "cut")
+    texts = [(p, s.response.text) for t in tasks for p, said in zip(t.prompts, t.samples, strict=True) for s in said]
     unique = {digest([list(map(tuple, p)), text]): (p, text) for p, text in texts}
     rows = {key: found for key, found in zip(unique, encoder.encode_answers(list(unique.values())), strict=True) if found}
-    told = dict(zip(rows, asked(reward, list(rows.values())), strict=True))
-    flat = iter([told.get(digest([list(map(tuple, p)), text]), float("-inf")) for p, text in texts])
+    scores_by_key = dict(zip(rows, score_answers(reward, list(rows.values())), strict=True))
+    flat = iter([scores_by_key.get(digest([list(map(tuple, p)), text]), float("-inf")) for p, text in texts])
     return [[[next(flat) for _ in said] for said in t.samples] for t in tasks]
 
 
-def asked(reward: reward_model.RewardModel, rows: Sequence[Tokens]) -> list[float]:
+def score_answers(reward: reward_model.RewardModel, rows: Sequence[Tokens]) -> list[float]:
     """The reward of each answer."""
-    found = [0.0] * len(rows)
-    for places in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), ROWS):
-        batch = batches.pad_rows([rows[i] for i in places], 0).to(reward.device)
-        for place, value in zip(places, reward.scores(batch).tolist(), strict=True):
-            found[place] = value
-    return found
+    scores = [0.0] * len(rows)
+    for indices in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), BATCH_ROWS):
+        batch = batches.pad_rows([rows[i] for i in indices], 0).to(reward.device)
+        for place, value in zip(indices, reward.scores(batch).tolist(), strict=True):
+            scores[place] = value
+    return scores
 
 
-def accuracy(tasks: Sequence[Drawn], told: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
+def ranking_accuracy(tasks: Sequence[TaskDraws], scores: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
     """How often a right answer is put above a wrong one: of each prompt that has both, the first of each.  A tie is no hit."""
     skills: dict[str, list[bool]] = {}
-    for task, by_example in zip(tasks, told, strict=True):
+    for task, by_example in zip(tasks, scores, strict=True):
         hits = skills.setdefault(task.record.task.skill, [])
-        for said, worth in zip(task.samples, by_example, strict=True):
-            right = [w for s, w in zip(said, worth, strict=True) if s.score.value == 1]
-            wrong = [w for s, w in zip(said, worth, strict=True) if s.score.value == 0]
+        for draws, draw_scores in zip(task.samples, by_example, strict=True):
+            right = [w for s, w in zip(draws, draw_scores, strict=True) if s.score.value == 1]
+            wrong = [w for s, w in zip(draws, draw_scores, strict=True) if s.score.value == 0]
             if right and wrong:
                 hits.append(right[0] > wrong[0])
     every = [hit for hits in skills.values() for hit in hits]
-    return share(every) | {"skills": {name: share(hits) for name, hits in skills.items() if hits}}
+    return count_hits(every) | {"skills": {name: count_hits(hits) for name, hits in skills.items() if hits}}
 
 
-def share(hits: Sequence[bool]) -> dict[str, Any]:
+def count_hits(hits: Sequence[bool]) -> dict[str, Any]:
     return {"share": round(sum(hits) / len(hits), 6) if hits else None, "n": len(hits), "right": sum(hits)}
 
 
-def keep(output: Results, checkpoint: Checkpoint, tasks: Sequence[Drawn], told: Sequence[Sequence[Sequence[float]]]) -> None:
+def store_choices(
+    output: Results, checkpoint: Checkpoint, tasks: Sequence[TaskDraws], scores: Sequence[Sequence[Sequence[float]]]
+) -> None:
     """Stores, for each example, the draw with the highest score (the first of equals) as the checkpoint's answer."""
     output.add(checkpoint, {"weights": digest([checkpoint.name, checkpoint.content])})
-    for task, by_example in zip(tasks, told, strict=True):
+    for task, by_example in zip(tasks, scores, strict=True):
         cell = output.cell(checkpoint.name, task.record.task.name)
-        chosen = [
+        choices = [
             said[max(range(len(said)), key=worth.__getitem__)] for said, worth in zip(task.samples, by_example, strict=True)
         ]
         fingerprint = {"weights": digest([checkpoint.name, checkpoint.content])}
         inputs = replace(task.record.inputs, draws=1)
         cell.write_record(replace(task.record, state="done", inputs=inputs, fingerprint=fingerprint))
         with SampleWriter(cell):
-            cell.rewrite([replace(sample, draw=0) for sample in chosen])
+            cell.rewrite([replace(sample, draw=0) for sample in choices])
 
 
 def main(arguments: Sequence[str]) -> None:
     source, target, *runs = arguments
     draws, output = Results(source), Results.make(target)
-    tasks = list(drawn(draws))
+    tasks = list(read_draws(draws))
     if not runs:
-        begin(draws, output, tasks)
+        store_first_draws(draws, output, tasks)
     for run in runs:
-        told = scores(run, tasks)
+        scores = score_draws(run, tasks)
         path = policy_models.model_folder(run)
         content = digest(fingerprint.hash_checkpoint(Checkpoint("", path, "transformers")))
-        keep(output, Checkpoint(Path(run).name, "", "best-of-n", method="best-of-n", content=content), tasks, told)
-        write_json(output.folder / "_accuracy" / f"{folder_name(Path(run).name)}.json", accuracy(tasks, told))
+        store_choices(output, Checkpoint(Path(run).name, "", "best-of-n", method="best-of-n", content=content), tasks, scores)
+        write_json(output.folder / "_accuracy" / f"{folder_name(Path(run).name)}.json", ranking_accuracy(tasks, scores))
 
 
-def begin(draws: Results, output: Results, tasks: Sequence[Drawn]) -> None:
+def store_first_draws(draws: Results, output: Results, tasks: Sequence[TaskDraws]) -> None:
     """The rows that were asked about, and the one who does not choose."""
     for task in tasks:
         name = task.record.task.name
         output.keep(name, [Example(row) for row in draws.rows(name).values()])
     nothing = [[[0.0] * len(said) for said in task.samples] for task in tasks]
-    keep(output, Checkpoint(FIRST, "", "best-of-n", content=FIRST), tasks, nothing)
+    store_choices(output, Checkpoint(FIRST, "", "best-of-n", content=FIRST), tasks, nothing)
 
 
 if __name__ == "__main__":

@@ -131,9 +131,9 @@ def assess_claims(study: Path, file: str | Path, family: str = "holm") -> Claims
 def assess(measures: StudyMeasures, claims: ClaimsFile, family: str) -> ClaimsReport:
     results = {h.name: measure(measures, h, claims.figure(h.published, h.measure)) for h in claims.hypotheses()}
     p_values = {name: r.measured.p for name, r in results.items() if r.measured}
-    correct, words = FAMILIES[family]
-    adjusted = correct(np.array(list(p_values.values()))) if p_values else []
-    for name, p in zip(p_values, adjusted, strict=True):
+    correction, words = FAMILIES[family]
+    adjusted_p_values = correction(np.array(list(p_values.values()))) if p_values else []
+    for name, p in zip(p_values, adjusted_p_values, strict=True):
         results[name] = adjust(results[name], float(p))
     parts = []
     for claim in claims.claims:
@@ -204,14 +204,14 @@ def recipe_lines(measures: StudyMeasures, claims: ClaimsFile, row: RecipeSelecti
         recipes = group_by(select(measures.record.policies, row.these), lambda m: m.recipe)
     except NotInStudy:
         return []
-    cited = row.published
+    citation = row.published
     figures: dict[str, float | None] = {}
     for column in columns:
         name = REWARD_COLUMNS.get(column, column)
-        if cited and name in published.load_study(claims.published).table(cited.table).layout.columns:
-            figure = claims.figure(cited, [name])
+        if citation and name in published.load_study(claims.published).table(citation.table).layout.columns:
+            figure = claims.figure(citation, [name])
             figures[column] = figure.value if figure else None
-    words = (cited.note or ", ".join(cited.row)) if cited else ""
+    words = (citation.note or ", ".join(citation.row)) if citation else ""
     return [
         RecipeLine(
             runs[0].description, len(runs), tuple(recipe_score(measures, runs, c, figures.get(c)) for c in columns), words
@@ -223,9 +223,9 @@ def recipe_lines(measures: StudyMeasures, claims: ClaimsFile, row: RecipeSelecti
 def recipe_score(measures: StudyMeasures, runs: Sequence[TrainedModel], column: str, figure: float | None) -> RecipeScore:
     """The mean of a skill, the average, or a measure of the reward model over the runs of a recipe."""
     try:
-        measured = measures.reward_models(runs, column) if column in REWARD_COLUMNS else runs
+        models = measures.reward_models(runs, column) if column in REWARD_COLUMNS else runs
         shares = measures.columns([column])
-        weights = {c: {run: share / len(measured) for run in measured} for c, share in shares.items()}
+        weights = {c: {run: share / len(models) for run in models} for c, share in shares.items()}
         score = combine(measures, weights, shrink=column not in REWARD_COLUMNS)
     except NotInStudy:
         return RecipeScore(published=figure)

@@ -79,8 +79,8 @@ def combine(measures: StudyMeasures, weights: Weights, shrink: bool = True) -> R
 
     def weighted(runs: Sequence[TrainedModel], column: Column) -> Floats:
         """[clusters]: what bound runs contribute to a column."""
-        own = [weights[column][r] * values[column][r] for r in runs if r in weights[column]]
-        return np.sum(own, axis=0) if own else np.zeros_like(next(iter(values[column].values())))
+        contributions = [weights[column][r] * values[column][r] for r in runs if r in weights[column]]
+        return np.sum(contributions, axis=0) if contributions else np.zeros_like(next(iter(values[column].values())))
 
     parts = []
     for group in independent_groups(dict.fromkeys(m for runs in weights.values() for m in runs)):
@@ -102,8 +102,8 @@ def independent_groups(models: Iterable[TrainedModel]) -> list[list[list[Trained
     Policies that one reward model has tuned share its errors.  An equal seed alone binds nothing: another recipe draws other
     numbers with it.
     """
-    bound = group_by(models, lambda m: m.reward_key or (id(m),))
-    return list(group_by(bound.values(), lambda runs: tuple(sorted(m.recipe for m in runs))).values())
+    groups = group_by(models, lambda m: m.reward_key or (id(m),))
+    return list(group_by(groups.values(), lambda runs: tuple(sorted(m.recipe for m in runs))).values())
 
 
 def region(hypothesis: Hypothesis) -> tuple[float, float]:

@@ -73,12 +73,14 @@ class StudyMeasures:
         stored = self.best_of_n if kind == BEST_OF_N else self.answers
         names = {BEST_OF_N: [AVERAGE], STEPS: ["reasoning"]}.get(first, measure)
         skills = stored.skills()
-        known = {name: weights for _, name, weights in weights_by_level(skills, stored.tasks)}  # a skill before a task
+        weights_by_name = {
+            name: weights for _, name, weights in weights_by_level(skills, stored.tasks)
+        }  # a skill before a task
         shares: dict[Column, float] = {}
         for name in names:
-            if name not in known:
+            if name not in weights_by_name:
                 raise NotInStudy(f"no {name} among what was asked ({', '.join(skills)})")
-            for task, weight in known[name].items():
+            for task, weight in weights_by_name[name].items():
                 shares[kind, task] = shares.get((kind, task), 0.0) + weight / len(names)
         return shares
 
@@ -144,7 +146,7 @@ class StudyMeasures:
     def cost(self, run: TrainedModel, kind: str) -> float:
         """FLOPs or seconds that a run took, its reward model's included."""
         parts = [run, self.record.reward_of(run)] if run.reward_key else [run]
-        costs = [spent(self.record.run_facts(part), kind) if part else 0.0 for part in parts]
+        costs = [read_cost(self.record.run_facts(part), kind) if part else 0.0 for part in parts]
         if not all(costs):
             raise NotInStudy(f"no {kind} in the run.json of {run.run}{' or of its reward model' * bool(run.reward_key)}")
         return sum(costs)
@@ -162,13 +164,13 @@ class StudyMeasures:
         """
         total = 0.0
         for runs in group_by(weights, lambda m: m.recipe).values() if column[0] == ACCURACY else ():
-            known = [(weights[run], run.accuracy) for run in runs if run.accuracy]
-            share = sum(a.share for _, a in known) / len(known)
-            total += sum(w for w, _ in known) ** 2 * share * (1 - share) / min(a.n for _, a in known)
+            weighted = [(weights[run], run.accuracy) for run in runs if run.accuracy]
+            share = sum(a.share for _, a in weighted) / len(weighted)
+            total += sum(w for w, _ in weighted) ** 2 * share * (1 - share) / min(a.n for _, a in weighted)
         return total
 
 
-def spent(facts: Mapping[str, Any], kind: str) -> float:
+def read_cost(facts: Mapping[str, Any], kind: str) -> float:
     """FLOPs or seconds of a run.json; 0 where it does not say."""
     amount = facts.get(kind)
     total = sum(amount.values()) if isinstance(amount, Mapping) else amount  # seconds are told by phase

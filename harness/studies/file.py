@@ -10,7 +10,18 @@ from typing import Any
 from harness import config, registry, suites
 from harness.own_packages import ROOT
 from harness.studies import claims_file
-from harness.studies.grid import COPY, OLD_NAMES, Base, BestOf, Data, Entry, Prompts, Study, World, recipes
+from harness.studies.grid import (
+    COPY,
+    OLD_NAMES,
+    BestOfN,
+    GridEntry,
+    PreferenceSource,
+    PromptSource,
+    StudyBase,
+    StudySettings,
+    WorldSize,
+    expand_grid,
+)
 from harness.training.needs import Needs, read_needs
 from harness.types import SkilldeltaError, unknown_name
 from harness.world.ratings import DATA_KINDS
@@ -19,79 +30,81 @@ from harness.world.skills import SKILLS
 FOLDER = ROOT / "harness" / "studies"  # those that come with the program
 
 
-def known() -> list[str]:
+def bundled_studies() -> list[str]:
     """The studies that come with the program."""
     return sorted(p.stem for p in FOLDER.glob("*.yaml") if "grid" in config.load_yaml(p))
 
 
-def find(name: str) -> Path:
+def find_study(name: str) -> Path:
     """A file, or a study that comes with the program."""
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    if name not in known():
-        raise unknown_name("study", name, known())
+    if name not in bundled_studies():
+        raise unknown_name("study", name, bundled_studies())
     return FOLDER / f"{name}.yaml"
 
 
-def read(path: Path, full: bool = True) -> Study:
+def read_study(path: Path, full: bool = True) -> StudySettings:
     """The study in a file; without `full`, less what it marks so."""
-    found = config.build_config(Study, parts(listed(config.load_yaml(path))))
-    if not found.grid:
+    settings = config.build_config(StudySettings, build_parts(list_values(config.load_yaml(path))))
+    if not settings.grid:
         raise SkilldeltaError(f"{path} has an empty grid.")
-    ready = replace(
-        found,
-        name=found.name or path.stem,
-        tasks=located(found.tasks),
-        claims=located(found.claims),
-        grid=tuple(e for e in found.grid if full or not e.full),
+    study = replace(
+        settings,
+        name=settings.name or path.stem,
+        tasks=absolute_path(settings.tasks),
+        claims=absolute_path(settings.claims),
+        grid=tuple(e for e in settings.grid if full or not e.full),
     )
-    check(ready)
-    return ready
+    check_names(study)
+    return study
 
 
-def listed(values: Mapping[str, Any]) -> dict[str, Any]:
+def list_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The grid's entries with single values as lists of one, their keys checked by name."""
-    fields = Entry.__dataclass_fields__
+    fields = GridEntry.__dataclass_fields__
     entries = values.get("grid") or []
     if not isinstance(entries, list) or not all(isinstance(e, dict) for e in entries):
         raise SkilldeltaError("The grid of a study is a list of entries, each with a method.")
-    ready = []
+    entries_of_lists = []
     for entry in entries:
         for key in entry:
             if key not in fields:
                 raise unknown_name("key of a grid entry", str(key), fields)
-        single = {k: v for k, v in entry.items() if k in ("settings", "label", "run", "full") or isinstance(v, list)}
-        methods_of_entry = single.get("method", [entry.get("method")])
-        single["method"] = [OLD_NAMES.get(str(m), m) for m in methods_of_entry]
-        ready.append({k: single.get(k, [v]) for k, v in entry.items()} | {"run": located(str(entry.get("run", "")))})
-    return {**values, "grid": ready}
+        lists = {k: v for k, v in entry.items() if k in ("settings", "label", "run", "full") or isinstance(v, list)}
+        methods_of_entry = lists.get("method", [entry.get("method")])
+        lists["method"] = [OLD_NAMES.get(str(m), m) for m in methods_of_entry]
+        entries_of_lists.append(
+            {k: lists.get(k, [v]) for k, v in entry.items()} | {"run": absolute_path(str(entry.get("run", "")))}
+        )
+    return {**values, "grid": entries_of_lists}
 
 
-def located(path: str) -> str:
+def absolute_path(path: str) -> str:
     """A path that exists as an absolute one, for stages run elsewhere; else as it is: a Hub name."""
     return str(Path(path).resolve()) if path and Path(path).exists() else path
 
 
-PARTS = {"bases": Base, "data": Data, "prompts": Prompts}
+NAMED_PARTS = {"bases": StudyBase, "data": PreferenceSource, "prompts": PromptSource}
 
 
-def parts(values: Mapping[str, Any]) -> dict[str, Any]:
+def build_parts(values: Mapping[str, Any]) -> dict[str, Any]:
     """The named parts built one by one, so that an unknown key of theirs is an error too."""
-    ready = dict(values)
-    for key, kind in PARTS.items():
-        if key in ready:
-            ready[key] = {name: config.build_config(kind, told or {}) for name, told in (ready[key] or {}).items()}
-    ready["bases"] = {n: replace(b, path=located(b.path)) for n, b in ready.get("bases", {}).items()}
+    built = dict(values)
+    for key, kind in NAMED_PARTS.items():
+        if key in built:
+            built[key] = {name: config.build_config(kind, part or {}) for name, part in (built[key] or {}).items()}
+    built["bases"] = {n: replace(b, path=absolute_path(b.path)) for n, b in built.get("bases", {}).items()}
     for key in ("data", "prompts"):
-        if key in ready:
-            ready[key] = {n: replace(p, files=tuple(map(located, p.files))) for n, p in ready[key].items()}
-    for key, one in (("world", World), ("best_of", BestOf)):
-        if key in ready:
-            ready[key] = config.build_config(one, ready[key] or {})
-    return ready
+        if key in built:
+            built[key] = {n: replace(p, files=tuple(map(absolute_path, p.files))) for n, p in built[key].items()}
+    for key, kind in (("world", WorldSize), ("best_of", BestOfN)):
+        if key in built:
+            built[key] = config.build_config(kind, built[key] or {})
+    return built
 
 
-def check(study: Study) -> None:
+def check_names(study: StudySettings) -> None:
     """Every name in the grid is the name of something; every setting is one of its method."""
     suites.load_suite(study.tasks)
     if study.claims:
@@ -103,41 +116,41 @@ def check(study: Study) -> None:
     sizes = {"full", *study.sizes}
     kinds = {*DATA_KINDS, *study.data}
     for name, data in study.data.items():
-        one_of("kind of data", data.kinds, DATA_KINDS)
+        check_known("kind of data", data.kinds, DATA_KINDS)
         if bool(data.kinds) == bool(data.files):
             raise SkilldeltaError(f"The data {name!r} have either kinds (of the world) or files.")
     for prompts in study.prompts.values():
-        one_of("skill of prompts", prompts.skills, SKILLS)
-    one_of("base", study.world.answered_by, study.bases)
+        check_known("skill of prompts", prompts.skills, SKILLS)
+    check_known("base", study.world.answered_by, study.bases)
     for entry in study.grid:
-        one_of("method", entry.method if not entry.run else (), methods())
-        one_of("base", entry.base if not entry.run else (), study.bases)
-        one_of("base of a reward model", entry.reward if not entry.run else (), study.bases)
-        one_of("data", entry.data if not entry.run else (), kinds)
-        one_of("size", entry.size if not entry.run else (), sizes)
-        one_of("set of prompts", entry.prompts if not entry.run else (), study.prompts)
+        check_known("method", entry.method if not entry.run else (), grid_methods())
+        check_known("base", entry.base if not entry.run else (), study.bases)
+        check_known("base of a reward model", entry.reward if not entry.run else (), study.bases)
+        check_known("data", entry.data if not entry.run else (), kinds)
+        check_known("size", entry.size if not entry.run else (), sizes)
+        check_known("set of prompts", entry.prompts if not entry.run else (), study.prompts)
         for method in entry.method:
             if not entry.run and method != COPY:
                 check_settings(method, entry.settings)
-    names = [r.name for r in recipes(study)]
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise SkilldeltaError(f"The grid holds {', '.join(twice)} more than once: give one entry a label.")
+    names = [r.name for r in expand_grid(study)]
+    if repeated := sorted({n for n in names if names.count(n) > 1}):
+        raise SkilldeltaError(f"The grid holds {', '.join(repeated)} more than once: give one entry a label.")
 
 
-def one_of(noun: str, names: Iterable[str], known: Iterable[str]) -> None:
-    there = list(known)
+def check_known(noun: str, names: Iterable[str], known_names: Iterable[str]) -> None:
+    existing = list(known_names)
     for name in names:
-        if name not in there:
-            raise unknown_name(noun, name, there)
+        if name not in existing:
+            raise unknown_name(noun, name, existing)
 
 
-def methods() -> list[str]:
+def grid_methods() -> list[str]:
     """The methods that a grid may name: every trainer of something that is scored or ranks answers, and the copy."""
     trainers = {method: read_needs(method) for method in registry.modules("trainers")}
-    return [COPY, *(method for method, needs in trainers.items() if needs.makes != "base model" and is_fed(needs))]
+    return [COPY, *(method for method, needs in trainers.items() if needs.makes != "base model" and has_data_for(needs))]
 
 
-def is_fed(needs: Needs) -> bool:
+def has_data_for(needs: Needs) -> bool:
     """Does a study have this kind of data for a trainer of this product?"""
     return needs.data in ("pairs", "prompts") or needs.makes == "SFT model"
 

@@ -20,7 +20,7 @@ BUILDERS = {"base model": "pretrain", "SFT model": "sft", "reward model": "rewar
 
 
 @dataclass(frozen=True)
-class Base:
+class StudyBase:
     """Where a family of runs starts: a model of the world, pre-trained and fine-tuned here, or the SFT model in `path`."""
 
     path: str = ""
@@ -29,7 +29,7 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Data:
+class PreferenceSource:
     """Preference pairs: kinds of the world's ratings, or files in any format that the trainers read."""
 
     kinds: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Prompts:
+class PromptSource:
     """What a policy answers in PPO: questions of the world about these skills (their shares as given), or files."""
 
     skills: tuple[str, ...] = tuple(SKILLS)
@@ -45,7 +45,7 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class World:
+class WorldSize:
     """How much of the embedded world there is."""
 
     chats: int = 8_000
@@ -56,7 +56,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class BestOf:
+class BestOfN:
     """Reward models asked directly: of `n` answers to each of `items` test questions a group, the best one is taken."""
 
     n: int = 16
@@ -64,7 +64,7 @@ class BestOf:
 
 
 @dataclass(frozen=True)
-class Entry:
+class GridEntry:
     """Recipes of the grid: every combination of what is listed, each with every seed.
 
     With `run`, the run folder (or checkpoint) exists already: it is scored, under the labels that the entry gives.
@@ -84,27 +84,27 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Study:
+class StudySettings:
     """A study file."""
 
     summary: str
-    grid: tuple[Entry, ...]
+    grid: tuple[GridEntry, ...]
     tasks: str = "world"  # a suite, or a suite file
     seeds: tuple[int, ...] = (0,)
-    bases: Mapping[str, Base] = field(default_factory=dict)
-    data: Mapping[str, Data] = field(default_factory=dict)  # beside the world's own kinds
+    bases: Mapping[str, StudyBase] = field(default_factory=dict)
+    data: Mapping[str, PreferenceSource] = field(default_factory=dict)  # beside the world's own kinds
     sizes: Mapping[str, int] = field(default_factory=dict)  # pairs; "full" is all
-    prompts: Mapping[str, Prompts] = field(default_factory=lambda: {"general": Prompts()})
+    prompts: Mapping[str, PromptSource] = field(default_factory=lambda: {"general": PromptSource()})
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by method
-    world: World = field(default_factory=World)
+    world: WorldSize = field(default_factory=WorldSize)
     score: Mapping[str, Any] = field(default_factory=dict)  # flags of `skilldelta score`: batch_size, dtype, device ...
-    best_of: BestOf | None = None
+    best_of: BestOfN | None = None
     claims: str = ""
     name: str = ""
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PlannedRun:
     """One run to be had.  What does not apply is NONE."""
 
     method: str
@@ -117,7 +117,7 @@ class Recipe:
     label: str = ""
     settings: tuple[tuple[str, Any], ...] = ()
     run: str = ""
-    alone: bool = False  # is its label enough of a name?
+    is_single: bool = False  # is its label enough of a name?
 
     @property
     def makes(self) -> str:
@@ -127,7 +127,7 @@ class Recipe:
     @property
     def name(self) -> str:
         """The run's folder: what tells it from the others of the grid."""
-        if self.label and self.alone:
+        if self.label and self.is_single:
             return self.label + (f"-s{self.seed}" if self.seed else "")
         parts = [self.label or self.method, self.data, self.size if self.size != "full" else NONE, self.base]
         parts += [f"by-{self.reward}" if self.reward != NONE else NONE, self.prompts]
@@ -145,17 +145,17 @@ class Recipe:
         }
 
 
-def recipes(study: Study) -> Iterator[Recipe]:
+def expand_grid(study: StudySettings) -> Iterator[PlannedRun]:
     """Every run of the grid, in its order."""
     first = next(iter(study.bases))
     for entry in study.grid:
         for method in entry.method:
-            yield from combinations(entry, method, first, study.seeds)
+            yield from expand_entry(entry, method, first, study.seeds)
 
 
-def combinations(entry: Entry, method: str, first: str, seeds: Sequence[int]) -> Iterator[Recipe]:
+def expand_entry(entry: GridEntry, method: str, first: str, seeds: Sequence[int]) -> Iterator[PlannedRun]:
     """The runs of one entry with one method; what the method does not need, or the entry leaves out, is NONE or the first."""
-    uses = {"data": entry.data, "size": entry.size, "reward": entry.reward, "prompts": entry.prompts}
+    choices = {"data": entry.data, "size": entry.size, "reward": entry.reward, "prompts": entry.prompts}
     bases = entry.base or (first,)
     if not entry.run:
         needs = None if method == COPY else read_needs(method)
@@ -167,12 +167,12 @@ def combinations(entry: Entry, method: str, first: str, seeds: Sequence[int]) ->
         has_reward = needs is not None and (needs.reward_model or needs.makes == "reward model")
         if has_pairs and not entry.data:
             raise SkilldeltaError(f"A grid entry with the method {method} names its data.")
-        uses["reward"] = (entry.reward or (first,)) if has_reward else ()
-        uses["prompts"] = (entry.prompts or ("general",)) if needs and needs.data == "prompts" else ()
+        choices["reward"] = (entry.reward or (first,)) if has_reward else ()
+        choices["prompts"] = (entry.prompts or ("general",)) if needs and needs.data == "prompts" else ()
         if not has_pairs:
-            uses["data"] = uses["size"] = ()
-    lists = [bases, *(uses[k] or (NONE,) for k in ("data", "size", "reward", "prompts"))]
-    settings, alone = tuple(sorted(entry.settings.items())), all(len(each) == 1 for each in lists)
+            choices["data"] = choices["size"] = ()
+    lists = [bases, *(choices[k] or (NONE,) for k in ("data", "size", "reward", "prompts"))]
+    settings, is_single = tuple(sorted(entry.settings.items())), all(len(each) == 1 for each in lists)
     for base, data, size, reward, prompts in itertools.product(*lists):
         for seed in entry.seeds or seeds:
-            yield Recipe(method, base, data, size, reward, prompts, seed, entry.label, settings, entry.run, alone)
+            yield PlannedRun(method, base, data, size, reward, prompts, seed, entry.label, settings, entry.run, is_single)

@@ -9,89 +9,93 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from harness.studies.grid import BUILDERS, COPY, NONE, Recipe, Study, recipes
+from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudySettings, expand_grid
 from harness.studies.runner import Stage
 from harness.training.needs import read_needs
 from harness.world.ratings import DATA_KINDS
 
 
-class Plan:
+class StudyPlan:
     """The stages of a study; all paths of their commands are below the study's folder, where they run."""
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: StudySettings) -> None:
         self.study = study
-        self.recipes = list(recipes(study))
-        self.first = next(iter(study.bases))
-        self.rewards = {reward_of(r): r for r in self.recipes if r.reward != NONE and not r.run}
-        self.stages = {stage.name: stage for stage in self.made()}
+        self.runs = list(expand_grid(study))
+        self.first_base = next(iter(study.bases))
+        self.rewards = {reward_name(r): r for r in self.runs if r.reward != NONE and not r.run}
+        self.stages = {stage.name: stage for stage in self.make_stages()}
 
-    def made(self) -> Iterator[Stage]:
-        yield from self.bases()
-        needed = [r for r in self.recipes if not r.run]
-        if any(self.of_world(r.data) for r in needed):
-            yield self.pool()
+    def make_stages(self) -> Iterator[Stage]:
+        yield from self.base_stages()
+        trained_here = [r for r in self.runs if not r.run]
+        if any(self.is_world_data(r.data) for r in trained_here):
+            yield self.pool_stage()
         for name, recipe in self.rewards.items():
-            yield self.reward(name, recipe)
-        for recipe in needed:
+            yield self.reward_stage(name, recipe)
+        for recipe in trained_here:
             if recipe.method == COPY:
-                model = self.model(recipe.base)
-                yield work(
+                model = self.sft_model(recipe.base)
+                yield world_stage(
                     recipe.name,
                     ("copy", model, f"runs/{recipe.name}"),
-                    self.after(recipe.base),
+                    self.sft_stages(recipe.base),
                     "the SFT model under a second name",
                 )
             elif recipe.makes == "policy":
-                yield self.tuned(recipe)
+                yield self.tuning_stage(recipe)
         if self.study.best_of and self.rewards:
-            yield from self.best_of()
-        yield from self.scored()
+            yield from self.best_of_n_stages()
+        yield from self.scoring_stages()
 
     # models to start from
 
-    def bases(self) -> Iterator[Stage]:
+    def base_stages(self) -> Iterator[Stage]:
         """Pre-training and SFT of every base that is made here, the largest first: the rest waits for it."""
-        made = {name: base for name, base in self.study.bases.items() if not base.path}
+        own_bases = {name: base for name, base in self.study.bases.items() if not base.path}
         settings = self.study.settings
-        if made:
-            sizes = {name: base.documents for name, base in made.items()}
-            told = {"documents": max(sizes.values()), **asdict(self.study.world), "prompts_of": self.world_prompts()}
-            yield work("data", ("data", "data", json.dumps(told, sort_keys=True)), (), "write the world's texts", ("data",))
-        for name in sorted(made, key=lambda n: -int(made[n].shape.get("hidden", 64))):
-            flags = {"data": "data/corpus.jsonl", "limit": made[name].documents} | dict(
+        if own_bases:
+            sizes = {name: base.documents for name, base in own_bases.items()}
+            amounts = {"documents": max(sizes.values()), **asdict(self.study.world), "prompts_of": self.skills_of_prompts()}
+            yield world_stage(
+                "data", ("data", "data", json.dumps(amounts, sort_keys=True)), (), "write the world's texts", ("data",)
+            )
+        for name in sorted(own_bases, key=lambda n: -int(own_bases[n].shape.get("hidden", 64))):
+            flags = {"data": "data/corpus.jsonl", "limit": own_bases[name].documents} | dict(
                 settings.get(BUILDERS["base model"], {})
             )
-            flags |= dict(made[name].shape)
-            yield train(f"base-{name}", BUILDERS["base model"], flags, ("data",), f"pre-train the base model {name!r}")
+            flags |= dict(own_bases[name].shape)
+            yield training_stage(f"base-{name}", BUILDERS["base model"], flags, ("data",), f"pre-train the base model {name!r}")
             flags = {"model": f"runs/base-{name}", "data": "data/chats.jsonl,data/replay.jsonl"} | dict(
                 settings.get(BUILDERS["SFT model"], {})
             )
-            yield train(
+            yield training_stage(
                 f"sft-{name}", BUILDERS["SFT model"], flags, (f"base-{name}",), f"fine-tune {name!r} on chats of mixed quality"
             )
 
-    def world_prompts(self) -> dict[str, list[str]]:
+    def skills_of_prompts(self) -> dict[str, list[str]]:
         """Policy prompts that are made here: the skills of each set."""
         return {name: list(p.skills) for name, p in self.study.prompts.items() if not p.files}
 
-    def model(self, base: str) -> str:
+    def sft_model(self, base: str) -> str:
         return self.study.bases[base].path or f"runs/sft-{base}"
 
-    def after(self, *bases: str) -> tuple[str, ...]:
+    def sft_stages(self, *bases: str) -> tuple[str, ...]:
         return tuple(f"sft-{b}" for b in dict.fromkeys(bases) if not self.study.bases[b].path)
 
     # preferences and what learns from them
 
-    def of_world(self, data: str) -> bool:
+    def is_world_data(self, data: str) -> bool:
         return data in DATA_KINDS or (data in self.study.data and bool(self.study.data[data].kinds))
 
-    def pool(self) -> Stage:
-        answering = self.study.world.answered_by or (self.first,)
-        told = json.dumps(asdict(self.study.world), sort_keys=True)
-        arguments = ("pool", "data", told, *(self.model(b) for b in answering))
-        return work("pool", arguments, self.after(*answering), "sample answers, and rate them", ("data/preferences-*",))
+    def pool_stage(self) -> Stage:
+        answering = self.study.world.answered_by or (self.first_base,)
+        amounts = json.dumps(asdict(self.study.world), sort_keys=True)
+        arguments = ("pool", "data", amounts, *(self.sft_model(b) for b in answering))
+        return world_stage(
+            "pool", arguments, self.sft_stages(*answering), "sample answers, and rate them", ("data/preferences-*",)
+        )
 
-    def pairs(self, recipe: Recipe) -> dict[str, Any]:
+    def pair_flags(self, recipe: PlannedRun) -> dict[str, Any]:
         """Flags that name a recipe's preference data."""
         data = self.study.data.get(recipe.data)
         kinds = data.kinds if data else (recipe.data,)
@@ -99,110 +103,119 @@ class Plan:
         limit = {} if recipe.size in ("full", NONE) else {"limit": self.study.sizes[recipe.size]}
         return {"data": ",".join(str(f) for f in files), "rate": "mean", **limit}
 
-    def fed(self, recipe: Recipe) -> tuple[str, ...]:
-        return ("pool",) if self.of_world(recipe.data) else ()
+    def pair_stages(self, recipe: PlannedRun) -> tuple[str, ...]:
+        return ("pool",) if self.is_world_data(recipe.data) else ()
 
-    def reward(self, name: str, recipe: Recipe) -> Stage:
-        flags = {"model": self.model(recipe.reward), "sft": self.model(self.first), "seed": recipe.seed, **self.pairs(recipe)}
+    def reward_stage(self, name: str, recipe: PlannedRun) -> Stage:
+        flags = {
+            "model": self.sft_model(recipe.reward),
+            "sft": self.sft_model(self.first_base),
+            "seed": recipe.seed,
+            **self.pair_flags(recipe),
+        }
         is_own = recipe.makes == "reward model"
         method = recipe.method if is_own else BUILDERS["reward model"]
         flags |= dict(self.study.settings.get(method, {}))
         flags |= dict(recipe.settings) if is_own else {}
-        needs = (*self.after(recipe.reward, self.first), *self.fed(recipe))
-        return train(name, method, flags, needs, f"train a reward model of size {recipe.reward!r} on {recipe.data!r}")
+        needs = (*self.sft_stages(recipe.reward, self.first_base), *self.pair_stages(recipe))
+        return training_stage(name, method, flags, needs, f"train a reward model of size {recipe.reward!r} on {recipe.data!r}")
 
-    def tuned(self, recipe: Recipe) -> Stage:
+    def tuning_stage(self, recipe: PlannedRun) -> Stage:
         """A run that tunes a policy, fed with what its trainer needs."""
         trainer = read_needs(recipe.method)
-        flags: dict[str, Any] = {"model": self.model(recipe.base), "seed": recipe.seed}
-        needs = self.after(recipe.base)
+        flags: dict[str, Any] = {"model": self.sft_model(recipe.base), "seed": recipe.seed}
+        needs = self.sft_stages(recipe.base)
         if trainer.reward_model:
-            flags |= {"reward": f"runs/{reward_of(recipe)}"}
-            needs = (*needs, reward_of(recipe))
+            flags |= {"reward": f"runs/{reward_name(recipe)}"}
+            needs = (*needs, reward_name(recipe))
         if trainer.data == "pairs":
-            flags |= self.pairs(recipe)
-            needs = (*needs, *self.fed(recipe))
+            flags |= self.pair_flags(recipe)
+            needs = (*needs, *self.pair_stages(recipe))
         else:
             files = self.study.prompts[recipe.prompts].files
             flags |= {"data": ",".join(files) if files else f"data/prompts-{recipe.prompts}.jsonl"}
         flags |= dict(self.study.settings.get(recipe.method, {})) | dict(recipe.settings)
-        return train(recipe.name, recipe.method, flags, needs, f"{trainer.stage}: {recipe.name}")
+        return training_stage(recipe.name, recipe.method, flags, needs, f"{trainer.stage}: {recipe.name}")
 
     # scores
 
-    def best_of(self) -> Iterator[Stage]:
+    def best_of_n_stages(self) -> Iterator[Stage]:
         """Draws of the SFT model for test questions, and each reward model's choice among them."""
         assert self.study.best_of
         items, n = str(self.study.best_of.items), str(self.study.best_of.n)
-        how = ("-L", items, "--sample-seed", "0", "--draws", n, "--gen-kwargs", "temperature=1.0", "--name", "draws")
+        sampling = ("-L", items, "--sample-seed", "0", "--draws", n, "--gen-kwargs", "temperature=1.0", "--name", "draws")
         yield Stage(
-            "draws", ("harness", "score", self.model(self.first), *self.asking("draws"), *how), self.after(self.first),
-            "draw answers to test questions, for the reward models to choose from", ("draws",),
+            "draws", ("harness", "score", self.sft_model(self.first_base), *self.scoring_flags("draws"), *sampling),
+            self.sft_stages(self.first_base), "draw answers to test questions, for the reward models to choose from", ("draws",),
         )  # fmt: skip
         yield Stage(
             "first", ("harness.studies.best_of_n", "draws", "best-of-n"), ("draws",), "take the first draw", ("best-of-n",)
         )
-        for names in grouped(list(self.rewards)):
+        for names in group_seeds(list(self.rewards)):
             arguments = ("harness.studies.best_of_n", "draws", "best-of-n", *(f"runs/{n}" for n in names))
             writes = tuple(f"best-of-n/{n}" for n in names)
-            kind = stem(names[0])
+            kind = without_seed(names[0])
             yield Stage(f"choose-{kind}", arguments, ("first", *names), f"let it choose among the draws: {kind}", writes)
 
-    def asking(self, output: str) -> tuple[str, ...]:
+    def scoring_flags(self, output: str) -> tuple[str, ...]:
         flags = [f"--{k.replace('_', '-')}={v}" for k, v in self.study.score.items()]
         return ("--suite", self.study.tasks, "-o", output, *flags)
 
-    def scored(self) -> Iterator[Stage]:
+    def scoring_stages(self) -> Iterator[Stage]:
         """Every run once, the seeds of a recipe in one command: they share what is encoded and loaded."""
-        bases = [f"sft-{b}" for b in self.study.bases if self.studied(b)]
-        for names in [*([b] for b in bases), *grouped([r.name for r in self.recipes if r.makes == "policy"])]:
-            runs = {r.name: r.run for r in self.recipes}
-            paths = [self.place(n, runs) for n in names]
+        bases = [f"sft-{b}" for b in self.study.bases if self.is_scored(b)]
+        for names in [*([b] for b in bases), *group_seeds([r.name for r in self.runs if r.makes == "policy"])]:
+            runs = {r.name: r.run for r in self.runs}
+            paths = [self.run_folder(n, runs) for n in names]
             needs = tuple(n for n, p in zip(names, paths, strict=True) if p == f"runs/{n}")
             writes = tuple(f"results/{n}@*" for n in names)
-            kind = stem(names[0])
-            yield Stage(f"score-{kind}", ("harness", "score", *paths, *self.asking("results")), needs, f"score {kind}", writes)
+            kind = without_seed(names[0])
+            yield Stage(
+                f"score-{kind}", ("harness", "score", *paths, *self.scoring_flags("results")), needs, f"score {kind}", writes
+            )
 
-    def studied(self, base: str) -> bool:
+    def is_scored(self, base: str) -> bool:
         """Is a policy tuned from it, or is it the first?"""
-        return base == self.first or any(r.base == base for r in self.recipes)
+        return base == self.first_base or any(r.base == base for r in self.runs)
 
-    def place(self, name: str, runs: Mapping[str, str]) -> str:
+    def run_folder(self, name: str, runs: Mapping[str, str]) -> str:
         """Where a run lies: below runs/, or where the study file says."""
         base = name.removeprefix("sft-")
         outside = self.study.bases[base].path if name.startswith("sft-") and base in self.study.bases else runs.get(name, "")
         return outside or f"runs/{name}"
 
 
-def reward_of(recipe: Recipe) -> str:
+def reward_name(recipe: PlannedRun) -> str:
     """The name of the reward model that a recipe uses."""
     size = [recipe.size] if recipe.size not in ("full", NONE) else []
     return "-".join(["reward", recipe.data, *size, recipe.reward, f"s{recipe.seed}"])
 
 
-def grouped(names: Sequence[str]) -> list[list[str]]:
+def group_seeds(names: Sequence[str]) -> list[list[str]]:
     """Names that differ only in their seed, together."""
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for name in names:
-        found.setdefault(stem(name), []).append(name)
-    return list(found.values())
+        groups.setdefault(without_seed(name), []).append(name)
+    return list(groups.values())
 
 
-def stem(name: str) -> str:
+def without_seed(name: str) -> str:
     """A run's name without its seed."""
     return re.sub(r"-s\d+$", "", name)
 
 
-def train(name: str, method: str, flags: Mapping[str, Any], needs: tuple[str, ...], says: str) -> Stage:
+def training_stage(name: str, method: str, flags: Mapping[str, Any], needs: tuple[str, ...], says: str) -> Stage:
     arguments = ("harness", "train", method, f"--out=runs/{name}", *(f"--{k}={v}" for k, v in flags.items()))
     return Stage(name, arguments, needs, says, (f"runs/{name}",))
 
 
-def work(name: str, arguments: tuple[str, ...], needs: tuple[str, ...], says: str, writes: tuple[str, ...] = ()) -> Stage:
+def world_stage(
+    name: str, arguments: tuple[str, ...], needs: tuple[str, ...], says: str, writes: tuple[str, ...] = ()
+) -> Stage:
     """A stage that is no command of the program's own (harness.studies.work)."""
     return Stage(name, ("harness.studies.work", *arguments), needs, says, writes or (f"runs/{name}",))
 
 
-def last(folder: Path) -> Path:
+def last_checkpoint(folder: Path) -> Path:
     """The last checkpoint of a run."""
     return max(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))

@@ -14,7 +14,7 @@ from harness import config, discovery
 from harness.atomic_files import folder_name, write_json
 from harness.integrity import read_json
 from harness.store import Results
-from harness.studies.plan import Plan
+from harness.studies.plan import StudyPlan
 from harness.types import SkilldeltaError
 
 FILE = "study.json"
@@ -23,8 +23,8 @@ NOT_APPLICABLE = "-"  # the value of a label that does not apply
 MOST_BYTES = 64_000_000  # of a study.json or run.json that is read
 LABEL_ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
 REWARD_LABELS = ("reward", "reward_data", "size")  # with the seed they tell a policy's reward model
-T = TypeVar("T")
-K = TypeVar("K")
+Member = TypeVar("T")
+Key = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -141,20 +141,20 @@ def read_small_json(path: Path) -> dict[str, Any]:
     return read_json(path)
 
 
-def group_by(members: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+def group_by(members: Iterable[Member], key: Callable[[Member], Key]) -> dict[Key, list[Member]]:
     """Members grouped by a key, in their order."""
-    groups: dict[K, list[T]] = {}
+    groups: dict[Key, list[Member]] = {}
     for member in members:
         groups.setdefault(key(member), []).append(member)
     return groups
 
 
-def write(folder: Path, plan: Plan) -> dict[str, Any]:
+def write(folder: Path, plan: StudyPlan) -> dict[str, Any]:
     """Writes study.json, and returns its content."""
     study = plan.study
-    policies = [policy_facts(folder, f"sft-{b}", plan, sft_labels(b), 0) for b in study.bases if plan.studied(b)]
-    tuned = [r for r in plan.recipes if r.makes == "policy"]
-    policies += [policy_facts(folder, r.name, plan, r.labels(), r.seed) for r in tuned]
+    policies = [policy_facts(folder, f"sft-{b}", plan, sft_labels(b), 0) for b in study.bases if plan.is_scored(b)]
+    tuned_runs = [r for r in plan.runs if r.makes == "policy"]
+    policies += [policy_facts(folder, r.name, plan, r.labels(), r.seed) for r in tuned_runs]
     content: dict[str, Any] = {
         "name": study.name,
         "baseline": policies[0]["checkpoint"],
@@ -185,11 +185,11 @@ def sft_labels(base: str) -> dict[str, str]:
     return {"method": "sft", "base": base, **labels}
 
 
-def policy_facts(folder: Path, name: str, plan: Plan, labels: dict[str, str], seed: int) -> dict[str, Any]:
+def policy_facts(folder: Path, name: str, plan: StudyPlan, labels: dict[str, str], seed: int) -> dict[str, Any]:
     """A run with the name of its last checkpoint in the results."""
-    run = plan.place(name, {r.name: r.run for r in plan.recipes})
+    run = plan.run_folder(name, {r.name: r.run for r in plan.runs})
     path = folder / run  # an absolute path stays what it is
-    checkpoints = discovery.checkpoints([str(path) if path.exists() else run])
+    checkpoints = discovery.find_checkpoints([str(path) if path.exists() else run])
     scored = Results(folder / RESULTS).checkpoints()
     last = [c.name for c in checkpoints if c.name in scored][-1]
     return {"checkpoint": last, "run": run, "labels": labels, "seed": seed}

@@ -24,13 +24,13 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import registry
+from harness import own_packages, registry
 from harness.atomic_files import read_json, write_json
 from harness.types import SkilldeltaError, digest
 
-TAIL = 15  # lines of a failed stage's log that are shown
+SHOWN_LOG_LINES = 15  # lines of a failed stage's log that are shown
 # Imported once, by the process that stages are forked from: this saves seconds of processor time for each of them.
-PRELOADED = [
+PRELOADED_MODULES = [
     "transformers.models.llama.modeling_llama",
     *(f"harness.trainers.{name}" for name in registry.modules("trainers")),
     "harness.backends.transformers",
@@ -62,7 +62,7 @@ def end_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def work(arguments: Sequence[str], folder: str, log: str) -> None:
+def run_stage(arguments: Sequence[str], folder: str, log: str) -> None:
     """In the process of a stage: `python -m ARGUMENTS` in a folder, with what it says in a file."""
     threading.Thread(target=end_with_parent, daemon=True).start()
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -74,11 +74,11 @@ def work(arguments: Sequence[str], folder: str, log: str) -> None:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
     finally:
         sys.stdout.flush()
-        spent = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        sys.stderr.write(f"\nprocessor time: {spent:.1f} s\n")
+        processor_seconds = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        sys.stderr.write(f"\nprocessor time: {processor_seconds:.1f} s\n")
 
 
-class Listener(Protocol):
+class StageListener(Protocol):
     """Hears how far the stages are."""
 
     def begin(self, stage: Stage) -> None: ...
@@ -87,13 +87,13 @@ class Listener(Protocol):
 
 
 @dataclass
-class Running:
+class RunningStage:
     stage: Stage
     process: ForkServerProcess
     started: float
 
 
-class Board:
+class Runner:
     """What is done, at work, and to do, in one folder."""
 
     def __init__(self, folder: Path, stages: Sequence[Stage]) -> None:
@@ -107,97 +107,101 @@ class Board:
         except graphlib.CycleError as error:
             raise SkilldeltaError(f"These stages need each other in a circle: {', '.join(error.args[1])}.") from error
         self.keys: dict[str, str] = {}  # hashes of everything that a stage's outcome follows from
-        self.done: set[str] = set()
+        self.finished_stages: set[str] = set()
         for stage in (self.stages[name] for name in order):
             self.keys[stage.name] = digest([stage.arguments, [self.keys[n] for n in stage.needs]])
-            mark = self.about(stage)
-            if set(stage.needs) <= self.done and mark.get("done") and mark["key"] == self.keys[stage.name]:
-                self.done.add(stage.name)
-        self.running: list[Running] = []
+            mark = self.read_mark(stage)
+            if set(stage.needs) <= self.finished_stages and mark.get("done") and mark["key"] == self.keys[stage.name]:
+                self.finished_stages.add(stage.name)
+        self.running: list[RunningStage] = []
 
-    def mark(self, stage: Stage) -> Path:
+    def mark_file(self, stage: Stage) -> Path:
         return self.folder / "stages" / f"{stage.name}.json"
 
-    def about(self, stage: Stage) -> dict[str, Any]:
+    def read_mark(self, stage: Stage) -> dict[str, Any]:
         """What the stage's mark says; {} where it was never begun."""
-        return read_json(self.mark(stage)) if self.mark(stage).exists() else {}
+        return read_json(self.mark_file(stage)) if self.mark_file(stage).exists() else {}
 
-    def ready(self) -> list[Stage]:
+    def ready_stages(self) -> list[Stage]:
         """Stages that could begin now: those first that nothing waits for, so that there is something to see early."""
-        away = self.done | {r.stage.name for r in self.running}
-        found = [s for s in self.stages.values() if s.name not in away and set(s.needs) <= self.done]
-        awaited = {n for s in self.stages.values() for n in s.needs}
-        return sorted(found, key=lambda s: s.name in awaited)
+        begun_names = self.finished_stages | {r.stage.name for r in self.running}
+        ready = [s for s in self.stages.values() if s.name not in begun_names and set(s.needs) <= self.finished_stages]
+        needed_names = {n for s in self.stages.values() for n in s.needs}
+        return sorted(ready, key=lambda s: s.name in needed_names)
 
-    def log(self, stage: Stage) -> Path:
+    def log_file(self, stage: Stage) -> Path:
         return self.folder / "logs" / f"{stage.name}.log"
 
     def start(self, stage: Stage) -> None:
         """Begins a stage.  What an earlier form of it left is removed; what it left itself is gone on from."""
-        self.log(stage).parent.mkdir(parents=True, exist_ok=True)
+        self.log_file(stage).parent.mkdir(parents=True, exist_ok=True)
         facts = {"key": self.keys[stage.name], "arguments": list(stage.arguments), "done": False}
-        if self.about(stage).get("key") != facts["key"]:
-            self.clear(stage)
-        write_json(self.mark(stage), facts)
-        process = forks().Process(target=work, args=(stage.arguments, str(self.folder), str(self.log(stage).resolve())))
+        if self.read_mark(stage).get("key") != facts["key"]:
+            self.remove_outputs(stage)
+        write_json(self.mark_file(stage), facts)
+        process = fork_server().Process(
+            target=run_stage, args=(stage.arguments, str(self.folder), str(self.log_file(stage).resolve()))
+        )
         process.start()
-        self.running.append(Running(stage, process, time.monotonic()))
+        self.running.append(RunningStage(stage, process, time.monotonic()))
 
-    def clear(self, stage: Stage) -> None:
+    def remove_outputs(self, stage: Stage) -> None:
         for path in [p for pattern in stage.writes for p in self.folder.glob(pattern)]:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    def finish(self, one: Running) -> float:
+    def finish(self, running_stage: RunningStage) -> float:
         """Marks a finished stage; an error with the end of its log where it failed."""
-        self.running.remove(one)
-        seconds = time.monotonic() - one.started
-        if one.process.exitcode:
-            lines = self.log(one.stage).read_text(errors="replace").splitlines()[-TAIL:]
+        self.running.remove(running_stage)
+        seconds = time.monotonic() - running_stage.started
+        if running_stage.process.exitcode:
+            lines = self.log_file(running_stage.stage).read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
             raise SkilldeltaError(
-                f"The stage {one.stage.name!r} failed with exit code {one.process.exitcode}.  The end of "
-                f"{self.log(one.stage)}:\n" + "\n".join(f"  {text}" for text in lines)
+                f"The stage {running_stage.stage.name!r} failed with exit code {running_stage.process.exitcode}.  The end of "
+                f"{self.log_file(running_stage.stage)}:\n" + "\n".join(f"  {text}" for text in lines)
             )
-        told = re.search(r"^processor time: ([\d.]+) s$", self.log(one.stage).read_text(errors="replace")[-200:], re.MULTILINE)
-        spent = {"seconds": round(seconds, 1), "processor_seconds": float(told[1]) if told else None}
-        write_json(self.mark(one.stage), self.about(one.stage) | {"done": True} | spent)
-        self.done.add(one.stage.name)
+        match = re.search(
+            r"^processor time: ([\d.]+) s$", self.log_file(running_stage.stage).read_text(errors="replace")[-200:], re.MULTILINE
+        )
+        durations = {"seconds": round(seconds, 1), "processor_seconds": float(match[1]) if match else None}
+        write_json(self.mark_file(running_stage.stage), self.read_mark(running_stage.stage) | {"done": True} | durations)
+        self.finished_stages.add(running_stage.stage.name)
         return seconds
 
     def stop(self) -> None:
-        for one in self.running:
-            one.process.kill()
-            one.process.join()
+        for running_stage in self.running:
+            running_stage.process.kill()
+            running_stage.process.join()
 
 
-def forks() -> multiprocessing.context.ForkServerContext:
+def fork_server() -> multiprocessing.context.ForkServerContext:
     """Where the processes of stages come from: a server that holds the heavy libraries, forked for each stage."""
     # Small models: one thread each, and the processors are shared by stages.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     # The server would look in the working folder first, and take a user's own package `harness` or `tasks` for ours.
-    paths = [str(registry.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(own_packages.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED)
+    context.set_forkserver_preload(PRELOADED_MODULES)
     return context
 
 
-def run(folder: Path, stages: Sequence[Stage], jobs: int, listener: Listener) -> None:
+def run_stages(folder: Path, stages: Sequence[Stage], jobs: int, listener: StageListener) -> None:
     """Runs every stage that is not done, at most `jobs` at once.  Interrupted, the same call goes on."""
-    board = Board(folder, stages)
+    runner = Runner(folder, stages)
     try:
-        while len(board.done) < len(stages):
-            for stage in board.ready()[: jobs - len(board.running)]:
-                board.start(stage)
+        while len(runner.finished_stages) < len(stages):
+            for stage in runner.ready_stages()[: jobs - len(runner.running)]:
+                runner.start(stage)
                 listener.begin(stage)
-            one = wait(board.running, listener)
-            listener.end(one.stage, board.finish(one))
+            ended_stage = wait_for_one(runner.running, listener)
+            listener.end(ended_stage.stage, runner.finish(ended_stage))
     finally:
-        board.stop()
+        runner.stop()
 
 
-def wait(running: Sequence[Running], listener: Listener) -> Running:
+def wait_for_one(running: Sequence[RunningStage], listener: StageListener) -> RunningStage:
     """The first process to end."""
-    sentinels = {one.process.sentinel: one for one in running}
+    sentinels = {running_stage.process.sentinel: running_stage for running_stage in running}
     while True:
         for sentinel in connection.wait(list(sentinels), timeout=0.2):
             one = sentinels[sentinel]  # type: ignore[index]

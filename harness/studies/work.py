@@ -12,13 +12,13 @@ from typing import Any
 
 from harness import config, registry
 from harness.atomic_files import write_bytes
-from harness.studies.plan import last
+from harness.studies.plan import last_checkpoint
 from harness.types import Checkpoint, Request
 from harness.world import corpus, ratings
 from harness.world.skills import SKILLS
 from harness.world.words import SEED, Row
 
-LONGEST = 56  # tokens of an answer
+MAX_ANSWER_TOKENS = 56  # tokens of an answer
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -32,42 +32,48 @@ def write_data(folder: Path, world: Mapping[str, Any]) -> None:
     write_lines(folder / "replay.jsonl", documents[: world["chats"] // 4])  # keeps the base's knowledge alive in SFT
     write_lines(folder / "chats.jsonl", corpus.make_chats(world["chats"]))
     for name, skills in world["prompts_of"].items():
-        asked = corpus.draw_prompts(world["policy_prompts"], tuple(skills), salt=f"policy {name}")
-        write_lines(folder / f"prompts-{name}.jsonl", ({"prompt": corpus.as_messages(row["prompt"], "")[:1]} for row in asked))
+        prompts = corpus.draw_prompts(world["policy_prompts"], tuple(skills), salt=f"policy {name}")
+        write_lines(
+            folder / f"prompts-{name}.jsonl", ({"prompt": corpus.as_messages(row["prompt"], "")[:1]} for row in prompts)
+        )
 
 
 def write_pool(folder: Path, world: Mapping[str, Any], models: Sequence[str]) -> None:
     """Preference data: answers of models, with one written answer beside them, all rated, in every kind that there is."""
     prompts = corpus.draw_prompts(world["prompts"])
     source = random.Random(f"{SEED} pool")
-    said = [answers(model, prompts, world["samples"]) for model in models]
+    answers_by_model = [sample_answers(model, prompts, world["samples"]) for model in models]
     rows = []
     for number, row in enumerate(prompts):
         skill = SKILLS[row["skill"]]
-        written = (skill.good_answer if source.random() < 0.5 else skill.bad_answer)(row, source)
-        rows.append(ratings.rate_completions(row, [*(text for texts in said for text in texts[number]), written]))
+        scripted = (skill.good_answer if source.random() < 0.5 else skill.bad_answer)(row, source)
+        rows.append(ratings.rate_completions(row, [*(text for texts in answers_by_model for text in texts[number]), scripted]))
     for kind in ratings.DATA_KINDS:
-        made = (
+        preferences = (
             ratings.make_reversed_pairs(prompts, 1200)
             if kind == ratings.REVERSED_LABELS
             else [ratings.keep_ratings(r, kind) for r in rows]
         )
-        write_lines(folder / f"preferences-{kind}.jsonl", made)
+        write_lines(folder / f"preferences-{kind}.jsonl", preferences)
 
 
-def answers(model: str, prompts: Sequence[Row], samples: int) -> list[list[str]]:
+def sample_answers(model: str, prompts: Sequence[Row], samples: int) -> list[list[str]]:
     """Answers of a model to each prompt, at temperature 1."""
-    folder = last(Path(model)) if Path(model).is_dir() and not (Path(model) / "config.json").exists() else Path(model)
+    folder = (
+        last_checkpoint(Path(model)) if Path(model).is_dir() and not (Path(model) / "config.json").exists() else Path(model)
+    )
     plugin = registry.module("backends", "transformers")
     backend = plugin.load(Checkpoint(folder.name, str(folder), "trainer"), config.options_type(plugin.load)(batch_size=256))
-    asked = [Request(r["prompt"], max_tokens=LONGEST, temperature=1.0, draw=d) for r in prompts for d in range(samples)]
-    found = {i: response.text for i, response in backend.answer(asked)}
-    return [[found[i * samples + d] for d in range(samples)] for i in range(len(prompts))]
+    requests = [
+        Request(r["prompt"], max_tokens=MAX_ANSWER_TOKENS, temperature=1.0, draw=d) for r in prompts for d in range(samples)
+    ]
+    texts = {i: response.text for i, response in backend.answer(requests)}
+    return [[texts[i * samples + d] for d in range(samples)] for i in range(len(prompts))]
 
 
 def copy_model(run: Path, target: Path) -> None:
     """The last checkpoint of a run in another folder: a comparison of the two must find nothing."""
-    checkpoint = last(run)
+    checkpoint = last_checkpoint(run)
     shutil.copytree(checkpoint, target / checkpoint.name, dirs_exist_ok=True)
 
 

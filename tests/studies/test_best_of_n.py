@@ -5,7 +5,7 @@ from pathlib import Path
 from harness.records import CellRecord, Inputs, TaskRecord
 from harness.store import Results
 from harness.studies import best_of_n
-from harness.studies.best_of_n import Drawn
+from harness.studies.best_of_n import TaskDraws
 from harness.types import Checkpoint, Message, Response, Sample, Score
 
 RECORD = CellRecord(task=TaskRecord(name="sums", skill="reasoning"), inputs=Inputs(draws=3))
@@ -15,27 +15,27 @@ def sample(example: str, draw: int, score: float) -> Sample:
     return Sample(example, f"request {draw}", Response(f"{example} said {draw}"), Score(score), draw)
 
 
-def drawn(*scores: tuple[float, ...]) -> Drawn:
+def drawn(*scores: tuple[float, ...]) -> TaskDraws:
     samples = [[sample(f"e{i}", d, s) for d, s in enumerate(each)] for i, each in enumerate(scores)]
-    return Drawn(RECORD, [(Message("user", "?"),)] * len(samples), samples)
+    return TaskDraws(RECORD, [(Message("user", "?"),)] * len(samples), samples)
 
 
 def test_accuracy_counts_prompts_that_have_a_right_and_a_wrong_answer() -> None:
     tasks = [drawn((1, 0, 0), (0, 1, 1), (1, 1, 1), (0, 0, 0), (0, 1, 0))]
     told = [[[3.0, 1.0, 9.0], [2.0, 1.0, 9.0], [0.0] * 3, [0.0] * 3, [5.0, 5.0, 0.0]]]
-    found = best_of_n.accuracy(tasks, told)
+    found = best_of_n.ranking_accuracy(tasks, told)
     assert (found["n"], found["right"], found["share"]) == (3, 1, 0.333333)  # a hit, a miss, and a tie, which is no hit
     assert found["skills"] == {"reasoning": {"share": 0.333333, "n": 3, "right": 1}}
 
 
 def test_no_pair_is_no_accuracy_and_not_a_zero() -> None:
-    assert best_of_n.accuracy([drawn((1, 1, 1))], [[[0.0] * 3]])["share"] is None
+    assert best_of_n.ranking_accuracy([drawn((1, 1, 1))], [[[0.0] * 3]])["share"] is None
 
 
 def test_the_best_liked_draw_is_kept_as_an_ordinary_result(tmp_path: Path) -> None:
     output = Results.make(tmp_path / "chosen")
     told = [[[0.0, 2.0, 1.0], [1.0, 1.0, 0.0]]]
-    best_of_n.keep(output, Checkpoint("rm", "", "best-of-n"), [drawn((1, 0, 1), (0, 1, 0))], told)
+    best_of_n.store_choices(output, Checkpoint("rm", "", "best-of-n"), [drawn((1, 0, 1), (0, 1, 0))], told)
     kept = list(output.cell("rm", "sums").samples())
     assert [(s.response.text, s.draw, s.score.value) for s in kept] == [("e0 said 1", 0, 0.0), ("e1 said 0", 0, 0.0)]
     assert output.cell("rm", "sums").read().inputs.draws == 1

@@ -22,7 +22,7 @@ from harness.studies.claims import HypothesisResult, assess_claims, claim_verdic
 from harness.studies.claims_contrast import independent_groups, pair_recipes, region, region_p_values
 from harness.studies.claims_file import Claim, ClaimsFile, Comparand, Direction, Hypothesis
 from harness.studies.claims_measures import SCORE, Column, NotInStudy, StudyMeasures
-from harness.studies.plan import Plan
+from harness.studies.plan import StudyPlan
 from harness.studies.record import StudyRecord, TrainedModel
 from harness.types import SkilldeltaError
 from reports.claims import render_study
@@ -310,8 +310,8 @@ def test_published_figures_are_those_of_the_tables() -> None:
 
 def planned(name: str) -> StudyRecord:
     """The record that a study's file would make."""
-    plan = Plan(file.read(file.find(name), full=True))
-    policies = [TrainedModel(r.name, "", r.labels(), r.seed) for r in plan.recipes if r.method != "reward"]
+    plan = StudyPlan(file.read_study(file.find_study(name), full=True))
+    policies = [TrainedModel(r.name, "", r.labels(), r.seed) for r in plan.runs if r.method != "reward"]
     starts = [TrainedModel(f"sft-{base}", "", record.sft_labels(base), 0) for base in plan.study.bases]
     rewards = [
         TrainedModel(n, "", {"reward": r.reward, "reward_data": r.data, "size": r.size}, r.seed)
@@ -322,7 +322,7 @@ def planned(name: str) -> StudyRecord:
 
 def test_the_small_study_has_the_runs_of_every_claim() -> None:
     bundled, small = claims_file.read(claims_file.find("claims")), planned("unpacking-small")
-    seeds = set(file.read(file.find("unpacking-small"), full=True).seeds)
+    seeds = set(file.read_study(file.find_study("unpacking-small"), full=True).seeds)
     assert len(seeds) >= 3
     sides = [side for h in bundled.hypotheses() for _, side in h.comparands()]
     for side in sides:

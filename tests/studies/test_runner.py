@@ -35,18 +35,18 @@ def ran(out: Path) -> list[str]:
 
 def test_stages_run_after_what_they_need_and_once(tmp_path: Path) -> None:
     made = [stage(tmp_path, "c", "a", "b"), stage(tmp_path, "a"), stage(tmp_path, "b", "a")]
-    runner.run(tmp_path, made, 2, Quiet())
+    runner.run_stages(tmp_path, made, 2, Quiet())
     assert ran(tmp_path) == ["a", "b", "c"]
     again = Quiet()
-    runner.run(tmp_path, made, 2, again)
+    runner.run_stages(tmp_path, made, 2, again)
     assert ran(tmp_path) == ["a", "b", "c"]
     assert again.ended == []
 
 
 def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"'b' failed with exit code 7(.|\n)*b says hello"):
-        runner.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
-    runner.run(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
+        runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
+    runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
     assert ran(tmp_path) == ["a", "b", "b"]
 
 
@@ -59,15 +59,15 @@ def test_a_changed_stage_runs_what_follows_from_it_again_and_nothing_else(tmp_pa
             stage(tmp_path, "d", "a"),
         ]
 
-    runner.run(tmp_path, all_of(""), 1, Quiet())
+    runner.run_stages(tmp_path, all_of(""), 1, Quiet())
     before = len(ran(tmp_path))
-    runner.run(tmp_path, all_of("2"), 1, Quiet())
+    runner.run_stages(tmp_path, all_of("2"), 1, Quiet())
     assert ran(tmp_path)[before:] == ["b2", "c"]
 
 
 def test_going_back_to_earlier_settings_runs_again(tmp_path: Path) -> None:
     for version in ("", "2", ""):
-        runner.run(tmp_path, [stage(tmp_path, "a", version=version)], 1, Quiet())
+        runner.run_stages(tmp_path, [stage(tmp_path, "a", version=version)], 1, Quiet())
     assert ran(tmp_path) == ["a", "a2", "a"]
 
 
@@ -81,7 +81,7 @@ class Killing(Quiet):
         if Path(sys.argv[2]).exists():
             os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
-    stages.run(Path(sys.argv[1]), [stages.Stage("a", ("tests.support.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
+    stages.run_stages(Path(sys.argv[1]), [stages.Stage("a", ("tests.support.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
 """
 
 
@@ -112,7 +112,7 @@ from pathlib import Path
 from harness.studies import runner
 from tests.studies.test_runner import Quiet
 if __name__ == "__main__":
-    runner.run(Path(sys.argv[1]), [runner.Stage("a", ("harness", "list", "trainers"))], 1, Quiet())
+    runner.run_stages(Path(sys.argv[1]), [runner.Stage("a", ("harness", "list", "trainers"))], 1, Quiet())
 """
 
 
@@ -130,6 +130,6 @@ def test_a_working_folder_with_packages_of_the_same_names_disturbs_no_stage(tmp_
 
 def test_stages_that_need_each_other_or_nobody_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match="in a circle: "):
-        runner.run(tmp_path, [stage(tmp_path, "a", "b"), stage(tmp_path, "b", "a")], 1, Quiet())
+        runner.run_stages(tmp_path, [stage(tmp_path, "a", "b"), stage(tmp_path, "b", "a")], 1, Quiet())
     with pytest.raises(SkilldeltaError, match="needs 'x', which is no stage"):
-        runner.run(tmp_path, [stage(tmp_path, "a", "x")], 1, Quiet())
+        runner.run_stages(tmp_path, [stage(tmp_path, "a", "x")], 1, Quiet())

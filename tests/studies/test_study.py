@@ -12,9 +12,9 @@ import yaml
 
 from harness.studies import cost_estimate
 from harness.studies import file as files
-from harness.studies.grid import Recipe
-from harness.studies.plan import Plan
-from harness.studies.runner import Board
+from harness.studies.grid import PlannedRun
+from harness.studies.plan import StudyPlan
+from harness.studies.runner import Runner
 from harness.types import SkilldeltaError
 from tests.bench import killed
 from tests.conftest import ROOT
@@ -39,15 +39,15 @@ def file(folder: Path, **changes: object) -> Path:
     return path
 
 
-def plan(folder: Path, **changes: object) -> Plan:
-    return Plan(files.read(file(folder, **changes)))
+def plan(folder: Path, **changes: object) -> StudyPlan:
+    return StudyPlan(files.read_study(file(folder, **changes)))
 
 
 def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
     made = plan(tmp_path)
-    assert len(made.recipes) == 2 * 2 * 2 + 2 * 2 * 2
-    assert made.recipes[0] == Recipe("dpo", "a", "aspects", "full", seed=0)
-    assert len({r.name for r in made.recipes}) == len(made.recipes)
+    assert len(made.runs) == 2 * 2 * 2 + 2 * 2 * 2
+    assert made.runs[0] == PlannedRun("dpo", "a", "aspects", "full", seed=0)
+    assert len({r.name for r in made.runs}) == len(made.runs)
 
 
 def test_a_label_is_a_runs_name_where_its_entry_is_one_recipe(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_label_is_a_runs_name_where_its_entry_is_one_recipe(tmp_path: Path) ->
         {"method": "dpo", "label": "fast", "data": "human", "settings": {"lr": 1e-3}},
         {"method": "dpo", "label": "slow", "data": ["human", "web"]},
     ]
-    names = [r.name for r in plan(tmp_path, grid=entries).recipes]
+    names = [r.name for r in plan(tmp_path, grid=entries).runs]
     assert names == ["fast", "fast-s1", "slow-human-a-s0", "slow-human-a-s1", "slow-web-a-s0", "slow-web-a-s1"]
     scored = [n for n in plan(tmp_path, grid=entries).stages if n.startswith("score-")]
     assert scored == ["score-sft-a", "score-fast", "score-slow-human-a", "score-slow-web-a"]
@@ -81,7 +81,7 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
     assert list(made.stages) == ["score-sft-13b", "score-dpo-theirs-13b"]
     assert made.stages["score-dpo-theirs-13b"].arguments[2] == str(tmp_path / "dpo-13b")
     assert made.stages["score-sft-13b"].arguments[2] == "somebody/sft-13b"
-    assert made.recipes[0].labels()["data"] == "theirs"
+    assert made.runs[0].labels()["data"] == "theirs"
 
 
 @pytest.mark.parametrize(
@@ -106,15 +106,15 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_fault_is_told_with_what_there_is(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(SkilldeltaError, match=said):
-        files.read(file(tmp_path, **changes))
+        files.read_study(file(tmp_path, **changes))
 
 
-@pytest.mark.parametrize("name", files.known())
+@pytest.mark.parametrize("name", files.bundled_studies())
 def test_every_study_that_comes_with_the_program_can_be_planned(tmp_path: Path, name: str) -> None:
-    whole = Plan(files.read(files.find(name)))
-    board = Board(tmp_path, list(whole.stages.values()))
-    assert [s.name for s in board.ready()] == ["data"]
-    assert all(cost for cost in cost_estimate.seconds(whole).values())
+    whole = StudyPlan(files.read_study(files.find_study(name)))
+    board = Runner(tmp_path, list(whole.stages.values()))
+    assert [s.name for s in board.ready_stages()] == ["data"]
+    assert all(cost for cost in cost_estimate.stage_seconds(whole).values())
 
 
 def test_a_trainer_in_one_new_file_is_known_to_studies_their_estimates_and_the_list(tmp_path: Path) -> None:
@@ -144,21 +144,21 @@ def test_older_study_files_call_the_copy_again(tmp_path: Path) -> None:
 
 def test_an_unknown_study_is_told_with_those_there_are() -> None:
     with pytest.raises(SkilldeltaError, match=r"no study 'unpacking-quik'.*'unpacking-quick'"):
-        files.find("unpacking-quik")
+        files.find_study("unpacking-quik")
 
 
 def test_what_is_for_the_full_study_waits_for_it(tmp_path: Path) -> None:
     entries = [*SMALL["grid"], {"method": "dpo", "label": "more", "data": "web", "full": True}]  # type: ignore[misc]
     path = file(tmp_path, grid=entries)
-    assert len(files.read(path, full=True).grid) == 3
-    assert len(files.read(path, full=False).grid) == 2
+    assert len(files.read_study(path, full=True).grid) == 3
+    assert len(files.read_study(path, full=False).grid) == 2
 
 
 def test_more_seeds_leave_what_is_done_as_it_is(tmp_path: Path) -> None:
     """A stage's key follows from its own command and needs: more seeds repeat nothing but scoring."""
-    study = files.read(file(tmp_path))
-    one, other = Plan(study), Plan(replace(study, seeds=(0, 1, 2)))
-    keys = [Board(tmp_path, list(p.stages.values())).keys for p in (one, other)]
+    study = files.read_study(file(tmp_path))
+    one, other = StudyPlan(study), StudyPlan(replace(study, seeds=(0, 1, 2)))
+    keys = [Runner(tmp_path, list(p.stages.values())).keys for p in (one, other)]
     same = {n for n in keys[0] if keys[1].get(n) == keys[0][n]}
     assert {n for n in keys[0] if not n.startswith("score-")} <= same
 
