@@ -22,14 +22,17 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 FILE_LINES, FUNCTION_LINES, TRAIN_LINES, PARAMETERS, CHAIN = 250, 50, 80, 6, 8
 PARTICIPLE_SHARE = 0.005
 # Functions that every plug-in of a kind defines: the same name in each file is the point.
-HOOKS = {"load", "read", "score", "ask", "ideal", "find", "render", "train", "rows", "write", "main"} | {
-    "read_outputs", "read_scores", "render_study",
+HOOKS = {
+    "load", "read", "score", "ask", "ideal", "find", "render", "train", "rows",
+    "write", "main", "read_outputs", "read_scores", "holds_outputs", "holds_scores", "render_study", "draw_figure", "execute",
 }  # fmt: skip
 # Preference rows have the columns "chosen" and "rejected" wherever they are published.
 PREFERENCE_ROOMS = ("harness/trainers/", "harness/training/", "harness/world/")
-IRREGULAR = set(
-    ["found", "told", "known", "seen", "made", "given", "held", "kept", "said", "taken", "written", "drawn", "shown", "left", "paid", "meant", "begun", "done", "gone", "got", "sent", "put", "cut", "spent", "lost", "won", "built", "bought", "chosen", "broken", "spoken", "hidden", "grown", "laid", "fed", "felt", "heard", "led", "met", "run", "split", "struck", "thrown"]
-) - {"run", "split", "left", "cut", "put"}  # nouns and verbs of the field as well
+IRREGULAR = {
+    "found", "told", "known", "seen", "made", "given", "held", "kept", "said", "taken", "written", "drawn", "shown",
+    "paid", "meant", "begun", "done", "gone", "got", "sent", "spent", "lost", "won", "built", "bought", "chosen",
+    "broken", "spoken", "hidden", "grown", "laid", "fed", "felt", "heard", "led", "met", "struck", "thrown",
+}  # fmt: skip
 NOT_PARTICIPLES = {"seed", "need", "feed", "speed", "embed", "red", "bed", "hundred", "breed", "exceed", "shed", "indeed"}
 
 
@@ -88,9 +91,8 @@ def imported_modules(path: Path, tree: ast.AST | None = None) -> set[str]:
             names = {f"{base}.{alias.name}" for alias in node.names}
             # `from package import module` needs the module; the package itself only where one of its own names is meant.
             modules |= names if all(file_of(name) for name in names) else names | {base}
-        elif isinstance(node, ast.Call) and node.args and ast.unparse(node.func).endswith("import_module"):
-            if isinstance(node.args[0], ast.Constant):
-                modules.add(str(node.args[0].value))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            modules |= {str(value.value) for value in node.args[:1] if isinstance(value, ast.Constant)}
     return modules
 
 
@@ -100,13 +102,38 @@ def file_of(module: str) -> str | None:
     return next((file for file in (f"{stem}.py", f"{stem}/__init__.py") if (ROOT / file).is_file()), None)
 
 
-def import_graph(paths: Iterable[Path] | None = None) -> dict[str, set[str]]:
-    """File -> files of the project that it imports; a package's __init__ counts only where it holds code of its own."""
+def holds_code(path: Path) -> bool:
+    """Is there more than a docstring?"""
+    return len(ast.parse(path.read_text(encoding="utf-8")).body) > 1
+
+
+def module_level(tree: ast.Module) -> ast.Module:
+    """The imports that run when a module is loaded: not those inside functions, nor those for the type checker alone."""
+
+    def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+        for node in body:
+            if isinstance(node, ast.If):
+                yield from statements(node.orelse if "TYPE_CHECKING" in ast.unparse(node.test) else [*node.body, *node.orelse])
+            elif isinstance(node, ast.Try | ast.With):
+                yield from statements(node.body)
+            elif isinstance(node, ast.Import | ast.ImportFrom):
+                yield node
+
+    return ast.Module(list(statements(tree.body)), [])
+
+
+def import_graph(paths: Iterable[Path] | None = None, when_loaded: bool = False) -> dict[str, set[str]]:
+    """File -> files of the project that it imports anywhere, or (`when_loaded`) at once when it is loaded itself.
+
+    A package's __init__ counts only where it holds code of its own.
+    """
     graph: dict[str, set[str]] = {}
     for path in paths or source_files():
-        targets = {file for module in imported_modules(path) if (file := file_of(module)) and file != name_of(path)}
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        modules = imported_modules(path, module_level(tree) if when_loaded else tree)
+        files = {file for module in modules if (file := file_of(module)) and file != name_of(path)}
         graph[name_of(path)] = {
-            t for t in targets if not t.endswith("__init__.py") or len(ast.parse((ROOT / t).read_text()).body) > 1
+            f for f in files if not f.endswith("__init__.py") or len(ast.parse((ROOT / f).read_text()).body) > 1
         }
     return graph
 
@@ -218,25 +245,54 @@ def over_budget(result: Measures) -> Iterator[str]:
         yield f"participle {count:4d} times       {identifier}: {where}"
 
 
-def table(result: Measures, graph: dict[str, set[str]]) -> list[tuple[str, str]]:
-    sizes, lengths = sorted(result.lines.values()), sorted(result.function_lines.values())
-    total = sum(sizes)
-    colliding = sum(map(len, result.shared_functions.values()))
-    participles = sum(result.participles.values())
+def code_lines(text: str) -> int:
+    """Lines that hold code: no blank lines, comments or docstrings."""
+    skipped = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
+    lines: set[int] = set()
+    previous = tokenize.NEWLINE
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        begins_statement = previous in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+        if token.type not in skipped and not (token.type == tokenize.STRING and begins_statement):
+            lines |= set(range(token.start[0], token.end[0] + 1))
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            previous = token.type
+    return len(lines)
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({100 * part / max(whole, 1):.2f} %)"
+
+
+def spread(counts: Iterable[int]) -> str:
+    """Median, 95th percentile and maximum."""
+    values = sorted(counts)
+    return f"{statistics.median(values):.0f}, {values[int(0.95 * len(values))]}, {values[-1]}"
+
+
+def table(result: Measures, cycle: list[str], chain: list[str]) -> list[tuple[str, str]]:
+    """The measures as labels and values."""
+    harness = {file: count for file, count in result.lines.items() if file.startswith("harness/")}
+    code = sum(code_lines((ROOT / file).read_text(encoding="utf-8")) for file in harness)
+    parameters = [count for label, count in result.parameters.items() if not label.startswith("harness/cli/")]
+    total = sum(result.lines.values())
     return [
-        ("files", f"{len(sizes)}"),
+        ("files", f"{len(result.lines)}"),
         ("lines", f"{total}"),
-        ("lines of harness/", f"{sum(n for f, n in result.lines.items() if f.startswith('harness/'))}"),
-        ("lines a file: median, p95, max", f"{statistics.median(sizes):.0f}, {sizes[int(0.95 * len(sizes))]}, {sizes[-1]}"),
-        ("lines a function: median, p95, max", f"{statistics.median(lengths):.0f}, {lengths[int(0.95 * len(lengths))]}, {lengths[-1]}"),
-        ("parameters: max outside of the command line", f"{max((n for f, n in result.parameters.items() if not f.startswith('harness/cli/')), default=0)}"),
-        ("longest chain of imports", f"{len(longest_chain(graph))}"),
-        ("import cycles", "none" if not (cycle := find_cycle(graph)) else " -> ".join(cycle)),
-        ("class names that stand twice", f"{len(result.shared_classes)} ({sum(map(len, result.shared_classes.values()))} of {result.classes} classes)"),
-        ("top-level functions that share a name with two others", f"{colliding} of {result.functions} ({100 * colliding / max(result.functions, 1):.1f} %)"),
-        ("bare participles among stored names", f"{participles} of {result.stored} ({100 * participles / max(result.stored, 1):.2f} %)"),
-        ("lines with a comment", f"{result.comments} ({100 * result.comments / max(total, 1):.1f} %)"),
-    ]  # fmt: skip
+        ("lines of harness/", f"{sum(harness.values())}"),
+        ("lines of harness/ that hold code", f"{code}"),
+        ("lines a file: median, p95, max", spread(result.lines.values())),
+        ("lines a function: median, p95, max", spread(result.function_lines.values())),
+        ("parameters: max outside of the command line", f"{max(parameters, default=0)}"),
+        ("longest chain of imports when loaded", f"{len(chain)}"),
+        ("import cycles", " -> ".join(cycle) or "none"),
+        ("classes that share a name", share(sum(map(len, result.shared_classes.values())), result.classes)),
+        (
+            "functions that share a name with two others",
+            share(sum(map(len, result.shared_functions.values())), result.functions),
+        ),
+        ("bare participles among stored names", share(sum(result.participles.values()), result.stored)),
+        ("lines with a comment", share(result.comments, total)),
+    ]
 
 
 def main() -> None:
@@ -254,8 +310,11 @@ def main() -> None:
             setattr(part, attribute, {n: f for n, f in getattr(whole, attribute).items() if inside & set(f)})
         for line in over_budget(part):
             print(line)
-    for label, value in table(measure(paths), import_graph(paths)):
-        print(f"{label:55} {value}")
+    cycle, chain = find_cycle(import_graph(paths)), longest_chain(import_graph(paths, when_loaded=True))
+    for label, value in table(measure(paths), cycle, chain):
+        print(f"{label:45} {value}")
+    if options.list:
+        print("chain: " + " > ".join(chain))
 
 
 if __name__ == "__main__":
