@@ -64,12 +64,12 @@ def list_subfolders(folder: Path) -> Iterable[Path]:
 def name_apart(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
     """Names that two checkpoints share get their parent folder's name in front."""
     counts = Counter(c.name for c in checkpoints)
-    named = [replace(c, name=f"{parent_name(c)}-{c.name}") if counts[c.name] > 1 else c for c in checkpoints]
-    again = Counter(c.name for c in named)
+    candidates = [replace(c, name=f"{parent_name(c)}-{c.name}") if counts[c.name] > 1 else c for c in checkpoints]
+    again = Counter(c.name for c in candidates)
     if clash := [n for n, k in again.items() if k > 1]:
-        places = ", ".join(c.path for c in named if c.name == clash[0])
-        raise SkilldeltaError(f"Several checkpoints are named {clash[0]!r}: {places}.  Score them one by one with --name.")
-    return named
+        places = ", ".join(c.path for c in candidates if c.name == clash[0])
+        raise SkilldeltaError(f"Several checkpoints are candidates {clash[0]!r}: {places}.  Score them one by one with --name.")
+    return candidates
 
 
 def parent_name(checkpoint: Checkpoint) -> str:

@@ -75,10 +75,10 @@ def safetensors_problem(file: Path, size: int) -> str:
             ends = [int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"]
         except (ValueError, TypeError, KeyError, IndexError, AttributeError):
             return f"{file.name} has a damaged header"
-    expected = 8 + length + max(ends, default=0)
-    if size != expected:
-        state = "half-written" if size < expected else "longer than its header says"
-        return f"{file.name} is {state}: {size} bytes, its header promises {expected}"
+    full_size = 8 + length + max(ends, default=0)
+    if size != full_size:
+        state = "half-written" if size < full_size else "longer than its header says"
+        return f"{file.name} is {state}: {size} bytes, its header promises {full_size}"
     return ""
 
 

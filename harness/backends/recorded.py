@@ -58,7 +58,7 @@ class RecordedModel:
         for request, response in zip(requests, responses, strict=True):
             self.responses.setdefault(request.id, response)
         missing = sum(response.error.startswith(NOT_RECORDED) for response in responses)
-        spare = len(self.records) - len(pairing.unused) - (len(responses) - missing)
+        spare = len(self.records) - len(pairing.leftovers) - (len(responses) - missing)
         counts = describe_counts(missing, spare, len(responses))
         self.note = "; ".join((*counts, *describe_leftovers(pairing, examples, self.skipped_files)))
 
@@ -93,13 +93,13 @@ def describe_counts(missing: int, spare: int, requests: int) -> Iterator[str]:
 
 def describe_leftovers(pairing: Pairing, examples: Sequence[Example], skipped_files: Sequence[str]) -> Iterator[str]:
     """Outputs that found their example by its place alone, or found none, in words."""
-    if pairing.reworded:
-        first = shorten(recorded_outputs.first_text(examples[pairing.reworded[0]].row, recorded_outputs.PROMPTS))
-        yield f"recorded for another wording of the prompt: {len(pairing.reworded)} (the first: {first})"
-    if pairing.unused:
+    if pairing.rewordings:
+        first = shorten(recorded_outputs.first_text(examples[pairing.rewordings[0]].row, recorded_outputs.PROMPTS))
+        yield f"recorded for another wording of the prompt: {len(pairing.rewordings)} (the first: {first})"
+    if pairing.leftovers:
         ambiguous = f", {pairing.ambiguous} of them with a prompt that several examples share" if pairing.ambiguous else ""
-        first = describe_record(pairing.unused[0])
-        yield f"outputs that answer no example: {len(pairing.unused)}{ambiguous} (the first {first})"
+        first = describe_record(pairing.leftovers[0])
+        yield f"outputs that answer no example: {len(pairing.leftovers)}{ambiguous} (the first {first})"
     if skipped_files:
         yield f"files that hold no outputs: {len(skipped_files)} (the first: {skipped_files[0]})"
 

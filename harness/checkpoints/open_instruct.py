@@ -10,22 +10,22 @@ from harness.checkpoint_folders import describe_model, list_numbered
 from harness.types import Checkpoint
 
 ORDER = 13
-SAVED = re.compile(r"^(?:step|epoch)_(\d+)$")
+FOLDER_NAME = re.compile(r"^(?:step|epoch)_(\d+)$")
 STATE = "a state of accelerate, for resuming only: of this run the final model alone can be scored"
 SUFFIX = "_checkpoints"  # GRPO and PPO put them into OUTPUT_checkpoints
 
 
 def find(path: Path) -> list[Checkpoint]:
     """Every numbered folder in its order, the final model last; or the one that `path` is."""
-    if SAVED.match(path.name) and (path / "config.json").is_file():
-        return [describe_step(path, path.parent)]
-    checkpoints = [describe_step(folder, path) for _, folder in list_numbered(path, SAVED)]
+    if FOLDER_NAME.match(path.name) and (path / "config.json").is_file():
+        return [describe_numbered(path, path.parent)]
+    checkpoints = [describe_numbered(folder, path) for _, folder in list_numbered(path, FOLDER_NAME)]
     if checkpoints and (final := describe_model(path, path.name)):
         checkpoints.append(replace(final, producer="open_instruct", run=str(path)))
     return checkpoints
 
 
-def describe_step(folder: Path, run: Path) -> Checkpoint:
+def describe_numbered(folder: Path, run: Path) -> Checkpoint:
     """A step_N or epoch_N folder.  An epoch is no step, and stands in the name alone."""
     kind, _, number = folder.name.partition("_")
     label = number if kind == "step" else f"epoch{number}"

@@ -1,7 +1,7 @@
 """A run folder of transformers' Trainer, TRL, or the trainers here: checkpoint-N folders, the final model at the root.
 
-Trainer writes trainer_state.json after the weights: where it exists, the weights of this step are complete.  It has the step and
-the log.  training_args.bin is a pickle and is never read.
+Trainer writes trainer_state.json after the weights: where it exists, the weights of this step are complete.  It has the step
+and the log.  training_args.bin is a pickle and is never read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness.training_log import read_history
 from harness.types import Checkpoint
 
 ORDER = 10
-NUMBERED = re.compile(r"^checkpoint-(\d+)$")
+FOLDER_NAME = re.compile(r"^checkpoint-(\d+)$")
 # Trainer's log does not name its method; the names of its metrics do (TRL 0.7 to 1.16).
 SIGNS = {
     "rewards/chosen": "dpo",
@@ -31,9 +31,9 @@ TAGS = ("dpo", "ppo", "sft", "grpo", "rloo", "kto", "orpo", "online-dpo", "rewar
 
 def find(path: Path) -> list[Checkpoint]:
     """Every checkpoint of the run in `path`, by step, the final model last; or the one numbered checkpoint that `path` is."""
-    if NUMBERED.match(path.name) and (path / "trainer_state.json").is_file():
+    if FOLDER_NAME.match(path.name) and (path / "trainer_state.json").is_file():
         return [describe_step(path, path.parent)]
-    checkpoints = [describe_step(folder, path) for _, folder in list_numbered(path, NUMBERED)]
+    checkpoints = [describe_step(folder, path) for _, folder in list_numbered(path, FOLDER_NAME)]
     if not checkpoints:
         return []
     final = describe_model(path, path.name)

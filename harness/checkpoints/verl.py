@@ -13,7 +13,7 @@ from harness.checkpoint_folders import describe_model, list_numbered
 from harness.types import Checkpoint
 
 ORDER = 11  # before OpenRLHF's, whose names are alike
-SAVED = re.compile(r"^global_step_(\d+)$")
+FOLDER_NAME = re.compile(r"^global_step_(\d+)$")
 LATEST = "latest_checkpointed_iteration.txt"
 MERGE = (
     "shards only: `python -m verl.model_merger merge --backend {backend} --local_dir {actor} --target_dir FOLDER` makes a "
@@ -24,10 +24,10 @@ PARTS = ("huggingface", "lora_adapter")
 
 def find(path: Path) -> list[Checkpoint]:
     """Every step in its order; or the one step that `path` is."""
-    if SAVED.match(path.name):
+    if FOLDER_NAME.match(path.name):
         return [c for c in find(path.parent) if Path(c.path).is_relative_to(path)]
-    steps = [(step, policy_folder(folder)) for step, folder in list_numbered(path, SAVED)]
-    return [describe_step(folder, path, step) for step, folder in steps if any((folder / part).is_dir() for part in PARTS)]
+    steps = [(step, policy_folder(folder)) for step, folder in list_numbered(path, FOLDER_NAME)]
+    return [describe_policy(folder, path, step) for step, folder in steps if any((folder / part).is_dir() for part in PARTS)]
 
 
 def policy_folder(folder: Path) -> Path:
@@ -35,7 +35,7 @@ def policy_folder(folder: Path) -> Path:
     return folder / "actor" if (folder / "actor").is_dir() else folder
 
 
-def describe_step(folder: Path, run: Path, step: int) -> Checkpoint:
+def describe_policy(folder: Path, run: Path, step: int) -> Checkpoint:
     """The policy of one step: a whole model before an adapter before shards."""
     name = f"{run.name}@{step}"
     models = [model for part in PARTS if (model := describe_model(folder / part, name))]

@@ -13,7 +13,7 @@ from harness.cli.score import print_outcomes
 from harness.cli.screen import note, print_json
 from harness.types import SkilldeltaError
 
-SHOWN = 12  # paths that are named
+MAX_PATHS = 12  # paths that are named
 
 
 def import_(
@@ -46,10 +46,10 @@ def export(
     if as_json:
         print_json(paths)
         return
-    for path in paths[:SHOWN]:
+    for path in paths[:MAX_PATHS]:
         note(f"wrote {path}")
-    if len(paths) > SHOWN:
-        note(f"... and {len(paths) - SHOWN} more files in {output}")
+    if len(paths) > MAX_PATHS:
+        note(f"... and {len(paths) - MAX_PATHS} more files in {output}")
 
 
 def pair(text: str) -> tuple[str, str]:

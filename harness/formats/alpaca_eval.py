@@ -57,6 +57,6 @@ def make_sample(example: str, annotation: Json) -> Sample:
     text = str(annotation["output_2"])
     if preference is None or not 0 <= preference <= 1:
         return Sample(example, UNKNOWN, Response(text), Score(None, why=NO_VERDICT))
-    won = 0.5 if preference == 0.5 else float(preference > 0.5)
-    score = Score(preference, VERDICTS[won], {"won": won, "length": len(text)})
+    win = 0.5 if preference == 0.5 else float(preference > 0.5)
+    score = Score(preference, VERDICTS[win], {"won": win, "length": len(text)})
     return Sample(example, UNKNOWN, Response(text), score)

@@ -42,14 +42,14 @@ def escape_formulas(row: Sequence[Any]) -> list[Any]:
 
 def score_rows(cell: ExportedCell) -> Iterator[list[Any]]:
     """The score of a cell, then its further metrics."""
-    measured, metrics = cell.measured
+    estimate, metrics = cell.measures
     checkpoint, task = cell.checkpoint, cell.record.task
     labels = [checkpoint.name, checkpoint.run, checkpoint.method, checkpoint.step, task.skill, cell.name]
-    interval = measured.interval
-    yield [*labels, "score", measured.score, interval.low, interval.high, measured.n, cell.unscored, False]
+    interval = estimate.interval
+    yield [*labels, "score", estimate.score, interval.low, interval.high, estimate.n, cell.n_unscored, False]
     for metric in metrics:
         values = [value / POINTS for value in (metric.value, metric.low, metric.high)]
-        yield [*labels, metric.name, *values, measured.n, cell.unscored, metric.lower_is_better]
+        yield [*labels, metric.name, *values, estimate.n, cell.n_unscored, metric.lower_is_better]
 
 
 def sample_rows(cell: ExportedCell) -> Iterator[list[Any]]:

@@ -99,8 +99,8 @@ def make_samples(problems: Mapping[str, Sequence[Json]], level: str) -> tuple[li
         example = rows.add({"task_id": task_id})
         for draw, solution in enumerate(problems[task_id]):
             verdicts = [solution.get("base_status"), *([solution.get("plus_status")] if level == "plus" else [])]
-            graded = all(verdict in VERDICTS for verdict in verdicts)
-            value = float(all(verdict == "pass" for verdict in verdicts)) if graded else None
-            score = Score(value, ", ".join(map(str, verdicts)), {}, "" if graded else f"its verdict is {verdicts[-1]}")
+            has_verdicts = all(verdict in VERDICTS for verdict in verdicts)
+            value = float(all(verdict == "pass" for verdict in verdicts)) if has_verdicts else None
+            score = Score(value, ", ".join(map(str, verdicts)), {}, "" if has_verdicts else f"its verdict is {verdicts[-1]}")
             samples.append(Sample(example, UNKNOWN, Response(str(solution.get("solution", ""))), score, draw))
     return samples, rows.by_id

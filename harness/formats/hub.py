@@ -54,15 +54,15 @@ def make_entry(cell: ExportedCell, dataset: str) -> bytes:
 
 
 def points(cell: ExportedCell) -> float:
-    return round(POINTS * cell.measured[0].score, 2)
+    return round(POINTS * cell.measures[0].score, 2)
 
 
 def describe_value(cell: ExportedCell) -> str:
     """How the value came about, in one line."""
-    measured = cell.measured[0]
-    interval = f"95 % interval {POINTS * measured.interval.low:.1f} to {POINTS * measured.interval.high:.1f}"
-    left_out = f"{cell.unscored} without a score left out" if cell.unscored else ""
-    return "; ".join(text for text in (cell.record.task.source, f"n = {measured.n}", interval, left_out) if text)
+    estimate = cell.measures[0]
+    interval = f"95 % interval {POINTS * estimate.interval.low:.1f} to {POINTS * estimate.interval.high:.1f}"
+    left_out = f"{cell.n_unscored} without a score left out" if cell.n_unscored else ""
+    return "; ".join(text for text in (cell.record.task.source, f"n = {estimate.n}", interval, left_out) if text)
 
 
 def make_model_index(name: str, cells: Sequence[ExportedCell]) -> bytes:
@@ -74,5 +74,5 @@ def make_model_index(name: str, cells: Sequence[ExportedCell]) -> bytes:
         dataset = find_hub_dataset(task_id(cell)) or task_id(cell)
         result = partial(EvalResult, "text-generation", dataset, task_id(cell))
         results.append(result("score", points(cell), metric_name=describe_value(cell)))
-        results += [result(m.name, round(m.value, 2)) for m in cell.measured[1] if math.isfinite(m.value)]
+        results += [result(m.name, round(m.value, 2)) for m in cell.measures[1] if math.isfinite(m.value)]
     return b"---\n" + dump_yaml({"model-index": eval_results_to_model_index(name, results)}) + b"---\n"

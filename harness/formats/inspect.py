@@ -26,7 +26,7 @@ from harness.types import Finish, Json, Metric, Response, Sample, Score, Skillde
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 HARMLESS = ("max_connections", "max_retries", "timeout", "attempt_timeout", "cache", "batch", "adaptive_connections")
 IDENTITY = ("model_path", "tokenizer", "tokenizer_path", "base_url", "api_key", "device")
-ATTACHED = "attachment://"
+ATTACHMENT = "attachment://"
 
 
 def holds_scores(file: UntrustedFile) -> bool:
@@ -61,7 +61,7 @@ def make_task_log(header: Json, contents: Iterable[Any], where: str) -> Imported
         names = ", ".join(scorers) or "none"
         why = f"{where} has no scorer whose values are scores of 0 to 1; it has: {names}."
         return RefusedLog(model, f"inspect:{name}", why)
-    scored = sorted((s.with_score(headline) for s in samples), key=lambda s: (sort_key(rows.by_id[s.example]), s.draw))
+    final_samples = sorted((s.with_score(headline) for s in samples), key=lambda s: (sort_key(rows.by_id[s.example]), s.draw))
     task = describe_task(
         f"inspect:{name}",
         settings.get("task_version", UNKNOWN),
@@ -72,9 +72,9 @@ def make_task_log(header: Json, contents: Iterable[Any], where: str) -> Imported
     return ImportedLog(
         model,
         replace(task, pass_at=find_pass_at(header, headline)),
-        describe_inputs(scored, {s.example: s.request for s in scored}, describe_settings(header)),
+        describe_inputs(final_samples, {s.example: s.request for s in final_samples}, describe_settings(header)),
         describe_provider(settings, provider),
-        scored,
+        final_samples,
         rows.by_id,
         describe_end(header),
         {"task": name, "filter": headline, "metric": headline},
@@ -94,20 +94,20 @@ class LoggedSample:
 
     def __init__(self, example: str, draw: int, prompt: str, response: Response, scores: Mapping[str, Json]) -> None:
         self.example, self.draw, self.prompt, self.response = example, draw, prompt, response
-        self.extracted = {name: str(score.get("answer") or "") for name, score in scores.items()}
+        self.answers = {name: str(score.get("answer") or "") for name, score in scores.items()}
         self.values: dict[str, Any] = {}
         for name, score in scores.items():
             value = score.get("value")
             self.values |= {f"{name}.{k}": v for k, v in value.items()} if isinstance(value, dict) else {name: value}
 
     def with_score(self, headline: str) -> Sample:
-        """The sample, scored by one scorer; the others' numbers are parts of its score."""
+        """The sample, final_samples by one scorer; the others' numbers are parts of its score."""
         value = convert_value(self.values.get(headline))
         why = self.response.error or ("no score in the log" if headline not in self.values else "its value is no number")
         numbers = {name: convert_value(v) for name, v in self.values.items() if name != headline}
         parts = {name: number for name, number in numbers.items() if number is not None}
-        extracted = self.extracted.get(headline.partition(".")[0], "")[-200:]
-        score = Score(value, extracted, parts, "" if value is not None else why)
+        answer = self.answers.get(headline.partition(".")[0], "")[-200:]
+        score = Score(value, answer, parts, "" if value is not None else why)
         return Sample(self.example, self.prompt, self.response, score, self.draw)
 
 
@@ -127,8 +127,8 @@ def parse_sample(content: Json, rows: ExampleRows, where: str) -> LoggedSample:
     rows.by_id.setdefault(example, row)
     messages = [message for message in content.get("messages") or () if isinstance(message, dict)]
     end = next((i for i, message in enumerate(messages) if message.get("role") == "assistant"), len(messages))
-    shown = [[str(message.get("role")), join_text(message.get("content"), attachments)] for message in messages[:end]]
-    prompt = digest(shown) if shown else UNKNOWN
+    prompt_messages = [[str(message.get("role")), join_text(message.get("content"), attachments)] for message in messages[:end]]
+    prompt = digest(prompt_messages) if prompt_messages else UNKNOWN
     scores = {str(name): score for name, score in (content.get("scores") or {}).items() if isinstance(score, dict)}
     return LoggedSample(example, epoch - 1, prompt, parse_response(content, attachments), scores)
 
@@ -149,7 +149,7 @@ def parse_response(content: Json, attachments: Json) -> Response:
 def join_text(content: Any, attachments: Json) -> str:
     """A text, or the texts of messages and of their parts.  inspect keeps long ones apart, by their hash, in `attachments`."""
     if isinstance(content, str):
-        return str(attachments.get(content.removeprefix(ATTACHED), content)) if content.startswith(ATTACHED) else content
+        return str(attachments.get(content.removeprefix(ATTACHMENT), content)) if content.startswith(ATTACHMENT) else content
     if isinstance(content, list):
         parts = (part.get("text") or part.get("content") if isinstance(part, dict) else part for part in content)
         return "\n".join(join_text(part, attachments) for part in parts)

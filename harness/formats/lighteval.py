@@ -81,8 +81,8 @@ def read_task(name: str, path: Path, results: Json) -> LoggedTask:
     config = task_config(name, results)
     metrics = [metric for metric in config.get("metrics") or config.get("metric") or () if isinstance(metric, dict)]
     lower = frozenset(str(metric["metric_name"]) for metric in metrics if metric.get("higher_is_better") is False)
-    reported = (results.get("results") or {}).get(name) or {}
-    return LoggedTask(name, (MetricTable("", "", reported, lower, frozenset(), documents, "lighteval_task"),))
+    figures = (results.get("results") or {}).get(name) or {}
+    return LoggedTask(name, (MetricTable("", "", figures, lower, frozenset(), documents, "lighteval_task"),))
 
 
 def parse_document(place: int, row: Json, where: str) -> LoggedDocument:

@@ -91,7 +91,7 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
 
 def combine_groups(tasks: Mapping[str, LoggedTask], results: Json) -> Iterator[LoggedTask]:
     """The tasks, those of a group as one."""
-    ungrouped = dict(tasks)
+    single_tasks = dict(tasks)
     tree = results.get("group_subtasks") or {}
     subtasks = {child for children in tree.values() for child in children}
     for group in (name for name in tree if name not in subtasks and tree[name]):
@@ -99,8 +99,8 @@ def combine_groups(tasks: Mapping[str, LoggedTask], results: Json) -> Iterator[L
         whole = combine_members(group, [tasks[name] for name in members]) if all(name in tasks for name in members) else None
         if whole and all(find_aggregate(table, group, results) for table in whole.tables):
             yield whole
-            ungrouped = {name: task for name, task in ungrouped.items() if name not in members}
-    yield from ungrouped.values()
+            single_tasks = {name: task for name, task in single_tasks.items() if name not in members}
+    yield from single_tasks.values()
 
 
 def list_leaves(group: str, tree: Mapping[str, Sequence[str]], depth: int = 0) -> list[str]:
@@ -112,11 +112,11 @@ def list_leaves(group: str, tree: Mapping[str, Sequence[str]], depth: int = 0) -
 
 def find_aggregate(table: MetricTable, group: str, results: Json) -> Aggregate | None:
     """How a group was averaged, from its figure: over documents, over members, or in no known way (None)."""
-    reported = (results.get("groups") or {}).get(group, {}).get(table.headline + table.suffix)
-    if not isinstance(reported, float | int):
+    figure = (results.get("groups") or {}).get(group, {}).get(table.headline + table.suffix)
+    if not isinstance(figure, float | int):
         return None
     ways: tuple[Aggregate, ...] = ("mean", "macro")
-    return next((way for way in ways if abs(table.mean(way) - reported) <= TOLERANCE), None)
+    return next((way for way in ways if abs(table.mean(way) - figure) <= TOLERANCE), None)
 
 
 def make_logs(model: str, task: LoggedTask, results: Json) -> Iterator[ImportedLog | RefusedLog]:

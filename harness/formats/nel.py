@@ -101,8 +101,8 @@ def parse_record(record: Json, rows: dict[str, Json], prompts: dict[str, str], w
         prompts[example] = digest(row["prompt"])
     failure = str(details.get("error") or "the solver failed") if details.get("method") == "solve_failed" else ""
     reward = None if failure else finite_number(record["reward"])
-    extracted = str(record.get("extracted_answer") or "")[-200:]
-    score = Score(reward, extracted, {}, "" if reward is not None else failure or "its reward is no number")
+    answer_text = str(record.get("extracted_answer") or "")[-200:]
+    score = Score(reward, answer_text, {}, "" if reward is not None else failure or "its reward is no number")
     tokens = int(finite_number(record.get("tokens")) or 0)
     text = str(record.get("model_response") or "")
     response = Response(text, "error" if failure else "stop", tokens_out=tokens, error=failure[:500])
@@ -150,9 +150,9 @@ def number_example(example: str) -> int:
 
 def make_bundle(cell: ExportedCell) -> dict[str, Any]:
     """The bundle.  `mean_reward` is the mean of the records, as NeMo Evaluator has it; `score` ours (macro, F1, pass@k)."""
-    scored = [sample for sample in cell.samples if sample.score.value is not None]
-    measured, inputs = cell.measured[0], cell.record.inputs
-    bounds = {"value": measured.score, "ci_lower": measured.interval.low, "ci_upper": measured.interval.high}
+    with_score = [sample for sample in cell.samples if sample.score.value is not None]
+    estimate, inputs = cell.measures[0], cell.record.inputs
+    bounds = {"value": estimate.score, "ci_lower": estimate.interval.low, "ci_upper": estimate.interval.high}
     return {
         "run_id": f"eval-{folder_name(cell.name)}",
         "config_hash": f"sha256:{digest(list(cell.record.comparable().values()), 64)}",
@@ -160,26 +160,26 @@ def make_bundle(cell: ExportedCell) -> dict[str, Any]:
         "config": {"benchmark": cell.name, "model": cell.checkpoint.name, **inputs.to_json()},
         "benchmark": {
             "name": cell.name,
-            "samples": len({sample.example for sample in scored}),
+            "samples": len({sample.example for sample in with_score}),
             "repeats": inputs.draws,
-            "scores": average_rewards(scored) | {"score": {k: v if np.isfinite(v) else None for k, v in bounds.items()}},
-            "categories": average_categories(scored),
+            "scores": average_rewards(with_score) | {"score": {k: v if np.isfinite(v) else None for k, v in bounds.items()}},
+            "categories": average_categories(with_score),
         },
-        "n_results": len(scored),
-        "n_unscored": cell.unscored,
+        "n_results": len(with_score),
+        "n_unscored": cell.n_unscored,
     }
 
 
-def average_rewards(scored: Sequence[Sample]) -> dict[str, Any]:
+def average_rewards(with_score: Sequence[Sample]) -> dict[str, Any]:
     """The mean reward; as pass@1 too, where every reward is 0 or 1."""
-    rewards = np.array([sample.score.value for sample in scored], np.float64)
+    rewards = np.array([sample.score.value for sample in with_score], np.float64)
     mean = {"value": float(rewards.mean()) if len(rewards) else None}
     return {"mean_reward": mean} | ({"pass@1": mean} if bool(np.all((rewards == 0) | (rewards == 1))) else {})
 
 
-def average_categories(scored: Sequence[Sample]) -> dict[str, Any]:
+def average_categories(with_score: Sequence[Sample]) -> dict[str, Any]:
     rewards: dict[str, list[float]] = {}
-    for sample in scored:
+    for sample in with_score:
         if sample.group and sample.score.value is not None:
             rewards.setdefault(sample.group, []).append(sample.score.value)
     return {name: {"mean_reward": sum(values) / len(values), "n": len(values)} for name, values in rewards.items()}

@@ -46,18 +46,18 @@ class Archive:
             about = self.zip.getinfo(name)
             most = min(MOST_MEMBER, self.bytes_left)
             if about.compress_type == ZSTANDARD:
-                found = unpack_zstandard(self.packed_bytes(about), most, where)
+                content = unpack_zstandard(self.packed_bytes(about), most, where)
             else:
                 with self.zip.open(about) as stream:
-                    found = read_at_most(stream, most, where)
+                    content = read_at_most(stream, most, where)
         except KeyError as error:
             raise SkilldeltaError(f"{self.path} has no {name}: it was not finished, or is no log.") from error
         except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error) as error:
             raise SkilldeltaError(f"{where} cannot be unpacked ({error}): is the file whole?") from error
-        if zlib.crc32(found) != about.CRC:
+        if zlib.crc32(content) != about.CRC:
             raise SkilldeltaError(f"{where} is damaged: its checksum is not the one that was stored.")
-        self.bytes_left -= len(found)
-        return found
+        self.bytes_left -= len(content)
+        return content
 
     def packed_bytes(self, about: zipfile.ZipInfo) -> bytes:
         """The packed bytes of a member (PKWARE's APPNOTE 4.3.7)."""

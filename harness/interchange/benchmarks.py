@@ -56,5 +56,5 @@ def find_hub_dataset(task: str) -> str:
 
 
 def match_beginning(task: str, by_beginning: Mapping[str, str]) -> str:
-    normalized = re.sub(r"[^a-z0-9]+", "_", task.lower())
-    return next((found for start, found in by_beginning.items() if normalized.startswith(start)), "")
+    plain_name = re.sub(r"[^a-z0-9]+", "_", task.lower())
+    return next((value for start, value in by_beginning.items() if plain_name.startswith(start)), "")

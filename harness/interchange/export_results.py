@@ -49,14 +49,14 @@ class ExportedCell:
             return {line["example"]: line["row"] for _, line in read_lines(stream)}
 
     @cached_property
-    def measured(self) -> tuple[MeasuredScore, tuple[MetricValue, ...]]:
+    def measures(self) -> tuple[MeasuredScore, tuple[MetricValue, ...]]:
         """The score with its interval (0..1), and the further metrics (in points)."""
         columns = StoredCell(self.record, self.cell).columns()
         panel = TaskPanel(self.record, columns)
         return panel.measure(columns, LEVEL), measure_metrics(panel, columns, LEVEL)
 
     @property
-    def unscored(self) -> int:
+    def n_unscored(self) -> int:
         return sum(sample.score.value is None for sample in self.samples)
 
 

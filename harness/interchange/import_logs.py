@@ -23,7 +23,7 @@ from harness.types import Checkpoint, Example, SkilldeltaError
 
 KIND = "importers"
 PRODUCER = "imported"
-RESERVED = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
+NOT_CHECKPOINTS = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
 LONGEST = 120  # characters of a name, so that it fits in a path
 STEP = re.compile(r"(checkpoint-|step_?|global_step_?|iter_?)\d+")  # folders' names that need the run's name before them
 
@@ -42,11 +42,11 @@ def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions 
     options = options or ImportOptions()
     outcomes = []
     for plugin, files in group_files(paths, options.format):
-        started = time.monotonic()
+        start = time.monotonic()
         try:
             for log in plugin.read_scores(files):
-                outcomes.append(store_outcome(log, results, options, started))
-                started = time.monotonic()
+                outcomes.append(store_outcome(log, results, options, start))
+                start = time.monotonic()
         except SkilldeltaError as error:
             outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=str(error)))
         except Exception as error:  # noqa: BLE001  a log of unknown origin may hold anything: the other logs go on
@@ -66,14 +66,14 @@ def group_files(paths: Sequence[Path], format_: str) -> Iterator[tuple[ModuleTyp
     by_plugin: dict[int, dict[Path, UntrustedFile]] = {place: {} for place in range(len(plugins))}
     for path in paths:
         files = list_files(path)
-        recognised = [(place, file) for file in files if (place := find_format(file, plugins)) is not None]
-        if not recognised:
+        matches = [(place, file) for file in files if (place := find_format(file, plugins)) is not None]
+        if not matches:
             columns = ", ".join(map(str, files[0].first))[:200] if len(files) == 1 else ""
             raise SkilldeltaError(
                 f"{path} holds no log of a known format{f'; it has: {columns}' if columns else ''}.\n"
                 f"Known are the logs of: {', '.join(map(format_name, plugins))}."
             )
-        for place, file in recognised:
+        for place, file in matches:
             by_plugin[place].setdefault(file.path, file)
     for place, plugin in enumerate(plugins):
         group_by_run = getattr(plugin, "group_by_run", lambda files: [[file] for file in files])
@@ -92,7 +92,7 @@ def list_files(path: Path) -> list[UntrustedFile]:
     return [UntrustedFile(p) for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [UntrustedFile(path)]
 
 
-def store_outcome(log: ImportedLog | RefusedLog, results: Results, options: ImportOptions, started: float) -> Outcome:
+def store_outcome(log: ImportedLog | RefusedLog, results: Results, options: ImportOptions, start: float) -> Outcome:
     """Stores one cell; a log that cannot become one is a failure, with the reason."""
     task = log.task if isinstance(log, RefusedLog) else log.task.name
     try:
@@ -104,8 +104,8 @@ def store_outcome(log: ImportedLog | RefusedLog, results: Results, options: Impo
         state = store_log(log, name, results, options)
     except SkilldeltaError as error:
         return Outcome(options.name or log.model, task, "failed", why=str(error))
-    unscored = sum(sample.score.value is None for sample in log.samples)
-    return Outcome(name, task, state, len(log.samples), unscored, log.note, time.monotonic() - started)
+    missing_scores = sum(sample.score.value is None for sample in log.samples)
+    return Outcome(name, task, state, len(log.samples), missing_scores, log.note, time.monotonic() - start)
 
 
 def store_log(log: ImportedLog, name: str, results: Results, options: ImportOptions) -> Literal["done", "already"]:
@@ -127,8 +127,8 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
             return "already"
         raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
     # With a --name, the user says that this is the stored model, whatever each program calls it.
-    stored = results.checkpoints().get(name) if options.name else None
-    if stored is None or stored.producer != PRODUCER:
+    checkpoint = results.checkpoints().get(name) if options.name else None
+    if checkpoint is None or checkpoint.producer != PRODUCER:
         results.add(Checkpoint(name, log.model, PRODUCER, content=log.model), fingerprint)
     results.keep(log.task.name, (Example(row) for row in log.rows.values()))
     write_bytes(cell.samples_file, content)
@@ -152,6 +152,8 @@ def shorten_model(model: str) -> str:
 
 def check_name(name: str) -> None:
     """Raises SkilldeltaError where a name cannot be a folder's or stand in a table."""
-    if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in RESERVED:
-        shown = repr(name[:40])
-        raise SkilldeltaError(f"{shown} cannot be a name here (1 to {LONGEST} printable characters): give the model a --name.")
+    if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in NOT_CHECKPOINTS:
+        excerpt = repr(name[:40])
+        raise SkilldeltaError(
+            f"{excerpt} cannot be a name here (1 to {LONGEST} printable characters): give the model a --name."
+        )

@@ -119,14 +119,14 @@ def document_lines(part: FilteredPart) -> Iterator[dict[str, Any]]:
         row = part.cell.rows.get(document.example, {"example": document.example})
         doc = {column: value for column, value in row.items() if column != MEMBER}
         target = find_target(doc) or ""
-        responses, extracted = list_responses(document.draws)
+        responses, answers = list_responses(document.draws)
         yield {
             "doc_id": document.place,
             "doc": doc,
             "target": target,
             "arguments": {},
             "resps": responses,
-            "filtered_resps": extracted,
+            "filtered_resps": answers,
             "filter": part.filter,
             "metrics": list(part.metrics),
             "doc_hash": hash_text(json.dumps(doc, indent=2, ensure_ascii=False)),

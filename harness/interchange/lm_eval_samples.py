@@ -65,10 +65,10 @@ def read_task(name: str, path: Path, results: Json) -> LoggedTask:
             raise SkilldeltaError(f"{path.name} has document {document.place} twice{where}")
         places.add((filter_name, document.place))
         by_filter.setdefault(filter_name, []).append(document)
-    expected = ((results.get("n-samples") or {}).get(name) or {}).get("effective")
+    size = ((results.get("n-samples") or {}).get(name) or {}).get("effective")
     for filter_name, documents in by_filter.items():
-        if isinstance(expected, int) and len(documents) != expected:
-            raise SkilldeltaError(f"{path.name} holds {len(documents)} of {expected} samples under {filter_name}: is it whole?")
+        if isinstance(size, int) and len(documents) != size:
+            raise SkilldeltaError(f"{path.name} holds {len(documents)} of {size} samples under {filter_name}: is it whole?")
     if not by_filter:
         raise SkilldeltaError(f"{path.name} holds no samples.")
     tables = (make_metric_table(name, filter_name, documents, results) for filter_name, documents in by_filter.items())

@@ -25,7 +25,7 @@ class LoggedDocument:
     row: Json
     prompt: str  # the hash of the whole prompt
     response: Response
-    extracted: str
+    answer: str
     values: Mapping[str, Any]
     settings: Json
     member: str = ""
@@ -37,7 +37,7 @@ class MetricTable:
 
     filter_name: str
     suffix: str
-    reported: Mapping[str, Any]  # the task's metrics in the results file
+    figures: Mapping[str, Any]  # the task's metrics in the results file
     lower_is_better: frozenset[str]
     declared_means: frozenset[str]  # metrics that the task's own settings call means
     documents: list[LoggedDocument]
@@ -77,12 +77,12 @@ class MetricTable:
         """Whether the samples average to the figure in the results file.  Without one, any column of numbers is a mean."""
         count = sum(n for _, n in sums)
         mean = sum(total for total, _ in sums) / count if count else float("nan")
-        reported = finite_number(self.reported.get(metric + self.suffix, self.reported.get(metric)))
-        if reported is None or abs(mean - reported) <= TOLERANCE * max(1.0, abs(reported)):
+        figure = finite_number(self.figures.get(metric + self.suffix, self.figures.get(metric)))
+        if figure is None or abs(mean - figure) <= TOLERANCE * max(1.0, abs(figure)):
             return bool(count)
         if metric in self.declared_means:
             raise SkilldeltaError(
-                f"{metric}{self.suffix} is {reported:.4f} in the results file, but its samples add up to {mean:.4f}: "
+                f"{metric}{self.suffix} is {figure:.4f} in the results file, but its samples add up to {mean:.4f}: "
                 "are they of this run, and whole?"
             )
         return False
@@ -113,7 +113,7 @@ class MetricTable:
             example = rows.add(row)
             value = finite_number(document.values.get(self.headline))
             parts = dict(self.score_parts(document))
-            score = Score(value, document.extracted, parts, "" if value is not None else NO_NUMBER)
+            score = Score(value, document.answer, parts, "" if value is not None else NO_NUMBER)
             self.samples.append(Sample(example, document.prompt, document.response, score, group=document.member))
             self.prompts[example] = document.prompt
         self.rows = rows.by_id

@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
 from harness.types import Example, Json, Request, digest
 
-REWORDED = 0.8  # of their words: two wordings of one prompt
+SIMILARITY = 0.8  # of their words: two wordings of one prompt
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Pairing:
     """For each example the outputs recorded for it, in their order; and what was left over."""
 
     outputs: tuple[tuple[RecordedOutput, ...], ...]
-    unused: tuple[RecordedOutput, ...]
-    reworded: tuple[int, ...]  # examples whose output answers another wording of the prompt
+    leftovers: tuple[RecordedOutput, ...]
+    rewordings: tuple[int, ...]  # examples whose output answers another wording of the prompt
     ambiguous: int  # outputs whose prompt several different examples share
 
     @property
@@ -104,6 +104,6 @@ def find_reworded(
         places = {m + step for n, step in ((number - 1, 1), (number + 1, -1)) for m in members_by_record.get(n, ())}
         if len(places) == 1 and (place := places.pop()) in range(len(examples)) and place not in paired_places:
             prompt, question = records[number].prompt, first_text(examples[place].row, PROMPTS)
-            if SequenceMatcher(None, prompt.split(), question.split(), autojunk=False).ratio() >= REWORDED:
+            if SequenceMatcher(None, prompt.split(), question.split(), autojunk=False).ratio() >= SIMILARITY:
                 places_by_record[number] = place
     return places_by_record

@@ -115,7 +115,7 @@ def test_a_question_that_different_rows_share_is_not_guessed(tmp_path: Path) -> 
     rows: list[Json] = [{"question": "Which is true?", "choices": list(pair_), "answer": 0} for pair_ in ("ab", "cd")]
     file = write(tmp_path / "out.jsonl", [{"question": "Which is true?", "response": "a"}])
     pairing = pair_outputs(recorded_outputs.read_recorded(file), examples(rows), requests(examples(rows)))
-    assert (pairing.missing, pairing.ambiguous, len(pairing.unused)) == (2, 1, 1)
+    assert (pairing.missing, pairing.ambiguous, len(pairing.leftovers)) == (2, 1, 1)
     lines = [{"question": "Which is true?", "choices": row["choices"], "response": row["choices"][1]} for row in rows[::-1]]
     both = recorded_outputs.read_recorded(write(tmp_path / "both.jsonl", lines))
     found = pair_outputs(both, examples(rows), requests(examples(rows))).outputs

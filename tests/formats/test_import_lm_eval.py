@@ -53,7 +53,7 @@ def test_every_metric_of_every_filter_is_lm_evals_own(real: Path, tmp_path: Path
         theirs = json.loads(told.read_text())["results"]
         for cell in finished_cells(results, results.checkpoints(), [name]):
             source = cell.record.imported
-            own, metrics = cell.measured
+            own, metrics = cell.measures
             headline = theirs[source["task"]][f"{source['metric']},{source['filter']}"]
             assert own.score == pytest.approx(headline, abs=1e-12)
             for metric in metrics:
@@ -147,7 +147,7 @@ def test_lists_of_verdicts_are_means_over_the_verdicts(tmp_path: Path) -> None:
     brought(log, to=tmp_path / "r")
     results = Results(tmp_path / "r")
     (cell,) = finished_cells(results, results.checkpoints(), ["org/m"])
-    assert {m.name: m.value for m in cell.measured[1]} == {"strict,none": 50, "inst,none": pytest.approx(200 / 3)}
+    assert {m.name: m.value for m in cell.measures[1]} == {"strict,none": 50, "inst,none": pytest.approx(200 / 3)}
     assert cell.record.task.skill == "instruction following"
 
 
