@@ -33,7 +33,7 @@ def study(
     from harness.studies import file as files
     from harness.studies.plan import StudyPlan
 
-    study_plan = StudyPlan(files.read_study(files.find_study(file), full))
+    study_plan = StudyPlan(files.read_study_file(files.find_study(file), full))
     if plan:
         print_plan(study_plan, output, jobs or os.cpu_count() or 1)
         return
@@ -49,7 +49,7 @@ def demo(
     from harness.studies import file as files
     from harness.studies.plan import StudyPlan
 
-    run_study(StudyPlan(files.read_study(files.find_study("unpacking-quick"), full)), output, jobs)
+    run_study(StudyPlan(files.read_study_file(files.find_study("unpacking-quick"), full)), output, jobs)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
     say("  skilldelta compare results --baseline SFT -o report")
 

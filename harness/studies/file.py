@@ -44,7 +44,7 @@ def find_study(name: str) -> Path:
     return FOLDER / f"{name}.yaml"
 
 
-def read_study(path: Path, full: bool = True) -> StudySettings:
+def read_study_file(path: Path, full: bool = True) -> StudySettings:
     """The study in a file; without `full`, less what it marks so."""
     settings = config.build_config(StudySettings, build_parts(list_values(config.load_yaml(path))))
     if not settings.grid:
@@ -90,18 +90,18 @@ NAMED_PARTS = {"bases": StudyBase, "data": PreferenceSource, "prompts": PromptSo
 
 def build_parts(values: Mapping[str, Any]) -> dict[str, Any]:
     """The named parts built one by one, so that an unknown key of theirs is an error too."""
-    built = dict(values)
+    values_by_part = dict(values)
     for key, kind in NAMED_PARTS.items():
-        if key in built:
-            built[key] = {name: config.build_config(kind, part or {}) for name, part in (built[key] or {}).items()}
-    built["bases"] = {n: replace(b, path=absolute_path(b.path)) for n, b in built.get("bases", {}).items()}
+        if key in values_by_part:
+            values_by_part[key] = {name: config.build_config(kind, part or {}) for name, part in (values_by_part[key] or {}).items()}
+    values_by_part["bases"] = {n: replace(b, path=absolute_path(b.path)) for n, b in values_by_part.get("bases", {}).items()}
     for key in ("data", "prompts"):
-        if key in built:
-            built[key] = {n: replace(p, files=tuple(map(absolute_path, p.files))) for n, p in built[key].items()}
+        if key in values_by_part:
+            values_by_part[key] = {n: replace(p, files=tuple(map(absolute_path, p.files))) for n, p in values_by_part[key].items()}
     for key, kind in (("world", WorldSize), ("best_of", BestOfN)):
-        if key in built:
-            built[key] = config.build_config(kind, built[key] or {})
-    return built
+        if key in values_by_part:
+            values_by_part[key] = config.build_config(kind, values_by_part[key] or {})
+    return values_by_part
 
 
 def check_names(study: StudySettings) -> None:

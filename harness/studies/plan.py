@@ -146,7 +146,8 @@ class StudyPlan:
         sampling = ("-L", items, "--sample-seed", "0", "--draws", n, "--gen-kwargs", "temperature=1.0", "--name", "draws")
         yield Stage(
             "draws", ("harness", "score", self.sft_model(self.first_base), *self.scoring_flags("draws"), *sampling),
-            self.sft_stages(self.first_base), "draw answers to test questions, for the reward models to choose from", ("draws",),
+            self.sft_stages(self.first_base), "draw answers to test questions, for the reward models to choose from",
+            ("draws",),
         )  # fmt: skip
         yield Stage(
             "first", ("harness.studies.best_of_n", "draws", "best-of-n"), ("draws",), "take the first draw", ("best-of-n",)

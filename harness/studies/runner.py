@@ -90,7 +90,7 @@ class StageListener(Protocol):
 class RunningStage:
     stage: Stage
     process: ForkServerProcess
-    started: float
+    start_time: float
 
 
 class Runner:
@@ -152,7 +152,7 @@ class Runner:
     def finish(self, running_stage: RunningStage) -> float:
         """Marks a finished stage; an error with the end of its log where it failed."""
         self.running.remove(running_stage)
-        seconds = time.monotonic() - running_stage.started
+        seconds = time.monotonic() - running_stage.start_time
         if running_stage.process.exitcode:
             lines = self.log_file(running_stage.stage).read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
             raise SkilldeltaError(

@@ -310,7 +310,7 @@ def test_published_figures_are_those_of_the_tables() -> None:
 
 def planned(name: str) -> StudyRecord:
     """The record that a study's file would make."""
-    plan = StudyPlan(file.read_study(file.find_study(name), full=True))
+    plan = StudyPlan(file.read_study_file(file.find_study(name), full=True))
     policies = [TrainedModel(r.name, "", r.labels(), r.seed) for r in plan.runs if r.method != "reward"]
     starts = [TrainedModel(f"sft-{base}", "", record.sft_labels(base), 0) for base in plan.study.bases]
     rewards = [
@@ -322,7 +322,7 @@ def planned(name: str) -> StudyRecord:
 
 def test_the_small_study_has_the_runs_of_every_claim() -> None:
     bundled, small = claims_file.read(claims_file.find("claims")), planned("unpacking-small")
-    seeds = set(file.read_study(file.find_study("unpacking-small"), full=True).seeds)
+    seeds = set(file.read_study_file(file.find_study("unpacking-small"), full=True).seeds)
     assert len(seeds) >= 3
     sides = [side for h in bundled.hypotheses() for _, side in h.comparands()]
     for side in sides:

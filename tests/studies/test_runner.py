@@ -81,7 +81,8 @@ class Killing(Quiet):
         if Path(sys.argv[2]).exists():
             os.kill(os.getpid(), signal.SIGKILL)
 if __name__ == "__main__":
-    stages.run_stages(Path(sys.argv[1]), [stages.Stage("a", ("tests.support.stage_toy", sys.argv[2], "a", "wait"))], 1, Killing())
+    stage = stages.Stage("a", ("tests.support.stage_toy", sys.argv[2], "a", "wait"))
+    stages.run_stages(Path(sys.argv[1]), [stage], 1, Killing())
 """
 
 

@@ -40,7 +40,7 @@ def file(folder: Path, **changes: object) -> Path:
 
 
 def plan(folder: Path, **changes: object) -> StudyPlan:
-    return StudyPlan(files.read_study(file(folder, **changes)))
+    return StudyPlan(files.read_study_file(file(folder, **changes)))
 
 
 def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
@@ -106,12 +106,12 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_a_fault_is_told_with_what_there_is(tmp_path: Path, changes: dict[str, object], said: str) -> None:
     with pytest.raises(SkilldeltaError, match=said):
-        files.read_study(file(tmp_path, **changes))
+        files.read_study_file(file(tmp_path, **changes))
 
 
 @pytest.mark.parametrize("name", files.bundled_studies())
 def test_every_study_that_comes_with_the_program_can_be_planned(tmp_path: Path, name: str) -> None:
-    whole = StudyPlan(files.read_study(files.find_study(name)))
+    whole = StudyPlan(files.read_study_file(files.find_study(name)))
     board = Runner(tmp_path, list(whole.stages.values()))
     assert [s.name for s in board.ready_stages()] == ["data"]
     assert all(cost for cost in cost_estimate.stage_seconds(whole).values())
@@ -150,13 +150,13 @@ def test_an_unknown_study_is_told_with_those_there_are() -> None:
 def test_what_is_for_the_full_study_waits_for_it(tmp_path: Path) -> None:
     entries = [*SMALL["grid"], {"method": "dpo", "label": "more", "data": "web", "full": True}]  # type: ignore[misc]
     path = file(tmp_path, grid=entries)
-    assert len(files.read_study(path, full=True).grid) == 3
-    assert len(files.read_study(path, full=False).grid) == 2
+    assert len(files.read_study_file(path, full=True).grid) == 3
+    assert len(files.read_study_file(path, full=False).grid) == 2
 
 
 def test_more_seeds_leave_what_is_done_as_it_is(tmp_path: Path) -> None:
     """A stage's key follows from its own command and needs: more seeds repeat nothing but scoring."""
-    study = files.read_study(file(tmp_path))
+    study = files.read_study_file(file(tmp_path))
     one, other = StudyPlan(study), StudyPlan(replace(study, seeds=(0, 1, 2)))
     keys = [Runner(tmp_path, list(p.stages.values())).keys for p in (one, other)]
     same = {n for n in keys[0] if keys[1].get(n) == keys[0][n]}
