@@ -52,7 +52,7 @@ def flags_of(verb: str, words: list[str]) -> set[str]:
     flags = {flag for parameter in COMMANDS[verb].params for flag in parameter.opts} | {"--help"}
     if verb == "train" and words and words[0] in registry.modules("trainers"):
         settings = config.settings_class(registry.module("trainers", words[0]))
-        flags |= {f"--{name.replace('_', '-')}" for name in settings.__dataclass_fields__} | {"--output"}
+        flags |= {f"--{name.replace('_', '-')}" for name in settings.__dataclass_fields__} | {"--output", "-o"}
     return flags
 
 
