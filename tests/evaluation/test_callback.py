@@ -1,5 +1,6 @@
 """`ScoreCallback` with TRL's own trainer: skills are logged beside the loss, and training did not wait for them."""
 
+import importlib
 import json
 import os
 import subprocess
@@ -216,3 +217,7 @@ def test_it_is_imported_from_the_package_itself() -> None:
     import harness
 
     assert harness.ScoreCallback is ScoreCallback
+
+
+def test_training_scripts_of_earlier_versions_find_it_where_it_was() -> None:
+    assert importlib.import_module("harness.trainers.callbacks").ScoreCallback is ScoreCallback
