@@ -89,7 +89,7 @@ def leaderboard_row(checkpoint: str, results: Path, gamed_models: GamedModels | 
     has_score = ~np.isnan(samples.score)
     preference = samples.score[has_score]
     length, reference, index = (samples.parts[part][has_score] for part in ("length", "reference_length", "index"))
-    raw = length_controlled.raw_win_rate(preference)
+    raw = length_controlled.mean_win_rate(preference)
     rate = length_controlled.WinRate(np.nan, np.nan)
     if gamed_models:
         difficulty = np.array([gamed_models.difficulty[int(i)] for i in index])

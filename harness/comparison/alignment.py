@@ -12,7 +12,7 @@ from harness.comparison.sample_table import Key, SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, influences
-from harness.statistics.estimate import score_interval, unscored_bounds
+from harness.statistics.estimate import estimate_score, unscored_bounds
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class TaskPanel:
         scores, scored_design = self.scored_samples(columns)
         score, influence = influences(scores, scored_design) if len(scores) else (float("nan"), scores)
         per_cluster = np.bincount(scored_design.cluster, weights=influence, minlength=len(self.clusters.codes))
-        interval, bounds = score_interval(scores, scored_design, level), unscored_bounds(columns.score, design)
+        interval, bounds = estimate_score(scores, scored_design, level).interval, unscored_bounds(columns.score, design)
         return MeasuredScore(len(scores), score, interval, bounds, per_cluster.astype(np.float64))
 
     def scored_samples(self, columns: SampleTable) -> tuple[Floats, Design]:

@@ -65,9 +65,8 @@ def bootstrap_errors(parts: Sequence[Floats], seed: int = 0) -> Floats:
         clusters = len(part)
         scale, influence = np.sqrt(clusters / max(clusters - 1, 1)), part.astype(np.float32)
         for start in range(0, DRAWS, 500):
-            errors[start : start + 500] += (
-                scale * rng.standard_normal((min(500, DRAWS - start), clusters), np.float32) @ influence
-            )
+            multipliers = rng.standard_normal((min(500, DRAWS - start), clusters), np.float32)
+            errors[start : start + 500] += scale * multipliers @ influence
     return errors
 
 
@@ -82,8 +81,7 @@ def cross_fit_score(pool: CandidatePool, seed: int = 0, repeats: int = 50) -> fl
     rng = np.random.default_rng(seed)
     fold_scores = []
     for _ in range(repeats):
-        inside = np.zeros((FOLDS, len(pool.scores)))
-        outside = np.zeros((FOLDS, len(pool.scores)))
+        inside, outside = np.zeros((2, FOLDS, len(pool.scores)))
         for part in pool.parts:
             fold = rng.permutation(len(part)) % FOLDS
             sums = np.stack([part[fold == f].sum(axis=0) for f in range(FOLDS)])
@@ -102,12 +100,12 @@ def winner_interval(pool: CandidatePool, errors: Floats, winner: int, level: flo
     """
     sd = errors.std(axis=0)
     usable = sd > 0
+    score = float(pool.scores[winner])
     if not usable.any():
-        return Interval(float(pool.scores[winner]), float(pool.scores[winner]))
+        return Interval(score, score)
     largest = np.max(errors[:, usable] / sd[usable], axis=1)
-    down = float(np.quantile(largest, 0.5 + level / 2)) * sd[winner]
-    up = critical_value(level) * sd[winner]
-    return Interval(max(0.0, float(pool.scores[winner] - down)), min(1.0, float(pool.scores[winner] + up)))
+    down, up = float(np.quantile(largest, 0.5 + level / 2) * sd[winner]), float(critical_value(level) * sd[winner])
+    return Interval(max(0.0, score - down), min(1.0, score + up))
 
 
 def possible_best(scores: Floats, errors: Floats, level: float) -> list[int]:
@@ -123,11 +121,7 @@ def possible_best(scores: Floats, errors: Floats, level: float) -> list[int]:
         sd = gaps.std(axis=0)
         leads = np.delete(scores, i) - scores[i]
         varying = sd > 0
-        if not varying.any():
-            is_beaten = bool((leads > 0).any())
-        else:
-            critical = np.quantile(np.max(gaps[:, varying] / sd[varying], axis=1), level)
-            is_beaten = bool((leads > critical * sd).any())
-        if not is_beaten:
+        critical = np.quantile(np.max(gaps[:, varying] / sd[varying], axis=1), level) if varying.any() else 0.0
+        if not (leads > critical * sd).any():
             candidates.append(i)
     return candidates

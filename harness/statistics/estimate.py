@@ -123,13 +123,7 @@ def estimate_score(scores: Floats, design: Design, level: float = 0.95) -> Score
     return ScoreEstimate(score, "student", float("nan"), critical, variance)
 
 
-def score_interval(scores: Floats, design: Design, level: float = 0.95) -> Interval:
-    """The interval of one score, in 0..1; the whole range where there are no scores."""
-    return estimate_score(scores, design, level).interval
-
-
 def is_binary(scores: Floats) -> bool:
-    """Whether every score is 0 or 1."""
     return bool(np.all((scores == 0) | (scores == 1)))
 
 

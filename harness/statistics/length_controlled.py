@@ -41,11 +41,6 @@ class WinRate:
     standard_error: float
 
 
-def raw_win_rate(preference: Floats) -> WinRate:
-    """The win rate as judged: the mean preference."""
-    return mean_win_rate(preference)
-
-
 def win_rate(pairs: PreferencePairs, baselines: PreferencePairs) -> WinRate:
     """The length-controlled win rate."""
     scale = float(pairs.longer.std(ddof=1)) or 1.0
@@ -61,6 +56,7 @@ def win_rate(pairs: PreferencePairs, baselines: PreferencePairs) -> WinRate:
 
 
 def mean_win_rate(preference: Floats) -> WinRate:
+    """The mean of preferences [instructions]: of those as judged, the win rate without any correction."""
     return WinRate(100 * float(preference.mean()), 100 * float(preference.std(ddof=1) / np.sqrt(len(preference))))
 
 
@@ -87,16 +83,9 @@ def fit_logistic(data: LogisticData, penalty: float) -> Floats:
         slope = data.x.T @ (data.weight * (expit(z) - data.y))
         return halves.sum() / penalty + loss, np.concatenate([slope, -slope]) + 1 / penalty
 
-    solution = minimize(
-        objective,
-        np.zeros(2 * size),
-        jac=True,
-        method="L-BFGS-B",
-        bounds=[(0.0, np.inf)] * (2 * size),
-        options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9},
-    ).x
-    weights: Floats = solution[:size] - solution[size:]
-    return weights
+    bounds, options = [(0.0, np.inf)] * (2 * size), {"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9}
+    halves: Floats = minimize(objective, np.zeros(2 * size), jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return halves[:size] - halves[size:]
 
 
 def choose_penalty(data: LogisticData) -> float:
@@ -110,6 +99,5 @@ def choose_penalty(data: LogisticData) -> float:
 
 
 def log_loss(data: LogisticData, w: Floats) -> float:
-    """The mean of the weighted log losses."""
     p = np.clip(expit(data.x @ w), EDGE, 1 - EDGE)
     return -float(np.mean(data.weight * (data.y * np.log(p) + (1 - data.y) * np.log(1 - p))))

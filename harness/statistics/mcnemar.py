@@ -41,21 +41,17 @@ def tango_interval(losses: int, gains: int, n: int, critical: float) -> Interval
     its coverage when flips are rare, and has a width when there are none.  Units: -1..1.
     """
     difference = (gains - losses) / n
-    return Interval(
-        _bound(losses, gains, n, critical, (-1.0, difference)),
-        _bound(losses, gains, n, -critical, (difference, 1.0)),
-    )
 
+    def bound(low: float, high: float, crossing: float) -> float:
+        """Where the score statistic, which falls with the difference, crosses a value; by bisection to 1e-12."""
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if score_statistic(losses, gains, n, middle) > crossing else (low, middle)
+            if high - low < 1e-12:
+                break
+        return (low + high) / 2
 
-def _bound(losses: int, gains: int, n: int, critical: float, between: tuple[float, float]) -> float:
-    """Where the score statistic, which falls with the difference, crosses `critical`; by bisection to 1e-12."""
-    low, high = between
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if score_statistic(losses, gains, n, middle) > critical else (low, middle)
-        if high - low < 1e-12:
-            break
-    return (low + high) / 2
+    return Interval(bound(-1.0, difference, critical), bound(difference, 1.0, -critical))
 
 
 def score_statistic(losses: int, gains: int, n: int, difference: float) -> float:

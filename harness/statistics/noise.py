@@ -40,7 +40,5 @@ def widen_interval(value: float, interval: Interval, variance: float, critical: 
     if variance <= 0:
         return interval
     extra_square = critical**2 * variance
-    below, above = value - interval.low, interval.high - value
-    return Interval(
-        max(-1.0, value - float(np.sqrt(below**2 + extra_square))), min(1.0, value + float(np.sqrt(above**2 + extra_square)))
-    )
+    down, up = (float(np.sqrt(half_width**2 + extra_square)) for half_width in (value - interval.low, interval.high - value))
+    return Interval(max(-1.0, value - down), min(1.0, value + up))

@@ -51,9 +51,8 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
     else:
         half_width = critical_value(level, variance.freedom) * float(np.sqrt(variance.value))
         interval = Interval(max(-1.0, new - old - half_width), min(1.0, new - old + half_width))
-    return PairedDifference(
-        len(before), new - old, interval, variance.value, variance.freedom, losses, gains, per_cluster, plain
-    )
+    value, freedom = variance.value, variance.freedom
+    return PairedDifference(len(before), new - old, interval, value, freedom, losses, gains, per_cluster, plain)
 
 
 def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floats:

@@ -86,9 +86,6 @@ def required_pairs(delta: float, discordance: float, power: float = POWER, level
     n = max(1, int(start * 0.9))
     step = max(1, n // 200)
     # Power rises with n in saw teeth: n counts as enough only where 2 % more pairs are enough as well.
-    while (
-        mcnemar_power(n, discordance, delta, level) < power
-        or mcnemar_power(n + max(1, n // 50), discordance, delta, level) < power
-    ):
+    while any(mcnemar_power(pairs, discordance, delta, level) < power for pairs in (n, n + max(1, n // 50))):
         n += step
     return n

@@ -60,10 +60,6 @@ class SequentialDecision:
     delta: float  # mean difference of the items used
     interval: Interval  # valid at any stopping time
 
-    @property
-    def saving(self) -> float:
-        return 1 - self.items_used / self.items
-
 
 def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
     """The first decision along `differences` [items], candidate minus baseline in their order; `unclear` if there is none.
@@ -85,9 +81,8 @@ def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
     if count > len(differences):
         count, verdict = len(differences), final_verdict(differences, plan)
     so_far = differences[:count]
-    return SequentialDecision(
-        verdict, count, plan.items, float(so_far.mean()) if count else 0.0, confidence_interval(so_far, plan)
-    )
+    mean = float(so_far.mean()) if count else 0.0
+    return SequentialDecision(verdict, count, plan.items, mean, confidence_interval(so_far, plan))
 
 
 def first_crossing(hits: np.typing.NDArray[np.bool_]) -> int:
@@ -141,20 +136,16 @@ def confidence_interval(differences: Floats, plan: SequentialPlan, steps: int = 
     grid = np.linspace(-1, 1, steps + 1)
     limit = np.log(2 / plan.alpha)
     bets = np.minimum(plan.bets, 0.45)  # at the ends of the range 1 + bet (d - m) must stay positive
-    up, down = np.zeros((steps + 1, len(bets))), np.zeros((steps + 1, len(bets)))
-    values, counts = np.unique(differences, return_counts=True)
-    for value, count in zip(values, counts, strict=True):
+    up, down = np.zeros((2, steps + 1, len(bets)))
+    for value, count in zip(*np.unique(differences, return_counts=True), strict=True):
         up += count * np.log1p(np.outer(value - grid, bets))
         down += count * np.log1p(np.outer(grid - value, bets))
-    inside = grid[
-        (special.logsumexp(up, axis=1, b=BET_WEIGHTS) < limit) & (special.logsumexp(down, axis=1, b=BET_WEIGHTS) < limit)
-    ]  # fmt: skip
+    wealth_up, wealth_down = (special.logsumexp(side, axis=1, b=BET_WEIGHTS) for side in (up, down))
+    inside = grid[(wealth_up < limit) & (wealth_down < limit)]
+    if not len(inside):
+        return Interval(-1, 1)
     step = grid[1] - grid[0]
-    return (
-        Interval(max(-1.0, float(inside.min() - step)), min(1.0, float(inside.max() + step)))
-        if len(inside)
-        else Interval(-1, 1)
-    )
+    return Interval(max(-1.0, float(inside.min() - step)), min(1.0, float(inside.max() + step)))
 
 
 def cluster_differences(change: Floats, design: Design) -> tuple[Floats, float]:

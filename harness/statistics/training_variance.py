@@ -70,17 +70,15 @@ class RecipeContrast:
 
     @property
     def error(self) -> float:
-        """The standard error."""
         return float(np.sqrt(self.from_items + self.from_runs))
 
 
 def recipe_difference(
-    before: RecipeScores, after: RecipeScores, weights: Floats | None = None, level: float = 0.95
+    old: RecipeScores, new: RecipeScores, weights: Floats | None = None, level: float = 0.95
 ) -> RecipeContrast:
-    """The difference after - before of two recipes' scores, cut to -1..1; `weights` [tasks], None for their plain mean."""
-    contrast = recipe_sum([before.scale(-1), after], weights, level)
-    low, high = contrast.interval.low, contrast.interval.high
-    return replace(contrast, interval=Interval(max(-1.0, low), min(1.0, high)))
+    """The difference new - old of two recipes' scores, cut to -1..1; `weights` [tasks], None for their plain mean."""
+    contrast = recipe_sum([old.scale(-1), new], weights, level)
+    return replace(contrast, interval=Interval(max(-1.0, contrast.interval.low), min(1.0, contrast.interval.high)))
 
 
 def recipe_sum(parts: Sequence[RecipeScores], weights: Floats | None = None, level: float = 0.95) -> RecipeContrast:

@@ -46,19 +46,16 @@ def fit_prior(variances_of_runs: Sequence[Variance]) -> VariancePrior | None:
     variances, freedom = np.array([s.value for s in variances_of_runs]), np.array([s.freedom for s in variances_of_runs])
     if len(variances_of_runs) < MIN_RECIPES or not np.any(variances > 0):
         return None
-    median = float(np.median(variances))
     half = freedom / 2
-    log_variance = np.log(np.maximum(variances, FLOOR_SHARE * (median or float(variances.max()))))
+    log_variance = np.log(np.maximum(variances, FLOOR_SHARE * (float(np.median(variances)) or float(variances.max()))))
     log_ratio = log_variance - special.digamma(half) + np.log(half)
     excess = float(np.var(log_ratio, ddof=1) - np.mean(special.polygamma(1, half)))
-    max_freedom = float(freedom.sum())
+    prior_limit, max_freedom = FREEDOM_PER_RECIPE * len(variances), float(freedom.sum())
     if excess <= 0:
-        return VariancePrior(
-            float(np.average(variances, weights=freedom)), FREEDOM_PER_RECIPE * len(variances_of_runs), max_freedom
-        )
+        return VariancePrior(float(np.average(variances, weights=freedom)), prior_limit, max_freedom)
     prior_freedom = 2 * inverse_trigamma(excess)
     common = float(np.exp(log_ratio.mean() + special.digamma(prior_freedom / 2) - np.log(prior_freedom / 2)))
-    return VariancePrior(common, min(prior_freedom, FREEDOM_PER_RECIPE * len(variances_of_runs)), max_freedom)
+    return VariancePrior(common, min(prior_freedom, prior_limit), max_freedom)
 
 
 def inverse_trigamma(value: float) -> float:

@@ -25,7 +25,6 @@ class Component:
 
     @property
     def half_width(self) -> float:
-        """Half the width of the interval."""
         return (self.interval.high - self.interval.low) / 2
 
     @property

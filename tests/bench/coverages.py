@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.statistics import best_of_many, mcnemar, paired, training_variance, variance_shrinkage, weighted_means
-from harness.statistics.estimate import Variance, critical_value, score_interval, wilson_interval
+from harness.statistics.estimate import Variance, critical_value, estimate_score, wilson_interval
 from tests.bench.rates import PromiseLine, coverage_line, rate_line
 from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, candidate_pool, flips
 
@@ -24,7 +24,7 @@ def score_coverage(runs: int) -> Iterator[PromiseLine]:
 
         def clusters(rng: Rng, shape: Shape = shape) -> bool:
             design = shape.design(rng)
-            interval = score_interval(answers(design, 0.0, 1.0, rng)[0], design)
+            interval = estimate_score(answers(design, 0.0, 1.0, rng)[0], design).interval
             return interval.low <= truth(shape, 0.0) <= interval.high
 
         yield coverage_line(f"score, {name}", runs // 2, clusters)

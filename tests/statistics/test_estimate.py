@@ -31,7 +31,7 @@ def test_wilson_agrees_with_statsmodels(right: int, more: int, level: float) -> 
 @given(SHARES)
 def test_independent_scores_get_students_interval(scores: list[float]) -> None:
     values = np.array([*scores, 0.2, 0.7])
-    interval = estimate.score_interval(values, simple_design(len(values)))
+    interval = estimate.estimate_score(values, simple_design(len(values))).interval
     low, high = stats.ttest_1samp(values, 0).confidence_interval()
     assert (interval.low, interval.high) == pytest.approx((max(0, low), min(1, high)), abs=1e-9)
 
@@ -85,7 +85,7 @@ def test_an_influence_is_what_a_score_more_or_less_does_to_the_aggregate(
 def test_every_interval_holds_its_score_and_has_a_width(scores: list[float], aggregate: Aggregate) -> None:
     plan = design([i % 2 for i in range(len(scores))], aggregate, positive=0)
     value, _ = aggregates.influences(np.array(scores), plan)
-    interval = estimate.score_interval(np.array(scores), plan)
+    interval = estimate.estimate_score(np.array(scores), plan).interval
     assert 0 <= interval.low <= value + 1e-12
     assert value - 1e-12 <= interval.high <= 1
     assert interval.high - interval.low > 0.001
@@ -94,8 +94,10 @@ def test_every_interval_holds_its_score_and_has_a_width(scores: list[float], agg
 def test_draws_of_one_problem_do_not_pass_for_more_problems() -> None:
     rng = np.random.default_rng(0)
     ten = rng.integers(0, 2, 50).astype(float)
-    once = estimate.score_interval(ten, simple_design(50))
-    tenfold = estimate.score_interval(np.repeat(ten, 10), Design(np.repeat(np.arange(50), 10), np.zeros(500, np.int64)))
+    once = estimate.estimate_score(ten, simple_design(50)).interval
+    tenfold = estimate.estimate_score(
+        np.repeat(ten, 10), Design(np.repeat(np.arange(50), 10), np.zeros(500, np.int64))
+    ).interval
     assert tenfold.high - tenfold.low == pytest.approx(once.high - once.low, rel=0.05)
 
 

@@ -62,7 +62,7 @@ def test_win_rate_and_standard_error_equal_the_leaderboards(task: str, model: st
     values = np.array([s.score.value for s in samples if s.score.value is not None])
     row = leaderboard(real_data, task)[model]
     assert len(values) == int(row["n_total"])
-    found = length_controlled.raw_win_rate(values)
+    found = length_controlled.mean_win_rate(values)
     assert found.value == pytest.approx(float(row["win_rate"]), abs=1e-9)
     assert found.standard_error == pytest.approx(float(row["standard_error"]), abs=1e-9)
     wins = [s.score.parts["won"] for s in samples if s.score.value is not None]
@@ -141,7 +141,7 @@ def test_a_model_that_wins_by_length_alone_has_a_length_controlled_rate_of_a_hal
     preference = 1 / (1 + np.exp(2 * np.tanh(longer / longer.std())))
     pairs = PreferencePairs(preference, longer, np.zeros(4000))
     nothing = PreferencePairs(np.full(2, 0.5), np.zeros(2), np.zeros(2))
-    assert length_controlled.raw_win_rate(preference).value > 60
+    assert length_controlled.mean_win_rate(preference).value > 60
     assert length_controlled.win_rate(pairs, nothing).value == pytest.approx(50, abs=0.5)
 
 
