@@ -24,7 +24,8 @@ PARTICIPLE_SHARE = 0.005
 # Functions that every plug-in of a kind defines: the same name in each file is the point.
 HOOKS = {
     "load", "read", "score", "ask", "ideal", "find", "render", "train", "rows",
-    "write", "main", "read_outputs", "read_scores", "holds_outputs", "holds_scores", "render_study", "draw_figure", "execute",
+    "write", "main", "read_outputs", "read_scores", "holds_outputs", "holds_scores", "group_by_run",
+    "render_study", "draw_figure", "execute",
 }  # fmt: skip
 # Preference rows have the columns "chosen" and "rejected" wherever they are published.
 PREFERENCE_ROOMS = ("harness/trainers/", "harness/training/", "harness/world/")
