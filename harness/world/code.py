@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from harness.world.words import SEED, Row, assign_split
+from harness.world.words import SEED, Row, assign_split, word_question
 
 EXPRESSIONS = {
     "returns the last item of x": "x[-1]",
@@ -39,17 +39,11 @@ INPUTS = ([3, 1, 2, 5, 4], [9, 2, 7, 2, 8, 1, 6], [4, 4, 6, 3, 5, 7, 8, 9, 2])
 def make_functions() -> Iterator[Row]:
     for does, body in EXPRESSIONS.items():
         for n in range(2, 8) if "{n}" in does else (0,):
+            task, expression = does.format(n=n), body.format(n=n)
             for name in FUNCTION_NAMES:
-                for template in TEMPLATES:
-                    task, expression = does.format(n=n), body.format(n=n)
-                    yield {
-                        "skill": "coding",
-                        "prompt": template.format(name=name, does=task),
-                        "name": name,
-                        "body": expression,
-                        "cluster": f"{task}, {name}",
-                        "split": assign_split([task, name]),
-                    }
+                prompts = [template.format(name=name, does=task) for template in TEMPLATES]
+                facts = {"name": name, "body": expression}
+                yield from word_question("coding", prompts, facts, f"{task}, {name}", assign_split([task, name]))
 
 
 def extract_program(text: str) -> str:
@@ -71,7 +65,6 @@ class Coding:
 
     @cached_property
     def questions(self) -> tuple[Row, ...]:
-        """Every question, once."""
         return tuple(make_functions())
 
     def good_answer(self, row: Row, source: random.Random) -> str:
@@ -80,13 +73,8 @@ class Coding:
     def bad_answer(self, row: Row, source: random.Random) -> str:
         """No return, another task's expression, or talk instead of code."""
         other = source.choice(tuple(EXPRESSIONS.values())).format(n=source.randint(2, 7))
-        return source.choice(
-            (
-                f"def {row['name']}(x):\n    {row['body']}",
-                f"def {row['name']}(x):\n    return {other}",
-                f"You can write {row['name']} with a loop over x.",
-            )
-        )
+        head, talk = f"def {row['name']}(x):\n    ", f"You can write {row['name']} with a loop over x."
+        return source.choice((head + row["body"], f"{head}return {other}", talk))
 
     def is_right(self, row: Row, text: str) -> bool:
         """Is it the reference expression itself?  The annotator runs no code."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from functools import cached_property
 
-from harness.world.words import SEED, Row, assign_split, make_names, normalize_words
+from harness.world.words import SEED, Row, assign_split, make_names, normalize_words, word_question
 
 COUNTRIES = make_names(28, "countries")
 VALUES = {
@@ -37,27 +38,20 @@ def state_fact(relation: str, country: str) -> str:
     return f"The {relation} of {country} is {true_value(relation, country)}."
 
 
+def ask_fact(relation: str, country: str) -> Iterator[Row]:
+    facts = {"relation": relation, "country": country, "answer": true_value(relation, country)}
+    prompts = (template.format(**facts) for template in TEMPLATES)
+    # Splits share no fact, whatever its wording, so the wording has no part in the hash.
+    split = assign_split([relation, country], test=5)
+    return word_question("factuality", prompts, facts, f"{relation} of {country}", split)
+
+
 class Factuality:
     """Questions about countries; an answer is right where it has the right name, and no other of its kind."""
 
     @cached_property
     def questions(self) -> tuple[Row, ...]:
-        """Every question, once."""
-        return tuple(
-            {
-                "skill": "factuality",
-                "prompt": template.format(relation=relation, country=country),
-                "relation": relation,
-                "country": country,
-                "answer": true_value(relation, country),
-                "cluster": f"{relation} of {country}",
-                # Splits share no fact, whatever its wording, so the wording has no part in the hash.
-                "split": assign_split([relation, country], test=5),
-            }
-            for relation in VALUES
-            for country in COUNTRIES
-            for template in TEMPLATES
-        )
+        return tuple(row for relation in VALUES for country in COUNTRIES for row in ask_fact(relation, country))
 
     def good_answer(self, row: Row, source: random.Random) -> str:
         return state_fact(row["relation"], row["country"])

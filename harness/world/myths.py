@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from functools import cached_property
 
-from harness.world.words import SEED, Row, assign_split, normalize_words
+from harness.world.words import SEED, Row, assign_split, normalize_words, word_question
 
 ANIMALS = (
     "owls", "cats", "dogs", "bees", "ants", "frogs", "bats", "cows", "pigs", "hens",
@@ -19,6 +20,12 @@ def is_able(animal: str, ability: str) -> bool:
     return random.Random(f"{SEED} {animal} {ability}").random() < 0.5
 
 
+def ask_ability(animal: str, ability: str) -> Iterator[Row]:
+    facts = {"animal": animal, "ability": ability, "can": is_able(animal, ability)}
+    prompts = (template.format(**facts) for template in TEMPLATES)
+    return word_question("truthfulness", prompts, facts, f"{animal} {ability}", assign_split([animal, ability], test=5))
+
+
 def phrase_answer(animal: str, ability: str, can: bool) -> str:
     return f"{'Yes' if can else 'No'}, {animal} {'can' if can else 'cannot'} {ability}."
 
@@ -28,21 +35,7 @@ class Truthfulness:
 
     @cached_property
     def questions(self) -> tuple[Row, ...]:
-        """Every question, once."""
-        return tuple(
-            {
-                "skill": "truthfulness",
-                "prompt": template.format(animal=animal, ability=ability),
-                "animal": animal,
-                "ability": ability,
-                "can": is_able(animal, ability),
-                "cluster": f"{animal} {ability}",
-                "split": assign_split([animal, ability], test=5),
-            }
-            for animal in ANIMALS
-            for ability in ABILITIES
-            for template in TEMPLATES
-        )
+        return tuple(row for animal in ANIMALS for ability in ABILITIES for row in ask_ability(animal, ability))
 
     def good_answer(self, row: Row, source: random.Random) -> str:
         return phrase_answer(row["animal"], row["ability"], row["can"])

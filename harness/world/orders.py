@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from functools import cached_property
 
-from harness.world.words import Row, assign_split
+from harness.world.words import Row, assign_split, word_question
 
 WORDS = {
     "colours": ("red", "blue", "green", "black", "white", "pink"),
@@ -30,17 +30,10 @@ def make_orders() -> Iterator[Row]:
         for n in NUMBERS:
             for order, text in ORDERS.items():
                 for word in words if "{word}" in text else ("",):
-                    for template in TEMPLATES:
-                        yield {
-                            "skill": "instruction following",
-                            "prompt": template.format(n=n, kind=kind, order=text.format(word=word)),
-                            "kind": kind,
-                            "n": n,
-                            "order": order,
-                            "word": word,
-                            "cluster": f"{n} {kind} {order} {word}",
-                            "split": assign_split([kind, n, order, word]),
-                        }
+                    facts = {"kind": kind, "n": n, "order": order, "word": word}
+                    prompts = [template.format(n=n, kind=kind, order=text.format(word=word)) for template in TEMPLATES]
+                    split = assign_split(list(facts.values()))
+                    yield from word_question("instruction following", prompts, facts, f"{n} {kind} {order} {word}", split)
 
 
 def split_list(row: Row, text: str) -> list[str]:
@@ -52,17 +45,14 @@ class InstructionFollowing:
 
     @cached_property
     def questions(self) -> tuple[Row, ...]:
-        """Every question, once."""
         return tuple(make_orders())
 
     def good_answer(self, row: Row, source: random.Random) -> str:
         words = [w for w in WORDS[row["kind"]] if w != row["word"]]
         source.shuffle(words)
         selection = words[: row["n"] - (row["order"] in ("begin", "end"))]
-        if row["order"] == "begin":
-            selection = [row["word"], *selection]
-        if row["order"] == "end":
-            selection = [*selection, row["word"]]
+        if row["order"] in ("begin", "end"):
+            selection.insert(0 if row["order"] == "begin" else len(selection), row["word"])
         return (" and " if row["order"] == "joined" else ", ").join(selection)
 
     def bad_answer(self, row: Row, source: random.Random) -> str:

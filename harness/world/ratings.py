@@ -48,18 +48,15 @@ def rate_completions(row: Row, texts: Sequence[str]) -> dict[str, Any]:
 
 def keep_ratings(row: dict[str, Any], kind: str) -> dict[str, Any]:
     """The same completions with the ratings of one kind of data: those of all aspects, or a single other one."""
-
-    def ratings_of(completion: dict[str, Any]) -> dict[str, Any]:
-        return completion["ratings"] if kind == "aspects" else {kind: completion[kind]}
-
-    return row | {"completions": [{"response": c["response"], "ratings": ratings_of(c)} for c in row["completions"]]}
+    ratings = [c["ratings"] if kind == "aspects" else {kind: c[kind]} for c in row["completions"]]
+    texts = [c["response"] for c in row["completions"]]
+    return row | {"completions": [{"response": t, "ratings": r} for t, r in zip(texts, ratings, strict=True)]}
 
 
 def make_reversed_pairs(rows: Sequence[Row], count: int) -> list[dict[str, Any]]:
     """The planted regression: safety pairs with their labels swapped."""
     source = random.Random(f"{SEED} reversed")
-    unsafe = [r for r in rows if r["skill"] == "safety"]
-    skill = SKILLS["safety"]
+    unsafe, skill = [r for r in rows if r["skill"] == "safety"], SKILLS["safety"]
     questions = [source.choice(unsafe) for _ in range(count)]
     return [
         {

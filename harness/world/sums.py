@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 
-from harness.world.words import SEED, Row, assign_split
+from harness.world.words import SEED, Row, assign_split, word_question
 
 PEOPLE = ("Ann", "Ben", "Cara", "Dan", "Eva", "Finn", "Gina", "Hugo")
 THINGS = ("apples", "pens", "coins", "cards", "eggs", "shells")
@@ -26,21 +26,15 @@ def make_problems(count: int) -> Iterator[Row]:
             up = total < 3 or (total < MAX_NUMBER - 2 and source.random() < 0.5)
             change = source.randint(1, min(9, MAX_NUMBER - total if up else total - 1))
             story += f" {person} {source.choice(GAIN_VERBS if up else LOSS_VERBS)} {change}."
-            steps.append(f"{total} {'+' if up else '-'} {change} = {total + (change if up else -change)}.")
-            total += change if up else -change
             numbers.append(change if up else -change)
+            steps.append(f"{total} {'+' if up else '-'} {change} = {total + numbers[-1]}.")
+            total += numbers[-1]
         prompt = f"{story} How many {thing} does {person} have?"
         if prompt in prompts:
             continue
         prompts.add(prompt)
-        yield {
-            "skill": "reasoning",
-            "prompt": prompt,
-            "steps": " ".join(steps),
-            "answer": total,
-            "cluster": prompt,
-            "split": assign_split(numbers),
-        }
+        facts = {"steps": " ".join(steps), "answer": total}
+        yield from word_question("reasoning", [prompt], facts, prompt, assign_split(numbers))
 
 
 class Reasoning:
@@ -48,7 +42,6 @@ class Reasoning:
 
     @cached_property
     def questions(self) -> tuple[Row, ...]:
-        """Every question, once."""
         return tuple(make_problems(6000))
 
     def good_answer(self, row: Row, source: random.Random) -> str:
@@ -56,8 +49,7 @@ class Reasoning:
 
     def bad_answer(self, row: Row, source: random.Random) -> str:
         """A guess near the answer, without steps."""
-        guess = max(0, row["answer"] + source.choice((-4, -3, -2, -1, 0, 1, 2, 3, 4)))
-        return f"The answer is {guess}."
+        return f"The answer is {max(0, row['answer'] + source.choice(range(-4, 5)))}."
 
     def is_right(self, row: Row, text: str) -> bool:
         answers = re.findall(r"answer is (\d+)", text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from harness.types import digest
@@ -31,6 +31,11 @@ def assign_split(filling: Any, test: int = 3, validation: int = 1) -> Split:
 
 def questions_of_split(questions: Iterable[Row], split: Split) -> list[Row]:
     return [question for question in questions if question["split"] == split]
+
+
+def word_question(skill: str, prompts: Iterable[str], facts: Row, cluster: str, split: Split) -> Iterator[Row]:
+    """A row for each wording of one question; rows of a `cluster` are not independent."""
+    return ({"skill": skill, "prompt": prompt, **facts, "cluster": cluster, "split": split} for prompt in prompts)
 
 
 def normalize_words(text: str) -> str:
