@@ -17,11 +17,8 @@ SEEDS = (
 
 def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]:
     """Caveats on seeds, on programs' sandboxes, on measured noise, and on tasks that are not independent."""
-    noise_notes = [
-        f"{row.checkpoint} on {row.name}: {noise_note(row.difference)}"
-        for row in rows
-        if row.difference and row.difference.noise is not None
-    ]
+    noisy = [(r, r.difference) for r in rows if r.difference and r.difference.noise is not None]
+    noise_notes = [f"{row.checkpoint} on {row.name}: {noise_note(difference)}" for row, difference in noisy]
     equal_rows_notes = [
         f"{' and '.join(names)} hold the same rows, but are combined as if independent: their skill's interval is too short."
         for names in results.tasks_of_equal_rows()
@@ -61,12 +58,9 @@ def unpaired_notes(rows: Sequence[Row]) -> list[str]:
     notes = [
         f"{r.checkpoint} on {r.name}: {d.missing} items lack a score on one side; {d.pairs} are paired." for r, d in incomplete
     ]
-    hidden_count = len(notes) - LISTED_CELLS
-    return (
-        [*notes[:LISTED_CELLS], f"The same holds for {hidden_count} more cells: column `missing` of table.csv counts them."]
-        if hidden_count > 0
-        else notes
-    )
+    if (hidden_count := len(notes) - LISTED_CELLS) > 0:
+        notes[LISTED_CELLS:] = [f"The same holds for {hidden_count} more cells: column `missing` of table.csv counts them."]
+    return notes
 
 
 def repeat_notes(results: LoadedResults) -> list[str]:
@@ -81,17 +75,10 @@ def repeat_notes(results: LoadedResults) -> list[str]:
 
 
 def noise_note(difference: Difference) -> str:
-    differing = (
-        100 * (difference.flips.lost + difference.flips.gained) / difference.pairs
-        if difference.flips and difference.pairs
-        else 0.0
-    )
-    change_rate = difference.noise or 0.0
-    consequence = (
-        "the interval includes this"
-        if noise.noise_share(change_rate, differing) > noise.MATERIAL_SHARE
-        else "too little to change the interval"
-    )
+    flips, change_rate = difference.flips, difference.noise or 0.0
+    differing = 100 * (flips.lost + flips.gained) / difference.pairs if flips and difference.pairs else 0.0
+    is_material = noise.noise_share(change_rate, differing) > noise.MATERIAL_SHARE
+    consequence = "the interval includes this" if is_material else "too little to change the interval"
     return (
         f"a second answer changes {change_rate:.1f} % of the scores, {differing:.1f} % differ from the baseline; {consequence}."
     )

@@ -50,17 +50,14 @@ def accept_differences(every_difference: Sequence[SettingDifference], allow: Seq
 
 def refusal_message(not_accepted: Sequence[SettingDifference], baseline: str) -> str:
     """The differences side by side, and the flags that accept them."""
-    lines = [
+    hidden_count = len(not_accepted) - MAX_LISTED
+    names = " ".join(f"--allow {n}" for n in dict.fromkeys(d.name for d in not_accepted))
+    return "\n".join((
         "These results cannot be compared: they were made with different settings.",
         *map(side_by_side, not_accepted[:MAX_LISTED]),
-    ]
-    if len(not_accepted) > MAX_LISTED:
-        lines.append(f"  ... and {len(not_accepted) - MAX_LISTED} more")
-    names = " ".join(f"--allow {n}" for n in dict.fromkeys(d.name for d in not_accepted))
-    lines.append(
-        f"Score both with the same settings, or accept the differences from {baseline}: {names} (every table then lists them)."
-    )
-    return "\n".join(lines)
+        *([f"  ... and {hidden_count} more"] if hidden_count > 0 else []),
+        f"Score both with the same settings, or accept the differences from {baseline}: {names} (every table then lists them).",
+    ))  # fmt: skip
 
 
 def side_by_side(difference: SettingDifference) -> str:

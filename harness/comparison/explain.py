@@ -83,8 +83,7 @@ class Explanation:
     flips: Mapping[str, tuple[str, ...]]
 
     def json(self) -> dict[str, Any]:
-        content: dict[str, Any] = without_nan(asdict(self))
-        return content
+        return without_nan(asdict(self))
 
 
 def explain_cell(
@@ -204,10 +203,8 @@ def outcomes(pairs: PairedScores) -> dict[str, int]:
     before, after = pairs.before, pairs.after
     losses, gains = int(np.sum(after < before)), int(np.sum(after > before))
     if is_binary(before) and is_binary(after):
-        both_right = int(np.sum((before == 1) & (after == 1)))
-        return {
-            "both right": both_right, "lost": losses, "gained": gains, "both wrong": len(before) - both_right - losses - gains
-        }  # fmt: skip
+        both_right, both_wrong = (int(np.sum((before == score) & (after == score))) for score in (1, 0))
+        return {"both right": both_right, "lost": losses, "gained": gains, "both wrong": both_wrong}
     return {"lower": losses, "higher": gains, "equal": len(before) - losses - gains}
 
 

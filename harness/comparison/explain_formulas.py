@@ -51,11 +51,9 @@ def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float)
 def task_difference(difference: TaskDifference, level: float) -> MethodAndFormula:
     """The paired difference on a task and its interval."""
     d = difference.delta
-    widening = (
-        f"; widened for repeat noise: {POINTS * difference.noise:.3g} % of scores change in a second answer"
-        if difference.noise is not None
-        else ""
-    )
+    widening = ""
+    if difference.noise is not None:
+        widening = f"; widened for repeat noise: {POINTS * difference.noise:.3g} % of scores change in a second answer"
     if d.is_plain:
         formula = (
             f"(c - b) / n = ({d.gains} - {d.losses}) / {d.n}; the interval holds every difference whose score statistic lies "
@@ -74,9 +72,9 @@ def p_value(change: ChangeEstimate, settings: ComparisonSettings, number: int | 
     """The p-value of one difference.  `number`: the task's place, part of its seed; None for a mean.  `unit`: of the flips."""
     contributions = change.component.contributions
     count = int(np.sum(contributions != 0))
-    if change.is_mcnemar and change.flips is None:
-        return "exact McNemar (1947) of its only task", f"p = {change.p_value.p:.6g}"
-    if change.is_mcnemar and change.flips:
+    if change.is_mcnemar:
+        if change.flips is None:
+            return "exact McNemar (1947) of its only task", f"p = {change.p_value.p:.6g}"
         b, c = change.flips
         formula = f"b = {b} lost, c = {c} gained: p = min(1, 2 * P(X <= {min(b, c)})), X ~ Binomial({b + c}, 1/2)"
         return "exact McNemar (1947)", f"{formula} = {change.p_value.p:.6g}"
@@ -116,8 +114,7 @@ def task_detectable(difference: TaskDifference, level: float) -> MethodAndFormul
     """The smallest true difference that the data of a task detect 4 times in 5."""
     d = difference.delta
     if d.is_plain:
-        discordant = max(d.losses + d.gains, 1)
-        formula = f"n = {d.n} pairs, discordance = max(b + c, 1) / n = {discordant} / {d.n}"
+        formula = f"n = {d.n} pairs, discordance = max(b + c, 1) / n = {max(d.losses + d.gains, 1)} / {d.n}"
         return f"the difference at which the exact McNemar test has a power of {POINTS * power.POWER:g} %", formula
     return normal_detectable(critical_value(level, d.freedom), POINTS * float(np.sqrt(d.variance)))
 
@@ -160,11 +157,8 @@ def rule(difference: Difference, decision: DecisionRule) -> str:
         sign = ">" if difference.delta > 0 else "<"
         noise = ", and the interval excludes 0 (required since noise was measured)" if difference.noise is not None else ""
         return f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g} and difference {sign} 0{noise}"
-    unproven = (
-        f"p adjusted {difference.p_adjusted:.4g} > {alpha:.4g}"
-        if difference.p_adjusted > alpha
-        else "the interval includes 0 (measured noise), or the difference is 0"
-    )
-    if difference.verdict == "same":
-        return f"{unproven}; the whole interval {interval} lies within +- {margin:g} points"
-    return f"{unproven}; the interval {interval} reaches beyond +- {margin:g} points"
+    unproven = "the interval includes 0 (measured noise), or the difference is 0"
+    if difference.p_adjusted > alpha:
+        unproven = f"p adjusted {difference.p_adjusted:.4g} > {alpha:.4g}"
+    extent = f"whole interval {interval} lies within" if difference.verdict == "same" else f"interval {interval} reaches beyond"
+    return f"{unproven}; the {extent} +- {margin:g} points"

@@ -103,9 +103,13 @@ class GateResult:
             | ({k: getattr(c.row.difference, k) for k in JSON_FIELDS} if c.row else {})
             for c in self.rule_results
         ]
-        content = {"baseline": self.baseline, "candidate": self.candidate, "answer": self.answer, "rules": rules}
-        plain: dict[str, Any] = without_nan(content)
-        return plain
+        content: dict[str, Any] = {
+            "baseline": self.baseline,
+            "candidate": self.candidate,
+            "answer": self.answer,
+            "rules": rules,
+        }
+        return without_nan(content)
 
     def markdown(self) -> str:
         """A summary for a pull request."""
@@ -144,12 +148,10 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
         raise SkilldeltaError(str(unknown_name("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline})))
     candidate_rows = [r for r in comparison.rows if r.checkpoint == candidate]
     rows: dict[tuple[RuleLevel, str], Row] = {(r.level, r.name): r for r in candidate_rows}
-    rows |= {
-        ("metric", name): row
-        for name, row in metric_rows(candidate_rows, comparison.settings.level, len(policy_.metrics)).items()
-    }
+    confidence, tests = comparison.settings.level, len(policy_.metrics)
+    rows |= {("metric", name): row for name, row in metric_rows(candidate_rows, confidence, tests).items()}
     rule_results = [
-        check_rule(level, name, rule, rows.get((level, name)), (comparison.settings.level, policy_.max_unscored))
+        check_rule(level, name, rule, rows.get((level, name)), (confidence, policy_.max_unscored))
         for level, name, rule in policy_.rules(comparison)
     ]
     if not rule_results:
@@ -158,15 +160,10 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     answer: GateAnswer = next((a for a in ("regression", "inconclusive") if a in critical), "pass")
     levels = {c.level for c in rule_results}
     corrections = [f"{level}s: {words}." for level, words in comparison.families.items() if level in levels]
-    corrections += [f"metrics: Bonferroni over {len(policy_.metrics)} rules."] if len(policy_.metrics) > 1 else []
-    notes = [
-        *corrections,
-        *(f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences),
-        *comparison.incomplete,
-    ]
-    return GateResult(
-        comparison.baseline, candidate, answer, tuple(rule_results), tuple(f"- {escape_markdown(n)}" for n in notes)
-    )
+    corrections += [f"metrics: Bonferroni over {tests} rules."] if tests > 1 else []
+    accepted = [f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences]
+    notes = tuple(f"- {escape_markdown(n)}" for n in (*corrections, *accepted, *comparison.incomplete))
+    return GateResult(comparison.baseline, candidate, answer, tuple(rule_results), notes)
 
 
 def metric_rows(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]:
@@ -187,10 +184,8 @@ def metric_rows(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]
                 row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
                 mde=detectable_from_error(error, level=level),
             )  # fmt: skip
-            name = f"{row.name}/{m.name}"
-            rows_by_name[name] = replace(
-                row, name=f"{name}, lower is better" if m.lower_is_better else name, difference=difference
-            )
+            name, hint = f"{row.name}/{m.name}", ", lower is better" if m.lower_is_better else ""
+            rows_by_name[name] = replace(row, name=name + hint, difference=difference)
     return rows_by_name
 
 
@@ -199,19 +194,17 @@ def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits:
     confidence, max_unscored = limits
     if row is None or row.difference is None:
         return RuleResult(level, name, rule, None, "inconclusive", "some of its tasks are not scored")
-    difference = row.difference
-    if row.unscored and 100 * row.unscored > max_unscored * (row.n + row.unscored):
-        return RuleResult(
-            level, name, rule, row, "inconclusive", f"{row.unscored} of {row.n + row.unscored} samples have no score"
-        )
+    difference, total = row.difference, row.n + row.unscored
+    answer: GateAnswer = "inconclusive"
+    why = f"these samples detect differences of {difference.mde:.1f} points or more"
+    if row.unscored and 100 * row.unscored > max_unscored * total:
+        why = f"{row.unscored} of {total} samples have no score"
     # The adjusted p-value must agree, so that equal checkpoints fail a gate of many rules in 5 % of cases at most.
-    if difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
-        return RuleResult(level, name, rule, row, "regression", f"a drop of more than {rule.max_drop:g} points is proven")
-    if difference.delta_low >= -rule.max_drop - rule.margin and difference.delta >= -rule.max_drop:
-        return RuleResult(level, name, rule, row, "pass", "a larger drop is ruled out")
-    return RuleResult(
-        level, name, rule, row, "inconclusive", f"these samples detect differences of {difference.mde:.1f} points or more"
-    )
+    elif difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
+        answer, why = "regression", f"a drop of more than {rule.max_drop:g} points is proven"
+    elif difference.delta_low >= -rule.max_drop - rule.margin and difference.delta >= -rule.max_drop:
+        answer, why = "pass", "a larger drop is ruled out"
+    return RuleResult(level, name, rule, row, answer, why)
 
 
 def markdown_row(result: RuleResult) -> str:
@@ -221,9 +214,8 @@ def markdown_row(result: RuleResult) -> str:
     difference = result.row.difference if result.row else None
     change = f"{difference.delta:+.1f} [{difference.delta_low:+.1f}, {difference.delta_high:+.1f}]" if difference else "—"
     allowance = f"{result.rule.max_drop:g}" + (f" + {result.rule.margin:g}" if result.rule.margin else "")
-    return (
-        f"| {MARKS[result.answer]} | {escape_markdown(name)}{kind} | {change} | {allowance} | {result.answer}: {result.why} |"
-    )
+    label = f"{MARKS[result.answer]} | {escape_markdown(name)}{kind}"
+    return f"| {label} | {change} | {allowance} | {result.answer}: {result.why} |"
 
 
 def escape_markdown(text: str) -> str:

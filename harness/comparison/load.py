@@ -62,12 +62,7 @@ class LoadedResults:
 
     def skills(self) -> dict[str, list[str]]:
         """The baseline's tasks by skill, without variants of another task."""
-        tasks_by_skill: dict[str, list[str]] = {}
-        for name, record in self.tasks.items():
-            if self.is_variant(name):
-                continue
-            tasks_by_skill.setdefault(record.task.skill, []).append(name)
-        return tasks_by_skill
+        return self.group_tasks(lambda record: record.task.skill)
 
     def is_variant(self, task: str) -> bool:
         """Whether a task scores the answers to another task of these results again: shown, but not averaged with that one."""
@@ -75,12 +70,15 @@ class LoadedResults:
 
     def tasks_of_equal_rows(self) -> list[list[str]]:
         """Groups of tasks that hold the same rows, and so are not independent."""
-        tasks_by_rows: dict[str, list[str]] = {}
+        return [names for names in self.group_tasks(lambda r: r.inputs.data or r.task.name).values() if len(names) > 1]
+
+    def group_tasks(self, key: Callable[[CellRecord], str]) -> dict[str, list[str]]:
+        """The baseline's tasks by what `key` says of their task.json, without variants of another task."""
+        groups: dict[str, list[str]] = {}
         for name, record in self.tasks.items():
-            if self.is_variant(name):
-                continue
-            tasks_by_rows.setdefault(record.inputs.data or name, []).append(name)
-        return [names for names in tasks_by_rows.values() if len(names) > 1]
+            if not self.is_variant(name):
+                groups.setdefault(key(record), []).append(name)
+        return groups
 
     def accept_differences(self, allow: Sequence[str]) -> tuple[str, ...]:
         """The differences in how results were made, in words.  SkilldeltaError where `allow` does not name one of them."""
@@ -119,10 +117,8 @@ def merge_records(earlier: CheckpointRecord | None, record: CheckpointRecord) ->
     # Recorded outputs have a fingerprint of their files alone ("outputs"), which differ from task to task.
     if earlier is None:
         return record
-    old_fingerprint, new_fingerprint = earlier.fingerprint, record.fingerprint
-    if differing := sorted(
-        k for k in old_fingerprint.keys() & new_fingerprint.keys() - {"outputs"} if old_fingerprint[k] != new_fingerprint[k]
-    ):
+    old, new = earlier.fingerprint, record.fingerprint
+    if differing := sorted(k for k in old.keys() & new.keys() - {"outputs"} if old[k] != new[k]):
         raise SkilldeltaError(
             f"{earlier.results} and {record.results} each hold a checkpoint named {record.name!r}, but not the same one: "
             f"they differ in {', '.join(differing)}.  Score one of them under another --name, or leave one folder out."

@@ -64,10 +64,8 @@ def score_matrix(stored_results: LoadedResults, task: str, names: Sequence[str])
     """[checkpoints, clusters]: pseudo-values on the items that all checkpoints have a score for."""
     first = stored_results.cells[names[0], task].columns()
     panel = TaskPanel(stored_results.cells[names[0], task].record, first)
-    return pseudo_values(
-        panel.design,
-        np.stack([scores_along(panel, first if n == names[0] else stored_results.cells[n, task].columns()) for n in names]),
-    )
+    tables = (first if name == names[0] else stored_results.cells[name, task].columns() for name in names)
+    return pseudo_values(panel.design, np.stack([scores_along(panel, table) for table in tables]))
 
 
 def scores_along(panel: TaskPanel, columns: SampleTable) -> Floats:

@@ -9,8 +9,6 @@ import numpy as np
 
 from harness.comparison.alignment import TaskPanel
 from harness.comparison.load import load_results
-from harness.comparison.sample_table import SampleTable
-from harness.statistics.aggregates import Floats
 from harness.statistics.sequential_test import SequentialDecision, SequentialPlan, cluster_differences, decide
 
 
@@ -37,15 +35,10 @@ def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0
         if record.task.aggregate == "f1" or (candidate, task) not in stored_results.cells:
             continue  # an F1 is not a mean of items, so it needs all of them
         panel = TaskPanel(record, stored_results.cells[baseline, task].columns())
-        items, scale = task_differences(panel, stored_results.cells[candidate, task].columns())
+        pairs = panel.pair(stored_results.cells[candidate, task].columns())
+        items, scale = cluster_differences(pairs.after - pairs.before, pairs.design)
         if len(items):
             plan = SequentialPlan(len(items), margin / 100 / scale)
             orderings = (np.random.default_rng(seed).permutation(items) for seed in range(orders))
             replays.append(ReplayedTask(task, len(items), tuple(decide(s, plan) for s in orderings)))
     return replays
-
-
-def task_differences(panel: TaskPanel, columns: SampleTable) -> tuple[Floats, float]:
-    """The items of a task for the sequential test, and their scale (see `cluster_differences`)."""
-    pairs = panel.pair(columns)
-    return cluster_differences(pairs.after - pairs.before, pairs.design)

@@ -157,7 +157,7 @@ class Comparison:
 
     def json(self) -> dict[str, Any]:
         """The content of comparison.json."""
-        content = {
+        content: dict[str, Any] = {
             "baseline": self.baseline,
             "rows": [r.flat() for r in self.rows],
             "families": dict(self.families),
@@ -171,8 +171,7 @@ class Comparison:
             "best": [dataclasses.asdict(b) for b in self.best],
             "published": [dataclasses.asdict(f) for table in self.published_tables for f in table.figures.values()],
         }
-        plain: dict[str, Any] = without_nan(content)
-        return plain
+        return without_nan(content)
 
     def write(self, path: Path) -> None:
         write_json(path, self.json())
@@ -190,12 +189,14 @@ class Comparison:
         return pd.DataFrame(rows)
 
 
-def without_nan(value: Any) -> Any:
+def without_nan(content: Mapping[str, Any]) -> dict[str, Any]:
     """JSON has no NaN: None in its place; numbers of points need no more than 6 decimals."""
-    if isinstance(value, dict):
-        return {k: without_nan(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(v) for v in value]
-    if isinstance(value, float):
-        return None if math.isnan(value) else float(f"{value:.8g}")
-    return value
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            return [plain(v) for v in value]
+        if isinstance(value, float):
+            return None if math.isnan(value) else float(f"{value:.8g}")
+        return without_nan(value) if isinstance(value, dict) else value
+
+    return {key: plain(value) for key, value in content.items()}

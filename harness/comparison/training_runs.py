@@ -26,13 +26,8 @@ class TrainingRun:
     def json(self) -> dict[str, Any]:
         """As in comparison.json."""
         curves = {q: {"key": c.key, "steps": list(c.steps), "values": list(c.values)} for q, c in self.curves.items()}
-        return {
-            "name": self.name,
-            "method": self.method,
-            "steps": dict(self.steps),
-            "final": sorted(self.final),
-            "curves": curves,
-        }
+        run = {"name": self.name, "method": self.method, "steps": dict(self.steps), "final": sorted(self.final)}
+        return run | {"curves": curves}
 
 
 def group_runs(checkpoints: Mapping[str, CheckpointRecord], baseline: str) -> tuple[TrainingRun, ...]:
@@ -58,8 +53,7 @@ def build_run(name: str, members: Mapping[str, CheckpointRecord]) -> TrainingRun
     steps_and_names = sorted((record.step, m) for m, record in members.items() if record.step is not None)
     curves: Curves = {}
     for member in [*sorted(final), *(m for _, m in reversed(steps_and_names))]:
-        curves = training_log.stored_curves(members[member])
-        if curves:
+        if curves := training_log.stored_curves(members[member]):
             break
     last = max([step for step, _ in steps_and_names] + [c.steps[-1] for c in curves.values()], default=None)
     steps = {m: step for step, m in steps_and_names} | (dict.fromkeys(sorted(final), last) if last is not None else {})
@@ -70,7 +64,5 @@ def build_run(name: str, members: Mapping[str, CheckpointRecord]) -> TrainingRun
 def unlogged_notes(runs: tuple[TrainingRun, ...]) -> tuple[str, ...]:
     """A sentence that names the runs without a log; none where each has one."""
     names = [run.name for run in runs if not run.curves]
-    if not names:
-        return ()
     where = "neither the results folder nor the checkpoints' folders hold one"
-    return (f"No training log (reward, KL, length) was found for {', '.join(names)}: {where}.",)
+    return (f"No training log (reward, KL, length) was found for {', '.join(names)}: {where}.",) if names else ()

@@ -83,8 +83,11 @@ def fit_logistic(data: LogisticData, penalty: float) -> Floats:
         slope = data.x.T @ (data.weight * (expit(z) - data.y))
         return halves.sum() / penalty + loss, np.concatenate([slope, -slope]) + 1 / penalty
 
-    bounds, options = [(0.0, np.inf)] * (2 * size), {"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9}
-    halves: Floats = minimize(objective, np.zeros(2 * size), jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    start, bounds = np.zeros(2 * size), [(0.0, np.inf)] * (2 * size)
+    solution = minimize(
+        objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 1000, "ftol": 1e-15, "gtol": 1e-9}
+    )
+    halves: Floats = solution.x
     return halves[:size] - halves[size:]
 
 
