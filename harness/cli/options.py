@@ -131,7 +131,9 @@ class ModelOptions:
 class GenerationOptions:
     """How responses are generated."""
 
-    gen_kwargs: Annotated[str, model_option("--gen-kwargs", text="temperature=0.8,top_p=0.95,max_tokens=512")] = ""
+    gen_kwargs: Annotated[
+        str, model_option("--gen-kwargs", text="temperature, top_p, max_tokens, stop: name=value,...; default: the task's own.")
+    ] = ""
     draws: Annotated[
         int | None, model_option("--draws", text="Responses sampled for each prompt; default: the task's own.")
     ] = None
@@ -190,7 +192,7 @@ class SequentialOptions:
 def with_option_groups(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb with each parameter that is a dataclass replaced by one option for each field; typer knows no such groups."""
     hints = get_type_hints(verb, include_extras=True)
-    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
     parameters = []
     for parameter in inspect.signature(verb).parameters.values():
         if group := groups.get(parameter.name):
