@@ -16,6 +16,8 @@ from harness.engine.plain import LogLikelihood, TokenPair
 from harness.engine.tree import Nodes, build_tree
 from harness.engine.tree_prefill import PrefillStep, prefill_tree
 
+Scores = tuple[NDArray[np.float64], NDArray[np.bool_]]  # of the targets: log-probabilities, and is each the likeliest token?
+
 
 @dataclass(frozen=True)
 class Targets:
@@ -35,7 +37,11 @@ class PairTree:
 
     def __init__(self, pairs: Sequence[TokenPair]) -> None:
         self.tree = build_tree([[*p.context, *p.continuation][:-1] for p in pairs], [len(p.context) - 1 for p in pairs])
-        self.targets = collect_targets(pairs, self.tree.paths)
+        nodes = np.array([n for path in self.tree.paths for n in path], np.int64)
+        tokens = np.array([t for p in pairs for t in p.continuation], np.int64)
+        owners = np.repeat(np.arange(len(pairs)), [len(p.continuation) for p in pairs])
+        order = np.argsort(nodes, kind="stable")  # stable: a pair's targets stay in their order
+        self.targets = Targets(nodes[order], tokens[order], owners[order])
         self.target_nodes = np.unique(self.targets.nodes)
         self.target_places: list[list[int]] = [[] for _ in pairs]  # where each pair's targets are in `targets`
         for place, owner in enumerate(self.targets.owners.tolist()):
@@ -57,9 +63,7 @@ def loglikelihoods_over_tree(model: Any, pairs: PairTree, budget: TokenBudget) -
             place = next(pending, None)
 
 
-def score_step(
-    step: PrefillStep, targets: Targets, into: tuple[NDArray[np.float64], NDArray[np.bool_]], budget: TokenBudget
-) -> None:
+def score_step(step: PrefillStep, targets: Targets, into: Scores, budget: TokenBudget) -> None:
     """Scores a step, in halves where memory runs out: in float32, a chunk's logits may need more than its forward pass did."""
     try:
         score_logits(step, targets, *into)
@@ -68,15 +72,6 @@ def score_step(
         budget.tokens = max(1, budget.tokens // 2)
         for part in (slice(half), slice(half, None)):
             score_step(replace(step, nodes=step.nodes[part], logits=step.logits[part]), targets, into, budget)
-
-
-def collect_targets(pairs: Sequence[TokenPair], paths: Sequence[Sequence[int]]) -> Targets:
-    """Every target of every pair.  The sort is stable: a pair's targets stay in their order."""
-    nodes = np.array([n for path in paths for n in path], np.int64)
-    tokens = np.array([t for p in pairs for t in p.continuation], np.int64)
-    owners = np.repeat(np.arange(len(pairs)), [len(p.continuation) for p in pairs])
-    order = np.argsort(nodes, kind="stable")
-    return Targets(nodes[order], tokens[order], owners[order])
 
 
 @torch.inference_mode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,27 +34,20 @@ def halve_or_raise(size: int, error: RuntimeError) -> int:
     Only the size of batches changes, so a retry is right and merely slower.  `error` is raised again where it is about
     something else, or where a single item is too large already.
     """
-    if not is_out_of_memory(error) or size == 1:
+    # A processor's allocator raises a plain RuntimeError, so its message must be read.
+    if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)) or size == 1:
         raise error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the failed pass left fragments that a smaller one could not use
     return size // 2
 
 
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """A processor's allocator raises a plain RuntimeError, so its message must be read."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
 def device_memory(device: torch.device) -> int:
     """All bytes of a device, free or not: by what is free now, the batches of two runs would differ, and so their rounding."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[1])
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *container_limits(CGROUP_LIMIT_FILES)])
-
-
-def container_limits(files: Sequence[str]) -> Iterator[int]:
-    """The limits in bytes that a container or a batch system sets: beyond them a process is killed without an error."""
-    for file in files:
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in CGROUP_LIMIT_FILES:  # of a container or a batch system: beyond its limit a process is killed without an error
         with suppress(OSError, ValueError):  # no such file, or "max"
-            yield int(Path(file).read_text(encoding="ascii"))
+            limits.append(int(Path(file).read_text(encoding="ascii")))
+    return min(limits)

@@ -12,7 +12,6 @@ d wide, K keys in the cache, the row's own the last Q of them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,8 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface
 
-from harness.engine.shared_prefix_attention import (
-    UNSUPPORTED_TERMS,
-    AttentionSettings,
-    additive_mask,
-    apply_sinks,
-    attend,
-    merge_outputs,
-    read_settings,
-)
+from harness.engine import shared_prefix_attention
+from harness.engine.shared_prefix_attention import AttentionSettings, attend
 from harness.engine.tree import Nodes, PrefixTree
 
 NAME = "skilldelta_packed"
@@ -72,42 +64,29 @@ class PackedRow:
         """The runs in a layer with that sliding window, which counts the token itself; None: no window."""
         width = window or len(self.keys)  # no key is farther away
         if width not in self.runs_by_window:
-            starts = range(self.start, len(self.keys), self.run_length)
-            self.runs_by_window[width] = [
-                self.run_keys(slice(at, min(at + self.run_length, len(self.keys))), width) for at in starts
-            ]
+            stop, ends, depth = len(self.keys), self.tree.subtree_end[self.keys], self.tree.depth[self.keys]
+            runs = [slice(at, min(at + self.run_length, stop)) for at in range(self.start, stop, self.run_length)]
+            self.runs_by_window[width] = [self.run_keys(run, width, ends, depth) for run in runs]
         return self.runs_by_window[width]
 
-    @cached_property
-    def subtree_ends(self) -> Nodes:
-        return self.tree.subtree_end[self.keys]
-
-    @cached_property
-    def depths(self) -> Nodes:
-        return self.tree.depth[self.keys]
-
-    def run_keys(self, run: slice, window: int) -> RunKeys:
-        """The keys of the run of tokens at these places.
+    def run_keys(self, run: slice, window: int, ends: Nodes, depth: Nodes) -> RunKeys:
+        """The keys of the run of tokens at these places; `ends`, `depth` [K]: the keys' subtree_end and depth.
 
         A token n sees key k if k <= n < subtree_end[k] and depth[k] > depth[n] - window.  The keys before the row are a path:
         they nest, so a token sees a first part of them, and a key's place is its depth.
         """
-        nodes, ends, depth = self.keys[run], self.subtree_ends, self.depths
-        path = ends[: self.start]
+        nodes, path = self.keys[run], ends[: self.start]
         seen_by_all, seen_by_some = int((path > nodes[-1]).sum()), int((path > nodes[0]).sum())
         oldest, newest = (max(0, int(d) - window + 1) for d in (depth[run].min(), depth[run].max()))
-        first_own = self.start + int(
-            np.argmax(ends[self.start :] > nodes[0])
-        )  # the row's first key that a token of the run sees
+        first_own = self.start + int(np.argmax(ends[self.start :] > nodes[0]))  # the row's first key that the run sees
         common_keys = slice(min(newest, seen_by_all), seen_by_all)
         slices = [slice(oldest, common_keys.start), slice(max(seen_by_all, oldest), seen_by_some), slice(first_own, run.stop)]
         masked_keys = [s for s in slices if s.start < s.stop]
-        at = np.r_[tuple(masked_keys)]
-        is_hidden = (
-            (self.keys[at] > nodes[:, None]) | (ends[at] <= nodes[:, None]) | (depth[at] <= depth[run][:, None] - window)
-        )
+        at, query = np.r_[tuple(masked_keys)], nodes[:, None]
+        is_hidden = (self.keys[at] > query) | (ends[at] <= query) | (depth[at] <= depth[run][:, None] - window)
+        mask = shared_prefix_attention.additive_mask(torch.from_numpy(is_hidden), self.mask_like)
         queries = slice(run.start - self.start, run.stop - self.start)
-        return RunKeys(queries, common_keys, masked_keys, additive_mask(torch.from_numpy(is_hidden), self.mask_like))
+        return RunKeys(queries, common_keys, masked_keys, mask)
 
 
 def packed_row_attention(
@@ -120,8 +99,8 @@ def packed_row_attention(
     """
     packed_row: PackedRow | None = terms.get("packed_row")
     if packed_row is None:
-        raise NotImplementedError(UNSUPPORTED_TERMS)
-    settings = read_settings(terms, query.shape[3])
+        raise NotImplementedError(shared_prefix_attention.UNSUPPORTED_TERMS)
+    settings = shared_prefix_attention.read_settings(terms, query.shape[3])
     queries = query.view(1, key.shape[1], query.shape[1] // key.shape[1], *query.shape[2:])
     outputs = [
         attend_run(queries[:, :, :, run.queries], key, value, run, settings)
@@ -140,10 +119,11 @@ def attend_run(query: Tensor, key: Tensor, value: Tensor, run: RunKeys, settings
     )
     out, lse = attend(flat, keys, values, run.mask_for(heads), settings)
     if settings.sinks is not None:
-        out, lse = apply_sinks(out, lse, settings.sinks.view(groups, heads).repeat_interleave(rows, 1))
+        sinks = settings.sinks.view(groups, heads).repeat_interleave(rows, 1)
+        out, lse = shared_prefix_attention.apply_sinks(out, lse, sinks)
     if run.common_keys.start < run.common_keys.stop:
         over_common = attend(flat, key[:, :, run.common_keys], value[:, :, run.common_keys], None, settings)
-        merge_outputs(out, lse, None, over_common)
+        shared_prefix_attention.merge_outputs(out, lse, None, over_common)
     return out.reshape(1, groups, heads, rows, -1).flatten(1, 2).transpose(1, 2)
 
 

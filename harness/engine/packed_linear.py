@@ -51,21 +51,17 @@ def pack_model(model: Any) -> bool:
         vars(layer)["forward"] = PackedLinear(layer)
         if id(layer.weight) not in shared_ids:
             layer.weight = nn.Parameter(layer.weight.to("meta"), requires_grad=False)
-    if answers_as_before(model, before, TOLERANCE[layers[0].weight.dtype]):
-        copy_mapped_weights(model)
+    after, tolerance = probe_logprobs(model), TOLERANCE[layers[0].weight.dtype]
+    if after is not None and model.device.type == "cpu" and bool((after - before).abs().max() <= tolerance):
+        for weights in (*model.parameters(), *model.buffers()):
+            if weights.device.type == "cpu":  # one tensor left in a checkpoint's mapped file keeps the whole file in memory
+                weights.data = weights.data.clone()
         return True
     for layer in layers:
         dense = vars(layer).pop("forward").weight.to_dense()
         if layer.weight.is_meta:
             layer.weight = nn.Parameter(dense, requires_grad=False)
     return False
-
-
-def copy_mapped_weights(model: Any) -> None:
-    """Copies the weights that remain: one tensor that lies in a checkpoint's mapped file keeps the whole file in memory."""
-    for weights in (*model.parameters(), *model.buffers()):
-        if weights.device.type == "cpu":
-            weights.data = weights.data.clone()
 
 
 @contextmanager
@@ -100,14 +96,6 @@ def shared_parameters(model: Any) -> set[int]:
         for parameter in layer._parameters.values():
             (several if id(parameter) in once else once).add(id(parameter))
     return several
-
-
-def answers_as_before(model: Any, before: Tensor, tolerance: float) -> bool:
-    """Are all probed log-probabilities within `tolerance` nats of `before`, on the processor?"""
-    after = probe_logprobs(model)
-    if after is None or model.device.type != "cpu":
-        return False
-    return bool((after - before).abs().max() <= tolerance)
 
 
 @torch.inference_mode()

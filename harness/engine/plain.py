@@ -47,21 +47,19 @@ def loglikelihoods_in_batches(model: Any, pairs: Sequence[TokenPair], batch_size
     yield from answer_in_batches(order, batch_size, lambda places: loglikelihood_batch(model, [pairs[i] for i in places]))
 
 
-def answer_in_batches(
-    order: Sequence[int], batch_size: int, answer: Callable[[Sequence[int]], list[T]]
-) -> Iterator[tuple[int, T]]:
-    """The answer to every place of `order`, batch by batch.
+def answer_in_batches(order: Sequence[int], rows: int, answer: Callable[[Sequence[int]], list[T]]) -> Iterator[tuple[int, T]]:
+    """The answer to every place of `order`, in batches of `rows`.
 
     Out of memory, the batch is tried again with half as many places, and all later ones have this size: the longest sequences
     come first, so that what fits once fits to the end.
     """
     start = 0
     while start < len(order):
-        places = order[start : start + batch_size]
+        places = order[start : start + rows]
         try:
             answers = answer(places)
         except RuntimeError as error:
-            batch_size = halve_or_raise(min(batch_size, len(places)), error)
+            rows = halve_or_raise(min(rows, len(places)), error)
             continue
         yield from zip(places, answers, strict=True)
         start += len(places)

@@ -129,10 +129,8 @@ def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str
             reference = plain.loglikelihood_batch(model, pairs)
             change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), reference, pairs)
             if decodes:
-                behind_prefix = decoded_loglikelihoods(model, decoded_pairs, run_length)
-                change = max(
-                    change, largest_change(behind_prefix, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs)
-                )
+                decoded = decoded_loglikelihoods(model, decoded_pairs, run_length)
+                change = max(change, largest_change(decoded, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
     if not largest_change(reference, wide_reference, pairs) > limit:
@@ -201,12 +199,9 @@ def decoded_loglikelihoods(model: Any, pairs: list[TokenPair], run_length: int =
     for prompt in prompts:
         batch.add_row(prompt.prefix, prompt.states)
     logits = [torch.stack([prompt.logits for prompt in prompts])]
-    order = [prompt.places[0] for prompt in prompts]
-    logits += [batch.step([pairs[i].continuation[n] for i in order]) for n in range(FED_TOKENS - 1)]
-    by_place = {
-        i: plain.loglikelihood_of(torch.stack([s[slot] for s in logits]), pairs[i].continuation) for slot, i in enumerate(order)
-    }
-    return [by_place[i] for i in range(len(pairs))]
+    slots = {prompt.places[0]: slot for slot, prompt in enumerate(prompts)}
+    logits += [batch.step([pairs[i].continuation[n] for i in slots]) for n in range(FED_TOKENS - 1)]
+    return [plain.loglikelihood_of(torch.stack([s[slots[i]] for s in logits]), p.continuation) for i, p in enumerate(pairs)]
 
 
 def branching_pairs(model: Any) -> list[TokenPair]:

@@ -86,10 +86,8 @@ def choose_tokens(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Te
             scores = to_float64(logits[places])
             temperatures = scores.new_tensor([r.prompt.temperature for r in sampled_rows])
             uniform = scores.new_tensor([r.generator.random() for r in sampled_rows])
-            probs = (scores / temperatures[:, None]).softmax(1)
-            tokens[places] = sampler(probs, uniform, scores.new_tensor([r.prompt.top_p for r in sampled_rows])).to(
-                tokens.device
-            )
+            top_p = scores.new_tensor([r.prompt.top_p for r in sampled_rows])
+            tokens[places] = sampler((scores / temperatures[:, None]).softmax(1), uniform, top_p).to(tokens.device)
     return tokens
 
 

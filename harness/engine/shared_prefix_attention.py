@@ -41,7 +41,6 @@ class OwnKeys(Protocol):
 
     def active_blocks(self) -> Iterable[tuple[slice, Tensor, Tensor]]:
         """Slices of rows that cover the batch in order, with their keys and values [rows, G, S, d]."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,9 +67,8 @@ class PrefixBatch:
     def visible_keys(self, window: int, mask: Tensor) -> VisibleKeys:
         """Computed once for all layers with that window (0: none).  `mask`: of the rows' own keys, whatever the window."""
         if window not in self.visible_by_window:
-            self.visible_by_window[window] = (
-                self.windowed_keys(window, mask) if window else VisibleKeys(mask, [(0, None)] * len(self.prefixes))
-            )
+            all_keys = VisibleKeys(mask, [(0, None)] * len(self.prefixes))
+            self.visible_by_window[window] = self.windowed_keys(window, mask) if window else all_keys
         return self.visible_by_window[window]
 
     def windowed_keys(self, window: int, mask: Tensor) -> VisibleKeys:

@@ -45,12 +45,9 @@ def build_tree(sequences: Sequence[TokenIds], path_starts: Sequence[int]) -> Pre
     """
     rows = [list(s) for s in sequences]
     order = sorted(range(len(rows)), key=rows.__getitem__)
-    tokens: list[int] = []
-    depth: list[int] = []
+    tokens, depth, path, previous = (list[int]() for _ in range(4))
     ends: dict[int, int] = {}
     paths: list[list[int]] = [[] for _ in rows]
-    path: list[int] = []
-    previous: list[int] = []
     for i in order:
         row = rows[i]
         same = common_prefix_length(previous, row)

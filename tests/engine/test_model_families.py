@@ -137,7 +137,7 @@ def test_what_keeps_its_state_in_a_way_of_its_own_is_computed_anew_for_each_toke
     """mBART takes places for positions, so padding moves it; RecurrentGemma hides what it keeps; Mamba gives it back."""
     told = {f: Engine(make(f), BatchLimits(4, 3)).note for f in ("mbart", "recurrent_gemma", "mamba")}
     assert "from the whole text: its log-probabilities change by" in told["mbart"]
-    assert "from the whole text: NotImplementedError: the model gives nothing back" in told["recurrent_gemma"]
+    assert "from the whole text: NotImplementedError: the model returns no cache" in told["recurrent_gemma"]
     assert "whole text" not in told["mamba"]
 
 
