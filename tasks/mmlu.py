@@ -10,6 +10,7 @@ from typing import Any
 
 from harness import data
 from harness.data import DataSource, locate, zip_members
+from harness.grouping import group_by
 from harness.types import Example, Json, Request, Response, Score, SkilldeltaError, Task
 
 # Prompt, letters and average as in the authors' evaluate.py (github.com/hendrycks/test), two blanks before the subject
@@ -53,10 +54,7 @@ def rows(folder: Path | None) -> list[Json]:
 
 def exemplars(folder: Path | None) -> Mapping[str, Sequence[Json]]:
     """The five exemplars of each subject."""
-    by_subject: dict[str, list[Json]] = {}
-    for row in read_split(folder, "dev"):
-        by_subject.setdefault(row["subject"], []).append(row)
-    return by_subject
+    return group_by(read_split(folder, "dev"), lambda row: str(row["subject"]))
 
 
 def subject(example: Example) -> str:

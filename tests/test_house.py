@@ -18,6 +18,7 @@ ROOMS = [
     # files and plug-ins
     "harness/atomic_files.py",
     "harness/json_lines.py",
+    "harness/grouping.py",
     "harness/integrity.py",
     "harness/config.py",
     "harness/fingerprint.py",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from harness.grouping import group_by
 from harness.interchange.alpaca_eval_annotations import COLUMNS, read_annotations
 from harness.interchange.imported_log import UNKNOWN, ExampleRows, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, finite_number
@@ -21,34 +22,28 @@ def holds_scores(file: UntrustedFile) -> bool:
 def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
     """A task for each model, annotator and reference in a file."""
     path = files[0].path
-    by_run: dict[tuple[str, str, str], list[Json]] = {}
-    for row in read_annotations(path):
-        model = str(row.get("generator_2") or path.name.partition(".")[0])
-        run = (model, str(row["annotator"]), str(row.get("generator_1") or UNKNOWN))
-        by_run.setdefault(run, []).append(row)
-    for (model, annotator, reference), rows in by_run.items():
+    default_model = path.name.partition(".")[0]
+    annotations = group_by(
+        read_annotations(path),
+        lambda row: (
+            str(row.get("generator_2") or default_model),
+            str(row["annotator"]),
+            str(row.get("generator_1") or UNKNOWN),
+        ),
+    )
+    for (model, annotator, reference), rows in annotations.items():
         yield make_annotator_log(model, annotator, reference, rows)
 
 
-def make_annotator_log(model: str, annotator: str, reference: str, annotated_rows: Sequence[Json]) -> ImportedLog:
+def make_annotator_log(model: str, annotator: str, reference: str, annotations: Sequence[Json]) -> ImportedLog:
     rows = ExampleRows()
-    samples = [make_sample(rows.add({"instruction": each["instruction"]}), each) for each in annotated_rows]
-    task = describe_task(
-        f"alpaca_eval:{annotator}",
-        UNKNOWN,
-        f"AlpacaEval, {annotator}",
-        f"win rate against {reference}, to {annotator}",
-        [Metric("discrete_win_rate", "won")],
-    )
-    return ImportedLog(
-        model,
-        replace(task, skill="instruction following"),
-        describe_inputs(samples, None, {"reference": reference, "annotator": annotator}),
-        {"backend": "alpaca_eval"},
-        samples,
-        rows.by_id,
-        source={"task": "alpaca_eval", "filter": annotator, "metric": "win_rate"},
-    )
+    samples = [make_sample(rows.add({"instruction": each["instruction"]}), each) for each in annotations]
+    summary, metrics = f"win rate against {reference}, to {annotator}", [Metric("discrete_win_rate", "won")]
+    task = describe_task(f"alpaca_eval:{annotator}", UNKNOWN, f"AlpacaEval, {annotator}", summary, metrics)
+    inputs = describe_inputs(samples, None, {"reference": reference, "annotator": annotator})
+    source = {"task": "alpaca_eval", "filter": annotator, "metric": "win_rate"}
+    task = replace(task, skill="instruction following")
+    return ImportedLog(model, task, inputs, {"backend": "alpaca_eval"}, samples, rows.by_id, source=source)
 
 
 def make_sample(example: str, annotation: Json) -> Sample:

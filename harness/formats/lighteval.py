@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.grouping import group_by
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable, combine_members
 from harness.interchange.parquet import read_parquet
@@ -28,10 +29,7 @@ def holds_scores(file: UntrustedFile) -> bool:
 
 def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
     """The files of one time."""
-    runs: dict[str, list[UntrustedFile]] = {}
-    for file in files:
-        runs.setdefault(file.path.stem.rpartition("_")[2], []).append(file)
-    return list(runs.values())
+    return list(group_by(files, lambda file: file.path.stem.rpartition("_")[2]).values())
 
 
 def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
@@ -118,14 +116,15 @@ def parse_response(output: Json) -> Response:
 
 def combine_benchmarks(tasks: Mapping[str, LoggedTask]) -> Iterator[LoggedTask]:
     """The parts of one benchmark as one task, where their headline metrics agree."""
-    by_benchmark: dict[tuple[str, str], list[LoggedTask]] = {}
-    for name, task in tasks.items():
-        part, _, shots = name.rpartition("|") if "|" in name else (name, "", "")
-        by_benchmark.setdefault((part.partition(":")[0], shots), []).append(task)
-    for (benchmark, shots), parts in by_benchmark.items():
-        name = f"{benchmark}|{shots}" if shots else benchmark
+    for name, parts in group_by(tasks.values(), lambda task: benchmark_name(task.name)).items():
         combined_task = combine_members(name, parts) if len(parts) > 1 else None
         yield from [combined_task] if combined_task else parts
+
+
+def benchmark_name(task: str) -> str:
+    """BENCHMARK|SHOTS of the task BENCHMARK:PART|SHOTS; some versions write no number of shots."""
+    part, bar, shots = task.rpartition("|") if "|" in task else (task, "", "")
+    return part.partition(":")[0] + (bar + shots if shots else "")
 
 
 def task_config(name: str, results: Json) -> Json:
@@ -142,26 +141,12 @@ def make_log(model: str, task: LoggedTask, results: Json) -> ImportedLog | Refus
         return RefusedLog(model, name, table.refusal)
     first = task.members[0] if task.members else task.name
     version = (results.get("versions") or {}).get(first, task_config(first, results).get("version", UNKNOWN))
-    record = describe_task(
-        name,
-        version,
-        f"lighteval, {task.name}",
-        f"lighteval's {task.name}; headline {table.headline}",
-        table.metrics(),
-        "macro" if task.members else "mean",
-    )
+    source, summary = f"lighteval, {task.name}", f"lighteval's {task.name}; headline {table.headline}"
+    record = describe_task(name, version, source, summary, table.metrics(), "macro" if task.members else "mean")
     prompts = None if UNKNOWN in table.prompts.values() else table.prompts
     shots = task.name.rpartition("|")[2] if "|" in task.name else UNKNOWN
-    return ImportedLog(
-        model,
-        record,
-        describe_inputs(table.samples, prompts, table.settings | {"num_fewshot": shots}),
-        describe_backend(results),
-        table.samples,
-        table.rows,
-        table.note_left_out(),
-        {"task": task.name, "filter": "none", "metric": table.headline},
-    )
+    inputs = describe_inputs(table.samples, prompts, table.settings | {"num_fewshot": shots})
+    return table.make_log(model, task.name, record, inputs, describe_backend(results))
 
 
 def describe_backend(results: Json) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.atomic_files import folder_name, write_bytes, write_json
+from harness.grouping import group_by
 from harness.interchange.export_results import ExportedCell, group_by_checkpoint
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.lm_eval_documents import document_lines, split_task
@@ -54,10 +55,7 @@ def holds_scores(file: UntrustedFile) -> bool:
 
 def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
     """The files of one run: of one folder and one time."""
-    runs: dict[tuple[Path, str], list[UntrustedFile]] = {}
-    for file in files:
-        runs.setdefault((file.path.parent, time_in_name(file.name)), []).append(file)
-    return list(runs.values())
+    return list(group_by(files, lambda file: (file.path.parent, time_in_name(file.name))).values())
 
 
 def time_in_name(name: str) -> str:
@@ -133,16 +131,8 @@ def make_logs(model: str, task: LoggedTask, results: Json) -> Iterator[ImportedL
         aggregate = find_aggregate(table, task.name, results) if task.members else "mean"
         record = describe_task(name, version, source, summary, table.metrics(), aggregate or "mean")
         settings = table.settings | {"num_fewshot": (results.get("n-shot") or {}).get(task.name, UNKNOWN)}
-        yield ImportedLog(
-            model,
-            replace(record, variant_of=main_name),
-            describe_inputs(table.samples, table.prompts, settings),
-            describe_backend(results),
-            table.samples,
-            table.rows,
-            table.note_left_out(),
-            {"task": task.name, "filter": table.filter_name, "metric": table.headline},
-        )
+        record, inputs = replace(record, variant_of=main_name), describe_inputs(table.samples, table.prompts, settings)
+        yield table.make_log(model, task.name, record, inputs, describe_backend(results))
         main_name = main_name or name
 
 
@@ -185,20 +175,20 @@ def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
     return [path for name, group in group_by_checkpoint(cells).items() for path in write_run(name, group, folder)]
 
 
+def name_in_lm_eval(task: str) -> str:
+    """TASK of lm-eval:TASK@FILTER; other programs' tasks keep their names."""
+    return task.removeprefix(LM_EVAL).partition("@")[0] if task.startswith(LM_EVAL) else task
+
+
 def write_run(name: str, cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
     """The samples of every task, and the results; TIME is when the last cell was finished."""
     place = folder / sanitize_model(name)
     time = datetime.fromisoformat(max(cell.record.finished or "1970-01-01T00:00:00Z" for cell in cells))
     stamp = time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
-    by_task: dict[str, list[ExportedCell]] = {}
-    for cell in cells:
-        name_there = cell.name.removeprefix(LM_EVAL).partition("@")[0] if cell.name.startswith(LM_EVAL) else cell.name
-        by_task.setdefault(name_there, []).append(cell)
     paths, results = [], start_results(name, cells[0], time.timestamp())
-    for task, variants in by_task.items():
+    for task, variants in group_by(cells, lambda cell: name_in_lm_eval(cell.name)).items():
         parts = [part for cell in variants for part in split_task(cell, task)]
-        for member in dict.fromkeys(part.name for part in parts):
-            filters = [part for part in parts if part.name == member]
+        for member, filters in group_by(parts, lambda part: part.name).items():
             paths.append(place / f"samples_{folder_name(member)}_{stamp}.jsonl")
             write_bytes(paths[-1], encode_lines(line for part in filters for line in document_lines(part)))
             add_task(results, member, filters)

@@ -16,17 +16,11 @@ from typing import Any
 import numpy as np
 
 from harness.atomic_files import folder_name, write_bytes, write_json
+from harness.grouping import group_by
+from harness.interchange import untrusted_files
 from harness.interchange.export_results import ExportedCell, find_target
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
-from harness.interchange.untrusted_files import (
-    UntrustedFile,
-    finite_number,
-    load_json,
-    read_objects,
-    require_field,
-    require_object,
-    storable,
-)
+from harness.interchange.untrusted_files import UntrustedFile, finite_number, load_json, require_field
 from harness.json_lines import encode_lines
 from harness.types import Json, Response, Sample, Score, SkilldeltaError, digest
 
@@ -42,10 +36,7 @@ def holds_scores(file: UntrustedFile) -> bool:
 
 def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
     """The files of one folder."""
-    folders: dict[Path, list[UntrustedFile]] = {}
-    for file in files:
-        folders.setdefault(file.path.parent, []).append(file)
-    return list(folders.values())
+    return list(group_by(files, lambda file: file.path.parent).values())
 
 
 def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
@@ -54,47 +45,40 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     records = next((file.path for file in files if file.suffix == ".jsonl"), files[0].path.parent / RESULTS)
     if len(bundles) > 1:
         raise SkilldeltaError(f"{bundles[0].parent} holds {len(bundles)} bundles, and one {RESULTS}: whose samples are they?")
-    bundle = require_object(load_json(bundles[0]), str(bundles[0])) if bundles else {}
+    bundle = untrusted_files.require_object(load_json(bundles[0]), str(bundles[0])) if bundles else {}
     benchmark, config = bundle.get("benchmark") or {}, bundle.get("config") or {}
     name = str(benchmark.get("name") or config.get("benchmark") or records.parent.name)
     model = str(config.get("model") or records.parent.parent.name)
     if not records.is_file():
-        yield RefusedLog(
-            model, f"nel:{name}", f"there is no {records}: only means, which cannot be compared problem by problem."
-        )
+        why = f"there is no {records}: only means, which cannot be compared problem by problem."
+        yield RefusedLog(model, f"nel:{name}", why)
         return
     rows: dict[str, Json] = {}
     prompts: dict[str, str] = {}
-    samples = [parse_record(record, rows, prompts, f"{records}, line {n}") for n, record in read_objects(records)]
+    lines = untrusted_files.read_objects(records)
+    samples = [parse_record(record, rows, prompts, f"{records}, line {n}") for n, record in lines]
     if outside := [s.score.value for s in samples if s.score.value is not None and not 0 <= s.score.value <= 1]:
         why = f"its rewards are no scores of 0 to 1: {len(outside)} of {len(samples)}, the first {outside[0]:g}."
         yield RefusedLog(model, f"nel:{name}", why)
         return
     settings = {key: value for key, value in config.items() if key not in IDENTITY}
-    yield ImportedLog(
-        model,
-        describe_task(
-            f"nel:{name}", config.get("version", UNKNOWN), f"NeMo Evaluator, {name}", f"NeMo Evaluator's rewards on {name}"
-        ),
-        describe_inputs(samples, prompts if len(prompts) == len(rows) else None, settings),
-        {"backend": "nel", "nemo_evaluator": bundle.get("sdk_version") or UNKNOWN},
-        samples,
-        rows,
-        note_failures(samples),
-        {"task": name, "filter": "none", "metric": "reward"},
-    )
+    version, source = config.get("version", UNKNOWN), f"NeMo Evaluator, {name}"
+    task = describe_task(f"nel:{name}", version, source, f"NeMo Evaluator's rewards on {name}")
+    inputs = describe_inputs(samples, prompts if len(prompts) == len(rows) else None, settings)
+    backend = {"backend": "nel", "nemo_evaluator": bundle.get("sdk_version") or UNKNOWN}
+    names = {"task": name, "filter": "none", "metric": "reward"}
+    yield ImportedLog(model, task, inputs, backend, samples, rows, note_failures(samples), names)
 
 
 def parse_record(record: Json, rows: dict[str, Json], prompts: dict[str, str], where: str) -> Sample:
     """A line of results.jsonl; adds its row and its prompt's hash under the example.  Repeats are draws of one example."""
     place, repeat = require_field(record, "problem_idx", int, where), record.get("repeat", 0)
     if not isinstance(repeat, int) or "reward" not in record:
-        raise SkilldeltaError(
-            f"{where}: a record needs a reward, and a whole number as repeat; it has: {', '.join(record)[:200]}."
-        )
+        columns = ", ".join(record)[:200]
+        raise SkilldeltaError(f"{where}: a record needs a reward, and a whole number as repeat; it has: {columns}.")
     details = record["scoring_details"] if isinstance(record.get("scoring_details"), dict) else {}
     metadata = record["metadata"] if isinstance(record.get("metadata"), dict) else {}
-    row = storable({"problem_idx": place, "prompt": record.get("prompt"), "expected_answer": record.get("expected_answer")})
+    row = untrusted_files.storable({"problem_idx": place} | {name: record.get(name) for name in ("prompt", "expected_answer")})
     example = digest(row)
     rows[example] = row
     if record.get("prompt"):
@@ -178,8 +162,6 @@ def average_rewards(with_score: Sequence[Sample]) -> dict[str, Any]:
 
 
 def average_categories(with_score: Sequence[Sample]) -> dict[str, Any]:
-    rewards: dict[str, list[float]] = {}
-    for sample in with_score:
-        if sample.group and sample.score.value is not None:
-            rewards.setdefault(sample.group, []).append(sample.score.value)
+    by_category = group_by((sample for sample in with_score if sample.group), lambda sample: sample.group)
+    rewards = {name: [sample.score.value or 0.0 for sample in samples] for name, samples in by_category.items()}
     return {name: {"mean_reward": sum(values) / len(values), "n": len(values)} for name, values in rewards.items()}

@@ -12,6 +12,7 @@ from harness.comparison.alignment import MeasuredScore, TaskPanel
 from harness.comparison.load import StoredCell
 from harness.comparison.metrics import measure_metrics
 from harness.comparison.result import MetricValue
+from harness.grouping import group_by
 from harness.json_lines import read_lines
 from harness.records import CellRecord, CheckpointRecord
 from harness.store import Cell, Results
@@ -89,11 +90,7 @@ def finished_cells(
 
 
 def group_by_checkpoint(cells: Sequence[ExportedCell]) -> dict[str, list[ExportedCell]]:
-    """The cells of each checkpoint, by its name."""
-    by_name: dict[str, list[ExportedCell]] = {}
-    for cell in cells:
-        by_name.setdefault(cell.checkpoint.name, []).append(cell)
-    return by_name
+    return group_by(cells, lambda cell: cell.checkpoint.name)
 
 
 def find_target(row: Json) -> str | None:

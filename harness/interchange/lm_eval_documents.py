@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.grouping import group_by
 from harness.interchange.export_results import ExportedCell, find_target
 from harness.records import TaskRecord
 from harness.statistics.pass_at_k import pass_at
@@ -85,21 +86,12 @@ def split_task(cell: ExportedCell, task: str) -> Iterator[FilteredPart]:
     """The task under each filter; a macro mean, or a group of lm-eval's, in its members."""
     is_lm_eval_group = any(MEMBER in row for row in cell.rows.values())
     has_members = is_lm_eval_group or cell.record.task.aggregate == "macro"
-    by_member: dict[str, list[Sample]] = {}
-    for sample in cell.samples:
-        by_member.setdefault(sample.group if has_members else "", []).append(sample)
-    for member, samples in by_member.items():
+    for member, samples in group_by(cell.samples, lambda sample: sample.group if has_members else "").items():
         name = task if not member else member if is_lm_eval_group else f"{task}_{member}"
-        documents = tuple(group_draws(samples))
+        by_example = group_by(samples, lambda sample: sample.example)
+        documents = tuple(ExportedDocument(i, example, tuple(draws)) for i, (example, draws) in enumerate(by_example.items()))
         for filter_name, metrics in metrics_by_filter(cell.record.task).items():
             yield FilteredPart(cell, name, filter_name, metrics, documents)
-
-
-def group_draws(samples: Sequence[Sample]) -> Iterator[ExportedDocument]:
-    by_example: dict[str, list[Sample]] = {}
-    for sample in samples:
-        by_example.setdefault(sample.example, []).append(sample)
-    yield from (ExportedDocument(i, example, tuple(draws)) for i, (example, draws) in enumerate(by_example.items()))
 
 
 def metrics_by_filter(task: TaskRecord) -> dict[str, dict[str, str]]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from harness.grouping import group_by
 from harness.interchange.benchmarks import OTHER_SCALES
-from harness.interchange.imported_log import ExampleRows
+from harness.interchange.imported_log import ExampleRows, ImportedLog
 from harness.interchange.untrusted_files import finite_number
+from harness.records import Inputs, TaskRecord
 from harness.types import Aggregate, Json, Metric, Response, Sample, Score, SkilldeltaError
 
 TOLERANCE = 1e-6
@@ -100,10 +102,12 @@ class MetricTable:
         keys = [(metric, metric + self.suffix) for metric in self.is_uneven]
         return [Metric(key, key, f"{key}:n" if self.is_uneven[m] else "", "", m in self.lower_is_better) for m, key in keys]
 
-    def note_left_out(self) -> str:
-        """The metrics that are no means over documents, in words."""
+    def make_log(self, model: str, task: str, record: TaskRecord, inputs: Inputs, backend: Json) -> ImportedLog:
+        """The samples as a log; `task` is the program's own name.  Its note names the metrics that are left out."""
         names = [metric for metric in self.metric_names() if metric not in self.is_uneven]
-        return f"left out, as no means over documents: {', '.join(names)}" if names else ""
+        note = f"left out, as no means over documents: {', '.join(names)}" if names else ""
+        source = {"task": task, "filter": self.filter_name or "none", "metric": self.headline}
+        return ImportedLog(model, record, inputs, backend, self.samples, self.rows, note, source)
 
     def fill_samples(self) -> None:
         """The samples, with rows of the same content numbered in the order of the documents."""
@@ -127,13 +131,9 @@ class MetricTable:
 
     def mean(self, aggregate: Aggregate) -> float:
         """The score averaged over documents, or over members ("macro")."""
-        groups: dict[str, list[float]] = {}
-        for sample in self.samples:
-            if sample.score.value is not None:
-                groups.setdefault(sample.group, []).append(sample.score.value)
-        if aggregate == "macro":
-            return float(np.mean([np.mean(values) for values in groups.values()]))
-        return float(np.mean([value for values in groups.values() for value in values]))
+        with_score = [sample for sample in self.samples if sample.score.value is not None]
+        groups = group_by(with_score, lambda sample: sample.group if aggregate == "macro" else "").values()
+        return float(np.mean([np.mean([sample.score.value for sample in group]) for group in groups]))
 
 
 @dataclass(frozen=True)
