@@ -41,9 +41,11 @@ def explain(
 
 def describe(explanation: Explanation) -> Iterator[str]:
     """An explanation as lines of text."""
+    from harness.comparison.number_format import format_verdict
+
     e = explanation
     where = e.level if e.level == e.name else f"{e.level} {e.name}"
-    yield f"{e.candidate} against {e.baseline}, {where}: {e.verdict.replace('unclear', 'inconclusive')}"
+    yield f"{e.candidate} against {e.baseline}, {where}: {format_verdict(e.verdict)}"
     yield f"  {e.rule}"
     yield ""
     for side in e.files:

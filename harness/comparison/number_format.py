@@ -29,6 +29,11 @@ def format_difference(difference: Difference) -> str:
     return f"{format_number(difference.delta, signed=True)} {interval} {MARKS[difference.verdict]}"
 
 
+def format_verdict(verdict: str) -> str:
+    """The word that people read; `unclear` is the stored value of an inconclusive difference."""
+    return verdict.replace("unclear", "inconclusive")
+
+
 def format_p_value(p: float) -> str:
     if math.isnan(p):
         return ABSENT

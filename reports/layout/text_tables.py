@@ -13,6 +13,7 @@ from harness.comparison.number_format import (
     format_interval,
     format_number,
     format_p_value,
+    format_verdict,
 )
 from harness.comparison.result import Comparison, Level, Row
 from harness.types import SKILLS
@@ -120,7 +121,7 @@ def detail_row(row: Row, rows: Sequence[Row], baseline_score: float | None) -> t
         d = replace(d, flips=task.difference.flips)
     flips = f"{d.flips.lost} / {d.flips.gained}" if d.flips else ""
     p_values = (format_p_value(d.p), format_p_value(d.p_adjusted))
-    return (*cells, format_difference(d), *p_values, format_number(d.mde), flips, d.verdict)
+    return (*cells, format_difference(d), *p_values, format_number(d.mde), flips, format_verdict(d.verdict))
 
 
 def only_task(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -57,6 +57,7 @@ def test_the_tables_hold_the_comparisons_numbers(comparison: Comparison) -> None
     assert line[9] == "better"
     (same,) = [r for r in detail.rows if r[0] == "factuality: facts"]
     assert same[4].startswith("0.0 [")
+    assert same[9] == "inconclusive"
 
 
 def test_markdown_survives_odd_names(comparison: Comparison, tmp_path: Path) -> None:
@@ -86,7 +87,9 @@ def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison
 def test_published_figures_stand_beside_in_every_output_marked_as_others(
     comparison: Comparison, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    beside = replace(comparison, published_tables=published.select_tables(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"]))
+    beside = replace(
+        comparison, published_tables=published.select_tables(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"])
+    )
     markdown, _, latex = table.render(beside, tmp_path)
     print_comparison(beside)
     (index, *_), (flat,) = page.render(beside, tmp_path), published_table.render(beside, tmp_path)
