@@ -28,11 +28,8 @@ def best_candidates(
         scores = {e.checkpoint: e.own.score for e in estimates if (e.level, e.name) == (level, name) and e.change}
         known_scores = {who: score for who, score in scores.items() if not np.isnan(score)}
         if len(known_scores) > 1:
-            pool = best_of_many.CandidatePool(
-                list(known_scores),
-                np.array(list(known_scores.values())),
-                task_influences(estimates, list(known_scores), weight),
-            )
+            names, influences = list(known_scores), task_influences(estimates, list(known_scores), weight)
+            pool = best_of_many.CandidatePool(names, np.array(list(known_scores.values())), influences)
             winners.append(best_in_points(level, name, pool, settings))
     return tuple(winners)
 
@@ -43,8 +40,8 @@ def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight:
     for task, share in weight.items():
         influences = {e.checkpoint: e.own.influences for e in estimates if e.level == "task" and e.name == task}
         longest = max(len(influences[n]) for n in names)
-        matrix = np.stack([np.pad(influences[n], (0, longest - len(influences[n]))) for n in names], axis=1)
-        matrices.append(share * matrix)
+        padded = [np.pad(influences[n], (0, longest - len(influences[n]))) for n in names]
+        matrices.append(share * np.stack(padded, axis=1))
     return matrices
 
 
@@ -52,13 +49,8 @@ def best_in_points(level: Level, name: str, pool: best_of_many.CandidatePool, se
     """The selection from a pool, in points."""
     choice = best_of_many.select_best(pool, settings.level, settings.seed)
     return Best(
-        level=level,
-        name=name,
-        checkpoint=choice.best,
-        score=POINTS * choice.score,
-        corrected=POINTS * choice.corrected_score,
-        low=POINTS * choice.interval.low,
-        high=POINTS * choice.interval.high,
+        level=level, name=name, checkpoint=choice.best, equals=choice.equals,
+        score=POINTS * choice.score, corrected=POINTS * choice.corrected_score,
+        low=POINTS * choice.interval.low, high=POINTS * choice.interval.high,
         probability={n: float(p) for n, p in zip(pool.names, choice.probability, strict=True) if p > 0},
-        equals=choice.equals,
-    )
+    )  # fmt: skip

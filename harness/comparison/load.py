@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.comparison import comparability
 from harness.comparison.result import Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
+from harness.grouping import group_by
 from harness.records import CellRecord, CheckpointRecord
 from harness.statistics import noise
 from harness.store import Cell, Results
@@ -62,7 +63,7 @@ class LoadedResults:
 
     def skills(self) -> dict[str, list[str]]:
         """The baseline's tasks by skill, without variants of another task."""
-        return self.group_tasks(lambda record: record.task.skill)
+        return group_by(self.averaged_tasks(), lambda task: self.tasks[task].task.skill)
 
     def is_variant(self, task: str) -> bool:
         """Whether a task scores the answers to another task of these results again: shown, but not averaged with that one."""
@@ -70,15 +71,11 @@ class LoadedResults:
 
     def tasks_of_equal_rows(self) -> list[list[str]]:
         """Groups of tasks that hold the same rows, and so are not independent."""
-        return [names for names in self.group_tasks(lambda r: r.inputs.data or r.task.name).values() if len(names) > 1]
+        by_rows = group_by(self.averaged_tasks(), lambda task: self.tasks[task].inputs.data or task)
+        return [names for names in by_rows.values() if len(names) > 1]
 
-    def group_tasks(self, key: Callable[[CellRecord], str]) -> dict[str, list[str]]:
-        """The baseline's tasks by what `key` says of their task.json, without variants of another task."""
-        groups: dict[str, list[str]] = {}
-        for name, record in self.tasks.items():
-            if not self.is_variant(name):
-                groups.setdefault(key(record), []).append(name)
-        return groups
+    def averaged_tasks(self) -> list[str]:
+        return [task for task in self.tasks if not self.is_variant(task)]
 
     def accept_differences(self, allow: Sequence[str]) -> tuple[str, ...]:
         """The differences in how results were made, in words.  SkilldeltaError where `allow` does not name one of them."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.comparison.result import MetricValue
-from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.aggregates import Floats
 from harness.statistics.ratio import ratio, share_interval, student_interval
 from harness.types import Metric
 
@@ -44,20 +45,16 @@ def numerator_and_denominator(metric: Metric, columns: SampleTable) -> tuple[Flo
     return np.where(present, top, 0.0), np.where(present, bottom, 0.0)
 
 
-def interval_in_points(interval: Interval) -> Interval:
-    return Interval(POINTS * interval.low, POINTS * interval.high)
-
-
 def metric_value(metric: Metric, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
     """The metric of one checkpoint; Wilson's interval where it is a share, Student's otherwise."""
     top, bottom = numerator_and_denominator(metric, columns)
     value, influence = ratio(top, bottom)
     cluster = panel.design_of(columns).cluster
     if bool(np.all((top >= 0) & (top <= bottom) & (bottom <= 1))) and not np.isnan(value):
-        interval = interval_in_points(share_interval(value, influence, bottom, cluster, level))
+        interval = share_interval(value, influence, bottom, cluster, level)
     else:
-        interval = interval_in_points(student_interval(value, influence, cluster, level))
-    return MetricValue(metric.name, POINTS * value, interval.low, interval.high, metric.lower_is_better)
+        interval = student_interval(value, influence, cluster, level)
+    return MetricValue(metric.name, POINTS * value, POINTS * interval.low, POINTS * interval.high, metric.lower_is_better)
 
 
 def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
@@ -66,8 +63,6 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
     before, before_influence = ratio(*(x[old] for x in numerator_and_denominator(metric, panel.baseline)))
     after, after_influence = ratio(*(x[new] for x in numerator_and_denominator(metric, columns)))
     cluster = panel.design.cluster[old]
-    interval = interval_in_points(student_interval(after - before, after_influence - before_influence, cluster, level))
-    return MetricValue(
-        value.name, value.value, value.low, value.high, value.lower_is_better,
-        POINTS * (after - before), interval.low, interval.high,
-    )  # fmt: skip
+    interval = student_interval(after - before, after_influence - before_influence, cluster, level)
+    low, high = POINTS * interval.low, POINTS * interval.high
+    return replace(value, delta=POINTS * (after - before), delta_low=low, delta_high=high)

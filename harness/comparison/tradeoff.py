@@ -10,6 +10,7 @@ import numpy as np
 
 from harness.comparison.result import Comparison, MetricValue, Row
 from harness.comparison.training_runs import TrainingRun
+from harness.grouping import group_by
 from harness.statistics import pareto, weighted_means
 from harness.statistics.aggregates import Interval
 
@@ -53,11 +54,10 @@ class CheckpointCost:
 def checkpoint_costs(comparison: Comparison) -> list[CheckpointCost]:
     """Every checkpoint, the baseline first."""
     run_of = {name: run for run in comparison.runs for name in run.steps}
-    rows: dict[str, list[Row]] = {name: [] for name in comparison.checkpoints}
-    for row in comparison.rows:
-        rows[row.checkpoint].append(row)
+    rows = group_by(comparison.rows, lambda row: row.checkpoint)
     costs = []
-    for name, own_rows in rows.items():
+    for name in comparison.checkpoints:
+        own_rows = rows.get(name, [])
         run = run_of.get(name)
         step = run.steps[name] if run else None
         kl, flops, seconds = (logged_value(run, quantity, step) for quantity in ("KL", "FLOPs", "seconds"))
@@ -77,11 +77,8 @@ def logged_value(run: TrainingRun | None, quantity: str, step: int | None) -> fl
 def mean_length(mine: Sequence[Row], base: Sequence[Row]) -> tuple[float, float]:
     """Mean tokens of an answer over the tasks that both answer in words, and its change from the baseline in %."""
     baseline_tokens = {r.name: r.tokens for r in base if r.level == "task" and r.tokens > 0}
-    both = [
-        (r.tokens, baseline_tokens[r.name])
-        for r in mine
-        if r.level == "task" and r.name in baseline_tokens and not math.isnan(r.tokens)
-    ]
+    own_tokens = {r.name: r.tokens for r in mine if r.level == "task" and not math.isnan(r.tokens)}
+    both = [(tokens, baseline_tokens[task]) for task, tokens in own_tokens.items() if task in baseline_tokens]
     if not both:
         return math.nan, math.nan
     now, before = (float(np.mean(side)) for side in zip(*both, strict=True))
@@ -93,19 +90,16 @@ def refusal_rates(mine: Sequence[Row]) -> RefusalRates | None:
     for row in mine:
         metrics = {m.name: m for m in row.metrics}
         if row.level == "task" and HARMLESS in metrics and HARMFUL in metrics:
-            return RefusalRates(row.name, refused_share(metrics[HARMFUL]), ValueInterval(*clip_share(metrics[HARMLESS])))
+            complied, refused = clip_share(metrics[HARMFUL]), clip_share(metrics[HARMLESS])
+            # Of harmful prompts the metric is the share that is complied with.
+            harmful = ValueInterval(100 - complied.value, 100 - complied.high, 100 - complied.low)
+            return RefusalRates(row.name, harmful, refused)
     return None
 
 
-def refused_share(metric: MetricValue) -> ValueInterval:
-    """The share that is refused, from the share that is complied with."""
-    value, low, high = clip_share(metric)
-    return ValueInterval(100 - value, 100 - high, 100 - low)
-
-
-def clip_share(metric: MetricValue) -> tuple[float, float, float]:
+def clip_share(metric: MetricValue) -> ValueInterval:
     """A share and its interval, cut to 0..100."""
-    return metric.value, max(0.0, metric.low), min(100.0, metric.high)
+    return ValueInterval(metric.value, max(0.0, metric.low), min(100.0, metric.high))
 
 
 @dataclass(frozen=True)
@@ -120,10 +114,8 @@ class SkillFront:
 def skill_fronts(comparison: Comparison) -> list[SkillFront]:
     """A front for each skill as the target, that of the largest gain first; empty where there is one skill only."""
     skills = list(dict.fromkeys(r.name for r in comparison.at("skill")))
-    rows: dict[str, dict[str, Row]] = {}
-    for row in comparison.at("skill"):
-        rows.setdefault(row.checkpoint, {})[row.name] = row
-    complete = {name: mine for name, mine in rows.items() if len(mine) == len(skills)}
+    rows = group_by(comparison.at("skill"), lambda row: row.checkpoint)
+    complete = {name: {row.name: row for row in mine} for name, mine in rows.items() if len(mine) == len(skills)}
     if len(skills) < 2 or not complete:
         return []
     return sorted((skill_front(target, complete) for target in skills), key=lambda c: -largest_gain(c.target, comparison))
@@ -134,14 +126,10 @@ def skill_front(target: str, rows: Mapping[str, Mapping[str, Row]]) -> SkillFron
     for name, mine in rows.items():
         others = [r for skill, r in mine.items() if skill != target]
         weights = [1 / len(others)] * len(others)
-        value, interval = weighted_means.weighted_mean(
-            [r.score for r in others], [Interval(r.score_low, r.score_high) for r in others], weights
-        )
-        goal = mine[target]
-        scores[name] = (
-            ValueInterval(goal.score, goal.score_low, goal.score_high),
-            ValueInterval(value, interval.low, interval.high),
-        )
+        intervals = [Interval(r.score_low, r.score_high) for r in others]
+        value, interval = weighted_means.weighted_mean([r.score for r in others], intervals, weights)
+        goal = ValueInterval(mine[target].score, mine[target].score_low, mine[target].score_high)
+        scores[name] = goal, ValueInterval(value, interval.low, interval.high)
     is_on_front = pareto.pareto_front(np.array([[x.value, y.value] for x, y in scores.values()]))
     return SkillFront(target, scores, frozenset(name for name, it in zip(scores, is_on_front, strict=True) if it))
 

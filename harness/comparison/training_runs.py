@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import training_log
+from harness.grouping import group_by
 from harness.records import CheckpointRecord
 from harness.training_log import Curves
 
@@ -32,10 +33,7 @@ class TrainingRun:
 
 def group_runs(checkpoints: Mapping[str, CheckpointRecord], baseline: str) -> tuple[TrainingRun, ...]:
     """The runs of the checkpoints, in order, without runs whose only checkpoint is the baseline."""
-    members: dict[str, list[str]] = {}
-    for name, record in checkpoints.items():
-        if record.run:
-            members.setdefault(record.run, []).append(name)
+    members = group_by((name for name, record in checkpoints.items() if record.run), lambda name: checkpoints[name].run)
     names = Counter(Path(folder).name for folder in members)
     runs = []
     for folder, own in members.items():

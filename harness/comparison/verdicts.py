@@ -42,9 +42,8 @@ def adjust_p(estimates: Sequence[Estimate], level: Level, settings: ComparisonSe
     p = np.array([c.p_value.p for c in changes])
     who = np.array([f.checkpoint for f in estimates])
     candidates = len(set(who))
-    choice = settings.family
-    if choice == "auto":
-        choice = "holm" if candidates < 2 else "max-t"
+    automatic = "holm" if candidates < 2 else "max-t"
+    choice = automatic if settings.family == "auto" else settings.family
     if not changes or choice == "none":
         return p, "no correction for the number of tests"
     size = f"{len(p)} tests ({candidates} candidates)" if candidates > 1 else f"{len(p)} tests"
@@ -70,40 +69,22 @@ def make_difference(change: ChangeEstimate, p_adjusted: float, settings: Compari
     component, p_value = change.component, change.p_value
     low, high = POINTS * component.interval.low, POINTS * component.interval.high
     rule = DecisionRule(settings.level, settings.margin)
+    delta, p_adjusted = POINTS * component.value, float(p_adjusted)
     return Difference(
-        pairs=change.pairs,
-        delta=POINTS * component.value,
-        delta_low=low,
-        delta_high=high,
-        p=p_value.p,
-        p_error=p_value.error,
-        mde=POINTS * change.detectable,
-        p_adjusted=float(p_adjusted),
-        verdict=rule.verdict(POINTS * component.value, (low, high), float(p_adjusted), change.noise is not None),
-        flips=Flips(*change.flips) if change.flips else None,
-        missing=change.missing,
-        noise=None if change.noise is None else POINTS * change.noise,
-    )
+        pairs=change.pairs, missing=change.missing, flips=Flips(*change.flips) if change.flips else None,
+        delta=delta, delta_low=low, delta_high=high, p=p_value.p, p_error=p_value.error, p_adjusted=p_adjusted,
+        verdict=rule.verdict(delta, (low, high), p_adjusted, change.noise is not None),
+        mde=POINTS * change.detectable, noise=None if change.noise is None else POINTS * change.noise,
+    )  # fmt: skip
 
 
 def make_row(estimate: Estimate, difference: Difference | None) -> Row:
     """An estimate in points."""
     own = estimate.own
     return Row(
-        checkpoint=estimate.checkpoint,
-        level=estimate.level,
-        name=estimate.name,
-        skill=estimate.skill,
-        n=own.n,
-        score=POINTS * own.score,
-        score_low=POINTS * own.interval.low,
-        score_high=POINTS * own.interval.high,
-        unscored=estimate.health.get("unscored", 0),
-        if_wrong=POINTS * own.bounds.low,
-        if_right=POINTS * own.bounds.high,
-        difference=difference,
-        tokens=estimate.tokens,
-        health=estimate.health,
-        reasons=estimate.reasons,
-        metrics=estimate.metrics,
-    )
+        checkpoint=estimate.checkpoint, level=estimate.level, name=estimate.name, skill=estimate.skill,
+        n=own.n, score=POINTS * own.score, score_low=POINTS * own.interval.low, score_high=POINTS * own.interval.high,
+        unscored=estimate.health.get("unscored", 0), if_wrong=POINTS * own.bounds.low, if_right=POINTS * own.bounds.high,
+        difference=difference, metrics=estimate.metrics,
+        tokens=estimate.tokens, health=estimate.health, reasons=estimate.reasons,
+    )  # fmt: skip

@@ -58,7 +58,8 @@ class ScoringJob:
                 self.has_started = True
                 self.output.seek(0)
                 self.output.truncate()
-                command = [*low_priority(), *self.commands.popleft()]
+                low_priority = ["nice", "-n", NICENESS] if shutil.which("nice") else []  # training comes first
+                command = [*low_priority, *self.commands.popleft()]
                 self.process = subprocess.Popen(command, stdout=self.output, stderr=self.errors)
             if not wait and self.process.poll() is None:
                 return None
@@ -70,18 +71,11 @@ class ScoringJob:
         return read_all(self.output)
 
     def close(self) -> None:
-        """Removes the files."""
         self.output.close()
         self.errors.close()
 
 
-def low_priority() -> list[str]:
-    """What is put before a command so that training comes first."""
-    return ["nice", "-n", NICENESS] if shutil.which("nice") else []
-
-
 def read_all(file: IO[bytes]) -> str:
-    """All that a process has written."""
     file.seek(0)
     return file.read().decode("utf-8", "replace")
 
@@ -120,14 +114,12 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
 
     @never_raising
     def on_train_begin(self, args: Any, state: Any) -> None:
-        """Scores the baseline first."""
         if state.is_world_process_zero:
             self.jobs.append(ScoringJob(0, self.baseline, deque([self.score_command(self.baseline, BASELINE)])))
             self.collect()
 
     @never_raising
     def on_save(self, args: Any, state: Any) -> None:
-        """Queues the checkpoint that was just saved."""
         if not state.is_world_process_zero:
             return
         name, folder = f"step-{state.global_step}", str(Path(args.output_dir) / f"checkpoint-{state.global_step}")
@@ -140,16 +132,13 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
 
     @never_raising
     def on_step_end(self, args: Any, state: Any) -> None:
-        """Logs what has been scored meanwhile."""
         self.collect()
 
     @never_raising
     def on_train_end(self, args: Any, state: Any) -> None:
-        """Waits for what is still being scored."""
         self.collect(last=True)
 
     def score_command(self, folder: str, name: str) -> list[str]:
-        """The command that scores one checkpoint under a name."""
         flags = ["-t", ",".join(self.tasks), "-o", self.results, "--name", name, *self.options]
         return [*command_line(), "score", folder, *flags]
 
@@ -175,7 +164,6 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
         return output is not None
 
     def give_up(self, job: ScoringJob, error: Exception) -> None:
-        """Reports a job that failed."""
         if job.step:
             self.report(f"step {job.step} could not be scored: {error}\nScore it later: skilldelta score {job.folder}")
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,12 +47,8 @@ def bind_tasks(tasks: Iterable[Task], settings: EvaluationSettings) -> list[Task
 
     SkilldeltaError for an unknown judge, and for a judge of a task that is not among them.
     """
-    return [bind_sandbox(task, settings.sandbox) for task in judge_binding.bind_judges(tasks, settings.judges)]
-
-
-def bind_sandbox(task: Task, options: SandboxOptions) -> Task:
-    """The task with score() under these options; a task that runs no programs as it is."""
-    return replace(task, score=partial(task.execute, options)) if task.execute else task
+    bound_tasks = judge_binding.bind_judges(tasks, settings.judges)
+    return [replace(t, score=partial(t.execute, settings.sandbox)) if t.execute else t for t in bound_tasks]
 
 
 def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
@@ -73,20 +69,9 @@ def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
 
 
 def task_record(task: Task) -> TaskRecord:
-    """What task.json tells of a task."""
-    return TaskRecord(
-        name=task.name,
-        skill=task.skill,
-        version=task.version,
-        source=task.source,
-        aggregate=task.aggregate,
-        positive=task.positive,
-        chance=task.chance,
-        summary=task.summary,
-        metrics=task.metrics,
-        judge=task.judge if task.judged else None,
-        pass_at=task.pass_at,
-    )
+    """What task.json tells of a task: the fields that both have, and no judge where rules score it."""
+    shared_fields = {f.name: getattr(task, f.name) for f in fields(TaskRecord) if hasattr(task, f.name)}
+    return TaskRecord(**shared_fields | {"judge": task.judge if task.judged else None})
 
 
 def inputs_record(questions: Sequence[Question]) -> Inputs:

@@ -12,7 +12,7 @@ from harness.evaluation.run import Outcome
 from harness.evaluation.scoring import score_response
 from harness.records import utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Example, Request, Sample, SkilldeltaError, Task
+from harness.types import Request, SkilldeltaError, Task
 
 
 def stored_tasks(results: Results, include: Iterable[Path] = ()) -> dict[str, Task]:
@@ -52,16 +52,11 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
         raise SkilldeltaError(
             f"{len(missing)} of {len(old)} samples are of rows that the data no longer holds (the first: {missing[0]})"
         )
-    new = [rescore_sample(task, examples[s.example], s) for s in old]
+    questions = [Question(examples[s.example], Request("", draw=s.draw)) for s in old]
+    new = [replace(score_response(task, q, s.response), request=s.request) for q, s in zip(questions, old, strict=True)]
     with SampleWriter(cell):
         cell.rewrite(new)
         cell.update(task=task_record(task), rescored=utc_now())
     change_count = sum(a.score != b.score for a, b in zip(old, new, strict=True))
     unscored_count = sum(s.score.value is None for s in new)
     return Outcome(checkpoint, task.name, "done", len(new), unscored_count, f"{change_count} scores changed")
-
-
-def rescore_sample(task: Task, example: Example, old: Sample) -> Sample:
-    """A stored sample with its response scored again."""
-    new = score_response(task, Question(example, Request("", draw=old.draw)), old.response)
-    return replace(new, request=old.request)

@@ -7,17 +7,11 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 from harness import fingerprint, training_log
-from harness.evaluation.questions import (
-    EvaluationSettings,
-    Question,
-    bind_tasks,
-    inputs_record,
-    make_questions,
-    task_record,
-)
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, inputs_record, make_questions, task_record
 from harness.evaluation.scoring import collect_samples
 from harness.records import CellRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
@@ -69,7 +63,6 @@ class LazyModel:
     def __init__(self, checkpoint: Checkpoint, loader: Loader) -> None:
         self.checkpoint, self.loader = checkpoint, loader
         self.model: Model | None = None
-        self.hashes: dict[str, str] | None = None
         self.failure: Exception | None = None
 
     def get(self) -> Model:
@@ -84,11 +77,10 @@ class LazyModel:
                 raise
         return self.model
 
+    @cached_property
     def fingerprint(self) -> dict[str, str]:
         """The hashes of the checkpoint's files, read once."""
-        if self.hashes is None:
-            self.hashes = fingerprint.hash_checkpoint(self.checkpoint)
-        return self.hashes
+        return fingerprint.hash_checkpoint(self.checkpoint)
 
 
 @dataclass(frozen=True)
@@ -161,9 +153,8 @@ def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
 def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Results, progress: Progress) -> Outcome:
     """Asks what is not stored yet, stores and scores it."""
     start = time.monotonic()
-    hashes = job.model.fingerprint()
     before = cell.record()
-    if before and before.state == "done" and is_same_cell(before, job.task, questions, hashes):
+    if before and before.state == "done" and is_same_cell(before, job.task, questions, job.model.fingerprint):
         return make_outcome(job, "already", list(cell.samples()), start)
     if job.task.prepare:
         job.task.prepare()
@@ -177,17 +168,16 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
             writer.append(sample)
             progress.advance()
         writer.sort([q.key for q in questions])
-    samples = list(cell.samples())
     note = model.note if isinstance(model, SupportsNote) else ""
     seconds = round(time.monotonic() - start, 3)
     cell.update(state="done", finished=utc_now(), seconds=seconds, traceback="", note=note)
-    outcome = make_outcome(job, "done", samples, start)
+    outcome = make_outcome(job, "done", list(cell.samples()), start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
 
 
 def store_context(results: Results, model: LazyModel, task: Task, questions: Sequence[Question]) -> None:
     """Stores what samples are read with: the checkpoint's record and training log, and the rows."""
-    results.add(model.checkpoint, model.fingerprint())
+    results.add(model.checkpoint, model.fingerprint)
     training_log.store_curves(results, model.checkpoint)
     results.keep(task.name, (q.example for q in questions))
 
@@ -198,7 +188,7 @@ def new_record(task: Task, questions: Sequence[Question], model: LazyModel, sand
         task=task_record(task),
         inputs=inputs_record(questions),
         backend=dict(model.get().settings),
-        fingerprint=dict(model.fingerprint()),
+        fingerprint=dict(model.fingerprint),
         conditions=dict(task.conditions(sandbox)) if task.conditions else {},
         state="running",
         started=utc_now(),

@@ -8,12 +8,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Protocol, runtime_checkable
 
 from harness.evaluation.questions import Question
+from harness.store import Key
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
-NO_ANSWER = {
-    "overlong": "the prompt is longer than the model's window",
-    "error": "no answer",
-}
+NO_ANSWER = {"overlong": "the prompt is longer than the model's window", "error": "no answer"}
 
 
 @runtime_checkable
@@ -25,10 +23,8 @@ class SupportsAlign(Protocol):
         ...
 
 
-def collect_samples(
-    task: Task, model: Model, questions: Sequence[Question], stored_keys: set[tuple[str, int]]
-) -> Iterator[Sample]:
-    """Samples of the questions whose key is not in `done`, as they finish.
+def collect_samples(task: Task, model: Model, questions: Sequence[Question], stored_keys: set[Key]) -> Iterator[Sample]:
+    """Samples of the questions whose key is not in `stored_keys`, as they finish.
 
     A model gets whole blocks of questions, also when some of a block are stored already: batches, and with them the last
     bits of every answer, are then the same as in an undisturbed run.

@@ -14,6 +14,7 @@ import numpy as np
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
 from harness.evaluation.run import LazyModel, is_same_cell, new_record, store_context
 from harness.evaluation.scoring import collect_samples
+from harness.grouping import group_by
 from harness.records import SequentialVerdict, utc_now
 from harness.statistics.aggregates import Floats
 from harness.statistics.sequential_test import SequentialDecision, SequentialPlan, decide
@@ -46,10 +47,7 @@ class ItemQueue:
 
 def queue_items(task: Task, questions: Sequence[Question], seed: int) -> ItemQueue:
     """The questions as items, in an order that depends on the seed and the items' names alone."""
-    items: dict[str, Item] = {}
-    for question in questions:
-        name = task.cluster(question.example) if task.cluster else question.example.id
-        items.setdefault(name, []).append(question)
+    items = group_by(questions, lambda q: task.cluster(q.example) if task.cluster else q.example.id)
     groups = [task.group(q.example) if task.group and task.aggregate == "macro" else "" for q in questions]
     sizes = {g: groups.count(g) for g in set(groups)}
     weights = {q.key: 1 / (len(sizes) * sizes[g]) for q, g in zip(questions, groups, strict=True)}
@@ -73,7 +71,7 @@ class Contestant:
         before = self.cell.record()
         if before is None or before.state != "done":
             self.cell.begin(new_record(task, questions, self.model, settings.sandbox))
-        elif not is_same_cell(before, task, questions, self.model.fingerprint()):
+        elif not is_same_cell(before, task, questions, self.model.fingerprint):
             raise SkilldeltaError(f"{self.cell.folder} holds other samples: score into another folder (-o).")
         self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
         return SampleWriter(self.cell)
@@ -148,13 +146,8 @@ def describe_decision(task: Task, decision: SequentialDecision, used: int, queue
     """The decision in points of the task's score."""
     points = 100 * queue.scale
     low, high = (max(-100.0, min(100.0, points * x)) for x in (decision.interval.low, decision.interval.high))
+    why = "its score is no mean of answers: all of them were asked" if needs_every_answer(task) else ""
     return SequentialVerdict(
-        task=task.name,
-        verdict=decision.verdict,
-        used=used,
-        items=len(queue.items),
-        delta=points * decision.delta,
-        low=low,
-        high=high,
-        why="its score is no mean of answers: all of them were asked" if needs_every_answer(task) else "",
-    )
+        task=task.name, verdict=decision.verdict, used=used, items=len(queue.items),
+        delta=points * decision.delta, low=low, high=high, why=why,
+    )  # fmt: skip

@@ -93,9 +93,8 @@ def link_checkpoint(checkpoint: Checkpoint, folder: Path) -> Checkpoint | None:
     shutil.rmtree(target.parent, ignore_errors=True)
     target.mkdir(parents=True)
     try:
-        for file in Path(
-            checkpoint.path
-        ).iterdir():  # its own files alone: a run's final model lies beside the folders of its steps
+        # Its own files alone: a run's final model lies next to the folders of its steps.
+        for file in Path(checkpoint.path).iterdir():
             if file.is_file() and not any(map(file.match, TRAINING_FILES)):
                 link_file(file, target / file.name)
         (copy,) = discovery.find_at(str(target))
