@@ -167,7 +167,7 @@ def test_an_adapter_answers_as_its_merged_model_does(folder: Path, model: Transf
     adapted.save_pretrained(str(tmp_path / "lora"))
     config = (tmp_path / "lora" / "adapter_config.json").read_text()
     assert str(folder) in config
-    (found,) = discovery.checkpoints([str(tmp_path / "lora")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "lora")])
     lora = load(found, TransformersOptions())
     requests = [Request("What is 3+4?", choices=CHOICES), Request("What is 3+4?", max_tokens=10)]
     weighed, said = ask(lora, requests)
