@@ -83,11 +83,11 @@ class JsonServer:
         """The exception that an HTTP status stands for."""
         reason = f"HTTP {error.code}: {error_message(error.read())}"
         if error.code in BUSY_STATUSES:
-            return ServerBusyError(reason, retry_after_seconds(error.headers.get("Retry-After", "")))
+            pause = error.headers.get("Retry-After", "")  # in seconds, or a date: that counts as none
+            return ServerBusyError(reason, float(pause) if pause.replace(".", "", 1).isdigit() else 0.0)
         if error.code in FINAL_STATUSES or error.code in range(300, 400):
-            return SkilldeltaError(
-                f"{self.url}{path} answers {reason}.  Check the address (url=), the model's name and the key."
-            )
+            url = self.url + path
+            return SkilldeltaError(f"{url} answers {reason}.  Check the address (url=), the model's name and the key.")
         return RequestRefusedError(reason)
 
 
@@ -102,8 +102,3 @@ def error_message(body: bytes) -> str:
     if not isinstance(error, dict):
         return str(error)[:300]
     return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k))[:300] or text[:300]
-
-
-def retry_after_seconds(value: str) -> float:
-    """A Retry-After header in seconds; 0 for none, or for one given as a date."""
-    return float(value) if value.replace(".", "", 1).isdigit() else 0.0

@@ -41,10 +41,9 @@ def parse_judges(choices: Iterable[str]) -> dict[str, str]:
 def bind_judges(tasks: Iterable[Task], judges: Mapping[str, str]) -> list[Task]:
     """Each task with its judge, see bind_judge().  SkilldeltaError for a judge of a task that is not among them."""
     bound_tasks = [bind_judge(task, judges) for task in tasks]
-    if stray := sorted(set(judges) - {task.name for task in bound_tasks}):
-        raise SkilldeltaError(
-            f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(task.name for task in bound_tasks)}."
-        )
+    names = [task.name for task in bound_tasks]
+    if stray := sorted(set(judges) - set(names)):
+        raise SkilldeltaError(f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(names)}.")
     return bound_tasks
 
 

@@ -17,9 +17,7 @@ from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
 from harness.backends.transformers import TransformersModel, TransformersOptions
-from harness.engine import packed_linear
-from harness.engine.plain import TokenPair
-from harness.engine.sequences import TokenPrompt
+from harness.engine import packed_linear, plain, sequences
 
 # Settings of a request that the engine understands for greedy answers; with any other, hf generates.
 GREEDY_SETTINGS = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
@@ -45,9 +43,7 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
         if isinstance(pretrained, str) and not self.needs_hf:  # a model that was handed over stays as its owner made it
             packed_linear.pack_model(self.model.eval().requires_grad_(False))
         rows = self.batch_size if isinstance(self.batch_size, int) else 0
-        options = TransformersOptions(
-            batch_size=rows, max_batch_tokens=max_batch_tokens, chat_template="none", max_length=self.max_length
-        )
+        options = TransformersOptions(rows, max_batch_tokens, chat_template="none", max_length=self.max_length)
         self.backend_model = TransformersModel(self.model, self.tokenizer, options)
 
     @property
@@ -76,7 +72,7 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
                 self.cache_hook.add_partial("loglikelihood", key, answer)
         return answers
 
-    def fit_pair(self, context: Sequence[int], continuation: Sequence[int]) -> TokenPair:
+    def fit_pair(self, context: Sequence[int], continuation: Sequence[int]) -> plain.TokenPair:
         """A pair in the window: its last token is predicted, never fed, so one more than the window fits.
 
         Raises ValueError for an empty continuation, and for one longer than the window.
@@ -85,7 +81,7 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
             raise ValueError(f"A continuation of {len(continuation)} tokens has no place in a window of {self.max_length}.")
         context = context or [self.prefix_token_id]  # hf gives a context of blanks alone no tokens
         over = max(len(context) + len(continuation) - (self.max_length + 1), 0)
-        return TokenPair(context[over:], continuation)
+        return plain.TokenPair(context[over:], continuation)
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:
         """The text after each context, cut before the first stop string."""
@@ -100,9 +96,8 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
             return super().generate_until(requests, disable_tqdm)  # type: ignore[no-any-return]
         end = self.tok_decode(self.eot_token_id, skip_special_tokens=False)
         stops = [handle_stop_sequences(s["until"], eos=end) for s in settings]
-        prompts = [
-            self.fit_prompt(r.args[0], s["max_gen_toks"], stop) for r, s, stop in zip(requests, settings, stops, strict=True)
-        ]
+        calls = zip(requests, settings, stops, strict=True)
+        prompts = [self.fit_prompt(r.args[0], s["max_gen_toks"], stop) for r, s, stop in calls]
         engine = self.backend_model.engine
         generations = dict(engine.generate(engine.plan_prompts(prompts), self.backend_model.end_tokens))
         texts = []
@@ -111,13 +106,13 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
             self.cache_hook.add_partial("generate_until", request.args, texts[-1])
         return texts
 
-    def fit_prompt(self, context: str, max_tokens: int, stops: list[str]) -> TokenPrompt:
+    def fit_prompt(self, context: str, max_tokens: int, stops: list[str]) -> sequences.TokenPrompt:
         """A context cut on its left, so that the window has room for the new tokens.  Raises ValueError where it has none."""
         room = self.max_length - max_tokens
         if room <= 0:
             raise ValueError(f"{max_tokens} new tokens leave no room for a prompt in a window of {self.max_length}.")
         ids = self.tok_encode(context)[-room:] or [self.prefix_token_id]
-        return TokenPrompt(ids, max_tokens, self.backend_model.tokenizer.make_stop_check(stops))
+        return sequences.TokenPrompt(ids, max_tokens, self.backend_model.tokenizer.make_stop_check(stops))
 
 
 def needs_hf_generation(settings: dict[str, Any]) -> bool:

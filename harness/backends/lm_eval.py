@@ -145,13 +145,9 @@ class LmEvalModel:
         if request.raw or not self.uses_template:
             return plain_text(request)
         prompt = self.model.apply_chat_template(as_dicts(request))
-        if not isinstance(prompt, str):
-            if request.prefix:
-                raise SkilldeltaError(
-                    "This server takes messages alone, so it cannot run a task that begins the answer itself."
-                )
-            return prompt  # type: ignore[no-any-return]
-        return prompt + request.prefix
+        if request.prefix and not isinstance(prompt, str):
+            raise SkilldeltaError("This server takes messages alone, so it cannot run a task that begins the answer itself.")
+        return prompt + request.prefix if request.prefix else prompt  # type: ignore[no-any-return]
 
 
 def make_instance(kind: str, arguments: tuple[Any, ...]) -> Any:
@@ -208,7 +204,7 @@ def model_arguments(checkpoint: Checkpoint, options: LmEvalOptions) -> dict[str,
             f"{checkpoint.name} is an adapter; lm-eval:{options.backend} takes whole models.  Merge it into its base, "
             "or use the backend transformers or lm-eval:hf."
         )
-    adapter = {"pretrained": checkpoint.base, "peft": checkpoint.path}
-    return (adapter if checkpoint.base else {"pretrained": checkpoint.path}) | (
-        {"dtype": options.dtype} if options.dtype else {}
-    )
+    dtype = {"dtype": options.dtype} if options.dtype else {}
+    if checkpoint.base:
+        return {"pretrained": checkpoint.base, "peft": checkpoint.path, **dtype}
+    return {"pretrained": checkpoint.path, **dtype}

@@ -195,9 +195,8 @@ def text_response(text: str, reason: str | None, usage: Mapping[str, Any], reque
     """A text up to its first stop string, with the reason why it ended."""
     tokens_in, tokens_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     if reason == "content_filter":
-        return Response(
-            text, "error", tokens_in=tokens_in, tokens_out=tokens_out, error="the server's filter withheld the answer"
-        )
+        error = "the server's filter withheld the answer"
+        return Response(text, "error", tokens_in=tokens_in, tokens_out=tokens_out, error=error)
     end = min((at for stop in request.stop if stop and (at := text.find(stop)) >= 0), default=None)
     finish: Finish = "length" if reason == "length" and end is None else "stop"
     return Response(text[:end], finish, tokens_in=tokens_in, tokens_out=tokens_out)

@@ -5,10 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from harness.types import unknown_name
-
-DTYPES = ("float32", "bfloat16", "float16", "float64")
-
 
 def default_device(name: str = "") -> torch.device:
     """The device called `name` ("cpu", "cuda:1"); without a name the accelerator that torch finds (cuda, mps ...), else cpu."""
@@ -16,14 +12,6 @@ def default_device(name: str = "") -> torch.device:
         return torch.device(name)
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")
-
-
-def parse_dtype(name: str) -> torch.dtype:
-    """torch's type of that name.  Raises SkilldeltaError for another name than those of floating-point types."""
-    if name not in DTYPES:
-        raise unknown_name("dtype", name, DTYPES)
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
 
 
 def to_float64(values: Tensor) -> Tensor:

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.engine import generate, loglikelihood, plain, self_test, shared_length
-from harness.engine.memory import TokenBudget
+from harness.engine import generate, loglikelihood, memory, plain, self_test, shared_length
 from harness.engine.sequences import Generation, TokenChooser, TokenPrompt, choose_tokens
 
 PathName = Literal["tree", "plain"]
@@ -71,7 +70,7 @@ class Engine:
         self.model, self.limits, self.path = model, limits, path
         device = model.device.type
         run_length = RUN_LENGTHS.get(device, 0) if path == "auto" else 0
-        self.budget = TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
+        self.budget = memory.TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
         # A longer sequence changes the positions of its whole batch.
         self.rope_switch = min(shared_length.rope_switch_lengths(model.config.get_text_config()), default=math.inf)
 

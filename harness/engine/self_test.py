@@ -10,11 +10,8 @@ from typing import Any
 
 import torch
 
-from harness.engine import generate, loglikelihood, plain
-from harness.engine.kv_cache import DecodingBatch
-from harness.engine.memory import TokenBudget
+from harness.engine import generate, kv_cache, loglikelihood, memory, plain, shared_prefix_attention
 from harness.engine.plain import LogLikelihood, TokenPair
-from harness.engine.shared_prefix_attention import attention_configs
 
 ONE_CHUNK = 1024  # tokens, more than any tree of the tests has
 FED_TOKENS = 6  # that are fed one by one
@@ -77,7 +74,7 @@ def invert_masks(masks: dict[str, torch.Tensor]) -> None:
 
 def packed_loglikelihoods(model: Any, pairs: list[TokenPair], chunk: int, run_length: int = 0) -> list[LogLikelihood]:
     """The log-likelihoods over the pairs' tree, in chunks of so many tokens."""
-    budget = TokenBudget(chunk, min(run_length, RUN_LENGTH))
+    budget = memory.TokenBudget(chunk, min(run_length, RUN_LENGTH))
     by_place = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), budget))
     return [by_place[i] for i in range(len(pairs))]
 
@@ -141,7 +138,7 @@ def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str
 @contextmanager
 def shorter_window(model: Any, window: int) -> Iterator[None]:
     """The model with a shorter sliding window, in every config and layer that has one."""
-    holders = (*attention_configs(model), *model.modules())
+    holders = (*shared_prefix_attention.attention_configs(model), *model.modules())
     originals = [(h, size) for h in holders if isinstance(size := getattr(h, "sliding_window", None), int) and size > window]
     try:
         for holder, _ in originals:
@@ -192,10 +189,10 @@ def cached_loglikelihoods(model: Any, pairs: list[TokenPair]) -> list[LogLikelih
 
 def decoded_loglikelihoods(model: Any, pairs: list[TokenPair], run_length: int = 0) -> list[LogLikelihood]:
     """The log-likelihoods when the continuations, FED_TOKENS each, are fed to slots token by token."""
-    budget = TokenBudget(CHUNK_TOKENS, min(run_length, RUN_LENGTH))
+    budget = memory.TokenBudget(CHUNK_TOKENS, min(run_length, RUN_LENGTH))
     steps = generate.prefill_prompts(model, generate.PromptTree([p.context for p in pairs]), budget)
     prompts = [prompt for step in steps for prompt in step]
-    batch = DecodingBatch(model, prompts[0].states, len(pairs))
+    batch = kv_cache.DecodingBatch(model, prompts[0].states, len(pairs))
     for prompt in prompts:
         batch.add_row(prompt.prefix, prompt.states)
     logits = [torch.stack([prompt.logits for prompt in prompts])]

@@ -16,8 +16,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from harness.engine import packed_attention, shared_prefix_attention
-from harness.engine.memory import TokenBudget
+from harness.engine import memory, packed_attention, shared_prefix_attention
 from harness.engine.tree import Nodes, PrefixTree
 
 
@@ -72,7 +71,7 @@ class PrefillStep:
 
 
 @torch.inference_mode()
-def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: TokenBudget) -> Iterator[PrefillStep]:
+def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memory.TokenBudget) -> Iterator[PrefillStep]:
     """Forwards every node of the tree once, in order.  `target_nodes`: the nodes, ascending, after which logits are computed.
 
     When memory runs out, the chunk is tried again with half as many nodes; the cache is cut back to the path before it.

@@ -25,9 +25,8 @@ class AnnotationJudge:
 
 def load(where: str) -> AnnotationJudge:
     """The annotations in a file, or in all files of a folder; the answers that they judge are its output_2."""
-    return AnnotationJudge(
-        {(row["instruction"], row["output_2"]): parse_preference(row["preference"]) for row in read_annotations(where)}
-    )
+    rows = read_annotations(where)
+    return AnnotationJudge({(r["instruction"], r["output_2"]): parse_preference(r["preference"]) for r in rows})
 
 
 def identity(where: str) -> str:

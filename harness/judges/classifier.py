@@ -37,8 +37,6 @@ def load(where: str) -> ClassifierJudge:
         tokenizer = transformers.AutoTokenizer.from_pretrained(where)
     except (OSError, ValueError) as error:
         raise SkilldeltaError(f"The classifier {where!r} cannot be loaded: {str(error).splitlines()[0]}") from error
-    if model.config.num_labels != 2:
-        raise SkilldeltaError(
-            f"The classifier {where!r} has {model.config.num_labels} labels; a good and a bad one are needed."
-        )
+    if (count := model.config.num_labels) != 2:
+        raise SkilldeltaError(f"The classifier {where!r} has {count} labels; a good and a bad one are needed.")
     return ClassifierJudge(model.to(default_device()).eval(), tokenizer)

@@ -16,6 +16,9 @@ from harness.types import Request, Response, SkilldeltaError, digest
 if TYPE_CHECKING:
     from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
 
+    PlanPairs = Callable[[list[TokenPair]], LogLikelihoodPlan]
+    PlanPrompts = Callable[[list[TokenPrompt]], GenerationPlan]
+
 EarlyResponses = tuple[tuple[int, Response], ...]  # responses that need no model, with their places in the requests
 
 
@@ -61,9 +64,7 @@ class RequestEncoder:
     tokenizer: WindowedTokenizer
     template: ChatTemplate
 
-    def encode_choices(
-        self, requests: Sequence[Request], plan: Callable[[list[TokenPair]], LogLikelihoodPlan]
-    ) -> EncodedChoices:
+    def encode_choices(self, requests: Sequence[Request], plan: PlanPairs) -> EncodedChoices:
         """Requests with choices, each pair within the window.  One that cannot be encoded gets its response at once."""
         early, sizes, owners, pairs = list[tuple[int, Response]](), {}, list[tuple[int, int]](), list[TokenPair]()
         for place, request in enumerate(requests):
@@ -85,9 +86,7 @@ class RequestEncoder:
             owners += [(place, c.choice) for c in choices]
         return EncodedChoices(tuple(early), sizes, owners, plan(pairs))
 
-    def encode_prompts(
-        self, requests: Sequence[Request], plan: Callable[[list[TokenPrompt]], GenerationPlan]
-    ) -> EncodedPrompts:
+    def encode_prompts(self, requests: Sequence[Request], plan: PlanPrompts) -> EncodedPrompts:
         """Requests for texts, each prompt with room behind it in the window.
 
         Raises SkilldeltaError where a request asks for no new tokens, or for so many that no prompt fits.
@@ -97,11 +96,10 @@ class RequestEncoder:
             ids = self.tokenizer.with_start(self.tokenizer.encode(self.template.render(request)))
             if request.max_tokens < 1:
                 raise SkilldeltaError(f"{request.max_tokens} new tokens are asked for: at least 1 is needed.")
-            room = self.tokenizer.window - (request.max_tokens if request.truncate else 1)
+            window, count = self.tokenizer.window, request.max_tokens
+            room = window - (count if request.truncate else 1)
             if room < 1:
-                raise SkilldeltaError(
-                    f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.tokenizer.window}."
-                )
+                raise SkilldeltaError(f"{count} new tokens leave no room for a prompt in a window of {window}.")
             overflow = max(len(ids) - room, 0)
             if overflow and not request.truncate:
                 early.append((place, Response(finish="overlong", tokens_in=len(ids))))

@@ -21,6 +21,21 @@ class ChoicePair:
     overflow: int = 0
 
 
+def require_vocabulary(tokenizer: Any, source: str) -> Any:
+    """`tokenizer`, if it has a vocabulary.
+
+    transformers loads a folder that has tokenizer_config.json alone, and then encodes every text as no token: the model would
+    answer empty prompts.  Raises SkilldeltaError.
+    """
+    if tokenizer("A text of 5 words.", add_special_tokens=False).input_ids:
+        return tokenizer
+    raise SkilldeltaError(
+        f"The tokenizer of {source} has no vocabulary, so it reads every text as empty: tokenizer.json (or vocab.json, "
+        "tokenizer.model) is missing.\nCopy the tokenizer's files into the folder.  For an adapter you can also remove "
+        "tokenizer_config.json: then the base's tokenizer is used."
+    )
+
+
 class WindowedTokenizer:
     """A tokenizer, and how many tokens the model takes at once."""
 

@@ -19,7 +19,6 @@ class HasSize(Protocol):
     @property
     def size(self) -> int:
         """Tokens in its tree."""
-        ...
 
 
 T = TypeVar("T", bound=HasSize)
@@ -44,11 +43,8 @@ class CachedTokenizer:
         The key must hold everything that decides the plan: the requests, the template, the window, and which paths the
         engine takes.
         """
-        if key in self.plans:
-            plan: T = self.plans[key]
-            return plan
-        plan = make()
-        if self.size + plan.size <= MAX_CACHED_TOKENS:
+        plan: T = self.plans[key] if key in self.plans else make()
+        if key not in self.plans and self.size + plan.size <= MAX_CACHED_TOKENS:
             self.size += plan.size
             self.plans[key] = plan
         return plan
