@@ -183,7 +183,9 @@ def generation(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limits(limit: int | None, seed: int | None) -> dict[str, data.ExampleSelection]:
-    """--limit for every task alike."""
+    """--limit for every task alike.  Raises SkilldeltaError for a limit below 1."""
+    if limit is not None and limit < 1:
+        raise SkilldeltaError(f"The limit is {limit}: write 1 or more, or leave it out to score every example.")
     return {} if limit is None else {"": data.ExampleSelection(limit, seed)}
 
 

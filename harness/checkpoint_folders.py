@@ -27,7 +27,18 @@ def describe_model(folder: Path, name: str) -> Checkpoint | None:
     """The whole model or the adapter in `folder`; None when there is neither."""
     if (folder / "adapter_config.json").is_file():
         return describe_adapter(folder, name)
-    return describe_whole_model(folder, name) if (folder / "config.json").is_file() else None
+    return describe_whole_model(folder, name) if has_model_config(folder) else None
+
+
+def has_model_config(folder: Path) -> bool:
+    """Whether config.json is a model's.  Experiments keep settings of their own under this name, without weights."""
+    if not (folder / "config.json").is_file():
+        return False
+    try:
+        config = read_json(folder / "config.json")
+    except ValueError:
+        return True  # half-written, or damaged: the checkpoint's problem says so
+    return bool({"model_type", "architectures"} & set(config) or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")))
 
 
 def describe_whole_model(folder: Path, name: str) -> Checkpoint:
@@ -56,6 +67,16 @@ def describe_adapter(folder: Path, name: str) -> Checkpoint:
     if config.get("task_type") == "SEQ_CLS":
         return replace(checkpoint, base=base, method="reward", problem="an adapter of a reward model: it answers no prompts")
     return replace(checkpoint, base=locate_base(base, folder), problem=find_problem(folder, ADAPTER))
+
+
+def explain_load_failure(checkpoint: Checkpoint, error: Exception) -> str:
+    """Why the checkpoint cannot be loaded.  An adapter from another machine often names a base that is not on this one."""
+    if isinstance(error, OSError) and checkpoint.base and not Path(checkpoint.base).is_dir():
+        return (
+            f"{checkpoint.path} is an adapter of {checkpoint.base}, which is no folder here and could not be had from the Hub "
+            f"({str(error).splitlines()[0]}).\nWrite the base's folder into adapter_config.json (base_model_name_or_path)."
+        )
+    return f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}"
 
 
 def locate_base(base: str, folder: Path) -> str:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from harness import registry
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+MAX_FOLDERS = 1000  # that are searched for a hint, so that the error also comes soon for a home folder
 
 
 def find_checkpoints(paths: Sequence[str]) -> list[Checkpoint]:
@@ -36,7 +39,8 @@ def find_at(path: str) -> list[Checkpoint]:
         contents = ", ".join(p.name for p in sorted(folder.iterdir())[:8]) or "nothing"
         raise SkilldeltaError(
             f"There is no checkpoint in {path}; it holds: {contents}.\n"
-            f"Known are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
+            f"{name_deeper(folder)}Folders of these programs are recognised: "
+            f"{', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
         )
     return checkpoints
 
@@ -57,6 +61,15 @@ def find_by_producer(folder: Path) -> list[Checkpoint]:
     return []
 
 
+def name_deeper(folder: Path) -> str:
+    """A sentence that names checkpoints further down, "" where there are none; the search itself goes one level down."""
+    folders = [folder.resolve()]
+    for parent in islice(folders, MAX_FOLDERS):  # grows while it is read: breadth first
+        folders.extend(p for p in list_subfolders(parent) if os.access(p, os.R_OK | os.X_OK))
+    deeper = [str(p.relative_to(folders[0])) for p in folders[1:MAX_FOLDERS] if find_by_producer(p)]
+    return f"Name one of the folders further down: {', '.join(deeper[:5])}.\n" if deeper else ""
+
+
 def list_subfolders(folder: Path) -> Iterable[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
@@ -68,7 +81,9 @@ def name_apart(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
     again = Counter(c.name for c in candidates)
     if clash := [n for n, k in again.items() if k > 1]:
         places = ", ".join(c.path for c in candidates if c.name == clash[0])
-        raise SkilldeltaError(f"Several checkpoints are candidates {clash[0]!r}: {places}.  Score them one by one with --name.")
+        raise SkilldeltaError(
+            f"Several checkpoints would be called {clash[0]!r}: {places}.  Score them one by one with --name."
+        )
     return candidates
 
 

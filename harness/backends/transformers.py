@@ -11,19 +11,20 @@ from typing import Any, Literal
 import torch
 import transformers
 
+from harness.checkpoint_folders import explain_load_failure
 from harness.engine import packed_linear, plain
 from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine
-from harness.prompts import templates, tokenizer_cache
-from harness.prompts.encoding import RequestEncoder
+from harness.prompts import encoding, templates, tokenization, tokenizer_cache
 from harness.prompts.tokenizer_cache import CachedTokenizer
-from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest
+from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 # What torch raises for unsafe weights; named in this way, nothing here imports pickle.
 UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
 LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
 NON_GENERATIVE_HEADS = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes
 DECIMALS = 6  # of log-probabilities: more is noise
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,12 @@ class TransformersModel:
 
     block = 512  # a shared prefix is computed once a block
 
-    def __init__(
-        self, model: Any, tokenizer: Any, options: TransformersOptions, cached_tokenizer: CachedTokenizer | None = None
-    ) -> None:
+    def __init__(self, model: Any, tokenizer: Any, options: TransformersOptions, cached: CachedTokenizer | None = None) -> None:
         self.model, self.options = model, options
-        self.cached_tokenizer = cached_tokenizer or CachedTokenizer(tokenizer)
+        self.cached_tokenizer = cached or CachedTokenizer(tokenizer)
         self.template = templates.choose_template(options.chat_template, tokenizer)
         self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
-        self.encoder = RequestEncoder(self.tokenizer, self.template)
+        self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
         gpu = model.device.type == "cuda"
         rows, slots = (options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
         self.engine = Engine(model, BatchLimits(rows, slots, options.max_batch_tokens), options.engine)
@@ -152,7 +151,7 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
             "so they are refused.  Save the model as safetensors where you trust it."
         ) from error
     except (OSError, ValueError, ImportError, KeyError) as error:
-        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
     packed_linear.pack_model(model.eval().requires_grad_(False))
     backend = TransformersModel(model, tokenizer.tokenizer, options, tokenizer)
     if reason := backend.engine.not_causal_reason:
@@ -170,7 +169,8 @@ def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> Cach
     source = checkpoint.base if checkpoint.base and not own.exists() else checkpoint.path
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
     return LAST_TOKENIZER.get(
-        tokenizer_cache.tokenizer_key(source, remote), lambda: transformers.AutoTokenizer.from_pretrained(source, **remote)
+        tokenizer_cache.tokenizer_key(source, remote),
+        lambda: tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(source, **remote), source),
     )
 
 
@@ -178,6 +178,8 @@ def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> Any:
     """The model on its device, an adapter on its base.  Raises SkilldeltaError where weights are missing."""
     device = default_device(options.device)
     dtype: Any = options.dtype if options.dtype != "auto" or device.type == "cuda" else "float32"
+    if dtype not in (*DTYPES, "auto"):
+        raise unknown_name("dtype", dtype, DTYPES)
     source = checkpoint.base or checkpoint.path
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
     config = transformers.AutoConfig.from_pretrained(source, **remote)

@@ -19,10 +19,15 @@ def find(path: Path) -> list[Checkpoint]:
     """Every numbered folder in its order, the final model last; or the one that `path` is."""
     if FOLDER_NAME.match(path.name) and (path / "config.json").is_file():
         return [describe_numbered(path, path.parent)]
-    checkpoints = [describe_numbered(folder, path) for _, folder in list_numbered(path, FOLDER_NAME)]
+    checkpoints = [describe_numbered(folder, path) for _, folder in list_numbered(path, FOLDER_NAME) if has_files(folder)]
     if checkpoints and (final := describe_model(path, path.name)):
         checkpoints.append(replace(final, producer="open_instruct", run=str(path)))
     return checkpoints
+
+
+def has_files(folder: Path) -> bool:
+    """False for a folder of folders alone: other programs keep adapters in epoch_N/NAME, which are no state."""
+    return any(path.is_file() for path in folder.iterdir())
 
 
 def describe_numbered(folder: Path, run: Path) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""A run of OpenRLHF: global_stepN_hf folders (and best_global_stepN) beside DeepSpeed states; the final model at the root.
+"""A run of OpenRLHF: global_stepN_hf folders (and best_global_stepN) next to DeepSpeed states; the final model at the root.
 
 The states of policy and value model (_actor, _critic, global_stepN) are DeepSpeed's: shards for resuming, no model to load.
 """

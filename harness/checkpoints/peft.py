@@ -1,4 +1,4 @@
-"""A PEFT adapter folder: adapter_config.json, which names the base, beside adapter_model.safetensors (or .bin)."""
+"""A PEFT adapter folder: adapter_config.json, which names the base, next to adapter_model.safetensors (or .bin)."""
 
 from __future__ import annotations
 

@@ -1,15 +1,15 @@
-"""A plain transformers folder: config.json beside model.safetensors (or shards with their index, or .bin files)."""
+"""A plain transformers folder: config.json next to model.safetensors (or shards with their index, or .bin files)."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from harness.checkpoint_folders import describe_whole_model
+from harness.checkpoint_folders import describe_whole_model, has_model_config
 from harness.types import Checkpoint
 
 ORDER = 30  # asked after the producers that know more about a folder
 
 
 def find(path: Path) -> list[Checkpoint]:
-    """The model in `path`, if it holds a config.json; ready or with what is wrong."""
-    return [describe_whole_model(path, path.name)] if (path / "config.json").is_file() else []
+    """The model in `path`, if it holds a model's config.json; ready or with what is wrong."""
+    return [describe_whole_model(path, path.name)] if has_model_config(path) else []

@@ -31,7 +31,7 @@ def find(path: Path) -> list[Checkpoint]:
 
 
 def policy_folder(folder: Path) -> Path:
-    """Where a step keeps the policy; `critic` beside it is the value model."""
+    """Where a step keeps the policy; `critic` next to it is the value model."""
     return folder / "actor" if (folder / "actor").is_dir() else folder
 
 

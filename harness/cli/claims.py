@@ -11,13 +11,17 @@ from harness.cli.options import Json
 from harness.cli.screen import note, print_json, print_table, say
 
 if TYPE_CHECKING:
-    from harness.studies.claims import ClaimsReport
+    from harness.studies.claims_result import ClaimsReport
 
 
 def claims(
     study: Annotated[Path, typer.Argument(help="A study's folder (it holds study.json).")],
-    file: Annotated[str, typer.Option(help="A YAML file of claims, or the name of one that comes along.")] = "claims",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="A folder for it all; default: STUDY/report.")] = None,
+    file: Annotated[
+        str, typer.Option(help="A YAML file of claims, or the name of one that comes with the program.")
+    ] = "claims",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A folder for the report; default: STUDY/report.")
+    ] = None,
     correction: Annotated[str, typer.Option(help="Correction for many tests: holm, bh or none.")] = "holm",
     as_json: Json = False,
 ) -> None:

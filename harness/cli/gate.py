@@ -21,7 +21,7 @@ def gate(
     candidate: Annotated[str, typer.Option(help="The checkpoint that may replace it.")],
     policy: Annotated[Path | None, typer.Option(help="A YAML file of rules; see `skilldelta docs comparing`.")] = None,
     max_drop: Annotated[
-        list[str] | None, typer.Option(help="Largest drop largest_drop: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
+        list[str] | None, typer.Option(help="Largest drop allowed: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
     ] = None,
     allow: Allow = None,
     summary: Annotated[Path | None, typer.Option(help="Append the Markdown to this file, e.g. $GITHUB_STEP_SUMMARY.")] = None,

@@ -19,7 +19,9 @@ MAX_PATHS = 12  # paths that are named
 def import_(
     files: Annotated[list[Path], typer.Argument(help="Logs, or folders of them.")],
     output: Output = Path("results"),
-    from_: Annotated[str, typer.Option("--from", help="Their format (`skilldelta list importers`); default: seen.")] = "auto",
+    from_: Annotated[
+        str, typer.Option("--from", help="Their format (`skilldelta list importers`); auto: by their content.")
+    ] = "auto",
     name: Annotated[str, typer.Option(help="The checkpoint's name in the results; default: as the log names it.")] = "",
     skill: Annotated[list[str] | None, typer.Option(help="TASK=SKILL, for tasks whose skill is not known.")] = None,
     as_json: Json = False,

@@ -42,7 +42,7 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
         from harness import config
         from harness.studies import file as studies
 
-        summaries = {name: str(config.load_yaml(studies.find(name))["summary"]) for name in studies.bundled_studies()}
+        summaries = {name: str(config.load_yaml(studies.find_study(name))["summary"]) for name in studies.bundled_studies()}
         return ["study", "what it is"], [[name, summary] for name, summary in summaries.items()]
     if kind == "published":
         from harness import published
@@ -50,7 +50,7 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
         tables = map(published.load_study, published.study_names())
         return ["study", "what it is", "tables"], [[s.name, s.summary, ", ".join(s.tables)] for s in tables]
     if kind not in registry.KINDS:
-        raise unknown_name("kind of thing", kind, [*registry.KINDS, *DATA_KINDS])
+        raise unknown_name("kind", kind, [*registry.KINDS, *DATA_KINDS])
     names = registry.modules(kind)
     return [kind.removesuffix("s"), "what it is"], [[name.replace("_", "-"), registry.about(kind, name)] for name in names]
 

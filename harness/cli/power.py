@@ -26,6 +26,8 @@ def power(
 ) -> None:
     """How many items a difference needs to be detected, and which difference a number of items can detect."""
     check_power_options(delta, discordance, probability)
+    if results and not baseline:
+        raise SkilldeltaError("With results, power needs --baseline: the checkpoint that the others are compared with.")
     if results:
         rows = power_rows_from_results(results, baseline, delta, probability)
     else:

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from harness.studies.plan import StudyPlan
     from harness.studies.runner import Stage
 
-Jobs = Annotated[int, typer.Option(help="Stages at a time; default: one a processor.")]
-Full = Annotated[bool, typer.Option("--full", help="Also what the file marks with `full`.")]
+Jobs = Annotated[int, typer.Option(help="Stages at a time; 0: one for each processor.")]
+Full = Annotated[bool, typer.Option("--full", help="Also run what the study file marks with `full`.")]
 
 
 def study(
     file: Annotated[str, typer.Argument(help="A YAML file, or the name of a study that comes with the program.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where everything goes.")] = Path("study"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for models, results and the report.")] = Path(
+        "study"
+    ),
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be run, with an estimate of its cost.")] = False,
     jobs: Jobs = 0,
     full: Full = False,
@@ -41,7 +43,7 @@ def study(
 
 
 def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where everything goes.")] = Path("demo"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="A folder for models, results and the report.")] = Path("demo"),
     full: Full = False,
     jobs: Jobs = 0,
 ) -> None:

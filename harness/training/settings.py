@@ -13,7 +13,7 @@ class TrainerSettings:
     """The model, the data, the length and speed of training, and the checkpoints that stay.
 
     A step is one change of the weights.  `batch` counts the rows of a step (pairs, conversations or episodes).  The comment
-    beside a field is its line in `skilldelta train METHOD --help`.
+    after a field is its line in `skilldelta train METHOD --help`.
     """
 
     model: str = ""  # the folder (or Hub name) of the model to start from; an adapter is merged into its base
@@ -60,7 +60,7 @@ class TrainerSettings:
     save_limit: int = 0  # the number of latest checkpoints to keep (the best one stays too); 0: all
     log_steps: int = 10  # log every so many steps
     eval_steps: int = 0  # evaluate the held-out rows every so many steps; 0: only at the end
-    resume: bool = True  # continue from the last checkpoint in --out, if there is one
+    resume: bool = True  # continue from the last checkpoint in --output, if there is one
 
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work, before anything is loaded."""
@@ -74,9 +74,7 @@ class TrainerSettings:
             raise SkilldeltaError(f"--micro-batch is {self.micro_batch}, more than the batch of {self.batch}.")
         if not 0 <= self.holdout < 1:
             raise SkilldeltaError(f"--holdout is {self.holdout}: it is a share of the prompts, from 0 to less than 1.")
-        if not 0 < self.overlap_share <= 1:
-            raise SkilldeltaError(
-                f"--overlap-share is {self.overlap_share}: it is a share of a question, more than 0, at most 1."
-            )
+        if not 0 < (share := self.overlap_share) <= 1:
+            raise SkilldeltaError(f"--overlap-share is {share}: it is a share of a question, more than 0, at most 1.")
         if self.epochs <= 0 and not self.max_steps:
             raise SkilldeltaError(f"--epochs is {self.epochs}, and there is no --max-steps: there is no step to train.")
