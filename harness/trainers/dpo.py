@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, data_report, datasets, forward, losses, packing, parallel, policy_models
+from harness.training import batches, data_report, datasets, forward, losses, packing, parallel, policy_models, preferences
 from harness.training.batches import PairTokens, pair_length
 from harness.training.costs import measure_rates
 from harness.training.flop_rates import FlopRates
@@ -43,7 +43,7 @@ def train(config: DPOConfig) -> Checkpoint:
     torch.manual_seed(config.seed)
     tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
     encoder, pad = Encoder(tokenizer, config.max_length, config.overlong), tokenizer.eos_token_id
-    data, heldout = datasets.split_holdout(config, datasets.load_pairs, lambda pair: pair.prompt)
+    data, heldout = datasets.split_holdout(config, preferences.parse_pair, lambda pair: pair.prompt)
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))
 
     run = TrainerRun("dpo", config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.training import batches, data_report, datasets, losses, parallel, policy_models, reward_model
+from harness.training import batches, data_report, datasets, losses, parallel, policy_models, reward_model, tokenization
 from harness.training.experience import (
     ActorCritic,
     Episodes,
@@ -26,7 +26,6 @@ from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.sampling import SamplingSettings, generate_answers
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder, check_padding, load_tokenizer
 from harness.training.training_run import Optimizers, TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
 
@@ -72,21 +71,19 @@ class PPOConfig(TrainerSettings):
             raise SkilldeltaError("--reward is missing: the folder of a reward model (skilldelta train reward makes one).")
         if self.batch % self.rollouts:
             raise SkilldeltaError(f"--batch {self.batch} is no multiple of --rollouts {self.rollouts}.")
-        if self.temperature <= 0:
-            raise SkilldeltaError(
-                f"--temperature is {self.temperature}: PPO learns from random answers, so it must be positive."
-            )
+        if (value := self.temperature) <= 0:
+            raise SkilldeltaError(f"--temperature is {value}: PPO learns from random answers, so it must be positive.")
 
 
 def train(config: PPOConfig) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
     check_processes(config)
     torch.manual_seed(config.seed)
-    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
-    check_padding(tokenizer, config.model)
+    tokenizer = tokenization.load_tokenizer(policy_models.model_folder(config.model), config.template)
+    tokenization.check_padding(tokenizer, config.model)
     reward_model.check_tokenizer(config.reward, tokenizer, config)
-    encoder = Encoder(tokenizer, config.max_prompt)
-    data, heldout = datasets.split_holdout(config, datasets.load_prompts, lambda row: row.prompt)
+    encoder = tokenization.Encoder(tokenizer, config.max_prompt)
+    data, heldout = datasets.split_holdout(config, datasets.parse_prompt, lambda row: row.prompt)
     prompts, eval_prompts = (encoder.fitting_prompts([row.prompt for row in part]) for part in (data.rows, heldout))
     reward = reward_model.load(config.reward)
     reward = reward if config.normalise else replace(reward, mean=0.0, sd=1.0)
@@ -97,7 +94,7 @@ def train(config: PPOConfig) -> Checkpoint:
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
-    report = data_report.report_prompts(data.rows, config)
+    report = data_report.report_rows(data.rows, config)
     ends = tokenizer.eos_token_id, tokenizer.pad_token_id
     models = load_actor_critic(config, reward, policy_models.model_folder(config.reward), ends, checkpoint)
     updates = total * config.inner_epochs * -(-config.batch // config.minibatch)
@@ -106,13 +103,8 @@ def train(config: PPOConfig) -> Checkpoint:
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
     first = run.restore(checkpoint, optimizers)
-    facts = {
-        "data": data.report,
-        "lost": dict(encoder.losses),
-        "audit": report,
-        "reward_model": policy_models.describe_model(config.reward),
-    }
-    run.begin(**facts)
+    reward_model_facts = policy_models.describe_model(config.reward)
+    run.begin(data=data.report, lost=dict(encoder.losses), audit=report, reward_model=reward_model_facts)
     kl_cost = float(run.memory.get("kl", config.kl))
 
     for step, indices in batches.iterate_steps(len(prompts), by_prompt, total, first):
@@ -188,9 +180,8 @@ def update_models(
 ) -> dict[str, float]:
     """Every change of the weights from one batch of episodes; returns the means of the log entries over the minibatches."""
     episodes, history = experience.episodes, []
-    minibatches = [
-        order[i : i + config.minibatch] for order in experience.orders for i in range(0, len(order), config.minibatch)
-    ]
+    size = config.minibatch
+    minibatches = [order[i : i + size] for order in experience.orders for i in range(0, len(order), size)]
     for number, places in enumerate(minibatches):
         tokens = int(episodes.mask[places].sum())
         numbers = dict.fromkeys(UPDATE_METRICS, 0.0)

@@ -52,9 +52,7 @@ class PretrainConfig(sft.SFTConfig):
 def train(config: PretrainConfig) -> Checkpoint:
     """Makes a tokenizer and random weights from the texts in `data` and trains them: `out` becomes an ordinary run folder."""
     if config.model:
-        raise SkilldeltaError(
-            "Pre-training starts from scratch: leave --model out, or use `train sft` to continue from a model."
-        )
+        raise SkilldeltaError("Pre-training starts from scratch: leave out --model, or continue from a model with `train sft`.")
     parallel.join()
     blank = Path(config.out) / "blank"
     if parallel.is_writer() and not (blank / "config.json").exists():

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from harness.training import batches, data_report, datasets, forward, losses, packing, parallel, policy_models, reward_model
-from harness.training.batches import PairTokens, pair_length
 from harness.training.costs import measure_rates
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.preferences import Pair
+from harness.training.preferences import Pair, parse_pair
 from harness.training.sampling import SamplingSettings, sample_scale_answers
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, check_padding, load_tokenizer
@@ -52,7 +51,7 @@ class RewardConfig(TrainerSettings):
 class EncodedPair:
     """A pair as tokens, with the label of each head."""
 
-    tokens: PairTokens
+    tokens: batches.PairTokens
     signs: tuple[int, ...]  # for each head: +1, -1, or 0 without a label
     margin: float
     source: str
@@ -68,7 +67,7 @@ def train(config: RewardConfig) -> Checkpoint:
     check_padding(tokenizer, config.model)
     pad, head_weights = tokenizer.pad_token_id, reward_model.head_weights(config.heads, config.combine)
     encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    data, heldout = datasets.split_holdout(config, datasets.load_pairs, lambda pair: pair.prompt)
+    data, heldout = datasets.split_holdout(config, parse_pair, lambda pair: pair.prompt)
     rows = encode_pairs([*data.rows, *stranger_pairs(data.rows, config)], encoder, config)
     eval_rows = encode_pairs(heldout, encoder, config)
 
@@ -79,10 +78,8 @@ def train(config: RewardConfig) -> Checkpoint:
     report = data_report.report_pairs(data.rows, config)
     with run.costs.phase("samples"):
         prompts = reward_model.draw_prompts([pair.prompt for pair in data.rows], config.samples, config.seed)
-        sampling, policy = (
-            SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed),
-            config.sft or config.model,
-        )
+        sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed)
+        policy = config.sft or config.model
         answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
     model = policy_models.trainable_reward_model(config, config.heads, checkpoint)
     forward.inner_model(model).config.pad_token_id = pad
@@ -94,9 +91,8 @@ def train(config: RewardConfig) -> Checkpoint:
     for step, indices in batches.iterate_steps(len(rows), config, run.total, first):
         sums: dict[str, float] = {}
         with run.costs.phase("update"):
-            for places, weight in batches.weighted_micro_batches(
-                indices, lambda i: pair_length(rows[i].tokens), config.micro_batch
-            ):
+            row_length = lambda i: batches.pair_length(rows[i].tokens)  # noqa: E731
+            for places, weight in batches.weighted_micro_batches(indices, row_length, config.micro_batch):
                 part = [rows[i] for i in places]
                 batch = forward.lay_out(model, [row.tokens for row in part], pad, rate)
                 with policy_models.autocast(config):
@@ -127,15 +123,11 @@ def train(config: RewardConfig) -> Checkpoint:
 
 def encode_pairs(pairs: Sequence[Pair], encoder: Encoder, config: RewardConfig) -> list[EncodedPair]:
     """Pairs as tokens; the encoder counts those that do not fit."""
-    return [
-        EncodedPair(tokens, head_labels(pair, config), pair.margin or 0.0, pair.source, pair.kind)
-        for pair, tokens in encoder.fitting_pairs(pairs)
-    ]
-
-
-def head_labels(pair: Pair, config: RewardConfig) -> tuple[int, ...]:
-    """For each head +1, -1, or 0 without a label."""
-    return tuple(1 if head == "overall" else pair.aspects.get(head, 0) for head in config.heads)
+    rows = []
+    for pair, tokens in encoder.fitting_pairs(pairs):
+        signs = tuple(1 if head == "overall" else pair.aspects.get(head, 0) for head in config.heads)
+        rows.append(EncodedPair(tokens, signs, pair.margin or 0.0, pair.source, pair.kind))
+    return rows
 
 
 def stranger_pairs(pairs: Sequence[Pair], config: RewardConfig) -> list[Pair]:
@@ -175,7 +167,7 @@ def evaluate_heads(
     gaps = torch.zeros(len(rows), len(config.heads), dtype=torch.float64)
     total, device = 0.0, policy_models.training_device(config)
     places, limit = list(range(len(rows))), config.micro_batch or config.batch
-    for indices, weight in batches.weighted_micro_batches(places, lambda i: pair_length(rows[i].tokens), limit):
+    for indices, weight in batches.weighted_micro_batches(places, lambda i: batches.pair_length(rows[i].tokens), limit):
         part = [rows[i] for i in indices]
         with policy_models.autocast(config):
             scores = forward.answer_scores(model, packing.separate_rows([r.tokens for r in part], pad).to(device))

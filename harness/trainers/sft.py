@@ -9,13 +9,10 @@ from typing import Literal
 import torch
 from torch import nn
 
-from harness.training import batches, data_report, datasets, forward, parallel, policy_models
-from harness.training.batches import Tokens
-from harness.training.costs import measure_rates
+from harness.training import batches, costs, data_report, datasets, forward, parallel, policy_models, tokenization
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder, load_tokenizer
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
 
@@ -37,18 +34,18 @@ def train(config: SFTConfig) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
-    encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    data, heldout = datasets.split_holdout(config, datasets.load_conversations, lambda row: row.prompt or row.answer)
+    tokenizer = tokenization.load_tokenizer(policy_models.model_folder(config.model), config.template)
+    encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong)
+    data, heldout = datasets.split_holdout(config, datasets.parse_conversation, lambda row: row.prompt or row.answer)
     rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))
 
     run = TrainerRun("sft", config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
-    report = data_report.report_conversations(data.rows, config)
+    report = data_report.report_rows(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
-    rate = measure_rates(policy, forward.output_head(policy))
+    rate = costs.measure_rates(policy, forward.output_head(policy))
     optimizer = ScheduledOptimizer(policy_models.shard(policy, config).parameters(), config, run.total)
     first = run.restore(checkpoint, {"optimizer": optimizer})
     run.begin(data=data.report, lost=dict(encoder.losses), audit=report)
@@ -84,7 +81,7 @@ def train(config: SFTConfig) -> Checkpoint:
 
 
 @torch.no_grad()
-def mean_loss(policy: nn.Module, rows: Sequence[Tokens], pad: int, config: SFTConfig) -> float:
+def mean_loss(policy: nn.Module, rows: Sequence[batches.Tokens], pad: int, config: SFTConfig) -> float:
     """Mean loss over the answer tokens of held-out rows, in nats."""
     total, places = 0.0, list(range(len(rows)))
     limit = config.micro_batch or config.batch

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -100,18 +100,14 @@ class Batch:
     visible: Tensor | None = None  # [B, 1, T, T] bool, query x key; None: causal
 
     def to(self, device: torch.device) -> Batch:
-        def transfer(x: Any) -> Any:
-            return x.to(device) if isinstance(x, Tensor) else x
-
-        return Batch(**{f.name: transfer(getattr(self, f.name)) for f in fields(self)})
+        moved: dict[str, Any] = {k: x.to(device) if isinstance(x, Tensor) else x for k, x in vars(self).items()}
+        return Batch(**moved)
 
 
 def pad_rows(rows: Sequence[Tokens], pad: int) -> Batch:
     """One sequence a row, which is one answer."""
     width = max(len(r) for r in rows)
-    predictors: list[int] = []
-    targets: list[int] = []
-    answers: list[int] = []
+    predictors, targets, answers = (list[int]() for _ in range(3))
     for i, row in enumerate(rows):
         base, start = i * width, max(1, row.start)
         predictors += range(base + start - 1, base + len(row) - 1)

@@ -31,13 +31,11 @@ def find_contamination(texts: Iterable[str], names: Sequence[str], share: float 
     questions = {task: [question_words(e.row) for e in rows] for task, rows in sets.items()}
     every_question = {q for rows in questions.values() for row in rows for q in row}
     dirty_questions = contaminated_questions(every_question, texts, share)
-    dirty_ids = {
-        task: [e.id for e, row in zip(rows, questions[task], strict=True) if not dirty_questions.isdisjoint(row)]
-        for task, rows in sets.items()
-    }
-    return {
-        task: {"rows": len(rows), "dirty": len(dirty_ids[task]), "examples": dirty_ids[task]} for task, rows in sets.items()
-    }
+    report = {}
+    for task, rows in sets.items():
+        ids = [e.id for e, row in zip(rows, questions[task], strict=True) if not dirty_questions.isdisjoint(row)]
+        report[task] = {"rows": len(rows), "dirty": len(ids), "examples": ids}
+    return report
 
 
 def evaluation_examples(name: str) -> dict[str, list[Example]]:

@@ -17,12 +17,15 @@ def report_pairs(rows: Sequence[Pair], config: TrainerSettings) -> dict[str, Any
     """Duplicates, length bias and labels of preference pairs, and the evaluation rows that they contain."""
     longer = [len(plain_text(p.chosen)) - len(plain_text(p.rejected)) for p in rows]
     prompts = Counter(digest(p.prompt) for p in rows)
+    digests = {digest([p.prompt, p.chosen, p.rejected]) for p in rows}
     texts = [f"{plain_text(p.prompt)}\n{plain_text(p.chosen)}\n{plain_text(p.rejected)}" for p in rows]
     return {
         "pairs": len(rows),
         "prompts": len(prompts),
         "duplicates": count_duplicates([[p.prompt, p.chosen, p.rejected] for p in rows]),
-        "contradictions": count_contradictions(rows),
+        "contradictions": sum(
+            digest([p.prompt, p.rejected, p.chosen]) in digests for p in rows
+        ),  # the reverse is there as well
         "chosen_longer": round(sum(d > 0 for d in longer) / len(rows), 4),
         "characters_chosen": round(sum(len(plain_text(p.chosen)) for p in rows) / len(rows), 1),
         "characters_rejected": round(sum(len(plain_text(p.rejected)) for p in rows) / len(rows), 1),
@@ -32,17 +35,10 @@ def report_pairs(rows: Sequence[Pair], config: TrainerSettings) -> dict[str, Any
     }
 
 
-def report_conversations(rows: Sequence[Conversation], config: TrainerSettings) -> dict[str, Any]:
-    """Duplicates and contamination of rows to imitate."""
-    return report_texts([f"{plain_text(r.prompt)}\n{plain_text(r.answer)}" for r in rows], config)
-
-
-def report_prompts(rows: Sequence[PolicyPrompt], config: TrainerSettings) -> dict[str, Any]:
-    """Duplicates and contamination of policy prompts."""
-    return report_texts([plain_text(r.prompt) for r in rows], config)
-
-
-def report_texts(texts: Sequence[str], config: TrainerSettings) -> dict[str, Any]:
+def report_rows(rows: Sequence[Conversation | PolicyPrompt], config: TrainerSettings) -> dict[str, Any]:
+    """Duplicates and contamination of rows to imitate, or of policy prompts."""
+    answers = [f"\n{plain_text(r.answer)}" if isinstance(r, Conversation) else "" for r in rows]
+    texts = [plain_text(r.prompt) + answer for r, answer in zip(rows, answers, strict=True)]
     contamination = find_contamination(texts, config.overlap_with, config.overlap_share)
     return {"rows": len(texts), "duplicates": count_duplicates(texts), "overlap": contamination}
 
@@ -56,9 +52,3 @@ def count_duplicates(rows: Iterable[object]) -> int:
     """The number of rows that repeat an earlier one."""
     counts = Counter(digest(r) for r in rows)
     return sum(n - 1 for n in counts.values())
-
-
-def count_contradictions(rows: Sequence[Pair]) -> int:
-    """The number of pairs whose reverse is in the data as well."""
-    digests = {digest([p.prompt, p.chosen, p.rejected]) for p in rows}
-    return sum(digest([p.prompt, p.rejected, p.chosen]) in digests for p in rows)

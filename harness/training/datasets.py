@@ -11,21 +11,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.data import DataSource, hub_rows, read
-from harness.training.preferences import (
-    Pair,
-    ParseSettings,
-    Text,
-    UnusableRowError,
-    as_user_turn,
-    parse_answer,
-    parse_pair,
-    parse_text,
-    require_content,
-)
+from harness.training import preferences
+from harness.training.preferences import ParseSettings, Text, UnusableRowError, parse_answer, parse_text
 from harness.training.settings import TrainerSettings
 from harness.types import Json, Message, SkilldeltaError, digest
 
 T = TypeVar("T")
+ParseRow = Callable[[Json, ParseSettings], T]  # raises UnusableRowError for a row that cannot be learnt from
 
 
 @dataclass(frozen=True)
@@ -55,31 +47,16 @@ class TrainingRows(Generic[T]):
     report: list[dict[str, Any]] = field(default_factory=list)
 
 
-def load_pairs(config: TrainerSettings) -> TrainingRows[Pair]:
-    """Preference pairs of all sources."""
-    return load_mixture(config, parse_pair)
-
-
-def load_conversations(config: TrainerSettings) -> TrainingRows[Conversation]:
-    """Rows for supervised fine-tuning: text; messages; or prompt and completion."""
-    return load_mixture(config, parse_conversation)
-
-
-def load_prompts(config: TrainerSettings) -> TrainingRows[PolicyPrompt]:
-    """Policy prompts from rows with a prompt, messages, an instruction or a question."""
-    return load_mixture(config, parse_prompt)
-
-
 def split_holdout(
-    config: TrainerSettings, load_rows: Callable[[TrainerSettings], TrainingRows[T]], prompt_of: Callable[[T], object]
+    config: TrainerSettings, parse: ParseRow[T], prompt_of: Callable[[T], object]
 ) -> tuple[TrainingRows[T], list[T]]:
     """(training rows, held-out rows): the latter from `eval_data`, or by the hash of the prompt.
 
     A prompt is never on both sides: where `eval_data` repeats a training prompt, the training row is left out.
     """
-    data = load_rows(config)
+    data = load_mixture(config, parse)
     if config.eval_data:
-        heldout = load_rows(replace(config, data=config.eval_data, weights=(), kinds=(), limit=0)).rows
+        heldout = load_mixture(replace(config, data=config.eval_data, weights=(), kinds=(), limit=0), parse).rows
         heldout_prompts = {digest(prompt_of(row)) for row in heldout}
         training = [row for row in data.rows if digest(prompt_of(row)) not in heldout_prompts]
     else:
@@ -92,15 +69,14 @@ def split_holdout(
     return TrainingRows(training, data.report), heldout
 
 
-def load_mixture(config: TrainerSettings, parse: Callable[[Json, ParseSettings], T]) -> TrainingRows[T]:
+def load_mixture(config: TrainerSettings, parse: ParseRow[T]) -> TrainingRows[T]:
     """Every source through `parse`, then mixed by weight."""
     if not config.data:
         raise SkilldeltaError("There is no data to train on: name files with --data (.jsonl, .json, .csv, each also .gz).")
+    count = len(config.data)
     for name, values in (("weights", config.weights), ("kinds", config.kinds)):
-        if values and len(values) != len(config.data):
-            raise SkilldeltaError(
-                f"--{name} has {len(values)} entries for {len(config.data)} sources of data: give one for each."
-            )
+        if values and len(values) != count:
+            raise SkilldeltaError(f"--{name} has {len(values)} entries for {count} sources of data: give one for each.")
     sources, report = [], []
     for i, name in enumerate(config.data):
         settings = ParseSettings(config.rate, config.seed, name, config.kinds[i] if config.kinds else "")
@@ -114,9 +90,7 @@ def load_mixture(config: TrainerSettings, parse: Callable[[Json, ParseSettings],
     return TrainingRows([sources[source][place] for source, place in mixture], report)
 
 
-def load_source(
-    name: str, settings: ParseSettings, parse: Callable[[Json, ParseSettings], T]
-) -> tuple[list[T], dict[str, Any]]:
+def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple[list[T], dict[str, Any]]:
     """The rows of one source, and its report: hash, kind, row count, and the count of unusable rows by fault."""
     raw, sha = raw_rows(name)
     rows, faults = [], Counter[str]()
@@ -167,7 +141,7 @@ def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
         turns = parse_text(row["messages"])
         if isinstance(turns, str) or not turns or turns[-1].role != "assistant":
             raise UnusableRowError("messages do not end with the assistant")
-        return Conversation(turns[:-1], require_content(turns[-1:], "assistant's"), settings.source, settings.kind)
+        return Conversation(turns[:-1], preferences.require_content(turns[-1:], "assistant's"), settings.source, settings.kind)
     if "completion" in row:
         answer = parse_answer(row["completion"], "completion")
         return Conversation(parse_text(row.get("prompt") or ""), answer, settings.source, settings.kind)
@@ -183,7 +157,7 @@ def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
     """A policy prompt.  A `question` or an `instruction` becomes a user turn; `prompt` and `messages` stay as they are."""
     for column in ("question", "instruction"):
         if column in row and "prompt" not in row:
-            return PolicyPrompt(as_user_turn(parse_answer(row[column], column)), settings.source, settings.kind)
+            return PolicyPrompt(preferences.as_user_turn(parse_answer(row[column], column)), settings.source, settings.kind)
     prompt = parse_text(row.get("prompt") or row.get("messages") or "")
     turns: tuple[Message, ...] = () if isinstance(prompt, str) else prompt
     if turns and turns[-1].role == "assistant":

@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, forward, losses, parallel, policy_models
-from harness.training.batches import Tokens
+from harness.training import batches, flop_rates, forward, losses, parallel, policy_models, reward_model
 from harness.training.costs import Costs, measure_rates
-from harness.training.flop_rates import FlopRates
-from harness.training.reward_model import RewardModel
 from harness.training.settings import TrainerSettings
 
 if TYPE_CHECKING:
@@ -29,10 +26,10 @@ class ActorCritic:
 
     policy: nn.Module
     reference: nn.Module
-    reward: RewardModel
+    reward: reward_model.RewardModel
     value: nn.Module
-    policy_rate: FlopRates  # of policy and reference
-    value_rate: FlopRates  # of value and reward model
+    policy_rate: flop_rates.FlopRates  # of policy and reference
+    value_rate: flop_rates.FlopRates  # of value and reward model
     end: int  # token ids
     pad: int
 
@@ -62,7 +59,7 @@ class EpisodeSettings:
 class Episodes:
     """A batch of answers with their figures: B answers, T tokens of the longest; columns begin with the answer."""
 
-    rows: list[Tokens]
+    rows: list[batches.Tokens]
     has_end: Tensor  # [B] bool
     mask: Tensor  # [B, T] bool
     old_logps: Tensor  # [B, T], under the policy that sampled
@@ -105,7 +102,7 @@ class LiveMinibatch:
 
 
 def load_actor_critic(
-    config: TrainerSettings, reward: RewardModel, base: str, ends: tuple[int, int], checkpoint: Path | None
+    config: TrainerSettings, reward: reward_model.RewardModel, base: str, ends: tuple[int, int], checkpoint: Path | None
 ) -> ActorCritic:
     """Policy, reference, reward and value model, on the device.
 
@@ -134,7 +131,7 @@ def load_actor_critic(
 
 
 def measure_episodes(
-    models: ActorCritic, rows: list[Tokens], settings: EpisodeSettings, first: Sequence[int], costs: Costs
+    models: ActorCritic, rows: list[batches.Tokens], settings: EpisodeSettings, first: Sequence[int], costs: Costs
 ) -> tuple[Episodes, LiveMinibatch | None]:
     """Scores, values and log-probabilities of answers; those of the rows `first`, if any, keep their graph.
 

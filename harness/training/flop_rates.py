@@ -22,13 +22,9 @@ class FlopRates:
         """Operations of passes over a batch, padding included, without the head."""
         rows, width = batch.ids.shape
         passes = [self.forward] * forward + [self.backward] * backward
-        return sum(evaluate_polynomial(rows, width, coefficients) for coefficients in passes)
+        return sum(rows * (linear * width + square * width**2) for linear, square in passes)
 
     def forward_flops(self, rows: int, width: int) -> float:
         """Operations of a forward pass over so many rows of this many tokens."""
-        return evaluate_polynomial(rows, width, self.forward)
-
-
-def evaluate_polynomial(rows: int, width: int, coefficients: tuple[float, float]) -> float:
-    linear, square = coefficients
-    return rows * (linear * width + square * width**2)
+        linear, square = self.forward
+        return rows * (linear * width + square * width**2)

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from harness.training import losses, packing, parallel
+from harness.training import flop_rates, losses, packing, parallel
 from harness.training.batches import Batch, Tokens, pad_rows
-from harness.training.flop_rates import FlopRates
 
 
 class TargetLogps(NamedTuple):
@@ -92,7 +91,7 @@ def attention_inputs(batch: Batch) -> dict[str, Tensor]:
     return {"position_ids": batch.positions, "attention_mask": mask}
 
 
-def lay_out(model: nn.Module, items: Sequence[packing.Answers], pad: int, rate: FlopRates) -> Batch:
+def lay_out(model: nn.Module, items: Sequence[packing.Answers], pad: int, rate: flop_rates.FlopRates) -> Batch:
     """Answers to prompts as a batch on the model's device, packed where the model allows it and that is less work."""
     inner = inner_model(model)
     if can_pack(model):

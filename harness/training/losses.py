@@ -82,17 +82,12 @@ def k3(logp: Tensor, reference: Tensor) -> Tensor:
     return torch.expm1(gap) - gap  # (r - 1) - log r  with  r = ref / pi
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean over the places where the mask is true: values, mask [...] -> a scalar."""
-    return (values * mask).sum() / mask.sum()
-
-
 def whiten(values: Tensor, mask: Tensor, shift: bool = True) -> Tensor:
     """Values with mean 0 and variance 1 over the mask, 0 elsewhere: [B, T]; `shift=False` keeps the mean.
 
     Variance with N - 1, and 1e-8 below the root, as in arXiv 2403.17031 (detail 20).
     """
-    mean = masked_mean(values, mask)
+    mean = (values * mask).sum() / mask.sum()
     variance = ((values - mean) ** 2 * mask).sum() / (mask.sum() - 1).clamp(min=1)
     white = (values - mean) * torch.rsqrt(variance + 1e-8)  # (x - mean) / sd
     return (white if shift else white + mean) * mask

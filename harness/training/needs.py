@@ -35,9 +35,8 @@ def read_needs(method: str, folder: Path | None = None) -> Needs:
     for statement in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in statement.targets):
             return Needs(**literal_arguments(statement.value, file))
-    raise SkilldeltaError(
-        f'{file} does not say what the method needs: add NEEDS = Needs(stage="...", data="...", makes="...").'
-    )
+    example = 'NEEDS = Needs(stage="...", data="...", makes="...")'
+    raise SkilldeltaError(f"{file} does not say what the method needs: add {example}.")
 
 
 def literal_arguments(call: ast.expr, file: Path) -> dict[str, Any]:

@@ -25,10 +25,8 @@ def schedule_factor(step: int, total: int, warmup: int, end: float) -> float:
 class ScheduledOptimizer:
     """AdamW with its schedule.  `apply` makes one step from the current gradients."""
 
-    def __init__(
-        self, parameters: Iterable[nn.Parameter], config: TrainerSettings, total: int, lr: float | None = None
-    ) -> None:
-        self.parameters = [p for p in parameters if p.requires_grad]
+    def __init__(self, weights: Iterable[nn.Parameter], config: TrainerSettings, total: int, lr: float | None = None) -> None:
+        self.parameters = [p for p in weights if p.requires_grad]
         self.clip = config.clip
         self.optimizer = torch.optim.AdamW(
             self.parameters,
@@ -39,9 +37,8 @@ class ScheduledOptimizer:
             fused=True,
         )
         warmup = math.ceil(total * config.warmup)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: schedule_factor(step, total, warmup, config.lr_end)
-        )
+        factor = lambda step: schedule_factor(step, total, warmup, config.lr_end)  # noqa: E731
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
 
     @property
     def lr(self) -> float:
@@ -76,7 +73,7 @@ class ScheduledOptimizer:
             return
         for p in self.parameters:
             p.grad = torch.zeros_like(p) if p.grad is None else p.grad  # a process without rows takes part too
-            if parallel.is_shard(p):
+            if isinstance(p, DTensor):
                 p.grad.mul_(parallel.process_count())  # FSDP has taken the mean already
             else:
                 distributed.all_reduce(p.grad)

@@ -82,22 +82,17 @@ def pack_rows(items: Sequence[Answers], pad: int, rows: Sequence[Sequence[int]],
                 branch[r][column:end] = [0] * (prompt - skip) + [b + 1] * (len(answer) - prompt)
                 starts[i, b] = (r * width + base, r * width + column - skip)
                 column = end
-    t = torch.tensor
-    tokens = sum(map(packed_length, items))
-    return Batch(t(ids), *target_places(items, starts), tokens, t(positions), visibility_mask(t(item), t(branch)))
+    t, (predictors, targets, owners, last) = torch.tensor, target_places(items, starts)
+    visible = visibility_mask(t(item), t(branch))
+    return Batch(t(ids), predictors, targets, owners, last, sum(map(packed_length, items)), t(positions), visible)
 
 
-def target_places(
-    items: Sequence[Answers], starts: dict[tuple[int, int], tuple[int, int]]
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def target_places(items: Sequence[Answers], starts: dict[tuple[int, int], tuple[int, int]]) -> list[Tensor]:
     """`predictors`, `targets`, `answers` and `last_places` of a `Batch`.
 
     The first token of a branch is predicted by the last token of the common prompt, which lies elsewhere in the row.
     """
-    predictors: list[int] = []
-    targets: list[int] = []
-    owners: list[int] = []
-    last: list[int] = []
+    predictors, targets, owners, last = (list[int]() for _ in range(4))
     for b in range(len(items[0])):
         for i, answers in enumerate(items):
             row, prompt, (base, offset) = answers[b], prompt_length(answers), starts[i, b]
@@ -106,7 +101,7 @@ def target_places(
             targets += row.ids[start:]
             owners += [i + b * len(items)] * row.target_count
             last.append(offset + len(row) - 1)
-    return torch.tensor(predictors), torch.tensor(targets), torch.tensor(owners), torch.tensor(last)
+    return [torch.tensor(numbers) for numbers in (predictors, targets, owners, last)]
 
 
 def visibility_mask(item: Tensor, branch: Tensor) -> Tensor:

@@ -95,11 +95,6 @@ def run_unsharded(model: Any, function: Callable[..., T], *arguments: Any) -> T:
     return enter(function, *arguments) if enter else function(*arguments)
 
 
-def is_shard(tensor: object) -> bool:
-    """Is this one process's part of a tensor?"""
-    return isinstance(tensor, DTensor)
-
-
 def gather_full(value: Any) -> Any:
     """A nest of dictionaries with its sharded tensors whole in the writing process, and None in the others."""
     if isinstance(value, dict):

@@ -93,10 +93,8 @@ def load_classifier(model: str, heads: tuple[str, ...], seed: int) -> nn.Module:
     New heads are normal with deviation 1 / sqrt(d + 1) (detail 9 of arXiv 2403.17031).  Raises SkilldeltaError for an
     architecture whose classifier has no linear `score` head.
     """
-    labels = dict(enumerate(heads))
-    classifier: Any = load_model(
-        CLASSIFIER, model, num_labels=len(heads), id2label=labels, label2id={h: i for i, h in labels.items()}
-    )
+    labels, places = dict(enumerate(heads)), {head: i for i, head in enumerate(heads)}
+    classifier: Any = load_model(CLASSIFIER, model, num_labels=len(heads), id2label=labels, label2id=places)
     if not isinstance(getattr(classifier, "score", None), nn.Linear):
         raise SkilldeltaError(f"{model} has no linear `score` head in transformers: no reward model can be made of it.")
     if not has_score_head(model_folder(model)):

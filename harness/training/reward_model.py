@@ -13,11 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.statistics.estimate import critical_value, wilson_interval
-from harness.training import batches, forward, policy_models
-from harness.training.batches import Batch, Tokens
-from harness.training.preferences import Text
-from harness.training.settings import TrainerSettings
-from harness.training.tokenization import load_tokenizer
+from harness.training import batches, forward, policy_models, preferences, settings, tokenization
 from harness.types import SkilldeltaError, digest
 
 CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation
@@ -54,7 +50,7 @@ class RewardModel:
         return next(self.model.parameters()).device
 
     @torch.no_grad()
-    def scores(self, batch: Batch) -> Tensor:
+    def scores(self, batch: batches.Batch) -> Tensor:
         """The normalised reward of whole answers: [B]."""
         return (combine_heads(forward.answer_scores(self.model, batch), self.weights) - self.mean) / self.sd
 
@@ -75,15 +71,15 @@ def load(path: str, seed: int = 0) -> RewardModel:
     return RewardModel(model, head_weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
 
 
-def draw_prompts(prompts: Sequence[Text], count: int, seed: int) -> list[Text]:
+def draw_prompts(prompts: Sequence[preferences.Text], count: int, seed: int) -> list[preferences.Text]:
     """At most `count` different prompts, drawn by the seed."""
     unique = list({digest(p): p for p in prompts}.values())
     return random.Random(digest([seed, "prompts"])).sample(unique, min(count, len(unique)))
 
 
-def check_tokenizer(path: str, tokenizer: Any, config: TrainerSettings) -> None:
+def check_tokenizer(path: str, tokenizer: Any, config: settings.TrainerSettings) -> None:
     """Raises SkilldeltaError for a reward model that reads other tokens than the policy, or another template."""
-    reward_tokenizer = load_tokenizer(policy_models.model_folder(path), config.template)
+    reward_tokenizer = tokenization.load_tokenizer(policy_models.model_folder(path), config.template)
     for part, differs in (
         ("vocabulary", reward_tokenizer.get_vocab() != tokenizer.get_vocab()),
         ("chat template", reward_tokenizer.chat_template != tokenizer.chat_template),
@@ -98,7 +94,7 @@ def check_tokenizer(path: str, tokenizer: Any, config: TrainerSettings) -> None:
 
 @torch.no_grad()
 def measure_scale(
-    model: nn.Module, rows: Sequence[Tokens], weight: Tensor, pad: int, config: TrainerSettings
+    model: nn.Module, rows: Sequence[batches.Tokens], weight: Tensor, pad: int, config: settings.TrainerSettings
 ) -> dict[str, float]:
     """Mean and standard deviation of the reward over answers, which make rewards of two models comparable."""
     if len(rows) < 2:

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from harness.atomic_files import write_json
-from harness.training import parallel
-from harness.training.settings import TrainerSettings
+from harness.training import parallel, settings
 from harness.types import Json, SkilldeltaError
 
 # Settings that may differ between a run and its resumption: none of them changes a weight.
@@ -76,26 +76,19 @@ def write_training_state(draft: Path, states: Mapping[str, tuple[Json, Json]], m
             write_json(draft / name, value)
     for name, (optimizer, schedule) in states.items():
         torch.save(optimizer, draft / f"{name}.pt")
-        torch.save(schedule, draft / f"{schedule_name(name)}.pt")
+        torch.save(schedule, draft / f"{name.replace('optimizer', 'scheduler')}.pt")
     torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
 
 
 def read_optimizer_state(checkpoint: Path, optimizer: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The states of an optimiser and of its schedule, as `write_training_state` wrote them."""
-    optimizer_state, schedule_state = (
-        torch.load(checkpoint / f"{name}.pt", weights_only=True) for name in (optimizer, schedule_name(optimizer))
-    )
-    return optimizer_state, schedule_state
-
-
-def schedule_name(optimizer: str) -> str:
-    """The file name of an optimiser's schedule: optimizer -> scheduler."""
-    return optimizer.replace("optimizer", "scheduler")
+    files = [checkpoint / f"{name}.pt" for name in (optimizer, optimizer.replace("optimizer", "scheduler"))]
+    return torch.load(files[0], weights_only=True), torch.load(files[1], weights_only=True)
 
 
 def full_weights(model: nn.Module) -> dict[str, Any] | None:
     """The weights of a sharded model, in the writing process; None for a model that is whole itself."""
-    if not any(parallel.is_shard(p) for p in model.parameters()):
+    if not any(isinstance(p, DTensor) for p in model.parameters()):
         return None
     aliases = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
     weights: dict[str, Any] = parallel.gather_full({k: v for k, v in model.state_dict().items() if k not in aliases})
@@ -112,7 +105,7 @@ def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -
         )
 
 
-def check_same_settings(folder: Path, before: Json, config: TrainerSettings) -> None:
+def check_same_settings(folder: Path, before: Json, config: settings.TrainerSettings) -> None:
     """Raises SkilldeltaError for a run under other settings: its checkpoints would belong to no single run.
 
     A setting that is newer than the run counts with its default.

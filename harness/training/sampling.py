@@ -16,12 +16,10 @@ from torch import Tensor, nn
 
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.packed_linear import temporarily_packed
-from harness.engine.sequences import DecodingRow, Generation, TokenPrompt
-from harness.training import forward, parallel, policy_models
+from harness.engine.sequences import DecodingRow, TokenPrompt
+from harness.training import flop_rates, forward, parallel, policy_models, preferences
 from harness.training.batches import Tokens
 from harness.training.costs import Costs
-from harness.training.flop_rates import FlopRates
-from harness.training.preferences import Text
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder
 from harness.types import SkilldeltaError
@@ -74,7 +72,10 @@ def sample_answers(model: nn.Module, prompts: Sequence[Sequence[int]], settings:
     with casts, nullcontext() if is_small or autocasts else temporarily_packed(policy):
         engine = engine_of(policy, settings.rows, "plain" if is_small else "auto", autocasts)
         generations = dict(engine.generate(engine.plan_prompts(token_prompts), frozenset([settings.end]), choose))
-    answers = {place: to_answer(generations[at], settings.end) for at, place in enumerate(places)}
+    answers = {}
+    for at, place in enumerate(places):
+        ids, has_end = generations[at].ids, generations[at].finish == "stop"
+        answers[place] = SampledAnswer((*ids, settings.end) if has_end else tuple(ids), has_end)
     every = parallel.gather(answers)
     return [every[i] for i in range(len(prompts))]
 
@@ -88,11 +89,6 @@ def engine_of(policy: Any, rows: int, mode: Literal["auto", "plain"], autocasts:
     return engines[key]
 
 
-def to_answer(generation: Generation, end: int) -> SampledAnswer:
-    has_end = generation.finish == "stop"
-    return SampledAnswer((*generation.ids, end) if has_end else tuple(generation.ids), has_end)
-
-
 def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     """One token per row: the first whose cumulative probability passes the uniform number.  [rows, V], [rows] -> [rows]."""
     if temperature == 0:
@@ -104,7 +100,7 @@ def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 
 
 def generate_answers(
-    policy: nn.Module, rate: FlopRates, prompts: Sequence[Sequence[int]], settings: SamplingSettings, costs: Costs
+    policy: nn.Module, rate: flop_rates.FlopRates, prompts: Sequence[Sequence[int]], settings: SamplingSettings, costs: Costs
 ) -> list[Tokens]:
     """An answer of the policy to each prompt, as prompt and answer."""
     is_training = policy.training
@@ -117,7 +113,7 @@ def generate_answers(
 
 
 def sample_scale_answers(
-    policy: str, prompts: Sequence[Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
+    policy: str, prompts: Sequence[preferences.Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
 ) -> list[Tokens]:
     """Answers of a policy, with their prompts, that set the scale; unfinished ones are left out if at least two finished.
 

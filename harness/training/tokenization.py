@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from harness.engine.tree import common_prefix_length
 from harness.prompts.templates import TULU
 from harness.training.batches import Tokens
-from harness.training.preferences import Pair, Text, Turns
+from harness.training.preferences import Pair, Text
 from harness.types import Message, SkilldeltaError
 
 Overlong = Literal["drop", "cut"]
@@ -122,7 +122,7 @@ class Encoder:
                 "The data are conversations, and the tokenizer has no chat template.  Name one with --template "
                 f"({', '.join(TEMPLATES)}, or a Jinja file)."
             )
-        turns = prompt + (answer if isinstance(answer, tuple) else answer_turns(answer))
+        turns = prompt + (answer if isinstance(answer, tuple) else (Message("assistant", answer),) if answer else ())
         chat = [{"role": m.role, "content": m.content} for m in turns]
         return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=opening))
 
@@ -145,12 +145,9 @@ class Encoder:
         """
         end = self.tokenizer.eos_token_id
         places = [i for i in range(max(start, 0), len(ids)) if ids[i] == end]
-        is_last = bool(places) and not self.has_text(ids[places[-1] + 1 :])
+        rest = ids[places[-1] + 1 :] if places else ids
+        is_last = bool(places) and not (rest and str(self.tokenizer.decode(rest)).strip())
         return Tokens(ids[: places[-1] + 1] if is_last else (*ids, end), start)
-
-    def has_text(self, ids: tuple[int, ...]) -> bool:
-        """Do these ids say more than white space?"""
-        return bool(ids) and bool(str(self.tokenizer.decode(ids)).strip())
 
     def fit(self, tokens: Tokens) -> Tokens | None:
         """The sequence, cut or dropped if it is longer than `max_length`."""
@@ -161,8 +158,3 @@ class Encoder:
             return Tokens(tokens.ids[: self.max_length], tokens.start)
         self.losses["overlong"] += 1
         return None
-
-
-def answer_turns(answer: str) -> Turns:
-    """Text as the assistant's turn; no text, no turn."""
-    return (Message("assistant", answer),) if answer else ()

@@ -18,10 +18,9 @@ import transformers
 from torch import nn
 
 from harness.atomic_files import write_json
-from harness.training import parallel, policy_models, run_folder
+from harness.training import parallel, policy_models, run_folder, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.settings import TrainerSettings
 from harness.types import Checkpoint, Json, SkilldeltaError
 
 Optimizers = Mapping[str, ScheduledOptimizer]  # by the file name of the state
@@ -32,7 +31,7 @@ class TrainerRun:
     """The run folder during training.  Only the first of several processes writes."""
 
     method: str
-    config: TrainerSettings
+    config: settings.TrainerSettings
     total: int  # steps
     steps_per_epoch: int
     costs: Costs = field(default_factory=Costs)
@@ -210,6 +209,5 @@ class TrainerRun:
         name = self.best[1] if self.best else latest.name
         step = int(name.rpartition("-")[2])
         base = policy_models.model_folder(self.config.model) if self.config.lora else ""
-        return Checkpoint(
-            f"{self.folder.name}@{step}", str(self.folder / name), "trainer", self.method, str(self.folder), step, base
-        )
+        run, path = str(self.folder), str(self.folder / name)
+        return Checkpoint(f"{self.folder.name}@{step}", path, "trainer", self.method, run, step, base)

@@ -112,7 +112,7 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
     trainer = theirs("SFT", tiny, data, arguments("SFT", tmp_path / "trl"))
     encoder = Encoder(load_tokenizer(tiny), 1024)
     config = sft.SFTConfig(model=tiny, data=(write("rows.jsonl", data),), out=str(tmp_path / "run"), **OURS)
-    loaded = datasets.load_conversations(config).rows
+    loaded = datasets.load_mixture(config, datasets.parse_conversation).rows
     batch = batches.pad_rows(encoder.fitting_answers([(r.prompt, r.answer) for r in loaded[:BATCH]]), 0)
     model = policy_models.load_model(policy_models.CAUSAL, tiny)
     same_gradients(model, -forward.target_logps(model, batch).logps.mean(), gradients(trainer))
@@ -128,7 +128,7 @@ def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path
     config = dpo.DPOConfig(
         model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), loss=ours, beta=beta, **OURS
     )  # type: ignore[arg-type]
-    found = Encoder(load_tokenizer(tiny), 1024).fitting_pairs(datasets.load_pairs(config).rows[:BATCH])
+    found = Encoder(load_tokenizer(tiny), 1024).fitting_pairs(datasets.load_mixture(config, parse_pair).rows[:BATCH])
     batch = packing.separate_rows([both for _, both in found], 0)
     model = policy_models.load_model(policy_models.CAUSAL, tiny)
     with torch.no_grad():
@@ -154,7 +154,7 @@ def test_reward(extra: dict[str, Any], tiny: str, write: Rows, tmp_path: Path) -
         model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), samples=0, lr_end=0.0, **(OURS | extra)
     )
     encoder = Encoder(load_tokenizer(tiny), 1024)
-    part = reward.encode_pairs(datasets.load_pairs(config).rows[:BATCH], encoder, config)
+    part = reward.encode_pairs(datasets.load_mixture(config, parse_pair).rows[:BATCH], encoder, config)
     model = policy_models.load_classifier(tiny, ("overall",), 0)
     chosen, rejected = forward.answer_scores(model, packing.separate_rows([r.tokens for r in part], 0)).chunk(2)
     numbers = reward.pair_numbers(chosen, rejected, part, torch.ones(1), config)

@@ -124,11 +124,13 @@ def test_an_unknown_format_is_an_error_that_lists_the_known_ones() -> None:
 
 def test_skipped_rows_are_counted_and_a_source_with_none_left_is_an_error(write: Rows) -> None:
     good = {"prompt": "a", "chosen": "b", "rejected": "c"}
-    found = datasets.load_pairs(TrainerSettings(data=(write("some.jsonl", [good, BROKEN[0][0], BROKEN[3][0], BROKEN[3][0]]),)))
+    found = datasets.load_mixture(
+        TrainerSettings(data=(write("some.jsonl", [good, BROKEN[0][0], BROKEN[3][0], BROKEN[3][0]]),)), parse_pair
+    )
     assert len(found.rows) == 1
     assert found.report[0]["skipped"] == {"identical answers": 2, "no chosen answer": 1}
     with pytest.raises(SkilldeltaError, match="2 x identical answers"):
-        datasets.load_pairs(TrainerSettings(data=(write("none.jsonl", [BROKEN[3][0]] * 2),)))
+        datasets.load_mixture(TrainerSettings(data=(write("none.jsonl", [BROKEN[3][0]] * 2),)), parse_pair)
 
 
 def rows_of(name: str, count: int) -> list[dict[str, str]]:
@@ -137,12 +139,12 @@ def rows_of(name: str, count: int) -> list[dict[str, str]]:
 
 def test_sources_are_mixed_by_weight_without_repeating_a_row(write: Rows) -> None:
     files = (write("a.jsonl", rows_of("a", 60)), write("b.jsonl", rows_of("b", 300)))
-    found = datasets.load_pairs(TrainerSettings(data=files, weights=(3.0, 1.0), kinds=("human", "synthetic")))
+    found = datasets.load_mixture(TrainerSettings(data=files, weights=(3.0, 1.0), kinds=("human", "synthetic")), parse_pair)
     counts = {k: sum(p.kind == k for p in found.rows) for k in ("human", "synthetic")}
     assert counts == {"human": 60, "synthetic": 20}
     assert [r["used"] for r in found.report] == [60, 20]
     assert len({p.prompt for p in found.rows}) == 80
-    limited = datasets.load_pairs(TrainerSettings(data=files, weights=(1.0, 1.0), limit=40))
+    limited = datasets.load_mixture(TrainerSettings(data=files, weights=(1.0, 1.0), limit=40), parse_pair)
     assert [r["used"] for r in limited.report] == [20, 20]
 
 
@@ -158,27 +160,27 @@ def test_a_mixture_never_takes_a_row_twice_nor_one_that_is_not_there(sizes: list
 
 def test_lists_of_another_length_than_the_sources_are_refused(write: Rows) -> None:
     with pytest.raises(SkilldeltaError, match="--weights has 2 entries for 1 source"):
-        datasets.load_pairs(TrainerSettings(data=(write("a.jsonl", rows_of("a", 3)),), weights=(1.0, 2.0)))
+        datasets.load_mixture(TrainerSettings(data=(write("a.jsonl", rows_of("a", 3)),), weights=(1.0, 2.0)), parse_pair)
 
 
 def test_held_out_prompts_are_on_one_side_only(write: Rows) -> None:
     rows = rows_of("a", 200) + [{"prompt": f"a {i}", "chosen": "other", "rejected": "no"} for i in range(200)]
     loaded, held = datasets.split_holdout(
-        TrainerSettings(data=(write("a.jsonl", rows),), holdout=0.3), datasets.load_pairs, lambda p: p.prompt
+        TrainerSettings(data=(write("a.jsonl", rows),), holdout=0.3), parse_pair, lambda p: p.prompt
     )
     assert not {p.prompt for p in loaded.rows} & {p.prompt for p in held}
     assert len(loaded.rows) + len(held) == 400
     assert 60 <= len(held) <= 180
     other = write("held.jsonl", rows_of("a", 5))
     loaded, held = datasets.split_holdout(
-        TrainerSettings(data=(write("a.jsonl", rows),), eval_data=(other,)), datasets.load_pairs, lambda p: p.prompt
+        TrainerSettings(data=(write("a.jsonl", rows),), eval_data=(other,)), parse_pair, lambda p: p.prompt
     )
     assert (len(loaded.rows), len(held)) == (390, 5)
 
 
 def test_policy_prompts_come_from_any_set(write: Rows) -> None:
     file = write("p.jsonl", [{"question": "2+2?", "answer": "4"}, {"prompt": "x"}, {"messages": [user("2+2?"), bot("4")]}])
-    found = datasets.load_prompts(TrainerSettings(data=(file,))).rows
+    found = datasets.load_mixture(TrainerSettings(data=(file,)), datasets.parse_prompt).rows
     assert [p.prompt for p in found] == [(Message("user", "2+2?"),), "x", (Message("user", "2+2?"),)]
 
 
@@ -187,7 +189,7 @@ def test_rows_to_imitate(write: Rows) -> None:
         "s.jsonl",
         [{"text": "all"}, {"prompt": "q", "completion": "a"}, {"messages": [user("q"), bot("a")]}, {"messages": [user("q")]}],
     )
-    found = datasets.load_conversations(TrainerSettings(data=(file,)))
+    found = datasets.load_mixture(TrainerSettings(data=(file,)), datasets.parse_conversation)
     assert [(r.prompt, r.answer) for r in found.rows] == [
         ("", "all"), ("q", "a"), ((Message("user", "q"),), (Message("assistant", "a"),)),
     ]  # fmt: skip
@@ -258,7 +260,7 @@ def test_hh_rlhf_reads_whole() -> None:
     file = folder / "hh_rlhf/harmless-base_test.jsonl.gz"
     if not file.is_file():
         pytest.skip(f"no real data in {folder}: set SKILLDELTA_DATA")
-    found = datasets.load_pairs(TrainerSettings(data=(str(file),), kinds=("human",)))
+    found = datasets.load_mixture(TrainerSettings(data=(str(file),), kinds=("human",)), parse_pair)
     assert len(found.rows) + sum(found.report[0]["skipped"].values()) == 2312
     assert len(found.rows) > 2290
     assert all(isinstance(p.prompt, tuple) and p.prompt[-1].role == "user" for p in found.rows)

@@ -14,6 +14,7 @@ from harness.discovery import find_checkpoints
 from harness.trainers import reward
 from harness.training import batches, datasets, forward, policy_models, reward_model
 from harness.training.batches import Tokens
+from harness.training.preferences import parse_pair
 from harness.types import SkilldeltaError
 from tests.support.training_toy import WORDS, preference, text
 
@@ -122,7 +123,7 @@ def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tin
 
 def test_strangers_are_pairs_with_another_prompts_answer(tiny: str, pairs: str, tmp_path: Path) -> None:
     settings = config(tiny, pairs, tmp_path, strangers=0.5)
-    rows = datasets.load_pairs(settings).rows
+    rows = datasets.load_mixture(settings, parse_pair).rows
     found = reward.stranger_pairs(rows, settings)
     answers = {p.prompt: p.chosen for p in rows}
     assert 20 <= len(found) <= 32
