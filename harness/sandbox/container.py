@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.sandbox.inside import namespaces
@@ -34,22 +33,6 @@ MAX_OPEN_FILES, MAX_PROCESSES = 4096, 16384
 START_S = 60.0
 
 
-@dataclass(frozen=True)
-class ContainerSize:
-    """Limits of the whole container, for `programs` at a time, each within its own limits."""
-
-    limits: ProgramLimits
-    programs: int
-
-    @property
-    def memory_mb(self) -> int:
-        return (self.programs + 1) * (self.limits.memory_mb + 256)
-
-    @property
-    def processes(self) -> int:
-        return 16 + self.programs * (2 * self.limits.threads + 8)
-
-
 def choose_mounts(packages: Sequence[str]) -> tuple[list[str], list[str]]:
     """(paths to mount read-only, folders to cover): other packages, which may hold a benchmark's answers, are covered."""
     prefix, version = os.path.realpath(sys.base_prefix), f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -58,17 +41,21 @@ def choose_mounts(packages: Sequence[str]) -> tuple[list[str], list[str]]:
     return [*visible, *packages, str(Path(namespaces.__file__).parent)], namespaces.third_party_folders(libraries)
 
 
-def engine_command(engine: str, folder: Path, packages: Sequence[str], size: ContainerSize) -> list[str]:
-    """The engine's command line up to the image; `folder` holds the results of `open_listener` and `make_cover`."""
+def engine_command(engine: str, folder: Path, packages: Sequence[str], limits: ProgramLimits, workers: int) -> list[str]:
+    """The engine's command line up to the image; `folder` holds the results of `open_listener` and `make_cover`.
+
+    The container has room for `workers` programs at a time, each within its own `limits`.
+    """
     visible, cover_paths = choose_mounts(packages)
     files, processes = cap_limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES), cap_limit(resource.RLIMIT_NPROC, MAX_PROCESSES)
-    scratch = f"rw,nosuid,nodev,noexec,mode=755,size={size.limits.scratch_mb * (size.programs + 1)}m"
+    memory_mb, all_processes = (workers + 1) * (limits.memory_mb + 256), 16 + workers * (2 * limits.threads + 8)
+    scratch = f"rw,nosuid,nodev,noexec,mode=755,size={limits.scratch_mb * (workers + 1)}m"
     return [
         engine, "run", "--rm", "--network", "none", "--ipc", "private", "--cap-drop", "ALL",
         *(f"--cap-add={name}" for name in CAPABILITIES),
         "--security-opt", "no-new-privileges", "--security-opt", "label=disable", "--user", "0:0", "--read-only",
         *(["--read-only-tmpfs=false"] if engine == "podman" else []),
-        "--pids-limit", str(size.processes), "--memory", f"{size.memory_mb}m",
+        "--pids-limit", str(all_processes), "--memory", f"{memory_mb}m",
         "--ulimit", f"nofile={files}:{files}", "--ulimit", f"nproc={processes}:{processes}",
         "--tmpfs", f"{SCRATCH}:{scratch}", "--tmpfs", f"{SHARED_MEMORY}:size=64k,mode=755",
         *(f"--volume={path}:{path}:ro" for path in dict.fromkeys(visible)),

@@ -21,8 +21,9 @@ from typing import Any
 
 from harness.sandbox import container
 from harness.sandbox.inside import scratch
+from harness.sandbox.inside.channel import write_all
 from harness.sandbox.limits import ProgramLimits
-from harness.sandbox.packages import AllowedPackages
+from harness.sandbox.packages import package_setup
 from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
 
 ENVIRONMENT = {
@@ -46,15 +47,7 @@ for name, path in (("harness", sys.argv[1]), ("harness.sandbox", sys.argv[1] + "
 from harness.sandbox.inside import template
 template.main(sys.argv[2])
 """
-INTERPRETER_ARGUMENTS = [
-    "-P",
-    "-s",
-    "-S",
-    "-B",
-    "-c",
-    START_PROGRAM,
-    str(Path(__file__).parent.parent),
-]  # of the interpreter; then the socket
+INTERPRETER_ARGUMENTS = ["-P", "-s", "-S", "-B", "-c", START_PROGRAM, str(Path(__file__).parent.parent)]  # then the socket
 START_S = 60.0
 MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
 
@@ -62,19 +55,17 @@ MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
 class SlotTemplate:
     """The process that forks the slots."""
 
-    def __init__(self, tier: Tier, packages: AllowedPackages, limits: ProgramLimits, programs: int = 1) -> None:
-        """`programs`: how many may run at a time, which sizes a container.  UnavailableError where the tier does not work."""
-        self.tier = tier
+    def __init__(self, tier: Tier, packages: Sequence[str], limits: ProgramLimits, workers: int = 1) -> None:
+        """`packages`: those to load; `workers`: programs at a time.  UnavailableError where the tier does not work."""
+        self.tier, self.workers = tier, workers
         self.slots, self.lock = 0, threading.Lock()
         self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
         try:
-            setup = {"tier": tier, "base": self.base, **packages.find_setup()}
+            setup = {"tier": tier, "base": self.base, **package_setup(packages)}
             setup |= {"scratch_mb": limits.scratch_mb, "scratch_files": limits.scratch_files}
-            if tier in container.ENGINES:
-                self.process, self.control = self.start_container(setup, container.ContainerSize(limits, programs))
-            else:
-                self.process, self.control = self.spawn()
+            in_container = tier in container.ENGINES
+            self.process, self.control = self.start_container(setup, limits) if in_container else self.spawn()
         except BaseException:
             self.remove_files()
             raise
@@ -94,25 +85,18 @@ class SlotTemplate:
             return self.popen([sys.executable, *INTERPRETER_ARGUMENTS, str(theirs.fileno())], (theirs.fileno(),)), ours
 
     def popen(self, command: Sequence[str], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-        environment = (
-            None if self.tier in container.ENGINES else ENVIRONMENT
-        )  # the engine's client needs the user's own settings
+        environment = None if self.tier in container.ENGINES else ENVIRONMENT  # an engine's client needs the user's settings
         return subprocess.Popen(
             command, env=environment, cwd="/", pass_fds=descriptors, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=self.error_file,
         )  # fmt: skip
 
-    def start_container(
-        self, setup: dict[str, Any], size: container.ContainerSize
-    ) -> tuple[subprocess.Popen[bytes], socket.socket]:
-        """Starts the template in a container, from where it connects to a socket.
-
-        UnavailableError with the engine's message where it does not.
-        """
+    def start_container(self, setup: dict[str, Any], limits: ProgramLimits) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """The template in a container, from where it connects to a socket; UnavailableError with the engine's message."""
         container.import_image(self.tier)
         folder = Path(self.base)
         container.make_cover(folder, setup["packages"])
-        command = container.engine_command(self.tier, folder, setup["packages"], size)
+        command = container.engine_command(self.tier, folder, setup["packages"], limits, self.workers)
         command += container.interpreter_command(ENVIRONMENT, [*INTERPRETER_ARGUMENTS, f"{container.SOCKET_FOLDER}/control"])
         setup["base"] = container.SCRATCH
         with container.open_listener(folder) as listener:
@@ -125,10 +109,7 @@ class SlotTemplate:
         raise UnavailableError(f"{self.tier} does not run the container: {self.error_output().strip()}")
 
     def expect_ready(self, control: socket.socket) -> None:
-        """Waits for the first message of a template or slot.
-
-        UnavailableError where it reports an error, SandboxError where it does not answer.
-        """
+        """Waits for a template or slot: UnavailableError where it reports an error, SandboxError where it does not answer."""
         try:
             message = control.recv(1 << 16)
         except OSError as error:
@@ -210,12 +191,6 @@ class Slot:
         self.control.close()
         if self.folder and self.folder.is_dir():
             remove_folder(self.folder)
-
-
-def write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def read_record(descriptor: int) -> dict[str, Any] | None:

@@ -9,15 +9,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import Any, Self
 
 from harness.sandbox import modes, tiers
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.packages import AllowedPackages
 from harness.sandbox.process import Slot, SlotTemplate
-from harness.sandbox.verdict import Asserts, RecordCalls, RunReport, SandboxError, Tests, Tier, Verdict, decide_outcome
+from harness.sandbox.verdict import Asserts, RecordCalls, SandboxError, Tests, Tier, Verdict, decide_outcome
 
 ATTEMPTS = 2
 # The stages of a run: handing the program to a slot, forking its two processes, locking them down (until the grader is ready),
@@ -90,9 +88,7 @@ class Sandbox:
         with self.lock:
             if packages not in self.pools:
                 names = self.config.packages if packages else ()
-                self.pools[packages] = SlotPool(
-                    SlotTemplate(self.tier, AllowedPackages(names), self.config.limits, self.workers)
-                )
+                self.pools[packages] = SlotPool(SlotTemplate(self.tier, names, self.config.limits, self.workers))
             return self.pools[packages]
 
     def drop_dead_pool(self, packages: bool, pool: SlotPool) -> None:
@@ -115,7 +111,7 @@ class Sandbox:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -135,7 +131,7 @@ def run_once(pool: SlotPool, program: str, tests: Tests, limits: ProgramLimits) 
     with pool.borrow_slot() as slot:
         report, record, output = slot.run(program, tests, limits)
         slot.dirty = report["spent"]
-        outcome, detail = decide_outcome(RunReport(report, record, limits.cpu_s, limits.wall))
+        outcome, detail = decide_outcome(report, record, limits)
     return Verdict(
         outcome=outcome,
         detail=replace_surrogates(detail)[:1000],

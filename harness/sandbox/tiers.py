@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from typing import Any, get_args
@@ -10,9 +11,8 @@ from harness.sandbox import probe
 from harness.sandbox.inside.calls import MACHINE, system_calls
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.limits import ProgramLimits
-from harness.sandbox.packages import AllowedPackages
 from harness.sandbox.process import SlotTemplate, environment_names
-from harness.sandbox.verdict import RunReport, SandboxError, Tier, UnavailableError, decide_outcome
+from harness.sandbox.verdict import SandboxError, Tier, UnavailableError, decide_outcome
 from harness.types import SkilldeltaError
 
 ORDER: tuple[Tier, ...] = ("namespaces", "landlock")
@@ -50,31 +50,23 @@ def unavailable_reason(tier: Tier) -> str:
     if not system_calls(MACHINE):
         return f"the system calls of {MACHINE} are not known (x86-64 and aarch64 are)"
     try:
-        template = SlotTemplate(tier, AllowedPackages(), ProgramLimits())
-    except (UnavailableError, SandboxError) as error:
-        return f"{error}"
-    try:
-        with probe.make_target() as target:
+        template = SlotTemplate(tier, (), ProgramLimits())
+        with contextlib.closing(template), probe.make_target() as target:
             return run_probe(template, target, tier)
     except (UnavailableError, SandboxError) as error:
         return f"{error}"
-    finally:
-        template.close()
 
 
 def run_probe(template: SlotTemplate, target: probe.ProbeTarget, tier: Tier) -> str:
     """Runs the probe in a slot: the attacks that succeeded and the honest uses that failed, in one line; "" for none."""
     results: list[Any] = []
-    slot = template.new_slot()
-    try:
+    with contextlib.closing(template.new_slot()) as slot:
         for tests in target.tests():
             report, record, _ = slot.run(probe.PROBE, tests, PROBE_LIMITS)
-            outcome, detail = decide_outcome(RunReport(report, record, PROBE_LIMITS.cpu_s, PROBE_LIMITS.wall))
+            outcome, detail = decide_outcome(report, record, PROBE_LIMITS)
             if outcome != "pass" or not record:
                 return f"the probe ended with {outcome}: {detail}"
             results.append(decode_value(record["outputs"][0]))
-    finally:
-        slot.close()
     leaks = probe.find_leaks(results[0]) if tier != "none" else []
     hindrances = probe.find_hindrances(results[1], environment_names())
     return "; ".join([*(f"a program could {leak}" for leak in leaks), *(f"a program could not {use}" for use in hindrances)])

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from harness.types import SkilldeltaError
+from harness.sandbox.limits import ProgramLimits
+from harness.types import Json, SkilldeltaError
 
 Outcome = Literal["pass", "wrong", "timeout", "memory", "output", "crash", "error"]
 Tier = Literal["namespaces", "landlock", "docker", "podman", "none"]
 # How far to trust a pass.  values: a process that the program cannot reach compared them; stdout: the harness compared the
 # program's output; cooperative: tests in the program's own process, which the program could forge.
 Integrity = Literal["values", "stdout", "cooperative"]
-OUTCOMES: tuple[Outcome, ...] = ("pass", "wrong", "timeout", "memory", "output", "crash", "error")
 
 
 class SandboxError(SkilldeltaError):
@@ -107,21 +107,13 @@ class Verdict:
         return self.outcome == "pass"
 
 
-@dataclass(frozen=True)
-class RunReport:
-    """A run as its processes saw it: the slot's report and the grader's record (None where it wrote none)."""
+def decide_outcome(report: Json, record: Json | None, limits: ProgramLimits) -> tuple[Outcome, str]:
+    """The outcome and its detail, by the slot's report and the grader's record (None where it wrote none).
 
-    report: Mapping[str, Any]
-    record: Mapping[str, Any] | None
-    cpu_limit_s: int
-    wall_limit_s: float
-
-
-def decide_outcome(reading: RunReport) -> tuple[Outcome, str]:
-    """The outcome and its detail; SandboxError where the sandbox, not the program, is to blame."""
-    report, record = reading.report, reading.record
+    SandboxError where the sandbox, not the program, is to blame.
+    """
     if report["stopped"] == "wall":
-        return "timeout", f"not done after {reading.wall_limit_s:g} s by the clock ({report['cpu']:.1f} s of processor time)"
+        return "timeout", f"not done after {limits.wall:g} s by the clock ({report['cpu']:.1f} s of processor time)"
     if report["stopped"] == "disk":
         return "output", "wrote more than the scratch folder may hold"
     if report["grader"] == -signal.SIGXCPU:
@@ -131,17 +123,17 @@ def decide_outcome(reading: RunReport) -> tuple[Outcome, str]:
         raise SandboxError(f"The grader ended with status {report['grader']}: {detail}")
     if record["outcome"] != "gone":
         return record["outcome"], record["detail"]
-    return explain_end(reading, record["detail"])
+    return explain_end(report, limits.cpu_s, record["detail"])
 
 
-def explain_end(reading: RunReport, detail: str) -> tuple[Outcome, str]:
+def explain_end(report: Json, cpu_limit_s: int, detail: str) -> tuple[Outcome, str]:
     """Why a candidate ended before its tests did."""
-    status, cpu = reading.report["candidate"], reading.report["cpu"]
-    if status == -signal.SIGXCPU or (status == -signal.SIGKILL and cpu >= reading.cpu_limit_s):
-        return "timeout", f"used its {reading.cpu_limit_s} s of processor time"
+    status = report["candidate"]
+    if status == -signal.SIGXCPU or (status == -signal.SIGKILL and report["cpu"] >= cpu_limit_s):
+        return "timeout", f"used its {cpu_limit_s} s of processor time"
     if status == -signal.SIGXFSZ:
         return "output", "a file, or its output, grew beyond the limit"
-    if reading.report["killed"]:
+    if report["killed"]:
         return "crash", detail
     if status < 0:
         return "crash", f"ended by {signal.Signals(-status).name if -status in list(signal.Signals) else -status}"

@@ -19,7 +19,7 @@ ADD, ADDS = "def add(a, b): return a + b", Asserts("assert add(1, 2) == 3", ("ad
 @pytest.mark.parametrize("engine", container.ENGINES)
 def test_the_container_has_no_network_no_writable_file_and_few_rights(engine: str, tmp_path: Path) -> None:
     package = tmp_path / "site-packages/numpy"
-    words = container.engine_command(engine, tmp_path, [str(package)], container.ContainerSize(ProgramLimits(memory_mb=512), 3))
+    words = container.engine_command(engine, tmp_path, [str(package)], ProgramLimits(memory_mb=512), 3)
     told = " ".join(words)
     assert told.startswith(f"{engine} run --rm --network none ")
     assert words[-1] == container.IMAGE
@@ -33,7 +33,7 @@ def test_the_container_has_no_network_no_writable_file_and_few_rights(engine: st
 
 
 def test_other_peoples_packages_are_covered(tmp_path: Path) -> None:
-    words = container.engine_command("docker", tmp_path, [], container.ContainerSize(ProgramLimits(), 1))
+    words = container.engine_command("docker", tmp_path, [], ProgramLimits(), 1)
     shown, hidden = container.choose_mounts([])
     assert "/usr" in shown
     assert all(f"--volume={tmp_path}/empty:{folder}:ro" in words for folder in hidden)

@@ -223,10 +223,9 @@ def test_an_unknown_tier_is_named() -> None:
 def test_a_tier_whose_probe_succeeds_in_an_attack_is_not_used() -> None:
     """A template without any confinement passes for no tier: its probe can read the host's files."""
     from harness.sandbox import probe
-    from harness.sandbox.packages import AllowedPackages
     from harness.sandbox.process import SlotTemplate
 
-    template = SlotTemplate("none", AllowedPackages(), ProgramLimits())
+    template = SlotTemplate("none", (), ProgramLimits())
     try:
         with probe.make_target() as target:
             found = tiers.run_probe(template, target, "landlock")

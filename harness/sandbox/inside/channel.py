@@ -12,6 +12,12 @@ from harness.sandbox.inside import wire
 HEADER = struct.Struct(">I")
 
 
+def write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
 class Channel:
     """Messages over two pipes: four bytes of length, then JSON.  EOFError at the end of file, MalformedError for nonsense."""
 
@@ -22,9 +28,7 @@ class Channel:
         content = text.encode("ascii")
         if len(content) > wire.MAX_MESSAGE_BYTES:
             raise wire.UnsendableError(f"a message of {len(content)} bytes; {wire.MAX_MESSAGE_BYTES} may pass")
-        view = memoryview(HEADER.pack(len(content)) + content)
-        while view:
-            view = view[os.write(self.writing, view) :]
+        write_all(self.writing, HEADER.pack(len(content)) + content)
 
     def receive(self) -> Any:
         (length,) = HEADER.unpack(self.exactly(HEADER.size))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 import traceback
@@ -11,15 +10,8 @@ from typing import Any
 
 from harness.sandbox.inside import wire
 from harness.sandbox.inside.candidate import read_all
-from harness.sandbox.inside.candidate_client import (
-    MAX_TEXT,
-    SIZE_ERRORS,
-    Candidate,
-    CandidateException,
-    CandidateGone,
-    Handle,
-)
-from harness.sandbox.inside.channel import Channel
+from harness.sandbox.inside.candidate_client import MAX_TEXT, SIZE_ERRORS, Candidate, CandidateException, CandidateGone, Handle
+from harness.sandbox.inside.channel import Channel, write_all
 from harness.sandbox.inside.compare import ORACLES
 
 CHUNK_ITEMS, CHUNK_BYTES = 256, 1 << 20  # of one message with many calls
@@ -56,12 +48,6 @@ def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
     return CANDIDATE_GONE if record["outcome"] == "gone" else 0
 
 
-def write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
-
-
 def exception_outcome(exception: CandidateException) -> dict[str, str]:
     kind = "memory" if exception.name == "MemoryError" else "error"
     return {"outcome": kind, "detail": exception.text}
@@ -79,11 +65,9 @@ def run_asserts(candidate: Candidate, task: dict[str, Any], groups: dict[str, bo
         return {"outcome": "wrong", "detail": failing_line(error, task["code"])}
     except Exception as error:  # noqa: BLE001  a test that raises has failed
         if isinstance(error, MemoryError) or not hasattr(error, "of_candidate"):
-            name = "memory" if isinstance(error, MemoryError) else "wrong"
-            return {
-                "outcome": name,
-                "detail": f"{type(error).__name__}: {error}"[:MAX_TEXT] + f" ({failing_line(error, task['code'])})",
-            }
+            outcome = "memory" if isinstance(error, MemoryError) else "wrong"
+            text = f"{type(error).__name__}: {error}"[:MAX_TEXT]
+            return {"outcome": outcome, "detail": f"{text} ({failing_line(error, task['code'])})"}
         return {"outcome": "error", "detail": str(error)[:MAX_TEXT]}
     return {"outcome": "pass", "detail": ""}
 

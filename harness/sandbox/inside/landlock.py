@@ -11,7 +11,6 @@ import ctypes
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from harness.sandbox.inside import kernel
 
@@ -50,20 +49,10 @@ def is_available() -> bool:
         return False
 
 
-@dataclass(frozen=True)
-class LandlockGrant:
-    """The paths that a process may still touch."""
+def restrict(listing: Sequence[str], reading: Sequence[str], writing: Sequence[str], devices: Sequence[str]) -> None:
+    """From here on this process, and every process that it starts, may touch only these paths.
 
-    listing: Sequence[str]  # the names of files below, not their content
-    reading: Sequence[str]
-    writing: Sequence[str]
-    devices: Sequence[str]
-
-
-def restrict(grant: LandlockGrant) -> None:
-    """From here on this process, and every process that it starts, may touch only the paths of `grant`.
-
-    OSError where the kernel has no Landlock.
+    `listing`: the names of files below, not their content.  OSError where the kernel has no Landlock.
     """
     abi = abi_version()
     rights = RIGHTS.get(abi, (1 << 16) - 1)
@@ -71,13 +60,13 @@ def restrict(grant: LandlockGrant) -> None:
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = kernel.make_call("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
     try:
-        for path in grant.listing:
+        for path in listing:
             add_rule(ruleset, path, READ_DIR)
-        for path in grant.reading:
+        for path in reading:
             add_rule(ruleset, path, READ_RIGHTS)
-        for path in grant.writing:
+        for path in writing:
             add_rule(ruleset, path, rights & ~MAKE_SPECIAL & ~1)  # no devices or sockets, nothing to execute
-        for path in grant.devices:
+        for path in devices:
             add_rule(ruleset, path, READ_FILE | WRITE_FILE)
         kernel.NO_NEW_PRIVILEGES()
         kernel.make_call("landlock_restrict_self", ruleset, 0)

@@ -56,7 +56,7 @@ def confine_slot(setup: dict[str, Any], number: int, resident: int, processes: i
     kernel.NO_NEW_PRIVILEGES()
     if tier == "landlock" or (tier != "none" and setup["landlock"]):
         reading, listing = (["/"], []) if inside else (setup["readable"], setup["library"])
-        landlock.restrict(landlock.LandlockGrant(listing, reading, [folder], namespaces.DEVICES))
+        landlock.restrict(listing, reading, [folder], namespaces.DEVICES)
     confinement = Confinement(tier, slot_uid, None if tier == "none" else SeccompFilter(own_files=inside), resident, processes)
     return SlotPlace(confinement, ScratchFolder(folder, setup["scratch_mb"], setup["scratch_files"], own_filesystem=inside))
 
@@ -130,15 +130,10 @@ def fork_locked(fds: list[int], confinement: Confinement, limits: list[ResourceL
         else:
             status = grader.grade(3, 4, 5, 6)
     except BaseException as error:  # noqa: BLE001  the process must end here, whatever happens
-        report_error(error, confinement)
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
     finally:
         os._exit(status)
-
-
-def report_error(error: BaseException, confinement: Confinement) -> None:
-    """Writes the reason why a process could not be confined to its standard error."""
-    sys.stderr.write(f"{type(error).__name__}: {error}\n")
-    sys.stderr.flush()
 
 
 def wait_for_grader(pid: int, deadline: float, place: SlotPlace, control: socket.socket) -> str:

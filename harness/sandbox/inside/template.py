@@ -30,7 +30,9 @@ STATM = Path("/proc/self/statm")
 
 def main(place: str) -> NoReturn:
     """Reads the set-up, confines itself, serves.  `place`: the number of an open socket, or in a container a socket's path."""
-    control = socket.socket(fileno=int(place)) if place.isdigit() else connect_control(place)
+    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=int(place) if place.isdigit() else None)
+    if not place.isdigit():
+        control.connect(place)
     setup = json.loads(control.recv(1 << 20))
     try:
         library = namespaces.library_folders()
@@ -59,12 +61,6 @@ def error_reason(error: OSError | ImportError) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return str(error)
-
-
-def connect_control(place: str) -> socket.socket:
-    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    control.connect(place)
-    return control
 
 
 def import_modules(setup: dict[str, Any]) -> None:
