@@ -134,7 +134,5 @@ class WindowedTokenizer:
 def make_pair(context: list[int], continuation: list[int]) -> TokenPair:
     """A pair; raises SkilldeltaError for an empty continuation."""
     if not continuation:
-        raise SkilldeltaError(
-            "A choice adds no token to its context, so it has no probability: give it at least one character."
-        )
+        raise SkilldeltaError("A choice adds no token to its context, so it has no probability: give it one character or more.")
     return TokenPair(context, continuation)

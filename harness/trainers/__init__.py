@@ -7,7 +7,7 @@ from typing import Any
 
 
 class MovedModule(ModuleType):
-    """`harness.trainers.callbacks` as training scripts of earlier versions import it: it moved to `harness.evaluation.callback`."""
+    """`harness.trainers.callbacks`, as training scripts of earlier versions import it; now `harness.evaluation.callback`."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # inspect asks every module for __file__, even while torch is being imported
