@@ -30,9 +30,8 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
     try:
         return pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
     except pydantic.ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or kind.__name__}: {e['msg']}, not {e['input']!r}" for e in error.errors()
-        )
+        places = [(".".join(map(str, e["loc"])) or kind.__name__, e) for e in error.errors()]
+        faults = "; ".join(f"{place}: {e['msg']}, not {e['input']!r}" for place, e in places)
         raise SkilldeltaError(f"These settings do not fit: {faults}.") from error
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.grouping import group_by
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
@@ -171,9 +172,7 @@ def select_examples(
     """The selected examples, in their order."""
     if selection.limit is None:
         return examples
-    strata: dict[str, list[int]] = {}
-    for i, example in enumerate(examples):
-        strata.setdefault(group(example) if group and selection.per_group else "", []).append(i)
+    strata = group_by(range(len(examples)), lambda i: group(examples[i]) if group and selection.per_group else "")
     places: list[int] = []
     for members in strata.values():
         if selection.seed is None or selection.limit >= len(members):

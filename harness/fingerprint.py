@@ -14,7 +14,6 @@ from harness.types import Checkpoint, Request, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 TEMPLATE = ("chat_template.jinja", "chat_template.json")
-CHUNK = 1 << 22  # bytes
 LARGE = 1 << 26  # bytes
 
 
@@ -38,13 +37,8 @@ def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
 
 def hash_files(paths: Iterable[Path]) -> str:
     """One SHA-256 (first 16 hex digits) over the names and contents of the files that exist; "" if none does."""
-    whole_hash = hashlib.sha256()
-    empty = True
-    for path in paths:
-        if path.is_file():
-            empty = False
-            whole_hash.update(path.name.encode() + b"\0" + hash_content(path))
-    return "" if empty else whole_hash.hexdigest()[:16]
+    parts = [path.name.encode() + b"\0" + hash_content(path) for path in paths if path.is_file()]
+    return hashlib.sha256(b"".join(parts)).hexdigest()[:16] if parts else ""
 
 
 def hash_content(path: Path) -> bytes:
@@ -66,12 +60,8 @@ def hash_content(path: Path) -> bytes:
 
 
 def hash_stream(path: Path) -> bytes:
-    """SHA-256 of a file's content, read in chunks."""
-    content_hash = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(CHUNK):
-            content_hash.update(block)
-    return content_hash.digest()
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def cache_folder() -> Path:

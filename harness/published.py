@@ -117,7 +117,6 @@ def find_figure(study: str, table: str, row: str, column: str) -> Figure:
 
 
 def study_names() -> list[str]:
-    """The studies that have tables here."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
@@ -143,16 +142,12 @@ def read_study(path: Path) -> PublishedStudy:
     """The study in a file.  SkilldeltaError where a row lacks figures, or a name is used that does not exist."""
     try:
         content = config.build_config(StudyFile, config.load_yaml(path))
-        tables = {
-            name: build_table(path.stem, name, config.build_config(TableLayout, facts))
-            for name, facts in content.tables.items()
-        }
-        if missing_names := sorted(
-            {s for t in tables.values() for f in t.figures.values() for s in f.sources} - set(content.sources)
-        ):
-            raise SkilldeltaError(
-                f"the source {missing_names[0]!r} is not described; `sources` has {', '.join(content.sources)}."
-            )
+        layouts = {name: config.build_config(TableLayout, facts) for name, facts in content.tables.items()}
+        tables = {name: build_table(path.stem, name, layout) for name, layout in layouts.items()}
+        sources = {s for t in tables.values() for f in t.figures.values() for s in f.sources}
+        if missing_names := sorted(sources - set(content.sources)):
+            known_sources = ", ".join(content.sources)
+            raise SkilldeltaError(f"the source {missing_names[0]!r} is not described; `sources` has {known_sources}.")
     except SkilldeltaError as error:
         raise SkilldeltaError(f"{path} holds no published tables: {error}") from error
     return PublishedStudy(path.stem, content.summary, content.sources, tables)

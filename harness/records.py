@@ -51,14 +51,10 @@ class Record:
         content = dict(self.extra)
         for each in fields(self):
             value = getattr(self, each.name)
-            if each.name != "extra" and (each.name not in self.SPARSE or value != default_of(each)):
+            default = each.default_factory() if callable(each.default_factory) else each.default
+            if each.name != "extra" and (each.name not in self.SPARSE or value != default):
                 content[each.name] = plain(value)
         return content
-
-
-def default_of(each: Any) -> Any:
-    """A field's default value."""
-    return each.default_factory() if callable(each.default_factory) else each.default
 
 
 def plain(value: Any) -> Any:
@@ -198,7 +194,6 @@ class CheckpointRecord(Record):
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, fingerprint: Mapping[str, str]) -> Self:
-        """The record of a checkpoint."""
         return cls(**asdict(checkpoint), fingerprint=dict(fingerprint))
 
 

@@ -51,6 +51,5 @@ def sample_from_json(line: Json) -> Sample:
         error=value.get("error", ""),
     )
     score = Score(value["score"], value["extracted"], value.get("parts", {}), value.get("why", ""))
-    return Sample(
-        value["example"], value["request"], response, score, value["draw"], value.get("group", ""), value.get("cluster", "")
-    )
+    group, cluster = value.get("group", ""), value.get("cluster", "")
+    return Sample(value["example"], value["request"], response, score, value["draw"], group, cluster)

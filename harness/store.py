@@ -92,7 +92,6 @@ class Cell:
         write_json(self.record_file, (before.to_json() if before else {}) | record.to_json())
 
     def write_record(self, record: CellRecord) -> None:
-        """Replaces task.json."""
         write_json(self.record_file, record.to_json())
 
     def update(self, **changes: Any) -> None:

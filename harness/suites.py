@@ -44,7 +44,6 @@ class Suite:
 
 
 def bundled_suites() -> list[Suite]:
-    """The project's own suites."""
     return [read_suite(path) for path in sorted(FOLDER.glob("*.yaml"))]
 
 

@@ -86,10 +86,8 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
         return []
     log = state.get("log_history", [])
     entries = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
-    step, flops = (
-        state.get("global_step"),
-        state.get("total_flos", 0),
-    )  # transformers' Trainer has them next to its log, not in it
+    # transformers' Trainer has them next to its log, not in it.
+    step, flops = state.get("global_step"), state.get("total_flos", 0)
     if entries and isinstance(step, int) and is_number(flops) and flops > 0 and not any("total_flos" in e for e in entries):
         entries.append({"step": step, "total_flos": flops})
     return entries

@@ -88,8 +88,7 @@ class TaskPanel:
         if columns.keys == self.baseline.keys:
             every_row = np.arange(len(columns.keys))
             return every_row, every_row
-        pairs = [(self.row_of_key[key], i) for i, key in enumerate(columns.keys) if key in self.row_of_key]
-        pairs.sort()
+        pairs = sorted((self.row_of_key[key], i) for i, key in enumerate(columns.keys) if key in self.row_of_key)
         return np.array([a for a, _ in pairs], np.int64), np.array([b for _, b in pairs], np.int64)
 
     def pair(self, columns: SampleTable) -> PairedScores:

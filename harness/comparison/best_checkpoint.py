@@ -40,8 +40,8 @@ def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight:
     for task, share in weight.items():
         influences = {e.checkpoint: e.own.influences for e in estimates if e.level == "task" and e.name == task}
         longest = max(len(influences[n]) for n in names)
-        padded = [np.pad(influences[n], (0, longest - len(influences[n]))) for n in names]
-        matrices.append(share * np.stack(padded, axis=1))
+        columns = [np.pad(influences[n], (0, longest - len(influences[n]))) for n in names]
+        matrices.append(share * np.stack(columns, axis=1))
     return matrices
 
 

@@ -48,19 +48,14 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
     runs = training_runs.group_runs(loaded_results.checkpoints, baseline)
     comparison = Comparison(
-        baseline,
-        tuple(rows),
-        families,
-        settings,
-        loaded_results.checkpoints,
-        differences,
+        baseline, tuple(rows), families, settings, loaded_results.checkpoints, differences,
         incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
         best=best_checkpoint.best_candidates(every, loaded_results.skills(), settings),
         caveats=(*notes, *caveats.list_caveats(rows, loaded_results), *training_runs.unlogged_notes(runs)),
         runs=runs,
         warnings=tuple(reward_hacking.find_reward_hacking(rows, runs)),
         published_tables=published_tables,
-    )
+    )  # fmt: skip
     return Analysis(comparison, loaded_results, every)
 
 

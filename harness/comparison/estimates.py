@@ -70,11 +70,9 @@ def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level
     """A checkpoint's own score, metrics and health on a task, without a difference."""
     task = panel.task
     own = panel.measure(columns, level)
-    metrics = measure_metrics(panel, columns, level)
+    metrics, health, reasons = measure_metrics(panel, columns, level), columns.health, columns.reasons
     length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")
-    return Estimate(
-        name, "task", task.name, task.skill, own, columns.health, length, columns.reasons, metrics=metrics
-    )  # fmt: skip
+    return Estimate(name, "task", task.name, task.skill, own, health, length, reasons, metrics=metrics)
 
 
 def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> TaskDifference:
@@ -131,12 +129,10 @@ def mean_estimate(empty: Estimate, members: Sequence[Estimate], level: float) ->
     """`empty` with the unweighted mean of its members."""
     weights = [1 / len(members)] * len(members)
     score, interval = weighted_means.weighted_mean([m.own.score for m in members], [m.own.interval for m in members], weights)
-    own = MeasuredScore(
-        sum(m.own.n for m in members), score, Interval(max(0.0, interval.low), min(1.0, interval.high)),
-        Interval(*(float(np.mean([getattr(m.own.bounds, side) for m in members])) for side in ("low", "high"))),
-    )  # fmt: skip
-    health: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
+    interval = Interval(max(0.0, interval.low), min(1.0, interval.high))
+    bounds = Interval(*(float(np.mean([getattr(m.own.bounds, side) for m in members])) for side in ("low", "high")))
+    own = MeasuredScore(sum(m.own.n for m in members), score, interval, bounds)
+    health, reasons = Counter[str](), Counter[str]()
     for member in members:
         health.update(member.health)
         reasons.update(member.reasons)
@@ -152,6 +148,5 @@ def mean_change(members: Sequence[ChangeEstimate], weights: Sequence[float], lev
         return replace(members[0], flips=None, noise=None)
     component = weighted_means.weighted_difference([m.component for m in members], weights)
     detectable = power.detectable_from_error(component.half_width / critical_value(level), level=level)
-    return ChangeEstimate(
-        component, component.test(), detectable, sum(m.pairs for m in members), sum(m.missing for m in members)
-    )
+    pairs, missing = sum(m.pairs for m in members), sum(m.missing for m in members)
+    return ChangeEstimate(component, component.test(), detectable, pairs, missing)

@@ -141,9 +141,8 @@ def explain_mean(analysis: Analysis, row: Row) -> Explanation:
     lower: Level = "task" if row.level == "skill" else "skill"
     names = results.skills()[row.name] if row.level == "skill" else list(results.skills())
     rows = [analysis.comparison.row(row.checkpoint, lower, name) for name in names]
-    members = tuple(
-        Member(r.name, 1 / len(rows), d.delta, d.delta_low, d.delta_high) for r in rows for d in (difference_of(r),)
-    )
+    named_differences = [(r.name, difference_of(r)) for r in rows]
+    members = tuple(Member(name, 1 / len(rows), d.delta, d.delta_low, d.delta_high) for name, d in named_differences)
     base = analysis.comparison.row(results.baseline, row.level, row.name)
     steps = [
         Step(f"score of {r.checkpoint}", *formulas.mean_score(len(members), lower), r.score, r.score_low, r.score_high)
@@ -160,17 +159,10 @@ def build(analysis: Analysis, row: Row, steps: tuple[Step, ...], **more: Any) ->
     settings, difference = analysis.comparison.settings, difference_of(row)
     empty: dict[str, Any] = {"files": (), "members": (), "clusters": None, "counts": {}, "flips": {}}
     return Explanation(
-        baseline=analysis.comparison.baseline,
-        candidate=row.checkpoint,
-        level=row.level,
-        name=row.name,
-        pairs=difference.pairs,
-        missing=difference.missing,
-        steps=steps,
-        verdict=difference.verdict,
-        rule=formulas.rule(difference, DecisionRule(settings.level, settings.margin)),
-        **(empty | more),
-    )
+        baseline=analysis.comparison.baseline, candidate=row.checkpoint, level=row.level, name=row.name,
+        pairs=difference.pairs, missing=difference.missing, steps=steps, verdict=difference.verdict,
+        rule=formulas.rule(difference, DecisionRule(settings.level, settings.margin)), **(empty | more),
+    )  # fmt: skip
 
 
 def difference_steps(

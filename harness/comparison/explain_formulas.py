@@ -157,8 +157,8 @@ def rule(difference: Difference, decision: DecisionRule) -> str:
         sign = ">" if difference.delta > 0 else "<"
         noise = ", and the interval excludes 0 (required since noise was measured)" if difference.noise is not None else ""
         return f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g} and difference {sign} 0{noise}"
-    unproven = "the interval includes 0 (measured noise), or the difference is 0"
+    premise = "the interval includes 0 (measured noise), or the difference is 0"
     if difference.p_adjusted > alpha:
-        unproven = f"p adjusted {difference.p_adjusted:.4g} > {alpha:.4g}"
+        premise = f"p adjusted {difference.p_adjusted:.4g} > {alpha:.4g}"
     extent = f"whole interval {interval} lies within" if difference.verdict == "same" else f"interval {interval} reaches beyond"
-    return f"{unproven}; the {extent} +- {margin:g} points"
+    return f"{premise}; the {extent} +- {margin:g} points"

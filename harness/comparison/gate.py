@@ -161,8 +161,8 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     levels = {c.level for c in rule_results}
     corrections = [f"{level}s: {words}." for level, words in comparison.families.items() if level in levels]
     corrections += [f"metrics: Bonferroni over {tests} rules."] if tests > 1 else []
-    accepted = [f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences]
-    notes = tuple(f"- {escape_markdown(n)}" for n in (*corrections, *accepted, *comparison.incomplete))
+    setting_notes = [f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences]
+    notes = tuple(f"- {escape_markdown(n)}" for n in (*corrections, *setting_notes, *comparison.incomplete))
     return GateResult(comparison.baseline, candidate, answer, tuple(rule_results), notes)
 
 

@@ -24,8 +24,7 @@ def find_reward_hacking(rows: Sequence[Row], runs: Sequence[TrainingRun]) -> Ite
         if quantity is None:
             continue
         differences = [r for r in rows if r.checkpoint in run.steps and r.difference]
-        sentence = below_baseline(run, quantity, differences) or below_itself(run, quantity, differences)
-        if sentence:
+        if sentence := below_baseline(run, quantity, differences) or below_itself(run, quantity, differences):
             yield f"Reward up, skills down: {sentence}."
 
 
@@ -57,11 +56,9 @@ def below_itself(run: TrainingRun, quantity: str, rows: Sequence[Row]) -> str:
     early, late = max(falls, key=lambda pair: difference_of(pair[0]) - difference_of(pair[1]))
     before, after = (skill_rows(rows, r.checkpoint) for r in (early, late))
     most = max(before.keys() & after.keys(), key=lambda name: (difference_of(before[name]) - difference_of(after[name]), name))
-    return (
-        f"{describe_rise(run, quantity, late)}, while {late.checkpoint} is {format_points(late)} on "
-        f"average against {format_points(early)} of {early.checkpoint}, most in {most}, {format_points(after[most])} against "
-        f"{format_points(before[most])}"
-    )
+    fall = f"{late.checkpoint} is {format_points(late)} on average against {format_points(early)} of {early.checkpoint}"
+    skill_fall = f"most in {most}, {format_points(after[most])} against {format_points(before[most])}"
+    return f"{describe_rise(run, quantity, late)}, while {fall}, {skill_fall}"
 
 
 def rises_between(curve: Curve, early: int, late: int) -> bool:
@@ -77,7 +74,6 @@ def describe_rise(run: TrainingRun, quantity: str, row: Row) -> str:
 
 
 def format_logged(value: float | None) -> str:
-    """A logged number with two decimals."""
     return f"{(value or 0.0) + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
 
 
@@ -95,13 +91,13 @@ def difference_of(row: Row) -> float:
 
 
 def interval_of(row: Row) -> tuple[float, float]:
-    difference = row.difference
-    assert difference is not None, "only of candidates"
-    return difference.delta_low, difference.delta_high
+    assert row.difference is not None, "only of candidates"
+    return row.difference.delta_low, row.difference.delta_high
 
 
 def format_points(row: Row) -> str:
-    return f"{difference_of(row):+.1f} [{interval_of(row)[0]:+.1f}, {interval_of(row)[1]:+.1f}]".replace("-", "−")
+    low, high = interval_of(row)
+    return f"{difference_of(row):+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
 
 
 def rises(curve: Curve, until: int, since: int = 0) -> bool:

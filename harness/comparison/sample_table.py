@@ -77,12 +77,11 @@ def count_health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """How many responses were truncated, over-long (never sent), failed, empty, unreadable, refusals or unscored."""
     ends = Counter([v["finish"] for v in lines])
     text_samples = [v for v in lines if isinstance(v["response"], str) and v["finish"] in ("stop", "length")]
-    empty = sum(v["response"].isspace() or not v["response"] for v in text_samples)
     return {
         "truncated": ends["length"],
         "overlong": ends["overlong"],
         "failed": ends["error"],
-        "empty": empty,
+        "empty": sum(not v["response"].strip() for v in text_samples),
         "unreadable": sum(bool(v["response"].strip()) for v in text_samples if not (v.get("extracted") or v.get("read_as"))),
         "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
         "unscored": [v["score"] for v in lines].count(None),

@@ -32,9 +32,7 @@ class ExampleFilter:
 
 def read_filter(left_out: Sequence[str], only: Sequence[str]) -> ExampleFilter | None:
     """The filter that files describe; None where every example counts."""
-    if not left_out and not only:
-        return None
-    return ExampleFilter(read_ids(left_out), read_ids(only) if only else None)
+    return ExampleFilter(read_ids(left_out), read_ids(only) if only else None) if left_out or only else None
 
 
 def read_ids(files: Sequence[str]) -> NamedExamples:

@@ -90,10 +90,10 @@ def refusal_rates(mine: Sequence[Row]) -> RefusalRates | None:
     for row in mine:
         metrics = {m.name: m for m in row.metrics}
         if row.level == "task" and HARMLESS in metrics and HARMFUL in metrics:
-            complied, refused = clip_share(metrics[HARMFUL]), clip_share(metrics[HARMLESS])
+            compliance, refusal = clip_share(metrics[HARMFUL]), clip_share(metrics[HARMLESS])
             # Of harmful prompts the metric is the share that is complied with.
-            harmful = ValueInterval(100 - complied.value, 100 - complied.high, 100 - complied.low)
-            return RefusalRates(row.name, harmful, refused)
+            harmful = ValueInterval(100 - compliance.value, 100 - compliance.high, 100 - compliance.low)
+            return RefusalRates(row.name, harmful, refusal)
     return None
 
 

@@ -23,7 +23,7 @@ class DecisionRule:
         interval must exclude 0 as well.
         """
         low, high = interval
-        proven = p_adjusted <= 1 - self.level and (not noisy or low > 0 or high < 0)
-        if proven and difference:
+        is_proven = p_adjusted <= 1 - self.level and (not noisy or low > 0 or high < 0)
+        if is_proven and difference:
             return "better" if difference > 0 else "worse"
         return "same" if -self.margin <= low and high <= self.margin else "unclear"
