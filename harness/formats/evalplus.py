@@ -50,23 +50,15 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     base_name = f"evalplus:{BENCHMARKS[benchmark]}"
     plus_name = f"{base_name}_plus"
     has_plus = any(solution.get("plus_status") for solutions in problems.values() for solution in solutions)
+    version, program = content.get("hash") or UNKNOWN, f"EvalPlus, {BENCHMARKS[benchmark]}"
     for level in ("plus", "base") if has_plus else ("base",):
-        task = describe_task(
-            plus_name if level == "plus" else base_name,
-            content.get("hash") or UNKNOWN,
-            f"EvalPlus, {BENCHMARKS[benchmark]}",
-            f"EvalPlus's verdicts, {level} tests",
-        )
+        name = plus_name if level == "plus" else base_name
+        task = describe_task(name, version, program, f"EvalPlus's verdicts, {level} tests")
+        task = replace(task, variant_of=plus_name if level == "base" and has_plus else "")
         samples, rows = make_samples(problems, level)
-        yield ImportedLog(
-            model,
-            replace(task, variant_of=plus_name if level == "base" and has_plus else ""),
-            describe_inputs(samples, None, settings),
-            {"backend": f"evalplus:{backend}"},
-            samples,
-            rows,
-            source={"task": BENCHMARKS[benchmark], "filter": level, "metric": "pass@1"},
-        )
+        inputs = describe_inputs(samples, None, settings)
+        source = {"task": BENCHMARKS[benchmark], "filter": level, "metric": "pass@1"}
+        yield ImportedLog(model, task, inputs, {"backend": f"evalplus:{backend}"}, samples, rows, source=source)
 
 
 def parse_name(file_name: str) -> tuple[str, dict[str, Any], str]:
@@ -84,9 +76,8 @@ def parse_solutions(content: Any, where: str) -> dict[str, list[Json]]:
     problems = require_field(require_object(content, where), "eval", dict, where)
     for task_id, solutions in problems.items():
         if not isinstance(solutions, list):
-            raise SkilldeltaError(
-                f"{where}, {task_id} holds no list of solutions: this is EvalPlus's format before version 0.2."
-            )
+            old_format = "this is EvalPlus's format before version 0.2"
+            raise SkilldeltaError(f"{where}, {task_id} holds no list of solutions: {old_format}.")
         for solution in solutions:
             require_object(solution, f"{where}, {task_id}")
     return dict(problems)

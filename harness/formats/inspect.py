@@ -10,17 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from harness.interchange import untrusted_files
 from harness.interchange.archive import Archive
 from harness.interchange.imported_log import UNKNOWN, ExampleRows, ImportedLog, RefusedLog, describe_inputs, describe_task
-from harness.interchange.untrusted_files import (
-    UntrustedFile,
-    finite_number,
-    load_json,
-    parse_json,
-    require_field,
-    require_object,
-    storable,
-)
+from harness.interchange.untrusted_files import UntrustedFile, finite_number, require_field, require_object, storable
 from harness.types import Finish, Json, Metric, Response, Sample, Score, SkilldeltaError, digest
 
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -37,13 +30,14 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     """The one task of a log."""
     path = files[0].path
     if files[0].suffix != ".eval":
-        content = require_object(load_json(path), str(path))
+        content = require_object(untrusted_files.load_json(path), str(path))
         yield make_task_log(content, list(content.get("samples") or ()), str(path))
         return
     with Archive(path) as archive:
-        header = require_object(parse_json(archive.read("header.json"), f"{path}: header.json"), str(path))
-        names = sorted(archive.names("samples/"))
-        yield make_task_log(header, (parse_json(archive.read(name), f"{path}: {name}") for name in names), str(path))
+        names = ["header.json", *sorted(archive.names("samples/"))]
+        contents = (untrusted_files.parse_json(archive.read(name), f"{path}: {name}") for name in names)
+        header = require_object(next(contents), str(path))
+        yield make_task_log(header, contents, str(path))
 
 
 def make_task_log(header: Json, contents: Iterable[Any], where: str) -> ImportedLog | RefusedLog:
@@ -62,23 +56,13 @@ def make_task_log(header: Json, contents: Iterable[Any], where: str) -> Imported
         why = f"{where} has no scorer whose values are scores of 0 to 1; it has: {names}."
         return RefusedLog(model, f"inspect:{name}", why)
     final_samples = sorted((s.with_score(headline) for s in samples), key=lambda s: (sort_key(rows.by_id[s.example]), s.draw))
-    task = describe_task(
-        f"inspect:{name}",
-        settings.get("task_version", UNKNOWN),
-        f"inspect_ai, {name}",
-        f"inspect's {name}; scorer {headline}",
-        [Metric(scorer, scorer) for scorer in scorers if scorer != headline and gives_scores(scorer, samples)],
-    )
-    return ImportedLog(
-        model,
-        replace(task, pass_at=find_pass_at(header, headline)),
-        describe_inputs(final_samples, {s.example: s.request for s in final_samples}, describe_settings(header)),
-        describe_provider(settings, provider),
-        final_samples,
-        rows.by_id,
-        describe_end(header),
-        {"task": name, "filter": headline, "metric": headline},
-    )
+    metrics = [Metric(scorer, scorer) for scorer in scorers if scorer != headline and gives_scores(scorer, samples)]
+    version, summary = settings.get("task_version", UNKNOWN), f"inspect's {name}; scorer {headline}"
+    task = describe_task(f"inspect:{name}", version, f"inspect_ai, {name}", summary, metrics)
+    task = replace(task, pass_at=find_pass_at(header, headline))
+    inputs = describe_inputs(final_samples, {s.example: s.request for s in final_samples}, describe_settings(header))
+    backend, source = describe_provider(settings, provider), {"task": name, "filter": headline, "metric": headline}
+    return ImportedLog(model, task, inputs, backend, final_samples, rows.by_id, describe_end(header), source)
 
 
 def parse_model(settings: Json, where: str) -> tuple[str, str]:
@@ -115,14 +99,8 @@ def parse_sample(content: Json, rows: ExampleRows, where: str) -> LoggedSample:
     """One sample of a log; adds its row.  Epochs of one sample are draws of one example."""
     identity, epoch = require_field(content, "id", (str, int), where), require_field(content, "epoch", int, where)
     attachments = content.get("attachments") or {}
-    row = storable(
-        {
-            "id": identity,
-            "input": join_text(content.get("input"), attachments),
-            "choices": content.get("choices"),
-            "target": content.get("target"),
-        }
-    )
+    question = {"id": identity, "input": join_text(content.get("input"), attachments)}
+    row = storable(question | {"choices": content.get("choices"), "target": content.get("target")})
     example = digest(row)
     rows.by_id.setdefault(example, row)
     messages = [message for message in content.get("messages") or () if isinstance(message, dict)]
@@ -198,12 +176,8 @@ def describe_provider(settings: Json, provider: str) -> dict[str, Any]:
     arguments = {name: value for name, value in (settings.get("model_args") or {}).items() if name not in IDENTITY}
     generation = {name: v for name, v in (settings.get("model_generate_config") or {}).items() if name not in HARMLESS}
     version = (settings.get("packages") or {}).get("inspect_ai", UNKNOWN)
-    return {
-        "backend": f"inspect:{provider}",
-        "inspect_ai": version,
-        "args": storable(arguments),
-        "generate": storable(generation),
-    }
+    facts = {"args": storable(arguments), "generate": storable(generation)}
+    return {"backend": f"inspect:{provider}", "inspect_ai": version, **facts}
 
 
 def describe_end(header: Json) -> str:

@@ -37,9 +37,8 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     details = [file.path for file in files if file.suffix == ".parquet"]
     results_path = next((file.path for file in files if file.suffix == ".json"), None)
     if not details:
-        raise SkilldeltaError(
-            f"{results_path} has no details_*.parquet: run lighteval with --save-details, and name its output folder."
-        )
+        hint = "run lighteval with --save-details, and name its output folder"
+        raise SkilldeltaError(f"{results_path} has no details_*.parquet: {hint}.")
     results_path = results_path or find_results(details[0])
     results = require_object(load_json(results_path), str(results_path)) if results_path else {}
     general = results.get("config_general") or {}
@@ -92,15 +91,11 @@ def parse_document(place: int, row: Json, where: str) -> LoggedDocument:
     response = parse_response(output)
     choices = doc.get("choices") if response.logprobs else None
     settings = {"max_tokens": "generation_size", "stop": "stop_sequences", "samples": "num_samples"}
-    return LoggedDocument(
-        place,
-        storable({field: doc[field] for field in EXAMPLE_FIELDS if doc.get(field) is not None}),
-        UNKNOWN if prompt is None else digest(storable([prompt, choices])),
-        response,
-        response.text.strip()[-200:],
-        {str(name): value for name, value in metric.items() if value is not None},
-        {} if response.logprobs else storable({name: doc.get(field) for name, field in settings.items()}),
-    )
+    content = storable({field: doc[field] for field in EXAMPLE_FIELDS if doc.get(field) is not None})
+    prompt_hash = UNKNOWN if prompt is None else digest(storable([prompt, choices]))
+    values = {str(name): value for name, value in metric.items() if value is not None}
+    generation = {} if response.logprobs else storable({name: doc.get(field) for name, field in settings.items()})
+    return LoggedDocument(place, content, prompt_hash, response, response.text.strip()[-200:], values, generation)
 
 
 def parse_response(output: Json) -> Response:

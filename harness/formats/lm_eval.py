@@ -69,7 +69,9 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     if len(results_files) > 1:
         raise SkilldeltaError(f"{results_files[0]} and {results_files[1]} are of one run: which one belongs to its samples?")
     results = require_object(load_json(results_files[0]), str(results_files[0])) if results_files else {}
-    model = str(results.get("model_name") or name_model(results) or files[0].path.parent.name)
+    arguments = model_arguments(results)  # older versions do not write the model's name
+    model_argument = next((str(arguments[name]) for name in MODEL_ARGUMENTS if name in arguments), "")
+    model = str(results.get("model_name") or model_argument or files[0].path.parent.name)
     samples_files = [file for file in files if file.suffix == ".jsonl"]
     if not samples_files:
         raise SkilldeltaError(
@@ -162,12 +164,6 @@ def describe_backend(results: Json) -> dict[str, object]:
         **{name: (results[key] or "none") if key in results else UNKNOWN for name, key in prompt_settings.items()},
         "args": {name: value for name, value in sorted(model_arguments(results).items()) if name not in IDENTITY},
     }
-
-
-def name_model(results: Json) -> str:
-    """The model, where an older version did not write its name."""
-    arguments = model_arguments(results)
-    return next((str(arguments[name]) for name in MODEL_ARGUMENTS if name in arguments), "")
 
 
 def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 # The beginnings of names, as harnesses write them (in small letters, with _ for all that is no letter or digit).
 SKILLS = {
-    "mmlu": "factuality",
-    "gsm8k": "reasoning",
-    "gsm_8k": "reasoning",
-    "bbh": "reasoning",
-    "big_bench_hard": "reasoning",
-    "bigbench_hard": "reasoning",
-    "truthfulqa": "truthfulness",
-    "truthful_qa": "truthfulness",
-    "toxigen": "safety",
-    "xstest": "safety",
-    "ifeval": "instruction following",
-    "alpaca_eval": "instruction following",
-    "humaneval": "coding",
-    "human_eval": "coding",
-    "mbpp": "coding",
+    "factuality": ("mmlu",),
+    "reasoning": ("gsm8k", "gsm_8k", "bbh", "big_bench_hard", "bigbench_hard"),
+    "truthfulness": ("truthfulqa", "truthful_qa"),
+    "safety": ("toxigen", "xstest"),
+    "instruction following": ("ifeval", "alpaca_eval"),
+    "coding": ("humaneval", "human_eval", "mbpp"),
 }
 # Their data sets on the Hub, by the same beginnings; the first that fits counts.
 HUB_DATASETS = {
@@ -47,14 +37,13 @@ OTHER_SCALES = re.compile(
 
 def find_skill(task: str) -> str:
     """The skill of a well-known task; "" for another."""
-    return match_beginning(task, SKILLS)
+    return next((skill for skill, beginnings in SKILLS.items() if plain_name(task).startswith(beginnings)), "")
 
 
 def find_hub_dataset(task: str) -> str:
     """The data set on the Hub of a well-known task; "" for another."""
-    return match_beginning(task, HUB_DATASETS)
+    return next((dataset for start, dataset in HUB_DATASETS.items() if plain_name(task).startswith(start)), "")
 
 
-def match_beginning(task: str, by_beginning: Mapping[str, str]) -> str:
-    plain_name = re.sub(r"[^a-z0-9]+", "_", task.lower())
-    return next((value for start, value in by_beginning.items() if plain_name.startswith(start)), "")
+def plain_name(task: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", task.lower())

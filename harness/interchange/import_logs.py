@@ -16,7 +16,7 @@ from harness.evaluation.run import Outcome
 from harness.interchange.imported_log import ImportedLog, RefusedLog
 from harness.interchange.untrusted_files import UntrustedFile, storable
 from harness.json_lines import encode_lines
-from harness.records import CellRecord, TaskRecord, utc_now
+from harness.records import CellRecord, utc_now
 from harness.sample_lines import sample_to_json
 from harness.store import MARKER, Results
 from harness.types import Checkpoint, Example, SkilldeltaError
@@ -47,10 +47,9 @@ def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions 
             for log in plugin.read_scores(files):
                 outcomes.append(store_outcome(log, results, options, start))
                 start = time.monotonic()
-        except SkilldeltaError as error:
-            outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=str(error)))
         except Exception as error:  # noqa: BLE001  a log of unknown origin may hold anything: the other logs go on
-            why = f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
+            surprise = f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
+            why = str(error) if isinstance(error, SkilldeltaError) else surprise
             outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=why))
     return outcomes
 
@@ -63,10 +62,11 @@ def group_files(paths: Sequence[Path], format_: str) -> Iterator[tuple[ModuleTyp
     """(format, files of one run); each file goes to the first format that recognises it, and no file is read twice."""
     names = registry.modules(KIND) if format_ == "auto" else [format_]
     plugins = [registry.module(KIND, name) for name in names]
-    by_plugin: dict[int, dict[Path, UntrustedFile]] = {place: {} for place in range(len(plugins))}
+    files_by_plugin: list[dict[Path, UntrustedFile]] = [{} for _ in plugins]
     for path in paths:
         files = list_files(path)
-        matches = [(place, file) for file in files if (place := find_format(file, plugins)) is not None]
+        fitting = ((next((i for i, p in enumerate(plugins) if p.holds_scores(file)), None), file) for file in files)
+        matches = [(place, file) for place, file in fitting if place is not None]
         if not matches:
             columns = ", ".join(map(str, files[0].first))[:200] if len(files) == 1 else ""
             raise SkilldeltaError(
@@ -74,15 +74,10 @@ def group_files(paths: Sequence[Path], format_: str) -> Iterator[tuple[ModuleTyp
                 f"Known are the logs of: {', '.join(map(format_name, plugins))}."
             )
         for place, file in matches:
-            by_plugin[place].setdefault(file.path, file)
-    for place, plugin in enumerate(plugins):
+            files_by_plugin[place].setdefault(file.path, file)
+    for plugin, own_files in zip(plugins, files_by_plugin, strict=True):
         group_by_run = getattr(plugin, "group_by_run", lambda files: [[file] for file in files])
-        yield from ((plugin, run) for run in group_by_run(list(by_plugin[place].values())))
-
-
-def find_format(file: UntrustedFile, plugins: Sequence[ModuleType]) -> int | None:
-    """The place of the first format that recognises a file; None where none does."""
-    return next((place for place, plugin in enumerate(plugins) if plugin.holds_scores(file)), None)
+        yield from ((plugin, run) for run in group_by_run(list(own_files.values())))
 
 
 def list_files(path: Path) -> list[UntrustedFile]:
@@ -118,11 +113,14 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     if len({(sample.example, sample.draw) for sample in log.samples}) < len(log.samples):
         raise SkilldeltaError("two of its samples are of one example and draw: is one log there twice?")
     fingerprint = {"imported": log.model}
-    record = storable_record(log, replace(log.task, skill=skill), fingerprint)
+    task = replace(log.task, skill=skill)
+    record = CellRecord(task=task, inputs=log.inputs, backend=log.backend, fingerprint=fingerprint)
+    record = CellRecord.from_json(storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
     content = encode_lines(map(sample_to_json, log.samples))
     cell = results.cell(name, log.task.name)
     if before := cell.record():
-        old_content = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
+        # Written anew for the comparison: earlier versions stored samples under other keys.
+        old_content = encode_lines(map(sample_to_json, cell.samples()))
         if old_content == content and before.identity() == record.identity():
             return "already"
         raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
@@ -136,12 +134,6 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     return "done"
 
 
-def storable_record(log: ImportedLog, task: TaskRecord, fingerprint: dict[str, str]) -> CellRecord:
-    """task.json of a log, without anything that JSON or UTF-8 cannot hold."""
-    record = CellRecord(task=task, inputs=log.inputs, backend=log.backend, fingerprint=fingerprint)
-    return CellRecord.from_json(storable(record.to_json()))
-
-
 def shorten_model(model: str) -> str:
     """A model's name: org/name as it is; of a path the last folder, with its run's where the last is only a step."""
     parts = [p for p in re.split(r"[/\\]+", model) if p not in ("", ".", "..")]
@@ -153,7 +145,5 @@ def shorten_model(model: str) -> str:
 def check_name(name: str) -> None:
     """Raises SkilldeltaError where a name cannot be a folder's or stand in a table."""
     if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in NOT_CHECKPOINTS:
-        excerpt = repr(name[:40])
-        raise SkilldeltaError(
-            f"{excerpt} cannot be a name here (1 to {LONGEST} printable characters): give the model a --name."
-        )
+        allowed = f"1 to {LONGEST} printable characters"
+        raise SkilldeltaError(f"{name[:40]!r} cannot be a name here ({allowed}): give the model a --name.")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from harness.interchange.benchmarks import find_skill
 from harness.interchange.untrusted_files import storable
-from harness.records import Inputs, TaskRecord
+from harness.records import Inputs, RequestKind, TaskRecord
 from harness.types import Aggregate, Example, Json, Metric, Sample, digest
 
 UNKNOWN = "unknown"  # what a log does not say: the same only as the unknown of the same program's other logs
@@ -58,14 +58,9 @@ def describe_task(
     name: str, version: object, source: str, summary: str = "", metrics: Sequence[Metric] = (), aggregate: Aggregate = "mean"
 ) -> TaskRecord:
     """What the results tell of the task.  No log says what chance gives: 0."""
+    skill = find_skill(name.rpartition(":")[2])
     return TaskRecord(
-        name=name,
-        skill=find_skill(name.rpartition(":")[2]),
-        version=version,
-        source=source,
-        aggregate=aggregate,
-        summary=summary,
-        metrics=tuple(metrics),
+        name=name, skill=skill, version=version, source=source, aggregate=aggregate, summary=summary, metrics=tuple(metrics)
     )
 
 
@@ -75,12 +70,9 @@ def describe_inputs(samples: Sequence[Sample], prompts: Mapping[str, str] | None
     Logs list examples in any order, so none is part of the hashes.
     """
     examples = sorted({s.example for s in samples})
-    has_logprobs = any(s.response.logprobs for s in samples)
+    prompts_hash = UNKNOWN if prompts is None else digest(sorted(prompts.items()))
+    draws = max((s.draw for s in samples), default=0) + 1
+    kind: RequestKind = "loglikelihood" if any(s.response.logprobs for s in samples) else "generate"
     return Inputs(
-        data=digest(examples),
-        prompts=UNKNOWN if prompts is None else digest(sorted(prompts.items())),
-        examples=len(examples),
-        draws=max((s.draw for s in samples), default=0) + 1,
-        kind="loglikelihood" if has_logprobs else "generate",
-        settings=storable(settings),
+        data=digest(examples), prompts=prompts_hash, examples=len(examples), draws=draws, kind=kind, settings=storable(settings)
     )

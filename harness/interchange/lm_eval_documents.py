@@ -113,18 +113,11 @@ def document_lines(part: FilteredPart) -> Iterator[dict[str, Any]]:
         target = find_target(doc) or ""
         responses, answers = list_responses(document.draws)
         yield {
-            "doc_id": document.place,
-            "doc": doc,
-            "target": target,
-            "arguments": {},
-            "resps": responses,
-            "filtered_resps": answers,
-            "filter": part.filter,
-            "metrics": list(part.metrics),
+            "doc_id": document.place, "doc": doc, "target": target, "arguments": {}, "resps": responses,
+            "filtered_resps": answers, "filter": part.filter, "metrics": list(part.metrics),
             "doc_hash": hash_text(json.dumps(doc, indent=2, ensure_ascii=False)),
-            "prompt_hash": document.draws[0].request,
-            "target_hash": hash_text(target),
-        } | {metric: part.value(metric, document) for metric in part.metrics}
+            "prompt_hash": document.draws[0].request, "target_hash": hash_text(target),
+        } | {metric: part.value(metric, document) for metric in part.metrics}  # fmt: skip
 
 
 def list_responses(draws: Sequence[Sample]) -> tuple[list[Any], list[Any]]:

@@ -57,11 +57,8 @@ def read_task(name: str, path: Path, results: Json) -> LoggedTask:
     for number, row in read_objects(path):
         filter_name, document = parse_document(row, f"{path.name}, line {number}")
         if (filter_name, document.place) in places:
-            where = (
-                f" under {filter_name}"
-                if "filter" in row
-                else ", without saying under which filter: lm-eval 0.4.9 and later do"
-            )
+            no_filter = ", without saying under which filter: lm-eval 0.4.9 and later do"
+            where = f" under {filter_name}" if "filter" in row else no_filter
             raise SkilldeltaError(f"{path.name} has document {document.place} twice{where}")
         places.add((filter_name, document.place))
         by_filter.setdefault(filter_name, []).append(document)
@@ -79,14 +76,10 @@ def make_metric_table(task: str, filter_name: str, documents: list[LoggedDocumen
     higher_is_better = (results.get("higher_is_better") or {}).get(task) or {}
     settings = (results.get("configs") or {}).get(task) or {}
     metrics = [metric for metric in settings.get("metric_list") or () if isinstance(metric, dict)]
-    return MetricTable(
-        filter_name,
-        f",{filter_name}",
-        (results.get("results") or {}).get(task) or {},
-        frozenset(metric for metric, higher in higher_is_better.items() if higher is False),
-        frozenset(str(metric.get("metric")) for metric in metrics if metric.get("aggregation") == "mean"),
-        documents,
-    )
+    figures = (results.get("results") or {}).get(task) or {}
+    lower = frozenset(metric for metric, higher in higher_is_better.items() if higher is False)
+    means = frozenset(str(metric.get("metric")) for metric in metrics if metric.get("aggregation") == "mean")
+    return MetricTable(filter_name, f",{filter_name}", figures, lower, means, documents)
 
 
 def parse_document(row: Json, where: str) -> tuple[str, LoggedDocument]:
@@ -99,27 +92,20 @@ def parse_document(row: Json, where: str) -> tuple[str, LoggedDocument]:
         output = next(parse_outputs({**row, "doc": content}), None)
         requests = parse_arguments(row.get("arguments") or ())
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise SkilldeltaError(
-            f"{where}, is not as lm-eval writes it ({error!r}): it has {shorten(row.get('resps'))}."
-        ) from error
+        content_text = shorten(row.get("resps"))
+        raise SkilldeltaError(f"{where}, is not as lm-eval writes it ({error!r}): it has {content_text}.") from error
     settings = requests[0][1] if requests and len(requests[0]) > 1 and isinstance(requests[0][1], dict) else {}
     response = output.response if output else Response(error="no response was logged", finish="error")
     if not all(np.isfinite(response.logprobs)):
         response = replace(response, logprobs=(), greedy=())
-    document = LoggedDocument(
-        place,
-        storable(content),
-        digest(storable(requests)) if requests else str(row.get("prompt_hash") or UNKNOWN),
-        response,
-        extracted_text(row),
-        {str(metric): row.get(metric) for metric in metrics},
-        storable(settings),
-    )
+    prompt = digest(storable(requests)) if requests else str(row.get("prompt_hash") or UNKNOWN)
+    values = {str(metric): row.get(metric) for metric in metrics}
+    answer = extracted_text(row.get("filtered_resps"))
+    document = LoggedDocument(place, storable(content), prompt, response, answer, values, storable(settings))
     return str(row.get("filter", "none")), document
 
 
-def extracted_text(row: Json) -> str:
+def extracted_text(value: Any) -> str:
     """The answer that the filter extracted from a text; "" where it extracted none."""
-    value = row.get("filtered_resps")
     first = value[0] if isinstance(value, list) and value else value
     return first.strip()[-200:] if isinstance(first, str) and first != "[invalid]" else ""

@@ -62,10 +62,10 @@ class MetricTable:
             self.fill_samples()
             return
         names = [name + " (lower is better)" * (name in self.lower_is_better) for name in self.metric_names()]
+        where = f" under {self.filter_name}" if self.suffix else ""
         self.refusal = (
-            f"no metric{f' under {self.filter_name}' if self.suffix else ''} is the mean of scores of 0 to 1, the higher the "
-            "better, so that two models cannot be compared document by document; "
-            f"it has: {', '.join(names) or 'none'}."
+            f"no metric{where} is the mean of scores of 0 to 1, the higher the better, so that two models cannot be compared "
+            f"document by document; it has: {', '.join(names) or 'none'}."
         )
 
     @property
