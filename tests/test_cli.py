@@ -99,6 +99,10 @@ def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.Capt
     )
     assert code == 3
     assert "holds other things" in err
+    code, _, err = scored(capsys, mine, [folder], "--limit", "0")
+    assert (code, "The limit is 0: write 1 or more" in err) == (3, True)
+    code, _, err = skilldelta(capsys, "power", mine.parent / "r")
+    assert (code, "With results, power needs --baseline" in err) == (3, True)
 
 
 def test_checkpoints_are_listed_ready_or_with_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

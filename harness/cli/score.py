@@ -129,7 +129,8 @@ def print_outcomes(outcomes: Sequence[Outcome], output: Path, as_json: bool, pro
         note(describe_outcome(outcome))
     failures = [o for o in outcomes if o.state == "failed"]
     if failures:
-        note(f"{len(failures)} of {len(outcomes)} cells failed; the others are stored in {output}:")
+        others = f"; the others are stored in {output}" if len(failures) < len(outcomes) else ""
+        note(f"{len(failures)} of {len(outcomes)} cells failed{others}:")
         for outcome in failures:
             note("  " + describe_outcome(outcome))
         raise typer.Exit(4)
