@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -100,27 +101,22 @@ def ideal(example: Example) -> Response:
     return Response(f" {example.row['answer'].rsplit('####', 1)[0]}So the answer is {right_answer(example)}.")
 
 
-TASKS = (
-    Task(
-        name="gsm8k",
-        skill="reasoning",
-        version=1,
-        source="Cobbe et al. 2021; prompt and extraction: open-instruct eval/gsm at the time of arXiv 2406.09279",
-        rows=rows,
-        ask=ask,
-        score=score,
-        ideal=ideal,
-        summary="1319 grade-school word problems, 8-shot chain of thought, as in the study",
-    ),
-    Task(
-        name="gsm8k_zero_shot",
-        skill="reasoning",
-        version=1,
-        source="Cobbe et al. 2021; prompt: Kojima et al. 2022 in the study's frame",
-        rows=rows,
-        ask=ask_zero_shot,
-        score=score,
-        ideal=ideal,
-        summary="1319 grade-school word problems, chain of thought without exemplars",
-    ),
+EIGHT_SHOT = Task(
+    name="gsm8k",
+    skill="reasoning",
+    version=1,
+    source="Cobbe et al. 2021; prompt and extraction: open-instruct eval/gsm at the time of arXiv 2406.09279",
+    rows=rows,
+    ask=ask,
+    score=score,
+    ideal=ideal,
+    summary="1319 grade-school word problems, 8-shot chain of thought, as in the study",
 )
+ZERO_SHOT = replace(
+    EIGHT_SHOT,
+    name="gsm8k_zero_shot",
+    source="Cobbe et al. 2021; prompt: Kojima et al. 2022 in the study's frame",
+    ask=ask_zero_shot,
+    summary="1319 grade-school word problems, chain of thought without exemplars",
+)
+TASKS = (EIGHT_SHOT, ZERO_SHOT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,32 +86,24 @@ def ideal(example: Example) -> Response:
     return Response(logprobs=tuple(-0.1 if i == example.row["answer"] else -3.0 for i in range(len(LETTERS))))
 
 
-TASKS = (
-    Task(
-        name="mmlu",
-        skill="factuality",
-        version=1,
-        source="Hendrycks et al. 2021 (evaluate.py); 0 shots and answer prefix: open-instruct eval/mmlu, arXiv 2406.09279",
-        rows=rows,
-        ask=ask,
-        score=score,
-        ideal=ideal,
-        chance=0.25,
-        group=subject,
-        summary="14042 four-way questions in 57 subjects, no exemplars, as in the study; mean over questions",
-    ),
-    Task(
-        name="mmlu_5_shot",
-        skill="factuality",
-        version=1,
-        source="Hendrycks et al. 2021 (evaluate.py); answer prefix: open-instruct eval/mmlu",
-        rows=rows,
-        ask=ask,
-        score=score,
-        ideal=ideal,
-        chance=0.25,
-        fewshot=exemplars,
-        group=subject,
-        summary="14042 four-way questions in 57 subjects, the subject's five dev rows as exemplars; mean over questions",
-    ),
+ZERO_SHOT = Task(
+    name="mmlu",
+    skill="factuality",
+    version=1,
+    source="Hendrycks et al. 2021 (evaluate.py); 0 shots and answer prefix: open-instruct eval/mmlu, arXiv 2406.09279",
+    rows=rows,
+    ask=ask,
+    score=score,
+    ideal=ideal,
+    chance=0.25,
+    group=subject,
+    summary="14042 four-way questions in 57 subjects, no exemplars, as in the study; mean over questions",
 )
+FIVE_SHOT = replace(
+    ZERO_SHOT,
+    name="mmlu_5_shot",
+    source="Hendrycks et al. 2021 (evaluate.py); answer prefix: open-instruct eval/mmlu",
+    fewshot=exemplars,
+    summary="14042 four-way questions in 57 subjects, the subject's five dev rows as exemplars; mean over questions",
+)
+TASKS = (ZERO_SHOT, FIVE_SHOT)

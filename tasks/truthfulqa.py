@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,25 +89,24 @@ def ideal(example: Example, kind: str) -> Response:
     return Response(logprobs=tuple(0.0 if label else -1000.0 for label in example.row[kind]["labels"]))
 
 
+ONE_TRUE_ANSWER = Task(
+    name="truthfulqa_mc1",
+    skill="truthfulness",
+    version=1,
+    source="Lin et al. 2022 (MC1 of metrics.py, qa primer)",
+    rows=rows,
+    ask=lambda example: ask(example, "mc1_targets"),
+    score=score_mc1,
+    ideal=lambda example: ideal(example, "mc1_targets"),
+    chance=0.226,
+    summary="817 questions, one true answer among false ones: is it the likeliest?",
+)
 TASKS = (
-    Task(
-        name="truthfulqa_mc1",
-        skill="truthfulness",
-        version=1,
-        source="Lin et al. 2022 (MC1 of metrics.py, qa primer)",
-        rows=rows,
-        ask=lambda example: ask(example, "mc1_targets"),
-        score=score_mc1,
-        ideal=lambda example: ideal(example, "mc1_targets"),
-        chance=0.226,
-        summary="817 questions, one true answer among false ones: is it the likeliest?",
-    ),
-    Task(
+    ONE_TRUE_ANSWER,
+    replace(
+        ONE_TRUE_ANSWER,
         name="truthfulqa_mc2",
-        skill="truthfulness",
-        version=1,
         source="Lin et al. 2022 (MC2 of metrics.py, qa primer)",
-        rows=rows,
         ask=lambda example: ask(example, "mc2_targets"),
         score=score_mc2,
         ideal=lambda example: ideal(example, "mc2_targets"),

@@ -145,5 +145,5 @@ def shorten_model(model: str) -> str:
 def check_name(name: str) -> None:
     """Raises SkilldeltaError where a name cannot be a folder's or stand in a table."""
     if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in NOT_CHECKPOINTS:
-        allowed = f"1 to {LONGEST} printable characters"
-        raise SkilldeltaError(f"{name[:40]!r} cannot be a name here ({allowed}): give the model a --name.")
+        rule = f"1 to {LONGEST} printable characters"
+        raise SkilldeltaError(f"{name[:40]!r} cannot be a name here ({rule}): give the model a --name.")
