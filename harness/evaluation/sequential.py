@@ -142,12 +142,12 @@ def item_differences(queue: ItemQueue, items: Sequence[Item], contestants: Seque
     return np.array(differences)
 
 
-def describe_decision(task: Task, decision: SequentialDecision, used: int, queue: ItemQueue) -> SequentialVerdict:
+def describe_decision(task: Task, decision: SequentialDecision, item_count: int, queue: ItemQueue) -> SequentialVerdict:
     """The decision in points of the task's score."""
     points = 100 * queue.scale
     low, high = (max(-100.0, min(100.0, points * x)) for x in (decision.interval.low, decision.interval.high))
     why = "its score is no mean of answers: all of them were asked" if needs_every_answer(task) else ""
     return SequentialVerdict(
-        task=task.name, verdict=decision.verdict, used=used, items=len(queue.items),
+        task=task.name, verdict=decision.verdict, used=item_count, items=len(queue.items),
         delta=points * decision.delta, low=low, high=high, why=why,
     )  # fmt: skip
