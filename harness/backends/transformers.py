@@ -52,9 +52,9 @@ class TransformersModel:
 
     block = 512  # a shared prefix is computed once a block
 
-    def __init__(self, model: Any, tokenizer: Any, options: TransformersOptions, cached: CachedTokenizer | None = None) -> None:
+    def __init__(self, model: Any, tokenizer: Any, options: TransformersOptions, cache: CachedTokenizer | None = None) -> None:
         self.model, self.options = model, options
-        self.cached_tokenizer = cached or CachedTokenizer(tokenizer)
+        self.cached_tokenizer = cache or CachedTokenizer(tokenizer)
         self.template = templates.choose_template(options.chat_template, tokenizer)
         self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)

@@ -126,8 +126,8 @@ def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str
             reference = plain.loglikelihood_batch(model, pairs)
             change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), reference, pairs)
             if decodes:
-                decoded = decoded_loglikelihoods(model, decoded_pairs, run_length)
-                change = max(change, largest_change(decoded, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
+                values = decoded_loglikelihoods(model, decoded_pairs, run_length)
+                change = max(change, largest_change(values, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
     if not largest_change(reference, wide_reference, pairs) > limit:

@@ -78,8 +78,8 @@ def splits_at_word_ends(backend: Any) -> bool:
     if any(s["type"] not in WORD_LOCAL_STEPS or s.get("add_prefix_space") for s in steps):
         return False
     # An added token is matched before words are split: one that takes in blanks would reach over a word's end.
-    added = config["added_tokens"]
-    if any(t["lstrip"] or t["rstrip"] or t["single_word"] or any(map(str.isspace, t["content"])) for t in added):
+    added_tokens = config["added_tokens"]
+    if any(t["lstrip"] or t["rstrip"] or t["single_word"] or any(map(str.isspace, t["content"])) for t in added_tokens):
         return False
     ends = {end for _, (_, end) in backend.pre_tokenizer.pre_tokenize_str(PROBE)}
     return all(p in ends for p in range(1, len(PROBE)) if PROBE[p] in " \n" and PROBE[p - 1].isalpha())

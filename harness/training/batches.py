@@ -100,8 +100,8 @@ class Batch:
     visible: Tensor | None = None  # [B, 1, T, T] bool, query x key; None: causal
 
     def to(self, device: torch.device) -> Batch:
-        moved: dict[str, Any] = {k: x.to(device) if isinstance(x, Tensor) else x for k, x in vars(self).items()}
-        return Batch(**moved)
+        values: dict[str, Any] = {k: x.to(device) if isinstance(x, Tensor) else x for k, x in vars(self).items()}
+        return Batch(**values)
 
 
 def pad_rows(rows: Sequence[Tokens], pad: int) -> Batch:
