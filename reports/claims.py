@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 from harness.atomic_files import write_json
 from harness.comparison.number_format import format_interval, format_number, format_p_value
 from harness.statistics.training_variance import ONE_SEED
-from harness.studies.claims import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable
-from harness.studies.claims_contrast import LEVEL, region
+from harness.studies.claims_file import LEVEL
+from harness.studies.claims_result import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable
 from reports.layout import drawing
 from reports.layout.drawing import GREY, INK, PALE_GREY, PAPER
 from reports.layout.markdown import escape_markdown, markdown_list
@@ -205,9 +205,10 @@ def write_csv(report: ClaimsReport, path: Path) -> None:
         writer = csv.DictWriter(stream, columns)
         writer.writeheader()
         for h in report.hypotheses():
-            row = {"claim": h.claim, "test": h.test.name, "hypothesis": h.test.says, "verdict": h.verdict, "reason": h.reason}
+            row: dict[str, Any] = {"claim": h.claim, "test": h.test.name, "hypothesis": h.test.says, "verdict": h.verdict}
             row |= {k: getattr(h.measured, k, None) for k in numbers}
             row |= {"published": getattr(h.published, "value", None), "certainty": getattr(h.published, "certainty", None)}
+            row["reason"] = h.reason
             writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
 
 
@@ -223,7 +224,8 @@ def draw(report: ClaimsReport, folder: Path) -> list[Path]:
 
     picture = Figure(figsize=(9.6, 1.1 + 0.27 * len(shown)), layout="constrained", facecolor=PAPER)
     axis = picture.subplots()
-    marks = [v for h, m in shown for v in (m.estimate, h.test.margin, h.published and h.published.value) if v is not None]
+    figures = [h.published.value for h, _ in shown if h.published and h.published.value is not None]
+    marks = [*figures, *(value for h, m in shown for value in (m.estimate, h.test.margin))]
     reach = REACH * max(map(abs, marks))
     axis.set_xlim(-reach, reach)
     for place, (result, m) in enumerate(shown):
@@ -239,7 +241,7 @@ def draw(report: ClaimsReport, folder: Path) -> list[Path]:
 def draw_result(axis: Axes, height: float, result: HypothesisResult, m: MeasuredDifference) -> None:
     colour, marker = STYLES[result.verdict]
     reach = axis.get_xlim()[1]
-    low, high = (min(max(100 * end, -reach), reach) for end in region(result.test))
+    low, high = (min(max(100 * end, -reach), reach) for end in result.test.region)
     axis.fill_betweenx([height - 0.42, height + 0.42], low, high, color=PALE_GREY, linewidth=0, zorder=0.5)
     axis.plot([m.low, m.high], [height, height], color=colour, linewidth=1.8, solid_capstyle="butt", zorder=2)
     face = PAPER if result.verdict == "inconclusive" else colour

@@ -10,23 +10,42 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from harness import published
+from harness.grouping import group_by
 from harness.statistics import multiple_testing, power
 from harness.statistics.aggregates import Floats
 from harness.studies import claims_file, record
-from harness.studies.claims_contrast import LEVEL, POINTS, combine, contrast, region, region_p_values, select
-from harness.studies.claims_file import ACCURACY, AVERAGE, BEST_OF_N, CitedFigure, ClaimsFile, Hypothesis, RecipeSelection
-from harness.studies.claims_measures import NotInStudy, StudyMeasures
-from harness.studies.record import TrainedModel, group_by
+from harness.studies.claims_contrast import combine, contrast, region_p_values, select
+from harness.studies.claims_file import (
+    ACCURACY,
+    AVERAGE,
+    BEST_OF_N,
+    LEVEL,
+    POINTS,
+    CitedFigure,
+    ClaimsFile,
+    Hypothesis,
+    RecipeSelection,
+)
+from harness.studies.claims_measures import StudyMeasures
+from harness.studies.claims_result import (
+    ClaimResult,
+    ClaimsReport,
+    HypothesisResult,
+    HypothesisVerdict,
+    MeasuredDifference,
+    RecipeLine,
+    RecipeScore,
+    RecipeTable,
+)
+from harness.studies.record import NotInStudy, TrainedModel
 from harness.types import SKILLS, unknown_name
 
-HypothesisVerdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 FAMILIES: Mapping[str, tuple[Callable[[Floats], Floats], str]] = {
     "holm": (
         multiple_testing.holm,
@@ -41,85 +60,6 @@ FAMILIES: Mapping[str, tuple[Callable[[Floats], Floats], str]] = {
 REWARD_COLUMNS = {ACCURACY: "rewardbench", BEST_OF_N: BEST_OF_N}  # measured on the reward model alone: the published column
 
 
-@dataclass(frozen=True)
-class MeasuredDifference:
-    """What a study shows of a hypothesis.  In points of 0..100; of a cost, how many times as much."""
-
-    unit: Literal["points", "times"]
-    estimate: float
-    low: float
-    high: float
-    p: float
-    p_adjusted: float  # within the family
-    detectable: float  # the smallest difference from the region's end that would have been found 4 times in 5
-    pairs: int  # of recipes, over the labels that both sides have
-    runs: int
-    from_runs: float  # share of the variance that only more runs would shrink
-    single: tuple[str, ...] = ()  # recipes of a single run
-
-
-@dataclass(frozen=True)
-class HypothesisResult:
-    claim: str
-    test: Hypothesis
-    published: CitedFigure | None
-    verdict: HypothesisVerdict = "not run"
-    measured: MeasuredDifference | None = None
-    reason: str = ""  # why it was not run
-
-
-@dataclass(frozen=True)
-class ClaimResult:
-    """`reason`: why the claim has no hypothesis."""
-
-    claim: str
-    verdict: HypothesisVerdict
-    hypotheses: tuple[HypothesisResult, ...]
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class RecipeScore:
-    """Points with a 95 % interval over items and runs; None: not measured.  `published`: the cell of the published table."""
-
-    score: float | None = None
-    low: float | None = None
-    high: float | None = None
-    published: float | None = None
-
-
-@dataclass(frozen=True)
-class RecipeLine:
-    """One recipe of a table: a score for each column, and the name of the published row under it."""
-
-    recipe: str
-    runs: int
-    cells: tuple[RecipeScore, ...]
-    published: str = ""
-
-
-@dataclass(frozen=True)
-class RecipeTable:
-    name: str
-    title: str
-    columns: tuple[str, ...]
-    lines: tuple[RecipeLine, ...]
-
-
-@dataclass(frozen=True)
-class ClaimsReport:
-    """All claims of a file on one study; `family` says what was corrected for."""
-
-    study: str
-    summary: str
-    family: str
-    claims: tuple[ClaimResult, ...]
-    tables: tuple[RecipeTable, ...]
-
-    def hypotheses(self) -> list[HypothesisResult]:
-        return [h for claim in self.claims for h in claim.hypotheses]
-
-
 def assess_claims(study: Path, file: str | Path, family: str = "holm") -> ClaimsReport:
     """The claims in a file, and its tables, on a study's folder."""
     if family not in FAMILIES:
@@ -132,8 +72,7 @@ def assess(measures: StudyMeasures, claims: ClaimsFile, family: str) -> ClaimsRe
     results = {h.name: measure(measures, h, claims.figure(h.published, h.measure)) for h in claims.hypotheses()}
     p_values = {name: r.measured.p for name, r in results.items() if r.measured}
     correction, words = FAMILIES[family]
-    adjusted_p_values = correction(np.array(list(p_values.values()))) if p_values else []
-    for name, p in zip(p_values, adjusted_p_values, strict=True):
+    for name, p in zip(p_values, correction(np.array(list(p_values.values()))), strict=True):
         results[name] = adjust(results[name], float(p))
     parts = []
     for claim in claims.claims:
@@ -151,7 +90,7 @@ def measure(measures: StudyMeasures, hypothesis: Hypothesis, figure: CitedFigure
         difference = combine(measures, weights)
     except NotInStudy as missing:
         return HypothesisResult("", hypothesis, figure, reason=f"not in this study: {missing}")
-    inside, outside = region_p_values(difference, *region(hypothesis))
+    inside, outside = region_p_values(difference, *hypothesis.region)
     scale: Callable[[float], float] = math.exp if hypothesis.is_cost else lambda value: POINTS * value
     total = difference.from_items + difference.from_runs
     shown = MeasuredDifference(

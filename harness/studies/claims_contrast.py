@@ -5,18 +5,21 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
+from harness.grouping import group_by
 from harness.statistics import training_variance
 from harness.statistics.aggregates import Floats
 from harness.statistics.training_variance import RecipeContrast, RecipeScores
-from harness.studies.claims_file import REWARD_MEASURES, Comparand, Hypothesis, Selection
-from harness.studies.claims_measures import Column, NotInStudy, StudyMeasures
-from harness.studies.record import NOT_APPLICABLE, StudyRecord, TrainedModel, group_by
+from harness.studies.claims_file import LEVEL, REWARD_MEASURES, Comparand, Hypothesis, Selection
+from harness.studies.record import NOT_APPLICABLE, Column, NotInStudy, StudyRecord, TrainedModel
 
-LEVEL, POINTS = 0.95, 100
+if TYPE_CHECKING:
+    from harness.studies.claims_measures import StudyMeasures
+
 Weights = Mapping[Column, Mapping[TrainedModel, float]]
 
 
@@ -104,13 +107,6 @@ def independent_groups(models: Iterable[TrainedModel]) -> list[list[list[Trained
     """
     groups = group_by(models, lambda m: m.reward_key or (id(m),))
     return list(group_by(groups.values(), lambda runs: tuple(sorted(m.recipe for m in runs))).values())
-
-
-def region(hypothesis: Hypothesis) -> tuple[float, float]:
-    """(low, high) of the differences that a hypothesis allows: shares, or for costs logarithms of ratios."""
-    margin = hypothesis.margin / POINTS
-    ends = {"greater": (0.0, math.inf), "less": (-math.inf, 0.0), "equal": (-margin, margin)}
-    return (ends | {"not greater": (-math.inf, margin), "not less": (-margin, math.inf)})[hypothesis.direction]
 
 
 def region_p_values(difference: RecipeContrast, low: float, high: float) -> tuple[float, float]:

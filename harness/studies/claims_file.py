@@ -17,6 +17,7 @@ tables:                                        # of recipes, with the published 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from harness.published import Certainty
 from harness.types import SkilldeltaError, unknown_name
 
 FOLDER = ROOT / "harness" / "studies"
+LEVEL, POINTS = 0.95, 100  # of the intervals; of a score of 1
 Direction = Literal["greater", "less", "equal", "not greater", "not less"]
 NEED_MARGIN = ("equal", "not greater", "not less")
 CERTAINTIES: tuple[Certainty, ...] = ("high", "medium-high", "medium", "low")
@@ -88,6 +90,13 @@ class Hypothesis:
     @property
     def is_cost(self) -> bool:
         return bool(set(self.measure) & set(COSTS))
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """(low, high) of the differences that it allows: shares, or for costs logarithms of ratios."""
+        margin = self.margin / POINTS
+        ends = {"greater": (0.0, math.inf), "less": (-math.inf, 0.0), "equal": (-margin, margin)}
+        return (ends | {"not greater": (-math.inf, margin), "not less": (-margin, math.inf)})[self.direction]
 
     def comparands(self) -> list[tuple[float, Comparand]]:
         """The differences that are added (1) and taken off (-1)."""

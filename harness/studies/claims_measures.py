@@ -13,20 +13,16 @@ from harness.comparison import recipes
 from harness.comparison.alignment import TaskPanel
 from harness.comparison.load import LoadedResults, StoredCell, load_results, weights_by_level
 from harness.comparison.sample_table import SampleTable, make_table, read_lines
+from harness.grouping import group_by
 from harness.statistics.aggregates import Floats
 from harness.statistics.estimate import Variance, pseudo_values
 from harness.statistics.variance_shrinkage import VariancePrior, fit_prior
 from harness.studies.claims_file import ACCURACY, AVERAGE, BEST_OF_N, COSTS, STEPS
-from harness.studies.record import StudyRecord, TrainedModel, group_by
+from harness.studies.record import Column, NotInStudy, StudyRecord, TrainedModel
 
-Column = tuple[str, str]  # (kind of value, task)
 SCORE = "score"
 # A sum that is worked out in the answer: "7 + 5 = 12", "3 * (2 + 1) = 9", "$12/3 = $4".
 WORKED_STEP = re.compile(r"\d\s*[)%]?\s*[-+*/x×÷−]\s*[($]*\d[^=\n]{0,40}=\s*\$?\d")
-
-
-class NotInStudy(Exception):  # noqa: N818  an answer, not a fault
-    """A hypothesis is about something that this study has not; says what."""
 
 
 def shown_steps(begun: StoredCell) -> SampleTable:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -14,8 +14,10 @@ from harness import config, discovery
 from harness.atomic_files import folder_name, write_json
 from harness.integrity import read_json
 from harness.store import Results
-from harness.studies.plan import StudyPlan
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.studies.plan import StudyPlan
 
 FILE = "study.json"
 RESULTS, BEST_OF = "results", "best-of-n"
@@ -23,8 +25,12 @@ NOT_APPLICABLE = "-"  # the value of a label that does not apply
 MOST_BYTES = 64_000_000  # of a study.json or run.json that is read
 LABEL_ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
 REWARD_LABELS = ("reward", "reward_data", "size")  # with the seed they tell a policy's reward model
-Member = TypeVar("T")
-Key = TypeVar("K")
+
+Column = tuple[str, str]  # what a hypothesis measures: (kind of value, task)
+
+
+class NotInStudy(Exception):  # noqa: N818  an answer, not a fault
+    """A hypothesis is about something that this study has not; says what."""
 
 
 @dataclass(frozen=True)
@@ -139,14 +145,6 @@ def read_small_json(path: Path) -> dict[str, Any]:
     if (size := path.stat().st_size) > MOST_BYTES:
         raise SkilldeltaError(f"{path} has {size:,} bytes: more than the {MOST_BYTES:,} that are read.")
     return read_json(path)
-
-
-def group_by(members: Iterable[Member], key: Callable[[Member], Key]) -> dict[Key, list[Member]]:
-    """Members grouped by a key, in their order."""
-    groups: dict[Key, list[Member]] = {}
-    for member in members:
-        groups.setdefault(key(member), []).append(member)
-    return groups
 
 
 def write(folder: Path, plan: StudyPlan) -> dict[str, Any]:

@@ -18,12 +18,13 @@ from harness.statistics.aggregates import Floats, Interval
 from harness.statistics.estimate import Variance
 from harness.statistics.training_variance import RecipeContrast
 from harness.studies import claims, claims_contrast, claims_file, claims_measures, file, record
-from harness.studies.claims import HypothesisResult, assess_claims, claim_verdict
-from harness.studies.claims_contrast import independent_groups, pair_recipes, region, region_p_values
+from harness.studies.claims import assess_claims, claim_verdict
+from harness.studies.claims_contrast import independent_groups, pair_recipes, region_p_values
 from harness.studies.claims_file import Claim, ClaimsFile, Comparand, Direction, Hypothesis
-from harness.studies.claims_measures import SCORE, Column, NotInStudy, StudyMeasures
+from harness.studies.claims_measures import SCORE, StudyMeasures
+from harness.studies.claims_result import HypothesisResult
 from harness.studies.plan import StudyPlan
-from harness.studies.record import StudyRecord, TrainedModel
+from harness.studies.record import Column, NotInStudy, StudyRecord, TrainedModel
 from harness.types import SkilldeltaError
 from reports.claims import render_study
 from tests.support.study_folder import SFT, Made, dpo, ppo
@@ -157,7 +158,7 @@ def test_a_side_without_a_partner_is_left_out() -> None:
 
 
 def verdict_of(difference: RecipeContrast, direction: Direction, margin: float) -> str:
-    inside, outside = region_p_values(difference, *region(Hypothesis("", "", {}, {}, ("average",), direction, 100 * margin)))
+    inside, outside = region_p_values(difference, *Hypothesis("", "", {}, {}, ("average",), direction, 100 * margin).region)
     return "inconclusive" if min(inside, outside) > 0.05 else "supported" if inside <= outside else "contradicted"
 
 
@@ -175,7 +176,7 @@ def test_the_margin_and_the_interval_decide_as_they_should(low: float, high: flo
 
 @given(st.floats(-5, 5), st.floats(0.01, 3), st.sampled_from(["greater", "less", "equal", "not greater", "not less"]))
 def test_a_verdict_agrees_with_the_interval(delta: float, half: float, direction: Direction) -> None:
-    low, high = region(Hypothesis("", "", {}, {}, ("average",), direction, 100))
+    low, high = Hypothesis("", "", {}, {}, ("average",), direction, 100).region
     difference = around(delta - half, delta + half)
     inside = low < difference.interval.low and difference.interval.high < high
     outside = difference.interval.high < low or difference.interval.low > high
