@@ -97,6 +97,17 @@ def test_what_is_exported_is_read_by_lm_evals_own_tools_and_comes_back_the_same(
         assert [(s.example, s.score.value, s.response) for s in one] == [(s.example, s.score.value, s.response) for s in other]
 
 
+def test_a_log_that_an_earlier_version_imported_is_there_already(tmp_path: Path) -> None:
+    log = write(tmp_path / "m", "sums", [line(i, {"acc": float(i)}) for i in range(2)], {"acc,none": 0.5})
+    assert brought(log, to=tmp_path / "r")["lm-eval:sums"].state == "done"
+    stored = tmp_path / "r" / "org%2Fm" / "lm-eval:sums" / "samples.jsonl"
+    as_of_then = stored.read_bytes().replace(b'"extracted"', b'"read_as"')
+    assert as_of_then != stored.read_bytes()
+    stored.write_bytes(as_of_then)
+    assert brought(log, to=tmp_path / "r")["lm-eval:sums"].state == "already"
+    assert stored.read_bytes() == as_of_then
+
+
 def test_the_same_log_twice_is_there_already(tmp_path: Path) -> None:
     log = write(tmp_path / "m", "sums", [line(i, {"acc": float(i)}) for i in range(2)], {"acc,none": 0.5})
     assert brought(log, to=tmp_path / "r")["lm-eval:sums"].state == "done"
