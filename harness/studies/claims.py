@@ -93,7 +93,7 @@ def measure(measures: StudyMeasures, hypothesis: Hypothesis, figure: CitedFigure
     inside, outside = region_p_values(difference, *hypothesis.region)
     scale: Callable[[float], float] = math.exp if hypothesis.is_cost else lambda value: POINTS * value
     total = difference.from_items + difference.from_runs
-    shown = MeasuredDifference(
+    measured_difference = MeasuredDifference(
         unit="times" if hypothesis.is_cost else "points",
         estimate=scale(difference.delta),
         low=scale(difference.interval.low),
@@ -106,7 +106,7 @@ def measure(measures: StudyMeasures, hypothesis: Hypothesis, figure: CitedFigure
         from_runs=difference.from_runs / total if total else 0.0,
         single=difference.single,
     )
-    return HypothesisResult("", hypothesis, figure, "supported" if inside <= outside else "contradicted", shown)
+    return HypothesisResult("", hypothesis, figure, "supported" if inside <= outside else "contradicted", measured_difference)
 
 
 def adjust(result: HypothesisResult, p: float) -> HypothesisResult:
@@ -127,10 +127,10 @@ def claim_verdict(verdicts: Sequence[HypothesisVerdict]) -> HypothesisVerdict:
 def recipe_tables(measures: StudyMeasures, claims: ClaimsFile) -> tuple[RecipeTable, ...]:
     """The tables of a file of claims that have a recipe in this study."""
     skills = measures.answers.skills() if claims.tables else {}
-    ordered = [s for s in SKILLS if s in skills] + sorted(skills.keys() - set(SKILLS))
+    skill_columns = [s for s in SKILLS if s in skills] + sorted(skills.keys() - set(SKILLS))
     tables = []
     for layout in claims.tables:
-        columns = (*(REWARD_COLUMNS if layout.rewards else ()), AVERAGE, *ordered)
+        columns = (*(REWARD_COLUMNS if layout.rewards else ()), AVERAGE, *skill_columns)
         lines = tuple(line for row in layout.rows for line in recipe_lines(measures, claims, row, columns))
         if lines:
             tables.append(RecipeTable(layout.name, layout.title, columns, lines))

@@ -177,9 +177,9 @@ def find(name: str | Path) -> Path:
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
         return path
-    bundled = sorted(p.stem for p in FOLDER.glob("*.yaml") if "claims" in p.stem)
-    if str(name) not in bundled:
-        raise unknown_name("file of claims", str(name), bundled)
+    bundled_names = sorted(p.stem for p in FOLDER.glob("*.yaml") if "claims" in p.stem)
+    if str(name) not in bundled_names:
+        raise unknown_name("file of claims", str(name), bundled_names)
     return FOLDER / f"{name}.yaml"
 
 
@@ -191,8 +191,8 @@ def read(path: Path) -> ClaimsFile:
             if bool(claim.tests) == bool(claim.untested):
                 raise SkilldeltaError(f"{claim.claim!r} needs tests, or says under `untested` why it has none.")
         names = Counter(h.name for h in claims_file.hypotheses())
-        if (repeated := names.most_common(1)) and repeated[0][1] > 1:
-            raise SkilldeltaError(f"two tests are named {repeated[0][0]!r}.")
+        if (most_common := names.most_common(1)) and most_common[0][1] > 1:
+            raise SkilldeltaError(f"two tests are named {most_common[0][0]!r}.")
         for hypothesis in claims_file.hypotheses():
             check(hypothesis, claims_file)
         for row in (row for table in claims_file.tables for row in table.rows):

@@ -25,10 +25,10 @@ SCORE = "score"
 WORKED_STEP = re.compile(r"\d\s*[)%]?\s*[-+*/x×÷−]\s*[($]*\d[^=\n]{0,40}=\s*\$?\d")
 
 
-def shown_steps(begun: StoredCell) -> SampleTable:
+def shown_steps(stored_cell: StoredCell) -> SampleTable:
     """1 for each answer that shows a step of calculation, 0 for each that does not; choices by likelihood have none."""
     lines = {}
-    for value in read_lines(begun.cell):
+    for value in read_lines(stored_cell.cell):
         text = value["response"]
         is_text = isinstance(text, str) and value["finish"] in ("stop", "length")
         lines[value["example"], value["draw"]] = {**value, "score": float(bool(WORKED_STEP.search(text))) if is_text else None}

@@ -93,11 +93,15 @@ def build_parts(values: Mapping[str, Any]) -> dict[str, Any]:
     values_by_part = dict(values)
     for key, kind in NAMED_PARTS.items():
         if key in values_by_part:
-            values_by_part[key] = {name: config.build_config(kind, part or {}) for name, part in (values_by_part[key] or {}).items()}
+            values_by_part[key] = {
+                name: config.build_config(kind, part or {}) for name, part in (values_by_part[key] or {}).items()
+            }
     values_by_part["bases"] = {n: replace(b, path=absolute_path(b.path)) for n, b in values_by_part.get("bases", {}).items()}
     for key in ("data", "prompts"):
         if key in values_by_part:
-            values_by_part[key] = {n: replace(p, files=tuple(map(absolute_path, p.files))) for n, p in values_by_part[key].items()}
+            values_by_part[key] = {
+                n: replace(p, files=tuple(map(absolute_path, p.files))) for n, p in values_by_part[key].items()
+            }
     for key, kind in (("world", WorldSize), ("best_of", BestOfN)):
         if key in values_by_part:
             values_by_part[key] = config.build_config(kind, values_by_part[key] or {})
@@ -133,8 +137,8 @@ def check_names(study: StudySettings) -> None:
             if not entry.run and method != COPY:
                 check_settings(method, entry.settings)
     names = [r.name for r in expand_grid(study)]
-    if repeated := sorted({n for n in names if names.count(n) > 1}):
-        raise SkilldeltaError(f"The grid holds {', '.join(repeated)} more than once: give one entry a label.")
+    if repeated_names := sorted({n for n in names if names.count(n) > 1}):
+        raise SkilldeltaError(f"The grid holds {', '.join(repeated_names)} more than once: give one entry a label.")
 
 
 def check_known(noun: str, names: Iterable[str], known_names: Iterable[str]) -> None:

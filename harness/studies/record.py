@@ -188,6 +188,6 @@ def policy_facts(folder: Path, name: str, plan: StudyPlan, labels: dict[str, str
     run = plan.run_folder(name, {r.name: r.run for r in plan.runs})
     path = folder / run  # an absolute path stays what it is
     checkpoints = discovery.find_checkpoints([str(path) if path.exists() else run])
-    scored = Results(folder / RESULTS).checkpoints()
-    last = [c.name for c in checkpoints if c.name in scored][-1]
+    scored_names = Results(folder / RESULTS).checkpoints()
+    last = [c.name for c in checkpoints if c.name in scored_names][-1]
     return {"checkpoint": last, "run": run, "labels": labels, "seed": seed}
