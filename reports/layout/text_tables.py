@@ -140,14 +140,8 @@ def best_table(comparison: Comparison) -> TextTable | None:
         probability = f"{100 * best.probability.get(best.checkpoint, 0.0):.0f} %"
         names = ", ".join(equals[:MAX_EQUALS]) + more or "none"
         rows.append((best.name, best.checkpoint, format_number(best.score), estimate, probability, names))
-    columns = (
-        "",
-        "highest",
-        "observed",
-        "corrected for the selection",
-        "probability of being highest",
-        "indistinguishable from it",
-    )
+    columns = ("", "highest", "observed", "corrected for the selection",
+               "probability of being highest", "indistinguishable from it")  # fmt: skip
     return TextTable("The best of the candidates", columns, tuple(rows)) if rows else None
 
 
