@@ -34,6 +34,7 @@ IRREGULAR = {
     "paid", "meant", "begun", "done", "gone", "got", "sent", "spent", "lost", "won", "built", "bought", "chosen",
     "broken", "spoken", "hidden", "grown", "laid", "fed", "felt", "heard", "led", "met", "struck", "thrown",
 }  # fmt: skip
+IMPORTERS = {"import_module", "__import__", "import_own", "run_module"}  # functions that import a module by its name
 NOT_PARTICIPLES = {"seed", "need", "feed", "speed", "embed", "red", "bed", "hundred", "breed", "exceed", "shed", "indeed"}
 
 
@@ -80,10 +81,13 @@ def parameter_count(node: Function) -> int:
 
 
 def imported_modules(path: Path, tree: ast.AST | None = None) -> set[str]:
-    """Modules that `path` imports anywhere in it, as dotted names; `import_module("literal")` counts as an import."""
+    """Modules that `path` imports anywhere in it, as dotted names; so do calls such as `import_module("literal")`."""
     package = name_of(path).removesuffix(".py").split("/")[:-1]
+    tree = tree or ast.parse(path.read_text(encoding="utf-8"))
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
+    importers = IMPORTERS | {alias.asname for alias in aliases if alias.name in IMPORTERS and alias.asname}
     modules: set[str] = set()
-    for node in ast.walk(tree or ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -92,8 +96,9 @@ def imported_modules(path: Path, tree: ast.AST | None = None) -> set[str]:
             names = {f"{base}.{alias.name}" for alias in node.names}
             # `from package import module` needs the module; the package itself only where one of its own names is meant.
             modules |= names if all(file_of(name) for name in names) else names | {base}
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
-            modules |= {str(value.value) for value in node.args[:1] if isinstance(value, ast.Constant)}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in importers:
+            values = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "name")]
+            modules |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
     return modules
 
 
@@ -124,18 +129,12 @@ def module_level(tree: ast.Module) -> ast.Module:
 
 
 def import_graph(paths: Iterable[Path] | None = None, when_loaded: bool = False) -> dict[str, set[str]]:
-    """File -> files of the project that it imports anywhere, or (`when_loaded`) at once when it is loaded itself.
-
-    A package's __init__ counts only where it holds code of its own.
-    """
+    """File -> files of the project that it imports anywhere, or (`when_loaded`) at once when it is loaded itself."""
     graph: dict[str, set[str]] = {}
     for path in paths or source_files():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         modules = imported_modules(path, module_level(tree) if when_loaded else tree)
-        files = {file for module in modules if (file := file_of(module)) and file != name_of(path)}
-        graph[name_of(path)] = {
-            f for f in files if not f.endswith("__init__.py") or len(ast.parse((ROOT / f).read_text()).body) > 1
-        }
+        graph[name_of(path)] = {file for module in modules if (file := file_of(module)) and file != name_of(path)}
     return graph
 
 

@@ -100,10 +100,28 @@ def test_a_file_imports_only_from_its_own_room_and_earlier_ones(file: str) -> No
     assert not later, f"{file} ({ROOMS[room_of(file)]}) imports {', '.join(later)}: a later room"
 
 
-def test_the_order_of_rooms_is_held_also_for_imports_inside_functions_and_by_name() -> None:
-    text = 'def f():\n    from harness import watch\n    importlib.import_module("harness.studies.file")\n'
-    modules = imported_modules(ROOT / "harness" / "statistics" / "pareto.py", ast.parse(text))
-    assert {"harness.watch", "harness.studies.file"} <= modules
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from harness import watch",
+        "def f():\n    from harness import watch",
+        "import harness.watch as w",
+        "if TYPE_CHECKING:\n    import harness.watch",
+        "from ..watch import hold",
+        'importlib.import_module("harness.watch")',
+        'importlib.import_module(name="harness.watch")',
+        'from importlib import import_module as load\nload("harness.watch")',
+        '__import__("harness.watch")',
+        'import_own("harness.watch")',
+    ],
+)
+def test_an_import_is_seen_in_every_form(text: str) -> None:
+    assert "harness.watch" in imported_modules(ROOT / "harness" / "statistics" / "pareto.py", ast.parse(text))
+
+
+def test_a_package_counts_as_a_file_of_its_room() -> None:
+    assert measure.file_of("harness.studies") == "harness/studies/__init__.py"
+    assert room_of("harness/studies/__init__.py") == ROOMS.index("harness/studies/")
 
 
 def test_every_room_and_every_door_exists() -> None:
