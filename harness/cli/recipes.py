@@ -25,7 +25,7 @@ def recipes(
     from harness import config
     from harness.comparison.recipes import compare_recipes
 
-    runs_by_recipe = {name: runs.split(",") for text in recipe for name, runs in config.pairs([text]).items()}
+    runs_by_recipe = {name: runs.split(",") for text in recipe for name, runs in config.parse_pairs([text]).items()}
     rows = compare_recipes(results, runs_by_recipe, tuple(allow or ()))
     if as_json:
         caveats = {"caveat": rows[0].contrast.caveat}

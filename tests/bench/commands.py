@@ -22,7 +22,7 @@ from harness.backends import transformers
 from harness.types import Checkpoint, Request, Task
 from tasks import bbh, gsm8k, ifeval, mmlu, truthfulqa, xstest
 from tests.bench.sides import count_operations, gflops
-from tests.bench.works import SUBJECT, SUBTASKS, write_model, find_task
+from tests.bench.works import SUBJECT, SUBTASKS, find_task, write_model
 
 NEW = 48  # the most tokens of an answer
 MEMBERS, MEASURED = 8, 2  # checkpoints of the family; of their lm_eval commands, which cost alike, so many are run

@@ -27,7 +27,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from harness import data
-from harness.sandbox import Asserts, Calls, CallGroup, SandboxConfig, Sandbox
+from harness.sandbox import Asserts, CallGroup, Calls, Sandbox, SandboxConfig
 from harness.sandbox.inside.wire import encode_value
 from harness.sandbox.verdict import Tests
 
@@ -115,7 +115,9 @@ def asserts(row: Row) -> Asserts:
 def calls(row: Row) -> Calls:
     inputs = [json.dumps(encode_value(one)) for one in row["base_input"]]
     oracle = "root" if row["entry_point"] == "find_zero" else ""
-    return Calls(row["entry_point"], [CallGroup("base", inputs, [encode_value(e) for e in row["expected"]])], row["atol"], oracle)
+    return Calls(
+        row["entry_point"], [CallGroup("base", inputs, [encode_value(e) for e in row["expected"]])], row["atol"], oracle
+    )
 
 
 def bare(row: Row) -> bool:

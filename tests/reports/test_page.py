@@ -46,7 +46,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
     results = Results.make(folder)
     for name, answer in zip(NAMES, (half, hostile), strict=True):
-        score_checkpoints([Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, EvaluationSettings())
+        score_checkpoints(
+            [Checkpoint(name, "", "toy")], tasks, lambda _, a=answer: toys.model(a), results, EvaluationSettings()
+        )
     spoil(results.examples_file("sums"))
     return compare(folder, "sft")
 

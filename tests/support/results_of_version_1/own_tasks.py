@@ -1,4 +1,4 @@
-"""Three small tasks of somebody's own: a generated answer, a likeliest choice with exemplars, and an answer that a judge grades."""
+"""Three small tasks of a user: a generated answer, a likeliest choice with exemplars, an answer that a judge grades."""
 
 from harness.types import Example, Judge, Message, Metric, Request, Response, Score, Task
 
@@ -32,7 +32,9 @@ TASKS = (
         skill="reasoning",
         version=2,
         source="made up",
-        rows=lambda folder: [{"a": a, "b": b, "sum": a + b} for a in (1, 2, 3) for b in (1, 2, 3, 4)] + [{"a": 1, "b": 1, "sum": 2}],
+        rows=lambda folder: (
+            [{"a": a, "b": b, "sum": a + b} for a in (1, 2, 3) for b in (1, 2, 3, 4)] + [{"a": 1, "b": 1, "sum": 2}]
+        ),
         ask=lambda e: Request(f"{e.row['a']} + {e.row['b']} = ?", max_tokens=8, stop=("\n",)),
         score=score_sum,
         ideal=lambda e: Response(str(e.row["sum"])),
@@ -47,7 +49,9 @@ TASKS = (
         skill="factuality",
         version=1,
         source="made up",
-        rows=lambda folder: [{"animal": a, "sound": s} for a, s in (("cat", "miaow"), ("dog", "woof"), ("duck", "quack"), ("pig", "oink"))],
+        rows=lambda folder: [
+            {"animal": a, "sound": s} for a, s in (("cat", "miaow"), ("dog", "woof"), ("duck", "quack"), ("pig", "oink"))
+        ],
         ask=ask_choice,
         score=score_choice,
         ideal=lambda e: Response(logprobs=(-1.0, -2.0)),
