@@ -62,7 +62,7 @@ def settings_class(trainer: ModuleType) -> type[Any]:
 
 
 def field_comments(kind: type[Any]) -> dict[str, str]:
-    """Field -> the comment beside it in the source of its class, else of the nearest base class that has one.
+    """Field -> the comment next to it in the source of its class, else of the nearest base class that has one.
 
     The comment that explains a field to readers of the code is also its line of help: there is one text to keep true.
     """

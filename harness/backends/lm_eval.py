@@ -42,8 +42,11 @@ class LmEvalModel:
 
     def __init__(self, model: Any, options: LmEvalOptions) -> None:
         self.model, self.options = model, options
-        template = getattr(getattr(model, "tokenizer", None), "chat_template", None)
-        self.uses_template = options.chat_template != "none" and bool(template or options.backend.startswith(SERVERS))
+        template_allowed = (
+            options.chat_template != "none"
+        )  # else no tokenizer is loaded: some backends would fetch one from the Hub
+        template = getattr(getattr(model, "tokenizer", None), "chat_template", None) if template_allowed else None
+        self.uses_template = template_allowed and bool(template or options.backend.startswith(SERVERS))
         self.template_name = "none"
         if self.uses_template:
             self.template_name = f"own:{digest(template)}" if template else "server"

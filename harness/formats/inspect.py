@@ -1,7 +1,7 @@
 """inspect_ai: its logs, .eval (a zip archive) and .json.
 
 The score is that of the log's headline scorer (or of its first), converted as inspect's own accuracy converts it: C, P, I and N
-are 1, 0.5, 0 and 0.  Other scorers are metrics beside it.  A sample that failed, or whose value is no number, has no score.
+are 1, 0.5, 0 and 0.  Other scorers are further metrics.  A sample that failed, or whose value is no number, has no score.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
 
 
 def find_results(details: Path) -> Path | None:
-    """Where lighteval writes the results of the same time: results/MODEL beside details/MODEL."""
+    """Where lighteval writes the results of the same time: results/MODEL next to details/MODEL."""
     parts = list(details.parent.parts)
     if "details" not in parts:
         return None

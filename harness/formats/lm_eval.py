@@ -2,7 +2,7 @@
 
 Reading: every filter of a task is a result of its own, never averaged with another.  The first counts for the skill, the others
 are its variants.  The score is the first metric of a filter that is a mean of values in 0..1 and better when higher; the other
-means are metrics beside it.  A metric is a mean if its samples average to the figure in the results file.  A group whose
+means are further metrics.  A metric is a mean if its samples average to the figure in the results file.  A group whose
 members are all there is one task, its members the groups of its examples, averaged as lm-eval averaged it.
 
 Writing: metrics named "metric,filter" are lm-eval's own, and go back under their filter; for any other task the score is the

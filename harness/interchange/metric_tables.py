@@ -98,7 +98,7 @@ class MetricTable:
         return len(numbers) == len(values) and all(number is None or 0 <= number <= 1 for number in numbers)
 
     def metrics(self) -> list[Metric]:
-        """Every mean, as a metric beside the score."""
+        """Every mean, as a further metric."""
         keys = [(metric, metric + self.suffix) for metric in self.is_uneven]
         return [Metric(key, key, f"{key}:n" if self.is_uneven[m] else "", "", m in self.lower_is_better) for m, key in keys]
 

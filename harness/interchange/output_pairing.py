@@ -61,7 +61,7 @@ def index_examples(examples: Sequence[Example], requests: Sequence[Request]) -> 
 
 
 def meaningful_id(record: RecordedOutput) -> str:
-    """The record's id.  A bare number beside a prompt is none: it may count lines of whatever file it came from."""
+    """The record's id.  A bare number next to a prompt is none: it may count lines of whatever file it came from."""
     return "" if record.id.isdigit() and (record.prompt or first_text(record.row, PROMPTS)) else record.id
 
 

@@ -169,5 +169,5 @@ class StudyMeasures:
 def read_cost(facts: Mapping[str, Any], kind: str) -> float:
     """FLOPs or seconds of a run.json; 0 where it does not say."""
     amount = facts.get(kind)
-    total = sum(amount.values()) if isinstance(amount, Mapping) else amount  # seconds are told by phase
+    total = sum(amount.values()) if isinstance(amount, Mapping) else amount  # seconds are a mapping by phase
     return float(total) if isinstance(total, int | float) and total > 0 else 0.0

@@ -1,4 +1,4 @@
-"""Study files: read, every fault told with what there is, before anything runs."""
+"""Study files: reads and checks one before anything runs; an error names the fault and what there is."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class StudySettings:
     tasks: str = "world"  # a suite, or a suite file
     seeds: tuple[int, ...] = (0,)
     bases: Mapping[str, StudyBase] = field(default_factory=dict)
-    data: Mapping[str, PreferenceSource] = field(default_factory=dict)  # beside the world's own kinds
+    data: Mapping[str, PreferenceSource] = field(default_factory=dict)  # in addition to the world's own kinds
     sizes: Mapping[str, int] = field(default_factory=dict)  # pairs; "full" is all
     prompts: Mapping[str, PromptSource] = field(default_factory=lambda: {"general": PromptSource()})
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by method

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
@@ -177,11 +177,19 @@ def fork_server() -> multiprocessing.context.ForkServerContext:
     """Where the processes of stages come from: a server that holds the heavy libraries, forked for each stage."""
     # Small models: one thread each, and the processors are shared by stages.
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    # The server would look in the working folder first, and take a user's own package `harness` or `tasks` for ours.
-    paths = [str(own_packages.ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED_MODULES)
+    # The server would look in the working folder first, and take a user's own package `harness` or `tasks` for ours.
+    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "PYTHONPATH")}
+    paths = [str(own_packages.ROOT), *filter(None, [before["PYTHONPATH"]])]
+    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
+    try:
+        forkserver.ensure_running()
+    finally:  # for the server alone: other programs that this process starts look where the user expects
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
     return context
 
 

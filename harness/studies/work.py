@@ -39,7 +39,7 @@ def write_data(folder: Path, world: Mapping[str, Any]) -> None:
 
 
 def write_pool(folder: Path, world: Mapping[str, Any], models: Sequence[str]) -> None:
-    """Preference data: answers of models, with one written answer beside them, all rated, in every kind that there is."""
+    """Preference data: answers of models and one written answer, all rated by every kind of rater."""
     prompts = corpus.draw_prompts(world["prompts"])
     source = random.Random(f"{SEED} pool")
     answers_by_model = [sample_answers(model, prompts, world["samples"]) for model in models]

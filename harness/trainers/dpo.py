@@ -46,7 +46,8 @@ def train(config: DPOConfig) -> Checkpoint:
     data, heldout = datasets.split_holdout(config, preferences.parse_pair, lambda pair: pair.prompt)
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))
 
-    run = TrainerRun("dpo", config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
+    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()

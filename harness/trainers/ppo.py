@@ -90,7 +90,8 @@ def train(config: PPOConfig) -> Checkpoint:
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
     total, per_epoch = batches.step_count(len(prompts), by_prompt), batches.steps_per_epoch(len(prompts), by_prompt)
-    run = TrainerRun("ppo", config, total, per_epoch)
+    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
+    run = TrainerRun(method, config, total, per_epoch)
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()

@@ -71,7 +71,8 @@ def train(config: RewardConfig) -> Checkpoint:
     rows = encode_pairs([*data.rows, *stranger_pairs(data.rows, config)], encoder, config)
     eval_rows = encode_pairs(heldout, encoder, config)
 
-    run = TrainerRun("reward", config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
+    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
