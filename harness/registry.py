@@ -11,6 +11,7 @@ import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +19,7 @@ from harness.own_packages import ROOT, import_own
 from harness.types import SkilldeltaError, Task, unknown_name
 
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
+YAML = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,20 @@ def modules(kind: str) -> list[str]:
         file.stem
         for file in sorted(plugin_kind.folder.glob("[!_]*.py"))
         if plugin_kind.hook in (text := file.read_text(encoding="utf-8"))
-        and any(map(plugin_kind.is_hook, ast.parse(text).body))
+        and any(map(plugin_kind.is_hook, parse_source(text).body))
     ]
+
+
+@lru_cache(maxsize=256)
+def parse_source(text: str) -> ast.Module:
+    """A file's statements.  Kept by its text: a study asks hundreds of times which trainers there are."""
+    return ast.parse(text)
 
 
 def about(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring, read without importing it."""
     text = (KINDS[kind].folder / f"{name}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
+    return (ast.get_docstring(parse_source(text)) or "").split("\n")[0]
 
 
 def module(kind: str, name: str) -> ModuleType:
@@ -96,36 +104,81 @@ def tasks(include: Iterable[Path] = ()) -> dict[str, Task]:
 
 
 def included_tasks(path: Path) -> Iterator[Task]:
-    """Tasks of somebody's own file, or of every file in a folder.  This runs the file: the user named it."""
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
-    if not path.exists() or not files:
-        raise SkilldeltaError(f"--include-path {path}: there is no such file, and no folder with .py files.")
-    for file in files:
+    """Tasks of somebody's own file, or of every file in a folder that defines some.  This runs the file: the user named it.
+
+    YAML files are tasks of another program, which its bridge reads; Python files next to them hold its functions.
+    """
+    if not path.exists():
+        raise SkilldeltaError(f"--include-path {path}: there is no such file or folder.")
+    files = sorted(path.glob("*.py")) if path.is_dir() else [path] if path.suffix not in YAML else []
+    task_files = [file for file in files if defines_tasks(file)]
+    if not task_files and not any(foreign_task_files(path)):
+        if files:
+            raise SkilldeltaError(f"{files[0]} defines no TASKS: a task file ends with TASKS = (Task(...), ...).")
+        raise SkilldeltaError(
+            f"--include-path {path}: the folder holds no tasks, neither .py files with TASKS nor .yaml files."
+        )
+    for file in task_files:
         spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
         if spec is None or spec.loader is None:
             raise SkilldeltaError(f"{file} is not a Python file.")
         namespace = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(namespace)
-        if not hasattr(namespace, "TASKS"):
-            raise SkilldeltaError(f"{file} defines no TASKS: a task file ends with TASKS = (Task(...), ...).")
         yield from namespace.TASKS
 
 
-def task(name: str, include: Iterable[Path] = (), num_fewshot: int | None = None) -> Task:
-    """The task `name`; PREFIX:NAME comes through the bridge PREFIX, where alone the number of exemplars can be chosen."""
+def defines_tasks(file: Path) -> bool:
+    """Whether a Python file sets TASKS; one that cannot be read as Python is taken to, so that running it says why."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        return "TASKS" in text and any(map(KINDS["tasks"].is_hook, ast.parse(text).body))
+    except (SyntaxError, ValueError):
+        return file.suffix == ".py"
+
+
+def foreign_task_files(path: Path) -> Iterator[Path]:
+    """The YAML files at or below a path."""
+    return (file for file in ([path] if path.is_file() else path.rglob("*")) if file.suffix in YAML)
+
+
+@dataclass(frozen=True)
+class PromptSettings:
+    """How another program's tasks build their prompts; the defaults leave it to the task."""
+
+    num_fewshot: int | None = None
+    chat: bool = False  # as messages, for a chat template
+    system: str = ""  # a system message
+    multiturn: bool | None = None  # exemplars as turns of their own; None: where prompts are messages
+
+
+def task(name: str, include: Iterable[Path] = (), prompts: PromptSettings = PromptSettings()) -> Task:
+    """The task `name`; PREFIX:NAME comes through the bridge PREFIX, where alone `prompts` has an effect."""
     prefix, colon, foreign_name = name.partition(":")
     if colon and prefix.replace("-", "_") in modules("task-bridges"):
-        foreign_task: Task = module("task-bridges", prefix).load_task(foreign_name, tuple(include), num_fewshot)
+        for path in include:
+            if not path.exists():
+                raise SkilldeltaError(f"--include-path {path}: there is no such file or folder.")
+        foreign_task: Task = module("task-bridges", prefix).load_task(foreign_name, tuple(include), prompts)
         return foreign_task
     tasks_by_name = tasks(include)
     if name not in tasks_by_name:
         raise SkilldeltaError(f"{unknown_name('task', name, tasks_by_name)} Any lm-eval task runs as {LM_EVAL}NAME.")
-    if num_fewshot is not None:
-        variants = ", ".join(n for n in tasks_by_name if n.startswith(name.split("_")[0]))
+    check_prompt_settings(name, prompts, tasks_by_name)
+    return tasks_by_name[name]
+
+
+def check_prompt_settings(name: str, prompts: PromptSettings, names: Iterable[str]) -> None:
+    """Refuses settings of prompts for a task of this program: its prompts are part of it."""
+    if prompts.num_fewshot is not None:
+        variants = ", ".join(n for n in names if n.startswith(name.split("_")[0]))
         raise SkilldeltaError(
             f"The exemplars of {name!r} are part of the task: choose one by its name ({variants}), not by --num-fewshot."
         )
-    return tasks_by_name[name]
+    if prompts.system or prompts.multiturn is not None:
+        raise SkilldeltaError(
+            f"--system-instruction and --fewshot-as-multiturn are for {LM_EVAL}NAME tasks; the messages of {name!r} are part "
+            "of it.  Score it in a command of its own, without them."
+        )
 
 
 def command_line() -> list[str]:
