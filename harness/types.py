@@ -46,9 +46,11 @@ class Checkpoint:
     method: str = ""  # sft, reward, dpo, ppo ..., "" where nothing says
     run: str = ""  # the run folder it belongs to
     step: int | None = None
-    base: str = ""  # for an adapter: the folder or Hub name of the model that it changes
+    base: str = ""  # for an adapter: the folder or Hub name of the whole model that it changes
     content: str = ""  # for recorded outputs: the hash of their files and of how they are read
     problem: str = ""  # why it cannot be scored; "" when it is ready
+    adapters: tuple[str, ...] = ()  # for an adapter of adapters: their folders, in the order in which they change the base
+    tokenizer: str = ""  # the folder of another tokenizer than its own
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Request:
     prompt: str | tuple[Message, ...]
     prefix: str = ""
     choices: tuple[str, ...] = ()
-    contexts: tuple[str, ...] = ()  # where every choice has a prompt of its own: one each, raw
+    contexts: tuple[str | tuple[Message, ...], ...] = ()  # where every choice has a prompt of its own: one each, text is raw
     rolling: bool = False  # the log-likelihood of the only choice as a whole text, in windows
     max_tokens: int = 512
     stop: tuple[str, ...] = ()
@@ -93,14 +95,20 @@ class Request:
     top_p: float = 1.0
     seed: int = 0
     draw: int = 0
+    thinking: int = 0  # further tokens for reasoning before the answer, which alone has `max_tokens`
     raw: bool = False
     truncate: bool = False  # an over-long prompt loses its left end, as in lm-eval; otherwise it is not asked ("overlong")
+    chat: bool = False  # only a chat template may render it, and the prefix is the beginning of the last message
+    generation: tuple[tuple[str, Any], ...] = ()  # further settings by transformers' names: a backend does them or refuses
 
     @cached_property
     def id(self) -> str:
         """The hash of everything that is asked."""
         content = asdict(self)
         content["cut"] = content.pop("truncate")  # the field's first name: a stored request keeps its hash
+        for later_field in ("chat", "generation", "thinking"):
+            if not content[later_field]:
+                del content[later_field]
         return digest(content)
 
 
@@ -116,6 +124,8 @@ class Response:
     tokens_out: int = 0
     truncated: int = 0  # prompt tokens lost on the left, where the request allowed it
     error: str = ""
+    reasoning: str = ""  # what the server has parted from the text as reasoning
+    opened: bool = False  # the prompt has opened a block of reasoning: the text begins inside it
 
 
 @dataclass(frozen=True)
@@ -139,6 +149,7 @@ class Sample:
     draw: int = 0
     group: str = ""  # stratum: subject, subtask
     cluster: str = ""  # samples of one cluster are not independent; "": the example is its own
+    reading: Mapping[str, int] = field(default_factory=dict)  # of a text: what prompts/reading.py saw of its reasoning
 
 
 @dataclass(frozen=True)
@@ -168,13 +179,19 @@ Aggregate = Literal["mean", "macro", "f1"]
 
 @dataclass(frozen=True)
 class Metric:
-    """A further number of a task: the sum of part `part` over the sum of part `over` (or over the number of samples)."""
+    """A further number of a task: the sum of part `part` over the sum of part `over` (or over the number of samples).
+
+    Above `warn_above` or below `warn_below` (0..1), a comparison says "12.3 % " and then `warning`.
+    """
 
     name: str
     part: str
     over: str = ""
     group: str = ""  # only samples of this group
     lower_is_better: bool = False
+    warn_above: float = 1.0
+    warn_below: float = 0.0
+    warning: str = ""
 
 
 @runtime_checkable
@@ -228,6 +245,7 @@ class Task:
     judged: Callable[[Judge, Example, Response], Score] | None = None  # score() with a judge; score() alone gives None then
     prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked
     summary: str = ""  # one line for `skilldelta list tasks`
+    scores_silence: bool = False  # score() has its own rule for an empty response; otherwise that is no answer, and unscored
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
     execute: Callable[[SandboxOptions, Example, Response], Score] | None = None  # score() with options; score() alone: defaults
     conditions: Callable[[SandboxOptions], Json] | None = None  # what else scores rest on (a sandbox): kept with the results

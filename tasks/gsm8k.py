@@ -1,4 +1,4 @@
-"""GSM8K: grade-school word problems, answered in steps; the last number is the answer (Cobbe et al., arXiv 2110.14168)."""
+"""GSM8K: grade-school word problems, answered in steps; the stated number, or the last, is the answer (Cobbe et al., arXiv 2110.14168)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
-from harness.types import Example, Json, Request, Response, Score, Task
+from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from tasks.answer_reading.stated_number import read_number
 
 DATA = DataSource(hub="openai/gsm8k", config="main", local="gsm8k/test.jsonl", columns=("question", "answer"))
 
@@ -78,7 +79,7 @@ def ask_zero_shot(example: Example) -> Request:
 
 
 def last_number(text: str) -> str:
-    """The last number of `text`, as plain digits; "" where there is none."""
+    """The last number of `text`, as plain digits; "" where there is none: how the study reads an answer."""
     numbers = list(NUMBER.finditer(text))
     return (("-" if numbers[-1]["sign"] else "") + numbers[-1]["digits"].replace(",", "")) if numbers else ""
 
@@ -89,12 +90,20 @@ def right_answer(example: Example) -> str:
 
 
 def score(example: Example, response: Response) -> Score:
-    """1 if the last number equals the answer as a number ("18.00" is 18).
+    """1 if the stated number, or the last where none is stated, equals the answer as a number ("18.00" is 18).
 
-    The study compares digits without punctuation, so that "12.50" passes for 1250 and "-5" for 5; this does not.
+    The study takes the last number always: that reading is the metric `study`.  (It compares digits without punctuation, so
+    that "12.50" passes for 1250 and "-5" for 5; this does not.)
     """
-    number = last_number(response.text)
-    return Score(float(bool(number) and Fraction(number) == Fraction(right_answer(example))), extracted=number)
+    right = Fraction(right_answer(example))
+    answer, last = read_number(response.text), last_number(response.text)
+    value = answer.number.value if answer.number else None
+    parts = {
+        "study": float(bool(last) and Fraction(last) == right),
+        "stated": float(answer.is_stated),
+        "not_last": float(value != (Fraction(last) if last else None)),
+    }
+    return Score(float(value == right), extracted=answer.number.text if answer.number else "", parts=parts)
 
 
 def ideal(example: Example) -> Response:
@@ -104,12 +113,17 @@ def ideal(example: Example) -> Response:
 EIGHT_SHOT = Task(
     name="gsm8k",
     skill="reasoning",
-    version=1,
-    source="Cobbe et al. 2021; prompt and extraction: open-instruct eval/gsm at the time of arXiv 2406.09279",
+    version=2,
+    source="Cobbe et al. 2021; prompt and the metric study: open-instruct eval/gsm at the time of arXiv 2406.09279",
     rows=rows,
     ask=ask,
     score=score,
     ideal=ideal,
+    metrics=(
+        Metric("study", part="study"),
+        Metric("stated", part="stated"),
+        Metric("not_last", part="not_last", warn_above=0.02, warning="of the answers state another number than the last"),
+    ),
     summary="1319 grade-school word problems, 8-shot chain of thought, as in the study",
 )
 ZERO_SHOT = replace(

@@ -28,7 +28,20 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]
         for name, record in results.tasks.items()
         if results.is_variant(name)
     ]
-    return (SEEDS, *integrity_notes(results), *repeat_notes(results), *noise_notes, *equal_rows_notes, *variant_notes)
+    reading_notes = metric_notes(rows, results)
+    return (SEEDS, *reading_notes, *integrity_notes(results), *repeat_notes(results), *noise_notes, *equal_rows_notes, *variant_notes)
+
+
+def metric_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
+    """A sentence for each metric beyond what its task expects: that answers were read in a way that a person should check."""
+    notes = []
+    for row in (r for r in rows if r.level == "task"):
+        metrics = {m.name: m for m in results.tasks[row.name].task.metrics if m.warning}
+        for value in row.metrics:
+            limits = metrics.get(value.name)
+            if limits and (value.value > 100 * limits.warn_above or value.value < 100 * limits.warn_below):
+                notes.append(f"{row.checkpoint} on {row.name}: {value.value:.1f} % {limits.warning}.")
+    return notes
 
 
 INTEGRITY = {

@@ -1,0 +1,135 @@
+"""Numbers as people write them: thousands in every style, fractions, powers, times of day, amounts of money."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from harness.prompts.reading import plain_quotes
+
+MAX_DIGITS = 40  # a longer run of digits is a loop, not an amount
+MAX_EXPONENT = 15
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+SUPERSCRIPT = re.compile("[⁻]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+")
+VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "⅕": "1/5", "⅖": "2/5", "⅗": "3/5", "⅘": "4/5",
+          "⅙": "1/6", "⅚": "5/6", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8"}  # fmt: skip
+# Between groups of three digits: LaTeX's {,} \, \; \: \! "\ " and ~; no-break, figure, thin and narrow spaces; ' and _.
+THOUSANDS = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|,?\\[,;:! ]|\\thinspace ?|[~'_\u00a0\u2007\u2008\u2009\u200a\u202f])\d{3})+(?!\d)"
+)
+LATEX = (
+    (re.compile(r"\\[dt]?frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}"), r" \1/\2 "),
+    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r" \1/\2 "),
+    (re.compile(r"\\(?:text|mathrm|mbox|textrm|mathbf|textbf|bm|textit)\s*\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\(?:times|cdot)(?![A-Za-z])|[×⋅·]"), "*"),
+    (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:!](?!\d)|[\u200b\u2060]"), " "),
+    (re.compile(r"\\([$%&#])"), r"\1"),
+)
+UNIT_POWER = r"(?<![A-WYZa-wyz])"  # the 2 of cm2 and H2O; after an x it is a factor
+EXPONENT = r"\^\s*\{?\s*[-+]?\d{1,3}\s*\}?"
+NUMBER = re.compile(
+    rf"""(?P<sign>(?<![\w)\]}}])-)?(?:[$€£¥₹]\s?)?(?P<second_sign>(?<=[$€£¥₹])-)?
+    (?:
+      (?P<hour>(?<![\d:.,])\d{{1,2}}):(?P<minute>[0-5]\d)(?![\d:])
+    | (?<![\d./])(?:(?P<whole>\d{{1,6}})[ ])?(?P<numerator>(?<!\^)\d{{1,6}})/(?P<denominator>\d{{1,6}})(?![\d/]|\.\d)
+    | {UNIT_POWER}(?P<digits>\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
+      (?:(?P<power>{EXPONENT})|[eE](?P<e>[-+]?\d{{1,2}})(?!\w|\.\d)|\s*(?:x|\*)\s*10\s*(?P<ten>{EXPONENT}))?
+      (?P<scale>\s(?:thousand|million|billion)\b)?
+    )""",
+    re.VERBOSE,
+)
+# The exponent of a unit: m^2, cm^{3}, \text{m}^2, and Python's m**2.
+AFTER_UNIT = re.compile(r"[A-Za-z})](?:\s?\^\s?\{?|\*\*)$")
+LIST_MARK = re.compile(r"(?:^|\n)[\s#>*_]*(?:[Ss]tep\s+)?$")
+SCALES = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number in a text: its value, its digits as they stand there (without marks of thousands), and its place."""
+
+    value: Fraction
+    text: str
+    start: int
+    end: int
+
+
+def normalize(text: str) -> str:
+    """The text with plain signs: ASCII quotes and minus, "," between thousands, a/b for fractions, ^n for superscripts."""
+    text = plain_quotes(text).replace("−", "-").replace("\u2010", "-").replace("\u2011", "-")
+    text = SUPERSCRIPT.sub(lambda match: "^" + match[0].translate(SUPERSCRIPTS), text)
+    for sign, fraction in VULGAR.items():
+        text = text.replace(sign, f" {fraction} ")
+    text = THOUSANDS.sub(lambda match: ",".join(re.findall(r"\d+", match[0])), text)
+    for pattern, plain in LATEX:
+        text = pattern.sub(plain, text)
+    return re.sub(r"(?<=\d) {2,}(?=\d+/\d)", " ", text)
+
+
+def find_numbers(text: str, start: int = 0) -> list[Number]:
+    """The numbers of a normalized text from `start`, in order; those of a list ("2. Then ...") and of a unit's power are none."""
+    return [number for match in NUMBER.finditer(text, start) if (number := parse(match, text)) is not None]
+
+
+def parse(match: re.Match[str], text: str) -> Number | None:
+    if AFTER_UNIT.search(text[max(0, match.start() - 6) : match.start()]) or is_list_mark(match, text):
+        return None
+    sign = -1 if match["sign"] or match["second_sign"] else 1
+    value, plain = read_value(match)
+    if value is None:
+        return None
+    return Number(sign * value, ("-" if sign < 0 else "") + plain, match.start(), match.end())
+
+
+def read_value(match: re.Match[str]) -> tuple[Fraction | None, str]:
+    """The value without its sign, None for what is no number after all; and its text."""
+    if match["hour"]:
+        value = Fraction(int(match["hour"])) + Fraction(int(match["minute"]), 60)
+        return value, match["hour"] if match["minute"] == "00" else f"{match['hour']}:{match['minute']}"
+    if match["denominator"]:
+        if not int(match["denominator"]):
+            return None, ""
+        value = int(match["whole"] or 0) + Fraction(int(match["numerator"]), int(match["denominator"]))
+        return value, decimal(value)
+    plain = match["digits"].replace(",", "")
+    if len(plain) > MAX_DIGITS:
+        return None, ""
+    value = Fraction(plain)
+    if exponent := match["power"]:
+        value = value ** read_exponent(exponent) if value else value
+    elif exponent := match["ten"] or match["e"]:
+        value *= Fraction(10) ** read_exponent(exponent)
+    value *= SCALES[(match["scale"] or "").strip()]
+    return value, plain if value == Fraction(plain) else decimal(value)
+
+
+def read_exponent(text: str) -> int:
+    exponent = int(re.sub(r"[\^{}\s]", "", text))
+    return max(-MAX_EXPONENT, min(MAX_EXPONENT, exponent))
+
+
+def decimal(value: Fraction) -> str:
+    """As decimal digits where these end, else as a fraction."""
+    denominator = value.denominator
+    for prime in (2, 5):
+        while denominator % prime == 0:
+            denominator //= prime
+    if denominator != 1:
+        return str(value)
+    places = 0
+    while (value * 10**places).denominator != 1:
+        places += 1
+    return f"{float(value):.{places}f}" if places else str(value)
+
+
+def is_list_mark(match: re.Match[str], text: str) -> bool:
+    """Is this the number of a list item or of a step: "2. Then ...", "3) ...", "Step 4: ..."?"""
+    if not match["digits"] or len(match["digits"]) > 2 or match["power"] or match["scale"]:
+        return False
+    line_start = text[max(0, match.start() - 20) : match.start()]
+    rest = text[match.end() : match.end() + 12]
+    if re.search(r"\b[Ss]teps?\s+$", line_start):
+        return True
+    begins_line = bool(LIST_MARK.search(line_start)) or (match.start() < 20 and not line_start.strip("#>*_ \t\n"))
+    return begins_line and bool(re.match(r"(?:[.):]|\\\.)[*_]*[ \t]+[^\W\d]", rest))

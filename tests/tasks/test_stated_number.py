@@ -1,0 +1,129 @@
+"""The number that a response states: however it is written, wrapped and followed; and the last number where none is stated."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.types import Example, Response
+from tasks import gsm8k
+from tasks.answer_reading.stated_number import read_number
+
+WORKING = "Each of the 3 boxes holds 40 pens: 3 * 40 = 120. Then 20 are given away."
+STATEMENTS = (
+    "The answer is {}.",
+    "So the final answer is: **{}**",
+    "#### {}",
+    "Therefore,\n$$\\boxed{{{}}}$$",
+    "The result is $\\boxed{{{}}}$ for the 3 boxes.",
+    "**Answer:** {}",
+    "Answer: {}",
+    "### Final Answer\n\n{}",
+    "Hence the answer must be \\( {} \\).",
+    "<answer>{}</answer>",
+    '{{"reasoning": "3 boxes of 40", "answer": "{}"}}',
+    "A: {}",
+    "My answer = {}",
+    "The correct answer, then, is {}",
+    "The answer to this question is therefore {}, as 3 boxes were packed.",
+    "Answer: 40 + 20 + 0 = {}",
+    "**{}**",
+    "Ada is left with **{}** of the 3 boxes.",
+)
+FORMS = ("{}", "{:,}", "${:,}", "{}.00", "{:,} pens", "{:,} m^2", "{:,} cm3", "{:,} m²", "{:,}\\%", "\\${:,}", "{:,}\\text{{ pens}}")
+SEPARATORS = (",", "{,}", "\\,", "\\ ", "\u00a0", "\u2009", "\u202f", "'", "\u2019", ",\\!")
+REMARKS = (
+    "",
+    "\n\nNote that 7 of them are green.",
+    "\n\nLet me know if you would like 2 more examples!",
+    "\n\nQuestion: A cat has 4 legs. How many have 9 cats?\nAnswer: 36\n#### 36",
+    "\nQ: How much is 1 + 1?\nA: The answer is 2.",
+    "\n\n**Question:** How much is 5 + 5?\n\\boxed{10}",
+    "\n\nNew question: what is 6 times 7?\nThe answer is 42.",
+    "<|im_end|>\n<|im_start|>user\nAnd 5 times 5? The answer is 25.",
+    "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nThanks! 8",
+    "\nHuman: And 5 times 5?\nAssistant: The answer is 25.",
+)
+
+
+@given(
+    st.integers(0, 10**7), st.sampled_from(FORMS), st.sampled_from(SEPARATORS), st.sampled_from(STATEMENTS), st.sampled_from(REMARKS)
+)
+def test_a_statement_is_read_however_it_is_written_and_whatever_follows(
+    number: int, form: str, separator: str, statement: str, remark: str
+) -> None:
+    written = form.format(number).replace(",", separator)
+    answer = read_number(f"{WORKING}\n\n{statement.format(written)}{remark}")
+    assert answer.number is not None
+    assert (answer.number.value, answer.is_stated) == (number, True), (written, statement)
+
+
+WRITTEN = {
+    "1.8e1": 18, "1.8 \\times 10^{1}": 18, "10^3": 1000, "10³": 1000, "2.5 × 10² km": 250, "\\frac{36}{2}": 18, "36/2": 18,
+    "4 1/2": Fraction(9, 2), "4½": Fraction(9, 2), "\\dfrac12": Fraction(1, 2), "-7": -7, "−7": -7, "$-7$": -7, "-$7": -7,
+    "3:00 pm": 3, "3:30": Fraction(7, 2), "2.5 million": 2_500_000, "1,50,000 rupees": 150_000, "£1,200.50": Fraction(2401, 2),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", WRITTEN)
+def test_a_number_has_its_value_in_every_notation(written: str) -> None:
+    for text in (f"{WORKING}\nThe answer is {written}.", f"{WORKING} That makes {written}"):
+        answer = read_number(text)
+        assert answer.number is not None
+        assert answer.number.value == WRITTEN[written]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "is_stated"),
+    [
+        ("That leaves 12 pens for 5 children.", 5, False),  # nothing stated: the last number
+        ("The floor is 3 m by 6 m, so it has 18 m^2", 18, False),
+        ("It takes 5 days.\n2. That is all there is to it", 5, False),  # the number of a list
+        ("The answer is 12. Wait, I forgot a box. The answer is 14.", 14, True),  # a correction
+        ("#### Step 1: count the boxes\n3 boxes\n#### 18", 18, True),  # headings are no statements
+        ("The answer is 18.\n\nIf it were in dozens, the answer would be 1.5.", 18, True),
+        ('"answer": "After 2 weeks, she has paid $64 for 16 glasses."', 64, True),
+        ('"answer": "850 / 50 = 17 bags; 17 bags * $18 = $306"', 306, True),
+        ("**Answer:** Bo pays 12 dollars for 5 kites.", 12, True),
+        ("Answer: There were 9 at first. 5 more came, which makes 14", 14, False),  # the working, not the answer
+        ("**Step 3:** 4 * 5 = 20", 20, False),
+        ("To answer the question: 3 boxes hold 40 pens each, so 120", 120, False),
+        ("Question: how many legs have 2 cats?\nAnswer: 8", 8, True),  # the question repeated first
+        ("I am 5'10 and cannot say.", 10, False),
+    ],
+)
+def test_what_a_careful_reader_takes_for_the_answer(text: str, value: int, is_stated: bool) -> None:
+    answer = read_number(text)
+    assert answer.number is not None
+    assert (answer.number.value, answer.is_stated) == (value, is_stated)
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    answer = read_number(text)
+    assert answer.number is not None or not answer.is_stated
+
+
+@pytest.mark.parametrize("text", ["9" * 10_000, "1/0", "10^99999", "#### " * 500 + "x", "(" * 3000 + "1" + "/2" * 3000])
+def test_hostile_numbers_are_read_in_bounded_time(text: str) -> None:
+    assert read_number(text).is_stated in (True, False)
+
+
+ROW = Example({"question": "?", "answer": "#### 64"})
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "parts"),
+    [
+        ("He pays 64.", 1.0, {"study": 1, "stated": 0, "not_last": 0}),
+        ("The answer is 64 for all 16.", 1.0, {"study": 0, "stated": 1, "not_last": 1}),
+        ("The answer is 16, not 64", 0.0, {"study": 1, "stated": 1, "not_last": 1}),
+        ("", 0.0, {"study": 0, "stated": 0, "not_last": 0}),
+    ],
+)
+def test_both_readings_are_kept(text: str, value: float, parts: dict[str, float]) -> None:
+    verdict = gsm8k.score(ROW, Response(text))
+    assert (verdict.value, verdict.parts) == (value, parts)
