@@ -198,6 +198,8 @@ def use_data(folder: Path | None) -> Path | None:
     return folder
 
 
-def resolve(names: str, include: Iterable[Path] = (), num_fewshot: int | None = None) -> list[Task]:
+def resolve(
+    names: str, include: Sequence[Path] = (), prompts: registry.PromptSettings = registry.PromptSettings()
+) -> list[Task]:
     """Tasks by name, separated by commas."""
-    return [registry.task(n.strip(), include, num_fewshot) for n in names.split(",") if n.strip()]
+    return [registry.task(n.strip(), include, prompts) for n in names.split(",") if n.strip()]

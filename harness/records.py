@@ -17,6 +17,7 @@ State = Literal["running", "done", "decided", "failed"]
 RequestKind = Literal["loglikelihood", "generate"]
 KINDS: Mapping[str, RequestKind] = {"weigh": "loglikelihood", "continue": "generate"}  # older values of `kind`
 D = TypeVar("D")
+RAW = "raw"  # backend.template where no prompt was rendered by a template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +139,17 @@ class CellRecord(Record):
     """task.json: one checkpoint on one task.  The only place for times (UTC, ISO 8601)."""
 
     FORMER: ClassVar[Mapping[str, str]] = {"asked": "inputs", "answered": "backend", "scored": "conditions"}
-    SPARSE = ("traceback", "note", "started", "finished", "seconds", "rescored", "noise", "decision", "imported")
+    SPARSE = (
+        *("reader", "rendered", "traceback", "note", "started", "finished", "seconds", "rescored", "noise", "decision"),
+        "imported",
+    )
 
     task: TaskRecord
     inputs: Inputs = field(default_factory=Inputs)
     backend: Json = field(default_factory=dict)  # its name, and every setting that can move an answer
     fingerprint: Mapping[str, str] = field(default_factory=dict)
+    reader: Json = field(default_factory=dict)  # how answers are told from reasoning; {}: by no reader, as in older results
+    rendered: str = ""  # the hash of the prompts as the chat template rendered them; "": not known
     conditions: Json = field(default_factory=dict)  # what scores rest on besides the responses: the sandbox
     state: State = "done"
     why: str = ""  # of a failure
@@ -170,14 +176,16 @@ class CellRecord(Record):
 
     def comparable(self) -> dict[str, Any]:
         """What two results must share to be compared, as JSON."""
-        return {"task": self.task.to_json(), "inputs": self.inputs.to_json(), "backend": dict(self.backend)}
+        shared = {"task": self.task.to_json(), "inputs": self.inputs.to_json(), "backend": dict(self.backend)}
+        sparse = {"reader": dict(self.reader), "rendered": self.rendered}
+        return shared | {name: value for name, value in sparse.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointRecord(Record):
     """checkpoint.json: a Checkpoint's fields, with hashes of what can move its answers."""
 
-    SPARSE = ("results", "elsewhere")
+    SPARSE = ("results", "elsewhere", "adapters", "tokenizer")
 
     name: str
     path: str = ""
@@ -188,6 +196,8 @@ class CheckpointRecord(Record):
     base: str = ""
     content: str = ""
     problem: str = ""
+    adapters: tuple[str, ...] = ()
+    tokenizer: str = ""
     fingerprint: Mapping[str, str] = field(default_factory=dict)
     results: str = ""  # the results folder that it was read from
     elsewhere: tuple[str, ...] = ()  # further folders that hold it

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,14 @@ def read_suite(path: Path) -> Suite:
     return Suite(path.stem, content.summary, parts)
 
 
-def load_suite(name: str) -> tuple[list[Task], dict[str, ExampleSelection]]:
+def load_suite(
+    name: str, include: Sequence[Path] = (), prompts: registry.PromptSettings = registry.PromptSettings()
+) -> tuple[list[Task], dict[str, ExampleSelection]]:
     """The tasks of the suite `name` (or of a file, if it ends with .yaml), and which examples of each."""
     suite = read_suite(Path(name)) if name.endswith((".yaml", ".yml")) else find_suite(name)
-    return [registry.task(n) for n in suite.names()], {p.task: ExampleSelection(p.limit, p.seed) for p in suite.parts}
+    return [registry.task(n, include, prompts) for n in suite.names()], {
+        p.task: ExampleSelection(p.limit, p.seed) for p in suite.parts
+    }
 
 
 def find_suite(name: str) -> Suite:

@@ -16,31 +16,54 @@ from pathlib import Path
 from typing import Any
 
 from harness.interchange import benchmarks
-from harness.types import Aggregate, Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
-from tasks.lm_eval_bridge.documents import REQUEST_BUILDERS, SEED, MemberTask, RandomState, lm_eval_responses, runs_code_error
-from tasks.lm_eval_bridge.task_files import find_folder, mentioning_folders
+from harness.registry import PromptSettings, foreign_task_files
+from harness.types import Aggregate, Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task, digest
+from tasks.lm_eval_bridge.documents import SEED, MemberTask, RandomState, foreign_errors, lm_eval_responses, runs_code_error
+from tasks.lm_eval_bridge.requests import REQUEST_BUILDERS
+from tasks.lm_eval_bridge.task_files import find_folder, mentioning_folders, resolve_names
 
 PREFIX = "lm-eval:"
 
 
-def load_task(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None = None) -> Task:
+def load_task(name: str, include: tuple[Path, ...] = (), prompts: PromptSettings = PromptSettings()) -> Task:
     """The lm-eval task or group `name`, from the folders in `include` or from lm-eval itself.
 
-    `num_fewshot` replaces the task's own number of exemplars.  SkilldeltaError where lm-eval has no such task, cannot load
-    it, or scores it in a way that has no place here.
+    `prompts.num_fewshot` replaces the task's own number of exemplars.  SkilldeltaError where lm-eval has no such task.  A task
+    that cannot be loaded, or is scored in a way that has no place here, fails alone: its rows raise the reason.
     """
+    if prompts.multiturn and not prompts.chat:
+        raise SkilldeltaError("--fewshot-as-multiturn needs a chat template: name one with --apply-chat-template (auto, tulu).")
+    manager = find_manager(name, [str(folder) for folder in task_folders(include)])
+    try:
+        return bridge_task(name, manager, prompts)
+    except SkilldeltaError as error:
+        return unusable_task(name, error)
+
+
+def unusable_task(name: str, reason: SkilldeltaError) -> Task:
+    """A task that cannot be asked: reading its rows raises the reason."""
+
+    def refuse(*_: Any) -> Any:
+        raise reason
+
+    skill = benchmarks.find_skill(name) or "other"
+    source = f"lm-eval {lm_eval_version()}, {name}"
+    return Task(f"{PREFIX}{name}", skill, 1, source, rows=refuse, ask=refuse, score=refuse, ideal=ideal, summary=str(reason))
+
+
+def bridge_task(name: str, manager: Any, prompts: PromptSettings) -> Task:
+    """The task or group `name` of an index.  SkilldeltaError where it cannot be loaded, or has no place here."""
     random_state = RandomState()
     with random_state:
-        tasks, aggregate = load_lm_eval_tasks(name, include)
-    set_fewshot(name, tasks.values(), num_fewshot)
-    group = GroupTask(name, {key: MemberTask(task, random_state) for key, task in tasks.items()})
+        tasks, aggregate = load_lm_eval_tasks(name, manager)
+    set_fewshot(name, tasks.values(), prompts.num_fewshot)
+    group = GroupTask(name, {key: MemberTask(task, random_state, prompts) for key, task in tasks.items()})
     first = next(iter(group.members.values()))
     return Task(
         name=f"{PREFIX}{name}",
         skill=benchmarks.find_skill(name) or "other",
         version=1,
-        source=f"lm-eval {lm_eval_version()}, {name}, version {first.version}"
-        + (f", {num_fewshot} exemplars" if num_fewshot is not None else ""),
+        source=", ".join([f"lm-eval {lm_eval_version()}, {name}, version {first.version}", *describe_prompts(prompts, first)]),
         rows=group.rows,
         ask=group.ask,
         score=group.score,
@@ -50,6 +73,18 @@ def load_task(name: str, include: tuple[Path, ...] = (), num_fewshot: int | None
         metrics=group.metrics,
         summary=f"lm-eval's {name}; headline {first.headline}",
     )
+
+
+def describe_prompts(prompts: PromptSettings, first: MemberTask) -> Iterator[str]:
+    """In words, how the prompts differ from what the task's own file says."""
+    if prompts.num_fewshot is not None:
+        yield f"{prompts.num_fewshot} exemplars"
+    if prompts.chat:
+        yield "chat template" + ("" if prompts.multiturn is None or prompts.multiturn else ", exemplars in one turn")
+    if prompts.system:
+        yield f"system instruction {digest(prompts.system, 8)}"
+    if first.repeats > 1:
+        yield f"the first of {first.repeats} repeats"
 
 
 def lm_eval_version() -> str:
@@ -71,13 +106,17 @@ def set_fewshot(name: str, tasks: Iterable[Any], number: int | None) -> None:
             task.set_config(key="num_fewshot", value=number)
 
 
-def load_lm_eval_tasks(name: str, include: tuple[Path, ...]) -> tuple[dict[str, Any], Aggregate]:
+def task_folders(include: Iterable[Path]) -> list[Path]:
+    """The folders with task files of the user's own; a single file stands for its folder."""
+    folders = [path if path.is_dir() else path.parent for path in include if any(foreign_task_files(path))]
+    return list(dict.fromkeys(folders))
+
+
+def load_lm_eval_tasks(name: str, manager: Any) -> tuple[dict[str, Any], Aggregate]:
     """lm-eval's task objects under `name`, by name, and how they are averaged.
 
     A group whose members are weighted by size is a mean over documents, any other a mean over members.
     """
-    folders = [str(path) for path in include if path.is_dir() and any(path.rglob("*.yaml"))]
-    manager = find_manager(name, folders)
     for member in sorted(resolve_names(manager, name)):
         entry = manager.task_index.get(member)  # none for a member that is written out within its group
         if entry and (entry.cfg or {}).get("unsafe_code"):  # before it is loaded: loading alone may run code
@@ -127,27 +166,6 @@ def is_complete(manager: Any, name: str, own: Path | None) -> bool:
     return names <= set(manager.all_tasks) and not (own and tags and mentioning_folders(task_root(), tags) - {own})
 
 
-def resolve_names(manager: Any, name: str) -> set[str]:
-    """`name`, and every member of the groups and tags below it, at any depth."""
-    names: set[str] = set()
-    queue = [name]
-    while queue:
-        current = queue.pop()
-        if current not in names:
-            names.add(current)
-            entry = manager.task_index.get(current)
-            queue += member_names((entry.cfg or {}).get("task")) if entry else ()
-            queue += entry.tags if entry and entry.kind.name == "TAG" else ()
-    return names
-
-
-def member_names(members: Any) -> Iterator[str]:
-    """The members of a group: as text, with settings of their own, or in groups within the group."""
-    for member in members if isinstance(members, list) else []:
-        inner = member.get("task") if isinstance(member, dict) else member
-        yield from [inner] if isinstance(inner, str) else member_names(inner)
-
-
 class GroupTask:
     """Several lm-eval tasks as one."""
 
@@ -183,16 +201,21 @@ class GroupTask:
             raise SkilldeltaError(
                 f"{self.name} asks for {kind}, which is not bridged; bridged are: {', '.join(REQUEST_BUILDERS)}."
             )
-        return build_request(instances)
+        with foreign_errors(f"lm-eval's {member.name} asks in a way that cannot be bridged"):
+            return build_request(instances)
 
     def score(self, example: Example, response: Response) -> Score:
         member, index = self.places[example.id]
         values = member.values(index, lm_eval_responses(member.instances(index)[0].request_type, response))
-        value = values[member.headline]
-        if values.get(f"{member.headline}:n") == 0:
-            return Score(None, why=f"{member.headline} does not apply to this document", parts=values)
+        value = values.get(member.headline)
+        if value is None or values.get(f"{member.headline}:n") == 0:
+            return Score(None, why=f"{member.headline} has no number for this document", parts=values)
         if not 0 <= value <= 1:
-            return Score(None, why=f"{member.headline} is {value}: not a score of 0 to 1", parts=values)
+            raise SkilldeltaError(
+                f"{member.headline}, the headline of lm-eval's {member.name}, is {value:g} for a document: it is on another "
+                "scale than 0 to 1, so its mean is no score.\nPut a metric of 0 to 1 first: a YAML file of your own with a "
+                "`task` name, `include:` of this one and a `metric_list`, in a folder for --include-path."
+            )
         return Score(value, extracted=response.text.strip()[-200:], parts=values)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -137,7 +137,8 @@ class LmEvalModel:
 
     def context_pairs(self, request: Request) -> list[tuple[str, str]]:
         """(context, choice) for each choice."""
-        contexts = request.contexts or (self.render(request),) * len(request.choices)
+        own_contexts = [c if isinstance(c, str) else self.render(replace(request, prompt=c)) for c in request.contexts]
+        contexts = own_contexts or [self.render(request)] * len(request.choices)
         return list(zip(contexts, request.choices, strict=True))
 
     def render(self, request: Request) -> str:
@@ -147,6 +148,9 @@ class LmEvalModel:
         """
         if request.raw or not self.uses_template:
             return plain_text(request)
+        if request.chat and request.prefix:
+            messages = [*as_dicts(request), {"role": "assistant", "content": request.prefix}]
+            return self.model.apply_chat_template(messages, add_generation_prompt=False)  # type: ignore[no-any-return]
         prompt = self.model.apply_chat_template(as_dicts(request))
         if request.prefix and not isinstance(prompt, str):
             raise SkilldeltaError("This server takes messages alone, so it cannot run a task that begins the answer itself.")
@@ -164,7 +168,7 @@ def generation_settings(request: Request, max_tokens: int) -> dict[str, Any]:
     settings: dict[str, Any] = {"until": list(request.stop), "max_gen_toks": max_tokens, "do_sample": request.temperature > 0}
     if request.temperature > 0:
         settings |= {"temperature": request.temperature, "top_p": request.top_p}
-    return settings
+    return settings | dict(request.generation)
 
 
 @contextmanager

@@ -35,7 +35,10 @@ Allow = Annotated[
 Margin = Annotated[float, typer.Option("--margin", help="Points: a difference shown to be smaller counts as none.")]
 Correction = Annotated[str, typer.Option("--correction", help="Correction for multiple tests: auto, holm, max-t, bh or none.")]
 Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Task names, separated by commas; lm-eval:NAME is any lm-eval task.")]
-Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Your own task file, or a folder of them.")]
+Include = Annotated[
+    list[Path] | None,
+    typer.Option("--include-path", help="Your own task file, or a folder with .py and lm-eval's .yaml files."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the same facts as JSON on standard output.")]
 
 
@@ -60,20 +63,35 @@ class TaskOptions:
     num_fewshot: Annotated[
         int | None, typer.Option("--num-fewshot", help="Solved examples in the prompt; for lm-eval:NAME tasks.")
     ] = None
+    system_instruction: Annotated[
+        str, typer.Option("--system-instruction", help="The system message; for lm-eval:NAME tasks.")
+    ] = ""
+    multiturn: Annotated[
+        bool | None,
+        typer.Option(
+            "--fewshot-as-multiturn/--no-fewshot-as-multiturn",
+            help="Solved examples as turns of their own, for lm-eval:NAME tasks; default: with --apply-chat-template.",
+        ),
+    ] = None
     include: Include = None
 
-    def choose(self) -> tuple[list[Task], dict[str, ExampleSelection]]:
-        """The tasks, and which examples of each: a suite may take a part of a task."""
-        from harness import api, suites
+    def choose(self, chat_template: str = "") -> tuple[list[Task], dict[str, ExampleSelection]]:
+        """The tasks, and which examples of each: a suite may take a part of a task.
+
+        A chat template that the user named is also for lm-eval's tasks, which have none by default.
+        """
+        from harness import api, registry, suites
 
         if bool(self.tasks) == bool(self.suite):
             raise SkilldeltaError(
                 "Say what to score: --tasks NAME,... or --suite NAME (`skilldelta list tasks`, `skilldelta list suites`)."
             )
+        chat = chat_template not in ("", "none")
+        prompts = registry.PromptSettings(self.num_fewshot, chat, self.system_instruction, self.multiturn)
         if self.suite:
-            tasks, selections = suites.load_suite(self.suite)
+            tasks, selections = suites.load_suite(self.suite, self.include or (), prompts)
         else:
-            tasks, selections = api.resolve(self.tasks, self.include or (), self.num_fewshot), {}
+            tasks, selections = api.resolve(self.tasks, self.include or (), prompts), {}
         return tasks, api.limits(self.limit, self.sample_seed) or selections
 
 
@@ -115,14 +133,34 @@ class ModelOptions:
         int | None, model_option("--max-batch-tokens", text="Tokens per forward pass; default: by the device.")
     ] = None
     chat_template: Annotated[
-        str, model_option("--apply-chat-template", text="auto (the model's own, if it has one), none or tulu.")
+        str,
+        model_option(
+            "--apply-chat-template",
+            text="auto (the model's own, if it has one), none or tulu; lm-eval:NAME tasks have one only where you name it.",
+        ),
+    ] = ""
+    template_args: Annotated[
+        str, model_option("--template-args", text="Variables of the model's chat template: enable_thinking=false,...")
+    ] = ""
+    template_date: Annotated[
+        str, model_option("--template-date", text="YYYY-MM-DD: the day for templates that read today's; default: a fixed one.")
+    ] = ""
+    template_prefix: Annotated[
+        str,
+        model_option(
+            "--template-prefix",
+            text="Where a template opens a block of reasoning before a task's own beginning of the answer: refuse, close or drop.",
+        ),
     ] = ""
 
     def backend(self) -> Backend:
         """The backend with the settings that were given."""
         from harness import api, config
 
-        own = ("device", "dtype", "batch_size", "max_batch_tokens", "chat_template")
+        own = (
+            *("device", "dtype", "batch_size", "max_batch_tokens", "chat_template"),
+            *("template_args", "template_date", "template_prefix"),
+        )
         settings = {name: value for name in own if (value := getattr(self, name)) not in (None, "")}
         return api.Backend(self.backend_name, config.parse_pairs(self.backend_args) | settings)
 
@@ -138,12 +176,25 @@ class GenerationOptions:
         int | None, model_option("--draws", text="Responses sampled for each prompt; default: the task's own.")
     ] = None
     seed: Annotated[int, model_option("--seed", text="Seed of sampling.")] = 0
+    thinking_budget: Annotated[
+        int, model_option("--thinking-budget", text="Tokens for reasoning, besides max_tokens, which then are the answer's.")
+    ] = 0
+    reasoning_tags: Annotated[
+        list[str] | None,
+        model_option("--reasoning-tags", text="OPEN,CLOSE around reasoning; may be repeated; none: score whole texts."),
+    ] = None
 
     def settings(self) -> dict[str, Any]:
         """Fields of EvaluationSettings."""
         from harness import api, config
+        from harness.prompts.reading import Reader
 
-        return {"overrides": api.generation(config.parse_pairs(self.gen_kwargs)), "draws": self.draws, "seed": self.seed}
+        overrides = api.generation(config.parse_pairs(self.gen_kwargs))
+        if self.thinking_budget < 0:
+            raise SkilldeltaError(f"--thinking-budget {self.thinking_budget}: write a number of tokens, 0 or more.")
+        overrides |= {"thinking": self.thinking_budget} if self.thinking_budget else {}
+        reader = Reader.with_tags(self.reasoning_tags or ())
+        return {"overrides": overrides, "draws": self.draws, "seed": self.seed, "reader": reader}
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def score(
     from harness.evaluation.repeatability import NoiseCheck
 
     check_combination(paths or (), recordings or (), sequential, check_noise)
-    tasks, selections = what.choose()
+    tasks, selections = what.choose(model.chat_template)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     if recordings:
         arguments = config.parse_pairs(model.backend_args)

@@ -32,7 +32,7 @@ def watch(
     from harness.evaluation import watch as run
     from harness.store import Results
 
-    tasks, selections = what.choose()
+    tasks, selections = what.choose(model.chat_template)
     settings, loader, results = where.settings(selections=selections), model.backend().loader(), Results.make(output)
     if missing := [p for p in paths if not Path(p).exists()]:
         note(f"Waiting for {', '.join(missing)}: it does not exist yet.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.fingerprint import differences
-from harness.records import CellRecord, current_name
+from harness.records import RAW, CellRecord, current_name
 from harness.types import SkilldeltaError
 
 # Keys of task.json that cannot move a score, and so may differ.
@@ -30,9 +30,17 @@ def setting_differences(task: str, baseline: CellRecord, candidates: Mapping[str
     checkpoints_by_difference: dict[tuple[str, str, str], list[str]] = {}
     for checkpoint, record in candidates.items():
         for difference in differences(baseline.comparable(), record.comparable()):
-            if not is_covered(difference[0], IRRELEVANT):
+            if not is_covered(difference[0], IRRELEVANT) and not concerns_no_prompt(difference[0], baseline, record):
                 checkpoints_by_difference.setdefault(difference, []).append(checkpoint)
     return [SettingDifference(task, *difference, tuple(who)) for difference, who in checkpoints_by_difference.items()]
+
+
+def concerns_no_prompt(difference: str, one: CellRecord, other: CellRecord) -> bool:
+    """Whether the templates differ though neither rendered a prompt: older results name the model's also for raw prompts."""
+    templates = (one.backend.get("template"), other.backend.get("template"))
+    if difference == "rendered":  # it is no difference of its own where one side does not know it, or templates differ anyway
+        return not (one.rendered and other.rendered) or templates[0] != templates[1]
+    return difference == "backend.template" and RAW in templates and one.inputs.prompts == other.inputs.prompts
 
 
 def is_covered(difference: str, names: Iterable[str]) -> bool:

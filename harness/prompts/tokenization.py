@@ -8,6 +8,8 @@ from typing import Any
 
 from harness.engine.plain import TokenPair
 from harness.prompts.incremental_tokenizer import IncrementalTokenizer
+from harness.prompts.reasoning_blocks import FINAL, TAGS
+from harness.prompts.stopping import StopCheck, TokenBudget, cut_at_stop
 from harness.prompts.templates import ChatTemplate
 from harness.types import Request, SkilldeltaError
 
@@ -45,11 +47,19 @@ class WindowedTokenizer:
         start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
         self.start_id: int = start  # stands for an empty context
         self.start_text = tokenizer.decode(start) if start is not None else ""
+        self.appended = count_appended(tokenizer)  # tokens that the tokenizer puts behind every text
+        all_tags = {tag.lower() for pair in TAGS for tag in pair}
+        special_ids = zip(tokenizer.all_special_tokens, tokenizer.all_special_ids, strict=True)
+        self.special_tags = {number: text for text, number in special_ids if text.lower() in all_tags}
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a whole text, with the beginning-of-sequence token once where the tokenizer adds one."""
+        """Token ids of a whole text, with the beginning-of-sequence token once where the tokenizer adds one.
+
+        What the tokenizer appends is left out: a model would be asked after its own end.
+        """
         has_start = bool(self.start_text) and text.startswith(self.start_text)  # a chat template may have written it
-        return self.incremental.encode(text, special=not has_start)
+        ids = self.incremental.encode(text, special=not has_start)
+        return ids[: len(ids) - self.appended] if self.appended and not has_start else ids
 
     def encode_pair(self, context: str, continuation: str) -> TokenPair:
         """Ids of a context and its continuation: blanks at the boundary go with the latter, the whole is encoded at once.
@@ -78,7 +88,8 @@ class WindowedTokenizer:
         if request.rolling:
             return [ChoicePair(0, pair) for pair in self.rolling_windows(self.encode(request.choices[0]))]
         if request.contexts:
-            pairs = [self.encode_pair(c, t) for c, t in zip(request.contexts, request.choices, strict=True)]
+            contexts = (template.render_context(request, context) for context in request.contexts)
+            pairs = [self.encode_pair(context, choice) for context, choice in zip(contexts, request.choices, strict=True)]
         else:
             context = template.render(request)
             pairs = [self.encode_pair(context, choice) for choice in request.choices]
@@ -111,7 +122,7 @@ class WindowedTokenizer:
 
         def is_candidate(token: int) -> bool:
             if token not in can_end:
-                text = self.hf_tokenizer.decode([token], skip_special_tokens=True)
+                text = self.decode([token])
                 # A token alone may lose a blank, and half a character is decoded to another one.
                 can_end[token] = any(c in text or c.isspace() or not c.isascii() for c in last_characters)
             return can_end[token]
@@ -119,16 +130,41 @@ class WindowedTokenizer:
         def should_stop(ids: list[int]) -> bool:
             if not is_candidate(ids[-1]):
                 return False
-            text = self.hf_tokenizer.decode(ids[-tail:], skip_special_tokens=True)
+            text = self.decode(ids[-tail:])
             return any(s in text for s in strings)
 
         return should_stop
 
-    def decode_until_stop(self, ids: Sequence[int], stops: Sequence[str]) -> str:
-        """The text of generated ids, cut before the first stop string."""
-        text = str(self.hf_tokenizer.decode(list(ids), skip_special_tokens=True))
-        ends = [at for s in stops if s and (at := text.find(s)) >= 0]
-        return text[: min(ends)] if ends else text
+    def make_answer_check(self, stops: Sequence[str], opened: bool, budget: TokenBudget) -> StopCheck:
+        """The same for texts with reasoning before the answer."""
+        closings = [*(closing for _, closing in TAGS), FINAL]
+        return StopCheck(self.decode, self.make_stop_check(stops), self.make_stop_check(closings), opened, budget)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of generated ids without special tokens, but for tags around reasoning."""
+        pieces, piece = list[str](), list[int]()
+        for token in ids if self.special_tags else ():
+            if token in self.special_tags:
+                pieces += [self.decode_plainly(piece), self.special_tags[token]]
+                piece = []
+            else:
+                piece.append(token)
+        return "".join(pieces) + self.decode_plainly(piece if self.special_tags else ids)
+
+    def decode_plainly(self, ids: Sequence[int]) -> str:
+        return str(self.hf_tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def decode_until_stop(self, ids: Sequence[int], stops: Sequence[str], opened: bool = False) -> str:
+        """The text of generated ids, cut before the first stop string of its answer."""
+        return cut_at_stop(self.decode(ids), stops, opened)
+
+
+def count_appended(tokenizer: Any) -> int:
+    """How many tokens the tokenizer puts behind a text, such as its end token."""
+    bare = list(tokenizer.encode("a b", add_special_tokens=False))
+    special = list(tokenizer.encode("a b"))
+    starts = [at for at in range(len(special) - len(bare) + 1) if special[at : at + len(bare)] == bare]
+    return len(special) - len(bare) - starts[0] if starts else 0
 
 
 def make_pair(context: list[int], continuation: list[int]) -> TokenPair:

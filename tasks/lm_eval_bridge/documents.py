@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from harness.interchange.benchmarks import OTHER_SCALES
-from harness.types import Metric, Request, Response, SkilldeltaError
+from harness.registry import PromptSettings
+from harness.types import Metric, Response, SkilldeltaError
+from tasks.lm_eval_bridge.requests import capture_chat
 
 SEED = 1234  # lm-eval's --seed for exemplars and for numpy; that of Python's own generator is 0
-DEFAULT_MAX_TOKENS = 256  # what lm-eval's hf backend generates where a task does not say
+# Filters that read each sample of a prompt by itself.
+EACH_SAMPLE = {"regex", "regex_pos", "multi_choice_regex", "remove_whitespace", "lowercase", "uppercase", "map", "take_first"}
 MEANS = ("mean", "nanmean", "agg_inst_level_acc")
 SPARSE_MEANS = ("nanmean", "agg_inst_level_acc")  # over the values that exist: a document may have none, or several
 
@@ -50,16 +54,39 @@ def runs_code_error(name: str) -> SkilldeltaError:
     )
 
 
+@contextmanager
+def foreign_errors(doing: str) -> Iterator[None]:
+    """Whatever lm-eval's code, or that of a task file, raises inside the `with` becomes a SkilldeltaError with its reason."""
+    try:
+        yield
+    except SkilldeltaError:
+        raise
+    except Exception as error:  # of any kind: the code is somebody else's
+        raise SkilldeltaError(f"{doing}: {type(error).__name__}: {error}") from error
+
+
+def first_sample_counts(filter_list: Any) -> bool:
+    """Whether every filter takes the first of several samples of a prompt, before anything looks at all of them."""
+    for pipeline in filter_list or ():
+        functions = [step.get("function") for step in pipeline.get("filter") or ()]
+        before = functions[: functions.index("take_first")] if "take_first" in functions else ["missing"]
+        if not set(before) <= EACH_SAMPLE:
+            return False
+    return True
+
+
 class MemberTask:
     """One lm-eval task: its documents, its requests about each, and its scores."""
 
-    def __init__(self, task: Any, random_state: RandomState) -> None:
-        self.task, self.random_state = task, random_state
+    def __init__(self, task: Any, random_state: RandomState, prompts: PromptSettings = PromptSettings()) -> None:
+        self.task, self.random_state, self.prompts = task, random_state, prompts
         self.instance_lists: list[list[Any]] = []  # of each document so far
-        if int(task.config.repeats or 1) != 1:
+        self.repeats = int(task.config.repeats or 1)
+        if self.repeats != 1 and not first_sample_counts(task.config.filter_list):
             raise SkilldeltaError(
-                f"lm-eval's {self.name} scores {task.config.repeats} samples of each prompt together (repeats), which is not "
-                "bridged: a sample has a score of its own here.  Other tasks take --draws."
+                f"lm-eval's {self.name} scores {self.repeats} samples of each prompt together (repeats), which is not "
+                "bridged: a sample has a score of its own here.\nWrite a task that includes it with `repeats: 1` and a "
+                "filter_list of its own, and draw several samples with --draws."
             )
         if getattr(task, "UNSAFE_CODE", False):
             raise runs_code_error(self.name)
@@ -76,7 +103,7 @@ class MemberTask:
 
     @cached_property
     def docs(self) -> list[Any]:
-        with self.random_state:
+        with self.random_state, foreign_errors(f"lm-eval's {self.name} cannot give its documents"):
             return list(self.task.eval_docs)
 
     @cached_property
@@ -125,25 +152,29 @@ class MemberTask:
         docs = self.docs
         with self.random_state:
             while len(self.instance_lists) <= index:
-                self.instance_lists.append(self.build_instances(docs[len(self.instance_lists)]))
+                place = len(self.instance_lists)
+                with foreign_errors(f"lm-eval's {self.name} cannot build the prompt of document {place}"):
+                    self.instance_lists.append(self.build_instances(docs[place]))
         return self.instance_lists[index]
 
     def build_instances(self, doc: Any) -> list[Any]:
+        chat = self.prompts.chat
+        chat_template = capture_chat if chat else None
         context = self.task.fewshot_context(
             doc,
             num_fewshot=self.task.config.num_fewshot or 0,
-            system_instruction=None,
-            apply_chat_template=False,
-            fewshot_as_multiturn=False,
-            chat_template=None,
+            system_instruction=self.prompts.system or None,
+            apply_chat_template=chat,
+            fewshot_as_multiturn=chat if self.prompts.multiturn is None else self.prompts.multiturn,
+            chat_template=chat_template,
             gen_prefix=self.task.doc_to_prefix(doc),
         )
         instances = self.task.construct_requests(
             doc=doc,
             ctx=context,
             metadata=(self.name, len(self.instance_lists), 1),
-            apply_chat_template=False,
-            chat_template=None,
+            apply_chat_template=chat,
+            chat_template=chat_template,
         )
         return instances if isinstance(instances, list) else [instances]
 
@@ -164,9 +195,15 @@ class MemberTask:
 
 
 def mean_parts(key: str, value: Any, sparse: bool) -> dict[str, float]:
-    """A document's part in a mean: its value; or, where a document has any number of values, their sum and their number."""
+    """A document's part in a mean: its value; or, where a document has any number of values, their sum and their number.
+
+    NaN has no part.  SkilldeltaError for an infinite value.
+    """
     if not sparse:
-        return {key: float(value)}
+        number = float(value)
+        if math.isinf(number):
+            raise SkilldeltaError(f"{key} is {number} for a document: a mean over it would be no number.")
+        return {} if math.isnan(number) else {key: number}
     numbers = [float(v) for v in (value if isinstance(value, (list, tuple)) else [value]) if not math.isnan(float(v))]
     return {key: sum(numbers), f"{key}:n": float(len(numbers))}
 
@@ -178,38 +215,3 @@ def lm_eval_responses(kind: str, response: Response) -> list[Any]:
     if kind == "loglikelihood_rolling":
         return list(response.logprobs)
     return list(zip(response.logprobs, response.greedy, strict=True))
-
-
-def loglikelihood_request(instances: Sequence[Any]) -> Request:
-    contexts = tuple(i.args[0] for i in instances)
-    choices = tuple(i.args[1] for i in instances)
-    if len(set(contexts)) == 1:
-        return Request(contexts[0], choices=choices, raw=True, truncate=True)
-    return Request("", choices=choices, contexts=contexts, raw=True, truncate=True)
-
-
-def rolling_request(instances: Sequence[Any]) -> Request:
-    return Request("", choices=(instances[0].args[0],), rolling=True, raw=True, truncate=True)
-
-
-def generate_request(instances: Sequence[Any]) -> Request:
-    context, settings = instances[0].args
-    until = settings.get("until") or []
-    samples = settings.get("do_sample", float(settings.get("temperature", 0.0)) > 0)
-    return Request(
-        context,
-        max_tokens=int(settings.get("max_gen_toks", DEFAULT_MAX_TOKENS)),
-        stop=(until,) if isinstance(until, str) else tuple(until),
-        temperature=float(settings.get("temperature", 1.0)) if samples else 0.0,
-        top_p=float(settings.get("top_p", 1.0)),
-        raw=True,
-        truncate=True,
-    )
-
-
-REQUEST_BUILDERS: dict[str, Callable[[Sequence[Any]], Request]] = {
-    "loglikelihood": loglikelihood_request,
-    "multiple_choice": loglikelihood_request,
-    "loglikelihood_rolling": rolling_request,
-    "generate_until": generate_request,
-}

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from harness.types import SkilldeltaError
 
@@ -46,3 +47,24 @@ def find_folder(root: Path, name: str, version: str) -> Path | None:
         f"lm-eval {version} has no task, group or tag {name!r}.{hint}\n"
         f"It has {len(all_names)}: `lm-eval ls tasks` lists them; --include-path names a folder with tasks of your own."
     )
+
+
+def resolve_names(manager: Any, name: str) -> set[str]:
+    """`name`, and every member of the groups and tags below it, at any depth."""
+    names: set[str] = set()
+    queue = [name]
+    while queue:
+        current = queue.pop()
+        if current not in names:
+            names.add(current)
+            entry = manager.task_index.get(current)
+            queue += member_names((entry.cfg or {}).get("task")) if entry else ()
+            queue += entry.tags if entry and entry.kind.name == "TAG" else ()
+    return names
+
+
+def member_names(members: Any) -> Iterator[str]:
+    """The members of a group: as text, with settings of their own, or in groups within the group."""
+    for member in members if isinstance(members, list) else []:
+        inner = member.get("task") if isinstance(member, dict) else member
+        yield from [inner] if isinstance(inner, str) else member_names(inner)

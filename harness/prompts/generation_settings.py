@@ -1,0 +1,15 @@
+"""Settings of generation that a request may carry and few backends know: each is done or refused by name."""
+
+from __future__ import annotations
+
+from harness.types import Request, SkilldeltaError
+
+
+def refuse_further_settings(request: Request, backend: str) -> None:
+    """Raises SkilldeltaError for a request with settings beyond length, stops, temperature and top_p."""
+    if request.generation:
+        names = ", ".join(f"{name}={value}" for name, value in request.generation)
+        raise SkilldeltaError(
+            f"The task generates with {names}, which {backend} does not do.\n"
+            "Use --backend lm-eval:hf, which hands every setting to transformers' generate."
+        )
