@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from harness.integrity import ADAPTER, SINGLE, find_problem, read_json
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem, printable, read_json
 from harness.types import Checkpoint
+
+HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
+MAX_STEP = 10**15  # a folder's number beyond this is no training step
+MAX_ADAPTERS = 8  # one upon the other
+SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's name is looked for
+CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts
+VALUE_HEADS = ("value_head.safetensors", "value_head.bin", "v_head.safetensors", "v_head.bin")  # LLaMA-Factory's, and others'
+TOKENIZER_CONFIG = "tokenizer_config.json"
+REWARD_MODEL = "it answers no prompts"
+REWARD_KEY = re.compile(
+    r"^(?:base_model\.model\.|model\.|module\.)*(?:score|reward_head|rm_head|value_head|regression_head|classification_head)"
+    r"(?:\.\w+)*\.(?:weight|bias)$"
+)
 
 
 def list_numbered(run: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
     """(step, folder) for each folder in `run` whose name the pattern matches, in the order of the numbers in its group 1."""
-    return sorted((int(match.group(1)), path) for path, match in match_folders(run, pattern))
+    return sorted((int(match.group(1)), path) for path, match in match_folders(run, pattern) if len(match.group(1)) < 16)
 
 
 def match_folders(run: Path, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
@@ -25,63 +40,150 @@ def match_folders(run: Path, pattern: re.Pattern[str]) -> Iterator[tuple[Path, r
 
 def describe_model(folder: Path, name: str) -> Checkpoint | None:
     """The whole model or the adapter in `folder`; None when there is neither."""
-    if (folder / "adapter_config.json").is_file():
+    if os.path.lexists(folder / ADAPTER_CONFIG):
         return describe_adapter(folder, name)
     return describe_whole_model(folder, name) if has_model_config(folder) else None
 
 
 def has_model_config(folder: Path) -> bool:
     """Whether config.json is a model's.  Experiments keep settings of their own under this name, without weights."""
-    if not (folder / "config.json").is_file():
+    if not os.path.lexists(folder / "config.json"):
         return False
     try:
         config = read_json(folder / "config.json")
     except ValueError:
         return True  # half-written, or damaged: the checkpoint's problem says so
-    return bool({"model_type", "architectures"} & set(config) or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")))
+    return bool({"model_type", "architectures"} & set(config) or any(os.path.lexists(folder / name) for name in SINGLE))
 
 
 def describe_whole_model(folder: Path, name: str) -> Checkpoint:
     """A folder with config.json as a checkpoint.  A reward model has a problem: it answers no prompts."""
+    checkpoint = Checkpoint(name, str(folder), "transformers")
     try:
         config = read_json(folder / "config.json")
     except ValueError as error:
-        return Checkpoint(name, str(folder), "transformers", problem=str(error))
+        return replace(checkpoint, problem=printable(str(error)))
+    if fault := find_config_fault(config):
+        return replace(checkpoint, problem=f"config.json is damaged: {fault}")
     heads = [str(head) for head in config.get("architectures") or ()]
-    if any(head.endswith("ForSequenceClassification") for head in heads):
-        problem = f"a reward model or classifier ({heads[0]}): it answers no prompts"
-        return Checkpoint(name, str(folder), "transformers", method="reward", problem=problem)
-    return Checkpoint(name, str(folder), "transformers", problem=find_problem(folder, SINGLE))
+    if any(kind in head for head in heads for kind in CLASSIFIERS):
+        problem = f"a reward model or classifier ({printable(heads[0])}): {REWARD_MODEL}"
+        return replace(checkpoint, method="reward", problem=problem)
+    return replace(checkpoint, problem=find_problem(folder, SINGLE))
+
+
+def find_config_fault(config: Mapping[str, Any]) -> str:
+    """What no model's config.json says; "" where nothing is absurd."""
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list | None):
+        return f"architectures is {printable(repr(architectures))[:60]}, not a list"
+    for key, value in config.items():
+        is_size = key.startswith(("num_", "n_")) or key.endswith(("_size", "_layers", "_heads"))
+        if is_size and isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value < 1e12:
+            return f"{printable(key)} is {value}"
+    return ""
 
 
 def describe_adapter(folder: Path, name: str) -> Checkpoint:
     """A folder with adapter_config.json as a checkpoint, with the base that it changes."""
     checkpoint = Checkpoint(name, str(folder), "peft")
     try:
-        config = read_json(folder / "adapter_config.json")
+        config = read_json(folder / ADAPTER_CONFIG)
     except ValueError as error:
-        return replace(checkpoint, problem=str(error))
-    base = str(config.get("base_model_name_or_path") or "")
-    if not base:
-        return replace(checkpoint, problem="adapter_config.json names no base model (base_model_name_or_path)")
+        return replace(checkpoint, problem=printable(str(error)))
+    base = config.get("base_model_name_or_path") or ""
+    if not isinstance(base, str):
+        return replace(checkpoint, problem="adapter_config.json is damaged: base_model_name_or_path is no text")
     if config.get("task_type") == "SEQ_CLS":
-        return replace(checkpoint, base=base, method="reward", problem="an adapter of a reward model: it answers no prompts")
-    return replace(checkpoint, base=locate_base(base, folder), problem=find_problem(folder, ADAPTER))
+        problem = f"an adapter of a reward model: {REWARD_MODEL}"
+        return replace(checkpoint, base=printable(locate_base(base, folder)), method="reward", problem=problem)
+    return locate_bases(replace(checkpoint, problem=find_problem(folder, ADAPTER)), base)
+
+
+def locate_bases(checkpoint: Checkpoint, base: str, root: str = "") -> Checkpoint:
+    """An adapter with the whole model at its root, and the adapters between the two.  `root`: the model to take as the root."""
+    between: list[str] = []
+    folder = Path(checkpoint.path)
+    while True:
+        place = locate_base(base, folder)
+        if not os.path.lexists(Path(place) / ADAPTER_CONFIG) or not is_folder(place):
+            break
+        if place in between or Path(place).resolve() == Path(checkpoint.path).resolve() or len(between) == MAX_ADAPTERS:
+            return replace(checkpoint, problem=f"an adapter whose bases are adapters without end: {place}")
+        between.insert(0, place)
+        try:
+            folder, base = Path(place), str(read_json(Path(place) / ADAPTER_CONFIG).get("base_model_name_or_path") or "")
+        except ValueError as error:
+            return replace(checkpoint, problem=f"its base {place}: {error}")
+    problem = checkpoint.problem or ("" if root else explain_missing_base(place))
+    return replace(checkpoint, base=root or printable(place), adapters=tuple(between), problem=problem)
+
+
+def is_folder(place: str) -> bool:
+    """Whether there is such a folder; a name that no file system takes is none."""
+    try:
+        return Path(place).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def locate_base(base: str, folder: Path) -> str:
+    """The base as a folder where there is one (as written, in the adapter's folder or next to it), else as a Hub name.
+
+    A path from another machine: a model in a folder of its last part's name near the adapter.
+    """
+    for candidate in (base, str(folder / base), str(folder.parent / base)) if base else ():
+        if is_folder(candidate) and Path(candidate).resolve() != folder.resolve():
+            return candidate
+    last = base.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    for parent in list(folder.resolve().parents)[:SEARCHED_PARENTS] if last.strip(".") else ():
+        candidate = str(parent / last)
+        if is_folder(candidate) and has_model_files(Path(candidate)) and Path(candidate) != folder.resolve():
+            return candidate
+    return base
+
+
+def has_model_files(folder: Path) -> bool:
+    return any(os.path.lexists(folder / name) for name in ("config.json", ADAPTER_CONFIG))
+
+
+def explain_missing_base(base: str) -> str:
+    """Why the base cannot be had; "" where it is a folder, or a model that the Hub may have."""
+    way_out = "name the base's folder with --base DIR, or put it next to the adapter"
+    if not base:
+        return f"adapter_config.json names no base model (base_model_name_or_path): {way_out}"
+    if is_folder(base):
+        return "" if has_model_files(Path(base)) else f"its base {base} holds no model: {way_out}"
+    if is_hub_name(base):
+        return ""
+    return f"its base {printable(base)[:200]} is not here: {way_out}"
+
+
+def is_hub_name(name: str) -> bool:
+    """Whether the Hub could have a model of this name; "gpt2" is one, a path from another machine is none."""
+    return bool(HUB_NAME.match(name) or re.fullmatch(r"[\w.-]+", name)) and not name.startswith(".") and ".." not in name
 
 
 def explain_load_failure(checkpoint: Checkpoint, error: Exception) -> str:
     """Why the checkpoint cannot be loaded.  An adapter from another machine often names a base that is not on this one."""
-    if isinstance(error, OSError) and checkpoint.base and not Path(checkpoint.base).is_dir():
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, OSError) and checkpoint.base and not is_folder(checkpoint.base):
         return (
             f"{checkpoint.path} is an adapter of {checkpoint.base}, which is no folder here and could not be had from the Hub "
-            f"({str(error).splitlines()[0]}).\nWrite the base's folder into adapter_config.json (base_model_name_or_path)."
+            f"({reason}).\nName the base's folder with --base DIR, or write it into adapter_config.json."
         )
     return f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {error}"
 
 
-def locate_base(base: str, folder: Path) -> str:
-    """The base as a folder where there is one (as written, in the adapter's folder or next to it), else as a Hub name."""
-    for candidate in (Path(base), folder / base, folder.parent / base):
-        if candidate.is_dir():
-            return str(candidate)
-    return base
+def find_reward_keys(names: Iterable[str]) -> list[str]:
+    """The names of tensors that only a model that grades texts has: a head with one number for a text."""
+    return sorted(name for name in names if REWARD_KEY.match(name))
+
+
+def tokenizer_source(checkpoint: Checkpoint) -> str:
+    """The folder or Hub name of the tokenizer: the one that was named, the checkpoint's own, its run's, or its base's."""
+    if checkpoint.tokenizer:
+        return checkpoint.tokenizer
+    places = [checkpoint.path, *([checkpoint.run] if checkpoint.run else []), *reversed(checkpoint.adapters)]
+    own = next((place for place in places if os.path.lexists(Path(place) / TOKENIZER_CONFIG)), "")
+    return own or checkpoint.base or checkpoint.path

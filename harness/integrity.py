@@ -1,27 +1,64 @@
-"""Is a folder of weights complete?  The files' sizes and headers tell: nothing is loaded, nothing unpickled."""
+"""Is a folder of weights complete?  The files' sizes and headers tell: nothing is loaded, nothing unpickled.
+
+Every file here may come from a stranger: it may be damaged, absurd, no file at all, or made to hurt the program that reads it.
+"""
 
 from __future__ import annotations
 
 import json
+import math
+import os
+import stat
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
+MAX_JSON = 512_000_000  # bytes; a trainer's log of a long run is the largest that is read
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+ADAPTER_CONFIG = "adapter_config.json"
+LFS_POINTER = b"version https://git-lfs"
+# Bits of each type of the safetensors format.
+BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+BITS |= {
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+}
+
+
+@dataclass(frozen=True)
+class TensorHeader:
+    """What a file says of one of its tensors."""
+
+    dtype: str  # by the name of the file's format
+    shape: tuple[int, ...]
+
+
+Headers = Mapping[str, TensorHeader]  # by the tensor's name
 
 
 def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
     """What is wrong with the weights in `folder`, "" when they are whole."""
     try:
         files = weight_files(folder, names)
+        if not files:
+            return f"no weights: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}"
+        return next((fault for file in files if (fault := find_file_problem(file))), "")
     except (ValueError, OSError) as error:
-        return str(error)
-    if not files:
-        return f"no weights: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}"
-    return next((fault for file in files if (fault := find_file_problem(file))), "")
+        return printable(str(error))
 
 
 def weight_files(folder: Path, names: tuple[str, ...] = SINGLE) -> list[Path]:
@@ -29,14 +66,17 @@ def weight_files(folder: Path, names: tuple[str, ...] = SINGLE) -> list[Path]:
 
     Raises ValueError when an index cannot be read or names a path outside of the folder.
     """
-    kinds = (".safetensors", ".bin")
-    for kind in kinds:
-        if single := [folder / n for n in names if n.endswith(kind) and (folder / n).exists()]:
-            return single[:1]
-        for index in (folder / n for n in INDEXES if names == SINGLE and kind in n):
-            if index.exists():
-                return list_shards(index)
-    return []
+    return next(iter(weight_sets(folder, names).values()), [])
+
+
+def weight_sets(folder: Path, names: tuple[str, ...] = SINGLE) -> dict[str, list[Path]]:
+    """Every set of weights in a folder, by the file that stands for it; the first is the one that is loaded."""
+    sets: dict[str, list[Path]] = {}
+    for kind in (".safetensors", ".bin"):
+        sets |= {n: [folder / n] for n in names if n.endswith(kind) and os.path.lexists(folder / n)}
+        indexes = [n for n in INDEXES if names == SINGLE and kind in n and os.path.lexists(folder / n)]
+        sets |= {n: list_shards(folder / n) for n in indexes}
+    return sets
 
 
 def list_shards(index: Path) -> list[Path]:
@@ -46,48 +86,107 @@ def list_shards(index: Path) -> list[Path]:
     if not isinstance(weight_map, dict) or not weight_map:
         raise ValueError(f"{index.name} has no weight_map")
     names = sorted({str(n) for n in weight_map.values()})
-    if outside := [n for n in names if Path(n).name != n]:
-        raise ValueError(f"{index.name} names a file outside of its folder: {outside[0]!r}")
+    if outside := [n for n in names if Path(n).name != n or n in (".", "..") or not n.isprintable()]:
+        raise ValueError(f"{index.name} names a file outside of its folder: {printable(outside[0])!r}")
     return [index.parent / n for n in names]
 
 
 def find_file_problem(file: Path) -> str:
     """What is wrong with one weight file; a half-written safetensors file is named as such."""
-    if not file.is_file():
-        return f"{file.name} is missing"
-    size = file.stat().st_size
-    if size == 0:
+    if fault := explain_no_file(file):
+        return fault
+    if file.stat().st_size == 0:
         return f"{file.name} is empty"
-    return safetensors_problem(file, size) if file.suffix == ".safetensors" else ""
+    with file.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            return f"{file.name} is a pointer of Git LFS, not a safetensors file or other weights: `git lfs pull` fetches them"
+    if file.suffix == ".safetensors":
+        try:
+            read_header(file)
+        except ValueError as error:
+            return str(error)
+    return ""
 
 
-def safetensors_problem(file: Path, size: int) -> str:
-    """Compares the size that the header promises with the size on disk (format: 8 bytes length, JSON header, data)."""
+def explain_no_file(file: Path) -> str:
+    """Why there is no ordinary file of this name that could be read; "" where there is one.  A pipe would be waited for."""
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        is_link = file.is_symlink()
+        return (
+            f"{printable(file.name)} is a link to {link_target(file)}, which is not there"
+            if is_link
+            else f"{file.name} is missing"
+        )
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return f"{printable(file.name)[:80]} cannot be read: {reason}"
+    if stat.S_ISREG(mode):
+        return ""
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
+    link = f" (a link to {link_target(file)})" if file.is_symlink() else ""
+    return f"{file.name}{link} is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
+
+
+def link_target(file: Path) -> str:
+    return printable(str(file.readlink()))
+
+
+def read_header(file: Path) -> dict[str, TensorHeader]:
+    """The tensors of a safetensors file (format: 8 bytes length, JSON header, data).
+
+    ValueError where the header is damaged, or promises another size than the file has.
+    """
+    size = file.stat().st_size
+    name = f"{file.name} (a link to {link_target(file)})" if file.is_symlink() else file.name
     with file.open("rb") as stream:
         head = stream.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else MAX_HEADER + 1
         if length > MAX_HEADER:
-            return f"{file.name} is not a safetensors file, or only its first bytes were written"
+            raise ValueError(f"{name} is not a safetensors file, or only its first bytes were written")
         if length + 8 > size:
-            return f"{file.name} is half-written: its header alone needs {length + 8} bytes, the file has {size}"
-        try:
-            header = json.loads(stream.read(length))
-            ends = [int(t["data_offsets"][1]) for name, t in header.items() if name != "__metadata__"]
-        except (ValueError, TypeError, KeyError, IndexError, AttributeError):
-            return f"{file.name} has a damaged header"
-    full_size = 8 + length + max(ends, default=0)
+            raise ValueError(f"{name} is half-written: its header alone needs {length + 8} bytes, the file has {size}")
+        text = stream.read(length)
+    try:
+        header = {key: value for key, value in json.loads(text).items() if key != "__metadata__"}
+        tensors = {key: parse_tensor(value) for key, value in header.items()}
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
+        raise ValueError(f"{name} has a damaged header") from error
+    full_size = 8 + length + max((end for _, end in tensors.values()), default=0)
     if size != full_size:
         state = "half-written" if size < full_size else "longer than its header says"
-        return f"{file.name} is {state}: {size} bytes, its header promises {full_size}"
-    return ""
+        raise ValueError(f"{name} is {state}: {size} bytes, its header promises {full_size}")
+    return {key: tensor for key, (tensor, _) in tensors.items()}
+
+
+def parse_tensor(value: Mapping[str, Any]) -> tuple[TensorHeader, int]:
+    """A tensor in a header, and where its data end.  ValueError where its shape needs another number of bytes."""
+    start, end = value["data_offsets"]
+    shape, dtype = tuple(value["shape"]), value["dtype"]
+    if not all(type(n) is int and n >= 0 for n in (start, end, *shape)) or end < start:
+        raise ValueError("sizes must be whole numbers from 0")
+    if dtype in BITS and math.prod(shape) * BITS[dtype] != 8 * (end - start):
+        raise ValueError("a tensor's shape and its data differ in size")
+    return TensorHeader(str(dtype), shape), end
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in a file; ValueError names the file when it holds none."""
+    if fault := explain_no_file(file):
+        raise ValueError(f"{file.name} cannot be read: {fault}")
     try:
+        if file.stat().st_size > MAX_JSON:
+            raise ValueError(f"it has more than {MAX_JSON:,} bytes")
         content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{file.name} cannot be read: {error}") from error
+    except (ValueError, OSError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise ValueError(f"{file.name} cannot be read: {reason}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file.name} does not hold a JSON object")
     return content
+
+
+def printable(text: str) -> str:
+    """A text of a stranger's for a terminal: control characters, and what UTF-8 cannot write, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -20,6 +20,7 @@ ROOMS = [
     "harness/json_lines.py",
     "harness/grouping.py",
     "harness/integrity.py",
+    "harness/hub_cache.py",
     "harness/config.py",
     "harness/fingerprint.py",
     "harness/own_packages.py",
@@ -42,6 +43,7 @@ ROOMS = [
     "harness/checkpoint_folders.py",
     "harness/checkpoints/",
     "harness/discovery.py",
+    "harness/loading/",
     "harness/judge_binding.py",
     # scoring, comparing, exchanging
     "harness/comparison/",
@@ -64,6 +66,7 @@ ROOMS = [
     "harness/__main__.py",
 ]
 MODEL_ROOMS = [
+    "harness/loading/",
     "harness/backends/",
     "harness/engine/",
     "harness/prompts/",
@@ -74,7 +77,7 @@ MODEL_ROOMS = [
 DOORS = {
     "torch": MODEL_ROOMS,
     "transformers": [*MODEL_ROOMS, "harness/evaluation/callback.py"],
-    "peft": ["harness/backends/", "harness/training/"],
+    "peft": ["harness/loading/", "harness/training/"],
     "lm_eval": ["harness/backends/lm_eval.py", "harness/lm_eval_model.py", "tasks/lm_eval.py"],
     "datasets": ["harness/data.py"],
     "jsonlines": ["harness/json_lines.py"],

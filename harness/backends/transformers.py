@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 import transformers
 
-from harness.checkpoint_folders import explain_load_failure
+from harness.checkpoint_folders import explain_load_failure, tokenizer_source
 from harness.engine import packed_linear, plain
 from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine
-from harness.prompts import encoding, templates, tokenization, tokenizer_cache
+from harness.loading import model as loading
+from harness.loading.settings import LoadSettings
+from harness.prompts import encoding, sample_texts, templates, tokenization, tokenizer_cache
 from harness.prompts.tokenizer_cache import CachedTokenizer
-from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest, unknown_name
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
-# What torch raises for unsafe weights; named in this way, nothing here imports pickle.
-UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
 LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
-NON_GENERATIVE_HEADS = ("Classification", "RewardModel", "ForScore", "QuestionAnswering")  # in the names of classes
 DECIMALS = 6  # of log-probabilities: more is noise
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -33,6 +30,7 @@ class TransformersOptions:
 
     `batch_size` and `max_batch_tokens` 0: by the device.  `engine`: tree computes shared prefixes once, plain shares nothing,
     auto tests what the model can take.  `attention`: auto is sdpa for a model that has it, else eager.
+    `template_*`: see TemplateSettings.
     """
 
     batch_size: int = 0
@@ -41,6 +39,9 @@ class TransformersOptions:
     device: str = ""
     dtype: str = "auto"
     chat_template: str = "auto"
+    template_args: str = ""
+    template_date: str = ""
+    template_prefix: templates.PrefixMode = "refuse"
     attention: str = "auto"
     max_length: int = 0
     trust_remote_code: bool = False
@@ -55,12 +56,14 @@ class TransformersModel:
     def __init__(self, model: Any, tokenizer: Any, options: TransformersOptions, cache: CachedTokenizer | None = None) -> None:
         self.model, self.options = model, options
         self.cached_tokenizer = cache or CachedTokenizer(tokenizer)
-        self.template = templates.choose_template(options.chat_template, tokenizer)
+        rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
+        self.template = templates.choose_template(options.chat_template, tokenizer, rendering)
         self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
         gpu = model.device.type == "cuda"
         rows, slots = (options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
-        self.engine = Engine(model, BatchLimits(rows, slots, options.max_batch_tokens), options.engine)
+        texts = sample_texts.encode_sample_texts(tokenizer, self.tokenizer.window)
+        self.engine = Engine(model, BatchLimits(rows, slots, options.max_batch_tokens), options.engine, texts)
         self.end_tokens = end_tokens(model, tokenizer)
 
     @property
@@ -73,6 +76,8 @@ class TransformersModel:
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "attention": str(self.model.config.get_text_config()._attn_implementation),
             "template": self.template.name,
+            **self.template.settings,
+            **({"end_token": "left out of prompts"} if self.tokenizer.appended else {}),
             "window": self.tokenizer.window,
             **({"revision": self.options.revision} if self.options.revision else {}),
             "engine": self.engine.name,
@@ -119,14 +124,16 @@ class TransformersModel:
         for at, generation in self.engine.generate(prompts.plan, self.end_tokens):
             place, tokens_in, overflow = prompts.owners[at]
             index, request = placed_requests[place]
-            text = self.tokenizer.decode_until_stop(generation.ids, request.stop)
-            finish: Finish = generation.finish
-            yield index, Response(text, finish, tokens_in=tokens_in, tokens_out=len(generation.ids), truncated=overflow)
+            response = self.encoder.make_response(request, generation, place in prompts.opened)
+            yield index, replace(response, tokens_in=tokens_in, truncated=overflow)
+
+    def rendered_hash(self, requests: Sequence[Request]) -> str:
+        return templates.hash_rendered(self.template, requests)
 
     def plan_key(self, kind: str, shares: bool, requests: Sequence[Request]) -> tuple[object, ...]:
         """Everything that decides how requests become a plan, for one tokenizer."""
         paths = (kind, shares, self.engine.max_shared_length)
-        return (*paths, self.tokenizer.window, self.template.name, digest([r.id for r in requests]))
+        return (*paths, self.tokenizer.window, self.template.key, digest([r.id for r in requests]))
 
 
 def choices_response(values: dict[int, list[plain.LogLikelihood]], choices: int, tokens_in: int, overflow: int) -> Response:
@@ -142,18 +149,19 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
     Raises SkilldeltaError for weights that are unsafe, missing or not those of a causal language model.
     """
     transformers.utils.logging.disable_progress_bar()  # our own progress shows the loading
+    model = load_model(checkpoint, options)
     try:
         tokenizer = load_tokenizer(checkpoint, options)
-        model = load_model(checkpoint, options)
-    except UnsafeWeightsError as error:
-        raise SkilldeltaError(
-            f"{checkpoint.path} holds pickled weights that are more than tensors: to load them would run code of their own, "
-            "so they are refused.  Save the model as safetensors where you trust it."
-        ) from error
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
     packed_linear.pack_model(model.eval().requires_grad_(False))
     backend = TransformersModel(model, tokenizer.tokenizer, options, tokenizer)
+    if reason := backend.engine.tests.nan_reason:
+        raise SkilldeltaError(
+            f"{checkpoint.path} gives NaN, so it is broken and nothing it answers can be scored: {reason}.\n"
+            "Its weights are damaged or its training diverged"
+            + ("; or numbers overflow in float16: try --dtype bfloat16 or float32." if model.dtype == torch.float16 else ".")
+        )
     if reason := backend.engine.not_causal_reason:
         raise SkilldeltaError(
             f"{checkpoint.path} is no causal language model ({model.config.model_type}): {reason}.\n"
@@ -165,8 +173,7 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
 
 def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
     """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same."""
-    own = Path(checkpoint.path) / "tokenizer_config.json"
-    source = checkpoint.base if checkpoint.base and not own.exists() else checkpoint.path
+    source = tokenizer_source(checkpoint)
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
     return LAST_TOKENIZER.get(
         tokenizer_cache.tokenizer_key(source, remote),
@@ -175,52 +182,20 @@ def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> Cach
 
 
 def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> Any:
-    """The model on its device, an adapter on its base.  Raises SkilldeltaError where weights are missing."""
+    """The model on its device, an adapter on its base.  Raises SkilldeltaError where it breaks the load contract."""
     device = default_device(options.device)
     dtype: Any = options.dtype if options.dtype != "auto" or device.type == "cuda" else "float32"
     if dtype not in (*DTYPES, "auto"):
         raise unknown_name("dtype", dtype, DTYPES)
-    source = checkpoint.base or checkpoint.path
-    remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
-    config = transformers.AutoConfig.from_pretrained(source, **remote)
-    require_language_model(source, config)
-    model, report = transformers.AutoModelForCausalLM.from_pretrained(
-        source,
-        config=config,
+    settings = LoadSettings(
         dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-        attn_implementation=None if options.attention == "auto" else options.attention,
-        weights_only=True,
-        output_loading_info=True,
-        **remote,
+        attention="" if options.attention == "auto" else options.attention,
+        trust_remote_code=options.trust_remote_code,
+        revision=options.revision,
     )
-    if missing := sorted(report["missing_keys"]):
-        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise SkilldeltaError(f"{source} lacks {len(missing)} of the model's weights ({names}): they would be random.")
-    if checkpoint.base:
-        import peft
-
-        # peft asks transformers for a property by its old name
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        model = peft.PeftModel.from_pretrained(model, checkpoint.path)
-    return model.to(device)
-
-
-def require_language_model(source: str, config: Any) -> None:
-    """Raises SkilldeltaError for a model whose head gives no text, such as a reward model.
-
-    transformers would load it with a random language head, or with its embeddings as one.
-    """
-    if getattr(config, "is_encoder_decoder", False):
-        raise SkilldeltaError(
-            f"{source} is an encoder-decoder model ({config.model_type}); this backend takes models that continue a text.\n"
-            "lm-eval's own backend takes it: --backend lm-eval:hf."
-        )
-    heads = list(getattr(config, "architectures", None) or ())
-    if heads and all(any(kind in head for kind in NON_GENERATIVE_HEADS) for head in heads):
-        raise SkilldeltaError(
-            f"{source} is a {', '.join(heads)}: it grades or labels texts and writes none, so no task can score it.\n"
-            "Score the language model that it was made from; a reward model is a judge (`skilldelta list judges`)."
-        )
+    model = loading.load_checkpoint(checkpoint, settings).to(device)
+    loading.require_finite_weights(model, checkpoint.path)
+    return model
 
 
 def describe_devices() -> str:

@@ -31,9 +31,9 @@ def test_an_adapter_without_its_base_names_the_base_and_the_way_out(
     config = folder / "adapter_config.json"
     config.write_text(config.read_text().replace(str(base), "nobody/has-this-base"))
     (checkpoint,) = discovery.find_checkpoints([str(folder)])
-    with pytest.raises(SkilldeltaError, match=r"lora is an adapter of nobody/has-this-base, which is no folder here") as error:
+    with pytest.raises(SkilldeltaError, match=r"lora cannot be loaded: an adapter of nobody/has-this-base: there is no such folder here") as error:
         load(checkpoint, TransformersOptions())
-    assert "Write the base's folder into adapter_config.json (base_model_name_or_path)." in str(error.value)
+    assert "name the base's folder with --base DIR" in str(error.value)
 
 
 def test_a_tokenizer_without_a_vocabulary_is_refused(base: Path, tmp_path: Path) -> None:

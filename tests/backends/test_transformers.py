@@ -190,7 +190,7 @@ def test_a_reward_model_is_refused_by_name(folder: Path, tmp_path: Path) -> None
     config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
     transformers.LlamaForSequenceClassification(config).save_pretrained(tmp_path / "rm")
     transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path / "rm")
-    with pytest.raises(SkilldeltaError, match="rm is a LlamaForSequenceClassification: it grades"):
+    with pytest.raises(SkilldeltaError, match="rm cannot be loaded: it is a LlamaForSequenceClassification: it grades"):
         load(Checkpoint("rm", str(tmp_path / "rm"), "transformers"), TransformersOptions())
 
 

@@ -1,0 +1,157 @@
+"""Adapters against their contract, and on their bases: peft's own loader, whose report is read and not dropped."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
+
+from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
+from harness.integrity import ADAPTER, Headers, find_problem, printable, weight_files
+from harness.loading.headers import BrokenWeightsError, explain_two_sets, open_tensors, read_headers
+from harness.loading.settings import Head
+from harness.loading.whole_model import UncheckedError, explain_wrapper, refuse_placeholders, first_names, silent_transformers
+
+NAME = "default"  # of the adapter within the model
+SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")  # peft saves them once, for all layers
+COPIES = (".modules_to_save.", ".original_module.")  # of modules that peft saves under their own name too
+SAVED_EMBEDDING = r"(?:\.modules_to_save|\.base_layer)?\.weight"
+SIZE_MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
+
+
+def check_adapter(model: Any, folder: Path, head: Head) -> Any:
+    """A model on the meta device with the adapter of a folder in it, once each of its tensors has found its place.
+
+    BrokenWeightsError where one has none, is missing, or has another shape; UncheckedError where that cannot be known.
+    """
+    if fault := find_problem(folder, ADAPTER) or explain_two_sets(folder, ADAPTER):
+        raise BrokenWeightsError(fault)
+    headers, config = read_headers(weight_files(folder, ADAPTER)), read_adapter_config(folder)
+    refuse_placeholders(headers)
+    if head == "causal" and (keys := find_reward_keys(headers)):
+        raise BrokenWeightsError(f"an adapter of a reward model (its weights hold {keys[0]}): {REWARD_MODEL}")
+    resize_embeddings(model, headers)
+    empty = {name: torch.empty(tensor.shape, device="meta") for name, tensor in headers.items()}
+    kind = peft.MODEL_TYPE_TO_PEFT_MODEL_MAPPING.get(config.task_type, peft.PeftModel)
+    with silent_transformers(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            peft_model = kind(model, config, NAME, low_cpu_mem_usage=True)
+            report = peft.set_peft_model_state_dict(peft_model, empty, NAME, low_cpu_mem_usage=True)
+        except Exception as error:
+            raise explain_placing_failure(error, headers) from error
+    refuse_unplaced_adapter(report.missing_keys, report.unexpected_keys, headers, config)
+    return peft_model
+
+
+def read_adapter_config(folder: Path) -> Any:
+    """The settings of an adapter.  BrokenWeightsError for a kind that peft does not know."""
+    try:
+        config = peft.PeftConfig.from_pretrained(str(folder))
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise BrokenWeightsError(f"adapter_config.json cannot be used ({type(error).__name__}: {error})") from error
+    config.inference_mode = True
+    if config.peft_type in (peft.PeftType.XLORA, peft.PeftType.ADAPTION_PROMPT):
+        raise UncheckedError(f"adapters of the kind {config.peft_type.value}")
+    return config
+
+
+def explain_placing_failure(error: Exception, headers: Headers) -> Exception:
+    """What a failure of peft's loader means: a fault of the adapter's, or something that only a model with values can do."""
+    text = str(error)
+    if match := SIZE_MISMATCH.search(text):
+        name, shape, model_shape = match.groups()
+        return BrokenWeightsError(f"{printable(name)} has the shape {shape} in the adapter and {model_shape} in the model")
+    if isinstance(error, KeyError):
+        return BrokenWeightsError(f"the adapter lacks {printable(text)}{explain_wrapper(inner_names(headers))}")
+    if isinstance(error, ValueError) and ("target" in text.lower() or "modules" in text.lower()):
+        return BrokenWeightsError(f"the adapter does not fit its base: {printable(text.splitlines()[0])[:300]}")
+    return UncheckedError(f"peft cannot place it without memory ({type(error).__name__}: {printable(text)[:100]})")
+
+
+def refuse_unplaced_adapter(missing_keys: Iterable[str], unexpected_keys: Iterable[str], headers: Headers, config: Any) -> None:
+    """Raises BrokenWeightsError where peft's report names tensors of the adapter that are missing or unexpected."""
+    prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
+    adapter_keys = [key for key in missing_keys if NAME in key.split(".") and (prefix in key or "modules_to_save" in key)]
+    missing = [key for key in adapter_keys if not any(part in key for part in SHARED)]
+    ignorable = (*SHARED, *COPIES, "v_head", *(("prompt_embeddings",) if config.is_prompt_learning else ()))
+    unexpected = [key for key in unexpected_keys if not any(part in key for part in ignorable)]
+    parts = [f"it lacks {len(missing)} of the adapter's weights ({first_names(missing)})"] if missing else []
+    if unexpected:
+        parts.append(f"{len(unexpected)} of its {len(headers)} tensors have no place in the base ({first_names(unexpected)})")
+    if parts:
+        raise BrokenWeightsError(
+            f"an adapter that does not fit its base: {'; '.join(parts)}{explain_wrapper(inner_names(unexpected))}"
+        )
+
+
+def inner_names(names: Iterable[str]) -> list[str]:
+    """Names without the prefix that peft itself puts before them."""
+    return [name.removeprefix("base_model.model.") for name in names]
+
+
+def saved_rows(model: Any, headers: Headers) -> int | None:
+    """How many tokens the embeddings had that the adapter was trained on; None where it does not say."""
+    ends = {get: name for name, module in model.named_modules() for get in embedding_places(model) if module is get}
+    for module, name in ends.items():
+        patterns = [
+            (re.compile(rf"(?:^|\.){re.escape(name)}{SAVED_EMBEDDING}$"), 0),
+            (re.compile(rf"(?:^|\.){re.escape(name)}\.lora_embedding_A(?:\.weight)?$"), 1),
+        ]
+        if module is not model.get_input_embeddings():
+            patterns.append((re.compile(rf"(?:^|\.){re.escape(name)}\.lora_B\.weight$"), 0))
+        for pattern, dimension in patterns:
+            for key, tensor in headers.items():
+                if pattern.search(key) and len(tensor.shape) == 2:
+                    return tensor.shape[dimension]
+    return None
+
+
+def embedding_places(model: Any) -> list[Any]:
+    """The modules with one row a token."""
+    return [module for module in (model.get_input_embeddings(), model.get_output_embeddings()) if module is not None]
+
+
+def resize_embeddings(model: Any, headers: Headers) -> None:
+    """Gives the base as many rows of embeddings as the adapter was saved with, which hold the tokens that training added."""
+    rows = saved_rows(model, headers)
+    if rows and rows != model.get_input_embeddings().weight.shape[0]:
+        try:
+            model.resize_token_embeddings(rows, mean_resizing=False)
+        except Exception as error:  # transformers' models differ in what they raise
+            if model.device.type != "meta":
+                raise
+            raise UncheckedError(f"embeddings of {rows} rows cannot be made without memory ({type(error).__name__})") from error
+
+
+def attach_adapter(model: Any, folder: Path) -> Any:
+    """The model with the adapter of a folder in it, as peft loads it.
+
+    BrokenWeightsError where weights of the adapter are missing: they would be random, or change nothing.
+    """
+    resize_embeddings(model, read_headers(weight_files(folder, ADAPTER)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        peft_model = peft.PeftModel.from_pretrained(model, str(folder))
+    for warning in caught:
+        text = str(warning.message)
+        if "missing adapter keys" in text:
+            raise BrokenWeightsError(f"{folder} is an adapter that does not fit its base: {text[:300]}")
+        if "is_gradient_checkpointing" not in text:  # peft asks transformers for a property by its old name
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return peft_model
+
+
+def changes_nothing(folder: Path) -> bool:
+    """Whether an adapter leaves its base as it is: a LoRA whose B matrices are all zero, as before the first step."""
+    files = weight_files(folder, ADAPTER)
+    headers: Mapping[str, Any] = read_headers(files)
+    names = [name for name in headers if "lora_B" in name or "lora_embedding_B" in name]
+    others = [name for name in headers if "lora_A" not in name and "lora_embedding_A" not in name and name not in names]
+    return bool(names) and not others and not any(bool(tensor[...].any()) for tensor in open_tensors(files, names))

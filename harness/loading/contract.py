@@ -1,0 +1,108 @@
+"""The load contract: "ready" means that `score` will load it.  Found out from headers, before anything heavy is loaded.
+
+Everything that loads a checkpoint asks here first: listing, scoring, watching, comparing in turn, training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from harness import hub_cache
+from harness.checkpoint_folders import explain_missing_base, is_folder
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, printable, weight_files, weight_sets
+from harness.loading.adapters import changes_nothing, check_adapter
+from harness.loading.headers import BrokenWeightsError, open_tensors, read_headers
+from harness.loading.settings import LoadSettings
+from harness.loading.whole_model import UncheckedError, check_whole_model
+from harness.types import Checkpoint, digest
+
+VERDICTS: dict[str, ContractVerdict] = {}  # checkpoints of one run have the same headers: they are placed once
+CHANGES_NOTHING = "changes nothing: every lora_B is zero"
+
+
+@dataclass(frozen=True)
+class ContractVerdict:
+    """`problem`: why it cannot be loaded, "" where it can.  `note`: what its reader should know all the same."""
+
+    problem: str = ""
+    note: str = ""
+
+
+def check_contract(checkpoint: Checkpoint, settings: LoadSettings = LoadSettings()) -> ContractVerdict:
+    """Whether a checkpoint can be loaded.  Nothing but headers is read, and of a LoRA its B matrices."""
+    if checkpoint.problem or not checkpoint.path:
+        return ContractVerdict(checkpoint.problem)
+    folders = [checkpoint.base or checkpoint.path, *adapter_folders(checkpoint)]
+    local = [place if is_folder(place) else hub_cache.snapshot_folder(place, settings.revision) for place in folders]
+    for place, here in zip(folders, local, strict=True):
+        if here is None:
+            problem = explain_missing_base(place) or hub_cache.explain_absence(place, settings.revision)
+            if problem and checkpoint.base and place == checkpoint.base:
+                problem = f"an adapter of {printable(place)}: {problem}"
+            return ContractVerdict(problem, "" if problem else f"unchecked: {printable(place)} is fetched from the Hub")
+    try:
+        return place_once([Path(str(here)) for here in local], settings)
+    except BrokenWeightsError as error:
+        return ContractVerdict(str(error))
+
+
+def adapter_folders(checkpoint: Checkpoint) -> list[str]:
+    """The adapters that change the base, in the order in which they do."""
+    return [*checkpoint.adapters, checkpoint.path] if checkpoint.base else []
+
+
+def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
+    """The verdict on a whole model and the adapters on it; of equal headers and configs the one that was found before."""
+    nothing = CHANGES_NOTHING if len(folders) > 1 and changes_nothing(folders[-1]) else ""
+    key = digest([contract_key(folders), settings.head, settings.trust_remote_code, dict(settings.config)])
+    if key not in VERDICTS or len(all_weight_files(folders)) > len(folders):  # two sets may differ in values alone
+        VERDICTS[key] = place(folders, settings)
+    verdict = VERDICTS[key]
+    return replace(verdict, note="; ".join(filter(None, (verdict.note, nothing))))
+
+
+def contract_key(folders: Iterable[Path]) -> list[object]:
+    """What decides whether weights can be placed: configs, names and shapes."""
+    parts: list[object] = []
+    for number, folder in enumerate(folders):
+        name, names = (ADAPTER_CONFIG, ADAPTER) if number else ("config.json", SINGLE)
+        config = (folder / name).read_text(encoding="utf-8", errors="replace") if (folder / name).is_file() else ""
+        headers = read_headers([file for file in weight_files(folder, names) if file.is_file()])
+        parts += [config, sorted((key, tensor.shape) for key, tensor in headers.items())]
+    return parts
+
+
+def all_weight_files(folders: Iterable[Path]) -> list[str]:
+    """Every name under which sets of weights lie in the folders."""
+    return [name for number, folder in enumerate(folders) for name in weight_sets(folder, ADAPTER if number else SINGLE)]
+
+
+def place(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
+    """Places a whole model's weights and those of its adapters, without their values."""
+    try:
+        model = check_whole_model(folders[0], settings)
+        for folder in folders[1:]:
+            peft_model = check_adapter(model, folder, settings.head)
+            model = peft_model.unload() if folder != folders[-1] else peft_model
+    except UncheckedError as error:
+        return ContractVerdict(note=f"unchecked: {error}")
+    except BrokenWeightsError as error:
+        return ContractVerdict(str(error))
+    return ContractVerdict()
+
+
+def find_infinite(checkpoint: Checkpoint) -> str:
+    """Which of the files' tensors hold values that are no numbers; "" where none does.  Reads all of them, one at a time."""
+    whole = [(Path(checkpoint.base or checkpoint.path), SINGLE)]
+    for folder, names in [*whole, *((Path(path), ADAPTER) for path in adapter_folders(checkpoint))]:
+        files = weight_files(folder, names) if folder.is_dir() else []
+        tensors = sorted(read_headers(files))
+        for name, tensor in zip(tensors, open_tensors(files, tensors), strict=True):
+            values = tensor[...]
+            if values.is_floating_point() and values.element_size() > 1 and not bool(torch.isfinite(values).all()):
+                return f"{printable(name)} holds values that are no numbers (NaN or infinite): nothing can be scored"
+    return ""

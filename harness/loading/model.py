@@ -1,0 +1,110 @@
+"""The one way in which a checkpoint becomes a model: its contract first, then transformers' and peft's own loaders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from harness.checkpoint_folders import describe_model, explain_load_failure
+from harness.loading.adapters import attach_adapter
+from harness.loading.contract import adapter_folders, check_contract
+from harness.loading.headers import BrokenWeightsError
+from harness.loading.settings import LoadSettings
+from harness.loading.whole_model import read_config, refuse_unplaced, first_names
+from harness.types import Checkpoint, SkilldeltaError
+
+# What torch raises for unsafe weights; named in this way, nothing here imports pickle.
+UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
+LOAD_ERRORS = (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, AttributeError)
+
+
+def describe_path(path: str) -> Checkpoint:
+    """A folder or Hub name as a checkpoint, with its base where it is an adapter."""
+    folder = Path(path)
+    described = describe_model(folder, folder.name) if folder.is_dir() else None
+    return described or Checkpoint(folder.name, path, "transformers")
+
+
+def require_loadable(checkpoint: Checkpoint, settings: LoadSettings) -> str:
+    """Raises SkilldeltaError where the contract is broken; else what should be known about the checkpoint."""
+    verdict = check_contract(checkpoint, settings)
+    if verdict.problem:
+        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {verdict.problem}.")
+    return verdict.note
+
+
+def load_checkpoint(checkpoint: Checkpoint, settings: LoadSettings) -> Any:
+    """A checkpoint's model on the processor; an adapter stays an adapter on its base, with those below it merged.
+
+    SkilldeltaError where weights are unsafe, missing, of another model, or no numbers.
+    """
+    require_loadable(checkpoint, settings)
+    try:
+        model = load_base(checkpoint.base or checkpoint.path, settings)
+        return attach_adapters(model, checkpoint)
+    except BrokenWeightsError as error:
+        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
+    except UnsafeWeightsError as error:
+        raise SkilldeltaError(
+            f"{checkpoint.path} holds pickled weights that are more than tensors: to load them would run code of their own, "
+            "so they are refused.  Save the model as safetensors where you trust it."
+        ) from error
+    except LOAD_ERRORS as error:
+        raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
+
+
+def load_base(source: str, settings: LoadSettings) -> Any:
+    """The whole model of a folder or Hub name.  BrokenWeightsError where its weights are not those of its config."""
+    config = read_config(source, settings)
+    kind = transformers.AutoModelForCausalLM if settings.head == "causal" else transformers.AutoModelForSequenceClassification
+    model, report = kind.from_pretrained(
+        source,
+        config=config,
+        dtype=settings.dtype,
+        attn_implementation=settings.attention or None,
+        weights_only=True,
+        output_loading_info=True,
+        **settings.remote(),
+    )
+    refuse_unplaced(report, {}, settings.head)
+    return model
+
+
+def attach_adapters(model: Any, checkpoint: Checkpoint) -> Any:
+    """The whole model with a checkpoint's adapters: the lower ones merged into it, the last one attached."""
+    folders = adapter_folders(checkpoint)
+    for folder in folders:
+        peft_model = attach_adapter(model, Path(folder))
+        model = peft_model if folder == folders[-1] else peft_model.merge_and_unload()
+    return model
+
+
+def load_merged(path: str, settings: LoadSettings) -> Any:
+    """The model of a folder or Hub name as one whole model: adapters are merged into their base.  For training.
+
+    SkilldeltaError as from load_model().
+    """
+    checkpoint = describe_path(path)
+    if checkpoint.problem and checkpoint.method != "reward":
+        raise SkilldeltaError(f"{path} cannot be loaded: {checkpoint.problem}.")
+    model = load_checkpoint(replace(checkpoint, problem=""), settings)
+    require_finite_weights(model, path)
+    return model.merge_and_unload() if checkpoint.base else model
+
+
+def require_finite_weights(model: Any, path: str) -> None:
+    """Raises SkilldeltaError for a model with weights that are no numbers."""
+    broken = [
+        name
+        for name, value in model.named_parameters()
+        if value.is_floating_point() and value.element_size() > 1 and not bool(torch.isfinite(value).all())
+    ]
+    if broken:
+        raise SkilldeltaError(
+            f"{path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({first_names(broken)}).  Nothing is "
+            "scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
+        )

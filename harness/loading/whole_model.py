@@ -1,0 +1,189 @@
+"""A whole model against its contract: transformers' own loader places the headers' names and shapes in an empty model.
+
+Nothing is read but headers: the model is built without memory (torch's meta device), about 0.1 s for a Llama of any size.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.models.auto import modeling_auto
+
+from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
+from harness.integrity import SINGLE, Headers, find_problem, printable, weight_files
+from harness.loading.headers import BrokenWeightsError, explain_two_sets, read_headers
+from harness.loading.settings import Head, LoadSettings
+
+# Buffers that older versions saved and newer ones compute; and parts beyond the language model: value heads of a policy,
+# heads that predict several tokens at once, what reads pictures and sounds.
+IGNORABLE = re.compile(
+    r"(?:^|\.)(?:rotary_emb\.|rotary_pos_emb\.|inv_freq$|masked_bias$|attn\.bias$|attention\.bias$|position_ids$|v_head\.|mtp[._]|vision|"
+    r"visual|audio|multi_modal_projector|mm_projector|num_batches_tracked$|_extra_state$)"
+)
+HEAD_KEYS: Mapping[Head, re.Pattern[str]] = {  # keys by which a causal model and a classifier of one kind differ
+    "causal": re.compile(r"(?!)"),
+    "classifier": re.compile(r"^(?:score|classifier|lm_head|embed_out|v_head)\."),
+}
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
+ADAPTER_KEY = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|base_layer)\b")
+
+
+class UncheckedError(Exception):
+    """The contract cannot be checked from headers; the message says why.  Loading it may work all the same."""
+
+
+def read_config(source: str, settings: LoadSettings) -> Any:
+    """The config of a folder or Hub model.  BrokenWeightsError where it is none, or the model gives no text."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, **settings.remote(), **settings.config)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise BrokenWeightsError(f"config.json cannot be used: {printable(reason)}") from error
+    if settings.head == "causal":
+        require_language_model(config)
+    return config
+
+
+def require_language_model(config: Any) -> None:
+    """Raises BrokenWeightsError for a model whose head gives no text, such as a reward model.
+
+    transformers would load it with a random language head, or with its embeddings as one.
+    """
+    if getattr(config, "is_encoder_decoder", False):
+        raise BrokenWeightsError(
+            f"it is an encoder-decoder model ({config.model_type}); this backend takes models that continue a text.\n"
+            "lm-eval's own backend takes it: --backend lm-eval:hf"
+        )
+    heads = [str(head) for head in getattr(config, "architectures", None) or ()]
+    if heads and all(any(kind in head for kind in (*CLASSIFIERS, "QuestionAnswering")) for head in heads):
+        raise BrokenWeightsError(
+            f"it is a {', '.join(heads)}: it grades or labels texts and writes none, so no task can score it.\n"
+            "Score the language model that it was made from; a reward model is a judge (`skilldelta list judges`)"
+        )
+
+
+def check_whole_model(folder: Path, settings: LoadSettings) -> Any:
+    """The model of a folder on the meta device, once every weight of its headers has found its place.
+
+    BrokenWeightsError where one has none, is missing, or has another shape; UncheckedError where that cannot be known.
+    """
+    if fault := find_problem(folder, SINGLE) or explain_two_sets(folder):
+        raise BrokenWeightsError(fault)
+    config, headers = read_config(str(folder), settings), read_headers(weight_files(folder, SINGLE))
+    refuse_placeholders(headers)
+    refuse_other_models(headers, settings.head)
+    model, report = place_headers(config, headers, settings)
+    refuse_unplaced(report, headers, settings.head)
+    return model
+
+
+def refuse_placeholders(headers: Headers) -> None:
+    """Raises BrokenWeightsError for tensors without values, which ZeRO-3 saves where it was not asked to gather them."""
+    if empty := sorted(name for name, tensor in headers.items() if 0 in tensor.shape):
+        raise BrokenWeightsError(
+            f"{len(empty)} of {len(headers)} tensors hold no values ({first_names(empty)}): placeholders of DeepSpeed's ZeRO-3.  "
+            "Make a model of its shards with zero_to_fp32.py, or save with stage3_gather_16bit_weights_on_model_save"
+        )
+    if not headers:
+        raise BrokenWeightsError("its file of weights holds no tensor at all")
+
+
+def refuse_other_models(headers: Headers, head: Head) -> None:
+    """Raises BrokenWeightsError for the weights of a reward model, and for those of a model with an adapter still in it."""
+    if head == "causal" and (keys := find_reward_keys(headers)):
+        raise BrokenWeightsError(f"a reward model (its weights hold {keys[0]}): {REWARD_MODEL}")
+    if names := sorted(name for name in headers if ADAPTER_KEY.search(name)):
+        raise BrokenWeightsError(
+            f"its weights are those of a model with an adapter in it ({first_names(names)}): "
+            "save the adapter alone, or merge it first (merge_and_unload)"
+        )
+
+
+def place_headers(config: Any, headers: Headers, settings: LoadSettings) -> tuple[Any, Mapping[str, Any]]:
+    """An empty model, and transformers' report on where the headers' tensors went."""
+    refuse_absurd_sizes(config, len(headers))
+    if getattr(config, "quantization_config", None):
+        raise UncheckedError("quantized weights")
+    name = "MODEL_FOR_CAUSAL_LM_MAPPING" if settings.head == "causal" else "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING"
+    architecture = getattr(modeling_auto, name).get(type(config), None)
+    if architecture is None and getattr(config, "auto_map", None):
+        raise UncheckedError("an architecture whose code lies in its folder")
+    if not isinstance(architecture, type):
+        raise BrokenWeightsError(f"transformers has no {settings.head} model of the type {printable(str(config.model_type))}")
+    empty = {name: torch.empty(tensor.shape, device="meta") for name, tensor in headers.items()}
+    build: Callable[..., Any] = getattr(architecture, "from_pretrained")  # noqa: B009  transformers is untyped
+    with silent_transformers():
+        try:
+            model, report = build(
+                None, config=config, state_dict=empty, device_map="meta", dtype=torch.float32,
+                output_loading_info=True, ignore_mismatched_sizes=True,
+            )  # fmt: skip
+        except Exception as error:
+            reason = printable((str(error).strip().splitlines() or [""])[0])
+            if isinstance(error, NotImplementedError) or "meta" in str(error).lower():
+                raise UncheckedError(f"it cannot be built without memory: {reason}") from error
+            raise BrokenWeightsError(f"config.json gives no model ({type(error).__name__}: {reason})") from error
+    return model, report
+
+
+@contextmanager
+def silent_transformers() -> Any:
+    """Without transformers' own tables and progress: what they say is said by the contract."""
+    logging = transformers.utils.logging
+    level, has_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if has_progress:
+            logging.enable_progress_bar()
+
+
+def refuse_absurd_sizes(config: Any, tensors: int) -> None:
+    """Raises BrokenWeightsError for more layers than there are tensors: to build them all would take for ever."""
+    layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
+    if isinstance(layers, int) and layers > tensors:
+        raise BrokenWeightsError(f"config.json says {layers} layers, and there are {tensors} tensors")
+
+
+def refuse_unplaced(report: Mapping[str, Any], headers: Headers, head: Head) -> None:
+    """Raises BrokenWeightsError where the loader's report names tensors that are missing, unexpected or of another shape."""
+    missing = sorted(key for key in report["missing_keys"] if not HEAD_KEYS[head].search(key))
+    unexpected = [key for key in report["unexpected_keys"] if not IGNORABLE.search(key) and not HEAD_KEYS[head].search(key)]
+    if missing:
+        raise BrokenWeightsError(
+            f"it lacks {len(missing)} of the model's weights ({first_names(missing)}): they would be random"
+            f"{explain_wrapper(unexpected)}"
+        )
+    if report["mismatched_keys"]:
+        name, shape, model_shape = sorted(report["mismatched_keys"], key=str)[0]
+        raise BrokenWeightsError(
+            f"{printable(name)} has the shape {list(shape)} in the weights and {list(model_shape)} by config.json"
+        )
+    if unexpected:
+        raise BrokenWeightsError(
+            f"{len(unexpected)} of its {len(headers)} weights have no place in the model ({first_names(sorted(unexpected))}): "
+            f"config.json is that of another model{explain_wrapper(unexpected)}"
+        )
+    if report["error_msgs"]:
+        raise BrokenWeightsError(printable(str(report["error_msgs"][0])))
+
+
+def explain_wrapper(names: Iterable[str]) -> str:
+    """Which wrapper left its prefix in the names of weights; "" for none."""
+    all_names = list(names)
+    wrapper = next((w for w in WRAPPERS if any(n.startswith(w) or f".{w}" in n for n in all_names)), "")
+    return f".  Their names begin with {wrapper!r}: a wrapped module was saved, save the module in it" if wrapper else ""
+
+
+def first_names(names: list[str]) -> str:
+    """The first names of a list."""
+    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
