@@ -68,6 +68,11 @@ def rows(folder: Path | None) -> list[Json]:
     return [{"question": row["question"], "answer": row["answer"]} for row in data.rows(DATA, folder)]
 
 
+def training_rows(folder: Path | None) -> list[Json]:
+    source = replace(DATA, split="train", local="gsm8k/train.jsonl")
+    return [{"question": row["question"], "answer": row["answer"]} for row in data.rows(source, folder)]
+
+
 def ask(example: Example) -> Request:
     prompt = f"{EIGHT_SHOTS}Question: {example.row['question'].strip()}"
     return Request(prompt, prefix="Answer:", max_tokens=512, stop=STOP)
@@ -116,6 +121,7 @@ EIGHT_SHOT = Task(
     version=2,
     source="Cobbe et al. 2021; prompt and the metric study: open-instruct eval/gsm at the time of arXiv 2406.09279",
     rows=rows,
+    training_rows=training_rows,
     ask=ask,
     score=score,
     ideal=ideal,
