@@ -248,7 +248,7 @@ class Task:
     scores_silence: bool = False  # score() has its own rule for an empty response; otherwise that is no answer, and unscored
     concurrent: bool = False  # score() waits for other processes: it is called from several threads
     execute: Callable[[SandboxOptions, Example, Response], Score] | None = None  # score() with options; score() alone: defaults
-    training_rows: Callable[[Path | None], Iterable[Json]] | None = None  # rows that are not in the test, for `--reward task:NAME`
+    training_rows: Callable[[Path | None], Iterable[Json]] | None = None  # no rows of the test: for `--reward task:NAME`
     conditions: Callable[[SandboxOptions], Json] | None = None  # what else scores rest on (a sandbox): kept with the results
 
 
