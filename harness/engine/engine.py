@@ -13,7 +13,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from harness.engine import generate, loglikelihood, memory, plain, self_test, shared_length
+from harness.engine.model_tests import ModelTests
 from harness.engine.sequences import Generation, TokenChooser, TokenPrompt, choose_tokens
+from harness.engine.tree import TokenIds
 
 PathName = Literal["tree", "plain"]
 RUN_LENGTHS = {"cpu": 128}  # tokens of a packed row that read the same keys
@@ -64,10 +66,20 @@ class BatchLimits:
 
 
 class Engine:
-    """A model with its path.  `path` "auto": tests what the model can take; any other is taken as it is, untested."""
+    """A model with its path.  `path` "auto": tests what the model can take; any other is taken as it is, untested.
 
-    def __init__(self, model: Any, limits: BatchLimits, path: PathName | Literal["auto"] = "auto") -> None:
+    `texts`: token ids of real texts that share beginnings, for the tests.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        limits: BatchLimits,
+        path: PathName | Literal["auto"] = "auto",
+        texts: Sequence[TokenIds] = (),
+    ) -> None:
         self.model, self.limits, self.path = model, limits, path
+        self.tests = ModelTests(model, texts)
         device = model.device.type
         run_length = RUN_LENGTHS.get(device, 0) if path == "auto" else 0
         self.budget = memory.TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
@@ -83,31 +95,31 @@ class Engine:
         reasons = {"tree": "", "plain": "engine=plain"}
         if self.path in reasons:
             return reasons[self.path]
-        if self.budget.run_length and not self_test.packing_unsupported_reason(self.model, self.budget.run_length):
+        if self.budget.run_length and not self.tests.packing_unsupported_reason(self.budget.run_length):
             return ""
         self.budget.run_length = 0
-        return self_test.packing_unsupported_reason(self.model)
+        return self.tests.packing_unsupported_reason(0)
 
     @cached_property
     def decoding_unsupported_reason(self) -> str:
         """Why rows are not decoded behind a shared prefix; "" where they are."""
         if self.unsupported_reason or self.path == "tree":
             return self.unsupported_reason
-        return self_test.decoding_unsupported_reason(self.model, self.budget.run_length)
+        return self.tests.decoding_unsupported_reason(self.budget.run_length)
 
     @cached_property
     def max_shared_length(self) -> float:
         """The longest sequence that may share prefixes; a sliding window limits it only where it fails the test."""
         windows = shared_length.sliding_windows(self.model) if self.packs_trees else []
         run_length = self.budget.run_length
-        if windows and run_length and not self_test.window_unsupported_reason(self.model, run_length, self.shares_prefixes):
+        if windows and run_length and not self.tests.window_unsupported_reason(run_length, self.shares_prefixes):
             windows = []
         return min([shared_length.max_shared_length(self.model), *windows])
 
     @cached_property
     def caching_unsupported_reason(self) -> str:
         """Why the plain path computes each new token from the whole text; "" where it uses the model's own cache."""
-        return self_test.caching_unsupported_reason(self.model)
+        return self.tests.caching_unsupported_reason
 
     @cached_property
     def not_causal_reason(self) -> str:

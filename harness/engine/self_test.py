@@ -1,16 +1,19 @@
-"""Whether a model can take a packed tree: tried on a small tree against plain forward passes, not looked up by name."""
+"""Whether a model's structure can take a packed tree: tried on a small tree against plain passes, not looked up by name.
+
+Masks, positions and windows are judged here, strictly, in float32; what rounding does in half precision is judged elsewhere.
+"""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
-from harness.engine import generate, kv_cache, loglikelihood, memory, plain, shared_prefix_attention
+from harness.engine import fixed_masks, generate, kv_cache, loglikelihood, memory, plain, shared_prefix_attention
 from harness.engine.plain import LogLikelihood, TokenPair
 
 ONE_CHUNK = 1024  # tokens, more than any tree of the tests has
@@ -28,64 +31,36 @@ ROUNDING_FACTOR = 10  # times the change between two passes that are surely righ
 
 def packing_unsupported_reason(model: Any, run_length: int = 0) -> str:
     """Why the model cannot take a packed tree; "" where it can.  `run_length` not 0: with the attention for packed rows."""
-    if name := fixed_mask_name(model):
-        return f"its masks go by the place in the row ({name})"
     pairs = branching_pairs(model)
+    if name := fixed_masks.fixed_mask_name(model, pairs[0]):
+        return f"its masks go by the place in the row ({name})"
     reference = plain.loglikelihood_batch(model, pairs)
     try:
-        change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), reference, pairs)
+        change = largest_change(packed_loglikelihoods(model, pairs, small_budget(run_length)), reference, pairs)
         limit = measure_tolerance(model, pairs, reference)
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
     return describe_change(change, limit, "when sequences are packed")
 
 
-def fixed_mask_name(model: Any) -> str:
-    """The name of a causal mask that the model keeps as a buffer and uses, indexed by places in the row; "": none.
-
-    Such a mask is right for short rows, and wrong or too small for long ones (GPT-Neo).  Some models have one and do not use
-    it, so it is inverted: log-likelihoods that stay the same do not depend on it.
-    """
-    masks = {name: buffer for name, buffer in model.named_buffers() if is_triangular(buffer)}
-    if not masks:
-        return ""
-    pair = branching_pairs(model)[:1]
-    before = plain.loglikelihood_batch(model, pair)
-    invert_masks(masks)
-    try:
-        after = plain.loglikelihood_batch(model, pair)
-    finally:
-        invert_masks(masks)
-    return "" if before == after else next(iter(masks))
+def small_budget(run_length: int, chunk: int = CHUNK_TOKENS) -> memory.TokenBudget:
+    """Chunks so small that the cache moves, of several runs each."""
+    return memory.TokenBudget(chunk, min(run_length, RUN_LENGTH))
 
 
-def is_triangular(buffer: torch.Tensor) -> bool:
-    """Is it a square table [..., T, T] of booleans that shows each place only those up to itself?"""
-    if buffer.dtype != torch.bool or buffer.ndim < 2 or buffer.shape[-1] != buffer.shape[-2]:
-        return False
-    corner = buffer[..., :64, :64]
-    return bool(corner.any()) and not bool(corner.int().triu(1).any())
-
-
-def invert_masks(masks: dict[str, torch.Tensor]) -> None:
-    for mask in masks.values():
-        mask.logical_not_()
-
-
-def packed_loglikelihoods(model: Any, pairs: list[TokenPair], chunk: int, run_length: int = 0) -> list[LogLikelihood]:
-    """The log-likelihoods over the pairs' tree, in chunks of so many tokens."""
-    budget = memory.TokenBudget(chunk, min(run_length, RUN_LENGTH))
+def packed_loglikelihoods(model: Any, pairs: Sequence[TokenPair], budget: memory.TokenBudget) -> list[LogLikelihood]:
+    """The log-likelihoods over the pairs' tree."""
     by_place = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), budget))
     return [by_place[i] for i in range(len(pairs))]
 
 
-def largest_change(actual: list[LogLikelihood], reference: list[LogLikelihood], pairs: list[TokenPair]) -> float:
+def largest_change(actual: list[LogLikelihood], reference: list[LogLikelihood], pairs: Sequence[TokenPair]) -> float:
     """The largest change of a log-likelihood, in nats a token; NaN if any is."""
     changes = [abs(a.logprob - e.logprob) / len(p.continuation) for a, e, p in zip(actual, reference, pairs, strict=True)]
     return math.nan if any(map(math.isnan, changes)) else max(changes)
 
 
-def measure_tolerance(model: Any, pairs: list[TokenPair], reference: list[LogLikelihood]) -> float:
+def measure_tolerance(model: Any, pairs: Sequence[TokenPair], reference: list[LogLikelihood]) -> float:
     """What rounding may move, in nats a token: min(MAX_CHANGE, SLACK + ROUNDING_FACTOR * noise).
 
     The noise is measured: a tree of one branch in one pass is a plain pass in another order of sums, as place and depth are
@@ -93,7 +68,7 @@ def measure_tolerance(model: Any, pairs: list[TokenPair], reference: list[LogLik
     through (MPT).
     """
     noise = max(
-        largest_change(packed_loglikelihoods(model, [p], ONE_CHUNK), [e], [p])
+        largest_change(packed_loglikelihoods(model, [p], small_budget(0, ONE_CHUNK)), [e], [p])
         for p, e in zip(pairs[:2], reference, strict=False)
     )
     return min(MAX_CHANGE.get(model.dtype, MAX_CHANGE_HALF), SLACK.get(model.dtype, SLACK_HALF) + ROUNDING_FACTOR * noise)
@@ -105,7 +80,7 @@ def decoding_unsupported_reason(model: Any, run_length: int = 0) -> str:
     pairs = short_pairs(model)
     reference = plain.loglikelihood_batch(model, pairs)
     try:
-        change = largest_change(decoded_loglikelihoods(model, pairs, run_length), reference, pairs)
+        change = largest_change(decoded_loglikelihoods(model, pairs, small_budget(run_length)), reference, pairs)
         limit = measure_tolerance(model, pairs, reference)
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
@@ -124,9 +99,9 @@ def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str
         limit = measure_tolerance(model, pairs, wide_reference)
         with shorter_window(model, TEST_WINDOW):
             reference = plain.loglikelihood_batch(model, pairs)
-            change = largest_change(packed_loglikelihoods(model, pairs, CHUNK_TOKENS, run_length), reference, pairs)
+            change = largest_change(packed_loglikelihoods(model, pairs, small_budget(run_length)), reference, pairs)
             if decodes:
-                values = decoded_loglikelihoods(model, decoded_pairs, run_length)
+                values = decoded_loglikelihoods(model, decoded_pairs, small_budget(run_length))
                 change = max(change, largest_change(values, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)
@@ -187,9 +162,9 @@ def cached_loglikelihoods(model: Any, pairs: list[TokenPair]) -> list[LogLikelih
     return [plain.loglikelihood_of(torch.stack([s[i] for s in logits]), p.continuation) for i, p in enumerate(pairs[1:])]
 
 
-def decoded_loglikelihoods(model: Any, pairs: list[TokenPair], run_length: int = 0) -> list[LogLikelihood]:
-    """The log-likelihoods when the continuations, FED_TOKENS each, are fed to slots token by token."""
-    budget = memory.TokenBudget(CHUNK_TOKENS, min(run_length, RUN_LENGTH))
+@torch.inference_mode()
+def decoded_loglikelihoods(model: Any, pairs: Sequence[TokenPair], budget: memory.TokenBudget) -> list[LogLikelihood]:
+    """The log-likelihoods when the continuations, equally long, are fed to slots token by token; no two contexts are equal."""
     steps = generate.prefill_prompts(model, generate.PromptTree([p.context for p in pairs]), budget)
     prompts = [prompt for step in steps for prompt in step]
     batch = kv_cache.DecodingBatch(model, prompts[0].states, len(pairs))
@@ -197,7 +172,7 @@ def decoded_loglikelihoods(model: Any, pairs: list[TokenPair], run_length: int =
         batch.add_row(prompt.prefix, prompt.states)
     logits = [torch.stack([prompt.logits for prompt in prompts])]
     slots = {prompt.places[0]: slot for slot, prompt in enumerate(prompts)}
-    logits += [batch.step([pairs[i].continuation[n] for i in slots]) for n in range(FED_TOKENS - 1)]
+    logits += [batch.step([pairs[i].continuation[n] for i in slots]) for n in range(len(pairs[0].continuation) - 1)]
     return [plain.loglikelihood_of(torch.stack([s[slots[i]] for s in logits]), p.continuation) for i, p in enumerate(pairs)]
 
 

@@ -22,10 +22,10 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from harness.backends.transformers import require_language_model
 from harness.engine import self_test, shared_length
 from harness.engine.engine import BatchLimits, Engine
-from harness.types import SkilldeltaError
+from harness.loading.headers import BrokenWeightsError
+from harness.loading.whole_model import require_language_model
 from tests.bench import small
 from tests.bench.alone import AnswerDistance, ModelAnswers, answer_alone, answer_by_engine, make_pairs, measure_distance
 
@@ -114,8 +114,8 @@ def published_refusal(family: str) -> str:
     """Why a model with the family's own config is refused; "": it is not."""
     own = transformers.CONFIG_MAPPING[family]()
     try:
-        require_language_model(family, own)
-    except SkilldeltaError:
+        require_language_model(own)
+    except BrokenWeightsError:
         return ENCODERS[0]
     if getattr(own, "is_decoder", True):
         return ""
