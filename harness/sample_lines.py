@@ -28,6 +28,9 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
         "greedy": list(response.greedy),
         "truncated": response.truncated,
         "error": response.error,
+        "reasoning": response.reasoning,
+        "opened": response.opened,
+        "reading": dict(sample.reading),
         "parts": dict(score.parts),
         "why": score.why,
         "group": sample.group,
@@ -49,7 +52,9 @@ def sample_from_json(line: Json) -> Sample:
         tokens_out=value["tokens_out"],
         truncated=value.get("truncated", 0),
         error=value.get("error", ""),
+        reasoning=value.get("reasoning", ""),
+        opened=value.get("opened", False),
     )
     score = Score(value["score"], value["extracted"], value.get("parts", {}), value.get("why", ""))
-    group, cluster = value.get("group", ""), value.get("cluster", "")
-    return Sample(value["example"], value["request"], response, score, value["draw"], group, cluster)
+    group, cluster, reading = value.get("group", ""), value.get("cluster", ""), value.get("reading", {})
+    return Sample(value["example"], value["request"], response, score, value["draw"], group, cluster, reading)

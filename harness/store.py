@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedRandom
@@ -83,7 +84,10 @@ class Cell:
     def begin(self, record: CellRecord) -> None:
         """Writes task.json.  SkilldeltaError where the cell was begun with other inputs, another backend or checkpoint."""
         before = self.record()
-        if before and (unlike := differences(before.identity(), record.identity())):
+        unlike = differences(before.identity(), record.identity()) if before else []
+        if before and not (before.rendered and record.rendered):  # older results, and some backends, do not know it
+            unlike = [difference for difference in unlike if difference[0] != "rendered"]
+        if before and unlike:
             lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
             raise SkilldeltaError(
                 f"{self.folder} holds samples that were made differently:\n{lines}\n"
@@ -106,6 +110,11 @@ class Cell:
             stream.flush()
             os.fsync(stream.fileno())
         half.replace(self.samples_file)
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """A key that sorts the numbers in names as numbers: checkpoint-200 before checkpoint-1000."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 class SampleWriter:
@@ -217,7 +226,7 @@ class Results:
         """Every checkpoint by name, in the order of run, step and name."""
         records = [read_record(path, CheckpointRecord) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
         # A run's final model (no step) comes after its numbered checkpoints.
-        records.sort(key=lambda c: (c.run, c.step is None, c.step or 0, c.name))
+        records.sort(key=lambda c: (c.run, c.step is None, c.step or 0, natural_key(c.name)))
         return {c.name: replace(c, results=str(self.folder)) for c in records}
 
     def cells(self) -> Iterator[tuple[str, CellRecord, Cell]]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from harness import http
-from harness.prompts.templates import as_dicts, plain_text
+from harness.prompts.generation_settings import refuse_further_settings
+from harness.prompts.stopping import cut_at_stop
+from harness.prompts.templates import as_dicts, parse_arguments, plain_text
 from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -38,6 +40,7 @@ class OpenAIOptions:
     model: str = ""
     key: str = "OPENAI_API_KEY"
     chat_template: str = "auto"
+    template_args: str = ""  # variables of the server's chat template, sent as chat_template_kwargs (vLLM and SGLang take them)
     prefix: str = "refuse"
     length_field: str = "max_tokens"  # max_completion_tokens for OpenAI's reasoning models
     concurrency: int = 8
@@ -53,6 +56,7 @@ class OpenAIModel:
 
     def __init__(self, model: str, server: http.JsonServer, options: OpenAIOptions) -> None:
         self.model, self.server, self.options = model, server, options
+        self.template_args = parse_arguments(options.template_args)
 
     @property
     def settings(self) -> Json:
@@ -63,6 +67,7 @@ class OpenAIModel:
             "model": self.model,
             "template": "server" if chat else "none",
             "prefix": self.options.prefix if chat else "",
+            **({"template_args": self.template_args} if self.template_args else {}),
         }
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
@@ -85,21 +90,25 @@ class OpenAIModel:
             return Response(finish="error", error=str(refusal))
 
     def generate(self, request: Request) -> Response:
+        refuse_further_settings(request, "this backend")
         chat = self.options.chat_template == "auto" and not request.raw
-        fields = {"model": self.model, **sampling_fields(request), self.options.length_field: request.max_tokens}
+        length = {self.options.length_field: request.max_tokens + request.thinking}
+        fields = {"model": self.model, **sampling_fields(request), **length}
         if chat:
             answer = self.server.post("/chat/completions", fields | self.chat_fields(request))
         else:
             answer = self.server.post("/completions", fields | {"prompt": plain_text(request)})
         choice = first_choice(answer)
-        text = (choice.get("message") or {}).get("content") if chat else choice.get("text")
-        return text_response(text or "", choice.get("finish_reason"), answer.get("usage") or {}, request)
+        text, reasoning = read_message(choice.get("message") or {}) if chat else (str(choice.get("text") or ""), "")
+        response = text_response(text, choice.get("finish_reason"), answer.get("usage") or {}, request)
+        return replace(response, reasoning=reasoning)
 
     def chat_fields(self, request: Request) -> dict[str, Any]:
         """The chat as the server takes it.  Raises SkilldeltaError for a prefix, unless the options say how to treat it."""
         chat = as_dicts(request)
+        variables = {"chat_template_kwargs": self.template_args} if self.template_args else {}
         if not request.prefix or self.options.prefix == "drop":
-            return {"messages": chat}
+            return {"messages": chat, **variables}
         if self.options.prefix == "refuse":
             raise SkilldeltaError(
                 f"This task begins the answer itself (with {request.prefix!r}), and some chat servers cannot go on from it.\n"
@@ -107,13 +116,15 @@ class OpenAIModel:
                 "plain text."
             )
         chat.append({"role": "assistant", "content": request.prefix})
-        return {"messages": chat, "add_generation_prompt": False, "continue_final_message": True}
+        return {"messages": chat, "add_generation_prompt": False, "continue_final_message": True, **variables}
 
     def loglikelihoods(self, request: Request) -> Response:
         """A log-probability for each choice: the sum over the tokens that end after the context does."""
         if request.rolling:
             raise SkilldeltaError("A server has no log-likelihood of a whole text: it gives its first token no probability.")
-        contexts = request.contexts or (plain_text(request),) * len(request.choices)
+        # plain_text() refuses a chat: the server would render it, and gives no probabilities of what it rendered.
+        contexts = () if request.chat else tuple(map(str, request.contexts))
+        contexts = contexts or (plain_text(request),) * len(request.choices)
         prompts = [self.prompt_logprobs(context + choice) for context, choice in zip(contexts, request.choices, strict=True)]
         values = [p.suffix_loglikelihood(len(choice)) for p, choice in zip(prompts, request.choices, strict=True)]
         return Response(
@@ -191,15 +202,35 @@ def first_choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return choice
 
 
+def read_message(message: Mapping[str, Any]) -> tuple[str, str]:
+    """(answer, reasoning) of an assistant's message.
+
+    Servers have the reasoning in a field next to the content (vLLM, SGLang, DeepSeek: reasoning_content; OpenRouter and newer
+    ones: reasoning), or as parts of the content (Mistral).  OpenAI puts a refusal into a field of its own.
+    """
+    content, reasoning = message.get("content"), message.get("reasoning_content") or message.get("reasoning") or ""
+    if isinstance(content, list):
+        parts = [part for part in content if isinstance(part, Mapping)]
+        reasoning = reasoning or "".join(part_text(p, "thinking") for p in parts if p.get("type") in ("thinking", "reasoning"))
+        content = "".join(part_text(p, "text") for p in parts if p.get("type") in ("text", "output_text"))
+    return str(content or message.get("refusal") or ""), str(reasoning)
+
+
+def part_text(part: Mapping[str, Any], field: str) -> str:
+    """The text of one part of a message, which may itself be a list of parts."""
+    value = part.get(field) or part.get("text") or ""
+    return "".join(part_text(inner, "text") for inner in value) if isinstance(value, list) else str(value)
+
+
 def text_response(text: str, reason: str | None, usage: Mapping[str, Any], request: Request) -> Response:
     """A text up to its first stop string, with the reason why it ended."""
     tokens_in, tokens_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
     if reason == "content_filter":
         error = "the server's filter withheld the answer"
         return Response(text, "error", tokens_in=tokens_in, tokens_out=tokens_out, error=error)
-    end = min((at for stop in request.stop if stop and (at := text.find(stop)) >= 0), default=None)
-    finish: Finish = "length" if reason == "length" and end is None else "stop"
-    return Response(text[:end], finish, tokens_in=tokens_in, tokens_out=tokens_out)
+    kept = cut_at_stop(text, request.stop)
+    finish: Finish = "length" if reason == "length" and kept == text else "stop"
+    return Response(kept, finish, tokens_in=tokens_in, tokens_out=tokens_out)
 
 
 def load(checkpoint: Checkpoint, options: OpenAIOptions) -> OpenAIModel:

@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.interchange import recorded_outputs
 from harness.interchange.output_pairing import Pairing, pair_outputs
 from harness.interchange.recorded_outputs import NoOutputsError, RecordedOutput
+from harness.prompts.stopping import cut_at_stop
 from harness.types import Checkpoint, Example, Json, Request, Response, SkilldeltaError
 
 NOT_RECORDED = "no recorded output"
@@ -73,7 +74,9 @@ def recorded_response(request: Request, records: Sequence[RecordedOutput]) -> Re
         return Response(finish="error", error=f"{NOT_RECORDED} of draw {request.draw + 1}" if records else NOT_RECORDED)
     record = records[request.draw]
     logprobs = record.response.logprobs
-    if not logprobs or not record.choices:
+    if not logprobs:
+        return cut_text(request, record.response)
+    if not record.choices:
         return record.response
     order = {choice.strip(): i for i, choice in enumerate(record.choices)}
     if len(order) != len(logprobs) or set(order) != {choice.strip() for choice in request.choices}:
@@ -81,6 +84,19 @@ def recorded_response(request: Request, records: Sequence[RecordedOutput]) -> Re
     places = [order[choice.strip()] for choice in request.choices]
     greedy = tuple(record.response.greedy[i] for i in places) if record.response.greedy else ()
     return replace(record.response, logprobs=tuple(logprobs[i] for i in places), greedy=greedy)
+
+
+def cut_text(request: Request, response: Response) -> Response:
+    """The response up to the request's first stop string, as a model's own would have ended there.
+
+    A raw prompt that ends with its line (a function's head) is continued by indented text: what begins at the margin is a
+    whole program, which another prompt asked for, and the stops of a continuation ("\\ndef") would leave nothing of it.
+    """
+    beginning = request.prefix or (request.prompt if request.raw and isinstance(request.prompt, str) else "")
+    if beginning.endswith("\n") and not response.text[:1].isspace():
+        return response
+    text = cut_at_stop(response.text, request.stop)
+    return response if text == response.text else replace(response, text=text, finish="stop")
 
 
 def describe_counts(missing: int, spare: int, requests: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.prompts.stopping import cut_at_stop
 from harness.types import Checkpoint, Json, Request, Response
 
 
@@ -35,7 +36,7 @@ def load(checkpoint: Checkpoint, options: ScriptedOptions) -> ScriptedModel:
 
     def answer_one(request: Request) -> Response:
         if not request.choices:
-            return Response(options.text, tokens_out=len(options.text.split()))
+            return Response(cut_at_stop(options.text, request.stop), tokens_out=len(options.text.split()))
         likeliest = min(options.choice, len(request.choices) - 1)
         logprobs = tuple(-1.0 if i == likeliest else -2.0 for i in range(len(request.choices)))
         return Response(logprobs=logprobs, greedy=tuple(p == -1.0 for p in logprobs))

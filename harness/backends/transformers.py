@@ -4,22 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 import transformers
 
 from harness.checkpoint_folders import explain_load_failure, tokenizer_source
-from harness.engine import packed_linear, plain
+from harness.engine import plain
 from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine
-from harness.loading import model as loading
 from harness.loading.settings import LoadSettings
+from harness.loading.shared_base import BaseHolder, LoadedModel
 from harness.prompts import encoding, sample_texts, templates, tokenization, tokenizer_cache
 from harness.prompts.tokenizer_cache import CachedTokenizer
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
+BASES: WeakKeyDictionary[TransformersOptions, BaseHolder] = WeakKeyDictionary()  # a base lives as long as its run's settings
 DECIMALS = 6  # of log-probabilities: more is noise
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -53,18 +56,36 @@ class TransformersModel:
 
     block = 512  # a shared prefix is computed once a block
 
-    def __init__(self, model: Any, tokenizer: Any, options: TransformersOptions, cache: CachedTokenizer | None = None) -> None:
-        self.model, self.options = model, options
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        options: TransformersOptions,
+        cache: CachedTokenizer | None = None,
+        loaded: LoadedModel | None = None,
+    ) -> None:
+        self.model, self.options, self.loaded = model, options, loaded
         self.cached_tokenizer = cache or CachedTokenizer(tokenizer)
         rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
         self.template = templates.choose_template(options.chat_template, tokenizer, rendering)
         self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
-        gpu = model.device.type == "cuda"
-        rows, slots = (options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
-        texts = sample_texts.encode_sample_texts(tokenizer, self.tokenizer.window)
-        self.engine = Engine(model, BatchLimits(rows, slots, options.max_batch_tokens), options.engine, texts)
+        self.engine: Engine = (loaded and loaded.shared.engine) or self.make_engine()
+        if loaded:
+            loaded.shared.engine = self.engine
         self.end_tokens = end_tokens(model, tokenizer)
+
+    def make_engine(self) -> Engine:
+        """The engine for the model, with the batches that its device takes."""
+        gpu = self.model.device.type == "cuda"
+        rows, slots = (self.options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
+        texts = sample_texts.encode_sample_texts(self.tokenizer.hf_tokenizer, self.tokenizer.window)
+        return Engine(self.model, BatchLimits(rows, slots, self.options.max_batch_tokens), self.options.engine, texts)
+
+    def activate(self) -> None:
+        """Puts this checkpoint's adapter into the model, where another one on the same base was used since."""
+        if self.loaded:
+            self.loaded.activate()
 
     @property
     def settings(self) -> Json:
@@ -90,8 +111,11 @@ class TransformersModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response with its request's place: first those to requests with choices, then texts."""
-        yield from self.loglikelihoods([(i, r) for i, r in enumerate(requests) if r.choices])
-        yield from self.generate([(i, r) for i, r in enumerate(requests) if not r.choices])
+        kinds = [(i, r) for i, r in enumerate(requests) if r.choices], [(i, r) for i, r in enumerate(requests) if not r.choices]
+        self.activate()
+        for indexed_response in chain(self.loglikelihoods(kinds[0]), self.generate(kinds[1])):
+            yield indexed_response
+            self.activate()  # whoever took the response may have asked another checkpoint
 
     def loglikelihoods(self, placed_requests: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A log-likelihood for each choice; a response is ready with its last choice."""
@@ -149,13 +173,12 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
     Raises SkilldeltaError for weights that are unsafe, missing or not those of a causal language model.
     """
     transformers.utils.logging.disable_progress_bar()  # our own progress shows the loading
-    model = load_model(checkpoint, options)
+    loaded = load_model(checkpoint, options)
     try:
         tokenizer = load_tokenizer(checkpoint, options)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
-    packed_linear.pack_model(model.eval().requires_grad_(False))
-    backend = TransformersModel(model, tokenizer.tokenizer, options, tokenizer)
+    backend, model = TransformersModel(loaded.model, tokenizer.tokenizer, options, tokenizer, loaded), loaded.model
     if reason := backend.engine.tests.nan_reason:
         raise SkilldeltaError(
             f"{checkpoint.path} gives NaN, so it is broken and nothing it answers can be scored: {reason}.\n"
@@ -181,8 +204,11 @@ def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> Cach
     )
 
 
-def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> Any:
-    """The model on its device, an adapter on its base.  Raises SkilldeltaError where it breaks the load contract."""
+def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> LoadedModel:
+    """The model on its device, an adapter on its base, which is kept for the next adapter as long as `options` are in use.
+
+    Raises SkilldeltaError where it breaks the load contract.
+    """
     device = default_device(options.device)
     dtype: Any = options.dtype if options.dtype != "auto" or device.type == "cuda" else "float32"
     if dtype not in (*DTYPES, "auto"):
@@ -193,9 +219,7 @@ def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> Any:
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,
     )
-    model = loading.load_checkpoint(checkpoint, settings).to(device)
-    loading.require_finite_weights(model, checkpoint.path)
-    return model
+    return BASES.setdefault(options, BaseHolder()).load(checkpoint, settings, device)
 
 
 def describe_devices() -> str:

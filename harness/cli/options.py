@@ -149,7 +149,7 @@ class ModelOptions:
         str,
         model_option(
             "--template-prefix",
-            text="Where a template opens a block of reasoning before a task's own beginning of the answer: refuse, close or drop.",
+            text="A task's own beginning of the answer, where the template opens a block of reasoning: refuse, close or drop.",
         ),
     ] = ""
 

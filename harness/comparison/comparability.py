@@ -31,7 +31,11 @@ def setting_differences(task: str, baseline: CellRecord, candidates: Mapping[str
     for checkpoint, record in candidates.items():
         for difference in differences(baseline.comparable(), record.comparable()):
             if not is_covered(difference[0], IRRELEVANT) and not concerns_no_prompt(difference[0], baseline, record):
-                checkpoints_by_difference.setdefault(difference, []).append(checkpoint)
+                if not (difference[0] == "task.metrics" and baseline.imported and record.imported):  # a metric needs both sides
+                    checkpoints_by_difference.setdefault(difference, []).append(checkpoint)
+        one, other = (each.imported.get("metric") for each in (baseline, record))
+        if one and other and one != other:  # the scores of two different metrics
+            checkpoints_by_difference.setdefault(("imported.metric", str(one), str(other)), []).append(checkpoint)
     return [SettingDifference(task, *difference, tuple(who)) for difference, who in checkpoints_by_difference.items()]
 
 

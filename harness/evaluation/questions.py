@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from harness import data, fingerprint, judge_binding
-from harness.records import Inputs, TaskRecord
+from harness.prompts.reading import Reader
+from harness.records import CellRecord, Inputs, TaskRecord
 from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task
 
-OVERRIDES = ("max_tokens", "temperature", "top_p", "stop", "seed")
+OVERRIDES = ("max_tokens", "temperature", "top_p", "stop", "seed", "thinking")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class EvaluationSettings:
     judges: Mapping[str, str] = field(default_factory=dict)  # by task, see judge_binding.bind_judge
     margin: float = 0.0  # points: two checkpoints that are asked in turn are the same within it
     sandbox: SandboxOptions = field(default_factory=SandboxOptions)
+    reader: Reader = field(default_factory=Reader)  # tells answers from reasoning
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,15 @@ def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
     ]
 
 
+def choose_reader(reader: Reader, is_generated: bool, before: CellRecord | None = None) -> Reader | None:
+    """The reader of a cell's responses; None: nothing is read, as where choices are compared.
+
+    A cell that an older version began is continued as it was begun, without one; `rescore` reads it.
+    """
+    is_older = before is not None and not before.reader
+    return reader if is_generated and not is_older else None
+
+
 def task_record(task: Task) -> TaskRecord:
     """What task.json tells of a task: the fields that both have, and no judge where rules score it."""
     shared_fields = {f.name: getattr(task, f.name) for f in fields(TaskRecord) if hasattr(task, f.name)}
@@ -78,11 +89,12 @@ def inputs_record(questions: Sequence[Question]) -> Inputs:
     """What task.json tells of the questions: hashes of rows and requests, and the settings of generation."""
     first = questions[0].request
     is_generated = not first.choices
+    settings = {n: getattr(first, n) for n in OVERRIDES if n != "thinking" or first.thinking} | {"stop": list(first.stop)}
     return Inputs(
         data=data.content_hash([q.example for q in questions if q.request.draw == 0]),
         prompts=fingerprint.hash_requests([q.request for q in questions]),
         examples=sum(q.request.draw == 0 for q in questions),
         draws=max(q.request.draw for q in questions) + 1,
         kind="generate" if is_generated else "loglikelihood",
-        settings={n: getattr(first, n) for n in OVERRIDES} | {"stop": list(first.stop)} if is_generated else {},
+        settings=settings if is_generated else {},
     )

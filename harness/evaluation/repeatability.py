@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
-from harness.evaluation.run import LazyModel, Loader, Outcome, Progress
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
+from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, is_generated
 from harness.evaluation.scoring import collect_samples
 from harness.statistics.noise import measure_noise
 from harness.store import Results
@@ -66,7 +66,8 @@ def repeat_cell(
     stored_questions = [q for q in make_questions(task, settings) if q.key in old]
     questions = choose_questions(stored_questions, share)
     batches = split_batches(questions, len(stored_questions))
-    new = {(s.example, s.draw): s for batch in batches for s in collect_samples(task, model.get(), batch, set())}
+    reader = choose_reader(settings.reader, is_generated(stored_questions), cell.read())
+    new = {(s.example, s.draw): s for batch in batches for s in collect_samples(task, model.get(), batch, set(), reader)}
     noise = compare_samples([(old[q.key], new[q.key]) for q in questions])
     cell.update(noise=replace(noise, backend=dict(model.get().settings)))
     return RepeatedCell(name, task.name, noise)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import data, registry
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, task_record
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, task_record
 from harness.evaluation.run import Outcome
 from harness.evaluation.scoring import score_response
 from harness.records import utc_now
@@ -53,10 +53,14 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
             f"{len(missing)} of {len(old)} samples are of rows that the data no longer holds (the first: {missing[0]})"
         )
     questions = [Question(examples[s.example], Request("", draw=s.draw)) for s in old]
-    new = [replace(score_response(task, q, s.response), request=s.request) for q, s in zip(questions, old, strict=True)]
+    reader = choose_reader(settings.reader, cell.read().inputs.kind == "generate")
+    new = [
+        replace(score_response(task, question, sample.response, reader), request=sample.request)
+        for question, sample in zip(questions, old, strict=True)
+    ]
     with SampleWriter(cell):
         cell.rewrite(new)
-        cell.update(task=task_record(task), rescored=utc_now())
+        cell.update(task=task_record(task), reader=reader.record if reader else {}, rescored=utc_now())
     change_count = sum(a.score != b.score for a, b in zip(old, new, strict=True))
     unscored_count = sum(s.score.value is None for s in new)
     return Outcome(checkpoint, task.name, "done", len(new), unscored_count, f"{change_count} scores changed")

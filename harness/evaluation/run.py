@@ -6,16 +6,25 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from harness import fingerprint, training_log
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, inputs_record, make_questions, task_record
+from harness.evaluation.questions import (
+    EvaluationSettings,
+    Question,
+    bind_tasks,
+    choose_reader,
+    inputs_record,
+    make_questions,
+    task_record,
+)
 from harness.evaluation.scoring import collect_samples
-from harness.records import CellRecord, utc_now
+from harness.prompts.reading import Reader
+from harness.records import RAW, CellRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, Task
+from harness.types import Checkpoint, Model, Request, Sample, SandboxOptions, SkilldeltaError, Task
 
 Loader = Callable[[Checkpoint], Model]
 
@@ -57,6 +66,13 @@ class SupportsNote(Protocol):
     def note(self) -> str: ...
 
 
+@runtime_checkable
+class SupportsRender(Protocol):
+    """A Model that knows the prompts as its chat template renders them."""
+
+    def rendered_hash(self, requests: Sequence[Request]) -> str: ...
+
+
 class LazyModel:
     """A checkpoint's model, loaded when the first cell needs it; a failure is kept for the cells after it."""
 
@@ -91,6 +107,7 @@ class CellJob:
     task: Task
     questions: list[Question] | SkilldeltaError
     sandbox: SandboxOptions
+    reader: Reader = field(default_factory=Reader)
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -118,7 +135,7 @@ def score_checkpoints(
         for task in bound_tasks:
             if task.name not in questions:
                 questions[task.name] = questions_or_error(task, settings)
-            outcome = run_cell(CellJob(model, task, questions[task.name], settings.sandbox), results, listener)
+            outcome = run_cell(CellJob(model, task, questions[task.name], settings.sandbox, settings.reader), results, listener)
             listener.end(outcome)
             outcomes.append(outcome)
     return outcomes
@@ -154,17 +171,18 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     """Asks what is not stored yet, stores and scores it."""
     start = time.monotonic()
     before = cell.record()
-    if before and before.state == "done" and is_same_cell(before, job.task, questions, job.model.fingerprint):
+    reader = choose_reader(job.reader, is_generated(questions), before)
+    if before and before.state == "done" and is_same_cell(before, job.task, questions, job.model.fingerprint, reader):
         return make_outcome(job, "already", list(cell.samples()), start)
     if job.task.prepare:
         job.task.prepare()
     model = job.model.get()
     store_context(results, job.model, job.task, questions)
-    cell.begin(new_record(job.task, questions, job.model, job.sandbox))
+    cell.begin(new_record(job.task, questions, job.model, job.sandbox, reader))
     with SampleWriter(cell) as writer:
         stored_keys = {(s.example, s.draw) for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
-        for sample in collect_samples(job.task, model, questions, stored_keys):
+        for sample in collect_samples(job.task, model, questions, stored_keys, reader):
             writer.append(sample)
             progress.advance()
         writer.sort([q.key for q in questions])
@@ -182,22 +200,46 @@ def store_context(results: Results, model: LazyModel, task: Task, questions: Seq
     results.keep(task.name, (q.example for q in questions))
 
 
-def new_record(task: Task, questions: Sequence[Question], model: LazyModel, sandbox: SandboxOptions) -> CellRecord:
+def is_generated(questions: Sequence[Question]) -> bool:
+    """Whether the questions ask for texts."""
+    return not questions[0].request.choices
+
+
+def new_record(
+    task: Task, questions: Sequence[Question], model: LazyModel, sandbox: SandboxOptions, reader: Reader | None
+) -> CellRecord:
     """task.json of a cell that begins now."""
     return CellRecord(
         task=task_record(task),
         inputs=inputs_record(questions),
-        backend=dict(model.get().settings),
+        backend=backend_record(model.get(), questions),
         fingerprint=dict(model.fingerprint),
+        reader=reader.record if reader else {},
+        rendered=rendered_hash(model.get(), questions),
         conditions=dict(task.conditions(sandbox)) if task.conditions else {},
         state="running",
         started=utc_now(),
     )
 
 
-def is_same_cell(record: CellRecord, task: Task, questions: Sequence[Question], hashes: Mapping[str, str]) -> bool:
+def backend_record(model: Model, questions: Sequence[Question]) -> dict[str, Any]:
+    """The backend's settings; no template where every prompt is rendered already."""
+    settings = dict(model.settings)
+    is_raw = all(question.request.raw for question in questions)
+    return settings | {"template": RAW} if is_raw and "template" in settings else settings
+
+
+def rendered_hash(model: Model, questions: Sequence[Question]) -> str:
+    """The hash of what the model's template makes of the questions; "" where only a server knows, or nothing is rendered."""
+    return model.rendered_hash([q.request for q in questions]) if isinstance(model, SupportsRender) else ""
+
+
+def is_same_cell(
+    record: CellRecord, task: Task, questions: Sequence[Question], hashes: Mapping[str, str], reader: Reader | None
+) -> bool:
     """Whether a stored cell is of these questions and this checkpoint: no model need be loaded to know it."""
-    return (record.task, record.inputs, record.fingerprint) == (task_record(task), inputs_record(questions), dict(hashes))
+    stored = (record.task, record.inputs, record.fingerprint, record.reader)
+    return stored == (task_record(task), inputs_record(questions), dict(hashes), reader.record if reader else {})
 
 
 def make_outcome(job: CellJob, state: Literal["done", "already"], samples: Sequence[Sample], start: float) -> Outcome:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from harness.evaluation.questions import Question
+from harness.prompts.reading import Reader, missing_answer
 from harness.store import Key
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
@@ -23,15 +25,17 @@ class SupportsAlign(Protocol):
         ...
 
 
-def collect_samples(task: Task, model: Model, questions: Sequence[Question], stored_keys: set[Key]) -> Iterator[Sample]:
-    """Samples of the questions whose key is not in `stored_keys`, as they finish.
+def collect_samples(
+    task: Task, model: Model, questions: Sequence[Question], stored_keys: set[Key], reader: Reader | None = None
+) -> Iterator[Sample]:
+    """Samples of the questions whose key is not in `stored_keys`, as they finish; `reader` tells answers from reasoning.
 
     A model gets whole blocks of questions, also when some of a block are stored already: batches, and with them the last
     bits of every answer, are then the same as in an undisturbed run.
     """
     if isinstance(model, SupportsAlign):
         model.align(task.name, [q.example for q in questions], [q.request for q in questions])
-    with ResponseScorer(task) as scorer:
+    with ResponseScorer(task, reader) as scorer:
         for start in range(0, len(questions), model.block):
             block = questions[start : start + model.block]
             if all(q.key in stored_keys for q in block):
@@ -45,8 +49,8 @@ def collect_samples(task: Task, model: Model, questions: Sequence[Question], sto
 class ResponseScorer:
     """Scores responses as they come; for a task whose scorer waits for other processes, in threads next to the model."""
 
-    def __init__(self, task: Task) -> None:
-        self.task = task
+    def __init__(self, task: Task, reader: Reader | None = None) -> None:
+        self.task, self.reader = task, reader
         self.pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1) if task.concurrent else None
         self.pending: set[Future[Sample]] = set()
 
@@ -60,9 +64,9 @@ class ResponseScorer:
     def submit(self, question: Question, response: Response) -> Iterator[Sample]:
         """Takes one response; yields the samples that are scored by now, which may be of earlier ones."""
         if not self.pool:
-            yield score_response(self.task, question, response)
+            yield score_response(self.task, question, response, self.reader)
             return
-        self.pending.add(self.pool.submit(score_response, self.task, question, response))
+        self.pending.add(self.pool.submit(score_response, self.task, question, response, self.reader))
         ready = {f for f in self.pending if f.done()}
         self.pending -= ready
         yield from (f.result() for f in ready)
@@ -74,21 +78,33 @@ class ResponseScorer:
             yield from (f.result() for f in ready)
 
 
-def score_response(task: Task, question: Question, response: Response) -> Sample:
+def score_response(task: Task, question: Question, response: Response, reader: Reader | None = None) -> Sample:
     """The sample for one response.  An answer that is missing, or that the scorer fails on, has no score but a reason.
 
+    The task scores the answer that `reader` finds in the response; the sample keeps the response as it came.
     SkilldeltaError where the scorer cannot work at all (no sandbox, no judge).
     """
-    example = question.example
+    example, reading = question.example, {}
     if response.finish in NO_ANSWER:
         score = Score(None, why=response.error or NO_ANSWER[response.finish])
+    elif reader is None:
+        score = score_answer(task, example, response)
     else:
-        try:
-            score = task.score(example, response)
-        except SkilldeltaError:
-            raise
-        except Exception as error:  # noqa: BLE001  an odd response must not lose the others; it is counted as unscored, with the reason
-            score = Score(None, why=f"the scorer failed: {type(error).__name__}: {error}")
+        answer, seen = reader.read(response)
+        reading = seen.to_json()
+        why = missing_answer(answer, seen)
+        own_rule = task.scores_silence and not seen.reasoning and not seen.unclosed
+        score = Score(None, why=why) if why and not own_rule else score_answer(task, example, replace(response, text=answer))
     group = task.group(example) if task.group else ""
     cluster = task.cluster(example) if task.cluster else ""
-    return Sample(example.id, question.request.id, response, score, question.request.draw, group, cluster)
+    return Sample(example.id, question.request.id, response, score, question.request.draw, group, cluster, reading)
+
+
+def score_answer(task: Task, example: Example, response: Response) -> Score:
+    """The task's own score; none, with the reason, where its scorer fails."""
+    try:
+        return task.score(example, response)
+    except SkilldeltaError:
+        raise
+    except Exception as error:  # noqa: BLE001  an odd response must not lose the others; it is counted as unscored, with the reason
+        return Score(None, why=f"the scorer failed: {type(error).__name__}: {error}")

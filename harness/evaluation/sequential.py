@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
-from harness.evaluation.run import LazyModel, is_same_cell, new_record, store_context
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
+from harness.evaluation.run import LazyModel, is_generated, is_same_cell, new_record, store_context
 from harness.evaluation.scoring import collect_samples
 from harness.grouping import group_by
+from harness.prompts.reading import Reader
 from harness.records import SequentialVerdict, utc_now
 from harness.statistics.aggregates import Floats
 from harness.statistics.sequential_test import SequentialDecision, SequentialPlan, decide
@@ -64,21 +65,23 @@ class Contestant:
     model: LazyModel
     cell: Cell
     scores: dict[Key, float | None] = field(default_factory=dict)
+    reader: Reader | None = None
 
     def begin(self, task: Task, questions: Sequence[Question], results: Results, settings: EvaluationSettings) -> SampleWriter:
         """Opens the cell.  SkilldeltaError where it is finished with other questions or another checkpoint."""
         store_context(results, self.model, task, questions)
         before = self.cell.record()
+        self.reader = choose_reader(settings.reader, is_generated(questions), before)
         if before is None or before.state != "done":
-            self.cell.begin(new_record(task, questions, self.model, settings.sandbox))
-        elif not is_same_cell(before, task, questions, self.model.fingerprint):
+            self.cell.begin(new_record(task, questions, self.model, settings.sandbox, self.reader))
+        elif not is_same_cell(before, task, questions, self.model.fingerprint, self.reader):
             raise SkilldeltaError(f"{self.cell.folder} holds other samples: score into another folder (-o).")
         self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
         return SampleWriter(self.cell)
 
     def ask(self, task: Task, questions: Sequence[Question], writer: SampleWriter) -> None:
         """Asks what it was not asked yet."""
-        for sample in collect_samples(task, self.model.get(), questions, set(self.scores)):
+        for sample in collect_samples(task, self.model.get(), questions, set(self.scores), self.reader):
             writer.append(sample)
             self.scores[sample.example, sample.draw] = sample.score.value
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.engine.plain import TokenPair
-from harness.engine.sequences import TokenPrompt
-from harness.prompts.templates import ChatTemplate
+from harness.engine.sequences import Generation, TokenPrompt
+from harness.prompts.generation_settings import refuse_further_settings
+from harness.prompts.reasoning_blocks import ends_inside_block
+from harness.prompts.stopping import StopCheck, TokenBudget
+from harness.prompts.templates import ChatTemplate, TemplateError, plain_text
 from harness.prompts.tokenization import WindowedTokenizer
-from harness.types import Request, Response, SkilldeltaError, digest
+from harness.types import Finish, Request, Response, SkilldeltaError, digest
 
 if TYPE_CHECKING:
     from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
@@ -46,11 +49,15 @@ class EncodedChoices:
 
 @dataclass(frozen=True)
 class EncodedPrompts:
-    """Requests for texts.  `owners`: for each prompt the place of its request, its tokens, and how many were truncated."""
+    """Requests for texts.  `owners`: for each prompt the place of its request, its tokens, and how many were truncated.
+
+    `opened`: the places of the requests whose prompt opens a block of reasoning.
+    """
 
     early: EarlyResponses
     owners: list[tuple[int, int, int]]
     plan: GenerationPlan
+    opened: frozenset[int] = frozenset()
 
     @property
     def size(self) -> int:
@@ -68,8 +75,12 @@ class RequestEncoder:
         """Requests with choices, each pair within the window.  One that cannot be encoded gets its response at once."""
         early, sizes, owners, pairs = list[tuple[int, Response]](), {}, list[tuple[int, int]](), list[TokenPair]()
         for place, request in enumerate(requests):
+            if self.template.kind == "none" and request.chat:
+                plain_text(request)  # refuses it, for all alike: no response of its own would say more
             try:
                 choices = self.tokenizer.encode_choices(request, self.template)
+            except TemplateError:
+                raise
             except SkilldeltaError as error:
                 early.append((place, Response(finish="error", error=str(error))))
                 continue
@@ -92,11 +103,16 @@ class RequestEncoder:
         Raises SkilldeltaError where a request asks for no new tokens, or for so many that no prompt fits.
         """
         early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[TokenPrompt]()
+        opened = set[int]()
         for place, request in enumerate(requests):
-            ids = self.tokenizer.with_start(self.tokenizer.encode(self.template.render(request)))
+            refuse_further_settings(request, "this backend")
+            text = self.template.render(request)
+            ids = self.tokenizer.with_start(self.tokenizer.encode(text))
+            if ends_inside_block(text):
+                opened.add(place)
             if request.max_tokens < 1:
                 raise SkilldeltaError(f"{request.max_tokens} new tokens are asked for: at least 1 is needed.")
-            window, count = self.tokenizer.window, request.max_tokens
+            window, count = self.tokenizer.window, request.max_tokens + request.thinking
             room = window - (count if request.truncate else 1)
             if room < 1:
                 raise SkilldeltaError(f"{count} new tokens leave no room for a prompt in a window of {window}.")
@@ -104,13 +120,26 @@ class RequestEncoder:
             if overflow and not request.truncate:
                 early.append((place, Response(finish="overlong", tokens_in=len(ids))))
                 continue
-            prompts.append(self.to_token_prompt(request, ids[overflow:]))
+            prompts.append(self.to_token_prompt(request, ids[overflow:], place in opened))
             owners.append((place, len(ids) - overflow, overflow))
-        return EncodedPrompts(tuple(early), owners, plan(prompts))
+        return EncodedPrompts(tuple(early), owners, plan(prompts), frozenset(opened))
 
-    def to_token_prompt(self, request: Request, ids: Sequence[int]) -> TokenPrompt:
+    def to_token_prompt(self, request: Request, ids: Sequence[int], opened: bool = False) -> TokenPrompt:
         """A request with its ids.  Its seed depends on the request alone, so its text does not depend on the batch."""
-        room = min(request.max_tokens, self.tokenizer.window - len(ids))
+        room = min(request.max_tokens + request.thinking, self.tokenizer.window - len(ids))
         seed = int(digest(["draw", request.id]), 16)
-        stop_check = self.tokenizer.make_stop_check(request.stop)
-        return TokenPrompt(ids, room, stop_check, request.temperature, request.top_p, seed)
+        return TokenPrompt(ids, room, self.make_check(request, opened), request.temperature, request.top_p, seed)
+
+    def make_check(self, request: Request, opened: bool) -> StopCheck:
+        budget = TokenBudget(request.thinking, request.max_tokens)
+        return self.tokenizer.make_answer_check(request.stop, opened, budget)
+
+    def make_response(self, request: Request, generation: Generation, opened: bool) -> Response:
+        """What was generated, as text; its counts of prompt tokens are the caller's."""
+        text = self.tokenizer.decode_until_stop(generation.ids, request.stop, opened)
+        finish: Finish = generation.finish
+        if request.thinking and generation.ids:
+            check = self.make_check(request, opened)
+            check(generation.ids)
+            finish = "length" if check.spent else finish
+        return Response(text, finish, tokens_out=len(generation.ids), opened=opened)

@@ -1,6 +1,23 @@
-"""How a response is read before a task scores it."""
+"""How a response is read before a task scores it: the answer apart from the reasoning, and whether there is an answer at all.
+
+The one function for every task that generates texts is Reader.read().  The text itself is stored as it came.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.prompts.loops import loop_length
+from harness.prompts.reasoning_blocks import TAGS, Parts, TagPair, part_reasoning
+from harness.types import Response, SkilldeltaError
+
+VERSION = 1  # goes up with each change that can move a reading
+WHOLE_TEXT = "none"  # as tags: nothing is parted
+SILENCE = "no answer: the response is empty"
+ONLY_REASONING = "no answer: nothing follows the reasoning"
+UNCLOSED = "no answer: the reasoning block is never closed"
 
 # One character for one character, so that places in a text stay where they are.
 SINGLE_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u02b9\u02bc\u00b4\uff07\u2039\u203a"  # ‘ ’ ‚ ‛ ′ ʹ ʼ ´ ＇ ‹ ›
@@ -11,3 +28,80 @@ PLAIN_QUOTES = str.maketrans(dict.fromkeys(SINGLE_QUOTES, "'") | dict.fromkeys(D
 def plain_quotes(text: str) -> str:
     """The text with ASCII quotes and apostrophes, of the same length: for rules that compare words ("I can’t")."""
     return text.translate(PLAIN_QUOTES)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was seen in a text.  Lengths in characters; `loop`: how many at the end repeat one period."""
+
+    reasoning: int = 0
+    answer: int = 0
+    unclosed: bool = False
+    loop: int = 0
+
+    def to_json(self) -> dict[str, int]:
+        """For the sample's line: both lengths always, the others where there is something to tell."""
+        lengths = {"reasoning": self.reasoning, "answer": self.answer}
+        return lengths | {name: int(value) for name, value in (("unclosed", self.unclosed), ("loop", self.loop)) if value}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads responses.  `tags`: pairs that stand around reasoning; () parts nothing."""
+
+    tags: tuple[TagPair, ...] = TAGS
+
+    @classmethod
+    def with_tags(cls, tags: Sequence[str]) -> Reader:
+        """The reader for "OPEN,CLOSE" pairs; for "none" one that parts nothing; for () one that knows what models write.
+
+        Raises SkilldeltaError for what is no pair.
+        """
+        if not tags:
+            return cls()
+        if list(tags) == [WHOLE_TEXT]:
+            return cls(())
+        pairs = [tuple(part.strip() for part in text.split(",")) for text in tags]
+        if wrong := [text for text, pair in zip(tags, pairs, strict=True) if len(pair) != 2 or not all(pair)]:
+            raise SkilldeltaError(
+                f"{wrong[0]!r} is no pair of tags: write OPEN,CLOSE, such as '<scratch>,</scratch>', or none."
+            )
+        return cls(tuple((pair[0], pair[1]) for pair in pairs))
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What task.json tells of the reader: results that were read by different ones are not compared."""
+        if self.tags == TAGS:
+            return {"version": VERSION}
+        return {"version": VERSION, "tags": [list(pair) for pair in self.tags] or WHOLE_TEXT}
+
+    def part(self, response: Response) -> Parts:
+        """Reasoning and answer of a response; what its server has parted already stays so."""
+        if not self.tags:
+            return Parts(response.reasoning, response.text, "closed" if response.reasoning else "")
+        truncated = response.finish == "length"
+        parts = part_reasoning(response.text, self.tags, response.opened and not response.reasoning, truncated)
+        if not response.reasoning:
+            return parts
+        return Parts(f"{response.reasoning}\n{parts.reasoning}".strip(), parts.answer, parts.state or "closed")
+
+    def read(self, response: Response) -> tuple[str, Reading]:
+        """The answer, and what was seen of the reasoning before it."""
+        parts = self.part(response)
+        has_answer = bool(parts.answer.strip())
+        cut_in_reasoning = not has_answer and parts.reasoning and response.finish == "length"
+        return parts.answer, Reading(
+            reasoning=len(parts.reasoning),
+            answer=len(parts.answer),
+            unclosed=parts.state == "unclosed" or bool(cut_in_reasoning),
+            loop=loop_length(response.text if response.text.strip() else response.reasoning),
+        )
+
+
+def missing_answer(answer: str, reading: Reading) -> str:
+    """Why there is no answer to score; "" where there is one."""
+    if answer.strip():
+        return ""
+    if reading.unclosed:
+        return UNCLOSED
+    return ONLY_REASONING if reading.reasoning else SILENCE

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from harness.types import Message, Request, digest, unknown_name
+from harness.config import parse_pairs
+from harness.prompts.reasoning_blocks import TAGS, ends_inside_block
+from harness.types import Message, Request, SkilldeltaError, digest, unknown_name
 
 TEMPLATE_KINDS = ("auto", "none", "tulu")
 # Tulu 2's template, the study's: a tag and a line break before each turn, the end-of-sequence token after each answer.
@@ -17,6 +21,50 @@ TULU = (
     "{% if add_generation_prompt %}{{ '\\n<|assistant|>\\n' }}{% endif %}"
 )
 TULU_EOS = "</s>"  # Llama's end-of-sequence token, the one of Tulu 2
+CLOCK = "strftime_now"  # the function by which templates read today's date
+DAY = "2024-07-26"  # what Llama 3's own template writes where it has no clock
+PrefixMode = Literal["refuse", "close", "drop"]
+
+
+class TemplateError(SkilldeltaError):
+    """A chat template that cannot render a prompt as it is to be asked: true of the whole task, not of one row."""
+
+
+@dataclass(frozen=True)
+class TemplateSettings:
+    """How the tokenizer's own template is rendered.
+
+    `arguments` are its variables, such as enable_thinking.  `date` (YYYY-MM-DD) is the day that it reads instead of today's:
+    the same prompts on every day.  `prefix`: what becomes of the beginning of an answer that would stand inside a block of
+    reasoning which the template opens.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    date: str = ""
+    prefix: PrefixMode = "refuse"
+
+    @classmethod
+    def from_text(cls, arguments: str, date: str, prefix: PrefixMode) -> TemplateSettings:
+        """The settings from "name=value,..." and a day; SkilldeltaError for what is neither."""
+        try:
+            datetime.date.fromisoformat(date or DAY)
+        except ValueError as error:
+            raise SkilldeltaError(f"--template-date {date}: write a day as YYYY-MM-DD, such as {DAY}.") from error
+        return cls(parse_arguments(arguments), date, prefix)
+
+    def clock(self, form: str) -> str:
+        """The fixed day, for templates that ask for the time."""
+        return datetime.datetime.fromisoformat(self.date or DAY).strftime(form)
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """ "enable_thinking=false,effort=low" as a template's variables: true, false, none and numbers are read as such."""
+    words: dict[str, Any] = {"true": True, "false": False, "none": None, "null": None}
+    values: dict[str, Any] = {}
+    for name, value in parse_pairs(text).items():
+        is_number = value.removeprefix("-").isdigit()
+        values[name] = words[value.lower()] if value.lower() in words else int(value) if is_number else value
+    return values
 
 
 @dataclass(frozen=True)
@@ -29,6 +77,7 @@ class ChatTemplate:
 
     kind: str
     tokenizer: Any = None
+    options: TemplateSettings = field(default_factory=TemplateSettings)
 
     @property
     def name(self) -> str:
@@ -37,17 +86,93 @@ class ChatTemplate:
             return f"own:{digest(self.tokenizer.chat_template)}"
         return f"tulu:{digest(TULU)}" if self.kind == "tulu" else self.kind
 
+    @property
+    def reads_date(self) -> bool:
+        """Whether the template's text asks for the time."""
+        return self.kind == "own" and CLOCK in str(self.tokenizer.chat_template)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """For task.json, next to the name: what else moves the prompts, where there is something."""
+        chosen = {
+            "template_args": dict(self.options.arguments) if self.kind == "own" else {},
+            "template_date": (self.options.date or DAY) if self.reads_date else "",
+            "template_prefix": self.options.prefix if self.kind == "own" and self.options.prefix != "refuse" else "",
+        }
+        return {name: value for name, value in chosen.items() if value}
+
+    @property
+    def key(self) -> str:
+        """The same for templates that render the same prompts."""
+        return digest([self.name, self.settings])
+
     def render(self, request: Request) -> str:
-        """The text that the model continues."""
+        """The text that the model continues.  TemplateError where the template cannot render it as it is to be asked."""
         if request.raw or self.kind == "none":
             return plain_text(request)
         chat = as_dicts(request)
         if self.kind == "tulu":
             eos = TULU_EOS if self.tokenizer is None else self.tokenizer.eos_token or ""
-            text = tulu_template().render(messages=chat, eos_token=eos, add_generation_prompt=True)
-        else:
-            text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        return str(text) + request.prefix
+            return str(tulu_template().render(messages=chat, eos_token=eos, add_generation_prompt=True)) + request.prefix
+        if request.chat and request.prefix:  # as lm-eval renders it: some templates trim the message
+            return self.apply([*chat, {"role": "assistant", "content": request.prefix}], continue_final_message=True)
+        text = self.apply(chat, add_generation_prompt=True)
+        if ends_inside_block(text) and (request.prefix or request.choices):
+            return self.leave_block(text, request)
+        return text + request.prefix
+
+    def apply(self, chat: list[dict[str, str]], **how: Any) -> str:
+        """The tokenizer's own template.  TemplateError where it fails, or leaves out a system message."""
+        clock = {CLOCK: self.options.clock} if self.reads_date else {}
+        try:
+            text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, **how, **clock, **self.options.arguments))
+        except Exception as error:  # templates raise errors of their own, of jinja2's kinds and of Python's
+            raise TemplateError(failed_message(chat, error)) from error
+        system = [message["content"].strip() for message in chat if message["role"] == "system"]
+        if any(content not in text for content in system):
+            raise TemplateError(f"The model's chat template leaves the system message out.\n{SYSTEM_WAY_OUT}")
+        return text
+
+    def leave_block(self, text: str, request: Request) -> str:
+        """A prompt that ends inside a block of reasoning, for a request that begins (or is) the answer itself."""
+        opening = text.rstrip()
+        closing = next(end for start, end in TAGS if opening.lower().endswith(start.lower()))
+        if self.options.prefix == "close":
+            return f"{opening}\n\n{closing}\n\n{request.prefix}"
+        if self.options.prefix == "drop" and not request.choices:
+            return text
+        begin = f"begins the answer itself (with {request.prefix!r})" if request.prefix else "compares answers"
+        raise TemplateError(
+            f"This task {begin}, and the model's chat template ends inside a block of reasoning ({opening[-20:]!r}): it would "
+            "be read as a thought.\nSay what to do with it: --template-prefix close ends the block first (the model does not "
+            "think)"
+            + ("" if request.choices else ", --template-prefix drop leaves the beginning out (it thinks, then answers)")
+            + "; or turn thinking off where the template can: --template-args enable_thinking=false."
+        )
+
+    def render_context(self, request: Request, context: str | tuple[Message, ...]) -> str:
+        """One of the request's contexts as text."""
+        return context if isinstance(context, str) else self.render(replace(request, prompt=context))
+
+
+SYSTEM_WAY_OUT = (
+    "Write the instruction into the question and leave the system message out, or render prompts in another way: "
+    "--apply-chat-template tulu or none."
+)
+
+
+def failed_message(chat: list[dict[str, str]], error: Exception) -> str:
+    """What to say of a template that raised."""
+    roles = ", ".join(message["role"] for message in chat)
+    way_out = (
+        SYSTEM_WAY_OUT
+        if any(m["role"] == "system" for m in chat)
+        else (
+            "Give the template the variables that it needs (--template-args NAME=VALUE), or render prompts in another way: "
+            "--apply-chat-template tulu or none."
+        )
+    )
+    return f"The model's chat template fails on a prompt of the turns {roles}: {type(error).__name__}: {error}.\n{way_out}"
 
 
 @cache
@@ -69,16 +194,40 @@ def as_dicts(request: Request) -> list[dict[str, str]]:
 
 
 def plain_text(request: Request) -> str:
-    """The prompt without a template; the prefix of the answer stands on a line of its own, unless the prompt is raw."""
+    """The prompt without a template; the prefix of the answer stands on a line of its own, unless the prompt is raw.
+
+    Raises SkilldeltaError for a request that only a chat template may render.
+    """
+    if request.chat:
+        raise SkilldeltaError(
+            "The prompts are to be rendered by a chat template, and here is none: the model has none of its own, or its server "
+            "renders none for this kind of question.\nLeave --apply-chat-template out, or name a template (tulu)."
+        )
     text = "\n\n".join(m.content for m in as_messages(request))
     new_line = request.prefix and text and not text[-1].isspace() and not request.raw
     return f"{text}\n{request.prefix}" if new_line else text + request.prefix
 
 
-def choose_template(kind: str, tokenizer: Any) -> ChatTemplate:
-    """The template `kind`; auto: the tokenizer's own, none where it has none.  Raises SkilldeltaError for an unknown kind."""
+def hash_rendered(template: ChatTemplate, requests: Sequence[Request]) -> str:
+    """One hash over the prompts as the template renders them, in order; "" where it renders none of them."""
+    chats = [r for r in requests if not r.raw or not all(isinstance(c, str) for c in r.contexts)]
+    if template.kind == "none" or not chats:
+        return ""
+    return digest([template.render_context(r, context) for r in chats for context in (r.contexts or (as_messages(r),))])
+
+
+def choose_template(kind: str, tokenizer: Any, options: TemplateSettings = TemplateSettings()) -> ChatTemplate:
+    """The template `kind`; auto: the tokenizer's own, none where it has none.
+
+    Raises SkilldeltaError for an unknown kind, and for variables where there is no template to take them.
+    """
     if kind not in TEMPLATE_KINDS:
         raise unknown_name("chat template", kind, TEMPLATE_KINDS)
     if kind == "auto":
-        return ChatTemplate("own", tokenizer) if tokenizer.chat_template else ChatTemplate("none")
-    return ChatTemplate(kind, tokenizer)
+        kind = "own" if tokenizer.chat_template else "none"
+    if options.arguments and kind != "own":
+        raise SkilldeltaError(
+            f"--template-args {', '.join(options.arguments)}: they are for the model's own chat template, and prompts are "
+            f"rendered by {'none' if kind == 'none' else kind} here."
+        )
+    return ChatTemplate(kind, None if kind == "none" else tokenizer, options)

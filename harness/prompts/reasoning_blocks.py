@@ -1,0 +1,248 @@
+"""Parts reasoning from the answer in a text: tagged blocks, blocks that the prompt has opened, and gpt-oss's channels.
+
+Rules for tags such as <think> and </think>, in the order in which they are tried:
+- A tag in quotes, or in code that holds the pair, is a word of the text and no tag.
+- A block begins at the beginning of the text (or in the prompt), or at the beginning of a line; after a first block, anywhere.
+- It ends at its first closing tag.  A closing tag that nothing opens ends a block which the prompt opened, or an outer one;
+  it must stand as models write it: on a line's edge, after a sentence, or joined to the last word.
+Everything takes time linear in the text.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal
+
+TagPair = tuple[str, str]
+Region = tuple[int, int]  # begin and end in a text
+State = Literal["", "closed", "unclosed"]  # "": there is no reasoning
+
+# What models write: DeepSeek-R1, Qwen3, OLMo, SmolLM3; Claude-like distillations; EXAONE; R1 recipes; Seed-OSS; Magistral;
+# Kimi; OpenThinker and Sky-T1; Command A.
+TAGS: tuple[TagPair, ...] = (
+    *((f"<{word}>", f"</{word}>") for word in ("think", "thinking", "thought", "reasoning", "seed:think")),
+    ("[THINK]", "[/THINK]"),
+    ("◁think▷", "◁/think▷"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+)
+ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a block
+    ("<answer>", "</answer>"),
+    ("<response>", "</response>"),
+    ("<|begin_of_solution|>", "<|end_of_solution|>"),
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+)
+QUOTES = "'\"`‘’‚“”„«»"
+LEAD = re.compile(r"(?:[\s\ufeff\u200b]|<s>|<bos>|<\|\w{1,40}\|>(?:assistant\b)?)*")  # may stand before a first block
+FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+CODE_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+)(?<!`)\1(?!`)")
+SENTENCE_END = ".!?…。！？:;)*]}\"'”’"
+BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
+CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
+MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+WINDOW = 200  # characters around a tag that rules look at
+PLAIN_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A text's reasoning and answer, tags left out."""
+
+    reasoning: str
+    answer: str
+    state: State = ""
+
+
+@dataclass(frozen=True)
+class Tag:
+    """A tag in a text."""
+
+    pair: int
+    opens: bool
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=16)
+def tag_pattern(pairs: tuple[TagPair, ...]) -> re.Pattern[str]:
+    """One group for each tag: of pair i, group 2i+1 opens and 2i+2 closes."""
+    return re.compile("|".join(f"({re.escape(a)})|({re.escape(b)})" for a, b in pairs), re.IGNORECASE)
+
+
+def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, opened: bool = False, truncated: bool = False) -> Parts:
+    """The text in two.  `opened`: the prompt has opened a block, so that the text begins inside it.
+
+    `truncated`: generation ended at the limit of tokens.  Channels are only looked for next to the known tags.
+    """
+    if pairs is TAGS and (parts := part_channels(text)):
+        return parts
+    if not opened and not tag_pattern(pairs).search(text):
+        return Parts("", text)
+    return BlockParser(text, pairs).part(opened, truncated)
+
+
+def ends_inside_block(prompt: str, pairs: tuple[TagPair, ...] = TAGS) -> bool:
+    """Whether a rendered prompt ends with an opening tag: what follows it is reasoning."""
+    tail = prompt.rstrip()
+    return any(tail.lower().endswith(start.lower()) for start, _ in pairs)
+
+
+def part_channels(text: str) -> Parts | None:
+    """gpt-oss's channels, with their special tokens or as the words that remain without them; None for other texts."""
+    lead = LEAD.match(text)
+    start = lead.end() if lead else 0
+    if CHANNEL in text[:start]:
+        pieces = [piece.partition(MESSAGE) for piece in text.split(CHANNEL)[1:]]
+        contents = [(head.split()[:1], MESSAGE_END.split(content, maxsplit=1)[0]) for head, _, content in pieces]
+        finals = [content for name, content in contents if name == ["final"]]
+        reasoning = "\n".join(content for name, content in contents if name != ["final"])
+        return Parts(reasoning, "".join(finals), "closed" if finals else "unclosed")
+    opening = PLAIN_CHANNEL.match(text)
+    begin = opening.end() if opening else 0
+    if opening or text.lstrip().startswith(FINAL):
+        reasoning, final, answer = text[begin:].partition(FINAL)
+        if final:
+            return Parts(reasoning, answer, "closed")
+        if opening and opening[0].endswith("analysis") and text[begin : begin + 1].isalnum():
+            return Parts(reasoning, "", "unclosed")
+    return None
+
+
+class BlockParser:
+    """The blocks of one text."""
+
+    def __init__(self, text: str, pairs: tuple[TagPair, ...]) -> None:
+        self.text, self.pairs = text, pairs
+        every_tag = [
+            Tag((group - 1) // 2, group % 2 == 1, match.start(), match.end())
+            for match in tag_pattern(pairs).finditer(text)
+            if (group := match.lastindex)
+        ]
+        self.tags = [tag for tag in self.drop_code_pairs(every_tag) if not self.is_quoted(tag)]
+
+    @cached_property
+    def fences(self) -> list[Region]:
+        """The regions between fences of code, in order; one that nothing closes reaches to the end."""
+        regions, opening = list[Region](), None
+        for match in FENCE.finditer(self.text):
+            if opening is None:
+                opening = match
+            elif match[1].startswith(opening[1]) and not match[2].strip():
+                regions.append((opening.end(), match.start()))
+                opening = None
+        return [*regions, (opening.end(), len(self.text))] if opening else regions
+
+    @cached_property
+    def line_ends(self) -> list[int]:
+        return [match.start() for match in re.finditer("\n", self.text)]
+
+    def drop_code_pairs(self, tags: Sequence[Tag]) -> list[Tag]:
+        """The tags without those in code (a fence, or a span within a line) that holds an opening and a closing one."""
+        if not tags:
+            return []
+        spans = [match.span() for match in CODE_SPAN.finditer(self.text)]
+        regions = sorted([*self.fences, *(span for span in spans if find_region(span[0], self.fences) is None)])
+        tags_by_region: dict[int | None, list[Tag]] = {}
+        for tag in tags:
+            tags_by_region.setdefault(find_region(tag.start, regions), []).append(tag)
+        examples = {
+            region
+            for region, inner in tags_by_region.items()
+            if region is not None and any(tag.opens for tag in inner) and not inner[-1].opens
+        }
+        return [tag for tag in tags if find_region(tag.start, regions) not in examples]
+
+    def is_quoted(self, tag: Tag) -> bool:
+        """Does the tag stand directly between quotes or backticks, the first of which opens?"""
+        before, after = self.text[max(tag.start - 2, 0) : tag.start], self.text[tag.end : tag.end + 1]
+        if not before or before[-1] not in QUOTES or not after or after not in QUOTES + "\\":
+            return False
+        return len(before) == 1 or not (before[0].isalnum() or before[0] in ".!?,")
+
+    def text_before(self, tag: Tag) -> str:
+        """What stands before a tag in its line, as far as rules look."""
+        line = bisect_left(self.line_ends, tag.start)
+        begin = self.line_ends[line - 1] + 1 if line else 0
+        return self.text[max(begin, tag.start - WINDOW) : tag.start]
+
+    def opens_block(self, tag: Tag, place: int, is_first: bool) -> bool:
+        """Does an opening tag begin a block?  `place`: where the text after the last block begins."""
+        if not is_first or LEAD.fullmatch(self.text, place, tag.start):
+            return True
+        return not self.text_before(tag).strip() and find_region(tag.start, self.fences) is None
+
+    def closes_block(self, tag: Tag, last_opening: int) -> bool:
+        """Does a closing tag that nothing opens stand as models write it, and not as a word of a sentence?"""
+        before, after = self.text_before(tag), self.text[tag.end : tag.end + WINDOW]
+        next_character = after.lstrip(" \t")[:1]
+        is_word = after[:1] in (" ", "\t") and next_character.islower()
+        if not before.strip():
+            return not is_word
+        same_line = bisect_left(self.line_ends, last_opening) == bisect_left(self.line_ends, tag.start)
+        if find_region(tag.start, self.fences) is not None or (last_opening >= 0 and same_line):
+            return False
+        if before[-1].isspace():
+            ends_paragraph = not after.strip() or re.match(r"[ \t]*\r?\n[ \t]*\r?\n", after) is not None
+            return ends_paragraph or before.rstrip()[-1] in SENTENCE_END or next_character.isupper() or next_character.isdigit()
+        return before[-1] not in QUOTES + "(" and not is_word and not (next_character and next_character in ".,;:)")
+
+    def find_blocks(self, opened: bool, truncated: bool) -> tuple[list[Region], State]:
+        """The regions of reasoning, tags included; "unclosed" where the last of them has no end."""
+        blocks, place, last_opening = list[Region](), 0, -1
+        inside: Region | None = (0, -1) if opened else None  # the begin of the block that we are in, and its pair
+        last_word = len(self.text.rstrip())
+        last_closings = {tag.pair: tag.start for tag in self.tags if not tag.opens}
+        for tag in self.tags:
+            if inside is not None:
+                own_is_coming = inside[1] >= 0 and last_closings.get(inside[1], -1) > tag.start
+                if not tag.opens and (inside[1] in (-1, tag.pair) or (not own_is_coming and self.closes_block(tag, -1))):
+                    blocks.append((inside[0], tag.end))
+                    place, inside, last_opening = tag.end, None, -1
+            elif tag.opens:
+                last_opening = tag.start
+                if self.opens_block(tag, place, not blocks):
+                    is_lead = LEAD.fullmatch(self.text, place, tag.start)
+                    inside = (place if is_lead else tag.start, tag.pair)
+            elif self.closes_block(tag, last_opening):
+                if not blocks or tag.end < last_word:
+                    blocks = [(0, tag.end)]
+                else:  # it follows the whole answer
+                    blocks.append((tag.start, tag.end))
+                place = tag.end
+        if inside is not None and (blocks or truncated or opened or inside[0] == 0):
+            blocks.append((inside[0], len(self.text)))
+            return blocks, "unclosed"
+        return blocks, "closed" if blocks else ""
+
+    def part(self, opened: bool, truncated: bool) -> Parts:
+        """Reasoning and answer."""
+        blocks, state = self.find_blocks(opened, truncated)
+        if not blocks:
+            return Parts("", self.text)
+        inner = (LEAD.sub("", self.text[begin:end], count=1) for begin, end in blocks)
+        reasoning = "\n".join(tag_pattern(self.pairs).sub("", text).strip() for text in inner)
+        edges = [0, *(place for block in blocks for place in block), len(self.text)]
+        gaps = [self.text[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
+        return Parts(reasoning.strip(), trim_answer("".join(gaps)), state)
+
+
+def trim_answer(text: str) -> str:
+    """An answer without the blank lines (or the one blank) that part it from its block, and without tags around all of it."""
+    answer = BLANK_LINES.sub("", text)
+    if answer[:1] == " " and not answer[1:2].isspace():
+        answer = answer[1:]
+    for start, end in ANSWER_TAGS:
+        if answer.startswith(start):
+            inner, _, rest = answer[len(start) :].partition(end)
+            return answer if rest.strip() else inner.strip("\n")
+    return answer
+
+
+def find_region(place: int, regions: Sequence[Region]) -> int | None:
+    """The number of the region (they are in order and apart) that holds a place; None where none does."""
+    at = bisect_left(regions, (place + 1, 0)) - 1
+    return at if at >= 0 and regions[at][0] <= place < regions[at][1] else None
