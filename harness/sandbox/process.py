@@ -165,8 +165,8 @@ class Slot:
         self.template, self.control, self.folder = template, control, folder
         self.dirty = False  # a program left something behind in it
 
-    def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any] | None, str]:
-        """The slot's report, the grader's record (None: there is none), and the beginning of the program's output."""
+    def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any], str]:
+        """The slot's report, the grader's record (see read_record), and the beginning of the program's output."""
         contents = (program.encode("utf-8", "surrogatepass"), tests.text, b"", b"")
         files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in contents]
         try:
@@ -193,14 +193,16 @@ class Slot:
             remove_folder(self.folder)
 
 
-def read_record(descriptor: int) -> dict[str, Any] | None:
-    """The grader's record; None where the grader did not finish it."""
+def read_record(descriptor: int) -> dict[str, Any]:
+    """The last line that the grader finished: its record, or the groups that had passed by then; {} where there is none."""
     text = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-    try:
-        record = json.loads(text)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
+    for line in reversed(text.split(b"\n")):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        return record if isinstance(record, dict) else {}
+    return {}
 
 
 def remove_folder(folder: Path) -> None:

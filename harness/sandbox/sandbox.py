@@ -135,12 +135,12 @@ def run_once(pool: SlotPool, program: str, tests: Tests, limits: ProgramLimits) 
     return Verdict(
         outcome=outcome,
         detail=replace_surrogates(detail)[:1000],
-        groups=record["groups"] if record else {},
+        groups=record.get("groups", {}),
         output=output,
-        outputs=record.get("outputs", ()) if record else (),
+        outputs=record.get("outputs", ()),
         cpu_s=report["cpu"],
         wall_s=report["wall"],
-        stages=stage_seconds(start, report["stamps"], record["stamps"] if record else []),
+        stages=stage_seconds(start, report["stamps"], record.get("stamps", [])),
     )
 
 

@@ -107,8 +107,8 @@ class Verdict:
         return self.outcome == "pass"
 
 
-def decide_outcome(report: Json, record: Json | None, limits: ProgramLimits) -> tuple[Outcome, str]:
-    """The outcome and its detail, by the slot's report and the grader's record (None where it wrote none).
+def decide_outcome(report: Json, record: Json, limits: ProgramLimits) -> tuple[Outcome, str]:
+    """The outcome and its detail, by the slot's report and the grader's record (without an outcome where it did not finish).
 
     SandboxError where the sandbox, not the program, is to blame.
     """
@@ -118,8 +118,8 @@ def decide_outcome(report: Json, record: Json | None, limits: ProgramLimits) -> 
         return "output", "wrote more than the scratch folder may hold"
     if report["grader"] == -signal.SIGXCPU:
         return "timeout", "its values take too long to compare"
-    if record is None or report["grader"] not in (0, 3) or record["outcome"] == "fault":
-        detail = record["detail"] if record else "no verdict was written"
+    if report["grader"] not in (0, 3) or record.get("outcome", "fault") == "fault":
+        detail = record.get("detail", "no verdict was written")
         raise SandboxError(f"The grader ended with status {report['grader']}: {detail}")
     if record["outcome"] != "gone":
         return record["outcome"], record["detail"]

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.sandbox.extract import complete_function, defines_name, extract_program, is_python
+from harness.sandbox import extract
+from harness.sandbox.extract import complete_function, defines_name, extract_program, prompt_preamble
 from harness.sandbox.inside import compare
+from harness.sandbox.statements import Statement, parse_statements
 
 F = "def f(x):\n    return x\n"
 
@@ -19,7 +21,7 @@ F = "def f(x):\n    return x\n"
         (f"  ```py\n{F}  ```", F),
         (f"~~~python\n{F}~~~", F),
         (f"```bash\npip install x\n```\n```python\n{F}```", F),
-        (f"```python\nimport os\n```\n\n```python\n{F}```\n\n```python\nf(1)\n```", f"import os\n\n{F}"),
+        (f"```python\nimport os\n```\n\n```python\n{F}```\n\n```python\nf(1)\n```", F),
         (f"```python\n{F}", F),
         (F, F),
         (f"Words.\n\n{F}\nMore words.", f"{F}"),
@@ -35,7 +37,116 @@ def test_the_program_is_found(text: str, wanted: str) -> None:
 @given(st.text(), st.sampled_from(["f", "größe", "a_1"]))
 def test_any_answer_gives_some_program(text: str, name: str) -> None:
     assert isinstance(extract_program(text, name), str)
-    assert isinstance(is_python(text), bool)
+
+
+STUB, DRAFT = 'def f(x):\n    """Doubles."""\n    pass\n', "def f(x):\n    return 0\n"
+LIST = "1. First:\n   ```python\n   def f(x):\n       return x\n   ```\n2. Then"
+IN_DOCSTRING = 'def f(x):\n    """Doubles.\n    ```\n    f(1)\n    ```\n    """\n    return 2 * x\n'
+OTHERS = "```python\nimport math\nSCALE = 2\n\ndef g(x):\n    return math.floor(x)\n```\n"
+TESTED = "def f(x):\n    return x\n\nassert f(1) == 2\nprint(f(3))\nfor i in range(9):\n    f(i)\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (f"Here is the function: ```python\n{F}```\nIt follows.", F),
+        (f"```PYTHON\n{F}```\n\n```OUTPUT\n1 2 3 4 5 6 7 8 9 10 11 12 13\n```", F),
+        (f"```python2\n{F}```", F),
+        (f"```{{.python}}\n{F}```", F),
+        (LIST, F),
+        (f"Words first:\n```python\n{IN_DOCSTRING}```", IN_DOCSTRING),
+        (f"```python\n{STUB}```\nSolution:\n```python\n{F}```", F),
+        (f"```python\n{DRAFT}```\nWait, that is wrong.\n```python\n{F}```\nUse it:\n```python\nprint(f(1))\n```", F),
+        (f"```python\n{F}```\nThe signature was\n```python\n{STUB}```", F),
+        (f"```python\n{F}```\nBetter:\n```python\ndef f(x):\n    return (x +", F),
+        (f"```python\nwhile True: f(1)\n```\nneeds\n```python\n{F}```", F),
+        (f"{F}```\nThat is all (it's short.", F),
+        ("Markdown:\n\n    def f(x):\n        return x\n\nis code by its indentation.", F),
+        (f"[BEGIN]\n{F}[DONE]\n\nYou are an expert. [BEGIN]\ndef g(): pass\n[DONE]", F),
+        (f"I write between [BEGIN] and [DONE]:\n[BEGIN]\n{F}[DONE]", F),
+        (f"```python\n{TESTED}```", F),
+        (f"```python\n{F}\nif __name__ == '__main__':\n    f(input())\n```", F),
+        ("```python\ndef f(x):\n    y = x\n    return (y", "def f(x):\n    y = x\n"),
+        (f"{F}\r\nMore words.\r\n".replace("\n", "\r\n"), F),
+    ],
+)
+def test_forms_that_real_answers_have(text: str, wanted: str) -> None:
+    assert extract_program(text, "f").strip("\n") == wanted.strip("\n")
+
+
+def test_other_blocks_give_what_the_function_lacks_and_nothing_else() -> None:
+    scaled = "def f(x):\n    return SCALE * g(x)\n"
+    program = extract_program(f"{OTHERS}\n```python\n{scaled}```\n```python\nimport pytest\nSCALE = f(1)\n```", "f")
+    assert program == f"import math\nSCALE = 2\ndef g(x):\n    return math.floor(x)\n{scaled}"
+    assert extract_program(f"```python\n{scaled}```\n{OTHERS}", "f") == program
+    assert extract_program(f"{OTHERS}```python\n{F}```", "f") == F.strip()
+
+
+def test_what_prepares_a_function_stays() -> None:
+    prepared = "import sys\nsys.setrecursionlimit(9999)\ntable = {}\ntable[1] = 1\nfor i in range(9):\n    table[i] = i\n"
+    function = "def f(x):\n    return table[x]\n"
+    assert extract_program(f"```python\n{prepared}{function}```", "f") == f"{prepared}{function}".strip()
+    assert extract_program(f"```python\n{prepared}{function}f(1)\nt = f(2)\n```", "f") == f"{prepared}{function}"
+    assert extract_program(f"{F}\ndef test():\n    assert f(1) == 2\n\ntest()\n", "f").strip() == F.strip()
+    assert "class Pair" in extract_program(f"class Pair: pass\n\n{F}", "f", "Pair")
+    looked_up = "def g(x):\n    return x\n\ndef f(x):\n    return globals()['g'](x)\n"
+    assert extract_program(looked_up, "f") == looked_up
+
+
+def test_a_whole_function_follows_the_prompts_imports_and_helpers() -> None:
+    prompt = "import math\n\ndef helper(x):\n    return x\n\ndef f(x):\n    # words\n"
+    preamble = prompt_preamble(prompt, "f")
+    assert preamble == "import math\n\ndef helper(x):\n    return x\n\n"
+    assert complete_function(prompt, F, "f", preamble) == f"{preamble}\n{F}".replace("\n\n\ndef f", "\n\ndef f")
+    late = f"from __future__ import annotations\n{F}"
+    assert complete_function(prompt, late, "f", preamble).startswith("from __future__ import annotations\nimport math\n")
+    body = complete_function(prompt, "    return x\n\nassert f(1) == 2\n", "f", preamble)
+    assert body == "import math\ndef f(x):\n    # words\n    return x\n"
+
+
+PATHOLOGICAL = [
+    "def f(a):\n",
+    "```\n",
+    "```python\n",
+    "a\n",
+    "f(",
+    "x = (\n",
+    "\"\"\"\n'''\n",
+    "@a\n",
+    "`",
+    "~",
+    "[BEGIN]\n",
+    "if a:\n",
+    "(",
+    "not ",
+    "def f(a):\n return f\n",
+    "```python\ndef f(a):\n return f(\n```\n",
+    " ",
+    "\n",
+    "a;",
+    "{1:",
+    "lambda:",
+    "\\\n",
+    "try:\n a\n",
+    "a,",
+]
+
+
+@pytest.mark.parametrize("piece", PATHOLOGICAL)
+@pytest.mark.parametrize("end", ["", "(", "\n```\n", "\ndef f(x): return x"])
+def test_reading_costs_linear_work(piece: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The work is counted: characters parsed, of 30 KB of the same piece."""
+    parsed: list[int] = []
+
+    def count(code: str) -> list[Statement] | int:
+        parsed.append(len(code))
+        return parse_statements(code)
+
+    monkeypatch.setattr(extract, "parse_statements", count)
+    text = piece * (30_000 // len(piece)) + end
+    extract_program(text, "f")
+    assert sum(parsed) <= extract.PARSES * len(text) + 10_000
+    assert len(parsed) <= len(text) + 10
 
 
 def test_a_completion_goes_on_with_the_prompt_and_stops_in_time() -> None:
@@ -61,6 +172,23 @@ def test_closeness_is_numpys(expected: list[float], error: float, atol: float) -
     out = [e + error for e in expected]
     wanted = out == expected or np.allclose(out, expected, rtol=1e-7, atol=atol or 1e-6)
     assert compare.equal_or_close(out, expected, atol) == wanted
+
+
+SPECIAL = st.sampled_from([float("inf"), float("-inf"), float("nan"), 0.0, 1.0, -12345.0, 1e308])
+
+
+@given(st.lists(st.tuples(SPECIAL, SPECIAL), min_size=1), st.sampled_from([0.0, 1e-4]))
+def test_an_infinity_or_a_nan_matches_only_itself(pairs: list[tuple[float, float]], atol: float) -> None:
+    out, expected = map(list, zip(*pairs, strict=True))
+    with np.errstate(all="ignore"):
+        wanted = bool(np.allclose(out, expected, rtol=1e-7, atol=atol or 1e-6, equal_nan=True))
+    assert compare.equal_or_close(out, expected, atol) == wanted
+    assert compare.equal_or_close(out[0], expected[0], atol) or not wanted
+    assert compare.equal_or_close({"a": [out]}, {"a": [expected]}, 0) == all(map(compare.is_equal, out, expected))
+
+
+def test_huge_whole_numbers_are_compared_exactly() -> None:
+    assert compare.equal_or_close([10**400], [10**400], 1e-4)
 
 
 def test_a_tolerance_needs_the_same_type() -> None:

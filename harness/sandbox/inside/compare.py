@@ -22,15 +22,34 @@ def is_floats(value: Any) -> bool:
 
 
 def is_close(out: Any, reference: Any, atol: float) -> bool:
-    """|out - reference| <= atol + RTOL |reference|, number by number; TypeError for anything but numbers."""
+    """|out - reference| <= atol + RTOL |reference|, number by number; TypeError for anything but numbers.
+
+    An infinity and a NaN are close to themselves alone: with them the tolerance would be infinite, or the distance none.
+    """
     if isinstance(reference, list | tuple) and isinstance(out, list | tuple):
         return len(out) == len(reference) and all(is_close(o, e, atol) for o, e in zip(out, reference, strict=True))
-    return out == reference or bool(abs(out - reference) <= atol + RTOL * abs(reference))
+    if out == reference or is_nan(reference):
+        return bool(out == reference) or is_nan(out)
+    tolerance = atol + RTOL * abs(reference)
+    return bool(tolerance < math.inf and abs(out - reference) <= tolerance)
+
+
+def is_nan(value: Any) -> bool:
+    return isinstance(value, float | complex) and value != value
+
+
+def is_equal(out: Any, reference: Any) -> bool:
+    """Equal, where a NaN equals a NaN."""
+    if isinstance(reference, list | tuple | dict) and type(out) is type(reference) and len(out) == len(reference):
+        if isinstance(reference, dict):
+            return all(key in out and is_equal(out[key], value) for key, value in reference.items())
+        return all(map(is_equal, out, reference))
+    return bool(out == reference) or (is_nan(out) and is_nan(reference))
 
 
 def equal_or_close(out: Any, reference: Any, atol: float) -> bool:
     """Exactly equal, or where a tolerance applies the same type and close."""
-    return apply_tolerance(out, reference, atol, bool(out == reference))
+    return apply_tolerance(out, reference, atol, is_equal(out, reference))
 
 
 def apply_tolerance(out: Any, reference: Any, atol: float, exact: bool) -> bool:

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 import traceback
+from dataclasses import dataclass
 from typing import Any
 
 from harness.sandbox.inside import wire
@@ -32,7 +33,7 @@ def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
         if isinstance(top_level, CandidateException):
             record |= exception_outcome(top_level)
         else:
-            record |= RUNNERS[task["kind"]](candidate, task, record["groups"])
+            record |= RUNNERS[task["kind"]](candidate, task, GroupVerdicts(record["groups"], verdict))
     except CandidateGone:
         record |= {"outcome": "gone", "detail": candidate.end_reason}
     except MemoryError:
@@ -48,12 +49,27 @@ def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
     return CANDIDATE_GONE if record["outcome"] == "gone" else 0
 
 
+@dataclass(frozen=True)
+class GroupVerdicts:
+    """Which groups of calls passed; each verdict is written at once, and stays if the clock stops a later group."""
+
+    passed: dict[str, bool]
+    descriptor: int
+
+    def start(self, name: str) -> None:
+        self.passed[name] = False
+
+    def finish(self, name: str) -> None:
+        self.passed[name] = True
+        write_all(self.descriptor, json.dumps({"groups": self.passed}).encode() + b"\n")
+
+
 def exception_outcome(exception: CandidateException) -> dict[str, str]:
     kind = "memory" if exception.name == "MemoryError" else "error"
     return {"outcome": kind, "detail": exception.text}
 
 
-def run_asserts(candidate: Candidate, task: dict[str, Any], groups: dict[str, bool]) -> dict[str, Any]:
+def run_asserts(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts) -> dict[str, Any]:
     """Runs test code with assertions, unchanged: the candidate's names are handles in it."""
     space: dict[str, Any] = {"__name__": "tests"}
     exec(compile(task["setup"], "<setup>", "exec", dont_inherit=True), space)  # noqa: S102  the benchmark's own code
@@ -79,11 +95,11 @@ def failing_line(error: BaseException, source: str) -> str:
     return lines[where[-1] - 1].strip()[:MAX_TEXT] if where and 0 < where[-1] <= len(lines) else str(error)[:MAX_TEXT]
 
 
-def run_calls(candidate: Candidate, task: dict[str, Any], groups: dict[str, bool]) -> dict[str, Any]:
+def run_calls(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts) -> dict[str, Any]:
     """Calls with known outputs, group by group; the first wrong one decides its group and ends the run."""
     is_right = ORACLES[task["oracle"]]
     for name, inputs, expected in task["groups"]:
-        groups[name] = False
+        groups.start(name)
         if len(inputs) != len(expected):
             raise ValueError(f"group {name!r}: {len(inputs)} inputs, {len(expected)} expected outputs")
         for i, output in enumerate(call_in_chunks(candidate, task["entry"], inputs)):
@@ -98,7 +114,7 @@ def run_calls(candidate: Candidate, task: dict[str, Any], groups: dict[str, bool
                 return {"outcome": "wrong", "detail": f"{name} {i}: {type(error).__name__}: {error}"[:MAX_TEXT]}
             if not passed:
                 return {"outcome": "wrong", "detail": f"{name} {i}: {output!r}"[:MAX_TEXT]}
-        groups[name] = True
+        groups.finish(name)
     return {"outcome": "pass", "detail": ""}
 
 
@@ -121,7 +137,7 @@ def call_in_chunks(candidate: Candidate, entry: str, inputs: list[str]) -> Any:
         start = end
 
 
-def run_record(candidate: Candidate, task: dict[str, Any], groups: dict[str, bool]) -> dict[str, Any]:
+def run_record(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts) -> dict[str, Any]:
     """Calls a reference solution, whose outputs will be compared with those of other programs.
 
     TOO_LARGE_OUTPUT stands for an output that is too large to send, or to make at all.

@@ -1,6 +1,6 @@
 """Plain values between the grader and the candidate: JSON after a length, never pickle.
 
-Exact built-in types travel by value; a subclass travels as its base's value, so an overridden `__eq__` stays behind.
+Exact rebuilt-in types travel by value; a subclass travels as its base's value, so an overridden `__eq__` stays behind.
 Anything else is a reference, which equals nothing but itself.  Both ends check every message: a malformed one ends the
 conversation, as a guess at its meaning could turn an attack into a pass.
 """
@@ -13,12 +13,15 @@ import datetime
 import decimal
 import fractions
 import json
+import operator
+import random
 from collections.abc import Callable
 from typing import Any
 
 MAX_MESSAGE_BYTES = 16 << 20
 MAX_DEPTH = 200
 MAX_ITEMS = 1_000_000
+MAX_SHUFFLES, MAX_SHUFFLE_ITEMS = 300, 64  # attempts to restore the order of a set, and the size up to which they are made
 INT64_BOUND = 1 << 63
 SCALARS = frozenset({type(None), bool, int, float, str})
 SIMPLE = frozenset({type(None), bool, float, str})
@@ -162,7 +165,7 @@ def decode_value(value: Any, resolve: Resolver | None = None, depth: int = 0) ->
         return DECODERS[tag](body)
     except MalformedError:
         raise
-    except Exception as error:  # no honest encoder wrote a value that cannot be built
+    except Exception as error:  # no honest encoder wrote a value that cannot be rebuilt
         raise MalformedError(f"{tag[:40]}: {type(error).__name__}") from error
 
 
@@ -170,6 +173,24 @@ def expect_list(body: Any) -> list[Any]:
     if type(body) is not list:
         raise MalformedError("not a list")
     return body
+
+
+def rebuild_set(items: list[Any], kind: type[set[Any]] | type[frozenset[Any]]) -> Any:
+    """A set that also goes through its items in the order of `items`, as the set did that was sent.
+
+    The order depends on the size of the table and on the order of insertion: several ways of building are tried, then order
+    insertions.  Where none gives the order (rare: many items of nearly the same hash), the set is right and its order is not.
+    """
+    order = list(items)
+    chance = random.Random(0)
+    other = frozenset if kind is set else set  # of which Python builds the set of a literal
+    for attempt in range(2 + MAX_SHUFFLES * (len(items) <= MAX_SHUFFLE_ITEMS)):
+        rebuilt = kind(other(order) if attempt % 2 else order)
+        if len(rebuilt) != len(items) or all(map(operator.is_, rebuilt, items)):
+            return rebuilt
+        if attempt:
+            chance.shuffle(order)
+    return kind(items)
 
 
 def parse_hex(body: Any) -> int:
@@ -197,8 +218,8 @@ def array_value(body: Any) -> array.array[Any]:
 ITERABLES: dict[str, Callable[[list[Any]], Any]] = {
     "tuple": tuple,
     "dict": dict,
-    "set": set,
-    "frozenset": frozenset,
+    "set": lambda items: rebuild_set(items, set),
+    "frozenset": lambda items: rebuild_set(items, frozenset),
     "iter": iter,
     "deque": collections.deque,
     "keys": lambda items: dict.fromkeys(items).keys(),
