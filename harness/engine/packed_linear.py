@@ -6,7 +6,7 @@ as fast, 8 rows twice, and hundreds of rows 1.2 times.  The sums are the same, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,13 +38,15 @@ class PackedLinear:
         return output
 
 
-def pack_model(model: Any) -> bool:
-    """Packs the linear layers of a model that is not trained any more; True where it did.
+def pack_model(model: Any, changing: Collection[nn.Module] = ()) -> bool:
+    """Packs the linear layers of a model that is not trained any more, but those that are `changing`; True where it did.
 
     The original weights are freed, unless another layer uses them: a meta tensor keeps their shape and type, and no memory.  A
     model whose answers change beyond rounding, or that fails, is put back as it was.
     """
-    layers, shared_ids = list(packable_layers(model)), shared_parameters(model)
+    unpacked = set(map(id, changing))
+    layers = [layer for layer in packable_layers(model) if id(layer) not in unpacked]
+    shared_ids = shared_parameters(model)
     before = probe_logprobs(model) if layers else None
     if before is None:
         return False
@@ -58,11 +60,17 @@ def pack_model(model: Any) -> bool:
             if weights.device.type == "cpu":  # one tensor left in a checkpoint's mapped file keeps the whole file in memory
                 weights.data = weights.data.clone()
         return True
-    for layer in layers:
-        dense = vars(layer).pop("forward").weight.to_dense()
-        if layer.weight.is_meta:
-            layer.weight = nn.Parameter(dense, requires_grad=False)
+    unpack_model(model)
     return False
+
+
+def unpack_model(model: Any) -> None:
+    """Puts the layers back as they were; a model that is not packed stays as it is."""
+    for layer in model.modules():
+        if isinstance(vars(layer).get("forward"), PackedLinear):
+            dense = vars(layer).pop("forward").weight.to_dense()
+            if layer.weight.is_meta:
+                layer.weight = nn.Parameter(dense, requires_grad=False)
 
 
 @contextmanager

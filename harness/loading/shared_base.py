@@ -1,0 +1,182 @@
+"""One base in memory for all adapters on it: neither merged, nor loaded again.
+
+An adapter of the same settings and shapes as the one that is in the model replaces its tensors in place, in milliseconds: so do
+all checkpoints of one run.  Another adapter is attached to the base anew, once nobody uses the one that was there.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+
+from harness.engine import packed_linear
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, BrokenWeightsError, weight_files
+from harness.loading import model as loading
+from harness.loading.adapters import NAME, attach_adapter, read_adapter_config, refuse_unplaced_adapter
+from harness.loading.headers import read_headers
+from harness.loading.settings import LoadSettings
+from harness.types import Checkpoint, SkilldeltaError, digest
+
+ORIGINS = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")  # settings that change no tensor
+# Kinds that peft takes out of a model without a trace.  After any other, and after one that changes parts of the base itself,
+# the base is loaded anew.
+REMOVABLE = {"LORA", "ADALORA", "IA3", "LOHA", "LOKR", "VERA", "OFT", "BOFT", "HRA", "FOURIERFT", "LN_TUNING"}
+CHANGES_OF_THE_BASE = ("modules_to_save", "trainable_token_indices", "layer_replication", "target_parameters")
+
+
+@dataclass(eq=False)
+class LoadedModel:
+    """A checkpoint's model.  `activate()` before each use: another checkpoint on the same base may have been used since."""
+
+    shared: SharedBase
+    tensors: dict[str, torch.Tensor] | None  # of its adapter
+
+    @property
+    def model(self) -> Any:
+        return self.shared.model
+
+    def activate(self) -> None:
+        """Puts this checkpoint's adapter into the model, where another is in it."""
+        if self.shared.active is not self.tensors and self.tensors is not None:
+            peft.set_peft_model_state_dict(self.shared.model, dict(self.tensors), NAME)
+            self.shared.active = self.tensors
+
+
+class SharedBase:
+    """A model of one base, and the tensors of the adapter that are `active` in it.
+
+    `adapter_kind`: what adapters have in common that can replace one another's tensors; "" for the base alone.  `engine` is
+    kept here for the next checkpoint: what a model can take does not depend on the tensors.
+    """
+
+    def __init__(self, key: str, model: Any, adapter_kind: str, active: dict[str, torch.Tensor] | None) -> None:
+        self.key, self.model, self.adapter_kind, self.active = key, model, adapter_kind, active
+        self.users: weakref.WeakSet[LoadedModel] = weakref.WeakSet()
+        self.engine: Any = None
+
+    def add_user(self, tensors: dict[str, torch.Tensor] | None) -> LoadedModel:
+        loaded = LoadedModel(self, tensors)
+        self.users.add(loaded)
+        return loaded
+
+
+class BaseHolder:
+    """Loads checkpoints one after another, and keeps the base of the last one."""
+
+    def __init__(self) -> None:
+        self.shared: SharedBase | None = None
+
+    def load(self, checkpoint: Checkpoint, settings: LoadSettings, device: torch.device) -> LoadedModel:
+        """The checkpoint's model, in evaluation mode on its device.  SkilldeltaError as from load_checkpoint()."""
+        key = base_key(checkpoint, settings, device)
+        shared = self.shared if self.shared and self.shared.key == key else None
+        self.shared = None  # a base that is not the next one's is freed before that is loaded
+        if shared and adapter_kind(checkpoint) == shared.adapter_kind:
+            loading.require_loadable(checkpoint, settings)
+            loaded = shared.add_user(place_tensors(shared.model, checkpoint) if checkpoint.base else None)
+            shared.active = loaded.tensors
+        elif shared and checkpoint.base and (base := take_base(shared)) is not None:
+            loading.require_loadable(checkpoint, settings)
+            loaded = self.attach(base, checkpoint, key, device)
+        else:
+            shared = None
+            model = loading.load_checkpoint(checkpoint, settings)
+            loading.require_finite_weights(model, checkpoint.path)
+            loaded = make_shared(key, model, checkpoint, device)
+        self.shared = loaded.shared
+        return loaded
+
+    def attach(self, base: Any, checkpoint: Checkpoint, key: str, device: torch.device) -> LoadedModel:
+        """The base with the checkpoint's adapter."""
+        try:
+            model = attach_adapter(base, Path(checkpoint.path))
+        except BrokenWeightsError as error:
+            raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
+        loaded = make_shared(key, model, checkpoint, device)
+        require_finite_tensors(loaded.tensors or {}, checkpoint)
+        return loaded
+
+
+def make_shared(key: str, model: Any, checkpoint: Checkpoint, device: torch.device) -> LoadedModel:
+    """A model that was just loaded, ready to be used and shared."""
+    model = model.to(device).eval().requires_grad_(False)
+    tensors = adapter_tensors(model) if checkpoint.base else None
+    # The adapter's own layers are left out: their tensors are to be replaced.
+    packed_linear.pack_model(model, [part for name, part in model.named_modules() if tensors and NAME in name.split(".")])
+    shared = SharedBase(key, model, adapter_kind(checkpoint), tensors)
+    return shared.add_user(tensors)
+
+
+def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
+    """A copy of the tensors of the adapter in a model, on the processor."""
+    state = peft.get_peft_model_state_dict(model, adapter_name=NAME, save_embedding_layers=False)
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+
+
+def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
+    """The adapter's tensors, put into a model that has an adapter of the same kind."""
+    folder = Path(checkpoint.path)
+    tensors = peft.utils.save_and_load.load_peft_weights(str(folder), device="cpu")
+    require_finite_tensors(tensors, checkpoint)
+    report = peft.set_peft_model_state_dict(model, dict(tensors), NAME)
+    try:
+        refuse_unplaced_adapter(
+            report.missing_keys,
+            report.unexpected_keys,
+            read_headers(weight_files(folder, ADAPTER)),
+            read_adapter_config(folder),
+        )
+    except BrokenWeightsError as error:
+        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
+    return dict(tensors)
+
+
+def require_finite_tensors(tensors: dict[str, torch.Tensor], checkpoint: Checkpoint) -> None:
+    """Raises SkilldeltaError for an adapter with values that are no numbers."""
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
+    if broken:
+        raise SkilldeltaError(
+            f"{checkpoint.path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({broken[0]}, ...).  "
+            "Nothing is scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
+        )
+
+
+def take_base(shared: SharedBase) -> Any:
+    """The base without its adapter, as it was loaded; None where somebody uses it, or where it is not as it was."""
+    if shared.users:
+        return None
+    model = shared.model
+    if shared.adapter_kind:
+        config = model.peft_config[NAME]
+        changed = any(getattr(config, name, None) for name in CHANGES_OF_THE_BASE)
+        if config.peft_type.value not in REMOVABLE or changed or getattr(config, "bias", "none") != "none":
+            return None
+        packed_linear.unpack_model(model)
+        return model.unload()
+    packed_linear.unpack_model(model)
+    return model
+
+
+def base_key(checkpoint: Checkpoint, settings: LoadSettings, device: torch.device) -> str:
+    """What makes two bases the same: the folder as it lies there, the adapters that are merged into it, how it is loaded."""
+    source = checkpoint.base or checkpoint.path
+    folder = Path(source)
+    files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.glob("*") if f.is_file())
+    return digest([source, files, list(checkpoint.adapters), str(settings), str(device)])
+
+
+def adapter_kind(checkpoint: Checkpoint) -> str:
+    """What adapters have in common whose tensors can replace one another's: settings, names, shapes; "" for a whole model."""
+    if not checkpoint.base:
+        return ""
+    folder = Path(checkpoint.path)
+    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    headers = read_headers(weight_files(folder, ADAPTER))
+    shapes = sorted((name, list(tensor.shape)) for name, tensor in headers.items())
+    return digest([{name: value for name, value in config.items() if name not in ORIGINS}, shapes])
