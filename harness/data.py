@@ -18,6 +18,7 @@ from harness.grouping import group_by
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how such a file begins
 Row = TypeVar("Row", bound=Json)
 
 
@@ -67,8 +68,23 @@ def read(path: Path) -> list[dict[str, Any]]:
     return parse_rows(read_text(path), path.name.removesuffix(".gz"))
 
 
+def refuse_lfs_pointer(path: Path) -> None:
+    """Raises SkilldeltaError for a file of Git LFS that stands for data which was not fetched."""
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(len(LFS_POINTER))
+    except OSError:
+        return  # whoever reads it says why it cannot be read
+    if start == LFS_POINTER:
+        raise SkilldeltaError(
+            f"{path} is a Git LFS pointer, not the data: fetch it with `git lfs pull` in its repository (after "
+            "`git lfs install`)."
+        )
+
+
 def read_text(path: Path) -> str:
-    """The text of a file, plain or .gz."""
+    """The text of a file, plain or .gz.  SkilldeltaError for a Git LFS pointer."""
+    refuse_lfs_pointer(path)
     content = path.read_bytes()
     return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
 
@@ -91,6 +107,7 @@ def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
 
 def zip_members(path: Path, ending: str) -> Iterator[tuple[str, str]]:
     """(name, text) of every file in a zip archive whose name ends with `ending`, in name order."""
+    refuse_lfs_pointer(path)
     with zipfile.ZipFile(path) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(ending):

@@ -30,9 +30,10 @@ def setting_differences(task: str, baseline: CellRecord, candidates: Mapping[str
     checkpoints_by_difference: dict[tuple[str, str, str], list[str]] = {}
     for checkpoint, record in candidates.items():
         for difference in differences(baseline.comparable(), record.comparable()):
-            if not is_covered(difference[0], IRRELEVANT) and not concerns_no_prompt(difference[0], baseline, record):
-                if not (difference[0] == "task.metrics" and baseline.imported and record.imported):  # a metric needs both sides
-                    checkpoints_by_difference.setdefault(difference, []).append(checkpoint)
+            both_imported = bool(baseline.imported and record.imported)  # a further metric is shown where both sides have it
+            irrelevant = (*IRRELEVANT, "task.metrics") if both_imported else IRRELEVANT
+            if not is_covered(difference[0], irrelevant) and not concerns_no_prompt(difference[0], baseline, record):
+                checkpoints_by_difference.setdefault(difference, []).append(checkpoint)
         one, other = (each.imported.get("metric") for each in (baseline, record))
         if one and other and one != other:  # the scores of two different metrics
             checkpoints_by_difference.setdefault(("imported.metric", str(one), str(other)), []).append(checkpoint)

@@ -6,6 +6,7 @@ are 1, 0.5, 0 and 0.  Other scorers are further metrics.  A sample that failed, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -49,14 +50,15 @@ def make_task_log(header: Json, contents: Iterable[Any], where: str) -> Imported
     samples = [parse_sample(require_object(content, f"{where}, a sample"), rows, where) for content in contents]
     if not samples:
         return RefusedLog(model, f"inspect:{name}", f"{where} holds no samples: run inspect without --no-log-samples.")
-    scorers = list(dict.fromkeys(scorer for sample in samples for scorer in sample.values))
+    refuse_infinities(samples, where)
+    scorers = list(dict.fromkeys([*list_scorers(header), *(scorer for sample in samples for scorer in sample.values)]))
     headline = find_headline(header, scorers, samples)
     if not headline:
         names = ", ".join(scorers) or "none"
         why = f"{where} has no scorer whose values are scores of 0 to 1; it has: {names}."
         return RefusedLog(model, f"inspect:{name}", why)
     final_samples = sorted((s.with_score(headline) for s in samples), key=lambda s: (sort_key(rows.by_id[s.example]), s.draw))
-    metrics = [Metric(scorer, scorer) for scorer in scorers if scorer != headline and gives_scores(scorer, samples)]
+    metrics = [Metric(scorer, scorer) for scorer in scorers if scorer != headline and may_give_scores(scorer, samples)]
     version, summary = settings.get("task_version", UNKNOWN), f"inspect's {name}; scorer {headline}"
     task = describe_task(f"inspect:{name}", version, f"inspect_ai, {name}", summary, metrics)
     task = replace(task, pass_at=find_pass_at(header, headline))
@@ -140,18 +142,35 @@ def convert_value(value: Any) -> float | None:
     return finite_number(value) if grade is None else grade
 
 
-def gives_scores(scorer: str, samples: Sequence[LoggedSample]) -> bool:
-    """Whether a scorer gave numbers, all of them in 0..1."""
-    values = [convert_value(sample.values.get(scorer)) for sample in samples]
-    numbers = [value for value in values if value is not None]
-    return bool(numbers) and all(0 <= number <= 1 for number in numbers)
+def may_give_scores(scorer: str, samples: Sequence[LoggedSample]) -> bool:
+    """Whether nothing that a scorer gave is other than a number in 0..1; one that failed everywhere gave nothing."""
+    values = [value for sample in samples if (value := sample.values.get(scorer)) not in (None, "NaN") and value == value]
+    numbers = [number for value in values if (number := convert_value(value)) is not None]
+    return (bool(numbers) or not values) and all(0 <= number <= 1 for number in numbers)
+
+
+def refuse_infinities(samples: Sequence[LoggedSample], where: str) -> None:
+    """Raises SkilldeltaError where a scorer gave an infinite value."""
+    for sample in samples:
+        if bad := [scorer for scorer, value in sample.values.items() if isinstance(value, float) and math.isinf(value)]:
+            raise SkilldeltaError(f"{where}: the scorer {bad[0]} gave a sample an infinite value, which is no score.")
+
+
+def list_scorers(header: Json) -> list[str]:
+    """The scorers that the log's own configuration and results name, in their order."""
+    results, settings = header.get("results") or {}, header.get("eval") or {}
+    entries = [*(settings.get("scorers") or ()), *(results.get("scores") or ())]
+    return list(dict.fromkeys(str(entry["name"]) for entry in entries if isinstance(entry, dict) and entry.get("name")))
 
 
 def find_headline(header: Json, scorers: Sequence[str], samples: Sequence[LoggedSample]) -> str:
-    """The log's headline scorer, if it gives scores; else the first that does; "" where none does."""
+    """The log's headline scorer, if it may give scores; else the first that does; "" where none does."""
     results = header.get("results") or {}
     headline = (results.get("headline") or {}).get("score", "")
-    return next((s for s in sorted(scorers, key=lambda scorer: scorer != headline) if gives_scores(s, samples)), "")
+    # A scorer with several values is NAME.KEY in samples: its own name has none.
+    several = {name.partition(".")[0] for sample in samples for name in sample.values if "." in name}
+    single = [scorer for scorer in scorers if scorer not in several]
+    return next((s for s in sorted(single, key=lambda scorer: scorer != headline) if may_give_scores(s, samples)), "")
 
 
 def find_pass_at(header: Json, headline: str) -> int:

@@ -44,12 +44,17 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     general = results.get("config_general") or {}
     model = str(general.get("model_name") or model_in_path(details[0]))
     tasks: dict[str, LoggedTask] = {}
+    missing = {str(name) for name in results.get("config_tasks") or () if str(name) in (results.get("results") or {})}
     for path in details:
         name = path.stem.removeprefix("details_").rpartition("_")[0]
         try:
             tasks[name] = read_task(name, path, results)
         except SkilldeltaError as error:
-            yield RefusedLog(model, f"lighteval:{name}", str(error))
+            yield RefusedLog(model, f"lighteval:{name}", str(error), is_missing=True)
+            missing.discard(name)
+    for name in sorted(missing - set(tasks)):
+        why = f"{results_path} names {name}, and no details_{name}_*.parquet is with it: get that file too."
+        yield RefusedLog(model, f"lighteval:{name}", why, is_missing=True)
     for task in combine_benchmarks(tasks):
         yield make_log(model, task, results)
 
@@ -79,7 +84,7 @@ def read_task(name: str, path: Path, results: Json) -> LoggedTask:
     metrics = [metric for metric in config.get("metrics") or config.get("metric") or () if isinstance(metric, dict)]
     lower = frozenset(str(metric["metric_name"]) for metric in metrics if metric.get("higher_is_better") is False)
     figures = (results.get("results") or {}).get(name) or {}
-    return LoggedTask(name, (MetricTable("", "", figures, lower, frozenset(), documents, "lighteval_task"),))
+    return LoggedTask(name, (MetricTable("", "", figures, lower, {}, documents, "lighteval_task"),))
 
 
 def parse_document(place: int, row: Json, where: str) -> LoggedDocument:
@@ -93,7 +98,7 @@ def parse_document(place: int, row: Json, where: str) -> LoggedDocument:
     settings = {"max_tokens": "generation_size", "stop": "stop_sequences", "samples": "num_samples"}
     content = storable({field: doc[field] for field in EXAMPLE_FIELDS if doc.get(field) is not None})
     prompt_hash = UNKNOWN if prompt is None else digest(storable([prompt, choices]))
-    values = {str(name): value for name, value in metric.items() if value is not None}
+    values = {str(name): value for name, value in metric.items()}
     generation = {} if response.logprobs else storable({name: doc.get(field) for name, field in settings.items()})
     return LoggedDocument(place, content, prompt_hash, response, response.text.strip()[-200:], values, generation)
 
@@ -141,7 +146,7 @@ def make_log(model: str, task: LoggedTask, results: Json) -> ImportedLog | Refus
     prompts = None if UNKNOWN in table.prompts.values() else table.prompts
     shots = task.name.rpartition("|")[2] if "|" in task.name else UNKNOWN
     inputs = describe_inputs(table.samples, prompts, table.settings | {"num_fewshot": shots})
-    return table.make_log(model, task.name, record, inputs, describe_backend(results))
+    return table.make_log(model, task, record, inputs, describe_backend(results))
 
 
 def describe_backend(results: Json) -> dict[str, Any]:

@@ -11,6 +11,7 @@ metric `score`.  A macro mean is a group whose members count alike.  Draws of on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from harness.registry import LM_EVAL
 from harness.types import Aggregate, Json, SkilldeltaError, digest
 
 IDENTITY = ("pretrained", "peft", "delta", "path", "model", "engine", "revision", "subfolder", "tokenizer", "base_url")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d")
 MODEL_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")  # the first names the model, as lm-eval has it
 
 
@@ -49,18 +51,19 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
 
 def holds_scores(file: UntrustedFile) -> bool:
     if file.suffix == ".jsonl":
-        return {"doc_id", "resps"} <= set(file.first)
+        return {"doc_id", "resps"} <= set(file.first) or (bool(file.problem) and file.name.startswith("samples_"))
     return {"results", "configs", "versions"} <= set(file.first) and "config_general" not in file.first
 
 
 def group_by_run(files: Sequence[UntrustedFile]) -> list[list[UntrustedFile]]:
-    """The files of one run: of one folder and one time."""
+    """The files of one run: of one folder and one time.  Files of lm-eval before 0.4.3 have no time in their names."""
     return list(group_by(files, lambda file: (file.path.parent, time_in_name(file.name))).values())
 
 
 def time_in_name(name: str) -> str:
-    """The time in a file's name: what follows the last underscore."""
-    return name.removesuffix(".gz").rpartition(".")[0].rpartition("_")[2]
+    """The time in a file's name, after the last underscore; "" where it has none."""
+    text = name.removesuffix(".gz").rpartition(".")[0].rpartition("_")[2]
+    return text if TIME.match(text) else ""
 
 
 def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
@@ -72,21 +75,43 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     arguments = model_arguments(results)  # older versions do not write the model's name
     model_argument = next((str(arguments[name]) for name in MODEL_ARGUMENTS if name in arguments), "")
     model = str(results.get("model_name") or model_argument or files[0].path.parent.name)
-    samples_files = [file for file in files if file.suffix == ".jsonl"]
-    if not samples_files:
-        raise SkilldeltaError(
-            f"{results_files[0]} has no samples_*_{time_in_name(results_files[0].name)}.jsonl with it: only means, which "
-            "cannot be compared item by item.  Run lm-eval with --log_samples, and name its whole output folder here."
-        )
+    expected = list_tasks(results)
     tasks: dict[str, LoggedTask] = {}
-    for file in samples_files:
-        name = file.name.removeprefix("samples_").rpartition("_")[0]
+    refusals: dict[str, str] = {}
+    for file in (file for file in files if file.suffix == ".jsonl"):
+        name = task_in_name(file.name, expected)
         try:
             tasks[name] = read_task(name, file.path, results)
         except SkilldeltaError as error:
-            yield RefusedLog(model, f"lm-eval:{name}", str(error))
+            refusals[name] = str(error)
+    for name in expected:
+        if name not in tasks and name not in refusals:
+            refusals[name] = (
+                f"{results_files[0].name} names {name}, and no file of its samples is with it: only a mean, which cannot be "
+                "compared item by item.  Get that file too, or run lm-eval with --log_samples, and name the whole output "
+                "folder here."
+            )
+    yield from (RefusedLog(model, f"{LM_EVAL}{name}", why, is_missing=True) for name, why in refusals.items())
     for task in combine_groups(tasks, results):
         yield from make_logs(model, task, results)
+
+
+def list_tasks(results: Json) -> list[str]:
+    """The tasks of a results file, without groups."""
+    parts = [results.get(part) for part in ("results", "n-samples")]
+    names = dict.fromkeys(str(name) for part in parts if isinstance(part, dict) for name in part)
+    facts = ("groups", "group_subtasks", "configs")
+    groups, tree, configs = (part if isinstance(part := results.get(name), dict) else {} for name in facts)
+    return [name for name in names if not tree.get(name) and (name not in groups or name in configs)]
+
+
+def task_in_name(file_name: str, tasks: Sequence[str]) -> str:
+    """The task of a file of samples: samples_TASK_TIME.jsonl, or ARGUMENTS_TASK.jsonl before lm-eval 0.4.3."""
+    stem = file_name.removesuffix(".gz").rpartition(".")[0]
+    if time := time_in_name(file_name):
+        return stem.removeprefix("samples_").removesuffix(f"_{time}")
+    fitting = [task for task in tasks if stem == task or stem.endswith(f"_{task}")]
+    return max(fitting, key=len, default=stem.removeprefix("samples_"))
 
 
 def combine_groups(tasks: Mapping[str, LoggedTask], results: Json) -> Iterator[LoggedTask]:
@@ -134,7 +159,7 @@ def make_logs(model: str, task: LoggedTask, results: Json) -> Iterator[ImportedL
         record = describe_task(name, version, source, summary, table.metrics(), aggregate or "mean")
         settings = table.settings | {"num_fewshot": (results.get("n-shot") or {}).get(task.name, UNKNOWN)}
         record, inputs = replace(record, variant_of=main_name), describe_inputs(table.samples, table.prompts, settings)
-        yield table.make_log(model, task.name, record, inputs, describe_backend(results))
+        yield table.make_log(model, task, record, inputs, describe_backend(results))
         main_name = main_name or name
 
 

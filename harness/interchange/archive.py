@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.data import refuse_lfs_pointer
 from harness.interchange.untrusted_files import read_at_most
 from harness.types import SkilldeltaError
 
@@ -24,6 +25,7 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        refuse_lfs_pointer(path)
         try:
             self.zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:

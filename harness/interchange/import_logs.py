@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ from typing import Literal
 from harness import registry
 from harness.atomic_files import write_bytes
 from harness.evaluation.run import Outcome
-from harness.interchange.imported_log import ImportedLog, RefusedLog
+from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, storable
 from harness.json_lines import encode_lines
 from harness.records import CellRecord, utc_now
@@ -24,8 +25,13 @@ from harness.types import Checkpoint, Example, SkilldeltaError
 KIND = "importers"
 PRODUCER = "imported"
 NOT_CHECKPOINTS = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
+Run = tuple[ModuleType, list[UntrustedFile]]  # a format, and the files of one run
 LONGEST = 120  # characters of a name, so that it fits in a path
 STEP = re.compile(r"(checkpoint-|step_?|global_step_?|iter_?)\d+")  # folders' names that need the run's name before them
+# A name that ends with its step: RUN/checkpoint-200, RUN__checkpoint-200, RUN-step_200, RUN_iter200.
+NAMED_STEP = re.compile(
+    r"(?P<run>.*?)[/_.-]*(?<![a-z])(?:checkpoint|ckpt|global[-_]?step|step|iter)[-_]?(?P<step>\d+)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,8 @@ def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions 
     """Stores every log in the files (or in all files of a folder) as a cell: completely, or not at all, with the reason."""
     options = options or ImportOptions()
     outcomes = []
-    for plugin, files in group_files(paths, options.format):
+    runs, unread = group_files(paths, options.format)
+    for plugin, files in runs:
         start = time.monotonic()
         try:
             for log in plugin.read_scores(files):
@@ -51,23 +58,29 @@ def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions 
             surprise = f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
             why = str(error) if isinstance(error, SkilldeltaError) else surprise
             outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=why))
-    return outcomes
+    return outcomes + [Outcome(file.name, "unknown format", "failed", why=file.problem) for file in unread]
 
 
 def format_name(plugin: ModuleType) -> str:
     return plugin.__name__.rpartition(".")[2].replace("_", "-")
 
 
-def group_files(paths: Sequence[Path], format_: str) -> Iterator[tuple[ModuleType, list[UntrustedFile]]]:
-    """(format, files of one run); each file goes to the first format that recognises it, and no file is read twice."""
+def group_files(paths: Sequence[Path], format_: str) -> tuple[list[Run], list[UntrustedFile]]:
+    """The runs, and the files that no format recognises because they cannot be read (cut, empty, Git LFS pointers).
+
+    Each file goes to the first format that recognises it, and no file is read twice.
+    """
     names = registry.modules(KIND) if format_ == "auto" else [format_]
     plugins = [registry.module(KIND, name) for name in names]
     files_by_plugin: list[dict[Path, UntrustedFile]] = [{} for _ in plugins]
+    unread: dict[Path, UntrustedFile] = {}
     for path in paths:
         files = list_files(path)
-        fitting = ((next((i for i, p in enumerate(plugins) if p.holds_scores(file)), None), file) for file in files)
+        fitting = [(next((i for i, p in enumerate(plugins) if p.holds_scores(file)), None), file) for file in files]
         matches = [(place, file) for place, file in fitting if place is not None]
-        if not matches:
+        problems = {file.path: file for place, file in fitting if place is None and file.problem}
+        unread |= problems
+        if not matches and not problems:
             columns = ", ".join(map(str, files[0].first))[:200] if len(files) == 1 else ""
             raise SkilldeltaError(
                 f"{path} holds no log of a known format{f'; it has: {columns}' if columns else ''}.\n"
@@ -75,9 +88,11 @@ def group_files(paths: Sequence[Path], format_: str) -> Iterator[tuple[ModuleTyp
             )
         for place, file in matches:
             files_by_plugin[place].setdefault(file.path, file)
+    runs = []
     for plugin, own_files in zip(plugins, files_by_plugin, strict=True):
         group_by_run = getattr(plugin, "group_by_run", lambda files: [[file] for file in files])
-        yield from ((plugin, run) for run in group_by_run(list(own_files.values())))
+        runs += [(plugin, run) for run in group_by_run(list(own_files.values()))]
+    return runs, list(unread.values())
 
 
 def list_files(path: Path) -> list[UntrustedFile]:
@@ -91,9 +106,11 @@ def store_outcome(log: ImportedLog | RefusedLog, results: Results, options: Impo
     """Stores one cell; a log that cannot become one is a failure, with the reason."""
     task = log.task if isinstance(log, RefusedLog) else log.task.name
     try:
-        if isinstance(log, RefusedLog):
-            raise SkilldeltaError(log.why)
         name = options.name or shorten_model(log.model)
+        if isinstance(log, RefusedLog):
+            if log.is_missing:
+                store_failure(log, name, results, options)
+            raise SkilldeltaError(log.why)
         for text in (name, task):
             check_name(text)
         state = store_log(log, name, results, options)
@@ -118,20 +135,71 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     record = CellRecord.from_json(storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
     content = encode_lines(map(sample_to_json, log.samples))
     cell = results.cell(name, log.task.name)
-    if before := cell.record():
+    before = cell.record()
+    if before and before.state != "failed":
         # Written anew for the comparison: earlier versions stored samples under other keys.
         old_content = encode_lines(map(sample_to_json, cell.samples()))
         if old_content == content and before.identity() == record.identity():
             return "already"
         raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
-    # With a --name, the user says that this is the stored model, whatever each program calls it.
-    checkpoint = results.checkpoints().get(name) if options.name else None
-    if checkpoint is None or checkpoint.producer != PRODUCER:
-        results.add(Checkpoint(name, log.model, PRODUCER, content=log.model), fingerprint)
+    add_checkpoint(log.model, program_name(log.task.name), name, results, options)
+    drop_failures(log, name, results)
     results.keep(log.task.name, (Example(row) for row in log.rows.values()))
     write_bytes(cell.samples_file, content)
     cell.write_record(replace(record, note=log.note, finished=utc_now(), imported=dict(log.source)))
     return "done"
+
+
+def add_checkpoint(model: str, program: str, name: str, results: Results, options: ImportOptions) -> None:
+    """The checkpoint's record.  With a --name, the user says that this is the stored model, whatever each program calls it.
+
+    SkilldeltaError where one program's logs under that name are of two models.
+    """
+    checkpoint = results.checkpoints().get(name) if options.name else None
+    if checkpoint is None or checkpoint.producer != PRODUCER:
+        match = NAMED_STEP.fullmatch(name)
+        run, step = (match["run"], int(match["step"])) if match else ("", None)
+        imported = Checkpoint(name, model, PRODUCER, run=run, step=step, content=model)
+        results.add(imported, {"imported": model})
+        return
+    for who, record, _ in results.cells():
+        other = record.fingerprint.get("imported", model)
+        if who == name and record.imported and program_name(record.task.name) == program and other != model:
+            raise SkilldeltaError(
+                f"{name} is the name of two models: the {program} logs of {other!r} are stored under it, and this one is of "
+                f"{model!r}.\nImport each under a --name of its own."
+            )
+
+
+def program_name(task: str) -> str:
+    """The program that a task's name begins with."""
+    return task.partition(":")[0]
+
+
+def store_failure(log: RefusedLog, name: str, results: Results, options: ImportOptions) -> None:
+    """Writes a cell without samples, so that no comparison takes the task for one that nobody ran."""
+    for text in (name, log.task):
+        check_name(text)
+    cell = results.cell(name, log.task)
+    if cell.record():
+        return  # what is stored already stays
+    add_checkpoint(log.model, program_name(log.task), name, results, options)
+    task = describe_task(log.task, UNKNOWN, f"imported, {log.task}")
+    logged_task = log.task.partition(":")[2]
+    skill = options.skills.get(log.task) or options.skills.get(logged_task) or task.skill or logged_task
+    source = {"task": logged_task, "filter": "", "metric": ""}
+    fingerprint = {"imported": log.model}
+    record = CellRecord(task=replace(task, skill=skill), fingerprint=fingerprint, state="failed", why=log.why, imported=source)
+    cell.write_record(CellRecord.from_json(storable(record.to_json())))
+
+
+def drop_failures(log: ImportedLog, name: str, results: Results) -> None:
+    """Removes the cells of earlier imports that failed to read what this log holds now."""
+    for task in (str(log.source.get("task") or ""), *log.members):
+        cell = results.cell(name, f"{program_name(log.task.name)}:{task}")
+        record = cell.record()
+        if record and record.state == "failed" and not cell.samples_file.exists():
+            shutil.rmtree(cell.folder)
 
 
 def shorten_model(model: str) -> str:

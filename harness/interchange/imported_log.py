@@ -25,6 +25,7 @@ class ImportedLog:
     rows: Mapping[str, Json] = field(default_factory=dict)  # by example: for people who read samples
     note: str = ""  # what was left out, in words
     source: Json = field(default_factory=dict)  # the task, filter and metric by the program's own names
+    members: Sequence[str] = ()  # of a group, by the program's own names
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class RefusedLog:
     model: str
     task: str
     why: str
+    is_missing: bool = False  # the scores exist, and cannot be read: a comparison must not go on as if nobody had asked
 
 
 class ExampleRows:

@@ -5,6 +5,7 @@ All filters of a document see the same `resps`, which the model gave; `filtered_
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -53,37 +54,54 @@ def parse_likelihood(response: Any) -> tuple[float, bool] | None:
 def read_task(name: str, path: Path, results: Json) -> LoggedTask:
     """The samples of one file, under every filter; as many as the results file says."""
     by_filter: dict[str, list[LoggedDocument]] = {}
-    places: set[tuple[str, int]] = set()
+    counts: Counter[tuple[str | None, int]] = Counter()
+    filters = list_filters(name, results)
     for number, row in read_objects(path):
-        filter_name, document = parse_document(row, f"{path.name}, line {number}")
-        if (filter_name, document.place) in places:
-            no_filter = ", without saying under which filter: lm-eval 0.4.9 and later do"
-            where = f" under {filter_name}" if "filter" in row else no_filter
-            raise SkilldeltaError(f"{path.name} has document {document.place} twice{where}")
-        places.add((filter_name, document.place))
+        document = parse_document(row, f"{path.name}, line {number}")
+        key = row.get("filter"), document.place
+        filter_name = str(row.get("filter") or "".join(filters[counts[key] : counts[key] + 1]))
+        counts[key] += 1
+        if not filter_name or ("filter" in row and counts[key] > 1):
+            where = f" under {filter_name}" if filter_name else f", and the results name no filter but {', '.join(filters)}"
+            raise SkilldeltaError(f"{path.name} has document {document.place} {counts[key]} times{where}")
         by_filter.setdefault(filter_name, []).append(document)
     size = ((results.get("n-samples") or {}).get(name) or {}).get("effective")
     for filter_name, documents in by_filter.items():
         if isinstance(size, int) and len(documents) != size:
             raise SkilldeltaError(f"{path.name} holds {len(documents)} of {size} samples under {filter_name}: is it whole?")
     if not by_filter:
-        raise SkilldeltaError(f"{path.name} holds no samples.")
+        raise SkilldeltaError(f"{path} is empty: was the run interrupted, or the file not downloaded?")
     tables = (make_metric_table(name, filter_name, documents, results) for filter_name, documents in by_filter.items())
     return LoggedTask(name, tuple(tables))
 
 
-def make_metric_table(task: str, filter_name: str, documents: list[LoggedDocument], results: Json) -> MetricTable:
-    higher_is_better = (results.get("higher_is_better") or {}).get(task) or {}
+def list_filters(task: str, results: Json) -> list[str]:
+    """The task's filters in their order: lm-eval before 0.4.9 logged a document once under each, without its name."""
+    filters = [
+        str(each.get("name")) for each in task_settings(task, results).get("filter_list") or () if isinstance(each, dict)
+    ]
+    return filters or ["none"]
+
+
+def task_settings(task: str, results: Json) -> Json:
+    """The log's configuration of a task."""
     settings = (results.get("configs") or {}).get(task) or {}
-    metrics = [metric for metric in settings.get("metric_list") or () if isinstance(metric, dict)]
+    return settings if isinstance(settings, dict) else {}
+
+
+def make_metric_table(task: str, filter_name: str, documents: list[LoggedDocument], results: Json) -> MetricTable:
+    """The documents under one filter.  What a metric is comes from the task's configuration, as far as that tells it."""
+    metrics = [m for m in task_settings(task, results).get("metric_list") or () if isinstance(m, dict) and m.get("metric")]
+    higher_is_better = {str(m["metric"]): m.get("higher_is_better") for m in metrics}
+    higher_is_better |= (results.get("higher_is_better") or {}).get(task) or {}
     figures = (results.get("results") or {}).get(task) or {}
     lower = frozenset(metric for metric, higher in higher_is_better.items() if higher is False)
-    means = frozenset(str(metric.get("metric")) for metric in metrics if metric.get("aggregation") == "mean")
-    return MetricTable(filter_name, f",{filter_name}", figures, lower, means, documents)
+    aggregations = {str(m["metric"]): str(m["aggregation"]) for m in metrics if m.get("aggregation")}
+    return MetricTable(filter_name, f",{filter_name}", figures, lower, aggregations, documents)
 
 
-def parse_document(row: Json, where: str) -> tuple[str, LoggedDocument]:
-    """(filter, document) of a line."""
+def parse_document(row: Json, where: str) -> LoggedDocument:
+    """The document of a line."""
     place = require_field(row, "doc_id", int, where)
     doc = row.get("doc")
     content = doc if isinstance(doc, dict) else {"doc_hash": row["doc_hash"]} if row.get("doc_hash") else {"doc": doc}
@@ -101,8 +119,7 @@ def parse_document(row: Json, where: str) -> tuple[str, LoggedDocument]:
     prompt = digest(storable(requests)) if requests else str(row.get("prompt_hash") or UNKNOWN)
     values = {str(metric): row.get(metric) for metric in metrics}
     answer = extracted_text(row.get("filtered_resps"))
-    document = LoggedDocument(place, storable(content), prompt, response, answer, values, storable(settings))
-    return str(row.get("filter", "none")), document
+    return LoggedDocument(place, storable(content), prompt, response, answer, values, storable(settings))
 
 
 def extracted_text(value: Any) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,6 +18,12 @@ from harness.records import Inputs, TaskRecord
 from harness.types import Aggregate, Json, Metric, Response, Sample, Score, SkilldeltaError
 
 TOLERANCE = 1e-6
+MEANS = ("mean", "nanmean")
+# lm-eval's aggregations over all documents at once, whatever single documents have.
+NOT_MEANS = ("bleu", "brier_score", "bits_per_byte", "bypass", "chrf", "f1", "matthews_corrcoef", "mcc", "median", "perplexity",
+             "pooled_sample_stderr", "ter", "weighted_perplexity")  # fmt: skip
+# Names of metrics that are shares of something, and so between 0 and 1.
+PROPORTIONS = re.compile(r"^(acc|exact_match|mc1|mc2|pass@\d+)(_|$)|_acc$|_accuracy$|^accuracy")
 NO_NUMBER = "the log has no number"
 
 
@@ -41,23 +49,26 @@ class MetricTable:
     suffix: str
     figures: Mapping[str, Any]  # the task's metrics in the results file
     lower_is_better: frozenset[str]
-    declared_means: frozenset[str]  # metrics that the task's own settings call means
+    aggregations: Mapping[str, str]  # how the task's own settings aggregate a metric, as far as the log tells it
     documents: list[LoggedDocument]
     member_column: str = "lm_eval_task"  # names the member of a group that a row is of, as the bridge to lm-eval does
     headline: str = ""
     refusal: str = ""
-    is_uneven: dict[str, bool] = field(default_factory=dict)  # of each mean: has a document no value, or several?
+    is_uneven: dict[str, bool] = field(default_factory=dict)  # of each mean: may a document have several values?
     samples: list[Sample] = field(default_factory=list)
     rows: dict[str, Json] = field(default_factory=dict)
     prompts: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for metric in self.metric_names():
-            sums = [parse_value(document.values.get(metric)) for document in self.documents]
+            values = [document.values.get(metric) for document in self.documents]
+            sums = [self.parse(metric, value) for value in values]
             numbers = [pair for pair in sums if pair is not None]
-            if len(numbers) == len(sums) and self.is_mean(metric, numbers):
-                self.is_uneven[metric] = any(count != 1 for _, count in numbers)
-        self.headline = next((metric for metric in self.is_uneven if self.is_score(metric)), "")
+            if (len(numbers) == len(sums) or self.is_declared_mean(metric)) and self.is_mean(metric, numbers):
+                self.is_uneven[metric] = any(isinstance(value, list) for value in values)
+        declared = [metric for metric in self.aggregations if metric in self.is_uneven]
+        others = [metric for metric in self.is_uneven if metric not in declared]
+        self.headline = next((metric for metric in [*declared, *others] if self.is_score(metric)), "")
         if self.headline:
             self.fill_samples()
             return
@@ -73,16 +84,38 @@ class MetricTable:
         return dict(self.documents[0].settings)
 
     def metric_names(self) -> list[str]:
-        return list(dict.fromkeys(metric for document in self.documents for metric in document.values))
+        """The metrics of the documents, and those of the settings, which a scorer that failed everywhere did not give."""
+        declared = [metric for metric in self.aggregations if self.is_declared_mean(metric)]
+        return list(dict.fromkeys([*(metric for document in self.documents for metric in document.values), *declared]))
+
+    def is_declared_mean(self, metric: str) -> bool:
+        return self.aggregations.get(metric) in MEANS
+
+    def parse(self, metric: str, value: Any) -> tuple[float, float] | None:
+        """A value as parse_value() has it.  SkilldeltaError for an infinite one, and for a share that is none."""
+        if self.aggregations.get(metric) in NOT_MEANS or OTHER_SCALES.search(metric):
+            return parse_value(value)
+        numbers = [n for each in (value if isinstance(value, list) else [value]) if (n := any_number(each)) is not None]
+        is_share = PROPORTIONS.search(metric) and metric not in self.lower_is_better
+        for number in numbers:
+            if math.isinf(number) or (is_share and not 0 <= number <= 1):
+                problem = "infinite" if math.isinf(number) else "outside of 0 to 1"
+                raise SkilldeltaError(f"{metric}{self.suffix} has the value {number:g} for a document, which is {problem}.")
+        return parse_value(value)
 
     def is_mean(self, metric: str, sums: Sequence[tuple[float, float]]) -> bool:
         """Whether the samples average to the figure in the results file.  Without one, any column of numbers is a mean."""
         count = sum(n for _, n in sums)
         mean = sum(total for total, _ in sums) / count if count else float("nan")
         figure = finite_number(self.figures.get(metric + self.suffix, self.figures.get(metric)))
+        aggregation = self.aggregations.get(metric)
+        if aggregation in NOT_MEANS:
+            return False
+        if not count:  # whatever it is, no document of this log has it
+            return self.is_declared_mean(metric)
         if figure is None or abs(mean - figure) <= TOLERANCE * max(1.0, abs(figure)):
             return bool(count)
-        if metric in self.declared_means:
+        if self.is_declared_mean(metric):
             raise SkilldeltaError(
                 f"{metric}{self.suffix} is {figure:.4f} in the results file, but its samples add up to {mean:.4f}: "
                 "are they of this run, and whole?"
@@ -102,12 +135,12 @@ class MetricTable:
         keys = [(metric, metric + self.suffix) for metric in self.is_uneven]
         return [Metric(key, key, f"{key}:n" if self.is_uneven[m] else "", "", m in self.lower_is_better) for m, key in keys]
 
-    def make_log(self, model: str, task: str, record: TaskRecord, inputs: Inputs, backend: Json) -> ImportedLog:
-        """The samples as a log; `task` is the program's own name.  Its note names the metrics that are left out."""
+    def make_log(self, model: str, task: LoggedTask, record: TaskRecord, inputs: Inputs, backend: Json) -> ImportedLog:
+        """The samples as a log.  Its note names the metrics that are left out."""
         names = [metric for metric in self.metric_names() if metric not in self.is_uneven]
         note = f"left out, as no means over documents: {', '.join(names)}" if names else ""
-        source = {"task": task, "filter": self.filter_name or "none", "metric": self.headline}
-        return ImportedLog(model, record, inputs, backend, self.samples, self.rows, note, source)
+        source = {"task": task.name, "filter": self.filter_name or "none", "metric": self.headline}
+        return ImportedLog(model, record, inputs, backend, self.samples, self.rows, note, source, task.members)
 
     def fill_samples(self) -> None:
         """The samples, with rows of the same content numbered in the order of the documents."""
@@ -125,6 +158,8 @@ class MetricTable:
     def score_parts(self, document: LoggedDocument) -> Iterator[tuple[str, float]]:
         for metric, uneven in self.is_uneven.items():
             total, count = parse_value(document.values.get(metric)) or (0.0, 0.0)
+            if not count:
+                continue  # it has no part in the mean
             yield metric + self.suffix, total
             if uneven:
                 yield f"{metric}{self.suffix}:n", count
@@ -156,6 +191,13 @@ def parse_value(value: Any) -> tuple[float, float] | None:
     return None if number is None else (number, 1.0)
 
 
+def any_number(value: Any) -> float | None:
+    """A number, also an infinite one; None for anything else."""
+    if isinstance(value, float) and math.isinf(value):
+        return value
+    return None if isinstance(value, str | bool) else finite_number(value)
+
+
 def combine_members(group: str, members: Sequence[LoggedTask]) -> LoggedTask | None:
     """The members of a group as one task; None where their filters or headline metrics differ, or there is no headline."""
     headlines = {tuple((table.filter_name, table.headline) for table in member.tables) for member in members}
@@ -165,5 +207,7 @@ def combine_members(group: str, members: Sequence[LoggedTask]) -> LoggedTask | N
     for place, first in enumerate(members[0].tables):
         documents = [replace(each, member=member.name) for member in members for each in member.tables[place].documents]
         lower = first.lower_is_better
-        tables.append(MetricTable(first.filter_name, first.suffix, {}, lower, frozenset(), documents, first.member_column))
+        tables.append(
+            MetricTable(first.filter_name, first.suffix, {}, lower, first.aggregations, documents, first.member_column)
+        )
     return LoggedTask(group, tuple(tables), tuple(member.name for member in members))

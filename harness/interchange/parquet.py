@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.data import refuse_lfs_pointer
 from harness.interchange.untrusted_files import MOST_BYTES
 from harness.types import Json, SkilldeltaError
 
@@ -13,6 +14,7 @@ BATCH = 256  # rows
 
 def read_parquet(path: Path) -> Iterator[Json]:
     """Every row, as JSON values where parquet's own are such."""
+    refuse_lfs_pointer(path)
     import pyarrow
     from pyarrow import parquet
 

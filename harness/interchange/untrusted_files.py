@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
@@ -51,18 +51,38 @@ class UntrustedFile:
     @cached_property
     def first(self) -> Json:
         """The first object of a .jsonl file; of a .json file the object, or the first of its list; {} where there is none."""
-        if self.suffix not in (".jsonl", ".json"):
-            return {}
+        return self.head[0]
+
+    @property
+    def problem(self) -> str:
+        """Why a .jsonl, .json, .parquet or .eval file cannot be read (a Git LFS pointer, empty, cut); "" where it may."""
+        return self.head[1]
+
+    @cached_property
+    def head(self) -> tuple[Json, str]:
+        """(the first object, why there is none)."""
+        if self.suffix not in (".jsonl", ".json", ".parquet", ".eval"):
+            return {}, ""
         try:
+            if not self.path.stat().st_size:
+                return {}, f"{self.path} is empty: was the run interrupted, or the file not downloaded?"
+            data.refuse_lfs_pointer(self.path)
+            if self.suffix in (".parquet", ".eval"):
+                return {}, ""
             value = next(read_objects(self.path))[1] if self.suffix == ".jsonl" else load_json(self.path)
-        except (StopIteration, SkilldeltaError):
-            return {}
+        except StopIteration:
+            return {}, f"{self.path} holds only empty lines."
+        except OSError as error:
+            return {}, f"{self.path} cannot be read: {error}."
+        except SkilldeltaError as error:
+            return {}, str(error)
         value = value[0] if isinstance(value, list) and value else value
-        return value if isinstance(value, dict) else {}
+        return (value, "") if isinstance(value, dict) else ({}, "")
 
 
 def open_file(path: Path) -> IO[bytes]:
     """The bytes of a file, those of a .gz unpacked as they are read."""
+    data.refuse_lfs_pointer(path)
     try:
         return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
     except OSError as error:
@@ -87,10 +107,20 @@ def load_json(path: Path) -> Any:
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
-    """(line number, object) of a .jsonl file, plain or .gz; empty lines are passed over."""
+    """(line number, object) of a .jsonl file, plain or .gz; empty lines are passed over.
+
+    A file that is one list (lm-eval wrote such before 0.4.3) gives (place in the list, object).
+    """
     with open_file(path) as stream:
         try:
-            for number, value in read_lines(read_bounded_lines(stream, path)):
+            lines = read_bounded_lines(stream, path)
+            first = next(lines, b"")
+            if first.strip() == b"[":
+                rest = read_at_most(stream, MOST_BYTES, str(path))
+                for number, value in enumerate(parse_json(first + rest, str(path)), 1):
+                    yield number, require_object(value, f"{path}, object {number}")
+                return
+            for number, value in read_lines(chain([first], lines)):
                 yield number, require_object(value, f"{path}, line {number}")
         except InvalidLineError as error:
             where = f"{path}, line {error.lineno}"

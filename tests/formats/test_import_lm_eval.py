@@ -189,7 +189,7 @@ def test_documents_are_paired_by_content_whatever_their_order(tmp_path: Path) ->
 def test_an_older_log_without_filters_is_refused_where_it_had_several(tmp_path: Path) -> None:
     lines = [{k: v for k, v in line(0, {"acc": 1.0}).items() if k != "filter"}] * 2
     why = brought(write(tmp_path / "m", "sums", lines, {"acc,none": 1.0}), to=tmp_path / "r")["lm-eval:sums"].why
-    assert "without saying under which filter" in why
+    assert "has document 0 2 times, and the results name no filter but none" in why
 
 
 def test_results_without_samples_say_how_to_get_them(tmp_path: Path) -> None:
