@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,8 @@ from harness.comparison.sample_table import Key, SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, influences
-from harness.statistics.estimate import estimate_score, unscored_bounds
+from harness.statistics.estimate import ScoreEstimate, estimate_score, unscored_bounds
+from harness.statistics.weighted_means import RowSums
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class MeasuredScore:
     interval: Interval
     bounds: Interval
     influences: Floats = field(default_factory=lambda: np.zeros(0))  # [clusters of the task]
+    estimate: ScoreEstimate | None = None  # of a task: what its interval is made of
+    rows: RowSums | None = None  # its influences row by row, where tasks share rows
 
 
 @dataclass
@@ -32,8 +35,11 @@ class NameCodes:
 
     codes: dict[str, int] = field(default_factory=dict)
 
-    def encode(self, names: Iterable[str]) -> Ints:
-        return np.array([self.codes.setdefault(n, len(self.codes)) for n in names], np.int64)
+    def encode(self, names: Sequence[str]) -> Ints:
+        """[names]: their numbers; new names are numbered in their alphabetical order, whatever the order of rows."""
+        for name in sorted(set(names) - self.codes.keys()):
+            self.codes[name] = len(self.codes)
+        return np.array([self.codes[n] for n in names], np.int64)
 
 
 @dataclass(frozen=True)
@@ -75,8 +81,8 @@ class TaskPanel:
         scores, scored_design = self.scored_samples(columns)
         score, influence = influences(scores, scored_design) if len(scores) else (float("nan"), scores)
         per_cluster = np.bincount(scored_design.cluster, weights=influence, minlength=len(self.clusters.codes))
-        interval, bounds = estimate_score(scores, scored_design, level).interval, unscored_bounds(columns.score, design)
-        return MeasuredScore(len(scores), score, interval, bounds, per_cluster.astype(np.float64))
+        estimate, bounds = estimate_score(scores, scored_design, level), unscored_bounds(columns.score, design)
+        return MeasuredScore(len(scores), score, estimate.interval, bounds, per_cluster.astype(np.float64), estimate)
 
     def scored_samples(self, columns: SampleTable) -> tuple[Floats, Design]:
         """The scores that are there, and their design."""

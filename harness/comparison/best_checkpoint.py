@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.comparison.load import weights_by_level
 from harness.comparison.result import Best, ComparisonSettings, Level
-from harness.statistics import best_of_many
-from harness.statistics.aggregates import Floats
+from harness.statistics import best_of_many, weighted_means
+from harness.statistics.aggregates import Floats, Interval
 
 if TYPE_CHECKING:
     from harness.comparison.estimates import Estimate
@@ -29,9 +30,35 @@ def best_candidates(
         known_scores = {who: score for who, score in scores.items() if not np.isnan(score)}
         if len(known_scores) > 1:
             names, influences = list(known_scores), task_influences(estimates, list(known_scores), weight)
-            pool = best_of_many.CandidatePool(names, np.array(list(known_scores.values())), influences)
+            intervals = OwnIntervals(names, [e for e in estimates if e.checkpoint in known_scores], (level, name), weight)
+            scores_of_names, shares = np.array(list(known_scores.values())), list(weight.values())
+            pool = best_of_many.CandidatePool(names, scores_of_names, influences, shares, intervals.at_level)
             winners.append(best_in_points(level, name, pool, settings))
     return tuple(winners)
+
+
+@dataclass(frozen=True)
+class OwnIntervals:
+    """The candidates' own intervals on a skill or on average, at any level; `weight`: of each task."""
+
+    names: Sequence[str]
+    estimates: Sequence[Estimate]
+    where: tuple[Level, str]
+    weight: Mapping[str, float]
+
+    def at_level(self, place: int, level: float) -> Interval:
+        """Never within the interval that the table shows."""
+        mine = [e for e in self.estimates if e.checkpoint == self.names[place]]
+        shown = next(e.own.interval for e in mine if (e.level, e.name) == self.where)
+        members = [e.own for task in self.weight for e in mine if (e.level, e.name) == ("task", task)]
+        rows = [m.rows for m in members if m.rows]
+        _, interval = weighted_means.weighted_mean(
+            [m.score for m in members],
+            [m.estimate.at_level(level).interval for m in members if m.estimate],
+            list(self.weight.values()),
+            weighted_means.correlation_matrix(rows) if rows else None,
+        )
+        return Interval(max(0.0, min(shown.low, interval.low)), min(1.0, max(shown.high, interval.high)))
 
 
 def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> list[Floats]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.comparison.load import LoadedResults
-from harness.comparison.result import Difference, Row
+from harness.comparison.result import Difference, OpposedReadings, Row
+from harness.comparison.shared_rows import RowNumbers
 from harness.statistics import noise
 
 LISTED_CELLS = 8  # cells with missing samples that are listed one by one
@@ -15,13 +16,14 @@ SEEDS = (
 )
 
 
-def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]:
+def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNumbers) -> tuple[str, ...]:
     """Caveats on seeds, on programs' sandboxes, on measured noise, and on tasks that are not independent."""
     noisy = [(r, r.difference) for r in rows if r.difference and r.difference.noise is not None]
     noise_notes = [f"{row.checkpoint} on {row.name}: {noise_note(difference)}" for row, difference in noisy]
     equal_rows_notes = [
-        f"{' and '.join(names)} hold the same rows, but are combined as if independent: their skill's interval is too short."
-        for names in results.tasks_of_equal_rows()
+        f"{' and '.join(names)} share rows: their mean takes the covariance, paired by row, into its interval."
+        for names in row_numbers.groups
+        if len(names) > 1
     ]
     variant_notes = [
         f"{name} scores the answers to {record.task.variant_of} in another way: shown, but left out of every mean."
@@ -29,7 +31,15 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults) -> tuple[str, ...]
         if results.is_variant(name)
     ]
     reading_notes = metric_notes(rows, results)
-    return (SEEDS, *reading_notes, *integrity_notes(results), *repeat_notes(results), *noise_notes, *equal_rows_notes, *variant_notes)
+    return (
+        SEEDS,
+        *reading_notes,
+        *integrity_notes(results),
+        *repeat_notes(results),
+        *noise_notes,
+        *equal_rows_notes,
+        *variant_notes,
+    )
 
 
 def metric_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
@@ -42,6 +52,10 @@ def metric_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
             if limits and (value.value > 100 * limits.warn_above or value.value < 100 * limits.warn_below):
                 notes.append(f"{row.checkpoint} on {row.name}: {value.value:.1f} % {limits.warning}.")
     return notes
+
+
+def opposed_warning(readings: OpposedReadings) -> str:
+    return f"{readings.words}: two readings of the same answers point opposite ways, so that neither decides."
 
 
 INTEGRITY = {

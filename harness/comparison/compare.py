@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import published
-from harness.comparison import best_checkpoint, caveats, estimates, reward_hacking, subset, training_runs, verdicts
+from harness.comparison import best_checkpoint, caveats, estimates, readings, reward_hacking, subset, training_runs, verdicts
 from harness.comparison.estimates import Estimate
 from harness.comparison.load import LoadedResults, load_results
 from harness.comparison.result import LEVELS, Comparison, ComparisonSettings
+from harness.comparison.shared_rows import RowNumbers, number_rows
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Analysis:
     comparison: Comparison
     results: LoadedResults
     estimates: Sequence[Estimate]
+    rows: RowNumbers
 
 
 def compare(
@@ -42,30 +44,30 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     if example_filter := subset.read_filter(settings.leave_out, settings.only):
         loaded_results, note = subset.apply_filter(loaded_results, example_filter)
         notes.append(note)
-    every = estimate_all(loaded_results, settings)
+    row_numbers = number_rows(loaded_results)
+    every = estimate_all(loaded_results, settings, row_numbers)
     rows, families = verdicts.judge_all(every, settings)
     place = {name: i for i, name in enumerate(loaded_results.checkpoints)}
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
     runs = training_runs.group_runs(loaded_results.checkpoints, baseline)
+    contradictions = readings.opposed_readings(rows, loaded_results)
     comparison = Comparison(
         baseline, tuple(rows), families, settings, loaded_results.checkpoints, differences,
         incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
         best=best_checkpoint.best_candidates(every, loaded_results.skills(), settings),
-        caveats=(*notes, *caveats.list_caveats(rows, loaded_results), *training_runs.unlogged_notes(runs)),
+        caveats=(*notes, *caveats.list_caveats(rows, loaded_results, row_numbers), *training_runs.unlogged_notes(runs)),
         runs=runs,
-        warnings=tuple(reward_hacking.find_reward_hacking(rows, runs)),
+        absent=loaded_results.absent_tasks(),
+        contradictions=contradictions,
+        warnings=(*reward_hacking.find_reward_hacking(rows, runs), *map(caveats.opposed_warning, contradictions)),
         published_tables=published_tables,
     )  # fmt: skip
-    return Analysis(comparison, loaded_results, every)
+    return Analysis(comparison, loaded_results, every, row_numbers)
 
 
-def estimate_all(loaded_results: LoadedResults, settings: ComparisonSettings) -> list[Estimate]:
+def estimate_all(loaded_results: LoadedResults, settings: ComparisonSettings, row_numbers: RowNumbers) -> list[Estimate]:
     """Every checkpoint on every task, then on its skills and on average."""
-    every = [
-        estimate
-        for number, task in enumerate(loaded_results.tasks)
-        for estimate in estimates.estimate_task(loaded_results, task, settings, number)
-    ]
+    every = estimates.estimate_tasks(loaded_results, settings, row_numbers)
     skills = loaded_results.skills()
     for name in loaded_results.checkpoints:
         by_task = {e.name: e for e in every if e.checkpoint == name and e.level == "task"}

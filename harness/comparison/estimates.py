@@ -13,10 +13,13 @@ from harness.comparison.load import LoadedResults
 from harness.comparison.metrics import measure_metrics
 from harness.comparison.result import ComparisonSettings, Level, MetricValue
 from harness.comparison.sample_table import SampleTable
+from harness.comparison.shared_rows import RowNumbers
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
-from harness.statistics.aggregates import Interval
+from harness.statistics.aggregates import Interval, Ints
 from harness.statistics.estimate import critical_value
-from harness.statistics.weighted_means import Component, NullSums
+from harness.statistics.weighted_means import Component, NullSums, RowSums
+
+POINTS = 100
 
 NO_SCORE = MeasuredScore(0, 0.0, Interval(0.0, 1.0), Interval(0.0, 1.0))
 
@@ -51,25 +54,50 @@ class Estimate:
     metrics: tuple[MetricValue, ...] = ()
 
 
-def estimate_task(results: LoadedResults, task: str, settings: ComparisonSettings, number: int) -> list[Estimate]:
-    """The baseline and every candidate on one task; `number` gives the task its own random stream for the sign flips."""
+MeasuredTask = tuple[list[Estimate], list[TaskDifference]]  # the baseline and candidates; the candidates' differences
+
+
+def estimate_tasks(results: LoadedResults, settings: ComparisonSettings, rows: RowNumbers) -> list[Estimate]:
+    """Every checkpoint on every task."""
+    places = list(results.tasks)
+    by_task: dict[str, list[Estimate]] = {}
+    for group in rows.groups:
+        # The number of its first task gives a group its own random stream for the sign flips.
+        measured = {task: measure_task(results, task, settings.level, rows) for task in group}
+        changes = estimate_changes(measured, rows, settings, places.index(group[0]))
+        for task, (estimates, _) in measured.items():
+            by_task[task] = [estimates[0], *(replace(e, change=c) for e, c in zip(estimates[1:], changes[task], strict=True))]
+    return [estimate for task in places for estimate in by_task[task]]
+
+
+def measure_task(results: LoadedResults, task: str, level: float, rows: RowNumbers) -> MeasuredTask:
+    """The baseline and every candidate on one task, and the candidates' differences."""
     columns = results.cells[results.baseline, task].columns()
     panel = TaskPanel(results.tasks[task], columns)
-    estimates = [estimate_checkpoint(results.baseline, panel, columns, settings.level)]
+    numbers = rows.numbers[task] if rows.any_shared else None
+    estimates = [estimate_checkpoint(results.baseline, panel, columns, level, numbers)]
     pairs: list[TaskDifference] = []
     for name, cell in results.candidates(task):
         columns = cell.columns()  # one at a time: the samples of all checkpoints may not fit in memory
-        estimates.append(estimate_checkpoint(name, panel, columns, settings.level))
-        rates = results.noise_rates(name, task)
-        pairs.append(add_noise(panel.compare(columns, settings.level), rates, settings.level))
-    changes = estimate_changes(pairs, settings, number)
-    return estimates[:1] + [replace(e, change=c) for e, c in zip(estimates[1:], changes, strict=True)]
+        estimate, pair = estimate_checkpoint(name, panel, columns, level, numbers), panel.compare(columns, level)
+        pairs.append(add_noise(pair, results.noise_rates(name, task), level))
+        metrics = tuple(follow_headline(m, pair.delta.interval, pairs[-1].delta.interval) for m in estimate.metrics)
+        estimates.append(replace(estimate, metrics=metrics))
+    return estimates, pairs
 
 
-def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level: float) -> Estimate:
-    """A checkpoint's own score, metrics and health on a task, without a difference."""
+def follow_headline(metric: MetricValue, before: Interval, after: Interval) -> MetricValue:
+    """A metric that is the score itself bears the interval of the score's difference, with the noise that widened it."""
+    is_headline = (metric.delta_low, metric.delta_high) == (POINTS * before.low, POINTS * before.high)
+    return replace(metric, delta_low=POINTS * after.low, delta_high=POINTS * after.high) if is_headline else metric
+
+
+def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level: float, numbers: Ints | None) -> Estimate:
+    """A checkpoint's own score, metrics and health on a task, without a difference; `numbers` of rows that tasks share."""
     task = panel.task
     own = panel.measure(columns, level)
+    if numbers is not None:
+        own = replace(own, rows=RowSums(numbers, own.influences[: len(numbers)]))
     metrics, health, reasons = measure_metrics(panel, columns, level), columns.health, columns.reasons
     length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")
     return Estimate(name, "task", task.name, task.skill, own, health, length, reasons, metrics=metrics)
@@ -87,28 +115,34 @@ def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> Tas
     return replace(pair, delta=replace(delta, interval=interval, variance=delta.variance + extra), noise=rate)
 
 
-def estimate_changes(pairs: Sequence[TaskDifference], settings: ComparisonSettings, number: int) -> list[ChangeEstimate]:
-    """The candidates' differences, each with its p-value; all candidates share the random signs."""
+def estimate_changes(
+    measured: Mapping[str, MeasuredTask], rows: RowNumbers, settings: ComparisonSettings, number: int
+) -> dict[str, list[ChangeEstimate]]:
+    """By task the candidates' differences, each with its p-value; all tasks and candidates share the signs of a row."""
+    pairs = [(task, pair) for task, (_, of_task) in measured.items() for pair in of_task]
     if not pairs:
-        return []
-    contributions = np.stack([p.contributions for p in pairs], axis=1)
+        return {task: [] for task in measured}
+    every_row = np.unique(np.concatenate([rows.numbers[task] for task in measured]))
+    contributions = np.zeros((len(every_row), len(pairs)))
+    for column, (task, pair) in enumerate(pairs):
+        contributions[np.searchsorted(every_row, rows.numbers[task]), column] = pair.contributions
     nonzero = contributions[np.any(contributions != 0, axis=1)]
     sums = sign_flip_test.draw_sums(nonzero, settings.draws, (settings.seed, number))
-    return [estimate_change(pair, sums[i], settings.level) for i, pair in enumerate(pairs)]
+    changes: dict[str, list[ChangeEstimate]] = {task: [] for task in measured}
+    for column, (task, pair) in enumerate(pairs):
+        row_sums = RowSums(rows.numbers[task], pair.contributions)
+        changes[task].append(estimate_change(pair, row_sums, sums[column], settings.level))
+    return changes
 
 
-def estimate_change(pair: TaskDifference, sums: NullSums, level: float) -> ChangeEstimate:
+def estimate_change(pair: TaskDifference, rows: RowSums, sums: NullSums, level: float) -> ChangeEstimate:
     """One difference with its p-value: exact McNemar for independent 0/1 scores, sign flips of clusters otherwise."""
     delta = pair.delta
-    component = Component(delta.value, delta.interval, pair.contributions[pair.contributions != 0], sums)
+    component = Component(delta.value, delta.interval, rows, sums)
     losses, gains = delta.losses, delta.gains
-    if delta.is_plain:
-        p_value = sign_flip_test.PValue(mcnemar.exact_p(losses, gains))
-        detectable = power.detectable_difference(delta.n, max(losses + gains, 1) / delta.n, level=level)
-    else:
-        p_value = component.test()
-        detectable = power.detectable_from_error(float(np.sqrt(delta.variance)), delta.freedom, level=level)
-    return ChangeEstimate(component, p_value, detectable, delta.n, pair.missing, (losses, gains), pair.noise, delta.is_plain)
+    p_value = sign_flip_test.PValue(mcnemar.exact_p(losses, gains)) if delta.is_plain else component.test()
+    flips = (losses, gains)
+    return ChangeEstimate(component, p_value, delta.detectable(level), delta.n, pair.missing, flips, pair.noise, delta.is_plain)
 
 
 def estimate_skills(
@@ -128,25 +162,38 @@ def estimate_skills(
 def mean_estimate(empty: Estimate, members: Sequence[Estimate], level: float) -> Estimate:
     """`empty` with the unweighted mean of its members."""
     weights = [1 / len(members)] * len(members)
-    score, interval = weighted_means.weighted_mean([m.own.score for m in members], [m.own.interval for m in members], weights)
-    interval = Interval(max(0.0, interval.low), min(1.0, interval.high))
-    bounds = Interval(*(float(np.mean([getattr(m.own.bounds, side) for m in members])) for side in ("low", "high")))
-    own = MeasuredScore(sum(m.own.n for m in members), score, interval, bounds)
+    own = mean_score([m.own for m in members], weights)
     health, reasons = Counter[str](), Counter[str]()
     for member in members:
         health.update(member.health)
         reasons.update(member.reasons)
     length = float(np.mean([m.tokens for m in members]))
     changes = [m.change for m in members if m.change]
-    change = mean_change(changes, weights, level) if changes else None
+    share_rows = own.rows is not None
+    change = mean_change(changes, weights, level, share_rows) if changes else None
     return replace(empty, own=own, health=dict(health), tokens=length, reasons=dict(reasons), change=change)
 
 
-def mean_change(members: Sequence[ChangeEstimate], weights: Sequence[float], level: float) -> ChangeEstimate:
-    """The weighted difference of independent tasks (or skills), tested by sign flips of all their clusters."""
+def mean_score(members: Sequence[MeasuredScore], weights: Sequence[float]) -> MeasuredScore:
+    """The weighted mean of scores, with the covariance of those over the same rows."""
+    rows = [m.rows for m in members if m.rows]
+    correlations = weighted_means.correlation_matrix(rows) if rows else None
+    score, interval = weighted_means.weighted_mean(
+        [m.score for m in members], [m.interval for m in members], weights, correlations
+    )
+    interval = Interval(max(0.0, interval.low), min(1.0, interval.high))
+    bounds = Interval(*(float(np.mean([getattr(m.bounds, side) for m in members])) for side in ("low", "high")))
+    all_rows = weighted_means.add_rows([r.scale(w) for r, w in zip(rows, weights, strict=True)]) if rows else None
+    return MeasuredScore(sum(m.n for m in members), score, interval, bounds, rows=all_rows)
+
+
+def mean_change(
+    members: Sequence[ChangeEstimate], weights: Sequence[float], level: float, share_rows: bool = False
+) -> ChangeEstimate:
+    """The weighted difference of tasks (or skills), tested by sign flips of all their rows."""
     if len(members) == 1:
         return replace(members[0], flips=None, noise=None)
-    component = weighted_means.weighted_difference([m.component for m in members], weights)
+    component = weighted_means.weighted_difference([m.component for m in members], weights, share_rows)
     detectable = power.detectable_from_error(component.half_width / critical_value(level), level=level)
     pairs, missing = sum(m.pairs for m in members), sum(m.missing for m in members)
     return ChangeEstimate(component, component.test(), detectable, pairs, missing)

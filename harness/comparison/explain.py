@@ -141,16 +141,24 @@ def explain_mean(analysis: Analysis, row: Row) -> Explanation:
     lower: Level = "task" if row.level == "skill" else "skill"
     names = results.skills()[row.name] if row.level == "skill" else list(results.skills())
     rows = [analysis.comparison.row(row.checkpoint, lower, name) for name in names]
-    named_differences = [(r.name, difference_of(r)) for r in rows]
-    members = tuple(Member(name, 1 / len(rows), d.delta, d.delta_low, d.delta_high) for name, d in named_differences)
+    differences = [difference_of(r) for r in rows]
+    members = tuple(
+        Member(r.name, 1 / len(rows), d.delta, d.delta_low, d.delta_high) for r, d in zip(rows, differences, strict=True)
+    )
     base = analysis.comparison.row(results.baseline, row.level, row.name)
     steps = [
-        Step(f"score of {r.checkpoint}", *formulas.mean_score(len(members), lower), r.score, r.score_low, r.score_high)
+        Step(
+            f"score of {r.checkpoint}",
+            *formulas.mean_score(len(members), lower, analysis.rows.any_shared),
+            r.score,
+            r.score_low,
+            r.score_high,
+        )
         for r in (base, row)
     ]
-    halves, difference = [(m.delta_high - m.delta_low) / 2 for m in members], difference_of(row)
+    difference, share_rows = difference_of(row), analysis.rows.any_shared
     detectable = formulas.mean_detectable(len(members), difference, analysis.comparison.settings.level)
-    common = difference_steps(analysis, row, formulas.mean_difference(halves, difference), detectable)
+    common = difference_steps(analysis, row, formulas.mean_difference(differences, difference, share_rows), detectable)
     return build(analysis, row, (*steps, *common), members=members)
 
 
@@ -174,7 +182,7 @@ def difference_steps(
     assert estimate.change is not None, "a candidate's row has a difference"
     family = [(r, difference_of(r)) for r in comparison.at(row.level) if r.difference]
     own = [x.p for r, x in family if r.checkpoint == row.checkpoint]
-    number = list(analysis.results.tasks).index(row.name) if row.level == "task" else None
+    number = list(analysis.results.tasks).index(analysis.rows.group_of(row.name)[0]) if row.level == "task" else None
     p_value = formulas.p_value(estimate.change, comparison.settings, number, unit)
     correction = formulas.correction(estimate.change, d, comparison.families[row.level], own, len(family))
     return (

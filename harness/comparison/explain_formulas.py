@@ -12,6 +12,7 @@ from harness.comparison.result import ComparisonSettings, Difference, Level, Row
 from harness.statistics import power, sign_flip_test
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import ScoreEstimate, critical_value
+from harness.statistics.pseudo_observations import shrunk_mean
 from harness.types import Aggregate
 
 if TYPE_CHECKING:
@@ -35,8 +36,12 @@ def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float)
     variance = estimate.variance
     spread = f"cluster-robust variance {variance.value:.6g}, {variance.freedom:.4g} degrees of freedom"
     if estimate.method == "student":
-        formula = f"p +- t * sqrt(variance), p = {estimate.score:.6g}, t = {estimate.critical:.4g}, {spread}"
-        return f"{method}; {100 * level:g} % interval: Student's t, cut to 0..100", formula
+        centre, error = shrunk_mean(estimate.score, variance.value, estimate.n)
+        formula = (
+            f"m +- t * error, t = {estimate.critical:.4g}, from p = {estimate.score:.6g}, n = {estimate.n:.6g}, {spread}, "
+            f"with a 0 and a 1 added: m = {centre:.6g}, error = {error:.6g}"
+        )
+        return f"{method}; {100 * level:g} % interval: Student's t with two pseudo-observations, cut to 0..100", formula
     formula = (
         f"(p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n), p = {estimate.score:.6g}, n = {estimate.n:.6g}, "
         f"z = {estimate.critical:.4g}"
@@ -124,21 +129,33 @@ def normal_detectable(critical: float, error: float) -> MethodAndFormula:
     return f"(t + z) * standard error, for a power of {POINTS * power.POWER:g} %", f"({critical:.4g} + {z:.4g}) * {error:.4f}"
 
 
-def mean_score(count: int, level: Level) -> MethodAndFormula:
-    """The score of a skill or of the average, over `count` members of the level below."""
+MOVER = "{side} = x {sign} sqrt(sum over i, j of r_ij (w (x_i - {side}_i)) (w (x_j - {side}_j)))"
+
+
+def mean_score(count: int, level: Level, share_rows: bool) -> MethodAndFormula:
+    """The score of a skill or of the average, over `count` members of the level below; `share_rows`: some share rows."""
     if count == 1:
         return f"the score of its only {level}", "the same interval"
-    return f"unweighted mean of {count} {level}s", "half width = sqrt(sum of (weight * half width)^2), cut to 0..100"
+    low, high = MOVER.format(side="low", sign="-"), MOVER.format(side="high", sign="+")
+    return f"unweighted mean of {count} {level}s", f"{low}, {high}, cut to 0..100; {correlations(share_rows)}"
 
 
-def mean_difference(half_widths: Sequence[float], difference: Difference) -> MethodAndFormula:
-    """The mean of independent differences; `half_widths` of their intervals, in points."""
-    count = len(half_widths)
+def correlations(share_rows: bool) -> str:
+    return "r_ij: the correlation over the rows that i and j share" if share_rows else "r_ij = 0 for independent members"
+
+
+def mean_difference(members: Sequence[Difference], difference: Difference, share_rows: bool) -> MethodAndFormula:
+    """The mean of the members' differences; `share_rows`: some of them share rows."""
+    count = len(members)
     if count == 1:
         return "the difference of its only member", "the same interval"
-    squares = " + ".join(f"{h:.3f}^2" for h in half_widths)
-    formula = f"{difference.delta:.4f} +- sqrt({squares}) / {count}"
-    return f"unweighted mean of {count} independent differences, half widths by Zou and Donner (2008)", formula
+    down, up = (
+        " + ".join(f"{abs(m.delta - end):.3f}^2" for m, end in zip(members, ends, strict=True))
+        for ends in ([m.delta_low for m in members], [m.delta_high for m in members])
+    )
+    formula = f"{difference.delta:.4f} - sqrt({down}) / {count}, {difference.delta:.4f} + sqrt({up}) / {count}"
+    more = ", and the products of members that share rows, with their correlation (Zou 2008)" if share_rows else ""
+    return f"unweighted mean of {count} differences, each side by Zou and Donner (2008){more}", formula
 
 
 def mean_detectable(count: int, difference: Difference, level: float) -> MethodAndFormula:
@@ -155,9 +172,8 @@ def rule(difference: Difference, decision: DecisionRule) -> str:
     interval = f"[{difference.delta_low:+.4f}, {difference.delta_high:+.4f}]"
     if difference.verdict in ("better", "worse"):
         sign = ">" if difference.delta > 0 else "<"
-        noise = ", and the interval excludes 0 (required since noise was measured)" if difference.noise is not None else ""
-        return f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g} and difference {sign} 0{noise}"
-    premise = "the interval includes 0 (measured noise), or the difference is 0"
+        return f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g} and difference {sign} 0, and the interval excludes 0"
+    premise = f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g}, but the interval includes 0"
     if difference.p_adjusted > alpha:
         premise = f"p adjusted {difference.p_adjusted:.4g} > {alpha:.4g}"
     extent = f"whole interval {interval} lies within" if difference.verdict == "same" else f"interval {interval} reaches beyond"

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
-from scipy import special
 
 from harness import config
+from harness.comparison.metrics import metric_rows
 from harness.comparison.result import Comparison, Level, Row, without_nan
-from harness.statistics.estimate import critical_value
-from harness.statistics.power import detectable_from_error
+from harness.grouping import group_by
 from harness.types import SkilldeltaError, unknown_name
 
 RuleLevel = Level | Literal["metric"]
@@ -55,6 +54,7 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
         """Every rule that applies.  SkilldeltaError for a name that the results do not have."""
         names = {level: [r.name for r in comparison.at(level) if r.difference is None] for level in ("skill", "task")}
         names["metric"] = [f"{r.name}/{m.name}" for r in comparison.at("task") if r.difference is None for m in r.metrics]
+        names["skill"] += sorted({a.skill for a in comparison.absent} - set(names["skill"]))
         for level, rules in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
             for name in rules:
                 if name not in names[level]:
@@ -149,11 +149,12 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     candidate_rows = [r for r in comparison.rows if r.checkpoint == candidate]
     rows: dict[tuple[RuleLevel, str], Row] = {(r.level, r.name): r for r in candidate_rows}
     confidence, tests = comparison.settings.level, len(policy_.metrics)
-    rows |= {("metric", name): row for name, row in metric_rows(candidate_rows, confidence, tests).items()}
-    rule_results = [
-        check_rule(level, name, rule, rows.get((level, name)), (confidence, policy_.max_unscored))
-        for level, name, rule in policy_.rules(comparison)
-    ]
+    rows |= {("metric", name): row for name, row in metric_rows(candidate_rows, tests).items()}
+    rule_results = []
+    for level, name, rule in policy_.rules(comparison):
+        result = check_rule(level, name, rule, rows.get((level, name)), (confidence, policy_.max_unscored))
+        reason = undecidable_reason(comparison, candidate, level, name)
+        rule_results.append(replace(result, answer="inconclusive", why=reason) if reason else result)
     if not rule_results:
         raise SkilldeltaError("No rule of the policy applies: name skills or tasks, or keep `default`.")
     critical = {c.answer for c in rule_results if c.rule.kind == "critical"}
@@ -166,27 +167,24 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     return GateResult(comparison.baseline, candidate, answer, tuple(rule_results), notes)
 
 
-def metric_rows(rows: Iterable[Row], level: float, tests: int) -> dict[str, Row]:
-    """The metrics of tasks as rows, signed so that more is better.
+def undecidable_reason(comparison: Comparison, candidate: str, level: RuleLevel, name: str) -> str:
+    """Why no rule on a skill, a task, a metric or the average can be decided; "" where one can.
 
-    p comes from the normal distribution with the interval's standard error, and is Bonferroni corrected over `tests`.
+    A task that one side lacks may hold the regression.  Two readings that point opposite ways prove neither.
     """
-    rows_by_name = {}
-    for row in rows:
-        for m in row.metrics:
-            if m.delta is None or m.delta_low is None or m.delta_high is None or row.difference is None:
-                continue
-            low, high = (-m.delta_high, -m.delta_low) if m.lower_is_better else (m.delta_low, m.delta_high)
-            delta = -m.delta if m.lower_is_better else m.delta
-            error = (high - low) / 2 / critical_value(level)
-            p = float(2 * special.ndtr(-abs(delta) / error)) if error > 0 else float(delta == 0)
-            difference = replace(
-                row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
-                mde=detectable_from_error(error, level=level),
-            )  # fmt: skip
-            name, hint = f"{row.name}/{m.name}", ", lower is better" if m.lower_is_better else ""
-            rows_by_name[name] = replace(row, name=name + hint, difference=difference)
-    return rows_by_name
+    sides = (comparison.baseline, candidate)
+    task, _, _ = name.rpartition("/")
+
+    def concerns(own_task: str, skill: str) -> bool:
+        return (
+            level == "average" or name == (skill if level == "skill" else own_task) or (level == "metric" and task == own_task)
+        )
+
+    if absent := [a for a in comparison.absent if a.checkpoint in sides and concerns(a.task, a.skill)]:
+        lacking = group_by(absent, lambda a: a.checkpoint).items()
+        return "; ".join(f"{who} has no samples of {', '.join(a.task for a in tasks)}" for who, tasks in lacking)
+    opposite_words = [o.words for o in comparison.contradictions if o.checkpoint == candidate and concerns(o.task, o.skill)]
+    return f"two readings point opposite ways: {'; '.join(opposite_words)}" if opposite_words else ""
 
 
 def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits: tuple[float, float]) -> RuleResult:
@@ -199,6 +197,8 @@ def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits:
     why = f"these samples detect differences of {difference.mde:.1f} points or more"
     if row.unscored and 100 * row.unscored > max_unscored * total:
         why = f"{row.unscored} of {total} samples have no score"
+    elif 100 * difference.missing > max_unscored * (difference.pairs + difference.missing):
+        why = f"{difference.missing} items lack a score on one side; {difference.pairs} are paired"
     # The adjusted p-value must agree, so that equal checkpoints fail a gate of many rules in 5 % of cases at most.
     elif difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
         answer, why = "regression", f"a drop of more than {rule.max_drop:g} points is proven"
@@ -215,7 +215,7 @@ def markdown_row(result: RuleResult) -> str:
     change = f"{difference.delta:+.1f} [{difference.delta_low:+.1f}, {difference.delta_high:+.1f}]" if difference else "—"
     allowance = f"{result.rule.max_drop:g}" + (f" + {result.rule.margin:g}" if result.rule.margin else "")
     label = f"{MARKS[result.answer]} | {escape_markdown(name)}{kind}"
-    return f"| {label} | {change} | {allowance} | {result.answer}: {result.why} |"
+    return f"| {label} | {change} | {allowance} | {result.answer}: {escape_markdown(result.why)} |"
 
 
 def escape_markdown(text: str) -> str:

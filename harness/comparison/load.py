@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from harness.comparison import comparability
-from harness.comparison.result import Level
+from harness.comparison.result import AbsentTask, Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
 from harness.grouping import group_by
 from harness.records import CellRecord, CheckpointRecord
@@ -44,6 +44,7 @@ class LoadedResults:
     baseline: str
     checkpoints: dict[str, CheckpointRecord]
     cells: dict[tuple[str, str], StoredCell]
+    empty: dict[tuple[str, str], CellRecord] = field(default_factory=dict)  # cells without a sample, such as failed ones
 
     @cached_property
     def tasks(self) -> dict[str, CellRecord]:
@@ -69,11 +70,6 @@ class LoadedResults:
         """Whether a task scores the answers to another task of these results again: shown, but not averaged with that one."""
         return self.tasks[task].task.variant_of in self.tasks
 
-    def tasks_of_equal_rows(self) -> list[list[str]]:
-        """Groups of tasks that hold the same rows, and so are not independent."""
-        by_rows = group_by(self.averaged_tasks(), lambda task: self.tasks[task].inputs.data or task)
-        return [names for names in by_rows.values() if len(names) > 1]
-
     def averaged_tasks(self) -> list[str]:
         return [task for task in self.tasks if not self.is_variant(task)]
 
@@ -85,6 +81,19 @@ class LoadedResults:
             for difference in comparability.setting_differences(task, record, {n: b.record for n, b in self.candidates(task)})
         ]
         return comparability.accept_differences(differences, allow, self.baseline)
+
+    def absent_tasks(self) -> tuple[AbsentTask, ...]:
+        """The tasks that one checkpoint has no samples of, though another has, or though it was to be scored on them."""
+        absent = []
+        for name in self.checkpoints:
+            others = [name for name in self.checkpoints if name != self.baseline] if name == self.baseline else [self.baseline]
+            expected = {task: cell.record for (who, task), cell in self.cells.items() if who in others}
+            expected |= {task: record for (who, task), record in self.empty.items() if who == name}
+            for task, record in expected.items():
+                if (name, task) not in self.cells and not (record.task.variant_of and record.task.variant_of in self.tasks):
+                    own = self.empty.get((name, task))
+                    absent.append(AbsentTask(name, task, record.task.skill, describe_empty(own) if own else "not scored"))
+        return tuple(absent)
 
     def missing_notes(self) -> tuple[str, ...]:
         """Sentences on missing data: tasks that only one side has, and cells that are not finished."""
@@ -103,7 +112,14 @@ class LoadedResults:
                 )
             elif state != "done":
                 lines.append(f"{name} on {task} is {state}, not done: what is there so far is counted.")
+        lines += [f"{name} on {task} has no samples ({describe_empty(record)})." for (name, task), record in self.empty.items()]
         return tuple(lines)
+
+
+def describe_empty(record: CellRecord) -> str:
+    """Why a cell has no samples: its state, with the reason or the last line of its error."""
+    lines = [line.strip() for line in (record.why or record.traceback).splitlines() if line.strip()]
+    return f"{record.state}: {lines[-1]}" if lines else record.state
 
 
 def merge_records(earlier: CheckpointRecord | None, record: CheckpointRecord) -> CheckpointRecord:
@@ -130,6 +146,7 @@ def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[st
     """
     checkpoints: dict[str, CheckpointRecord] = {}
     cells: dict[tuple[str, str], StoredCell] = {}
+    empty: dict[tuple[str, str], CellRecord] = {}
     for folder in folders:
         results = Results(folder)
         for name, checkpoint in results.checkpoints().items():
@@ -142,12 +159,16 @@ def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[st
                 )
             if cell.samples_file.exists() and cell.samples_file.stat().st_size:
                 cells[key] = StoredCell(record, cell)
+            else:
+                empty[key] = record
     names = [baseline, *(candidates or checkpoints)]
     for name in names:
         if name not in checkpoints:
             raise SkilldeltaError(str(unknown_name("checkpoint", name, checkpoints)))
     records = {name: checkpoints[name] for name in names}
-    result = LoadedResults(baseline, records, {key: stored_cell for key, stored_cell in cells.items() if key[0] in records})
+    of_these = {key: stored_cell for key, stored_cell in cells.items() if key[0] in records}
+    without_samples = {key: record for key, record in empty.items() if key[0] in records and key not in cells}
+    result = LoadedResults(baseline, records, of_these, without_samples)
     if not result.tasks:
         raise SkilldeltaError(f"The baseline {baseline} has no samples in {', '.join(map(str, folders))}: score it first.")
     return result

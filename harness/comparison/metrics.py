@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from harness.comparison.result import MetricValue
-from harness.statistics.aggregates import Floats
-from harness.statistics.ratio import ratio, share_interval, student_interval
+from harness.comparison.result import MetricValue, Row
+from harness.statistics.aggregates import Design, Floats, Ints
+from harness.statistics.estimate import estimate_score
+from harness.statistics.paired import paired_difference
+from harness.statistics.ratio import Ratio, RatioDifference, ratio_difference, ratio_interval
 from harness.types import Metric
 
 if TYPE_CHECKING:
@@ -36,33 +41,91 @@ def has_parts(metric: Metric, columns: SampleTable) -> bool:
     return metric.part in columns.parts and (not metric.over or metric.over in columns.parts)
 
 
-def numerator_and_denominator(metric: Metric, columns: SampleTable) -> tuple[Floats, Floats]:
-    """[samples] each: what the metric sums above and below the line; 0 for samples that lack it or are of another group."""
+@dataclass(frozen=True)
+class MetricRows:
+    """What samples add to a metric above and below the line; `counts`: which belong to its group and have a value."""
+
+    top: Floats
+    bottom: Floats
+    counts: npt.NDArray[np.bool_]
+    in_group: npt.NDArray[np.bool_]
+
+    def subset(self, rows: Ints | npt.NDArray[np.bool_]) -> MetricRows:
+        return MetricRows(self.top[rows], self.bottom[rows], self.counts[rows], self.in_group[rows])
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether the metric is a plain mean of values in 0..1 over the samples that count."""
+        top, bottom = self.top[self.counts], self.bottom[self.counts]
+        return bool(np.all(((bottom == 0) & (top == 0)) | ((bottom == 1) & (top >= 0) & (top <= 1))))
+
+    @property
+    def ratio(self) -> Ratio:
+        return Ratio(self.top[self.counts], self.bottom[self.counts])
+
+
+def rows_of_metric(metric: Metric, columns: SampleTable) -> MetricRows:
+    """[samples]: the rows of a metric; those without a value do not count."""
     top = columns.parts[metric.part]
     bottom = columns.parts[metric.over] if metric.over else np.ones(len(top))
-    in_group = np.array([not metric.group or g == metric.group for g in columns.group])
-    present = in_group & ~np.isnan(top) & ~np.isnan(bottom)
-    return np.where(present, top, 0.0), np.where(present, bottom, 0.0)
+    in_group = np.array([not metric.group or g == metric.group for g in columns.group], np.bool_)
+    return MetricRows(top, bottom, in_group & ~np.isnan(top) & ~np.isnan(bottom), in_group)
 
 
 def metric_value(metric: Metric, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
-    """The metric of one checkpoint; Wilson's interval where it is a share, Student's otherwise."""
-    top, bottom = numerator_and_denominator(metric, columns)
-    value, influence = ratio(top, bottom)
-    cluster = panel.design_of(columns).cluster
-    if bool(np.all((top >= 0) & (top <= bottom) & (bottom <= 1))) and not np.isnan(value):
-        interval = share_interval(value, influence, bottom, cluster, level)
+    """The metric of one checkpoint: with the interval of a score where it is a mean, otherwise that of a ratio."""
+    rows, cluster = rows_of_metric(metric, columns), panel.design_of(columns).cluster
+    if rows.is_mean:
+        counted = rows.counts & (rows.bottom == 1)
+        estimate = estimate_score(rows.top[counted], plain_design(cluster[counted]), level)
+        value, interval = estimate.score, estimate.interval
     else:
-        interval = student_interval(value, influence, cluster, level)
+        value, interval = rows.ratio.value, ratio_interval(rows.ratio, cluster[rows.counts], level)
     return MetricValue(metric.name, POINTS * value, POINTS * interval.low, POINTS * interval.high, metric.lower_is_better)
 
 
 def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
-    """The metric with its difference to the baseline, on the samples that both have."""
-    old, new = panel.matching_rows(columns)
-    before, before_influence = ratio(*(x[old] for x in numerator_and_denominator(metric, panel.baseline)))
-    after, after_influence = ratio(*(x[new] for x in numerator_and_denominator(metric, columns)))
-    cluster = panel.design.cluster[old]
-    interval = student_interval(after - before, after_influence - before_influence, cluster, level)
-    low, high = POINTS * interval.low, POINTS * interval.high
-    return replace(value, delta=POINTS * (after - before), delta_low=low, delta_high=high)
+    """The metric with its difference to the baseline, on the samples for which both have a value.
+
+    Where both count the same samples it is the paired difference of a score, with that one's interval and test.
+    """
+    old_rows, new_rows = panel.matching_rows(columns)
+    old, new = rows_of_metric(metric, panel.baseline).subset(old_rows), rows_of_metric(metric, columns).subset(new_rows)
+    both = old.counts & new.counts
+    missing = int(np.sum(old.in_group & ~both))
+    old, new, cluster = old.subset(both), new.subset(both), panel.design.cluster[old_rows][both]
+    if old.is_mean and new.is_mean and np.array_equal(old.bottom, new.bottom):
+        rows = old.bottom == 1
+        delta = paired_difference(old.top[rows], new.top[rows], plain_design(cluster[rows]), level)
+        difference = RatioDifference(delta.value, delta.interval, delta.quick_p(), delta.detectable(level))
+        pairs = delta.n
+    else:
+        difference, pairs = ratio_difference(old.ratio, new.ratio, cluster, level), int(both.sum())
+    return replace(
+        value, delta=POINTS * difference.value, delta_low=POINTS * difference.interval.low,
+        delta_high=POINTS * difference.interval.high, p=difference.p, mde=POINTS * difference.detectable,
+        pairs=pairs, missing=missing,
+    )  # fmt: skip
+
+
+def plain_design(cluster: Ints) -> Design:
+    """A plain mean of samples in clusters."""
+    return Design(cluster, np.zeros_like(cluster))
+
+
+def metric_rows(rows: Iterable[Row], tests: int) -> dict[str, Row]:
+    """The metrics of tasks as rows, signed so that more is better; p is Bonferroni corrected over `tests`."""
+    rows_by_name = {}
+    for row in rows:
+        for m in row.metrics:
+            if m.delta is None or m.delta_low is None or m.delta_high is None or row.difference is None:
+                continue
+            low, high = (-m.delta_high, -m.delta_low) if m.lower_is_better else (m.delta_low, m.delta_high)
+            delta, p = -m.delta if m.lower_is_better else m.delta, 1.0 if m.p is None else m.p
+            difference = replace(
+                row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
+                mde=math.nan if m.mde is None else m.mde, pairs=m.pairs, missing=m.missing, flips=None,
+            )  # fmt: skip
+            name, hint = f"{row.name}/{m.name}", ", lower is better" if m.lower_is_better else ""
+            rows_by_name[name] = replace(row, name=name + hint, n=m.pairs, unscored=0, difference=difference)
+    return rows_by_name

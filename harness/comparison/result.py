@@ -81,6 +81,10 @@ class MetricValue:
     delta: float | None = None
     delta_low: float | None = None
     delta_high: float | None = None
+    p: float | None = None  # of its difference alone
+    mde: float | None = None  # as in Difference
+    pairs: int = 0
+    missing: int = 0  # samples of its group that lack a value on one side
 
 
 @dataclass(frozen=True)
@@ -129,6 +133,26 @@ class Best:
 
 
 @dataclass(frozen=True)
+class OpposedReadings:
+    """Two readings of a checkpoint's answers to one task whose differences point opposite ways."""
+
+    checkpoint: str
+    task: str
+    skill: str
+    words: str
+
+
+@dataclass(frozen=True)
+class AbsentTask:
+    """A task of a skill that one checkpoint has no samples of, though it was to be scored or the other side has it."""
+
+    checkpoint: str
+    task: str
+    skill: str
+    why: str
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Checkpoints against a baseline.  `rows`: the baseline's first, then each candidate's, tasks before skills."""
 
@@ -139,6 +163,8 @@ class Comparison:
     checkpoints: Mapping[str, CheckpointRecord]  # in order
     accepted_differences: tuple[str, ...] = ()  # settings that differ and were accepted, in words
     incomplete: tuple[str, ...] = ()  # missing data, in words
+    absent: tuple[AbsentTask, ...] = ()  # tasks that one side lacks
+    contradictions: tuple[OpposedReadings, ...] = ()  # readings of one task that point opposite ways
     best: tuple[Best, ...] = ()  # of several candidates, on average and on each skill
     caveats: tuple[str, ...] = ()  # facts that the numbers do not show, in words
     runs: tuple[TrainingRun, ...] = ()  # of the checkpoints, with their training curves
@@ -165,6 +191,8 @@ class Comparison:
             "checkpoints": {k: v.to_json() for k, v in self.checkpoints.items()},
             "allowed": list(self.accepted_differences),
             "incomplete": list(self.incomplete),
+            "absent": [dataclasses.asdict(a) for a in self.absent],
+            "contradictions": [dataclasses.asdict(c) for c in self.contradictions],
             "caveats": list(self.caveats),
             "noticed": list(self.warnings),
             "runs": [r.json() for r in self.runs],

@@ -30,6 +30,7 @@ class SampleTable:
     tokens: Floats  # tokens of the response
     health: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)  # why there is no score, with how often
+    requests: Sequence[str] = ()  # hashes of what was asked
 
 
 def read_table(cell: Cell, part: Callable[[str], bool] | None = None) -> SampleTable:
@@ -66,6 +67,7 @@ def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
         tokens=float_array([v["tokens_out"] for v in samples]),
         health=count_health(samples),
         reasons=Counter(v.get("why", "") for v in samples if v["score"] is None),
+        requests=[v.get("request", "") for v in samples],
     )
 
 
@@ -114,6 +116,7 @@ def collapse_draws(columns: SampleTable, k: int) -> SampleTable:
         cluster=[columns.cluster[i] for i in first],
         parts=parts | {"pass@1": mean_over_draws(columns.score, owner, count)},
         tokens=mean_over_draws(columns.tokens, owner, count),
+        requests=[columns.requests[i] for i in first] if columns.requests else (),
     )
 
 

@@ -129,7 +129,7 @@ def skill_front(target: str, rows: Mapping[str, Mapping[str, Row]]) -> SkillFron
         intervals = [Interval(r.score_low, r.score_high) for r in others]
         value, interval = weighted_means.weighted_mean([r.score for r in others], intervals, weights)
         goal = ValueInterval(mine[target].score, mine[target].score_low, mine[target].score_high)
-        scores[name] = goal, ValueInterval(value, interval.low, interval.high)
+        scores[name] = goal, ValueInterval(value, max(0.0, interval.low), min(100.0, interval.high))
     is_on_front = pareto.pareto_front(np.array([[x.value, y.value] for x, y in scores.values()]))
     return SkillFront(target, scores, frozenset(name for name, it in zip(scores, is_on_front, strict=True) if it))
 

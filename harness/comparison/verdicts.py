@@ -73,7 +73,7 @@ def make_difference(change: ChangeEstimate, p_adjusted: float, settings: Compari
     return Difference(
         pairs=change.pairs, missing=change.missing, flips=Flips(*change.flips) if change.flips else None,
         delta=delta, delta_low=low, delta_high=high, p=p_value.p, p_error=p_value.error, p_adjusted=p_adjusted,
-        verdict=rule.verdict(delta, (low, high), p_adjusted, change.noise is not None),
+        verdict=rule.verdict(delta, (low, high), p_adjusted),
         mde=POINTS * change.detectable, noise=None if change.noise is None else POINTS * change.noise,
     )  # fmt: skip
 

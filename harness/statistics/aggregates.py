@@ -84,6 +84,11 @@ def simple_design(n: int) -> Design:
     return Design(np.arange(n), np.zeros(n, np.int64))
 
 
+def cluster_sums(clusters: Ints, values: Floats) -> Floats:
+    """[clusters]: the sums of values [samples] over the samples of each cluster."""
+    return np.bincount(clusters, weights=values).astype(np.float64)
+
+
 def means_of_strata(scores: Floats, design: Design) -> Floats:
     """[H]: the mean of each stratum."""
     return np.bincount(design.strata, weights=scores) / design.sizes

@@ -15,15 +15,14 @@ class DecisionRule:
     level: float
     margin: float
 
-    def verdict(self, difference: float, interval: tuple[float, float], p_adjusted: float, noisy: bool = False) -> Verdict:
-        """better or worse where the adjusted p-value proves it; same where the whole interval lies within the margin.
+    def verdict(self, difference: float, interval: tuple[float, float], p_adjusted: float) -> Verdict:
+        """better or worse where the adjusted p-value and the interval both prove it; same where all of it is within the margin.
 
-        `same` is a pair of one-sided tests (Schuirmann 1987), each at half of 1 - level: a difference of the margin or more
-        is called the same at most that often.  The p-value knows nothing of noise: where that was measured (`noisy`), the
-        interval must exclude 0 as well.
+        The p-value is corrected for all tests and exact; the interval knows of measured noise.  Where their methods disagree
+        next to the limit, nothing counts as proven.  `same` is a pair of one-sided tests (Schuirmann 1987), each at half of
+        1 - level: a difference of the margin or more is called the same at most that often.
         """
         low, high = interval
-        is_proven = p_adjusted <= 1 - self.level and (not noisy or low > 0 or high < 0)
-        if is_proven and difference:
+        if p_adjusted <= 1 - self.level and (low > 0 or high < 0):
             return "better" if difference > 0 else "worse"
         return "same" if -self.margin <= low and high <= self.margin else "unclear"

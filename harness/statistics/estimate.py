@@ -6,14 +6,25 @@ and arrays are [samples] unless another shape is given.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Design, Floats, Interval, aggregate_value, influences, means_of_strata
+from harness.statistics.aggregates import (
+    Design,
+    Floats,
+    Interval,
+    aggregate_slopes,
+    aggregate_value,
+    cluster_sums,
+    influences,
+    means_of_strata,
+)
+from harness.statistics.pseudo_observations import PSEUDO_PAIRS, cluster_weight, pseudo_square, shrunk_mean
 
+Method = Literal["none", "wilson", "student"]
 ROUNDING = 1e-20  # a smaller variance is rounding error alone
 
 
@@ -70,21 +81,26 @@ def wilson_interval(share: float, n: float, critical: float) -> Interval:
     z2 = critical**2
     centre = (share + z2 / (2 * n)) / (1 + z2 / n)
     half_width = critical / (1 + z2 / n) * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return Interval(max(0.0, float(centre - half_width)), min(1.0, float(centre + half_width)))
+    return Interval(max(0.0, min(share, float(centre - half_width))), min(1.0, max(share, float(centre + half_width))))
 
 
 @dataclass(frozen=True)
 class ScoreEstimate:
     """A score in 0..1, with everything that its interval is made of.
 
-    `n`: the number of samples, or the effective number, for Wilson's interval; NaN for Student's.
+    `n`: the number of samples, or the effective number of independent ones.
     """
 
     score: float
-    method: Literal["none", "wilson", "student"]
+    method: Method
     n: float
-    critical: float  # of the normal distribution, or of Student's t with `variance.freedom`
+    critical: float  # of Student's t with `freedom`
     variance: Variance
+    freedom: float = float("inf")
+
+    def at_level(self, level: float) -> ScoreEstimate:
+        """The same score with the interval of another level."""
+        return replace(self, critical=critical_value(level, self.freedom))
 
     @property
     def interval(self) -> Interval:
@@ -92,35 +108,59 @@ class ScoreEstimate:
             return Interval(0.0, 1.0)
         if self.method == "wilson":
             return wilson_interval(self.score, self.n, self.critical)
-        half_width = self.critical * float(np.sqrt(self.variance.value))
-        return Interval(max(0.0, self.score - half_width), min(1.0, self.score + half_width))
+        centre, error = shrunk_mean(self.score, self.variance.value, self.n)
+        half_width = self.critical * error
+        return Interval(max(0.0, min(self.score, centre - half_width)), min(1.0, max(self.score, centre + half_width)))
+
+
+def bounded_estimate(score: float, variance: Variance, n: float, level: float) -> ScoreEstimate:
+    """A mean of values in 0..1 with Student's interval around `shrunk_mean`; `n`: the effective number of values."""
+    usable = Variance(0.0, 1.0) if np.isnan(variance.value) else variance
+    return build_estimate(score, "student", n, usable, level, usable.freedom + 2 * PSEUDO_PAIRS)
+
+
+def build_estimate(
+    score: float, method: Method, n: float, variance: Variance, level: float, freedom: float = float("inf")
+) -> ScoreEstimate:
+    return ScoreEstimate(score, method, n, critical_value(level, freedom), variance, freedom)
 
 
 def estimate_score(scores: Floats, design: Design, level: float = 0.95) -> ScoreEstimate:
     """One score and the method of its interval.
 
     Wilson for a plain mean of 0/1 scores.  For 0/1 scores in clusters or strata, Wilson with the effective sample size
-    p(1-p)/variance (Korn and Graubard 1998; Dean and Pagano 2015).  Otherwise Student's t around the cluster-robust
-    variance, cut to 0..1.
+    p(1-p)/variance, at most the number of samples (Korn and Graubard 1998; Dean and Pagano 2015).  Otherwise Student's t
+    around the cluster-robust variance with two pseudo-observations (see `shrunk_mean`), cut to 0..1.
     """
-    normal, no_variance = critical_value(level), Variance(float("nan"), float("inf"))
+    no_variance = Variance(float("nan"), float("inf"))
     if len(scores) == 0:
-        return ScoreEstimate(float("nan"), "none", 0.0, normal, no_variance)
+        return build_estimate(float("nan"), "none", 0.0, no_variance, level)
     score, influence = influences(scores, design)
     if design.is_plain and is_binary(scores):
-        return ScoreEstimate(score, "wilson", len(scores), normal, no_variance)
+        return build_estimate(score, "wilson", len(scores), no_variance, level)
     variance = robust_variance(influence, design)
     if np.isnan(variance.value):
-        return ScoreEstimate(score, "wilson", effective_size(design), normal, variance)
+        return build_estimate(score, "wilson", effective_size(design), variance, level)
+    if not is_binary(scores):
+        return bounded_estimate(score, variance, effective_size(design), level)
     if variance.value <= ROUNDING or not 0 < score < 1:
-        # Equal scores have no variance to go by.  Wilson is a safe bound: of all variables in 0..1 with one mean, the 0/1
-        # variable has the largest variance.
-        critical = critical_value(level, max(variance.freedom, 1.0))
-        return ScoreEstimate(score, "wilson", effective_size(design), critical, variance)
-    critical = critical_value(level, variance.freedom)
-    if is_binary(scores):
-        return ScoreEstimate(score, "wilson", score * (1 - score) / variance.value, critical, variance)
-    return ScoreEstimate(score, "student", float("nan"), critical, variance)
+        # Equal scores have no variance to go by: the number of clusters stands in for it.
+        return build_estimate(score, "wilson", effective_size(design), variance, level, max(variance.freedom, 1.0))
+    size = effective_share_size(scores, score, variance.value, design)
+    return build_estimate(score, "wilson", size, variance, level, variance.freedom)
+
+
+def effective_share_size(scores: Floats, score: float, variance: float, design: Design) -> float:
+    """The number of independent 0/1 samples that would know a share as well: p(1-p)/variance, at most all samples.
+
+    Where few clusters hold all of the rarer outcome, the variance is luck: a whole cluster of it counts as seen once more,
+    weighted as in `pseudo_square`.  Whole clusters are worth one sample each, so that their number is enough.
+    """
+    weight = (aggregate_slopes(means_of_strata(scores, design), design) / design.sizes)[design.strata]
+    rare = scores if score <= 0.5 else 1 - scores
+    guard = pseudo_square(cluster_sums(design.clusters, weight * rare), cluster_weight(design))
+    spread, clusters = score * (1 - score), effective_size(design)
+    return min(max(spread / (variance + guard), min(clusters, spread / variance)), float(len(scores)))
 
 
 def is_binary(scores: Floats) -> bool:

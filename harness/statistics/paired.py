@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.statistics import mcnemar, sign_flip_test
+from harness.statistics import mcnemar, power, sign_flip_test
 from harness.statistics.aggregates import Design, Floats, Interval, aggregate_slopes, influences, means_of_strata
 from harness.statistics.estimate import Variance, critical_value, is_binary, robust_variance
+from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square, student_p
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class PairedDifference:
     n: int
     value: float
     interval: Interval
-    variance: float  # of the difference, with two pseudo-observations (see `add_pseudo_observations`)
+    variance: float  # of the difference, with two pseudo-observations (see `pseudo_square`)
     freedom: float  # degrees of freedom of `variance`
     losses: int  # samples with a lower score than the baseline's, and `gains` with a higher one
     gains: int
@@ -30,6 +31,22 @@ class PairedDifference:
         if self.is_plain:
             return sign_flip_test.PValue(mcnemar.exact_p(self.losses, self.gains))
         return sign_flip_test.two_sided_p(self.contributions, seed=seed)
+
+    def quick_p(self) -> float:
+        """Without draws: exact McNemar, or Student's t with what sign flips can prove at most."""
+        if self.is_plain or not self.n:
+            return mcnemar.exact_p(self.losses, self.gains)
+        error, least = float(np.sqrt(self.variance)), least_sign_flip_p(self.contributions)
+        return student_p(self.value, error, self.freedom, least)
+
+    def detectable(self, level: float) -> float:
+        """The smallest true difference that such data detect 4 times in 5."""
+        if not self.n:
+            return float("nan")
+        if self.is_plain:
+            discordance = max(self.losses + self.gains, 1) / self.n
+            return power.detectable_difference(self.n, discordance, level=level)
+        return power.detectable_from_error(float(np.sqrt(self.variance)), self.freedom, level=level)
 
 
 def paired_difference(before: Floats, after: Floats, design: Design, level: float = 0.95) -> PairedDifference:
@@ -68,14 +85,8 @@ def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floa
 
 
 def add_pseudo_observations(variance: Variance, per_cluster: Floats, design: Design) -> Variance:
-    """The variance with one more lost and one more gained cluster, each of the typical contribution.
-
-    Bonett and Price (2012) add two such pseudo-observations for two paired shares; here it is done for every aggregate.
-    Where nothing changed, the weight of a single sample is the typical contribution.  Without a variance (one cluster): 1.
-    """
+    """The variance with one more lost and one more gained cluster.  Without a variance (one cluster): 1."""
     # Without them, an interval of few changes is too short too often, and has no width where nothing changed.
     if np.isnan(variance.value):
         return Variance(1.0, 1.0)
-    nonzero = per_cluster[per_cluster != 0]
-    typical_square = float(np.mean(nonzero**2)) if len(nonzero) else 1 / len(design.cluster) ** 2
-    return Variance(variance.value + 2 * typical_square, variance.freedom)
+    return Variance(variance.value + 2 * pseudo_square(per_cluster, cluster_weight(design)), variance.freedom)

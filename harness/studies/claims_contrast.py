@@ -8,18 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from harness.grouping import group_by
 from harness.statistics import training_variance
-from harness.statistics.aggregates import Floats
+from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.pseudo_observations import student_p
 from harness.statistics.training_variance import RecipeContrast, RecipeScores
-from harness.studies.claims_file import LEVEL, REWARD_MEASURES, Comparand, Hypothesis, Selection
+from harness.studies.claims_file import ACCURACY, COSTS, LEVEL, REWARD_MEASURES, Comparand, Hypothesis, Selection
 from harness.studies.record import NOT_APPLICABLE, Column, NotInStudy, StudyRecord, TrainedModel
 
 if TYPE_CHECKING:
     from harness.studies.claims_measures import StudyMeasures
 
+SINGLE_NUMBERS = (*COSTS, ACCURACY)  # columns with one number a run
 Weights = Mapping[Column, Mapping[TrainedModel, float]]
 
 
@@ -96,7 +97,17 @@ def combine(measures: StudyMeasures, weights: Weights, shrink: bool = True) -> R
             prior = measures.prior(first, {c: len(group) * runs[first] for c, runs in weights.items() if first in runs})
         parts.append(RecipeScores(name, tasks, len(group) == 1 and all(m.is_start for m in group[0]), prior))
     more = sum(measures.sampling_variance(column, runs) for column, runs in weights.items())
-    return training_variance.add_item_variance(training_variance.recipe_sum(parts, np.ones(len(weights)), LEVEL), more, LEVEL)
+    has_items = [column[0] not in SINGLE_NUMBERS for column in weights]
+    contrast = training_variance.recipe_sum(parts, np.ones(len(weights)), LEVEL, has_items)
+    return training_variance.cut_interval(training_variance.add_item_variance(contrast, more, LEVEL), reach(weights))
+
+
+def reach(weights: Weights) -> Interval:
+    """The lowest and the highest value of a weighted sum of scores in 0..1; without ends where a cost is among them."""
+    if any(column[0] in COSTS for column in weights):
+        return Interval(-math.inf, math.inf)
+    shares = [weight for runs in weights.values() for weight in runs.values()]
+    return Interval(sum(min(w, 0.0) for w in shares), sum(max(w, 0.0) for w in shares))
 
 
 def independent_groups(models: Iterable[TrainedModel]) -> list[list[list[TrainedModel]]]:
@@ -114,13 +125,9 @@ def region_p_values(difference: RecipeContrast, low: float, high: float) -> tupl
 
     def beyond(distance: float) -> float:
         """Of a difference that lies `distance` beyond an end."""
-        if not difference.error and not difference.freedom:
-            return 1.0  # one number a side: nothing is known of how it varies
-        if distance == math.inf:
-            return 0.0
-        if distance <= 0:
-            return 1.0
-        return float(2 * special.stdtr(difference.freedom, -distance / difference.error)) if difference.error else 0.0
+        if not difference.error or distance <= 0:
+            return 1.0  # without an error nothing is known of how it varies
+        return 0.0 if distance == math.inf else student_p(distance, difference.error, difference.freedom, difference.least_p)
 
     delta = difference.delta
     return max(beyond(delta - low), beyond(high - delta)), min(beyond(low - delta), beyond(delta - high))

@@ -16,6 +16,7 @@ from harness.comparison.sample_table import SampleTable, make_table, read_lines
 from harness.grouping import group_by
 from harness.statistics.aggregates import Floats
 from harness.statistics.estimate import Variance, pseudo_values
+from harness.statistics.pseudo_observations import shrunk_mean
 from harness.statistics.variance_shrinkage import VariancePrior, fit_prior
 from harness.studies.claims_file import ACCURACY, AVERAGE, BEST_OF_N, COSTS, STEPS
 from harness.studies.record import Column, NotInStudy, StudyRecord, TrainedModel
@@ -155,14 +156,16 @@ class StudyMeasures:
     def sampling_variance(self, column: Column, weights: Mapping[TrainedModel, float]) -> float:
         """The variance that the items add to a column of single numbers, which do not show it.
 
-        Of a reward model's accuracy: p (1 - p) / n of its n pairs.  A recipe's runs are asked the same pairs, which do not
-        count anew.  So are all recipes, so that a difference varies less than said here: the interval is on the wide side.
+        Of a reward model's accuracy: p (1 - p) / n of its n pairs, with two pseudo-observations.  A recipe's runs are asked the
+        same pairs, which do not count anew.  So are all recipes, so that a difference varies less than said here: the interval
+        is on the wide side.
         """
         total = 0.0
         for runs in group_by(weights, lambda m: m.recipe).values() if column[0] == ACCURACY else ():
             weighted = [(weights[run], run.accuracy) for run in runs if run.accuracy]
-            share = sum(a.share for _, a in weighted) / len(weighted)
-            total += sum(w for w, _ in weighted) ** 2 * share * (1 - share) / min(a.n for _, a in weighted)
+            share, pairs = sum(a.share for _, a in weighted) / len(weighted), min(a.n for _, a in weighted)
+            _, error = shrunk_mean(share, share * (1 - share) / max(pairs - 1, 1), pairs)
+            total += (sum(w for w, _ in weighted) * error) ** 2
         return total
 
 

@@ -29,11 +29,12 @@ def test_wilson_agrees_with_statsmodels(right: int, more: int, level: float) -> 
 
 
 @given(SHARES)
-def test_independent_scores_get_students_interval(scores: list[float]) -> None:
+def test_independent_scores_get_students_interval_with_a_0_and_a_1_among_them(scores: list[float]) -> None:
     values = np.array([*scores, 0.2, 0.7])
     interval = estimate.estimate_score(values, simple_design(len(values))).interval
-    low, high = stats.ttest_1samp(values, 0).confidence_interval()
-    assert (interval.low, interval.high) == pytest.approx((max(0, low), min(1, high)), abs=1e-9)
+    low, high = stats.ttest_1samp([*values, 0.0, 1.0], 0).confidence_interval()
+    expected = (max(0, min(low, values.mean())), min(1, max(high, values.mean())))
+    assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-9)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6)), min_size=12, max_size=60))
