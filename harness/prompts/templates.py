@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Any, Literal
 
 from harness.config import parse_pairs
@@ -23,6 +25,11 @@ TULU = (
 TULU_EOS = "</s>"  # Llama's end-of-sequence token, the one of Tulu 2
 CLOCK = "strftime_now"  # the function by which templates read today's date
 DAY = "2024-07-26"  # what Llama 3's own template writes where it has no clock
+CLOCK_CALL = re.compile(CLOCK + r"\(\s*(['\"])(.*?)\1\s*\)")
+STILL_CLOCK = (  # trim_blocks removes the line break, so that the template begins as it did
+    "{{% macro strftime_now(format) %}}{{% set days = {days} %}}"
+    "{{{{ days[format] if format in days else raise_exception('no fixed date in the format ' ~ format) }}}}{{% endmacro %}}\n"
+)
 PrefixMode = Literal["refuse", "close", "drop"]
 
 
@@ -52,9 +59,14 @@ class TemplateSettings:
             raise SkilldeltaError(f"--template-date {date}: write a day as YYYY-MM-DD, such as {DAY}.") from error
         return cls(parse_arguments(arguments), date, prefix)
 
-    def clock(self, form: str) -> str:
-        """The fixed day, for templates that ask for the time."""
-        return datetime.datetime.fromisoformat(self.date or DAY).strftime(form)
+    def fix_clock(self, source: str) -> str:
+        """A template's source with a clock of its own that stands still: it knows every format that the source asks for.
+
+        transformers hands templates plain data alone, so that no other clock can be given to it.
+        """
+        day = datetime.datetime.fromisoformat(self.date or DAY)
+        days = {form: day.strftime(form) for _, form in CLOCK_CALL.findall(source)}
+        return STILL_CLOCK.format(days=json.dumps(days, ensure_ascii=False)) + source
 
 
 def parse_arguments(text: str) -> dict[str, Any]:
@@ -91,6 +103,10 @@ class ChatTemplate:
         """Whether the template's text asks for the time."""
         return self.kind == "own" and CLOCK in str(self.tokenizer.chat_template)
 
+    @cached_property
+    def still_source(self) -> str:
+        return self.options.fix_clock(self.tokenizer.get_chat_template())
+
     @property
     def settings(self) -> dict[str, Any]:
         """For task.json, next to the name: what else moves the prompts, where there is something."""
@@ -123,9 +139,10 @@ class ChatTemplate:
 
     def apply(self, chat: list[dict[str, str]], **how: Any) -> str:
         """The tokenizer's own template.  TemplateError where it fails, or leaves out a system message."""
-        clock = {CLOCK: self.options.clock} if self.reads_date else {}
+        if self.reads_date:
+            how["chat_template"] = self.still_source
         try:
-            text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, **how, **clock, **self.options.arguments))
+            text = str(self.tokenizer.apply_chat_template(chat, tokenize=False, **how, **self.options.arguments))
         except Exception as error:  # templates raise errors of their own, of jinja2's kinds and of Python's
             raise TemplateError(failed_message(chat, error)) from error
         system = [message["content"].strip() for message in chat if message["role"] == "system"]
