@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem, printable, read_json
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem, is_folder, printable, read_json
 from harness.types import Checkpoint
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
@@ -19,6 +19,11 @@ SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's 
 CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts
 VALUE_HEADS = ("value_head.safetensors", "value_head.bin", "v_head.safetensors", "v_head.bin")  # LLaMA-Factory's, and others'
 TOKENIZER_CONFIG = "tokenizer_config.json"
+POLICY_METHODS = ("ppo", "grpo", "rloo", "dpo", "sft", "kto", "orpo", "online-dpo")  # that make a model which answers prompts
+POLICY_FOLDER = re.compile(r"^(?:policy|actor|adapter_model|lora_adapter|huggingface|hf|model)", re.IGNORECASE)
+OTHER_MODEL = re.compile(
+    r"critic|value|reward|ref(?:erence)?(?:_|$)|optim|tokenizer", re.IGNORECASE
+)  # folders next to a policy
 REWARD_MODEL = "it answers no prompts"
 REWARD_KEY = re.compile(
     r"^(?:base_model\.model\.|model\.|module\.)*(?:score|reward_head|rm_head|value_head|regression_head|classification_head)"
@@ -119,14 +124,6 @@ def locate_bases(checkpoint: Checkpoint, base: str, root: str = "") -> Checkpoin
     return replace(checkpoint, base=root or printable(place), adapters=tuple(between), problem=problem)
 
 
-def is_folder(place: str) -> bool:
-    """Whether there is such a folder; a name that no file system takes is none."""
-    try:
-        return Path(place).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
 def locate_base(base: str, folder: Path) -> str:
     """The base as a folder where there is one (as written, in the adapter's folder or next to it), else as a Hub name.
 
@@ -187,3 +184,33 @@ def tokenizer_source(checkpoint: Checkpoint) -> str:
     places = [checkpoint.path, *([checkpoint.run] if checkpoint.run else []), *reversed(checkpoint.adapters)]
     own = next((place for place in places if os.path.lexists(Path(place) / TOKENIZER_CONFIG)), "")
     return own or checkpoint.base or checkpoint.path
+
+
+def describe_nested(folder: Path, name: str) -> Checkpoint | None:
+    """The model in `folder`, or the policy in a folder of its own in it (adapter_model/, policy_lora/, huggingface/ ...)."""
+    if checkpoint := describe_model(folder, name):
+        return checkpoint
+    children = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: (not POLICY_FOLDER.match(p.name), p.name))
+    models = [child for child in children if not OTHER_MODEL.search(child.name) and has_model_files(child)]
+    return describe_model(models[0], name) if models else None
+
+
+def explain_value_head(checkpoint: Checkpoint) -> Checkpoint:
+    """A policy with a value head is a policy; without a log of its training that says so, a reward model (LLaMA-Factory's).
+
+    TRL keeps the value head of a policy in the same file as its weights, and never that of a reward model.
+    """
+    folder = Path(checkpoint.path)
+    file = next((name for name in VALUE_HEADS if (folder / name).is_file()), "")
+    words = re.split(r"[^a-z]+", f"{folder.parent.name}/{folder.name}".lower())
+    is_policy = checkpoint.method in POLICY_METHODS or (not checkpoint.method and {"ppo", "policy", "actor"} & set(words))
+    if checkpoint.problem or (not file and checkpoint.method != "reward") or (file and is_policy):
+        return checkpoint
+    sign = f"{file} lies next to its weights" if file else "its log is that of a reward model's training"
+    way_out = "; if it is the policy of a PPO run, move that file away" if file and not checkpoint.method else ""
+    return replace(checkpoint, method="reward", problem=f"a reward model ({sign}): {REWARD_MODEL}{way_out}")
+
+
+def printable_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint whose problem can be shown on a terminal."""
+    return replace(checkpoint, problem=printable(checkpoint.problem), method=printable(checkpoint.method)[:40])

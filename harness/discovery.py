@@ -2,54 +2,131 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from harness import registry
+from harness import hub_cache, registry
+from harness.checkpoint_folders import HUB_NAME, explain_value_head, locate_bases, printable_checkpoint
+from harness.checkpoint_names import NUMBERED, PARTS, adopt_run, leave_container, name_apart
+from harness.checkpoint_selection import Selection, select_checkpoints
+from harness.integrity import is_folder, printable
+from harness.training_log import find_method
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 
-HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-MAX_FOLDERS = 1000  # that are searched for a hint, so that the error also comes soon for a home folder
+MAX_DEPTH = 6  # folders below the one that was named
+MAX_FOLDERS = 5000  # that are looked into, so that an answer comes soon for a home folder too
+PASSED_OVER = re.compile(
+    r"^(?:[._].*|critic|optimizer|.*_states?|node_modules|__pycache__|wandb|site-packages)$", re.IGNORECASE
+)
+STEP_IN_REVISION = re.compile(r"(?:step|checkpoint|iter|global_step)[-_=]?(\d{1,15})", re.IGNORECASE)
 
 
-def find_checkpoints(paths: Sequence[str]) -> list[Checkpoint]:
-    """Every checkpoint at or below `paths`, in order, each with a name of its own."""
+def find_checkpoints(paths: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
+    """Every checkpoint at or below `paths` that is selected, in the order of runs and steps, each with a name of its own."""
     checkpoints = [c for path in paths for c in find_at(path)]
-    unique = list({(c.path, c.base): c for c in checkpoints}.values())
-    return name_apart(unique)
+    unique = list({(c.path, c.base, c.adapters): c for c in checkpoints}.values())
+    selected = select_checkpoints(name_apart(unique), selection)
+    return [apply_sources(c, selection) for c in selected]
+
+
+def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
+    """A checkpoint with the base and the tokenizer that the user named."""
+    for flag, folder in (("--base", selection.base), ("--tokenizer", selection.tokenizer)):
+        if folder and not is_folder(folder) and not hub_cache.snapshot_folder(folder):
+            raise SkilldeltaError(f"{flag} {folder}: there is no such folder.")
+    if selection.base and checkpoint.base:
+        checkpoint = locate_bases(checkpoint, selection.base)
+    return replace(checkpoint, tokenizer=selection.tokenizer or checkpoint.tokenizer)
 
 
 def find_at(path: str) -> list[Checkpoint]:
-    """The checkpoints of one path: a folder that a producer knows, a folder of such folders, or a Hub name."""
+    """The checkpoints of one path: a folder, the folders below it, or a Hub name, also with a revision."""
     folder = Path(path)
-    if not folder.exists():
-        if HUB_NAME.match(path):
-            return [Checkpoint(path.split("/")[-1], path, "hub")]
-        near = [str(p) for p in sorted(folder.parent.glob("*")) if p.is_dir()] if folder.parent.is_dir() else []
+    if not is_folder(path):
+        if folder.is_file():
+            raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
+        name, _, revision = path.partition("@")
+        if HUB_NAME.match(name) and not is_folder(name.split("/")[0]) and not name.startswith("."):
+            return [describe_hub_model(name, revision)]
+        near = [str(p) for p in sorted(folder.parent.glob("*")) if p.is_dir()] if is_folder(str(folder.parent)) else []
         raise unknown_name("folder", path, near)
-    if not folder.is_dir():
-        raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
-    checkpoints = find_inside(folder)
+    search = FolderSearch(folder.resolve())
+    checkpoints = search.run()
     if not checkpoints:
-        contents = ", ".join(p.name for p in sorted(folder.iterdir())[:8]) or "nothing"
+        contents = ", ".join(printable(p.name) for p in sorted(folder.iterdir())[:8]) or "nothing"
+        bound = f"  Only {MAX_FOLDERS} folders were searched: name one nearer to the models." if search.is_cut_short else ""
         raise SkilldeltaError(
-            f"There is no checkpoint in {path}; it holds: {contents}.\n"
-            f"{name_deeper(folder)}Folders of these programs are recognised: "
-            f"{', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
+            f"There is no checkpoint in {path}; it holds: {contents}.{bound}\n"
+            f"Recognised are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
         )
     return checkpoints
 
 
+def describe_hub_model(name: str, revision: str) -> Checkpoint:
+    """A model of the Hub; of one with a revision the step that its name says."""
+    label, match = name.split("/")[-1], STEP_IN_REVISION.search(revision)
+    path = f"{name}@{revision}" if revision else name
+    problem = hub_cache.explain_absence(name, revision)
+    return Checkpoint(
+        f"{label}@{revision}" if revision else label,
+        path,
+        "hub",
+        run=name if match else "",
+        step=int(match.group(1)) if match else None,
+        problem=f"{name}: {problem}" if problem else "",
+    )
+
+
 def find_inside(folder: Path) -> list[Checkpoint]:
-    """The checkpoints of a folder that is one or a run, or of the folders in it; [] where there is none."""
-    return find_by_producer(folder.resolve()) or [
-        c for child in list_subfolders(folder.resolve()) for c in find_by_producer(child)
-    ]
+    """The checkpoints of a folder that is one or a run, or of the folders below it; [] where there is none."""
+    return FolderSearch(folder.resolve()).run()
+
+
+@dataclass
+class FolderSearch:
+    """A search below one folder, depth first, that goes no further where it has found what it looks for."""
+
+    root: Path
+    visited: set[Path] = field(default_factory=set)
+
+    @property
+    def is_cut_short(self) -> bool:
+        return len(self.visited) >= MAX_FOLDERS
+
+    def run(self) -> list[Checkpoint]:
+        """The checkpoints, each in its run, with the method of its run's log."""
+        checkpoints = [leave_container(adopt_run(c, self.root), self.root) for c in self.visit(self.root, 0)]
+        described = [explain_value_head(add_method(c)) for c in share_methods(checkpoints)]
+        order = {run: place for place, run in enumerate(dict.fromkeys(c.run or c.path for c in described))}
+        return sorted(map(printable_checkpoint, described), key=lambda c: (order[c.run or c.path], *step_order(c)))
+
+    def visit(self, folder: Path, depth: int) -> Iterator[Checkpoint]:
+        """The checkpoints of a folder, then those of the folders in it that are not its own."""
+        if self.is_cut_short or folder.resolve() in self.visited:
+            return
+        self.visited.add(folder.resolve())
+        try:
+            checkpoints = find_by_producer(folder)
+        except OSError:  # deleted, or not ours to read: its neighbours are looked at all the same
+            return
+        yield from checkpoints
+        paths = [Path(c.path) for c in checkpoints]
+        is_model_alone = paths == [folder]
+        for child in self.subfolders(folder, depth) if depth < MAX_DEPTH else ():
+            is_own = any(child == path or child in path.parents for path in paths)
+            is_state = bool(checkpoints) and NUMBERED.match(child.name) is not None
+            if not is_own and not is_state and (not is_model_alone or PARTS.match(child.name) or NUMBERED.match(child.name)):
+                yield from self.visit(child, depth + 1)
+
+    def subfolders(self, folder: Path, depth: int) -> Iterable[Path]:
+        """The folders in a folder by name.  Links are followed out of the searched folder only from its first level."""
+        try:
+            children = sorted(p for p in folder.iterdir() if not PASSED_OVER.match(p.name) and p.is_dir())
+        except OSError:
+            return []
+        return [p for p in children if not p.is_symlink() or (depth == 0 and self.root not in p.resolve().parents)]
 
 
 def find_by_producer(folder: Path) -> list[Checkpoint]:
@@ -61,32 +138,22 @@ def find_by_producer(folder: Path) -> list[Checkpoint]:
     return []
 
 
-def name_deeper(folder: Path) -> str:
-    """A sentence that names checkpoints further down, "" where there are none; the search itself goes one level down."""
-    folders = [folder.resolve()]
-    for parent in islice(folders, MAX_FOLDERS):  # grows while it is read: breadth first
-        folders.extend(p for p in list_subfolders(parent) if os.access(p, os.R_OK | os.X_OK))
-    deeper = [str(p.relative_to(folders[0])) for p in folders[1:MAX_FOLDERS] if find_by_producer(p)]
-    return f"Name one of the folders further down: {', '.join(deeper[:5])}.\n" if deeper else ""
+def step_order(checkpoint: Checkpoint) -> tuple[bool, int, int]:
+    """Numbered checkpoints by step, epochs by number, then what has no number."""
+    epoch = re.search(r"@epoch(\d+)$", checkpoint.name)
+    return checkpoint.step is None and not epoch, checkpoint.step or 0, int(epoch.group(1)) if epoch else 0
 
 
-def list_subfolders(folder: Path) -> Iterable[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def add_method(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint with the method that its own log names, or its run's."""
+    if checkpoint.method or checkpoint.producer == "hub":
+        return checkpoint
+    places = [checkpoint.path, checkpoint.run] if checkpoint.run else [checkpoint.path]
+    folders = [Path(place) for place in places if is_folder(place)]
+    return replace(checkpoint, method=next((method for folder in folders if (method := find_method(folder))), ""))
 
 
-def name_apart(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-    """Names that two checkpoints share get their parent folder's name in front."""
-    counts = Counter(c.name for c in checkpoints)
-    candidates = [replace(c, name=f"{parent_name(c)}-{c.name}") if counts[c.name] > 1 else c for c in checkpoints]
-    again = Counter(c.name for c in candidates)
-    if clash := [n for n, k in again.items() if k > 1]:
-        places = ", ".join(c.path for c in candidates if c.name == clash[0])
-        raise SkilldeltaError(
-            f"Several checkpoints would be called {clash[0]!r}: {places}.  Score them one by one with --name."
-        )
-    return candidates
-
-
-def parent_name(checkpoint: Checkpoint) -> str:
-    """The name of the folder above the run, or above the checkpoint where there is no run."""
-    return Path(checkpoint.run or checkpoint.path).parent.name
+def share_methods(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """The checkpoints, of which a part of a run (final_model, best) has the method of the run's numbered ones."""
+    methods = {c.run: c.method for c in checkpoints if c.run and c.method and c.method != "reward"}
+    return [c if c.method else replace(c, method=methods.get(c.run, "")) for c in checkpoints]

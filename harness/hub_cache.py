@@ -28,7 +28,7 @@ def is_offline() -> bool:
 
 
 def explain_absence(name: str, revision: str = "") -> str:
-    """Why the base of an adapter, or a model, cannot be had from the Hub; "" where it lies in the cache, or can be asked for."""
+    """Why a model, or the base of an adapter, cannot be had from the Hub; "" where it is cached, or can be asked for."""
     if not is_offline() or snapshot_folder(name, revision):
         return ""
     return (

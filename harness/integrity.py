@@ -50,6 +50,10 @@ class TensorHeader:
 Headers = Mapping[str, TensorHeader]  # by the tensor's name
 
 
+class BrokenWeightsError(Exception):
+    """Weights that cannot be what they should be; the message says why."""
+
+
 def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
     """What is wrong with the weights in `folder`, "" when they are whole."""
     try:
@@ -127,6 +131,14 @@ def explain_no_file(file: Path) -> str:
     kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
     link = f" (a link to {link_target(file)})" if file.is_symlink() else ""
     return f"{file.name}{link} is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
+
+
+def is_folder(place: str) -> bool:
+    """Whether there is such a folder; a name that no file system takes is none."""
+    try:
+        return Path(place).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def link_target(file: Path) -> str:

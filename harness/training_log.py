@@ -1,12 +1,13 @@
 """The curves that a run's trainer logged (reward, KL, loss, length ...), under the same names for every trainer.
 
-Trainer, TRL and the trainers here keep it in trainer_state.json, as `log_history`.  A small copy is stored with the results
-when a checkpoint is scored, so that its curves can be shown when the checkpoint is gone.
+Trainer, TRL and the trainers here keep it in trainer_state.json, as `log_history`; others in the logs that run_logs/ reads.  A
+small copy is stored with the results when a checkpoint is scored, so that its curves can be shown when the checkpoint is gone.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,24 +15,44 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import folder_name, write_json
-from harness.integrity import read_json
+from harness.integrity import is_folder, read_json
 from harness.records import CheckpointRecord
+from harness.run_logs.find import read_run_logs
 from harness.store import Results
 from harness.types import Checkpoint, Json
 
 STATE = "trainer_state.json"
 FILE = "training.json"  # in a checkpoint's folder of the results
 MAX_POINTS = 200  # points of a stored curve
+MAX_CARD = 1_000_000  # bytes of a model card, or of a file of settings
+# No log names its method; the names of its metrics do (TRL 0.7 to 1.16, verl, OpenRLHF, others).  The first that fits counts.
+SIGNS = (
+    ("rewards/chosen", "dpo"), ("rewards/margins", "dpo"), ("objective/kl", "ppo"), ("ppo/mean_non_score_reward", "ppo"),
+    ("rewards/accuracies", "dpo"), ("frac_reward_zero_std", "grpo"), ("mean_reward", "reward"), ("critic/vf_loss", "ppo"),
+    ("actor/pg_loss", "grpo"), ("policy_loss + value_loss", "ppo"), ("policy_loss + critic_loss", "ppo"),
+    ("reward_std", "grpo"), ("policy_loss + kl", "ppo"), ("policy_loss + reward", "ppo"), ("acc_mean + loss_mean", "reward"),
+    ("chosen_reward", "reward"),
+    ("mean_token_accuracy", "sft"), ("reward + loss", "ppo"),
+)  # fmt: skip
+STAGES = {"rm": "reward", "pt": "pretrain"}  # LLaMA-Factory's names
+TAGS = ("dpo", "ppo", "sft", "grpo", "rloo", "kto", "orpo", "online-dpo", "reward-trainer")
 
-# The keys of each quantity, of which the first in a log counts (transformers, TRL 0.12 to 1.16, the trainers here).
+# The keys of each quantity, of which the first in a log counts (transformers, TRL 0.12 to 1.16, the trainers here, OpenRLHF,
+# verl, open-instruct, LLaMA-Factory, hand-written trainers).  A prefix "train/" is left out.
 KEYS: dict[str, tuple[str, ...]] = {
-    "reward": ("objective/scores", "reward", "objective/rlhf_reward"),
-    "reward margin": ("rewards/margins",),
-    "KL": ("objective/kl", "kl"),
-    "length": ("val/length", "completions/mean_length", "completion_length"),
-    "loss": ("loss", "loss/policy_avg", "train/loss"),
-    "entropy": ("policy/entropy_avg", "entropy"),
-}
+    "reward": (
+        "objective/scores", "reward", "objective/rlhf_reward", "critic/rewards/mean", "critic/score/mean", "rewards/mean",
+        "env/reward_mean", "mean_reward", "scores", "reward_mean",
+    ),
+    "reward margin": ("rewards/margins", "reward_margin", "margin"),
+    "KL": ("objective/kl", "kl", "actor/kl_loss", "critic/kl", "kl_div", "kl_loss", "mean_kl", "kl_mean"),
+    "length": (
+        "val/length", "completions/mean_length", "completion_length", "response_length/mean", "response_length",
+        "val/sequence_lengths",
+    ),
+    "loss": ("loss", "loss/policy_avg", "train/loss", "actor/pg_loss", "policy_loss", "pg_loss", "act_loss", "total_loss"),
+    "entropy": ("policy/entropy_avg", "entropy", "actor/entropy", "actor/entropy_loss", "entropy_loss", "policy_entropy"),
+}  # fmt: skip
 # What training had cost up to a step: for PPO here, with what its reward model cost.
 COSTS: dict[str, tuple[str, ...]] = {
     "FLOPs": ("total_flos_with_reward_model", "total_flos"),
@@ -79,7 +100,17 @@ def thin_curve(key: str, points: Mapping[int, float]) -> Curve:
 
 
 def read_history(folder: Path) -> list[dict[str, Any]]:
-    """The log in a folder's trainer_state.json: one mapping per logged step; [] where it is missing or unreadable."""
+    """The log in a folder, one mapping a logged step: trainer_state.json's, else that of the other logs there; [] for none."""
+    return read_state(folder) or [plain_keys(entry) for entry in read_run_logs(folder)]
+
+
+def plain_keys(entry: Json) -> dict[str, Any]:
+    """An entry with the names of its metrics as the trainer has them: trackers put "train/" before them."""
+    return {key.removeprefix("train/"): value for key, value in entry.items()}
+
+
+def read_state(folder: Path) -> list[dict[str, Any]]:
+    """The log in a folder's trainer_state.json; [] where it is missing or unreadable."""
     try:
         state = read_json(folder / STATE)
     except ValueError:
@@ -93,21 +124,53 @@ def read_history(folder: Path) -> list[dict[str, Any]]:
     return entries
 
 
-def read_curves(path: str, run: str) -> dict[str, Curve]:
-    """The curves up to the checkpoint at `path`; of a run's final model without a log, those of its last checkpoint."""
-    if not path or not Path(path).is_dir():
-        return {}
+def find_method(folder: Path) -> str:
+    """The method of a run: from run.json, its log's metric names, its arguments or its model card; "" if unknown."""
+    for file, key in (("run.json", "method"), ("training_args.yaml", "stage"), ("llamaboard_config.yaml", "top.stage")):
+        if method := read_setting(folder / file, key):
+            return STAGES.get(method, method)
+    keys = {metric.removeprefix("eval_") for entry in read_history(folder) for metric in entry}
+    if method := next((name for signs, name in SIGNS if all(sign in keys for sign in signs.split(" + "))), ""):
+        return method
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() and card.stat().st_size < MAX_CARD else ""
+    tags = re.findall(r"^- ([a-z-]+)$", text, re.MULTILINE)
+    return next((tag.removesuffix("-trainer") for tag in TAGS if tag in tags), "")
+
+
+def read_setting(file: Path, key: str) -> str:
+    """A setting in a JSON or YAML file of a run; "" where there is none that can be read."""
+    if not file.is_file() or file.stat().st_size > MAX_CARD:
+        return ""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    match = re.search(rf"^\s*\"?{re.escape(key)}\"?\s*:\s*\"?([\w-]+)\"?,?\s*$", text, re.MULTILINE)
+    return match.group(1) if match else ""
+
+
+def run_history(path: str, run: str) -> list[dict[str, Any]]:
+    """The log of the checkpoint at `path`, else of its run: of its last checkpoint, or beside the folder of its checkpoints."""
+    if not path or not is_folder(path):
+        return []
     if entries := read_history(Path(path)):
-        return parse_curves(entries)
-    checkpoints = Path(run).glob("checkpoint-*") if path == run else ()
-    latest = max((p for p in checkpoints if (p / STATE).is_file()), key=lambda p: int(p.name.rpartition("-")[2]), default=None)
-    return parse_curves(read_history(latest)) if latest else {}
+        return entries
+    places = [Path(run), Path(run) / "checkpoints"] if run and is_folder(run) else []
+    checkpoints = [c for place in places if path == run or place.name == "checkpoints" for c in place.glob("checkpoint-*")]
+    numbered = [p for p in checkpoints if p.name.rpartition("-")[2].isdigit() and (p / STATE).is_file()]
+    if latest := max(numbered, key=lambda p: int(p.name.rpartition("-")[2]), default=None):
+        return read_history(latest)
+    return next((entries for place in places[:1] if (entries := read_history(place))), [])
+
+
+def read_curves(path: str, run: str, step: int | None = None) -> dict[str, Curve]:
+    """The curves up to the checkpoint at `path`, or of its run up to `step`."""
+    history = run_history(path, run)
+    return parse_curves([e for e in history if step is None or not is_number(e.get("step")) or e["step"] <= step])
 
 
 def store_curves(results: Results, checkpoint: Checkpoint) -> None:
     """Stores a checkpoint's curves with its results, where it has any and they are not there already."""
     target = results.folder / folder_name(checkpoint.name) / FILE
-    if not target.exists() and (curves_by_quantity := read_curves(checkpoint.path, checkpoint.run)):
+    if not target.exists() and (curves_by_quantity := read_curves(checkpoint.path, checkpoint.run, checkpoint.step)):
         write_json(target, {quantity: asdict(curve) for quantity, curve in curves_by_quantity.items()})
 
 
@@ -115,6 +178,6 @@ def stored_curves(record: CheckpointRecord) -> dict[str, Curve]:
     """A scored checkpoint's curves: as stored with its results, else from the folder where it was when it was scored."""
     path = Path(record.results) / folder_name(record.name) / FILE
     if not path.is_file():
-        return read_curves(record.path, record.run)
+        return read_curves(record.path, record.run, record.step)
     content = read_json(path)
     return {q: Curve(c["key"], tuple(c["steps"]), tuple(c["values"])) for q, c in content.items()}

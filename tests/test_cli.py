@@ -11,7 +11,7 @@ from harness.cli import app, main
 from tests.checkpoints.test_discovery import model, run
 
 TASK = """
-from tests.support import toys
+from tests.support import tiny, toys
 TASKS = (toys.adding(6),)
 """
 
@@ -106,7 +106,7 @@ def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.Capt
 
 
 def test_checkpoints_are_listed_ready_or_with_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    model(tmp_path / "runs" / "good")
+    tiny.llama(tmp_path / "runs" / "good")
     model(tmp_path / "runs" / "torn", cut=2)
     code, out, _ = skilldelta(capsys, "checkpoints", tmp_path / "runs", "--json")
     assert code == 0

@@ -30,6 +30,7 @@ ROOMS = [
     "harness/store.py",
     "harness/data.py",
     "harness/suites.py",
+    "harness/run_logs/",
     "harness/training_log.py",
     "harness/published.py",
     "harness/http.py",
@@ -41,6 +42,8 @@ ROOMS = [
     "harness/world/",
     # plug-ins that need no other room
     "harness/checkpoint_folders.py",
+    "harness/checkpoint_names.py",
+    "harness/checkpoint_selection.py",
     "harness/checkpoints/",
     "harness/discovery.py",
     "harness/loading/",
@@ -52,6 +55,7 @@ ROOMS = [
     "harness/formats/",
     "tasks/",
     "harness/judges/",
+    "harness/vllm_engine.py",
     "harness/backends/",
     "harness/lm_eval_model.py",
     # training, and grids of it
@@ -77,6 +81,7 @@ MODEL_ROOMS = [
 DOORS = {
     "torch": MODEL_ROOMS,
     "transformers": [*MODEL_ROOMS, "harness/evaluation/callback.py"],
+    "vllm": ["harness/backends/vllm.py", "harness/vllm_engine.py"],
     "peft": ["harness/loading/", "harness/training/"],
     "lm_eval": ["harness/backends/lm_eval.py", "harness/lm_eval_model.py", "tasks/lm_eval.py"],
     "datasets": ["harness/data.py"],

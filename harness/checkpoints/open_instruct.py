@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint_folders import describe_model, list_numbered
+from harness.checkpoint_folders import describe_model, describe_nested, list_numbered
 from harness.types import Checkpoint
 
 ORDER = 13
@@ -35,5 +35,5 @@ def describe_numbered(folder: Path, run: Path) -> Checkpoint:
     kind, _, number = folder.name.partition("_")
     label = number if kind == "step" else f"epoch{number}"
     name = f"{run.name.removesuffix(SUFFIX)}@{label}"
-    checkpoint = describe_model(folder, name) or Checkpoint(name, str(folder), "open_instruct", problem=STATE)
+    checkpoint = describe_nested(folder, name) or Checkpoint(name, str(folder), "open_instruct", problem=STATE)
     return replace(checkpoint, producer="open_instruct", run=str(run), step=int(number) if kind == "step" else None)

@@ -10,28 +10,17 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint_folders import describe_model, list_numbered
-from harness.integrity import read_json
-from harness.training_log import read_history
+from harness.checkpoint_folders import describe_model, describe_nested, list_numbered
+from harness.training_log import STATE, find_method
 from harness.types import Checkpoint
 
 ORDER = 10
 FOLDER_NAME = re.compile(r"^checkpoint-(\d+)$")
-# Trainer's log does not name its method; the names of its metrics do (TRL 0.7 to 1.16).
-SIGNS = {
-    "rewards/chosen": "dpo",
-    "objective/kl": "ppo",
-    "mean_reward": "reward",
-    "rewards/accuracies": "dpo",
-    "frac_reward_zero_std": "grpo",
-    "mean_token_accuracy": "sft",
-}
-TAGS = ("dpo", "ppo", "sft", "grpo", "rloo", "kto", "orpo", "online-dpo", "reward-trainer")
 
 
 def find(path: Path) -> list[Checkpoint]:
     """Every checkpoint of the run in `path`, by step, the final model last; or the one numbered checkpoint that `path` is."""
-    if FOLDER_NAME.match(path.name) and (path / "trainer_state.json").is_file():
+    if FOLDER_NAME.match(path.name) and (path / STATE).is_file():
         return [describe_step(path, path.parent)]
     checkpoints = [describe_step(folder, path) for _, folder in list_numbered(path, FOLDER_NAME)]
     if not checkpoints:
@@ -46,7 +35,9 @@ def describe_step(folder: Path, run: Path) -> Checkpoint:
     """A checkpoint-N folder: ready when its weights are whole and trainer_state.json, written after them, is there."""
     number = int(folder.name.rpartition("-")[2])
     name = f"{run.name}@{number}"
-    checkpoint = describe_model(folder, name) or Checkpoint(name, str(folder), "trainer", problem=explain_missing_model(folder))
+    checkpoint = describe_nested(folder, name) or Checkpoint(
+        name, str(folder), "trainer", problem=explain_missing_model(folder)
+    )
     problem = checkpoint.problem
     if not problem and not (folder / "trainer_state.json").is_file():
         problem = "trainer_state.json is missing: the checkpoint is still being written, or the run was stopped while saving"
@@ -67,20 +58,3 @@ def explain_missing_model(folder: Path) -> str:
     if any(folder.glob("pytorch_model_fsdp*")):
         return "only FSDP shards: make a model of them with `accelerate merge-weights`"
     return "neither config.json nor adapter_config.json: still being written, or no model was saved"
-
-
-def find_method(folder: Path) -> str:
-    """The method that made the checkpoints: from run.json, the log's metric names, or the model card's tags; "" if unknown."""
-    try:
-        method = read_json(folder / "run.json").get("method") if (folder / "run.json").is_file() else ""
-    except ValueError:
-        method = ""
-    if method:
-        return str(method)
-    metrics = {metric for entry in read_history(folder) for metric in entry}
-    if method := next((name for sign, name in SIGNS.items() if sign in metrics), ""):
-        return method
-    card = folder / "README.md"
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else ""
-    tags = re.findall(r"^- ([a-z-]+)$", text, re.MULTILINE)
-    return next((tag.removesuffix("-trainer") for tag in TAGS if tag in tags), "")

@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from harness import registry
-from harness.cli.options import Checkpoints, Include, Json
+from harness.cli.options import Checkpoints, Include, Json, with_option_groups
 from harness.cli.screen import print_json, print_table, say
+from harness.cli.selection import SelectionOptions
+from harness.integrity import printable
 from harness.types import unknown_name
+
+if TYPE_CHECKING:
+    from harness.types import Checkpoint
 
 DATA_KINDS = ("suites", "studies", "published")  # kinds whose members are YAML files, not plug-ins
 KINDS_HELP = ", ".join([*registry.KINDS, *DATA_KINDS])
@@ -55,23 +60,47 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
     return [kind.removesuffix("s"), "what it is"], [[name.replace("_", "-"), registry.about(kind, name)] for name in names]
 
 
-def checkpoints(paths: Checkpoints, as_json: Json = False) -> None:
-    """The checkpoints in a folder: name, producer, method, step, base, fingerprint, and whether each is ready."""
-    from harness import discovery, fingerprint
-    from harness.types import digest
+@with_option_groups
+def checkpoints(paths: Checkpoints, choice: SelectionOptions, as_json: Json = False) -> None:
+    """The checkpoints in a folder: name, producer, method, step, base, fingerprint, and whether `score` can load each."""
+    from harness import discovery
 
-    records = discovery.find_checkpoints(paths)
-    fingerprints = {c.name: "" if c.problem else digest(fingerprint.hash_checkpoint(c)) for c in records}
+    entries = [listing_row(c) for c in discovery.find_checkpoints(paths, choice.selection())]
     if as_json:
-        print_json([asdict(c) | {"fingerprint": fingerprints[c.name], "ready": not c.problem} for c in records])
+        print_json(entries)
         return
     columns = ["checkpoint", "producer", "method", "step", "base", "fingerprint", "state"]
     rows = []
-    for c in records:
-        step = "" if c.step is None else str(c.step)
-        state = c.problem or "ready"
-        rows.append([c.name, c.producer, c.method or "?", step, Path(c.base).name, fingerprints[c.name], state])
+    for facts in entries:
+        step = "" if facts["step"] is None else str(facts["step"])
+        state = facts["problem"] or "; ".join(filter(None, ("ready", facts["note"])))
+        base = Path(facts["base"]).name
+        rows.append([facts["name"], facts["producer"], facts["method"] or "?", step, base, facts["fingerprint"], state])
     print_table(columns, rows, right=["step"])
+
+
+def listing_row(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the list says of a checkpoint.  One that is damaged is a line like any other, and never hides its neighbours."""
+    from harness import fingerprint
+    from harness.types import digest
+
+    try:
+        problem, note = inspect_checkpoint(checkpoint)
+        hashes = "" if problem else digest(fingerprint.hash_checkpoint(checkpoint))
+    except (OSError, ValueError, RuntimeError, MemoryError, RecursionError) as error:
+        problem, note, hashes = f"it cannot be read ({type(error).__name__}: {printable(str(error))[:200]})", "", ""
+    facts = asdict(checkpoint) | {"problem": problem, "note": note, "fingerprint": hashes, "ready": not problem}
+    return {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}
+
+
+def inspect_checkpoint(checkpoint: Checkpoint) -> tuple[str, str]:
+    """Why a checkpoint cannot be loaded, "" where it can; and what to know all the same."""
+    if checkpoint.problem:
+        return checkpoint.problem, ""
+    from harness.loading.contract import check_contract, find_infinite
+
+    verdict = check_contract(checkpoint)
+    return verdict.problem or find_infinite(checkpoint), verdict.note
 
 
 VERBS = (list_, checkpoints)

@@ -16,6 +16,7 @@ from typing import Protocol
 
 from harness import discovery, fingerprint
 from harness.atomic_files import folder_name
+from harness.checkpoint_names import name_apart
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import Loader, Outcome, Progress, score_checkpoints
 from harness.store import Results
@@ -69,9 +70,7 @@ class Watch:
     def checkpoints(self) -> list[Checkpoint]:
         """What lies below the paths now; a path that does not exist yet holds nothing yet."""
         try:
-            return discovery.name_apart(
-                [c for path in map(Path, self.paths) if path.is_dir() for c in discovery.find_inside(path)]
-            )
+            return name_apart([c for path in map(Path, self.paths) if path.is_dir() for c in discovery.find_inside(path)])
         except FileNotFoundError:
             return []  # the run deleted something while it was being read: the next look will tell
 

@@ -13,10 +13,10 @@ import torch
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
 from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
-from harness.integrity import ADAPTER, Headers, find_problem, printable, weight_files
-from harness.loading.headers import BrokenWeightsError, explain_two_sets, open_tensors, read_headers
+from harness.integrity import ADAPTER, BrokenWeightsError, Headers, find_problem, printable, weight_files
+from harness.loading.headers import explain_two_sets, open_tensors, read_headers
+from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
 from harness.loading.settings import Head
-from harness.loading.whole_model import UncheckedError, explain_wrapper, refuse_placeholders, first_names, silent_transformers
 
 NAME = "default"  # of the adapter within the model
 SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")  # peft saves them once, for all layers

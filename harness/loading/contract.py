@@ -12,15 +12,26 @@ from pathlib import Path
 import torch
 
 from harness import hub_cache
-from harness.checkpoint_folders import explain_missing_base, is_folder
-from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, printable, weight_files, weight_sets
+from harness.checkpoint_folders import explain_missing_base
+from harness.integrity import (
+    ADAPTER,
+    ADAPTER_CONFIG,
+    SINGLE,
+    BrokenWeightsError,
+    is_folder,
+    printable,
+    weight_files,
+    weight_sets,
+)
 from harness.loading.adapters import changes_nothing, check_adapter
-from harness.loading.headers import BrokenWeightsError, open_tensors, read_headers
+from harness.loading.headers import open_tensors, read_headers
+from harness.loading.reports import UncheckedError
 from harness.loading.settings import LoadSettings
-from harness.loading.whole_model import UncheckedError, check_whole_model
+from harness.loading.whole_model import IGNORABLE, check_whole_model
 from harness.types import Checkpoint, digest
 
 VERDICTS: dict[str, ContractVerdict] = {}  # checkpoints of one run have the same headers: they are placed once
+ABSURD = 1e30  # no weight of a model that works is as large: sums of its products are no numbers any more
 CHANGES_NOTHING = "changes nothing: every lora_B is zero"
 
 
@@ -103,6 +114,10 @@ def find_infinite(checkpoint: Checkpoint) -> str:
         tensors = sorted(read_headers(files))
         for name, tensor in zip(tensors, open_tensors(files, tensors), strict=True):
             values = tensor[...]
-            if values.is_floating_point() and values.element_size() > 1 and not bool(torch.isfinite(values).all()):
+            if not values.is_floating_point() or values.element_size() == 1 or not values.numel() or IGNORABLE.search(name):
+                continue
+            if not bool(torch.isfinite(values).all()):
                 return f"{printable(name)} holds values that are no numbers (NaN or infinite): nothing can be scored"
+            if (largest := float(values.abs().max())) > ABSURD:
+                return f"{printable(name)} holds values up to {largest:.0e}, which overflow: nothing can be scored"
     return ""

@@ -9,13 +9,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from harness.integrity import ADAPTER, SINGLE, Headers, TensorHeader, printable, read_header, weight_sets
+from harness.integrity import ADAPTER, SINGLE, BrokenWeightsError, Headers, TensorHeader, printable, read_header, weight_sets
 
 SAMPLE = 256  # values of a tensor, at its beginning and at its end, by which two files are told apart
-
-
-class BrokenWeightsError(Exception):
-    """Weights that cannot be what they should be; the message says why."""
 
 
 def read_headers(files: Sequence[Path]) -> dict[str, TensorHeader]:

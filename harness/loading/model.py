@@ -10,11 +10,12 @@ import torch
 import transformers
 
 from harness.checkpoint_folders import describe_model, explain_load_failure
+from harness.integrity import BrokenWeightsError
 from harness.loading.adapters import attach_adapter
 from harness.loading.contract import adapter_folders, check_contract
-from harness.loading.headers import BrokenWeightsError
+from harness.loading.reports import first_names
 from harness.loading.settings import LoadSettings
-from harness.loading.whole_model import read_config, refuse_unplaced, first_names
+from harness.loading.whole_model import read_config, refuse_unplaced
 from harness.types import Checkpoint, SkilldeltaError
 
 # What torch raises for unsafe weights; named in this way, nothing here imports pickle.
@@ -105,6 +106,6 @@ def require_finite_weights(model: Any, path: str) -> None:
     ]
     if broken:
         raise SkilldeltaError(
-            f"{path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({first_names(broken)}).  Nothing is "
-            "scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
+            f"{path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({first_names(broken)}).  "
+            "Nothing is scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
         )

@@ -6,8 +6,7 @@ Nothing is read but headers: the model is built without memory (torch's meta dev
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,9 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
-from harness.integrity import SINGLE, Headers, find_problem, printable, weight_files
-from harness.loading.headers import BrokenWeightsError, explain_two_sets, read_headers
+from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, printable, weight_files
+from harness.loading.headers import explain_two_sets, read_headers
+from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
 from harness.loading.settings import Head, LoadSettings
 
 # Buffers that older versions saved and newer ones compute; and parts beyond the language model: value heads of a policy,
@@ -30,12 +30,7 @@ HEAD_KEYS: Mapping[Head, re.Pattern[str]] = {  # keys by which a causal model an
     "causal": re.compile(r"(?!)"),
     "classifier": re.compile(r"^(?:score|classifier|lm_head|embed_out|v_head)\."),
 }
-WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
 ADAPTER_KEY = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|base_layer)\b")
-
-
-class UncheckedError(Exception):
-    """The contract cannot be checked from headers; the message says why.  Loading it may work all the same."""
 
 
 def read_config(source: str, settings: LoadSettings) -> Any:
@@ -83,17 +78,6 @@ def check_whole_model(folder: Path, settings: LoadSettings) -> Any:
     return model
 
 
-def refuse_placeholders(headers: Headers) -> None:
-    """Raises BrokenWeightsError for tensors without values, which ZeRO-3 saves where it was not asked to gather them."""
-    if empty := sorted(name for name, tensor in headers.items() if 0 in tensor.shape):
-        raise BrokenWeightsError(
-            f"{len(empty)} of {len(headers)} tensors hold no values ({first_names(empty)}): placeholders of DeepSpeed's ZeRO-3.  "
-            "Make a model of its shards with zero_to_fp32.py, or save with stage3_gather_16bit_weights_on_model_save"
-        )
-    if not headers:
-        raise BrokenWeightsError("its file of weights holds no tensor at all")
-
-
 def refuse_other_models(headers: Headers, head: Head) -> None:
     """Raises BrokenWeightsError for the weights of a reward model, and for those of a model with an adapter still in it."""
     if head == "causal" and (keys := find_reward_keys(headers)):
@@ -132,21 +116,6 @@ def place_headers(config: Any, headers: Headers, settings: LoadSettings) -> tupl
     return model, report
 
 
-@contextmanager
-def silent_transformers() -> Any:
-    """Without transformers' own tables and progress: what they say is said by the contract."""
-    logging = transformers.utils.logging
-    level, has_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if has_progress:
-            logging.enable_progress_bar()
-
-
 def refuse_absurd_sizes(config: Any, tensors: int) -> None:
     """Raises BrokenWeightsError for more layers than there are tensors: to build them all would take for ever."""
     layers = getattr(config.get_text_config(), "num_hidden_layers", 0)
@@ -175,15 +144,3 @@ def refuse_unplaced(report: Mapping[str, Any], headers: Headers, head: Head) -> 
         )
     if report["error_msgs"]:
         raise BrokenWeightsError(printable(str(report["error_msgs"][0])))
-
-
-def explain_wrapper(names: Iterable[str]) -> str:
-    """Which wrapper left its prefix in the names of weights; "" for none."""
-    all_names = list(names)
-    wrapper = next((w for w in WRAPPERS if any(n.startswith(w) or f".{w}" in n for n in all_names)), "")
-    return f".  Their names begin with {wrapper!r}: a wrapped module was saved, save the module in it" if wrapper else ""
-
-
-def first_names(names: list[str]) -> str:
-    """The first names of a list."""
-    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")

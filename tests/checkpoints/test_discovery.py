@@ -121,10 +121,10 @@ def test_what_is_not_there_is_told_with_near_names(tmp_path: Path) -> None:
         discovery.find_checkpoints([str(tmp_path / "empty")])
 
 
-def test_checkpoints_further_down_are_named_where_none_is_near(tmp_path: Path) -> None:
+def test_checkpoints_further_down_are_found_where_none_is_near(tmp_path: Path) -> None:
     model(tmp_path / "project" / "models" / "dpo" / "final")
-    with pytest.raises(SkilldeltaError, match=r"Name one of the folders further down: models/dpo/final\."):
-        discovery.find_checkpoints([str(tmp_path / "project")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "project")])
+    assert (found.name, found.run) == ("final", str(tmp_path / "project" / "models" / "dpo"))
 
 
 def test_an_experiments_own_config_is_no_model(tmp_path: Path) -> None:
@@ -132,13 +132,12 @@ def test_an_experiments_own_config_is_no_model(tmp_path: Path) -> None:
     adapter(folder / "final_model")
     run(folder / "checkpoints", (154,))
     (folder / "config.json").write_text(json.dumps({"base_model": {"model_name": "x"}, "training": {"lr": 1e-4}}))
-    assert [c.name for c in discovery.find_checkpoints([str(folder)])] == ["checkpoints@154", "final_model"]
+    assert [c.name for c in discovery.find_checkpoints([str(folder)])] == ["dpo_seed_1@154", "final_model"]
 
 
-def test_checkpoints_whose_names_stay_equal_are_refused(tmp_path: Path) -> None:
+def test_equal_names_get_as_many_folders_in_front_as_it_takes(tmp_path: Path) -> None:
     places = [str(model(tmp_path / place / "run" / "final")) for place in ("a", "b")]
-    with pytest.raises(SkilldeltaError, match=r"Several checkpoints would be called 'run-final': .*--name"):
-        discovery.find_checkpoints(places)
+    assert [c.name for c in discovery.find_checkpoints(places)] == ["a-run-final", "b-run-final"]
 
 
 def adapter(folder: Path, base: str = "meta/base") -> Path:
@@ -210,5 +209,5 @@ def test_an_open_instruct_run_gives_models_and_names_states_of_accelerate(tmp_pa
 
 def test_a_numbered_folder_of_folders_is_no_state_of_accelerate(tmp_path: Path) -> None:
     adapter(tmp_path / "checkpoints" / "epoch_1" / "policy_lora")
-    with pytest.raises(SkilldeltaError, match=r"folders further down: epoch_1/policy_lora\."):
-        discovery.find_checkpoints([str(tmp_path / "checkpoints")])
+    (found,) = discovery.find_checkpoints([str(tmp_path / "checkpoints")])
+    assert (found.name, found.producer, found.problem) == ("checkpoints@epoch1", "peft", "")

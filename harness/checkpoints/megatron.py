@@ -1,0 +1,49 @@
+"""Checkpoints of Megatron-LM, Megatron-Bridge and NeMo: iter_N folders of shards, seen and named with what converts them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.checkpoint_folders import list_numbered
+from harness.types import Checkpoint
+
+ORDER = 14
+FOLDER_NAME = re.compile(r"^iter_(\d+)$")
+NEMO_FOLDER = re.compile(r"^.*step[=_](\d+).*$")
+MEGATRON = (
+    "a checkpoint of Megatron: Megatron-Bridge makes a model of it, `python examples/conversion/convert_checkpoints.py export "
+    "--hf-model THE_BASE --megatron-path {folder} --hf-path FOLDER`"
+)
+NEMO = "a checkpoint of NeMo: `nemo llm export path={folder} target=hf output_path=FOLDER` makes a model of it"
+
+
+def find(path: Path) -> list[Checkpoint]:
+    """Every iteration of the run in `path` in its order, or the one that `path` is; none of them can be scored as it is."""
+    if FOLDER_NAME.match(path.name) and is_megatron(path):
+        return [describe_iteration(path, path.parent, int(path.name[5:]), MEGATRON)]
+    if is_nemo(path):
+        match = NEMO_FOLDER.match(path.name)
+        return [describe_iteration(path, path.parent, int(match.group(1)) if match else None, NEMO)]
+    return [
+        describe_iteration(folder, path, step, MEGATRON if kind is is_megatron else NEMO)
+        for kind, pattern in ((is_megatron, FOLDER_NAME), (is_nemo, NEMO_FOLDER))
+        for step, folder in list_numbered(path, pattern)
+        if kind(folder)
+    ]
+
+
+def is_megatron(folder: Path) -> bool:
+    """Whether shards lie in it, and no model in the folder's own files."""
+    shards = ("mp_rank_*", "*.distcp", "common.pt", "model_optim_rng.pt", "metadata.json")
+    return not (folder / "config.json").exists() and any(any(folder.glob(name)) for name in shards)
+
+
+def is_nemo(folder: Path) -> bool:
+    """NeMo 2 keeps weights and settings in folders of these names."""
+    return (folder / "weights").is_dir() and (folder / "context").is_dir()
+
+
+def describe_iteration(folder: Path, run: Path, step: int | None, problem: str) -> Checkpoint:
+    name = folder.name if step is None else f"{run.name}@{step}"
+    return Checkpoint(name, str(folder), "megatron", run=str(run), step=step, problem=problem.format(folder=folder))

@@ -1,0 +1,50 @@
+"""Files of torch itself (.pt, .pth, .ckpt), as nanochat and hand-written loops save them: seen, and named with the way out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness.checkpoint_folders import has_model_files
+from harness.types import Checkpoint
+
+ORDER = 90  # after every producer whose models can be loaded
+SUFFIXES = (".pt", ".pth", ".ckpt", ".tar")
+MODEL_NAME = re.compile(r"check|ckpt|step|epoch|iter|model|policy|actor|final|best|last|latest|weights|state_dict", re.I)
+OTHER_NAME = re.compile(r"optim|sched|scaler|rng|random_state|value_head|critic|args|buffer|tokens|dataset|loader|^meta", re.I)
+NANOCHAT_NAME = re.compile(r"^model_(\d{1,15})\.pt$")
+NUMBER = re.compile(r"(\d{1,15})(?!.*\d)")
+MAX_FILES = 100
+TORCH = (
+    "a file of torch, not a model's folder: load it in the program that wrote it, and save it there with "
+    "model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)"
+)
+NANOCHAT = (
+    "a checkpoint of nanochat: transformers' convert_nanochat_checkpoints.py (src/transformers/models/nanochat) makes a model "
+    "of it, `python convert_nanochat_checkpoints.py --input_dir {folder} --output_dir FOLDER`"
+)
+
+
+def find(path: Path) -> list[Checkpoint]:
+    """Each file in `path` that may be a model's, by the number in its name."""
+    if has_model_files(path):
+        return []
+    files = [f for f in path.iterdir() if f.suffix in SUFFIXES and f.is_file()]
+    models = [f for f in files if MODEL_NAME.search(f.stem) and not OTHER_NAME.search(f.name)]
+    return [describe_file(file, path) for file in sorted(models, key=file_order)[:MAX_FILES]]
+
+
+def file_order(file: Path) -> tuple[int, str]:
+    match = NUMBER.search(file.stem)
+    return int(match.group(1)) if match else 10**15, file.name
+
+
+def describe_file(file: Path, run: Path) -> Checkpoint:
+    """A file that cannot be scored as it is."""
+    number, name = file_order(file)
+    step = number if NUMBER.search(file.stem) else None
+    nanochat = NANOCHAT_NAME.match(name)
+    is_nanochat = nanochat is not None and (run / f"meta_{nanochat.group(1)}.json").is_file()
+    problem = NANOCHAT.format(folder=run) if is_nanochat else TORCH
+    label = file.stem if step is None else f"{run.name}@{step}"
+    return Checkpoint(label, str(file), "nanochat" if is_nanochat else "torch", run=str(run), step=step, problem=problem)

@@ -1,0 +1,54 @@
+"""What checks of whole models and of adapters share: their errors, and how they name tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import transformers
+
+from harness.integrity import BrokenWeightsError, Headers, printable
+
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
+
+
+class UncheckedError(Exception):
+    """The contract cannot be checked from headers; the message says why.  Loading it may work all the same."""
+
+
+def refuse_placeholders(headers: Headers) -> None:
+    """Raises BrokenWeightsError for tensors without values, which ZeRO-3 saves where it was not asked to gather them."""
+    if empty := sorted(name for name, tensor in headers.items() if 0 in tensor.shape):
+        raise BrokenWeightsError(
+            f"{len(empty)} of {len(headers)} tensors hold no values ({first_names(empty)}): placeholders of ZeRO-3 (DeepSpeed).  "
+            "Make a model of its shards with zero_to_fp32.py, or save with stage3_gather_16bit_weights_on_model_save"
+        )
+    if not headers:
+        raise BrokenWeightsError("its file of weights holds no tensor at all")
+
+
+@contextmanager
+def silent_transformers() -> Iterator[None]:
+    """Without transformers' own tables and progress: what they say is said by the contract."""
+    logging = transformers.utils.logging
+    level, has_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if has_progress:
+            logging.enable_progress_bar()
+
+
+def explain_wrapper(names: Iterable[str]) -> str:
+    """Which wrapper left its prefix in the names of weights; "" for none."""
+    all_names = list(names)
+    wrapper = next((w for w in WRAPPERS if any(n.startswith(w) or f".{w}" in n for n in all_names)), "")
+    return f".  Their names begin with {wrapper!r}: a wrapped module was saved, save the module in it" if wrapper else ""
+
+
+def first_names(names: list[str]) -> str:
+    """The first names of a list."""
+    return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
