@@ -11,6 +11,7 @@ import numpy as np
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
 from harness.comparison.load import LoadedResults
 from harness.comparison.metrics import measure_metrics
+from harness.comparison.termination import measure_termination
 from harness.comparison.result import ComparisonSettings, Level, MetricValue
 from harness.comparison.sample_table import SampleTable
 from harness.comparison.shared_rows import RowNumbers
@@ -52,6 +53,7 @@ class Estimate:
     reasons: Mapping[str, int] = field(default_factory=dict)
     change: ChangeEstimate | None = None  # None for the baseline
     metrics: tuple[MetricValue, ...] = ()
+    termination: tuple[MetricValue, ...] = ()
 
 
 MeasuredTask = tuple[list[Estimate], list[TaskDifference]]  # the baseline and candidates; the candidates' differences
@@ -99,8 +101,9 @@ def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level
     if numbers is not None:
         own = replace(own, rows=RowSums(numbers, own.influences[: len(numbers)]))
     metrics, health, reasons = measure_metrics(panel, columns, level), columns.health, columns.reasons
+    ends = measure_termination(panel, columns, level)
     length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")
-    return Estimate(name, "task", task.name, task.skill, own, health, length, reasons, metrics=metrics)
+    return Estimate(name, "task", task.name, task.skill, own, health, length, reasons, metrics=metrics, termination=ends)
 
 
 def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> TaskDifference:

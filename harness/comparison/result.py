@@ -87,6 +87,9 @@ class MetricValue:
     missing: int = 0  # samples of its group that lack a value on one side
 
 
+APART = ("difference", "metrics", "termination")  # fields of a Row that flat() does not take as they are
+
+
 @dataclass(frozen=True)
 class Row:
     """One checkpoint on one task, on one skill (unweighted mean of its tasks), or on average (unweighted mean of skills)."""
@@ -107,10 +110,11 @@ class Row:
     health: Mapping[str, int] = field(default_factory=dict)
     reasons: Mapping[str, int] = field(default_factory=dict)  # why samples have no score, with how often
     metrics: tuple[MetricValue, ...] = ()
+    termination: tuple[MetricValue, ...] = ()  # how responses end, see termination.py
 
     def flat(self) -> dict[str, Any]:
         """The row as the JSON object of comparison.json: the score's fields and the difference's, all at one level."""
-        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("difference", "metrics")}
+        row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in APART}
         row["health"], row["reasons"] = dict(self.health), dict(self.reasons)
         row["metrics"] = [dataclasses.asdict(m) for m in self.metrics]
         names = [f.name for f in dataclasses.fields(Difference)]
@@ -196,6 +200,9 @@ class Comparison:
             "caveats": list(self.caveats),
             "noticed": list(self.warnings),
             "runs": [r.json() for r in self.runs],
+            "termination": [
+                {"checkpoint": r.checkpoint, "task": r.name, **dataclasses.asdict(m)} for r in self.rows for m in r.termination
+            ],
             "best": [dataclasses.asdict(b) for b in self.best],
             "published": [dataclasses.asdict(f) for table in self.published_tables for f in table.figures.values()],
         }

@@ -63,12 +63,23 @@ def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
         score=float_array([v["score"] for v in samples]),
         group=[v.get("group", "") for v in samples],
         cluster=[v.get("cluster") or v["example"] for v in samples],
-        parts={name: float_array(v.get("parts", {}).get(name) for v in samples) for name in names},
+        parts={name: float_array(v.get("parts", {}).get(name) for v in samples) for name in names} | reading_parts(samples),
         tokens=float_array([v["tokens_out"] for v in samples]),
         health=count_health(samples),
         reasons=Counter(v.get("why", "") for v in samples if v["score"] is None),
         requests=[v.get("request", "") for v in samples],
     )
+
+
+def reading_parts(samples: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
+    """What was seen of the reasoning in texts, next to the parts of scores; {} where nothing was read."""
+    readings = [(v.get("reading") or None, v["finish"]) for v in samples]
+    if not any(reading for reading, _ in readings):
+        return {}
+    lengths = {name: [r and r[name] for r, _ in readings] for name in ("reasoning", "answer")}
+    shares = {name: [r and float(r.get(name, 0) > 0) for r, _ in readings] for name in ("unclosed", "loop")}
+    truncated = {"truncated": [r and float(finish == "length") for r, finish in readings]}
+    return {f"reading.{name}": float_array(values) for name, values in (lengths | shares | truncated).items()}
 
 
 def float_array(numbers: Iterable[float | None]) -> Floats:
@@ -87,6 +98,17 @@ def count_health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "unreadable": sum(bool(v["response"].strip()) for v in text_samples if not (v.get("extracted") or v.get("read_as"))),
         "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
         "unscored": [v["score"] for v in lines].count(None),
+        **{name: count for name, count in count_readings(lines).items() if count},
+    }
+
+
+def count_readings(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """How many texts have reasoning, how many never close it, and how many end in a loop."""
+    readings = [v["reading"] for v in lines if "reading" in v]
+    return {
+        "with reasoning": sum(r["reasoning"] > 0 for r in readings),
+        "unclosed": sum(r.get("unclosed", 0) > 0 for r in readings),
+        "ending in a loop": sum(r.get("loop", 0) > 0 for r in readings),
     }
 
 

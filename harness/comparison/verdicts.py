@@ -85,6 +85,6 @@ def make_row(estimate: Estimate, difference: Difference | None) -> Row:
         checkpoint=estimate.checkpoint, level=estimate.level, name=estimate.name, skill=estimate.skill,
         n=own.n, score=POINTS * own.score, score_low=POINTS * own.interval.low, score_high=POINTS * own.interval.high,
         unscored=estimate.health.get("unscored", 0), if_wrong=POINTS * own.bounds.low, if_right=POINTS * own.bounds.high,
-        difference=difference, metrics=estimate.metrics,
+        difference=difference, metrics=estimate.metrics, termination=estimate.termination,
         tokens=estimate.tokens, health=estimate.health, reasons=estimate.reasons,
     )  # fmt: skip

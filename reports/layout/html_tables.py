@@ -14,7 +14,10 @@ MAX_OPEN_ROWS = 12  # a table of at most so many rows is shown at once
 
 def render_sections(comparison: Comparison) -> str:
     """Every table but the matrix and the details, as HTML.  Only the markup of this module is markup in it."""
-    optional = (text_tables.best_table(comparison), text_tables.metrics_table(comparison), text_tables.health_table(comparison))
+    optional = (
+        *(text_tables.best_table(comparison), text_tables.metrics_table(comparison)),
+        *(text_tables.termination_table(comparison), text_tables.health_table(comparison)),
+    )
     tables = [table for table in optional if table]
     heading = ["<h2>More tables</h2>"] if tables else []
     parts = [*heading, *(fold_table(t, len(t.rows) <= MAX_OPEN_ROWS) for t in tables), *published_section(comparison)]

@@ -15,7 +15,7 @@ from harness.comparison.number_format import (
     format_p_value,
     format_verdict,
 )
-from harness.comparison.result import Comparison, Level, Row
+from harness.comparison.result import Comparison, Level, MetricValue, Row
 from harness.types import SKILLS
 
 MATRIX_TITLE = "Scores, and differences from the baseline"
@@ -42,7 +42,8 @@ class TextTable:
 def all_tables(comparison: Comparison) -> list[TextTable]:
     """Every table of a comparison, in the order of reading."""
     matrix, details = score_matrix(comparison), detail_tables(comparison)
-    optional = (best_table(comparison), metrics_table(comparison), health_table(comparison))
+    optional = (best_table(comparison), metrics_table(comparison), termination_table(comparison))
+    optional = (*optional, health_table(comparison))
     return [matrix, *details, *(table for table in optional if table)]
 
 
@@ -157,6 +158,28 @@ def metrics_table(comparison: Comparison) -> TextTable | None:
             rows.append((row.checkpoint, row.name, name, value, difference))
     columns = ("checkpoint", "task", "metric", "value", "difference")
     return TextTable("Further metrics", columns, tuple(rows)) if rows else None
+
+
+def termination_table(comparison: Comparison) -> TextTable | None:
+    """How responses end, with differences to the baseline; None where no text has reasoning, a loop or a cut end."""
+    rows, titles = [], {"reasoning": "reasoning (characters)", "answer": "answer (characters)"}
+    names = ("reasoning", "answer", "unclosed", "loops", "truncated")
+    for row in comparison.at("task"):
+        values = {m.name: m for m in row.termination}
+        if values:
+            rows.append((row.checkpoint, row.name, *(format_change(values[name]) for name in names)))
+    columns = ("checkpoint", "task", *(titles.get(name, f"{name} (%)") for name in names))
+    is_eventful = any(m.value for r in comparison.at("task") for m in r.termination if m.name != "answer")
+    return TextTable("Termination: how responses end", columns, tuple(rows)) if is_eventful else None
+
+
+def format_change(metric: MetricValue) -> str:
+    """A value, and on a line of its own its difference to the baseline."""
+    value = format_number(metric.value)
+    if metric.delta is None:
+        return value
+    low, high = metric.delta_low, metric.delta_high
+    return f"{value}\n{format_number(metric.delta, signed=True)} {format_interval(low, high, signed=True)}"
 
 
 def health_table(comparison: Comparison) -> TextTable | None:
