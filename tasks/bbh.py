@@ -13,6 +13,8 @@ from harness import data
 from harness.config import load_yaml
 from harness.data import DataSource, locate, read_text
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
+from tasks.answer_reading import stated_choice
+from tasks.answer_reading.stated_number import read_number
 
 SUBTASKS = (
     "boolean_expressions", "causal_judgement", "date_understanding", "disambiguation_qa", "dyck_languages", "formal_fallacies",
@@ -36,6 +38,7 @@ PREFIX = "A:"  # as in open-instruct's eval/bbh, which the study ran; the worked
 STOP = ("\n\nQ:",)
 MARKER = re.compile("the answer is", re.IGNORECASE)
 STUDY_ANSWER = re.compile(r"[t|T]he answer is (.*?)\.")  # open-instruct's expression, its stray "|" included
+INTEGER = re.compile(r"-?\d+")
 CANARY_LINES = 2  # the authors' files begin with a warning and a line of dashes, which are no part of the prompt
 
 
@@ -101,16 +104,30 @@ def extract_answer(text: str) -> str:
 
 
 def score(example: Example, response: Response) -> Score:
-    """1 if the answer is the target, letter by letter, as the authors' own results were scored.
+    """1 if the response states the target, as a reader takes it: "**(B)** old red barn", "Answer: (B)", "yes, because ...".
 
-    The study took the text up to the first full stop and ignored case and punctuation, so that ") ]" passes for "} ]";
-    that reading is the metric `study_exact_match`.
+    Two stricter readings are metrics.  `authors`: letter by letter, as the authors' own results were scored.
+    `study_exact_match`: the text up to the first full stop without case and punctuation, so that ") ]" passes for "} ]".
     """
-    target = example.row["target"]
-    answer = extract_answer(response.text)
+    target = str(example.row["target"])
+    answer, is_right = read_answer(response.text, str(example.row["input"]), target)
     match = STUDY_ANSWER.search(response.text)
     study = strip_punctuation(match[1] if match else response.text) == strip_punctuation(target)
-    return Score(float(answer == target), extracted=answer, parts={"study": float(study)})
+    parts = {"study": float(study), "authors": float(extract_answer(response.text) == target)}
+    return Score(float(is_right), extracted=answer, parts=parts)
+
+
+def read_answer(text: str, question: str, target: str) -> tuple[str, bool]:
+    """What a response states, in the form that the target has (an option, a number, words); and whether it is the target."""
+    if stated_choice.OPTION.fullmatch(target):
+        option = stated_choice.read_option(stated_choice.stated_text(text), stated_choice.options_of(question))
+        return option, option == target
+    if INTEGER.fullmatch(target):
+        answer = read_number(text)
+        number = answer.number if answer.is_stated or "\n" not in text.strip() else None
+        return (number.text, number.value == int(target)) if number else ("", False)
+    statement = stated_choice.stated_text(text)
+    return statement, stated_choice.same_words(statement, target)
 
 
 def strip_punctuation(text: str) -> str:
@@ -125,7 +142,7 @@ TASKS = (
     Task(
         name="bbh",
         skill="reasoning",
-        version=1,
+        version=2,
         source="Suzgun et al. 2022, github.com/suzgunmirac/BIG-Bench-Hard; frame: open-instruct eval/bbh, arXiv 2406.09279",
         rows=rows,
         ask=ask,
@@ -135,7 +152,7 @@ TASKS = (
         fewshot=exemplars,
         group=subtask,
         aggregate="macro",
-        metrics=(Metric("study_exact_match", "study"),),
+        metrics=(Metric("study_exact_match", "study"), Metric("authors", "authors")),
         summary="6511 hard BIG-Bench questions in 27 subtasks, 3-shot chain of thought; mean over subtasks",
     ),
 )

@@ -1,4 +1,4 @@
-"""GSM8K: grade-school word problems, answered in steps; the stated number, or the last, is the answer (Cobbe et al., arXiv 2110.14168)."""
+"""GSM8K: grade-school word problems; the number that a response states, or its last, counts (Cobbe et al., 2110.14168)."""
 
 from __future__ import annotations
 

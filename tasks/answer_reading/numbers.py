@@ -19,9 +19,9 @@ THOUSANDS = re.compile(
     r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|,?\\[,;:! ]|\\thinspace ?|[~'_\u00a0\u2007\u2008\u2009\u200a\u202f])\d{3})+(?!\d)"
 )
 LATEX = (
-    (re.compile(r"\\[dt]?frac\s*\{\s*([^{}]*?)\s*\}\s*\{\s*([^{}]*?)\s*\}"), r" \1/\2 "),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)"), r" \1/\2 "),
-    (re.compile(r"\\(?:text|mathrm|mbox|textrm|mathbf|textbf|bm|textit)\s*\{([^{}]*)\}"), r"\1"),
+    (re.compile(r"\\[dt]?frac ?\{ ?([^{}]{0,40}?) ?\} ?\{ ?([^{}]{0,40}?) ?\}"), r" \1/\2 "),
+    (re.compile(r"\\[dt]?frac ?(\d) ?(\d)"), r" \1/\2 "),
+    (re.compile(r"\\(?:text|mathrm|mbox|textrm|mathbf|textbf|bm|textit)\s?\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\(?:times|cdot)(?![A-Za-z])|[×⋅·]"), "*"),
     (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:!](?!\d)|[\u200b\u2060]"), " "),
     (re.compile(r"\\([$%&#])"), r"\1"),
@@ -67,9 +67,9 @@ def normalize(text: str) -> str:
     return re.sub(r"(?<=\d) {2,}(?=\d+/\d)", " ", text)
 
 
-def find_numbers(text: str, start: int = 0) -> list[Number]:
-    """The numbers of a normalized text from `start`, in order; those of a list ("2. Then ...") and of a unit's power are none."""
-    return [number for match in NUMBER.finditer(text, start) if (number := parse(match, text)) is not None]
+def find_numbers(text: str) -> list[Number]:
+    """The numbers of a normalized text in order; those of a list ("2. Then ...") and of a unit's power are none."""
+    return [number for match in NUMBER.finditer(text) if (number := parse(match, text)) is not None]
 
 
 def parse(match: re.Match[str], text: str) -> Number | None:

@@ -19,18 +19,18 @@ QUESTION = re.compile(
 
 # A last paragraph that begins so adds nothing to the answer.
 REMARK = re.compile(
-    r"""[\s(*_>#]*(?:(?:please\s)?note\b|n\.?b\.?:|remark\b|let\sme\sknow|(?:i\s)?hope\s(?:this|that|it|you)|feel\sfree|would\syou\slike
-    |do\syou\s(?:want|need|have|see)|if\syou(?:\s(?:have|need|want|would)|'d)|is\sthere\sanything|p\.?s\.?:|(?:to\s)?(?:check|verify)\b
+    r"""[ \t(*_>#]*(?:(?:please\s)?note\b|n\.?b\.?:|remark\b|let\sme\sknow|(?:i\s)?hope\s(?:this|that|it|you)
+    |feel\sfree|would\syou\slike|do\syou\s(?:want|need|have|see)|if\syou(?:\s(?:have|need|want|would)|'d)|is\sthere\sanything|p\.?s\.?:|(?:to\s)?(?:check|verify)\b
     |verification\b)""",
     re.VERBOSE | re.IGNORECASE,
 )
-PARAGRAPH = re.compile(r"\n\s*\n")
+PARAGRAPH = re.compile(r"\n\s*\n(?=[ \t]*\S)")
 
 
 def drop_remarks(text: str, is_answer: Callable[[str], bool]) -> str:
     """The text without last paragraphs that are remarks ("Note that ...", "Let me know ..."), where an answer stands before."""
-    while gaps := list(PARAGRAPH.finditer(text.rstrip())):
-        gap = gaps[-1]
+    text = text.rstrip()
+    for gap in reversed(list(PARAGRAPH.finditer(text))):
         if not REMARK.match(text, gap.end()) or not is_answer(text[: gap.start()]):
             break
         text = text[: gap.start()]

@@ -11,14 +11,17 @@ from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
 OPTION = re.compile(r"\(([A-Z])\)")
 OPTION_LINE = re.compile(r"^\(([A-Z])\)\s*(.+?)\s*$", re.MULTILINE)  # in a question: "(A) red old barn"
 MARK = re.compile(
-    r"\banswer(?:\s+to\b[^.:=?!;\n]{0,60}?|\s+\w+){0,1}?(?:,[^,.\n]{0,20},)?\s*(?:\b(?:is|would be|should be|must be|was)\b[ \t]*:?|[:=])"
+    r"\banswer(?:\s+to\b[^.:=?!;\n]{0,60}?|\s+\w+){0,1}?(?:,[^,.\n]{0,20},)?\s*"
+    r"(?:\b(?:is|would be|should be|must be|was)\b[ \t]*:?|[:=])"
     r"|\banswer[*_:]*[ \t]*\n",
     re.IGNORECASE,
 )
 BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-FIELD = re.compile(r"""["'](?:final[_ ]?)?answer["']\s*:\s*"((?:[^"\\]|\\.)*)"|<(?:final_?)?answer>(.*?)(?:</|$)""", re.I | re.S)
-BOLD_LINE = re.compile(r"^[\s>#-]*(?:\*\*|__)([^*_\n]+)(?:\*\*|__)[\s.!]*$", re.MULTILINE)
-OPTION_ONLY_LINE = re.compile(r"^\W*\([A-Z]\)\W*$", re.MULTILINE)
+FIELD = re.compile(
+    r"""["'](?:final[_ ]?)?answer["']\s*:\s*"((?:[^"\\]|\\.)*)"|<(?:final_?)?answer>(.*?)(?:</|$)""", re.I | re.S
+)
+BOLD_LINE = re.compile(r"^[ \t>#-]*(?:\*\*|__)([^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
+OPTION_ONLY_LINE = re.compile(r"^[^\w\n]*\([A-Z]\)[^\w\n]*$", re.MULTILINE)
 LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox)\s*\{([^{}]*)\}")
 MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\$")
 FILLER = re.compile(r"^(?:[\s:=*\"']|\b(?:that|therefore|thus|clearly|indeed|simply|option|choice|letter)\b)+", re.IGNORECASE)
@@ -33,8 +36,10 @@ def stated_text(response: str) -> str:
     has none of them and more than one line; a single line is its own statement.  A next question is left out.
     """
     text = plain_quotes(cut_at_turn(response))
-    text = cut_at_question(text, lambda before: bool(list(statements(before))))
     candidates = sorted(statements(text))
+    if candidates:
+        text = cut_at_question(text, lambda before: candidates[0][0] < len(before))
+        candidates = [(place, content) for place, content in candidates if place < len(text)]
     if candidates:
         return clean(candidates[-1][1])
     lines = text.strip().split("\n")

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
-from tasks.answer_reading import numbers
-from tasks.answer_reading.numbers import Number
+from tasks.answer_reading.numbers import Number, find_numbers, normalize
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn, drop_remarks
 
 # What may stand between a mark and its number: signs of layout and of mathematics, and words that add nothing.
 FILLER = re.compile(
-    r"""(?:[\s*_`:="'({\[>~≈|]|\\[(\[]|\$(?!\d)|\\boxed|<<|[A-Za-z]\s*=(?!=)
+    r"""(?:[\s*_`:="'({\[>~≈|]|\\[(\[]|\$(?!\d)|\\boxed|<<|[A-Za-z]\s?=(?!=)
     |\b(?:is|are|that|therefore|thus|then|hence|so|indeed|now|approximately|about|around|roughly|exactly|just|only|simply
        |equal\sto|equals|a\stotal\sof|total\sof|the\snumber|the\sinteger|USD|US|EUR|Rs\.?)(?![A-Za-z]))*""",
     re.VERBOSE | re.IGNORECASE,
@@ -27,146 +28,167 @@ FIELD = re.compile(
 WORDS = re.compile(
     r"""(?<!to\s)(?<!we\s)(?<!can\s)(?<!will\s)\b(?:answer|final\s(?:result|solution))\b
     (?:[^.:=?!;\n]{0,60}?\b(?:is|was|(?:should|would|must|will)(?:\stherefore|\sthen)?\sbe|equals
-        |comes\s(?:out\s)?to|(?:works|turns)\sout\sto(?:\sbe)?)\b|[^.:=?!;\n\w]{0,6}[:=]|[*_#:\s]*\n)""",
+        |comes\s(?:out\s)?to|(?:works|turns)\sout\sto(?:\sbe)?)\b|[^.:=?!;\n\w]{0,6}[:=]|[*_#:\ \t]*\n)""",
     re.VERBOSE | re.IGNORECASE,
 )
 # "If it were in cents, the answer would be 300", "(in which case the answer is 3)": no answer to what was asked.
 HYPOTHESIS = re.compile(r"\b(?:if|which case|whether)\b[^.!?\n]*$", re.IGNORECASE)
-# "Answer:" at the beginning of a line, and after it one sentence with which the response ends.
+LINE_A = re.compile(r"^[ \t]*A:", re.MULTILINE)  # as in grade-school-math's own solutions
+# "Answer:" at the beginning of a line, and after it one sentence with which the numbers of the response end.
 ANSWER_LABEL = re.compile(
-    r"^[\s>#*_]*(?:final[ ])?answer[*_]*\s*:[\s*_]*(?P<sentence>(?:[^.!?\n]|[.!?](?!\s))+)[.!?]?[\s*_]*$",
+    r"^[ \t>#*_]*(?:final[ ])?answer[*_]*[ \t]*:[\s*_]*(?P<sentence>(?:[^.!?\n]|[.!?](?!\s))+)[.!?]?[ \t*_]*$",
     re.MULTILINE | re.IGNORECASE,
 )
 INTRODUCTION = re.compile(
     r"[\s\"'`*]*(?:after|at|by|during|for|from|if|in|on|over|since|when|with|within)\b[^,.\n]*,(?!\d)", re.IGNORECASE
 )
 BOLD = re.compile(r"\*\*\s*([^*\n]+?)\s*\*\*|__\s*([^_\n]+?)\s*__|<b>\s*([^<\n]+?)\s*</b>")
-BOLD_LINE = re.compile(r"^[\s>#-]*(?:\*\*|__)(?P<content>[^*_\n]+)(?:\*\*|__)[\s.!]*$", re.MULTILINE)
+BOLD_LINE = re.compile(r"^[ \t>#-]*(?:\*\*|__)(?P<content>[^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
 LABEL = re.compile(r"\b(?:step|day|part|option|case|week|month|year|method|number|question|problem)\s+\d+\W*$", re.IGNORECASE)
-LINE_A = re.compile(r"^\s*A:", re.MULTILINE)  # as in grade-school-math's own solutions
 OPERATORS = re.compile(r"[\s\d.,$€£¥₹%()*/+\-x÷]*")
 MAX_UNIT_WORDS = 4
+MAX_FILLER = 200  # characters
 
 
 @dataclass(frozen=True)
-class ReadNumber:
-    """The answer that was read, "" for none; and whether the response states it, or it is the last number only."""
+class NumberReading:
+    """The number that was read, None for none; and whether the response states it, or it is the last number only."""
 
     number: Number | None
     is_stated: bool
 
 
-def read_number(response: str) -> ReadNumber:
+@dataclass(frozen=True)
+class NumberedText:
+    """A normalized text with its numbers in order."""
+
+    text: str
+    numbers: list[Number]
+
+    @cached_property
+    def starts(self) -> list[int]:
+        return [number.start for number in self.numbers]
+
+    def between(self, start: int, end: int) -> list[Number]:
+        """The numbers that begin within text[start:end]."""
+        return self.numbers[bisect_left(self.starts, start) : bisect_left(self.starts, end)]
+
+    def line_of(self, place: int) -> tuple[int, int]:
+        """Where the line that holds a place begins and ends."""
+        end = self.text.find("\n", place)
+        return self.text.rfind("\n", 0, place) + 1, len(self.text) if end < 0 else end
+
+    def answers(self, text: str) -> bool:
+        """Does this beginning of the text hold a number already?"""
+        return bool(self.numbers) and self.numbers[0].end <= len(text)
+
+    def cut(self, text: str) -> NumberedText:
+        """This beginning of the text."""
+        return NumberedText(text, [number for number in self.numbers if number.end <= len(text)])
+
+
+def read_number(response: str) -> NumberReading:
     """The stated number of a response; where it states none, its last one.
 
     What follows a next question or another's turn is left out.  Of several statements the last counts, but of several
     "####" the first: it ends the answer, and a model that goes on writes more of them.
     """
-    text = numbers.normalize(cut_at_turn(response))
-    text = cut_at_question(text, has_number)
-    if statement := stated_number(text):
-        return ReadNumber(statement, True)
-    text = drop_remarks(text, has_number)
-    if in_bold := bold_in_last_line(text):
-        return ReadNumber(in_bold, True)
-    every_number = numbers.find_numbers(text)
-    return ReadNumber(every_number[-1] if every_number else None, False)
+    text = normalize(cut_at_turn(response))
+    whole = NumberedText(text, find_numbers(text))
+    whole = whole.cut(cut_at_question(text, whole.answers))
+    if statement := stated_number(whole):
+        return NumberReading(statement, True)
+    whole = whole.cut(drop_remarks(whole.text, whole.answers))
+    if in_bold := bold_in_last_line(whole):
+        return NumberReading(in_bold, True)
+    return NumberReading(whole.numbers[-1] if whole.numbers else None, False)
 
 
-def has_number(text: str) -> bool:
-    return bool(numbers.find_numbers(text))
-
-
-def stated_number(text: str) -> Number | None:
-    """The stated number of a normalized text; None where it states none."""
-    for match in HASHES.finditer(text):
-        if number := number_after(text, match.end()):
+def stated_number(whole: NumberedText) -> Number | None:
+    """The number behind a mark of an answer; None where there is no mark, or no number behind one."""
+    for match in HASHES.finditer(whole.text):
+        if number := number_after(whole, match.end()):
             return number
-    statements = [n for marks in (BOX, WORDS, LINE_A) for n in numbers_after(text, marks)]
-    statements += [*field_numbers(text), *bold_lines(text)]
+    statements = [n for marks in (BOX, WORDS, LINE_A) for n in numbers_after(whole, marks)]
+    statements += [*field_numbers(whole), *bold_lines(whole)]
     return max(statements, key=lambda number: number.start, default=None)
 
 
-def numbers_after(text: str, marks: re.Pattern[str]) -> Iterator[Number]:
-    for match in marks.finditer(text):
-        number = number_after(text, match.end())
-        if number and not (marks is WORDS and HYPOTHESIS.search(text, max(0, match.start() - 80), match.start())):
+def numbers_after(whole: NumberedText, marks: re.Pattern[str]) -> Iterator[Number]:
+    for match in marks.finditer(whole.text):
+        number = number_after(whole, match.end())
+        if number and not (marks is WORDS and HYPOTHESIS.search(whole.text, max(0, match.start() - 80), match.start())):
             yield number
 
 
-def field_numbers(text: str) -> Iterator[Number]:
+def number_after(whole: NumberedText, start: int) -> Number | None:
+    """The number directly after a mark; of an equation ("5 + 3 = 8") the last side.  None where words stand between."""
+    filler = FILLER.match(whole.text, start, start + MAX_FILLER)
+    start = filler.end() if filler else start
+    index = bisect_left(whole.starts, start)
+    if index == len(whole.starts) or whole.starts[index] - start > len("-$ "):
+        return None
+    return last_side(whole, index, whole.line_of(start)[1])
+
+
+def last_side(whole: NumberedText, index: int, end: int) -> Number:
+    """The number with this index, or the one after the last "=" that follows it in one chain of arithmetic before `end`."""
+    result = whole.numbers[index]
+    for before, after in zip(whole.numbers[index:], whole.numbers[index + 1 :], strict=False):
+        between = whole.text[before.end : after.start]
+        if after.start >= end or not OPERATORS.fullmatch(between.replace("=", "")):
+            break
+        if "=" in between:
+            result = after
+    return result
+
+
+def field_numbers(whole: NumberedText) -> Iterator[Number]:
     """The numbers of answer fields, and of a last sentence behind "Answer:"."""
-    spans = [match.span(name) for match in FIELD.finditer(text) for name in ("quoted", "bare", "tagged") if match[name] is not None]
-    spans += [match.span("sentence") for match in ANSWER_LABEL.finditer(text) if not numbers.find_numbers(text, match.end())]
+    names = ("quoted", "bare", "tagged")
+    spans = [match.span(name) for match in FIELD.finditer(whole.text) for name in names if match[name] is not None]
+    last_start = whole.starts[-1] if whole.starts else 0
+    spans += [m.span("sentence") for m in ANSWER_LABEL.finditer(whole.text) if last_start < m.end("sentence")]
     for start, end in spans:
-        if number := number_in_sentence(text[:end], start):
+        if number := number_in_sentence(whole, start, end):
             yield number
 
 
-def number_in_sentence(text: str, start: int) -> Number | None:
+def number_in_sentence(whole: NumberedText, start: int, end: int) -> Number | None:
     """The number that a short answer is about: "After 2 weeks, he pays $64 for 16 glasses" is about 64.
 
     Of an equation the last side; otherwise the first number behind an introduction ("After 2 weeks,").  None where there is
     none, and for arithmetic that nobody worked out ("3 * 25").
     """
-    candidates = numbers.find_numbers(text, start)
-    if "=" in text[start:]:
+    candidates = whole.between(start, end)
+    if "=" in whole.text[start:end]:
         return candidates[-1] if candidates else None
-    if introduction := INTRODUCTION.match(text, start):
-        candidates = [number for number in candidates if number.start >= introduction.end()] or candidates
-    if len(candidates) > 1 and OPERATORS.fullmatch(text[candidates[0].end : candidates[1].start]):
+    if introduction := INTRODUCTION.match(whole.text, start, end):
+        candidates = whole.between(introduction.end(), end) or candidates
+    if len(candidates) > 1 and OPERATORS.fullmatch(whole.text[candidates[0].end : candidates[1].start]):
         return None
     return candidates[0] if candidates else None
 
 
-def number_after(text: str, start: int) -> Number | None:
-    """The number directly after a mark; of an equation ("5 + 3 = 8") the last side.  None where words stand between."""
-    begin = FILLER.match(text, start)
-    begin_at = begin.end() if begin else start
-    candidates = numbers.find_numbers(text[: end_of_line(text, begin_at)], begin_at)
-    if not candidates or candidates[0].start - begin_at > len("-$ "):
-        return None
-    return last_side(text, candidates)
-
-
-def last_side(text: str, candidates: list[Number]) -> Number:
-    """The first of the numbers, or the number after the last "=" that follows it in one chain of arithmetic."""
-    result = candidates[0]
-    for before, after in zip(candidates, candidates[1:], strict=False):
-        between = text[before.end : after.start]
-        if "=" in between and OPERATORS.fullmatch(between.replace("=", "")):
-            result = after
-        elif not OPERATORS.fullmatch(between):
-            break
-    return result
-
-
-def end_of_line(text: str, start: int) -> int:
-    end = text.find("\n", start)
-    return len(text) if end < 0 else end
-
-
-def bold_lines(text: str) -> Iterator[Number]:
+def bold_lines(whole: NumberedText) -> Iterator[Number]:
     """Numbers that fill a line of their own in bold, with at most a unit: "**18 dollars**"."""
-    for match in BOLD_LINE.finditer(text):
-        number = number_after(text, match.start("content"))
+    for match in BOLD_LINE.finditer(whole.text):
+        number = number_after(whole, match.start("content"))
         if number and number.end <= match.end("content"):
-            rest = text[number.end : match.end("content")].split()
+            rest = whole.text[number.end : match.end("content")].split()
             if len(rest) <= MAX_UNIT_WORDS and not any(":" in word for word in rest):
                 yield number
 
 
-def bold_in_last_line(text: str) -> Number | None:
+def bold_in_last_line(whole: NumberedText) -> Number | None:
     """The number in bold in the last line that holds any number: "She pays **$64** for 16 glasses"."""
-    candidates = numbers.find_numbers(text)
-    if not candidates:
+    if not whole.numbers:
         return None
-    line_start = text.rfind("\n", 0, candidates[-1].start) + 1
-    line_end = end_of_line(text, candidates[-1].start)
-    for match in reversed(list(BOLD.finditer(text, line_start, line_end))):
-        inside = [number for number in candidates if match.start() <= number.start and number.end <= match.end()]
-        if len(inside) == 1 and not LABEL.search(text[match.start() : inside[0].end]):
+    for match in reversed(list(BOLD.finditer(whole.text, *whole.line_of(whole.starts[-1])))):
+        inside = whole.between(*match.span())
+        if len(inside) == 1 and not LABEL.search(whole.text[match.start() : inside[0].end]):
             return inside[0]
-        if len(inside) > 1 and (chain := last_side(text, inside)) is inside[-1]:
-            return chain
+        if len(inside) > 1:
+            side = last_side(whole, bisect_left(whole.starts, inside[0].start), match.end())
+            return side if side is inside[-1] else None
     return None

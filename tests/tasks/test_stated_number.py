@@ -33,7 +33,19 @@ STATEMENTS = (
     "**{}**",
     "Ada is left with **{}** of the 3 boxes.",
 )
-FORMS = ("{}", "{:,}", "${:,}", "{}.00", "{:,} pens", "{:,} m^2", "{:,} cm3", "{:,} m²", "{:,}\\%", "\\${:,}", "{:,}\\text{{ pens}}")
+FORMS = (
+    "{}",
+    "{:,}",
+    "${:,}",
+    "{}.00",
+    "{:,} pens",
+    "{:,} m^2",
+    "{:,} cm3",
+    "{:,} m²",
+    "{:,}\\%",
+    "\\${:,}",
+    "{:,}\\text{{ pens}}",
+)
 SEPARATORS = (",", "{,}", "\\,", "\\ ", "\u00a0", "\u2009", "\u202f", "'", "\u2019", ",\\!")
 REMARKS = (
     "",
@@ -50,7 +62,11 @@ REMARKS = (
 
 
 @given(
-    st.integers(0, 10**7), st.sampled_from(FORMS), st.sampled_from(SEPARATORS), st.sampled_from(STATEMENTS), st.sampled_from(REMARKS)
+    st.integers(0, 10**7),
+    st.sampled_from(FORMS),
+    st.sampled_from(SEPARATORS),
+    st.sampled_from(STATEMENTS),
+    st.sampled_from(REMARKS),
 )
 def test_a_statement_is_read_however_it_is_written_and_whatever_follows(
     number: int, form: str, separator: str, statement: str, remark: str

@@ -156,12 +156,6 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
             data.examples(registry.task(name), tmp_path)
 
 
-def test_the_studys_own_match_is_kept_beside_ours() -> None:
-    row = {"subtask": "snarks", "input": "?", "target": "(A)"}
-    verdict = bbh.score(Example(row), Response("So the answer is **(A)**. So there."))
-    assert (verdict.value, verdict.parts) == (0.0, {"study": 1.0})
-
-
 @given(
     st.integers(-(10**9), 10**9), st.sampled_from(["{}", "{:,}", "${:,}", "{:.2f}"]), st.sampled_from(["", ".", " pears.", "%"])
 )
