@@ -88,7 +88,7 @@ def score(
 
 
 def compare_in_turn(
-    candidate: str,
+    candidates: str | Sequence[str],
     baseline: str,
     tasks: Sequence[str | Task],
     output: str | Path,
@@ -96,12 +96,19 @@ def compare_in_turn(
     backend: Backend | None = None,
     settings: EvaluationSettings | None = None,
 ) -> Iterator[SequentialVerdict]:
-    """Asks two checkpoints in turn until each task is decided; with `settings.margin` also when they are the same."""
+    """Asks checkpoints and their baseline in turn until each task is decided.
+
+    With `settings.margin` a task is also decided when they are the same.  `candidates`: paths of checkpoints or of runs, whose checkpoints race together against the baseline.
+    """
     from harness.evaluation import sequential
 
     loader = (backend or Backend()).loader()
-    pair = (LazyModel(only_checkpoint(baseline), loader), LazyModel(only_checkpoint(candidate), loader))
-    return sequential.compare_in_turn(pair, resolve_tasks(tasks), Results.make(output), settings or default_settings())
+    first = only_checkpoint(baseline)
+    others = discovery.find_checkpoints([candidates] if isinstance(candidates, str) else list(candidates))
+    models = [LazyModel(c, loader) for c in (first, *(c for c in others if c.path != first.path))]
+    if len(models) < 2:
+        raise SkilldeltaError(f"There is no checkpoint to compare with {first.name}: name a folder of another one.")
+    return sequential.compare_in_turn(models, resolve_tasks(tasks), Results.make(output), settings or default_settings())
 
 
 def only_checkpoint(path: str) -> Checkpoint:

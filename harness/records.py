@@ -119,6 +119,8 @@ class Inputs(Record):
 class SequentialVerdict(Record):
     """How a task ended that was stopped when it was decided.  Units: points; `used` of `items` were asked of both models."""
 
+    SPARSE = ("candidate",)
+
     task: str
     verdict: str
     used: int
@@ -127,6 +129,7 @@ class SequentialVerdict(Record):
     low: float
     high: float
     why: str = ""
+    candidate: str = ""  # of several that were asked together with their baseline
 
     @property
     def saved(self) -> float:
@@ -140,14 +143,15 @@ class CellRecord(Record):
 
     FORMER: ClassVar[Mapping[str, str]] = {"asked": "inputs", "answered": "backend", "scored": "conditions"}
     SPARSE = (
-        *("reader", "rendered", "traceback", "note", "started", "finished", "seconds", "rescored", "noise", "decision"),
-        "imported",
+        *("requested", "reader", "rendered", "traceback", "note", "started", "finished", "seconds", "rescored", "noise"),
+        *("decision", "imported"),
     )
 
     task: TaskRecord
     inputs: Inputs = field(default_factory=Inputs)
     backend: Json = field(default_factory=dict)  # its name, and every setting that can move an answer
     fingerprint: Mapping[str, str] = field(default_factory=dict)
+    requested: Json | None = None  # settings of the backend that flags asked for; None in older results
     reader: Json = field(default_factory=dict)  # how answers are told from reasoning; {}: by no reader, as in older results
     rendered: str = ""  # the hash of the prompts as the chat template rendered them; "": not known
     conditions: Json = field(default_factory=dict)  # what scores rest on besides the responses: the sandbox

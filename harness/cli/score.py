@@ -62,7 +62,7 @@ def score(
     backend, folders = model.backend(), [*(paths or ()), *([sequential.against] if sequential.against else ())]
     if sequential.against and sequential.until == "decided":
         settings = replace(settings, margin=sequential.margin)
-        decisions = api.compare_in_turn(folders[0], sequential.against, tasks, output, backend=backend, settings=settings)
+        decisions = api.compare_in_turn(list(paths or ()), sequential.against, tasks, output, backend=backend, settings=settings)
         print_decisions(decisions, as_json)
         return
     noise = NoiseCheck(check_noise) if check_noise else None
@@ -81,8 +81,8 @@ def check_combination(
         raise SkilldeltaError("Nothing to score: name a folder of checkpoints, or --recorded FILES.")
     if check_noise and (sequential.against or recordings):
         raise SkilldeltaError("--check-noise repeats questions to checkpoints: use it without --against and --recorded.")
-    if sequential.against and (recordings or len(paths) != 1):
-        raise SkilldeltaError("--against asks two checkpoints in turn: name one other folder, and no --recorded.")
+    if sequential.against and (recordings or not paths):
+        raise SkilldeltaError("--against asks checkpoints in turn with a baseline: name their folders, and no --recorded.")
     sequential.check()
 
 
@@ -92,18 +92,18 @@ def print_decisions(decisions: Iterable[SequentialVerdict], as_json: bool) -> No
 
     tasks = []
     for task in decisions:
-        note(f"{task.task}: {task.verdict} after {task.used} of {task.items} items")
+        note(f"{task.candidate} on {task.task}: {task.verdict} after {task.used} of {task.items} items")
         tasks.append(task)
     if as_json:
         print_json([task.to_json() for task in tasks])
         return
-    columns = ["task", "verdict", "items asked", "of", "saved %", "difference", "95 %, at any time"]
+    columns = ["checkpoint", "task", "verdict", "items asked", "of", "saved %", "difference", "95 %, at any time"]
     rows = []
     for task in tasks:
         counts = [str(task.used), str(task.items), f"{100 * task.saved:.0f}"]
         difference = [format_number(task.delta, signed=True), format_interval(task.low, task.high, signed=True)]
-        rows.append([task.task, task.verdict, *counts, *difference])
-    print_table(columns, rows, right=columns[2:])
+        rows.append([task.candidate, task.task, task.verdict, *counts, *difference])
+    print_table(columns, rows, right=columns[3:])
     if any(task.verdict in ("better", "worse") and task.low <= 0 <= task.high for task in tasks):
         note("A verdict tests zero alone; the interval holds for all differences at once, and may still include zero.")
 

@@ -78,9 +78,10 @@ def identify_clusters(results: LoadedResults, task: str, is_alone: bool) -> list
     names = sorted(set(table.cluster))
     if is_alone:
         return [[] for _ in names]
-    problems = problem_numbers(task, Results(cell.cell.folder.parent.parent).rows(task))
+    rows, data = Results(cell.cell.folder.parent.parent).rows(task), results.tasks[task].inputs.data
+    problems = problem_numbers(task, rows)
     kinds: list[list[str]] = [
-        [f"row {example}" for example, _ in table.keys],
+        [f"row {example}" if example in rows else f"row {example} of {data}" for example, _ in table.keys],
         [f"question {request}" for request in table.requests],
         [problems.get(example, "") for example, _ in table.keys],
     ]

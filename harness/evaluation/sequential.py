@@ -1,4 +1,4 @@
-"""Asks two checkpoints item by item, in turn, until each task is decided: better, worse, or the same within a margin.
+"""Asks checkpoints and their baseline in turn until each task is decided: better, worse, or the same within a margin.
 
 Stores samples as the ordinary loop does; scoring the same folder later asks what was left out.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,12 +18,12 @@ from harness.grouping import group_by
 from harness.prompts.reading import Reader
 from harness.records import SequentialVerdict, utc_now
 from harness.statistics.aggregates import Floats
-from harness.statistics.sequential_test import SequentialDecision, SequentialPlan, decide
+from harness.statistics.sequential_test import ALPHA, SequentialDecision, SequentialPlan, decide
 from harness.store import Cell, Key, Results, SampleWriter
 from harness.types import SkilldeltaError, Task, digest
 
 Item = list[Question]  # questions that are not independent: one cluster
-Pair = tuple[LazyModel, LazyModel]  # baseline, candidate
+FIRST_LOOK = 16  # questions before the first look; every further look is at half as many more
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,20 @@ class ItemQueue:
     weights: Mapping[Key, float]  # of each question, as a share of the heaviest item
     scale: float  # the mean difference of items, times this, is the task's
 
-    def blocks(self, size: int) -> Iterator[list[Item]]:
-        """Items gathered to about `size` questions at once."""
+    def blocks(self, most: int) -> Iterator[list[Item]]:
+        """Items gathered to blocks between two looks: FIRST_LOOK questions, then half of all before, at most about `most`.
+
+        The test may be looked at after every item.  Growing blocks ask at most half as many again as a decision needs, and
+        still fill the batches of a backend once there are many.
+        """
         block: list[Item] = []
+        before = gathered = 0
         for item in self.items:
             block.append(item)
-            if sum(map(len, block)) >= size:
+            gathered += len(item)
+            if gathered >= max(FIRST_LOOK if not before else 1, min(before // 2, most)):
                 yield block
-                block = []
+                block, before, gathered = [], before + gathered, 0
         if block:
             yield block
 
@@ -60,12 +66,13 @@ def queue_items(task: Task, questions: Sequence[Question], seed: int) -> ItemQue
 
 @dataclass
 class Contestant:
-    """One of the two checkpoints, at work on one task."""
+    """A checkpoint at work on one task; `decision`: a candidate's, against the baseline."""
 
     model: LazyModel
     cell: Cell
     scores: dict[Key, float | None] = field(default_factory=dict)
     reader: Reader | None = None
+    decision: SequentialDecision | None = None
 
     def begin(self, task: Task, questions: Sequence[Question], results: Results, settings: EvaluationSettings) -> SampleWriter:
         """Opens the cell.  SkilldeltaError where it is finished with other questions or another checkpoint."""
@@ -87,44 +94,59 @@ class Contestant:
 
 
 def compare_in_turn(
-    pair: Pair, tasks: Sequence[Task], results: Results, settings: EvaluationSettings
+    models: Sequence[LazyModel], tasks: Sequence[Task], results: Results, settings: EvaluationSettings
 ) -> Iterator[SequentialVerdict]:
-    """Asks both of `pair` until each task is decided.
+    """Asks the baseline, which is the first of `models`, and the candidates until each task is decided for each of them.
 
-    SkilldeltaError where one of the two cannot be loaded.
+    The candidates share the error of 5 % evenly, so that any of them is called better or worse by chance that often at most.
+    SkilldeltaError where one of them cannot be loaded.
     """
-    for model in pair:
+    for model in models:
         if model.checkpoint.problem:
             raise SkilldeltaError(f"{model.checkpoint.name}: {model.checkpoint.problem}")
     for task in bind_tasks(tasks, settings):
-        yield compare_on_task(pair, task, results, settings)
+        yield from compare_on_task(models, task, results, settings)
 
 
-def compare_on_task(pair: Pair, task: Task, results: Results, settings: EvaluationSettings) -> SequentialVerdict:
-    """Asks both until the task is decided, or everything was asked."""
+def compare_on_task(
+    models: Sequence[LazyModel], task: Task, results: Results, settings: EvaluationSettings
+) -> list[SequentialVerdict]:
+    """Asks until the task is decided for every candidate, or everything was asked; a decided one is asked no more."""
     questions = make_questions(task, settings)
     queue = queue_items(task, questions, settings.seed)
-    plan = SequentialPlan(len(queue.items), settings.margin / 100 / queue.scale)
-    contestants = [Contestant(model, results.cell(model.checkpoint.name, task.name)) for model in pair]
-    decision = SequentialDecision("unclear", 0, plan.items, 0.0, decide(np.zeros(0), plan).interval)
-    items: list[Item] = []
+    plan = SequentialPlan(len(queue.items), settings.margin / 100 / queue.scale, ALPHA / max(len(models) - 1, 1))
+    contestants = [Contestant(model, results.cell(model.checkpoint.name, task.name)) for model in models]
+    baseline, *candidates = contestants
     with ExitStack() as stack:
-        writers = [stack.enter_context(c.begin(task, questions, results, settings)) for c in contestants]
-        for block in queue.blocks(max(model.get().block for model in pair)):
-            for contestant, writer in zip(contestants, writers, strict=True):
-                contestant.ask(task, [q for item in block for q in item], writer)
+        writers = {id(c): stack.enter_context(c.begin(task, questions, results, settings)) for c in contestants}
+        items: list[Item] = []
+        for block in queue.blocks(max(model.get().block for model in models)):
+            undecided = [c for c in candidates if c.decision is None or c.decision.verdict == "unclear"]
+            if not undecided:
+                break
+            for contestant in (baseline, *undecided):
+                contestant.ask(task, [q for item in block for q in item], writers[id(contestant)])
             items += block
-            if not needs_every_answer(task):
-                decision = decide(item_differences(queue, items, contestants), plan)
-                if decision.verdict != "unclear":
-                    break
-        for writer in writers:
+            for candidate in undecided:
+                differences = np.zeros(0) if needs_every_answer(task) else item_differences(queue, items, baseline, candidate)
+                # What counts is how many were asked: up to the end of the block in which the decision fell.
+                candidate.decision = replace(decide(differences, plan), items_used=len(items))
+        for writer in writers.values():
             writer.sort([q.key for q in questions])
-    verdict = describe_decision(task, decision, len(items), queue)
-    for contestant in contestants:
-        is_complete = len(contestant.scores) == len(questions)
+    return close_cells(task, queue, contestants, len(questions))
+
+
+def close_cells(
+    task: Task, queue: ItemQueue, contestants: Sequence[Contestant], question_count: int
+) -> list[SequentialVerdict]:
+    """Stores each candidate's verdict; the baseline, whose answers serve all of them, keeps the one that took longest."""
+    baseline, *candidates = contestants
+    verdicts = [describe_decision(task, c.model.checkpoint.name, c.decision, queue) for c in candidates if c.decision]
+    longest = max(verdicts, key=lambda verdict: verdict.used)
+    for contestant, verdict in ((baseline, longest), *zip(candidates, verdicts, strict=True)):
+        is_complete = len(contestant.scores) == question_count
         contestant.cell.update(state="done" if is_complete else "decided", finished=utc_now(), decision=verdict)
-    return verdict
+    return verdicts
 
 
 def needs_every_answer(task: Task) -> bool:
@@ -132,25 +154,25 @@ def needs_every_answer(task: Task) -> bool:
     return task.aggregate == "f1" or task.pass_at > 0
 
 
-def item_differences(queue: ItemQueue, items: Sequence[Item], contestants: Sequence[Contestant]) -> Floats:
+def item_differences(queue: ItemQueue, items: Sequence[Item], baseline: Contestant, candidate: Contestant) -> Floats:
     """[items] candidate minus baseline; a question that one of them has no score for counts as no difference."""
     differences = []
     for item in items:
         total = 0.0
         for question in item:
-            old, new = (contestant.scores.get(question.key) for contestant in contestants)
+            old, new = baseline.scores.get(question.key), candidate.scores.get(question.key)
             if old is not None and new is not None:
                 total += queue.weights[question.key] * (new - old)
         differences.append(total)
     return np.array(differences)
 
 
-def describe_decision(task: Task, decision: SequentialDecision, item_count: int, queue: ItemQueue) -> SequentialVerdict:
+def describe_decision(task: Task, candidate: str, decision: SequentialDecision, queue: ItemQueue) -> SequentialVerdict:
     """The decision in points of the task's score."""
     points = 100 * queue.scale
     low, high = (max(-100.0, min(100.0, points * x)) for x in (decision.interval.low, decision.interval.high))
     why = "its score is no mean of answers: all of them were asked" if needs_every_answer(task) else ""
     return SequentialVerdict(
-        task=task.name, verdict=decision.verdict, used=item_count, items=len(queue.items),
+        task=task.name, candidate=candidate, verdict=decision.verdict, used=decision.items_used, items=len(queue.items),
         delta=points * decision.delta, low=low, high=high, why=why,
     )  # fmt: skip

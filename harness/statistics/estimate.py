@@ -141,11 +141,12 @@ def estimate_score(scores: Floats, design: Design, level: float = 0.95) -> Score
     variance = robust_variance(influence, design)
     if np.isnan(variance.value):
         return build_estimate(score, "wilson", effective_size(design), variance, level)
+    if variance.value <= ROUNDING or not 0 < score < 1:
+        # Equal scores have no variance to go by.  Wilson is a safe bound: of all variables in 0..1 with one mean, the 0/1
+        # variable has the largest variance.
+        return build_estimate(score, "wilson", effective_size(design), variance, level, max(variance.freedom, 1.0))
     if not is_binary(scores):
         return bounded_estimate(score, variance, effective_size(design), level)
-    if variance.value <= ROUNDING or not 0 < score < 1:
-        # Equal scores have no variance to go by: the number of clusters stands in for it.
-        return build_estimate(score, "wilson", effective_size(design), variance, level, max(variance.freedom, 1.0))
     size = effective_share_size(scores, score, variance.value, design)
     return build_estimate(score, "wilson", size, variance, level, variance.freedom)
 

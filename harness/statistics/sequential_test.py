@@ -25,6 +25,7 @@ from harness.statistics.aggregates import Design, Floats, Interval
 from harness.statistics.decision import Verdict
 from harness.statistics.estimate import critical_value
 
+ALPHA = 0.05
 BET_WEIGHTS = np.array([0.1, 0.8, 0.1])
 MARGIN_DISCORDANCES = (0.05, 0.1, 0.2, 0.4)  # the discordances for which the bets against a margin are the best ones
 
@@ -35,7 +36,7 @@ class SequentialPlan:
 
     items: int
     margin: float = 0.0
-    alpha: float = 0.05
+    alpha: float = ALPHA
 
     @cached_property
     def bets(self) -> Floats:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import harness
+from harness.evaluation import sequential
 from harness.evaluation.questions import EvaluationSettings, make_questions
 from harness.evaluation.run import LazyModel, score_checkpoints
 from harness.evaluation.sequential import compare_in_turn, queue_items
 from harness.records import SequentialVerdict
+from harness.statistics.sequential_test import decide
 from harness.store import Results
 from harness.types import Request, Response, SkilldeltaError, Task
 from tests.support import toys
@@ -52,6 +56,49 @@ def test_a_clear_difference_is_decided_early_and_only_that_much_is_asked(tmp_pat
     assert verdict.used < 100
     assert len(prompts) == verdict.used == len(list(Results(tmp_path).cell("sft", "adding").samples()))
     assert verdict.low <= 50 <= verdict.high
+
+
+@pytest.mark.parametrize("block", [1, 64, 512])
+def test_looks_begin_after_a_few_items_and_grow_whatever_the_block_of_the_backend(block: int) -> None:
+    sizes = [
+        len(b) for b in queue_items(toys.adding(400), make_questions(toys.adding(400), EvaluationSettings()), 0).blocks(block)
+    ]
+    looks = np.cumsum(sizes)
+    assert looks[0] == 16
+    assert looks[-1] == 400
+    assert all(after <= max(1.5 * before, before + 1) for before, after in pairwise(looks))
+    assert max(sizes) <= max(block, 16)
+
+
+def test_a_difference_of_forty_points_is_decided_long_before_one_block_of_a_backend_is_full(tmp_path: Path) -> None:
+    pair = tuple(
+        LazyModel(toys.checkpoint(name), lambda _, a=answer: toys.model(a, block=512))
+        for name, answer in (("sft", right(4)), ("dpo", right(9)))
+    )
+    (verdict,) = compare_in_turn(pair, [toys.adding(400)], Results.make(tmp_path), EvaluationSettings())
+    assert verdict.verdict == "better"
+    assert verdict.used <= 100
+
+
+def test_several_candidates_race_and_a_decided_one_is_asked_no_more(tmp_path: Path) -> None:
+    models = [LazyModel(toys.checkpoint(n), lambda _, a=a: toys.model(a)) for n, a in
+              (("sft", right(4)), ("far", right(9)), ("same", right(4)), ("worse", right(1)))]  # fmt: skip
+    verdicts = list(compare_in_turn(models, [toys.adding(400)], Results.make(tmp_path), EvaluationSettings()))
+    assert [(v.candidate, v.verdict) for v in verdicts] == [("far", "better"), ("same", "unclear"), ("worse", "worse")]
+    used = {v.candidate: v.used for v in verdicts}
+    assert used["far"] < 150 < used["same"] == 400
+    stored = {name: len(list(Results(tmp_path).cell(name, "adding").samples())) for name in ("sft", *used)}
+    assert stored == used | {"sft": 400}
+    facts = json.loads((tmp_path / "far" / "adding" / "task.json").read_text())
+    assert (facts["state"], facts["decision"]["candidate"]) == ("decided", "far")
+
+
+def test_candidates_share_the_error_evenly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plans = []
+    monkeypatch.setattr(sequential, "decide", lambda differences, plan: plans.append(plan) or decide(differences, plan))
+    models = [LazyModel(toys.checkpoint(str(i)), lambda _: toys.model(right(5))) for i in range(5)]
+    list(compare_in_turn(models, [toys.adding(40)], Results.make(tmp_path), EvaluationSettings()))
+    assert {plan.alpha for plan in plans} == {0.05 / 4}
 
 
 def test_equals_are_the_same_within_a_margin_and_otherwise_all_is_asked(tmp_path: Path) -> None:

@@ -76,12 +76,12 @@ def test_an_interval_never_follows_a_latex_line_break_bare(comparison: Compariso
     text = table.render(comparison, tmp_path)[2].read_text()
     assert r"\\[" not in text.replace(" ", "")
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
-    assert r"\makecell[tr]{75.0\\+25.0 $\blacktriangle$\\{\scriptsize {[}+17.5, +32.5{]}}}" in text
+    assert r"\makecell[tr]{75.0\\+25.0 $\blacktriangle$\\{\scriptsize {[}+16.8, +33.2{]}}}" in text
 
 
 def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison) -> None:
-    assert text_tables.score_matrix(comparison, tall=True).rows[1][1].split("\n")[1:] == ["+25.0 ▲", "[+17.5, +32.5]"]
-    assert text_tables.score_matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+17.5, +32.5] ▲"]
+    assert text_tables.score_matrix(comparison, tall=True).rows[1][1].split("\n")[1:] == ["+25.0 ▲", "[+16.8, +33.2]"]
+    assert text_tables.score_matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+16.8, +33.2] ▲"]
 
 
 def test_published_figures_stand_beside_in_every_output_marked_as_others(
