@@ -258,7 +258,7 @@ class Model(Protocol):
 
     The same list of requests gives the same responses, byte for byte; `block` is how many are best given at once.  A backend
     file defines `load(checkpoint, options) -> Model`; the annotation of `options` is the frozen dataclass of its settings.  A
-    Model may also have the methods of SupportsAlign and SupportsNote; nothing else is used.
+    Model may also have the methods of SupportsAlign and of evaluation/model_reports.py; nothing else is used.
     """
 
     block: int

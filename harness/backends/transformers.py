@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from harness.checkpoint_folders import explain_load_failure, tokenizer_source
 from harness.engine import plain
 from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine
+from harness.engine.token_meter import TokenMeter
 from harness.loading.settings import LoadSettings
 from harness.loading.shared_base import BaseHolder, LoadedModel
 from harness.prompts import encoding, sample_texts, templates, tokenization, tokenizer_cache
@@ -62,17 +63,17 @@ class TransformersModel:
         tokenizer: Any,
         options: TransformersOptions,
         cache: CachedTokenizer | None = None,
-        loaded: LoadedModel | None = None,
+        user: LoadedModel | None = None,
     ) -> None:
-        self.model, self.options, self.loaded = model, options, loaded
+        self.model, self.options, self.user = model, options, user
         self.cached_tokenizer = cache or CachedTokenizer(tokenizer)
         rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
         self.template = templates.choose_template(options.chat_template, tokenizer, rendering)
         self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
-        self.engine: Engine = (loaded and loaded.shared.engine) or self.make_engine()
-        if loaded:
-            loaded.shared.engine = self.engine
+        self.engine: Engine = (user and user.resident.engine) or self.make_engine()
+        if user:
+            user.resident.engine = self.engine
         self.end_tokens = end_tokens(model, tokenizer)
 
     def make_engine(self) -> Engine:
@@ -84,8 +85,8 @@ class TransformersModel:
 
     def activate(self) -> None:
         """Puts this checkpoint's adapter into the model, where another one on the same base was used since."""
-        if self.loaded:
-            self.loaded.activate()
+        if self.user:
+            self.user.activate()
 
     @property
     def settings(self) -> Json:
@@ -108,6 +109,10 @@ class TransformersModel:
     def note(self) -> str:
         """Why the model is slower than it could be; "" where it is not."""
         return self.engine.note
+
+    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+        """From now on, `report` is called with the tokens computed so far and the seconds left, as answers are being made."""
+        self.engine.meter = TokenMeter(report)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response with its request's place: first those to requests with choices, then texts."""
@@ -173,12 +178,12 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
     Raises SkilldeltaError for weights that are unsafe, missing or not those of a causal language model.
     """
     transformers.utils.logging.disable_progress_bar()  # our own progress shows the loading
-    loaded = load_model(checkpoint, options)
+    user = load_model(checkpoint, options)
     try:
         tokenizer = load_tokenizer(checkpoint, options)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
-    backend, model = TransformersModel(loaded.model, tokenizer.tokenizer, options, tokenizer, loaded), loaded.model
+    backend, model = TransformersModel(user.model, tokenizer.tokenizer, options, tokenizer, user), user.model
     if reason := backend.engine.tests.nan_reason:
         raise SkilldeltaError(
             f"{checkpoint.path} gives NaN, so it is broken and nothing it answers can be scored: {reason}.\n"
@@ -220,15 +225,6 @@ def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> LoadedMo
         revision=options.revision,
     )
     return BASES.setdefault(options, BaseHolder()).load(checkpoint, settings, device)
-
-
-def describe_devices() -> str:
-    """What models can run on here, for people."""
-    if torch.cuda.is_available():
-        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
-    if (device := default_device()).type != "cpu":
-        return device.type
-    return f"the processor, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def context_window(config: Any, tokenizer: Any) -> int:

@@ -32,9 +32,9 @@ def describe_machine() -> str:
 
 def describe_device() -> str:
     """The device that models run on, as the transformers backend chooses it."""
-    from harness import registry
+    from harness.engine.device import describe_devices
 
-    return str(registry.module("backends", "transformers").describe_devices())
+    return describe_devices()
 
 
 def describe_sandbox() -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from harness.evaluation.run import Outcome
 
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
+FRESH_S = 10.0  # so long a model's forecast is shown
 
 
 class PlainProgress:
@@ -21,17 +22,50 @@ class PlainProgress:
 
     def __init__(self) -> None:
         self.name, self.total, self.count, self.responses, self.start, self.last_print = "", 0, 0, 0, 0.0, 0.0
+        self.tokens = 0
+        self.forecast: tuple[float, float] | None = None  # when it was made, and how many seconds it said
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         self.name, self.total, self.count, self.responses = f"{checkpoint} · {task}", total, done, 0
+        self.tokens, self.forecast = 0, None
         self.start = self.last_print = time.monotonic()
 
     def advance(self) -> None:
         self.count, self.responses = self.count + 1, self.responses + 1
+        self.show()
+
+    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
+        """`tokens` were computed for a block of so many questions, and it needs `seconds_left` more.
+
+        The blocks after it are expected to take as long, question by question.
+        """
+        now = time.monotonic()
+        asked = min((self.responses // block + 1) * block, self.total - self.count + self.responses)
+        later = max(self.total - self.count + self.responses - asked, 0)
+        self.tokens = tokens
+        self.forecast = now, seconds_left + later * (now - self.start + seconds_left) / max(asked, 1)
+        self.show()
+
+    def seconds_left(self) -> float | None:
+        """By the model's own forecast where there is one, else by the samples; None: nothing is known."""
+        now = time.monotonic()
+        if self.forecast and now - self.forecast[0] < FRESH_S:
+            return max(self.forecast[1] - (now - self.forecast[0]), 0.0)
+        seconds = max(now - self.start, 1e-6)
+        return (self.total - self.count) * seconds / self.responses if self.responses else None
+
+    def describe(self) -> str:
+        """The speed and the time left."""
+        seconds = max(time.monotonic() - self.start, 1e-6)
+        left = self.seconds_left()
+        parts = [f"{self.responses / seconds:.1f}/s"] if self.responses else []
+        parts += [f"{self.tokens} tokens, {self.tokens / seconds:.0f}/s"] if self.tokens else []
+        return ", ".join([*parts, *([f"{left:.0f} s left"] if left is not None else [])])
+
+    def show(self) -> None:
         if time.monotonic() - self.last_print >= INTERVAL_S:
             self.last_print = time.monotonic()
-            rate = self.responses / (self.last_print - self.start)
-            note(f"{self.name}: {self.count}/{self.total}, {rate:.1f}/s, {(self.total - self.count) / rate:.0f} s left")
+            note(f"{self.name}: {self.count}/{self.total}, {self.describe()}")
 
     def end(self, outcome: Outcome) -> None:
         note(describe_outcome(outcome))
@@ -46,20 +80,17 @@ class LiveProgress(PlainProgress):
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         super().begin(checkpoint, task, total, done)
         name, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
-        columns = name, BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn()
-        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.bar = Progress(name, BarColumn(), MofNCompleteColumn(), rate, console=Console(stderr=True), transient=True)
         self.bar.add_task(self.name, total=total, completed=done, rate="")
         self.bar.start()
 
-    def advance(self) -> None:
-        self.count, self.responses = self.count + 1, self.responses + 1
+    def show(self) -> None:
         if self.bar:
-            seconds = max(time.monotonic() - self.start, 1e-6)
-            self.bar.update(self.bar.task_ids[0], completed=self.count, rate=f"{self.responses / seconds:.1f}/s")
+            self.bar.update(self.bar.task_ids[0], completed=self.count, rate=self.describe())
 
     def end(self, outcome: Outcome) -> None:
         if self.bar:

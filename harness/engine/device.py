@@ -17,3 +17,12 @@ def default_device(name: str = "") -> torch.device:
 def to_float64(values: Tensor) -> Tensor:
     """`values` in float64, on their own device where it has that type.  Apple's mps has none: there, on the processor."""
     return values.cpu().double() if values.device.type == "mps" else values.double()
+
+
+def describe_devices() -> str:
+    """What models can run on here, for people."""
+    if torch.cuda.is_available():
+        return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
+    if (device := default_device()).type != "cpu":
+        return device.type
+    return f"the processor, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"

@@ -7,14 +7,18 @@ window, or longer than LongRoPE's original context.  The rest of a run still sha
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+import torch
+
 from harness.engine import generate, loglikelihood, memory, plain, self_test, shared_length
 from harness.engine.model_tests import ModelTests
-from harness.engine.sequences import Generation, TokenChooser, TokenPrompt, choose_tokens
+from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
+from harness.engine.token_meter import TokenMeter
 from harness.engine.tree import TokenIds
 
 PathName = Literal["tree", "plain"]
@@ -80,6 +84,7 @@ class Engine:
     ) -> None:
         self.model, self.limits, self.path = model, limits, path
         self.tests = ModelTests(model, texts)
+        self.meter: TokenMeter | None = None  # counts the tokens, where somebody wants to know
         device = model.device.type
         run_length = RUN_LENGTHS.get(device, 0) if path == "auto" else 0
         self.budget = memory.TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
@@ -172,7 +177,11 @@ class Engine:
 
     def loglikelihoods(self, plan: LogLikelihoodPlan) -> Iterator[tuple[int, plain.LogLikelihood]]:
         """The log-likelihood of every continuation with its pair's place, as they are ready."""
+        start, nodes = time.monotonic(), len(plan.tree.tree)
         for at, value in loglikelihood.loglikelihoods_over_tree(self.model, plan.tree, self.budget):
+            if self.meter:
+                done = plan.tree.tree.paths[at][-1] + 1  # the tree is computed in the order of its nodes
+                self.meter.count_part(done, done / nodes, start)
             yield plan.tree_places[at], value
         # Pairs beyond the switch have other positions than those before it: no batch may hold both kinds.
         beyond = [len(p.context) + len(p.continuation) - 1 > self.rope_switch for p in plan.plain_pairs]
@@ -186,6 +195,7 @@ class Engine:
         self, plan: GenerationPlan, end_tokens: frozenset[int], choose: TokenChooser = choose_tokens
     ) -> Iterator[tuple[int, Generation]]:
         """The generation for every prompt with its place, as they are ready.  `end_tokens` end a text."""
+        choose = self.observe(plan, choose)
         rules = generate.DecodingRules(min(self.limits.slots, self.limits.tokens or self.limits.slots), end_tokens, choose)
         for at, generation in generate.generate_over_tree(self.model, plan.tree, rules, self.budget):
             yield plan.tree_places[at], generation
@@ -200,6 +210,19 @@ class Engine:
             prompts = [plan.plain_prompts[i] for i in places]
             for at, generation in plain.generate_in_batches(self.model, prompts, end_tokens, rows, kind, choose):
                 yield plan.plain_places[places[at]], generation
+
+    def observe(self, plan: GenerationPlan, choose: TokenChooser) -> TokenChooser:
+        """`choose`, and the meter sees each step."""
+        meter, prompts = self.meter, [*plan.tree.prompts, *plan.plain_prompts]
+        if meter is None or not prompts:
+            return choose
+        meter.begin(len(prompts), max(p.max_tokens for p in prompts))
+
+        def observed(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Tensor:
+            meter.count_step(rows)
+            return choose(logits, rows)
+
+        return observed
 
 
 def split_places(fits: Sequence[bool]) -> tuple[list[int], list[int]]:

@@ -85,7 +85,7 @@ class ModelTests:
         """Why `answer` is farther from plain passes than these from one another; "" where it is not."""
         try:
             ours = rounding.per_token(answer(self.model, self.pairs, budget), self.pairs)
-            return rounding.compare(self.plain_values, ours).unsupported_reason(self.model.dtype, when)
+            return rounding.measure_distances(self.plain_values, ours).unsupported_reason(self.model.dtype, when)
         except Exception as error:  # noqa: BLE001  a kernel may lack the type
             return self_test.describe_error(error)
 

@@ -81,7 +81,7 @@ def continued(model: Any, pairs: Sequence[TokenPair]) -> list[plain.LogLikelihoo
     return [plain.loglikelihood_of(row, p.continuation) for row, p in zip(rows, pairs, strict=True)]
 
 
-def compare(plain_values: Sequence[Values], ours: Values) -> Rounding:
+def measure_distances(plain_values: Sequence[Values], ours: Values) -> Rounding:
     """The distances."""
     mean = [sum(values) / len(values) for values in zip(*plain_values, strict=True)]
     apart = max((distance(a, b) for a, b in combinations(plain_values, 2)), default=0.0)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
 from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, is_generated
 from harness.evaluation.scoring import collect_samples
@@ -141,6 +142,10 @@ class RepeatingProgress:
 
     def advance(self) -> None:
         self.progress.advance()
+
+    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
+        if isinstance(self.progress, TokenListener):
+            self.progress.count_tokens(block, tokens, seconds_left)
 
     def end(self, outcome: Outcome) -> None:
         self.progress.end(outcome)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from harness import fingerprint, training_log
+from harness.evaluation.model_reports import SupportsNote, connect_tokens
 from harness.evaluation.questions import (
     EvaluationSettings,
     Question,
@@ -56,14 +57,6 @@ class SilentProgress:
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
     def advance(self) -> None: ...
     def end(self, outcome: Outcome) -> None: ...
-
-
-@runtime_checkable
-class SupportsNote(Protocol):
-    """A Model that reports, once a task is answered, what the user should know about the answers ("": nothing)."""
-
-    @property
-    def note(self) -> str: ...
 
 
 @runtime_checkable
@@ -135,7 +128,7 @@ def score_checkpoints(
         for task in bound_tasks:
             if task.name not in questions:
                 questions[task.name] = questions_or_error(task, settings)
-            outcome = run_cell(CellJob(model, task, questions[task.name], settings.sandbox, settings.reader), results, listener)
+            outcome = run_cell(CellJob(model, task, questions[task.name], settings), results, listener)
             listener.end(outcome)
             outcomes.append(outcome)
     return outcomes
@@ -171,17 +164,28 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     """Asks what is not stored yet, stores and scores it."""
     start = time.monotonic()
     before = cell.record()
-    reader = choose_reader(job.reader, is_generated(questions), before)
-    if before and before.state == "done" and is_same_cell(before, job.task, questions, job.model.fingerprint, reader):
+    reader = choose_reader(job.settings.reader, is_generated(questions), None if job.settings.ask_again else before)
+    identity = identify_cell(job.model, job.task, questions, reader)
+    if job.settings.ask_again and before and identity.differences(before):
+        before = None
+    if identity.is_done(before, cell):
         return make_outcome(job, "already", list(cell.samples()), start)
+    folders = [results, *map(Results, job.settings.reuse)]
+    if before is None and (equal := find_equal_cell(identity, folders, cell)):
+        store_context(results, job.model, job.task, questions)
+        source = take_answers(equal[1], equal[0], cell)
+        return replace(make_outcome(job, "already", list(cell.samples()), start), why=source)
     if job.task.prepare:
         job.task.prepare()
     model = job.model.get()
     store_context(results, job.model, job.task, questions)
-    cell.begin(new_record(job.task, questions, job.model, job.sandbox, reader))
+    if before is None:
+        cell.clear()
+    cell.begin(new_record(job.task, questions, job.model, job.settings.sandbox, reader))
     with SampleWriter(cell) as writer:
         stored_keys = {(s.example, s.draw) for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
+        connect_tokens(model, progress)
         for sample in collect_samples(job.task, model, questions, stored_keys, reader):
             writer.append(sample)
             progress.advance()
@@ -214,6 +218,7 @@ def new_record(
         inputs=inputs_record(questions),
         backend=backend_record(model.get(), questions),
         fingerprint=dict(model.fingerprint),
+        requested=identify_cell(model, task, questions, reader).requested,
         reader=reader.record if reader else {},
         rendered=rendered_hash(model.get(), questions),
         conditions=dict(task.conditions(sandbox)) if task.conditions else {},
@@ -234,12 +239,11 @@ def rendered_hash(model: Model, questions: Sequence[Question]) -> str:
     return model.rendered_hash([q.request for q in questions]) if isinstance(model, SupportsRender) else ""
 
 
-def is_same_cell(
-    record: CellRecord, task: Task, questions: Sequence[Question], hashes: Mapping[str, str], reader: Reader | None
-) -> bool:
-    """Whether a stored cell is of these questions and this checkpoint: no model need be loaded to know it."""
-    stored = (record.task, record.inputs, record.fingerprint, record.reader)
-    return stored == (task_record(task), inputs_record(questions), dict(hashes), reader.record if reader else {})
+def identify_cell(model: LazyModel, task: Task, questions: Sequence[Question], reader: Reader | None) -> CellIdentity:
+    """What a cell of these questions to this checkpoint would be: no model need be loaded to know it."""
+    record = reader.record if reader else {}
+    inputs = inputs_record(questions)
+    return CellIdentity(model.checkpoint, model.loader, task_record(task), inputs, model.fingerprint, record)
 
 
 def make_outcome(job: CellJob, state: Literal["done", "already"], samples: Sequence[Sample], start: float) -> Outcome:

@@ -34,18 +34,18 @@ CHANGES_OF_THE_BASE = ("modules_to_save", "trainable_token_indices", "layer_repl
 class LoadedModel:
     """A checkpoint's model.  `activate()` before each use: another checkpoint on the same base may have been used since."""
 
-    shared: SharedBase
+    resident: SharedBase
     tensors: dict[str, torch.Tensor] | None  # of its adapter
 
     @property
     def model(self) -> Any:
-        return self.shared.model
+        return self.resident.model
 
     def activate(self) -> None:
         """Puts this checkpoint's adapter into the model, where another is in it."""
-        if self.shared.active is not self.tensors and self.tensors is not None:
-            peft.set_peft_model_state_dict(self.shared.model, dict(self.tensors), NAME)
-            self.shared.active = self.tensors
+        if self.resident.active is not self.tensors and self.tensors is not None:
+            peft.set_peft_model_state_dict(self.resident.model, dict(self.tensors), NAME)
+            self.resident.active = self.tensors
 
 
 class SharedBase:
@@ -61,56 +61,56 @@ class SharedBase:
         self.engine: Any = None
 
     def add_user(self, tensors: dict[str, torch.Tensor] | None) -> LoadedModel:
-        loaded = LoadedModel(self, tensors)
-        self.users.add(loaded)
-        return loaded
+        user = LoadedModel(self, tensors)
+        self.users.add(user)
+        return user
 
 
 class BaseHolder:
     """Loads checkpoints one after another, and keeps the base of the last one."""
 
     def __init__(self) -> None:
-        self.shared: SharedBase | None = None
+        self.resident: SharedBase | None = None
 
     def load(self, checkpoint: Checkpoint, settings: LoadSettings, device: torch.device) -> LoadedModel:
         """The checkpoint's model, in evaluation mode on its device.  SkilldeltaError as from load_checkpoint()."""
         key = base_key(checkpoint, settings, device)
-        shared = self.shared if self.shared and self.shared.key == key else None
-        self.shared = None  # a base that is not the next one's is freed before that is loaded
-        if shared and adapter_kind(checkpoint) == shared.adapter_kind:
+        resident = self.resident if self.resident and self.resident.key == key else None
+        self.resident = None  # a base that is not the next one's is freed before that is user
+        if resident and adapter_kind(checkpoint) == resident.adapter_kind:
             loading.require_loadable(checkpoint, settings)
-            loaded = shared.add_user(place_tensors(shared.model, checkpoint) if checkpoint.base else None)
-            shared.active = loaded.tensors
-        elif shared and checkpoint.base and (base := take_base(shared)) is not None:
+            user = resident.add_user(place_tensors(resident.model, checkpoint) if checkpoint.base else None)
+            resident.active = user.tensors
+        elif resident and checkpoint.base and (base := take_base(resident)) is not None:
             loading.require_loadable(checkpoint, settings)
-            loaded = self.attach(base, checkpoint, key, device)
+            user = self.attach(base, checkpoint, key, device)
         else:
-            shared = None
+            resident = None
             model = loading.load_checkpoint(checkpoint, settings)
             loading.require_finite_weights(model, checkpoint.path)
-            loaded = make_shared(key, model, checkpoint, device)
-        self.shared = loaded.shared
-        return loaded
+            user = make_shared(key, model, checkpoint, device)
+        self.resident = user.resident
+        return user
 
     def attach(self, base: Any, checkpoint: Checkpoint, key: str, device: torch.device) -> LoadedModel:
         """The base with the checkpoint's adapter."""
         try:
             model = attach_adapter(base, Path(checkpoint.path))
         except BrokenWeightsError as error:
-            raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
-        loaded = make_shared(key, model, checkpoint, device)
-        require_finite_tensors(loaded.tensors or {}, checkpoint)
-        return loaded
+            raise SkilldeltaError(f"{checkpoint.path} cannot be user: {error}.") from error
+        user = make_shared(key, model, checkpoint, device)
+        require_finite_tensors(user.tensors or {}, checkpoint)
+        return user
 
 
 def make_shared(key: str, model: Any, checkpoint: Checkpoint, device: torch.device) -> LoadedModel:
-    """A model that was just loaded, ready to be used and shared."""
+    """A model that was just user, ready to be used and resident."""
     model = model.to(device).eval().requires_grad_(False)
     tensors = adapter_tensors(model) if checkpoint.base else None
     # The adapter's own layers are left out: their tensors are to be replaced.
     packed_linear.pack_model(model, [part for name, part in model.named_modules() if tensors and NAME in name.split(".")])
-    shared = SharedBase(key, model, adapter_kind(checkpoint), tensors)
-    return shared.add_user(tensors)
+    resident = SharedBase(key, model, adapter_kind(checkpoint), tensors)
+    return resident.add_user(tensors)
 
 
 def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
@@ -133,7 +133,7 @@ def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]
             read_adapter_config(folder),
         )
     except BrokenWeightsError as error:
-        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
+        raise SkilldeltaError(f"{checkpoint.path} cannot be user: {error}.") from error
     return dict(tensors)
 
 
@@ -147,15 +147,15 @@ def require_finite_tensors(tensors: dict[str, torch.Tensor], checkpoint: Checkpo
         )
 
 
-def take_base(shared: SharedBase) -> Any:
-    """The base without its adapter, as it was loaded; None where somebody uses it, or where it is not as it was."""
-    if shared.users:
+def take_base(resident: SharedBase) -> Any:
+    """The base without its adapter, as it was user; None where somebody uses it, or where it is not as it was."""
+    if resident.users:
         return None
-    model = shared.model
-    if shared.adapter_kind:
+    model = resident.model
+    if resident.adapter_kind:
         config = model.peft_config[NAME]
-        changed = any(getattr(config, name, None) for name in CHANGES_OF_THE_BASE)
-        if config.peft_type.value not in REMOVABLE or changed or getattr(config, "bias", "none") != "none":
+        changes_base = any(getattr(config, name, None) for name in CHANGES_OF_THE_BASE)
+        if config.peft_type.value not in REMOVABLE or changes_base or getattr(config, "bias", "none") != "none":
             return None
         packed_linear.unpack_model(model)
         return model.unload()
@@ -164,7 +164,7 @@ def take_base(shared: SharedBase) -> Any:
 
 
 def base_key(checkpoint: Checkpoint, settings: LoadSettings, device: torch.device) -> str:
-    """What makes two bases the same: the folder as it lies there, the adapters that are merged into it, how it is loaded."""
+    """What makes two bases the same: the folder as it lies there, the adapters that are merged into it, how it is user."""
     source = checkpoint.base or checkpoint.path
     folder = Path(source)
     files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.glob("*") if f.is_file())

@@ -8,7 +8,7 @@ from harness import config, registry
 from harness.backends.recorded import RecordedModel
 from harness.backends.scripted import ScriptedModel, ScriptedOptions, load
 from harness.backends.transformers import TransformersModel
-from harness.evaluation.run import SupportsNote
+from harness.evaluation.model_reports import SupportsNote
 from harness.evaluation.scoring import SupportsAlign
 from harness.types import Checkpoint, Model
 

@@ -85,12 +85,12 @@ def test_rounding_is_measured_against_plain_passes_and_a_wrong_answer_is_beyond_
     plain_values = tests.plain_values
     assert len(plain_values) == 3, "alone, together, continued"
     ours = rounding.per_token(self_test.packed_loglikelihoods(model, tests.pairs, self_test.small_budget(5)), tests.pairs)
-    near = rounding.compare(plain_values, ours)
+    near = rounding.measure_distances(plain_values, ours)
     assert near.plain > 0
     assert near.unsupported_reason(model.dtype, "") == ""
-    far = rounding.compare(plain_values, [v + 1.0 for v in ours])
+    far = rounding.measure_distances(plain_values, [v + 1.0 for v in ours])
     assert "between plain batches by" in far.unsupported_reason(model.dtype, "when packed")
-    assert rounding.compare(plain_values, [float("nan")] * len(ours)).unsupported_reason(model.dtype, "")
+    assert rounding.measure_distances(plain_values, [float("nan")] * len(ours)).unsupported_reason(model.dtype, "")
 
 
 @pytest.mark.parametrize("engine", ["auto", "plain"])

@@ -1,0 +1,100 @@
+"""How long the rest takes: against simulated runs whose end is known, and by hand."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.engine.engine import BatchLimits, Engine
+from harness.engine.plain import TokenPair
+from harness.engine.sequences import DecodingRow, TokenPrompt
+from harness.engine.token_meter import TokenMeter, expected_rest, last_end, reaching_shares
+from tests.engine.test_engine import CONFIGS, make
+
+
+def test_shares_by_hand() -> None:
+    """Of four answers one ended at 1 token and one at 2, two are still running at 2; the cap is 4."""
+    shares = reaching_shares([1, 2], [2, 2], 4)
+    assert shares[:3] == pytest.approx([1.0, 0.75, 0.5])
+    assert shares[4] == 0
+    assert 0 < shares[3] < 0.5
+    assert expected_rest(shares, 0) == pytest.approx(1 + 0.75 + 0.5 + shares[3])
+
+
+def test_where_nothing_has_ended_all_go_on_to_the_cap() -> None:
+    shares = reaching_shares([], [5, 5, 5], 100)
+    assert expected_rest(shares, 5) == pytest.approx(95, abs=1.5)
+    assert last_end(shares, [5, 5, 5]) == 95
+
+
+@given(
+    ended=st.lists(st.integers(0, 60), max_size=30), running=st.lists(st.integers(1, 60), max_size=30), most=st.integers(1, 64)
+)
+def test_shares_fall_from_at_most_one_to_none(ended: list[int], running: list[int], most: int) -> None:
+    shares = reaching_shares(ended, [min(n, most) for n in running], most)
+    assert len(shares) == most + 1
+    assert (np.diff(shares) <= 1e-12).all()
+    assert 0 <= shares[-1] <= shares[0] <= 1
+
+
+class Simulation:
+    """A run that is decoded in `slots`, one step in 0.1 s and 2 ms a row, and what its meter says on the way."""
+
+    def __init__(self, lengths: list[int], most: int, slots: int) -> None:
+        self.now, self.reports = 0.0, list[tuple[float, float]]()
+        meter = TokenMeter(lambda _, left: self.reports.append((self.now, left)), clock=lambda: self.now)
+        meter.begin(len(lengths), most)
+        waiting = [DecodingRow(TokenPrompt([n + 1], most, lambda ids: False), frozenset([0])) for n in range(len(lengths))]
+        goals = {id(row): length for row, length in zip(waiting, lengths, strict=True)}
+        active: list[DecodingRow] = []
+        while waiting or active:
+            active += [waiting.pop(0) for _ in range(min(slots - len(active), len(waiting)))]
+            self.now += 0.1 + 0.002 * len(active)
+            meter.count_step(active)
+            for row in active:
+                row.append(0 if len(row.ids) >= goals[id(row)] else 1)
+            active = [row for row in active if not row.finish]
+
+    def said_after(self, seconds: float) -> float:
+        return next(left for at, left in self.reports if at >= seconds)
+
+
+KINDS: dict[str, Any] = {
+    "all short": lambda source: min(int(source.expovariate(1 / 100)) + 5, 256),
+    "half of them cut": lambda source: 1280 if source.random() < 0.56 else source.randrange(20, 500),
+    "nearly all cut": lambda source: 1024 if source.random() < 0.95 else source.randrange(20, 200),
+    "all alike": lambda source: source.randrange(60, 80),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("answers", "slots"), [(64, 64), (541, 64), (512, 256)])
+def test_after_a_minute_the_forecast_is_within_a_factor_of_one_and_a_half(kind: str, answers: int, slots: int) -> None:
+    source = random.Random(answers)
+    lengths = [KINDS[kind](source) for _ in range(answers)]
+    most = {"all short": 256, "half of them cut": 1280, "nearly all cut": 1024, "all alike": 512}[kind]
+    run = Simulation(lengths, most, slots)
+    minutes = [seconds for seconds in (60.0, 90.0, 150.0, 300.0) if seconds < 0.9 * run.now]
+    for seconds in minutes:
+        assert 1 / 1.5 < (seconds + run.said_after(seconds)) / run.now < 1.5
+
+
+def test_the_engine_counts_the_tokens_of_trees_and_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.engine.token_meter.INTERVAL_S", 0.0)
+    engine, reports = Engine(make(CONFIGS["llama"]), BatchLimits(4, 4, 8)), list[tuple[int, float]]()
+    engine.meter = TokenMeter(lambda tokens, left: reports.append((tokens, left)))
+    pairs = [TokenPair([1, 2, 3, *range(n)], [4, 5]) for n in range(1, 20)]
+    plan = engine.plan_pairs(pairs)
+    assert len(dict(engine.loglikelihoods(plan))) == len(pairs)
+    tokens = [count for count, _ in reports]
+    assert tokens == sorted(tokens)
+    assert tokens[-1] == len(plan.tree.tree)
+    assert reports[-1][1] == pytest.approx(0, abs=0.5)
+    reports.clear()
+    prompts = [TokenPrompt([1, 2, n], 6, lambda ids: False) for n in range(9)]
+    said = dict(engine.generate(engine.plan_prompts(prompts), frozenset()))
+    assert sum(len(s.ids) for s in said.values()) == 54
+    assert len({count for count, _ in reports}) > 9, "it moves with each step"
