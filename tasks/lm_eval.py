@@ -71,6 +71,7 @@ def bridge_task(name: str, manager: Any, prompts: PromptSettings) -> Task:
         group=(lambda e: str(e.row["lm_eval_task"])) if len(tasks) > 1 else None,
         aggregate=aggregate,
         metrics=group.metrics,
+        scores_silence=True,  # as lm-eval does; health counts the empty ones
         summary=f"lm-eval's {name}; headline {first.headline}",
     )
 

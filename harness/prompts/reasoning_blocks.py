@@ -2,7 +2,8 @@
 
 Rules for tags such as <think> and </think>, in the order in which they are tried:
 - A tag in quotes, or in code that holds the pair, is a word of the text and no tag.
-- A block begins at the beginning of the text (or in the prompt), or at the beginning of a line; after a first block, anywhere.
+- A block begins at the beginning of the text (or in the prompt), or at the beginning of a line; after a first block, anywhere
+  but in the midst of a sentence.
 - It ends at its first closing tag.  A closing tag that nothing opens ends a block which the prompt opened, or an outer one;
   it must stand as models write it: on a line's edge, after a sentence, or joined to the last word.
 Everything takes time linear in the text.
@@ -16,6 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
+
+from harness.prompts.channels import LEAD, part_channels
 
 TagPair = tuple[str, str]
 Region = tuple[int, int]  # begin and end in a text
@@ -37,15 +40,11 @@ ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a b
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 )
 QUOTES = "'\"`‘’‚“”„«»"
-LEAD = re.compile(r"(?:[\s\ufeff\u200b]|<s>|<bos>|<\|\w{1,40}\|>(?:assistant\b)?)*")  # may stand before a first block
 FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 CODE_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+)(?<!`)\1(?!`)")
 SENTENCE_END = ".!?…。！？:;)*]}\"'”’"
 BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
-CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
-MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 WINDOW = 200  # characters around a tag that rules look at
-PLAIN_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)")
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, opened: bool = 
 
     `truncated`: generation ended at the limit of tokens.  Channels are only looked for next to the known tags.
     """
-    if pairs is TAGS and (parts := part_channels(text)):
-        return parts
+    if pairs == TAGS and (channels := part_channels(text)):
+        return Parts(channels.reasoning, channels.final, "closed" if channels.has_final else "unclosed")
     if not opened and not tag_pattern(pairs).search(text):
         return Parts("", text)
     return BlockParser(text, pairs).part(opened, truncated)
@@ -89,27 +88,6 @@ def ends_inside_block(prompt: str, pairs: tuple[TagPair, ...] = TAGS) -> bool:
     """Whether a rendered prompt ends with an opening tag: what follows it is reasoning."""
     tail = prompt.rstrip()
     return any(tail.lower().endswith(start.lower()) for start, _ in pairs)
-
-
-def part_channels(text: str) -> Parts | None:
-    """gpt-oss's channels, with their special tokens or as the words that remain without them; None for other texts."""
-    lead = LEAD.match(text)
-    start = lead.end() if lead else 0
-    if CHANNEL in text[:start]:
-        pieces = [piece.partition(MESSAGE) for piece in text.split(CHANNEL)[1:]]
-        contents = [(head.split()[:1], MESSAGE_END.split(content, maxsplit=1)[0]) for head, _, content in pieces]
-        finals = [content for name, content in contents if name == ["final"]]
-        reasoning = "\n".join(content for name, content in contents if name != ["final"])
-        return Parts(reasoning, "".join(finals), "closed" if finals else "unclosed")
-    opening = PLAIN_CHANNEL.match(text)
-    begin = opening.end() if opening else 0
-    if opening or text.lstrip().startswith(FINAL):
-        reasoning, final, answer = text[begin:].partition(FINAL)
-        if final:
-            return Parts(reasoning, answer, "closed")
-        if opening and opening[0].endswith("analysis") and text[begin : begin + 1].isalnum():
-            return Parts(reasoning, "", "unclosed")
-    return None
 
 
 class BlockParser:
@@ -169,9 +147,16 @@ class BlockParser:
         begin = self.line_ends[line - 1] + 1 if line else 0
         return self.text[max(begin, tag.start - WINDOW) : tag.start]
 
+    def is_word(self, tag: Tag) -> bool:
+        """Does a sentence go on behind the tag, as in "the <think> tag"?"""
+        after = self.text[tag.end : tag.end + WINDOW]
+        return after[:1] in (" ", "\t") and after.lstrip(" \t")[:1].islower()
+
     def opens_block(self, tag: Tag, place: int, is_first: bool) -> bool:
         """Does an opening tag begin a block?  `place`: where the text after the last block begins."""
-        if not is_first or LEAD.fullmatch(self.text, place, tag.start):
+        if LEAD.fullmatch(self.text, place, tag.start):
+            return True
+        if not is_first and not self.is_word(tag):
             return True
         return not self.text_before(tag).strip() and find_region(tag.start, self.fences) is None
 
@@ -179,16 +164,15 @@ class BlockParser:
         """Does a closing tag that nothing opens stand as models write it, and not as a word of a sentence?"""
         before, after = self.text_before(tag), self.text[tag.end : tag.end + WINDOW]
         next_character = after.lstrip(" \t")[:1]
-        is_word = after[:1] in (" ", "\t") and next_character.islower()
         if not before.strip():
-            return not is_word
+            return not self.is_word(tag)
         same_line = bisect_left(self.line_ends, last_opening) == bisect_left(self.line_ends, tag.start)
         if find_region(tag.start, self.fences) is not None or (last_opening >= 0 and same_line):
             return False
         if before[-1].isspace():
             ends_paragraph = not after.strip() or re.match(r"[ \t]*\r?\n[ \t]*\r?\n", after) is not None
             return ends_paragraph or before.rstrip()[-1] in SENTENCE_END or next_character.isupper() or next_character.isdigit()
-        return before[-1] not in QUOTES + "(" and not is_word and not (next_character and next_character in ".,;:)")
+        return before[-1] not in QUOTES + "(" and not self.is_word(tag) and not (next_character and next_character in ".,;:)")
 
     def find_blocks(self, opened: bool, truncated: bool) -> tuple[list[Region], State]:
         """The regions of reasoning, tags included; "unclosed" where the last of them has no end."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.engine.plain import TokenPair
+from harness.prompts.channels import FINAL
 from harness.prompts.incremental_tokenizer import IncrementalTokenizer
-from harness.prompts.reasoning_blocks import FINAL, TAGS
+from harness.prompts.reasoning_blocks import TAGS
 from harness.prompts.stopping import StopCheck, TokenBudget, cut_at_stop
 from harness.prompts.templates import ChatTemplate
 from harness.types import Request, SkilldeltaError

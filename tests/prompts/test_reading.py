@@ -1,10 +1,16 @@
 """The reading step: from what a model wrote to what a task scores."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.prompts.reading import plain_quotes
+from harness.prompts.loops import MIN_LENGTH, MIN_REPEATS, loop_length
+from harness.prompts.reading import Reader, plain_quotes
+from harness.prompts.reasoning_blocks import TAGS, ends_inside_block, part_reasoning
+from harness.types import Response, SkilldeltaError
+
+WORDS = st.text(alphabet=st.sampled_from("abz AB 09.,!?\n*#$(){}=_-é你"), min_size=1, max_size=60)
+PROSE = WORDS.filter(lambda text: text.strip() and "`" not in text)
 
 
 @pytest.mark.parametrize(
@@ -24,3 +30,158 @@ def test_typographic_quotes_are_read_as_plain_ones(typographic: str, plain: str)
 def test_plain_quotes_keep_every_place_of_a_text(text: str) -> None:
     assert len(plain_quotes(text)) == len(text)
     assert plain_quotes(plain_quotes(text)) == plain_quotes(text)
+
+
+@given(PROSE, PROSE, st.sampled_from(TAGS), st.sampled_from(["\n", ""]))
+def test_a_block_at_the_beginning_is_parted(reasoning: str, answer: str, tags: tuple[str, str], gap: str) -> None:
+    parts = part_reasoning(f"{tags[0]}{gap}{reasoning}{gap}{tags[1]}\n\n{answer}")
+    assert (parts.reasoning, parts.answer.strip(), parts.state) == (reasoning.strip(), answer.strip(), "closed")
+
+
+@given(PROSE, PROSE, st.sampled_from(TAGS))
+def test_a_block_that_the_prompt_opened_ends_at_its_closing_tag(reasoning: str, answer: str, tags: tuple[str, str]) -> None:
+    text = f"{reasoning}\n{tags[1]}\n\n{answer}"
+    assert part_reasoning(text) == part_reasoning(text, opened=True)
+    assert part_reasoning(text).answer.strip() == answer.strip()
+
+
+@given(st.text())
+def test_a_text_without_tags_is_the_answer_as_it_is(text: str) -> None:
+    if not any(tag in text for pair in TAGS for tag in pair):
+        parts = part_reasoning(text)
+        assert (parts.answer, parts.state) == (text, "")
+
+
+MENTIONS = [
+    "The tag `<think>` opens a block and `</think>` closes it.",
+    'R1 writes "<think>" first, then "</think>".',
+    "Qwen’s “<think>” and “</think>” tags stand around its reasoning.",
+    "Models emit <think> and </think> tags.",
+    "Such a block ends with </think>. Then comes the answer.",
+    "Split at it: `text.split('</think>')[-1]`.",
+    "Use this:\n\n```python\ntext = re.sub(r'<think>.*?</think>', '', text)\n```\nDone.",
+    "The format is:\n\n```\n<think>\nreasoning\n</think>\nanswer\n```\n\nThat is all.",
+    "As XML: `<think>a</think>b`, in one line.",
+    "<b>bold</b> and <thinker> are other tags.",
+    "Analysis: the assistant finally answered.",
+    "analysis of variance parts the sum of squares",
+    "Write </think> to end it",
+    "</think> is a closing tag.",
+]
+
+
+@pytest.mark.parametrize("text", MENTIONS)
+def test_an_answer_that_talks_about_tags_stays_whole(text: str) -> None:
+    assert part_reasoning(text).answer == text
+
+
+@pytest.mark.parametrize("text", MENTIONS[:9])
+@pytest.mark.parametrize("wrap", ["<think>\nHm.\n</think>\n\n{}", "Hm.\n</think>\n\n{}", "analysisHm.assistantfinal{}"])
+def test_it_stays_whole_behind_reasoning_too(text: str, wrap: str) -> None:
+    parts = part_reasoning(wrap.format(text))
+    assert (parts.reasoning, parts.answer) == ("Hm.", text)
+
+
+@pytest.mark.parametrize("text", MENTIONS[:8])
+def test_reasoning_may_talk_about_tags_as_well(text: str) -> None:
+    parts = part_reasoning(f"<think>\nThe user says: {text} Well.\n</think>\n\nYes.")
+    assert (parts.answer, parts.state) == ("Yes.", "closed")
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<think>a <think>b</think> c</think> It is 4.", "It is 4."),
+        ("<think>a</think>\n<think>b</think>\nYes.", "Yes."),
+        ("<think>a</think>One, <think>b</think>two.", "One, two."),
+        ("<think>a</think>\nI'm sorry.\n</think>", "I'm sorry.\n"),
+        ("<think>a\n</think>\n\ndraft\n</think>\n\nYes.", "Yes."),
+        ("Let me think.\n<think>\na\n</think>\nYes.", "Let me think.\n\nYes."),
+        ("<think>```python\nx = 1\n</think>\n```python\ny = 2\n```", "```python\ny = 2\n```"),
+        ("<think>a</think>    return x", "    return x"),
+        ("<think>a</think>\n\n    return x", "    return x"),
+        ("<think>a</think><answer>42</answer>", "42"),
+        ("<THINK>a</Think> Yes.", "Yes."),
+        ("<|im_start|>assistant\n<think>a</think>Yes.", "Yes."),
+        ("<think>a</thinking>\nYes.", "Yes."),
+        ("</think>\n\nYes.", "Yes."),
+        ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Yes.<|END_RESPONSE|>", "Yes."),
+        ("analysisaassistantcommentarybassistantfinalYes.", "Yes."),
+        ("<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "Yes."),
+        ('<think>He said "no"</think>"Yes."', '"Yes."'),
+        ("<think>It's `x</think>Use `y`.", "Use `y`."),
+    ],
+)
+def test_nested_repeated_and_odd_blocks(text: str, answer: str) -> None:
+    parts = part_reasoning(text)
+    assert (parts.answer, parts.state) == (answer, "closed")
+
+
+@given(st.lists(st.sampled_from(["<think>", "</think>", "a", " ", "\n", "`", '"', "```\n", "Z. ", "<|channel|>"]), max_size=14))
+@example(["<think>", "</think>"])
+def test_any_mixture_is_read_and_nothing_is_invented(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    parts = part_reasoning(text)
+    assert parts.state in ("", "closed", "unclosed")
+    assert len(parts.answer) <= len(text)
+    assert set(parts.answer + parts.reasoning) <= set(text) | {"\n"}
+    if not parts.state:
+        assert parts.answer == text
+
+
+@pytest.mark.parametrize(
+    "unit", ["<think>", "</think>", "<think>a</think>", "a </think> b", "`<think>`", "```\n", "<|channel|>", "\n> "]
+)
+def test_hostile_texts_take_linear_time(unit: str) -> None:
+    part_reasoning(unit * 20_000)  # a quadratic rule would take minutes
+
+
+def test_unclosed_blocks() -> None:
+    for text in ("<think>\nI'm sorry, it is 5", "[THINK]hm", "analysisWe need to refuse"):
+        parts = part_reasoning(text)
+        assert (parts.answer, parts.state) == ("", "unclosed")
+    cut = part_reasoning("Sure!\n<think>\nhm", truncated=True)
+    assert (cut.answer.strip(), cut.state) == ("Sure!", "unclosed")
+    assert part_reasoning("It is 5.", opened=True).state == "unclosed"
+
+
+def test_tags_of_ones_own_replace_the_known_ones() -> None:
+    reader = Reader.with_tags(["<scratch>,</scratch>"])
+    assert reader.read(Response("<scratch>a</scratch>b"))[0] == "b"
+    assert reader.read(Response("<think>a</think>b"))[0] == "<think>a</think>b"
+    assert Reader.with_tags(["none"]).read(Response("<think>a</think>b"))[0] == "<think>a</think>b"
+    for wrong in ("<a>", "<a>,", "a,b,c"):
+        with pytest.raises(SkilldeltaError, match="OPEN,CLOSE"):
+            Reader.with_tags([wrong])
+
+
+def test_a_prompt_that_ends_inside_a_block_is_seen() -> None:
+    assert ends_inside_block("<|assistant|><think>\n")
+    assert ends_inside_block("<|Assistant|>[THINK]")
+    assert not ends_inside_block("<|assistant|><think>\n\n</think>\n\n")
+
+
+def naive_loop(text: str) -> int:
+    """The definition, tried for every period and length."""
+    text = text.rstrip()
+    longest = 0
+    for period in range(1, len(text)):
+        length = period
+        while length < len(text) and text[-1 - length] == text[-1 - length + period]:
+            length += 1
+        if length >= max(MIN_LENGTH, MIN_REPEATS * period):
+            longest = max(longest, length)
+    return longest
+
+
+@given(st.text("ab ", max_size=80), st.text("abc", min_size=1, max_size=40), st.integers(1, 40), st.text("abc", max_size=3))
+def test_loops_are_those_of_the_definition(before: str, unit: str, times: int, rest: str) -> None:
+    text = before + unit * times + rest
+    assert loop_length(text) == naive_loop(text)
+
+
+def test_loops_and_what_is_none() -> None:
+    assert loop_length("Well. " + "I think so. " * 30) >= 12 * 29
+    assert loop_length("x\n" + "\n" * 200) >= 200
+    assert loop_length("-" * 80) == loop_length("a, b, c, d") == loop_length("") == 0
+    assert loop_length("ab" * 1_000_000) > 0

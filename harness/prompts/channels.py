@@ -1,0 +1,40 @@
+"""gpt-oss's channels: analysis and commentary before the final answer, with its special tokens or as the words left of them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+LEAD = re.compile(r"(?:[\s\ufeff\u200b]|<s>|<bos>|<\|\w{1,40}\|>(?:assistant\b)?)*")  # may stand before a response's own text
+CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
+MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+PLAIN_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)")
+
+
+class Channels(NamedTuple):
+    """What a response says in its final channel, and in all others."""
+
+    reasoning: str
+    final: str
+    has_final: bool
+
+
+def part_channels(text: str) -> Channels | None:
+    """gpt-oss's channels, with their special tokens or as the words that remain without them; None for other texts."""
+    lead = LEAD.match(text)
+    start = lead.end() if lead else 0
+    if CHANNEL in text[:start]:
+        pieces = [piece.partition(MESSAGE) for piece in text.split(CHANNEL)[1:]]
+        contents = [(head.split()[:1], MESSAGE_END.split(content, maxsplit=1)[0]) for head, _, content in pieces]
+        finals = [content for name, content in contents if name == ["final"]]
+        reasoning = "\n".join(content for name, content in contents if name != ["final"])
+        return Channels(reasoning, "".join(finals), bool(finals))
+    opening = PLAIN_CHANNEL.match(text)
+    begin = opening.end() if opening else 0
+    if opening or text.lstrip().startswith(FINAL):
+        reasoning, final, answer = text[begin:].partition(FINAL)
+        if final:
+            return Channels(reasoning, answer, True)
+        if opening and opening[0].endswith("analysis") and text[begin : begin + 1].isalnum():
+            return Channels(reasoning, "", False)
+    return None
