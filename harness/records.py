@@ -181,7 +181,8 @@ class CellRecord(Record):
     def comparable(self) -> dict[str, Any]:
         """What two results must share to be compared, as JSON."""
         shared = {"task": self.task.to_json(), "inputs": self.inputs.to_json(), "backend": dict(self.backend)}
-        sparse = {"reader": dict(self.reader), "rendered": self.rendered}
+        rules = dict(self.conditions.get("rules", {}))  # versions of the libraries that a task's rules use
+        sparse = {"reader": dict(self.reader), "rendered": self.rendered, "rules": rules}
         return shared | {name: value for name, value in sparse.items() if value}
 
 

@@ -8,6 +8,8 @@ from harness import data
 from harness.data import DataSource
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks import ifeval_rules
+from tasks.ifeval_rules import text_features
+from tasks.ifeval_rules.contradictions import find_contradictions
 
 DATA = DataSource(
     hub="google/IFEval",
@@ -57,9 +59,10 @@ def score(example: Example, response: Response) -> Score:
         "followed_strictly": float(sum(strict)),
         "instructions": float(len(rules)),
     }
-    return Score(
-        float(all(loose)), extracted=f"missed {', '.join(missed_names)}" if missed_names else "all followed", parts=parts
-    )
+    extracted = f"missed {', '.join(missed_names)}" if missed_names else "all followed"
+    if contradictions := find_contradictions(example.row["prompt"], rules):
+        extracted += f" (the row contradicts itself: {'; '.join(contradictions)})"
+    return Score(float(all(loose)), extracted=extracted, parts=parts | {"contradictory": float(bool(contradictions))})
 
 
 def ideal(example: Example) -> Response:
@@ -72,16 +75,23 @@ TASKS = (
     Task(
         name="ifeval",
         skill="instruction following",
-        version=1,
+        version=2,
         source="google-research/instruction_following_eval: all 25 instructions, strict and loose",
         rows=rows,
         ask=lambda example: Request(example.row["prompt"], max_tokens=2048),
         score=score,
         ideal=ideal,
+        conditions=lambda options: {"rules": text_features.library_versions()},
         metrics=(
             Metric("prompt_strict", part="strict"),
             Metric("instruction_loose", part="followed", over="instructions"),
             Metric("instruction_strict", part="followed_strictly", over="instructions"),
+            Metric(
+                "contradictory",
+                part="contradictory",
+                warn_above=0.0,
+                warning="of the prompts contradict the arguments of their own row, which the rules follow (`extracted` says how)",
+            ),
         ),
         summary="541 prompts with instructions that a program verifies; all followed, loosely read",
     ),

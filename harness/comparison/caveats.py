@@ -44,18 +44,15 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNu
 
 def metric_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
     """A sentence for each metric beyond what its task expects: that answers were read in a way that a person should check."""
-    notes = []
+    checkpoints_by_fact: dict[str, list[str]] = {}
     for row in (r for r in rows if r.level == "task"):
         metrics = {m.name: m for m in results.tasks[row.name].task.metrics if m.warning}
         for value in row.metrics:
             limits = metrics.get(value.name)
             if limits and (value.value > 100 * limits.warn_above or value.value < 100 * limits.warn_below):
-                notes.append(f"{row.checkpoint} on {row.name}: {value.value:.1f} % {limits.warning}.")
-    return notes
-
-
-def opposed_warning(readings: OpposedReadings) -> str:
-    return f"{readings.words}: two readings of the same answers point opposite ways, so that neither decides."
+                fact = f"on {row.name}: {value.value:.1f} % {limits.warning}."
+                checkpoints_by_fact.setdefault(fact, []).append(row.checkpoint)
+    return [f"{', '.join(checkpoints)} {fact}" for fact, checkpoints in checkpoints_by_fact.items()]
 
 
 INTEGRITY = {

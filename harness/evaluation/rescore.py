@@ -60,7 +60,8 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
     ]
     with SampleWriter(cell):
         cell.rewrite(new)
-        cell.update(task=task_record(task), reader=reader.record if reader else {}, rescored=utc_now())
+        conditions = dict(task.conditions(settings.sandbox)) if task.conditions else {}
+        cell.update(task=task_record(task), reader=reader.record if reader else {}, conditions=conditions, rescored=utc_now())
     change_count = sum(a.score != b.score for a, b in zip(old, new, strict=True))
     unscored_count = sum(s.score.value is None for s in new)
     return Outcome(checkpoint, task.name, "done", len(new), unscored_count, f"{change_count} scores changed")

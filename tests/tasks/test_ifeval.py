@@ -65,7 +65,7 @@ def test_all_541_responses_of_gpt_4_are_scored_as_published(real_data: Path) -> 
     total = collections.Counter[str]()
     for score in scores:
         total.update(score.parts)
-    assert (sum(score.value or 0 for score in scores), *total.values()) == (431, 417, 714, 698, 834)
+    assert (sum(score.value or 0 for score in scores), *total.values()) == (431, 417, 714, 698, 834, 2)
     measured = {
         "prompt_loose": sum(score.value or 0 for score in scores) / 541,
         "prompt_strict": total["strict"] / 541,
@@ -207,7 +207,7 @@ def test_all_four_numbers_of_the_benchmark_are_kept() -> None:
     example = Example({"key": 1, "prompt": "", "instruction_id_list": names, "kwargs": [{}, {}, {}]})
     verdict = ifeval.score(example, Response("Here, as asked:\n<<Boats>>"))
     assert verdict.value == 0
-    assert verdict.parts == {"strict": 0, "followed": 2, "followed_strictly": 1, "instructions": 3}
+    assert verdict.parts == {"strict": 0, "followed": 2, "followed_strictly": 1, "instructions": 3, "contradictory": 0}
     assert verdict.extracted == "missed startend:quotation"
     for metric in ifeval.TASKS[0].metrics:
         assert {metric.part, metric.over} - {""} <= set(verdict.parts)
