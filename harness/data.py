@@ -123,11 +123,41 @@ def hub_rows(source: DataSource) -> Iterable[dict[str, Any]]:
             return read(hub_file(source))
         dataset = datasets.load_dataset(source.hub, source.config or None, split=source.split, revision=source.revision or None)
     except Exception as error:  # datasets raises many kinds: each means that the rows cannot be read
-        raise SkilldeltaError(
-            f"The data set {source.hub!r} cannot be read from the Hub: {type(error).__name__}: {error}\n"
-            f"Offline, put the file {source.local} into a folder and name that folder with --data or {VARIABLE}."
-        ) from error
+        local = f"Or put the file {source.local} into a folder, and name that folder with --data or {VARIABLE}."
+        raise SkilldeltaError(f"{explain_hub_error(source, error)}\n{local}") from error
     return (dict(row) for row in dataset)
+
+
+def explain_hub_error(source: DataSource, error: Exception) -> str:
+    """Why the rows cannot be read from the Hub, in words: what is missing there, or that it is out of reach."""
+    from huggingface_hub import constants, errors
+
+    chain: list[BaseException] = [error]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
+
+    def is_any(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(each, kinds) for each in chain)
+
+    reason = f"{type(error).__name__}: {error}"
+    if is_any(errors.GatedRepoError) or "gated dataset" in str(error):
+        page = f"{constants.ENDPOINT}/datasets/{source.hub}"
+        return (
+            f"The data set {source.hub!r} asks its readers to accept terms: do so at {page}, then log in with `hf auth login`."
+        )
+    if is_any(errors.RevisionNotFoundError) or "Revision" in str(error):
+        return f"The data set {source.hub!r} has no revision {source.revision!r} on the Hub ({reason})."
+    if "BuilderConfig" in str(error):
+        return f"The data set {source.hub!r} has no config {source.config!r} on the Hub ({reason})."
+    if "nknown split" in str(error):
+        return f"The data set {source.hub!r} has no split {source.split!r} on the Hub ({reason})."
+    if source.file and is_any(errors.RemoteEntryNotFoundError):
+        return f"The data set {source.hub!r} has no file {source.file!r} on the Hub ({reason})."
+    if constants.HF_HUB_OFFLINE:
+        return f"The data set {source.hub!r} is not in the cache, and HF_HUB_OFFLINE forbids to fetch it: unset it ({reason})."
+    if is_any(errors.RepositoryNotFoundError) or "doesn't exist on the Hub" in str(error):
+        return f"There is no data set {source.hub!r} on the Hub ({reason})."
+    return f"The data set {source.hub!r} cannot be read from the Hub: {reason}"
 
 
 def hub_file(source: DataSource) -> Path:

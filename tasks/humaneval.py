@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import data
 from harness.data import DataSource
+from harness.sandbox.evalplus_tests import parse_inputs, read_inputs
 from harness.sandbox.extract import STOPS, complete_function, extract_program, prompt_preamble
 from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
 from harness.sandbox.verdict import Asserts
@@ -19,7 +20,7 @@ from harness.types import Example, Json, Metric, Request, Response, SandboxOptio
 
 COLUMNS = ("task_id", "prompt", "entry_point", "canonical_solution", "test")
 PLAIN = DataSource(hub="openai/openai_humaneval", config="openai_humaneval", local="humaneval/HumanEval.jsonl", columns=COLUMNS)
-# The Hub's copy has test code alone; EvalPlus's own file lists the inputs, on which outputs can be compared.
+# EvalPlus's own file lists the inputs, on which outputs are compared; the Hub's copy has them in its test code.
 PLUS = DataSource(hub="evalplus/humanevalplus", local="humanevalplus/HumanEvalPlus.jsonl", columns=COLUMNS)
 ORACLES = {"find_zero": "root"}
 
@@ -39,9 +40,11 @@ def plus_rows(folder: Path | None) -> list[Json]:
 
 
 def text_row(row: dict[str, Any]) -> Json:
-    """A row with its inputs as JSON text, which holds infinities and numbers of any size; rows of the Hub have no inputs."""
+    """A row with its inputs as JSON text, which holds infinities and numbers of any size; of a row of the Hub as Python's."""
     columns = {c: row[c] for c in COLUMNS}
-    if "plus_input" in row:
+    if "plus_input" not in row:
+        columns["inputs"], columns["atol"] = read_inputs(columns.pop("test"), row["task_id"])
+    else:
         columns["atol"] = float(row["atol"])
         columns |= {name: [json.dumps(each) for each in row[name] or ()] for name in ("base_input", "plus_input")}
     return columns
@@ -90,6 +93,9 @@ def build_problem(example: Example) -> Problem | ComparisonProblem:
     """The row for the sandbox: to compare outputs where it has inputs, else to run its test code."""
     row, entry = example.row, example.row["entry_point"]
     reference = row["prompt"] + row["canonical_solution"]
+    if "inputs" in row:
+        groups = [("plus", list(map(encode_arguments, parse_inputs(row["inputs"]))))]
+        return ComparisonProblem(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
     if "plus_input" in row:
         groups = [(kind, [encode_arguments(json.loads(each)) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
         return ComparisonProblem(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))

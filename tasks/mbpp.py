@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import data
 from harness.data import DataSource
+from harness.sandbox.evalplus_tests import parse_inputs, read_inputs
 from harness.sandbox.extract import complete_function, cut_at_stop, extract_program
 from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
 from harness.sandbox.verdict import Asserts
@@ -20,6 +21,7 @@ from harness.types import Example, Json, Metric, Request, Response, SandboxOptio
 PLAIN = DataSource(
     hub="google-research-datasets/mbpp",
     config="full",
+    split="prompt+test+validation+train",  # in the order of the authors' file, which is that of the problems' numbers
     local="mbpp/mbpp.jsonl",
     columns=("task_id", "text", "code", "test_list"),
 )
@@ -87,11 +89,16 @@ def rows(folder: Path | None) -> list[Json]:
 
 
 def plus_rows(folder: Path | None) -> list[Json]:
-    if folder is None:  # the Hub's copy has test code, and no lists of inputs
-        return [
-            {n: row[n] for n in HUB_PLUS.columns} | {"test_list": row.get("test_list", [])} for row in data.rows(HUB_PLUS, None)
-        ]
+    if folder is None:  # the Hub's copy has the inputs in its test code
+        return [hub_row(row) for row in data.rows(HUB_PLUS, None)]
     return [text_row(row) for row in data.rows(PLUS, folder)]
+
+
+def hub_row(row: dict[str, Any]) -> Json:
+    """A row of the Hub with its inputs as Python source."""
+    inputs, atol = read_inputs(row["test"], f"MBPP/{row['task_id']}")
+    columns = {n: row[n] for n in HUB_PLUS.columns if n != "test"}
+    return columns | {"test_list": list(row.get("test_list") or ()), "inputs": inputs, "atol": atol}
 
 
 def text_row(row: dict[str, Any]) -> Json:
@@ -156,18 +163,26 @@ def read_study(example: Example, text: str) -> str:
 
 def build_problem(example: Example) -> Problem | ComparisonProblem:
     """The row for the sandbox: to compare outputs where it has inputs, else to run its tests."""
-    row, name = example.row, entry_point(example)
+    row = example.row
     if "plus_input" in row:
         convert = CONVERSION.get(row["task_id"], list)
         groups = [
             (kind, [encode_arguments(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")
         ]
-        oracle = ORACLES.get(name, "")
-        reference = reference_solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
-        return ComparisonProblem(reference, name, groups, row["atol"], oracle)
+        return compare_outputs(example, groups)
+    if "inputs" in row:
+        return compare_outputs(example, [("plus", list(map(encode_arguments, parse_inputs(row["inputs"]))))])
     code = reference_solution(example)
-    tests = row["test"] if "test" in row else "\n".join([row["test_setup_code"], *row["test_list"]])
+    tests = "\n".join([row["test_setup_code"], *row["test_list"]])
     return Problem(code, Asserts(tests, top_level_names(code), top_level_imports(code)))
+
+
+def compare_outputs(example: Example, groups: list[tuple[str, list[str]]]) -> ComparisonProblem:
+    """A problem whose outputs are compared with the reference's, with EvalPlus's exceptions."""
+    name = entry_point(example)
+    oracle = ORACLES.get(name, "")
+    reference = reference_solution(example) + (NOT_NONE.format(name) if oracle == "found or not" else "")
+    return ComparisonProblem(reference, name, groups, example.row["atol"], oracle)
 
 
 # These references return match objects, which JSON cannot hold: only their presence counts.
