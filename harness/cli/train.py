@@ -21,8 +21,12 @@ def train(
     context: typer.Context,
     method: Annotated[str, typer.Argument(help="A trainer; without one, all are listed.")] = "",
     config: Annotated[Path | None, typer.Option(help="A YAML file with settings; flags override it.")] = None,
+    show: Annotated[int, typer.Option(help="Print the first so many rows as the model will see them, and train nothing.")] = 0,
 ) -> None:
-    """Trains a model: skilldelta train dpo --model SFT --data pairs.jsonl -o runs/dpo.  METHOD --help lists its settings."""
+    """Trains a model: skilldelta train dpo --model SFT --data pairs.jsonl -o runs/dpo.  METHOD --help lists its settings.
+
+    With --show 3 it prints the first rows as the model will see them, the learnt tokens marked, and trains nothing.
+    """
     from harness import config as settings
     from harness import registry
 
@@ -37,6 +41,13 @@ def train(
     values: dict[str, Any] = (settings.load_yaml(config) if config else {}) | settings.parse_flags(
         [OUTPUT.sub("--out", argument) for argument in context.args]
     )
+    if show:
+        from harness.training.needs import read_needs
+        from harness.training.preview import preview_rows
+
+        for text in preview_rows(settings.build_config(kind, values), read_needs(method), show):
+            say(text)
+        return
     checkpoint = trainer.train(settings.build_config(kind, values))
     folder = checkpoint.run or checkpoint.path
     note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta score {folder} --suite quick -o results")

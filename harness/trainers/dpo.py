@@ -16,23 +16,32 @@ from harness.training.flop_rates import FlopRates
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder, load_tokenizer
+from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, SkilldeltaError
 
 NEEDS = Needs(stage="tune by DPO", data="pairs", makes="policy", cost=1.4)  # 1 to train, 0.4 for the reference's one pass
 
 
+REFERENCE_FREE = ("simpo", "cpo", "orpo")
+
+
 @dataclass(frozen=True)
 class DPOConfig(TrainerSettings):
-    """The defaults are those of the study (arXiv 2406.09279); the reference is the model that training starts from."""
+    """The defaults are those of the study (arXiv 2406.09279); the reference is the model that training starts from.
+
+    norm (length-normalised DPO of Tulu 3), ipo and simpo compare means over the tokens, so that beta is larger: 5, 0.1, 2.
+    simpo, cpo and orpo need no reference; cpo and orpo add the likelihood of the chosen answer.
+    """
 
     lr: float = 5e-7
     warmup: float = 0.1
     epochs: float = 3.0
     max_length: int = 4096
-    loss: Literal["sigmoid", "norm", "ipo"] = "sigmoid"  # sigmoid: DPO; norm: on mean log-probs (Tulu 3), beta near 5; ipo: IPO
-    beta: float = 0.1  # how strongly the policy is held to the reference (IPO: tau)
+    loss: Literal["sigmoid", "norm", "ipo", "hinge", "apo_zero", "simpo", "cpo", "orpo"] = "sigmoid"  # sigmoid: DPO's own
+    beta: float = 0.1  # how strongly the policy is held to the reference (IPO: tau; ORPO: lambda; SimPO: near 2)
+    gamma: float = 0.5  # the margin of SimPO
+    nll: float = 0.0  # the weight of the chosen answer's negative log-likelihood for each token, added to any loss
     smoothing: float = 0.0  # the probability that a label is wrong
 
 
@@ -41,9 +50,10 @@ def train(config: DPOConfig) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
-    encoder, pad = Encoder(tokenizer, config.max_length, config.overlong), tokenizer.eos_token_id
-    data, heldout = datasets.split_holdout(config, preferences.parse_pair, lambda pair: pair.prompt)
+    tokenizer = load_tokenizer(config.model, config.template)
+    ends = answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    encoder, pad = Encoder(tokenizer, config.max_length, config.overlong, ends=ends), tokenizer.eos_token_id
+    data, heldout = datasets.split_holdout(config, preferences.parse_pair, lambda pair: pair.holdout_key)
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))
 
     method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
@@ -107,17 +117,10 @@ def pair_numbers(policy: Tensor, reference: Tensor, lengths: Tensor, config: DPO
     with torch.no_grad():
         chosen_reward = config.beta * (chosen - reference_chosen)
         rejected_reward = config.beta * (rejected - reference_rejected)
-    if config.loss == "sigmoid":
-        gap = losses.preference_gap((chosen, rejected), (reference_chosen, reference_rejected))  # of sums over tokens
-        loss = losses.dpo(gap, config.beta, config.smoothing)
-    else:
-        gap = losses.preference_gap(  # of means over tokens
-            (chosen / chosen_length, rejected / rejected_length),
-            (reference_chosen / chosen_length, reference_rejected / rejected_length),
-        )
-        loss = losses.ipo(gap, config.beta) if config.loss == "ipo" else losses.dpo(gap, config.beta, config.smoothing)
+    loss = pair_loss((chosen, rejected), (reference_chosen, reference_rejected), (chosen_length, rejected_length), config)
+    nll = config.nll + (config.loss in ("cpo", "orpo"))  # both papers add it with the weight 1
     return {
-        "loss": loss,
+        "loss": loss - nll * chosen / chosen_length if nll else loss,
         "rewards/chosen": chosen_reward,
         "rewards/rejected": rejected_reward,
         "rewards/margins": chosen_reward - rejected_reward,
@@ -125,6 +128,34 @@ def pair_numbers(policy: Tensor, reference: Tensor, lengths: Tensor, config: DPO
         "logps/chosen": chosen,
         "logps/rejected": rejected,
     }
+
+
+Sides = tuple[Tensor, Tensor]  # of the chosen and of the rejected answers: [B] each
+
+
+def pair_loss(policy: Sides, reference: Sides, lengths: Sides, config: DPOConfig) -> Tensor:
+    """The loss of each pair from the log-probabilities of its answers and their numbers of tokens: [B].
+
+    Without a reference its log-probabilities are 0.
+    """
+    gap = losses.preference_gap(policy, reference)  # of sums over tokens
+    means, reference_means = ((logps[0] / lengths[0], logps[1] / lengths[1]) for logps in (policy, reference))
+    mean_gap = losses.preference_gap(means, reference_means)
+    match config.loss:
+        case "sigmoid" | "cpo":
+            return losses.dpo(gap, config.beta, config.smoothing)
+        case "norm":
+            return losses.dpo(mean_gap, config.beta, config.smoothing)
+        case "ipo":
+            return losses.ipo(mean_gap, config.beta)
+        case "hinge":
+            return losses.hinge(gap, config.beta)
+        case "apo_zero":
+            return losses.apo_zero(policy[0] - reference[0], policy[1] - reference[1], config.beta)
+        case "simpo":
+            return losses.simpo(mean_gap, config.beta, config.gamma)
+        case "orpo":
+            return config.beta * losses.odds_ratio(*means)
 
 
 @torch.no_grad()
@@ -137,6 +168,8 @@ def reference_logps(
     """
     config = run.config
     logps = torch.zeros(len(rows), 2)
+    if getattr(config, "loss", "") in REFERENCE_FREE:
+        return logps
     limit = config.micro_batch or config.batch
     for part, weight in batches.weighted_micro_batches(places, lambda i: pair_length(rows[i]), limit):
         batch = forward.lay_out(model, [rows[i] for i in part], pad, rate)

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation against a reward model, with a per-token KL penalty to the model that training starts from.
+"""Proximal policy optimisation against a reward model or a task, with a KL penalty to the model that training starts from.
 
 A step is one batch of episodes: answers are sampled, scored, turned into advantages, and trained on in minibatches.  The
 choices follow arXiv 2403.17031 with four exceptions.  The score lies on the last token itself, not one after it.  An answer
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.training import batches, data_report, datasets, losses, parallel, policy_models, reward_model, tokenization
+from harness.training import batches, losses, parallel, policy_models, policy_prompts, tokenization
 from harness.training.experience import (
     ActorCritic,
     Episodes,
@@ -21,11 +21,12 @@ from harness.training.experience import (
     LiveMinibatch,
     load_actor_critic,
     measure_episodes,
+    sample_scored,
 )
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.sampling import SamplingSettings, generate_answers
-from harness.training.settings import TrainerSettings
+from harness.training.rewards import Rewards, RewardSettings, load_rewards, reward_model_folder
+from harness.training.sampling import SamplingSettings
 from harness.training.training_run import Optimizers, TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
 
@@ -35,7 +36,7 @@ NEEDS = Needs(  # cost: sampling and training of the policy; reward_cost: scorin
 
 
 @dataclass(frozen=True)
-class PPOConfig(TrainerSettings):
+class PPOConfig(RewardSettings):
     """The defaults are those of the study (arXiv 2406.09279).  `batch` counts episodes."""
 
     lr: float = 1e-6
@@ -44,19 +45,15 @@ class PPOConfig(TrainerSettings):
     beta2: float = 0.95
     eps: float = 1e-5
     batch: int = 64
-    reward: str = ""  # the folder of the reward model
     minibatch: int = 64  # episodes in one change of the weights
     inner_epochs: int = 1  # passes over a batch of episodes
     rollouts: int = 1  # episodes for each prompt of a batch
-    max_prompt: int = 1024  # tokens; longer prompts are dropped
-    max_new: int = 1024  # tokens of an answer
     temperature: float = 0.7  # of the sampled answers
     kl: float = 0.05  # the reward's loss for each nat of KL
     kl_target: float = 0.0  # adapt --kl towards this KL of an answer (arXiv 1909.08593, section 2.2); 0: constant
     kl_horizon: int = 10_000  # episodes over which --kl adapts
     kl_stop: float = 0.0  # stop when the mean KL of an answer exceeds this; 0: never
-    missing_end: float = -10.0  # the score of an answer without an end token
-    normalise: bool = True  # put scores on the reward model's scale: mean 0, deviation 1 on SFT answers
+    missing_end: float = -10.0  # the reward model's score of an answer without an end token
     gamma: float = 1.0  # discount of later rewards
     lam: float = 0.95  # lambda of generalised advantage estimation
     clip_ratio: float = 0.2  # the largest change of a token's probability ratio that still gains
@@ -67,8 +64,6 @@ class PPOConfig(TrainerSettings):
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work."""
         super().check()
-        if not self.reward:
-            raise SkilldeltaError("--reward is missing: the folder of a reward model (skilldelta train reward makes one).")
         if self.batch % self.rollouts:
             raise SkilldeltaError(f"--batch {self.batch} is no multiple of --rollouts {self.rollouts}.")
         if (value := self.temperature) <= 0:
@@ -79,14 +74,10 @@ def train(config: PPOConfig) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
     check_processes(config)
     torch.manual_seed(config.seed)
-    tokenizer = tokenization.load_tokenizer(policy_models.model_folder(config.model), config.template)
-    tokenization.check_padding(tokenizer, config.model)
-    reward_model.check_tokenizer(config.reward, tokenizer, config)
-    encoder = tokenization.Encoder(tokenizer, config.max_prompt)
-    data, heldout = datasets.split_holdout(config, datasets.parse_prompt, lambda row: row.prompt)
-    prompts, eval_prompts = (encoder.fitting_prompts([row.prompt for row in part]) for part in (data.rows, heldout))
-    reward = reward_model.load(config.reward)
-    reward = reward if config.normalise else replace(reward, mean=0.0, sd=1.0)
+    tokenizer = tokenization.load_tokenizer(config.model, config.template)
+    ends = tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
+    prompts = prompt_set.training
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
     total, per_epoch = batches.step_count(len(prompts), by_prompt), batches.steps_per_epoch(len(prompts), by_prompt)
@@ -95,31 +86,38 @@ def train(config: PPOConfig) -> Checkpoint:
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
-    report = data_report.report_rows(data.rows, config)
-    ends = tokenizer.eos_token_id, tokenizer.pad_token_id
-    models = load_actor_critic(config, reward, policy_models.model_folder(config.reward), ends, checkpoint)
+    reward_folder = reward_model_folder(config)
+    pad = tokenization.padding_token(tokenizer)
+    models = load_actor_critic(
+        config,
+        sources.model,
+        policy_models.model_folder(reward_folder or config.model),
+        (tokenizer.eos_token_id, pad),
+        checkpoint,
+    )
+    policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
     updates = total * config.inner_epochs * -(-config.batch // config.minibatch)
     optimizers = {
         "optimizer": ScheduledOptimizer(models.policy.parameters(), config, updates),
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
     first = run.restore(checkpoint, optimizers)
-    reward_model_facts = policy_models.describe_model(config.reward)
-    run.begin(data=data.report, lost=dict(encoder.losses), audit=report, reward_model=reward_model_facts)
+    facts = {"reward_model": policy_models.describe_model(reward_folder)} if reward_folder else {}
+    run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
     kl_cost = float(run.memory.get("kl", config.kl))
 
     for step, indices in batches.iterate_steps(len(prompts), by_prompt, total, first):
-        step_prompts = [prompts[i] for i in indices for _ in range(config.rollouts)]
-        orders = epoch_orders(len(step_prompts), config, step)
-        # Where a minibatch is computed at once, the pass that measures the first one also trains: it saves a forward pass.
-        live_places = orders[0][: config.minibatch] if config.micro_batch in (0, config.minibatch) else []
-        settings = episode_settings(models, config, step)
+        settings = episode_settings(sources, models, config, step, run.logs(step))
         with policy_models.autocast(config):
-            with run.costs.phase("rollout"):
-                answers = generate_answers(models.policy, models.policy_rate, step_prompts, settings.sampling, run.costs)
+            answers = sample_scored(
+                sources, models, policy_prompts.repeat([prompts[i] for i in indices], config.rollouts), settings, run.costs
+            )
+            orders = epoch_orders(len(answers.rows), config, step)
+            # Where a minibatch is computed at once, the pass that measures the first one also trains: it saves a forward pass.
+            live_places = orders[0][: config.minibatch] if config.micro_batch in (0, config.minibatch) else []
             with run.costs.phase("score"):
-                episodes, live = measure_episodes(models, answers, settings, live_places, run.costs)
-        numbers = episodes.metrics(kl_cost)
+                episodes, live = measure_episodes(models, answers.rows, settings, live_places, run.costs, answers.tasks)
+        numbers = episodes.metrics(kl_cost) | answers.metrics
         if 0 < config.kl_stop < numbers["objective/kl"]:
             run.facts["stopped"] = f"before step {step}: the mean KL of an answer is {numbers['objective/kl']:.3f}"
             run.total = step - 1
@@ -138,11 +136,13 @@ def train(config: PPOConfig) -> Checkpoint:
         if run.logs(step):
             run.log(step, numbers | {"kl_coef": kl_cost, "episode": step * config.batch} | run.cost_numbers())
         is_best = False
-        if eval_prompts and run.is_due(step, config.eval_steps):
-            settings = episode_settings(models, config, 0)  # the same random numbers at every evaluation
-            with run.costs.phase("eval"), policy_models.autocast(config):
-                answers = generate_answers(models.policy, models.policy_rate, eval_prompts, settings.sampling, run.costs)
-                figures = measure_episodes(models, answers, settings, [], run.costs)[0].metrics(kl_cost)
+        if prompt_set.heldout and run.is_due(step, config.eval_steps):
+            settings = episode_settings(sources, models, config, 0)  # the same random numbers at every evaluation
+            with policy_models.autocast(config):
+                answers = sample_scored(sources, models, prompt_set.heldout, settings, run.costs)
+                with run.costs.phase("eval"):
+                    figures = measure_episodes(models, answers.rows, settings, [], run.costs, answers.tasks)[0].metrics(kl_cost)
+                figures |= answers.metrics
             run.log(step, {f"eval_{k}": v for k, v in figures.items()})
             is_best = run.is_best(step, figures["objective/rlhf_reward"])
         if is_best or run.is_due(step, config.save_steps):
@@ -192,7 +192,8 @@ def update_models(
         for part in [own_places] if live else batches.micro_batches(own_places, row_length, config.micro_batch):
             batch = batches.pad_rows([episodes.rows[i] for i in part], models.pad).to(episodes.mask.device)
             with policy_models.autocast(config):
-                targets = live.targets if live else models.logps(batch, config.temperature)
+                statistics = run.logs(experience.step)
+                targets = live.targets if live else models.logps(batch, config.temperature, statistics=statistics)
                 values = live.values if live else models.values(batch)
             mask = episodes.mask[part]
             old_logps, advantages, old_values, returns = (
@@ -202,7 +203,7 @@ def update_models(
             value = losses.ppo_value(values, old_values, returns, config.clip_value)
             torch.autograd.backward((policy.loss.sum() + value.loss.sum()) / tokens)  # the two share no weight
             with torch.no_grad():
-                entropy = losses.entropy(targets.logits) if run.logs(experience.step) else policy.loss * 0
+                entropy = policy.loss * 0 if targets.entropy is None else targets.entropy
                 kl = 0.5 * (targets.logps - old_logps) ** 2  # k2 of J. Schulman 2020, as TRL logs it
                 entries = (policy.loss, value.loss, kl, policy.is_clipped, value.is_clipped, policy.ratio, entropy)
                 numbers = {k: numbers[k] + v.sum().item() / tokens for k, v in zip(UPDATE_METRICS, entries, strict=True)}
@@ -215,11 +216,14 @@ def update_models(
     return {k: sum(n[k] for n in history) / len(history) for k in history[0]}
 
 
-def episode_settings(models: ActorCritic, config: PPOConfig, step: int) -> EpisodeSettings:
+def episode_settings(
+    sources: Rewards, models: ActorCritic, config: PPOConfig, step: int, statistics: bool = False
+) -> EpisodeSettings:
     """How the answers of a step are sampled and scored; step 0 is the evaluation."""
     seed = int(digest([config.seed, "answers", step], 15), 16)
-    sampling = SamplingSettings(models.end, config.max_new, config.temperature, seed)
-    return EpisodeSettings(sampling, config.missing_end, config.micro_batch or config.minibatch)
+    sampling = SamplingSettings(models.end, config.max_new, config.temperature, seed, ends=sources.ends)
+    rows = config.micro_batch or config.minibatch
+    return EpisodeSettings(sampling, config.missing_end, rows, sources.model_weight, statistics)
 
 
 def epoch_orders(count: int, config: PPOConfig, step: int) -> list[list[int]]:

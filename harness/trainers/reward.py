@@ -17,7 +17,7 @@ from harness.training.optimizer import ScheduledOptimizer
 from harness.training.preferences import Pair, parse_pair
 from harness.training.sampling import SamplingSettings, sample_scale_answers
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder, check_padding, load_tokenizer
+from harness.training.tokenization import Encoder, answer_ends, load_tokenizer, padding_token, separate_padding
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, digest
 
@@ -63,11 +63,12 @@ def train(config: RewardConfig) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = load_tokenizer(policy_models.model_folder(config.model), config.template)
-    check_padding(tokenizer, config.model)
-    pad, head_weights = tokenizer.pad_token_id, reward_model.head_weights(config.heads, config.combine)
-    encoder = Encoder(tokenizer, config.max_length, config.overlong)
-    data, heldout = datasets.split_holdout(config, parse_pair, lambda pair: pair.prompt)
+    tokenizer = load_tokenizer(config.model, config.template)
+    separate_padding(tokenizer)  # in the copy that is saved with the model
+    pad, head_weights = padding_token(tokenizer), reward_model.head_weights(config.heads, config.combine)
+    ends = answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    encoder = Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
+    data, heldout = datasets.split_holdout(config, parse_pair, lambda pair: pair.holdout_key)
     rows = encode_pairs([*data.rows, *stranger_pairs(data.rows, config)], encoder, config)
     eval_rows = encode_pairs(heldout, encoder, config)
 
@@ -83,7 +84,7 @@ def train(config: RewardConfig) -> Checkpoint:
         policy = config.sft or config.model
         answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
     model = policy_models.trainable_reward_model(config, config.heads, checkpoint)
-    forward.inner_model(model).config.pad_token_id = pad
+    forward.inner_model(model).config.pad_token_id = tokenizer.pad_token_id  # None: others must score one answer at a time
     rate = measure_rates(model, forward.inner_model(model).score)
     optimizer = ScheduledOptimizer(policy_models.shard(model, config).parameters(), config, run.total)
     first = run.restore(checkpoint, {"optimizer": optimizer})

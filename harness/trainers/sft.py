@@ -34,8 +34,9 @@ def train(config: SFTConfig) -> Checkpoint:
     config.check()
     parallel.join()
     torch.manual_seed(config.seed)
-    tokenizer = tokenization.load_tokenizer(policy_models.model_folder(config.model), config.template)
-    encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong)
+    tokenizer = tokenization.load_tokenizer(config.model, config.template)
+    ends = tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
     data, heldout = datasets.split_holdout(config, datasets.parse_conversation, lambda row: row.prompt or row.answer)
     rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))
 
@@ -58,11 +59,12 @@ def train(config: SFTConfig) -> Checkpoint:
             for part, weight in batches.weighted_micro_batches(indices, lambda i: len(rows[i]), config.micro_batch):
                 batch = forward.lay_out(policy, [(rows[i],) for i in part], tokenizer.eos_token_id, rate)
                 with policy_models.autocast(config):
-                    targets = forward.target_logps(policy, batch)
+                    targets = forward.target_logps(policy, batch, statistics=run.logs(step))
                 part_loss = -weight * targets.logps.sum() / tokens
                 torch.autograd.backward(part_loss)
                 loss += part_loss.item()
-                accuracy += weight * (targets.logits.detach().argmax(-1) == batch.targets).sum().item() / tokens
+                if targets.is_likeliest is not None:
+                    accuracy += weight * targets.is_likeliest.sum().item() / tokens
                 run.costs.count_pass(rate, batch, train=True, heads=len(targets.logps))
             loss, accuracy = parallel.sum_numbers(loss, accuracy)
             lr = optimizer.lr

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness.training.contamination import find_contamination
-from harness.training.datasets import Conversation, PolicyPrompt
-from harness.training.preferences import Pair, Text
+from harness.training.conversations import Conversation, PolicyPrompt
+from harness.training.messages import Text
+from harness.training.preferences import Pair
 from harness.training.settings import TrainerSettings
 from harness.types import digest
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,32 +12,17 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from harness.data import DataSource, hub_rows, read
-from harness.training import preferences
-from harness.training.preferences import ParseSettings, Text, UnusableRowError, parse_answer, parse_text
+from harness.training import parallel
+from harness.training.conversations import Conversation, PolicyPrompt, parse_conversation, parse_prompt
+from harness.training.messages import UnusableRowError
+from harness.training.row_columns import ParseSettings
 from harness.training.settings import TrainerSettings
-from harness.types import Json, Message, SkilldeltaError, digest
+from harness.types import Json, SkilldeltaError, digest
 
+__all__ = ["Conversation", "PolicyPrompt", "load_mixture", "parse_conversation", "parse_prompt", "split_holdout"]
+LOG = logging.getLogger("skilldelta")
 T = TypeVar("T")
 ParseRow = Callable[[Json, ParseSettings], T]  # raises UnusableRowError for a row that cannot be learnt from
-
-
-@dataclass(frozen=True)
-class Conversation:
-    """A row to imitate.  The prompt is masked; an empty prompt (`text` rows) means that the whole text is learnt."""
-
-    prompt: Text
-    answer: Text
-    source: str = ""
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class PolicyPrompt:
-    """A prompt for the policy to answer."""
-
-    prompt: Text
-    source: str = ""
-    kind: str = ""
 
 
 @dataclass
@@ -79,7 +65,7 @@ def load_mixture(config: TrainerSettings, parse: ParseRow[T]) -> TrainingRows[T]
             raise SkilldeltaError(f"--{name} has {len(values)} entries for {count} sources of data: give one for each.")
     sources, report = [], []
     for i, name in enumerate(config.data):
-        settings = ParseSettings(config.rate, config.seed, name, config.kinds[i] if config.kinds else "")
+        settings = parse_settings(config, name, config.kinds[i] if config.kinds else "")
         rows, facts = load_source(name, settings, parse)
         sources.append(rows)
         report.append(facts)
@@ -103,7 +89,23 @@ def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple
         reasons = ", ".join(f"{n} x {fault}" for fault, n in faults.items()) or "it is empty"
         raise SkilldeltaError(f"{name} holds no row to train on: {reasons}.")
     facts = {"source": name, "sha256": sha, "kind": settings.kind, "rows": len(rows), "skipped": dict(sorted(faults.items()))}
+    facts |= {"unused": sorted(settings.unused)}
+    if parallel.is_writer() and (faults or settings.unused):
+        LOG.warning("%s", describe_source(facts))
     return rows, facts
+
+
+def parse_settings(config: TrainerSettings, source: str, kind: str = "") -> ParseSettings:
+    """How the rows of one source are read."""
+    return ParseSettings(config.rate, config.seed, source, kind, config.chat, config.ignore_columns)
+
+
+def describe_source(facts: Json) -> str:
+    """One line for the screen: the rows of a source, those that were skipped, and the columns that nothing reads."""
+    text = f"{facts['source']}: {facts['rows']} rows to train on"
+    if faults := facts["skipped"]:
+        text += f"; {sum(faults.values())} skipped: " + ", ".join(f"{n} x {fault}" for fault, n in faults.items())
+    return text + (f"; columns that are not used: {', '.join(facts['unused'])}" if facts["unused"] else "") + "."
 
 
 def raw_rows(name: str) -> tuple[Sequence[Json], str]:
@@ -133,35 +135,3 @@ def draw_mixture(sizes: Sequence[int], weights: Sequence[float], limit: int, see
         places = random.Random(digest([seed, source])).sample(range(size), count)
         mixture += [(source, row) for row in sorted(places)]
     return mixture
-
-
-def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
-    """A row to imitate.  In `messages`, everything up to the last user turn is the prompt."""
-    if "messages" in row:
-        turns = parse_text(row["messages"])
-        if isinstance(turns, str) or not turns or turns[-1].role != "assistant":
-            raise UnusableRowError("messages do not end with the assistant")
-        return Conversation(turns[:-1], preferences.require_content(turns[-1:], "assistant's"), settings.source, settings.kind)
-    if "completion" in row:
-        answer = parse_answer(row["completion"], "completion")
-        return Conversation(parse_text(row.get("prompt") or ""), answer, settings.source, settings.kind)
-    if "text" in row:
-        return Conversation("", parse_answer(row["text"], "text"), settings.source, settings.kind)
-    raise SkilldeltaError(
-        f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format to imitate.  "
-        "Known are: messages; prompt and completion; text."
-    )
-
-
-def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
-    """A policy prompt.  A `question` or an `instruction` becomes a user turn; `prompt` and `messages` stay as they are."""
-    for column in ("question", "instruction"):
-        if column in row and "prompt" not in row:
-            return PolicyPrompt(preferences.as_user_turn(parse_answer(row[column], column)), settings.source, settings.kind)
-    prompt = parse_text(row.get("prompt") or row.get("messages") or "")
-    turns: tuple[Message, ...] = () if isinstance(prompt, str) else prompt
-    if turns and turns[-1].role == "assistant":
-        prompt = turns[:-1]
-    if not prompt:
-        raise UnusableRowError("no prompt")
-    return PolicyPrompt(prompt, settings.source, settings.kind)

@@ -11,14 +11,22 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from harness.training import flop_rates, losses, packing, parallel
 from harness.training.batches import Batch, Tokens, pad_rows
 
+# Logits computed at once (128 MB in float32).  More are recomputed in the backward pass, chunk by chunk: the logits of a whole
+# batch would need three times batch x tokens x vocabulary numbers.
+CHUNK = 2**25
+
 
 class TargetLogps(NamedTuple):
-    logps: Tensor  # [N] log-probability of each target token
-    logits: Tensor  # [N, V]
+    """Figures of each target token: [N] each, the last two only where they are asked for."""
+
+    logps: Tensor
+    entropy: Tensor | None = None  # of the distribution that the token was drawn from, in nats
+    is_likeliest: Tensor | None = None  # bool
 
 
 def inner_model(model: Any) -> Any:
@@ -32,20 +40,41 @@ def output_head(model: nn.Module) -> nn.Module:
     return projection
 
 
-def target_logps(model: nn.Module, batch: Batch, temperature: float = 1.0) -> TargetLogps:
-    """Log-probabilities of the target tokens of a batch, at a sampling temperature."""
-    return parallel.run_unsharded(inner_model(model), unsharded_logps, model, batch, temperature)
+def target_logps(model: nn.Module, batch: Batch, temperature: float = 1.0, statistics: bool = False) -> TargetLogps:
+    """Log-probabilities of the target tokens of a batch, at a sampling temperature; with `statistics` the other figures too."""
+    return parallel.run_unsharded(inner_model(model), unsharded_logps, model, batch, temperature, statistics)
 
 
-def unsharded_logps(model: nn.Module, batch: Batch, temperature: float) -> TargetLogps:
+def unsharded_logps(model: nn.Module, batch: Batch, temperature: float, statistics: bool) -> TargetLogps:
     """`target_logps` inside of a model whose weights are whole."""
     if has_plain_head(model):
-        logits = output_head(model)(hidden_states(model, batch).flatten(0, 1)[batch.predictors])
-    else:
+        head, states = output_head(model), hidden_states(model, batch).flatten(0, 1)[batch.predictors]
+        rows = max(1, CHUNK // inner_model(model).config.get_text_config().vocab_size)
+    else:  # the model itself makes its logits of its states, all at once
         every = inner_model(model)(input_ids=batch.ids, use_cache=False, **attention_inputs(batch)).logits
-        logits = every.flatten(0, 1)[batch.predictors]
-    logits = logits.float() if temperature == 1.0 else logits.float() / temperature
-    return TargetLogps(losses.token_logps(logits, batch.targets), logits)
+        head, states = nn.Identity(), every.flatten(0, 1)[batch.predictors]
+        rows = max(1, CHUNK // states.shape[1])
+    if len(states) <= rows:
+        return chunk_logps(head, states, batch.targets, temperature, statistics)
+    parts = [
+        checkpoint(chunk_logps, head, part, targets, temperature, statistics, use_reentrant=False)
+        for part, targets in zip(torch.split(states, rows), torch.split(batch.targets, rows), strict=True)
+    ]
+    logps = torch.cat([part.logps for part in parts])
+    if not statistics:
+        return TargetLogps(logps)
+    return TargetLogps(logps, torch.cat([part.entropy for part in parts]), torch.cat([part.is_likeliest for part in parts]))
+
+
+def chunk_logps(head: nn.Module, states: Tensor, targets: Tensor, temperature: float, statistics: bool) -> TargetLogps:
+    """The figures of some tokens from the states that predict them: [N, d], [N]."""
+    logits = head(states).float()
+    logits = logits if temperature == 1.0 else logits / temperature
+    logps = losses.token_logps(logits, targets)
+    if not statistics:
+        return TargetLogps(logps)
+    with torch.no_grad():
+        return TargetLogps(logps, losses.entropy(logits), logits.argmax(-1) == targets)
 
 
 def answer_logps(targets: TargetLogps, batch: Batch) -> Tensor:

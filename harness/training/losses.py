@@ -68,6 +68,41 @@ def ipo(gap: Tensor, beta: float) -> Tensor:
     return (gap - 1 / (2 * beta)) ** 2  # (h - 1 / (2 tau))^2
 
 
+def hinge(gap: Tensor, beta: float) -> Tensor:
+    """SLiC's hinge on DPO's gap (arXiv 2305.10425; 2309.06657, equation 6): [B] -> [B].  1 where the answers are tied."""
+    return torch.relu(1 - beta * gap)  # max(0, 1 - beta gap)
+
+
+def apo_zero(chosen: Tensor, rejected: Tensor, beta: float) -> Tensor:
+    """APO-zero (arXiv 2408.06266, equation 7) on log-ratios to the reference: [B], [B] -> [B].
+
+    Chosen answers grow likelier and rejected ones less likely, each by itself: DPO may lower both.
+    """
+    return 1 - torch.sigmoid(beta * chosen) + torch.sigmoid(beta * rejected)  # 1 - s(beta r_c) + s(beta r_r)
+
+
+def simpo(gap: Tensor, beta: float, gamma: float) -> Tensor:
+    """SimPO (arXiv 2405.14734, equation 6) on gaps of mean log-probs without a reference: [B] -> [B]."""
+    return -functional.logsigmoid(beta * gap - gamma)  # - log s(beta gap - gamma)
+
+
+def odds_ratio(chosen: Tensor, rejected: Tensor) -> Tensor:
+    """ORPO's odds-ratio loss (arXiv 2403.07691, equation 7) on mean log-probs: [B], [B] -> [B].
+
+    log odds p = log p - log(1 - p); `log1p(-exp)` would lose the digits of likely answers, `log(-expm1)` keeps them.
+    """
+    better, worse = (logp - torch.log(-torch.expm1(logp.clamp(max=-1e-7))) for logp in (chosen, rejected))
+    return -functional.logsigmoid(better - worse)  # - log s(log odds_c - log odds_r)
+
+
+def kto(log_ratio: Tensor, sign: Tensor, baseline: Tensor, beta: float) -> Tensor:
+    """KTO (arXiv 2402.01306, equation 8), one loss per answer: log-ratios to the reference [B], sign [B], baseline [] -> [B].
+
+    `sign` is +1 for a desirable answer and -1 for an undesirable one; `baseline` is the KL that ratios are measured from.
+    """
+    return 1 - torch.sigmoid(sign * beta * (log_ratio - baseline))  # 1 - s(+-beta (r - z0))
+
+
 def k1(logp: Tensor, reference: Tensor) -> Tensor:
     """KL(policy || reference) per sampled token, in nats: unbiased, of either sign, of the shape of the inputs."""
     return logp - reference  # log pi - log ref
@@ -147,3 +182,60 @@ def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     inside = mask.bool()
     variance = returns[inside].var()
     return 1 - (returns - values)[inside].var() / variance if variance > 0 else torch.zeros_like(variance)
+
+
+def group_advantages(rewards: Tensor, group: int, scale: str) -> Tensor:
+    """GRPO's advantages (arXiv 2402.03300, section 4.1.2) from the rewards of `group` answers to each prompt: [B] -> [B].
+
+    `scale` divides by the deviation of the "group" or of the "batch", or is "none" (arXiv 2503.20783: no bias for easy or hard
+    prompts).  An answer without a reward (NaN) counts in no mean and has no advantage; 1e-4 below the fraction, as in TRL.
+    """
+    table = rewards.view(-1, group)
+    differences = table - table.nanmean(1, keepdim=True)  # r - mean r
+    if scale == "group":
+        differences = differences / (nan_deviation(table, 1) + 1e-4)
+    elif scale == "batch":
+        differences = differences / (nan_deviation(table.view(1, -1), 1) + 1e-4)
+    return differences.nan_to_num(0.0).view(-1)
+
+
+def nan_deviation(values: Tensor, dim: int) -> Tensor:
+    """Standard deviation (N - 1) of the numbers that are not NaN, 0 for a single one; keeps the dimension."""
+    count = (~values.isnan()).sum(dim, keepdim=True)
+    squares = ((values - values.nanmean(dim, keepdim=True)) ** 2).nansum(dim, keepdim=True)
+    return (squares / (count - 1).clamp(min=1)).sqrt()
+
+
+def sequence_ratio(logp: Tensor, old: Tensor, mask: Tensor) -> Tensor:
+    """GSPO's log-ratio of a whole answer, the mean over its tokens (arXiv 2507.18071, equation 7): [B, T] -> [B, T]."""
+    mean = ((logp - old) * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True).clamp(min=1)
+    return mean.expand_as(logp)
+
+
+def grpo_policy(log_ratio: Tensor, advantages: Tensor, low: float, high: float) -> ClippedLoss:
+    """PPO's clipped loss with two bounds (arXiv 2503.14476, equation 10): log-ratios [B, T], advantages [B, 1]."""
+    ratio = torch.exp(log_ratio)
+    free_loss, clipped_loss = -advantages * ratio, -advantages * ratio.clamp(1 - low, 1 + high)
+    return ClippedLoss(torch.maximum(free_loss, clipped_loss), ratio, clipped_loss > free_loss)  # - min(r A, clip(r) A)
+
+
+def cispo_policy(logp: Tensor, log_ratio: Tensor, advantages: Tensor, high: float) -> ClippedLoss:
+    """CISPO (arXiv 2506.13585, equation 4): a clipped weight, without a gradient of its own, on each log-probability."""
+    ratio = torch.exp(log_ratio)
+    return ClippedLoss(-ratio.clamp(max=1 + high).detach() * advantages * logp, ratio, ratio > 1 + high)
+
+
+def token_weights(kind: str, mask: Tensor, max_new: int, batch_tokens: float) -> Tensor:
+    """What each token of a minibatch counts, so that its loss is the sum of weight x loss: mask [B, T] -> [B, T].
+
+    "grpo" and "gspo": every answer counts the same (arXiv 2402.03300, equation 3).  "dr_grpo": every token, over a constant
+    (arXiv 2503.20783).  "bnpo": every token of the minibatch.  "dapo" and "cispo": every token of the whole batch, of which
+    `batch_tokens` is the minibatch's share (arXiv 2503.14476, equation 8).
+    """
+    if kind in ("grpo", "gspo"):
+        return mask / mask.sum(1, keepdim=True).clamp(min=1) / len(mask)  # 1 / (B |y_i|)
+    if kind == "dr_grpo":
+        return mask / (len(mask) * max_new)  # 1 / (B T_max)
+    if kind == "bnpo":
+        return mask / mask.sum().clamp(min=1)  # 1 / sum |y_i|
+    return mask / max(batch_tokens, 1.0)

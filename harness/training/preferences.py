@@ -1,32 +1,36 @@
 """Preference rows of every known format as pairs: a prompt, the preferred answer and the other one.
 
-Known formats: TRL's standard and conversational pairs, with an explicit or an implicit prompt; dialogues like HH-RLHF's;
-several rated completions of one instruction (UltraFeedback); votes between two answers.  A row without a preference raises
-`UnusableRowError` with its fault, and `datasets` counts the faults.
+Known formats: TRL's standard and conversational pairs, with an explicit or an implicit prompt; a question, an instruction or a
+system prompt next to two answers; dialogues like HH-RLHF's; several rated completions of one instruction (UltraFeedback);
+votes between two answers.  A row without a preference raises `UnusableRowError` with its fault; `datasets` counts them.
 """
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from harness.engine.tree import common_prefix_length
-from harness.types import Json, Message, SkilldeltaError, digest
+from harness.training.messages import (
+    Text,
+    Turns,
+    UnusableRowError,
+    as_assistant_turn,
+    as_user_turn,
+    parse_answer,
+    require_content,
+)
+from harness.training.ratings import aspect_ratings, draw_rated_pair
+from harness.training.row_columns import CONVERSATIONS, ParseSettings, RowColumns, add_context, take_prompt, take_question
+from harness.types import Json, Message, SkilldeltaError
 
-Turns = tuple[Message, ...]
-Text = str | Turns  # plain text, or messages for the chat template
-
-
-class UnusableRowError(Exception):
-    """A row that cannot be learnt from; the message is the fault that it is counted under."""
+__all__ = ["Pair", "ParseSettings", "Text", "Turns", "UnusableRowError", "parse_pair"]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt and two answers, of which raters preferred the first."""
+    """A prompt and two answers, of which raters preferred the first.  An empty prompt: the answers are whole texts."""
 
     prompt: Text
     chosen: Text
@@ -36,96 +40,123 @@ class Pair:
     source: str = ""
     kind: str = ""
 
-
-@dataclass(frozen=True)
-class ParseSettings:
-    """The rating that orders completions ("mean" of the aspects, "overall", or one aspect), and the labels of the source."""
-
-    rate: str = "mean"
-    seed: int = 0
-    source: str = ""
-    kind: str = ""
+    @property
+    def holdout_key(self) -> Text:
+        """What decides whether a pair is held out: its prompt."""
+        return self.prompt or self.chosen
 
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+LABELLED = "single answers with a label, no pairs.  `skilldelta train kto` learns from them."
 LEFT = {"a", "model_a", "left", "response_a", "1"}
 RIGHT = {"b", "model_b", "right", "response_b", "2"}
+# Where the prompt of two texts with a common beginning may end: after a line, a question or the label of a line ("Answer:").
+# A full stop is no such place, because abbreviations have one.
+BORDER = re.compile(r"\n+|[?!][\"'”’)\]]*(?=\s+(?![a-z]))|(?<![^\n])[\w#*][\w#*; -]{0,24}:(?=\s)")
 
 
 def parse_pair(row: Json, settings: ParseSettings) -> Pair:
     """The pair in a row of any known format.
 
-    Raises `UnusableRowError` for a row without a preference, and SkilldeltaError for columns of no known format.
+    Raises `UnusableRowError` for a row without a preference, and SkilldeltaError for columns that are not understood.
     """
-    if "completions" in row:
-        pair = parse_ratings(row, settings)
+    columns = RowColumns(row, settings)
+    if "chosen" in row or "rejected" in row:
+        pair = parse_chosen_rejected(columns, "chosen", "rejected")
+    elif "response_w" in row or "response_l" in row:
+        pair = parse_chosen_rejected(columns, "response_w", "response_l")
     elif "winner" in row or "score_A" in row:
-        pair = parse_votes(row)
-    elif "chosen" in row or "rejected" in row:
-        pair = parse_chosen_rejected(row)
+        pair = parse_votes(columns)
+    elif "label" in row or "labels" in row:
+        is_stepwise = isinstance(row.get("labels"), list)
+        raise SkilldeltaError(
+            f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}: "
+            + ("steps with labels, which train process reward models; none is made here." if is_stepwise else LABELLED)
+        )
+    elif "completions" in row:
+        pair = parse_ratings(columns)
     else:
         raise SkilldeltaError(
             f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  "
-            "Known are: prompt, chosen, rejected (text or messages); chosen, rejected; prompt or instruction with "
+            "Known are: chosen, rejected (text or messages), alone or with prompt, question or instruction and input, system, "
+            "history, tools, or the messages before; prompt, response_w, response_l; prompt or instruction with "
             "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
             "history, human_ref_A, human_ref_B, score_A, score_B."
         )
+    columns.check_rest()
     if pair.chosen == pair.rejected:
         raise UnusableRowError("identical answers")
-    return Pair(pair.prompt, pair.chosen, pair.rejected, pair.margin, pair.aspects, settings.source, settings.kind)
+    if settings.chat:
+        pair = replace(
+            pair,
+            prompt=as_user_turn(pair.prompt),
+            chosen=as_assistant_turn(pair.chosen),
+            rejected=as_assistant_turn(pair.rejected),
+        )
+    return replace(pair, source=settings.source, kind=settings.kind)
 
 
-def parse_chosen_rejected(row: Json) -> Pair:
-    """TRL's formats and HH's: chosen and rejected, with or without a prompt of their own."""
-    chosen, rejected = (parse_answer(row.get(side), side) for side in ("chosen", "rejected"))
-    margin = row.get("margin")
-    if row.get("prompt"):
-        prompt = parse_text(row["prompt"])
-        if isinstance(chosen, tuple) and isinstance(prompt, tuple) and chosen[: len(prompt)] == prompt:
-            chosen, rejected = chosen[len(prompt) :], strip_prompt(rejected, prompt)  # each answer repeats the prompt
-    elif isinstance(chosen, str) and isinstance(rejected, str) and chosen.startswith(HUMAN):
-        prompt, chosen, rejected = split_messages(parse_dialogue(chosen), parse_dialogue(rejected))
-    elif isinstance(chosen, tuple) and isinstance(rejected, tuple):
-        prompt, chosen, rejected = split_messages(chosen, rejected)
-    elif isinstance(chosen, str) and isinstance(rejected, str):
-        prompt, chosen, rejected = split_text(chosen, rejected)
-    else:
-        raise UnusableRowError("one answer is text, the other messages")
-    if not prompt:
-        raise UnusableRowError("no common prompt")
+def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:
+    """Two answers with a prompt of their own, or with one that both repeat or begin with."""
+    chosen, rejected = columns.take_answer("chosen", better), columns.take_answer("rejected", worse)
+    margin = columns.take("margin")
+    question, conversation = take_question(columns), columns.take_text(*CONVERSATIONS)
+    if conversation in (chosen, rejected):
+        conversation = ""  # UltraFeedback's pairs repeat the chosen conversation as messages
+    if question and conversation:
+        raise UnusableRowError("a prompt next to a conversation")
+    prompt, chosen, rejected = join_prompt(conversation or question, chosen, rejected)
+    prompt = add_context(columns, prompt)
+    if isinstance(prompt, tuple):
+        chosen, rejected = as_assistant_turn(chosen), as_assistant_turn(rejected)
     answers = require_content(chosen, "chosen"), require_content(rejected, "rejected")
     return Pair(prompt, *answers, None if margin is None else float(margin))
 
 
-def parse_text(value: Any) -> Text:
-    """A column as text, or as messages if it is a list of {role, content}."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence) and all(isinstance(m, Mapping) and "role" in m and "content" in m for m in value):
-        return tuple(Message(m["role"], str(m["content"])) for m in value)
-    raise UnusableRowError("neither text nor messages")
+def join_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
+    """(prompt, the rest of chosen, the rest of rejected) from a prompt and answers that may repeat it."""
+    if isinstance(chosen, str) != isinstance(rejected, str):
+        turns = rejected if isinstance(chosen, str) else chosen
+        if not prompt or not isinstance(turns, tuple) or turns[0].role != "assistant":
+            raise UnusableRowError("one answer is text, the other messages")
+        chosen, rejected = as_assistant_turn(chosen), as_assistant_turn(rejected)
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        if prompt:
+            return prompt, chosen, rejected
+        if chosen.startswith(HUMAN):
+            return split_messages(parse_dialogue(chosen), parse_dialogue(rejected))
+        return split_text(chosen, rejected)
+    assert not isinstance(chosen, str)
+    assert not isinstance(rejected, str)
+    if isinstance(prompt, tuple) and prompt in (chosen[: len(prompt)], rejected[: len(prompt)]):
+        common, chosen, rejected = split_messages(chosen, strip_check(rejected, prompt, chosen))
+        return common, chosen, rejected
+    if prompt and chosen[0].role == rejected[0].role == "assistant":
+        common, chosen, rejected = split_messages(chosen, rejected)
+        return (*as_user_turn(prompt), *common), chosen, rejected
+    common, chosen, rejected = split_messages(chosen, rejected)
+    if isinstance(prompt, tuple) and prompt:
+        raise UnusableRowError("the answers begin with other messages than the prompt")
+    return place_question(prompt, common) if prompt else common, chosen, rejected
 
 
-def parse_answer(value: Any, side: str) -> Text:
-    """An answer as text or messages; raises `UnusableRowError` for a missing or empty one."""
-    if value is None:
-        raise UnusableRowError(f"no {side} answer")
-    return require_content(parse_text(value), side)
-
-
-def require_content(answer: Text, side: str) -> Text:
-    """The answer itself; raises `UnusableRowError` if it is white space."""
-    text = answer if isinstance(answer, str) else "".join(m.content for m in answer)
-    if not text.strip():
-        raise UnusableRowError(f"empty {side} answer")
-    return answer
-
-
-def strip_prompt(messages: Text, prompt: Turns) -> Text:
-    """The messages after the prompt that they begin with."""
-    if not isinstance(messages, tuple) or messages[: len(prompt)] != prompt:
+def strip_check(rejected: Turns, prompt: Turns, chosen: Turns) -> Turns:
+    """`rejected`, if both answers repeat the prompt."""
+    if rejected[: len(prompt)] != prompt or chosen[: len(prompt)] != prompt:
         raise UnusableRowError("only one answer repeats the prompt")
-    return messages[len(prompt) :]
+    return rejected
+
+
+def place_question(question: Text, common: Turns) -> Turns:
+    """The messages that both conversations begin with, if the question is one of them; behind a lone system turn it follows."""
+    assert isinstance(question, str)
+    turns = [m.content.strip() for m in common if m.role == "user"]
+    is_dialogue = question.startswith(HUMAN) and [m.content for m in parse_dialogue(question) if m.role == "user"] == turns
+    if is_dialogue or question.strip() in turns:
+        return common
+    if [m.role for m in common] == ["system"]:
+        return (*common, Message("user", question))
+    raise UnusableRowError("the prompt is no turn of the conversations")
 
 
 def parse_dialogue(text: str) -> Turns:
@@ -146,101 +177,60 @@ def split_messages(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]
 
 
 def split_text(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """(the common beginning, the rest of chosen, the rest of rejected); a last space belongs to the answers' first word."""
-    prompt = chosen[: common_prefix_length(chosen, rejected)]
-    prompt = prompt[:-1] if prompt.endswith(" ") else prompt
-    return prompt, chosen[len(prompt) :], rejected[len(prompt) :]
+    """(the common beginning, the rest of chosen, the rest of rejected); white space at the border belongs to the answers.
+
+    The beginning ends at a BORDER, never inside a sentence.  Without one it is empty, and the whole texts are the answers: in a
+    difference of log-probabilities their common part cancels out.
+    """
+    common = chosen[: common_prefix_length(chosen, rejected)]
+    if not common.strip() or not re.search(r"\W", common.strip() + chosen[len(common) : len(common) + 1]):
+        raise UnusableRowError("no common prompt")
+    borders = [match.end() for match in BORDER.finditer(common + " ")]
+    borders = [n for n in borders if n <= len(common) and not (chosen[n:].lstrip()[:1] + rejected[n:].lstrip()[:1]).islower()]
+    n = borders[-1] if borders else 0
+    return chosen[:n], chosen[n:], rejected[n:]
 
 
-def parse_ratings(row: Json, settings: ParseSettings) -> Pair:
+def parse_ratings(columns: RowColumns) -> Pair:
     """The best completion against a lower one that (seed, row) draws, as in the cleaned UltraFeedback pairs."""
-    completions = [(deciding_rating(c, settings.rate), c) for c in row["completions"]]
-    candidates = [(r, c) for r, c in completions if r is not None]
-    if len(candidates) < 2:
-        raise UnusableRowError(f"fewer than two completions with the rating {settings.rate!r}")
-    best = max(r for r, _ in candidates)
-    lower = [(r, c) for r, c in candidates if r < best]
-    if not lower:
-        raise UnusableRowError("tied ratings")
-    generator = random.Random(digest([settings.seed, dict(row)]))
-    chosen = generator.choice([c for r, c in candidates if r == best])
-    worse, rejected = generator.choice(lower)
-    prompt = parse_text(row.get("prompt") or row.get("instruction") or "")
+    better, worse, margin = draw_rated_pair(columns.row, columns.take("completions"), columns.settings)
+    prompt = take_prompt(columns)
     if not prompt:
         raise UnusableRowError("no prompt")
-    first, second = aspect_ratings(chosen), aspect_ratings(rejected)
+    first, second = aspect_ratings(better), aspect_ratings(worse)
     aspects = {a: (first[a] > second[a]) - (first[a] < second[a]) for a in first if a in second}
     answers = [
-        as_assistant_turn(parse_answer(c.get("response", c.get("text")), side))
-        for c, side in ((chosen, "chosen"), (rejected, "rejected"))
+        as_assistant_turn(parse_answer(c.get("response", c.get("text")), side, columns.settings.ignore))
+        for c, side in ((better, "chosen"), (worse, "rejected"))
     ]
-    return Pair(as_user_turn(prompt), answers[0], answers[1], best - worse, aspects)
+    return Pair(as_user_turn(prompt), answers[0], answers[1], margin, aspects)
 
 
-def aspect_ratings(completion: Json) -> dict[str, float]:
-    """Rating by aspect: {"ratings": {aspect: number}}, or UltraFeedback's {"annotations": {aspect: {"Rating": "4"}}}."""
-    values = completion.get("ratings")
-    if values is None:
-        annotations = completion.get("annotations") or {}
-        values = {a: note.get("Rating") for a, note in annotations.items() if isinstance(note, Mapping)}
-    numbers = {a: parse_rating(value) for a, value in values.items()}
-    return {a: number for a, number in numbers.items() if number is not None}
-
-
-def deciding_rating(completion: Json, rate: str) -> float | None:
-    """The overall score, the mean over the aspects, or one aspect; None where a completion lacks it."""
-    if rate == "overall":
-        return parse_rating(completion.get("overall_score", completion.get("overall")))
-    ratings = aspect_ratings(completion)
-    if rate == "mean":
-        return sum(ratings.values()) / len(ratings) if ratings else None
-    return ratings.get(rate)
-
-
-def parse_rating(value: Any) -> float | None:
-    """A rating as a number; None for "N/A", NaN and the like."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if number == number else None
-
-
-def parse_votes(row: Json) -> Pair:
+def parse_votes(columns: RowColumns) -> Pair:
     """Two answers and the winner: the Chatbot Arena's columns, SHP's scores, or prompt, response_a, response_b, winner."""
+    row, margin = columns.row, None
     if "score_A" in row:
-        gap = float(row["score_A"]) - float(row["score_B"])
-        sides = parse_answer(row["human_ref_A"], "first"), parse_answer(row["human_ref_B"], "second")
-        prompt = as_user_turn(parse_text(row["history"]))
-        verdict = "a" if gap > 0 else "b" if gap < 0 else "tie"
-        margin: float | None = abs(gap)
+        gap = float(columns.take("score_A")) - float(columns.take("score_B") or 0)
+        sides = columns.take_answer("first", "human_ref_A"), columns.take_answer("second", "human_ref_B")
+        prompt = as_user_turn(columns.take_text("history"))
+        verdict, margin = "a" if gap > 0 else "b" if gap < 0 else "tie", abs(gap)
     else:
-        verdict, margin = str(row["winner"]).strip().lower(), None
+        verdict = str(columns.take("winner")).strip().lower()
         if "conversation_a" in row:
-            prompt, left, right = split_messages(*(parse_messages(row[f"conversation_{s}"]) for s in "ab"))
-            sides = (require_content(left, "first"), require_content(right, "second"))
+            left, right = (as_turns(columns.take_text(f"conversation_{s}")) for s in "ab")
+            prompt, left, right = split_messages(left, right)
+            sides = require_content(left, "first"), require_content(right, "second")
         else:
-            prompt = as_user_turn(parse_text(row["prompt"]))
-            sides = (parse_answer(row.get("response_a"), "first"), parse_answer(row.get("response_b"), "second"))
+            prompt = as_user_turn(take_prompt(columns))
+            sides = columns.take_answer("first", "response_a"), columns.take_answer("second", "response_b")
     if verdict not in LEFT | RIGHT:
         raise UnusableRowError("tied votes")
     chosen, rejected = sides if verdict in LEFT else sides[::-1]
     return Pair(prompt, as_assistant_turn(chosen), as_assistant_turn(rejected), margin)
 
 
-def parse_messages(value: Any) -> Turns:
+def as_turns(conversation: Text) -> Turns:
     """A conversation as messages; raises `UnusableRowError` for plain text."""
-    messages = parse_text(value)
-    if isinstance(messages, str):
+    if isinstance(conversation, str):
         raise UnusableRowError("neither text nor messages")
-    return messages
-
-
-def as_user_turn(prompt: Text) -> Turns:
-    """A prompt as messages: text is one user turn."""
-    return (Message("user", prompt),) if isinstance(prompt, str) else prompt
-
-
-def as_assistant_turn(answer: Text) -> Turns:
-    """An answer as messages: text is one assistant turn."""
-    return (Message("assistant", answer),) if isinstance(answer, str) else answer
+    return conversation

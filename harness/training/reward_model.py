@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.integrity import read_json
 from harness.statistics.estimate import critical_value, wilson_interval
-from harness.training import batches, forward, policy_models, preferences, settings, tokenization
+from harness.training import batches, forward, messages, model_loading, policy_models, settings, tokenization
 from harness.types import SkilldeltaError, digest
 
 CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation
@@ -65,21 +66,28 @@ def load(path: str, seed: int = 0) -> RewardModel:
     card = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     if not card and not policy_models.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
-    config = Path(folder) / "config.json"
-    heads = card.get("heads") or list(json.loads(config.read_text(encoding="utf-8"))["id2label"].values())
+    heads = card.get("heads") or head_names(folder)
     model = policy_models.load_classifier(folder, tuple(heads), seed)
     return RewardModel(model, head_weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
 
 
-def draw_prompts(prompts: Sequence[preferences.Text], count: int, seed: int) -> list[preferences.Text]:
+def head_names(folder: str) -> list[str]:
+    """The heads of another program's reward model: the labels of its config.json, or as many as its adapter has rows."""
+    if model_loading.is_adapter(folder):
+        rows = model_loading.tensor_rows(folder, ("score.weight", "score.modules_to_save.weight"))
+        return [f"head {i}" for i in range(rows)] if rows > 1 else ["reward"]
+    return list(read_json(Path(folder) / "config.json")["id2label"].values())
+
+
+def draw_prompts(prompts: Sequence[messages.Text], count: int, seed: int) -> list[messages.Text]:
     """At most `count` different prompts, drawn by the seed."""
-    unique = list({digest(p): p for p in prompts}.values())
+    unique = list({digest(p): p for p in prompts if p}.values())
     return random.Random(digest([seed, "prompts"])).sample(unique, min(count, len(unique)))
 
 
 def check_tokenizer(path: str, tokenizer: Any, config: settings.TrainerSettings) -> None:
     """Raises SkilldeltaError for a reward model that reads other tokens than the policy, or another template."""
-    reward_tokenizer = tokenization.load_tokenizer(policy_models.model_folder(path), config.template)
+    reward_tokenizer = tokenization.load_tokenizer(path, config.template)
     for part, differs in (
         ("vocabulary", reward_tokenizer.get_vocab() != tokenizer.get_vocab()),
         ("chat template", reward_tokenizer.chat_template != tokenizer.chat_template),

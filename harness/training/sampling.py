@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.packed_linear import temporarily_packed
 from harness.engine.sequences import DecodingRow, TokenPrompt
-from harness.training import flop_rates, forward, parallel, policy_models, preferences
+from harness.training import flop_rates, forward, messages, parallel, policy_models
 from harness.training.batches import Tokens
 from harness.training.costs import Costs
+from harness.training.rollouts import PolicyItem, Rollout, StopCheck, never_ends
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder
 from harness.types import SkilldeltaError
@@ -34,11 +35,12 @@ class SamplingSettings:
     temperature: float = 1.0  # 0: the likeliest token
     seed: int = 0
     rows: int = 256  # prompts computed at once
+    ends: frozenset[int] = frozenset()  # further tokens that end an answer
 
 
 @dataclass(frozen=True)
 class SampledAnswer:
-    """One answer; `has_end` says that its last token is the end token."""
+    """One answer.  With `has_end` its last token is an end token, or completes a stop string."""
 
     ids: tuple[int, ...]
     has_end: bool
@@ -49,8 +51,10 @@ SMALL = 2_000_000
 
 
 @torch.no_grad()
-def sample_answers(model: nn.Module, prompts: Sequence[Sequence[int]], settings: SamplingSettings) -> list[SampledAnswer]:
-    """An answer to every prompt, in the order of the prompts.
+def sample_answers(
+    model: nn.Module, prompts: Sequence[Sequence[int]], settings: SamplingSettings, stops: Sequence[StopCheck] = ()
+) -> list[SampledAnswer]:
+    """An answer to every prompt, in the order of the prompts; `stops[i]` ends the answer to prompt i as well.
 
     Each process computes a share and all get every answer.  The uniform numbers of all prompts are drawn first, so that an
     answer depends neither on its batch nor on the number of processes.
@@ -58,11 +62,16 @@ def sample_answers(model: nn.Module, prompts: Sequence[Sequence[int]], settings:
     generator = torch.Generator().manual_seed(settings.seed)
     uniform = torch.rand(len(prompts), settings.max_new, generator=generator, dtype=torch.float64)
     places = parallel.own_share(sorted(range(len(prompts)), key=lambda i: len(prompts[i])))
-    token_prompts = [TokenPrompt(prompts[i], settings.max_new, lambda _: False, seed=i) for i in places]
+    stops = stops or [never_ends] * len(prompts)
+    token_prompts = [TokenPrompt(prompts[i], settings.max_new, stops[i], seed=i) for i in places]
+    ends, last_tokens = frozenset([settings.end]) | settings.ends, dict[int, int]()
 
     def choose(logits: Tensor, rows: Sequence[DecodingRow]) -> Tensor:
         numbers = uniform[[r.prompt.seed for r in rows], [len(r.ids) for r in rows]]
-        return draw_tokens(logits, numbers.to(logits.device), settings.temperature)
+        tokens = draw_tokens(logits, numbers.to(logits.device), settings.temperature)
+        if len(ends) > 1:  # the engine does not say which of them ended an answer
+            last_tokens.update(zip((r.prompt.seed for r in rows), tokens.tolist(), strict=True))
+        return tokens
 
     policy: Any = forward.inner_model(model)
     is_small = sum(p.numel() for p in policy.parameters()) < SMALL
@@ -71,11 +80,13 @@ def sample_answers(model: nn.Module, prompts: Sequence[Sequence[int]], settings:
     casts = torch.autocast(policy.device.type, enabled=autocasts, cache_enabled=False)
     with casts, nullcontext() if is_small or autocasts else temporarily_packed(policy):
         engine = engine_of(policy, settings.rows, "plain" if is_small else "auto", autocasts)
-        generations = dict(engine.generate(engine.plan_prompts(token_prompts), frozenset([settings.end]), choose))
+        generations = dict(engine.generate(engine.plan_prompts(token_prompts), ends, choose))
     answers = {}
     for at, place in enumerate(places):
         ids, has_end = generations[at].ids, generations[at].finish == "stop"
-        answers[place] = SampledAnswer((*ids, settings.end) if has_end else tuple(ids), has_end)
+        has_token = has_end and not (ids and stops[place](ids))
+        end = (last_tokens.get(place, settings.end),) if has_token else ()
+        answers[place] = SampledAnswer((*ids, *end), has_end)
     every = parallel.gather(answers)
     return [every[i] for i in range(len(prompts))]
 
@@ -99,21 +110,24 @@ def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     return tokens.clamp(max=logits.shape[-1] - 1)
 
 
-def generate_answers(
-    policy: nn.Module, rate: flop_rates.FlopRates, prompts: Sequence[Sequence[int]], settings: SamplingSettings, costs: Costs
-) -> list[Tokens]:
-    """An answer of the policy to each prompt, as prompt and answer."""
+def generate_rollouts(
+    policy: nn.Module, rate: flop_rates.FlopRates, items: Sequence[PolicyItem], settings: SamplingSettings, costs: Costs
+) -> list[Rollout]:
+    """An answer of the policy to each prompt."""
     is_training = policy.training
     policy.eval()  # gradient checkpointing, which needs training mode, would forbid the cache
-    answers = sample_answers(policy, prompts, settings)
+    answers = sample_answers(policy, [item.ids for item in items], settings, [item.should_stop for item in items])
     policy.train(is_training)
-    rows = [Tokens((*prompt, *answer.ids), len(prompt)) for prompt, answer in zip(prompts, answers, strict=True)]
-    costs.count_sampling(rate, parallel.own_share(rows))
-    return rows
+    rollouts = [
+        Rollout(item, Tokens((*item.ids, *answer.ids), len(item.ids)), answer.has_end)
+        for item, answer in zip(items, answers, strict=True)
+    ]
+    costs.count_sampling(rate, parallel.own_share([r.tokens for r in rollouts]))
+    return rollouts
 
 
 def sample_scale_answers(
-    policy: str, prompts: Sequence[preferences.Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
+    policy: str, prompts: Sequence[messages.Text], encoder: Encoder, settings: SamplingSettings, config: TrainerSettings
 ) -> list[Tokens]:
     """Answers of a policy, with their prompts, that set the scale; unfinished ones are left out if at least two finished.
 

@@ -23,6 +23,8 @@ class TrainerSettings:
     weights: tuple[float, ...] = ()  # the share of each source in the mixture; none: every row is used once
     kinds: tuple[str, ...] = ()  # a label for each source: synthetic, human, web
     limit: int = 0  # the most rows of the mixture; 0: all
+    ignore_columns: tuple[str, ...] = ()  # columns that are no part of what the model reads or writes
+    chat: bool = False  # a prompt and answers of plain text become turns of the chat template; false: they stay plain text
     rate: str = "mean"  # the rating that orders completions: mean (of the aspects), overall, or the name of an aspect
     eval_data: tuple[str, ...] = ()  # files of held-out rows
     holdout: float = 0.0  # without --eval-data: the share of the prompts to hold out, chosen by their hash
@@ -62,9 +64,13 @@ class TrainerSettings:
     eval_steps: int = 0  # evaluate the held-out rows every so many steps; 0: only at the end
     resume: bool = True  # continue from the last checkpoint in --output, if there is one
 
+    def mandatory(self) -> tuple[str, ...]:
+        """The settings that have no default."""
+        return ("model", "out", "data")
+
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work, before anything is loaded."""
-        for name in ("model", "out", "data"):
+        for name in self.mandatory():
             if not getattr(self, name):
                 raise SkilldeltaError(f"--{name} is missing.")
         for name, value in (("batch", self.batch), ("max-length", self.max_length), ("log-steps", self.log_steps)):

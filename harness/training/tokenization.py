@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +14,12 @@ from transformers import AutoTokenizer
 
 from harness.engine.tree import common_prefix_length
 from harness.prompts.templates import TULU
+from harness.training import model_loading
 from harness.training.batches import Tokens
-from harness.training.preferences import Pair, Text
-from harness.types import Message, SkilldeltaError
+from harness.training.chat_rendering import ChatRenderer
+from harness.training.messages import Text, UnusableRowError, as_assistant_turn
+from harness.training.preferences import Pair
+from harness.types import SkilldeltaError
 
 Overlong = Literal["drop", "cut"]
 TEMPLATES = {"tulu": TULU}
@@ -25,7 +30,11 @@ def load_tokenizer(model: str, template: str = "") -> Any:
 
     Raises SkilldeltaError for a tokenizer without an end-of-sequence token, and for an unknown template.
     """
-    tokenizer = AutoTokenizer.from_pretrained(model)
+    folder = model_loading.tokenizer_folder(model)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise SkilldeltaError(model_loading.explain_failure(folder, error)) from error
     if template:
         tokenizer.chat_template = TEMPLATES.get(template) or read_template(template)
     if tokenizer.eos_token_id is None:
@@ -44,14 +53,31 @@ def read_template(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def check_padding(tokenizer: Any, model: str) -> None:
-    """Raises SkilldeltaError for a tokenizer whose padding equals its end: others would read the reward of a wrong token."""
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        fault = "no padding token" if tokenizer.pad_token_id is None else f"its end token {tokenizer.eos_token!r} as padding"
-        raise SkilldeltaError(
-            f"The tokenizer of {model} has {fault}; a reward model is read at the last token that is not padding, so the two "
-            "must differ.  Set pad_token to another (even an unused) token in its tokenizer_config.json."
-        )
+def padding_token(tokenizer: Any) -> int:
+    """The id that fills up rows: the tokenizer's own, or its end.  No row is read past its length, so any id will do."""
+    pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
+    return int(end if pad is None else pad)
+
+
+def separate_padding(tokenizer: Any) -> None:
+    """Gives a tokenizer that pads with its end token another padding token, an unused special one, where it has one.
+
+    Programs that know no lengths read a reward at the last token that is not padding: it must not be the end.
+    """
+    if tokenizer.pad_token_id not in (None, tokenizer.eos_token_id):
+        return
+    special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
+    chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
+    sample = tokenizer.apply_chat_template(chat, tokenize=False) if tokenizer.chat_template else ""
+    others = {tokenizer.eos_token, tokenizer.bos_token}
+    tokenizer.pad_token = next((t for t in special if t not in others and t not in f"{sample}{tokenizer.chat_template}"), None)
+
+
+def answer_ends(tokenizer: Any, model: str) -> frozenset[int]:
+    """The ids that end an answer: the tokenizer's end, and those of generation_config.json (a chat model may end turns so)."""
+    file = Path(model) / "generation_config.json"
+    ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
+    return frozenset([tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends] if isinstance(ends, int) else [])])
 
 
 @dataclass
@@ -62,16 +88,33 @@ class Encoder:
     max_length: int
     overlong: Overlong = "drop"
     losses: Counter[str] = field(default_factory=Counter)
+    ends: frozenset[int] = frozenset()  # further ids that end an answer, besides the tokenizer's end
+
+    @cached_property
+    def renderer(self) -> ChatRenderer:
+        return ChatRenderer(self.tokenizer)
 
     def encode_answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens | None]:
         """Each (prompt, answer) as ids from the start of the prompt to one end token; None for a dropped row.
 
         An answer begins where the ids of the whole leave those of the prompt alone: a tokenizer may merge across the border.
         """
-        prompts = self.encode_prompts([prompt for prompt, _ in rows])
-        texts = [self.render(prompt, answer) for prompt, answer in rows]
-        wholes = self.encode_texts(texts, [isinstance(prompt, str) for prompt, _ in rows])
-        return [self.fit(self.end(w, common_prefix_length(p, w))) for p, w in zip(prompts, wholes, strict=True)]
+        texts = [self.try_rendering(prompt, answer) for prompt, answer in rows]
+        is_plain = [isinstance(prompt, str) for prompt, _ in rows]
+        prompts = self.encode_texts([text[0] if text else "" for text in texts], is_plain)
+        wholes = self.encode_texts([text[1] if text else "" for text in texts], is_plain)
+        return [
+            self.fit(self.end(w, common_prefix_length(p, w))) if text else None
+            for text, p, w in zip(texts, prompts, wholes, strict=True)
+        ]
+
+    def try_rendering(self, prompt: Text, answer: Text) -> tuple[str, str] | None:
+        """The texts of a prompt and of the whole; None, and counted, for a row that the chat template cannot write."""
+        try:
+            return self.render(prompt, (), opening=True), self.render(prompt, answer)
+        except UnusableRowError as fault:
+            self.losses[str(fault)] += 1
+            return None
 
     def fitting_answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens]:
         """The answers that fit.  Raises SkilldeltaError where none does."""
@@ -99,16 +142,25 @@ class Encoder:
 
     def encode_prompts(self, prompts: Sequence[Text]) -> list[tuple[int, ...]]:
         """Prompts as ids, ready for an answer."""
-        texts = [self.render(prompt, (), opening=True) for prompt in prompts]
-        return self.encode_texts(texts, [isinstance(p, str) for p in prompts])
+        texts, plain = list[str](), list[bool]()
+        for prompt in prompts:
+            try:
+                texts.append(self.render(prompt, (), opening=True))
+                plain.append(isinstance(prompt, str))
+            except UnusableRowError as fault:
+                self.losses[str(fault)] += 1
+        return self.encode_texts(texts, plain)
 
     def fitting_prompts(self, prompts: Sequence[Text]) -> list[tuple[int, ...]]:
         """Prompts as ids, without the long ones: a cut prompt would ask something else."""
         every = self.encode_prompts(prompts)
         fitting = [ids for ids in every if len(ids) <= self.max_length]
-        self.losses["overlong"] += len(every) - len(fitting)
+        if overlong := len(every) - len(fitting):
+            self.losses["overlong"] += overlong
         if prompts and not fitting:
-            raise SkilldeltaError(f"All {len(prompts)} prompts are longer than {self.max_length} tokens.")
+            raise SkilldeltaError(
+                f"None of {len(prompts)} prompts is left: {dict(self.losses)}.  A prompt has at most {self.max_length} tokens."
+            )
         return fitting
 
     def render(self, prompt: Text, answer: Text, opening: bool = False) -> str:
@@ -117,14 +169,7 @@ class Encoder:
             return self.render(answer, ())
         if isinstance(prompt, str):
             return prompt + (answer if isinstance(answer, str) else "".join(m.content for m in answer))
-        if not self.tokenizer.chat_template:
-            raise SkilldeltaError(
-                "The data are conversations, and the tokenizer has no chat template.  Name one with --template "
-                f"({', '.join(TEMPLATES)}, or a Jinja file)."
-            )
-        turns = prompt + (answer if isinstance(answer, tuple) else (Message("assistant", answer),) if answer else ())
-        chat = [{"role": m.role, "content": m.content} for m in turns]
-        return str(self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=opening))
+        return self.renderer.render((*prompt, *(as_assistant_turn(answer) if answer else ())), opening)
 
     def encode_texts(self, texts: Sequence[str], is_plain: Sequence[bool]) -> list[tuple[int, ...]]:
         """Ids of texts; only plain text gets the tokenizer's own beginning token, because a template writes its own."""
@@ -144,7 +189,7 @@ class Encoder:
         model must be trained on the sequences that it will score.
         """
         end = self.tokenizer.eos_token_id
-        places = [i for i in range(max(start, 0), len(ids)) if ids[i] == end]
+        places = [i for i in range(max(start, 0), len(ids)) if ids[i] == end or ids[i] in self.ends]
         rest = ids[places[-1] + 1 :] if places else ids
         is_last = bool(places) and not (rest and str(self.tokenizer.decode(rest)).strip())
         return Tokens(ids[: places[-1] + 1] if is_last else (*ids, end), start)

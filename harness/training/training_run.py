@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
 from harness.types import Checkpoint, Json, SkilldeltaError
 
+LOG = logging.getLogger("skilldelta")
 Optimizers = Mapping[str, ScheduledOptimizer]  # by the file name of the state
 
 
@@ -89,6 +91,8 @@ class TrainerRun:
         """Writes run.json before the first step: the settings, and the data by their hashes."""
         run_folder.check_same_data(self.folder, self.previous.get("data", []), facts["data"])
         self.facts |= facts
+        if facts.get("lost") and parallel.is_writer():
+            LOG.warning("Left out: %s.", ", ".join(f"{n} x {reason}" for reason, n in facts["lost"].items()))
         self.facts.setdefault("base", policy_models.describe_model(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write("running", 0)
@@ -208,6 +212,6 @@ class TrainerRun:
             raise SkilldeltaError(f"{self.folder} holds no complete checkpoint.")
         name = self.best[1] if self.best else latest.name
         step = int(name.rpartition("-")[2])
-        base = policy_models.model_folder(self.config.model) if self.config.lora else ""
+        base = policy_models.adapter_base(self.config) if self.config.lora else ""
         run, path = str(self.folder), str(self.folder / name)
         return Checkpoint(f"{self.folder.name}@{step}", path, "trainer", self.method, run, step, base)

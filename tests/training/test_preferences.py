@@ -51,10 +51,10 @@ def test_all_formats_say_the_same(row: dict[str, Any]) -> None:
     assert (found.prompt, found.chosen, found.rejected) == (ASKED, FOUR, FIVE)
 
 
-def test_plain_text_stays_plain_text_and_an_implicit_prompt_is_what_both_begin_with() -> None:
-    explicit = parse_pair({"prompt": "The sky is", "chosen": " blue.", "rejected": " green."}, HOW)
-    implicit = parse_pair({"chosen": "The sky is blue.", "rejected": "The sky is green."}, HOW)
-    assert explicit == implicit == Pair("The sky is", " blue.", " green.")
+def test_plain_text_stays_plain_text_and_an_implicit_prompt_is_the_line_that_both_begin_with() -> None:
+    explicit = parse_pair({"prompt": "The sky is\n", "chosen": "Blue.", "rejected": "Green."}, HOW)
+    implicit = parse_pair({"chosen": "The sky is\nBlue.", "rejected": "The sky is\nGreen."}, HOW)
+    assert explicit == implicit == Pair("The sky is\n", "Blue.", "Green.")
 
 
 def test_a_margin_is_kept_and_votes_make_one() -> None:

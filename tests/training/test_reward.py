@@ -150,12 +150,21 @@ def test_answers_that_cannot_fit_are_refused_and_not_taken_for_a_scale(tiny: str
         reward.train(config(tiny, pairs, tmp_path / "run", max_new=1024, max_length=64))
 
 
-def test_a_tokenizer_that_pads_with_its_end_is_refused(tiny: str, pairs: str, tmp_path: Path) -> None:
-    from transformers import AutoTokenizer
+def test_a_tokenizer_that_pads_with_its_end_needs_no_change(tiny: str, pairs: str, tmp_path: Path) -> None:
+    """Lengths are known here; the saved model pads with another token, so that other programs read the right score too."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
     shutil.copytree(tiny, tmp_path / "model")
     words = AutoTokenizer.from_pretrained(tiny)
     words.pad_token = words.eos_token
     words.save_pretrained(tmp_path / "model")
-    with pytest.raises(SkilldeltaError, match="as padding"):
-        reward.train(config(str(tmp_path / "model"), pairs, tmp_path / "run"))
+    found = reward.train(config(str(tmp_path / "model"), pairs, tmp_path / "run"))
+    theirs = AutoModelForSequenceClassification.from_pretrained(found.path).eval()
+    saved = AutoTokenizer.from_pretrained(found.path)
+    assert saved.pad_token_id == theirs.config.pad_token_id != saved.eos_token_id
+    rows = [Tokens((5, 9, 17, 1), 2), Tokens((5, 1), 1)]
+    model = policy_models.load_classifier(found.path, ("overall",), 0)
+    with torch.no_grad():
+        ours = forward.answer_scores(model, batches.pad_rows(rows, 1))[:, 0]
+        padded = torch.tensor([[*r.ids, *[saved.pad_token_id] * (4 - len(r.ids))] for r in rows])
+        assert torch.allclose(theirs(input_ids=padded, attention_mask=(padded != saved.pad_token_id).long()).logits[:, 0], ours)

@@ -1,0 +1,84 @@
+"""Conversations as text through a model's chat template, with a check that nothing of them is lost on the way."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from jinja2 import TemplateError
+
+from harness.training.messages import Turns, UnusableRowError, as_chat
+from harness.types import SkilldeltaError
+
+PROBE = "a7f3 probe"  # a text that no template writes by itself
+
+
+@dataclass
+class ChatRenderer:
+    """A tokenizer's chat template.  A template without a system role gets the system prompt within the first user turn."""
+
+    tokenizer: Any
+
+    @cached_property
+    def has_system_role(self) -> bool:
+        """Does the template write a system message?  Some raise an error, others drop it without a word."""
+        chat = [{"role": "system", "content": PROBE}, {"role": "user", "content": "?"}]
+        try:
+            return PROBE in self.apply(chat, None, False)
+        except TemplateError:
+            return False
+
+    def apply(self, chat: list[dict[str, Any]], tools: list[Any] | None, opening: bool) -> str:
+        return str(self.tokenizer.apply_chat_template(chat, tools=tools, tokenize=False, add_generation_prompt=opening))
+
+    def render(self, turns: Turns, opening: bool) -> str:
+        """The text of a conversation; with `opening`, also what the template writes before an answer.
+
+        Raises UnusableRowError where the template refuses the conversation or leaves out a part of it, and SkilldeltaError for
+        a tokenizer without a template.
+        """
+        if not self.tokenizer.chat_template:
+            raise SkilldeltaError(
+                "The data are conversations, and the tokenizer has no chat template.  Name one with --template: tulu, or a "
+                "Jinja file."
+            )
+        chat, tools = as_chat(turns)
+        if chat and chat[0]["role"] == "system" and not self.has_system_role:
+            chat = merge_system(chat)
+        try:
+            text = self.apply(chat, tools, opening)
+        except TemplateError as error:
+            raise UnusableRowError(f"the chat template refuses the conversation: {error}") from error
+        check_complete(text, chat, tools)
+        return text
+
+
+def merge_system(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The conversation with its system prompt at the head of the first user turn."""
+    system, *rest = chat
+    if not rest or rest[0]["role"] != "user":
+        raise UnusableRowError(
+            "the chat template has no system role, and no user turn follows that could hold the system prompt"
+        )
+    return [rest[0] | {"content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
+
+
+def check_complete(text: str, chat: list[dict[str, Any]], tools: list[Any] | None) -> None:
+    """Raises UnusableRowError where the text lacks a question, a tool's result, a call or a tool of the conversation.
+
+    Answers are not searched for: templates of reasoning models leave out earlier thoughts on purpose.
+    """
+    for message in chat:
+        if message["role"] != "assistant" and not is_part(str(message["content"]).strip(), text):
+            raise UnusableRowError(f"the chat template leaves out a message of the role {message['role']!r}")
+        if any(call["function"]["name"] not in text for call in message.get("tool_calls", ())):
+            raise UnusableRowError("the chat template leaves out tool calls")
+    if any(tool.get("function", tool).get("name", "") not in text for tool in tools or ()):
+        raise UnusableRowError("the chat template leaves out the tools")
+
+
+def is_part(content: str, text: str) -> bool:
+    """Is the content in the text, as it is or as JSON text?"""
+    return content in text or json.dumps(content, ensure_ascii=False)[1:-1] in text

@@ -1,0 +1,106 @@
+"""Rows to imitate and prompts to answer, of every known format."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, require_content
+from harness.training.row_columns import (
+    ADDITIONS,
+    ANSWERS,
+    CONVERSATIONS,
+    QUESTIONS,
+    ParseSettings,
+    RowColumns,
+    add_context,
+    take_prompt,
+    take_question,
+)
+from harness.types import Json, SkilldeltaError
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A row to imitate.  The prompt is masked; an empty prompt (`text` rows) means that the whole text is learnt."""
+
+    prompt: Text
+    answer: Text
+    source: str = ""
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class PolicyPrompt:
+    """A prompt for the policy to answer."""
+
+    prompt: Text
+    source: str = ""
+    kind: str = ""
+
+
+def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
+    """A row to imitate.  Of a conversation the last message is learnt; the messages before it are the prompt."""
+    columns = RowColumns(row, settings)
+    if any(name in row for name in CONVERSATIONS):
+        prompt, answer = parse_last_turn(columns)
+    elif name := next((n for n in ANSWERS if n in row), ""):
+        answer = columns.take_answer(name, name)
+        prompt = take_prompt(columns)
+        if isinstance(prompt, tuple):
+            answer = as_assistant_turn(answer)
+        elif isinstance(answer, tuple):
+            prompt = as_user_turn(prompt) if prompt else ""
+        if columns.holds("text"):  # Alpaca's own rendering of the other columns
+            columns.read.add("text")
+    elif "text" in row:
+        prompt, answer = "", columns.take_answer("text", "text")
+    else:
+        raise SkilldeltaError(
+            f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format to imitate.  "
+            "Known are: messages or conversations; prompt, question or instruction and input, with completion, response, "
+            "output or answer; text."
+        )
+    columns.check_rest()
+    if settings.chat and isinstance(prompt, str) and prompt:
+        prompt, answer = as_user_turn(prompt), as_assistant_turn(answer)
+    return Conversation(prompt, answer, settings.source, settings.kind)
+
+
+def parse_last_turn(columns: RowColumns) -> tuple[Text, Text]:
+    """(the messages before the last, the last one).  A question next to them must be one of their turns."""
+    name = columns.holds(*CONVERSATIONS) or next(n for n in CONVERSATIONS if n in columns.row)
+    turns = columns.take_text(name)
+    if isinstance(turns, str) or not turns or turns[-1].role != "assistant":
+        raise UnusableRowError(f"{name} do not end with the assistant")
+    if columns.row[name][-1].get("weight") == 0:
+        raise UnusableRowError("the last message has the weight 0")
+    question = take_question(columns)
+    contents = {m.content.strip() for m in turns[:-1]}
+    if question and (question[0].content if isinstance(question, tuple) else question).strip() not in contents:
+        raise UnusableRowError("the prompt is no turn of the conversation")
+    return add_context(columns, turns[:-1]), require_content(turns[-1:], "assistant's")
+
+
+def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
+    """A policy prompt.  A question or an instruction becomes a user turn; `prompt` and `messages` stay as they are.
+
+    The answers that a row holds as well are not read.
+    """
+    columns = RowColumns(row, settings)
+    if not any(name in row for name in (*QUESTIONS, *ADDITIONS, *CONVERSATIONS)):
+        raise SkilldeltaError(
+            f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format of prompts.  "
+            f"Known are: {', '.join((*QUESTIONS, *ADDITIONS, *CONVERSATIONS))}."
+        )
+    if columns.holds(*QUESTIONS):
+        columns.read.update(CONVERSATIONS)  # the whole conversation, of which the prompt is the beginning
+        prompt = add_context(columns, take_question(columns))
+    else:
+        prompt = take_prompt(columns)
+    if isinstance(prompt, tuple) and prompt and prompt[-1].role == "assistant":
+        prompt = prompt[:-1]
+    if not prompt:
+        raise UnusableRowError("no prompt")
+    columns.read.update((*ANSWERS, "text", "chosen", "rejected"))
+    columns.check_rest()
+    return PolicyPrompt(as_user_turn(prompt) if settings.chat else prompt, settings.source, settings.kind)

@@ -1,0 +1,163 @@
+"""Texts and messages of training rows: roles, contents and tool calls of every known format, ready for the chat template."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from harness.types import Message
+
+
+class UnusableRowError(Exception):
+    """A row that cannot be learnt from; the message is the fault that it is counted under."""
+
+
+class RichMessage(NamedTuple):
+    """A message with more than words; `more` is the JSON of the further keys that chat templates read (tool calls, names)."""
+
+    role: str
+    content: str
+    more: str
+
+
+Turns = tuple[Message | RichMessage, ...]
+Text = str | Turns  # plain text, or messages for the chat template
+
+ROLES = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bard", "bing", "model"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("tool", "function", "function_response", "observation", "ipython"), "tool"),
+}
+TEMPLATE_KEYS = (
+    "tool_calls",
+    "name",
+    "tool_call_id",
+    "reasoning_content",
+    "thinking",
+)  # what chat templates read besides words
+TOOLS = "tools"  # the role of a first message that declares the tools of a conversation
+
+
+def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
+    """A column as text, or as messages if it is a message or a list of them ({role, content} or ShareGPT's {from, value})."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        value = [value]
+    if isinstance(value, Sequence) and all(isinstance(m, Mapping) and ("role" in m or "from" in m) for m in value):
+        return tuple(parse_message(m, ignore) for m in value)
+    raise UnusableRowError("neither text nor messages")
+
+
+def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Message | RichMessage:
+    """A message in the words of chat templates.  Raises `UnusableRowError` for a role, a content or a key that is unknown."""
+    role = str(message.get("role", message.get("from"))).lower()
+    content = message.get("content", message.get("value"))
+    more = {key: message[key] for key in TEMPLATE_KEYS if message.get(key)}
+    if role == "function_call":  # LLaMA-Factory's name for a turn that calls a tool
+        role, more, content = "assistant", {"tool_calls": [parse_json(content)]}, None
+    if role not in ROLES:
+        raise UnusableRowError(f"a message of the unknown role {role!r}")
+    if "tool_calls" in more:
+        more["tool_calls"] = [parse_tool_call(call) for call in more["tool_calls"]]
+    for key, rest in message.items():
+        if key not in (*TEMPLATE_KEYS, "role", "from", "content", "value", *ignore) and holds_words(rest):
+            raise UnusableRowError(f"a message has {key!r}, which is not understood")
+    if content is None and not more:
+        raise UnusableRowError("a message without content")
+    text = content_text(content, ROLES[role])
+    role_name: Any = ROLES[role]
+    return RichMessage(role_name, text, json.dumps(more, ensure_ascii=False)) if more else Message(role_name, text)
+
+
+def content_text(content: Any, role: str) -> str:
+    """The words of a message: text, nothing, or a list of parts of which all are text."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, Sequence) and all(isinstance(part, Mapping) and "type" in part for part in content):
+        for part in content:
+            if not isinstance(part.get("text"), str):
+                raise UnusableRowError(f"a message holds a part of the type {part['type']!r}, which is no text")
+        return "".join(part["text"] for part in content)
+    if role == "tool" or isinstance(content, int | float):
+        return json.dumps(content, ensure_ascii=False)  # the value that a tool returned
+    raise UnusableRowError("a message whose content is no text")
+
+
+def parse_tool_call(call: Any) -> dict[str, Any]:
+    """A call in the form of chat templates: {type, function: {name, arguments}}, with the arguments as a mapping."""
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+        raise UnusableRowError("a tool call without the name of a function")
+    arguments = function.get("arguments", {})
+    arguments = parse_json(arguments) if isinstance(arguments, str) else arguments
+    identity = {k: v for k, v in call.items() if k in ("id", "index") and v is not None}
+    return {**identity, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
+
+
+def parse_json(value: Any) -> Any:
+    """JSON in a text; what is no text is taken as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise UnusableRowError("a tool call or a list of tools that is no JSON") from error
+
+
+def declare_tools(value: Any) -> Turns:
+    """The tools of a row (a list of JSON schemas, or its JSON) as a first message; none for an empty list."""
+    tools = parse_json(value)
+    if not tools:
+        return ()
+    if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
+        raise UnusableRowError("tools that are no list of schemas")
+    return (RichMessage(TOOLS, "", json.dumps({TOOLS: tools}, ensure_ascii=False)),)
+
+
+def as_chat(turns: Turns) -> tuple[list[dict[str, Any]], list[Any] | None]:
+    """(messages, tools) as chat templates take them."""
+    chat, tools = [], None
+    for turn in turns:
+        more = json.loads(turn.more) if isinstance(turn, RichMessage) else {}
+        if turn.role == TOOLS:
+            tools = more[TOOLS]
+        else:
+            chat.append({"role": turn.role, "content": turn.content, **more})
+    return chat, tools
+
+
+def holds_words(value: Any) -> bool:
+    """Is there a text of more than one word in a value, at any depth?  Numbers, flags, labels and ids are no words."""
+    if isinstance(value, str):
+        return len(value.split()) > 1
+    if isinstance(value, Mapping):
+        return any(map(holds_words, value.values()))
+    return isinstance(value, Sequence) and any(map(holds_words, value))
+
+
+def require_content(answer: Text, side: str) -> Text:
+    """The answer itself; raises `UnusableRowError` if it is white space, and calls no tool either."""
+    text = answer if isinstance(answer, str) else "".join(m.content or getattr(m, "more", "") for m in answer)
+    if not text.strip():
+        raise UnusableRowError(f"empty {side} answer")
+    return answer
+
+
+def parse_answer(value: Any, side: str, ignore: Sequence[str] = ()) -> Text:
+    """An answer as text or messages; raises `UnusableRowError` for a missing or empty one."""
+    if value is None:
+        raise UnusableRowError(f"no {side} answer")
+    return require_content(parse_text(value, ignore), side)
+
+
+def as_user_turn(prompt: Text) -> Turns:
+    """A prompt as messages: text is one user turn."""
+    return (Message("user", prompt),) if isinstance(prompt, str) else prompt
+
+
+def as_assistant_turn(answer: Text) -> Turns:
+    """An answer as messages: text is one assistant turn."""
+    return (Message("assistant", answer),) if isinstance(answer, str) else answer

@@ -1,0 +1,161 @@
+"""Models from their folders, in float32 and without dropout: whole ones, adapters merged into their base, classifiers."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModelForSequenceClassification
+
+from harness.checkpoint_folders import tokenizer_source
+from harness.integrity import ADAPTER, read_json, weight_files
+from harness.loading.headers import read_headers
+from harness.loading.model import describe_path, load_merged
+from harness.loading.settings import Head, LoadSettings
+from harness.types import SkilldeltaError
+
+CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
+
+
+def model_folder(model: str) -> str:
+    """A model's own folder: a run folder stands for its last checkpoint, a Hub name for itself.
+
+    Raises SkilldeltaError for a folder that holds neither a model nor checkpoints, and for a path that does not exist.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        if model.startswith(("/", ".", "~")) or (len(folder.parts) > 1 and folder.parent.is_dir()):
+            raise SkilldeltaError(f"There is no model folder {model}.{describe_neighbours(folder)}")
+        return model
+    if any((folder / f).is_file() for f in ("config.json", "adapter_config.json")):
+        return model
+    checkpoints = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
+    if not checkpoints:
+        raise SkilldeltaError(f"{folder} holds neither a model (config.json) nor checkpoint-N folders.")
+    return str(max(checkpoints, key=lambda p: int(p.name.removeprefix("checkpoint-"))))
+
+
+def describe_neighbours(folder: Path) -> str:
+    """The folders that a mistyped name may have meant."""
+    if not folder.parent.is_dir():
+        return f"  There is no folder {folder.parent} either."
+    names = sorted(p.name for p in folder.parent.iterdir() if p.is_dir() and not p.name.startswith("."))
+    near = difflib.get_close_matches(folder.name, names, n=3, cutoff=0.5)
+    hint = f"  Did you mean {' or '.join(str(folder.parent / name) for name in near)}?" if near else ""
+    return hint + (f"  {folder.parent} holds: {', '.join(names[:8])}." if names else f"  {folder.parent} holds no folders.")
+
+
+def is_adapter(path: str) -> bool:
+    return (Path(path) / "adapter_config.json").is_file()
+
+
+def base_of(path: str) -> str:
+    """The whole model below the adapter in a folder: a folder where there is one (absolute), else a Hub name."""
+    checkpoint = describe_path(path)
+    if not checkpoint.base:
+        raise SkilldeltaError(f"{path} cannot be loaded: {checkpoint.problem or 'it names no base model'}.")
+    return str(Path(checkpoint.base).resolve()) if Path(checkpoint.base).is_dir() else checkpoint.base
+
+
+def tokenizer_folder(model: str) -> str:
+    """The folder with the tokenizer of a model: its own, for an adapter without one that of its base."""
+    path = model_folder(model)
+    return tokenizer_source(describe_path(path)) if Path(path).is_dir() else path
+
+
+def has_score_head(path: str) -> bool:
+    """Was this folder saved as a sequence classifier, or as the adapter of one?"""
+    if is_adapter(path):
+        return bool(read_json(Path(path) / "adapter_config.json").get("task_type") == CLASSIFIER)
+    model = Path(path) / "config.json"
+    architectures = read_json(model).get("architectures") if model.is_file() else None
+    return any("SequenceClassification" in a for a in architectures or ())
+
+
+def load_model(kind: str, model: str, **more: Any) -> nn.Module:
+    """A whole model (`kind`: CAUSAL or CLASSIFIER) in float32, dropout off; an adapter is merged into its base.
+
+    Raises SkilldeltaError for a folder that holds another kind of model, or not all of its weights.
+    """
+    path = model_folder(model)
+    if kind == CAUSAL and has_score_head(path):
+        raise SkilldeltaError(
+            f"{path} is a reward model: it scores answers and writes none.  Name the model that it was made from."
+        )
+    if kind == CLASSIFIER and is_adapter(path) and not has_score_head(path):
+        return disable_dropout(as_classifier(load_model(CAUSAL, path), **more))
+    head: Head = "causal" if kind == CAUSAL else "classifier"
+    whole: nn.Module = load_merged(path, LoadSettings(head=head, config=more))
+    return disable_dropout(whole).requires_grad_(True)
+
+
+def tensor_rows(path: str, endings: tuple[str, ...]) -> int:
+    """The rows of the first tensor of an adapter whose name ends so; 0 for none."""
+    headers = read_headers(weight_files(Path(path), ADAPTER))
+    return next((tensor.shape[0] for name, tensor in headers.items() if name.endswith(endings)), 0)
+
+
+def explain_failure(path: str, error: Exception) -> str:
+    """Why a tokenizer cannot be loaded: no such model anywhere, or a damaged one."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if Path(path).is_dir():
+        return f"The tokenizer of {path} cannot be loaded: {type(error).__name__}: {first}"
+    return (
+        f"There is no model folder {path}, and the Hub gives no model of that name ({first}).{describe_neighbours(Path(path))}"
+    )
+
+
+def as_classifier(model: Any, **more: Any) -> nn.Module:
+    """A classifier on the weights of a causal model, with a new head."""
+    config = copy.deepcopy(model.config)
+    for name, value in more.items():
+        setattr(config, name, value)
+    try:
+        classifier: Any = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    except ValueError as error:
+        raise SkilldeltaError(
+            f"transformers has no classifier for {config.model_type}: no reward model can be made of it."
+        ) from error
+    prefix = model.base_model_prefix
+    getattr(classifier, prefix).load_state_dict(getattr(model, prefix).state_dict())
+    whole: nn.Module = classifier
+    return whole
+
+
+def load_classifier(model: str, heads: tuple[str, ...], seed: int) -> nn.Module:
+    """A reward model with one head per aspect on the weights of `model`; missing heads start small and random.
+
+    New heads are normal with deviation 1 / sqrt(d + 1) (detail 9 of arXiv 2403.17031).  Raises SkilldeltaError for an
+    architecture whose classifier has no linear `score` head.
+    """
+    labels, places = dict(enumerate(heads)), {head: i for i, head in enumerate(heads)}
+    classifier: Any = load_model(CLASSIFIER, model, num_labels=len(heads), id2label=labels, label2id=places)
+    if not isinstance(getattr(classifier, "score", None), nn.Linear):
+        raise SkilldeltaError(f"{model} has no linear `score` head in transformers: no reward model can be made of it.")
+    if not has_score_head(model_folder(model)):
+        generator = torch.Generator().manual_seed(seed)
+        weight = classifier.score.weight
+        with torch.no_grad():
+            weight.copy_(torch.randn(weight.shape, generator=generator) / math.sqrt(weight.shape[1] + 1))
+    reward_model: nn.Module = classifier
+    return reward_model
+
+
+def disable_dropout(model: Any) -> nn.Module:
+    """The model in evaluation mode, and without dropout even where gradient checkpointing needs training mode.
+
+    Policy and reference must differ by their weights alone, or DPO would not start at log 2 nor PPO's ratio at 1.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "attn_dropout", "dropout"):
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+    evaluating: nn.Module = model.eval()
+    return evaluating

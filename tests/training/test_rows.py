@@ -1,0 +1,210 @@
+"""Rows as people have them: every format says the same, and what is not understood is refused or counted, never dropped."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.training import datasets
+from harness.training.conversations import parse_conversation, parse_prompt
+from harness.training.messages import RichMessage, UnusableRowError
+from harness.training.preferences import Pair, parse_pair
+from harness.training.row_columns import ParseSettings
+from harness.training.settings import TrainerSettings
+from harness.types import Message, SkilldeltaError
+
+Rows = Callable[[str, Iterable[Any]], str]
+SETTINGS = ParseSettings(source="rows.jsonl")
+ASK, RIGHT, WRONG = "How long is a day?", "A day is 24 hours long.", "A day never ends."
+SYSTEM = "Answer in one sentence."
+
+
+def turn(role: str, content: Any, **more: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **more}
+
+
+def whole(answer: str, system: str = "") -> list[dict[str, Any]]:
+    return [*([turn("system", system)] if system else []), turn("user", ASK), turn("assistant", answer)]
+
+
+PAIRS = {
+    "ultrafeedback binarised": {
+        "prompt": ASK, "prompt_id": "4a", "chosen": whole(RIGHT), "rejected": whole(WRONG), "messages": whole(RIGHT),
+        "score_chosen": 8.5, "score_rejected": 2.0,
+    },
+    "text prompt, one message": {"prompt": ASK, "chosen": [turn("assistant", RIGHT)], "rejected": [turn("assistant", WRONG)]},
+    "text prompt, one answer as text": {"prompt": ASK, "chosen": RIGHT, "rejected": [turn("assistant", WRONG)]},
+    "orca": {"system": "", "question": ASK, "chosen": RIGHT, "rejected": WRONG},
+    "instruction": {"instruction": ASK, "input": "", "chosen": RIGHT, "rejected": WRONG, "source": "an old book"},
+    "sharegpt": {
+        "conversations": [{"from": "human", "value": ASK}],
+        "chosen": {"from": "gpt", "value": RIGHT},
+        "rejected": {"from": "gpt", "value": WRONG},
+    },
+    "content parts": {
+        "prompt": [turn("user", [{"type": "text", "text": ASK}])],
+        "chosen": [turn("assistant", [{"type": "text", "text": RIGHT}])],
+        "rejected": [turn("assistant", WRONG)],
+    },
+    "text prompt in Human and Assistant tags": {
+        "prompt": f"\n\nHuman: {ASK}\n\nAssistant:", "chosen": whole(RIGHT), "rejected": whole(WRONG),
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_every_format_of_pairs_says_the_same(name: str) -> None:
+    pair = parse_pair(PAIRS[name], SETTINGS)
+    assert pair.prompt == (Message("user", ASK),)
+    assert (pair.chosen, pair.rejected) == ((Message("assistant", RIGHT),), (Message("assistant", WRONG),))
+
+
+def test_a_system_prompt_is_kept_wherever_it_stands() -> None:
+    expected = (Message("system", SYSTEM), Message("user", ASK))
+    column = {"system": SYSTEM, "question": ASK, "chosen": RIGHT, "rejected": WRONG}
+    inside = {"prompt": ASK, "chosen": whole(RIGHT, SYSTEM), "rejected": whole(WRONG, SYSTEM)}
+    both = inside | {"system": SYSTEM}
+    assert {parse_pair(row, SETTINGS).prompt for row in (column, inside, both)} == {expected}
+    with pytest.raises(UnusableRowError, match="two different system prompts"):
+        parse_pair(inside | {"system": "Shout."}, SETTINGS)
+
+
+def test_a_conversation_that_both_answers_repeat_is_the_prompt_whole() -> None:
+    start = [turn("user", "Hello."), turn("assistant", "Hello. What is it?")]
+    row = {"prompt": start[:1], "chosen": start + whole(RIGHT), "rejected": start + whole(WRONG)}
+    assert len(parse_pair(row, SETTINGS).prompt) == 3
+    assert parse_pair(row, SETTINGS).chosen == (Message("assistant", RIGHT),)
+
+
+REFUSED = [
+    ({"prompt": ASK, "passage": "The Earth turns once.", "chosen": RIGHT, "rejected": WRONG}, "'passage'"),
+    ({"prompt": ASK, "source_text": "The Earth turns once.", "chosen": RIGHT, "rejected": WRONG}, "'source_text'"),
+    ({"prompt": ASK, "images": ["a.png"], "chosen": RIGHT, "rejected": WRONG}, "'images'"),
+    ({"prompt": ASK, "completion": RIGHT, "label": True}, "train kto"),
+    ({"prompt": ASK, "completions": [RIGHT, WRONG], "labels": [True, False]}, "process reward"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), REFUSED, ids=[r for _, r in REFUSED])
+def test_a_column_that_nobody_understands_is_refused_with_the_way_out(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SkilldeltaError, match=reason):
+        parse_pair(row, SETTINGS)
+
+
+def test_a_column_can_be_ignored_by_name() -> None:
+    row = {"prompt": ASK, "passage": "The Earth turns once.", "chosen": RIGHT, "rejected": WRONG}
+    settings = ParseSettings(ignore=("passage",))
+    assert parse_pair(row, settings).prompt == ASK
+    assert settings.unused == {"passage"}
+
+
+UNUSABLE = [
+    ({"prompt": "Another question?", "chosen": whole(RIGHT), "rejected": whole(WRONG)}, "no turn of the conversations"),
+    ({"prompt": ASK, "question": "Another?", "chosen": RIGHT, "rejected": WRONG}, "ask different things"),
+    ({"prompt": [turn("user", None)], "chosen": RIGHT, "rejected": WRONG}, "without content"),
+    ({"prompt": [turn("narrator", ASK)], "chosen": RIGHT, "rejected": WRONG}, "unknown role 'narrator'"),
+    (
+        {"prompt": [turn("user", [{"type": "image", "image": "a"}])], "chosen": RIGHT, "rejected": WRONG},
+        "'image', which is no text",
+    ),
+    ({"prompt": [turn("user", ASK, quotes="of two words")], "chosen": RIGHT, "rejected": WRONG}, "'quotes', which is not"),
+    ({"chosen": RIGHT, "rejected": "Nobody knows."}, "no common prompt"),
+]
+
+
+@pytest.mark.parametrize(("row", "reason"), UNUSABLE, ids=[r for _, r in UNUSABLE])
+def test_a_row_that_cannot_be_understood_is_skipped_with_its_reason(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UnusableRowError, match=reason):
+        parse_pair(row, SETTINGS)
+
+
+IMPLICIT = [
+    ("The sum is 3.", "The sum is unknown.", ""),
+    ("Add 1 and 2.\nThe sum is 3.", "Add 1 and 2.\nThe sum is unknown.", "Add 1 and 2.\n"),
+    ("What is 1 + 2? It is 3.", "What is 1 + 2? It is 4.", "What is 1 + 2?"),
+    ("Question: 1 + 2\nAnswer: 3", "Question: 1 + 2\nAnswer: 4", "Question: 1 + 2\nAnswer:"),
+    ('He asked "why?" and left.', 'He asked "why?" and stayed.', ""),
+]
+
+
+@pytest.mark.parametrize(("chosen", "rejected", "prompt"), IMPLICIT)
+def test_an_implicit_prompt_ends_between_sentences(chosen: str, rejected: str, prompt: str) -> None:
+    assert parse_pair({"chosen": chosen, "rejected": rejected}, SETTINGS) == Pair(
+        prompt, chosen[len(prompt) :], rejected[len(prompt) :], source="rows.jsonl"
+    )
+
+
+@given(st.text(max_size=30), st.text(max_size=20), st.text(max_size=20))
+def test_an_implicit_prompt_and_its_answers_are_the_texts(common: str, one: str, two: str) -> None:
+    try:
+        pair = parse_pair({"chosen": common + one, "rejected": common + two}, SETTINGS)
+    except UnusableRowError:
+        return
+    if isinstance(pair.prompt, str):
+        assert (f"{pair.prompt}{pair.chosen}", f"{pair.prompt}{pair.rejected}") == (common + one, common + two)
+
+
+CONVERSATIONS = [
+    {"messages": whole(RIGHT)},
+    {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": RIGHT}]},
+    {"prompt": ASK, "prompt_id": "7", "messages": whole(RIGHT)},
+    {"instruction": ASK, "input": "", "output": RIGHT, "text": f"### Instruction: {ASK} ### Response: {RIGHT}"},
+    {"system_prompt": "", "question": ASK, "response": RIGHT},
+    {"prompt": ASK, "completion": [turn("assistant", RIGHT)]},
+    {"prompt": [turn("user", ASK)], "completion": RIGHT},
+    {"question": ASK, "answer": RIGHT},
+]
+
+
+@pytest.mark.parametrize("row", CONVERSATIONS, ids=lambda row: "+".join(row))
+def test_every_format_of_conversations_says_the_same(row: dict[str, Any]) -> None:
+    found = parse_conversation(row, SETTINGS)
+    assert (found.prompt, found.answer) == ((Message("user", ASK),), (Message("assistant", RIGHT),))
+
+
+def test_an_instruction_keeps_its_input_whether_it_is_imitated_answered_or_compared() -> None:
+    row = {"instruction": "Add the numbers.", "input": "1 and 2"}
+    expected = (Message("user", "Add the numbers.\n\n1 and 2"),)
+    assert parse_conversation(row | {"output": "3"}, SETTINGS).prompt == expected
+    assert parse_prompt(row | {"output": "3"}, SETTINGS).prompt == expected
+    assert parse_pair(row | {"chosen": "3", "rejected": "4"}, SETTINGS).prompt == expected
+
+
+def test_plain_text_becomes_turns_where_that_is_asked_for() -> None:
+    row = {"prompt": ASK, "chosen": RIGHT, "rejected": WRONG}
+    assert parse_pair(row, SETTINGS).prompt == ASK
+    assert parse_pair(row, ParseSettings(chat=True)).prompt == (Message("user", ASK),)
+
+
+def test_tool_calls_and_tools_reach_the_template_in_its_own_form() -> None:
+    call = {"id": "c1", "function": {"name": "clock", "arguments": '{"zone": "UTC"}'}}
+    schema = {"type": "function", "function": {"name": "clock", "parameters": {}}}
+    row = {
+        "messages": [
+            turn("user", ASK),
+            turn("assistant", None, tool_calls=[call]),
+            turn("tool", {"hours": 24}, name="clock"),
+            turn("assistant", RIGHT),
+        ],
+        "tools": json.dumps([schema]),
+    }
+    found = parse_conversation(row, SETTINGS)
+    tools, _, asked, told = found.prompt
+    assert isinstance(tools, RichMessage)
+    assert isinstance(asked, RichMessage)
+    assert isinstance(told, RichMessage)
+    assert json.loads(tools.more) == {"tools": [schema]}
+    assert json.loads(asked.more)["tool_calls"][0]["function"] == {"name": "clock", "arguments": {"zone": "UTC"}}
+    assert told.content == '{"hours": 24}'
+
+
+def test_skipped_rows_and_unused_columns_are_said(write: Rows, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [{"prompt": ASK, "chosen": RIGHT, "rejected": answer, "rating": 4} for answer in (WRONG, RIGHT, "")]
+    with caplog.at_level(logging.WARNING, "skilldelta"):
+        datasets.load_mixture(TrainerSettings(data=(write("some.jsonl", rows),)), parse_pair)
+    assert "1 rows to train on; 2 skipped: 1 x empty rejected answer, 1 x identical answers" in caplog.text
+    assert "columns that are not used: rating" in caplog.text
