@@ -90,7 +90,7 @@ TASKS = (
                 "contradictory",
                 part="contradictory",
                 warn_above=0.0,
-                warning="of the prompts contradict the arguments of their own row, which the rules follow (`extracted` says how)",
+                warning="of the prompts contradict the arguments of their own row, which the rules follow (see `extracted`)",
             ),
         ),
         summary="541 prompts with instructions that a program verifies; all followed, loosely read",

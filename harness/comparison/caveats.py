@@ -55,6 +55,10 @@ def metric_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
     return [f"{', '.join(checkpoints)} {fact}" for fact, checkpoints in checkpoints_by_fact.items()]
 
 
+def opposed_warning(readings: OpposedReadings) -> str:
+    return f"{readings.words}: two readings of the same answers point opposite ways, so that neither decides."
+
+
 INTEGRITY = {
     "values": "judged on plain values by a process that they cannot reach (integrity: values)",
     "stdout": "judged by what they printed, compared outside (integrity: stdout)",
