@@ -45,6 +45,8 @@ def find_at(path: str) -> list[Checkpoint]:
     """The checkpoints of one path: a folder, the folders below it, or a Hub name, also with a revision."""
     folder = Path(path)
     if not is_folder(path):
+        if folder.is_file() and folder.suffix == ".gguf":
+            return list(map(printable_checkpoint, [registry.module("producers", "gguf").describe_file(folder)]))
         if folder.is_file():
             raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
         name, _, revision = path.partition("@")
@@ -68,14 +70,12 @@ def describe_hub_model(name: str, revision: str) -> Checkpoint:
     """A model of the Hub; of one with a revision the step that its name says."""
     label, match = name.split("/")[-1], STEP_IN_REVISION.search(revision)
     path = f"{name}@{revision}" if revision else name
-    problem = hub_cache.explain_absence(name, revision)
     return Checkpoint(
         f"{label}@{revision}" if revision else label,
         path,
         "hub",
         run=name if match else "",
         step=int(match.group(1)) if match else None,
-        problem=f"{name}: {problem}" if problem else "",
     )
 
 

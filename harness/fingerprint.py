@@ -5,34 +5,71 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.integrity import ADAPTER, SINGLE, weight_files
+from harness import hub_cache
+from harness.checkpoint_folders import tokenizer_source
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, weight_files
 from harness.types import Checkpoint, Request, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 TEMPLATE = ("chat_template.jinja", "chat_template.json")
+LATER = ("end_tokens", "special_tokens", "code", "tokenizer_used", "revision")  # parts that older results lack
 LARGE = 1 << 26  # bytes
 
 
 def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
-    """Hashes of the parts of a checkpoint that can move an answer: weights, adapter, config, tokenizer, template."""
+    """Hashes of what can move an answer in a checkpoint: weights, adapters, config, tokenizer, template, end tokens."""
     if not checkpoint.path:
         return {"outputs": checkpoint.content or checkpoint.name}
     folder = Path(checkpoint.path)
+    if folder.is_file():  # GGUF: everything is in it
+        return {"weights": hash_files([folder])}
     if not folder.is_dir():
-        return {"hub": checkpoint.path}
+        return {"hub": checkpoint.path} | hub_revision(checkpoint.path)
     base = Path(checkpoint.base) if checkpoint.base else folder
     parts = {
         "weights": hash_files(weight_files(base, SINGLE)) if base.is_dir() else f"hub:{checkpoint.base}",
-        "adapter": hash_files([*weight_files(folder, ADAPTER), folder / "adapter_config.json"]) if checkpoint.base else "",
+        "adapter": hash_adapter(folder) if checkpoint.base else "",
+        "adapters": digest([hash_adapter(Path(path)) for path in checkpoint.adapters]) if checkpoint.adapters else "",
         "config": hash_files([base / "config.json"]),
         "tokenizer": hash_files(folder / n for n in TOKENIZER),
         "template": hash_files(folder / n for n in TEMPLATE),
     }
-    return {name: value for name, value in parts.items() if value}
+    later = {
+        "end_tokens": hash_files(place / "generation_config.json" for place in dict.fromkeys((base, folder))),
+        "special_tokens": hash_files([folder / "special_tokens_map.json"]),
+        "code": hash_files(sorted(base.glob("*.py"))) if base.is_dir() else "",
+        "tokenizer_used": hash_tokenizer(checkpoint),
+    }
+    hub = {} if base.is_dir() else hub_revision(checkpoint.base)
+    return {name: value for name, value in parts.items() if value} | {name: v or "none" for name, v in later.items()} | hub
+
+
+def hash_adapter(folder: Path) -> str:
+    return hash_files([*weight_files(folder, ADAPTER), folder / ADAPTER_CONFIG])
+
+
+def hash_tokenizer(checkpoint: Checkpoint) -> str:
+    """The hash of a tokenizer from another folder than the checkpoint's: its run's, its base's, or one that was named."""
+    source = tokenizer_source(checkpoint)
+    if source == checkpoint.path:
+        return "own"
+    files = (*TOKENIZER, *TEMPLATE, "special_tokens_map.json")
+    return hash_files(Path(source) / name for name in files) if Path(source).is_dir() else f"hub:{source}"
+
+
+def hub_revision(name: str) -> dict[str, str]:
+    """The commit of a model in the Hub's cache; {} where it is not there yet."""
+    folder = hub_cache.snapshot_folder(*hub_cache.split_revision(name))
+    return {"revision": folder.name} if folder else {}
+
+
+def changed_parts(stored: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Where a checkpoint's hashes differ from stored ones.  Of parts that older results lack nothing is known."""
+    return differences(dict(stored), {name: value for name, value in now.items() if name not in LATER or name in stored})
 
 
 def hash_files(paths: Iterable[Path]) -> str:

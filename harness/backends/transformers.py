@@ -16,12 +16,15 @@ from harness.engine import plain
 from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.token_meter import TokenMeter
+from harness.loading.decided_settings import requested_settings, settings_differences
+from harness.loading.gguf import source_arguments
 from harness.loading.settings import LoadSettings
 from harness.loading.shared_base import BaseHolder, LoadedModel
-from harness.prompts import encoding, sample_texts, templates, tokenization, tokenizer_cache
+from harness.prompts import encoding, rendered_hash, sample_texts, templates, tokenization, tokenizer_cache
 from harness.prompts.tokenizer_cache import CachedTokenizer
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
+__all__ = ["TransformersModel", "TransformersOptions", "load", "requested_settings", "settings_differences"]
 LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
 BASES: WeakKeyDictionary[TransformersOptions, BaseHolder] = WeakKeyDictionary()  # a base lives as long as its run's settings
 DECIMALS = 6  # of log-probabilities: more is noise
@@ -157,7 +160,7 @@ class TransformersModel:
             yield index, replace(response, tokens_in=tokens_in, truncated=overflow)
 
     def rendered_hash(self, requests: Sequence[Request]) -> str:
-        return templates.hash_rendered(self.template, requests)
+        return rendered_hash.hash_rendered(self.template, requests)
 
     def plan_key(self, kind: str, shares: bool, requests: Sequence[Request]) -> tuple[object, ...]:
         """Everything that decides how requests become a plan, for one tokenizer."""
@@ -202,10 +205,11 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
 def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
     """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same."""
     source = tokenizer_source(checkpoint)
+    place, file = source_arguments(source)
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
     return LAST_TOKENIZER.get(
         tokenizer_cache.tokenizer_key(source, remote),
-        lambda: tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(source, **remote), source),
+        lambda: tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(place, **file, **remote), source),
     )
 
 

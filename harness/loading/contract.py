@@ -24,6 +24,7 @@ from harness.integrity import (
     weight_sets,
 )
 from harness.loading.adapters import changes_nothing, check_adapter
+from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
 from harness.loading.reports import UncheckedError
 from harness.loading.settings import LoadSettings
@@ -48,6 +49,8 @@ def check_contract(checkpoint: Checkpoint, settings: LoadSettings = LoadSettings
     if checkpoint.problem or not checkpoint.path:
         return ContractVerdict(checkpoint.problem)
     folders = [checkpoint.base or checkpoint.path, *adapter_folders(checkpoint)]
+    if is_gguf(folders[0]):
+        return ContractVerdict(note="unchecked: a GGUF file")
     local = [place if is_folder(place) else hub_cache.snapshot_folder(place, settings.revision) for place in folders]
     for place, here in zip(folders, local, strict=True):
         if here is None:

@@ -13,6 +13,7 @@ from harness.checkpoint_folders import describe_model, explain_load_failure
 from harness.integrity import BrokenWeightsError
 from harness.loading.adapters import attach_adapter
 from harness.loading.contract import adapter_folders, check_contract
+from harness.loading.gguf import dense_weights, forget_quantization, source_arguments
 from harness.loading.reports import first_names
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import read_config, refuse_unplaced
@@ -62,17 +63,20 @@ def load_base(source: str, settings: LoadSettings) -> Any:
     """The whole model of a folder or Hub name.  BrokenWeightsError where its weights are not those of its config."""
     config = read_config(source, settings)
     kind = transformers.AutoModelForCausalLM if settings.head == "causal" else transformers.AutoModelForSequenceClassification
+    place, file = source_arguments(source)
     model, report = kind.from_pretrained(
-        source,
+        place,
         config=config,
         dtype=settings.dtype,
         attn_implementation=settings.attention or None,
         weights_only=True,
         output_loading_info=True,
+        **file,
+        **dense_weights(source),
         **settings.remote(),
     )
     refuse_unplaced(report, {}, settings.head)
-    return model
+    return forget_quantization(model)
 
 
 def attach_adapters(model: Any, checkpoint: Checkpoint) -> Any:

@@ -16,6 +16,7 @@ from transformers.models.auto import modeling_auto
 
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
 from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, printable, weight_files
+from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
 from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
 from harness.loading.settings import Head, LoadSettings
@@ -36,7 +37,8 @@ ADAPTER_KEY = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|base_layer)\b")
 def read_config(source: str, settings: LoadSettings) -> Any:
     """The config of a folder or Hub model.  BrokenWeightsError where it is none, or the model gives no text."""
     try:
-        config = transformers.AutoConfig.from_pretrained(source, **settings.remote(), **settings.config)
+        place, file = source_arguments(source)
+        config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(), **settings.config)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BrokenWeightsError(f"config.json cannot be used: {printable(reason)}") from error

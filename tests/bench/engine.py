@@ -1,10 +1,14 @@
 """The engine against lm-eval's hf backend: same checkpoint, same requests, one thread each, in turn.
 
-    SKILLDELTA_DATA=... python -m tests.bench.engine [--rows truthfulqa,mmlu,...] [--sizes 18M,135M] [--rounds 3] [--scale 1]
+    SKILLDELTA_DATA=... python -m tests.bench.engine [--rows truthfulqa,mmlu,...] [--sizes 18M,135M,real] [--rounds 3]
+                                                     [--scale 1] [--model FOLDER] [--dtypes float32,bfloat16]
 
-Rows: truthfulqa, mmlu, gsm8k, bbh; family (8 checkpoints by one command against 8 lm_eval commands), start (a whole command,
-from cold), rollouts (answers sampled in training, against transformers' generate).  lm-eval's batch size is the best of 1, 8
-and 32 on the first quarter of the requests.  Counted is processor time: equal to wall time on a machine that does nothing else.
+Rows: truthfulqa, mmlu, gsm8k, bbh, ifeval (the real model alone); family (8 checkpoints by one command against 8 lm_eval
+commands), start (a whole command, from cold), adapters (LoRA checkpoints on one base), rollouts (answers sampled in training,
+against transformers' generate).  lm-eval's batch size is the best of 1, 8 and 32 on the first quarter of the requests.
+
+The size "real" is a real instruction-tuned model (SmolLM2-135M-Instruct, say), in the folder that --model or SKILLDELTA_MODEL
+names, in each of --dtypes.  Counted is processor time: equal to wall time on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -17,14 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.types import Response
-from tests.bench import commands, rollouts
-from tests.bench.sides import Side, TimedAnswers, describe_parity
+from tests.bench import adapters, commands, rollouts
+from tests.bench.sides import Side, Subject, TimedAnswers, describe_parity
 from tests.bench.works import make_workload, write_model
 
 # Questions of each task, subject or subtask, by size; 0: all.
 QUESTIONS = {
     "18M": {"truthfulqa": 64, "mmlu": 0, "gsm8k": 128, "bbh": 48},
     "135M": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 12},
+    "real": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 12, "ifeval": 48},
 }
 BATCHES = (1, 8, 32)
 HEAD = (
@@ -37,7 +42,7 @@ HEAD = (
 class SidePair:
     """Both sides with one checkpoint."""
 
-    place: Path
+    subject: Subject
     mine: Side
     official: Side
 
@@ -46,7 +51,7 @@ class SidePair:
         spent = {b: self.official.call("ask", name, questions, 4, b).cpu for b in BATCHES}
         return min(spent, key=spent.__getitem__)
 
-    def table_row(self, name: str, questions: int, rounds: int, rows: Path) -> str:
+    def table_row(self, name: str, questions: int, rounds: int) -> str:
         batch = self.best_batch_size(name, questions)
         turns = range(rounds)
         runs: list[tuple[TimedAnswers, TimedAnswers]] = [
@@ -57,8 +62,8 @@ class SidePair:
         tree = self.mine.call("tree", name, questions)
         counts = [s.call("count", name, questions) for s in (self.mine, self.official)]
         peaks = [counts[i].operations / statistics.median(r[i].cpu * r[i].peak * 1e9 for r in runs) for i in (0, 1)]
-        workload = make_workload(name, rows, questions)
-        exact = self.exact(name, questions, rows) if workload.requests[0].choices else []
+        workload = make_workload(name, self.subject.rows, questions, self.subject.real)
+        exact = self.exact(name, questions) if workload.requests[0].choices else []
         return (
             f"| {name} | {len(workload.requests)} | {statistics.median(ratios):.1f} ({ratios[0]:.1f} to {ratios[-1]:.1f}) "
             f"| {mine:.1f} / {official:.1f} (batch {batch}) "
@@ -68,9 +73,9 @@ class SidePair:
             f"| {describe_parity(workload, *runs[-1], self.mine, exact)} |"
         )
 
-    def exact(self, name: str, questions: int, rows: Path) -> list[Response]:
+    def exact(self, name: str, questions: int) -> list[Response]:
         """The answers of the model in float64, by a process that is gone afterwards."""
-        side = Side("exact", self.place, rows)
+        side = Side("exact", self.subject)
         found: TimedAnswers = side.call("ask", name, questions)
         side.close()
         return found.responses
@@ -78,21 +83,32 @@ class SidePair:
 
 def compare_size(size: str, names: list[str], options: argparse.Namespace, rows: Path) -> None:
     """The lines of one size."""
-    print(f"\nA random Llama of {size} parameters, float32\n\n{HEAD}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        place = write_model(Path(folder) / "model", rows, size)
-        pair = SidePair(place, Side("ours", place, rows), Side("theirs", place, rows))
-        for name in names:
-            questions = round(QUESTIONS[size][name] * options.scale)
-            print(pair.table_row(name, questions, options.rounds, rows), flush=True)
-        pair.mine.close()
-        pair.official.close()
+        if size == "real":
+            place = Path(options.model)
+            if not (place / "config.json").exists():
+                print(f"\nThe real model is left out: there is none in {place or 'SKILLDELTA_MODEL'}", flush=True)
+                return
+            subjects = [Subject(place, rows, dtype, real=True) for dtype in options.dtypes.split(",")]
+        else:
+            subjects = [Subject(write_model(Path(folder) / "model", rows, size), rows)]
+        for subject in subjects:
+            kind = f"{subject.place.name}," if subject.real else f"A random Llama of {size} parameters,"
+            print(f"\n{kind} {subject.dtype}\n\n{HEAD}", flush=True)
+            pair = SidePair(subject, Side("ours", subject), Side("theirs", subject))
+            for name in names:
+                questions = round(QUESTIONS[size][name] * options.scale)
+                print(pair.table_row(name, questions, options.rounds), flush=True)
+            pair.mine.close()
+            pair.official.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", default="truthfulqa,mmlu,gsm8k,bbh,family,start,rollouts")
-    parser.add_argument("--sizes", default="18M,135M")
+    parser.add_argument("--rows", default="truthfulqa,mmlu,gsm8k,bbh,ifeval,family,start,adapters,rollouts")
+    parser.add_argument("--sizes", default="18M,135M,real")
+    parser.add_argument("--model", default=os.environ.get("SKILLDELTA_MODEL", ""), help="folder of the real model")
+    parser.add_argument("--dtypes", default="float32,bfloat16", help="of the real model")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="times the questions")
     options = parser.parse_args()
@@ -105,6 +121,8 @@ def main() -> None:
         print(commands.family(rows, options.rounds), flush=True)
     if "start" in wanted:
         print(commands.start(rows, options.rounds), flush=True)
+    if "adapters" in wanted:
+        print(adapters.measure(options.model, rows), flush=True)
     if "rollouts" in wanted:
         rollouts.main(rows, options.rounds)
 

@@ -26,6 +26,16 @@ STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A model and the rows that it is asked.  `real`: somebody trained it, so it ends its answers itself."""
+
+    place: Path
+    rows: Path
+    dtype: str = "float32"
+    real: bool = False
+
+
+@dataclass(frozen=True)
 class TimedAnswers:
     """What one run took: seconds of wall and processor, megabytes at the most, GFLOP/s of a large matmul just before."""
 
@@ -48,9 +58,9 @@ class OperationCounts:
 class Side:
     """A process with one of the two models, or ours in float64 ("exact")."""
 
-    def __init__(self, kind: str, place: Path, rows: Path) -> None:
+    def __init__(self, kind: str, subject: Subject) -> None:
         self.pipe, end = multiprocessing.get_context("spawn").Pipe()
-        self.process = multiprocessing.get_context("spawn").Process(target=serve, args=(end, kind, place, rows), daemon=True)
+        self.process = multiprocessing.get_context("spawn").Process(target=serve, args=(end, kind, subject), daemon=True)
         self.process.start()
 
     def call(self, what: str, *given: Any) -> Any:
@@ -65,10 +75,10 @@ class Side:
         self.process.join()
 
 
-def serve(pipe: Connection, kind: str, place: Path, rows: Path) -> None:
+def serve(pipe: Connection, kind: str, subject: Subject) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    served = SideModel(kind, place, rows)
+    served = SideModel(kind, subject)
     while (asked := pipe.recv()) is not None:
         try:
             pipe.send(getattr(served, asked[0])(*asked[1:]))
@@ -79,26 +89,26 @@ def serve(pipe: Connection, kind: str, place: Path, rows: Path) -> None:
 class SideModel:
     """A model with its requests."""
 
-    def __init__(self, kind: str, place: Path, rows: Path) -> None:
-        self.rows, self.ours = rows, kind != "theirs"
-        checkpoint = Checkpoint("bench", str(place), "transformers")
+    def __init__(self, kind: str, subject: Subject) -> None:
+        self.rows, self.ours, self.real, dtype = subject.rows, kind != "theirs", subject.real, subject.dtype
+        checkpoint = Checkpoint("bench", str(subject.place), "transformers")
         if self.ours:
-            dtype = "float64" if kind == "exact" else "float32"
-            self.model: Any = ours.load(checkpoint, ours.TransformersOptions(dtype=dtype, device="cpu"))
+            options = ours.TransformersOptions(
+                dtype="float64" if kind == "exact" else dtype, device="cpu", chat_template="none"
+            )
+            self.model: Any = ours.load(checkpoint, options)
             dict(
                 self.model.answer([Request("a", choices=(" b",)), Request("a", max_tokens=1)])
             )  # the self-test runs once for a model
         else:
-            self.model = theirs.load(
-                checkpoint, theirs.LmEvalOptions("hf", dtype="float32", device="cpu", chat_template="none")
-            )
+            self.model = theirs.load(checkpoint, theirs.LmEvalOptions("hf", dtype=dtype, device="cpu", chat_template="none"))
 
     def ask(self, name: str, questions: int, share: int = 1, batch: int = 0) -> TimedAnswers:
         """One run.  `share`: only the first part of the requests; `batch`: lm-eval's batch size."""
         asked = (
-            make_workload(name, self.rows, questions).first_part(share)
+            make_workload(name, self.rows, questions, self.real).first_part(share)
             if share > 1
-            else make_workload(name, self.rows, questions)
+            else make_workload(name, self.rows, questions, self.real)
         )
         if self.ours:
             self.model.cached_tokenizer.plans.clear()  # encoded texts and trees of the run before
@@ -119,7 +129,7 @@ class SideModel:
     def tree(self, name: str, questions: int) -> int:
         """Distinct tokens of the requests' prefix tree."""
         rows = []
-        for request in make_workload(name, self.rows, questions).requests:
+        for request in make_workload(name, self.rows, questions, self.real).requests:
             if request.choices:
                 pairs = [t.pair for t in self.model.tokenizer.encode_choices(request, self.model.template)]
                 rows += [[*p.context, *p.continuation][:-1] for p in pairs]

@@ -14,12 +14,12 @@ from typing import Any
 
 from harness import data
 from harness.types import Example, Request, Response, Task
-from tasks import bbh, gsm8k, mmlu, truthfulqa
+from tasks import bbh, gsm8k, ifeval, mmlu, truthfulqa
 from tests.support import tiny
 
 SUBJECT = "astronomy"  # 152 questions, and a tree like that of the whole set
 SUBTASKS = ("navigate", "date_understanding")
-MAX_NEW_TOKENS = 256  # the most tokens of an answer
+MAX_NEW_TOKENS, REAL_NEW_TOKENS = 256, 128  # the most tokens of an answer of a random and of a real model
 END = "z"  # random models write it after 95 (18M) to 124 (135M) tokens in the mean, as widely spread as real answers end
 SHAPES: dict[str, dict[str, Any]] = {  # a vocabulary, a random Llama
     "1M": {"vocabulary": 4096, "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 4},
@@ -47,8 +47,8 @@ class Workload:
         return Workload(self.tasks[:size], self.examples[:size], self.requests[:size])
 
 
-def make_workload(name: str, rows: Path, questions: int) -> Workload:
-    """`questions`: of each task, subject or subtask; 0: all."""
+def make_workload(name: str, rows: Path, questions: int, real: bool = False) -> Workload:
+    """`questions`: of each task, subject or subtask; 0: all.  `real`: for a model that ends its answers itself."""
     limit = questions or None
     questions_of_tasks: list[tuple[Task, Example]] = []
     for task, groups in task_groups(name):
@@ -60,7 +60,7 @@ def make_workload(name: str, rows: Path, questions: int) -> Workload:
     return Workload(
         [t for t, _ in questions_of_tasks],
         [e for _, e in questions_of_tasks],
-        [r if r.choices else limit_answer(r) for r in requests],
+        [r if r.choices else limit_answer(r, real) for r in requests],
     )
 
 
@@ -71,6 +71,7 @@ def task_groups(name: str) -> list[tuple[Task, tuple[str, ...]]]:
         "mmlu": lambda: [(find_task(mmlu, "mmlu_5_shot"), (SUBJECT,))],
         "gsm8k": lambda: [(find_task(gsm8k, "gsm8k"), ("",))],
         "bbh": lambda: [(find_task(bbh, "bbh"), SUBTASKS)],
+        "ifeval": lambda: [(find_task(ifeval, "ifeval"), ("",))],
     }
     return works[name]()
 
@@ -79,8 +80,10 @@ def find_task(module: Any, name: str) -> Task:
     return next(t for t in module.TASKS if t.name == name)
 
 
-def limit_answer(request: Request) -> Request:
-    """The same, with an end that random models find."""
+def limit_answer(request: Request, real: bool) -> Request:
+    """The same with fewer tokens at the most, and for random models with an end that they find."""
+    if real:
+        return replace(request, max_tokens=REAL_NEW_TOKENS)
     return replace(request, max_tokens=MAX_NEW_TOKENS, stop=(*request.stop, END))
 
 

@@ -1,0 +1,31 @@
+"""GGUF files through transformers' own reader: weights become ordinary tensors of the type that was asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+
+def source_arguments(source: str) -> tuple[str, dict[str, str]]:
+    """What from_pretrained() is to be called with: the folder of a GGUF file and its name, or the source as it is."""
+    file = Path(source)
+    return (str(file.parent), {"gguf_file": file.name}) if is_gguf(source) else (source, {})
+
+
+def is_gguf(source: str) -> bool:
+    return source.endswith(".gguf") and Path(source).is_file()
+
+
+def dense_weights(source: str) -> dict[str, Any]:
+    """The argument of from_pretrained() that makes ordinary weights of a file's blocks: matmuls over blocks are slow."""
+    return {"quantization_config": transformers.GgufConfig(dequantize=True)} if is_gguf(source) else {}
+
+
+def forget_quantization(model: Any) -> Any:
+    """The model without the mark that its file was quantised: its weights are not any more."""
+    if getattr(model.config, "quantization_config", None) is not None:
+        del model.config.quantization_config
+        model.is_quantized, model.hf_quantizer = False, None
+    return model
