@@ -13,6 +13,7 @@ from harness.cli import options
 from harness.cli.noise_table import print_noise_table
 from harness.cli.progress import PlainProgress, describe_outcome, progress_display
 from harness.cli.screen import note, print_json, print_table
+from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def score(
     generation: options.GenerationOptions,
     confinement: options.ConfinementOptions,
     sequential: options.SequentialOptions,
+    choice: SelectionOptions,
+    earlier: EarlierAnswerOptions,
     paths: Annotated[list[str] | None, typer.Argument(help=options.CHECKPOINTS_HELP)] = None,
     output: options.Output = Path("results"),
     recordings: Annotated[
@@ -51,6 +54,7 @@ def score(
     check_combination(paths or (), recordings or (), sequential, check_noise)
     tasks, selections = what.choose(model.chat_template)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
+    settings = replace(settings, ask_again=earlier.ask_again, reuse=tuple(earlier.reuse or ()))
     if recordings:
         arguments = config.parse_pairs(model.backend_args)
         run_options = api.RunOptions(name=name, progress=progress_display())
@@ -62,11 +66,19 @@ def score(
     backend, folders = model.backend(), [*(paths or ()), *([sequential.against] if sequential.against else ())]
     if sequential.against and sequential.until == "decided":
         settings = replace(settings, margin=sequential.margin)
-        decisions = api.compare_in_turn(list(paths or ()), sequential.against, tasks, output, backend=backend, settings=settings)
+        decisions = api.compare_in_turn(
+            list(paths or ()),
+            sequential.against,
+            tasks,
+            output,
+            backend=backend,
+            settings=settings,
+            selection=choice.selection(),
+        )
         print_decisions(decisions, as_json)
         return
     noise = NoiseCheck(check_noise) if check_noise else None
-    run_options = api.RunOptions(name, progress_display(), noise)
+    run_options = api.RunOptions(name, progress_display(), noise, choice.selection())
     outcomes = api.score(folders, tasks, output, backend=backend, settings=settings, options=run_options)
     if noise and not as_json:
         print_noise_table(noise.cells)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from tests.bench.simulated import Rng
+
+Outcome = TypeVar("Outcome")
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ def rate_line(kind: str, what: str, hits: list[bool], low: float, high: float) -
     )
 
 
-def run_trials(runs: int, trial: Callable[[Rng], bool], what: str) -> list[bool]:
+def run_trials(runs: int, trial: Callable[[Rng], Outcome], what: str) -> list[Outcome]:
     """The outcomes of `runs` simulations; the text of the line is the seed, so rewording a line changes its numbers."""
     rng = np.random.default_rng(list(what.encode()))
     return [trial(rng) for _ in range(runs)]
