@@ -55,7 +55,11 @@ def index_examples(examples: Sequence[Example], requests: Sequence[Request]) -> 
     """Every name that an example goes by, with the examples that bear it."""
     index: dict[str, set[int]] = {}
     for number, (example, request) in enumerate(zip(examples, requests, strict=True)):
-        for name in (f"id {example.id}", *list_names(example.row, first_text(example.row, IDS), join_prompt(request))):
+        identity = first_text(example.row, IDS)
+        names = [f"id {example.id}", *list_names(example.row, identity, join_prompt(request))]
+        if identity.isdigit() and "test_list" in example.row:  # a row of MBPP, which others call MBPP/17 or Mbpp/17
+            names.append(f"id mbpp/{identity}")
+        for name in names:
             index.setdefault(name, set()).add(number)
     return index
 
@@ -69,6 +73,8 @@ def list_names(row: Json, identity: str, prompt: str) -> Iterator[str]:
     """What an example or an output goes by, the surest first."""
     if identity and not identity.isdigit():
         yield f"id {identity}"
+        if identity.lower().startswith("mbpp/"):
+            yield f"id {identity.lower()}"
     if row:
         yield f"row {digest(row)}"
     question = first_text(row, PROMPTS)

@@ -27,6 +27,11 @@ class ProgramLimits:
         """Seconds by the clock on the wall."""
         return self.wall_s or 3 * self.cpu_s + 5
 
+    @property
+    def patient(self) -> bool:
+        """Does the clock on the wall stand still while the machine is too busy?  Not where the user has set its limit."""
+        return not self.wall_s
+
     def settings(self) -> dict[str, float]:
         """The limits as JSON."""
         return asdict(self) | {"wall_s": self.wall}

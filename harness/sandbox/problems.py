@@ -17,7 +17,7 @@ from harness.sandbox.inside.grader import TOO_LARGE_OUTPUT
 from harness.sandbox.inside.wire import encode_value
 from harness.sandbox.limits import ProgramLimits, paper_limits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.verdict import CallGroup, Calls, Integrity, RecordCalls, Tests, Verdict
+from harness.sandbox.verdict import CallGroup, Calls, GraderError, Integrity, RecordCalls, Tests, Verdict
 from harness.types import Json, SandboxOptions, Score
 
 if TYPE_CHECKING:
@@ -71,21 +71,27 @@ class Examiner:
         self.lock = threading.Lock()
 
     def score(self, name: str, build: Build, program: str) -> Score:
-        """1 for a pass, 0 for any other outcome; None where the problem itself is at fault.
+        """1 for a pass, 0 for any other outcome; None where the problem itself is at fault, or the grader failed twice.
 
-        `name` identifies the problem; `build` makes it, the first time.  SandboxError if the sandbox fails twice.
+        `name` identifies the problem; `build` makes it, the first time.  SandboxError if the whole sandbox fails twice.
         """
         problem = self.prepare_once(name, build)
         if problem.tests is None:
             return Score(None, why=problem.why)
-        return verdict_score(self.sandbox.run(program, problem.tests, problem.limits), problem.tests)
+        try:
+            return verdict_score(self.sandbox.run(program, problem.tests, problem.limits), problem.tests)
+        except GraderError as error:
+            return Score(None, why=f"{error}")
 
     def prepare_once(self, name: str, build: Build) -> PreparedProblem:
         with self.lock:
             lock = self.locks.setdefault(name, threading.Lock())
         with lock:
             if name not in self.problems:
-                self.problems[name] = self.prepare(build())
+                try:
+                    self.problems[name] = self.prepare(build())
+                except GraderError as error:
+                    self.problems[name] = PreparedProblem(None, self.sandbox.config.limits, f"{error}")
             return self.problems[name]
 
     def prepare(self, problem: Problem | ComparisonProblem) -> PreparedProblem:

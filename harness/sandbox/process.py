@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.sandbox import container
-from harness.sandbox.inside import scratch
 from harness.sandbox.inside.channel import write_all
+from harness.sandbox.inside.place import empty_folder
+from harness.sandbox.inside.slot import MAX_PATIENCE
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.packages import package_setup
 from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
@@ -49,6 +51,7 @@ template.main(sys.argv[2])
 """
 INTERPRETER_ARGUMENTS = ["-P", "-s", "-S", "-B", "-c", START_PROGRAM, str(Path(__file__).parent.parent)]  # then the socket
 START_S = 60.0
+MAX_SLOTS = 2000  # at a time: each may have two user numbers of its own
 MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
 
 
@@ -58,7 +61,9 @@ class SlotTemplate:
     def __init__(self, tier: Tier, packages: Sequence[str], limits: ProgramLimits, workers: int = 1) -> None:
         """`packages`: those to load; `workers`: programs at a time.  UnavailableError where the tier does not work."""
         self.tier, self.workers = tier, workers
-        self.slots, self.lock = 0, threading.Lock()
+        self.numbers: set[int] = set()  # of the slots that there are
+        self.ended: list[str] = []  # folders of slots that have ended, for the template to delete
+        self.lock = threading.Lock()
         self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
         try:
@@ -127,20 +132,35 @@ class SlotTemplate:
         """Forks a new slot; SandboxError where the template has ended."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(START_S)
+        name = secrets.token_hex(8)  # a program must not guess the folder of another
         with theirs, self.lock:
-            folder = None if self.tier in ("namespaces", *container.ENGINES) else Path(self.base, str(self.slots))
-            self.slots += 1
+            number = secrets.choice([n for n in range(MAX_SLOTS) if n not in self.numbers])
+            self.numbers.add(number)
+            request = {"number": number, "folder": name, "ended": self.ended}
+            self.ended = []
             try:
-                socket.send_fds(self.control, [b"slot"], [theirs.fileno()])
+                socket.send_fds(self.control, [json.dumps(request).encode()], [theirs.fileno()])
             except OSError as error:
+                self.numbers.discard(number)
                 ours.close()
                 raise SandboxError(f"The sandbox's template has ended ({error}). {self.error_output()}") from error
         try:
             self.expect_ready(ours)
         except BaseException:
             ours.close()
+            self.release(number, name)
             raise
-        return Slot(self, ours, folder)
+        return Slot(self, ours, number, name)
+
+    def release(self, number: int, name: str) -> None:
+        """Takes back what an ended slot had: its number, and the folder of its name."""
+        with self.lock:
+            self.numbers.discard(number)
+            if self.tier in container.ENGINES:
+                self.ended.append(name)
+        folder = Path(self.base, name)
+        if folder.is_dir():
+            remove_folder(folder)
 
     def close(self) -> None:
         """Ends it and all that it forked."""
@@ -161,9 +181,9 @@ class SlotTemplate:
 class Slot:
     """One place where programs run, one at a time."""
 
-    def __init__(self, template: SlotTemplate, control: socket.socket, folder: Path | None) -> None:
-        self.template, self.control, self.folder = template, control, folder
-        self.dirty = False  # a program left something behind in it
+    def __init__(self, template: SlotTemplate, control: socket.socket, number: int, name: str) -> None:
+        self.template, self.control, self.number, self.name = template, control, number, name
+        self.spent = False  # it must not run another program
 
     def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any], str]:
         """The slot's report, the grader's record (see read_record), and the beginning of the program's output."""
@@ -172,9 +192,9 @@ class Slot:
         try:
             for file, content in zip(files, contents, strict=True):
                 write_all(file, content)
-            request = json.dumps({"limits": limits.settings()}).encode()
+            request = json.dumps({"limits": limits.settings(), "patient": limits.patient}).encode()
             try:
-                self.control.settimeout(limits.wall + 30)
+                self.control.settimeout(limits.wall * (MAX_PATIENCE if limits.patient else 1) + 30)
                 socket.send_fds(self.control, [request], files)
                 answer = self.control.recv(1 << 16)
             except OSError as error:
@@ -189,8 +209,7 @@ class Slot:
     def close(self) -> None:
         """Ends it and deletes its scratch folder."""
         self.control.close()
-        if self.folder and self.folder.is_dir():
-            remove_folder(self.folder)
+        self.template.release(self.number, self.name)
 
 
 def read_record(descriptor: int) -> dict[str, Any]:
@@ -207,7 +226,7 @@ def read_record(descriptor: int) -> dict[str, Any]:
 
 def remove_folder(folder: Path) -> None:
     """Deletes a folder, however deep it is."""
-    scratch.empty_folder(str(folder))
+    empty_folder(str(folder))
     folder.rmdir()
 
 

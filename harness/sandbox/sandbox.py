@@ -18,6 +18,7 @@ from harness.sandbox.process import Slot, SlotTemplate
 from harness.sandbox.verdict import Asserts, RecordCalls, SandboxError, Tests, Tier, Verdict, decide_outcome
 
 ATTEMPTS = 2
+ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")  # of an object, in the text of an exception: chance, which must not be stored
 # The stages of a run: handing the program to a slot, forking its two processes, locking them down (until the grader is ready),
 # running the program's top level, its tests, ending and reaping both processes, tidying the scratch folder, reporting.
 STAGES = ("hand over", "fork", "lock down", "load", "test", "end", "tidy", "report")
@@ -130,11 +131,11 @@ def run_once(pool: SlotPool, program: str, tests: Tests, limits: ProgramLimits) 
     start = time.monotonic()
     with pool.borrow_slot() as slot:
         report, record, output = slot.run(program, tests, limits)
-        slot.dirty = report["spent"]
+        slot.spent = report["spent"]
         outcome, detail = decide_outcome(report, record, limits)
     return Verdict(
         outcome=outcome,
-        detail=replace_surrogates(detail)[:1000],
+        detail=ADDRESS.sub("at 0x...", replace_surrogates(detail))[:1000],
         groups=record.get("groups", {}),
         output=output,
         outputs=record.get("outputs", ()),
@@ -167,7 +168,7 @@ class SlotPool:
 
     @contextlib.contextmanager
     def borrow_slot(self) -> Iterator[Slot]:
-        """A slot for one run.  It returns to the pool only if the run left it clean."""
+        """A slot for one run.  It returns to the pool if it may run another program."""
         with self.lock:
             slot = self.free.pop() if self.free else None
         slot = slot or self.template.new_slot()
@@ -176,7 +177,7 @@ class SlotPool:
         except BaseException:
             slot.close()
             raise
-        if slot.dirty:
+        if slot.spent:
             slot.close()
         else:
             with self.lock:

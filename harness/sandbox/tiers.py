@@ -60,8 +60,8 @@ def unavailable_reason(tier: Tier) -> str:
 def run_probe(template: SlotTemplate, target: probe.ProbeTarget, tier: Tier) -> str:
     """Runs the probe in a slot: the attacks that succeeded and the honest uses that failed, in one line; "" for none."""
     results: list[Any] = []
-    with contextlib.closing(template.new_slot()) as slot:
-        for tests in target.tests():
+    for tests in target.tests():
+        with contextlib.closing(template.new_slot()) as slot:
             report, record, _ = slot.run(probe.PROBE, tests, PROBE_LIMITS)
             outcome, detail = decide_outcome(report, record, PROBE_LIMITS)
             if outcome != "pass":

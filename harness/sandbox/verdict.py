@@ -23,6 +23,10 @@ class SandboxError(SkilldeltaError):
     """The sandbox itself failed, twice.  That says nothing about the program, so it is never scored."""
 
 
+class GraderError(SandboxError):
+    """The grader failed, twice, on one program; other programs can still be judged."""
+
+
 class UnavailableError(OSError):
     """This machine does not allow, or does not have, something that a tier needs."""
 
@@ -113,14 +117,14 @@ def decide_outcome(report: Json, record: Json, limits: ProgramLimits) -> tuple[O
     SandboxError where the sandbox, not the program, is to blame.
     """
     if report["stopped"] == "wall":
-        return "timeout", f"not done after {limits.wall:g} s by the clock ({report['cpu']:.1f} s of processor time)"
+        return "timeout", f"not done after {limits.wall:g} s by the clock"
     if report["stopped"] == "disk":
         return "output", "wrote more than the scratch folder may hold"
     if report["grader"] == -signal.SIGXCPU:
         return "timeout", "its values take too long to compare"
     if report["grader"] not in (0, 3) or record.get("outcome", "fault") == "fault":
         detail = record.get("detail", "no verdict was written")
-        raise SandboxError(f"The grader ended with status {report['grader']}: {detail}")
+        raise GraderError(f"The grader ended with status {report['grader']}: {detail}")
     if record["outcome"] != "gone":
         return record["outcome"], record["detail"]
     return explain_end(report, limits.cpu_s, record["detail"])

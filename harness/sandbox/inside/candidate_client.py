@@ -132,6 +132,10 @@ class Handle:
         number = object.__getattribute__(self, "_number")
         return it.ask("call", number, it.encode(list(arguments)), it.encode([[k, v] for k, v in keywords.items()]))
 
+    def __repr__(self) -> str:
+        """The same in every run: an address is chance, and must not reach what is stored."""
+        return "<an object of the program>"
+
     def __getattr__(self, name: str) -> Any:
         return object.__getattribute__(self, "_candidate").ask("get", object.__getattribute__(self, "_number"), name)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ TOO_LARGE_OUTPUT = {"t": "left out", "v": None}
 def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
     """Runs the tests and writes their record to `verdict`; gives the exit status.  All arguments are file descriptors."""
     sys.set_int_max_str_digits(0)
+    gc.disable()  # a collection would write to, and so copy, pages that the template shares
     stamps = [time.monotonic()]
     candidate = Candidate(Channel(reading, writing))
     record: dict[str, Any] = {"outcome": "error", "detail": "", "groups": {}}
@@ -82,9 +85,9 @@ def run_asserts(candidate: Candidate, task: dict[str, Any], groups: GroupVerdict
     except Exception as error:  # noqa: BLE001  a test that raises has failed
         if isinstance(error, MemoryError) or not hasattr(error, "of_candidate"):
             outcome = "memory" if isinstance(error, MemoryError) else "wrong"
-            text = f"{type(error).__name__}: {error}"[:MAX_TEXT]
+            text = f"{type(error).__name__}: {describe_value(error, str)}"[:MAX_TEXT]
             return {"outcome": outcome, "detail": f"{text} ({failing_line(error, task['code'])})"}
-        return {"outcome": "error", "detail": str(error)[:MAX_TEXT]}
+        return {"outcome": "error", "detail": describe_value(error, str)}
     return {"outcome": "pass", "detail": ""}
 
 
@@ -92,7 +95,17 @@ def failing_line(error: BaseException, source: str) -> str:
     """The line of the tests that failed."""
     lines = source.split("\n")
     where = [line for frame, line in traceback.walk_tb(error.__traceback__) if frame.f_code.co_filename == "<tests>"]
-    return lines[where[-1] - 1].strip()[:MAX_TEXT] if where and 0 < where[-1] <= len(lines) else str(error)[:MAX_TEXT]
+    return lines[where[-1] - 1].strip()[:MAX_TEXT] if where and 0 < where[-1] <= len(lines) else describe_value(error, str)
+
+
+def describe_value(value: Any, describe: Callable[[Any], str] = repr) -> str:
+    """The value as text, shortened; its type where it cannot be described (an array of text that is no Unicode, for example)."""
+    try:
+        return describe(value)[:MAX_TEXT]
+    except (MemoryError, RecursionError):
+        raise
+    except Exception as error:  # noqa: BLE001  whatever a program returned, its verdict is about that program alone
+        return f"a {type(value).__name__} that cannot be shown ({type(error).__name__})"
 
 
 def run_calls(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts) -> dict[str, Any]:
@@ -111,9 +124,12 @@ def run_calls(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts)
             except (MemoryError, RecursionError):
                 raise
             except Exception as error:  # noqa: BLE001  values that cannot be compared are not equal
-                return {"outcome": "wrong", "detail": f"{name} {i}: {type(error).__name__}: {error}"[:MAX_TEXT]}
+                return {
+                    "outcome": "wrong",
+                    "detail": f"{name} {i}: {type(error).__name__}: {describe_value(error, str)}"[:MAX_TEXT],
+                }
             if not passed:
-                return {"outcome": "wrong", "detail": f"{name} {i}: {output!r}"[:MAX_TEXT]}
+                return {"outcome": "wrong", "detail": f"{name} {i}: {describe_value(output)}"[:MAX_TEXT]}
         groups.finish(name)
     return {"outcome": "pass", "detail": ""}
 

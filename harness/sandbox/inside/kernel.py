@@ -8,6 +8,8 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
+import threading
 from typing import Any
 
 from harness.sandbox.inside.calls import MACHINE, NUMBERS
@@ -15,12 +17,15 @@ from harness.sandbox.inside.calls import MACHINE, NUMBERS
 LIBC = ctypes.CDLL(None, use_errno=True)
 # PyDLL, unlike CDLL, keeps the interpreter's lock during the call, so the child's only thread has it.
 FORK = ctypes.PyDLL(None, use_errno=True).fork
+CLONE = ctypes.PyDLL(None, use_errno=True).syscall
 
 CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
+CLONE_PARENT, CLONE_CHILD_SETTID = 0x8000, 0x1000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 ATTR_READONLY, ATTR_NOSUID, ATTR_NODEV, AT_RECURSIVE, AT_FDCWD = 1, 2, 4, 0x8000, -100
 MNT_DETACH = 2
+SIGCHLD = 17
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
 
 
@@ -66,6 +71,43 @@ def fork() -> int:
     if pid < 0:
         raise OSError(ctypes.get_errno(), "fork")
     return pid
+
+
+def clone(flags: int, thread_number: int) -> int:
+    """fork(2) with the kernel's `flags`.  The C library's record of the child's number is brought up to date: see below."""
+    flags |= CLONE_CHILD_SETTID if thread_number else 0
+    # The last two arguments change places between x86-64 and aarch64; one of them is not used.
+    values = (NUMBERS["clone"], flags | SIGCHLD, 0, 0, thread_number, thread_number)
+    pid = int(CLONE(*map(ctypes.c_long, values)))
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), "clone")
+    return pid
+
+
+def thread_number_places() -> frozenset[int]:
+    """Where, in the C library's record of this thread, its number may stand: 4-byte places from the record's beginning."""
+    if platform.libc_ver()[0] != "glibc":
+        return frozenset()
+    number = threading.get_native_id()
+    return frozenset(i for i, value in enumerate(thread_record()) if value == number)
+
+
+def thread_record() -> ctypes.Array[ctypes.c_int32]:
+    LIBC.pthread_self.restype = ctypes.c_void_p
+    return (ctypes.c_int32 * 256).from_address(LIBC.pthread_self())
+
+
+def thread_number_address(places: frozenset[int]) -> int:
+    """The address of the thread's number in the C library's record, which raise(3) and abort(3) use; 0 if it is not found.
+
+    `places` are those of another process with another number: the one that is right in both is the place.
+    """
+    common = places & thread_number_places()
+    return ctypes.addressof(thread_record()) + 4 * min(common) if len(common) == 1 else 0
+
+
+def setns(descriptor: int, kind: int) -> None:
+    make_call("setns", descriptor, kind)
 
 
 def unshare(flags: int) -> None:

@@ -49,8 +49,8 @@ def is_available() -> bool:
         return False
 
 
-def restrict(listing: Sequence[str], reading: Sequence[str], writing: Sequence[str], devices: Sequence[str]) -> None:
-    """From here on this process, and every process that it starts, may touch only these paths.
+def make_ruleset(listing: Sequence[str], reading: Sequence[str], writing: Sequence[str], devices: Sequence[str]) -> int:
+    """A descriptor of rules: whoever they `restrict` may touch only these paths, and what is mounted on them.
 
     `listing`: the names of files below, not their content.  OSError where the kernel has no Landlock.
     """
@@ -59,19 +59,21 @@ def restrict(listing: Sequence[str], reading: Sequence[str], writing: Sequence[s
     attributes = RulesetAttributes(rights, 0b11 if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
     size = 8 if abi < 4 else 16 if abi < 6 else 24
     ruleset = kernel.make_call("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
-    try:
-        for path in listing:
-            add_rule(ruleset, path, READ_DIR)
-        for path in reading:
-            add_rule(ruleset, path, READ_RIGHTS)
-        for path in writing:
-            add_rule(ruleset, path, rights & ~MAKE_SPECIAL & ~1)  # no devices or sockets, nothing to execute
-        for path in devices:
-            add_rule(ruleset, path, READ_FILE | WRITE_FILE)
-        kernel.NO_NEW_PRIVILEGES()
-        kernel.make_call("landlock_restrict_self", ruleset, 0)
-    finally:
-        os.close(ruleset)
+    for path in listing:
+        add_rule(ruleset, path, READ_DIR)
+    for path in reading:
+        add_rule(ruleset, path, READ_RIGHTS)
+    for path in writing:
+        add_rule(ruleset, path, rights & ~MAKE_SPECIAL & ~1)  # no devices or sockets, nothing to execute
+    for path in devices:
+        add_rule(ruleset, path, READ_FILE | WRITE_FILE)
+    return ruleset
+
+
+def restrict(ruleset: int) -> None:
+    """From here on the rules hold for this process, and for every process that it starts."""
+    kernel.NO_NEW_PRIVILEGES()
+    kernel.make_call("landlock_restrict_self", ruleset, 0)
 
 
 def add_rule(ruleset: int, path: str, rights: int) -> None:

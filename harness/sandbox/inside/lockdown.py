@@ -23,6 +23,7 @@ class Confinement:
     uid: int | None  # a user number of its own; None: an ordinary user runs the harness and cannot change users
     filter: SeccompFilter | None  # of system calls; None in tier "none"
     resident: int  # bytes of address space that the interpreter itself takes
+    own_rules: bool  # each program has Landlock's rules of its own, as its folder is new
     processes: int | None  # the user's own processes and threads, which count too where the slot has no user of its own
 
 

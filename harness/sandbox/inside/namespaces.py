@@ -20,8 +20,6 @@ TEMPLATE_NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
     | kernel.CLONE_NEWCGROUP
 )  # fmt: skip
-# A slot of its own leaves nothing to the next: its /tmp, shared memory and processes end with it.
-SLOT_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWIPC | kernel.CLONE_NEWPID
 
 
 def library_folders() -> list[str]:
@@ -66,6 +64,11 @@ def hide_folder(path: str) -> None:
     kernel.mount("none", path, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=64k")
 
 
+def scratch_folder(visible: list[str]) -> str:
+    """Where programs write: /tmp, or a folder in it where the interpreter itself lies below /tmp and must not be covered."""
+    return "/tmp/scratch" if any(path.startswith("/tmp/") for path in visible) else "/tmp"  # noqa: S108  the sandbox's own
+
+
 def build_root(root: str, library: list[str], packages: list[str]) -> None:
     """Makes `root` the root folder: the standard library, the allowed packages and five devices; an empty /tmp."""
     os.umask(0o022)
@@ -77,8 +80,8 @@ def build_root(root: str, library: list[str], packages: list[str]) -> None:
         hide_folder(root + folder)
     for path in [*packages, *DEVICES, *([ZONES] if Path(ZONES).is_dir() else [])]:
         show_path(path, root)
-    for name in ("tmp", "old"):
-        Path(root, name).mkdir(exist_ok=True)  # packages may lie below /tmp
+    for name in (scratch_folder([*library, *packages]).lstrip("/"), "old"):
+        Path(root, name).mkdir(parents=True, exist_ok=True)
     os.chdir(root)
     kernel.make_call("pivot_root", b".", b"old")
     os.chdir("/")
@@ -89,8 +92,8 @@ def build_root(root: str, library: list[str], packages: list[str]) -> None:
     kernel.make_call("sethostname", b"sandbox", 7)  # the host's own name may be a secret, and would differ between machines
 
 
-def mount_scratch(uid: int | None, megabytes: int, files: int) -> None:
-    """A /tmp of this slot's own, with a quota (MiB and number of files), that ends with the slot."""
+def mount_scratch(folder: str, uid: int | None, megabytes: int, files: int) -> None:
+    """A new file system on `folder` with a quota (MiB and number of files); it ends with the mount namespace."""
     owner = f",uid={uid},gid={uid}" if uid is not None else ""
     options = f"mode=700,size={megabytes}m,nr_inodes={files}{owner}"
-    kernel.mount("none", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)  # noqa: S108  the sandbox's own
+    kernel.mount("none", folder, "tmpfs", MS_NOSUID | MS_NODEV, options)

@@ -5,6 +5,10 @@ io_uring (which would make calls that no filter sees), and no rarely tested part
 allowed for some arguments:
 - `clone`: threads alone, so that a program cannot fork, and no new namespaces, in which it would be root.
 - `own`: signals, processor affinity and limits of the program itself, not of the grader or the harness.
+- `pretend`, and `fcntl` for locks on files: success, and nothing done.  A lock, or a page dropped from memory, on a file that
+  all programs see (the library, /dev/null) would tell something to a program that runs beside this one.  No other process can
+  hold a lock on a program's own files, so it misses nothing.
+- `clock`, `priority`: not of other processes.  `plain`: no flags, as RWF_NOWAIT tells which pages are in memory.
 - `fcntl`, `ioctl`: no signals to other processes on input (F_SETOWN, F_SETSIG, FIOSETOWN), no input into terminals.
 - `prctl`: names of threads and memory; not, for example, the flags that the lock-down has set.
 - `socketpair`: connected byte streams, which an event loop needs; no addresses, so no connection to anything outside.
@@ -25,7 +29,9 @@ ALLOW, DENY, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 SECCOMP_SET_MODE_FILTER = 1
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 THREAD_FLAGS, NAMESPACE_FLAGS = 0x00010F00, 0x7E020080  # CLONE_VM|FS|FILES|SIGHAND|THREAD; every CLONE_NEW*
-FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 1030, 1032, 36, 37, 38)  # descriptors, flags, locks, pipe size
+FCNTL = (0, 1, 2, 3, 4, 1030)  # descriptors and flags
+RECORD_LOCKS = (6, 7)  # F_SETLK, F_SETLKW
+CLOCKS = tuple(range(12))  # the machine's and the program's own; clocks of other processes are negative
 IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
 PRCTL = (15, 16, 0x53564D41)  # a thread's name, set and get; the name of a memory area
 Code = list[tuple[int, int, int, int]]  # operation, jump if true, jump if false, operand
@@ -47,9 +53,18 @@ OWN_NUMBER = 0x4F574E21  # a placeholder for the program's own number, which is 
 def call_rule(name: str, kind: str) -> Code:
     """The instructions that decide one system call."""
     if kind == "own":
-        return allow_only(0, (0, OWN_NUMBER) if name != "tgkill" else (OWN_NUMBER,))
+        return allow_only(0, (OWN_NUMBER,) if name in ("kill", "tgkill") else (0, OWN_NUMBER))
+    if kind == "pretend":
+        return deny(0)
+    if kind == "clock":
+        return allow_only(0, CLOCKS, errno.EINVAL)
+    if kind == "priority":
+        return allow_only(1, (0,))
+    if kind == "plain":
+        return allow_only(5, (0,), errno.EOPNOTSUPP)
     if kind == "fcntl":
-        return allow_only(1, FCNTL)
+        pretend = [step for value in RECORD_LOCKS for step in ((EQUAL, 0, 1, value), *deny(0))]
+        return [(LOAD, 0, 0, ARGUMENTS + 8), *pretend, *allow_only(1, FCNTL)]
     if kind == "ioctl":
         return allow_only(1, IOCTL, errno.ENOTTY)
     if kind == "prctl":

@@ -1,12 +1,11 @@
-"""A slot: runs programs, one after another, each in two fresh processes forked from here.
+"""A slot: supervises programs, one after another, each in two fresh processes, a grader and a candidate.
 
-It never reads a program, a test, an output or a verdict: they pass as descriptors.  So nothing of them stays in its memory,
-of which the next candidate is a copy.
+It never reads a program, a test, an output or a verdict: they pass as descriptors.  In namespaces `forker` forks the
+processes, so that no candidate is a copy of a process that has seen an earlier one.  Elsewhere a slot serves one program.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -14,113 +13,118 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-from harness.sandbox.inside import candidate, grader, kernel, landlock, namespaces
+from harness.sandbox.inside import candidate, forker, grader, kernel, landlock, namespaces
 from harness.sandbox.inside.lockdown import Confinement, ResourceLimit, arrange_descriptors, lock_down, resource_limits
-from harness.sandbox.inside.scratch import ScratchFolder, empty_folder
+from harness.sandbox.inside.place import Fork, ScratchFolder, SlotPlace, empty_folder
 from harness.sandbox.inside.seccomp import SeccompFilter
 
 QUOTA_INTERVAL_S = 0.05
 SETTLE_MS = 300
+BUSY_TEST_S = 0.05
+MAX_PATIENCE = 10  # times the wall clock's limit, for a program that is kept from its processor time
 
 
-@dataclass(frozen=True)
-class SlotPlace:
-    """A slot's locks and its scratch folder."""
+def confine_slot(setup: dict[str, Any], request: dict[str, Any], resident: int, processes: int | None) -> SlotPlace:
+    """Confines the calling process with the locks that hold for all its children, and chooses their scratch folder.
 
-    confinement: Confinement
-    scratch: ScratchFolder
-
-
-def confine_slot(setup: dict[str, Any], number: int, resident: int, processes: int | None) -> SlotPlace:
-    """Confines the calling process with the locks that hold for all its children, and makes their scratch folder.
-
-    `number` is the slot's, from 0.  OSError where the machine forbids something.
+    `request` has the slot's number, for users of its own, and the name of its folder, which nobody can guess.  OSError where
+    the machine forbids something.
     """
     tier, uid = setup["tier"], setup["uid"]
-    slot_uid = None if uid is None else uid + 2 * number  # the grader's; the candidate's is the next
+    slot_uid = None if uid is None else uid + 2 * request["number"]  # the grader's; the candidate's is the next
     inside = tier == "namespaces"
-    folder = "/tmp" if inside else f"{setup['base']}/{number}"  # noqa: S108  the sandbox's own
-    if inside:
-        namespaces.mount_scratch(None if slot_uid is None else slot_uid + 1, setup["scratch_mb"], setup["scratch_files"])
-    else:
-        Path(folder).mkdir(mode=0o700, exist_ok=True)
-        empty_folder(folder)  # in a container only this process can delete the files of an earlier slot of that number
+    folder = setup["scratch"] if inside else f"{setup['base']}/{request['folder']}"
+    if not inside:
+        Path(folder).mkdir(mode=0o700)
         if slot_uid is not None:
             os.chown(folder, slot_uid + 1, slot_uid + 1)
+        os.chdir(folder)
     os.environ.update(HOME=folder, TMPDIR=folder)
-    os.chdir(folder)
+    has_landlock = tier == "landlock" or (tier != "none" and setup["landlock"])
+    if has_landlock and not inside:  # in namespaces each program has a new folder, and so rules of its own
+        ruleset = landlock.make_ruleset(setup["library"], setup["readable"], [folder], namespaces.DEVICES)
+        landlock.restrict(ruleset)
+        os.close(ruleset)
     kernel.NO_NEW_PRIVILEGES()
-    if tier == "landlock" or (tier != "none" and setup["landlock"]):
-        reading, listing = (["/"], []) if inside else (setup["readable"], setup["library"])
-        landlock.restrict(listing, reading, [folder], namespaces.DEVICES)
-    confinement = Confinement(tier, slot_uid, None if tier == "none" else SeccompFilter(own_files=inside), resident, processes)
-    return SlotPlace(confinement, ScratchFolder(folder, setup["scratch_mb"], setup["scratch_files"], own_filesystem=inside))
+    locks = None if tier == "none" else SeccompFilter(own_files=inside)
+    confinement = Confinement(tier, slot_uid, locks, resident, has_landlock and inside, processes)
+    scratch = ScratchFolder(folder, setup["scratch_mb"], setup["scratch_files"], own_filesystem=inside)
+    return SlotPlace(confinement, scratch, setup.get("mounts", -1))
 
 
 def serve_programs(control: socket.socket, place: SlotPlace) -> None:
     """Runs a program for each request, until the harness hangs up."""
+    forks = start_forker(place, control) if place.scratch.own_filesystem else None
     control.send(b"{}")
     while True:
         message, fds, _, _ = socket.recv_fds(control, 1 << 16, 4)
         if not message:
             return
-        report = run_program(json.loads(message), fds, place, control)
+        report = run_program(message, fds, place, control, forks)
         for fd in fds:
             os.close(fd)
-        report["spent"] = not place.scratch.tidy()
+        if not place.scratch.own_filesystem:
+            empty_folder(place.scratch.folder)
+        report["spent"] = not place.scratch.own_filesystem
         report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
 
 
-def run_program(request: dict[str, Any], fds: list[int], place: SlotPlace, control: socket.socket) -> dict[str, Any]:
-    """One program: forks its two processes, waits for the grader, ends both; gives the report.  Times in seconds."""
-    start = time.monotonic()
+def start_forker(place: SlotPlace, control: socket.socket) -> socket.socket:
+    """Forks the forker; gives the connection to it."""
+    place = replace(place, thread_numbers=kernel.thread_number_places())
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    if kernel.fork() == 0:
+        try:
+            kernel.DIE_WITH_PARENT()
+            control.close()
+            ours.close()
+            forker.serve_forks(theirs, place, start_pair)
+        except BaseException as error:  # noqa: BLE001  the process must end here, whatever happens; the harness reads the reason
+            sys.stderr.write(f"{type(error).__name__}: {error}\n")
+            sys.stderr.flush()
+        finally:
+            os._exit(1)
+    theirs.close()
+    return ours
+
+
+def start_pair(
+    request: dict[str, Any], fds: list[int], place: SlotPlace, forks: tuple[Fork, Fork], ruleset: int = -1
+) -> list[int]:
+    """Starts a program's two processes, under the rules of Landlock: the numbers of the grader and the candidate."""
     program, tests, output, verdict = fds
     limits = request["limits"]
     questions, replies = os.pipe(), os.pipe()
     nothing = os.open("/dev/null", os.O_RDWR)
-    confinement = place.confinement
     grader_settings = {"cpu_s": limits["grader_cpu_s"], "memory_mb": limits["memory_mb"], "stack_mb": limits["stack_mb"]}
-    grader_limits = resource_limits(grader_settings, confinement)
-    candidate_limits = resource_limits(limits, confinement)
-    stamps = [start]
     grader_fds = [nothing, nothing, nothing, replies[0], questions[1], tests, verdict]
-    grader_pid = fork_locked(grader_fds, confinement, grader_limits, 0)
     candidate_fds = [nothing, output, output, questions[0], replies[1], program]
-    candidate_pid = fork_locked(candidate_fds, confinement, candidate_limits, 1)
+    pids = []
+    for role, (own_fds, settings) in enumerate(((grader_fds, grader_settings), (candidate_fds, limits))):
+        own_limits = resource_limits(settings, place.confinement)
+        pids.append(forks[role]() or run_locked(own_fds, (place.confinement, own_limits, ruleset), role))
     for fd in (*questions, *replies, nothing):
         os.close(fd)
-    stamps.append(time.monotonic())
-    why = wait_for_grader(grader_pid, start + limits["wall_s"], place, control)
-    grader_status = os.waitstatus_to_exitcode(end_child(grader_pid, why != "")[0])
-    # A candidate that ended first is given time to end by itself, so that the report has its own reason.
-    status, cpu, was_killed = end_child(candidate_pid, grader_status != grader.CANDIDATE_GONE, SETTLE_MS)
-    end_strays(confinement)
-    stamps.append(time.monotonic())
-    return {
-        "stamps": stamps,
-        "stopped": why,
-        "grader": grader_status,
-        "candidate": os.waitstatus_to_exitcode(status),
-        "killed": was_killed,
-        "cpu": cpu,
-        "wall": time.monotonic() - start,
-    }
+    return pids
 
 
-def fork_locked(fds: list[int], confinement: Confinement, limits: list[ResourceLimit], role: int) -> int:
-    """Forks a locked-down process; role 0 grades, role 1 runs the program.  Its descriptors become 0, 1, 2 ..."""
-    pid = kernel.fork()
-    if pid:
-        return pid
+def run_locked(fds: list[int], locks: tuple[Confinement, list[ResourceLimit], int], role: int) -> NoReturn:
+    """Locks the calling process down and does its work; role 0 grades, role 1 runs the program.
+
+    Its descriptors become 0, 1, 2 ...  `locks`: the last is a descriptor of Landlock's rules, or -1.
+    """
+    confinement, limits, ruleset = locks
     status = 1
     try:
         kernel.DIE_WITH_PARENT()
         os.setsid()  # no terminal and no process group of the harness
+        if ruleset >= 0:
+            landlock.restrict(ruleset)
         arrange_descriptors(fds)
         lock_down(confinement, limits, role)
         if role:
@@ -136,56 +140,126 @@ def fork_locked(fds: list[int], confinement: Confinement, limits: list[ResourceL
         os._exit(status)
 
 
-def wait_for_grader(pid: int, deadline: float, place: SlotPlace, control: socket.socket) -> str:
-    """Waits for the grader's end: "".  Else the reason to stop it: wall, disk, or abandoned (the harness has hung up)."""
-    watch = os.pidfd_open(pid)
-    poll = select.poll()
-    poll.register(watch, select.POLLIN)
-    poll.register(control.fileno(), 0)  # hang-ups only
-    counting = not place.scratch.own_filesystem and place.confinement.tier != "none"
-    try:
+def run_program(
+    message: bytes, fds: list[int], place: SlotPlace, control: socket.socket, forks: socket.socket | None
+) -> dict[str, Any]:
+    """One program: starts its two processes, waits for the grader, ends both; gives the report.  Times in seconds."""
+    start = time.monotonic()
+    request = json.loads(message)
+    if forks:
+        socket.send_fds(forks, [message], fds)
+        grader_pid, candidate_pid = json.loads(forks.recv(1 << 12) or "null")
+    else:
+        grader_pid, candidate_pid = start_pair(request, fds, place, (kernel.fork, kernel.fork))
+    started = time.monotonic()
+    watch = Watch(Child(grader_pid), Child(candidate_pid), place, control)
+    why = watch.wait(start + request["limits"]["wall_s"], request["patient"])
+    watch.end(why)
+    return {
+        "stamps": [start, started, time.monotonic()],
+        "stopped": why,
+        "grader": watch.grader.status,
+        "candidate": watch.candidate.status,
+        "killed": watch.candidate.killed,
+        "cpu": watch.candidate.cpu_s,
+        "wall": time.monotonic() - start,
+    }
+
+
+class Child:
+    """A child of this process, until it is reaped."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.handle = os.pidfd_open(pid)
+        self.ended, self.killed = False, False
+        self.status, self.cpu_s = 0, 0.0
+
+    def reap(self) -> None:
+        """Waits for its end."""
+        while not self.ended:
+            _, status, usage = os.wait4(self.pid, 0)
+            if os.WIFSTOPPED(status):  # a traced process, where nothing forbids tracing
+                os.kill(self.pid, signal.SIGKILL)
+                continue
+            self.ended, self.status, self.cpu_s = True, os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime
+            os.close(self.handle)
+
+    def kill(self) -> None:
+        """Ends it, unless it has ended."""
+        if not self.ended:
+            ended = select.select([self.handle], [], [], 0)[0]
+            self.killed = not ended
+            if not ended:
+                os.kill(self.pid, signal.SIGKILL)
+            self.reap()
+
+    def processor_time(self) -> float:
+        """Its processor seconds up to now; 0 where it has ended."""
+        return 0.0 if self.ended else time.clock_gettime((~self.pid << 3) | 2)  # CPUCLOCK_SCHED of another process
+
+
+@dataclass
+class Watch:
+    """The two processes of a program, watched until the grader's end."""
+
+    grader: Child
+    candidate: Child
+    place: SlotPlace
+    control: socket.socket
+
+    def wait(self, deadline: float, patient: bool) -> str:
+        """Waits for the grader's end: "".  Else the reason to stop it: wall, disk, or abandoned (the harness has hung up).
+
+        `patient`: while the machine is too busy to give the two their processor time, the clock on the wall does not count.
+        """
+        poll = select.poll()
+        for child in (self.grader, self.candidate):
+            poll.register(child.handle, select.POLLIN)
+        poll.register(self.control.fileno(), 0)  # hang-ups only
+        counting = not self.place.scratch.own_filesystem and self.place.confinement.tier != "none"
+        step = deadline - time.monotonic()
+        last = deadline + (MAX_PATIENCE - 1) * step
         while True:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 and not (patient and deadline < last and self.is_kept_waiting()):
                 return "wall"
-            events = poll.poll(1000 * (min(left, QUOTA_INTERVAL_S) if counting else left))
-            if any(fd == watch for fd, _ in events):
+            deadline += step / 4 if left <= 0 else 0
+            handles = {fd for fd, _ in poll.poll(1000 * max(min(left, QUOTA_INTERVAL_S) if counting else left, 0))}
+            if self.candidate.handle in handles:  # at once: the kernel keeps the grader's process table until then
+                poll.unregister(self.candidate.handle)
+                self.candidate.reap()
+            elif self.grader.handle in handles:
                 return ""
-            if events:
+            elif handles:
                 return "abandoned"
-            if counting and place.scratch.over_quota():
+            elif counting and self.place.scratch.over_quota():
                 return "disk"
-    finally:
-        os.close(watch)
 
-
-def end_child(pid: int, kill: bool, settle_ms: int = 0) -> tuple[int, float, bool]:
-    """Ends a child: (its wait status, its processor seconds, whether it had to be killed).
-
-    Without `kill` it has `settle_ms` to end by itself.
-    """
-    if not kill and settle_ms:
-        watch = os.pidfd_open(pid)
-        poll = select.poll()
-        poll.register(watch, select.POLLIN)
-        poll.poll(settle_ms)
-        os.close(watch)
-    ended_pid, status, usage = os.wait4(pid, os.WNOHANG)
-    must_kill = not ended_pid
-    if must_kill:
-        os.kill(pid, signal.SIGKILL)
-        _, status, usage = os.wait4(pid, 0)
-    while os.WIFSTOPPED(status):  # a traced process, where nothing forbids tracing
-        os.kill(pid, signal.SIGKILL)
-        _, status, usage = os.wait4(pid, 0)
-    return status, usage.ru_utime + usage.ru_stime, must_kill
-
-
-def end_strays(confinement: Confinement) -> None:
-    """Ends every other process in the slot's process table (there is none, unless a lock failed)."""
-    if confinement.tier == "namespaces":
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(-1, signal.SIGKILL)
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, 0 if confinement.tier == "namespaces" else os.WNOHANG)[0]:
+    def is_kept_waiting(self) -> bool:
+        """Does one of the two want the processor?  Then it gets as much of it as this process, while this one is busy as well."""
+        before = [child.processor_time() for child in (self.grader, self.candidate)]
+        own, end = time.process_time(), time.monotonic() + BUSY_TEST_S
+        while time.monotonic() < end:
             pass
+        share = (time.process_time() - own) / 2
+        after = [child.processor_time() for child in (self.grader, self.candidate)]
+        return any(b - a >= share for a, b in zip(before, after, strict=True))
+
+    def end(self, why: str) -> None:
+        """Ends and reaps both."""
+        if why:
+            self.candidate.kill()
+            self.grader.kill()
+            return
+        own_table = self.place.scratch.own_filesystem
+        if own_table:  # with the grader the kernel has ended every process of its table
+            self.candidate.reap()
+        self.grader.reap()
+        gone = self.grader.status == grader.CANDIDATE_GONE
+        # A candidate that ended first is given time to end by itself, so that the report has its own reason.
+        if gone and not self.candidate.ended:
+            select.select([self.candidate.handle], [], [], SETTLE_MS / 1000)
+        self.candidate.kill()
+        if own_table and gone and self.candidate.status == -signal.SIGKILL:
+            self.candidate.killed = True

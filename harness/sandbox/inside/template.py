@@ -6,6 +6,7 @@ It starts with a clean environment and one socket, and ends when that socket clo
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -85,6 +86,8 @@ def enter_namespaces(setup: dict[str, Any], library: list[str]) -> None:
         setup["uid"] = None
     if pid := kernel.fork():
         wait_and_exit(pid)
+    setup["mounts"] = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    setup["scratch"] = namespaces.scratch_folder([*library, *setup["packages"]])
     namespaces.build_root(setup["base"], library, setup["packages"])
     sys.path_importer_cache.clear()
 
@@ -132,29 +135,31 @@ def readable_paths(library: list[str], packages: list[str]) -> list[str]:
 
 
 def serve_slots(control: socket.socket, setup: dict[str, Any], resident: int, processes: int | None) -> NoReturn:
-    """Forks a slot for each socket that arrives."""
-    number = 0
+    """Forks a slot for each request, which brings a socket for it; deletes the folders of slots that have ended."""
     while True:
-        message, fds, _, _ = socket.recv_fds(control, 64, 1)
+        message, fds, _, _ = socket.recv_fds(control, 1 << 16, 1)
         if not message:
             os._exit(0)
+        request = json.loads(message)
+        for name in request["ended"]:
+            with contextlib.suppress(OSError):
+                Path(setup["base"], name).rmdir()
         if kernel.fork() == 0:
             control.close()
-            run_slot(fds[0], setup, number, (resident, processes))
+            run_slot(fds[0], setup, request, (resident, processes))
         os.close(fds[0])
-        number += 1
 
 
-def run_slot(descriptor: int, setup: dict[str, Any], number: int, sizes: tuple[int, int | None]) -> NoReturn:
+def run_slot(descriptor: int, setup: dict[str, Any], request: dict[str, Any], sizes: tuple[int, int | None]) -> NoReturn:
     """A new slot's process, from the fork to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control = socket.socket(fileno=descriptor)
     try:
         if setup["tier"] == "namespaces":
-            kernel.unshare(namespaces.SLOT_NAMESPACES)
+            kernel.unshare(kernel.CLONE_NEWPID)  # all processes of the slot end with it
             if kernel.fork():
                 os._exit(0)
-        place = slot.confine_slot(setup, number % 2000, *sizes)
+        place = slot.confine_slot(setup, request, *sizes)
     except OSError as error:
         control.send(json.dumps({"error": error_reason(error)}).encode())
         os._exit(1)

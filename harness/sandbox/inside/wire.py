@@ -1,6 +1,6 @@
 """Plain values between the grader and the candidate: JSON after a length, never pickle.
 
-Exact rebuilt-in types travel by value; a subclass travels as its base's value, so an overridden `__eq__` stays behind.
+Exact built-in types travel by value; a subclass travels as its base's value, so an overridden `__eq__` stays behind.
 Anything else is a reference, which equals nothing but itself.  Both ends check every message: a malformed one ends the
 conversation, as a guess at its meaning could turn an attack into a pass.
 """
@@ -165,7 +165,7 @@ def decode_value(value: Any, resolve: Resolver | None = None, depth: int = 0) ->
         return DECODERS[tag](body)
     except MalformedError:
         raise
-    except Exception as error:  # no honest encoder wrote a value that cannot be rebuilt
+    except Exception as error:  # no honest encoder wrote a value that cannot be built
         raise MalformedError(f"{tag[:40]}: {type(error).__name__}") from error
 
 
@@ -178,7 +178,7 @@ def expect_list(body: Any) -> list[Any]:
 def rebuild_set(items: list[Any], kind: type[set[Any]] | type[frozenset[Any]]) -> Any:
     """A set that also goes through its items in the order of `items`, as the set did that was sent.
 
-    The order depends on the size of the table and on the order of insertion: several ways of building are tried, then order
+    The order depends on the size of the table and on the order of insertion: several ways of building are tried, then shuffled
     insertions.  Where none gives the order (rare: many items of nearly the same hash), the set is right and its order is not.
     """
     order = list(items)

@@ -1,14 +1,19 @@
-"""The only folder in which a slot's programs may write; empty at the start of each, so that none reads another's files."""
+"""Where a slot's programs run: the locks on them, and the only folder in which they may write."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from harness.sandbox.inside.lockdown import Confinement
+
+Fork = Callable[[], int]
 
 
 @dataclass(frozen=True)
 class ScratchFolder:
-    """A slot's folder and its quota.  `own_filesystem`: the kernel holds the quota, and the folder ends with the slot."""
+    """A program's folder and its quota.  `own_filesystem`: the kernel holds the quota, and the folder ends with the program."""
 
     folder: str
     megabytes: int
@@ -33,21 +38,15 @@ class ScratchFolder:
                 return True
         return False
 
-    def tidy(self) -> bool:
-        """Restores the folder's first state.  False: the slot must not run another program.
 
-        A folder on a file system of its own is not emptied: a new slot brings a new one.
-        """
-        try:
-            if os.listdir(self.folder):  # noqa: PTH208
-                if self.own_filesystem:
-                    return False
-                empty_folder(self.folder)
-            os.chmod(self.folder, 0o700)  # noqa: PTH101
-            os.utime(self.folder, (0, 0))
-        except OSError:
-            return False
-        return True
+@dataclass(frozen=True)
+class SlotPlace:
+    """A slot's locks and its scratch folder; for `forker`: a descriptor of its mounts, and see kernel.thread_number_places."""
+
+    confinement: Confinement
+    scratch: ScratchFolder
+    mounts: int = -1
+    thread_numbers: frozenset[int] = frozenset()
 
 
 def empty_folder(folder: str) -> None:

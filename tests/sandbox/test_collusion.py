@@ -1,0 +1,154 @@
+"""Programs that try to tell something to a later one, or to one that runs beside them; with controls that could."""
+
+import fcntl
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.sandbox import ProgramLimits, RecordCalls, Sandbox
+from harness.sandbox.inside.wire import decode_value
+
+LIMITS = ProgramLimits(cpu_s=3, wall_s=12.0)
+
+
+def result(sandbox: Sandbox, program: str) -> Any:
+    verdict = sandbox.run(program, RecordCalls("f", ["[]"]), LIMITS)
+    return decode_value(verdict.outputs[0], int) if verdict.passed else f"{verdict.outcome}: {verdict.detail}"
+
+
+# What a program leaves behind, and what a later one looks at; the same without and with the first.
+SEQUENCES = {
+    "inode numbers": (
+        "def f():\n    for _ in range(777):\n        open('a', 'w').close(); os.unlink('a')",
+        "def f():\n    open('a', 'w').close()\n    return os.stat('a').st_ino",
+    ),
+    "process numbers": (
+        "import threading\ndef f():\n    for _ in range(321):\n        t = threading.Thread(target=len, args=('',)); t.start(); t.join()",
+        "import threading\ndef f():\n    t = threading.Thread(target=len, args=('',)); t.start()\n    return os.getpid(), os.getppid(), t.native_id",
+    ),
+    "files": (
+        "def f():\n    os.makedirs('d/e'); open('d/e/x', 'w').write('x'); os.chmod('d', 0); os.utime('.', (5, 5)); os.chmod('.', 0o711)",
+        "def f():\n    s = os.stat('.')\n    return os.listdir('.'), oct(s.st_mode), s.st_nlink, s.st_size, s.st_ino",
+    ),
+    "free space": (
+        "def f():\n    open('big', 'w').write('x' * 9_000_000)",
+        "def f():\n    s = os.statvfs('.')\n    return s.f_bfree, s.f_ffree",
+    ),
+    "the end of the first": (
+        "def f():\n    os._exit(77)",
+        "import gc\ndef f():\n    return [o for o in gc.get_objects() if type(o) is dict and ('candidate' in o or 'stopped' in o) and 'grader' in o]",
+    ),
+    "memory": (
+        "import gc\ndef f():\n    return len([bytearray(4096) for _ in range(5000)])",
+        "import gc, sys\ndef f():\n    return sys.getallocatedblocks() // 1000, gc.get_count()[1:], sys.getrefcount(None) // 1000",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("channel", SEQUENCES)
+def test_a_program_tells_nothing_to_the_next(channel: str, sandbox: Sandbox) -> None:
+    first, second = (f"import os\n{program}" for program in SEQUENCES[channel])
+    alone = [result(sandbox, second) for _ in range(2)]
+    after = []
+    for _ in range(3):
+        result(sandbox, first)
+        after.append(result(sandbox, second))
+    assert {repr(each) for each in (*alone, *after)} == {repr(alone[0])}
+    assert "error" not in repr(alone[0])
+
+
+def test_the_control_one_process_sees_its_own_traces(sandbox: Sandbox) -> None:
+    """The same counters do move within one program: the test above looks at something."""
+    twice = "import os\ndef once():\n    open('a', 'w').close(); i = os.stat('a').st_ino; os.unlink('a'); return i\ndef f():\n    return once() != once()"
+    assert result(sandbox, twice) is True
+
+
+def side_by_side(sandbox: Sandbox, sender: str, receiver: str) -> Any:
+    with ThreadPoolExecutor(2) as pool:
+        sending = pool.submit(result, sandbox, sender)
+        receiving = pool.submit(result, sandbox, receiver)
+        assert "error" not in repr(sending.result())
+        return receiving.result()
+
+
+# The sender holds something for two seconds; the receiver looks for it all the time.
+HOLD = "\n    end = time.monotonic() + 2\n    while time.monotonic() < end: time.sleep(0.05)\n"
+LOOK = "\n    end = time.monotonic() + 2\n    while time.monotonic() < end:\n        if look(): return 'seen'\n        time.sleep(0.02)\n    return 'nothing'\n"
+PARALLEL = {
+    "a lock on a library's file": ("    fd = os.open(os.__file__, 0); fcntl.flock(fd, 2)", "fd = os.open(os.__file__, 0)\ndef look():\n    try: fcntl.flock(fd, 2 | 4); fcntl.flock(fd, 8)\n    except BlockingIOError: return True"),
+    "a record lock on a device": ("    fd = os.open('/dev/null', 2); fcntl.lockf(fd, 2)", "fd = os.open('/dev/null', 2)\ndef look():\n    try: fcntl.lockf(fd, 2 | 4); fcntl.lockf(fd, 8)\n    except BlockingIOError: return True"),
+    "an open file's lock": ("    try: fcntl.fcntl(os.open(os.__file__, 0), 37, struct.pack('hhqqi4x', 0, 0, 100, 65, 0))\n    except OSError: pass", "def look():\n    try: return struct.unpack('hhqqi4x', fcntl.fcntl(os.open(os.__file__, 0), 36, struct.pack('hhqqi4x', 1, 0, 0, 0, 0)))[0] != 2\n    except OSError: return False"),
+    "a process": ("    pass", "def look():\n    for pid in range(3, 300):\n        for ask in (os.getpgid, os.getsid, os.sched_getaffinity, lambda p: time.clock_gettime((~p << 3) | 2)):\n            try: ask(pid); return True\n            except OSError: pass"),
+    "memory of the machine": ("    pass", "import ctypes\ndef look(): return ctypes.CDLL(None).sysinfo(ctypes.create_string_buffer(256)) == 0"),
+    "pages in memory": ("    pass", "def look():\n    try: return os.preadv(os.open(os.__file__, 0), [bytearray(9)], 0, os.RWF_NOWAIT) >= 0\n    except OSError: return False"),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", PARALLEL)
+def test_programs_side_by_side_tell_each_other_nothing(channel: str, sandbox: Sandbox) -> None:
+    hold, look = PARALLEL[channel]
+    head = "import os, time, fcntl, struct\n"
+    assert side_by_side(sandbox, f"{head}def f():\n{hold}{HOLD}", f"{head}{look}\ndef f():{LOOK}") == "nothing"
+
+
+@pytest.mark.parametrize("lock", [fcntl.flock, fcntl.lockf])
+def test_the_control_a_lock_outside_is_seen(lock: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with (tmp_path / "file").open("r+") as one, (tmp_path / "file").open("r+") as other:
+        lock(one, fcntl.LOCK_EX)
+        if lock is fcntl.flock:
+            with pytest.raises(BlockingIOError):
+                lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_locks_seem_to_work_for_an_honest_program(sandbox: Sandbox) -> None:
+    program = (
+        "import fcntl, sqlite3\ndef f():\n    with open('a', 'w') as file:\n        fcntl.flock(file, fcntl.LOCK_EX); fcntl.lockf(file, fcntl.LOCK_EX)\n"
+        "    for i in range(3):\n        with sqlite3.connect('data.db') as db:\n"
+        "            db.execute('create table if not exists t (x)'); db.execute('insert into t values (?)', (i,))\n"
+        "    return db.execute('select count(*) from t').fetchone()[0]"
+    )
+    assert result(sandbox, program) == 3
+
+
+BISECTION = """
+import os
+def bump():
+    fd = os.open("a", os.O_CREAT | os.O_RDWR); i = os.fstat(fd).st_ino; os.close(fd); os.unlink("a"); return i
+bits = [int(c) for c in bin(max(1, bump() // 16))[3:]]
+calls, guess = 0, False
+def f(x):
+    global calls, guess
+    if guess: bits[-1] = 1; guess = False
+    i = calls; calls += 1
+    if i < len(bits): return bool(bits[i])
+    bits.append(0)
+    while bump() < 16 * int("1" + "".join(map(str, bits)), 2): pass
+    guess = True
+    return True
+"""
+
+
+def test_draws_of_one_program_do_not_search_for_the_answers(sandbox: Sandbox) -> None:
+    """A program without the answers, which keeps what the tests told it, if it can: every draw gives the same answers."""
+    draws = [sandbox.run(BISECTION, RecordCalls("f", ["[1]", "[2]", "[3]"]), LIMITS).outputs for _ in range(6)]
+    assert draws == [draws[0]] * 6
+
+
+def test_numbers_differ_by_chance_alone(sandbox: Sandbox) -> None:
+    """Programs that run at once are alike as well: the same process number, the same place."""
+    program = "import os, time\ndef f():\n    time.sleep(0.2)\n    return os.getpid(), os.getcwd(), os.listdir('/'), os.sysconf('SC_OPEN_MAX')"
+    results: list[Any] = []
+    threads = [threading.Thread(target=lambda: results.append(result(sandbox, program))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if sandbox.tier == "namespaces":
+        assert results == [results[0]] * 4
+    assert os.getpid() not in [each[0] for each in results]
