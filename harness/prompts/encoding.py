@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,15 +97,15 @@ class RequestEncoder:
             owners += [(place, c.choice) for c in choices]
         return EncodedChoices(tuple(early), sizes, owners, plan(pairs))
 
-    def encode_prompts(self, requests: Sequence[Request], plan: PlanPrompts) -> EncodedPrompts:
-        """Requests for texts, each prompt with room behind it in the window.
+    def encode_prompts(self, requests: Sequence[Request], plan: PlanPrompts, supported: Container[str] = ()) -> EncodedPrompts:
+        """Requests for texts, each prompt with room behind it in the window.  `supported`: further settings of generation.
 
         Raises SkilldeltaError where a request asks for no new tokens, or for so many that no prompt fits.
         """
         early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[TokenPrompt]()
         opened = set[int]()
         for place, request in enumerate(requests):
-            refuse_further_settings(request, "this backend")
+            refuse_further_settings(request, "this backend", supported)
             text = self.template.render(request)
             ids = self.tokenizer.with_start(self.tokenizer.encode(text))
             if ends_inside_block(text):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from harness.types import Request, SkilldeltaError
 
 
-def refuse_further_settings(request: Request, backend: str) -> None:
-    """Raises SkilldeltaError for a request with settings beyond length, stops, temperature and top_p."""
-    if request.generation:
-        names = ", ".join(f"{name}={value}" for name, value in request.generation)
+def refuse_further_settings(request: Request, backend: str, supported: Container[str] = ()) -> None:
+    """Raises SkilldeltaError for a request with settings beyond length, stops, temperature, top_p and those supported."""
+    if further := [(name, value) for name, value in request.generation if name not in supported]:
+        names = ", ".join(f"{name}={value}" for name, value in further)
         raise SkilldeltaError(
             f"The task generates with {names}, which {backend} does not do.\n"
             "Use --backend lm-eval:hf, which hands every setting to transformers' generate."

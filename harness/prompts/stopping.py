@@ -36,6 +36,7 @@ class StopCheck:
 
     def reset(self) -> None:
         self.size, self.begin, self.spent = 0, 0, False  # ids so far; where the answer begins in them
+        self.is_behind_block = False
         self.inside: bool | None = True if self.opened else None  # None: the beginning does not say yet
 
     def __call__(self, ids: list[int]) -> bool:
@@ -54,14 +55,16 @@ class StopCheck:
             if not self.closings(ids):
                 self.spent = 0 < self.budget.thinking <= len(ids)
                 return self.spent
-            self.inside, self.begin = False, len(ids)
+            self.inside, self.begin, self.is_behind_block = False, len(ids), True
             return False
         answer = ids[self.begin :]
-        if self.begin and not self.decode(answer).strip() and len(answer) < LEAD_TOKENS:
-            return False  # the blank lines between a block and its answer
+        if self.is_behind_block and not self.decode(answer).strip():
+            self.begin = len(ids)  # the blank lines between a block and its answer
+            return False
         if answer and self.stops(answer):
             return True
-        self.spent = self.budget.thinking > 0 and len(answer) >= self.budget.answer
+        self.is_behind_block = False
+        self.spent = self.inside is False and self.budget.thinking > 0 and len(answer) >= self.budget.answer
         return self.spent
 
     def find_opening(self, ids: list[int]) -> bool | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal
@@ -223,14 +223,6 @@ def plain_text(request: Request) -> str:
     text = "\n\n".join(m.content for m in as_messages(request))
     new_line = request.prefix and text and not text[-1].isspace() and not request.raw
     return f"{text}\n{request.prefix}" if new_line else text + request.prefix
-
-
-def hash_rendered(template: ChatTemplate, requests: Sequence[Request]) -> str:
-    """One hash over the prompts as the template renders them, in order; "" where it renders none of them."""
-    chats = [r for r in requests if not r.raw or not all(isinstance(c, str) for c in r.contexts)]
-    if template.kind == "none" or not chats:
-        return ""
-    return digest([template.render_context(r, context) for r in chats for context in (r.contexts or (as_messages(r),))])
 
 
 def choose_template(kind: str, tokenizer: Any, options: TemplateSettings = TemplateSettings()) -> ChatTemplate:

@@ -42,8 +42,8 @@ class TextTable:
 def all_tables(comparison: Comparison) -> list[TextTable]:
     """Every table of a comparison, in the order of reading."""
     matrix, details = score_matrix(comparison), detail_tables(comparison)
-    optional = (best_table(comparison), metrics_table(comparison), termination_table(comparison))
-    optional = (*optional, health_table(comparison))
+    ends = (termination_table(comparison), health_table(comparison))
+    optional = (best_table(comparison), metrics_table(comparison), *ends)
     return [matrix, *details, *(table for table in optional if table)]
 
 

@@ -291,3 +291,46 @@ def test_wrong_settings_are_refused_before_any_request() -> None:
 def test_it_is_chosen_by_name(tmp_path: Path) -> None:
     model = api.Backend("openai", {"url": "http://127.0.0.1:1/v1", "model": "m"}).loader()(CHECKPOINT)
     assert model.settings["model"] == "m"
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "reasoning"),
+    [
+        ({"content": "Yes.", "reasoning_content": "Hm."}, "Yes.", "Hm."),
+        ({"content": "Yes.", "reasoning": "Hm."}, "Yes.", "Hm."),
+        ({"content": None, "reasoning_content": "Hm."}, "", "Hm."),
+        ({"content": None, "refusal": "I can't help with that."}, "I can't help with that.", ""),
+        ({"content": None}, "", ""),
+        (
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]},
+                    {"type": "text", "text": "Yes."},
+                ]
+            },
+            "Yes.",
+            "Hm.",
+        ),
+        ({"content": "<think>Hm.</think>Yes."}, "<think>Hm.</think>Yes.", ""),
+    ],
+)
+def test_reasoning_next_to_the_content_is_kept_apart(message: dict[str, Any], text: str, reasoning: str) -> None:
+    answer = {"choices": [{"message": message, "finish_reason": "stop"}], "usage": {}}
+    with serve(lambda path, content, headers: (200, answer)) as url:
+        (response,) = ask(url, [Request("Hi")])
+    assert (response.text, response.reasoning) == (text, reasoning)
+
+
+def test_template_variables_and_the_tokens_of_reasoning_are_sent() -> None:
+    contents: list[dict[str, Any]] = []
+
+    def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+        contents.append(content)
+        return 200, said("Yes")
+
+    with serve(answer) as url:
+        ask(url, [Request("Hi", max_tokens=10, thinking=90)], template_args="enable_thinking=false")
+        ask(url, [Request("Hi", max_tokens=10)])
+    assert contents[0]["chat_template_kwargs"] == {"enable_thinking": False}
+    assert (contents[0]["max_tokens"], contents[1]["max_tokens"]) == (100, 10)
+    assert "chat_template_kwargs" not in contents[1]

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +307,26 @@ def test_a_torn_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out.jsonl").write_text('{"question": "What is 0 plus 0?", "response": "ze')
     with pytest.raises(SkilldeltaError, match="is the file whole"):
         texts(tmp_path / "out.jsonl")
+
+
+def recorded_text(text: str, **settings: Any) -> tuple[str, str]:
+    (found,) = examples(ROWS[:1])
+    request = replace(requests([found])[0], **settings)
+    model = RecordedModel([recorded_outputs.RecordedOutput(Response(text, "length"), id=found.id)])
+    model.align("sums", [found], [request])
+    ((_, response),) = model.answer([request])
+    return response.text, response.finish
+
+
+def test_the_stop_strings_of_the_request_hold_for_recorded_texts() -> None:
+    stop = ("\n\nQuestion:",)
+    assert recorded_text(" So it is 4.\n\nQuestion: What now?\n7", stop=stop) == (" So it is 4.", "stop")
+    assert recorded_text("<think>\n\nQuestion: 4?</think>It is 4.", stop=stop)[0] == "<think>\n\nQuestion: 4?</think>It is 4."
+    assert recorded_text("It is 4.", stop=stop) == ("It is 4.", "length")
+
+
+def test_a_recorded_program_is_not_cut_as_the_rest_of_a_function() -> None:
+    head, stop = "def double(x):\n", ("\ndef", "\nprint")
+    assert recorded_text("    return 2 * x\n\nprint(1)", prompt=head, raw=True, stop=stop)[0] == "    return 2 * x\n"
+    whole = "import math\n\ndef double(x):\n    return 2 * x"
+    assert recorded_text(whole, prompt=head, raw=True, stop=stop)[0] == whole

@@ -3,10 +3,22 @@
 from typing import Any
 
 import pytest
+from tokenizers.processors import TemplateProcessing
 
-from harness.prompts.templates import TULU_EOS, ChatTemplate, plain_text
+from harness.prompts.rendered_hash import hash_rendered
+from harness.prompts.templates import (
+    TULU_EOS,
+    ChatTemplate,
+    PrefixMode,
+    TemplateError,
+    TemplateSettings,
+    choose_template,
+    parse_arguments,
+    plain_text,
+)
+from harness.prompts.tokenization import WindowedTokenizer
 from harness.training.tokenization import Encoder, load_tokenizer
-from harness.types import Message, Request
+from harness.types import Message, Request, SkilldeltaError
 from tests.support import tiny
 
 TURNS = (
@@ -70,3 +82,101 @@ def test_plain_text_joins_messages_and_puts_the_prefix_on_its_own_line() -> None
     assert plain_text(Request("Q: ", prefix="A")) == "Q: A"
     assert plain_text(Request("Q", prefix="A", raw=True)) == "QA"
     assert plain_text(Request("", prefix="A")) == "A"
+
+
+DATED = (
+    "{{ bos_token }}{% if strftime_now is defined %}{% set day = strftime_now('%d %b %Y') %}{% else %}{% set day = 'none' %}"
+    '{% endif %}<|system|>Today: {{ day }} ({{ strftime_now("%Y-%m-%d") }})<|end|>'
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+THINKING = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>"
+    "{% if enable_thinking is not defined or enable_thinking %}<think>\n{% else %}<think>\n\n</think>\n\n{% endif %}{% endif %}"
+)
+
+
+def own(source: str, arguments: str = "", date: str = "", prefix: PrefixMode = "refuse") -> ChatTemplate:
+    made = tiny.tokenizer()
+    made.chat_template = source
+    return choose_template("auto", made, TemplateSettings.from_text(arguments, date, prefix))
+
+
+def test_a_template_that_reads_the_date_reads_a_fixed_one() -> None:
+    fixed, other = own(DATED), own(DATED, date="2026-11-27")
+    assert fixed.render(Request("Hi")) == "<s><|system|>Today: 26 Jul 2024 (2024-07-26)<|end|><|user|>Hi<|assistant|>"
+    assert other.render(Request("Hi")) == "<s><|system|>Today: 27 Nov 2026 (2026-11-27)<|end|><|user|>Hi<|assistant|>"
+    assert (fixed.settings, other.settings) == ({"template_date": "2024-07-26"}, {"template_date": "2026-11-27"})
+    assert fixed.name == other.name
+    assert fixed.key != other.key
+    assert hash_rendered(fixed, [Request("Hi")]) != hash_rendered(other, [Request("Hi")])
+    assert own(tiny.TEMPLATE, date="2026-11-27").settings == {}
+    with pytest.raises(SkilldeltaError, match="YYYY-MM-DD"):
+        own(DATED, date="tomorrow")
+
+
+@pytest.mark.parametrize("beginning", ["", "\n", "  ", "\n    ", "{%- if true %}\n  a\n{%- endif %}\n"])
+def test_a_clock_that_stands_still_changes_nothing_else(beginning: str) -> None:
+    source = beginning + "{{ messages[0].content }} {{ strftime_now('100') }}"
+    made = tiny.tokenizer()
+    made.chat_template = source
+    plain = made.apply_chat_template([{"role": "user", "content": "Hi"}], tokenize=False)
+    assert own(source).render(Request("Hi")) == plain
+
+
+def test_variables_reach_the_template() -> None:
+    assert own(THINKING).render(Request("Hi")).endswith("<|assistant|><think>\n")
+    silent = own(THINKING, "enable_thinking=false")
+    assert silent.render(Request("Hi", prefix="A:")).endswith("<think>\n\n</think>\n\nA:")
+    assert silent.settings == {"template_args": {"enable_thinking": False}}
+    assert parse_arguments("a=true,b=3,c=low,d=none") == {"a": True, "b": 3, "c": "low", "d": None}
+    with pytest.raises(SkilldeltaError, match="enable_thinking"):
+        choose_template("none", tiny.tokenizer(), TemplateSettings({"enable_thinking": False}))
+
+
+def test_the_beginning_of_an_answer_never_stands_inside_reasoning() -> None:
+    begun, weighed = Request("Hi", prefix="A:"), Request("Hi", choices=(" a", " b"))
+    for request in (begun, weighed):
+        with pytest.raises(TemplateError, match="--template-prefix close"):
+            own(THINKING).render(request)
+    assert own(THINKING, prefix="close").render(begun).endswith("<think>\n\n</think>\n\nA:")
+    assert own(THINKING, prefix="close").settings == {"template_prefix": "close"}
+    assert own(THINKING, prefix="drop").render(begun).endswith("<|assistant|><think>\n")
+    with pytest.raises(TemplateError):
+        own(THINKING, prefix="drop").render(weighed)
+    assert own(THINKING).render(Request("Hi")).endswith("<think>\n")
+
+
+def test_what_a_template_cannot_render_is_refused_with_a_way_out() -> None:
+    turns = (Message("system", "Be brief."), Message("user", "Hi"))
+    silent = "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}"
+    raising = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    with pytest.raises(TemplateError, match="leaves the system message out"):
+        own(silent).render(Request(turns))
+    with pytest.raises(TemplateError, match=r"System role not supported.*\n.*leave the system message out"):
+        own(raising).render(Request(turns))
+    with pytest.raises(TemplateError, match=r"turns user: .*\n.*--template-args"):
+        own("{{ missing.part }}").render(Request("Hi"))
+    assert own(tiny.TEMPLATE).render(Request(turns)) == "<s><|system|>Be brief.<|end|><|user|>Hi<|end|><|assistant|>"
+
+
+def test_the_hash_of_rendered_prompts() -> None:
+    one, other = Request("Hi"), Request("Ho")
+    assert hash_rendered(own(tiny.TEMPLATE), [one, other]) == hash_rendered(own(tiny.TEMPLATE), [one, other])
+    assert hash_rendered(own(tiny.TEMPLATE), [one]) != hash_rendered(own(tiny.TEMPLATE), [other])
+    assert hash_rendered(own(THINKING), [one]) != hash_rendered(own(tiny.TEMPLATE), [one])
+    assert hash_rendered(own(tiny.TEMPLATE), [Request("raw", raw=True)]) == hash_rendered(ChatTemplate("none"), [one]) == ""
+
+
+def test_what_a_tokenizer_appends_is_left_out_of_prompts() -> None:
+    made = tiny.tokenizer()
+    plain = WindowedTokenizer(made, 64).encode("What is 3+4?")
+    ends = ("<|end|>", made.eos_token_id)
+    made._tokenizer.post_processor = TemplateProcessing(
+        single="<s> $A <|end|>", special_tokens=[("<s>", made.bos_token_id), ends]
+    )
+    windowed = WindowedTokenizer(made, 64)
+    assert made.encode("What is 3+4?")[-1] == made.eos_token_id
+    assert windowed.encode("What is 3+4?") == [made.bos_token_id, *plain]
+    assert windowed.appended == 1
+    pair = windowed.encode_pair("What is 3+4?", " 7")
+    assert made.eos_token_id not in (*pair.context, *pair.continuation)
