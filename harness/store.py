@@ -12,7 +12,6 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BufferedRandom
@@ -20,7 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.atomic_files import folder_name, read_json, write_bytes, write_json
-from harness.fingerprint import differences
+from harness.fingerprint import changed_parts, differences
+from harness.grouping import natural_key
 from harness.json_lines import InvalidLineError, complete_lines, encode_lines, open_writer, read_lines
 from harness.records import CellRecord, CheckpointRecord, Record
 from harness.sample_lines import sample_from_json, sample_to_json
@@ -40,6 +40,23 @@ def read_record(path: Path, kind: type[R]) -> R:
         return kind.from_json(read_json(path))
     except (SkilldeltaError, TypeError, ValueError, AttributeError) as error:
         raise SkilldeltaError(f"{path}: {error}") from error
+
+
+def record_differences(stored: CellRecord, now: CellRecord) -> list[tuple[str, str, str]]:
+    """Where two records of a cell say different things of what its samples share."""
+    unlike = differences(stored.comparable(), now.comparable())
+    if not (stored.rendered and now.rendered):  # older results, and some backends, do not know it
+        unlike = [difference for difference in unlike if difference[0] != "rendered"]
+    parts = changed_parts(stored.fingerprint, now.fingerprint)
+    return [*unlike, *((f"fingerprint.{name}", old, new) for name, old, new in parts)]
+
+
+def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:
+    """The differences side by side, with the ways out."""
+    lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
+    is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)
+    way_out = "Give this checkpoint a --name" if is_other else "Replace them with --ask-again"
+    return f"{folder} holds samples that were made differently:\n{lines}\n{way_out}, or score into another folder (-o)."
 
 
 @dataclass(frozen=True)
@@ -81,22 +98,26 @@ class Cell:
                     "Delete that line: its example is asked again."
                 ) from error
 
-    def begin(self, record: CellRecord) -> None:
-        """Writes task.json.  SkilldeltaError where the cell was begun with other inputs, another backend or checkpoint."""
+    def begin(self, record: CellRecord, ask_again: bool = False) -> None:
+        """Writes task.json.  SkilldeltaError where the cell was begun with other inputs, another backend or checkpoint.
+
+        With `ask_again` the samples that were made differently are taken out instead.
+        """
         before = self.record()
-        unlike = differences(before.identity(), record.identity()) if before else []
-        if before and not (before.rendered and record.rendered):  # older results, and some backends, do not know it
-            unlike = [difference for difference in unlike if difference[0] != "rendered"]
-        if before and unlike:
-            lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
-            raise SkilldeltaError(
-                f"{self.folder} holds samples that were made differently:\n{lines}\n"
-                "Score into another folder (-o), or delete this one to start again."
-            )
+        if before and (unlike := record_differences(before, record)):
+            if not ask_again:
+                raise SkilldeltaError(describe_differences(self.folder, unlike))
+            self.clear()
+            before = None
         write_json(self.record_file, (before.to_json() if before else {}) | record.to_json())
 
     def write_record(self, record: CellRecord) -> None:
         write_json(self.record_file, record.to_json())
+
+    def clear(self) -> None:
+        """Takes the samples out, and what task.json says of them."""
+        self.samples_file.unlink(missing_ok=True)
+        self.record_file.unlink(missing_ok=True)
 
     def update(self, **changes: Any) -> None:
         """Changes fields of task.json, which must be there."""
@@ -110,11 +131,6 @@ class Cell:
             stream.flush()
             os.fsync(stream.fileno())
         half.replace(self.samples_file)
-
-
-def natural_key(name: str) -> list[tuple[int, str]]:
-    """A key that sorts the numbers in names as numbers: checkpoint-200 before checkpoint-1000."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 class SampleWriter:
@@ -194,8 +210,9 @@ class Results:
         """Writes a checkpoint's record; refuses another checkpoint of the same name."""
         path = self.folder / folder_name(checkpoint.name) / RECORD
         record = CheckpointRecord.of(checkpoint, fingerprint)
-        if path.exists() and (before := read_record(path, CheckpointRecord)).fingerprint != record.fingerprint:
-            unlike = ", ".join(name for name, *_ in differences(before.fingerprint, record.fingerprint))
+        before = read_record(path, CheckpointRecord) if path.exists() else None
+        if before and (parts := changed_parts(before.fingerprint, record.fingerprint)):
+            unlike = ", ".join(name for name, *_ in parts)
             raise SkilldeltaError(
                 f"{self.folder} already holds another checkpoint named {checkpoint.name!r} ({before.path or 'recorded'}); "
                 f"they differ in: {unlike}.\nGive this one a --name, or score into another folder."

@@ -23,6 +23,7 @@ from tasks.lm_eval_bridge.requests import REQUEST_BUILDERS
 from tasks.lm_eval_bridge.task_files import find_folder, mentioning_folders, resolve_names
 
 PREFIX = "lm-eval:"
+OWN_TASKS = "--include-path names a folder with tasks of your own."
 
 
 def load_task(name: str, include: tuple[Path, ...] = (), prompts: PromptSettings = PromptSettings()) -> Task:
@@ -34,6 +35,8 @@ def load_task(name: str, include: tuple[Path, ...] = (), prompts: PromptSettings
     if prompts.multiturn and not prompts.chat:
         raise SkilldeltaError("--fewshot-as-multiturn needs a chat template: name one with --apply-chat-template (auto, tulu).")
     manager = find_manager(name, [str(folder) for folder in task_folders(include)])
+    if name not in manager.all_tasks:
+        raise SkilldeltaError(f"lm-eval {lm_eval_version()} has no task, group or tag {name!r}. {OWN_TASKS}")
     try:
         return bridge_task(name, manager, prompts)
     except SkilldeltaError as error:

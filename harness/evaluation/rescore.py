@@ -16,18 +16,24 @@ from harness.types import Request, SkilldeltaError, Task
 
 
 def stored_tasks(results: Results, include: Iterable[Path] = ()) -> dict[str, Task]:
-    """The tasks of every stored cell by name.
+    """The tasks of every stored cell by name, without cells that were imported with the scores of another program.
 
     SkilldeltaError where one is neither this program's nor defined by `include`, the files of somebody's own tasks.
     """
     tasks = registry.tasks(include)
-    names = sorted({record.task.name for _, record, _ in results.cells()})
+    names = sorted({record.task.name for _, record, _ in results.cells() if not record.imported})
     if foreign := [name for name in names if name not in tasks and ":" not in name]:
         raise SkilldeltaError(
             f"{results.folder} holds {', '.join(map(repr, foreign))}, which no file of this program defines: scored with "
             f"--include-path.\nName that file again: skilldelta rescore {results.folder} --include-path FILE"
         )
-    return {name: tasks[name] if name in tasks else registry.task(name, include) for name in names}
+    try:
+        return {name: tasks[name] if name in tasks else registry.task(name, include) for name in names}
+    except SkilldeltaError as error:
+        raise SkilldeltaError(
+            f"{error}\nWhere it was scored with --include-path, name that folder again: skilldelta rescore {results.folder} "
+            "--include-path FOLDER"
+        ) from error
 
 
 def rescore(results: Results, tasks: Mapping[str, Task], settings: EvaluationSettings) -> list[Outcome]:
@@ -36,7 +42,7 @@ def rescore(results: Results, tasks: Mapping[str, Task], settings: EvaluationSet
     tasks_by_name = {task.name: task for task in bind_tasks(tasks.values(), settings)}
     outcomes = []
     for checkpoint, record, cell in results.cells():
-        if task := tasks_by_name.get(record.task.name):
+        if (task := tasks_by_name.get(record.task.name)) and not record.imported:
             try:
                 outcomes.append(rescore_cell(checkpoint, task, cell, settings))
             except SkilldeltaError as error:
@@ -61,7 +67,10 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
     with SampleWriter(cell):
         cell.rewrite(new)
         conditions = dict(task.conditions(settings.sandbox)) if task.conditions else {}
-        cell.update(task=task_record(task), reader=reader.record if reader else {}, conditions=conditions, rescored=utc_now())
+        record = task_record(task)
+        if ":" in task.name:  # its prompts may have been built by other settings, which `source` tells
+            record = replace(record, source=cell.read().task.source)
+        cell.update(task=record, reader=reader.record if reader else {}, conditions=conditions, rescored=utc_now())
     change_count = sum(a.score != b.score for a, b in zip(old, new, strict=True))
     unscored_count = sum(s.score.value is None for s in new)
     return Outcome(checkpoint, task.name, "done", len(new), unscored_count, f"{change_count} scores changed")

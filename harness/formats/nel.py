@@ -9,6 +9,7 @@ here.  A record needs a reward, so a sample without a score has none: the bundle
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def parse_record(record: Json, rows: dict[str, Json], prompts: dict[str, str], w
     if record.get("prompt"):
         prompts[example] = digest(row["prompt"])
     failure = str(details.get("error") or "the solver failed") if details.get("method") == "solve_failed" else ""
+    if isinstance(record["reward"], float) and math.isinf(record["reward"]):
+        raise SkilldeltaError(f"{where}: the reward is infinite, which is no score.")
     reward = None if failure else finite_number(record["reward"])
     answer_text = str(record.get("extracted_answer") or "")[-200:]
     score = Score(reward, answer_text, {}, "" if reward is not None else failure or "its reward is no number")

@@ -30,7 +30,7 @@ def parse_outputs(row: Json) -> Iterator[RecordedOutput]:
     likelihoods = [parse_likelihood(responses[0]) for responses in row["resps"]]
     if all(likelihoods):
         logprobs, greedy = zip(*(pair for pair in likelihoods if pair), strict=True)
-        choices = tuple(str(arguments[1]) for arguments in parse_arguments(row.get("arguments", ())))
+        choices = tuple(str(arguments[1]) for arguments in list_arguments(row.get("arguments", ())))
         yield RecordedOutput(Response(logprobs=logprobs, greedy=greedy), choices=choices, **example)
         return
     for responses in row["resps"]:
@@ -38,7 +38,7 @@ def parse_outputs(row: Json) -> Iterator[RecordedOutput]:
             yield RecordedOutput(Response(str(text)), **example)
 
 
-def parse_arguments(requests: Any) -> list[list[Any]]:
+def list_arguments(requests: Any) -> list[list[Any]]:
     """The arguments of each request: lists, or objects {arg_0, arg_1}, by the version that wrote them."""
     values = requests.values() if isinstance(requests, Mapping) else requests
     return [list(one.values()) if isinstance(one, Mapping) else list(one) for one in values]
@@ -108,7 +108,7 @@ def parse_document(row: Json, where: str) -> LoggedDocument:
     metrics = row["metrics"] if isinstance(row.get("metrics"), list) else [key for key in row if key not in FIELDS]
     try:
         output = next(parse_outputs({**row, "doc": content}), None)
-        requests = parse_arguments(row.get("arguments") or ())
+        requests = list_arguments(row.get("arguments") or ())
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         content_text = shorten(row.get("resps"))
         raise SkilldeltaError(f"{where}, is not as lm-eval writes it ({error!r}): it has {content_text}.") from error

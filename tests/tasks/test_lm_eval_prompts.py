@@ -17,6 +17,7 @@ from harness.store import Results
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError, Task
 from tests.support import tiny
 from tests.support.own_tasks import OwnTasks, choices, refusal
+from tests.test_cli import skilldelta
 
 GENERATION = {"until": ["\n\n"], "max_gen_toks": 6}
 SUMS = [{"q": f"How much is {i} and {i}?", "a": str(2 * i)} for i in range(1, 7)]
@@ -91,15 +92,19 @@ def lm_eval_samples(folder: Path, own: OwnTasks, name: str, **settings: Any) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [{"num_beams": 3}, {"repetition_penalty": 1.5, "num_beams": 2}, {"max_length": 60}, {"no_repeat_ngram_size": 1}],
+)
 def test_beams_and_penalties_are_refused_by_name_or_done_as_lm_eval_does_them(
-    own: OwnTasks, chat_model: Path, tmp_path: Path
+    own: OwnTasks, chat_model: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    own.task("beams", SUMS[:3], generation_kwargs=GENERATION | {"num_beams": 3, "repetition_penalty": 1.5})
+    own.task("beams", SUMS[:3], generation_kwargs=GENERATION | settings)
     checkpoint = Checkpoint("tiny", str(chat_model), "transformers")
     outcome, _ = run_task(own.bridge("beams"), chat_model, transformers.load(
         checkpoint, transformers.TransformersOptions(dtype="float32", device="cpu")), tmp_path / "ours")  # fmt: skip
     assert outcome.state == "failed"
-    assert "num_beams=3, repetition_penalty=1.5" in outcome.why
+    assert ", ".join(f"{name}={settings[name]}" for name in sorted(settings)) in outcome.why
     assert "--backend lm-eval:hf" in outcome.why
     hf = backend.load(checkpoint, backend.LmEvalOptions("hf", dtype="float32", device="cpu", batch_size="1"))
     _, samples = run_task(own.bridge("beams"), chat_model, hf, tmp_path / "hf")
@@ -262,3 +267,19 @@ def test_a_stored_request_keeps_its_hash() -> None:
 def test_an_unusable_task_says_why_when_its_rows_are_read(own: OwnTasks) -> None:
     own.task("pictures", SUMS, doc_to_image="q")
     assert "shows pictures or sounds" in refusal(own.bridge("pictures"))
+
+
+def test_rescoring_a_task_of_ones_own_names_the_folder_and_keeps_how_it_was_asked(
+    own: OwnTasks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own.task("sums", choices(4), fewshot_split="test")
+    include = ["--include-path", str(own.folder)]
+    scoring = ["score", "org/model", "-t", "lm-eval:sums", "--num-fewshot", "2", *include, "--backend", "scripted",
+               "--backend-args", "choice=0", "-o", tmp_path / "r"]  # fmt: skip
+    assert skilldelta(capsys, *scoring)[0] == 0
+    code, _, told = skilldelta(capsys, "rescore", tmp_path / "r")
+    assert code == 3
+    assert "--include-path FOLDER" in told
+    assert skilldelta(capsys, "rescore", tmp_path / "r", *include)[0] == 0
+    assert "2 exemplars" in Results(tmp_path / "r").cell("model", "lm-eval:sums").read().task.source
+    assert skilldelta(capsys, *scoring)[0] == 0
