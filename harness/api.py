@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import config, data, discovery, fingerprint, registry
+from harness.checkpoint_selection import Selection
+from harness.evaluation import workers
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import LazyModel, Outcome, Progress, SilentProgress, score_checkpoints
+from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, SilentProgress, score_checkpoints
+from harness.records import CellRecord
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
@@ -39,7 +42,7 @@ class Backend:
     name: str = "transformers"
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def loader(self) -> Callable[[Checkpoint], Model]:
+    def loader(self) -> PluginLoader:
         """What makes a checkpoint's model ready.  Wrong settings are refused here, before anything is loaded."""
         name, _, rest = self.name.partition(":")
         plugin = registry.module("backends", name)
@@ -51,7 +54,37 @@ class Backend:
             model: Model = plugin.load(checkpoint, options)
             return model
 
-        return load
+        kind = SettingsLoader if hasattr(plugin, "settings_differences") else PluginLoader
+        return kind(load, plugin, options)
+
+
+@dataclass(frozen=True)
+class PluginLoader:
+    """Makes a checkpoint's model ready, through a backend with its options."""
+
+    load: Callable[[Checkpoint], Model]
+    plugin: Any
+    options: Any
+
+    def __call__(self, checkpoint: Checkpoint) -> Model:
+        return self.load(checkpoint)
+
+
+class SettingsLoader(PluginLoader):
+    """Of a backend that knows its settings before it loads a model."""
+
+    @property
+    def requested(self) -> Mapping[str, Any]:
+        """The settings that flags asked for."""
+        values: Mapping[str, Any] = self.plugin.requested_settings(self.options)
+        return values
+
+    def settings_differences(self, checkpoint: Checkpoint, stored: CellRecord) -> list[tuple[str, str, str]]:
+        """Where a stored cell was answered under other settings, as (name, stored, now)."""
+        unlike: list[tuple[str, str, str]] = self.plugin.settings_differences(
+            checkpoint, self.options, stored.backend, stored.requested
+        )
+        return unlike
 
 
 @dataclass(frozen=True)
@@ -61,6 +94,8 @@ class RunOptions:
     name: str = ""  # of the only checkpoint; "": its own
     progress: Progress | None = None
     noise: NoiseCheck | None = None
+    selection: Selection = field(default_factory=Selection)
+    devices: str = ""  # "all", or a comma-separated list: a worker process for each; "": the backend's own device, here
 
 
 def score(
@@ -78,13 +113,28 @@ def score(
     SkilldeltaError for unknown names and settings; a failure of one checkpoint on one task is its Outcome.
     """
     options, settings = options or RunOptions(), settings or default_settings()
-    checkpoints = rename_only(discovery.find_checkpoints(paths), options.name)
+    checkpoints = rename_only(discovery.find_checkpoints(paths, options.selection), options.name)
     task_list, loader, results = resolve_tasks(tasks), (backend or Backend()).loader(), Results.make(output)
     progress: Progress = options.progress or SilentProgress()
+    if options.devices:
+        if options.noise:
+            raise SkilldeltaError("--check-noise asks again while a model is loaded: use it with one --device.")
+        loaders = device_loaders(backend or Backend(), options.devices)
+        return workers.score_on_devices(workers.SpreadRun(checkpoints, task_list, results, settings), loaders, progress)
     if options.noise:
         repeating = options.noise.attach(loader, task_list, results, settings, progress)
-        loader, progress = repeating.load, repeating
+        loader, progress = replace(loader, load=repeating.load), repeating
     return score_checkpoints(checkpoints, task_list, loader, results, settings, progress)
+
+
+def device_loaders(backend: Backend, devices: str) -> dict[str, Loader]:
+    """A loader for each device, by a name of its own: cpu, cpu (2), cuda:0."""
+    names = workers.list_devices(devices)
+    labels = [
+        name if names[:at].count(name) == 0 else f"{name} ({names[:at].count(name) + 1})" for at, name in enumerate(names)
+    ]
+    pairs = zip(labels, names, strict=True)
+    return {label: replace(backend, options={**backend.options, "device": name}).loader() for label, name in pairs}
 
 
 def compare_in_turn(
@@ -95,25 +145,27 @@ def compare_in_turn(
     *,
     backend: Backend | None = None,
     settings: EvaluationSettings | None = None,
+    selection: Selection = Selection(),
 ) -> Iterator[SequentialVerdict]:
     """Asks checkpoints and their baseline in turn until each task is decided.
 
-    With `settings.margin` a task is also decided when they are the same.  `candidates`: paths of checkpoints or of runs, whose checkpoints race together against the baseline.
+    With `settings.margin` a task is also decided when they are the same.  `candidates`: paths of checkpoints or of runs, whose
+    checkpoints race together against the baseline.
     """
     from harness.evaluation import sequential
 
     loader = (backend or Backend()).loader()
-    first = only_checkpoint(baseline)
-    others = discovery.find_checkpoints([candidates] if isinstance(candidates, str) else list(candidates))
+    first = only_checkpoint(baseline, selection)
+    others = discovery.find_checkpoints([candidates] if isinstance(candidates, str) else list(candidates), selection)
     models = [LazyModel(c, loader) for c in (first, *(c for c in others if c.path != first.path))]
     if len(models) < 2:
         raise SkilldeltaError(f"There is no checkpoint to compare with {first.name}: name a folder of another one.")
     return sequential.compare_in_turn(models, resolve_tasks(tasks), Results.make(output), settings or default_settings())
 
 
-def only_checkpoint(path: str) -> Checkpoint:
+def only_checkpoint(path: str, selection: Selection = Selection()) -> Checkpoint:
     """The one checkpoint at or below a path; SkilldeltaError where there are several."""
-    checkpoints = discovery.find_checkpoints([path])
+    checkpoints = discovery.find_checkpoints([path], Selection(base=selection.base, tokenizer=selection.tokenizer))
     if len(checkpoints) != 1:
         names = ", ".join(c.name for c in checkpoints)
         raise SkilldeltaError(f"{path} holds {len(checkpoints)} checkpoints ({names}): name one of them.")

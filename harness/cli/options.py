@@ -139,6 +139,9 @@ class ModelOptions:
             text="auto (the model's own, if it has one), none or tulu; lm-eval:NAME tasks have one only where you name it.",
         ),
     ] = ""
+    devices: Annotated[
+        str, model_option("--devices", text="all, or a list (cpu,cpu or 0,1): a worker for each, and checkpoints spread over them.")
+    ] = ""
     template_args: Annotated[
         str, model_option("--template-args", text="Variables of the model's chat template: enable_thinking=false,...")
     ] = ""

@@ -78,7 +78,7 @@ def score(
         print_decisions(decisions, as_json)
         return
     noise = NoiseCheck(check_noise) if check_noise else None
-    run_options = api.RunOptions(name, progress_display(), noise, choice.selection())
+    run_options = api.RunOptions(name, progress_display(), noise, choice.selection(), model.devices)
     outcomes = api.score(folders, tasks, output, backend=backend, settings=settings, options=run_options)
     if noise and not as_json:
         print_noise_table(noise.cells)

@@ -26,3 +26,13 @@ def describe_devices() -> str:
     if (device := default_device()).type != "cpu":
         return device.type
     return f"the processor, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def count_gpus() -> int:
+    """CUDA devices, counted without using one: a process that has used one could not be forked."""
+    return torch.cuda.device_count()
+
+
+def share_threads(processes: int) -> None:
+    """Leaves this process its share of the processor's threads, where so many compute side by side."""
+    torch.set_num_threads(max(1, torch.get_num_threads() // processes))

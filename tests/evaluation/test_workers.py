@@ -1,0 +1,95 @@
+"""Several devices: the same files as with one, each model loaded once, and a worker that dies takes nothing with it."""
+
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import api
+from harness.evaluation import workers
+from harness.evaluation.run import score_checkpoints
+from harness.store import Results
+from harness.types import Checkpoint, Model, SkilldeltaError
+from tests.support import tiny
+
+
+def test_devices_are_read_from_a_list() -> None:
+    assert workers.list_devices("cpu,cpu") == ["cpu", "cpu"]
+    assert workers.list_devices("0, 1,mps") == ["cuda:0", "cuda:1", "mps"]
+    with pytest.raises(SkilldeltaError, match="'gpu7' is no device"):
+        workers.list_devices("cpu,gpu7")
+
+
+def test_all_devices_are_the_gpus_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.engine.device.count_gpus", lambda: 2)
+    assert workers.list_devices("all") == ["cuda:0", "cuda:1"]
+    monkeypatch.setattr("harness.engine.device.count_gpus", lambda: 0)
+    with pytest.raises(SkilldeltaError, match="no GPU here"):
+        workers.list_devices("all")
+
+
+def test_a_worker_keeps_to_its_checkpoint_and_then_helps_where_most_is_left() -> None:
+    queue = workers.CellQueue([(c, t) for c in range(3) for t in range(4)])
+    assert [queue.next(w) for w in ("a", "b", "a", "b")] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    for _ in range(2):
+        queue.next("a")
+    assert queue.next("a") == (2, 0), "of a checkpoint that nobody is at"
+    for _ in range(2):
+        queue.next("b")
+    assert queue.next("b") == (2, 1), "helps"
+    rest = [queue.next("a"), queue.next("b"), queue.next("a")]
+    assert rest == [(2, 2), (2, 3), None]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    place = tmp_path_factory.mktemp("models")
+    return [str(tiny.llama(place / f"model-{seed}", seed)) for seed in (1, 2, 3)]
+
+
+def stored_samples(output: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(output)): f.read_bytes() for f in sorted(output.rglob("samples.jsonl*"))}
+
+
+TASKS = ["world_sums_validation", "world_facts_validation"]
+
+
+def run_once(folders: list[str], output: Path, devices: str = "") -> list[tuple[str, str, str]]:
+    settings = api.default_settings()
+    backend = api.Backend("transformers", {"dtype": "float32", "device": "cpu"})
+    outcomes = api.score(folders, TASKS, output, backend=backend, settings=settings, options=api.RunOptions(devices=devices))
+    return [(o.checkpoint, o.task, o.state) for o in outcomes]
+
+
+@pytest.mark.slow
+def test_two_workers_store_the_same_bytes_as_one(folders: list[str], tmp_path: Path) -> None:
+    alone = run_once(folders, tmp_path / "alone")
+    assert run_once(folders, tmp_path / "two", "cpu,cpu") == alone
+    assert {state for *_, state in alone} == {"done"}
+    samples = stored_samples(tmp_path / "alone")
+    assert len(samples) == 6
+    assert stored_samples(tmp_path / "two") == samples
+    assert {state for *_, state in run_once(folders, tmp_path / "two", "cpu,cpu")} == {"already"}
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_fails_its_cell_alone_and_the_next_run_continues(folders: list[str], tmp_path: Path) -> None:
+    checkpoints = [Checkpoint(Path(f).name, f, "transformers") for f in folders]
+    tasks, settings = api.resolve_tasks(TASKS), api.default_settings()
+    backend = api.Backend("transformers", {"dtype": "float32", "device": "cpu"})
+    loader = backend.loader()
+
+    def deadly(checkpoint: Checkpoint) -> Model:
+        if checkpoint.name == "model-2":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return loader(checkpoint)
+
+    run = workers.SpreadRun(checkpoints, tasks, Results.make(tmp_path), settings)
+    outcomes = workers.score_on_devices(run, {"cpu": deadly, "cpu (2)": deadly})
+    assert Counter((o.checkpoint == "model-2", o.state) for o in outcomes) == {(True, "failed"): 2, (False, "done"): 4}
+    failure = next(o for o in outcomes if o.state == "failed")
+    assert "was killed, as a system does whose memory runs out" in failure.why
+    again = score_checkpoints(checkpoints, tasks, loader, Results.make(tmp_path), settings)
+    assert Counter(o.state for o in again) == {"already": 4, "done": 2}
