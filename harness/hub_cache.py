@@ -20,6 +20,12 @@ def snapshot_folder(name: str, revision: str = "") -> Path | None:
     return None
 
 
+def split_revision(name: str) -> tuple[str, str]:
+    """The name and the revision of "org/model@revision"; "" for the newest."""
+    model, _, revision = name.partition("@")
+    return model, revision
+
+
 def is_offline() -> bool:
     """Whether the Hub is not to be asked (HF_HUB_OFFLINE)."""
     from huggingface_hub import constants

@@ -58,4 +58,5 @@ def test_other_recorded_outputs_under_the_same_name_are_another_checkpoint(tmp_p
         file.write_text("".join(f'{{"prompt": "What is {i}+{i}? ", "response": "{text}"}}\n' for i in range(3)))
         (outcome,) = api.score_recorded([str(file)], [toys.adding(3)], tmp_path / "results", options=api.RunOptions("said"))
         assert outcome.state == state, outcome.why
-    assert "already holds another checkpoint named 'said'" in outcome.why
+    assert "fingerprint.outputs: stored" in outcome.why
+    assert "Give this checkpoint a --name" in outcome.why

@@ -21,6 +21,7 @@ ROOMS = [
     "harness/grouping.py",
     "harness/integrity.py",
     "harness/hub_cache.py",
+    "harness/checkpoint_folders.py",
     "harness/config.py",
     "harness/fingerprint.py",
     "harness/own_packages.py",
@@ -41,7 +42,6 @@ ROOMS = [
     "harness/sandbox/",
     "harness/world/",
     # plug-ins that need no other room
-    "harness/checkpoint_folders.py",
     "harness/checkpoint_names.py",
     "harness/checkpoint_selection.py",
     "harness/checkpoints/",

@@ -156,7 +156,7 @@ class TransformersModel:
         for at, generation in self.engine.generate(prompts.plan, self.end_tokens):
             place, tokens_in, overflow = prompts.owners[at]
             index, request = placed_requests[place]
-            response = self.encoder.make_response(request, generation, place in prompts.opened)
+            response = self.encoder.make_response(request, generation, place in prompts.in_block)
             yield index, replace(response, tokens_in=tokens_in, truncated=overflow)
 
     def rendered_hash(self, requests: Sequence[Request]) -> str:
@@ -206,7 +206,7 @@ def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> Cach
     """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same."""
     source = tokenizer_source(checkpoint)
     place, file = source_arguments(source)
-    remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
+    remote = LoadSettings(trust_remote_code=options.trust_remote_code, revision=options.revision).remote(source)
     return LAST_TOKENIZER.get(
         tokenizer_cache.tokenizer_key(source, remote),
         lambda: tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(place, **file, **remote), source),

@@ -10,6 +10,7 @@ import typer
 from harness.cli import options
 from harness.cli.noise_table import noise_row, print_noise_table
 from harness.cli.screen import note, print_json
+from harness.cli.selection import SelectionOptions
 
 
 @options.with_option_groups
@@ -17,6 +18,7 @@ def noise(
     paths: options.Checkpoints,
     where: options.DataOptions,
     model: options.ModelOptions,
+    choice: SelectionOptions,
     tasks: options.Tasks = "",
     include: options.Include = None,
     output: options.Output = Path("results"),
@@ -29,7 +31,7 @@ def noise(
     from harness.store import Results
 
     settings, loader = where.settings(), model.backend().loader()
-    checkpoints, selected_tasks = discovery.find_checkpoints(paths), api.resolve(tasks, include or ())
+    checkpoints, selected_tasks = discovery.find_checkpoints(paths, choice.selection()), api.resolve(tasks, include or ())
     repeats = []
     for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share / 100)):
         note(f"{repeat.checkpoint} · {repeat.task}: asked again")

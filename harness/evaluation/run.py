@@ -6,11 +6,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol
 
 from harness import fingerprint, training_log
+from harness.evaluation.cell_identity import CellIdentity, backend_record, find_equal_cell, rendered_hash, take_answers
 from harness.evaluation.model_reports import SupportsNote, connect_tokens
 from harness.evaluation.questions import (
     EvaluationSettings,
@@ -23,9 +24,9 @@ from harness.evaluation.questions import (
 )
 from harness.evaluation.scoring import collect_samples
 from harness.prompts.reading import Reader
-from harness.records import RAW, CellRecord, utc_now
+from harness.records import CellRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Model, Request, Sample, SandboxOptions, SkilldeltaError, Task
+from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, Task
 
 Loader = Callable[[Checkpoint], Model]
 
@@ -57,13 +58,6 @@ class SilentProgress:
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
     def advance(self) -> None: ...
     def end(self, outcome: Outcome) -> None: ...
-
-
-@runtime_checkable
-class SupportsRender(Protocol):
-    """A Model that knows the prompts as its chat template renders them."""
-
-    def rendered_hash(self, requests: Sequence[Request]) -> str: ...
 
 
 class LazyModel:
@@ -99,8 +93,7 @@ class CellJob:
     model: LazyModel
     task: Task
     questions: list[Question] | SkilldeltaError
-    sandbox: SandboxOptions
-    reader: Reader = field(default_factory=Reader)
+    settings: EvaluationSettings
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -164,24 +157,14 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     """Asks what is not stored yet, stores and scores it."""
     start = time.monotonic()
     before = cell.record()
-    reader = choose_reader(job.settings.reader, is_generated(questions), None if job.settings.ask_again else before)
-    identity = identify_cell(job.model, job.task, questions, reader)
-    if job.settings.ask_again and before and identity.differences(before):
-        before = None
-    if identity.is_done(before, cell):
-        return make_outcome(job, "already", list(cell.samples()), start)
-    folders = [results, *map(Results, job.settings.reuse)]
-    if before is None and (equal := find_equal_cell(identity, folders, cell)):
-        store_context(results, job.model, job.task, questions)
-        source = take_answers(equal[1], equal[0], cell)
+    reader = choose_reader(job.settings.reader, is_generated(questions), before)
+    if (source := take_stored(job, questions, reader, cell, results)) is not None:
         return replace(make_outcome(job, "already", list(cell.samples()), start), why=source)
     if job.task.prepare:
         job.task.prepare()
     model = job.model.get()
     store_context(results, job.model, job.task, questions)
-    if before is None:
-        cell.clear()
-    cell.begin(new_record(job.task, questions, job.model, job.settings.sandbox, reader))
+    cell.begin(new_record(job.task, questions, job.model, job.settings.sandbox, reader), job.settings.ask_again)
     with SampleWriter(cell) as writer:
         stored_keys = {(s.example, s.draw) for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
@@ -195,6 +178,20 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     cell.update(state="done", finished=utc_now(), seconds=seconds, traceback="", note=note)
     outcome = make_outcome(job, "done", list(cell.samples()), start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
+
+
+def take_stored(job: CellJob, questions: Sequence[Question], reader: Reader | None, cell: Cell, results: Results) -> str | None:
+    """Whether nothing need be asked: where the answers come from ("" for this cell itself); None where there are none."""
+    identity, before, settings = identify_cell(job.model, job.task, questions, reader), cell.record(), job.settings
+    if before and settings.ask_again and identity.differences(before):
+        return None
+    if identity.is_done(before, cell):
+        return ""
+    equal = None if before else find_equal_cell(identity, [results, *map(Results, settings.reuse)], cell)
+    if equal is None:
+        return None
+    store_context(results, job.model, job.task, questions)
+    return take_answers(equal[1], equal[0], cell)
 
 
 def store_context(results: Results, model: LazyModel, task: Task, questions: Sequence[Question]) -> None:
@@ -225,18 +222,6 @@ def new_record(
         state="running",
         started=utc_now(),
     )
-
-
-def backend_record(model: Model, questions: Sequence[Question]) -> dict[str, Any]:
-    """The backend's settings; no template where every prompt is rendered already."""
-    settings = dict(model.settings)
-    is_raw = all(question.request.raw for question in questions)
-    return settings | {"template": RAW} if is_raw and "template" in settings else settings
-
-
-def rendered_hash(model: Model, questions: Sequence[Question]) -> str:
-    """The hash of what the model's template makes of the questions; "" where only a server knows, or nothing is rendered."""
-    return model.rendered_hash([q.request for q in questions]) if isinstance(model, SupportsRender) else ""
 
 
 def identify_cell(model: LazyModel, task: Task, questions: Sequence[Question], reader: Reader | None) -> CellIdentity:

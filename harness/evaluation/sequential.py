@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
-from harness.evaluation.run import LazyModel, is_generated, is_same_cell, new_record, store_context
+from harness.evaluation.run import LazyModel, identify_cell, is_generated, new_record, store_context
 from harness.evaluation.scoring import collect_samples
 from harness.grouping import group_by
 from harness.prompts.reading import Reader
@@ -79,10 +79,8 @@ class Contestant:
         store_context(results, self.model, task, questions)
         before = self.cell.record()
         self.reader = choose_reader(settings.reader, is_generated(questions), before)
-        if before is None or before.state != "done":
+        if not identify_cell(self.model, task, questions, self.reader).is_done(before, self.cell):
             self.cell.begin(new_record(task, questions, self.model, settings.sandbox, self.reader))
-        elif not is_same_cell(before, task, questions, self.model.fingerprint, self.reader):
-            raise SkilldeltaError(f"{self.cell.folder} holds other samples: score into another folder (-o).")
         self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
         return SampleWriter(self.cell)
 

@@ -51,10 +51,11 @@ def check_contract(checkpoint: Checkpoint, settings: LoadSettings = LoadSettings
     folders = [checkpoint.base or checkpoint.path, *adapter_folders(checkpoint)]
     if is_gguf(folders[0]):
         return ContractVerdict(note="unchecked: a GGUF file")
-    local = [place if is_folder(place) else hub_cache.snapshot_folder(place, settings.revision) for place in folders]
+    local = [place if is_folder(place) else snapshot(place, settings) for place in folders]
     for place, here in zip(folders, local, strict=True):
         if here is None:
-            problem = explain_missing_base(place) or hub_cache.explain_absence(place, settings.revision)
+            name, revision = hub_cache.split_revision(place)
+            problem = explain_missing_base(name) or hub_cache.explain_absence(name, revision or settings.revision)
             if problem and checkpoint.base and place == checkpoint.base:
                 problem = f"an adapter of {printable(place)}: {problem}"
             return ContractVerdict(problem, "" if problem else f"unchecked: {printable(place)} is fetched from the Hub")
@@ -62,6 +63,12 @@ def check_contract(checkpoint: Checkpoint, settings: LoadSettings = LoadSettings
         return place_once([Path(str(here)) for here in local], settings)
     except BrokenWeightsError as error:
         return ContractVerdict(str(error))
+
+
+def snapshot(place: str, settings: LoadSettings) -> Path | None:
+    """A Hub model's folder in the cache; None where it is not there."""
+    name, revision = hub_cache.split_revision(place)
+    return hub_cache.snapshot_folder(name, revision or settings.revision)
 
 
 def adapter_folders(checkpoint: Checkpoint) -> list[str]:

@@ -7,11 +7,15 @@ from typing import Any
 
 import transformers
 
+from harness.hub_cache import split_revision
+
 
 def source_arguments(source: str) -> tuple[str, dict[str, str]]:
     """What from_pretrained() is to be called with: the folder of a GGUF file and its name, or the source as it is."""
     file = Path(source)
-    return (str(file.parent), {"gguf_file": file.name}) if is_gguf(source) else (source, {})
+    if is_gguf(source):
+        return str(file.parent), {"gguf_file": file.name}
+    return (source if file.is_dir() else split_revision(source)[0]), {}
 
 
 def is_gguf(source: str) -> bool:

@@ -73,7 +73,7 @@ def load_base(source: str, settings: LoadSettings) -> Any:
         output_loading_info=True,
         **file,
         **dense_weights(source),
-        **settings.remote(),
+        **settings.remote(source),
     )
     refuse_unplaced(report, {}, settings.head)
     return forget_quantization(model)

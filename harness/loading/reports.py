@@ -20,7 +20,7 @@ def refuse_placeholders(headers: Headers) -> None:
     """Raises BrokenWeightsError for tensors without values, which ZeRO-3 saves where it was not asked to gather them."""
     if empty := sorted(name for name, tensor in headers.items() if 0 in tensor.shape):
         raise BrokenWeightsError(
-            f"{len(empty)} of {len(headers)} tensors hold no values ({first_names(empty)}): placeholders of ZeRO-3 (DeepSpeed).  "
+            f"{len(empty)} of {len(headers)} tensors hold no values ({first_names(empty)}): placeholders of ZeRO-3.  "
             "Make a model of its shards with zero_to_fp32.py, or save with stage3_gather_16bit_weights_on_model_save"
         )
     if not headers:

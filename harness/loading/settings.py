@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 import torch
 
+from harness import hub_cache
+from harness.integrity import is_folder
+
 Head = Literal["causal", "classifier"]
 
 
@@ -25,6 +28,7 @@ class LoadSettings:
     revision: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
 
-    def remote(self) -> dict[str, Any]:
-        """What decides which files of a Hub model are read, and whether its own code runs."""
-        return {"trust_remote_code": self.trust_remote_code, "revision": self.revision or "main"}
+    def remote(self, source: str) -> dict[str, Any]:
+        """Which files of a Hub model are read ("org/model@revision" names a revision), and whether its own code runs."""
+        revision = "" if is_folder(source) else hub_cache.split_revision(source)[1]
+        return {"trust_remote_code": self.trust_remote_code, "revision": revision or self.revision or "main"}

@@ -38,7 +38,7 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     """The config of a folder or Hub model.  BrokenWeightsError where it is none, or the model gives no text."""
     try:
         place, file = source_arguments(source)
-        config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(), **settings.config)
+        config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(source), **settings.config)
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BrokenWeightsError(f"config.json cannot be used: {printable(reason)}") from error

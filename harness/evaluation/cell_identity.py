@@ -1,0 +1,113 @@
+"""Is a stored cell what is asked for now?  Everything that moves an answer must agree; no model is loaded to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, runtime_checkable
+
+from harness.atomic_files import folder_name
+from harness.evaluation.questions import Question
+from harness.fingerprint import changed_parts, differences
+from harness.records import RAW, CellRecord, Inputs, TaskRecord
+from harness.store import Cell, Results, SampleWriter, describe_differences
+from harness.types import Checkpoint, Json, Model, Request, SkilldeltaError
+
+Difference = tuple[str, str, str]
+
+
+@runtime_checkable
+class SupportsSettings(Protocol):
+    """A loader that knows which settings its models will have, before it loads one."""
+
+    @property
+    def requested(self) -> Json: ...
+
+    def settings_differences(self, checkpoint: Checkpoint, stored: CellRecord) -> list[Difference]: ...
+
+
+@runtime_checkable
+class SupportsRender(Protocol):
+    """A Model that knows the prompts as its chat template renders them."""
+
+    def rendered_hash(self, requests: Sequence[Request]) -> str: ...
+
+
+@dataclass(frozen=True)
+class CellIdentity:
+    """What the samples of a cell would share if it were asked now."""
+
+    checkpoint: Checkpoint
+    loader: object
+    task: TaskRecord
+    inputs: Inputs
+    fingerprint: Mapping[str, str]
+    reader: Json = field(default_factory=dict)
+
+    def differences(self, stored: CellRecord) -> list[Difference]:
+        """Where a stored cell is another one, as (name, stored, now)."""
+        then = {"task": stored.task.to_json(), "inputs": stored.inputs.to_json(), "reader": dict(stored.reader)}
+        now = {"task": self.task.to_json(), "inputs": self.inputs.to_json(), "reader": dict(self.reader)}
+        parts = [(f"fingerprint.{name}", old, new) for name, old, new in changed_parts(stored.fingerprint, self.fingerprint)]
+        loader = self.loader
+        settings = loader.settings_differences(self.checkpoint, stored) if isinstance(loader, SupportsSettings) else []
+        return [*differences(then, now), *parts, *settings]
+
+    @property
+    def requested(self) -> dict[str, Any] | None:
+        """The settings that flags asked for, for task.json; None for a loader that does not say."""
+        return dict(self.loader.requested) if isinstance(self.loader, SupportsSettings) else None
+
+    def is_done(self, stored: CellRecord | None, cell: Cell) -> bool:
+        """Whether a finished cell is what is asked for.  SkilldeltaError, with the differences, where it is another."""
+        if stored is None or stored.state != "done":
+            return False
+        if unlike := self.differences(stored):
+            raise SkilldeltaError(describe_differences(cell.folder, unlike))
+        return True
+
+    def is_equal(self, stored: CellRecord) -> bool:
+        """Whether another cell holds the same answers: nothing may differ, and nothing may be unknown."""
+        return stored.state == "done" and dict(stored.fingerprint) == dict(self.fingerprint) and not self.differences(stored)
+
+
+def find_equal_cell(identity: CellIdentity, folders: Sequence[Results], own: Cell) -> tuple[str, Cell] | None:
+    """A finished cell with the same answers under another name, or in another results folder: (its name, the cell)."""
+    if not isinstance(identity.loader, SupportsSettings):
+        return None
+    for results in folders:
+        for name, cell in cells_of_task(results, identity.task.name):
+            record = cell.record() if cell.folder.resolve() != own.folder.resolve() else None
+            if record and identity.is_equal(record):
+                return name, cell
+    return None
+
+
+def cells_of_task(results: Results, task: str) -> Iterator[tuple[str, Cell]]:
+    """(checkpoint's name, cell) of everything that was begun on a task."""
+    for name, record in results.checkpoints().items():
+        cell = Cell(results.folder / folder_name(record.name) / folder_name(task))
+        if cell.record_file.is_file():
+            yield name, cell
+
+
+def take_answers(source: Cell, name: str, target: Cell) -> str:
+    """Copies a finished cell's samples and record; what to say of it."""
+    record = source.read()
+    where = f"{name} in {source.folder.parent.parent}"
+    with SampleWriter(target):
+        target.rewrite(source.samples())
+        target.write_record(replace(record, note=f"the answers of {where}: the same checkpoint, asked the same"))
+    return f"taken from {where}"
+
+
+def backend_record(model: Model, questions: Sequence[Question]) -> dict[str, Any]:
+    """The backend's settings; no template where every prompt is rendered already."""
+    settings = dict(model.settings)
+    is_raw = all(question.request.raw for question in questions)
+    return settings | {"template": RAW} if is_raw and "template" in settings else settings
+
+
+def rendered_hash(model: Model, questions: Sequence[Question]) -> str:
+    """The hash of what the model's template makes of the questions; "" where only a server knows, or nothing is rendered."""
+    return model.rendered_hash([q.request for q in questions]) if isinstance(model, SupportsRender) else ""

@@ -1,0 +1,103 @@
+"""Which settings of the transformers backend a run's flags decide: known without loading a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from harness.checkpoint_folders import tokenizer_source
+from harness.engine.device import default_device
+from harness.fingerprint import shorten_json
+from harness.integrity import read_json
+from harness.types import Checkpoint, Json
+
+Difference = tuple[str, str, str]
+# Settings that decide how fast answers come, or that are named in the checkpoint's own hashes.
+NEUTRAL = ("batch_size", "max_batch_tokens", "trust_remote_code")
+# Options whose effect on the results has another name there, or none that can be known beforehand.
+RECORDED_AS = {"attention": "attention", "engine": "engine", "max_length": "window", "revision": "revision"}
+TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+WINDOWS = ("n_positions", "max_position_embeddings", "n_ctx")
+
+
+def requested_settings(options: Any) -> dict[str, Any]:
+    """The settings that flags asked for and that can move an answer: those which are not at their default."""
+    default = asdict(type(options)())
+    return {name: value for name, value in asdict(options).items() if value != default[name] and name not in NEUTRAL}
+
+
+def settings_differences(checkpoint: Checkpoint, options: Any, stored: Json, requested: Json | None) -> list[Difference]:
+    """Where the model would have other settings now than the stored ones, as (name, stored, now).
+
+    `requested`: what flags asked for then; None in older results, of which only the settings themselves are known.
+    """
+    now, unlike = requested_settings(options), []
+    decided = decide_template(checkpoint, options) | decide_numbers(checkpoint, options, stored, requested)
+    for name, value in decided.items():
+        if name in stored and not agrees(name, stored[name], value):
+            unlike.append((f"backend.{name}", stored[name], value))
+    for name in sorted({*now, *(requested or {})} - {"chat_template", "dtype", "device", "max_length"}):
+        if now.get(name) == (requested or {}).get(name):
+            continue
+        effect = stored.get(RECORDED_AS.get(name, ""), None)
+        if requested is None and name not in now:
+            continue
+        if name not in now or effect != now[name]:
+            old = (requested or {}).get(name, effect if effect is not None else "as by default")
+            unlike.append((name, old, now.get(name, "as by default")))
+    return [(name, shorten_json(old), shorten_json(new)) for name, old, new in unlike]
+
+
+def agrees(name: str, stored: Any, value: Any) -> bool:
+    """Whether a stored setting is the one that is decided now.  A template's text is part of the checkpoint's hashes."""
+    if name != "template" or stored == "raw":  # every prompt was rendered already
+        return bool(stored == value) or stored == "raw"
+    return bool(str(stored).partition(":")[0] == value)
+
+
+def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
+    """The kind of template; {} where only a model of the Hub says whether it has one."""
+    if options.chat_template != "auto":
+        return {"template": options.chat_template}
+    source = Path(tokenizer_source(checkpoint))
+    if not source.is_dir():
+        return {}
+    config = source / "tokenizer_config.json"
+    is_in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8", errors="replace")
+    has_template = is_in_config or any((source / name).exists() for name in TEMPLATES)
+    return {"template": "own" if has_template else "none"}
+
+
+def decide_numbers(checkpoint: Checkpoint, options: Any, stored: Json, requested: Json | None) -> dict[str, Any]:
+    """Device, type and window, as far as the flags and config.json decide them.
+
+    The device that a machine happens to have is no difference: results are carried from one machine to another.
+    """
+    decided: dict[str, Any] = {}
+    device = default_device(options.device).type
+    if options.device or (requested or {}).get("device"):
+        decided["device"] = device
+    config = read_config_file(Path(checkpoint.base or checkpoint.path))
+    if options.dtype != "auto":
+        decided["dtype"] = options.dtype
+    elif stored.get("device") == device:
+        saved = config.get("dtype") or config.get("torch_dtype") if device == "cuda" else "float32"
+        decided |= {"dtype": saved} if isinstance(saved, str) and hasattr(torch, saved) else {}
+    window = options.max_length or next((config[n] for n in WINDOWS if isinstance(config.get(n), int)), 0)
+    return decided | ({"window": window} if window else {})
+
+
+def read_config_file(folder: Path) -> Mapping[str, Any]:
+    """A model's config.json, of a model for several kinds of input the part about text; {} where there is none to read."""
+    if not folder.is_dir():
+        return {}
+    try:
+        config = read_json(folder / "config.json")
+    except ValueError:
+        return {}
+    text = config.get("text_config")
+    return config | text if isinstance(text, dict) else config
