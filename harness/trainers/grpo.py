@@ -206,7 +206,8 @@ def accumulate_gradients(
         old = logps.detach() if batch.old_logps is None else batch.old_logps[part]
         reference = None if batch.reference_logps is None else batch.reference_logps[part]
         loss = token_losses(logps, old, mask, batch.advantages[part][:, None], config)
-        kl = None if reference is None else losses.k3(logps, reference)
+        # Times the ratio, which makes its gradient that of the KL (DeepSeek-V3.2, arXiv 2512.02556).
+        kl = None if reference is None else loss.ratio * losses.k3(logps, reference)
         each = loss.loss if kl is None else loss.loss + config.kl * kl
         part_loss = (each * torch.stack([weight_of[i] for i in part])).sum()
         torch.autograd.backward(part_loss)

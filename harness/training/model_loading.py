@@ -42,6 +42,8 @@ def model_folder(model: str) -> str:
 
 def describe_neighbours(folder: Path) -> str:
     """The folders that a mistyped name may have meant."""
+    if len(folder.parts) == 1 and not any(p.is_dir() for p in Path().iterdir()):
+        return ""
     if not folder.parent.is_dir():
         return f"  There is no folder {folder.parent} either."
     names = sorted(p.name for p in folder.parent.iterdir() if p.is_dir() and not p.name.startswith("."))

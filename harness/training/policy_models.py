@@ -42,7 +42,9 @@ __all__ = [
     "trainable_policy",
     "trainable_reward_model",
 ]
-MERGED = "merged-base"  # the folder, in a run of LoRA that starts from an adapter, with the model that its adapters change
+# The folder, in a run of LoRA that starts from an adapter, with the model that its adapters change.  Searches for checkpoints
+# pass over names with an underscore.
+MERGED = "_merged-base"
 
 
 def training_device(config: TrainerSettings) -> torch.device:

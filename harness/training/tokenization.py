@@ -130,8 +130,11 @@ class Encoder:
         """
         fitting = []
         chosen = self.encode_answers([(p.prompt, p.chosen) for p in rows])
-        rejected = self.encode_answers([(p.prompt, p.rejected) for p in rows])
-        for pair, better, worse in zip(rows, chosen, rejected, strict=True):
+        # A pair is counted once: where its chosen answer is left out, the other one is not looked at.
+        rest = iter(self.encode_answers([(p.prompt, p.rejected) for p, tokens in zip(rows, chosen, strict=True) if tokens]))
+        for pair, better, worse in (
+            (pair, tokens, next(rest) if tokens else None) for pair, tokens in zip(rows, chosen, strict=True)
+        ):
             if better and worse and better.ids != worse.ids:
                 fitting.append((pair, (better, worse)))
             elif better and worse:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.trainers import dpo, reward, sft
-from harness.training import batches, datasets, forward, packing, policy_models
+from harness.trainers import dpo, grpo, reward, sft
+from harness.training import batches, datasets, forward, losses, packing, policy_models
 from harness.training.preferences import ParseSettings, parse_pair
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, load_tokenizer
@@ -175,3 +175,67 @@ def test_token_ids_are_those_of_trl(tiny: str, tmp_path: Path) -> None:
 def test_settings_are_those_that_a_comparison_needs() -> None:
     assert TrainerSettings().weight_decay == 0.0
     assert (TrainerSettings().beta1, TrainerSettings().beta2, TrainerSettings().clip) == (0.9, 0.999, 1.0)
+
+
+@pytest.mark.parametrize("kl", [0.0, 0.2])
+@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+def test_grpo_on_the_same_rollout(loss: str, kl: float, tiny: str, tmp_path: Path) -> None:
+    """TRL's loss and gradients on answers, rewards and old log-probabilities that both are given: equal to 1e-5."""
+    import trl
+    from datasets import Dataset
+
+    group, width, high = 4, 6, 0.28
+    draw = torch.Generator().manual_seed(0)
+    rows = [
+        batches.Tokens((2, 30, 31, 3, *torch.randint(5, 90, (n,), generator=draw).tolist()), 4)
+        for n in (6, 3, 5, 1, 4, 6, 2, 6)
+    ]
+    rewards = torch.tensor([1.0, 0.0, 0.5, 0.0, 0.0, 0.0, 1.0, 1.0])
+    model = policy_models.load_model(policy_models.CAUSAL, tiny)
+    args = trl.GRPOConfig(
+        str(tmp_path), loss_type="grpo" if loss == "gspo" else loss, beta=kl, epsilon=0.2, num_generations=group,
+        epsilon_high=1 + high if loss == "cispo" else high, importance_sampling_level="sequence" if loss == "gspo" else "token",
+        max_completion_length=width, per_device_train_batch_size=len(rows), report_to=[], bf16=False, use_cpu=True,
+        gradient_checkpointing=False, temperature=0.9,
+    )  # fmt: skip
+    trainer = trl.GRPOTrainer(
+        model=policy_models.load_model(policy_models.CAUSAL, tiny), args=args, reward_funcs=lambda **_: [0.0],
+        train_dataset=Dataset.from_list([{"prompt": "a"}] * len(rows)), processing_class=load_tokenizer(tiny),
+    )  # fmt: skip
+    config = grpo.GRPOConfig(loss=loss, kl=kl, rollouts=group, max_new=width, clip_high=high, temperature=0.9)  # type: ignore[arg-type]
+    advantages = losses.group_advantages(rewards, group, "group")
+    lengths = torch.tensor([row.target_count for row in rows])
+    mask = torch.arange(width)[None] < lengths[:, None]
+    old = -3 + 0.5 * torch.randn(mask.shape, generator=draw)
+    reference = -3 + 0.5 * torch.randn(mask.shape, generator=draw)
+
+    batch = batches.pad_rows(rows, 0)
+    logps = grpo.spread(forward.target_logps(model, batch, 0.9).logps, mask)
+    old, reference = (0.2 * (x * mask) + 0.8 * logps.detach() for x in (old, reference))
+    clipped = grpo.token_losses(logps, old, mask, advantages[:, None], config)
+    each = clipped.loss + kl * clipped.ratio * losses.k3(logps, reference)
+    ours = (each * losses.token_weights(loss, mask, width, float(mask.sum()))).sum()
+
+    answers = torch.zeros(mask.shape, dtype=torch.long).masked_scatter(mask, batch.targets)
+    inputs = {
+        "prompt_ids": torch.tensor([row.ids[:4] for row in rows]), "prompt_mask": torch.ones(len(rows), 4, dtype=torch.long),
+        "completion_ids": answers, "completion_mask": mask.long(), "advantages": advantages, "old_per_token_logps": old,
+        "ref_per_token_logps": reference, "num_items_in_batch": mask.sum(),
+    }  # fmt: skip
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.args.steps_per_generation = 1
+    trainer.model.eval()
+    expected = trainer._compute_loss(trainer.model, inputs)
+    expected.backward()
+    gradients = {k: p.grad for k, p in trainer.model.named_parameters() if p.grad is not None}
+    same_gradients(model, ours, (expected.item(), gradients))
+
+
+def test_the_advantages_of_groups(tiny: str) -> None:
+    """As TRL computes them: nanmean and nanstd of each group, 1e-4 below the fraction."""
+    from trl.trainer.utils import nanstd
+
+    rewards = torch.tensor([[1.0, 0.0, 0.5, 0.0], [0.2, 0.9, float("nan"), 0.4]])
+    expected = (rewards - rewards.nanmean(1, keepdim=True)) / (nanstd(rewards, dim=1)[:, None] + 1e-4)
+    found = losses.group_advantages(rewards.view(-1), 4, "group").view(2, 4)
+    assert torch.allclose(found, expected.nan_to_num(0.0), atol=1e-6)

@@ -114,3 +114,29 @@ def test_operations_are_those_that_torch_counts_in_a_whole_step(model: torch.nn.
     model.zero_grad(set_to_none=True)
     assert account.flops == counter.get_total_flops()
     assert account.tokens == 9 + 21 + 14
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+@pytest.mark.parametrize("lora", [0, 4])
+def test_chunks_of_logits_give_the_same_figures_and_gradients(
+    lora: int, temperature: float, tiny: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Tokens(tuple(range(5, 5 + n)), 2) for n in (9, 4, 12)]
+    found = []
+    for chunk in (forward.CHUNK, 1):  # all at once; one token at a time
+        monkeypatch.setattr(forward, "CHUNK", chunk)
+        torch.manual_seed(0)
+        model = policy_models.prepare_training(
+            policy_models.load_model(policy_models.CAUSAL, tiny),
+            TrainerSettings(model=tiny, lora=lora, device="cpu"),
+            "CAUSAL_LM",
+        )
+        targets = forward.target_logps(model, batches.pad_rows(rows, 0), temperature, statistics=True)
+        (targets.logps * torch.arange(len(targets.logps))).sum().backward()
+        found.append((targets, {k: p.grad for k, p in model.named_parameters() if p.grad is not None}))
+    (whole, gradients), (chunks, others) = found
+    for one, two in zip(whole, chunks, strict=True):
+        assert torch.allclose(one.float(), two.float(), atol=1e-6)
+    assert gradients.keys() == others.keys() != set()
+    largest = max(g.abs().max() for g in gradients.values())
+    assert all(torch.allclose(gradients[k], others[k], atol=1e-6 * largest.item()) for k in gradients)

@@ -1,0 +1,118 @@
+"""Kahneman-Tversky optimisation: single answers with a label, desirable or not, relative to a reference model; no pairs needed.
+
+Rows are prompt, completion and label (true or false), or pairs, of which each makes one desirable and one undesirable answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from harness.training import batches, datasets, forward, labelled_answers, losses, parallel, policy_models, tokenization
+from harness.training.costs import measure_rates
+from harness.training.labelled_answers import LabelledTokens
+from harness.training.needs import Needs
+from harness.training.optimizer import ScheduledOptimizer
+from harness.training.settings import TrainerSettings
+from harness.training.training_run import TrainerRun
+from harness.types import Checkpoint
+
+NEEDS = Needs(stage="tune by KTO", data="pairs", makes="policy", cost=2.2)  # answers of other prompts measure the KL
+
+
+@dataclass(frozen=True)
+class KTOConfig(TrainerSettings):
+    """The defaults are the paper's (arXiv 2402.01306, section 4.2); the reference is the model that training starts from."""
+
+    lr: float = 5e-7
+    warmup: float = 0.1
+    max_length: int = 4096
+    beta: float = 0.1  # how strongly the policy is held to the reference
+    desirable: float = 1.0  # the weight of desirable answers
+    undesirable: float = 1.0  # the weight of undesirable ones; desirable x count should be near undesirable x count
+
+
+def train(config: KTOConfig) -> Checkpoint:
+    """Tunes a model on labelled answers; the loss of a step is the mean over its answers."""
+    config.check()
+    parallel.join()
+    torch.manual_seed(config.seed)
+    tokenizer = tokenization.load_tokenizer(config.model, config.template)
+    pad, ends = tokenizer.eos_token_id, tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
+    data = datasets.load_mixture(config, labelled_answers.parse_labels)
+    rows = labelled_answers.encode_labels(data.rows, encoder)
+
+    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
+    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    checkpoint = run.find_checkpoint()
+    if run.is_complete:
+        return run.final_checkpoint()
+    policy = policy_models.trainable_policy(config, checkpoint)
+    policy_models.check_vocabulary(policy, [row.tokens.ids for row in rows], config.model)
+    rate = measure_rates(policy, forward.output_head(policy))
+    policy = policy_models.shard(policy, config)
+    optimizer = ScheduledOptimizer(policy.parameters(), config, run.total)
+    reference = policy_models.reference_model(config, policy, is_untrained=False).requires_grad_(False)
+    first = run.restore(checkpoint, {"optimizer": optimizer})
+    run.begin(data=data.report, lost=dict(encoder.losses))
+
+    for step, indices in batches.iterate_steps(len(rows), config, run.total, first):
+        step_rows = [rows[i] for i in indices]
+        numbers: dict[str, float] = {}
+        with run.costs.phase("reference"):
+            baseline = measure_baseline(policy, reference, step_rows, pad, config)
+        with run.costs.phase("update"):
+            places = list(range(len(step_rows)))
+            for part, weight in batches.weighted_micro_batches(places, lambda i: len(step_rows[i].tokens), config.micro_batch):  # noqa: B023
+                part_rows = [step_rows[i] for i in part]
+                batch = batches.pad_rows([row.tokens for row in part_rows], pad).to(policy_models.training_device(config))
+                with policy_models.autocast(config):
+                    logps = forward.answer_logps(forward.target_logps(policy, batch), batch)
+                    with torch.no_grad():
+                        reference_logps = forward.answer_logps(forward.target_logps(reference, batch), batch)
+                figures = answer_numbers(logps - reference_logps, part_rows, baseline, config)
+                torch.autograd.backward(weight * figures["loss"].sum() / len(indices))
+                sums = {k: weight * v.detach().sum().item() / len(indices) for k, v in figures.items()}
+                numbers = {k: numbers.get(k, 0.0) + v for k, v in sums.items()}
+                run.costs.count_pass(rate, batch, train=True, heads=len(batch.targets))
+                run.costs.count_pass(rate, batch, train=False, heads=3 * len(batch.targets), times=3)
+            numbers = dict(zip(numbers, parallel.sum_numbers(*numbers.values()), strict=True)) | {"kl": baseline.item()}
+            lr = optimizer.lr
+            norm = optimizer.apply(numbers["loss"], step)
+        if run.logs(step):
+            run.log(step, numbers | {"grad_norm": norm, "learning_rate": lr} | run.cost_numbers())
+        if run.is_due(step, config.save_steps):
+            run.save(step, policy, tokenizer, {"optimizer": optimizer})
+    return run.finish()
+
+
+def answer_numbers(log_ratio: Tensor, rows: list[LabelledTokens], baseline: Tensor, config: KTOConfig) -> dict[str, Tensor]:
+    """Loss and logged figures, one number per answer: log-ratios to the reference [B], baseline [] -> [B] each."""
+    sign = torch.tensor([1.0 if row.is_desirable else -1.0 for row in rows], device=log_ratio.device)
+    weight = torch.where(sign > 0, config.desirable, config.undesirable)
+    reward = config.beta * log_ratio.detach()
+    loss = weight * losses.kto(log_ratio, sign, baseline, config.beta)
+    return {"loss": loss, "rewards/chosen": reward * (sign > 0), "rewards/rejected": reward * (sign < 0)}
+
+
+@torch.no_grad()
+def measure_baseline(
+    policy: nn.Module, reference: nn.Module, rows: list[LabelledTokens], pad: int, config: KTOConfig
+) -> Tensor:
+    """The KL that answers are measured from: max(0, the mean log-ratio of answers to other prompts), over the whole step.
+
+    Each prompt gets the answer of the row before it (equation 7 of the paper), as in TRL.
+    """
+    strangers = [labelled_answers.exchange_answer(row, rows[i - 1]) for i, row in enumerate(rows)]
+    total = 0.0
+    places = list(range(len(strangers)))
+    for part, weight in batches.weighted_micro_batches(places, lambda i: len(strangers[i]), config.micro_batch):
+        batch = batches.pad_rows([strangers[i] for i in part], pad).to(policy_models.training_device(config))
+        with policy_models.autocast(config):
+            ratios = (forward.target_logps(policy, batch).logps - forward.target_logps(reference, batch).logps).sum()
+        total += weight * ratios.item()
+    mean = parallel.sum_numbers(total)[0] / len(strangers)
+    return torch.tensor(max(0.0, mean), device=policy_models.training_device(config))
