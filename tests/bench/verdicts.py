@@ -1,7 +1,7 @@
 """Recorded public verdicts against ours: the table of harness/docs/verdicts.md.
 
-`python -m tests.bench.verdicts DATA` prints what can be told in seconds; `--programs` adds EvalPlus's verdicts, which run 1,084
-`python -m tests.bench.verdicts DATA` prints what can be told in seconds; `--programs` adds EvalPlus's, which run 1,084
+`python -m tests.bench.verdicts DATA` prints what can be told in seconds; `--programs` adds EvalPlus's, for which 1,084 programs
+run; `--zero-eval FOLDER` scores the GSM8K outputs of a clone of github.com/WildEval/ZeroEval against its published figures.
 """
 
 from __future__ import annotations
