@@ -29,7 +29,7 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
         "truncated": response.truncated,
         "error": response.error,
         "reasoning": response.reasoning,
-        "opened": response.opened,
+        "in_block": response.in_block,
         "reading": dict(sample.reading),
         "parts": dict(score.parts),
         "why": score.why,
@@ -53,7 +53,7 @@ def sample_from_json(line: Json) -> Sample:
         truncated=value.get("truncated", 0),
         error=value.get("error", ""),
         reasoning=value.get("reasoning", ""),
-        opened=value.get("opened", False),
+        in_block=value.get("in_block", False),
     )
     score = Score(value["score"], value["extracted"], value.get("parts", {}), value.get("why", ""))
     group, cluster, reading = value.get("group", ""), value.get("cluster", ""), value.get("reading", {})

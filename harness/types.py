@@ -125,7 +125,7 @@ class Response:
     truncated: int = 0  # prompt tokens lost on the left, where the request allowed it
     error: str = ""
     reasoning: str = ""  # what the server has parted from the text as reasoning
-    opened: bool = False  # the prompt has opened a block of reasoning: the text begins inside it
+    in_block: bool = False  # the prompt has opened a block of reasoning: the text begins inside it
 
 
 @dataclass(frozen=True)

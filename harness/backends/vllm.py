@@ -130,7 +130,7 @@ class VllmModel:
             place, tokens_in, overflow = prompts.owners[at]
             ids = output.ids[:-1] if output.ids and output.ids[-1] in self.end_tokens else output.ids
             generation = Generation(ids, output.finish)
-            response = self.encoder.make_response(requests[at], generation, place in prompts.opened)
+            response = self.encoder.make_response(requests[at], generation, place in prompts.in_block)
             yield placed_requests[place][0], replace(response, tokens_in=tokens_in, truncated=overflow)
 
     def text_job(self, request: Request, prompt: TokenPrompt) -> VllmJob:

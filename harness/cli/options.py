@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from harness.cli.option_groups import with_option_groups as with_option_groups
 from harness.types import SandboxOptions, SkilldeltaError, Task
 
 if TYPE_CHECKING:
@@ -241,28 +239,3 @@ class SequentialOptions:
         """Raises SkilldeltaError where --until is no choice."""
         if self.until not in ("decided", "all"):
             raise SkilldeltaError(f"--until {self.until}: write decided or all.")
-
-
-def with_option_groups(verb: Callable[..., None]) -> Callable[..., None]:
-    """The verb with each parameter that is a dataclass replaced by one option for each field; typer knows no such groups."""
-    hints = get_type_hints(verb, include_extras=True)
-    groups: dict[str, type[Any]] = {name: hint for name, hint in hints.items() if isinstance(hint, type) and is_dataclass(hint)}
-    parameters = []
-    for parameter in inspect.signature(verb).parameters.values():
-        if group := groups.get(parameter.name):
-            types = get_type_hints(group, include_extras=True)
-            options = [(field.name, field.default, types[field.name]) for field in fields(group)]
-        else:
-            options = [(parameter.name, parameter.default, hints[parameter.name])]
-        for name, default, annotation in options:
-            parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation))
-
-    @wraps(verb)
-    def flat(**values: Any) -> None:
-        values_by_group = {name: group(**{f.name: values.pop(f.name) for f in fields(group)}) for name, group in groups.items()}
-        verb(**values, **values_by_group)
-
-    flat.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    flat.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del flat.__wrapped__  # typer would read the annotations of the verb itself
-    return flat

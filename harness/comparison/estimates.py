@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from harness.comparison import termination
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
 from harness.comparison.load import LoadedResults
 from harness.comparison.metrics import measure_metrics
-from harness.comparison.termination import measure_termination
 from harness.comparison.result import ComparisonSettings, Level, MetricValue
 from harness.comparison.sample_table import SampleTable
 from harness.comparison.shared_rows import RowNumbers
@@ -101,7 +101,7 @@ def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level
     if numbers is not None:
         own = replace(own, rows=RowSums(numbers, own.influences[: len(numbers)]))
     metrics, health, reasons = measure_metrics(panel, columns, level), columns.health, columns.reasons
-    ends = measure_termination(panel, columns, level)
+    ends = termination.in_units(measure_metrics(panel, columns, level, termination.METRICS))
     length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")
     return Estimate(name, "task", task.name, task.skill, own, health, length, reasons, metrics=metrics, termination=ends)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 POINTS = 100
 
 
-def measure_metrics(panel: TaskPanel, columns: SampleTable, level: float) -> tuple[MetricValue, ...]:
-    """Every further metric of the task for one checkpoint, in points; with the difference, where it is not the baseline."""
+def measure_metrics(
+    panel: TaskPanel, columns: SampleTable, level: float, metrics: Sequence[Metric] | None = None
+) -> tuple[MetricValue, ...]:
+    """Every further metric of the task for one checkpoint, in points; with the difference, where it is not the baseline.
+
+    `metrics`: others than the task's own.
+    """
     values = []
-    for metric in panel.task.metrics:
+    for metric in panel.task.metrics if metrics is None else metrics:
         if not has_parts(metric, columns):
             continue
         value = metric_value(metric, panel, columns, level)

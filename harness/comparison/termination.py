@@ -1,37 +1,30 @@
-"""How responses end: lengths of reasoning and answer, and shares of unclosed blocks, loops and cut texts, alone and paired."""
+"""How responses end: lengths of reasoning and answer, and shares of unclosed blocks, loops and cut texts.
+
+They are measured as the further metrics of a task are, alone and paired, wherever responses were read (prompts/reading.py).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from harness.comparison.metrics import POINTS, add_difference, has_parts, metric_value
 from harness.comparison.result import MetricValue
 from harness.types import Metric
 
-if TYPE_CHECKING:
-    from harness.comparison.alignment import TaskPanel
-    from harness.comparison.sample_table import SampleTable
-
-LENGTHS = (Metric("reasoning", "reading.reasoning"), Metric("answer", "reading.answer"))  # characters
+POINTS = 100
+LENGTHS = (Metric("reasoning", "reading.reasoning"), Metric("answer", "reading.answer"))
 SHARES = (
     Metric("unclosed", "reading.unclosed", lower_is_better=True),
     Metric("loops", "reading.loop", lower_is_better=True),
     Metric("truncated", "reading.truncated", lower_is_better=True),
 )
+METRICS = (*LENGTHS, *SHARES)
 
 
-def measure_termination(panel: TaskPanel, columns: SampleTable, level: float) -> tuple[MetricValue, ...]:
-    """Lengths in characters and shares in points, each with its difference to the baseline; () for results without readings."""
-    values = []
-    for metric in (*LENGTHS, *SHARES):
-        if not has_parts(metric, columns):
-            continue
-        value = metric_value(metric, panel, columns, level)
-        if columns is not panel.baseline and has_parts(metric, panel.baseline):
-            value = add_difference(metric, value, panel, columns, level)
-        values.append(in_characters(value) if metric in LENGTHS else value)
-    return tuple(values)
+def in_units(values: Iterable[MetricValue]) -> tuple[MetricValue, ...]:
+    """Lengths in characters, shares in points."""
+    lengths = {metric.name for metric in LENGTHS}
+    return tuple(in_characters(value) if value.name in lengths else value for value in values)
 
 
 def in_characters(value: MetricValue) -> MetricValue:

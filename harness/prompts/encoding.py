@@ -11,7 +11,7 @@ from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
 from harness.prompts.generation_settings import refuse_further_settings
 from harness.prompts.reasoning_blocks import ends_inside_block
-from harness.prompts.stopping import StopCheck, TokenBudget
+from harness.prompts.stopping import AnswerBudget, StopCheck
 from harness.prompts.templates import ChatTemplate, TemplateError, plain_text
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import Finish, Request, Response, SkilldeltaError, digest
@@ -51,13 +51,13 @@ class EncodedChoices:
 class EncodedPrompts:
     """Requests for texts.  `owners`: for each prompt the place of its request, its tokens, and how many were truncated.
 
-    `opened`: the places of the requests whose prompt opens a block of reasoning.
+    `in_block`: the places of the requests whose prompt opens a block of reasoning.
     """
 
     early: EarlyResponses
     owners: list[tuple[int, int, int]]
     plan: GenerationPlan
-    opened: frozenset[int] = frozenset()
+    in_block: frozenset[int] = frozenset()
 
     @property
     def size(self) -> int:
@@ -103,13 +103,13 @@ class RequestEncoder:
         Raises SkilldeltaError where a request asks for no new tokens, or for so many that no prompt fits.
         """
         early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[TokenPrompt]()
-        opened = set[int]()
+        in_block = set[int]()
         for place, request in enumerate(requests):
             refuse_further_settings(request, "this backend", supported)
             text = self.template.render(request)
             ids = self.tokenizer.with_start(self.tokenizer.encode(text))
             if ends_inside_block(text):
-                opened.add(place)
+                in_block.add(place)
             if request.max_tokens < 1:
                 raise SkilldeltaError(f"{request.max_tokens} new tokens are asked for: at least 1 is needed.")
             window, count = self.tokenizer.window, request.max_tokens + request.thinking
@@ -120,26 +120,26 @@ class RequestEncoder:
             if overflow and not request.truncate:
                 early.append((place, Response(finish="overlong", tokens_in=len(ids))))
                 continue
-            prompts.append(self.to_token_prompt(request, ids[overflow:], place in opened))
+            prompts.append(self.to_token_prompt(request, ids[overflow:], place in in_block))
             owners.append((place, len(ids) - overflow, overflow))
-        return EncodedPrompts(tuple(early), owners, plan(prompts), frozenset(opened))
+        return EncodedPrompts(tuple(early), owners, plan(prompts), frozenset(in_block))
 
-    def to_token_prompt(self, request: Request, ids: Sequence[int], opened: bool = False) -> TokenPrompt:
+    def to_token_prompt(self, request: Request, ids: Sequence[int], in_block: bool = False) -> TokenPrompt:
         """A request with its ids.  Its seed depends on the request alone, so its text does not depend on the batch."""
         room = min(request.max_tokens + request.thinking, self.tokenizer.window - len(ids))
         seed = int(digest(["draw", request.id]), 16)
-        return TokenPrompt(ids, room, self.make_check(request, opened), request.temperature, request.top_p, seed)
+        return TokenPrompt(ids, room, self.make_check(request, in_block), request.temperature, request.top_p, seed)
 
-    def make_check(self, request: Request, opened: bool) -> StopCheck:
-        budget = TokenBudget(request.thinking, request.max_tokens)
-        return self.tokenizer.make_answer_check(request.stop, opened, budget)
+    def make_check(self, request: Request, in_block: bool) -> StopCheck:
+        budget = AnswerBudget(request.thinking, request.max_tokens)
+        return self.tokenizer.make_answer_check(request.stop, in_block, budget)
 
-    def make_response(self, request: Request, generation: Generation, opened: bool) -> Response:
+    def make_response(self, request: Request, generation: Generation, in_block: bool) -> Response:
         """What was generated, as text; its counts of prompt tokens are the caller's."""
-        text = self.tokenizer.decode_until_stop(generation.ids, request.stop, opened)
+        text = self.tokenizer.decode_until_stop(generation.ids, request.stop, in_block)
         finish: Finish = generation.finish
         if request.thinking and generation.ids:
-            check = self.make_check(request, opened)
+            check = self.make_check(request, in_block)
             check(generation.ids)
-            finish = "length" if check.spent else finish
-        return Response(text, finish, tokens_out=len(generation.ids), opened=opened)
+            finish = "length" if check.over_budget else finish
+        return Response(text, finish, tokens_out=len(generation.ids), in_block=in_block)

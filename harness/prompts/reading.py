@@ -80,7 +80,7 @@ class Reader:
         if not self.tags:
             return Parts(response.reasoning, response.text, "closed" if response.reasoning else "")
         truncated = response.finish == "length"
-        parts = part_reasoning(response.text, self.tags, response.opened and not response.reasoning, truncated)
+        parts = part_reasoning(response.text, self.tags, response.in_block and not response.reasoning, truncated)
         if not response.reasoning:
             return parts
         return Parts(f"{response.reasoning}\n{parts.reasoning}".strip(), parts.answer, parts.state or "closed")

@@ -72,16 +72,16 @@ def tag_pattern(pairs: tuple[TagPair, ...]) -> re.Pattern[str]:
     return re.compile("|".join(f"({re.escape(a)})|({re.escape(b)})" for a, b in pairs), re.IGNORECASE)
 
 
-def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, opened: bool = False, truncated: bool = False) -> Parts:
-    """The text in two.  `opened`: the prompt has opened a block, so that the text begins inside it.
+def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, in_block: bool = False, truncated: bool = False) -> Parts:
+    """The text in two.  `in_block`: the prompt has opened a block, so that the text begins inside it.
 
     `truncated`: generation ended at the limit of tokens.  Channels are only looked for next to the known tags.
     """
     if pairs == TAGS and (channels := part_channels(text)):
         return Parts(channels.reasoning, channels.final, "closed" if channels.has_final else "unclosed")
-    if not opened and not tag_pattern(pairs).search(text):
+    if not in_block and not tag_pattern(pairs).search(text):
         return Parts("", text)
-    return BlockParser(text, pairs).part(opened, truncated)
+    return BlockParser(text, pairs).part(in_block, truncated)
 
 
 def ends_inside_block(prompt: str, pairs: tuple[TagPair, ...] = TAGS) -> bool:
@@ -174,10 +174,10 @@ class BlockParser:
             return ends_paragraph or before.rstrip()[-1] in SENTENCE_END or next_character.isupper() or next_character.isdigit()
         return before[-1] not in QUOTES + "(" and not self.is_word(tag) and not (next_character and next_character in ".,;:)")
 
-    def find_blocks(self, opened: bool, truncated: bool) -> tuple[list[Region], State]:
+    def find_blocks(self, in_block: bool, truncated: bool) -> tuple[list[Region], State]:
         """The regions of reasoning, tags included; "unclosed" where the last of them has no end."""
         blocks, place, last_opening = list[Region](), 0, -1
-        inside: Region | None = (0, -1) if opened else None  # the begin of the block that we are in, and its pair
+        inside: Region | None = (0, -1) if in_block else None  # the begin of the block that we are in, and its pair
         last_word = len(self.text.rstrip())
         last_closings = {tag.pair: tag.start for tag in self.tags if not tag.opens}
         for tag in self.tags:
@@ -197,14 +197,14 @@ class BlockParser:
                 else:  # it follows the whole answer
                     blocks.append((tag.start, tag.end))
                 place = tag.end
-        if inside is not None and (blocks or truncated or opened or inside[0] == 0):
+        if inside is not None and (blocks or truncated or in_block or inside[0] == 0):
             blocks.append((inside[0], len(self.text)))
             return blocks, "unclosed"
         return blocks, "closed" if blocks else ""
 
-    def part(self, opened: bool, truncated: bool) -> Parts:
+    def part(self, in_block: bool, truncated: bool) -> Parts:
         """Reasoning and answer."""
-        blocks, state = self.find_blocks(opened, truncated)
+        blocks, state = self.find_blocks(in_block, truncated)
         if not blocks:
             return Parts("", self.text)
         inner = (LEAD.sub("", self.text[begin:end], count=1) for begin, end in blocks)

@@ -16,7 +16,7 @@ StringCheck = Callable[[list[int]], bool]  # of ids: is one of some strings at t
 
 
 @dataclass(frozen=True)
-class TokenBudget:
+class AnswerBudget:
     """Tokens for the reasoning, and behind it for the answer; 0 for the reasoning: one limit holds for both together."""
 
     thinking: int = 0
@@ -26,18 +26,18 @@ class TokenBudget:
 class StopCheck:
     """Called with the new ids after each token: does the text so far end here?
 
-    `stops`, `closings`: checks for the request's stop strings, and for a tag that closes reasoning.  `opened`: the prompt has
-    opened a block.  `spent`: whether the text ended because its budget was spent.
+    `stops`, `closings`: checks for the request's stop strings, and for a tag that closes reasoning.  `in_block`: the prompt has
+    opened a block.  `over_budget`: whether the text ended because its budget was spent.
     """
 
-    def __init__(self, decode: Decode, stops: StringCheck, closings: StringCheck, opened: bool, budget: TokenBudget) -> None:
-        self.decode, self.stops, self.closings, self.opened, self.budget = decode, stops, closings, opened, budget
+    def __init__(self, decode: Decode, stops: StringCheck, closings: StringCheck, in_block: bool, budget: AnswerBudget) -> None:
+        self.decode, self.stops, self.closings, self.in_block, self.budget = decode, stops, closings, in_block, budget
         self.reset()
 
     def reset(self) -> None:
-        self.size, self.begin, self.spent = 0, 0, False  # ids so far; where the answer begins in them
+        self.size, self.begin, self.over_budget = 0, 0, False  # ids so far; where the answer begins in them
         self.is_behind_block = False
-        self.inside: bool | None = True if self.opened else None  # None: the beginning does not say yet
+        self.inside: bool | None = True if self.in_block else None  # None: the beginning does not say yet
 
     def __call__(self, ids: list[int]) -> bool:
         if len(ids) != self.size + 1:  # another text, or one that was not watched from its beginning
@@ -53,8 +53,8 @@ class StopCheck:
             self.inside = self.find_opening(ids)
         if self.inside:
             if not self.closings(ids):
-                self.spent = 0 < self.budget.thinking <= len(ids)
-                return self.spent
+                self.over_budget = 0 < self.budget.thinking <= len(ids)
+                return self.over_budget
             self.inside, self.begin, self.is_behind_block = False, len(ids), True
             return False
         answer = ids[self.begin :]
@@ -64,8 +64,8 @@ class StopCheck:
         if answer and self.stops(answer):
             return True
         self.is_behind_block = False
-        self.spent = self.inside is False and self.budget.thinking > 0 and len(answer) >= self.budget.answer
-        return self.spent
+        self.over_budget = self.inside is False and self.budget.thinking > 0 and len(answer) >= self.budget.answer
+        return self.over_budget
 
     def find_opening(self, ids: list[int]) -> bool | None:
         """Whether the text begins with a tag that opens a block; None while it may still become one."""
@@ -77,19 +77,19 @@ class StopCheck:
         return None if may_become_one and len(ids) < LEAD_TOKENS else False
 
 
-def answer_start(text: str, opened: bool) -> int:
+def answer_start(text: str, in_block: bool) -> int:
     """Where the answer begins in a text: behind its reasoning and blank lines; at the end where there is only reasoning."""
-    parts = part_reasoning(text, TAGS, opened)
+    parts = part_reasoning(text, TAGS, in_block)
     if not parts.state:
         return 0
     return max(text.rfind(parts.answer), 0) if parts.answer else len(text)
 
 
-def cut_at_stop(text: str, stops: Sequence[str], opened: bool = False) -> str:
+def cut_at_stop(text: str, stops: Sequence[str], in_block: bool = False) -> str:
     """The text up to the first stop string of its answer."""
     strings = [s for s in stops if s]
     if not any(s in text for s in strings):
         return text
-    start = answer_start(text, opened)
+    start = answer_start(text, in_block)
     ends = [at for s in strings if (at := text.find(s, start)) >= 0]
     return text[: min(ends)] if ends else text

@@ -10,7 +10,7 @@ from harness.engine.plain import TokenPair
 from harness.prompts.channels import FINAL
 from harness.prompts.incremental_tokenizer import IncrementalTokenizer
 from harness.prompts.reasoning_blocks import TAGS
-from harness.prompts.stopping import StopCheck, TokenBudget, cut_at_stop
+from harness.prompts.stopping import AnswerBudget, StopCheck, cut_at_stop
 from harness.prompts.templates import ChatTemplate
 from harness.types import Request, SkilldeltaError
 
@@ -136,10 +136,10 @@ class WindowedTokenizer:
 
         return should_stop
 
-    def make_answer_check(self, stops: Sequence[str], opened: bool, budget: TokenBudget) -> StopCheck:
+    def make_answer_check(self, stops: Sequence[str], in_block: bool, budget: AnswerBudget) -> StopCheck:
         """The same for texts with reasoning before the answer."""
         closings = [*(closing for _, closing in TAGS), FINAL]
-        return StopCheck(self.decode, self.make_stop_check(stops), self.make_stop_check(closings), opened, budget)
+        return StopCheck(self.decode, self.make_stop_check(stops), self.make_stop_check(closings), in_block, budget)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of generated ids without special tokens, but for tags around reasoning."""
@@ -155,9 +155,9 @@ class WindowedTokenizer:
     def decode_plainly(self, ids: Sequence[int]) -> str:
         return str(self.hf_tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def decode_until_stop(self, ids: Sequence[int], stops: Sequence[str], opened: bool = False) -> str:
+    def decode_until_stop(self, ids: Sequence[int], stops: Sequence[str], in_block: bool = False) -> str:
         """The text of generated ids, cut before the first stop string of its answer."""
-        return cut_at_stop(self.decode(ids), stops, opened)
+        return cut_at_stop(self.decode(ids), stops, in_block)
 
 
 def count_appended(tokenizer: Any) -> int:

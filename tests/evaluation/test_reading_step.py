@@ -23,7 +23,7 @@ from tests.tasks.test_rows import CASES
 
 WRAPS = {
     "block": "<think>\nFirst, 99 or (Z)? I'm sorry, no. Sure, here is a draft:\n```python\nx = 1\n```\n</think>\n\n{}",
-    "opened": "Well, 99 or (Z)? I'm sorry, no.\n</think>\n\n{}",
+    "in_block": "Well, 99 or (Z)? I'm sorry, no.\n</think>\n\n{}",
     "joined": "<think>99 or (Z)? I cannot say.</think>{}",
     "twice": "<think>99?</think>\n<think>\nOr (Z)?\n</think>\n{}",
     "words": "analysisIs it 99 or (Z)? I'm sorry.assistantfinal{}",
@@ -76,7 +76,7 @@ def test_every_task_scores_an_answer_behind_reasoning_as_without_it(name: str) -
         (Response("<think>\nI'm sorry, so 18 is"), UNCLOSED),
         (Response("<think>\nI'm sorry, so 18 is", "length"), UNCLOSED),
         (Response("<think>It is 18.</think>\n\n"), ONLY_REASONING),
-        (Response("I'm sorry, so 18 is", "length", opened=True), UNCLOSED),
+        (Response("I'm sorry, so 18 is", "length", in_block=True), UNCLOSED),
         (Response("analysisThe answer is 18."), UNCLOSED),
         (Response("<|channel|>analysis<|message|>The answer is 18."), UNCLOSED),
     ],
@@ -104,9 +104,9 @@ def test_choices_are_not_read() -> None:
 
 
 def test_a_line_keeps_the_raw_text_and_both_lengths() -> None:
-    sample = read(toys.adding(), {"question": "1+1", "answer": "2"}, Response("<think>one\n</think>\n\n2", opened=True))
+    sample = read(toys.adding(), {"question": "1+1", "answer": "2"}, Response("<think>one\n</think>\n\n2", in_block=True))
     line = json.loads(json.dumps(sample_to_json(sample)))
-    assert (line["response"], line["reading"], line["opened"]) == (
+    assert (line["response"], line["reading"], line["in_block"]) == (
         "<think>one\n</think>\n\n2",
         {"reasoning": 3, "answer": 1},
         True,

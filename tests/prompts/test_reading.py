@@ -41,7 +41,7 @@ def test_a_block_at_the_beginning_is_parted(reasoning: str, answer: str, tags: t
 @given(PROSE, PROSE, st.sampled_from(TAGS))
 def test_a_block_that_the_prompt_opened_ends_at_its_closing_tag(reasoning: str, answer: str, tags: tuple[str, str]) -> None:
     text = f"{reasoning}\n{tags[1]}\n\n{answer}"
-    assert part_reasoning(text) == part_reasoning(text, opened=True)
+    assert part_reasoning(text) == part_reasoning(text, in_block=True)
     assert part_reasoning(text).answer.strip() == answer.strip()
 
 
@@ -142,7 +142,7 @@ def test_unclosed_blocks() -> None:
         assert (parts.answer, parts.state) == ("", "unclosed")
     cut = part_reasoning("Sure!\n<think>\nhm", truncated=True)
     assert (cut.answer.strip(), cut.state) == ("Sure!", "unclosed")
-    assert part_reasoning("It is 5.", opened=True).state == "unclosed"
+    assert part_reasoning("It is 5.", in_block=True).state == "unclosed"
 
 
 def test_tags_of_ones_own_replace_the_known_ones() -> None:

@@ -21,16 +21,16 @@ def encoder() -> RequestEncoder:
     return RequestEncoder(WindowedTokenizer(tiny.tokenizer(), 512), ChatTemplate("none"))
 
 
-def end_of(encoder: RequestEncoder, text: str, opened: bool = False, **settings: Any) -> tuple[str, str]:
+def end_of(encoder: RequestEncoder, text: str, in_block: bool = False, **settings: Any) -> tuple[str, str]:
     """(text, finish) of a model that would write `text`, one token after the other."""
     request = Request("Q", **{"max_tokens": 200, **settings})
     ids = encoder.tokenizer.encode(text)
-    check = encoder.make_check(request, opened)
+    check = encoder.make_check(request, in_block)
     for count in range(1, len(ids) + 1):
         if check(ids[:count]):
             ids = ids[:count]
             break
-    response = encoder.make_response(request, Generation(ids, "stop"), opened)
+    response = encoder.make_response(request, Generation(ids, "stop"), in_block)
     return response.text, response.finish
 
 
@@ -57,7 +57,7 @@ def test_blank_lines_behind_a_block_are_no_stop(encoder: RequestEncoder) -> None
 
 def test_a_block_that_the_prompt_opened(encoder: RequestEncoder) -> None:
     text = "Hm.\n\nQ: what?\n</think>\n\nIt is 7.\n\nQ: more"
-    assert end_of(encoder, text, opened=True, stop=("\n\nQ:",))[0] == "Hm.\n\nQ: what?\n</think>\n\nIt is 7."
+    assert end_of(encoder, text, in_block=True, stop=("\n\nQ:",))[0] == "Hm.\n\nQ: what?\n</think>\n\nIt is 7."
 
 
 def test_reasoning_and_answer_have_their_own_tokens(encoder: RequestEncoder) -> None:
@@ -77,7 +77,7 @@ def test_the_tokens_of_reasoning_come_on_top() -> None:
 
 
 def test_a_check_can_be_asked_about_another_text_at_any_time(encoder: RequestEncoder) -> None:
-    check = encoder.make_check(Request("Q", stop=("7",)), opened=False)
+    check = encoder.make_check(Request("Q", stop=("7",)), in_block=False)
     ids = encoder.tokenizer.encode("<think>7</think>It is 7")
     for _ in range(2):
         assert [check(ids[:n]) for n in range(1, len(ids) + 1)] == [False] * (len(ids) - 1) + [True]
