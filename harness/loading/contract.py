@@ -80,9 +80,12 @@ def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
     """The verdict on a whole model and the adapters on it; of equal headers and configs the one that was found before."""
     nothing = CHANGES_NOTHING if len(folders) > 1 and changes_nothing(folders[-1]) else ""
     key = digest([contract_key(folders), settings.head, settings.trust_remote_code, dict(settings.config)])
-    if key not in VERDICTS or len(all_weight_files(folders)) > len(folders):  # two sets may differ in values alone
-        VERDICTS[key] = place(folders, settings)
-    verdict = VERDICTS[key]
+    has_one_set_each = len(all_weight_files(folders)) == len(folders)  # two sets may differ in values alone
+    verdict = VERDICTS.get(key) if has_one_set_each else None
+    if verdict is None:
+        verdict = place(folders, settings)
+        if has_one_set_each:
+            VERDICTS[key] = verdict
     return replace(verdict, note="; ".join(filter(None, (verdict.note, nothing))))
 
 

@@ -15,7 +15,7 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
-from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, printable, weight_files
+from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, printable, read_json, weight_files, weight_sets
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
 from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
@@ -39,7 +39,7 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     try:
         place, file = source_arguments(source)
         config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(source), **settings.config)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except Exception as error:  # a stranger's numbers: each architecture divides, indexes and compares its own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise BrokenWeightsError(f"config.json cannot be used: {printable(reason)}") from error
     if settings.head == "causal":
@@ -70,7 +70,7 @@ def check_whole_model(folder: Path, settings: LoadSettings) -> Any:
 
     BrokenWeightsError where one has none, is missing, or has another shape; UncheckedError where that cannot be known.
     """
-    if fault := find_problem(folder, SINGLE) or explain_two_sets(folder):
+    if fault := find_problem(folder, SINGLE) or explain_two_sets(folder) or explain_index(folder):
         raise BrokenWeightsError(fault)
     config, headers = read_config(str(folder), settings), read_headers(weight_files(folder, SINGLE))
     refuse_placeholders(headers)
@@ -78,6 +78,13 @@ def check_whole_model(folder: Path, settings: LoadSettings) -> Any:
     model, report = place_headers(config, headers, settings)
     refuse_unplaced(report, headers, settings.head)
     return model
+
+
+def explain_index(folder: Path) -> str:
+    """What transformers misses in the index of the shards; "" where it has what it needs."""
+    name = next(iter(weight_sets(folder, SINGLE)), "")
+    needs = name.endswith(".json") and not isinstance(read_json(folder / name).get("metadata"), dict)
+    return f'{name} has no metadata, which transformers needs to load shards: add "metadata": {{}}' if needs else ""
 
 
 def refuse_other_models(headers: Headers, head: Head) -> None:

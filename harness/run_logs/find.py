@@ -13,8 +13,9 @@ from typing import Any
 from harness.run_logs import tables, tensorboard, wandb
 
 LOG_FOLDERS = re.compile(
-    r"^(?:logs?|runs|tensorboard(?:_log)?|tb|wandb|offline-run-.*|run-.*|trackio|metrics|files|.*\d{6,}.*)$", re.I
+    r"^(?:logs?|runs|tensorboard(?:_log)?|tb|wandb|offline-run-.*|run-.*|trackio|metrics|files)$", re.IGNORECASE
 )
+NUMBERED = re.compile(r"^(?:checkpoint|global_step|step|epoch|iter)[-_]?\d+", re.IGNORECASE)
 HISTORY_NAME = re.compile(r"(?:history|metrics|_log|^log|logs|progress|trainer_log|curves?)", re.I)
 NO_HISTORY = ("trainer_state.json", "config.json", "eval_config.json")
 MAX_FILES = 300  # files and folders that are looked at
@@ -58,16 +59,16 @@ def list_logs(folder: Path) -> list[Path]:
     return [file for file in islice(walk(folder, MAX_DEPTH), MAX_FILES) if is_log(file) and file.is_file()]
 
 
-def walk(folder: Path, depth: int) -> Iterator[Path]:
-    """The files of a folder and of the folders for logs in it, by name."""
+def walk(folder: Path, depth: int, is_for_logs: bool = False) -> Iterator[Path]:
+    """The files of a folder and of the folders for logs in it, by name; of a folder for logs every folder in it."""
     try:
         children = sorted(folder.iterdir())
     except OSError:
         return
     for child in children:
         if child.is_dir() and not child.is_symlink():
-            if depth and LOG_FOLDERS.match(child.name) and not child.name.startswith(("checkpoint", "global_step")):
-                yield from walk(child, depth - 1)
+            if depth and (is_for_logs or LOG_FOLDERS.match(child.name)) and not NUMBERED.match(child.name):
+                yield from walk(child, depth - 1, is_for_logs=True)
         else:
             yield child
 

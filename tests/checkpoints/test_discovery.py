@@ -3,10 +3,12 @@
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness import discovery
+from harness.checkpoint_selection import Selection
 from harness.types import SkilldeltaError
 
 
@@ -211,3 +213,105 @@ def test_a_numbered_folder_of_folders_is_no_state_of_accelerate(tmp_path: Path) 
     adapter(tmp_path / "checkpoints" / "epoch_1" / "policy_lora")
     (found,) = discovery.find_checkpoints([str(tmp_path / "checkpoints")])
     assert (found.name, found.producer, found.problem) == ("checkpoints@epoch1", "peft", "")
+
+
+def names(folder: Path, **selection: Any) -> list[str]:
+    return [c.name for c in discovery.find_checkpoints([str(folder)], Selection(**selection))]
+
+
+def test_models_of_a_run_are_found_beside_its_numbered_ones(tmp_path: Path) -> None:
+    run(tmp_path / "dpo", (20, 100), [{"rewards/chosen": 0.1, "step": 1}])
+    for name in ("best", "final_model/policy_lora", "merged_final"):
+        adapter(tmp_path / "dpo" / name)
+    found = discovery.find_checkpoints([str(tmp_path / "dpo")])
+    assert [c.name for c in found] == ["dpo@20", "dpo@100", "best", "final_model", "merged_final"]
+    assert {(c.method, c.run) for c in found} == {("dpo", str(tmp_path / "dpo"))}
+
+
+def test_seeds_in_folders_of_folders_are_told_apart(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        run(tmp_path / f"seed_{seed}" / "dpo" / "checkpoints", (5,))
+    assert names(tmp_path) == ["seed_1-dpo@5", "seed_2-dpo@5"]
+
+
+def test_an_adapter_in_a_folder_of_its_own_belongs_to_its_step(tmp_path: Path) -> None:
+    (adapter(tmp_path / "qlora" / "checkpoint-1875" / "adapter_model").parent / "trainer_state.json").write_text("{}")
+    (found,) = discovery.find_checkpoints([str(tmp_path / "qlora")])
+    assert (found.name, found.step, found.problem) == ("qlora@1875", 1875, "")
+
+
+def test_what_cannot_be_loaded_is_seen_and_said(tmp_path: Path) -> None:
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "checkpoint_step_10.pt").write_bytes(b"x")
+    (tmp_path / "torch" / "optimizer.pt").write_bytes(b"x")
+    (tmp_path / "nano").mkdir()
+    (tmp_path / "nano" / "model_000650.pt").write_bytes(b"x")
+    (tmp_path / "nano" / "meta_000650.json").write_text("{}")
+    (tmp_path / "mega" / "iter_0000100" / "mp_rank_00").mkdir(parents=True)
+    for part in ("weights", "context"):
+        (tmp_path / "nemo" / "model--step=50-last" / part).mkdir(parents=True)
+    problems = {c.name: (c.producer, c.step, c.problem) for c in discovery.find_checkpoints([str(tmp_path)])}
+    assert list(problems) == ["mega@100", "nano@650", "nemo@50", "torch@10"]
+    for name, words in (("mega@100", "--megatron-path"), ("nano@650", "nanochat"), ("nemo@50", "nemo llm export")):
+        assert words in problems[name][2]
+    assert "save_pretrained" in problems["torch@10"][2]
+
+
+def test_a_revision_of_the_hub_has_the_step_that_its_name_says() -> None:
+    one, other = discovery.find_checkpoints(["org/model@step_1000", "org/model@step_200"])
+    assert (one.name, one.path, one.step) == ("model@step_1000", "org/model@step_1000", 1000)
+    assert (other.run, other.step) == ("org/model", 200)
+
+
+def test_a_path_whose_first_part_is_a_folder_is_no_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model(tmp_path / "input" / "dpo")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SkilldeltaError, match=r"no folder 'input/dop'.*Did you mean 'input/dpo'"):
+        discovery.find_checkpoints(["input/dop"])
+
+
+def test_links_in_circles_and_out_of_the_folder_are_not_followed_for_ever(tmp_path: Path) -> None:
+    model(tmp_path / "runs" / "a" / "sft")
+    (tmp_path / "runs" / "a" / "loop").symlink_to(tmp_path / "runs")
+    (tmp_path / "runs" / "latest").symlink_to(tmp_path / "runs" / "a" / "sft")
+    (tmp_path / "runs" / "a" / "out").symlink_to("/")
+    assert names(tmp_path / "runs") == ["sft"]
+
+
+@pytest.mark.parametrize(
+    ("selection", "left"),
+    [
+        ({"steps": "20:100:40"}, ["dpo@20", "dpo@100"]),
+        ({"steps": "20,40"}, ["dpo@20", "dpo@40"]),
+        ({"steps": ":40"}, ["dpo@20", "dpo@40"]),
+        ({"last": 2}, ["dpo@100", "best"]),
+        ({"match": "dpo@?0"}, ["dpo@20", "dpo@40"]),
+        ({"best": "eval_loss"}, ["dpo@40"]),
+        ({"best": "eval_accuracy"}, ["dpo@100"]),
+        ({"best": "eval_accuracy:min"}, ["dpo@20"]),
+    ],
+)
+def test_checkpoints_are_chosen_by_step_by_number_by_name_and_by_their_log(
+    tmp_path: Path, selection: dict[str, Any], left: list[str]
+) -> None:
+    values = {20: (0.9, 0.1), 40: (0.5, 0.2), 100: (0.7, 0.9)}
+    log = [{"step": step, "eval_loss": loss, "eval_accuracy": right} for step, (loss, right) in values.items()]
+    run(tmp_path / "dpo", tuple(values), log)
+    model(tmp_path / "dpo" / "best")
+    assert names(tmp_path / "dpo", **selection) == left
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [({"steps": "a:b"}, "--steps a:b: write"), ({"match": "x*"}, "None of the 1"), ({"best": "nothing"}, "has no 'nothing'")],
+)
+def test_a_choice_that_leaves_nothing_says_what_there_is(tmp_path: Path, selection: dict[str, Any], words: str) -> None:
+    run(tmp_path / "dpo", (20,), [{"step": 20, "loss": 1.0}])
+    with pytest.raises(SkilldeltaError, match=words):
+        names(tmp_path / "dpo", **selection)
+
+
+def test_names_of_strangers_hold_no_escape_sequences(tmp_path: Path) -> None:
+    model(tmp_path / "a\x1b]52;c;ZXZpbA==\x07")
+    (found,) = discovery.find_checkpoints([str(tmp_path)])
+    assert found.name.isprintable()
