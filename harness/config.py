@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -92,6 +93,17 @@ def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
             if not equals:
                 raise SkilldeltaError(f"{part!r} is not name=value.")
             values[key.strip()] = value.strip()
+    return values
+
+
+def parse_json_pairs(text: str) -> dict[str, Any]:
+    """ "a=1;b=true;c=word" as names and values, each read as JSON where it is some."""
+    values: dict[str, Any] = {}
+    for name, value in parse_pairs(text.split(";")).items():
+        try:
+            values[name] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name] = value
     return values
 
 

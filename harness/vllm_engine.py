@@ -105,10 +105,11 @@ class VllmEngine:
         arguments |= {"revision": options.revision} if options.revision else {}
         arguments |= {"enable_lora": True, "max_lora_rank": max_rank} if max_rank else {}
         try:
-            self.llm = vllm.LLM(**arguments | parse_arguments(options.args))
+            self.llm = vllm.LLM(**arguments | config.parse_json_pairs(options.args))
         except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # vLLM's texts are long
             raise SkilldeltaError(
-                f"vLLM does not load {source}: {str(error).strip().splitlines()[-1:]}\nUse --backend transformers, or change vLLM's settings "
+                f"vLLM does not load {source}: {reason}\nUse --backend transformers, or change vLLM's settings "
                 "(--backend-args memory=0.8,max_length=4096,args=NAME=VALUE)."
             ) from error
 
@@ -221,21 +222,9 @@ class LastEngine:
         return engine if self.is_faithful else self.start(source, options, rank)
 
     def close(self) -> None:
-        """Ends the engine, where there is one."""
         if self.engine:
             self.engine.close()
             self.engine = None
-
-
-def parse_arguments(text: str) -> dict[str, Any]:
-    """name=value;name=value with values as JSON where they are such: numbers, true, lists."""
-    values: dict[str, Any] = {}
-    for name, value in config.parse_pairs(text.split(";")).items():
-        try:
-            values[name] = json.loads(value)
-        except json.JSONDecodeError:
-            values[name] = value
-    return values
 
 
 def same_shape(source: str, other: str) -> bool:

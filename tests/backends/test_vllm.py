@@ -18,9 +18,10 @@ from transformers import AutoModelForCausalLM
 from harness.backends import vllm as backend
 from harness.backends.transformers import TransformersOptions
 from harness.backends.transformers import load as load_transformers
+from harness.config import parse_json_pairs
 from harness.engine.plain import TokenPair
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
-from harness.vllm_engine import VllmOptions, VllmOutput, parse_arguments, same_shape
+from harness.vllm_engine import VllmOptions, VllmOutput, same_shape
 from tests.support import tiny
 
 HAS_VLLM = "vllm" in metadata.packages_distributions()
@@ -192,7 +193,7 @@ class TestWithoutVllm:
             backend.token_logprob(3, VllmOutput([3], first_logprobs={3: Entry()}))
 
     def test_further_arguments_are_read_as_json_where_they_are(self) -> None:
-        assert parse_arguments("a=true;b=2;c=mp;d=[1]") == {"a": True, "b": 2, "c": "mp", "d": [1]}
+        assert parse_json_pairs("a=true;b=2;c=mp;d=[1]") == {"a": True, "b": 2, "c": "mp", "d": [1]}
 
     def test_a_buffer_has_room_for_the_adapter(self, base: Path, tmp_path: Path) -> None:
         assert backend.adapter_rank(whole(base)) == 0
