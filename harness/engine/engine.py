@@ -117,7 +117,8 @@ class Engine:
         """The longest sequence that may share prefixes; a sliding window limits it only where it fails the test."""
         windows = shared_length.sliding_windows(self.model) if self.packs_trees else []
         run_length = self.budget.run_length
-        if windows and run_length and not self.tests.window_unsupported_reason(run_length, self.shares_prefixes):
+        if windows and not self.tests.window_unsupported_reason(run_length, self.shares_prefixes):
+            self.budget.windowed = not run_length
             windows = []
         return min([shared_length.max_shared_length(self.model), *windows])
 

@@ -176,7 +176,7 @@ class DecodingBatch:
         self.prefix_lengths = torch.tensor([p[0][0].shape[1] for p in self.prefixes], device=device)
         if len(slots_by_prefix) == 1:
             return [SharedPrefix(None, self.prefixes[0])]
-        return [SharedPrefix(torch.tensor(s, device=device), self.prefixes[s[0]]) for s in slots_by_prefix.values()]
+        return [SharedPrefix(torch.tensor(s, device=device), self.prefixes[s[0]], s) for s in slots_by_prefix.values()]
 
     @torch.inference_mode()
     def step(self, tokens: Sequence[int]) -> Tensor:
@@ -198,7 +198,7 @@ class DecodingBatch:
                 attention_mask=mask[:, None, None],
                 past_key_values=self.cache,
                 use_cache=True,
-                prefix_batch=PrefixBatch(self.prefix_groups, self.layers, places),
+                prefix_batch=PrefixBatch(self.prefix_groups, self.layers, places, counts),
             )
         self.lengths.counts[:] = [n + 1 for n in counts]
         logits: Tensor = out.logits[:, -1]

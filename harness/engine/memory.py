@@ -17,11 +17,12 @@ class TokenBudget:
     """How many tokens one forward pass may take; it halves when memory runs out.
 
     `run_length`: so many neighbours in a packed row read the same keys (see packed_attention); 0: the whole row is masked by
-    the model's own attention.
+    the model's own attention.  `windowed`: that mask has the sliding windows of the layers too.
     """
 
     tokens: int
     run_length: int = 0
+    windowed: bool = False
 
     def halve(self, error: RuntimeError) -> None:
         """Halves `tokens` for all later passes; raises `error` unless it is about memory and there is a half."""

@@ -43,9 +43,9 @@ def packing_unsupported_reason(model: Any, run_length: int = 0) -> str:
     return describe_change(change, limit, "when sequences are packed")
 
 
-def small_budget(run_length: int, chunk: int = CHUNK_TOKENS) -> memory.TokenBudget:
+def small_budget(run_length: int, chunk: int = CHUNK_TOKENS, windowed: bool = False) -> memory.TokenBudget:
     """Chunks so small that the cache moves, of several runs each."""
-    return memory.TokenBudget(chunk, min(run_length, RUN_LENGTH))
+    return memory.TokenBudget(chunk, min(run_length, RUN_LENGTH), windowed)
 
 
 def packed_loglikelihoods(model: Any, pairs: Sequence[TokenPair], budget: memory.TokenBudget) -> list[LogLikelihood]:
@@ -91,17 +91,19 @@ def decoding_unsupported_reason(model: Any, run_length: int = 0) -> str:
 def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str:
     """Why sequences longer than the sliding window cannot share prefixes; "" where they can.
 
-    Tried with a short window, in packed rows of runs and, where the model `decodes` so, behind shared prefixes.
+    Tried with a short window, in packed rows (of runs, else under masks of the model's own attention) and, where the model
+    `decodes` so, behind shared prefixes.
     """
+    budget = small_budget(run_length, windowed=not run_length)
     pairs, decoded_pairs = branching_pairs(model), short_pairs(model)
     wide_reference = plain.loglikelihood_batch(model, pairs)
     try:
         limit = measure_tolerance(model, pairs, wide_reference)
         with shorter_window(model, TEST_WINDOW):
             reference = plain.loglikelihood_batch(model, pairs)
-            change = largest_change(packed_loglikelihoods(model, pairs, small_budget(run_length)), reference, pairs)
+            change = largest_change(packed_loglikelihoods(model, pairs, budget), reference, pairs)
             if decodes:
-                values = decoded_loglikelihoods(model, decoded_pairs, small_budget(run_length))
+                values = decoded_loglikelihoods(model, decoded_pairs, budget)
                 change = max(change, largest_change(values, plain.loglikelihood_batch(model, decoded_pairs), decoded_pairs))
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return describe_error(error)

@@ -12,6 +12,14 @@ def sliding_windows(model: Any) -> list[int]:
     return [s for s in (getattr(text, "sliding_window", None),) if isinstance(s, int) and s > 0]
 
 
+def layer_windows(model: Any) -> dict[str, int | None] | int | None:
+    """The sliding windows of the layers: by the name of their kind where the config lists kinds, else one for all layers."""
+    text = model.config.get_text_config()
+    window = getattr(text, "sliding_window", None)
+    kinds = getattr(text, "layer_types", None)
+    return {kind: window if "sliding" in kind else None for kind in dict.fromkeys(kinds)} if kinds else window
+
+
 def max_shared_length(model: Any) -> float:
     """The longest sequence, in tokens, that may be packed with others; infinity where nothing limits it.
 

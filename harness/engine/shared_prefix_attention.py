@@ -30,10 +30,11 @@ LayerStates = Sequence[tuple[Tensor, Tensor]]  # for each layer: keys and values
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """A prefix that some rows of a batch have in common; `rows`: their places, None: all rows."""
+    """A prefix that some rows of a batch have in common; `rows`: their places, None: all rows; `slots`: the same as numbers."""
 
     rows: Tensor | None
     states: LayerStates
+    slots: Sequence[int] | None = None
 
 
 class OwnKeys(Protocol):
@@ -57,11 +58,15 @@ class VisibleKeys:
 
 @dataclass(frozen=True)
 class PrefixBatch:
-    """The prefixes of a batch and, for each layer, the rows' own keys.  `places`: of each row's new token among its own [B]."""
+    """The prefixes of a batch and, for each layer, the rows' own keys.
+
+    `places`: of each row's new token among its own [B]; `counts`: the same as numbers, so that no step waits for the device.
+    """
 
     prefixes: Sequence[SharedPrefix]
     own: Sequence[OwnKeys]
     places: Tensor
+    counts: Sequence[int]
     visible_by_window: dict[int, VisibleKeys] = field(default_factory=dict)
 
     def visible_keys(self, window: int, mask: Tensor) -> VisibleKeys:
@@ -79,7 +84,8 @@ class PrefixBatch:
             places = self.places if prefix.rows is None else self.places[prefix.rows]
             # Position length + place sees positions from length + place - window + 1 on.
             first = (places + (length - window + 1)).clamp(min=0, max=length)
-            start, latest = int(first.min()), int(first.max())
+            counts = self.counts if prefix.slots is None else [self.counts[slot] for slot in prefix.slots]
+            start, latest = (min(max(n + length - window + 1, 0), length) for n in (min(counts), max(counts)))
             is_hidden = torch.arange(start, length, device=first.device) < first[:, None]
             prefix_masks.append((start, additive_mask(is_hidden, mask) if start < latest else None))
         is_hidden = torch.arange(mask.shape[3], device=mask.device) <= self.places[:, None] - window

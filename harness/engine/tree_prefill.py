@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-from harness.engine import memory, packed_attention, shared_prefix_attention
+from harness.engine import memory, packed_attention, shared_length, shared_prefix_attention
 from harness.engine.tree import Nodes, PrefixTree
 
 
@@ -78,6 +78,7 @@ def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memo
     """
     cache = Cache(layer_class_to_replicate=PathCache)
     configs = shared_prefix_attention.attention_configs(model) if budget.run_length else []
+    windows = shared_length.layer_windows(model) if budget.windowed else None
     path = np.empty(0, np.int64)
     start = 0
     while start < len(tree):
@@ -86,7 +87,9 @@ def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memo
         nodes = target_nodes[np.searchsorted(target_nodes, start) : np.searchsorted(target_nodes, stop)]
         try:
             with shared_prefix_attention.use_attention(configs, packed_attention.NAME):
-                logits = forward_chunk(model, TreeChunk(tree, keys, len(path), budget.run_length), nodes - start, cache)
+                logits = forward_chunk(
+                    model, TreeChunk(tree, keys, len(path), budget.run_length, windows), nodes - start, cache
+                )
         except RuntimeError as error:
             budget.halve(error)
             for layer in cache.layers:  # some layers took the chunk in before the pass failed
@@ -100,12 +103,16 @@ def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memo
 
 @dataclass(frozen=True)
 class TreeChunk:
-    """Nodes that are forwarded together: the keys from `start` on.  The keys before are the path to them."""
+    """Nodes that are forwarded together: the keys from `start` on.  The keys before are the path to them.
+
+    `windows`: the layers' sliding windows, for masks of the model's own attention; see shared_length.layer_windows().
+    """
 
     tree: PrefixTree
     keys: Nodes
     start: int
     run_length: int
+    windows: dict[str, int | None] | int | None = None
 
     def attention_arguments(self, mask_like: Tensor) -> dict[str, Any]:
         """The model's arguments that show each node its ancestors alone; masks have the type and device of `mask_like`.
@@ -117,8 +124,17 @@ class TreeChunk:
             placeholder = mask_like.new_zeros((1, 1, len(self.keys) - self.start, 1))
             row = packed_attention.PackedRow(self.tree, self.keys, self.start, self.run_length, mask_like)
             return {"attention_mask": placeholder, "packed_row": row}
-        visible = torch.from_numpy(self.tree.ancestor_mask(self.keys[self.start :], self.keys))
-        return {"attention_mask": shared_prefix_attention.additive_mask(~visible, mask_like)[None, None]}
+        if isinstance(self.windows, dict):
+            return {"attention_mask": {kind: self.mask(window, mask_like) for kind, window in self.windows.items()}}
+        return {"attention_mask": self.mask(self.windows, mask_like)}
+
+    def mask(self, window: int | None, mask_like: Tensor) -> Tensor:
+        """[1, 1, Q, K]: shows each node its ancestors, at most `window` - 1 tokens before it."""
+        nodes, depth = self.keys[self.start :], self.tree.depth
+        visible = self.tree.ancestor_mask(nodes, self.keys)
+        if window:
+            visible &= depth[self.keys][None] > depth[nodes][:, None] - window
+        return shared_prefix_attention.additive_mask(torch.from_numpy(~visible), mask_like)[None, None]
 
 
 def forward_chunk(model: Any, chunk: TreeChunk, target_nodes: Nodes, cache: Any) -> Tensor:

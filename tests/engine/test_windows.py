@@ -90,9 +90,26 @@ def test_a_windowed_model_shares_prefixes_longer_than_its_window(name: str) -> N
     assert model.config.sliding_window == 32
 
 
-def test_where_masks_are_the_models_own_longer_sequences_take_the_plain_path() -> None:
-    """A packed row under one mask for all layers, as on a GPU, has no window."""
+@pytest.mark.parametrize("name", CONFIGS)
+def test_masks_of_the_models_own_attention_have_its_windows(name: str) -> None:
+    """As on a GPU, where packed rows are not read by runs."""
+    config = type(CONFIGS[name])(**CONFIGS[name].to_dict() | {"sliding_window": 32})
+    model, pairs = make(config), long_pairs()
+    engine = Engine(model, BatchLimits(4, 4, 16))
+    engine.budget.run_length = 0
+    plan = engine.plan_pairs(pairs)
+    assert (plan.plain_places, engine.budget.windowed) == ([], True)
+    same(dict(engine.loglikelihoods(plan)), pairs, model)
+    asked = [TokenPrompt([*p.context, n], 9, lambda ids: False) for n, p in enumerate(pairs)]
+    texts = engine.plan_prompts(asked)
+    assert dict(engine.generate(texts, frozenset([2]))) == dict(plain.generate_in_batches(model, asked, frozenset([2]), 1))
+
+
+def test_a_mask_without_windows_would_be_wrong_and_where_windows_fail_the_plain_path_is_taken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, pairs = make(transformers.MistralConfig(**SIZES, sliding_window=32)), long_pairs()
+    monkeypatch.setattr(self_test, "window_unsupported_reason", lambda *_: "no windows")
     wrong = dict(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(pairs), TokenBudget(16)))
     (alone,) = plain.loglikelihood_batch(model, pairs[-1:])
     assert wrong[4].logprob != pytest.approx(alone.logprob, abs=1e-4)
