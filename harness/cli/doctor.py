@@ -40,12 +40,14 @@ def describe_device() -> str:
 def describe_sandbox() -> str:
     """How programs that a model wrote are confined here, by a self-test of the effect."""
     from harness.sandbox import Sandbox, SandboxConfig
+    from harness.sandbox.tiers import OPEN_CHANNELS
 
     try:
         with Sandbox(SandboxConfig(tier=os.environ.get("SKILLDELTA_SANDBOX", ""))) as sandbox:
             if sandbox.tier == "none":
                 return "none: programs run UNCONFINED"
-            return f"{sandbox.tier}: programs of coding tasks run confined"
+            channels = "; ".join(OPEN_CHANNELS[sandbox.tier])
+            return f"{sandbox.tier}: programs of coding tasks run confined.  What they can still tell each other by: {channels}"
     except SkilldeltaError as error:
         return str(error)
 

@@ -24,6 +24,20 @@ WAYS_OUT = """The ways out:
   - run the whole harness in a container or a virtual machine that allows one of the two;
   - `--unsafe-local-code` (or SKILLDELTA_SANDBOX=none): runs the programs unconfined, as you, with your files and your network;
     every result says so."""
+# How programs that run at once, or one after another, might still tell each other something, by tier.
+EVERYWHERE = ("how fast the processor, the memory and the disk answer (other programs' load)", "the time of day")
+SHARED_HOST = (
+    "process numbers, which all programs count up together",
+    "numbers and free space of the file system that holds the scratch folders",
+    "times at which files of the library were first read on a day, where the file system keeps them",
+)
+OPEN_CHANNELS: dict[Tier, tuple[str, ...]] = {
+    "namespaces": EVERYWHERE,
+    "landlock": (*EVERYWHERE, *SHARED_HOST, "limits on threads and pipes, which programs of one user share"),
+    "docker": (*EVERYWHERE, *SHARED_HOST[:2]),
+    "podman": (*EVERYWHERE, *SHARED_HOST[:2]),
+    "none": ("everything that the user may do",),
+}
 PROBE_LIMITS = ProgramLimits(cpu_s=10)
 
 

@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,9 @@ from harness.sandbox import (
     tiers,
 )
 from harness.sandbox.inside import calls, seccomp
-from harness.sandbox.inside.place import empty_folder
+from harness.sandbox.inside.lockdown import Confinement
+from harness.sandbox.inside.place import ScratchFolder, SlotPlace, empty_folder
+from harness.sandbox.inside.slot import Child, Watch
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.sandbox import RunGate
 from harness.types import SkilldeltaError
@@ -271,7 +274,7 @@ def test_hundreds_of_programs_leave_no_descriptor_process_or_file(sandbox: Sandb
         assert all(v.passed for v in pool.map(lambda p: sandbox.run(p, ADDS), programs))
     assert open_files() <= before + sandbox.workers
     assert memory(sandbox) <= 1.3 * first
-    assert len(children(sandbox.pools[False].template.process.pid)) <= 2 + sandbox.workers
+    assert len(children(sandbox.pools[False].template.process.pid)) <= 2 + 2 * sandbox.workers
 
 
 def open_files() -> int:
@@ -365,3 +368,39 @@ def test_the_filter_reads_arguments(machine: str) -> None:
     assert run_filter(machine, n["prctl"], 4, 1) != allow  # PR_SET_DUMPABLE
     assert run_filter(machine, n["ioctl"], 0, 0x5412) != allow  # TIOCSTI
     assert run_filter(machine, n["fchmod"], 3, own_files=False) != allow
+
+
+@pytest.mark.parametrize(("work", "wants_processor"), [("spin", True), ("sleep", False)])
+def test_the_clock_on_the_wall_waits_only_for_a_program_that_wants_the_processor(work: str, wants_processor: bool) -> None:
+    """The test that decides it, on processes of this test's own."""
+    code = {"spin": "print(1, flush=True)\nwhile True: pass", "sleep": "import time\nprint(1, flush=True)\ntime.sleep(99)"}[
+        work
+    ]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", c], stdout=subprocess.PIPE) for c in (code, "print(1, flush=True)\ninput()")
+    ]
+    try:
+        for process in processes:
+            assert process.stdout
+            process.stdout.readline()
+        children = [Child(process.pid) for process in processes]
+        with socket.socket() as control:
+            assert (
+                Watch(*children, SlotPlace(NO_LOCKS, ScratchFolder("/", 1, 1, True)), control).is_kept_waiting()
+                == wants_processor
+            )
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+        for child in children:
+            os.close(child.handle)
+
+
+NO_LOCKS = Confinement("none", None, None, 0, False, None)
+
+
+def test_only_the_usual_clock_is_patient() -> None:
+    assert ProgramLimits().patient
+    assert not ProgramLimits(wall_s=3).patient
+    assert not paper_limits().patient

@@ -34,14 +34,15 @@ copy_file_range 326 285, statx 332 291, rseq 334 293, close_range 436 436, opena
 epoll_pwait2 441 441
 """,
     "namespaces": """
-statfs 137 43, fstatfs 138 44, chmod 90 -, fchmod 91 52, utime 132 -, utimes 235 -, futimesat 261 -, fchmodat 268 53, utimensat 280 88,
-fchmodat2 452 452
+statfs 137 43, fstatfs 138 44, chmod 90 -, fchmod 91 52, utime 132 -, utimes 235 -, futimesat 261 -, fchmodat 268 53,
+utimensat 280 88, fchmodat2 452 452
 """,
     "own": """
-kill 62 129, sched_setaffinity 203 122, tgkill 234 131, prlimit64 302 261, getpgid 121 155, getsid 124 156,
+sched_setaffinity 203 122, tgkill 234 131, prlimit64 302 261, getpgid 121 155, getsid 124 156,
 sched_getparam 143 121, sched_getscheduler 145 120, sched_getaffinity 204 123
 """,
     "pretend": "flock 73 32, readahead 187 213, fadvise64 221 223",
+    "kill": "kill 62 129",
     "clock": "clock_gettime 228 113, clock_getres 229 114, clock_nanosleep 230 115",
     "plain": "preadv2 327 286, pwritev2 328 287",
     "priority": "getpriority 140 141",

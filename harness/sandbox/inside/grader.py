@@ -99,7 +99,7 @@ def failing_line(error: BaseException, source: str) -> str:
 
 
 def describe_value(value: Any, describe: Callable[[Any], str] = repr) -> str:
-    """The value as text, shortened; its type where it cannot be described (an array of text that is no Unicode, for example)."""
+    """The value as text, shortened; its type where it cannot be described (an array of text that is no Unicode)."""
     try:
         return describe(value)[:MAX_TEXT]
     except (MemoryError, RecursionError):

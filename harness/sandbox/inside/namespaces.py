@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harness.sandbox.inside import kernel
 from harness.sandbox.inside.kernel import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC
+from harness.sandbox.inside.libraries import copy_libraries
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 ZONES = "/usr/share/zoneinfo"
@@ -69,10 +70,10 @@ def scratch_folder(visible: list[str]) -> str:
     return "/tmp/scratch" if any(path.startswith("/tmp/") for path in visible) else "/tmp"  # noqa: S108  the sandbox's own
 
 
-def build_root(root: str, library: list[str], packages: list[str]) -> None:
+def build_root(root: str, library: list[str], packages: list[str], shared_libraries: list[str]) -> None:
     """Makes `root` the root folder: the standard library, the allowed packages and five devices; an empty /tmp."""
     os.umask(0o022)
-    kernel.mount("none", root, "tmpfs", MS_NOSUID, "mode=755,size=1m")
+    kernel.mount("none", root, "tmpfs", MS_NOSUID, "mode=755,size=64m")
     for folder in library:
         if not any(folder.startswith(parent + "/") for parent in library):
             show_path(folder, root)
@@ -82,6 +83,7 @@ def build_root(root: str, library: list[str], packages: list[str]) -> None:
         show_path(path, root)
     for name in (scratch_folder([*library, *packages]).lstrip("/"), "old"):
         Path(root, name).mkdir(parents=True, exist_ok=True)
+    copy_libraries(shared_libraries, root)
     os.chdir(root)
     kernel.make_call("pivot_root", b".", b"old")
     os.chdir("/")

@@ -53,7 +53,10 @@ OWN_NUMBER = 0x4F574E21  # a placeholder for the program's own number, which is 
 def call_rule(name: str, kind: str) -> Code:
     """The instructions that decide one system call."""
     if kind == "own":
-        return allow_only(0, (OWN_NUMBER,) if name in ("kill", "tgkill") else (0, OWN_NUMBER))
+        return allow_only(0, (OWN_NUMBER,) if name == "tgkill" else (0, OWN_NUMBER))
+    if kind == "kill":  # its group, which 0 names, is the program itself; a parent in another process table is 0 as well
+        probe = [(LOAD, 0, 0, ARGUMENTS + 8), (EQUAL, 0, 3, 0), (LOAD, 0, 0, ARGUMENTS), (EQUAL, 0, 1, 0), *deny(errno.EPERM)]
+        return [*probe, *allow_only(0, (0, OWN_NUMBER))]
     if kind == "pretend":
         return deny(0)
     if kind == "clock":

@@ -237,7 +237,7 @@ class Watch:
                 return "disk"
 
     def is_kept_waiting(self) -> bool:
-        """Does one of the two want the processor?  Then it gets as much of it as this process, while this one is busy as well."""
+        """Does one of the two want the processor?  Then it gets as much of it as this process, while both are busy."""
         before = [child.processor_time() for child in (self.grader, self.candidate)]
         own, end = time.process_time(), time.monotonic() + BUSY_TEST_S
         while time.monotonic() < end:

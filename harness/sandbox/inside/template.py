@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.sandbox.inside import kernel, landlock, namespaces, slot
+from harness.sandbox.inside.libraries import module_libraries
 
 MODULES = """
 abc array bisect builtins calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
@@ -37,16 +38,17 @@ def main(place: str) -> NoReturn:
     setup = json.loads(control.recv(1 << 20))
     try:
         library = namespaces.library_folders()
+        shared_libraries = module_libraries(library) if setup["tier"] != "none" else []
         import_modules(setup)
         resident = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         setup["landlock"] = landlock.is_available()
         setup["uid"] = find_free_user() if setup["tier"] != "none" else None
         processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else count_user_threads() + 1024
         if setup["tier"] == "namespaces":
-            enter_namespaces(setup, library)
+            enter_namespaces(setup, library, shared_libraries)
         else:
             setup["library"] = library
-            setup["readable"] = readable_paths(library, setup["packages"])
+            setup["readable"] = readable_paths(library, setup["packages"]) + shared_libraries
     except (OSError, ImportError) as error:
         control.send(json.dumps({"error": error_reason(error)}).encode())
         os._exit(1)
@@ -75,7 +77,7 @@ def import_modules(setup: dict[str, Any]) -> None:
                 raise
 
 
-def enter_namespaces(setup: dict[str, Any], library: list[str]) -> None:
+def enter_namespaces(setup: dict[str, Any], library: list[str], shared_libraries: list[str]) -> None:
     """Moves into namespaces of its own: root directly, anybody else, and root without the right, through a user namespace."""
     try:
         namespaces.leave_host(user=os.geteuid() != 0)
@@ -88,7 +90,7 @@ def enter_namespaces(setup: dict[str, Any], library: list[str]) -> None:
         wait_and_exit(pid)
     setup["mounts"] = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     setup["scratch"] = namespaces.scratch_folder([*library, *setup["packages"]])
-    namespaces.build_root(setup["base"], library, setup["packages"])
+    namespaces.build_root(setup["base"], library, setup["packages"], shared_libraries)
     sys.path_importer_cache.clear()
 
 
