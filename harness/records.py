@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from harness.types import Aggregate, Checkpoint, Json, Metric, Noise, SkilldeltaError
+from harness.noise import Noise
+from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError
 
 State = Literal["running", "done", "decided", "failed"]
 RequestKind = Literal["loglikelihood", "generate"]

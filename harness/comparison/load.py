@@ -11,10 +11,11 @@ from harness.comparison import comparability
 from harness.comparison.result import AbsentTask, Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
 from harness.grouping import group_by
+from harness.noise import Noise
 from harness.records import CellRecord, CheckpointRecord
 from harness.statistics import noise
 from harness.store import Cell, Results
-from harness.types import Noise, SkilldeltaError, unknown_name
+from harness.types import SkilldeltaError, unknown_name
 
 
 @dataclass(frozen=True)

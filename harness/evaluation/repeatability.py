@@ -12,9 +12,10 @@ from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
 from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, is_generated
 from harness.evaluation.scoring import collect_samples
+from harness.noise import Noise
 from harness.statistics.noise import measure_noise
 from harness.store import Results
-from harness.types import Checkpoint, Model, Noise, Response, Sample, SkilldeltaError, Task, digest
+from harness.types import Checkpoint, Model, Response, Sample, SkilldeltaError, Task, digest
 
 MIN_ITEMS = 50  # fewer items say little about a rate of a few percent
 

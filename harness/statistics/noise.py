@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.noise import Noise
 from harness.statistics.aggregates import Floats, Interval
-from harness.types import Noise
 
 ROUNDING = 1e-5  # a smaller change of a score made of log-probabilities is rounding
 MATERIAL_SHARE = 0.2  # noise that explains more than this share of the discordance is added to the interval
