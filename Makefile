@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo study tune kills test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-families test-vllm clean
+.PHONY: help demo study tune kills test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -61,8 +61,14 @@ bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
 	$(BIN)/python tests/bench/trainers.py
 
-bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M: parts
-	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M,real MODEL=a folder: parts
+	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MODEL),--model $(MODEL))
+
+bench-gpu: .venv/ready    ## the engine on one GPU against lm-eval's hf: under 8 minutes; MODEL=a folder with a real model
+	$(BIN)/python -m tests.bench.gpu $(if $(MODEL),--model $(MODEL))
+
+bench-adapters: .venv/ready   ## time and memory of 1, 3 and 10 LoRA checkpoints on one base; MODEL=a folder with the base
+	$(BIN)/python -m tests.bench.adapters $(MODEL)
 
 bench-compare: .venv/ready   ## seconds and memory of compare and its page: 100 checkpoints x 20 tasks x 1,000 items
 	$(BIN)/python -m tests.bench.compare
