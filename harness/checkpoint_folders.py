@@ -19,6 +19,7 @@ SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's 
 CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts
 VALUE_HEADS = ("value_head.safetensors", "value_head.bin", "v_head.safetensors", "v_head.bin")  # LLaMA-Factory's, and others'
 TOKENIZER_CONFIG = "tokenizer_config.json"
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 POLICY_METHODS = ("ppo", "grpo", "rloo", "dpo", "sft", "kto", "orpo", "online-dpo")  # that make a model which answers prompts
 POLICY_FOLDER = re.compile(r"^(?:policy|actor|adapter_model|lora_adapter|huggingface|hf|model)", re.IGNORECASE)
 OTHER_MODEL = re.compile(
@@ -178,12 +179,31 @@ def find_reward_keys(names: Iterable[str]) -> list[str]:
 
 
 def tokenizer_source(checkpoint: Checkpoint) -> str:
-    """The folder or Hub name of the tokenizer: the one that was named, the checkpoint's own, its run's, or its base's."""
+    """The folder or Hub name of the tokenizer: the one that was named, the checkpoint's own, its run's, or its base's.
+
+    A folder with settings of a tokenizer, and no vocabulary, has none: copies of runs often leave large files out.
+    """
     if checkpoint.tokenizer:
         return checkpoint.tokenizer
     places = [checkpoint.path, *([checkpoint.run] if checkpoint.run else []), *reversed(checkpoint.adapters)]
-    own = next((place for place in places if os.path.lexists(Path(place) / TOKENIZER_CONFIG)), "")
+    own = next((place for place in places if has_tokenizer(Path(place))), "")
     return own or checkpoint.base or checkpoint.path
+
+
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a tokenizer's settings and its vocabulary lie in a folder."""
+    has_vocabulary = any((folder / name).is_file() for name in VOCABULARIES) or any(folder.glob("*.tiktoken"))
+    return has_vocabulary and os.path.lexists(folder / TOKENIZER_CONFIG)
+
+
+def explain_missing_tokenizer(checkpoint: Checkpoint) -> str:
+    """Why a checkpoint reads no text; "" where it has a tokenizer, or where only loading it will tell."""
+    folder = Path(tokenizer_source(checkpoint))
+    if not folder.is_dir() or has_tokenizer(folder) or any((folder / name).is_file() for name in VOCABULARIES):
+        return ""
+    if any(folder.glob("*.py")) or any(folder.glob("*.tiktoken")):
+        return ""
+    return "no tokenizer: none of " + ", ".join(VOCABULARIES[:4]) + "; name its folder with --tokenizer DIR"
 
 
 def describe_nested(folder: Path, name: str) -> Checkpoint | None:

@@ -97,10 +97,11 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> tuple[str, str]:
     """Why a checkpoint cannot be loaded, "" where it can; and what to know all the same."""
     if checkpoint.problem:
         return checkpoint.problem, ""
+    from harness.checkpoint_folders import explain_missing_tokenizer
     from harness.loading.contract import check_contract, find_infinite
 
     verdict = check_contract(checkpoint)
-    return verdict.problem or find_infinite(checkpoint), verdict.note
+    return verdict.problem or explain_missing_tokenizer(checkpoint) or find_infinite(checkpoint), verdict.note
 
 
 VERBS = (list_, checkpoints)

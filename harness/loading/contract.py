@@ -23,12 +23,11 @@ from harness.integrity import (
     weight_files,
     weight_sets,
 )
-from harness.loading.adapters import changes_nothing, check_adapter
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
 from harness.loading.reports import UncheckedError
 from harness.loading.settings import LoadSettings
-from harness.loading.whole_model import IGNORABLE, check_whole_model
+from harness.loading.whole_model import IGNORABLE, check_whole_model, explain_index
 from harness.types import Checkpoint, digest
 
 VERDICTS: dict[str, ContractVerdict] = {}  # checkpoints of one run have the same headers: they are placed once
@@ -78,7 +77,11 @@ def adapter_folders(checkpoint: Checkpoint) -> list[str]:
 
 def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
     """The verdict on a whole model and the adapters on it; of equal headers and configs the one that was found before."""
-    nothing = CHANGES_NOTHING if len(folders) > 1 and changes_nothing(folders[-1]) else ""
+    nothing = ""
+    if len(folders) > 1:
+        from harness.loading.adapters import changes_nothing  # peft takes a second, and most checkpoints need none
+
+        nothing = CHANGES_NOTHING if changes_nothing(folders[-1]) else ""
     key = digest([contract_key(folders), settings.head, settings.trust_remote_code, dict(settings.config)])
     has_one_set_each = len(all_weight_files(folders)) == len(folders)  # two sets may differ in values alone
     verdict = VERDICTS.get(key) if has_one_set_each else None
@@ -96,7 +99,11 @@ def contract_key(folders: Iterable[Path]) -> list[object]:
         name, names = (ADAPTER_CONFIG, ADAPTER) if number else ("config.json", SINGLE)
         config = (folder / name).read_text(encoding="utf-8", errors="replace") if (folder / name).is_file() else ""
         headers = read_headers([file for file in weight_files(folder, names) if file.is_file()])
-        parts += [config, sorted((key, tensor.shape) for key, tensor in headers.items())]
+        parts += [
+            config,
+            "" if number else explain_index(folder),
+            sorted((key, tensor.shape) for key, tensor in headers.items()),
+        ]
     return parts
 
 
@@ -110,6 +117,8 @@ def place(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
     try:
         model = check_whole_model(folders[0], settings)
         for folder in folders[1:]:
+            from harness.loading.adapters import check_adapter
+
             peft_model = check_adapter(model, folder, settings.head)
             model = peft_model.unload() if folder != folders[-1] else peft_model
     except UncheckedError as error:

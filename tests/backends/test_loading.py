@@ -1,5 +1,6 @@
 """Models that cannot be loaded as they lie there: adapters without their base, tokenizers without a vocabulary, odd types."""
 
+import shutil
 from pathlib import Path
 
 import peft
@@ -8,6 +9,7 @@ import transformers
 
 from harness import discovery
 from harness.backends.transformers import TransformersOptions, load
+from harness.cli.listing import listing_row
 from harness.types import Checkpoint, SkilldeltaError
 from tests.support import tiny
 
@@ -31,19 +33,28 @@ def test_an_adapter_without_its_base_names_the_base_and_the_way_out(
     config = folder / "adapter_config.json"
     config.write_text(config.read_text().replace(str(base), "nobody/has-this-base"))
     (checkpoint,) = discovery.find_checkpoints([str(folder)])
-    with pytest.raises(SkilldeltaError, match=r"lora cannot be loaded: an adapter of nobody/has-this-base: there is no such folder here") as error:
+    with pytest.raises(
+        SkilldeltaError, match=r"lora cannot be loaded: an adapter of nobody/has-this-base: there is no such folder here"
+    ) as error:
         load(checkpoint, TransformersOptions())
     assert "name the base's folder with --base DIR" in str(error.value)
 
 
-def test_a_tokenizer_without_a_vocabulary_is_refused(base: Path, tmp_path: Path) -> None:
+def test_settings_of_a_tokenizer_without_its_vocabulary_leave_the_bases(base: Path, tmp_path: Path) -> None:
     folder = save_adapter(base, tmp_path / "lora")
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
     (checkpoint,) = discovery.find_checkpoints([str(folder)])
-    with pytest.raises(SkilldeltaError, match=r"The tokenizer of .*lora has no vocabulary, so it reads every text as empty"):
-        load(checkpoint, TransformersOptions())
-    (folder / "tokenizer_config.json").unlink()
     assert load(checkpoint, TransformersOptions()).tokenizer.hf_tokenizer("A text").input_ids
+
+
+def test_a_model_without_a_vocabulary_is_refused(base: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(base, tmp_path / "model")
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
+    (checkpoint,) = discovery.find_checkpoints([str(folder)])
+    assert "no tokenizer" in listing_row(checkpoint)["problem"]
+    with pytest.raises(SkilldeltaError, match=r"The tokenizer of .*model has no vocabulary, so it reads every text as empty"):
+        load(checkpoint, TransformersOptions())
 
 
 def test_a_dtype_that_torch_does_not_have_is_refused_with_the_names_there_are(base: Path) -> None:
