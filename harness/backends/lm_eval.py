@@ -20,6 +20,7 @@ from harness.prompts.templates import as_dicts, plain_text
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 SERVERS = ("local-", "openai-", "anthropic-")  # backends that name a model instead of loading one
+ADAPTER_ARGUMENTS = {"hf": "peft", "vllm": "lora_local_path"}  # of backends that take a base with an adapter
 PlacedRequests = Sequence[tuple[int, Request]]
 
 
@@ -206,12 +207,12 @@ def model_arguments(checkpoint: Checkpoint, options: LmEvalOptions) -> dict[str,
     """The checkpoint as the backend's arguments.  Raises SkilldeltaError for an adapter, where the backend takes none."""
     if options.backend.startswith(SERVERS):
         return {"model": checkpoint.path}
-    if checkpoint.base and options.backend != "hf":
-        raise SkilldeltaError(
-            f"{checkpoint.name} is an adapter; lm-eval:{options.backend} takes whole models.  Merge it into its base, "
-            "or use the backend transformers or lm-eval:hf."
-        )
     dtype = {"dtype": options.dtype} if options.dtype else {}
     if checkpoint.base:
-        return {"pretrained": checkpoint.base, "peft": checkpoint.path, **dtype}
+        if options.backend not in ADAPTER_ARGUMENTS:
+            raise SkilldeltaError(
+                f"{checkpoint.name} is an adapter; lm-eval:{options.backend} takes whole models.  Merge it into its base, "
+                f"or use the backend transformers or lm-eval:{' or lm-eval:'.join(ADAPTER_ARGUMENTS)}."
+            )
+        return {"pretrained": checkpoint.base, ADAPTER_ARGUMENTS[options.backend]: checkpoint.path, **dtype}
     return {"pretrained": checkpoint.path, **dtype}

@@ -29,13 +29,13 @@ def reaching_shares(ends: Sequence[int], ages: Sequence[int], most: int) -> Shar
     `ends`: lengths of answers that ended by themselves.  `ages`: those of answers that have not, or were cut.
     """
     every_age = np.minimum(np.array([*ends, *ages], np.int64), most)
-    ended_at = np.bincount(np.minimum(np.array(ends, np.int64), most), minlength=most + 1).astype(np.float64)
+    ends_at = np.bincount(np.minimum(np.array(ends, np.int64), most), minlength=most + 1).astype(np.float64)
     last_at = np.bincount(every_age, minlength=most + 1)
     exposed = len(every_age) - np.cumsum(last_at) + last_at  # answers that reached each length
-    hazards = np.divide(ended_at, exposed, out=np.zeros_like(ended_at), where=exposed > 0)
+    hazards = np.divide(ends_at, exposed, out=np.zeros_like(ends_at), where=exposed > 0)
     oldest = int(every_age.max(initial=0))
     later = slice(oldest // 2, oldest + 1)
-    hazards[oldest + 1 :] = ended_at[later].sum() / max(exposed[later].sum(), 1.0)
+    hazards[oldest + 1 :] = ends_at[later].sum() / max(exposed[later].sum(), 1.0)
     hazards[most] = 1.0
     shares: Shares = np.cumprod(1 - hazards)
     return shares

@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from harness.backends import lm_eval
 from harness.backends.transformers import BASES, TransformersModel, TransformersOptions, load
 from harness.types import Checkpoint, Request, SkilldeltaError
 from tests.support import tiny
@@ -166,3 +167,13 @@ def test_an_adapter_with_values_that_are_no_numbers_is_refused_behind_a_good_one
     with pytest.raises(SkilldeltaError, match="no numbers"):
         load(bad, options)
     assert_near(answers(load(good, options)), expected)
+
+
+def test_lm_evals_backends_get_an_adapter_under_the_name_that_each_has_for_it() -> None:
+    checkpoint = Checkpoint("dpo", "adapter", "peft", base="base")
+    assert lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("hf")) == {"pretrained": "base", "peft": "adapter"}
+    assert lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("vllm")) == {
+        "pretrained": "base", "lora_local_path": "adapter",
+    }  # fmt: skip
+    with pytest.raises(SkilldeltaError, match="lm-eval:sglang takes whole models"):
+        lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("sglang"))
