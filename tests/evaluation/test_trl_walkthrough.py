@@ -1,4 +1,4 @@
-"""From TRL's DPOTrainer to a decision: ScoreCallback scores each checkpoint meanwhile; `compare` and `gate` read the results."""
+"""From TRL's DPOTrainer to a decision: ScoreCallback scores each checkpoint, `compare` and `gate` read the results."""
 
 import json
 import subprocess
