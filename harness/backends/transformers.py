@@ -73,7 +73,7 @@ class TransformersModel:
         rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
         self.template = templates.choose_template(options.chat_template, tokenizer, rendering)
         self.tokenizer = self.cached_tokenizer.for_window(options.max_length or context_window(model.config, tokenizer))
-        self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
+        self.encoder = encoding.RequestEncoder(self.tokenizer, self.template, model.get_input_embeddings().weight.shape[0])
         self.engine: Engine = (user and user.resident.engine) or self.make_engine()
         if user:
             user.resident.engine = self.engine

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,10 +66,14 @@ class EncodedPrompts:
 
 @dataclass(frozen=True)
 class RequestEncoder:
-    """Turns requests into token ids, with a tokenizer and a chat template."""
+    """Turns requests into token ids, with a tokenizer and a chat template.
+
+    `rows`: of the model's embeddings; a text with a token beyond them is not asked.  0: all tokens have one.
+    """
 
     tokenizer: WindowedTokenizer
     template: ChatTemplate
+    rows: int = 0
 
     def encode_choices(self, requests: Sequence[Request], plan: PlanPairs) -> EncodedChoices:
         """Requests with choices, each pair within the window.  One that cannot be encoded gets its response at once."""
@@ -86,6 +90,9 @@ class RequestEncoder:
                 continue
             if not choices:  # an empty text, as a whole, is certain
                 early.append((place, Response(logprobs=(0.0,), greedy=(True,))))
+                continue
+            if reason := self.explain_unknown_token(i for c in choices for i in (*c.pair.context, *c.pair.continuation)):
+                early.append((place, Response(finish="error", error=reason)))
                 continue
             overflow = max(c.overflow for c in choices)
             longest = max(len(c.pair.continuation) for c in choices)
@@ -116,6 +123,9 @@ class RequestEncoder:
             room = window - (count if request.truncate else 1)
             if room < 1:
                 raise SkilldeltaError(f"{count} new tokens leave no room for a prompt in a window of {window}.")
+            if reason := self.explain_unknown_token(ids):
+                early.append((place, Response(finish="error", error=reason)))
+                continue
             overflow = max(len(ids) - room, 0)
             if overflow and not request.truncate:
                 early.append((place, Response(finish="overlong", tokens_in=len(ids))))
@@ -123,6 +133,17 @@ class RequestEncoder:
             prompts.append(self.to_token_prompt(request, ids[overflow:], place in in_block))
             owners.append((place, len(ids) - overflow, overflow))
         return EncodedPrompts(tuple(early), owners, plan(prompts), frozenset(in_block))
+
+    def explain_unknown_token(self, ids: Iterable[int]) -> str:
+        """Why the model cannot read these tokens: one lies beyond its embeddings; "" where it can."""
+        largest = max(ids, default=0) if self.rows else -1
+        if largest < self.rows:
+            return ""
+        token = self.tokenizer.hf_tokenizer.convert_ids_to_tokens(largest)
+        return (
+            f"the tokenizer's token {largest} ({token!r}) lies beyond the model's {self.rows} embeddings: "
+            "tokens were added to the tokenizer, and the model was not resized"
+        )
 
     def to_token_prompt(self, request: Request, ids: Sequence[int], in_block: bool = False) -> TokenPrompt:
         """A request with its ids.  Its seed depends on the request alone, so its text does not depend on the batch."""
