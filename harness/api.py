@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from harness import config, data, discovery, fingerprint, registry
 from harness.checkpoint_selection import Selection
 from harness.evaluation import workers
+from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, SilentProgress, score_checkpoints
-from harness.records import CellRecord
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
@@ -56,35 +56,6 @@ class Backend:
 
         kind = SettingsLoader if hasattr(plugin, "settings_differences") else PluginLoader
         return kind(load, plugin, options)
-
-
-@dataclass(frozen=True)
-class PluginLoader:
-    """Makes a checkpoint's model ready, through a backend with its options."""
-
-    load: Callable[[Checkpoint], Model]
-    plugin: Any
-    options: Any
-
-    def __call__(self, checkpoint: Checkpoint) -> Model:
-        return self.load(checkpoint)
-
-
-class SettingsLoader(PluginLoader):
-    """Of a backend that knows its settings before it loads a model."""
-
-    @property
-    def requested(self) -> Mapping[str, Any]:
-        """The settings that flags asked for."""
-        values: Mapping[str, Any] = self.plugin.requested_settings(self.options)
-        return values
-
-    def settings_differences(self, checkpoint: Checkpoint, stored: CellRecord) -> list[tuple[str, str, str]]:
-        """Where a stored cell was answered under other settings, as (name, stored, now)."""
-        unlike: list[tuple[str, str, str]] = self.plugin.settings_differences(
-            checkpoint, self.options, stored.backend, stored.requested
-        )
-        return unlike
 
 
 @dataclass(frozen=True)

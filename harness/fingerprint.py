@@ -126,3 +126,11 @@ def shorten_json(value: Any, length: int = 60) -> str:
     """A value as JSON, cut to `length` characters."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:
+    """The differences side by side, with the ways out."""
+    lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
+    is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)
+    way_out = "Give this checkpoint a --name" if is_other else "Replace them with --ask-again"
+    return f"{folder} holds samples that were made differently:\n{lines}\n{way_out}, or score into another folder (-o)."

@@ -9,19 +9,20 @@ RESULTS/_examples/<task>.jsonl             the rows that were asked about, by th
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from io import BufferedRandom
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.atomic_files import folder_name, read_json, write_bytes, write_json
-from harness.fingerprint import changed_parts, differences
+from harness.atomic_files import folder_name, read_json, remove_halves, whole_file, write_bytes, write_json
+from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
+from harness.fingerprint import changed_parts, describe_differences, differences
 from harness.grouping import natural_key
-from harness.json_lines import InvalidLineError, complete_lines, encode_lines, open_writer, read_lines
+from harness.json_lines import InvalidLineError, Writer, complete_lines, encode_lines, open_writer, read_lines, remove_torn_line
 from harness.records import CellRecord, CheckpointRecord, Record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
@@ -49,14 +50,6 @@ def record_differences(stored: CellRecord, now: CellRecord) -> list[tuple[str, s
         unlike = [difference for difference in unlike if difference[0] != "rendered"]
     parts = changed_parts(stored.fingerprint, now.fingerprint)
     return [*unlike, *((f"fingerprint.{name}", old, new) for name, old, new in parts)]
-
-
-def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:
-    """The differences side by side, with the ways out."""
-    lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
-    is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)
-    way_out = "Give this checkpoint a --name" if is_other else "Replace them with --ask-again"
-    return f"{folder} holds samples that were made differently:\n{lines}\n{way_out}, or score into another folder (-o)."
 
 
 @dataclass(frozen=True)
@@ -104,9 +97,10 @@ class Cell:
         With `ask_again` the samples that were made differently are taken out instead.
         """
         before = self.record()
-        if before and (unlike := record_differences(before, record)):
-            if not ask_again:
-                raise SkilldeltaError(describe_differences(self.folder, unlike))
+        unlike = record_differences(before, record) if before else []
+        if unlike and not ask_again:
+            raise SkilldeltaError(describe_differences(self.folder, unlike))
+        if unlike or not before:  # without a record nobody knows what samples were asked
             self.clear()
             before = None
         write_json(self.record_file, (before.to_json() if before else {}) | record.to_json())
@@ -125,36 +119,46 @@ class Cell:
 
     def rewrite(self, samples: Iterable[Sample]) -> None:
         """Replaces all samples, whole or not at all."""
-        half = self.folder / f".samples.{os.getpid()}"
-        with half.open("wb") as stream:
+        with whole_file(self.samples_file) as half, half.open("wb") as stream:
             open_writer(stream).write_all(map(sample_to_json, samples))
             stream.flush()
             os.fsync(stream.fileno())
-        half.replace(self.samples_file)
+
+
+class CellInUseError(SkilldeltaError):
+    """Another process is writing a cell."""
 
 
 class SampleWriter:
-    """Appends samples to a cell, each flushed as it comes.  One writer at a time: a second is refused."""
+    """The one writer of a cell, from its record to its last sample; a second is refused with CellInUseError.
+
+    Each sample is flushed as it comes.
+    """
 
     def __init__(self, cell: Cell) -> None:
         cell.folder.mkdir(parents=True, exist_ok=True)
         self.cell = cell
-        self.lock = os.open(cell.folder, os.O_RDONLY)
         try:
-            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = FolderLock(cell.folder)
         except BlockingIOError as error:
-            os.close(self.lock)
-            raise SkilldeltaError(f"Another process is writing {cell.folder}: wait for it, or stop it.") from error
-        self.stream = cell.samples_file.open("ab+")
-        remove_torn_line(self.stream)
-        self.lines = open_writer(self.stream, flush=True)
+            raise CellInUseError(f"Another process is writing {cell.folder}: wait for it, or stop it.") from error
+        self.resources = ExitStack()
+        self.resources.callback(lock.release)
+        for file in (cell.samples_file, cell.record_file):
+            remove_halves(file)
 
     def __enter__(self) -> SampleWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stream.close()
-        os.close(self.lock)
+        self.resources.close()
+
+    @cached_property
+    def lines(self) -> Writer:
+        """Opened with the first sample: until then the cell may still be emptied."""
+        stream = self.resources.enter_context(self.cell.samples_file.open("ab+"))
+        remove_torn_line(stream)
+        return open_writer(stream, flush=True)
 
     def append(self, sample: Sample) -> None:
         self.lines.write(sample_to_json(sample))
@@ -166,11 +170,14 @@ class SampleWriter:
         self.cell.rewrite(sorted(samples.values(), key=lambda s: place[s.example, s.draw]))
 
 
-def remove_torn_line(stream: BufferedRandom) -> None:
-    """Cuts off a last line that a killed process left without its newline."""
-    stream.seek(0)
-    stream.truncate(sum(map(len, complete_lines(stream))))
-    stream.seek(0, os.SEEK_END)
+def mark_folder(path: Path) -> None:
+    """Makes a results folder of a new or empty one; of two processes that do so at once, one finds it made."""
+    path.mkdir(parents=True, exist_ok=True)
+    with lock_folder(path):
+        remove_halves(path / MARKER)
+        if {file.name for file in path.iterdir()} - {MARKER, LOCK_FILE}:
+            raise SkilldeltaError(f"{path} holds other things, and no {MARKER}: name a new or empty folder for results.")
+        write_json(path / MARKER, {"format": FORMAT})
 
 
 class Results:
@@ -193,9 +200,7 @@ class Results:
         if path.exists() and not path.is_dir():
             raise SkilldeltaError(f"{path} is a file, not a folder for results.")
         if not (path / MARKER).exists():
-            if path.exists() and any(path.iterdir()):
-                raise SkilldeltaError(f"{path} holds other things, and no {MARKER}: name a new or empty folder for results.")
-            write_json(path / MARKER, {"format": FORMAT})
+            mark_folder(path)
         results = cls(path)
         results.upgrade()
         return results
@@ -210,14 +215,16 @@ class Results:
         """Writes a checkpoint's record; refuses another checkpoint of the same name."""
         path = self.folder / folder_name(checkpoint.name) / RECORD
         record = CheckpointRecord.of(checkpoint, fingerprint)
-        before = read_record(path, CheckpointRecord) if path.exists() else None
-        if before and (parts := changed_parts(before.fingerprint, record.fingerprint)):
-            unlike = ", ".join(name for name, *_ in parts)
-            raise SkilldeltaError(
-                f"{self.folder} already holds another checkpoint named {checkpoint.name!r} ({before.path or 'recorded'}); "
-                f"they differ in: {unlike}.\nGive this one a --name, or score into another folder."
-            )
-        write_json(path, record.to_json())
+        with lock_folder(self.folder):
+            before = read_record(path, CheckpointRecord) if path.exists() else None
+            if before and (parts := changed_parts(before.fingerprint, record.fingerprint)):
+                unlike = ", ".join(name for name, *_ in parts)
+                raise SkilldeltaError(
+                    f"{self.folder} already holds another checkpoint named {checkpoint.name!r} ({before.path or 'recorded'}); "
+                    f"they differ in: {unlike}.\nGive this one a --name, or score into another folder."
+                )
+            remove_halves(path)
+            write_json(path, record.to_json())
 
     def cell(self, checkpoint: str, task: str) -> Cell:
         return Cell(self.folder / folder_name(checkpoint) / folder_name(task))
@@ -228,11 +235,13 @@ class Results:
     def keep(self, task: str, examples: Iterable[Example]) -> None:
         """Stores the examples' rows next to the samples, each once: a row that is there stays as it is."""
         path = self.examples_file(task)
-        content = path.read_bytes() if path.exists() else b""
-        stored_ids = {line["example"] for _, line in read_lines(io.BytesIO(content))}
-        new = {e.id: e for e in examples if e.id not in stored_ids}
-        if new:
-            write_bytes(path, content + encode_lines({"example": key, "row": dict(e.row)} for key, e in new.items()))
+        with lock_folder(self.folder):  # two processes may ask different rows of a task
+            remove_halves(path)
+            content = path.read_bytes() if path.exists() else b""
+            stored_ids = {line["example"] for _, line in read_lines(io.BytesIO(content))}
+            new = {e.id: e for e in examples if e.id not in stored_ids}
+            if new:
+                write_bytes(path, content + encode_lines({"example": key, "row": dict(e.row)} for key, e in new.items()))
 
     def rows(self, task: str) -> dict[str, Json]:
         """The stored rows of a task by example; {} where none were stored."""

@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from harness.atomic_files import folder_name
 from harness.evaluation.questions import Question
-from harness.fingerprint import changed_parts, differences
+from harness.fingerprint import changed_parts, describe_differences, differences
 from harness.records import RAW, CellRecord, Inputs, TaskRecord
-from harness.store import Cell, Results, SampleWriter, describe_differences
+from harness.store import Cell, Results, SampleWriter
 from harness.types import Checkpoint, Json, Model, Request, SkilldeltaError
 
 Difference = tuple[str, str, str]

@@ -1,0 +1,39 @@
+"""A backend with its options, as what makes a checkpoint's model ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.records import CellRecord
+from harness.types import Checkpoint, Model
+
+
+@dataclass(frozen=True)
+class PluginLoader:
+    """Makes a checkpoint's model ready, through a backend with its options."""
+
+    load: Callable[[Checkpoint], Model]
+    plugin: Any
+    options: Any
+
+    def __call__(self, checkpoint: Checkpoint) -> Model:
+        return self.load(checkpoint)
+
+
+class SettingsLoader(PluginLoader):
+    """Of a backend that knows its settings before it loads a model."""
+
+    @property
+    def requested(self) -> Mapping[str, Any]:
+        """The settings that flags asked for."""
+        values: Mapping[str, Any] = self.plugin.requested_settings(self.options)
+        return values
+
+    def settings_differences(self, checkpoint: Checkpoint, stored: CellRecord) -> list[tuple[str, str, str]]:
+        """Where a stored cell was answered under other settings, as (name, stored, now)."""
+        unlike: list[tuple[str, str, str]] = self.plugin.settings_differences(
+            checkpoint, self.options, stored.backend, stored.requested
+        )
+        return unlike
