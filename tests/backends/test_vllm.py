@@ -25,6 +25,7 @@ from harness.vllm_engine import VllmOptions, VllmOutput, same_shape
 from tests.support import tiny
 
 HAS_VLLM = "vllm" in metadata.packages_distributions()
+pytestmark = [pytest.mark.filterwarnings("ignore")] if HAS_VLLM else []  # vLLM's own, also when its processes end
 needs_vllm = pytest.mark.skipif(
     not HAS_VLLM, reason="vLLM is not installed here: make test-vllm makes an environment that has it"
 )
@@ -108,7 +109,6 @@ def assert_same_answers(checkpoint: Checkpoint) -> None:
 
 @needs_vllm
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore")  # vLLM's own
 @pytest.mark.usefixtures("engines")
 class TestAgainstOurEngine:
     def test_a_base_two_adapters_of_it_and_another_checkpoint_of_its_shape(self, base: Path, tmp_path: Path) -> None:
