@@ -1,14 +1,30 @@
-"""Files of a results folder, written whole or not at all: a reader never sees half of one."""
+"""Files and folders that are written whole or not at all: a reader never sees half of one, whatever ends the writer."""
 
 from __future__ import annotations
 
+import errno
+import glob
 import json
 import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from harness.file_locks import FolderLock, lock_folder
 from harness.types import SkilldeltaError
+
+ROOM = "Make room; the same command continues from what is stored."
+RIGHT = "Give this user the right to it, or name another folder with -o."
+FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: ROOM}
+REFUSALS = FULL | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
+RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
+TORCH_WRITER = "inline_container.cc"  # torch.save
+DRAFT = ".writing-"
 
 
 def folder_name(name: str) -> str:
@@ -24,9 +40,70 @@ def write_json(path: Path, value: Any) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}")
-    half.write_bytes(content)
-    half.replace(path)
+    with whole_file(path) as half:
+        half.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write under another name, renamed to `path` at the end; where that fails, nothing of it is left."""
+    # Containers that share a folder may have the same process ids: the name is drawn.
+    half = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    try:
+        yield half
+        half.replace(path)
+    except BaseException:
+        half.unlink(missing_ok=True)
+        raise
+
+
+def remove_halves(path: Path) -> None:
+    """Removes what killed writers of a file left.  Only for the holder of the lock that every writer of it takes."""
+    for half in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        half.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_files(folder: Path) -> Iterator[Path]:
+    """A folder to write into, whose files come to `folder` one by one, each whole, once all of them are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with lock_folder(folder):
+            remove_drafts(folder)
+            draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder)))
+            stack.callback(FolderLock(draft).release)
+        yield draft
+        with lock_folder(folder):
+            for file in sorted(p for p in draft.rglob("*") if p.is_file()):
+                target = folder / file.relative_to(draft)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                file.replace(target)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Removes drafts of writers that were killed: nobody holds their locks."""
+    for draft in folder.glob(f"{DRAFT}*"):
+        try:
+            FolderLock(draft).release()
+        except BlockingIOError:  # its writer is at work
+            continue
+        shutil.rmtree(draft)
+
+
+def explain_system_error(error: BaseException, place: Path | str = "") -> str:
+    """What the system refused, and the way out, where an error says that a file could not be written; else "".
+
+    Libraries that write files in another language report a full disk in words of their own.
+    """
+    code = error.errno if isinstance(error, OSError) else None
+    if match := RUST_ERROR.search(str(error)):
+        code = int(match[1])
+    elif TORCH_WRITER in str(error):
+        code = next((number for number in REFUSALS if os.strerror(number) in str(error)), errno.ENOSPC)
+    if code not in REFUSALS:
+        return ""
+    where = getattr(error, "filename", None) or place
+    return f"{os.strerror(code)}{f': {where}' if where else ''}.  {REFUSALS[code]}"
 
 
 def read_json(path: Path) -> dict[str, Any]:

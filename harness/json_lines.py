@@ -11,6 +11,7 @@ from typing import IO, Any
 import jsonlines
 
 InvalidLineError = jsonlines.InvalidLineError
+Writer = jsonlines.Writer
 EMPTY = object()
 STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 STRICT_ASCII = json.JSONEncoder(allow_nan=False)
@@ -52,6 +53,13 @@ def read_lines(lines: Iterable[bytes]) -> Iterator[tuple[int, Any]]:
 def complete_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The lines up to the first without a newline: a writer that was killed leaves half a line at the end."""
     return takewhile(lambda line: line.endswith(b"\n"), lines)
+
+
+def remove_torn_line(stream: IO[bytes]) -> None:
+    """Cuts off a last line that a killed process left without its newline, and goes to the end."""
+    stream.seek(0)
+    stream.truncate(sum(map(len, complete_lines(stream))))
+    stream.seek(0, io.SEEK_END)
 
 
 def parse_line(text: str) -> Any:

@@ -9,8 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
+from harness.atomic_files import read_json
+from harness.fingerprint import changed_parts, differences
 from harness.noise import Noise
 from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError
 
@@ -18,6 +21,7 @@ State = Literal["running", "done", "decided", "failed"]
 RequestKind = Literal["loglikelihood", "generate"]
 KINDS: Mapping[str, RequestKind] = {"weigh": "loglikelihood", "continue": "generate"}  # older values of `kind`
 D = TypeVar("D")
+R = TypeVar("R", bound="Record")
 RAW = "raw"  # backend.template where no prompt was rendered by a template
 
 
@@ -186,6 +190,14 @@ class CellRecord(Record):
         sparse = {"reader": dict(self.reader), "rendered": self.rendered, "rules": rules}
         return shared | {name: value for name, value in sparse.items() if value}
 
+    def differences(self, now: CellRecord) -> list[tuple[str, str, str]]:
+        """Where another record says something else of what a cell's samples share, as (name, stored, now)."""
+        unlike = differences(self.comparable(), now.comparable())
+        if not (self.rendered and now.rendered):  # older results, and some backends, do not know it
+            unlike = [difference for difference in unlike if difference[0] != "rendered"]
+        parts = changed_parts(self.fingerprint, now.fingerprint)
+        return [*unlike, *((f"fingerprint.{name}", old, new) for name, old, new in parts)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointRecord(Record):
@@ -211,6 +223,14 @@ class CheckpointRecord(Record):
     @classmethod
     def of(cls, checkpoint: Checkpoint, fingerprint: Mapping[str, str]) -> Self:
         return cls(**asdict(checkpoint), fingerprint=dict(fingerprint))
+
+
+def read_record(path: Path, kind: type[R]) -> R:
+    """The record in a file of the results folder."""
+    try:
+        return kind.from_json(read_json(path))
+    except (SkilldeltaError, TypeError, ValueError, AttributeError) as error:
+        raise SkilldeltaError(f"{path}: {error}") from error
 
 
 def utc_now() -> str:

@@ -16,14 +16,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from harness.atomic_files import folder_name, read_json, remove_halves, whole_file, write_bytes, write_json
 from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
-from harness.fingerprint import changed_parts, describe_differences, differences
+from harness.fingerprint import changed_parts, describe_differences
 from harness.grouping import natural_key
 from harness.json_lines import InvalidLineError, Writer, complete_lines, encode_lines, open_writer, read_lines, remove_torn_line
-from harness.records import CellRecord, CheckpointRecord, Record
+from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
 
@@ -32,24 +32,6 @@ RECORD = "checkpoint.json"
 FORMAT = 2  # 2: other keys than 1 in all files; both are read, and a folder becomes 2 when something is written to it
 READABLE = (1, 2)
 Key = tuple[str, int]  # example, draw
-R = TypeVar("R", bound=Record)
-
-
-def read_record(path: Path, kind: type[R]) -> R:
-    """The record in a file of the results folder."""
-    try:
-        return kind.from_json(read_json(path))
-    except (SkilldeltaError, TypeError, ValueError, AttributeError) as error:
-        raise SkilldeltaError(f"{path}: {error}") from error
-
-
-def record_differences(stored: CellRecord, now: CellRecord) -> list[tuple[str, str, str]]:
-    """Where two records of a cell say different things of what its samples share."""
-    unlike = differences(stored.comparable(), now.comparable())
-    if not (stored.rendered and now.rendered):  # older results, and some backends, do not know it
-        unlike = [difference for difference in unlike if difference[0] != "rendered"]
-    parts = changed_parts(stored.fingerprint, now.fingerprint)
-    return [*unlike, *((f"fingerprint.{name}", old, new) for name, old, new in parts)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +79,7 @@ class Cell:
         With `ask_again` the samples that were made differently are taken out instead.
         """
         before = self.record()
-        unlike = record_differences(before, record) if before else []
+        unlike = before.differences(record) if before else []
         if unlike and not ask_again:
             raise SkilldeltaError(describe_differences(self.folder, unlike))
         if unlike or not before:  # without a record nobody knows what samples were asked
@@ -151,6 +133,10 @@ class SampleWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the cell up to other writers."""
         self.resources.close()
 
     @cached_property

@@ -44,9 +44,20 @@ class EarlierAnswerOptions:
     ask_again: Annotated[
         bool, typer.Option("--ask-again", help="Replace stored answers that were asked for otherwise, instead of refusing.")
     ] = False
+    exact_resume: Annotated[
+        bool,
+        typer.Option(
+            "--exact-resume",
+            help="Ask unfinished blocks whole after an interruption: the bytes of an undisturbed run, for more questions.",
+        ),
+    ] = False
     reuse: Annotated[
         list[Path] | None,
         typer.Option(
             "--reuse", help="A further results folder: its answers of the same checkpoint to the same questions count."
         ),
     ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """Fields of EvaluationSettings."""
+        return {"ask_again": self.ask_again, "exact_resume": self.exact_resume, "reuse": tuple(self.reuse or ())}

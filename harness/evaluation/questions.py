@@ -29,6 +29,7 @@ class EvaluationSettings:
     margin: float = 0.0  # points: two checkpoints that are asked in turn are the same within it
     sandbox: SandboxOptions = field(default_factory=SandboxOptions)
     reader: Reader = field(default_factory=Reader)  # tells answers from reasoning
+    exact_resume: bool = False  # a cell that goes on asks its unfinished blocks whole, for the bytes of an undisturbed run
     ask_again: bool = False  # stored answers that were asked for otherwise are replaced
     reuse: tuple[Path, ...] = ()  # further results folders, whose answers to the same questions are taken
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from typing import Literal, Protocol
 
 from harness import fingerprint, training_log
 from harness.evaluation.cell_identity import CellIdentity, backend_record, find_equal_cell, rendered_hash, take_answers
+from harness.evaluation.failures import describe_failure, store_failure_reason
 from harness.evaluation.model_reports import SupportsNote, connect_tokens
 from harness.evaluation.questions import (
     EvaluationSettings,
@@ -25,7 +25,7 @@ from harness.evaluation.questions import (
 from harness.evaluation.scoring import collect_samples
 from harness.prompts.reading import Reader
 from harness.records import CellRecord, utc_now
-from harness.store import Cell, Results, SampleWriter
+from harness.store import Cell, CellInUseError, Results, SampleWriter
 from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, Task
 
 Loader = Callable[[Checkpoint], Model]
@@ -146,10 +146,9 @@ def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
             raise job.questions
         return fill_cell(job, job.questions, cell, results, progress)
     except Exception as error:  # noqa: BLE001  any failure of one cell is reported with its reason, never raised over the others
-        is_expected = isinstance(error, SkilldeltaError)
-        why = str(error) if is_expected else f"{type(error).__name__}: {error}"
-        if cell.record_file.exists() and cell.read().state != "done":
-            cell.update(state="failed", why=why, traceback="" if is_expected else traceback.format_exc())
+        why = describe_failure(error, cell)
+        if not isinstance(error, CellInUseError):  # the record is then its writer's
+            store_failure_reason(error, why, cell)
         return Outcome(job.checkpoint.name, job.task.name, "failed", why=why, seconds=time.monotonic() - start)
 
 
@@ -164,18 +163,19 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         job.task.prepare()
     model = job.model.get()
     store_context(results, job.model, job.task, questions)
-    cell.begin(new_record(job.task, questions, job.model, job.settings.sandbox, reader), job.settings.ask_again)
+    record = new_record(job.task, questions, job.model, job.settings.sandbox, reader)
     with SampleWriter(cell) as writer:
+        cell.begin(record, job.settings.ask_again)
         stored_keys = {(s.example, s.draw) for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
         connect_tokens(model, progress)
-        for sample in collect_samples(job.task, model, questions, stored_keys, reader):
+        for sample in collect_samples(job.task, model, questions, stored_keys, reader, job.settings.exact_resume):
             writer.append(sample)
             progress.advance()
         writer.sort([q.key for q in questions])
-    note = model.note if isinstance(model, SupportsNote) else ""
-    seconds = round(time.monotonic() - start, 3)
-    cell.update(state="done", finished=utc_now(), seconds=seconds, traceback="", note=note)
+        note = model.note if isinstance(model, SupportsNote) else ""
+        seconds = round(time.monotonic() - start, 3)
+        cell.update(state="done", finished=utc_now(), seconds=seconds, why="", traceback="", note=note)
     outcome = make_outcome(job, "done", list(cell.samples()), start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
 

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
+from harness.atomic_files import FULL
 from harness.evaluation.questions import Question
 from harness.prompts.reading import Reader, missing_answer
 from harness.store import Key
@@ -26,23 +27,33 @@ class SupportsAlign(Protocol):
 
 
 def collect_samples(
-    task: Task, model: Model, questions: Sequence[Question], stored_keys: set[Key], reader: Reader | None = None
+    task: Task,
+    model: Model,
+    questions: Sequence[Question],
+    stored_keys: set[Key],
+    reader: Reader | None = None,
+    whole_blocks: bool = False,
 ) -> Iterator[Sample]:
     """Samples of the questions whose key is not in `stored_keys`, as they finish; `reader` tells answers from reasoning.
 
-    A model gets whole blocks of questions, also when some of a block are stored already: batches, and with them the last
-    bits of every answer, are then the same as in an undisturbed run.
+    The model is asked what is missing.  With `whole_blocks` it gets the same blocks as an undisturbed run, also where some of
+    a block are stored: batches, and with them the last bits of every answer, are then the same.
     """
     if isinstance(model, SupportsAlign):
         model.align(task.name, [q.example for q in questions], [q.request for q in questions])
+    missing = questions if whole_blocks else [q for q in questions if q.key not in stored_keys]
     with ResponseScorer(task, reader) as scorer:
-        for start in range(0, len(questions), model.block):
-            block = questions[start : start + model.block]
+        for start in range(0, len(missing), model.block):
+            block = missing[start : start + model.block]
             if all(q.key in stored_keys for q in block):
                 continue
-            for index, response in model.answer([q.request for q in block]):
-                if block[index].key not in stored_keys:
-                    yield from scorer.submit(block[index], response)
+            try:
+                for index, response in model.answer([q.request for q in block]):
+                    if block[index].key not in stored_keys:
+                        yield from scorer.submit(block[index], response)
+            except Exception:
+                yield from scorer.drain()  # what was answered before the failure is kept
+                raise
         yield from scorer.drain()
 
 
@@ -67,15 +78,18 @@ class ResponseScorer:
             yield score_response(self.task, question, response, self.reader)
             return
         self.pending.add(self.pool.submit(score_response, self.task, question, response, self.reader))
-        ready = {f for f in self.pending if f.done()}
-        self.pending -= ready
-        yield from (f.result() for f in ready)
+        yield from self.take({f for f in self.pending if f.done()})
 
     def drain(self) -> Iterator[Sample]:
         """The remaining samples, as they finish."""
         while self.pending:
-            ready, self.pending = wait(self.pending, return_when=FIRST_COMPLETED)
-            yield from (f.result() for f in ready)
+            yield from self.take(wait(self.pending, return_when=FIRST_COMPLETED).done)
+
+    def take(self, ready: set[Future[Sample]]) -> Iterator[Sample]:
+        """The samples of futures that are done, each taken out before its result is asked for: one of them may raise."""
+        for future in ready:
+            self.pending.discard(future)
+            yield future.result()
 
 
 def score_response(task: Task, question: Question, response: Response, reader: Reader | None = None) -> Sample:
@@ -106,5 +120,7 @@ def score_answer(task: Task, example: Example, response: Response) -> Score:
         return task.score(example, response)
     except SkilldeltaError:
         raise
-    except Exception as error:  # noqa: BLE001  an odd response must not lose the others; it is counted as unscored, with the reason
+    except Exception as error:  # an odd response must not lose the others; it is counted as unscored, with the reason
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise  # of the machine, not of the response: asked again when there is room
         return Score(None, why=f"the scorer failed: {type(error).__name__}: {error}")

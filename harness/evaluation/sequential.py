@@ -79,10 +79,17 @@ class Contestant:
         store_context(results, self.model, task, questions)
         before = self.cell.record()
         self.reader = choose_reader(settings.reader, is_generated(questions), before)
-        if not identify_cell(self.model, task, questions, self.reader).is_done(before, self.cell):
-            self.cell.begin(new_record(task, questions, self.model, settings.sandbox, self.reader))
-        self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
-        return SampleWriter(self.cell)
+        is_done = identify_cell(self.model, task, questions, self.reader).is_done(before, self.cell)
+        record = None if is_done else new_record(task, questions, self.model, settings.sandbox, self.reader)
+        writer = SampleWriter(self.cell)
+        try:
+            if record:
+                self.cell.begin(record)
+            self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
+        except BaseException:
+            writer.close()
+            raise
+        return writer
 
     def ask(self, task: Task, questions: Sequence[Question], writer: SampleWriter) -> None:
         """Asks what it was not asked yet."""

@@ -1,0 +1,27 @@
+"""What becomes of a cell that failed: its reason in words, and in task.json where that can be written."""
+
+from __future__ import annotations
+
+import traceback
+
+from harness.atomic_files import explain_system_error
+from harness.store import Cell
+from harness.types import SkilldeltaError
+
+
+def describe_failure(error: Exception, cell: Cell) -> str:
+    """Why a cell failed, in words for people where they are known."""
+    if isinstance(error, SkilldeltaError):
+        return str(error)
+    return explain_system_error(error, cell.folder) or f"{type(error).__name__}: {error}"
+
+
+def store_failure_reason(error: Exception, why: str, cell: Cell) -> None:
+    """Writes why a cell that was begun failed, where it can be written: on a full disk the outcome alone tells it."""
+    trace = "" if why == str(error) else "".join(traceback.format_exception(error))
+    try:
+        if cell.record_file.exists() and cell.read().state != "done":
+            cell.update(state="failed", why=why, traceback=trace)
+    except OSError as refusal:
+        if not explain_system_error(refusal):
+            raise

@@ -1,0 +1,68 @@
+"""One writer at a time: locks that the kernel gives up when their process ends, however it ends."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness.types import SkilldeltaError
+
+UNKNOWN = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system without locks
+LOCK_FILE = ".lock"  # where a folder itself cannot be locked
+WAIT = 60.0  # seconds
+LOOK = 0.02  # seconds between two tries
+
+
+class FolderLock:
+    """A folder that is this process's until `release`, or until the process ends.  It must exist.
+
+    BlockingIOError where another process has it.  A file system that knows no locks (some clusters' do not) gives everybody
+    everything.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            self.acquire(folder)
+        except OSError:
+            self.release()
+            raise
+
+    def acquire(self, folder: Path) -> None:
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in UNKNOWN:
+                return
+            if error.errno != errno.EBADF:
+                raise
+            # NFS locks only what is open for writing, which a folder never is.
+            folder_descriptor, self.descriptor = self.descriptor, os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+            os.close(folder_descriptor)
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        os.close(self.descriptor)
+
+
+@contextmanager
+def lock_folder(folder: Path, wait: float = WAIT) -> Iterator[None]:
+    """Holds a folder's lock for a moment; waits for the process that has it, at most `wait` seconds."""
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            lock = FolderLock(folder)
+            break
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise SkilldeltaError(f"Another process has held {folder} for {wait:g} s: wait for it, or stop it.") from error
+            time.sleep(LOOK)
+    try:
+        yield
+    finally:
+        lock.release()
