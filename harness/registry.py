@@ -54,6 +54,7 @@ KINDS = {
     "reports": PluginKind("reports", "render", ("comparison", "folder")),
     "study-reports": PluginKind("reports", "render_study", ("report", "folder")),
     "judges": PluginKind("harness.judges", "load", ("where",)),
+    "trackers": PluginKind("harness.trackers", "start", ("run", "where", "folder")),
     "importers": PluginKind("harness.formats", "read_scores", ("files",)),
     "exporters": PluginKind("harness.formats", "write", ("cells", "folder")),
     "recorded-outputs": PluginKind("harness.formats", "read_outputs", ("file",)),
