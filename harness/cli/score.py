@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from harness.cli.noise_table import print_noise_table
 from harness.cli.progress import PlainProgress, describe_outcome, progress_display
 from harness.cli.screen import note, print_json, print_table
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
+from harness.cli.trackers import TrackerOptions, log_scores, open_session
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from harness.records import SequentialVerdict
 
 MAX_NAMES = 6  # checkpoints that the last line names
+CheckNoise = Annotated[
+    float,
+    typer.Option(
+        help="Repeat this share (0.02: 2 %) in other batches, and report what changed.", rich_help_panel=options.REPEATS
+    ),
+]
 
 
 @options.with_option_groups
@@ -33,18 +40,14 @@ def score(
     sequential: options.SequentialOptions,
     choice: SelectionOptions,
     earlier: EarlierAnswerOptions,
+    tracking: TrackerOptions,
     paths: Annotated[list[str] | None, typer.Argument(help=options.CHECKPOINTS_HELP)] = None,
     output: options.Output = Path("results"),
     recordings: Annotated[
         list[str] | None, typer.Option("--recorded", help="Score responses that another program recorded; may be repeated.")
     ] = None,
     name: Annotated[str, typer.Option(help="Name in the results, of one checkpoint or of --recorded.")] = "",
-    check_noise: Annotated[
-        float,
-        typer.Option(
-            help="Repeat this share (0.02: 2 %) in other batches, and report what changed.", rich_help_panel=options.REPEATS
-        ),
-    ] = 0.0,
+    check_noise: CheckNoise = 0.0,
     as_json: options.Json = False,
 ) -> None:
     """Scores every checkpoint on every task.  After an interruption, the same command continues."""
@@ -54,32 +57,24 @@ def score(
     check_combination(paths or (), recordings or (), sequential, check_noise)
     tasks, selections = what.choose(model.chat_template)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
-    settings = replace(settings, ask_again=earlier.ask_again, reuse=tuple(earlier.reuse or ()))
-    if recordings:
-        arguments = config.parse_pairs(model.backend_args)
-        run_options = api.RunOptions(name=name, progress=progress_display())
-        recorded_outcomes = api.score_recorded(
-            recordings, tasks, output, reading=arguments, settings=settings, options=run_options
-        )
-        print_outcomes(recorded_outcomes, output, as_json)
-        return
-    backend, folders = model.backend(), [*(paths or ()), *([sequential.against] if sequential.against else ())]
+    settings = replace(settings, **earlier.settings())
     if sequential.against and sequential.until == "decided":
+        tracking.refuse("--log-to needs every answer: use it with --until all, or without --against.")
         settings = replace(settings, margin=sequential.margin)
-        decisions = api.compare_in_turn(
-            list(paths or ()),
-            sequential.against,
-            tasks,
-            output,
-            backend=backend,
-            settings=settings,
-            selection=choice.selection(),
-        )
+        sources: dict[str, Any] = {"backend": model.backend(), "selection": choice.selection()}
+        decisions = api.compare_in_turn(paths or (), sequential.against, tasks, output, settings=settings, **sources)
         print_decisions(decisions, as_json)
         return
     noise = NoiseCheck(check_noise) if check_noise else None
     run_options = api.RunOptions(name, progress_display(), noise, choice.selection(), model.devices)
-    outcomes = api.score(folders, tasks, output, backend=backend, settings=settings, options=run_options)
+    with open_session(tracking.log_to, output) as session:
+        if recordings:
+            reading = config.parse_pairs(model.backend_args)
+            outcomes = api.score_recorded(recordings, tasks, output, reading=reading, settings=settings, options=run_options)
+        else:
+            folders = [*(paths or ()), *([sequential.against] if sequential.against else ())]
+            outcomes = api.score(folders, tasks, output, backend=model.backend(), settings=settings, options=run_options)
+        log_scores(session, outcomes, output, tracking.baseline)
     if noise and not as_json:
         print_noise_table(noise.cells)
     print_outcomes(outcomes, output, as_json)

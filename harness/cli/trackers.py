@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli.screen import note
+from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
@@ -24,6 +26,21 @@ LogTo = Annotated[
         "trackio[:PROJECT]; may be repeated.",
     ),
 ]
+
+
+@dataclass(frozen=True)
+class TrackerOptions:
+    """Which trackers are written to, and what differences are from."""
+
+    log_to: LogTo = None
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="With --log-to: the checkpoint in the results that differences are from.")
+    ] = ""
+
+    def refuse(self, why: str) -> None:
+        """Raises SkilldeltaError where a tracker is named."""
+        if self.log_to:
+            raise SkilldeltaError(why)
 
 
 @contextmanager
