@@ -80,6 +80,25 @@ def whole_files(folder: Path) -> Iterator[Path]:
                 file.replace(target)
 
 
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """A folder to write into under another name, renamed to `target` when it is complete; where that fails, nothing is left.
+
+    What a killed writer left is removed by the next one of the same folder.
+    """
+    draft = target.with_name(f"{DRAFT}{target.name}")
+    try:
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(parents=True)
+        yield draft
+        if target.exists():
+            shutil.rmtree(target)
+        draft.replace(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
 def remove_drafts(folder: Path) -> None:
     """Removes drafts of writers that were killed: nobody holds their locks."""
     for draft in folder.glob(f"{DRAFT}*"):

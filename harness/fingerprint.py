@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from harness import hub_cache
+from harness.atomic_files import write_bytes
 from harness.checkpoint_folders import tokenizer_source
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, weight_files
+from harness.own_template import find_own_template
 from harness.types import Checkpoint, Request, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
@@ -53,12 +56,17 @@ def hash_adapter(folder: Path) -> str:
 
 
 def hash_tokenizer(checkpoint: Checkpoint) -> str:
-    """The hash of a tokenizer from another folder than the checkpoint's: its run's, its base's, or one that was named."""
+    """The hash of a tokenizer from another folder than the checkpoint's: its run's, its base's, or one that was named.
+
+    With the template that the run itself has for it.
+    """
     source = tokenizer_source(checkpoint)
     if source == checkpoint.path:
         return "own"
     files = (*TOKENIZER, *TEMPLATE, "special_tokens_map.json")
-    return hash_files(Path(source) / name for name in files) if Path(source).is_dir() else f"hub:{source}"
+    used = hash_files(Path(source) / name for name in files) if Path(source).is_dir() else f"hub:{source}"
+    template = find_own_template(checkpoint)
+    return digest([used, template]) if template else used
 
 
 def hub_revision(name: str) -> dict[str, str]:
@@ -89,10 +97,8 @@ def hash_content(path: Path) -> bytes:
     if memo.is_file() and len(cached_hash := memo.read_bytes()) == 32:
         return cached_hash
     content_hash = hash_stream(path)
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    half = memo.with_suffix(f".{os.getpid()}")
-    half.write_bytes(content_hash)
-    half.replace(memo)
+    with suppress(OSError):  # a home that is full or read-only costs time, nothing else
+        write_bytes(memo, content_hash)
     return content_hash
 
 

@@ -40,10 +40,13 @@ def claims(
 
 def write_claims(report: ClaimsReport, folder: Path) -> None:
     from harness import registry
+    from harness.atomic_files import whole_files
 
-    for name in registry.modules("study-reports"):
-        for path in registry.module("study-reports", name).render_study(report, folder):
-            note(f"wrote {path}")
+    with whole_files(folder) as draft:
+        modules = (registry.module("study-reports", name) for name in registry.modules("study-reports"))
+        paths = [path.relative_to(draft) for module in modules for path in module.render_study(report, draft)]
+    for path in paths:
+        note(f"wrote {folder / path}")
 
 
 def print_claims(report: ClaimsReport) -> None:

@@ -16,6 +16,7 @@ from multiprocessing.process import BaseProcess
 
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks
 from harness.evaluation.run import CellJob, LazyModel, Loader, Outcome, Progress, SilentProgress, questions_or_error, run_cell
+from harness.parent_process import end_with_parent
 from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError, Task
 
@@ -170,6 +171,7 @@ def start_worker(name: str, duty: WorkerDuty) -> DeviceWorker:
 def work(pipe: Connection, duty: WorkerDuty) -> None:
     """A worker: does the cells that it is sent, one after another, until nobody sends any."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()  # else it would finish its cell unseen, and the next run be refused that cell meanwhile
     for other in duty.pipes:  # a copy kept here would hide from the others that the run has ended
         other.close()
     if duty.processes > 1:

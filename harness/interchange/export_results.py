@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from harness import registry
+from harness.atomic_files import atomic_folder
 from harness.comparison.alignment import MeasuredScore, TaskPanel
 from harness.comparison.load import StoredCell
 from harness.comparison.metrics import measure_metrics
@@ -74,8 +75,9 @@ def export_results(folder: Path, to: str, output: Path, checkpoints: Sequence[st
         raise SkilldeltaError(f"{folder} holds no finished cells: score or import something first.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise SkilldeltaError(f"{output} exists already, and is not empty: name a new folder with -o.")
-    paths: list[Path] = plugin.write(cells, output)
-    return paths
+    with atomic_folder(output) as draft:
+        paths: list[Path] = plugin.write(cells, draft)
+    return [output / path.relative_to(draft) for path in paths]
 
 
 def finished_cells(

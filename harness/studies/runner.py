@@ -13,9 +13,7 @@ import re
 import resource
 import runpy
 import shutil
-import signal
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from typing import Any, Protocol
 
 from harness import own_packages, registry
 from harness.atomic_files import read_json, write_json
+from harness.parent_process import end_with_parent
 from harness.types import SkilldeltaError, digest
 
 SHOWN_LOG_LINES = 15  # lines of a failed stage's log that are shown
@@ -54,17 +53,9 @@ class Stage:
     writes: tuple[str, ...] = ()
 
 
-def end_with_parent() -> None:
-    """Waits for the end of the program that started this process, however it ends, and ends too."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def run_stage(arguments: Sequence[str], folder: str, log: str) -> None:
     """In the process of a stage: `python -m ARGUMENTS` in a folder, with what it says in a file."""
-    threading.Thread(target=end_with_parent, daemon=True).start()
+    end_with_parent()
     target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for stream in (1, 2):
         os.dup2(target, stream)
