@@ -20,6 +20,7 @@ from harness.loading.decided_settings import requested_settings, settings_differ
 from harness.loading.gguf import source_arguments
 from harness.loading.settings import LoadSettings
 from harness.loading.shared_base import BaseHolder, LoadedModel
+from harness.own_template import find_own_template, give_own_template
 from harness.prompts import encoding, rendered_hash, sample_texts, templates, tokenization, tokenizer_cache
 from harness.prompts.tokenizer_cache import CachedTokenizer
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
@@ -203,13 +204,20 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
-    """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same."""
+    """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same.
+
+    A template of the checkpoint's own is used also with its base's vocabulary.
+    """
     source = tokenizer_source(checkpoint)
     place, file = source_arguments(source)
     remote = LoadSettings(trust_remote_code=options.trust_remote_code, revision=options.revision).remote(source)
+    template = find_own_template(checkpoint)
     return LAST_TOKENIZER.get(
-        tokenizer_cache.tokenizer_key(source, remote),
-        lambda: tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(place, **file, **remote), source),
+        tokenizer_cache.tokenizer_key(source, remote, *([template] if template else [])),
+        lambda: give_own_template(
+            tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(place, **file, **remote), source),
+            checkpoint,
+        ),
     )
 
 

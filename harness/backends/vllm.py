@@ -23,6 +23,7 @@ from harness.engine.sequences import Generation, TokenPrompt
 from harness.loading.contract import find_infinite
 from harness.loading.model import require_loadable
 from harness.loading.settings import LoadSettings
+from harness.own_template import find_own_template, give_own_template
 from harness.prompts import encoding, rendered_hash, templates, tokenization, tokenizer_cache
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
@@ -228,11 +229,13 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmModel:
     require_loadable(checkpoint, settings)
     if problem := find_infinite(checkpoint):  # vLLM would answer with whatever such weights give
         raise SkilldeltaError(f"{checkpoint.path} cannot be scored: {problem}.")
-    tokens = tokenizer_source(checkpoint)
+    tokens, template = tokenizer_source(checkpoint), find_own_template(checkpoint)
     remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
     tokenizer = CACHED_TOKENIZER.get(
-        tokenizer_cache.tokenizer_key(tokens, remote),
-        lambda: tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(tokens, **remote), tokens),
+        tokenizer_cache.tokenizer_key(tokens, remote, *([template] if template else [])),
+        lambda: give_own_template(
+            tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(tokens, **remote), tokens), checkpoint
+        ),
     )
     engine = LAST_ENGINE.get(checkpoint.base or checkpoint.path, options, adapter_rank(checkpoint))
     return VllmModel(engine, checkpoint, tokenizer)

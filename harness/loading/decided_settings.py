@@ -13,6 +13,7 @@ from harness.checkpoint_folders import tokenizer_source
 from harness.engine.device import default_device
 from harness.fingerprint import shorten_json
 from harness.integrity import read_json
+from harness.own_template import find_own_template
 from harness.types import Checkpoint, Json
 
 Difference = tuple[str, str, str]
@@ -63,6 +64,8 @@ def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
     """The kind of template; {} where only a model of the Hub says whether it has one."""
     if options.chat_template != "auto":
         return {"template": options.chat_template}
+    if find_own_template(checkpoint):
+        return {"template": "own"}
     source = Path(tokenizer_source(checkpoint))
     if not source.is_dir():
         return {}

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from harness.checkpoint_folders import tokenizer_source
 from harness.integrity import ADAPTER, read_json, weight_files
 from harness.loading.headers import read_headers
 from harness.loading.model import describe_path, load_merged
 from harness.loading.settings import Head, LoadSettings
+from harness.own_template import give_own_template
 from harness.types import SkilldeltaError
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
@@ -68,6 +69,13 @@ def tokenizer_folder(model: str) -> str:
     """The folder with the tokenizer of a model: its own, for an adapter without one that of its base."""
     path = model_folder(model)
     return tokenizer_source(describe_path(path)) if Path(path).is_dir() else path
+
+
+def load_own_tokenizer(model: str) -> Any:
+    """The tokenizer of a model, with the chat template of the model's own folder."""
+    path = model_folder(model)
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(model))
+    return give_own_template(tokenizer, describe_path(path)) if Path(path).is_dir() else tokenizer
 
 
 def has_score_head(path: str) -> bool:

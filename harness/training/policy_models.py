@@ -23,6 +23,7 @@ from harness.training.model_loading import (
     is_adapter,
     load_classifier,
     load_model,
+    load_own_tokenizer,
     model_folder,
     tokenizer_folder,
 )
@@ -105,11 +106,9 @@ def save_merged_base(config: TrainerSettings, model: Any) -> None:
     if not config.lora or not is_adapter(model_folder(config.model)) or target.is_dir():
         return
     if parallel.is_writer():
-        from transformers import AutoTokenizer
-
         with run_folder.atomic_folder(target) as draft:
             model.save_pretrained(draft)
-            AutoTokenizer.from_pretrained(tokenizer_folder(config.model)).save_pretrained(draft)
+            load_own_tokenizer(config.model).save_pretrained(draft)
     parallel.barrier()
 
 

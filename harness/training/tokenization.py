@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import AutoTokenizer
-
 from harness.engine.tree import common_prefix_length
 from harness.prompts.templates import TULU
 from harness.training import model_loading
@@ -30,11 +28,10 @@ def load_tokenizer(model: str, template: str = "") -> Any:
 
     Raises SkilldeltaError for a tokenizer without an end-of-sequence token, and for an unknown template.
     """
-    folder = model_loading.tokenizer_folder(model)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = model_loading.load_own_tokenizer(model)
     except (OSError, ValueError) as error:
-        raise SkilldeltaError(model_loading.explain_failure(folder, error)) from error
+        raise SkilldeltaError(model_loading.explain_failure(model_loading.tokenizer_folder(model), error)) from error
     if template:
         tokenizer.chat_template = TEMPLATES.get(template) or read_template(template)
     if tokenizer.eos_token_id is None:

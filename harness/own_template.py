@@ -1,0 +1,75 @@
+"""A run's own chat template where its tokenizer is another folder's: many adapters are saved with their template alone."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from harness.checkpoint_folders import TOKENIZER_CONFIG, has_tokenizer, tokenizer_source
+from harness.integrity import explain_no_file, printable, read_json
+from harness.types import Checkpoint, SkilldeltaError
+
+Template = str | dict[str, str]  # one, or several by name
+JINJA, LEGACY, FOLDER = "chat_template.jinja", "chat_template.json", "additional_chat_templates"
+MAX_TEMPLATE = 1_000_000  # bytes; the longest that people publish have about 30,000
+
+
+def find_own_template(checkpoint: Checkpoint) -> Template | None:
+    """The template of the checkpoint, its run or a lower adapter that goes with a vocabulary from elsewhere.
+
+    None where there is none, and where the tokenizer's own folder says it.  A tokenizer that the user named keeps its template.
+    SkilldeltaError for a damaged one.
+    """
+    if checkpoint.tokenizer:
+        return None
+    source = tokenizer_source(checkpoint)
+    for place in [checkpoint.path, *([checkpoint.run] if checkpoint.run else []), *reversed(checkpoint.adapters)]:
+        if place == source or has_tokenizer(Path(place)):
+            return None
+        if template := read_template(Path(place)):
+            return template
+    return None
+
+
+def read_template(folder: Path) -> Template | None:
+    """The chat template in a folder: of chat_template.jinja, of tokenizer_config.json, or of older files."""
+    try:
+        files = {file.stem: read_text(file) for file in sorted((folder / FOLDER).glob("*.jinja"))}
+        if os.path.lexists(folder / JINJA):
+            files["default"] = read_text(folder / JINJA)
+        if files:
+            return files["default"] if set(files) == {"default"} else files
+        for name in (TOKENIZER_CONFIG, LEGACY):
+            if os.path.lexists(folder / name) and (value := read_json(folder / name).get("chat_template")) is not None:
+                return check_template(value, name)
+    except (OSError, ValueError) as error:
+        raise SkilldeltaError(f"The chat template of {folder} cannot be read: {error}.") from error
+    return None
+
+
+def read_text(file: Path) -> str:
+    """The text of a template's file.  ValueError where it is none."""
+    if fault := explain_no_file(file):
+        raise ValueError(fault)
+    if file.stat().st_size > MAX_TEMPLATE:
+        raise ValueError(f"{file.name} has more than {MAX_TEMPLATE:,} bytes")
+    return file.read_text(encoding="utf-8")
+
+
+def check_template(value: Any, name: str) -> Template:
+    """The template in a tokenizer's settings: a text, or a list of named ones.  ValueError for anything else."""
+    if isinstance(value, list) and all(isinstance(entry, dict) for entry in value):
+        value = {str(entry.get("name")): entry.get("template") for entry in value}
+    texts = [value] if isinstance(value, str) else list(value.values()) if isinstance(value, dict) else [None]
+    if not all(isinstance(text, str) and len(text) <= MAX_TEMPLATE for text in texts):
+        raise ValueError(f"chat_template in {name} is no template: {printable(repr(value))[:60]}")
+    template: Template = value
+    return template
+
+
+def give_own_template(tokenizer: Any, checkpoint: Checkpoint) -> Any:
+    """The tokenizer, with the checkpoint's own template where its files have another one, or none."""
+    if template := find_own_template(checkpoint):
+        tokenizer.chat_template = template
+    return tokenizer
