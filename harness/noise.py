@@ -19,6 +19,8 @@ class Noise:
     answers: int = 0
     drift: float = 0.0
     square: float | None = None
+    plain: float | None = None  # root mean square, in nats a token: how far two plain batches of the model are apart
+    ours: float | None = None  # the same: how far the engine's log-probabilities are from the mean of the plain ones
     backend: Json = field(default_factory=dict)  # the settings of the model that answered the second time
 
     @property

@@ -12,9 +12,9 @@ import torch
 import transformers
 
 from harness.checkpoint_folders import explain_load_failure, tokenizer_source
-from harness.engine import plain
+from harness.engine import plain, rounding
 from harness.engine.device import default_device
-from harness.engine.engine import BatchLimits, Engine
+from harness.engine.engine import BatchLimits, Engine, LogLikelihoodPlan
 from harness.engine.token_meter import TokenMeter
 from harness.loading.decided_settings import requested_settings, settings_differences
 from harness.loading.gguf import source_arguments
@@ -22,6 +22,7 @@ from harness.loading.settings import LoadSettings
 from harness.loading.shared_base import BaseHolder, LoadedModel
 from harness.own_template import find_own_template, give_own_template
 from harness.prompts import encoding, rendered_hash, sample_texts, templates, tokenization, tokenizer_cache
+from harness.prompts.text_limits import context_window, end_tokens
 from harness.prompts.tokenizer_cache import CachedTokenizer
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
@@ -78,7 +79,7 @@ class TransformersModel:
         self.engine: Engine = (user and user.resident.engine) or self.make_engine()
         if user:
             user.resident.engine = self.engine
-        self.end_tokens = end_tokens(model, tokenizer)
+        self.end_tokens = end_tokens(getattr(model, "generation_config", None), tokenizer)
 
     def make_engine(self) -> Engine:
         """The engine for the model, with the batches that its device takes."""
@@ -160,6 +161,19 @@ class TransformersModel:
             response = self.encoder.make_response(request, generation, place in prompts.in_block)
             yield index, replace(response, tokens_in=tokens_in, truncated=overflow)
 
+    def measure_rounding(self, requests: Sequence[Request]) -> tuple[float, float]:
+        """How rounding moves the log-likelihoods of choices: see SupportsRounding."""
+        self.activate()
+        pairs: list[plain.TokenPair] = []
+
+        def plan(planned: list[plain.TokenPair]) -> LogLikelihoodPlan:
+            pairs.extend(planned)
+            return self.engine.plan_pairs(planned)
+
+        values = dict(self.engine.loglikelihoods(self.encoder.encode_choices(requests, plan).plan))
+        distances = rounding.measure_rounding(self.model, pairs, [values[at] for at in range(len(pairs))])
+        return distances.plain, distances.ours
+
     def rendered_hash(self, requests: Sequence[Request]) -> str:
         return rendered_hash.hash_rendered(self.template, requests)
 
@@ -237,20 +251,3 @@ def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> LoadedMo
         revision=options.revision,
     )
     return BASES.setdefault(options, BaseHolder()).load(checkpoint, settings, device)
-
-
-def context_window(config: Any, tokenizer: Any) -> int:
-    """How many tokens the model takes at once; 2048 where neither its config nor its tokenizer says, as in lm-eval."""
-    text = config.get_text_config()
-    names = ("n_positions", "max_position_embeddings", "n_ctx")
-    window = next((getattr(text, n) for n in names if isinstance(getattr(text, n, None), int)), 0)
-    if not window and tokenizer.model_max_length < 1e9:  # a tokenizer without a limit says 1e30
-        window = int(tokenizer.model_max_length)
-    return window or 2048
-
-
-def end_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a text: the tokenizer's and the generation config's."""
-    eos = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
-    ids = eos if isinstance(eos, list) else [eos]
-    return frozenset(t for t in [*ids, tokenizer.eos_token_id] if t is not None)

@@ -25,6 +25,7 @@ from harness.loading.model import require_loadable
 from harness.loading.settings import LoadSettings
 from harness.own_template import find_own_template, give_own_template
 from harness.prompts import encoding, rendered_hash, templates, tokenization, tokenizer_cache
+from harness.prompts.text_limits import end_tokens
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
 
@@ -67,7 +68,7 @@ class VllmModel:
         rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
         self.template = templates.choose_template(options.chat_template, tokenizer.tokenizer, rendering)
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
-        self.end_tokens = end_tokens(engine.source, tokenizer.tokenizer)
+        self.end_tokens = end_tokens(generation_config(engine.source), tokenizer.tokenizer)
 
     @property
     def settings(self) -> Json:
@@ -188,13 +189,12 @@ def token_logprob(token: int, output: VllmOutput) -> tuple[float, bool]:
     return logprob, output.ids[0] == token
 
 
-def end_tokens(source: str, tokenizer: Any) -> frozenset[int]:
-    """Every token that ends a text: the tokenizer's and the generation config's."""
+def generation_config(source: str) -> Any:
+    """The generation settings of a model; None where it has none."""
     try:
-        eos = transformers.GenerationConfig.from_pretrained(source).eos_token_id
-    except OSError:  # it is optional
-        eos = None
-    return frozenset(t for t in [*(eos if isinstance(eos, list) else [eos]), tokenizer.eos_token_id] if t is not None)
+        return transformers.GenerationConfig.from_pretrained(source)
+    except OSError:  # the file is optional
+        return None
 
 
 def adapter_rank(checkpoint: Checkpoint) -> int:

@@ -81,6 +81,11 @@ def continued(model: Any, pairs: Sequence[TokenPair]) -> list[plain.LogLikelihoo
     return [plain.loglikelihood_of(row, p.continuation) for row, p in zip(rows, pairs, strict=True)]
 
 
+def measure_rounding(model: Any, pairs: Sequence[TokenPair], ours: Sequence[plain.LogLikelihood]) -> Rounding:
+    """How far log-likelihoods of pairs that were computed in another way are from plain batches, and those from each other."""
+    return measure_distances([in_batches(model, pairs, rows) for rows in {1, len(pairs)}], per_token(ours, pairs))
+
+
 def measure_distances(plain_values: Sequence[Values], ours: Values) -> Rounding:
     """The distances."""
     mean = [sum(values) / len(values) for values in zip(*plain_values, strict=True)]

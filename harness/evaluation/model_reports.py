@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
-from harness.types import Model
+from harness.types import Model, Request
 
 
 @runtime_checkable
@@ -29,6 +29,17 @@ class SupportsTokenReports(Protocol):
     """A Model that reports its tokens while answers are being made."""
 
     def report_tokens(self, report: Callable[[int, float], None]) -> None: ...
+
+
+@runtime_checkable
+class SupportsRounding(Protocol):
+    """A Model that can compute answers in plain batches too.
+
+    `measure_rounding` takes requests with choices, and gives root mean square distances in nats a token: between the model's
+    own plain batches, and between what it answers with and their mean.
+    """
+
+    def measure_rounding(self, requests: Sequence[Request]) -> tuple[float, float]: ...
 
 
 def connect_tokens(model: Model, progress: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from harness.evaluation.model_reports import TokenListener
+from harness.evaluation.model_reports import SupportsRounding, TokenListener
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
 from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, is_generated
 from harness.evaluation.scoring import collect_samples
@@ -18,6 +18,7 @@ from harness.store import Results
 from harness.types import Checkpoint, Model, Response, Sample, SkilldeltaError, Task, digest
 
 MIN_ITEMS = 50  # fewer items say little about a rate of a few percent
+MAX_ROUNDED = 8  # questions that are also computed in plain batches
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,28 @@ def repeat_cell(
     reader = choose_reader(settings.reader, is_generated(stored_questions), cell.read())
     new = {(s.example, s.draw): s for batch in batches for s in collect_samples(task, model.get(), batch, set(), reader)}
     noise = compare_samples([(old[q.key], new[q.key]) for q in questions])
+    noise = replace(noise, **measure_distances(model.get(), questions, [old[q.key] for q in questions]))
     cell.update(noise=replace(noise, backend=dict(model.get().settings)))
     return RepeatedCell(name, task.name, noise)
+
+
+def measure_distances(model: Model, questions: Sequence[Question], samples: Sequence[Sample]) -> dict[str, float]:
+    """How far plain batches of the model are apart, and the engine's log-probabilities from them; {}: it has no plain ones.
+
+    A question with choices is asked as it is; of a text, the log-likelihood of its answer.
+    """
+    if not isinstance(model, SupportsRounding):
+        return {}
+    pairs = list(zip(questions, samples, strict=True))[:MAX_ROUNDED]
+    requests = [
+        q.request if q.request.choices else replace(q.request, choices=(s.response.text,))
+        for q, s in pairs
+        if s.response.finish in ("stop", "length") and (q.request.choices or s.response.text)
+    ]
+    if not requests:
+        return {}
+    plain, ours = model.measure_rounding(requests)
+    return {"plain": float(f"{plain:.3g}"), "ours": float(f"{ours:.3g}")}
 
 
 def compare_samples(pairs: Sequence[tuple[Sample, Sample]]) -> Noise:

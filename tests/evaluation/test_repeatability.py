@@ -12,13 +12,13 @@ import harness
 import harness.api
 from harness.backends.scripted import ScriptedModel
 from harness.comparison.result import Difference
-from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.repeatability import NoiseCheck, RepeatShare, compare_samples, repeat_cells
+from harness.evaluation.questions import EvaluationSettings, Question
+from harness.evaluation.repeatability import NoiseCheck, RepeatShare, compare_samples, measure_distances, repeat_cells
 from harness.evaluation.run import SilentProgress, score_checkpoints
 from harness.statistics.noise import measure_noise
 from harness.store import Results
-from harness.types import Checkpoint, Model, Request, Response, Sample, Score, SkilldeltaError
-from tests.support import toys
+from harness.types import Checkpoint, Example, Model, Request, Response, Sample, Score, SkilldeltaError
+from tests.support import tiny, toys
 from tests.support.results_folder import about, sample, store
 
 
@@ -112,14 +112,6 @@ def test_noise_that_makes_much_of_a_difference_widens_its_interval_and_can_undo_
     assert much.noise == pytest.approx(40)
 
 
-def test_tasks_with_the_same_rows_are_named(tmp_path: Path) -> None:
-    for task in ("base", "plus"):
-        facts = about(task, "coding", inputs={"data": "the same"})
-        for name in ("sft", "dpo"):
-            store(tmp_path, name, facts, [sample(i, 1.0) for i in range(20)])
-    assert any("base and plus hold the same rows" in c for c in harness.compare(tmp_path, "sft").caveats)
-
-
 def test_what_moved_without_changing_a_score_is_told_too() -> None:
     def weighed(*logprobs: float) -> Sample:
         return Sample("x", "y", Response(logprobs=logprobs), Score(1.0))
@@ -181,3 +173,21 @@ def test_small_moves_of_many_scores_leave_an_interval_as_it_is(tmp_path: Path) -
     quiet = interval("quiet", 0.0)
     assert interval("little", 0.5e-6) == quiet
     assert interval("much", 0.02)[0] < quiet[0]
+
+
+@pytest.mark.parametrize("choices", [(" 7", " 12 apples"), ()])
+def test_a_model_with_plain_batches_says_how_far_they_and_its_engine_are_apart(
+    tmp_path: Path, choices: tuple[str, ...]
+) -> None:
+    """In float32 both are rounding; a model whose engine is off would show it in nats."""
+    model = harness.api.Backend(options={"device": "cpu"}).loader()(
+        Checkpoint("m", str(tiny.llama(tmp_path / "m")), "transformers")
+    )
+    questions = [
+        Question(Example({"n": n}), Request(f"Question {n}: how many apples?", choices=choices, max_tokens=8)) for n in range(6)
+    ]
+    samples = [Sample(str(n), "", r, Score(1.0)) for n, r in sorted(model.answer([q.request for q in questions]))]
+    distances = measure_distances(model, questions, samples)
+    assert 0 <= distances["plain"] < 1e-4
+    assert 0 <= distances["ours"] < 1e-4
+    assert measure_distances(toys.model(), questions, samples) == {}

@@ -1,0 +1,22 @@
+"""What bounds a model's texts: how many tokens it takes at once, and the tokens that end a text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def context_window(config: Any, tokenizer: Any) -> int:
+    """How many tokens the model takes at once; 2048 where neither its config nor its tokenizer says, as in lm-eval."""
+    text = config.get_text_config()
+    names = ("n_positions", "max_position_embeddings", "n_ctx")
+    window = next((getattr(text, n) for n in names if isinstance(getattr(text, n, None), int)), 0)
+    if not window and tokenizer.model_max_length < 1e9:  # a tokenizer without a limit says 1e30
+        window = int(tokenizer.model_max_length)
+    return window or 2048
+
+
+def end_tokens(generation_config: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a text: the tokenizer's and the generation config's (None: there is none)."""
+    eos = getattr(generation_config, "eos_token_id", None)
+    ids = eos if isinstance(eos, list) else [eos]
+    return frozenset(t for t in [*ids, tokenizer.eos_token_id] if t is not None)
