@@ -1,8 +1,9 @@
-"""skilldelta watch: scores checkpoints as a training run writes them."""
+"""skilldelta watch: scores checkpoints as a training run writes them, keeps a report up to date, and raises an alarm."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +12,57 @@ import typer
 from harness.cli import options
 from harness.cli.progress import PlainProgress
 from harness.cli.screen import note, say
-from harness.types import SkilldeltaError
+from harness.cli.selection import SelectionOptions
+from harness.cli.trackers import LogTo, log_scores, open_session
+from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.evaluation.run import Outcome
+    from harness.evaluation.watch_alarm import WatchAlarm
+    from harness.store import Results
+    from harness.tracking import TrackerSession
+
+ALARM = "What happens when a skill falls"
+
+
+def alarm_option(*names: str, text: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(*names, help=text, rich_help_panel=ALARM)
+    return option
+
+
+@dataclass(frozen=True)
+class AlarmOptions:
+    """Rules on skills, and what is done when one is broken."""
+
+    alarm: Annotated[Path | None, alarm_option("--alarm", text="A policy of `gate`: its regressions raise an alarm.")] = None
+    max_drop: Annotated[
+        list[str] | None, alarm_option("--max-drop", text="Largest drop: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
+    ] = None
+    on_alarm: Annotated[
+        list[str] | None,
+        alarm_option(
+            "--on-alarm",
+            text="end (exit code 1 at once, the default), stop:FILE (written for the trainer to see) or run:COMMAND "
+            "(without a shell); may be repeated.",
+        ),
+    ] = None
+
+    def make(self, results: Results, baseline: str, name: str, tasks: Sequence[Task]) -> WatchAlarm | None:
+        """The alarm; None where no rule is named.  SkilldeltaError for rules and actions that cannot be."""
+        if not self.alarm and not self.max_drop:
+            if self.on_alarm:
+                raise SkilldeltaError("--on-alarm needs a rule: --alarm POLICY.yaml or --max-drop POINTS.")
+            return None
+        if not baseline:
+            raise SkilldeltaError("An alarm compares: say with which checkpoint of the results, --baseline NAME.")
+        from harness.cli.gate import add_drops
+        from harness.comparison import gate
+        from harness.evaluation.watch_alarm import AlarmAction, WatchAlarm
+
+        policy = add_drops(gate.read_policy(self.alarm) if self.alarm else gate.Policy(), self.max_drop or [])
+        alarm = WatchAlarm(results, baseline, policy, [AlarmAction(text) for text in self.on_alarm or ()], name)
+        alarm.check_names(tasks)
+        return alarm
 
 
 @options.with_option_groups
@@ -23,8 +71,12 @@ def watch(
     what: options.TaskOptions,
     where: options.DataOptions,
     model: options.ModelOptions,
+    choice: SelectionOptions,
+    alarm_options: AlarmOptions,
     output: options.Output = Path("results"),
     baseline: Annotated[str, typer.Option(help="Compare each new checkpoint with this one in the results at once.")] = "",
+    report: Annotated[Path | None, typer.Option(help="A folder: tables, plots and the page, anew for each checkpoint.")] = None,
+    log_to: LogTo = None,
     every: Annotated[float, typer.Option(help="Seconds between looks at the folders.")] = 30.0,
     idle: Annotated[float, typer.Option(help="Stop after so many minutes without a new checkpoint; default: never.")] = 0.0,
 ) -> None:
@@ -32,19 +84,26 @@ def watch(
     from harness.evaluation import watch as run
     from harness.store import Results
 
+    if report and not baseline:
+        raise SkilldeltaError("--report compares: say with which checkpoint of the results, --baseline NAME.")
     tasks, selections = what.choose(model.chat_template)
     settings, loader, results = where.settings(selections=selections), model.backend().loader(), Results.make(output)
+    name = run.watch_name(paths)
+    alarm = alarm_options.make(results, baseline, name, tasks)
     if missing := [p for p in paths if not Path(p).exists()]:
         note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
-    watcher = run.Watch(paths, results.folder / run.LINK_FOLDER, WatchProgress(), every)
-    failures = 0
-    for outcomes in run.score_new_checkpoints(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
-        failures += sum(o.state == "failed" for o in outcomes)
-        if baseline:
-            print_differences(outcomes, output, baseline)
-    note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline NAME")
-    if failures:
-        raise typer.Exit(4)
+    links = results.folder / run.LINK_FOLDER / name
+    watcher = run.Watch(paths, links, WatchProgress(), every, selection=choice.selection())
+    with open_session(log_to, output) as session:
+        follower = Follower(output, baseline, report, session, alarm)
+        follower.act()
+        for outcomes in run.score_new_checkpoints(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
+            if follower.follow(outcomes):
+                break
+        else:
+            note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline NAME")
+    if code := follower.exit_code():
+        raise typer.Exit(code)
 
 
 class WatchProgress(PlainProgress):
@@ -52,6 +111,79 @@ class WatchProgress(PlainProgress):
 
     def tell(self, text: str) -> None:
         note(text)
+
+
+@dataclass
+class Follower:
+    """What is done after each checkpoint.  Nothing that fails here ends the watch: it is said, and the exit code is 4."""
+
+    output: Path
+    baseline: str
+    report: Path | None
+    session: TrackerSession | None
+    alarm: WatchAlarm | None
+    failures: int = 0  # cells
+    unlogged: list[Outcome] = field(default_factory=list)  # what the trackers have not taken yet
+    unfinished: set[str] = field(default_factory=set)  # what failed last and may be mended by the next checkpoint
+
+    def follow(self, outcomes: Sequence[Outcome]) -> bool:
+        """Differences, trackers, the report, the alarm; whether the watch ends here."""
+        self.failures += sum(o.state == "failed" for o in outcomes)
+        scored = [o for o in outcomes if o.state != "failed"]
+        if self.baseline:
+            print_differences(outcomes, self.output, self.baseline)
+        self.log_scores(scored)
+        self.write_report()
+        if not self.alarm or not scored:
+            return False
+        self.alarm.add(scored[0].checkpoint)
+        return self.act()
+
+    def log_scores(self, outcomes: Sequence[Outcome]) -> None:
+        """Writes to the trackers what was scored now, and what could not be written before."""
+        self.unlogged += outcomes
+        try:
+            log_scores(self.session, self.unlogged, self.output, self.baseline)
+            self.unlogged = []
+        except SkilldeltaError as error:
+            note(f"Not logged yet: {error}")
+
+    def write_report(self) -> None:
+        """Every report, from all checkpoints that are in the results now."""
+        if not self.report:
+            return
+        from harness import api
+        from harness.cli.compare import write_reports
+
+        self.unfinished.discard("report")
+        try:
+            write_reports(api.compare(self.output, self.baseline), self.report)
+            note(f"wrote {self.report / 'index.html'}")
+        except (SkilldeltaError, OSError) as error:  # a baseline that is not scored yet, a full disk: the next one may succeed
+            self.unfinished.add("report")
+            note(f"{self.report} is not up to date: {error}")
+
+    def act(self) -> bool:
+        """Looks at what was not looked at, and does what an alarm asks for; whether a new alarm ends the watch."""
+        if not self.alarm:
+            return False
+        new_alarms = []
+        for look in self.alarm.look(note):
+            note(f"{look.checkpoint}: {look.answer} (look {look.number}, level {look.alpha:.2g})")
+            if look.answer == "regression":
+                new_alarms.append(look)
+                say(f"ALARM {look.checkpoint}: {'; '.join(look.falls)}")
+        self.unfinished.discard("alarm")
+        if not self.alarm.act(note):
+            self.unfinished.add("alarm")
+        return bool(new_alarms) and self.alarm.ends_watch
+
+    def exit_code(self) -> int:
+        """1 after an alarm, also one of an earlier process of this watch; 4 where something failed."""
+        if self.alarm and self.alarm.alarms:
+            return 1
+        pending = self.alarm.pending if self.alarm else []
+        return 4 if self.failures or self.unfinished or self.unlogged or pending else 0
 
 
 def print_differences(outcomes: Sequence[Outcome], output: Path, baseline: str) -> None:

@@ -1,7 +1,9 @@
 """Scores checkpoints during training: each is hard-linked as soon as it is complete, then scored in turn.
 
 Trainers with a limit of saved checkpoints (save_total_limit) delete old ones.  Hard links to a checkpoint's files cost no space
-and remain when the run deletes its own, until its turn has come.
+and remain when the run deletes its own, until its turn has come.  They also remain when this process is stopped or killed: the
+same command then goes on with them.  Times are measured with a monotonic clock, and no file's time is read: a checkpoint is new
+where its path is, or where other files lie there.
 """
 
 from __future__ import annotations
@@ -10,21 +12,27 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from harness import discovery, fingerprint
-from harness.atomic_files import folder_name
+from harness.atomic_files import folder_name, read_json, write_json
 from harness.checkpoint_names import name_apart
+from harness.checkpoint_selection import Selection, parse_steps, select_checkpoints
+from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import Loader, Outcome, Progress, score_checkpoints
+from harness.file_locks import FolderLock
+from harness.records import build_plain
 from harness.store import Results
-from harness.types import Checkpoint, SkilldeltaError, Task
+from harness.types import Checkpoint, SkilldeltaError, Task, digest
 
 # Files that training needs to go on, and that answering does not.
 TRAINING_FILES = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "training_args.bin")
+WEIGHT_FILES = ("*.safetensors", "*.bin")
 LINK_FOLDER = ".held"
+RECORD = "held.json"  # next to the links of a checkpoint, written when all of them are there
 
 
 class WatchListener(Progress, Protocol):
@@ -45,63 +53,145 @@ class Watch:
     listener: WatchListener
     every: float = 30.0  # seconds between looks
     clock: Callable[[], float] = time.monotonic
-    seen_paths: set[str] = field(default_factory=set)
+    selection: Selection = field(default_factory=Selection)
+    seen_stamps: dict[str, str] = field(default_factory=dict)  # by the checkpoint's path
     waiting: list[tuple[Checkpoint, Checkpoint]] = field(default_factory=list)  # the run's own, and behind our links
+    failures: dict[str, str] = field(default_factory=dict)  # by path: why it could not be linked yet
     last_look: float = float("-inf")
     last_news: float = field(init=False)
 
     def __post_init__(self) -> None:
         self.last_news = self.clock()
+        check_selection(self.selection)
+
+    def adopt(self) -> None:
+        """Takes over what an earlier process had linked and not scored; links of which some are missing are removed."""
+        for folder in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if not (folder / RECORD).is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            content = read_json(folder / RECORD)
+            checkpoint = build_plain(Checkpoint, content["checkpoint"])
+            checkpoint = replace(checkpoint, adapters=tuple(checkpoint.adapters))
+            self.seen_stamps[checkpoint.path] = content["stamp"]
+            self.waiting.append((checkpoint, replace(checkpoint, path=str(folder / content["folder"]))))
+        self.waiting.sort(key=lambda pair: (pair[0].run, pair[0].step is None, pair[0].step or 0))
+        for checkpoint, _ in self.waiting:
+            self.listener.tell(f"{checkpoint.name}: linked before, waiting")
 
     def look(self) -> None:
         """Links every checkpoint that is complete and was not seen before."""
         self.last_look = self.clock()
         for checkpoint in self.checkpoints():
-            if checkpoint.path in self.seen_paths or checkpoint.problem or not Path(checkpoint.path).is_dir():
+            if checkpoint.problem or not Path(checkpoint.path).is_dir():
                 continue
-            self.seen_paths.add(checkpoint.path)
-            self.last_news = self.clock()
-            if copy := link_checkpoint(checkpoint, self.folder):
-                self.waiting.append((checkpoint, copy))
-                self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting")
-            else:
-                self.listener.tell(f"{checkpoint.name}: deleted by its run before it could be linked: not scored")
+            try:
+                self.take(checkpoint)
+            except OSError as error:  # a full disk, a right that is missing: it may be mended, and others can be linked
+                if self.failures.get(checkpoint.path) != (why := f"{type(error).__name__}: {error}"):
+                    self.failures[checkpoint.path] = why
+                    self.listener.tell(f"{checkpoint.name}: cannot be linked yet ({why}); the next look tries again")
+
+    def take(self, checkpoint: Checkpoint) -> None:
+        """Links a checkpoint, unless it was seen with the same files."""
+        stamp = stamp_files(Path(checkpoint.path))
+        if self.seen_stamps.get(checkpoint.path) == stamp:
+            return
+        copy = link_checkpoint(checkpoint, self.folder, stamp)
+        self.seen_stamps[checkpoint.path] = stamp
+        self.failures.pop(checkpoint.path, None)
+        self.last_news = self.clock()
+        if copy:
+            self.waiting.append((checkpoint, copy))
+            self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting")
+        else:
+            self.listener.tell(f"{checkpoint.name}: deleted by its run before it could be linked: not scored")
 
     def checkpoints(self) -> list[Checkpoint]:
-        """What lies below the paths now; a path that does not exist yet holds nothing yet."""
+        """What lies below the paths now and is selected; a path that does not exist yet holds nothing yet."""
         try:
-            return name_apart([c for path in map(Path, self.paths) if path.is_dir() for c in discovery.find_inside(path)])
+            present = name_apart([c for path in map(Path, self.paths) if path.is_dir() for c in discovery.find_inside(path)])
         except FileNotFoundError:
             return []  # the run deleted something while it was being read: the next look will tell
+        try:
+            chosen = select_checkpoints(present, self.selection)
+        except SkilldeltaError:
+            return []  # none yet: flags that no checkpoint can fit were refused at the start
+        return [discovery.apply_sources(c, self.selection) for c in chosen]
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         self.listener.begin(checkpoint, task, total, done)
 
     def advance(self) -> None:
         self.listener.advance()
-        if self.clock() - self.last_look >= self.every:
-            self.look()
+        self.look_in_time()
+
+    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
+        if isinstance(self.listener, TokenListener):
+            self.listener.count_tokens(block, tokens, seconds_left)
+        self.look_in_time()
 
     def end(self, outcome: Outcome) -> None:
         self.listener.end(outcome)
+        self.look_in_time()
+
+    def look_in_time(self) -> None:
+        if self.clock() - self.last_look >= self.every:
+            self.look()
 
 
-def link_checkpoint(checkpoint: Checkpoint, folder: Path) -> Checkpoint | None:
-    """The checkpoint behind links of our own; None when its run deleted it before every file was linked."""
-    target = folder / folder_name(checkpoint.name) / Path(checkpoint.path).name
+def check_selection(selection: Selection) -> None:
+    """Refuses flags that choose among finished checkpoints, steps that are none, and folders that are not there."""
+    if selection.last or selection.best:
+        raise SkilldeltaError("--last and --best choose among the checkpoints of a finished run: use them with `score`.")
+    if selection.steps:
+        parse_steps(selection.steps)
+    discovery.apply_sources(Checkpoint("", "", ""), selection)
+
+
+def stamp_files(folder: Path) -> str:
+    """Which files of weights lie in a folder: their names, sizes and inodes, which say more than times do."""
+    try:
+        files = sorted(f for f in folder.iterdir() if any(map(f.match, WEIGHT_FILES)) and not any(map(f.match, TRAINING_FILES)))
+        states = [(file.name, file.stat()) for file in files]
+    except FileNotFoundError:
+        return "deleted"
+    return digest([[name, state.st_size, state.st_ino, state.st_dev] for name, state in states])
+
+
+def link_checkpoint(checkpoint: Checkpoint, folder: Path, stamp: str = "") -> Checkpoint | None:
+    """The checkpoint behind links of our own; None when its run deleted it before every file was linked.
+
+    OSError where a file can be neither linked nor copied, although it is there.
+    """
+    source = Path(checkpoint.path)
+    target = folder / folder_name(f"{checkpoint.name}~{stamp[:8]}") / source.name
     shutil.rmtree(target.parent, ignore_errors=True)
     target.mkdir(parents=True)
     try:
         # Its own files alone: a run's final model lies next to the folders of its steps.
-        for file in Path(checkpoint.path).iterdir():
+        for file in source.iterdir():
             if file.is_file() and not any(map(file.match, TRAINING_FILES)):
                 link_file(file, target / file.name)
-        (copy,) = discovery.find_at(str(target))
-    except (OSError, SkilldeltaError):
-        if Path(checkpoint.path).exists():
+    except OSError:
+        shutil.rmtree(target.parent, ignore_errors=True)
+        if source.exists() and stamp_files(source) == stamp:
             raise
         return None
-    return None if copy.problem else replace(checkpoint, path=str(target))
+    if stamp_files(source) != stamp and not is_complete(target):  # its deletion may have begun before the first link
+        shutil.rmtree(target.parent, ignore_errors=True)
+        return None
+    write_json(target.parent / RECORD, {"checkpoint": asdict(checkpoint), "folder": target.name, "stamp": stamp})
+    return replace(checkpoint, path=str(target))
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds one checkpoint with all its files."""
+    try:
+        (copy,) = discovery.find_at(str(folder))
+    except (OSError, SkilldeltaError, ValueError):
+        return False
+    return not copy.problem
 
 
 def link_file(source: Path, target: Path) -> None:
@@ -115,19 +205,36 @@ def link_file(source: Path, target: Path) -> None:
 def score_new_checkpoints(
     watch: Watch, tasks: Sequence[Task], loader: Loader, results: Results, settings: EvaluationSettings, idle: float
 ) -> Iterator[list[Outcome]]:
-    """Scores each checkpoint on all tasks as it comes; ends after `idle` seconds without a new one (inf: never)."""
+    """Scores each checkpoint on all tasks as it comes; ends after `idle` seconds without a new one (inf: never).
+
+    SkilldeltaError where another process watches the same paths for the same results.
+    """
+    watch.folder.mkdir(parents=True, exist_ok=True)
     try:
+        lock = FolderLock(watch.folder)
+    except BlockingIOError as error:
+        raise SkilldeltaError(f"Another process watches the same paths ({watch.folder}): wait for it, or stop it.") from error
+    try:
+        watch.adopt()
         while True:
             watch.look()
             while watch.waiting:
-                checkpoint, copy = watch.waiting.pop(0)
+                checkpoint, copy = watch.waiting[0]
                 outcomes = score_checkpoints([copy], tasks, loader, results, settings, watch)
                 if any(o.state != "failed" for o in outcomes):
                     results.add(checkpoint, fingerprint.hash_checkpoint(copy))  # under the run's own path, not ours
+                watch.waiting.pop(0)
                 shutil.rmtree(Path(copy.path).parent, ignore_errors=True)
                 yield outcomes
             if watch.clock() - watch.last_news >= idle:
                 return
             time.sleep(min(watch.every, max(idle - (watch.clock() - watch.last_news), 0.1)))
     finally:
-        shutil.rmtree(watch.folder, ignore_errors=True)
+        if not watch.waiting:
+            shutil.rmtree(watch.folder, ignore_errors=True)
+        lock.release()
+
+
+def watch_name(paths: Sequence[str]) -> str:
+    """A name for the watch of these paths: what an earlier process of it has left is found under it."""
+    return digest(sorted(str(Path(path).resolve()) for path in paths))

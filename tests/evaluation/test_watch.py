@@ -1,18 +1,21 @@
 """Checkpoints are scored while their run goes on: held when they are whole, scored in turn, also when the run deletes them."""
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from harness.checkpoint_selection import Selection
 from harness.cli import main
 from harness.evaluation import watch
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import Outcome, SilentProgress
 from harness.store import Results
-from harness.types import Checkpoint, Request, Response
+from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from tests.checkpoints.test_discovery import model, run, weights
 from tests.support import toys
 
@@ -117,6 +120,90 @@ def test_a_checkpoint_that_vanishes_while_it_is_held_is_told(tmp_path: Path, mon
 def test_a_path_that_is_not_there_yet_holds_nothing_yet(tmp_path: Path) -> None:
     outcomes, _ = run_watch([tmp_path / "later"], tmp_path / "results")
     assert outcomes == []
+
+
+def score_some(watching: watch.Watch, results: Results, count: int) -> list[Outcome]:
+    """Scores up to `count` checkpoints, then stops as Ctrl-C does."""
+    outcomes: list[Outcome] = []
+    loader = lambda checkpoint: toys.model()  # noqa: E731
+    scoring = watch.score_new_checkpoints(watching, [toys.adding(6)], loader, results, EvaluationSettings(), idle=0.0)
+    for _ in range(count):
+        outcomes += next(scoring, [])
+    scoring.close()
+    return outcomes
+
+
+def test_after_a_stop_the_same_watch_goes_on_with_what_it_had_linked(tmp_path: Path) -> None:
+    folder, results = run(tmp_path / "dpo", (10, 20, 30)), Results.make(tmp_path / "results")
+    assert [o.checkpoint for o in score_some(looking([folder], results), results, 1)] == ["dpo@10"]
+    shutil.rmtree(folder)
+    half = results.folder / watch.LINK_FOLDER / "dpo@40~half" / "checkpoint-40"
+    half.mkdir(parents=True)  # the process was killed while it was linking this one
+    outcomes = score_some(looking([folder], results), results, 9)
+    assert [(o.checkpoint, o.state) for o in outcomes] == [("dpo@20", "done"), ("dpo@30", "done")]
+    assert results.checkpoints()["dpo@30"].path == str(folder / "checkpoint-30")
+    assert not (results.folder / watch.LINK_FOLDER).exists()
+
+
+def test_two_processes_do_not_watch_the_same_paths(tmp_path: Path) -> None:
+    folder, results = run(tmp_path / "dpo", (10, 20)), Results.make(tmp_path / "results")
+    first = watch.score_new_checkpoints(
+        looking([folder], results), [toys.adding(6)], lambda c: toys.model(), results, EvaluationSettings(), idle=0.0
+    )
+    next(first)
+    with pytest.raises(SkilldeltaError, match="Another process watches the same paths"):
+        score_some(looking([folder], results), results, 1)
+    assert [o.checkpoint for o in next(first)] == ["dpo@20"]
+
+
+def test_times_of_files_and_a_clock_that_is_set_back_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, results = run(tmp_path / "dpo", (10, 20)), Results.make(tmp_path / "results")
+    watching = looking([folder], results)
+    watching.look()
+    for at, file in enumerate(folder.rglob("*")):
+        os.utime(file, (at * 10**9, at * 10**9))
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    watching.look()
+    assert [checkpoint.name for checkpoint, _ in watching.waiting] == ["dpo@10", "dpo@20"]
+
+
+def test_another_checkpoint_under_a_known_path_is_seen(tmp_path: Path) -> None:
+    folder, results = run(tmp_path / "dpo", (10,)), Results.make(tmp_path / "results")
+    watching = looking([folder], results)
+    assert [o.state for o in score_some(watching, results, 9)] == ["done"]
+    (folder / "checkpoint-10" / "model.safetensors").rename(tmp_path / "old")  # keeps its inode from being used again
+    weights(folder / "checkpoint-10" / "model.safetensors", size=32)
+    (outcome,) = score_some(watching, results, 9)
+    assert outcome.state == "failed"
+    assert "holds samples that were made differently" in outcome.why
+    assert "fingerprint.weights" in outcome.why
+
+
+def test_what_cannot_be_linked_yet_is_said_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    folder = run(tmp_path / "dpo", (10,))
+    watching = looking([folder], Results.make(tmp_path / "results"))
+    with monkeypatch.context() as patch:
+        patch.setattr(watch, "link_file", full)
+        watching.look()
+        watching.look()
+    assert isinstance(watching.listener, Ear)
+    (text,) = watching.listener.texts
+    assert "dpo@10: cannot be linked yet (OSError: [Errno 28] No space left on device)" in text
+    watching.look()
+    assert [checkpoint.name for checkpoint, _ in watching.waiting] == ["dpo@10"]
+
+
+def test_steps_and_names_are_selected_and_last_ones_cannot_be(tmp_path: Path) -> None:
+    folder, results = run(tmp_path / "dpo", (10, 20, 30)), Results.make(tmp_path / "results")
+    watching = looking([folder], results)
+    watching.selection = Selection(steps="10:40:20")
+    watching.look()
+    assert [checkpoint.name for checkpoint, _ in watching.waiting] == ["dpo@10", "dpo@30"]
+    with pytest.raises(SkilldeltaError, match="--last and --best choose among the checkpoints of a finished run"):
+        watch.Watch([str(folder)], results.folder, Ear(), selection=Selection(last=1))
 
 
 def test_from_the_command_line_each_new_checkpoint_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
