@@ -12,6 +12,7 @@ from harness import config, data, discovery, fingerprint, registry
 from harness.checkpoint_selection import Selection
 from harness.evaluation import workers
 from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
+from harness.evaluation.preflight import is_server
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, SilentProgress, score_checkpoints
 from harness.store import Results
@@ -84,8 +85,9 @@ def score(
     SkilldeltaError for unknown names and settings; a failure of one checkpoint on one task is its Outcome.
     """
     options, settings = options or RunOptions(), settings or default_settings()
-    checkpoints = rename_only(discovery.find_checkpoints(paths, options.selection), options.name)
-    task_list, loader, results = resolve_tasks(tasks), (backend or Backend()).loader(), Results.make(output)
+    loader = (backend or Backend()).loader()
+    checkpoints = rename_only(find_checkpoints(paths, loader, options.selection), options.name)
+    task_list, results = resolve_tasks(tasks), Results.make(output)
     progress: Progress = options.progress or SilentProgress()
     if options.devices:
         if options.noise:
@@ -125,18 +127,30 @@ def compare_in_turn(
     """
     from harness.evaluation import sequential
 
-    loader = (backend or Backend()).loader()
-    first = only_checkpoint(baseline, selection)
-    others = discovery.find_checkpoints([candidates] if isinstance(candidates, str) else list(candidates), selection)
-    models = [LazyModel(c, loader) for c in (first, *(c for c in others if c.path != first.path))]
-    if len(models) < 2:
-        raise SkilldeltaError(f"There is no checkpoint to compare with {first.name}: name a folder of another one.")
+    paths = [candidates] if isinstance(candidates, str) else list(candidates)
+    models = lazy_models(paths, baseline, (backend or Backend()).loader(), selection)
     return sequential.compare_in_turn(models, resolve_tasks(tasks), Results.make(output), settings or default_settings())
 
 
-def only_checkpoint(path: str, selection: Selection = Selection()) -> Checkpoint:
+def lazy_models(paths: Sequence[str], baseline: str, loader: Loader, selection: Selection = Selection()) -> list[LazyModel]:
+    """The baseline, which is a path or the name of a checkpoint of `paths`, and every other checkpoint of `paths`."""
+    others = find_checkpoints(paths, loader, selection)
+    first = next((c for c in others if c.name == baseline), None) or only_checkpoint(baseline, selection, loader)
+    models = [LazyModel(c, loader) for c in (first, *(c for c in others if c.path != first.path))]
+    if len(models) < 2:
+        raise SkilldeltaError(f"There is no checkpoint to compare with {first.name}: name a folder of another one.")
+    return models
+
+
+def find_checkpoints(paths: Sequence[str], loader: Loader | None, selection: Selection = Selection()) -> list[Checkpoint]:
+    """The checkpoints at or below `paths`; for a server's loader, the models that it has under these names."""
+    find = discovery.name_served_models if is_server(loader) else discovery.find_checkpoints
+    return find(paths, selection)
+
+
+def only_checkpoint(path: str, selection: Selection = Selection(), loader: Loader | None = None) -> Checkpoint:
     """The one checkpoint at or below a path; SkilldeltaError where there are several."""
-    checkpoints = discovery.find_checkpoints([path], Selection(base=selection.base, tokenizer=selection.tokenizer))
+    checkpoints = find_checkpoints([path], loader, Selection(base=selection.base, tokenizer=selection.tokenizer))
     if len(checkpoints) != 1:
         names = ", ".join(c.name for c in checkpoints)
         raise SkilldeltaError(f"{path} holds {len(checkpoints)} checkpoints ({names}): name one of them.")

@@ -31,6 +31,16 @@ def find_checkpoints(paths: Sequence[str], selection: Selection = Selection()) -
     return [apply_sources(c, selection) for c in selected]
 
 
+def name_served_models(names: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
+    """The models that a server knows by these names, whatever lies in folders here.  SkilldeltaError for an empty name."""
+    if selection.base or selection.tokenizer:
+        raise SkilldeltaError("--base and --tokenizer are for folders: a server has its models whole.")
+    if not all(name.strip() for name in names):
+        raise SkilldeltaError("The name of a model is empty: write the name under which the server has it.")
+    served = [Checkpoint(name.rstrip("/").split("/")[-1], name, "server") for name in dict.fromkeys(names)]
+    return select_checkpoints(name_apart(served), selection)
+
+
 def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
     """A checkpoint with the base and the tokenizer that the user named."""
     for flag, folder in (("--base", selection.base), ("--tokenizer", selection.tokenizer)):

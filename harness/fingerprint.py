@@ -27,6 +27,8 @@ def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
     """Hashes of what can move an answer in a checkpoint: weights, adapters, config, tokenizer, template, end tokens."""
     if not checkpoint.path:
         return {"outputs": checkpoint.content or checkpoint.name}
+    if checkpoint.producer == "server":  # its weights are not known; older results have the name under this key
+        return {"hub": checkpoint.path}
     folder = Path(checkpoint.path)
     if folder.is_file():  # GGUF: everything is in it
         return {"weights": hash_files([folder])}

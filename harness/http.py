@@ -1,104 +1,214 @@
-"""JSON over HTTP to a server that is sometimes busy: retries with growing pauses, and errors that say what went wrong."""
+"""JSON over HTTP to a server that may be busy, broken or hostile: bounded in time and size, and asked again where that helps.
+
+An error says what the server answered, and never holds a key, whatever the server echoes.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
-import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, as_completed
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from harness.http_replies import UNSOUND_TRIES, TryError, error_message, pause_seconds, read_body, read_error
+from harness.integrity import printable
+from harness.redaction import Redactor
+from harness.server_address import ServerAddress
 from harness.types import SkilldeltaError
 
-BUSY_STATUSES = {408, 409, 425, 429, 500, 502, 503, 504, 529}
-FINAL_STATUSES = {401, 403, 404, 405}  # no other try and no other prompt would change them
-MAX_PAUSE_SECONDS = 60.0  # between two tries
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+    from pydantic import BaseModel
+
+AWAY_STATUSES = {408, 409, 425, 429, 502, 503, 504, 529}  # another try may reach it
+FINAL_STATUSES = {401, 402, 403, 404, 405, 407, 410, 426, 451}  # no other try and no other prompt would change them
+NO_MONEY = "insufficient_quota"  # OpenAI's 429 that no pause ends
+MAX_PAUSE = 60.0  # seconds between two tries
+MAX_CONNECT = 30.0  # seconds
+MAX_WORDS = 300  # characters that are shown of it
+ANSWER_SECRET = 8  # characters: shorter keys (EMPTY, x) are words, and stay where an answer holds them
+
+T = TypeVar("T")
+A = TypeVar("A")
+M = TypeVar("M", bound="BaseModel")
 
 
 class RequestRefusedError(Exception):
     """The server refuses this one request, and says why."""
 
 
-class ServerBusyError(Exception):
-    """No answer this time.  `retry_after`: seconds that the server asks to wait for, 0 where it does not say."""
-
-    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
-        super().__init__(reason)
-        self.retry_after = retry_after
+class ServerAwayError(SkilldeltaError):
+    """The server did not answer in any of several tries."""
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: the key is for the named server alone."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
+class UnsoundReplyError(Exception):
+    """No reply that can be read came to this request, in several tries; another request may still be answered."""
 
 
 @dataclass(frozen=True)
 class JsonServer:
-    """Where to post to.  The key appears in no message and in no file.  Times in seconds."""
+    """Where to post to.  `timeout` is for a whole try, from the connection to the reply's last byte.  Times in seconds."""
 
-    url: str
-    key: str = ""
+    address: ServerAddress
     timeout: float = 300.0
     retries: int = 6
     backoff: float = 1.0
 
-    def post(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        """The server's JSON answer.
+    @cached_property
+    def errors(self) -> Redactor:
+        """Takes the key out of the server's errors."""
+        return Redactor(self.address.secrets)
 
-        The pause before try n + 1 is backoff * 2^n, or what the server asks for if that is longer; at most MAX_PAUSE_SECONDS.
-        Raises SkilldeltaError when the server stays busy or rejects the address or key, RequestRefusedError when it refuses
-        this request.
+    @cached_property
+    def answers(self) -> Redactor:
+        """Takes the key out of replies."""
+        return Redactor(self.address.secrets, ANSWER_SECRET)
+
+    @cached_property
+    def proxy(self) -> str | None:
+        """The proxy that the environment names for this server."""
+        request = urllib.request.Request(self.address.base)  # noqa: S310  parse_address() checks the scheme
+        is_direct = urllib.request.proxy_bypass(request.host)
+        return None if is_direct else urllib.request.getproxies().get(request.type)
+
+    async def post(self, session: ClientSession, path: str, content: Mapping[str, Any], kind: type[M]) -> M:
+        """The server's reply as a `kind`.
+
+        The pause before try n + 1 is backoff * 2^n, or what the server asks for if that is longer; at most MAX_PAUSE.
+        Raises SkilldeltaError when the server stays away or rejects the address or key, RequestRefusedError when it refuses
+        this request, and UnsoundReplyError when nothing sound comes back.
         """
         for attempt in range(self.retries + 1):
             try:
-                return self.post_once(path, content)
-            except ServerBusyError as busy:
-                if attempt == self.retries:
-                    raise SkilldeltaError(
-                        f"{self.url}{path} does not answer, after {self.retries + 1} tries: {busy}.\n"
-                        "All answers so far are stored: run the same command again once the server is back."
-                    ) from busy
-                time.sleep(min(max(self.backoff * 2**attempt, busy.retry_after), MAX_PAUSE_SECONDS))
+                return await self.post_once(session, path, content, kind)
+            except TryError as failure:
+                last = min(self.retries + 1, failure.tries or self.retries + 1)
+                if attempt + 1 >= last:
+                    raise self.give_up(path, failure, attempt + 1) from None
+                await asyncio.sleep(min(max(self.backoff * 2**attempt, failure.retry_after), MAX_PAUSE))
         raise AssertionError("the loop above returns or raises")
 
-    def post_once(self, path: str, content: Mapping[str, Any]) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {self.key}"} if self.key else {})
-        request = urllib.request.Request(self.url + path, json.dumps(content).encode(), headers)  # noqa: S310  load() checks the scheme
+    def give_up(self, path: str, failure: TryError, tries: int) -> Exception:
+        """What the last of several failed tries means."""
+        count = f"{tries} {'try' if tries == 1 else 'tries'}"
+        if not failure.is_away:
+            return UnsoundReplyError(f"no sound reply, after {count}: {failure}")
+        return ServerAwayError(
+            f"{self.address.label}{path} does not answer, after {count}: {failure}.\n"
+            "All answers so far are stored: run the same command again once the server is back."
+        )
+
+    async def post_once(self, session: ClientSession, path: str, content: Mapping[str, Any], kind: type[M]) -> M:
+        """One try.  Raises TryError, and what post() raises."""
+        import aiohttp
+
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        if self.address.authorization:
+            headers["Authorization"] = self.address.authorization
         try:
-            with urllib.request.build_opener(NoRedirect).open(request, timeout=self.timeout) as response:
-                answer: dict[str, Any] = json.loads(response.read())
-                return answer
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self.error_for(path, error) from error
-        except (urllib.error.URLError, HTTPException, OSError, json.JSONDecodeError) as error:
-            raise ServerBusyError(f"{type(error).__name__}: {error}") from error
+            async with (
+                asyncio.timeout(self.timeout),
+                session.post(
+                    self.address.url(path),
+                    data=json.dumps(content).encode(),
+                    headers=headers,
+                    allow_redirects=False,  # the key is for the named server alone
+                    proxy=self.proxy,
+                ) as response,
+            ):
+                if response.status // 100 != 2:
+                    raise self.status_error(path, response, await read_error(response))
+                return self.read_reply(await read_body(response), kind)
+        except (aiohttp.ConnectionTimeoutError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+            raise TryError(self.in_words(error), is_away=True) from None
+        except TimeoutError:
+            reason = f"no whole reply within {self.timeout:g} s (timeout=)"
+            raise TryError(reason, tries=UNSOUND_TRIES) from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # a reply that is cut, or is not HTTP
+            raise TryError(self.in_words(error), tries=UNSOUND_TRIES) from None
 
-    def error_for(self, path: str, error: urllib.error.HTTPError) -> Exception:
+    def in_words(self, error: Exception) -> str:
+        return self.show(f"{type(error).__name__}: {error}")
+
+    def show(self, text: str) -> str:
+        """A text of the server's, without keys and control characters."""
+        return printable(" ".join(self.errors.redact(text).split()))[:MAX_WORDS]
+
+    def status_error(self, path: str, response: ClientResponse, body: bytes) -> Exception:
         """The exception that an HTTP status stands for."""
-        reason = f"HTTP {error.code}: {error_message(error.read())}"
-        if error.code in BUSY_STATUSES:
-            pause = error.headers.get("Retry-After", "")  # in seconds, or a date: that counts as none
-            return ServerBusyError(reason, float(pause) if pause.replace(".", "", 1).isdigit() else 0.0)
-        if error.code in FINAL_STATUSES or error.code in range(300, 400):
-            url = self.url + path
+        status = response.status
+        reason = f"HTTP {status}: {self.show(error_message(body.decode('utf-8', 'replace')))}"
+        if status in AWAY_STATUSES and NO_MONEY not in reason:
+            return TryError(reason, is_away=True, retry_after=pause_seconds(response.headers.get("Retry-After", "")))
+        if status in FINAL_STATUSES or status < 400 or status in AWAY_STATUSES:
+            url = self.address.label + path
             return SkilldeltaError(f"{url} answers {reason}.  Check the address (url=), the model's name and the key.")
-        return RequestRefusedError(reason)
+        return TryError(reason) if status >= 500 else RequestRefusedError(reason)
+
+    def read_reply(self, body: bytes, kind: type[M]) -> M:
+        """A reply's JSON as a `kind`.  Raises TryError where it is none."""
+        from pydantic import ValidationError
+        from pydantic_core import from_json
+
+        try:
+            value = self.answers.redact_value(from_json(body))
+        except ValueError as error:
+            raise TryError(f"a reply that is not JSON ({self.show(str(error))})", tries=UNSOUND_TRIES) from None
+        if not isinstance(value, dict):
+            raise TryError(f"a reply that is no JSON object but {self.show(json.dumps(value))}", tries=UNSOUND_TRIES)
+        if value.get("error") and not value.get("choices"):  # some gateways send errors with status 200
+            code = value["error"].get("code") if isinstance(value["error"], dict) else None
+            reason = self.show(error_message(json.dumps(value)))
+            raise TryError(reason, is_away=code in AWAY_STATUSES, tries=0 if code in AWAY_STATUSES else UNSOUND_TRIES)
+        try:
+            return kind.model_validate(value)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = f"{'.'.join(map(str, fault['loc']))}: " if fault["loc"] else ""
+            detail = f", not {self.show(repr(fault['input']))[:80]}" if fault["type"] != "value_error" else ""
+            reason = f"a reply that does not fit: {place}{fault['msg'].removeprefix('Value error, ')}{detail}"
+            raise TryError(self.show(reason), tries=UNSOUND_TRIES) from None
 
 
-def error_message(body: bytes) -> str:
-    """The server's own words, from the shapes of error that servers use; at most 300 characters."""
-    text = body.decode("utf-8", "replace")
-    try:
-        error = json.loads(text)
-    except json.JSONDecodeError:
-        return text.strip()[:300]
-    error = error.get("error", error) if isinstance(error, dict) else error
-    if not isinstance(error, dict):
-        return str(error)[:300]
-    return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k))[:300] or text[:300]
+def ask_concurrently(
+    ask: Callable[[ClientSession, A], Awaitable[T]], items: Sequence[A], concurrency: int
+) -> Iterator[tuple[int, Future[T]]]:
+    """(place, finished future) of each item as it finishes, `concurrency` at a time, in a thread with an event loop of its own.
+
+    What is still being asked when the caller stops is broken off.
+    """
+    from anyio.from_thread import start_blocking_portal
+
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(open_session(concurrency)) as session:
+        slots = asyncio.Semaphore(concurrency)
+
+        async def ask_in_turn(item: A) -> T:
+            async with slots:
+                return await ask(session, item)
+
+        places = {portal.start_task_soon(ask_in_turn, item): place for place, item in enumerate(items)}
+        try:
+            for future in as_completed(places):
+                yield places[future], future
+        finally:
+            for future in places:
+                future.cancel()
+
+
+@asynccontextmanager
+async def open_session(concurrency: int) -> AsyncIterator[ClientSession]:
+    """A session that keeps no cookies, decompresses nothing, and reads no passwords from files."""
+    import aiohttp
+
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=concurrency),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=MAX_CONNECT),
+        auto_decompress=False,
+    ) as session:
+        yield session

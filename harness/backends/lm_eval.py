@@ -186,6 +186,11 @@ def seeded_generators(requests: Sequence[Request]) -> Iterator[None]:
             random.setstate(before)
 
 
+def names_models(options: LmEvalOptions) -> bool:
+    """Whether a checkpoint is a name that a server knows, and no folder."""
+    return options.backend.startswith(SERVERS)
+
+
 def load(checkpoint: Checkpoint, options: LmEvalOptions) -> LmEvalModel:
     """The checkpoint on the lm-eval backend that `options` names.  Raises SkilldeltaError where lm-eval has no such backend."""
     from lm_eval.api.registry import get_model, model_registry

@@ -8,101 +8,103 @@ stays.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from harness import http
 from harness.prompts.generation_settings import refuse_further_settings
-from harness.prompts.server_messages import read_message
+from harness.prompts.server_replies import ChatReply, EchoReply, PromptLogprobs, Reply, ReplyChoice, TextReply, parse_logprobs
 from harness.prompts.stopping import cut_at_stop
 from harness.prompts.templates import as_dicts, parse_arguments, plain_text
-from harness.types import Checkpoint, Finish, Json, Request, Response, SkilldeltaError, digest, unknown_name
+from harness.server_settings import OpenAIOptions, make_server, make_settings, served_name
+from harness.server_settings import requested_settings as requested_settings
+from harness.server_settings import settings_differences as settings_differences
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
 
-OPENAI_URL = "https://api.openai.com/v1"
-TEMPLATES = ("auto", "none")
-PREFIX_MODES = ("refuse", "continue", "drop")
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
 MAX_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
+FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
+MIN_PATIENCE = 8  # requests without a sound answer, one after another, that end a cell; more where more are asked at once
+PROBE = "The quick brown fox jumps over the lazy dog."
 
 
-@dataclass(frozen=True)
-class OpenAIOptions:
-    """`model` empty: the checkpoint's name.  `key`: the environment variable that holds the key, never the key itself.
-
-    `chat_template` auto: the server's own; none: plain text.  `prefix` decides about text that begins the answer in a chat:
-    refuse the task, let the server continue it (vLLM and SGLang can), or drop it.  Times in seconds.
-    """
-
-    url: str = OPENAI_URL
-    model: str = ""
-    key: str = "OPENAI_API_KEY"
-    chat_template: str = "auto"
-    template_args: str = ""  # variables of the server's chat template, sent as chat_template_kwargs (vLLM and SGLang take them)
-    prefix: str = "refuse"
-    length_field: str = "max_tokens"  # max_completion_tokens for OpenAI's reasoning models
-    concurrency: int = 8
-    timeout: float = 300.0
-    retries: int = 6
-    backoff: float = 1.0
+class NoLogprobsError(SkilldeltaError):
+    """The server answers, without log-probabilities of the prompt."""
 
 
 class OpenAIModel:
     """A model behind a server."""
 
-    block = 256
+    block = 2048
 
     def __init__(self, model: str, server: http.JsonServer, options: OpenAIOptions) -> None:
         self.model, self.server, self.options = model, server, options
         self.template_args = parse_arguments(options.template_args)
+        self.has_answered = False  # whether a sound answer ever came
 
     @property
     def settings(self) -> Json:
-        chat = self.options.chat_template == "auto"
-        return {
-            "backend": "openai",
-            "url": self.options.url,
-            "model": self.model,
-            "template": "server" if chat else "none",
-            "prefix": self.options.prefix if chat else "",
-            **({"template_args": self.template_args} if self.template_args else {}),
-        }
+        return make_settings(self.model, self.options)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
-        """Every response as it arrives.  A server that cannot be reached ends the cell: responses before that are kept."""
-        pool = ThreadPoolExecutor(max_workers=self.options.concurrency)
-        try:
-            places = {pool.submit(self.answer_request, request): index for index, request in enumerate(requests)}
-            for future in as_completed(places):
-                yield places[future], future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        """Every response as it arrives; those that failed come last, so that they are asked again where the cell fails.
 
-    def answer_request(self, request: Request) -> Response:
-        """The response to one request; to one that the server refuses, an error with its reason."""
+        A server that cannot be reached, or that gives nothing sound to many requests in a row, ends the cell: responses before
+        that are answer.  Raises SkilldeltaError then.
+        """
+        failures: dict[int, Exception] = {}
+        in_a_row, patience = 0, max(MIN_PATIENCE, self.options.concurrency)
+        for place, future in http.ask_concurrently(self.answer_request, requests, self.options.concurrency):
+            failure = request_failure(future)
+            if failure is None:
+                self.has_answered, in_a_row = True, 0
+                yield place, future.result()
+                continue
+            failures[place] = failure
+            # A server that refuses is at work; only one that has never answered may have been asked in the wrong way.
+            in_a_row += not (self.has_answered and isinstance(failure, http.RequestRefusedError))
+            if in_a_row >= patience:
+                raise self.no_answers(in_a_row, failure)
+        unsound = [f for f in failures.values() if isinstance(f, http.UnsoundReplyError)]
+        if unsound and not self.has_answered:
+            raise self.no_answers(len(failures), unsound[-1])
+        yield from ((place, Response(finish="error", error=str(failure))) for place, failure in sorted(failures.items()))
+
+    def no_answers(self, count: int, failure: Exception) -> SkilldeltaError:
+        return SkilldeltaError(
+            f"{self.server.address.label} gave no sound answer, {count} time{'s' * (count != 1)} in a row: {failure}.\n"
+            "All answers so far are stored.  Look at the server and the settings; the same command goes on from here."
+        )
+
+    async def answer_request(self, session: ClientSession, request: Request) -> Response:
+        """The response to one request; an error with its reason where the prompt itself is refused."""
         try:
-            return self.loglikelihoods(request) if request.choices else self.generate(request)
+            return await (self.loglikelihoods(session, request) if request.choices else self.generate(session, request))
         except http.RequestRefusedError as refusal:
-            if any(sign in str(refusal).lower() for sign in TOO_LONG):
+            reason = str(refusal).lower()
+            if any(sign in reason for sign in TOO_LONG):
                 return Response(finish="overlong", error=str(refusal))
-            return Response(finish="error", error=str(refusal))
+            if any(sign in reason for sign in FILTER_SIGNS):
+                return Response(finish="error", error=str(refusal))
+            raise
 
-    def generate(self, request: Request) -> Response:
+    async def generate(self, session: ClientSession, request: Request) -> Response:
         refuse_further_settings(request, "this backend")
         chat = self.options.chat_template == "auto" and not request.raw
         length = {self.options.length_field: request.max_tokens + request.thinking}
         fields = {"model": self.model, **sampling_fields(request), **length}
         if chat:
-            answer = self.server.post("/chat/completions", fields | self.chat_fields(request))
-        else:
-            answer = self.server.post("/completions", fields | {"prompt": plain_text(request)})
-        choice = first_choice(answer)
-        text, reasoning = read_message(choice.get("message") or {}) if chat else (str(choice.get("text") or ""), "")
-        response = text_response(text, choice.get("finish_reason"), answer.get("usage") or {}, request)
-        return replace(response, reasoning=reasoning)
+            reply = await self.server.post(session, "/chat/completions", fields | self.chat_fields(request), ChatReply)
+            text, reasoning = reply.choices[0].message.split()
+            return replace(text_response(text, reply.choices[0], reply, request), reasoning=reasoning)
+        completion = await self.server.post(session, "/completions", fields | {"prompt": plain_text(request)}, TextReply)
+        return text_response(completion.choices[0].text or "", completion.choices[0], completion, request)
 
     def chat_fields(self, request: Request) -> dict[str, Any]:
         """The chat as the server takes it.  Raises SkilldeltaError for a prefix, unless the options say how to treat it."""
@@ -119,71 +121,83 @@ class OpenAIModel:
         chat.append({"role": "assistant", "content": request.prefix})
         return {"messages": chat, "add_generation_prompt": False, "continue_final_message": True, **variables}
 
-    def loglikelihoods(self, request: Request) -> Response:
+    async def loglikelihoods(self, session: ClientSession, request: Request) -> Response:
         """A log-probability for each choice: the sum over the tokens that end after the context does."""
-        if request.rolling:
-            raise SkilldeltaError("A server has no log-likelihood of a whole text: it gives its first token no probability.")
-        # plain_text() refuses a chat: the server would render it, and gives no probabilities of what it rendered.
-        contexts = () if request.chat else tuple(map(str, request.contexts))
-        contexts = contexts or (plain_text(request),) * len(request.choices)
-        prompts = [self.prompt_logprobs(context + choice) for context, choice in zip(contexts, request.choices, strict=True)]
+        contexts = choice_contexts(request)
+        prompts = [
+            await self.prompt_logprobs(session, context + choice)
+            for context, choice in zip(contexts, request.choices, strict=True)
+        ]
         values = [p.suffix_loglikelihood(len(choice)) for p, choice in zip(prompts, request.choices, strict=True)]
-        return Response(
-            logprobs=tuple(logprob for logprob, _ in values),
-            greedy=tuple(greedy for _, greedy in values),
-            tokens_in=max(len(p.logprobs) for p in prompts),
-        )
-
-    def prompt_logprobs(self, text: str) -> PromptLogprobs:
-        """The server's log-probabilities of the tokens of `text`.  Raises SkilldeltaError where the server gives none."""
-        fields = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        answer = self.server.post("/completions", fields)
-        logprobs = first_choice(answer).get("logprobs") or {}
-        new_tokens = int((answer.get("usage") or {}).get("completion_tokens", 1))
-        if len(logprobs.get("token_logprobs") or ()) <= new_tokens or not logprobs.get("text_offset"):
-            raise SkilldeltaError(
-                f"{self.options.url} gives no log-probabilities of a prompt (/completions with echo and logprobs), so it "
-                "cannot run tasks with choices.\nvLLM gives them; tasks that generate text run on any server."
-            )
-        return parse_logprobs(logprobs, new_tokens)
-
-
-@dataclass(frozen=True)
-class PromptLogprobs:
-    """For each token of a prompt its offset, its log-probability, and that of the likeliest token; `end`: the text's end.
-
-    Offsets are counted from wherever the server likes: some count the beginning-of-sequence token, which the text lacks.
-    """
-
-    offsets: Sequence[int]
-    logprobs: Sequence[float | None]
-    best: Sequence[float | None]
-    end: int
-
-    def suffix_loglikelihood(self, length: int) -> tuple[float, bool]:
-        """(log-probability, would greedy decoding have produced it?) of the last `length` characters.
-
-        Raises RequestRefusedError where one of its tokens has no log-probability.
-        """
-        ends = [*self.offsets[1:], self.end]
-        suffix = [i for i, stop in enumerate(ends) if stop > self.end - length]
-        logprobs = [p for i in suffix if (p := self.logprobs[i]) is not None]
-        if not logprobs or len(logprobs) < len(suffix):
+        if None in values:
             raise http.RequestRefusedError(
                 "a server gives the first token of a text no probability, and here the choice begins with it"
             )
-        greedy = all((top := self.best[i]) is not None and p >= top for i, p in zip(suffix, logprobs, strict=True))
-        return sum(logprobs), greedy
+        return Response(
+            logprobs=tuple(value[0] for value in values if value),
+            greedy=tuple(value[1] for value in values if value),
+            tokens_in=max(len(p.logprobs) for p in prompts),
+        )
+
+    async def prompt_logprobs(self, session: ClientSession, text: str) -> PromptLogprobs:
+        """The server's log-probabilities of the tokens of `text`.  Raises SkilldeltaError where the server gives none."""
+        fields = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
+        reply = await self.server.post(session, "/completions", fields, EchoReply)
+        if reply.logprobs is None:
+            raise NoLogprobsError(self.no_choices("it answers without them"))
+        try:
+            return parse_logprobs(reply.logprobs, reply.new_tokens, text)
+        except ValueError as error:
+            raise http.UnsoundReplyError(str(error)) from None
+
+    def no_choices(self, why: str) -> str:
+        return (
+            "Tasks with choices need log-probabilities of a prompt (/completions with echo and logprobs), and "
+            f"{self.server.address.label} gives none: {why}.  vLLM gives them; tasks that generate text run on any server."
+        )
+
+    @cached_property
+    def no_choices_reason(self) -> str:
+        """Why this server cannot weigh choices, found out with one short request; "" where it can."""
+        try:
+            for _, future in http.ask_concurrently(self.prompt_logprobs, [PROBE], 1):
+                future.result()
+        except (http.ServerAwayError, NoLogprobsError) as error:
+            return str(error)
+        except (SkilldeltaError, http.RequestRefusedError, http.UnsoundReplyError) as error:
+            return self.no_choices(str(error))
+        return ""
+
+    def unsupported_reason(self, requests: Sequence[Request]) -> str:
+        """Why a task cannot be asked here; "" where it can."""
+        try:
+            for request in requests:
+                if request.choices:
+                    choice_contexts(request)
+                else:
+                    refuse_further_settings(request, "this backend")
+                    self.chat_fields(request) if self.options.chat_template == "auto" and not request.raw else plain_text(
+                        request
+                    )
+        except SkilldeltaError as error:
+            return str(error)
+        return self.no_choices_reason if any(request.choices for request in requests) else ""
 
 
-def parse_logprobs(logprobs: Mapping[str, Any], new_tokens: int) -> PromptLogprobs:
-    """The prompt's part of `logprobs`; the last `new_tokens` are the server's own."""
-    count = len(logprobs["token_logprobs"]) - new_tokens
-    offsets = logprobs["text_offset"]
-    end = offsets[count] if new_tokens else offsets[-1] + len(logprobs["tokens"][-1])
-    tops = logprobs.get("top_logprobs") or [None] * count
-    best = [max(top.values()) if top else None for top in tops[:count]]
-    return PromptLogprobs(offsets[:count], logprobs["token_logprobs"][:count], best, end)
+def choice_contexts(request: Request) -> tuple[str, ...]:
+    """The text before each choice.  Raises SkilldeltaError for whole texts, and for a chat, which only the server renders."""
+    if request.rolling:
+        raise SkilldeltaError("A server has no log-likelihood of a whole text: it gives its first token no probability.")
+    contexts = () if request.chat else tuple(map(str, request.contexts))
+    return contexts or (plain_text(request),) * len(request.choices)
+
+
+def request_failure(future: Future[Response]) -> Exception | None:
+    """Why a request has no answer, where it failed alone; whatever else went wrong is raised."""
+    failure = future.exception()
+    if failure is None or isinstance(failure, (http.RequestRefusedError, http.UnsoundReplyError)):
+        return failure
+    raise failure
 
 
 def sampling_fields(request: Request) -> dict[str, Any]:
@@ -194,43 +208,23 @@ def sampling_fields(request: Request) -> dict[str, Any]:
     return fields | ({"stop": list(request.stop[:MAX_STOPS])} if request.stop else {})
 
 
-def first_choice(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The only choice of an answer.  Raises RequestRefusedError where it has none."""
-    choices = answer.get("choices") or ()
-    if not choices:
-        raise http.RequestRefusedError(f"the server's answer holds no choices: {str(answer)[:200]}")
-    choice: Mapping[str, Any] = choices[0]
-    return choice
-
-
-def text_response(text: str, reason: str | None, usage: Mapping[str, Any], request: Request) -> Response:
+def text_response(text: str, choice: ReplyChoice, reply: Reply, request: Request) -> Response:
     """A text up to its first stop string, with the reason why it ended."""
-    tokens_in, tokens_out = int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0)
-    if reason == "content_filter":
-        error = "the server's filter withheld the answer"
-        return Response(text, "error", tokens_in=tokens_in, tokens_out=tokens_out, error=error)
-    kept = cut_at_stop(text, request.stop)
-    finish: Finish = "length" if reason == "length" and kept == text else "stop"
-    return Response(kept, finish, tokens_in=tokens_in, tokens_out=tokens_out)
+    finish, error = choice.ending
+    answer = text if error else cut_at_stop(text, request.stop)
+    if finish == "length" and answer != text:
+        finish = "stop"
+    return Response(answer, finish, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, error=error)
+
+
+def names_models(options: OpenAIOptions) -> bool:
+    """A checkpoint is a name that the server knows, never a folder."""
+    return bool(options.url)
 
 
 def load(checkpoint: Checkpoint, options: OpenAIOptions) -> OpenAIModel:
     """The model that `options` or the checkpoint names, on the server at `options.url`.
 
-    Raises SkilldeltaError for an unknown setting, an address that is none, and a missing key.
+    Raises SkilldeltaError for an unknown setting, an address that is none, and a key that is missing or cannot be sent.
     """
-    if options.chat_template not in TEMPLATES:
-        raise unknown_name("chat template for a server", options.chat_template, TEMPLATES)
-    if options.prefix not in PREFIX_MODES:
-        raise unknown_name("way with a prefix", options.prefix, PREFIX_MODES)
-    address = urlsplit(options.url)
-    if address.scheme not in ("http", "https") or not address.netloc:
-        raise SkilldeltaError(f"{options.url!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...).")
-    key = os.environ.get(options.key, "")
-    if not key and options.url == OPENAI_URL:
-        raise SkilldeltaError(
-            f"The environment variable {options.key} holds no key for {OPENAI_URL}.  Set it, name another variable with "
-            "key=NAME, or another server with url=http://HOST:PORT/v1."
-        )
-    server = http.JsonServer(options.url.rstrip("/"), key, options.timeout, options.retries, options.backoff)
-    return OpenAIModel(options.model or checkpoint.path or checkpoint.name, server, options)
+    return OpenAIModel(served_name(checkpoint, options), make_server(options), options)

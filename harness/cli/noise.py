@@ -26,12 +26,12 @@ def noise(
     as_json: options.Json = False,
 ) -> None:
     """Repeats a share of stored questions in another order and other batches, and stores how many scores change."""
-    from harness import api, discovery
+    from harness import api
     from harness.evaluation.repeatability import RepeatShare, repeat_cells
     from harness.store import Results
 
     settings, loader = where.settings(), model.backend().loader()
-    checkpoints, selected_tasks = discovery.find_checkpoints(paths, choice.selection()), api.resolve(tasks, include or ())
+    checkpoints, selected_tasks = api.find_checkpoints(paths, loader, choice.selection()), api.resolve(tasks, include or ())
     repeats = []
     for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share / 100)):
         note(f"{repeat.checkpoint} · {repeat.task}: asked again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from harness.types import SkilldeltaError
 
 # Keys of task.json that cannot move a score, and so may differ.
 IRRELEVANT = ("task.summary", "task.source", "task.skill", "task.chance", "backend.engine")
+SERVERS = ("lm-eval:local-", "lm-eval:openai-", "lm-eval:anthropic-")
+NAMES_MODEL = re.compile(r"\s*(?:model|base_url|pretrained)\s*=")  # arguments of lm-eval's servers
 MAX_LISTED = 12  # differences named in full; the others are counted
 
 
@@ -32,7 +35,10 @@ def setting_differences(task: str, baseline: CellRecord, candidates: Mapping[str
         for difference in differences(baseline.comparable(), record.comparable()):
             both_imported = bool(baseline.imported and record.imported)  # a further metric is shown where both sides have it
             irrelevant = (*IRRELEVANT, "task.metrics") if both_imported else IRRELEVANT
-            if not is_covered(difference[0], irrelevant) and not concerns_no_prompt(difference[0], baseline, record):
+            is_ignored = concerns_no_prompt(difference[0], baseline, record) or names_served_model(
+                difference[0], baseline, record
+            )
+            if not is_covered(difference[0], irrelevant) and not is_ignored:
                 checkpoints_by_difference.setdefault(difference, []).append(checkpoint)
         one, other = (each.imported.get("metric") for each in (baseline, record))
         if one and other and one != other:  # the scores of two different metrics
@@ -46,6 +52,19 @@ def concerns_no_prompt(difference: str, one: CellRecord, other: CellRecord) -> b
     if difference == "rendered":  # it is no difference of its own where one side does not know it, or templates differ anyway
         return not (one.rendered and other.rendered) or templates[0] != templates[1]
     return difference == "backend.template" and RAW in templates and one.inputs.prompts == other.inputs.prompts
+
+
+def names_served_model(difference: str, one: CellRecord, other: CellRecord) -> bool:
+    """Whether two servers' settings differ in which model is asked, and where: that is what the checkpoint is, no setting."""
+    backends = {str(record.backend.get("backend")) for record in (one, other)}
+    if backends == {"openai"}:
+        return difference in ("backend.model", "backend.url")
+    if difference != "backend.args" or len(backends) > 1 or not backends.pop().startswith(SERVERS):
+        return False
+    left, right = (
+        [part for part in str(record.backend.get("args")).split(";") if not NAMES_MODEL.match(part)] for record in (one, other)
+    )
+    return left == right
 
 
 def is_covered(difference: str, names: Iterable[str]) -> bool:

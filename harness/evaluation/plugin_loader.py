@@ -21,6 +21,11 @@ class PluginLoader:
     def __call__(self, checkpoint: Checkpoint) -> Model:
         return self.load(checkpoint)
 
+    @property
+    def is_server(self) -> bool:
+        """Whether its checkpoints are names that a server knows, and no folders."""
+        return hasattr(self.plugin, "names_models") and bool(self.plugin.names_models(self.options))
+
 
 class SettingsLoader(PluginLoader):
     """Of a backend that knows its settings before it loads a model."""

@@ -13,6 +13,7 @@ from harness import fingerprint, training_log
 from harness.evaluation.cell_identity import CellIdentity, backend_record, find_equal_cell, rendered_hash, take_answers
 from harness.evaluation.failures import describe_failure, store_failure_reason
 from harness.evaluation.model_reports import SupportsNote, connect_tokens
+from harness.evaluation.preflight import check_supported, is_server, unsupported_first
 from harness.evaluation.questions import (
     EvaluationSettings,
     Question,
@@ -116,14 +117,18 @@ def score_checkpoints(
     questions: dict[str, list[Question] | SkilldeltaError] = {}
     outcomes = []
     bound_tasks = bind_tasks(tasks, settings)
+
+    def ask(task: Task) -> list[Question] | SkilldeltaError:
+        if task.name not in questions:
+            questions[task.name] = questions_or_error(task, settings)
+        return questions[task.name]
+
     for checkpoint in checkpoints:
-        model = LazyModel(checkpoint, loader)
-        for task in bound_tasks:
-            if task.name not in questions:
-                questions[task.name] = questions_or_error(task, settings)
-            outcome = run_cell(CellJob(model, task, questions[task.name], settings), results, listener)
-            listener.end(outcome)
-            outcomes.append(outcome)
+        model, by_task = LazyModel(checkpoint, loader), dict[str, Outcome]()
+        for task in unsupported_first(bound_tasks, ask, model, results) if is_server(loader) else bound_tasks:
+            by_task[task.name] = run_cell(CellJob(model, task, ask(task), settings), results, listener)
+            listener.end(by_task[task.name])
+        outcomes += [by_task[task.name] for task in bound_tasks]
     return outcomes
 
 
@@ -166,6 +171,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     record = new_record(job.task, questions, job.model, job.settings.sandbox, reader)
     with SampleWriter(cell) as writer:
         cell.begin(record, job.settings.ask_again)
+        check_supported(model, questions)
         stored_keys = {(s.example, s.draw) for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
         connect_tokens(model, progress)

@@ -1,0 +1,65 @@
+"""What a server cannot answer at all is known, and said, before anything is asked of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+from harness.evaluation.questions import Question
+from harness.store import Cell, Results
+from harness.types import Checkpoint, Model, Request, SkilldeltaError, Task
+
+
+@runtime_checkable
+class ServerLoader(Protocol):
+    """A loader that may be of a server: then a checkpoint is a name which the server knows, and costs nothing to load."""
+
+    @property
+    def is_server(self) -> bool: ...
+
+
+class ServedModel(Protocol):
+    """A checkpoint with its model, made ready when it is first needed."""
+
+    checkpoint: Checkpoint
+
+    def get(self) -> Model: ...
+
+
+@runtime_checkable
+class SupportsPreflight(Protocol):
+    """A Model that knows beforehand which requests it cannot answer."""
+
+    def unsupported_reason(self, requests: Sequence[Request]) -> str:
+        """Why these requests cannot be answered; "" where they can."""
+        ...
+
+
+def check_supported(model: Model, questions: Sequence[Question]) -> None:
+    """Raises SkilldeltaError where the model cannot answer these questions at all."""
+    if isinstance(model, SupportsPreflight) and (why := model.unsupported_reason([q.request for q in questions])):
+        raise SkilldeltaError(why)
+
+
+def is_server(loader: object) -> bool:
+    """Whether a loader's checkpoints are names that a server knows."""
+    return isinstance(loader, ServerLoader) and loader.is_server
+
+
+def unsupported_first(
+    tasks: Sequence[Task], ask: Callable[[Task], list[Question] | SkilldeltaError], model: ServedModel, results: Results
+) -> list[Task]:
+    """The tasks, those first that the model cannot answer: a run says so before hours go into the others."""
+    failing = {task.name for task in tasks if is_refused(ask(task), model, results.cell(model.checkpoint.name, task.name))}
+    return sorted(tasks, key=lambda task: task.name not in failing)
+
+
+def is_refused(questions: list[Question] | SkilldeltaError, model: ServedModel, cell: Cell) -> bool:
+    """Whether a task that is not done yet fails before it is asked."""
+    try:
+        record = cell.record()
+        if not isinstance(questions, SkilldeltaError) and not (record and record.state == "done"):
+            check_supported(model.get(), questions)
+    except SkilldeltaError:  # the cell says why
+        return True
+    return False

@@ -1,0 +1,86 @@
+"""What a server sends back, read within bounds: bodies, the words of its errors, and how long it asks to wait."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse
+
+MAX_REPLY = 1 << 25  # bytes of a reply, after decompression
+MAX_ERROR = 1 << 16  # bytes that are read of an error's text
+UNSOUND_TRIES = 2  # of a request that is answered by something unreadable, or by nothing in time: each may be charged
+
+
+class TryError(Exception):
+    """No answer this time.  `is_away`: the server, not the request, is the cause; `tries`: how many make sense, 0 for all.
+
+    `retry_after`: seconds that the server asks to wait for, 0 where it does not say.
+    """
+
+    def __init__(self, reason: str, *, is_away: bool = False, tries: int = 0, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.is_away, self.tries, self.retry_after = is_away, tries, retry_after
+
+
+async def read_body(response: ClientResponse) -> bytes:
+    """A reply's bytes.  Raises TryError beyond MAX_REPLY, and ValueError for what cannot be decompressed."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity", "gzip", "deflate"):
+        raise ValueError(f"a reply in the encoding {encoding!r}, which nobody asked for")
+    inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None  # 47: whichever of the two headers
+    parts, size = [], 0
+    async for chunk in response.content.iter_any():
+        try:
+            part = inflate.decompress(chunk, MAX_REPLY) if inflate else chunk
+        except zlib.error as error:
+            raise ValueError(f"a reply that is no {encoding}: {error}") from None
+        size += len(part)
+        if size >= MAX_REPLY or (inflate and inflate.unconsumed_tail):
+            raise TryError(f"a reply of more than {MAX_REPLY >> 20} MB", tries=1)
+        parts.append(part)
+    if inflate and not inflate.eof:
+        raise ValueError(f"a reply whose {encoding} is cut")
+    return b"".join(parts)
+
+
+async def read_error(response: ClientResponse) -> bytes:
+    """The beginning of an error's text; what came of it, where it is cut."""
+    import aiohttp
+
+    body = b""
+    try:
+        while len(body) < MAX_ERROR and (chunk := await response.content.read(MAX_ERROR - len(body))):
+            body += chunk
+    except aiohttp.ClientPayloadError:
+        pass
+    return body
+
+
+def pause_seconds(text: str) -> float:
+    """Retry-After: seconds, or a date; 0 where it is neither."""
+    try:
+        seconds = float(text) if text.isascii() else 0.0
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - time()
+        except (ValueError, OverflowError, TypeError):
+            return 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0
+
+
+def error_message(text: str) -> str:
+    """The server's own words, from the shapes of error that servers use."""
+    try:
+        error = json.loads(text)
+    except (json.JSONDecodeError, RecursionError):
+        return text
+    error = error.get("error", error) if isinstance(error, dict) else error
+    if not isinstance(error, dict):
+        return str(error)
+    return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k)) or text

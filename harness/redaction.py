@@ -1,0 +1,84 @@
+"""Secrets are taken out of texts: keys in whatever form a server echoes them, and passwords in addresses."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from urllib.parse import quote, quote_plus
+
+MASK = "***"
+SHORTEST = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
+LONG = 16  # characters of a key whose beginning alone gives it away
+BEGINNING = 12
+USER_INFO = re.compile(r"(?<=//)[^\s,;]*@")
+SECRET_PARAMETER = re.compile(
+    r"([?&;][^=&\s]*(?:key|token|secret|pass|pwd|sig|auth|credential)[^=&\s]*=)[^&\s]*", re.IGNORECASE
+)
+
+
+def redact_urls(text: str) -> str:
+    """A text whose addresses have no user, no password, and no values of parameters that are called like a secret."""
+    return SECRET_PARAMETER.sub(rf"\1{MASK}", USER_INFO.sub(f"{MASK}@", text))
+
+
+class Redactor:
+    """Masks secrets of at least `shortest` characters, also percent-encoded, in base64, in hex, or as JSON or HTML has them."""
+
+    def __init__(self, secrets: Iterable[str], shortest: int = SHORTEST) -> None:
+        self.secrets = tuple(secret for secret in dict.fromkeys(secrets) if len(secret) >= shortest)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str] | None:
+        forms = sorted({form for secret in self.secrets for form in secret_forms(secret)}, key=len, reverse=True)
+        # The beginning of a long key: a server cuts what it echoes, and the rest of the word is the key's, too.
+        cut = [rf"{re.escape(secret[:BEGINNING])}\S*" for secret in self.secrets if len(secret) >= LONG]
+        return re.compile("|".join([*map(re.escape, forms), *cut]), re.IGNORECASE) if forms else None
+
+    def redact(self, text: str) -> str:
+        return self.pattern.sub(MASK, text) if self.pattern else text
+
+    def redact_value(self, value: object) -> object:
+        """A JSON value with every text in it redacted; the names in its objects, too."""
+        if not self.pattern:
+            return value
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, list):
+            return [self.redact_value(element) for element in value]
+        if isinstance(value, dict):
+            return {self.redact(name): self.redact_value(element) for name, element in value.items()}
+        return value
+
+
+def secret_forms(secret: str) -> set[str]:
+    """The ways in which a secret may be written."""
+    data = secret.encode("utf-8", "surrogatepass")
+    percent = "".join(f"%{byte:02x}" for byte in data)
+    backslashes = "".join(f"\\u{ord(character):04x}" for character in secret)
+    forms = {
+        secret,
+        secret[::-1],
+        quote(data, safe=""),
+        quote_plus(data),
+        percent,
+        backslashes,
+        data.hex(),
+        html.escape(secret),
+    }
+    return forms | {json.dumps(secret)[1:-1]} | base64_forms(data)
+
+
+def base64_forms(data: bytes) -> set[str]:
+    """What base64 makes of `data` in a longer text, for each of three places in it: the letters that no neighbour changes."""
+    forms = set()
+    for before in range(3):
+        text = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
+        first = (before * 8 + 5) // 6  # letters that hold bits of what is before
+        last = len(text) - 1 if (before + len(data)) % 3 else len(text)  # the last one holds bits of what follows
+        forms.add(text[first:last])
+    forms |= {form.translate(str.maketrans("+/", "-_")) for form in forms}
+    return {form for form in forms if len(form) >= SHORTEST}

@@ -1,0 +1,78 @@
+"""A server's address as users write it, apart from the secrets in it."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from harness.redaction import redact_urls
+from harness.types import SkilldeltaError
+
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+HEADER_TEXT = re.compile(r"[\x21-\x7e]*")  # what a header can carry of a key
+
+
+@dataclass(frozen=True)
+class ServerAddress:
+    """`base`: the address without user, password and parameters; `query`: its parameters, which follow every path.
+
+    `authorization`: the header's value, "" for none.  `secrets`: what must be shown nowhere.  `label`: the address as it may
+    be shown and stored.
+    """
+
+    base: str
+    label: str
+    query: str = field(default="", repr=False)
+    authorization: str = field(default="", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def url(self, path: str) -> str:
+        return f"{self.base}{path}" + (f"?{self.query}" if self.query else "")
+
+
+def parse_address(url: str, key: str = "") -> ServerAddress:
+    """An address of a server with the key that it takes; a password in the address is sent where there is no key.
+
+    Raises SkilldeltaError where it is no address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        is_whole = parts.scheme in ("http", "https") and bool(host) and not parts.fragment and HEADER_TEXT.fullmatch(url)
+    except ValueError:
+        is_whole, host, port = None, "", None
+    if not is_whole:
+        raise SkilldeltaError(
+            f"{redact_urls(url)!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...)."
+        )
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    pair = base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else ""
+    name = f"[{host}]" if ":" in host else host
+    base = f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
+    authorization = f"Bearer {key}" if key else f"Basic {pair}" if pair else ""
+    values = tuple(unquote(value) for part in parts.query.split("&") if (value := part.partition("=")[2]) and is_secret(part))
+    secrets = tuple(filter(None, (key, password, pair, *values)))
+    return ServerAddress(base, redact_urls(url.rstrip("/")), parts.query, authorization, secrets)
+
+
+def is_secret(parameter: str) -> bool:
+    """Whether a parameter of an address is called like a secret."""
+    return redact_urls("?" + parameter) != "?" + parameter
+
+
+def read_key(variable: str) -> str:
+    """The key that an environment variable holds; "" where it is not set.
+
+    Raises SkilldeltaError, without the key, where `variable` is no name of a variable, and where no header can carry the key.
+    """
+    if not VARIABLE.fullmatch(variable):
+        raise SkilldeltaError("key= takes the name of an environment variable that holds the key (key=MY_KEY), never the key.")
+    key = os.environ.get(variable, "")
+    if not HEADER_TEXT.fullmatch(key):
+        is_at_an_end = HEADER_TEXT.fullmatch(key.strip())
+        what = "a line break or a space before or after it" if is_at_an_end else "a space or a character that no key has"
+        raise SkilldeltaError(f"The key in the environment variable {variable} has {what}: it cannot be sent.  Set it without.")
+    return key
