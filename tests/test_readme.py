@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "harness" / "docs").glob("*.md"))]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-OTHERS_FLAGS = {"--log_samples", "--model_args", "--no-deps", "--index-url", "--tasks", "--model"}  # of lm-eval and pip
+OTHERS_FLAGS = {"--log_samples", "--model_args", "--no-deps", "--index-url", "--tasks", "--model", "--ckpt"}  # lm-eval, pip, OpenRLHF
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
 # Weights of the demo's SFT model where README's figures were made (AMD EPYC, AVX-512).  Another processor adds in another
 # order; training amplifies the difference, and scores move by about ten points, so that there only the verdicts are held.
@@ -49,7 +49,7 @@ def command_lines(page: Path) -> list[str]:
 
 def flags_of(verb: str, words: list[str]) -> set[str]:
     """The flags that a verb takes; of `train METHOD`, the method's settings too."""
-    flags = {flag for parameter in COMMANDS[verb].params for flag in parameter.opts} | {"--help"}
+    flags = {flag for parameter in COMMANDS[verb].params for flag in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
     if verb == "train" and words and words[0] in registry.modules("trainers"):
         settings = config.settings_class(registry.module("trainers", words[0]))
         flags |= {f"--{name.replace('_', '-')}" for name in settings.__dataclass_fields__} | {"--output", "-o"}
