@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from harness import fingerprint
+from harness.atomic_files import atomic_folder
 from harness.engine.device import default_device
-from harness.training import parallel, run_folder
+from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.model_loading import (
     CAUSAL,
@@ -106,7 +107,7 @@ def save_merged_base(config: TrainerSettings, model: Any) -> None:
     if not config.lora or not is_adapter(model_folder(config.model)) or target.is_dir():
         return
     if parallel.is_writer():
-        with run_folder.atomic_folder(target) as draft:
+        with atomic_folder(target) as draft:
             model.save_pretrained(draft)
             load_own_tokenizer(config.model).save_pretrained(draft)
     parallel.barrier()

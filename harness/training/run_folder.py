@@ -8,8 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +49,6 @@ def prune_checkpoints(folder: Path, keep: set[str], limit: int) -> None:
     if limit:
         for checkpoint in [c for c in checkpoint_folders(folder) if c.name not in keep][:-limit]:
             shutil.rmtree(checkpoint)
-
-
-@contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into under another name, renamed to `target` when it is complete."""
-    draft = target.with_name(f".writing-{target.name}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    yield draft
-    if target.exists():
-        shutil.rmtree(target)
-    draft.replace(target)
 
 
 def write_training_state(draft: Path, states: Mapping[str, tuple[Json, Json]], more: Json) -> None:

@@ -18,7 +18,7 @@ import torch
 import transformers
 from torch import nn
 
-from harness.atomic_files import write_json
+from harness.atomic_files import atomic_folder, remove_halves, write_json
 from harness.training import parallel, policy_models, run_folder, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
@@ -95,6 +95,8 @@ class TrainerRun:
             LOG.warning("Left out: %s.", ", ".join(f"{n} x {reason}" for reason, n in facts["lost"].items()))
         self.facts.setdefault("base", policy_models.describe_model(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
+        if parallel.is_writer():
+            remove_halves(self.folder / "run.json")
         self.write("running", 0)
 
     def write(self, status: str, step: int) -> None:
@@ -147,7 +149,7 @@ class TrainerRun:
             weights = run_folder.full_weights(model)
         costs = self.total_costs()
         if parallel.is_writer():
-            with run_folder.atomic_folder(target) as draft:
+            with atomic_folder(target) as draft:
                 with self.costs.phase("save"):
                     model.save_pretrained(draft, state_dict=weights)  # type: ignore[operator]
                     tokenizer.save_pretrained(draft)

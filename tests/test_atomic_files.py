@@ -1,0 +1,164 @@
+"""Files and folders that are whole or absent, locks that die with their holder, and what is said when the system refuses."""
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import atomic_files, file_locks
+from harness.atomic_files import atomic_folder, explain_system_error, remove_halves, whole_files, write_bytes, write_json
+from harness.file_locks import FolderLock, lock_folder
+from harness.types import SkilldeltaError
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KB."""
+    place = tmp_path / "small"
+    place.mkdir()
+    if os.getuid() or os.system(f"mount -t tmpfs -o size=256k tmpfs {place} 2>/dev/null"):
+        pytest.skip("this machine lets nobody mount a small file system")
+    yield place
+    os.system(f"umount {place}")
+
+
+def test_a_file_on_a_full_disk_stays_as_it_was_and_leaves_no_half(full_disk: Path) -> None:
+    write_bytes(full_disk / "a", b"old")
+    with pytest.raises(OSError, match="No space") as refusal:
+        write_bytes(full_disk / "a", b"x" * 400_000)
+    assert (full_disk / "a").read_bytes() == b"old"
+    assert names(full_disk) == ["a"]
+    assert "Make room" in explain_system_error(refusal.value, full_disk)
+
+
+@pytest.mark.parametrize("library", ["safetensors", "torch", "tokenizers"])
+def test_a_full_disk_is_told_from_an_error_of_ours_whatever_wrote(library: str, full_disk: Path) -> None:
+    import torch
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, models
+
+    numbers = torch.zeros(300_000)
+    writers = {
+        "safetensors": lambda draft: save_file({"a": numbers}, draft / "a"),
+        "torch": lambda draft: torch.save(numbers, draft / "a"),
+        "tokenizers": lambda draft: Tokenizer(models.WordLevel({f"w{i}": i for i in range(30_000)})).save(str(draft / "a")),
+    }
+    with pytest.raises(Exception) as refusal, atomic_folder(full_disk / "checkpoint-1") as draft:  # noqa: PT011
+        writers[library](draft)
+    assert explain_system_error(refusal.value, full_disk).startswith("No space left on device")
+    assert names(full_disk) == []
+
+
+def test_what_is_no_refusal_of_the_system_is_not_explained_away() -> None:
+    for error in (ValueError("no"), FileNotFoundError(errno.ENOENT, "x"), RuntimeError("(os error 2)"), TimeoutError()):
+        assert explain_system_error(error) == ""
+    for code in (errno.EROFS, errno.EACCES):
+        assert "another folder with -o" in explain_system_error(OSError(code, os.strerror(code), "/r/skilldelta.json"))
+
+
+def test_reports_come_together_and_a_failure_between_leaves_the_old_ones(tmp_path: Path) -> None:
+    for text in ("1", "2"):
+        with whole_files(tmp_path) as draft:
+            (draft / "deep").mkdir()
+            (draft / "deep" / "a").write_text(text)
+            (draft / "b").write_text(text)
+    with pytest.raises(IsADirectoryError), whole_files(tmp_path) as draft:
+        [(draft / name).write_text("3") for name in ("b", ".")]
+    assert names(tmp_path) == ["b", "deep", "deep/a"]
+    assert (tmp_path / "b").read_text() == (tmp_path / "deep" / "a").read_text() == "2"
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_child(work: Callable[[], object]) -> None:
+    """Runs `work` in a process that is killed at its end."""
+    child = os.fork()
+    if not child:
+        try:
+            work()
+            die()
+        finally:
+            os._exit(1)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_one_and_a_living_ones_stays(tmp_path: Path) -> None:
+    def begin() -> None:
+        with whole_files(tmp_path) as draft:
+            (draft / "half").write_text("x")
+            die()
+
+    killed_child(begin)
+    assert any("half" in name for name in names(tmp_path))
+    with whole_files(tmp_path) as one, whole_files(tmp_path) as two:
+        (one / "a").write_text("1")
+        (two / "b").write_text("2")
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_halves_of_a_file_are_removed_and_its_neighbours_stay(tmp_path: Path) -> None:
+    for name in (".task.json.12", ".task.json.abcd1234", ".task.jsonl", "task.json", ".[x].json.1"):
+        (tmp_path / name).touch()
+    remove_halves(tmp_path / "task.json")
+    remove_halves(tmp_path / "[x].json")
+    assert names(tmp_path) == [".task.jsonl", "task.json"]
+
+
+def test_a_lock_ends_with_a_killed_holder(tmp_path: Path) -> None:
+    killed_child(lambda: FolderLock(tmp_path))
+    FolderLock(tmp_path).release()
+
+
+def test_a_lock_that_another_process_keeps_is_refused_with_a_word(tmp_path: Path) -> None:
+    lock = FolderLock(tmp_path)
+    with pytest.raises(SkilldeltaError, match="Another process has held"), lock_folder(tmp_path, wait=0):
+        pass
+    lock.release()
+    with lock_folder(tmp_path, wait=0), pytest.raises(BlockingIOError):
+        FolderLock(tmp_path)
+
+
+def test_a_file_system_that_locks_only_what_is_open_for_writing_is_locked_by_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fcntl.flock
+
+    def nfs(descriptor: int, operation: int) -> None:
+        if not fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_RDWR:
+            raise OSError(errno.EBADF, "Bad file descriptor")
+        real(descriptor, operation)
+
+    monkeypatch.setattr(file_locks.fcntl, "flock", nfs)
+    lock = FolderLock(tmp_path)
+    with pytest.raises(BlockingIOError):
+        FolderLock(tmp_path)
+    lock.release()
+    FolderLock(tmp_path).release()
+    assert names(tmp_path) == [".lock"]
+
+
+def test_a_file_system_without_locks_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(file_locks.fcntl, "flock", no_locks)
+    with lock_folder(tmp_path), lock_folder(tmp_path):
+        write_json(tmp_path / "a", {})
+
+
+def test_containers_with_the_same_process_ids_write_under_different_names(tmp_path: Path) -> None:
+    with atomic_files.whole_file(tmp_path / "a") as one, atomic_files.whole_file(tmp_path / "a") as two:
+        assert one != two
+        one.write_text("1")
+        two.write_text("2")
+    assert names(tmp_path) == ["a"]
