@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem, is_folder, printable, read_json
+from harness.bounded_files import is_folder, printable, read_json
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem
 from harness.types import Checkpoint
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")

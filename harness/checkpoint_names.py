@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.integrity import printable
+from harness.bounded_files import printable
 from harness.types import Checkpoint, SkilldeltaError
 
 # Folders that programs put models into, and whose names say nothing of the run.

@@ -11,7 +11,7 @@ from harness import hub_cache, registry
 from harness.checkpoint_folders import HUB_NAME, explain_value_head, locate_bases, printable_checkpoint
 from harness.checkpoint_names import NUMBERED, PARTS, adopt_run, leave_container, name_apart
 from harness.checkpoint_selection import Selection, select_checkpoints
-from harness.integrity import is_folder, printable
+from harness.bounded_files import is_folder, printable
 from harness.training_log import find_method
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.http_replies import UNSOUND_TRIES, TryError, error_message, pause_seconds, read_body, read_error
-from harness.integrity import printable
+from harness.bounded_files import printable
 from harness.redaction import Redactor
 from harness.server_address import ServerAddress
 from harness.types import SkilldeltaError

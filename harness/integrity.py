@@ -5,18 +5,18 @@ Every file here may come from a stranger: it may be damaged, absurd, no file at 
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bounded_files import explain_no_file, link_target, open_bytes, parse_json, printable, read_json
+
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
-MAX_JSON = 512_000_000  # bytes; a trainer's log of a long run is the largest that is read
+MAX_DIMENSIONS = 64  # of a tensor, as torch has it
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -112,47 +112,14 @@ def find_file_problem(file: Path) -> str:
     return ""
 
 
-def explain_no_file(file: Path) -> str:
-    """Why there is no ordinary file of this name that could be read; "" where there is one.  A pipe would be waited for."""
-    try:
-        mode = file.stat().st_mode
-    except FileNotFoundError:
-        is_link = file.is_symlink()
-        return (
-            f"{printable(file.name)} is a link to {link_target(file)}, which is not there"
-            if is_link
-            else f"{file.name} is missing"
-        )
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return f"{printable(file.name)[:80]} cannot be read: {reason}"
-    if stat.S_ISREG(mode):
-        return ""
-    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
-    link = f" (a link to {link_target(file)})" if file.is_symlink() else ""
-    return f"{file.name}{link} is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file"
-
-
-def is_folder(place: str) -> bool:
-    """Whether there is such a folder; a name that no file system takes is none."""
-    try:
-        return Path(place).is_dir()
-    except (OSError, ValueError):
-        return False
-
-
-def link_target(file: Path) -> str:
-    return printable(str(file.readlink()))
-
-
 def read_header(file: Path) -> dict[str, TensorHeader]:
     """The tensors of a safetensors file (format: 8 bytes length, JSON header, data).
 
     ValueError where the header is damaged, or promises another size than the file has.
     """
-    size = file.stat().st_size
     name = f"{file.name} (a link to {link_target(file)})" if file.is_symlink() else file.name
-    with file.open("rb") as stream:
+    with open_bytes(file) as stream:
+        size = os.fstat(stream.fileno()).st_size
         head = stream.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else MAX_HEADER + 1
         if length > MAX_HEADER:
@@ -161,7 +128,7 @@ def read_header(file: Path) -> dict[str, TensorHeader]:
             raise ValueError(f"{name} is half-written: its header alone needs {length + 8} bytes, the file has {size}")
         text = stream.read(length)
     try:
-        header = {key: value for key, value in json.loads(text).items() if key != "__metadata__"}
+        header = {key: value for key, value in parse_json(text).items() if key != "__metadata__"}
         tensors = {key: parse_tensor(value) for key, value in header.items()}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{name} has a damaged header") from error
@@ -176,29 +143,9 @@ def parse_tensor(value: Mapping[str, Any]) -> tuple[TensorHeader, int]:
     """A tensor in a header, and where its data end.  ValueError where its shape needs another number of bytes."""
     start, end = value["data_offsets"]
     shape, dtype = tuple(value["shape"]), value["dtype"]
-    if not all(type(n) is int and n >= 0 for n in (start, end, *shape)) or end < start:
+    if len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 1 << 63 for n in (start, end, *shape)) or end < start:
         raise ValueError("sizes must be whole numbers from 0")
     if dtype in BITS and math.prod(shape) * BITS[dtype] != 8 * (end - start):
         raise ValueError("a tensor's shape and its data differ in size")
     return TensorHeader(str(dtype), shape), end
 
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The JSON object in a file; ValueError names the file when it holds none."""
-    if fault := explain_no_file(file):
-        raise ValueError(f"{file.name} cannot be read: {fault}")
-    try:
-        if file.stat().st_size > MAX_JSON:
-            raise ValueError(f"it has more than {MAX_JSON:,} bytes")
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ValueError(f"{file.name} cannot be read: {reason}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file.name} does not hold a JSON object")
-    return content
-
-
-def printable(text: str) -> str:
-    """A text of a stranger's for a terminal: control characters, and what UTF-8 cannot write, as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.checkpoint_folders import TOKENIZER_CONFIG, has_tokenizer, tokenizer_source
-from harness.integrity import explain_no_file, printable, read_json
+from harness.bounded_files import explain_no_file, printable, read_json
 from harness.types import Checkpoint, SkilldeltaError
 
 Template = str | dict[str, str]  # one, or several by name

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import folder_name, write_json
-from harness.integrity import is_folder, read_json
+from harness.bounded_files import is_folder, read_json
 from harness.records import CheckpointRecord
 from harness.run_logs.find import read_run_logs
 from harness.store import Results

@@ -18,6 +18,7 @@ ROOMS = [
     "harness/visible_text.py",
     "harness/noise.py",
     # files and plug-ins
+    "harness/bounded_files.py",
     "harness/file_locks.py",
     "harness/parent_process.py",
     "harness/atomic_files.py",

@@ -13,7 +13,7 @@ from harness import registry
 from harness.cli.options import Checkpoints, Include, Json, with_option_groups
 from harness.cli.screen import print_json, print_table, say
 from harness.cli.selection import SelectionOptions
-from harness.integrity import printable
+from harness.bounded_files import printable
 from harness.types import unknown_name
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.comparison.load import LoadedResults, StoredCell
-from harness.integrity import read_json
+from harness.bounded_files import read_json
 from harness.types import Json, SkilldeltaError
 
 

@@ -13,16 +13,8 @@ import torch
 
 from harness import hub_cache
 from harness.checkpoint_folders import explain_missing_base
-from harness.integrity import (
-    ADAPTER,
-    ADAPTER_CONFIG,
-    SINGLE,
-    BrokenWeightsError,
-    is_folder,
-    printable,
-    weight_files,
-    weight_sets,
-)
+from harness.bounded_files import is_folder, printable
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, weight_files, weight_sets
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
 from harness.loading.reports import UncheckedError

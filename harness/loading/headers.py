@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
-from harness.integrity import ADAPTER, SINGLE, BrokenWeightsError, Headers, TensorHeader, printable, read_header, weight_sets
+from harness.bounded_files import printable
+from harness.integrity import ADAPTER, SINGLE, BrokenWeightsError, Headers, TensorHeader, read_header, weight_sets
 
 SAMPLE = 256  # values of a tensor, at its beginning and at its end, by which two files are told apart
 

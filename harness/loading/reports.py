@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import transformers
 
-from harness.integrity import BrokenWeightsError, Headers, printable
+from harness.bounded_files import printable
+from harness.integrity import BrokenWeightsError, Headers
 
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
 

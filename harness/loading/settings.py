@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from harness import hub_cache
-from harness.integrity import is_folder
+from harness.bounded_files import is_folder
 
 Head = Literal["causal", "classifier"]
 

@@ -15,7 +15,8 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
-from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, printable, read_json, weight_files, weight_sets
+from harness.bounded_files import printable, read_json
+from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, weight_files, weight_sets
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
 from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers

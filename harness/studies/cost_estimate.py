@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry
-from harness.integrity import read_json
+from harness.bounded_files import read_json
 from harness.studies.grid import BUILDERS, COPY, PlannedRun, StudyBase
 from harness.studies.plan import StudyPlan, reward_name
 from harness.training.needs import read_needs

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harness import config, discovery
 from harness.atomic_files import folder_name, write_json
-from harness.integrity import read_json
+from harness.bounded_files import read_json
 from harness.store import Results
 from harness.types import SkilldeltaError
 

@@ -13,7 +13,8 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from harness.checkpoint_folders import tokenizer_source
-from harness.integrity import ADAPTER, read_json, weight_files
+from harness.bounded_files import read_json
+from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
 from harness.loading.model import describe_path, load_merged
 from harness.loading.settings import Head, LoadSettings

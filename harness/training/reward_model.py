@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.integrity import read_json
+from harness.bounded_files import read_json
 from harness.statistics.estimate import critical_value, wilson_interval
 from harness.training import batches, forward, messages, model_loading, policy_models, settings, tokenization
 from harness.types import SkilldeltaError, digest

@@ -1,0 +1,126 @@
+"""Files that strangers may have written, read within bounds: ordinary files of a bounded size, JSON of a bounded depth.
+
+A file may be damaged, absurd, no file at all, or made to hurt the program that reads it.  Whatever it is, reading it ends, and
+ends with its value or with an UnreadableFileError that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.types import SkilldeltaError
+
+MAX_JSON = 512_000_000  # bytes; a trainer's log of a long run is the largest that is read
+MAX_DEPTH = 200  # of lists and objects within one another; Python's own functions give up at about 1,000
+KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
+
+
+class UnreadableFileError(SkilldeltaError, ValueError):
+    """A file that does not hold what it should."""
+
+
+def explain_no_file(file: Path) -> str:
+    """Why there is no ordinary file of this name that could be read; "" where there is one.  A pipe would be waited for."""
+    try:
+        mode = file.stat().st_mode
+    except FileNotFoundError:
+        is_link = file.is_symlink()
+        name = printable(file.name)
+        return f"{name} is a link to {link_target(file)}, which is not there" if is_link else f"{name} is missing"
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        return f"{printable(file.name)[:80]} cannot be read: {reason}"
+    if stat.S_ISREG(mode):
+        return ""
+    link = f" (a link to {link_target(file)})" if file.is_symlink() else ""
+    return f"{printable(file.name)}{link} is {KINDS.get(stat.S_IFMT(mode), 'a device')}, not a file"
+
+
+def is_folder(place: str) -> bool:
+    """Whether there is such a folder; a name that no file system takes is none."""
+    try:
+        return Path(place).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def link_target(file: Path) -> str:
+    return printable(str(file.readlink()))
+
+
+def open_bytes(file: Path) -> BufferedReader:
+    """The bytes of an ordinary file.  UnreadableFileError for anything else: a pipe or a device might never end."""
+    if fault := explain_no_file(file):
+        raise UnreadableFileError(fault)
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # it may be a pipe by now
+    except OSError as error:
+        raise UnreadableFileError(f"{printable(file.name)} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableFileError(f"{printable(file.name)} is no file any more")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
+    """All bytes of an ordinary file of at most `most` bytes; UnreadableFileError otherwise."""
+    with open_bytes(file) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        try:
+            content = stream.read(most + 1) if size <= most else b""
+        except OSError as error:
+            raise UnreadableFileError(f"{printable(file.name)} cannot be read: {error.strerror}") from error
+    if size > most or len(content) > most:
+        raise UnreadableFileError(f"{printable(file.name)} has more than {most:,} bytes: it is not read")
+    return content
+
+
+def parse_json(text: bytes | str, allows_nan: bool = False) -> Any:
+    """The JSON value in a text.  ValueError where it is none, is nested too deeply, or holds NaN or Infinity.
+
+    `allows_nan`: programs that are not strict about JSON write NaN and Infinity.
+    """
+    try:
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        value = json.loads(decoded) if allows_nan else json.loads(decoded, parse_constant=refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if decoded.count("[") + decoded.count("{") > MAX_DEPTH and is_deep(value):
+        raise ValueError("it is nested too deeply")
+    return value
+
+
+def refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}, which is no number in JSON")
+
+
+def is_deep(value: Any) -> bool:
+    """Whether lists and objects lie within one another in more than MAX_DEPTH levels."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        parts = [part for part in level if isinstance(part, dict | list)]
+        if not parts:
+            return False
+        level = [child for part in parts for child in (part.values() if isinstance(part, dict) else part)]
+    return True
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object in a file; UnreadableFileError names the file when it holds none.  NaN is allowed: trainers write it."""
+    try:
+        content = parse_json(read_bytes(file), allows_nan=True)
+    except ValueError as error:
+        raise UnreadableFileError(f"{printable(file.name)} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise UnreadableFileError(f"{printable(file.name)} does not hold a JSON object")
+    return content
+
+
+def printable(text: str) -> str:
+    """A text of a stranger's for a terminal: control characters, and what UTF-8 cannot write, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
