@@ -238,7 +238,7 @@ class Results:
         """Every checkpoint by name, in the order of run, step and name."""
         records = [read_record(path, CheckpointRecord) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
         # A run's final model (no step) comes after its numbered checkpoints.
-        records.sort(key=lambda c: (c.run, c.step is None, c.step or 0, natural_key(c.name)))
+        records.sort(key=lambda c: (natural_key(c.run), c.step is None, c.step or 0, natural_key(c.name)))
         return {c.name: replace(c, results=str(self.folder)) for c in records}
 
     def cells(self) -> Iterator[tuple[str, CellRecord, Cell]]:

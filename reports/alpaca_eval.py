@@ -17,7 +17,8 @@ from harness.statistics import length_controlled
 from harness.statistics.length_controlled import PreferencePairs
 from harness.store import Results
 from harness.types import SkilldeltaError
-from reports.layout.markdown import escape_markdown, markdown_table
+from harness.visible_text import escape_formulas, escape_markdown
+from reports.layout.markdown import markdown_table
 from reports.layout.text_tables import TextTable
 
 TASK = "alpaca_eval"  # the length-controlled win rate is defined for its reference, GPT-4 Turbo
@@ -69,7 +70,9 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     markdown.write_text(leaderboard_document(rows, reason), encoding="utf-8")
     with table.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows([[f.name for f in fields(LeaderboardRow)], *map(astuple, rows)])
+        csv.writer(stream).writerows(
+            [[f.name for f in fields(LeaderboardRow)], *(escape_formulas(astuple(row)) for row in rows)]
+        )
     return [markdown, table]
 
 

@@ -14,9 +14,11 @@ from harness.comparison.number_format import format_interval, format_number, for
 from harness.statistics.training_variance import ONE_SEED
 from harness.studies.claims_file import LEVEL
 from harness.studies.claims_result import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable
+from harness.visible_text import escape_formulas, escape_markdown
 from reports.layout import drawing
 from reports.layout.drawing import GREY, INK, PALE_GREY, PAPER
-from reports.layout.markdown import escape_markdown, markdown_list
+from reports.layout.labels import fit_label
+from reports.layout.markdown import markdown_list
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,15 +203,13 @@ def write_csv(report: ClaimsReport, path: Path) -> None:
     """A row for each hypothesis."""
     numbers = ("unit", "estimate", "low", "high", "p", "p_adjusted", "detectable", "pairs", "runs")
     with path.open("w", newline="", encoding="utf-8") as stream:
-        columns = ["claim", "test", "hypothesis", "verdict", *numbers, "published", "certainty", "reason"]
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
+        writer = csv.writer(stream)
+        writer.writerow(["claim", "test", "hypothesis", "verdict", *numbers, "published", "certainty", "reason"])
         for h in report.hypotheses():
             row: dict[str, Any] = {"claim": h.claim, "test": h.test.name, "hypothesis": h.test.says, "verdict": h.verdict}
             row |= {k: getattr(h.measured, k, None) for k in numbers}
             row |= {"published": getattr(h.published, "value", None), "certainty": getattr(h.published, "certainty", None)}
-            row["reason"] = h.reason
-            writer.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+            writer.writerow(escape_formulas([f"{v:.6g}" if isinstance(v, float) else v for v in (*row.values(), h.reason)]))
 
 
 def in_points(report: ClaimsReport) -> list[tuple[HypothesisResult, MeasuredDifference]]:
@@ -232,7 +232,7 @@ def draw(report: ClaimsReport, folder: Path) -> list[Path]:
         draw_result(axis, -place, result, m)
     drawing.style_axis(axis)
     axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set_yticks([-i for i in range(len(shown))], [drawing.escape_mathtext(h.test.name) for h, _ in shown], fontsize=8)
+    axis.set_yticks([-i for i in range(len(shown))], [fit_label(h.test.name, 2.6, 8, lines=2) for h, _ in shown], fontsize=8)
     axis.set_ylim(-len(shown) + 0.4, 0.6)
     axis.set_xlabel(f"points, these minus those, with 95 % intervals over items and runs\n{LEGEND}", fontsize=8, color=GREY)
     return drawing.save_figure(picture, folder, "claims")

@@ -12,7 +12,8 @@ from harness.comparison.result import Comparison, Row
 from harness.comparison.training_runs import TrainingRun
 from harness.training_log import KEYS
 from reports.layout import drawing, text_tables
-from reports.layout.drawing import DASHES, GREY, INK, PAPER, VERDICT_MARKERS, escape_mathtext
+from reports.layout.drawing import DASHES, GREY, INK, PAPER, VERDICT_MARKERS
+from reports.layout.labels import fit_label, text_width, wrap_lines
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 PAGE_HEADING = "Scores over training"
 PANELS_PER_ROW = 4
+PANEL_WIDTH, LEGEND_WIDTH = 3.1, 2.1  # inches
+LEGEND_SIZE, SMALL_LEGEND_SIZE, MANY_RUNS = 8.5, 7.0, 8
 SCORE_HEIGHT, LOG_HEIGHT = 2.35, 1.9  # inches of a row of panels
 MAX_RUNS = 12
 MAX_NAMES = 4  # of checkpoints that the picture leaves out
@@ -56,7 +59,7 @@ def draw_figure(comparison: Comparison) -> Figure | None:
     quantities = [q for q in KEYS if any(q in run.curves for run in runs.values())]
     upper, lower = math.ceil((len(columns) + 1) / PANELS_PER_ROW), math.ceil(len(quantities) / PANELS_PER_ROW)
     ratios = [SCORE_HEIGHT] * upper + [LOG_HEIGHT] * lower
-    figure = Figure(figsize=(3.1 * PANELS_PER_ROW, sum(ratios) + 0.5), facecolor=PAPER)
+    figure = Figure(figsize=(PANEL_WIDTH * PANELS_PER_ROW, sum(ratios) + 0.5), facecolor=PAPER)
     figure.set_layout_engine("constrained", hspace=0.06, wspace=0.05)
     axes = list(figure.subplots(upper + lower, PANELS_PER_ROW, squeeze=False, gridspec_kw={"height_ratios": ratios}).flat)
     score_axes, log_axes = axes[: upper * PANELS_PER_ROW], axes[upper * PANELS_PER_ROW :]
@@ -68,8 +71,8 @@ def draw_figure(comparison: Comparison) -> Figure | None:
     for axis in [*score_axes[len(columns) :], *log_axes[len(quantities) :]]:
         axis.set_axis_off()
     draw_legend(score_axes[-1], comparison.baseline, runs)
-    lines = [*map(escape_mathtext, figure_notes(comparison, curves)), *drawing.allowed_differences(comparison), LEGEND]
-    figure.supxlabel("\n".join(lines), fontsize=8.5, color=GREY)
+    lines = [*figure_notes(comparison, curves), *drawing.allowed_differences(comparison), LEGEND]
+    figure.supxlabel(wrap_lines(lines, PANEL_WIDTH * PANELS_PER_ROW - 0.4, 8.5), fontsize=8.5, color=GREY)
     return figure
 
 
@@ -121,7 +124,9 @@ def draw_scores(axis: Axes, rows: Sequence[Row], baseline: str, runs: Mapping[in
         if points := curve_points(run, rows):
             draw_curve(axis, points, number, small)
     weight = "bold" if not rows[0].skill else None
-    axis.set_title(escape_mathtext(rows[0].name), fontsize=9.5, loc="left", color=INK, fontweight=weight)
+    axis.set_title(
+        fit_label(rows[0].name, PANEL_WIDTH - 0.55, 9.5, lines=2), fontsize=9.5, loc="left", color=INK, fontweight=weight
+    )
     axis.margins(y=0.08)
     drawing.format_step_axis(axis)
 
@@ -159,7 +164,8 @@ def draw_log(axis: Axes, quantity: str, runs: Mapping[int, TrainingRun]) -> None
             axis.plot(curve.steps, curve.values, color=colour, linestyle=style, linewidth=1.2)
     keys = ", ".join(dict.fromkeys(run.curves[quantity].key for run in runs.values() if quantity in run.curves))
     axis.set_title(quantity, fontsize=9.5, loc="left", color=INK)
-    axis.set_title(keys, fontsize=7, loc="right", color=GREY)
+    room = PANEL_WIDTH - 0.75 - text_width(quantity, 9.5)
+    axis.set_title(fit_label(keys, room, 7), fontsize=7, loc="right", color=GREY)
     axis.margins(y=0.1)
     drawing.format_step_axis(axis)
 
@@ -167,13 +173,15 @@ def draw_log(axis: Axes, quantity: str, runs: Mapping[int, TrainingRun]) -> None
 def draw_legend(axis: Axes, baseline: str, runs: Mapping[int, TrainingRun]) -> None:
     from matplotlib.lines import Line2D
 
-    baseline_label = escape_mathtext(f"{baseline} (baseline)")
+    size = LEGEND_SIZE if len(runs) <= MANY_RUNS else SMALL_LEGEND_SIZE
+    baseline_label = fit_label(f"{baseline} (baseline)", LEGEND_WIDTH, size)
     lines = [Line2D([], [], color=GREY, linewidth=1.1, linestyle=DASHES, label=baseline_label)]
     for number, run in runs.items():
-        label = escape_mathtext(run.name if run.method in ("", run.name) else f"{run.name} ({run.method})")
+        name = run.name if run.method in ("", run.name) else f"{run.name} ({run.method})"
+        label = fit_label(name, LEGEND_WIDTH, size)
         colour, style = drawing.run_colour(number), drawing.run_line_style(number)
         lines.append(Line2D([], [], color=colour, linestyle=style, linewidth=1.8, label=label))
     if any(run.final for run in runs.values()):
         ring: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgecolor": INK, "markeredgewidth": 2.0}
         lines.append(Line2D([], [], linestyle="", marker="o", label="ringed: the run's final model", **ring))
-    axis.legend(handles=lines, loc="center", fontsize=8.5, frameon=False, labelcolor=INK, handlelength=2.8)
+    axis.legend(handles=lines, loc="center", fontsize=size, frameon=False, labelcolor=INK, handlelength=2.4)

@@ -6,10 +6,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.comparison.decision import decide
 from harness.comparison.number_format import format_number
 from harness.comparison.result import Comparison, Row
 from reports.layout import drawing
-from reports.layout.drawing import VERDICT_LEGEND, VERDICT_MARKERS, escape_mathtext
+from reports.layout.drawing import VERDICT_LEGEND, VERDICT_MARKERS
+from reports.layout.labels import fit_label, wrap_lines
 from reports.layout.text_tables import nest_tasks
 
 if TYPE_CHECKING:
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 VERDICT_COLOURS = {"better": "#0072B2", "worse": "#D55E00", "same": "#555555", "unclear": "#7f7f7f"}
 NUMBER_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps a number readable on the zero line
 PANELS_PER_ROW = 3
-MAX_PANELS = 12
-MAX_CANDIDATES_WITH_TASKS = 6  # of more candidates, the picture shows skills alone
+MAX_PANELS = 6  # of more candidates the heat map shows all
+PANEL_WIDTH, NAME_WIDTH = 4.1, 1.75  # inches
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
@@ -32,11 +34,11 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         return []
     from matplotlib.figure import Figure
 
-    rows = {c: candidate_rows(comparison, c, tasks=len(panels) <= MAX_CANDIDATES_WITH_TASKS) for c in panels}
+    rows = {c: candidate_rows(comparison, c) for c in panels}
     lines = max(map(len, rows.values()))
     across = min(PANELS_PER_ROW, len(panels))
     down = math.ceil(len(panels) / across)
-    figure = Figure(figsize=(1.9 + 4.1 * across, 1.15 + (0.34 * lines + 0.6) * down), layout="constrained")
+    figure = Figure(figsize=(1.9 + PANEL_WIDTH * across, 1.4 + (0.34 * lines + 0.75) * down), layout="constrained")
     axes = figure.subplots(down, across, squeeze=False, sharex=True)
     for index, axis in enumerate(axes.flat):
         if index < len(panels):
@@ -44,24 +46,25 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
             axis.tick_params(axis="x", labelbottom=index + across >= len(panels))  # the lowest of its column
         else:
             axis.set_axis_off()
-    unit = f"points against {escape_mathtext(comparison.baseline)}, with the paired 95 % interval"
-    figure.supxlabel("\n".join([unit, *drawing.allowed_differences(comparison), VERDICT_LEGEND]), fontsize=9)
+    unit = f"points against {comparison.baseline}, with the paired 95 % interval"
+    foot = [unit, *drawing.allowed_differences(comparison), VERDICT_LEGEND]
+    figure.supxlabel(wrap_lines(foot, 1.5 + PANEL_WIDTH * across, 9), fontsize=9)
     if len(candidates) > len(panels):
-        figure.suptitle(f"Of {len(candidates)} candidates the {len(panels)} that are highest on average", fontsize=9)
+        figure.suptitle(f"Of {len(candidates)} candidates the {len(panels)} with the best standing", fontsize=9)
     return drawing.save_figure(figure, folder, "deltas")
 
 
 def select_highest(candidates: list[str], comparison: Comparison) -> list[str]:
-    """The candidates with the highest averages, as many as fit, in their old order."""
-    gains = {r.checkpoint: r.difference.delta for r in comparison.at("average") if r.difference}
-    highest = sorted(candidates, key=lambda c: -gains.get(c, -math.inf))[:MAX_PANELS]
+    """The candidates that come first in the decision, as many as fit, in their old order."""
+    if len(candidates) <= MAX_PANELS:
+        return candidates
+    highest = [c for c in decide(comparison).order if c in candidates][:MAX_PANELS]
     return [c for c in candidates if c in highest]
 
 
-def candidate_rows(comparison: Comparison, checkpoint: str, tasks: bool) -> list[Row]:
-    """The candidate's rows with a difference, in the order of the tables; `tasks`: its tasks' too."""
-    rows = nest_tasks([r for r in comparison.rows if r.checkpoint == checkpoint and r.difference])
-    return [r for r in rows if tasks or r.level != "task"]
+def candidate_rows(comparison: Comparison, checkpoint: str) -> list[Row]:
+    """The candidate's rows with a difference, in the order of the tables."""
+    return list(nest_tasks([r for r in comparison.rows if r.checkpoint == checkpoint and r.difference]))
 
 
 def draw_panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> None:
@@ -69,13 +72,13 @@ def draw_panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> No
     axis.axvline(0, color="#222222", linewidth=0.8)
     for index, row in enumerate(rows):
         draw_difference(axis, -index, row)
-    names = [escape_mathtext(f"{r.name}    " if r.level == "task" else r.name) if labels else "" for r in rows]
+    names = [fit_label(r.name, NAME_WIDTH, 9, lines=2) + "    " * (r.level == "task") if labels else "" for r in rows]
     axis.set_yticks([-i for i in range(len(rows))], names, fontsize=9)
     for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if row.level == "average" else "normal")
         tick.set_color("#777777" if row.level == "task" else "#111111")
     axis.set_ylim(-len(rows) + 0.4, 0.6)
-    axis.set_title(escape_mathtext(checkpoint), fontsize=10, loc="left", pad=8)
+    axis.set_title(fit_label(checkpoint, PANEL_WIDTH - 0.35, 10, lines=2), fontsize=10, loc="left", pad=8)
     axis.margins(x=0.14)
     axis.tick_params(axis="y", length=0)
     axis.tick_params(axis="x", labelsize=8)

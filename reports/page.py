@@ -21,8 +21,10 @@ from string import Template
 from typing import Any
 
 from harness import registry
+from harness.comparison.decision import decide
 from harness.comparison.result import Comparison
 from harness.store import Results
+from harness.visible_text import show_controls
 from reports.layout import drawing, html_tables, text_tables
 
 ASSETS = Path(__file__).parent / "assets"
@@ -49,7 +51,9 @@ class SampleChunk:
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes index.html, and page/*.js where the samples are many; gives their paths."""
     samples, examples = list_chunks(comparison)
+    decision = decide(comparison)
     facts = page_facts(comparison) | {
+        "order": decision.order,
         "chunks": {task: {name: c.number for name, c in cells.items()} for task, cells in samples.items()},
         "examples": {task: c.number for task, c in examples.items()},
     }
@@ -60,10 +64,12 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     script, style = (ASSETS / "page.js").read_text(encoding="utf-8"), (ASSETS / "page.css").read_text(encoding="utf-8")
     page = Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
         policy=content_policy(script, style),
-        title=html.escape(f"What moved against {comparison.baseline}"),
-        lead=html.escape(lead_sentence(comparison)),
-        baseline=html.escape(comparison.baseline),
+        title=escape_html(f"What moved against {comparison.baseline}"),
+        decision=escape_html(decision.sentence),
+        lead=escape_html(lead_sentence(comparison)),
+        baseline=escape_html(comparison.baseline),
         style=style,
+        overview="".join(plot_sections(comparison, overview=True)),
         plots="".join(plot_sections(comparison)),
         warnings=html_items(comparison.warnings),
         tables=html_tables.render_sections(comparison),
@@ -84,20 +90,27 @@ def content_policy(script: str, style: str) -> str:
     return policy.format(*(f"'sha256-{value}'" for value in hashes))
 
 
+def escape_html(text: str) -> str:
+    return html.escape(show_controls(text))
+
+
 def html_items(sentences: Sequence[str]) -> str:
-    return "".join(f"<li>{html.escape(text)}</li>" for text in sentences)
+    return "".join(f"<li>{escape_html(text)}</li>" for text in sentences)
 
 
-def plot_sections(comparison: Comparison) -> Iterator[str]:
-    """The plots as images for light and for dark: those of every report that has a PAGE_HEADING and draw_figure()."""
+def plot_sections(comparison: Comparison, overview: bool = False) -> Iterator[str]:
+    """The plots as images for light and for dark: those of every report that has a PAGE_HEADING and draw_figure().
+
+    `overview`: those that stand before the differences (IS_OVERVIEW), or the others.
+    """
     for name in registry.modules("reports"):
         report = registry.module("reports", name)
         heading = getattr(report, "PAGE_HEADING", "")
-        if heading and (figure := report.draw_figure(comparison)):
+        if heading and getattr(report, "IS_OVERVIEW", False) == overview and (figure := report.draw_figure(comparison)):
             svg = drawing.render_svg(figure)
             light, dark = data_address(svg), data_address(drawing.darken_svg(svg))
-            alt = html.escape(f"{heading}, against {comparison.baseline}; the numbers are in table.csv")
-            yield PLOT.format(title=html.escape(heading), alt=alt, light=light, dark=dark)
+            alt = escape_html(f"{heading}, against {comparison.baseline}; the numbers are in table.csv")
+            yield PLOT.format(title=escape_html(heading), alt=alt, light=light, dark=dark)
 
 
 def data_address(svg: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.comparison.result import Comparison
 from harness.published import Figure
+from harness.visible_text import escape_formulas
 
 COLUMNS = ("study", "table", "row", "column", "value", "approximate", "state", "certainty", "sources", "note")
 
@@ -20,7 +21,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     with path.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
-        writer.writerows(csv_row(f) for table in comparison.published_tables for f in table.figures.values())
+        writer.writerows(escape_formulas(csv_row(f)) for table in comparison.published_tables for f in table.figures.values())
     return [path]
 
 

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from harness.comparison.decision import decide
 from harness.comparison.result import Comparison
+from harness.visible_text import escape_formulas, escape_markdown
 from reports.layout import latex, published_tables, text_tables
-from reports.layout.markdown import escape_markdown, markdown_list, markdown_section
+from reports.layout.markdown import markdown_list, markdown_section
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
@@ -16,13 +22,20 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     markdown.write_text(markdown_document(comparison), encoding="utf-8")
     typeset.write_text(latex.latex_document(comparison), encoding="utf-8")
-    comparison.frame().to_csv(flat, index=False, quoting=csv.QUOTE_MINIMAL, float_format="%.6g")
+    escape_cells(comparison.frame()).to_csv(flat, index=False, quoting=csv.QUOTE_MINIMAL, float_format="%.6g")
     return [markdown, flat, typeset]
+
+
+def escape_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with no text that a spreadsheet would run."""
+    texts = {name: escape_formulas(frame[name].tolist()) for name in frame.select_dtypes(exclude="number")}
+    return frame.assign(**texts)
 
 
 def markdown_document(comparison: Comparison) -> str:
     """All tables as GitHub's Markdown, with their notes."""
-    parts = [f"# Compared with {escape_markdown(comparison.baseline)}"]
+    parts = [f"**{escape_markdown(decide(comparison).sentence)}**"]
+    parts.append(f"# Compared with {escape_markdown(comparison.baseline)}")
     parts += [f"**{escape_markdown(text)}**" for text in comparison.warnings]
     parts += map(markdown_section, text_tables.all_tables(comparison))
     parts.append(markdown_list(text_tables.notes(comparison)))

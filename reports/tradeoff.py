@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from harness.comparison import tradeoff
 from harness.comparison.number_format import ABSENT, format_difference, format_number
 from harness.comparison.result import Comparison
 from harness.comparison.tradeoff import CheckpointCost
+from harness.visible_text import escape_markdown
 from reports.layout import drawing
-from reports.layout.drawing import DASHES, GREY, INK, PAPER, escape_mathtext
-from reports.layout.markdown import escape_markdown, markdown_table
+from reports.layout.drawing import DASHES, GREY, INK, PAPER
+from reports.layout.labels import fit_label, text_width, wrap_lines
+from reports.layout.markdown import markdown_table
 from reports.layout.text_tables import TextTable, skill_order
 from reports.layout.tradeoff_panels import TradeoffPanel, TradeoffPoint, fill_panels
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 PAGE_HEADING = "Cost of the gains"
 MAX_LEGEND_RUNS = 23
+PANEL_WIDTH, MAX_LEGEND_WIDTH, LABEL_WIDTH = 6.2, 3.2, 1.9  # inches
+LEGEND_SIZE = 8.5
 MAX_LABELLED_POINTS = 24  # of a panel; of more, only the front, or else the highest, bear a label and an interval
 HIGHEST = 3
 MARKERS = "os^Pvd"  # one for each round through the colours
@@ -49,17 +54,20 @@ def draw_figure(comparison: Comparison) -> Figure | None:
 
     down = math.ceil(len(panels) / 2)
     across = min(2, len(panels))
-    figure = Figure(figsize=(6.2 * across, 4.1 * down + 0.7), facecolor=PAPER)
+    numbers = drawing.number_runs(comparison)
+    legend = legend_layout(numbers, comparison.baseline, PANEL_WIDTH * across)
+    rows_of_legend = math.ceil(len(legend.labels) / legend.columns)
+    size = (PANEL_WIDTH * across, 4.1 * down + 0.4 + 0.2 * rows_of_legend)
+    figure = Figure(figsize=size, facecolor=PAPER)
     figure.set_layout_engine("constrained", hspace=0.06, wspace=0.05)
     axes = list(figure.subplots(down, across, squeeze=False).flat)
-    numbers = drawing.number_runs(comparison)
     for axis, panel in zip(axes, panels, strict=False):
         draw_panel(axis, panel, numbers, comparison.baseline)
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    draw_legend(figure, numbers, comparison.baseline)
+    draw_legend(figure, legend, numbers)
     if differences := drawing.allowed_differences(comparison):
-        figure.suptitle(differences[0], fontsize=8.5, color=GREY)
+        figure.suptitle(wrap_lines(differences, PANEL_WIDTH * across - 0.4, 8.5), fontsize=8.5, color=GREY)
     drawing.fix_layout(figure)  # labels find their places on the finished layout
     for axis, panel in zip(axes, panels, strict=False):
         points = [(p.x.value, p.y.value) for p in panel.points]
@@ -90,9 +98,9 @@ def draw_panel(axis: Axes, panel: TradeoffPanel, numbers: dict[str, int], baseli
         by_look.setdefault((name, point.on_front), []).append(point)
     for (name, _), points in by_look.items():
         draw_points(axis, points, (GREY, "D") if name == baseline else run_look(numbers[name]), dense)
-    axis.set_title(escape_mathtext(panel.title), fontsize=10, loc="left", color=INK)
-    axis.set_xlabel(escape_mathtext(panel.x_label), fontsize=8.5, color=GREY)
-    axis.set_ylabel(escape_mathtext(panel.y_label), fontsize=8.5, color=GREY)
+    axis.set_title(fit_label(panel.title, PANEL_WIDTH - 0.9, 10, lines=2), fontsize=10, loc="left", color=INK)
+    axis.set_xlabel(fit_label(panel.x_label, PANEL_WIDTH - 0.9, 8.5), fontsize=8.5, color=GREY)
+    axis.set_ylabel(fit_label(panel.y_label, 3.2, 8.5), fontsize=8.5, color=GREY)
     axis.margins(0.09)
     draw_front(axis, sorted((p.x.value, p.y.value) for p in panel.points if p.on_front))
 
@@ -131,22 +139,49 @@ def point_labels(panel: TradeoffPanel, baseline: str) -> list[str]:
     if len(panel.points) <= MAX_LABELLED_POINTS:
         by_name = [p.spot.checkpoint == baseline or p.spot.step is None for p in panel.points]
         texts = zip(panel.points, by_name, strict=True)
-        return [escape_mathtext(p.spot.checkpoint) if use_name else str(p.spot.step) for p, use_name in texts]
+        return [short_name(p) if use_name else str(p.spot.step) for p, use_name in texts]
     few = [p for p in panel.points if p.on_front] or sorted(panel.points, key=lambda p: -p.y.value)[:HIGHEST]
-    return [escape_mathtext(p.spot.checkpoint) if p in few or p.spot.checkpoint == baseline else "" for p in panel.points]
+    return [short_name(p) if p in few or p.spot.checkpoint == baseline else "" for p in panel.points]
 
 
-def draw_legend(figure: Figure, numbers: dict[str, int], baseline: str) -> None:
+def short_name(point: TradeoffPoint) -> str:
+    """The name of a checkpoint as a label within a panel."""
+    return fit_label(point.spot.checkpoint, LABEL_WIDTH, drawing.LABEL_SIZE)
+
+
+@dataclass(frozen=True)
+class LegendLayout:
+    """The labels of a legend, the baseline's first, and how many stand in a row."""
+
+    labels: list[str]
+    columns: int
+
+
+def legend_layout(numbers: dict[str, int], baseline: str, inches: float) -> LegendLayout:
+    """As many columns as the widest label allows in a width."""
+    names = [f"{baseline} (baseline)", *list(numbers)[:MAX_LEGEND_RUNS]]
+    if more := len(numbers) - MAX_LEGEND_RUNS:
+        names += [f"and {more} more, in the table"] if more > 0 else []
+    labels = [fit_label(name, MAX_LEGEND_WIDTH, LEGEND_SIZE) for name in names]
+    column = max(text_width(label, LEGEND_SIZE) for label in labels) + 0.75  # with its line and the gap
+    return LegendLayout(labels, max(1, min(6, int((inches - 0.3) / column))))
+
+
+def draw_legend(figure: Figure, layout: LegendLayout, numbers: dict[str, int]) -> None:
     from matplotlib.lines import Line2D
 
     ring: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "linewidth": 1.3}
     diamond = ring | {"marker": "D", "linewidth": 0.0}
-    lines = [Line2D([], [], color=GREY, label=escape_mathtext(f"{baseline} (baseline)"), **diamond)]
-    for name, number in list(numbers.items())[:MAX_LEGEND_RUNS]:
+    lines = [Line2D([], [], color=GREY, label=layout.labels[0], **diamond)]
+    shown = list(numbers.values())[:MAX_LEGEND_RUNS]
+    for label, number in zip(layout.labels[1:], shown, strict=False):
         colour, marker = run_look(number)
-        label, style = escape_mathtext(name), drawing.run_line_style(number)
+        style = drawing.run_line_style(number)
         lines.append(Line2D([], [], color=colour, linestyle=style, label=label, marker=marker, **ring))
-    legend = figure.legend(handles=lines, loc="outside lower center", ncols=6, fontsize=8.5, frameon=False, handlelength=2.6)
+    if len(layout.labels) > len(lines):
+        lines.append(Line2D([], [], linestyle="", label=layout.labels[-1]))
+    look: dict[str, Any] = {"fontsize": LEGEND_SIZE, "frameon": False, "handlelength": 2.6, "columnspacing": 1.4}
+    legend = figure.legend(handles=lines, loc="outside lower center", ncols=layout.columns, **look)
     for text in legend.get_texts():
         text.set_color(INK)
 

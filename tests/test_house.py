@@ -19,6 +19,7 @@ ROOMS = [
     "harness/noise.py",
     # files and plug-ins
     "harness/bounded_files.py",
+    "harness/typed_fields.py",
     "harness/file_locks.py",
     "harness/parent_process.py",
     "harness/atomic_files.py",

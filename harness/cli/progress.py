@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from harness.cli.screen import note
+from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -83,9 +84,9 @@ class LiveProgress(PlainProgress):
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         super().begin(checkpoint, task, total, done)
-        name, rate = TextColumn("{task.description}"), TextColumn("{task.fields[rate]}")
+        name, rate = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[rate]"))
         self.bar = Progress(name, BarColumn(), MofNCompleteColumn(), rate, console=Console(stderr=True), transient=True)
-        self.bar.add_task(self.name, total=total, completed=done, rate="")
+        self.bar.add_task(show_controls(self.name), total=total, completed=done, rate="")
         self.bar.start()
 
     def show(self) -> None:

@@ -7,13 +7,15 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from harness.visible_text import show_controls
+
 
 def say(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(show_controls(text) + "\n")
 
 
 def note(text: str) -> None:
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(show_controls(text) + "\n")
     sys.stderr.flush()
 
 
@@ -36,9 +38,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     from rich.text import Text
 
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else 160
-    grid = Table(title=title or None, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    heading = Text(show_controls(title), "italic") if title else None
+    grid = Table(title=heading, title_justify="left", header_style="bold", box=None, pad_edge=False)
     for name in columns:
-        grid.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        grid.add_column(Text(show_controls(name)), justify="right" if name in right else "left", overflow="fold")
     for row in rows:
-        grid.add_row(*(Text(cell) for cell in row))  # Text: a model's words are never markup
+        grid.add_row(*(Text(show_controls(cell)) for cell in row))  # Text: a model's words are never markup
     Console(width=width, highlight=False).print(grid)

@@ -13,6 +13,7 @@ import typer
 
 from harness.cli.compare import print_comparison, write_reports
 from harness.cli.screen import note, print_table, say
+from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
     from harness.studies.plan import StudyPlan
@@ -130,17 +131,23 @@ class ProgressLines:
 
     def begin(self, stage: Stage) -> None:
         self.started[stage.name] = time.monotonic()
-        note(f"{'' if not self.is_terminal else chr(13)}…  {stage.says}\n     {shlex.join(['python', '-m', *stage.arguments])}")
+        self.clear_line()
+        note(f"…  {stage.says}\n     {shlex.join(['python', '-m', *stage.arguments])}")
 
     def end(self, stage: Stage, seconds: float) -> None:
         self.count += 1
         del self.started[stage.name]
-        note(f"{'' if not self.is_terminal else chr(13)}✓  {stage.says}: {seconds:.0f} s  ({self.count} of {self.total})")
+        self.clear_line()
+        note(f"✓  {stage.says}: {seconds:.0f} s  ({self.count} of {self.total})")
+
+    def clear_line(self) -> None:
+        if self.is_terminal:
+            sys.stderr.write("\r\x1b[K")
 
     def tick(self) -> None:
         if self.is_terminal and self.started:
             shown = ", ".join(f"{name} {time.monotonic() - since:.0f} s" for name, since in self.started.items())
-            sys.stderr.write(f"\r   {shown}\x1b[K")
+            sys.stderr.write(f"\r   {show_controls(shown)}\x1b[K")
             sys.stderr.flush()
 
 

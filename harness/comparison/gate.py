@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from harness.comparison.metrics import metric_rows
 from harness.comparison.result import Comparison, Level, Row, without_nan
 from harness.grouping import group_by
 from harness.types import SkilldeltaError, unknown_name
+from harness.visible_text import escape_markdown
 
 RuleLevel = Level | Literal["metric"]
 GateAnswer = Literal["pass", "regression", "inconclusive"]
@@ -216,11 +216,3 @@ def markdown_row(result: RuleResult) -> str:
     allowance = f"{result.rule.max_drop:g}" + (f" + {result.rule.margin:g}" if result.rule.margin else "")
     label = f"{MARKS[result.answer]} | {escape_markdown(name)}{kind}"
     return f"| {label} | {change} | {allowance} | {result.answer}: {escape_markdown(result.why)} |"
-
-
-def escape_markdown(text: str) -> str:
-    """The text with everything escaped that could break a Markdown table or mention people in a comment."""
-    text = html.escape(text, quote=False)
-    for char in "\\`*_{}[]|#":
-        text = text.replace(char, f"\\{char}")
-    return text.replace("\n", " ").replace("@", "@\u200b")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from harness.interchange.export_results import POINTS, ExportedCell
+from harness.visible_text import escape_formulas
 
 SCORES = ("checkpoint", "run", "method", "step", "skill", "task", "metric", "value", "low", "high", "n", "unscored",
           "lower_is_better")  # fmt: skip
 SAMPLES = ("checkpoint", "task", "example", "draw", "group", "score", "read_as", "why", "finish", "tokens_in", "tokens_out",
            "response")  # fmt: skip
-FORMULA = re.compile(r"[=+\-@\t\r]")
-NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
@@ -33,11 +31,6 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
         writer = csv.writer(stream)
         writer.writerow(columns)
         writer.writerows(map(escape_formulas, rows))
-
-
-def escape_formulas(row: Sequence[Any]) -> list[Any]:
-    """A spreadsheet runs a text that begins like a formula, and a model may write one: an apostrophe keeps it a text."""
-    return [f"'{v}" if isinstance(v, str) and FORMULA.match(v) and not NUMBER.fullmatch(v) else v for v in row]
 
 
 def score_rows(cell: ExportedCell) -> Iterator[list[Any]]:

@@ -5,15 +5,21 @@ const MARK = { better: "▲", worse: "▼", same: "=", unclear: "·" };
 const PAGE = 200, SHORT = 80;
 const $ = (id) => document.getElementById(id);
 const state = { task: data.tasks[0] || "", candidate: data.checkpoints.find((c) => c !== data.baseline) || data.baseline,
-  filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "" };
+  filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "", order: "steps" };
 
+// What acts unseen (controls, marks that turn the direction) is written out, as in the other reports.
+const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+function visible(text) {
+  const shown = text.replace(CONTROLS, (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+  return shown.toWellFormed ? shown.toWellFormed() : shown;
+}
 function el(tag, attributes, ...children) {
   const element = tag.startsWith("svg:") ? document.createElementNS("http://www.w3.org/2000/svg", tag.slice(4)) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes || {}))
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined) element.setAttribute(name, value);
   // Half of a surrogate pair is no text: a model may write it, a document may not hold it.
-  element.append(...children.filter((c) => c !== null && c !== undefined).map((c) => typeof c === "string" && c.toWellFormed ? c.toWellFormed() : c));
+  element.append(...children.filter((c) => c !== null && c !== undefined).map((c) => typeof c === "string" ? visible(c) : c));
   return element;
 }
 // Half a tenth goes to the even tenth, as Python rounds in the tables.
@@ -46,19 +52,22 @@ function cell(checkpoint, level, name) {
     $("samples").scrollIntoView({ behavior: "smooth" });
   };
   return el("td", { class: `${level} ${base ? "" : row.verdict}`, title, tabindex: 0, onclick: open, onkeydown: (e) => { if (e.key === "Enter") open(); } },
-    el("span", { class: "score" }, number(row.score)), change(row));
+    el("span", { class: "score" }, number(row.score)), change(row, true));
 }
 // A difference, its interval in softer print, its mark in a column of its own; of the baseline, the score's interval.
-function change(row) {
+function change(row, tall) {
   if (row.delta === null || row.delta === undefined) return el("span", { class: "delta" }, el("span", { class: "soft" }, span(row.score_low, row.score_high)));
-  return el("span", { class: "delta" }, number(row.delta, true), " ", el("span", { class: "soft" }, span(row.delta_low, row.delta_high, true)), el("span", { class: "sign" }, MARK[row.verdict]));
+  const interval = el("span", { class: "soft" }, span(row.delta_low, row.delta_high, true)), sign = el("span", { class: "sign" }, MARK[row.verdict]);
+  return el("span", { class: "delta" }, number(row.delta, true), " ", ...(tall ? [sign, interval] : [interval, sign]));
 }
-// The baseline stays first; a column sorts from its highest score, the first column gives back the order of runs and steps.
+// The baseline stays first; a column sorts from its highest score, the first column gives back the order of runs and steps,
+// or that of the decision.
 function ordered(shown) {
   const words = state.rows.toLowerCase().split(/\s+/).filter((w) => w);
   const others = data.checkpoints.filter((c) => c !== data.baseline && words.every((w) => c.toLowerCase().includes(w)));
   const column = shown.find(([level, n]) => `${level} ${n}` === state.sort);
   const score = (c) => { const row = find(c, ...column); return row && row.score !== null ? row.score : -1; };
+  if (state.order === "decision" && !column) others.sort((a, b) => data.order.indexOf(a) - data.order.indexOf(b));
   return [data.baseline, ...(column ? others.sort((a, b) => score(b) - score(a)) : others)];
 }
 function heading(text, sort) {
@@ -72,7 +81,7 @@ function matrix() {
   const drawn = ordered(shown);
   $("rowcount").textContent = state.rows ? `${drawn.length} of ${data.checkpoints.length} checkpoints` : "";
   const body = drawn.map((c) => el("tr", {},
-    el("th", { scope: "row" }, c, c === data.baseline ? el("span", { class: "quiet" }, " baseline") : null),
+    el("th", { scope: "row" }, el("span", { class: "name" }, c, c === data.baseline ? el("span", { class: "quiet" }, " baseline") : null)),
     ...shown.map(([level, name]) => cell(c, level, name))));
   $("matrix").replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
 }
@@ -253,6 +262,7 @@ $("filter").addEventListener("change", (e) => choose({ filter: e.target.value })
 $("search").addEventListener("input", (e) => choose({ search: e.target.value }));
 $("everyone").addEventListener("click", () => choose({ everyone: !state.everyone }));
 $("rows").addEventListener("input", (e) => { state.rows = e.target.value; matrix(); });
+$("order").addEventListener("change", (e) => { state.order = e.target.value; state.sort = ""; matrix(); });
 $("tasks").addEventListener("click", () => { state.tasks = !state.tasks; $("tasks").setAttribute("aria-pressed", String(state.tasks)); matrix(); });
 document.addEventListener("keydown", (e) => {
   if (e.ctrlKey || e.metaKey || e.altKey) return;

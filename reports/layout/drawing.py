@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.comparison.result import Comparison
+from reports.layout.labels import text_width, use_fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +29,11 @@ DASHES = (0, (4, 3))  # the baseline's line
 
 PAPER, INK, GREY, PALE_GREY = "#ffffff", "#1b1f24", "#5d6670", "#e3e6ea"
 RUN_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b0568f", "#c98a00", "#4aa3df")  # after Okabe and Ito
-DARK_THEME = dict(zip((PAPER, INK, GREY, PALE_GREY, *RUN_COLOURS), (
+GAIN_COLOURS = ("#ddebf6", "#bcd8ee", "#96c2e4", "#6faad8", "#4c94cc")  # differences of one to five steps
+LOSS_COLOURS = ("#fbe6d8", "#f7cdb0", "#f2b188", "#ec9560", "#e57b3c")
+DARK_THEME = dict(zip((PAPER, INK, GREY, PALE_GREY, *RUN_COLOURS, *GAIN_COLOURS, *LOSS_COLOURS), (
     "#15181c", "#e4e7eb", "#9aa4af", "#2c3239", "#5fb4ee", "#f0985a", "#35c79b", "#e39bc8", "#f0c24b", "#a9b8ff",
+    "#18293a", "#1b3a56", "#1e4b72", "#215d8f", "#2470ac", "#33241a", "#4d301d", "#673c20", "#824923", "#9d5626",
 ), strict=True))  # fmt: skip
 Box = tuple[float, float, float, float]  # left, low, right, high, in pixels
 
@@ -70,11 +74,6 @@ def format_step_axis(axis: Axes) -> None:
     axis.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v / 1000:g}k" if abs(v) >= 1000 else f"{v:g}"))
 
 
-def escape_mathtext(text: str) -> str:
-    """Text that matplotlib does not take for mathematics."""
-    return text.replace("$", r"\$")
-
-
 def cache_figure(draw: Callable[[Comparison], Figure | None]) -> Callable[[Comparison], Figure | None]:
     """Keeps the figure of the last comparison: a report's own files and the page show the same one."""
     cache: list[tuple[Comparison, Figure | None]] = []
@@ -90,7 +89,7 @@ def cache_figure(draw: Callable[[Comparison], Figure | None]) -> Callable[[Compa
 
 def allowed_differences(comparison: Comparison) -> list[str]:
     """The sentence that a picture must carry where the results were not made alike, and the user allowed it."""
-    names = [escape_mathtext(text.split(":")[0]) for text in comparison.accepted_differences]
+    names = [text.split(":")[0] for text in comparison.accepted_differences]
     more = f" and {len(names) - MAX_ALLOWED_NAMES} more" if len(names) > MAX_ALLOWED_NAMES else ""
     return [f"Allowed differences: {'; '.join(names[:MAX_ALLOWED_NAMES])}{more}"] if names else []
 
@@ -117,6 +116,7 @@ def save_figure(figure: Figure, folder: Path, stem: str) -> list[Path]:
 
 def fix_layout(figure: Figure) -> None:
     """Computes the layout once: saving would do it again for each file."""
+    use_fonts(figure)
     if engine := figure.get_layout_engine():
         engine.execute(figure)
         figure.set_layout_engine("none")
@@ -143,7 +143,7 @@ def is_number(value: float | None) -> bool:
 def label_points(axis: Axes, points: Sequence[tuple[float, float]], labels: Sequence[str]) -> None:
     """Writes each label next to its point (data coordinates), where it covers least of other labels and points.
 
-    A label stays inside the panel where any place allows it.  One that would cover too much is left out.
+    One that finds no place inside the panel, or would cover too much, is left out.
     """
     from matplotlib.patheffects import withStroke
 
@@ -154,13 +154,15 @@ def label_points(axis: Axes, points: Sequence[tuple[float, float]], labels: Sequ
         if not label:
             continue
         size = LABEL_SIZE * axis.figure.dpi / 72
-        width, height = 0.62 * size * len(label), 1.1 * size
+        width, height = text_width(label, LABEL_SIZE) * axis.figure.dpi + 2, 1.25 * size
         corners = [
             (x + dx * 7 - (1 - dx) / 2 * width, y + dy * 8 - height / 2) for dy in (0, 1, -1, 2, -2) for dx in (1, -1, 0)
         ]
-        boxes = [(left, low, left + width, low + height) for left, low in corners]
+        boxes: list[Box] = [(left, low, left + width, low + height) for left, low in corners]
         inside = [b for b in boxes if panel.x0 <= b[0] and b[2] <= panel.x1 and panel.y0 <= b[1] and b[3] <= panel.y1]
-        overlaps = {box: sum(overlap_area(box, obstacle) for obstacle in obstacles) for box in inside or boxes}
+        if not inside:
+            continue
+        overlaps = {box: sum(overlap_area(box, obstacle) for obstacle in obstacles) for box in inside}
         best = min(overlaps, key=lambda box: overlaps[box])
         if overlaps[best] > MAX_LABEL_OVERLAP * width * height:
             continue  # an unreadable label is worse than none, and the table has the name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 
+from harness.comparison.decision import decide
 from harness.comparison.result import Comparison
+from harness.visible_text import show_controls
 from reports.layout import published_tables, text_tables
 from reports.layout.text_tables import TextTable
 
@@ -15,18 +18,29 @@ LINE_BREAK = r"\\"
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": "$<$", ">": "$>$", "[": "{[}", "]": "{]}",
-    "▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "·": r"$\cdot$", "−": "$-$", "—": "---", "≈": r"$\approx$",
+    "▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "·": r"$\cdot$", "−": "$-$", "—": "---", "–": "--",
+    "≈": r"$\approx$", "±": r"$\pm$", "×": r"$\times$", "→": r"$\to$", "≤": r"$\le$", "≥": r"$\ge$", "…": r"\ldots{}",
+    "“": "``", "”": "''", "‘": "`", "’": "'", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
+    "æ": r"\ae{}", "Æ": r"\AE{}", "œ": r"\oe{}", "Œ": r"\OE{}", "ı": r"\i{}", "§": r"\S{}", "\n": " ", "\t": " ",
 }  # fmt: skip
+# Accents by the combining character that they are decomposed into.
+ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
+}  # fmt: skip
+CODE_POINT_NOTE = "Letters that pdfLaTeX has no font for are written as code points, such as U+57FA."
 
 
 def latex_document(comparison: Comparison) -> str:
     """The matrix and each published table; the published tables' notes follow the last one."""
     title = f"Scores, and differences from {comparison.baseline}"
     matrix = replace(text_tables.score_matrix(comparison, tall=True), title=title)
-    parts = [PREAMBLE_NOTE, latex_table(matrix, text_tables.notes(comparison))]
+    parts = [PREAMBLE_NOTE, latex_table(matrix, [decide(comparison).sentence, *text_tables.notes(comparison)])]
     tables = published_tables.render_tables(comparison)
     sources = published_tables.source_notes(comparison)
     parts += [latex_table(table, sources if table is tables[-1] else ()) for table in tables]
+    if "U+" in parts[1]:
+        parts.insert(1, f"% {CODE_POINT_NOTE}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,4 +69,18 @@ def latex_cell(text: str) -> str:
 
 
 def escape_latex(text: str) -> str:
-    return "".join(ESCAPES.get(character, character) for character in text)
+    """Text that pdfLaTeX typesets with its own fonts: in ASCII alone, other letters with their accents or as code points."""
+    return "".join(map(latex_character, unicodedata.normalize("NFC", show_controls(text))))
+
+
+def latex_character(character: str) -> str:
+    if character in ESCAPES:
+        return ESCAPES[character]
+    if character.isascii():
+        return character
+    letters = unicodedata.normalize("NFD", character)
+    base, marks = letters[0], letters[1:]
+    if base.isascii() and marks in ACCENTS:
+        return rf"\{ACCENTS[marks]}{{{base}}}"
+    simple = unicodedata.normalize("NFKC", character)  # a wide, raised or joined form of other letters
+    return escape_latex(simple) if simple.isascii() else f"U+{ord(character):04X} "

@@ -160,7 +160,7 @@ def test_a_page_of_many_samples_keeps_them_beside_itself(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "MAX_INLINE_BYTES", 0)
-    monkeypatch.setattr(page, "plot_sections", lambda _: [])
+    monkeypatch.setattr(page, "plot_sections", lambda *_, **__: [])
     index, *files = page.render(comparison, tmp_path)
     assert len(files) == 6
     assert all(re.fullmatch(r'skilldelta\(\d+,"[A-Za-z0-9+/=]*"\)\n', f.read_text()) for f in files)
@@ -214,7 +214,7 @@ def test_the_matrix_is_filtered_by_name_and_sorted_by_a_column_with_the_baseline
     index.write_text(acted)
     dom, console = opened(index, tmp_path / "profile")
     assert console == ""
-    assert re.findall(r'<th scope="row">([^<]*)', dom[dom.index('id="matrix"') : dom.index("</table>")]) == [
+    assert re.findall(r'<th scope="row"><span class="name">([^<]*)', dom[dom.index('id="matrix"') : dom.index("</table>")]) == [
         "sft",
         "dpo@2",
         "dpo@1",

@@ -1,0 +1,126 @@
+"""Where a candidate stands: its average, the skills that it gains and loses, and what the gate's default policy says of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.comparison.gate import GateAnswer, Policy, gate, undecidable_reason
+from harness.comparison.result import Comparison, Difference, Row
+from harness.statistics import multiple_testing, power
+
+MAX_EXACT_ITEMS = 200_000  # beyond, the exact power of McNemar's test takes longer than its few per cent are worth
+
+
+@dataclass(frozen=True)
+class CandidateStanding:
+    """One candidate.  `average` and `obstacle`: its difference on average, or why there is none that decides."""
+
+    checkpoint: str
+    average: Difference | None
+    obstacle: str = ""
+    better: tuple[Row, ...] = ()  # skills with that verdict
+    worse: tuple[Row, ...] = ()
+    regressions: tuple[Row, ...] = ()  # skills that the gate fails though their verdict, corrected for all candidates, is open
+    open_skills: tuple[str, ...] = ()  # skills whose largest allowed drop the gate does not rule out
+
+    @property
+    def is_better(self) -> bool:
+        return self.average is not None and self.average.verdict == "better"
+
+    @property
+    def loses(self) -> bool:
+        return bool(self.worse or self.regressions)
+
+    @property
+    def delta(self) -> float:
+        return self.average.delta if self.average else -math.inf
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Sorts the one to ship first: better without a loss, better with one, open or the same, worse, without average."""
+        if self.average is None:
+            return (4, 0.0)
+        if self.is_better:
+            return (1 if self.loses else 0, -self.delta)
+        return (3 if self.average.verdict == "worse" else 2, -self.delta)
+
+
+def describe_standing(comparison: Comparison, checkpoint: str) -> CandidateStanding:
+    """Where a candidate stands.  Its average decides nothing where a task is absent or two readings contradict each other."""
+    rows = [r for r in comparison.rows if r.checkpoint == checkpoint]
+    average = next((r.difference for r in rows if r.level == "average"), None)
+    if average is None:
+        return CandidateStanding(checkpoint, None, describe_absence(comparison, checkpoint))
+    if math.isnan(average.delta) or not average.pairs:
+        return CandidateStanding(checkpoint, None, f"{checkpoint} and {comparison.baseline} share no item with a score")
+    if contradiction := contradiction_reason(comparison, checkpoint):
+        return CandidateStanding(checkpoint, None, f"of {checkpoint} {contradiction}")
+    skills = [r for r in rows if r.level == "skill" and r.difference]
+    better, worse = ([r for r in skills if r.difference and r.difference.verdict == verdict] for verdict in ("better", "worse"))
+    answers = gate_answers(comparison, checkpoint)
+    regressions = [r for r in skills if answers.get(r.name) == "regression" and r not in worse]
+    open_skills = tuple(name for name, answer in answers.items() if answer == "inconclusive")
+    return CandidateStanding(checkpoint, average, "", tuple(better), tuple(worse), tuple(regressions), open_skills)
+
+
+def contradiction_reason(comparison: Comparison, checkpoint: str) -> str:
+    """Why contradicting readings keep the average from deciding anything; "" where there are none."""
+    return undecidable_reason(replace(comparison, absent=()), checkpoint, "average", "average")
+
+
+def describe_absence(comparison: Comparison, checkpoint: str) -> str:
+    """Why a candidate has no average."""
+    tasks = [a.task for a in comparison.absent if a.checkpoint == checkpoint]
+    names = ", ".join(dict.fromkeys(tasks)) or "some of the baseline's tasks"
+    return f"{checkpoint} has no samples of {names}"
+
+
+def gate_answers(comparison: Comparison, checkpoint: str) -> dict[str, GateAnswer]:
+    """By skill: what `skilldelta gate` answers for this candidate alone under its default policy."""
+    sides = (comparison.baseline, checkpoint)
+    rows = [r for r in comparison.rows if r.checkpoint in sides]
+    skills = [r.difference for r in rows if r.level == "skill" and r.difference]
+    adjusted = dict(zip(map(id, skills), multiple_testing.holm(np.array([d.p for d in skills])), strict=True)) if skills else {}
+    alone = replace(
+        comparison,
+        rows=tuple(with_p(r, float(adjusted[id(r.difference)])) if id(r.difference) in adjusted else r for r in rows),
+        checkpoints={name: comparison.checkpoints[name] for name in sides},
+    )
+    return {result.name: result.answer for result in gate(alone, checkpoint, Policy()).rule_results}
+
+
+def with_p(row: Row, p_adjusted: float) -> Row:
+    """The row with another adjusted p-value of its difference."""
+    return replace(row, difference=replace(row.difference, p_adjusted=p_adjusted)) if row.difference else row
+
+
+def required_items(comparison: Comparison, standing: CandidateStanding, tests: int) -> int | None:
+    """How many items in all would show the candidate's lead 4 times in 5; None where no number above today's follows.
+
+    The lead is the observed one, or the margin where that is larger.  Bonferroni over `tests` stands for the correction.
+    """
+    d, settings = standing.average, comparison.settings
+    lead = max(standing.delta, settings.margin)
+    if d is None or lead <= 0 or math.isnan(d.mde):
+        return None
+    corrected = 1 - (1 - settings.level) / max(tests, 1)
+    scale = power.detectable_from_error(1.0, level=corrected) / power.detectable_from_error(1.0, level=settings.level)
+    items = math.ceil(d.pairs * (d.mde * scale / lead) ** 2)
+    share = discordance(standing.checkpoint, comparison.at("task"), d)
+    if share and items <= MAX_EXACT_ITEMS:
+        items = power.required_pairs(lead / 100, share, level=corrected)
+    return items if items > d.pairs else None
+
+
+def discordance(checkpoint: str, tasks: Sequence[Row], average: Difference) -> float | None:
+    """The share of items that one side alone has right; None unless the average is one task of 0/1 scores without clusters."""
+    own = [r.difference for r in tasks if r.checkpoint == checkpoint and r.difference]
+    if len(own) != 1 or not own[0].flips or own[0].pairs != average.pairs:
+        return None
+    share = max(own[0].flips.lost + own[0].flips.gained, 1) / average.pairs
+    plain = 100 * power.detectable_difference(average.pairs, share)
+    return share if abs(average.mde - plain) < 1e-9 else None

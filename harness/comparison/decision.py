@@ -1,0 +1,229 @@
+"""The decision first: one sentence on which checkpoint to ship, which the verdicts and the gate bear out.
+
+A candidate is shipped where its average has the verdict `better` and none of its skills is `worse` or fails the gate's default
+policy; of several the one with the highest average.  Where each better one loses a skill, the sentence makes its loss the
+condition.  Where none is better, it says how many items would show the highest one's lead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+from harness.comparison.candidate_standing import CandidateStanding, describe_standing, required_items
+from harness.comparison.gate import Policy
+from harness.comparison.number_format import format_interval, format_number, format_p_value
+from harness.comparison.result import Best, Comparison, Difference, Row
+
+Outcome = Literal["ship", "ship at a cost", "none better", "undecided"]
+MAX_NAMES = 4
+DROP = (Policy().default or Policy.model_fields["default"].default).max_drop
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a comparison says about shipping."""
+
+    outcome: Outcome
+    sentence: str
+    checkpoint: str | None  # to ship, or the highest where none is shown better; None where no average decides
+    equals: tuple[str, ...]  # candidates that cannot be told from it
+    worse: tuple[str, ...]  # its skills that got worse
+    items: int | None  # that would show its lead 4 times in 5, where it is not shown
+    order: tuple[str, ...]  # every candidate, the best choice first
+
+    def json(self) -> dict[str, Any]:
+        """The field `decision` of comparison.json."""
+        return asdict(self)
+
+
+def decide(comparison: Comparison) -> Decision:
+    """The decision that a comparison allows."""
+    names = [name for name in comparison.checkpoints if name != comparison.baseline]
+    standings = sorted((describe_standing(comparison, name) for name in names), key=lambda s: s.rank)
+    order = tuple(s.checkpoint for s in standings)
+    usable = [s for s in standings if s.average]
+    if not usable:
+        return Decision("undecided", undecided_sentence(comparison, standings), None, (), (), None, order)
+    top = usable[0]
+    items = None
+    if top.is_better:
+        outcome: Outcome = "ship at a cost" if top.loses else "ship"
+        parts = ship_parts(comparison, top, usable)
+    else:
+        outcome = "none better"
+        parts = open_parts(comparison, usable)
+        top = max(usable, key=lambda s: s.delta)
+        items = items_to_show(comparison, usable)
+    parts += [*leftover_parts(comparison, standings)]
+    sentence = "; ".join(parts) + "."
+    worse = tuple(r.name for r in (*top.worse, *top.regressions))
+    return Decision(outcome, sentence, top.checkpoint, equal_names(comparison, top), worse, items, order)
+
+
+def order_by_decision(comparison: Comparison) -> Comparison:
+    """The same comparison with its candidates from the best choice to the worst."""
+    names = (comparison.baseline, *decide(comparison).order)
+    place = {name: number for number, name in enumerate(names)}
+    rows = sorted(comparison.rows, key=lambda r: place[r.checkpoint])
+    return replace(comparison, rows=tuple(rows), checkpoints={n: comparison.checkpoints[n] for n in names})
+
+
+def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[CandidateStanding]) -> list[str]:
+    """The clauses on a candidate that is shown better."""
+    gain = f"{measured_gain(comparison, top)}{certainty(comparison, top, len(usable))}"
+    if top.loses:
+        losses = join_names([f"{r.name} ({describe_change(r.difference)})" for r in top.worse])
+        failures = join_names([f"{r.name} ({describe_change(r.difference)})" for r in top.regressions])
+        conditions = [f"its loss in {losses}"] if losses else []
+        conditions += [f"the drop in {failures}, a regression for the gate,"] if failures else []
+        parts = [f"Ship {top.checkpoint} only if {' and '.join(conditions)} is acceptable: {gain}"]
+    else:
+        parts = [f"Ship {top.checkpoint}: {gain}"]
+    parts.append(skills_clause(comparison, top))
+    costly = [s for s in usable if s.is_better and s.loses and s.delta > top.delta and s is not top]
+    if costly and not top.loses:
+        names = join_names(
+            [f"{s.checkpoint} (loses {join_names([r.name for r in (*s.worse, *s.regressions)])})" for s in costly]
+        )
+        parts.append(f"higher on average, but at a cost: {names}")
+    if len(usable) > 1 and (text := equals_clause(comparison, top)):
+        parts.append(text)
+    return parts
+
+
+def open_parts(comparison: Comparison, usable: Sequence[CandidateStanding]) -> list[str]:
+    """The clauses where no candidate is shown better."""
+    top = max(usable, key=lambda s: s.delta)
+    who = f"the highest of {len(usable)}, {top.checkpoint}," if len(usable) > 1 else top.checkpoint
+    none = "No checkpoint" if len(usable) > 1 else "The checkpoint"
+    verb = "is shown" if len(usable) > 1 else "is not shown"
+    parts = [f"{none} {verb} better than {comparison.baseline}: {who} has {measured_gain(comparison, top)}"]
+    parts.append(items_clause(comparison, usable, top))
+    parts.append(skills_clause(comparison, top))
+    if lower := [s.checkpoint for s in usable if s.average and s.average.verdict == "worse"]:
+        parts.append(f"shown worse {where(comparison)}: {join_names(lower)}")
+    return parts
+
+
+def items_clause(comparison: Comparison, usable: Sequence[CandidateStanding], top: CandidateStanding) -> str:
+    """How many more items would decide, where no candidate is shown better."""
+    margin = comparison.settings.margin
+    if all(s.average and s.average.verdict in ("same", "worse") for s in usable):
+        return f"none is better by more than the margin of {margin:g} points, which these items suffice to say"
+    items, target = items_to_show(comparison, usable), highest_open(usable)
+    if items is None or target.average is None:
+        return "it is open, and these data give no number of items that would decide it"
+    lead = "such a lead" if target.delta >= margin else f"a lead of {margin:g} points, if there is one,"
+    name = "" if target is top else f" of {target.checkpoint}"
+    pairs = target.average.pairs
+    return f"about {items:,} items, {items - pairs:,} more than these {pairs:,}, would show {lead}{name} 4 times in 5"
+
+
+def highest_open(usable: Sequence[CandidateStanding]) -> CandidateStanding:
+    """The highest candidate that is neither shown better or worse nor the same."""
+    return max((s for s in usable if s.average and s.average.verdict == "unclear"), key=lambda s: s.delta)
+
+
+def items_to_show(comparison: Comparison, usable: Sequence[CandidateStanding]) -> int | None:
+    """The number of items of the highest open candidate, rounded up to two digits; None where nothing is open."""
+    if not any(s.average and s.average.verdict == "unclear" for s in usable):
+        return None
+    items = required_items(comparison, highest_open(usable), 1 if comparison.settings.family in ("none", "bh") else len(usable))
+    step = 10 ** max(len(str(items)) - 2, 0)
+    return -(-items // step) * step if items else None
+
+
+def undecided_sentence(comparison: Comparison, standings: Sequence[CandidateStanding]) -> str:
+    if not standings:
+        return f"Nothing is decided: there is no checkpoint to compare with {comparison.baseline}."
+    more = f"; the same holds for {len(standings) - MAX_NAMES} more" if len(standings) > MAX_NAMES else ""
+    return f"Nothing is decided: {'; '.join(s.obstacle for s in standings[:MAX_NAMES])}{more}."
+
+
+def leftover_parts(comparison: Comparison, standings: Sequence[CandidateStanding]) -> Iterator[str]:
+    """Candidates that take no part, tasks that the baseline lacks, and settings that differ."""
+    if obstacles := [s.obstacle for s in standings if s.obstacle]:
+        more = f" (and {len(obstacles) - MAX_NAMES} more)" if len(obstacles) > MAX_NAMES else ""
+        yield f"left out: {', '.join(obstacles[:MAX_NAMES])}{more}"
+    if lacking := dict.fromkeys(a.task for a in comparison.absent if a.checkpoint == comparison.baseline):
+        yield f"{comparison.baseline} has no samples of {join_names(list(lacking))}, which count nowhere"
+    if comparison.accepted_differences:
+        names = [text.split(":")[0] for text in comparison.accepted_differences]
+        yield f"all this under allowed differences: {join_names(names)}"
+
+
+def where(comparison: Comparison) -> str:
+    """On average, or in the only skill."""
+    skills = list(dict.fromkeys(r.name for r in comparison.at("skill")))
+    return f"in {skills[0]}" if len(skills) == 1 else "on average"
+
+
+def measured_gain(comparison: Comparison, standing: CandidateStanding) -> str:
+    """+1.5 [+0.4, +2.6] points on average."""
+    d = standing.average
+    return f"{describe_change(d)} points {where(comparison)}" if d else ""
+
+
+def describe_change(difference: Difference | None) -> str:
+    """A difference with its interval."""
+    if difference is None:
+        return ""
+    interval = format_interval(difference.delta_low, difference.delta_high, signed=True)
+    return f"{format_number(difference.delta, signed=True)} {interval}"
+
+
+def certainty(comparison: Comparison, top: CandidateStanding, candidates: int) -> str:
+    """How sure: the p-value in its family, and what to expect of the highest of several."""
+    d, best = top.average, average_best(comparison)
+    p = format_p_value(d.p_adjusted) if d else ""
+    parts = [f"p {p}" if candidates == 1 else f"p {p} among {candidates} candidates"]
+    if best and best.checkpoint == top.checkpoint:
+        expected = f"{format_number(best.corrected)} {format_interval(best.low, best.high)}"
+        parts.append(f"its score corrected for the choice: {expected}")
+    return f" against {comparison.baseline} ({', '.join(parts)})"
+
+
+def skills_clause(comparison: Comparison, standing: CandidateStanding) -> str:
+    """Which skills got better and worse, and where the gate cannot rule out a drop."""
+    count = len({r.name for r in comparison.at("skill")})
+    gains = join_names(
+        [f"{r.name} ({format_number(r.difference.delta, signed=True)})" for r in standing.better if r.difference]
+    )
+    losses = join_names([f"{r.name} ({describe_change(r.difference)})" for r in standing.worse])
+    parts = [f"better in {gains}"] if gains and count > 1 else []
+    parts += [f"worse in {losses}"] if losses else ["shown worse in none" if parts else "shown worse in no skill"]
+    if standing.open_skills and standing.is_better:
+        every = len(standing.open_skills) == count
+        names = "any skill" if every and count > 1 else join_names(list(standing.open_skills))
+        parts.append(f"a drop of more than {DROP:g} points is not ruled out in {names}")
+    return ", ".join(parts)
+
+
+def average_best(comparison: Comparison) -> Best | None:
+    return next((b for b in comparison.best if b.level == "average"), None)
+
+
+def equal_names(comparison: Comparison, top: CandidateStanding) -> tuple[str, ...]:
+    """The candidates that cannot be told from this one: those of the set that holds the best, if it belongs to it."""
+    best = average_best(comparison)
+    if not best or top.checkpoint not in best.equals:
+        return ()
+    return tuple(name for name in best.equals if name != top.checkpoint)
+
+
+def equals_clause(comparison: Comparison, top: CandidateStanding) -> str:
+    best = average_best(comparison)
+    if not best or top.checkpoint not in best.equals:
+        return ""
+    equals = equal_names(comparison, top)
+    return f"cannot be told from it: {join_names(equals)}" if equals else "no other can be the highest"
+
+
+def join_names(names: Sequence[str] | Sequence[Row]) -> str:
+    """a, b and c; of many the first few, with the number of the others."""
+    texts = [str(name) for name in names]
+    if len(texts) > MAX_NAMES + 1:
+        texts = [*texts[:MAX_NAMES], f"{len(texts) - MAX_NAMES} more"]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))

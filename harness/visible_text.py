@@ -1,0 +1,49 @@
+"""Text of strangers (names of checkpoints and tasks, answers, reasons) for the places where people read it.
+
+Every report and everything on the screen passes through these functions, so that no name moves a terminal's cursor, turns the
+direction of a line, becomes a link, or runs in a spreadsheet.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+# Control characters but tab and line feed, marks that turn the direction, other line ends, halves of pairs, invisible tags.
+CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+FORMULA = re.compile(r"[=+\-@\t\r\n]")
+NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
+MARKDOWN = (
+    (re.compile(r"([\\`*|~$])"), r"\\\1"),
+    (re.compile(r"(?<![^\W_])_|_(?![^\W_])"), r"\_"),  # within a word it is plain
+    (re.compile(r"\](?=[(\[:])"), r"\]"),  # a link, a reference, its target; intervals stay as they are
+    (re.compile(r"\[(?=\^)"), r"\["),
+    (re.compile(r"^([#+=-])(?![\d.])"), r"\\\1"),
+    (re.compile(r"^(\d+)([.)])(?=\s)"), r"\1\\\2"),
+    (re.compile(r"://"), r":\\//"),  # GitHub makes links of bare addresses,
+    (re.compile(r"\bwww\.", re.IGNORECASE), r"www\\."),
+    (re.compile(r"(?<!\w)@(?=\w)|@(?=[\w.-]*\.[A-Za-z])"), "@\u200b"),  # and tells people that they were mentioned
+)
+
+
+def show_controls(text: str) -> str:
+    r"""The text with everything that acts unseen written as an escape: \u001b, \u202e.  In JSON the escapes mean the same."""
+    return CONTROLS.sub(lambda match: json.dumps(match.group())[1:-1], text)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown and HTML show as it is; two leading blanks become a visible indent, a line end a break."""
+    safe = show_controls(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    for pattern, replacement in MARKDOWN:
+        safe = pattern.sub(replacement, safe)
+    safe = safe.replace("\n", "<br>")
+    return "&nbsp;&nbsp;" + safe[2:] if safe.startswith("  ") else safe
+
+
+def escape_formulas(row: Sequence[Any]) -> list[Any]:
+    """A spreadsheet runs a text that begins like a formula, and a model may write one: an apostrophe keeps it a text."""
+    return [f"'{v}" if isinstance(v, str) and FORMULA.match(v) and not NUMBER.fullmatch(v) else v for v in row]
