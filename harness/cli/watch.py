@@ -123,28 +123,28 @@ class Follower:
     session: TrackerSession | None
     alarm: WatchAlarm | None
     failures: int = 0  # cells
-    unlogged: list[Outcome] = field(default_factory=list)  # what the trackers have not taken yet
-    unfinished: set[str] = field(default_factory=set)  # what failed last and may be mended by the next checkpoint
+    unlogged_outcomes: list[Outcome] = field(default_factory=list)  # what the trackers have not taken yet
+    unfinished_work: set[str] = field(default_factory=set)  # what failed last and may be mended by the next checkpoint
 
     def follow(self, outcomes: Sequence[Outcome]) -> bool:
         """Differences, trackers, the report, the alarm; whether the watch ends here."""
         self.failures += sum(o.state == "failed" for o in outcomes)
-        scored = [o for o in outcomes if o.state != "failed"]
+        scored_outcomes = [o for o in outcomes if o.state != "failed"]
         if self.baseline:
             print_differences(outcomes, self.output, self.baseline)
-        self.log_scores(scored)
+        self.log_scores(scored_outcomes)
         self.write_report()
-        if not self.alarm or not scored:
+        if not self.alarm or not scored_outcomes:
             return False
-        self.alarm.add(scored[0].checkpoint)
+        self.alarm.add(scored_outcomes[0].checkpoint)
         return self.act()
 
     def log_scores(self, outcomes: Sequence[Outcome]) -> None:
         """Writes to the trackers what was scored now, and what could not be written before."""
-        self.unlogged += outcomes
+        self.unlogged_outcomes += outcomes
         try:
-            log_scores(self.session, self.unlogged, self.output, self.baseline)
-            self.unlogged = []
+            log_scores(self.session, self.unlogged_outcomes, self.output, self.baseline)
+            self.unlogged_outcomes = []
         except SkilldeltaError as error:
             note(f"Not logged yet: {error}")
 
@@ -155,12 +155,12 @@ class Follower:
         from harness import api
         from harness.cli.compare import write_reports
 
-        self.unfinished.discard("report")
+        self.unfinished_work.discard("report")
         try:
             write_reports(api.compare(self.output, self.baseline), self.report)
             note(f"wrote {self.report / 'index.html'}")
         except (SkilldeltaError, OSError) as error:  # a baseline that is not scored yet, a full disk: the next one may succeed
-            self.unfinished.add("report")
+            self.unfinished_work.add("report")
             note(f"{self.report} is not up to date: {error}")
 
     def act(self) -> bool:
@@ -173,9 +173,9 @@ class Follower:
             if look.answer == "regression":
                 new_alarms.append(look)
                 say(f"ALARM {look.checkpoint}: {'; '.join(look.falls)}")
-        self.unfinished.discard("alarm")
+        self.unfinished_work.discard("alarm")
         if not self.alarm.act(note):
-            self.unfinished.add("alarm")
+            self.unfinished_work.add("alarm")
         return bool(new_alarms) and self.alarm.ends_watch
 
     def exit_code(self) -> int:
@@ -183,7 +183,7 @@ class Follower:
         if self.alarm and self.alarm.alarms:
             return 1
         pending = self.alarm.pending if self.alarm else []
-        return 4 if self.failures or self.unfinished or self.unlogged or pending else 0
+        return 4 if self.failures or self.unfinished_work or self.unlogged_outcomes or pending else 0
 
 
 def print_differences(outcomes: Sequence[Outcome], output: Path, baseline: str) -> None:

@@ -4,8 +4,11 @@
     trainer.add_callback(ScoreCallback(trainer, tasks=("gsm8k", "ifeval"), results="results", baseline="runs/sft"))
 
 `skilldelta score` scores each saved checkpoint in a process of its own, at a low priority, while training goes on.  The deltas
-against the baseline reach whatever the trainer reports to as `skills/NAME` (points), with the step they belong to in
-`skills/step`.  Nothing that goes wrong here ends the training: it is logged as a warning and kept in `problems`.
+against the baseline reach whatever the trainer reports to as `skills/NAME` (points), with score and interval, and the step they
+belong to in `skills/step`.  `log_to=("tensorboard:runs/dpo/logs",)` also writes them at that very step, as `--log-to` does.
+Nothing that goes wrong here ends the training: it is logged as a warning and kept in `problems`.
+
+`StopFileCallback("STOP")` ends the training once that file is there: `skilldelta watch --on-alarm stop:STOP` writes it.
 """
 
 from __future__ import annotations
@@ -107,6 +110,7 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
     baseline: str  # the folder of the model that deltas are taken against
     options: Sequence[str] = ()
     wait: bool = False
+    log_to: Sequence[str] = ()  # trackers, as for `--log-to`
     jobs: deque[ScoringJob] = field(default_factory=deque)
     missed_steps: list[int] = field(default_factory=list)  # steps whose checkpoint was deleted before its turn
     problems: list[str] = field(default_factory=list)  # what could not be done, each once
@@ -127,6 +131,7 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
         if self.has_baseline:
             against = ["--baseline", BASELINE, "--candidate", name, "--json"]
             commands.append([*command_line(), "compare", self.results, *against])
+        commands[-1] += self.tracker_flags()
         self.jobs.append(ScoringJob(state.global_step, folder, commands, self.has_baseline))
         self.collect()
 
@@ -141,6 +146,9 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
     def score_command(self, folder: str, name: str) -> list[str]:
         flags = ["-t", ",".join(self.tasks), "-o", self.results, "--name", name, *self.options]
         return [*command_line(), "score", folder, *flags]
+
+    def tracker_flags(self) -> list[str]:
+        return [flag for tracker in self.log_to for flag in ("--log-to", tracker)]
 
     def collect(self, last: bool = False) -> None:
         """Takes jobs in their order, one at a time, as far as they have come; a job that fails is reported and given up."""
@@ -171,6 +179,7 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
             for later in (each for each in self.jobs if each.compares):
                 later.compares = False
                 later.commands.pop()
+                later.commands[-1] += self.tracker_flags()  # scores can be logged without differences
             self.report(f"the baseline {job.folder} could not be scored, so that no differences are logged: {error}")
 
     def report(self, problem: str) -> None:
@@ -181,6 +190,28 @@ class ScoreCallback(TrainerCallback):  # type: ignore[misc]
 
 
 def read_deltas(comparison: str, name: str) -> dict[str, float]:
-    """`skills/NAME` for each skill, and `skills/average`, in points, from a comparison as JSON."""
+    """`skills/NAME` for each skill, and `skills/average`, in points, from a comparison as JSON; with score and interval."""
     rows = [r for r in json.loads(comparison)["rows"] if r["checkpoint"] == name and r["level"] in ("skill", "average")]
-    return {f"skills/{r['name'] if r['level'] == 'skill' else 'average'}": r["delta"] for r in rows if r["delta"] is not None}
+    names = {"delta": "", "score": "/score", "delta_low": "/difference_low", "delta_high": "/difference_high"}
+    return {
+        f"skills/{row['name'] if row['level'] == 'skill' else 'average'}{suffix}": row[key]
+        for row in rows
+        for key, suffix in names.items()
+        if row["delta"] is not None and row.get(key) is not None
+    }
+
+
+@dataclass
+class StopFileCallback(TrainerCallback):  # type: ignore[misc]
+    """Ends the training, with a last checkpoint, once a file is there.  One that was there before the training is refused."""
+
+    file: str
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if Path(self.file).exists():
+            raise FileExistsError(f"{self.file} is there already, of an earlier alarm: read it, then delete it to train on.")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if Path(self.file).exists():
+            LOG.warning("%s is there: the training ends at step %s.", self.file, state.global_step)
+            control.should_save = control.should_training_stop = True

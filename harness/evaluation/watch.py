@@ -114,10 +114,10 @@ class Watch:
         except FileNotFoundError:
             return []  # the run deleted something while it was being read: the next look will tell
         try:
-            chosen = select_checkpoints(present, self.selection)
+            left = select_checkpoints(present, self.selection)
         except SkilldeltaError:
             return []  # none yet: flags that no checkpoint can fit were refused at the start
-        return [discovery.apply_sources(c, self.selection) for c in chosen]
+        return [discovery.apply_sources(c, self.selection) for c in left]
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         self.listener.begin(checkpoint, task, total, done)

@@ -113,8 +113,8 @@ class WatchAlarm:
 
     def check_names(self, tasks: Sequence[Task]) -> None:
         """Refuses rules on names that neither these tasks nor the baseline's results have."""
-        stored = [cell.task for who, cell, _ in self.results.cells() if who == self.baseline]
-        every: list[Task | TaskRecord] = [*tasks, *stored]
+        baseline_tasks = [cell.task for who, cell, _ in self.results.cells() if who == self.baseline]
+        every: list[Task | TaskRecord] = [*tasks, *baseline_tasks]
         names = {
             "skill": {task.skill for task in every},
             "task": {task.name for task in every},
@@ -186,7 +186,7 @@ class WatchAlarm:
 
     def act(self, tell: Callable[[str], None]) -> bool:
         """Does what is still to be done for every alarm; whether all of it was done.  What fails is said, and tried again."""
-        succeeded = True
+        is_complete = True
         for place, look in enumerate(self.looks):
             for action in self.actions if look.answer == "regression" else ():
                 if action.text == END or action.text in self.looks[place].finished_actions:
@@ -195,12 +195,12 @@ class WatchAlarm:
                     action.perform(read_json(self.verdict_file(look.checkpoint)))
                 except SkilldeltaError as error:
                     tell(str(error))
-                    succeeded = False
+                    is_complete = False
                     continue
-                finished = (*self.looks[place].finished_actions, action.text)
-                self.looks[place] = replace(look, finished_actions=finished)
+                actions = (*self.looks[place].finished_actions, action.text)
+                self.looks[place] = replace(look, finished_actions=actions)
                 self.store()
-        return succeeded
+        return is_complete
 
     @property
     def ends_watch(self) -> bool:

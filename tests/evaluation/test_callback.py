@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.evaluation.callback import ScoreCallback, ScoringError, ScoringJob, read_deltas
+from harness.evaluation.callback import ScoreCallback, ScoringError, ScoringJob, StopFileCallback, read_deltas
+from harness.run_logs.tensorboard import read_events
 from harness.training import policy_models
 from harness.training.tokenization import load_tokenizer
 from tests.checkpoints.test_discovery import model
@@ -81,6 +82,15 @@ def job(step: int, *commands: list[str]) -> ScoringJob:
     return ScoringJob(step, "", deque(commands))
 
 
+def test_deltas_come_with_score_and_interval() -> None:
+    numbers = {"delta": -1.5, "delta_low": -3.0, "delta_high": 0.0, "score": 40.0, "p": 0.1}
+    rows = [{"checkpoint": "step-2", "level": "skill", "name": "coding", **numbers}]
+    assert read_deltas(json.dumps({"rows": rows}), "step-2") == {
+        "skills/coding": -1.5, "skills/coding/score": 40.0,
+        "skills/coding/difference_low": -3.0, "skills/coding/difference_high": 0.0,
+    }  # fmt: skip
+
+
 def test_a_failure_has_the_words_of_the_process() -> None:
     failures = {
         "raise SystemExit('no such task')": "ended with code 1: no such task",
@@ -130,7 +140,8 @@ class Trainer:
 
         callback.on_train_begin(args, state(0), control)
         for step in saves:
-            model(folder / f"checkpoint-{step}")
+            state_file = model(folder / f"checkpoint-{step}") / "trainer_state.json"
+            state_file.write_text(json.dumps({"global_step": step, "log_history": []}))
             callback.on_save(args, state(step), control, tokenizer=None)
             callback.on_step_end(args, state(step), control)
         callback.on_train_end(args, state(saves[-1]), control)
@@ -169,6 +180,35 @@ def test_without_a_baseline_checkpoints_are_scored_and_training_goes_on(
     assert len(caplog.records) == 1
     assert trainer.logs == []
     assert {path.parent.parent.name for path in project.glob("results/*/*/samples.jsonl")} == {"step-1", "step-2"}
+
+
+@pytest.mark.slow
+def test_trackers_have_each_checkpoint_at_its_own_step(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is in the trackers extra: pip install 'skilldelta[trackers]'")
+    scores, differences = {"skills/reasoning/score"}, {"skills/reasoning/score", "skills/reasoning/difference"}
+    for baseline, keys in (("sft", differences), ("nowhere", scores)):
+        results, logs = f"results of {baseline}", project / f"logs of {baseline}"
+        callback = ScoreCallback(Trainer(), ("words",), results, baseline, OPTIONS, log_to=(f"tensorboard:{logs}",))
+        Trainer().run(callback, project / f"run of {baseline}")
+        assert callback.problems == [] or baseline == "nowhere"
+        files = sorted((logs / f"run of {baseline}").iterdir())
+        entries = [entry for each in files for entry in read_events(each)]
+        assert [entry["step"] for entry in entries] == [1, 2]
+        assert all(keys <= entry.keys() for entry in entries)
+
+
+def test_a_stop_file_ends_the_training_and_an_old_one_does_not_begin_it(tmp_path: Path) -> None:
+    file, control = tmp_path / "STOP", SimpleNamespace(should_save=False, should_training_stop=False)
+    callback, state = StopFileCallback(str(file)), SimpleNamespace(global_step=3)
+    callback.on_train_begin(None, state, control)
+    callback.on_step_end(None, state, control)
+    assert not control.should_training_stop
+    file.write_text("{}")
+    callback.on_step_end(None, state, control)
+    assert control.should_training_stop
+    assert control.should_save
+    with pytest.raises(FileExistsError, match="of an earlier alarm"):
+        callback.on_train_begin(None, state, control)
 
 
 def test_a_task_that_does_not_exist_ends_no_training(project: Path) -> None:
