@@ -20,6 +20,7 @@ from harness import discovery, fingerprint
 from harness.atomic_files import folder_name, read_json, write_json
 from harness.checkpoint_names import name_apart
 from harness.checkpoint_selection import Selection, parse_steps, select_checkpoints
+from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
 from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import Loader, Outcome, Progress, score_checkpoints
@@ -28,9 +29,6 @@ from harness.records import build_plain
 from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError, Task, digest
 
-# Files that training needs to go on, and that answering does not.
-TRAINING_FILES = ("optimizer*", "scheduler*", "scaler*", "rng_state*", "training_args.bin")
-WEIGHT_FILES = ("*.safetensors", "*.bin")
 LINK_FOLDER = ".held"
 RECORD = "held.json"  # next to the links of a checkpoint, written when all of them are there
 
@@ -56,7 +54,7 @@ class Watch:
     selection: Selection = field(default_factory=Selection)
     seen_stamps: dict[str, str] = field(default_factory=dict)  # by the checkpoint's path
     waiting: list[tuple[Checkpoint, Checkpoint]] = field(default_factory=list)  # the run's own, and behind our links
-    failures: dict[str, str] = field(default_factory=dict)  # by path: why it could not be linked yet
+    failures: dict[str, str] = field(default_factory=dict)  # by path: why it could not be taken yet
     last_look: float = float("-inf")
     last_news: float = field(init=False)
 
@@ -83,14 +81,20 @@ class Watch:
         """Links every checkpoint that is complete and was not seen before."""
         self.last_look = self.clock()
         for checkpoint in self.checkpoints():
-            if checkpoint.problem or not Path(checkpoint.path).is_dir():
+            if checkpoint.problem:
+                self.tell_problem(checkpoint, f"waits: {checkpoint.problem}")
                 continue
             try:
                 self.take(checkpoint)
             except OSError as error:  # a full disk, a right that is missing: it may be mended, and others can be linked
-                if self.failures.get(checkpoint.path) != (why := f"{type(error).__name__}: {error}"):
-                    self.failures[checkpoint.path] = why
-                    self.listener.tell(f"{checkpoint.name}: cannot be linked yet ({why}); the next look tries again")
+                why = f"{type(error).__name__}: {error}"
+                self.tell_problem(checkpoint, f"cannot be linked yet ({why}); the next look tries again")
+
+    def tell_problem(self, checkpoint: Checkpoint, text: str) -> None:
+        """Says once why a checkpoint is not scored yet."""
+        if self.failures.get(checkpoint.path) != text:
+            self.failures[checkpoint.path] = text
+            self.listener.tell(f"{checkpoint.name}: {text}")
 
     def take(self, checkpoint: Checkpoint) -> None:
         """Links a checkpoint, unless it was seen with the same files."""
@@ -149,16 +153,6 @@ def check_selection(selection: Selection) -> None:
     discovery.apply_sources(Checkpoint("", "", ""), selection)
 
 
-def stamp_files(folder: Path) -> str:
-    """Which files of weights lie in a folder: their names, sizes and inodes, which say more than times do."""
-    try:
-        files = sorted(f for f in folder.iterdir() if any(map(f.match, WEIGHT_FILES)) and not any(map(f.match, TRAINING_FILES)))
-        states = [(file.name, file.stat()) for file in files]
-    except FileNotFoundError:
-        return "deleted"
-    return digest([[name, state.st_size, state.st_ino, state.st_dev] for name, state in states])
-
-
 def link_checkpoint(checkpoint: Checkpoint, folder: Path, stamp: str = "") -> Checkpoint | None:
     """The checkpoint behind links of our own; None when its run deleted it before every file was linked.
 
@@ -167,31 +161,32 @@ def link_checkpoint(checkpoint: Checkpoint, folder: Path, stamp: str = "") -> Ch
     source = Path(checkpoint.path)
     target = folder / folder_name(f"{checkpoint.name}~{stamp[:8]}") / source.name
     shutil.rmtree(target.parent, ignore_errors=True)
-    target.mkdir(parents=True)
+    target.parent.mkdir(parents=True)
     try:
-        # Its own files alone: a run's final model lies next to the folders of its steps.
-        for file in source.iterdir():
-            if file.is_file() and not any(map(file.match, TRAINING_FILES)):
-                link_file(file, target / file.name)
+        if source.is_file():  # GGUF
+            link_file(source, target)
+        else:
+            link_files(source, target)
     except OSError:
         shutil.rmtree(target.parent, ignore_errors=True)
         if source.exists() and stamp_files(source) == stamp:
             raise
         return None
-    if stamp_files(source) != stamp and not is_complete(target):  # its deletion may have begun before the first link
+    # Its deletion may have begun before the first link: then it is not whole any more.
+    is_whole = stamp_files(source) == stamp and is_complete(source, checkpoint.base)
+    if not is_whole and not is_complete(target, checkpoint.base):
         shutil.rmtree(target.parent, ignore_errors=True)
         return None
     write_json(target.parent / RECORD, {"checkpoint": asdict(checkpoint), "folder": target.name, "stamp": stamp})
     return replace(checkpoint, path=str(target))
 
 
-def is_complete(folder: Path) -> bool:
-    """Whether a folder holds one checkpoint with all its files."""
-    try:
-        (copy,) = discovery.find_at(str(folder))
-    except (OSError, SkilldeltaError, ValueError):
-        return False
-    return not copy.problem
+def link_files(source: Path, target: Path) -> None:
+    """Links a folder's own files alone: a run's final model lies next to the folders of its steps."""
+    target.mkdir()
+    for file in source.iterdir():
+        if file.is_file() and not is_for_training(file):
+            link_file(file, target / file.name)
 
 
 def link_file(source: Path, target: Path) -> None:

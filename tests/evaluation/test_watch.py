@@ -145,6 +145,32 @@ def test_after_a_stop_the_same_watch_goes_on_with_what_it_had_linked(tmp_path: P
     assert not (results.folder / watch.LINK_FOLDER).exists()
 
 
+def test_a_checkpoint_that_is_half_deleted_already_is_not_linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run deletes the weights of a shard, then the watch looks, and the rest goes later."""
+    folder = run(tmp_path / "dpo", (10,)) / "checkpoint-10"
+    watching = looking([tmp_path / "dpo"], Results.make(tmp_path / "results"))
+    listing = watching.checkpoints()
+    monkeypatch.setattr(watching, "checkpoints", lambda: listing)
+    (folder / "model.safetensors").unlink()
+    watching.look()
+    assert not watching.waiting
+    assert isinstance(watching.listener, Ear)
+    assert watching.listener.texts == ["dpo@10: deleted by its run before it could be linked: not scored"]
+
+
+def test_an_adapter_whose_base_is_named_by_a_relative_path_is_linked(tmp_path: Path) -> None:
+    model(tmp_path / "runs" / "sft")
+    folder = tmp_path / "runs" / "dpo" / "checkpoint-10"
+    folder.mkdir(parents=True)
+    weights(folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "../../sft"}))
+    (folder / "trainer_state.json").write_text(json.dumps({"global_step": 10, "log_history": []}))
+    watching = looking([tmp_path / "runs" / "dpo"], Results.make(tmp_path / "results"))
+    watching.look()
+    ((checkpoint, copy),) = watching.waiting
+    assert (checkpoint.name, Path(copy.base).resolve()) == ("dpo@10", tmp_path / "runs" / "sft")
+
+
 def test_two_processes_do_not_watch_the_same_paths(tmp_path: Path) -> None:
     folder, results = run(tmp_path / "dpo", (10, 20)), Results.make(tmp_path / "results")
     first = watch.score_new_checkpoints(
