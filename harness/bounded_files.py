@@ -70,9 +70,9 @@ def open_bytes(file: Path) -> BufferedReader:
 def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
     """All bytes of an ordinary file of at most `most` bytes; UnreadableFileError otherwise."""
     with open_bytes(file) as stream:
-        size = os.fstat(stream.fileno()).st_size
+        size = os.fstat(stream.fileno()).st_size  # 0 for some files of the system that have a content
         try:
-            content = stream.read(most + 1) if size <= most else b""
+            content = stream.read(size) + stream.read(min(1 << 20, most)) if size <= most else b""
         except OSError as error:
             raise UnreadableFileError(f"{printable(file.name)} cannot be read: {error.strerror}") from error
     if size > most or len(content) > most:

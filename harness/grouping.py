@@ -20,4 +20,4 @@ def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, lis
 
 def natural_key(name: str) -> list[tuple[int, str]]:
     """A key that sorts the numbers in names as numbers: checkpoint-200 before checkpoint-1000."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [(int(part), "") if part.isdecimal() and len(part) < 1000 else (-1, part) for part in re.split(r"(\d+)", name)]

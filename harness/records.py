@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 from harness.atomic_files import read_json
 from harness.fingerprint import changed_parts, differences
 from harness.noise import Noise
+from harness.typed_fields import check_fields
 from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError
 
 State = Literal["running", "done", "decided", "failed"]
@@ -36,12 +37,12 @@ class Record:
 
     @classmethod
     def from_json(cls, content: Json) -> Self:
-        """The record in a JSON object.  SkilldeltaError where it is no object, or lacks a key."""
+        """The record in a JSON object.  SkilldeltaError where it is no object, lacks a key, or has one of another type."""
         if not isinstance(content, Mapping):
             raise SkilldeltaError(f"{cls.__name__} must be a JSON object, not {type(content).__name__}.")
         current = {cls.FORMER.get(key, key): value for key, value in content.items()}
         names = {each.name for each in fields(cls)} - {"extra"}
-        values = {name: cls.parse(name, value) for name, value in current.items() if name in names}
+        values = check_fields(cls, {name: cls.parse(name, value) for name, value in current.items() if name in names})
         try:
             return cls(**values, extra={name: value for name, value in current.items() if name not in names})
         except TypeError as error:
@@ -75,8 +76,11 @@ def plain(value: Any) -> Any:
 
 
 def build_plain(kind: type[D], content: Json) -> D:
-    """A dataclass without `extra` from its JSON; keys that it does not have are passed over."""
-    return kind(**{each.name: content[each.name] for each in fields(kind) if each.name in content})  # type: ignore[arg-type]
+    """A dataclass without `extra` from its JSON; keys that it does not have are passed over.  SkilldeltaError as above."""
+    if not isinstance(content, Mapping):
+        raise SkilldeltaError(f"{kind.__name__} must be a JSON object, not {type(content).__name__}.")
+    values = {each.name: content[each.name] for each in fields(kind) if each.name in content}  # type: ignore[arg-type]
+    return kind(**check_fields(kind, values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +143,7 @@ class SequentialVerdict(Record):
     @property
     def saved(self) -> float:
         """The share of the items that nobody had to be asked."""
-        return 1 - self.used / self.items
+        return 1 - self.used / self.items if self.items else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +179,9 @@ class CellRecord(Record):
     @classmethod
     def parse(cls, name: str, value: Any) -> Any:
         if name == "noise":
-            return build_plain(Noise, {"backend" if key == "answered" else key: part for key, part in value.items()})
+            return value and build_plain(Noise, {"backend" if key == "answered" else key: part for key, part in value.items()})
         parts: Mapping[str, type[Record]] = {"task": TaskRecord, "inputs": Inputs, "decision": SequentialVerdict}
-        return parts[name].from_json(value) if name in parts else value
+        return parts[name].from_json(value) if name in parts and (value is not None or name != "decision") else value
 
     def identity(self) -> dict[str, Any]:
         """What all samples of a cell share, as JSON."""

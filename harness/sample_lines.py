@@ -1,13 +1,34 @@
-"""A line of samples.jsonl: a Sample as JSON.  Lines of format 1 have other keys for two of its parts; they are read as well."""
+"""A line of samples.jsonl: a Sample as JSON.  Lines of format 1 have other keys for two of its parts; they are read as well.
+
+Every line is checked where it enters: results folders are handed on, and may be damaged or made up.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, cast
 
 from harness.types import Finish, Json, Response, Sample, Score
 
 FORMER: Mapping[str, str] = {"read_as": "extracted", "cut": "truncated"}  # keys of format 1, with their name now
+MAX_COUNT = 10**12  # of tokens, of draws
+MAX_SCORE = 1e9  # beyond any metric's: sums and squares stay finite
+NUMBERS: frozenset[type] = frozenset({int, float})
+TEXT, COUNT, EVERY = frozenset({str}), frozenset({int}), frozenset[type]()
+REQUIRED: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(("example", "request", "finish", "extracted"), TEXT),
+    **dict.fromkeys(("draw", "tokens_in", "tokens_out"), COUNT),
+    "response": frozenset({str, list}),
+    "score": NUMBERS | {type(None)},
+}
+SPARSE: Mapping[str, frozenset[type]] = {
+    **dict.fromkeys(("error", "reasoning", "why", "group", "cluster"), TEXT),
+    "truncated": COUNT,
+    "in_block": frozenset({bool}),
+    "greedy": frozenset({list}),
+    "parts": frozenset({dict}),
+}  # `reading` and what is not known are left to check_line() or passed over
 
 
 def sample_to_json(sample: Sample) -> dict[str, Any]:
@@ -39,15 +60,96 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
     return value | {k: v for k, v in sparse.items() if v}
 
 
+def is_plain(value: Json) -> bool:
+    """Whether each part of a line has exactly the type that is written: a twentieth of the time of check_line()."""
+    if not value.keys() >= REQUIRED.keys():
+        return False
+    for name, part in value.items():
+        kinds = REQUIRED.get(name) or SPARSE.get(name, EVERY)
+        if kinds is not EVERY and type(part) not in kinds:
+            return False
+    numbers = [value["score"] or 0, *(part or 0 for part in value.get("parts", {}).values())]
+    if type(value["response"]) is list:
+        numbers += value["response"]
+    counts = value["draw"], value["tokens_in"], value["tokens_out"], value.get("truncated", 0)
+    return all(type(n) in NUMBERS and -MAX_SCORE <= n <= MAX_SCORE for n in numbers) and all(0 <= n <= MAX_COUNT for n in counts)
+
+
+def are_plain(lines: Sequence[Any]) -> bool:
+    """Whether is_plain() holds for what a table reads of lines, also of format 1.  By column: for millions of lines."""
+    if not set(map(type, lines)) <= {dict}:
+        return False
+    for name, kinds in (REQUIRED | SPARSE).items():
+        present = [line[name] for line in lines if name in line]
+        if not set(map(type, present)) <= kinds or (name in REQUIRED and name != "extracted" and len(present) < len(lines)):
+            return False
+    mappings = [line["reading"] for line in lines if "reading" in line]
+    if not set(map(type, mappings)) <= {dict}:
+        return False
+    mappings += [line["parts"] for line in lines if "parts" in line]
+    numbers = [line["score"] for line in lines if line["score"] is not None]
+    numbers += [n for mapping in mappings for n in mapping.values() if n is not None]
+    counts = [n for line in lines for n in (line["draw"], line["tokens_out"])]
+    if not set(map(type, numbers)) <= NUMBERS:
+        return False
+    is_bounded = -MAX_SCORE <= min(numbers, default=0) and max(numbers, default=0) <= MAX_SCORE
+    return is_bounded and 0 <= min(counts, default=0) and max(counts, default=0) <= MAX_COUNT
+
+
+@cache
+def line_type() -> Any:
+    """What a line holds, as a validator.  Texts may hold halves of surrogate pairs, which pydantic's own `str` refuses."""
+    import pydantic
+
+    text: Any = pydantic.InstanceOf[str]
+    strict: Any = pydantic.Strict()
+    count: Any = Annotated[int, strict, pydantic.Field(ge=0, le=MAX_COUNT)]
+    number: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.Field(ge=-MAX_SCORE, le=MAX_SCORE)]
+    logprob: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.AllowInfNan(False)]
+    required = {"example": text, "request": text, "draw": count, "response": text | list[logprob], "finish": text}
+    required |= {"tokens_in": count, "tokens_out": count, "score": number | None, "extracted": text}
+    sparse = {"greedy": list[bool] | None, "truncated": count, "in_block": bool, "reading": dict[str, int] | None}
+    sparse |= {"parts": dict[text, number | None] | None, **dict.fromkeys(("error", "reasoning", "why", "group", "cluster"), text)}
+    return pydantic.create_model(  # type: ignore[call-overload]
+        "SampleLine",
+        **{name: (kind, ...) for name, kind in required.items()},
+        **{name: (kind, None) for name, kind in sparse.items()},
+    )
+
+
+def require_number(value: object) -> object:
+    """A number or a truth value; ValueError for a text that reads like one."""
+    if not isinstance(value, int | float):
+        raise ValueError("no number")
+    return value
+
+
+def check_line(value: dict[str, Any]) -> dict[str, Any]:
+    """A line's parts, each of its type.  ValueError names the first that is not."""
+    import pydantic
+
+    try:
+        model = line_type().model_validate(value)
+    except pydantic.ValidationError as error:
+        fault = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, not {fault['input']!r:.60}") from error
+    checked: dict[str, Any] = model.model_dump(exclude_unset=True)
+    return checked
+
+
 def sample_from_json(line: Json) -> Sample:
-    """The sample in a line, also in one of format 1; ValueError, KeyError or TypeError where it is none."""
+    """The sample in a line, also in one of format 1; ValueError where it is none."""
+    if not isinstance(line, dict):
+        raise ValueError(f"{type(line).__name__} where an object was expected")
     value = {FORMER.get(key, key): part for key, part in line.items()}
+    if not is_plain(value):
+        value = check_line(value)
     content = value["response"]
     response = Response(
         text=content if isinstance(content, str) else "",
         finish=cast(Finish, value["finish"]),
         logprobs=() if isinstance(content, str) else tuple(content),
-        greedy=tuple(value.get("greedy", ())),
+        greedy=tuple(value.get("greedy") or ()),
         tokens_in=value["tokens_in"],
         tokens_out=value["tokens_out"],
         truncated=value.get("truncated", 0),

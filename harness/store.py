@@ -9,7 +9,6 @@ RESULTS/_examples/<task>.jsonl             the rows that were asked about, by th
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,11 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import folder_name, read_json, remove_halves, whole_file, write_bytes, write_json
+from harness.atomic_files import folder_name, read_json, remove_halves, whole_file, write_json
+from harness.bounded_files import is_folder, open_bytes, printable
+from harness.example_rows import add_rows, read_rows
 from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
 from harness.fingerprint import changed_parts, describe_differences
 from harness.grouping import natural_key
-from harness.json_lines import InvalidLineError, Writer, complete_lines, encode_lines, open_writer, read_lines, remove_torn_line
+from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
@@ -61,15 +62,15 @@ class Cell:
         if not self.samples_file.exists():
             return
         place = 0
-        with self.samples_file.open("rb") as stream:
+        with open_bytes(self.samples_file) as stream:
             try:
                 for number, value in read_lines(complete_lines(stream)):
                     place = number
                     yield sample_from_json(value)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, TypeError, OverflowError) as error:
                 number = error.lineno if isinstance(error, InvalidLineError) else place
                 raise SkilldeltaError(
-                    f"{self.samples_file}, line {number}, is not a sample ({error!r}).\n"
+                    f"{self.samples_file}, line {number}, is not a sample ({printable(str(error))[:300]}).\n"
                     "Delete that line: its example is asked again."
                 ) from error
 
@@ -105,6 +106,16 @@ class Cell:
             open_writer(stream).write_all(map(sample_to_json, samples))
             stream.flush()
             os.fsync(stream.fileno())
+
+
+def read_own_record(path: Path) -> CheckpointRecord:
+    """A checkpoint.json.  SkilldeltaError where it is damaged, or lies in the folder of another checkpoint."""
+    record = read_record(path, CheckpointRecord)
+    own_folder = path.parent.parent / folder_name(record.name)
+    if not is_folder(str(own_folder)) or not own_folder.samefile(path.parent):
+        name = printable(record.name)[:200]
+        raise SkilldeltaError(f"{path} is of a checkpoint named {name!r}, which belongs into another folder.")
+    return record
 
 
 class CellInUseError(SkilldeltaError):
@@ -220,23 +231,16 @@ class Results:
 
     def keep(self, task: str, examples: Iterable[Example]) -> None:
         """Stores the examples' rows next to the samples, each once: a row that is there stays as it is."""
-        path = self.examples_file(task)
         with lock_folder(self.folder):  # two processes may ask different rows of a task
-            remove_halves(path)
-            content = path.read_bytes() if path.exists() else b""
-            stored_ids = {line["example"] for _, line in read_lines(io.BytesIO(content))}
-            new = {e.id: e for e in examples if e.id not in stored_ids}
-            if new:
-                write_bytes(path, content + encode_lines({"example": key, "row": dict(e.row)} for key, e in new.items()))
+            add_rows(self.examples_file(task), examples)
 
     def rows(self, task: str) -> dict[str, Json]:
         """The stored rows of a task by example; {} where none were stored."""
-        path = self.examples_file(task)
-        return {line["example"]: line["row"] for _, line in read_lines(io.BytesIO(path.read_bytes()))} if path.is_file() else {}
+        return read_rows(self.examples_file(task))
 
     def checkpoints(self) -> dict[str, CheckpointRecord]:
         """Every checkpoint by name, in the order of run, step and name."""
-        records = [read_record(path, CheckpointRecord) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
+        records = [read_own_record(path) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
         # A run's final model (no step) comes after its numbered checkpoints.
         records.sort(key=lambda c: (natural_key(c.run), c.step is None, c.step or 0, natural_key(c.name)))
         return {c.name: replace(c, results=str(self.folder)) for c in records}

@@ -35,6 +35,7 @@ ROOMS = [
     "harness/registry.py",
     "harness/records.py",
     "harness/sample_lines.py",
+    "harness/example_rows.py",
     "harness/store.py",
     "harness/data.py",
     "harness/suites.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from harness.bounded_files import read_bytes, refuse_constant
+from harness.sample_lines import are_plain, sample_to_json
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.pass_at_k import pass_at
 from harness.store import Cell
 from harness.types import SkilldeltaError
 
 Key = tuple[str, int]  # example, draw
+MOST_BYTES = 1 << 34  # of the samples of one cell
 
 
 @dataclass(frozen=True)
@@ -41,17 +45,16 @@ def read_table(cell: Cell, part: Callable[[str], bool] | None = None) -> SampleT
 
 def read_lines(cell: Cell) -> list[dict[str, Any]]:
     """The lines as JSON.  SkilldeltaError with the number of a damaged line; a torn last line is passed over."""
-    content = cell.samples_file.read_bytes() if cell.samples_file.exists() else b""
+    content = read_bytes(cell.samples_file, MOST_BYTES) if os.path.lexists(cell.samples_file) else b""
     lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
     try:
         # Read as one array: half the time of reading two million lines one by one.
-        samples: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]")
-        if len(samples) == len(lines):
+        samples: list[dict[str, Any]] = json.loads(b"[" + b",".join(lines) + b"]", parse_constant=refuse_constant)
+        if len(samples) == len(lines) and are_plain(samples):
             return samples
-    except ValueError:
-        list(cell.samples())  # raises, and says where
-        raise
-    return [json.loads(line) for line in lines]  # broken lines that happen to fit together: raises for the first
+    except (ValueError, RecursionError):  # cell.samples() says where, unless it is something that it can pass over
+        pass
+    return [sample_to_json(sample) for sample in cell.samples()]
 
 
 def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
