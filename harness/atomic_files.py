@@ -22,7 +22,7 @@ from harness.types import SkilldeltaError
 ROOM = "Make room; the same command continues from what is stored."
 RIGHT = "Give this user the right to it, or name another folder with -o."
 FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: ROOM}
-REFUSALS = FULL | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
+REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
 TORCH_WRITER = "inline_container.cc"  # torch.save
 DRAFT = ".writing-"
@@ -123,7 +123,8 @@ def explain_system_error(error: BaseException, place: Path | str = "") -> str:
     if code not in REFUSALS:
         return ""
     where = getattr(error, "filename", None) or place
-    return f"{os.strerror(code)}{f': {where}' if where else ''}.  {REFUSALS[code]}"
+    reason = getattr(error, "strerror", None) or os.strerror(code)
+    return f"{reason}{f': {where}' if where else ''}.  {REFUSALS[code]}"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness.types import SkilldeltaError
-
 UNKNOWN = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)  # of a file system without locks
 LOCK_FILE = ".lock"  # where a folder itself cannot be locked
 WAIT = 60.0  # seconds
@@ -52,7 +50,7 @@ class FolderLock:
 
 @contextmanager
 def lock_folder(folder: Path, wait: float = WAIT) -> Iterator[None]:
-    """Holds a folder's lock for a moment; waits for the process that has it, at most `wait` seconds."""
+    """Holds a folder's lock for a moment; waits for the process that has it, at most `wait` seconds: then OSError (EBUSY)."""
     deadline = time.monotonic() + wait
     while True:
         try:
@@ -60,7 +58,8 @@ def lock_folder(folder: Path, wait: float = WAIT) -> Iterator[None]:
             break
         except BlockingIOError as error:
             if time.monotonic() > deadline:
-                raise SkilldeltaError(f"Another process has held {folder} for {wait:g} s: wait for it, or stop it.") from error
+                reason = f"Another process has held it for {wait:g} s"
+                raise OSError(errno.EBUSY, reason, str(folder)) from error
             time.sleep(LOOK)
     try:
         yield

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from harness import hub_cache
 from harness.atomic_files import write_bytes
@@ -19,7 +17,6 @@ from harness.types import Checkpoint, Request, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 TEMPLATE = ("chat_template.jinja", "chat_template.json")
-LATER = ("end_tokens", "special_tokens", "code", "tokenizer_used", "revision")  # parts that older results lack
 LARGE = 1 << 26  # bytes
 
 
@@ -77,11 +74,6 @@ def hub_revision(name: str) -> dict[str, str]:
     return {"revision": folder.name} if folder else {}
 
 
-def changed_parts(stored: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Where a checkpoint's hashes differ from stored ones.  Of parts that older results lack nothing is known."""
-    return differences(dict(stored), {name: value for name, value in now.items() if name not in LATER or name in stored})
-
-
 def hash_files(paths: Iterable[Path]) -> str:
     """One SHA-256 (first 16 hex digits) over the names and contents of the files that exist; "" if none does."""
     parts = [path.name.encode() + b"\0" + hash_content(path) for path in paths if path.is_file()]
@@ -117,28 +109,3 @@ def cache_folder() -> Path:
 def hash_requests(requests: Sequence[Request]) -> str:
     """One hash for all questions, in order: prompts, choices, stops, lengths, sampling."""
     return digest([request.id for request in requests])
-
-
-def differences(left: Any, right: Any, where: str = "") -> list[tuple[str, str, str]]:
-    """Where two JSON values differ, as (name, one side, other side), each side as short JSON."""
-    if isinstance(left, dict) and isinstance(right, dict):
-        return [
-            difference
-            for key in sorted({*left, *right})
-            for difference in differences(left.get(key), right.get(key), f"{where}.{key}" if where else key)
-        ]
-    return [] if left == right else [(where, shorten_json(left), shorten_json(right))]
-
-
-def shorten_json(value: Any, length: int = 60) -> str:
-    """A value as JSON, cut to `length` characters."""
-    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return text if len(text) <= length else f"{text[: length - 1]}…"
-
-
-def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:
-    """The differences side by side, with the ways out."""
-    lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
-    is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)
-    way_out = "Give this checkpoint a --name" if is_other else "Replace them with --ask-again"
-    return f"{folder} holds samples that were made differently:\n{lines}\n{way_out}, or score into another folder (-o)."

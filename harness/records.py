@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from harness.atomic_files import read_json
-from harness.fingerprint import changed_parts, differences
+from harness.differences import changed_parts, differences
 from harness.noise import Noise
 from harness.typed_fields import check_fields
 from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError

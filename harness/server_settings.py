@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.fingerprint import differences
+from harness.differences import differences
 from harness.http import JsonServer
 from harness.prompts.templates import parse_arguments
 from harness.records import RAW

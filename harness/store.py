@@ -19,9 +19,9 @@ from typing import Any
 
 from harness.atomic_files import folder_name, read_json, remove_halves, whole_file, write_json
 from harness.bounded_files import is_folder, open_bytes, printable
+from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
 from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
-from harness.fingerprint import changed_parts, describe_differences
 from harness.grouping import natural_key
 from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
 from harness.records import CellRecord, CheckpointRecord, read_record

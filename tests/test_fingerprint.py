@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import api, fingerprint
+from harness import api, differences, fingerprint
 from harness.types import Checkpoint
 from tests.checkpoints.test_discovery import model, weights
 from tests.support import toys
@@ -24,7 +24,7 @@ def test_retraining_into_the_same_folder_is_another_checkpoint(tmp_path: Path) -
     before = fingerprint.hash_checkpoint(Checkpoint("a", str(folder), "x"))
     weights(folder / "model.safetensors", size=32)
     after = fingerprint.hash_checkpoint(Checkpoint("a", str(folder), "x"))
-    assert {name for name, *_ in fingerprint.differences(before, after)} == {"weights"}
+    assert {name for name, *_ in differences.differences(before, after)} == {"weights"}
 
 
 def test_a_chat_template_is_part_of_the_checkpoint(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_chat_template_is_part_of_the_checkpoint(tmp_path: Path) -> None:
 
 def test_differences_are_named_side_by_side() -> None:
     one, other = {"a": {"b": 1, "c": 2}, "d": 1}, {"a": {"b": 1, "c": 3}}
-    assert fingerprint.differences(one, other) == [("a.c", "2", "3"), ("d", "1", "null")]
+    assert differences.differences(one, other) == [("a.c", "2", "3"), ("d", "1", "null")]
 
 
 def test_the_remembered_hash_of_a_large_file_is_never_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

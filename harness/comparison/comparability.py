@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.fingerprint import differences
+from harness.differences import differences
 from harness.records import RAW, CellRecord, current_name
 from harness.types import SkilldeltaError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from harness.atomic_files import folder_name
+from harness.differences import changed_parts, describe_differences, differences
 from harness.evaluation.questions import Question
-from harness.fingerprint import changed_parts, describe_differences, differences
 from harness.records import RAW, CellRecord, Inputs, TaskRecord
 from harness.store import Cell, Results, SampleWriter
 from harness.types import Checkpoint, Json, Model, Request, SkilldeltaError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import api, fingerprint
+from harness import api, differences, fingerprint
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import Outcome
 from harness.store import Results
@@ -68,7 +68,7 @@ def test_older_results_know_less_and_are_taken_as_far_as_they_know(base: Path, t
         content = json.loads(file.read_text())
         content.pop("requested", None)
         if "fingerprint" in content:
-            content["fingerprint"] = {k: v for k, v in content["fingerprint"].items() if k not in fingerprint.LATER}
+            content["fingerprint"] = {k: v for k, v in content["fingerprint"].items() if k not in differences.LATER}
         file.write_text(json.dumps(content))
     assert score(base, tmp_path / "results").state == "already"
     assert score(base, tmp_path / "results", dtype="bfloat16").state == "failed"
@@ -108,6 +108,6 @@ def test_an_adapter_is_another_one_where_its_base_or_its_bases_tokenizer_is(base
     first = hashes()
     change_config(base, "tokenizer_config.json", chat_template="{{ messages }}")
     second = hashes()
-    assert {name for name, *_ in fingerprint.changed_parts(first, second)} == {"tokenizer_used"}
+    assert {name for name, *_ in differences.changed_parts(first, second)} == {"tokenizer_used"}
     tiny.llama(base, seed=1, template=True)
-    assert "weights" in {name for name, *_ in fingerprint.changed_parts(second, hashes())}
+    assert "weights" in {name for name, *_ in differences.changed_parts(second, hashes())}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import discovery, fingerprint
+from harness import differences, discovery, fingerprint
 from harness.backends.transformers import TransformersOptions, load
 from harness.checkpoint_selection import Selection
 from harness.loading.decided_settings import decide_template
@@ -58,7 +58,7 @@ def test_an_adapter_that_saved_its_template_alone_is_asked_by_it(lora: Path, way
     assert model.template.render(Request("Hello")) == "[user] Hello [me]"
     assert model.tokenizer.hf_tokenizer("Hello").input_ids, "the vocabulary is the base's"
     assert decide_template(checkpoint, TransformersOptions()) == {"template": "own"}
-    parts = {name for name, *_ in fingerprint.changed_parts(without, fingerprint.hash_checkpoint(checkpoint))}
+    parts = {name for name, *_ in differences.changed_parts(without, fingerprint.hash_checkpoint(checkpoint))}
     assert "tokenizer_used" in parts, "the template is part of the identity"
 
 
