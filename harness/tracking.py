@@ -19,6 +19,7 @@ from harness import registry
 from harness.atomic_files import read_json, write_json
 from harness.comparison.result import Comparison, Row
 from harness.records import CheckpointRecord
+from harness.store import Results
 from harness.training_log import stored_curves
 from harness.types import SkilldeltaError, digest
 
@@ -74,10 +75,14 @@ def run_label(record: CheckpointRecord) -> str:
 
 
 def training_step(record: CheckpointRecord) -> int:
-    """The checkpoint's step; of a final model without one the last step of its log, and 0 before any training."""
+    """The checkpoint's step; of a final model without one the last step of its log and run, and 0 before any training."""
     if record.step is not None:
         return record.step
-    return max((curve.steps[-1] for curve in stored_curves(record).values() if curve.steps), default=0)
+    steps = [curve.steps[-1] for curve in stored_curves(record).values() if curve.steps]
+    if record.run:  # logs may be coarser than checkpoints
+        siblings = Results(record.results).checkpoints().values()
+        steps += [sibling.step for sibling in siblings if sibling.run == record.run and sibling.step is not None]
+    return max(steps, default=0)
 
 
 def find_tracker(text: str) -> tuple[ModuleType, str]:

@@ -101,7 +101,7 @@ def watch(
             if follower.follow(outcomes):
                 break
         else:
-            note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline NAME")
+            note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline {baseline or 'NAME'}")
     if code := follower.exit_code():
         raise typer.Exit(code)
 

@@ -227,6 +227,8 @@ def score_new_checkpoints(
     finally:
         if not watch.waiting:
             shutil.rmtree(watch.folder, ignore_errors=True)
+            if watch.folder.parent.name == LINK_FOLDER and not any(watch.folder.parent.iterdir()):
+                watch.folder.parent.rmdir()
         lock.release()
 
 

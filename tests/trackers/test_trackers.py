@@ -77,7 +77,9 @@ def test_the_baseline_has_scores_alone_and_no_step_is_step_0(tmp_path: Path) -> 
 
 
 def test_a_final_model_stands_at_the_last_step_of_its_log(tmp_path: Path) -> None:
-    folder = store_run(tmp_path / "r", steps=(None,))
+    folder = store_run(tmp_path / "r", steps=(None, 90))
+    (point,) = make_points(api.compare(folder, "sft", candidates=["dpo"]), ["dpo"])
+    assert point.step == 90  # of another checkpoint of its run, where there is no log
     curve = {"loss": {"key": "loss", "steps": [10, 250], "values": [0.7, 0.2]}}
     (folder / "dpo" / "training.json").write_text(json.dumps(curve))
     (point,) = make_points(api.compare(folder, "sft"), ["dpo"])
