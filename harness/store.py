@@ -9,7 +9,6 @@ RESULTS/_examples/<task>.jsonl             the rows that were asked about, by th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import folder_name, read_json, remove_halves, whole_file, write_json
+from harness.atomic_files import folder_name, read_json, remove_halves, whole_stream, write_json
 from harness.bounded_files import is_folder, open_bytes, printable
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
@@ -102,10 +101,8 @@ class Cell:
 
     def rewrite(self, samples: Iterable[Sample]) -> None:
         """Replaces all samples, whole or not at all."""
-        with whole_file(self.samples_file) as half, half.open("wb") as stream:
+        with whole_stream(self.samples_file) as stream:
             open_writer(stream).write_all(map(sample_to_json, samples))
-            stream.flush()
-            os.fsync(stream.fileno())
 
 
 def read_own_record(path: Path) -> CheckpointRecord:
