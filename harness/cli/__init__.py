@@ -9,6 +9,8 @@ from collections.abc import Sequence
 import typer
 
 from harness.cli import (
+    bisect,
+    choose,
     claims,
     compare,
     docs,
@@ -39,7 +41,7 @@ app = typer.Typer(
 # Importing torch and transformers spends an eighth of its time in garbage collections that free nothing.
 COLLECTION_THRESHOLDS = (200_000, 30, 30)
 GROUPS = {
-    "Score": (score.VERBS, watch.VERBS, noise.VERBS),
+    "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS),
     "Compare and decide": (compare.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
     "Train": (study.VERBS, claims.VERBS),
     "Data of this and other programs": (interchange.VERBS,),
@@ -71,7 +73,10 @@ def current_flag(argument: str) -> str:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs one command and exits: 0 done or pass, 1 regression, 2 inconclusive, 3 wrong use, 4 cells failed, 10 internal."""
+    """Runs one command and exits: 0 done or pass, 1 regression, 2 inconclusive, 3 refused, 4 cells failed, 10 internal.
+
+    Refused is wrong use, and what the system refuses: a full disk, a folder that is read-only.
+    """
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
         status = app(args=current_flags(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
@@ -86,10 +91,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def report_error(error: Exception) -> int:
-    """Wrong use of flags (exit code 3), or an error of ours (exit code 10)."""
+    """Wrong use of flags, or a file that the system does not let us write (exit code 3), or an error of ours (10)."""
     if hasattr(error, "format_message"):  # what typer's parser raises
         return fail(error.format_message(), 3)
     import traceback
 
+    from harness.atomic_files import explain_system_error
+
+    if refusal := explain_system_error(error):
+        return fail(refusal, 3)
     traceback.print_exception(error)
     return fail("This is an error in skilldelta itself: please report it with the lines above.", 10)

@@ -33,6 +33,9 @@ Allow = Annotated[
 Margin = Annotated[float, typer.Option("--margin", help="Points: a difference shown to be smaller counts as none.")]
 Correction = Annotated[str, typer.Option("--correction", help="Correction for multiple tests: auto, holm, max-t, bh or none.")]
 Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Task names, separated by commas; lm-eval:NAME is any lm-eval task.")]
+Holdout = Annotated[
+    float, typer.Option("--holdout", help="Hold out this share of the items (0.5): choose on the others, judge on these.")
+]
 Include = Annotated[
     list[Path] | None,
     typer.Option("--include-path", help="Your own task file, or a folder with .py and lm-eval's .yaml files."),

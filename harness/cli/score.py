@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, is_dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,16 @@ from harness.cli.progress import PlainProgress, describe_outcome, progress_displ
 from harness.cli.screen import note, print_json, print_table
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
 from harness.cli.trackers import TrackerOptions, log_scores, open_session
-from harness.types import SkilldeltaError
+from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
+    from harness.api import Backend
+    from harness.checkpoint_selection import Selection
+    from harness.evaluation.questions import EvaluationSettings
     from harness.evaluation.run import Outcome
     from harness.records import SequentialVerdict
+
+    How = tuple[Backend, EvaluationSettings, Selection]
 
 MAX_NAMES = 6  # checkpoints that the last line names
 CheckNoise = Annotated[
@@ -48,6 +53,7 @@ def score(
     ] = None,
     name: Annotated[str, typer.Option(help="Name in the results, of one checkpoint or of --recorded.")] = "",
     check_noise: CheckNoise = 0.0,
+    holdout: options.Holdout = 0.0,
     as_json: options.Json = False,
 ) -> None:
     """Scores every checkpoint on every task.  After an interruption, the same command continues."""
@@ -57,13 +63,15 @@ def score(
     check_combination(paths or (), recordings or (), sequential, check_noise)
     tasks, selections = what.choose(model.chat_template)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
-    settings = replace(settings, **earlier.settings())
+    settings = replace(settings, margin=sequential.margin, **earlier.settings())
+    how = (model.backend(), settings, choice.selection())
+    if holdout:
+        refuse_with_holdout(recordings, sequential.against, check_noise, name, model.devices, tracking, earlier)
+        print_outcomes(score_other_items(paths or (), tasks, output, holdout, how), output, as_json)
+        return
     if sequential.against and sequential.until == "decided":
         tracking.refuse("--log-to needs every answer: use it with --until all, or without --against.")
-        settings = replace(settings, margin=sequential.margin)
-        sources: dict[str, Any] = {"backend": model.backend(), "selection": choice.selection()}
-        decisions = api.compare_in_turn(paths or (), sequential.against, tasks, output, settings=settings, **sources)
-        print_decisions(decisions, as_json)
+        print_decisions(start_race(paths or (), sequential.against, tasks, output, how), as_json)
         return
     noise = NoiseCheck(check_noise) if check_noise else None
     run_options = api.RunOptions(name, progress_display(), noise, choice.selection(), model.devices)
@@ -78,6 +86,39 @@ def score(
     if noise and not as_json:
         print_noise_table(noise.cells)
     print_outcomes(outcomes, output, as_json)
+
+
+def refuse_with_holdout(*flags: object) -> None:
+    """Raises SkilldeltaError where a flag, or one of a group of options, is given that does not go with --holdout."""
+    if any(any(vars(flag).values()) if is_dataclass(flag) else flag for flag in flags):
+        raise SkilldeltaError(
+            "--holdout asks checkpoints the items that are not held out: use it without --recorded, --against, --check-noise, "
+            "--name, --devices, --log-to, --ask-again, --exact-resume and --reuse."
+        )
+
+
+def start_race(
+    paths: Sequence[str], against: str, tasks: Sequence[Task], output: Path, how: How
+) -> Iterator[SequentialVerdict]:
+    """Asks checkpoints and a baseline in turn."""
+    from harness import api
+
+    backend, settings, selection = how
+    return api.compare_in_turn(paths, against, tasks, output, backend=backend, settings=settings, selection=selection)
+
+
+def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path, share: float, how: How) -> list[Outcome]:
+    """Scores the items that are not held out.  The same command without --holdout asks the rest."""
+    from harness import discovery
+    from harness.comparison.holdout import Holdout
+    from harness.evaluation.cell_part import score_part
+    from harness.evaluation.run import LazyModel
+    from harness.store import Results
+
+    split, (backend, settings, selection) = Holdout(share), how
+    loader = backend.loader()
+    models = [LazyModel(checkpoint, loader) for checkpoint in discovery.find_checkpoints(paths, selection)]
+    return score_part(models, tasks, Results.make(output), settings, split.develops, progress_display())
 
 
 def check_combination(

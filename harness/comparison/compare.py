@@ -9,9 +9,11 @@ from pathlib import Path
 from harness import published
 from harness.comparison import best_checkpoint, caveats, estimates, readings, reward_hacking, subset, training_runs, verdicts
 from harness.comparison.estimates import Estimate
+from harness.comparison.holdout import judge_held_out
 from harness.comparison.load import LoadedResults, load_results
 from harness.comparison.result import LEVELS, Comparison, ComparisonSettings
 from harness.comparison.shared_rows import RowNumbers, number_rows
+from harness.types import SkilldeltaError
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,9 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     if example_filter := subset.read_filter(settings.leave_out, settings.only):
         loaded_results, note = subset.apply_filter(loaded_results, example_filter)
         notes.append(note)
+    if settings.holdout:
+        loaded_results, note = judge_held_out(loaded_results, settings.holdout, lambda part: choose_on(part, settings))
+        notes.append(note)
     row_numbers = number_rows(loaded_results)
     every = estimate_all(loaded_results, settings, row_numbers)
     rows, families = verdicts.judge_all(every, settings)
@@ -63,6 +68,17 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
         published_tables=published_tables,
     )  # fmt: skip
     return Analysis(comparison, loaded_results, every, row_numbers)
+
+
+def choose_on(results: LoadedResults, settings: ComparisonSettings) -> str:
+    """The candidate with the highest average on these results.  SkilldeltaError where fewer than two have one."""
+    every = estimate_all(results, settings, number_rows(results))
+    best = best_checkpoint.best_candidates(every, results.skills(), settings)
+    if not best or best[0].level != "average":
+        raise SkilldeltaError(
+            "--holdout chooses by the average, and fewer than two candidates have all tasks: name one --candidate."
+        )
+    return best[0].checkpoint
 
 
 def estimate_all(loaded_results: LoadedResults, settings: ComparisonSettings, row_numbers: RowNumbers) -> list[Estimate]:

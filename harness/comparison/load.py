@@ -106,7 +106,12 @@ class LoadedResults:
             if extra := sorted(own_tasks - set(self.tasks)):
                 lines.append(f"{name} also has {', '.join(extra)}, which {self.baseline} has not: left out.")
         for (name, task), cell in self.cells.items():
-            if (state := cell.record.state) == "decided":
+            if (state := cell.record.state) == "decided" and not cell.record.decision:
+                lines.append(
+                    f"{name} on {task} was asked a part of its items: others are held out, or a choice needed no more; a p-value "
+                    "here does not allow for having stopped when it was decided."
+                )
+            elif state == "decided":
                 lines.append(
                     f"{name} on {task} was stopped when it was decided: the sequential verdict in its task.json holds; "
                     "the p-value and interval here do not allow for having stopped then."

@@ -39,6 +39,7 @@ class ComparisonSettings:
     published: tuple[str, ...] = ()  # STUDY or STUDY:TABLE, of reports/published: shown next to the results, never tested
     leave_out: tuple[str, ...] = ()  # training runs or files of ids, whose examples do not count
     only: tuple[str, ...] = ()  # the same, and no other examples count
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the share of items that judge what the others choose; 0: none
     draws: Annotated[int, Field(ge=99)] = 9_999
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -191,7 +192,7 @@ class Comparison:
             "baseline": self.baseline,
             "rows": [r.flat() for r in self.rows],
             "families": dict(self.families),
-            "settings": dataclasses.asdict(self.settings),
+            "settings": {k: v for k, v in dataclasses.asdict(self.settings).items() if k != "holdout" or v},
             "checkpoints": {k: v.to_json() for k, v in self.checkpoints.items()},
             "allowed": list(self.accepted_differences),
             "incomplete": list(self.incomplete),

@@ -10,10 +10,10 @@ from __future__ import annotations
 import sys
 import time
 
-from tests.bench import alarms, coverages, edges, findings
+from tests.bench import alarms, coverages, edges, findings, races
 
 RUNS = 2000
-PARTS = (*alarms.PARTS, *coverages.PARTS, *edges.PARTS, *findings.PARTS)
+PARTS = (*alarms.PARTS, *coverages.PARTS, *edges.PARTS, *findings.PARTS, *races.PARTS)
 
 
 def main(runs: int = RUNS) -> int:

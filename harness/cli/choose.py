@@ -1,0 +1,129 @@
+"""skilldelta choose: the best of many checkpoints, with few answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from harness.cli import options
+from harness.cli.screen import note, print_json, print_table, say
+from harness.cli.selection import SelectionOptions
+from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.comparison.holdout import Holdout
+    from harness.comparison.result import Comparison
+    from harness.evaluation.choose import Choice
+    from harness.evaluation.questions import EvaluationSettings
+    from harness.evaluation.run import LazyModel
+    from harness.store import Results
+    from harness.types import Task
+
+BaselinePath = Annotated[
+    str, typer.Option("--baseline", help="What the others are compared with: a checkpoint's folder, or the name of one of RUN.")
+]
+
+
+@options.with_option_groups
+def choose(
+    paths: options.Checkpoints,
+    baseline: BaselinePath,
+    what: options.TaskOptions,
+    where: options.DataOptions,
+    model: options.ModelOptions,
+    generation: options.GenerationOptions,
+    confinement: options.ConfinementOptions,
+    selection: SelectionOptions,
+    output: options.Output = Path("results"),
+    until: Annotated[str, typer.Option(help="decided, or all: ask those that are left every question.")] = "decided",
+    max_share: Annotated[float, typer.Option(help="Ask at most this share (0.2) of what scoring everything would ask.")] = 1.0,
+    holdout: options.Holdout = 0.0,
+    as_json: options.Json = False,
+) -> None:
+    """The best of many checkpoints, and what cannot be told from it, without scoring all of them on everything."""
+    from harness import api
+    from harness.comparison.holdout import Holdout
+    from harness.evaluation.choose import ChoiceOptions, choose_best
+    from harness.store import Results
+
+    if until not in ("decided", "all"):
+        raise SkilldeltaError(f"--until {until}: write decided or all.")
+    if not 0 < max_share <= 1:
+        raise SkilldeltaError(f"--max-share {max_share:g}: write a share above 0, up to 1.")
+    split = Holdout(holdout) if holdout else None
+    tasks, selections = what.choose(model.chat_template)
+    settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
+    models = api.lazy_models(paths, baseline, model.backend().loader(), selection.selection())
+    race = ChoiceOptions(until == "decided", max_share, split.develops if split else None, note)
+    choice = choose_best(models, tasks, Results.make(output), settings, race)
+    verdict = None
+    if split:
+        pair = [m for m in models if m.checkpoint.name in (choice.baseline, choice.best)]
+        ask_held_out(pair, tasks, Results(output), settings, split)
+        verdict = judge_choice(choice, output, split)
+    if as_json:
+        print_json(choice.to_json() | ({"held_out": verdict.json()} if verdict else {}))
+    else:
+        print_choice(choice, verdict)
+    if any(s.state == "failed" for s in choice.standings):
+        raise typer.Exit(4)
+
+
+def ask_held_out(
+    models: Sequence[LazyModel], tasks: Sequence[Task], results: Results, settings: EvaluationSettings, split: Holdout
+) -> None:
+    """Asks the held-out items.  SkilldeltaError where one of the checkpoints fails on a task."""
+    from harness.evaluation.cell_part import score_part
+
+    failures = [o for o in score_part(models, tasks, results, settings, split.holds_out) if o.state == "failed"]
+    if failures:
+        raise SkilldeltaError("\n".join(f"{o.checkpoint} on {o.task}, held-out items: {o.why}" for o in failures))
+
+
+def judge_choice(choice: Choice, output: Path, split: Holdout) -> Comparison | None:
+    """The best against the baseline on held-out items; None where the baseline is the best."""
+    from harness import api
+
+    if choice.best == choice.baseline:
+        return None
+    return api.compare(output, choice.baseline, candidates=[choice.best], holdout=split.share)
+
+
+def describe_result(choice: Choice) -> str:
+    """The end of the race in one or two sentences."""
+    others = [name for name in choice.equals if name != choice.baseline]
+    same = f"  {len(others)} cannot be told from it: {', '.join(others)}." if others else ""
+    if choice.best == choice.baseline:
+        return f"None of them scores higher than the baseline {choice.baseline}.{same}"
+    if choice.beats_baseline:
+        return f"{choice.best} is the best, and better than {choice.baseline}.{same}"
+    return f"{choice.best} scores highest, but is not shown to be better than the baseline {choice.baseline}.{same}"
+
+
+def print_choice(choice: Choice, verdict: Comparison | None) -> None:
+    """Prints the result, a line for each checkpoint, and what was saved."""
+    say(describe_result(choice) + "\n")
+    order = {"best": 0, "equal": 1, "beaten": 2, "failed": 3}
+    rows = []
+    for s in sorted(choice.standings, key=lambda s: (order[s.state], -s.answers, s.lead)):
+        lead = "" if s.state in ("best", "failed") else f"{s.lead:.1f}"
+        rows.append([s.name + (" (baseline)" if s.name == choice.baseline else ""), s.state, lead, str(s.answers), s.why])
+    print_table(["checkpoint", "", "behind by, points", "answers", "why"], rows, right=["behind by, points", "answers"])
+    for line in choice.notes:
+        note(line)
+    note(f"{choice.answers} of {choice.total} answers were needed ({100 * choice.saved:.0f} % saved).")
+    note(
+        f"The true best is the best or an equal with {100 * (1 - choice.alpha):g} %, whenever one looks.  "
+        "A beaten one left when it looked worst, so its gap is too large."
+    )
+    if verdict:
+        from harness.cli.compare import print_comparison
+
+        say("")
+        print_comparison(verdict)
+
+
+VERBS = (choose,)

@@ -1,0 +1,219 @@
+"""Rounds of items over several tasks, asked of many checkpoints: what choosing among them and bisecting a run share.
+
+The items of a task come in random order.  Tasks over the same rows (TruthfulQA's mc1 and mc2) make one stratum, in which an
+item is a row with all its questions, because their answers are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from harness.evaluation.cell_part import ask_questions, close_part, recall_answers
+from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
+from harness.evaluation.run import LazyModel
+from harness.evaluation.sequential import Contestant, ItemQueue, needs_every_answer, queue_items
+from harness.grouping import group_by
+from harness.statistics.aggregates import Floats, Ints
+from harness.statistics.elimination import Round, plan_rounds
+from harness.store import Results
+from harness.types import SkilldeltaError, Task
+
+FIRST_LOOK = 16  # questions before the first look; every further look is at half as many more
+
+
+@dataclass(frozen=True)
+class TaskQueue:
+    """A task's items in their order; `questions`: all of the task's, in the order in which they are stored."""
+
+    task: Task
+    questions: Sequence[Question]
+    queue: ItemQueue
+    share: float  # of the task in the target, times the scale of its items
+
+    @property
+    def rows(self) -> set[tuple[str, ...]]:
+        """The ids of the rows of each item."""
+        return {tuple(dict.fromkeys(q.example.id for q in item)) for item in self.queue.items}
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Tasks with the same items: item i of each is about the same rows."""
+
+    parts: Sequence[TaskQueue]
+
+    @property
+    def size(self) -> int:
+        return len(self.parts[0].queue.items)
+
+    @property
+    def share(self) -> float:
+        return sum(part.share for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Course:
+    """Which items of which stratum are asked in which round."""
+
+    strata: Sequence[Stratum]
+
+    @cached_property
+    def counts(self) -> Ints:
+        """[rounds + 1, strata]: the items after each round."""
+        return plan_rounds(self.sizes)
+
+    @property
+    def rounds(self) -> int:
+        return len(self.counts) - 1
+
+    @property
+    def sizes(self) -> Ints:
+        return np.array([s.size for s in self.strata])
+
+    @property
+    def shares(self) -> Floats:
+        return np.array([s.share for s in self.strata])
+
+    @property
+    def parts(self) -> list[TaskQueue]:
+        return [part for stratum in self.strata for part in stratum.parts]
+
+    @cached_property
+    def question_counts(self) -> Ints:
+        """[rounds + 1]: the questions after each round."""
+        total = np.zeros(len(self.counts), np.int64)
+        for ends, stratum in zip(self.counts.T, self.strata, strict=True):
+            for part in stratum.parts:
+                total += np.concatenate([[0], np.cumsum([len(item) for item in part.queue.items])])[ends]
+        return total
+
+    def blocks(self) -> Iterator[tuple[int, int]]:
+        """The rounds between two looks, as (first, end): FIRST_LOOK questions, then half of all before."""
+        first = before = 0
+        for end in range(1, self.rounds + 1):
+            so_far = int(self.question_counts[end])
+            if end == self.rounds or so_far - before >= max(FIRST_LOOK, before // 2):
+                yield first, end
+                first, before = end, so_far
+
+    def questions(self, first: int, end: int) -> Iterator[tuple[TaskQueue, list[Question]]]:
+        """The questions of each task in the rounds from `first` to before `end`."""
+        for stratum, low, high in zip(self.strata, self.counts[first], self.counts[end], strict=True):
+            for part in stratum.parts:
+                yield part, [q for item in part.queue.items[low:high] for q in item]
+
+    def round(self, number: int, entrants: Sequence[Entrant]) -> Round:
+        """The scores of a round's items, which are 0..1; an item with a question without a score has none."""
+        scores, strata = [], []
+        for place, stratum in enumerate(self.strata):
+            for item in range(self.counts[number, place], self.counts[number + 1, place]):
+                scores.append([entrant.score_item(stratum, item) for entrant in entrants])
+                strata.append(place)
+        return Round(np.array(scores), np.array(strata))
+
+
+@dataclass
+class Entrant:
+    """A checkpoint, with what it answered to each task; `failure`: why it is asked no more.
+
+    `questions`: how many there are in the rounds that it took part in, whether asked now or before.
+    """
+
+    model: LazyModel
+    contestants: dict[str, Contestant] = field(default_factory=dict)
+    failure: str = ""
+    questions: int = 0
+
+    @property
+    def name(self) -> str:
+        return self.model.checkpoint.name
+
+    def recall(self, course: Course, results: Results, settings: EvaluationSettings) -> None:
+        """Reads what is stored.  SkilldeltaError where that was asked for otherwise, or the checkpoint cannot be loaded."""
+        if self.model.checkpoint.problem:
+            raise SkilldeltaError(self.model.checkpoint.problem)
+        for part in course.parts:
+            self.contestants[part.task.name] = recall_answers(self.model, part.task, part.questions, results, settings)
+
+    def ask(self, course: Course, span: tuple[int, int], results: Results, settings: EvaluationSettings) -> None:
+        """Asks what it was not asked yet of the rounds `span`, and stores it."""
+        for part, questions in course.questions(*span):
+            contestant = self.contestants[part.task.name]
+            ask_questions(contestant, part.task, part.questions, questions, results, settings)
+        self.questions += int(course.question_counts[span[1]] - course.question_counts[span[0]])
+
+    def score_item(self, stratum: Stratum, number: int) -> float:
+        """The score of an item, the mean over its tasks by their shares; NaN where a question has none."""
+        total = 0.0
+        for part in stratum.parts:
+            scores = self.contestants[part.task.name].scores if self.contestants else {}
+            for question in part.queue.items[number]:
+                value = scores.get(question.key)
+                total += part.share * part.queue.weights[question.key] * (np.nan if value is None else value)
+        return total / stratum.share
+
+    def close(self, course: Course) -> None:
+        """Finishes its cells."""
+        for part in course.parts:
+            if part.task.name in self.contestants:
+                close_part(self.contestants[part.task.name], part.questions)
+
+    @property
+    def unscored(self) -> int:
+        """How many of its answers have no score."""
+        return sum(value is None for c in self.contestants.values() for value in c.scores.values())
+
+    def release(self) -> None:
+        """Forgets the loaded model; an adapter stays, because it holds no more than its own tensors next to a shared base."""
+        if not self.model.checkpoint.base:
+            self.model.model = None
+
+
+def plan_course(
+    tasks: Sequence[Task], settings: EvaluationSettings, includes: Callable[[str], bool] | None = None
+) -> tuple[Course, tuple[str, ...]]:
+    """The rounds over tasks, for the mean over skills of the means over their tasks; and sentences on tasks that are left out.
+
+    `includes`: which examples count, by id.  SkilldeltaError where no task is left.
+    """
+    bound = bind_tasks(tasks, settings)
+    no_means = [t for t in bound if needs_every_answer(t)]
+    means = [t for t in bound if not needs_every_answer(t)]
+    notes = [f"{t.name} is no mean of items (F1, pass@k), so only all answers have a score: it is left out." for t in no_means]
+    if not means:
+        raise SkilldeltaError("No task is left to decide by.  " + "  ".join(notes or ["Name tasks: --tasks or --suite."]))
+    by_skill = group_by(means, lambda t: t.skill)
+    queues = []
+    for task in means:
+        questions = make_questions(task, settings)
+        counting = [q for q in questions if includes is None or includes(q.example.id)]
+        if not counting:
+            raise SkilldeltaError(f"{task.name}: none of its {len(questions)} questions counts in this half.")
+        queue = queue_items(task, counting, settings.seed)
+        queues.append(TaskQueue(task, questions, queue, queue.scale / (len(by_skill) * len(by_skill[task.skill]))))
+    return Course(merge_queues(queues)), tuple(notes)
+
+
+def merge_queues(queues: Sequence[TaskQueue]) -> list[Stratum]:
+    """Strata: the tasks with exactly the same items together."""
+    strata: dict[frozenset[tuple[str, ...]], list[TaskQueue]] = {}
+    for queue in queues:
+        strata.setdefault(frozenset(queue.rows), []).append(queue)
+    return [Stratum(parts) for parts in strata.values()]
+
+
+def ask_all(entrants: Sequence[Entrant], work: Callable[[Entrant], None], listener: Callable[[str], None]) -> None:
+    """Does `work` for every entrant that has not failed; whatever goes wrong with one is its failure, and the others go on."""
+    for entrant in entrants:
+        if entrant.failure:
+            continue
+        try:
+            work(entrant)
+        except Exception as error:  # noqa: BLE001  a checkpoint that fails is reported with its reason and leaves the race
+            entrant.failure = str(error) if isinstance(error, SkilldeltaError) else f"{type(error).__name__}: {error}"
+            listener(f"{entrant.name} failed: {entrant.failure}")
+        entrant.release()

@@ -1,0 +1,121 @@
+"""Between which two steps a skill fell: found with few checkpoints, and said honestly where the curve is not monotone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.cli.bisect import describe_fall, tasks_of_skill
+from harness.evaluation.bisect import Bisection, BisectOptions, bisect_run, check_places, order_steps
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import LazyModel
+from harness.store import Results
+from harness.types import Checkpoint, SkilldeltaError
+from tests.evaluation.test_choose import right_on
+from tests.support import toys
+
+
+def run_of(shares: Sequence[float], loads: list[str] | None = None) -> list[LazyModel]:
+    """The baseline, which is right on 80 % of the sums, and a run's checkpoints."""
+
+    def loader(share: float) -> Callable[[Checkpoint], object]:
+        def load(checkpoint: Checkpoint) -> object:
+            if loads is not None:
+                loads.append(checkpoint.name)
+            return toys.model(right_on(share))
+
+        return load
+
+    steps = [replace(toys.checkpoint(f"dpo@{10 * i}"), run="runs/dpo", step=10 * i) for i in range(1, len(shares) + 1)]
+    pairs = [(toys.checkpoint("sft"), 0.8), *zip(steps, shares, strict=True)]
+    return [LazyModel(checkpoint, loader(share)) for checkpoint, share in pairs]  # type: ignore[arg-type]
+
+
+def bisect(folder: Path, models: list[LazyModel], items: int = 300, **options: float) -> Bisection:
+    chosen = BisectOptions(**options)  # type: ignore[arg-type]
+    return bisect_run(models, [toys.adding(items)], Results.make(folder), EvaluationSettings(), chosen)
+
+
+@pytest.mark.parametrize("fall", [0, 1, 9, 15])
+def test_a_planted_regression_is_named_to_the_step(tmp_path: Path, fall: int) -> None:
+    shares = [0.8 if i < fall else 0.4 for i in range(16)]
+    end = bisect(tmp_path, run_of(shares), checks=0)
+    assert end.first_fallen == f"dpo@{10 * (fall + 1)}"
+    assert end.last_whole == (f"dpo@{10 * fall}" if fall else "")
+    assert end.is_sure
+    assert end.is_monotone
+    assert len(end.verdicts) <= 5
+    assert end.answers < 0.3 * end.total
+    asked = {v.name: v.answers for v in end.verdicts}
+    stored = {name: len(list(Results(tmp_path).cell(name, "adding").samples())) for name in Results(tmp_path).checkpoints()}
+    assert stored == asked | {"sft": max(asked.values())}
+
+
+def test_a_run_that_did_not_fall_says_so(tmp_path: Path) -> None:
+    end = bisect(tmp_path, run_of([0.8] * 8), drop=10)
+    assert (end.first_fallen, end.last_whole) == ("", "")
+    assert "has not fallen at the end of the run, dpo@80: a drop of 10 points or more is ruled out" in describe_fall(
+        end, "safety"
+    )
+
+
+def test_a_fall_and_a_recovery_are_said(tmp_path: Path) -> None:
+    shares = [0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.3]
+    end = bisect(tmp_path / "twice", run_of(shares), checks=4)
+    assert end.changes[-1] == ("dpo@120", "dpo@130")
+    assert not end.is_monotone
+    assert "not monotone" in describe_fall(end, "safety")
+    recovered = bisect(tmp_path / "back", run_of([0.8, 0.3, 0.3, 0.8, 0.8]), checks=4)
+    assert recovered.first_fallen == ""
+    assert "It was lower at dpo@20, dpo@30, and recovered" in describe_fall(recovered, "safety")
+
+
+def test_too_few_items_are_said_to_decide_nothing(tmp_path: Path) -> None:
+    end = bisect(tmp_path, run_of([0.8, 0.72]), items=30)
+    assert not end.verdicts[-1].is_sure
+    assert "no test decided" in describe_fall(end, "safety")
+
+
+def test_an_interrupted_search_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
+    shares, loads = [0.8] * 5 + [0.4] * 5, list[str]()
+    whole = bisect(tmp_path / "a", run_of(shares))
+    broken = run_of(shares)
+    broken[5] = LazyModel(broken[5].checkpoint, lambda _: (_ for _ in ()).throw(SkilldeltaError("cut")))
+    with pytest.raises(SkilldeltaError):
+        bisect(tmp_path / "b", broken)
+    assert bisect(tmp_path / "b", run_of(shares)) == whole
+    assert bisect(tmp_path / "b", run_of(shares, loads)) == whole
+    assert loads == []
+
+
+def test_runs_without_an_order_are_refused_and_damaged_checkpoints_passed_over(tmp_path: Path) -> None:
+    one, two = run_of([0.8, 0.8])[1:]
+    with pytest.raises(SkilldeltaError, match="2 runs"):
+        order_steps([one, LazyModel(replace(two.checkpoint, run="other"), two.loader)])
+    with pytest.raises(SkilldeltaError, match="no step"):
+        order_steps([LazyModel(replace(m.checkpoint, step=None), m.loader) for m in (one, two)])
+    models = run_of([0.8, 0.4, 0.4])
+    models[2] = LazyModel(replace(models[2].checkpoint, problem="half of it is missing"), models[2].loader)
+    end = bisect(tmp_path, models)
+    assert (end.last_whole, end.first_fallen) == ("dpo@10", "dpo@30")
+    assert end.notes == ("dpo@20 is passed over: half of it is missing",)
+
+
+def test_a_skill_that_no_task_has_is_refused() -> None:
+    with pytest.raises(SkilldeltaError, match="reasoning"):
+        tasks_of_skill([toys.adding()], "safety")
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_checks_are_outside_of_the_fall(data: st.DataObject) -> None:
+    length = data.draw(st.integers(1, 40))
+    high = data.draw(st.integers(0, length - 1))
+    low = data.draw(st.integers(-1, high - 1))
+    places = check_places(low, high, length, data.draw(st.integers(0, 5)))
+    assert all(0 <= p < length and not low <= p <= high for p in places)
