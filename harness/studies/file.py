@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from harness.studies import claims_file
 from harness.studies.grid import (
     COPY,
     OLD_NAMES,
+    TASK,
     BestOfN,
     GridEntry,
     PreferenceSource,
@@ -28,6 +33,8 @@ from harness.world.ratings import DATA_KINDS
 from harness.world.skills import SKILLS
 
 FOLDER = ROOT / "harness" / "studies"  # those that come with the program
+MAX_RUNS = 10_000  # of a grid
+VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")  # ${NAME}, or ${NAME:-what stands for it where it is not set}
 
 
 def bundled_studies() -> list[str]:
@@ -46,7 +53,10 @@ def find_study(name: str) -> Path:
 
 def read_study_file(path: Path, full: bool = True) -> StudySettings:
     """The study in a file; without `full`, less what it marks so."""
-    settings = config.build_config(StudySettings, build_parts(list_values(config.load_yaml(path))))
+    values = config.load_yaml(path)
+    if not full and isinstance(values.get("grid"), list):
+        values["grid"] = [e for e in values["grid"] if not (isinstance(e, dict) and e.get("full"))]
+    settings = config.build_config(StudySettings, build_parts(list_values(expand_variables(values))))
     if not settings.grid:
         raise SkilldeltaError(f"{path} has an empty grid.")
     study = replace(
@@ -54,10 +64,28 @@ def read_study_file(path: Path, full: bool = True) -> StudySettings:
         name=settings.name or path.stem,
         tasks=absolute_path(settings.tasks),
         claims=absolute_path(settings.claims),
-        grid=tuple(e for e in settings.grid if full or not e.full),
     )
     check_names(study)
     return study
+
+
+def expand_variables(value: Any) -> Any:
+    """A study file's content with ${NAME} and ${NAME:-else} replaced from the environment: folders differ between machines.
+
+    Raises SkilldeltaError for a variable that is not set and has nothing to stand for it.
+    """
+    if isinstance(value, dict):
+        return {k: expand_variables(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [expand_variables(v) for v in value]
+    return VARIABLE.sub(read_variable, value) if isinstance(value, str) else value
+
+
+def read_variable(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1]) or match[2]
+    if value is None:
+        raise SkilldeltaError(f"The study names ${{{match[1]}}}, and this variable is not set: export {match[1]}=FOLDER.")
+    return value
 
 
 def list_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,9 +121,10 @@ def build_parts(values: Mapping[str, Any]) -> dict[str, Any]:
     values_by_part = dict(values)
     for key, kind in NAMED_PARTS.items():
         if key in values_by_part:
-            values_by_part[key] = {
-                name: config.build_config(kind, part or {}) for name, part in (values_by_part[key] or {}).items()
-            }
+            parts = values_by_part[key] or {}
+            if not isinstance(parts, Mapping):
+                raise SkilldeltaError(f"`{key}` of a study is names, each with its settings, not {type(parts).__name__}.")
+            values_by_part[key] = {str(name): config.build_config(kind, part or {}) for name, part in parts.items()}
     values_by_part["bases"] = {n: replace(b, path=absolute_path(b.path)) for n, b in values_by_part.get("bases", {}).items()}
     for key in ("data", "prompts"):
         if key in values_by_part:
@@ -129,15 +158,17 @@ def check_names(study: StudySettings) -> None:
     for entry in study.grid:
         check_known("method", entry.method if not entry.run else (), grid_methods())
         check_known("base", entry.base if not entry.run else (), study.bases)
-        check_known("base of a reward model", entry.reward if not entry.run else (), study.bases)
+        check_rewards(entry.reward if not entry.run else (), study.bases)
         check_known("data", entry.data if not entry.run else (), kinds)
         check_known("size", entry.size if not entry.run else (), sizes)
         check_known("set of prompts", entry.prompts if not entry.run else (), study.prompts)
         for method in entry.method:
             if not entry.run and method != COPY:
                 check_settings(method, entry.settings)
-    names = [r.name for r in expand_grid(study)]
-    if repeated_names := sorted({n for n in names if names.count(n) > 1}):
+    names = Counter(r.name for r in islice(expand_grid(study), MAX_RUNS + 1))
+    if names.total() > MAX_RUNS:
+        raise SkilldeltaError(f"The grid has more than {MAX_RUNS:,} runs: nobody trains so many.  Name fewer combinations.")
+    if repeated_names := sorted(name for name, count in names.items() if count > 1):
         raise SkilldeltaError(f"The grid holds {', '.join(repeated_names)} more than once: give one entry a label.")
 
 
@@ -146,6 +177,13 @@ def check_known(noun: str, names: Iterable[str], known_names: Iterable[str]) -> 
     for name in names:
         if name not in existing:
             raise unknown_name(noun, name, existing)
+
+
+def check_rewards(rewards: Iterable[str], bases: Iterable[str]) -> None:
+    """A reward of a grid entry is a base, whose reward model is trained, or the scorer of a task."""
+    tasks, others = [r for r in rewards if r.startswith(TASK)], [r for r in rewards if not r.startswith(TASK)]
+    check_known("base of a reward model", others, bases)
+    check_known("task", (r.removeprefix(TASK) for r in tasks), registry.tasks() if tasks else ())
 
 
 def grid_methods() -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness import registry
@@ -13,6 +14,7 @@ from harness.types import SkilldeltaError
 from harness.world.skills import SKILLS
 
 NONE = "-"  # the label of what does not apply
+TASK = "task:"  # how a reward begins that is a task's own scorer
 COPY = "copy"  # the method that puts the SFT model under a second name; a comparison with it must find nothing
 OLD_NAMES = {"again": COPY}  # as older study files have it
 # The trainers of models that a study needs without naming a method.
@@ -74,7 +76,7 @@ class GridEntry:
     base: tuple[str, ...] = ()  # (): the first
     data: tuple[str, ...] = ()
     size: tuple[str, ...] = ("full",)
-    reward: tuple[str, ...] = ()  # the base that the reward model starts from
+    reward: tuple[str, ...] = ()  # the base that the reward model starts from, or task:NAME
     prompts: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # over the method's
     label: str = ""  # instead of the method's name; of an entry that is one recipe, the run's whole name
@@ -118,6 +120,7 @@ class PlannedRun:
     settings: tuple[tuple[str, Any], ...] = ()
     run: str = ""
     is_single: bool = False  # is its label enough of a name?
+    has_reward: bool = False  # is the reward at hand (a task, a folder), so that no reward model is trained?
 
     @property
     def makes(self) -> str:
@@ -130,7 +133,8 @@ class PlannedRun:
         if self.label and self.is_single:
             return self.label + (f"-s{self.seed}" if self.seed else "")
         parts = [self.label or self.method, self.data, self.size if self.size != "full" else NONE, self.base]
-        parts += [f"by-{self.reward}" if self.reward != NONE else NONE, self.prompts]
+        reward = re.sub(r"[^\w.,+]+", "-", self.reward.replace(TASK, "")).strip("-") if self.has_reward else self.reward
+        parts += [f"by-{reward}" if self.reward != NONE else NONE, self.prompts]
         return "-".join([p for p in parts if p != NONE] + [f"s{self.seed}"])
 
     def labels(self) -> dict[str, str]:
@@ -140,7 +144,7 @@ class PlannedRun:
             "size": self.size,
             "base": self.base,
             "reward": self.reward,
-            "reward_data": self.data if self.reward != NONE else NONE,
+            "reward_data": self.data if self.reward != NONE and not self.has_reward else NONE,
             "prompts": self.prompts,
         }
 
@@ -150,10 +154,31 @@ def expand_grid(study: StudySettings) -> Iterator[PlannedRun]:
     first = next(iter(study.bases))
     for entry in study.grid:
         for method in entry.method:
-            yield from expand_entry(entry, method, first, study.seeds)
+            for part, has_reward in divide_by_reward(entry, method, study.settings.get(method, {})):
+                yield from expand_entry(part, method, first, study.seeds, has_reward)
 
 
-def expand_entry(entry: GridEntry, method: str, first: str, seeds: Sequence[int]) -> Iterator[PlannedRun]:
+def divide_by_reward(entry: GridEntry, method: str, settings: Mapping[str, Any]) -> Iterator[tuple[GridEntry, bool]]:
+    """An entry as (part, are its rewards at hand?): tasks, or what a setting `reward` names as `skilldelta train` does.
+
+    The other part trains reward models.  What is at hand needs no preference data, and tasks bring their own prompts.
+    """
+    needs = None if entry.run or method == COPY else read_needs(method)
+    if needs is None or not needs.reward_model:
+        yield entry, False
+        return
+    setting = str(entry.settings.get("reward", settings.get("reward", "")))
+    tasks = (setting,) if setting else tuple(r for r in entry.reward if r.startswith(TASK))
+    bases = () if setting else tuple(r for r in entry.reward if not r.startswith(TASK))
+    if tasks:
+        yield replace(entry, reward=tasks), True
+    if bases or not tasks:
+        yield replace(entry, reward=bases), False
+
+
+def expand_entry(
+    entry: GridEntry, method: str, first: str, seeds: Sequence[int], has_reward: bool = False
+) -> Iterator[PlannedRun]:
     """The runs of one entry with one method; what the method does not need, or the entry leaves out, is NONE or the first."""
     choices = {"data": entry.data, "size": entry.size, "reward": entry.reward, "prompts": entry.prompts}
     bases = entry.base or (first,)
@@ -163,16 +188,18 @@ def expand_entry(entry: GridEntry, method: str, first: str, seeds: Sequence[int]
             seeds = (0,)
         if needs and needs.makes == "reward model":
             bases = (NONE,)
-        has_pairs = needs is not None and (needs.data == "pairs" or needs.reward_model)
-        has_reward = needs is not None and (needs.reward_model or needs.makes == "reward model")
+        has_pairs = needs is not None and (needs.data == "pairs" or (needs.reward_model and not has_reward))
+        uses_reward = needs is not None and (needs.reward_model or needs.makes == "reward model")
         if has_pairs and not entry.data:
             raise SkilldeltaError(f"A grid entry with the method {method} names its data.")
-        choices["reward"] = (entry.reward or (first,)) if has_reward else ()
-        choices["prompts"] = (entry.prompts or ("general",)) if needs and needs.data == "prompts" else ()
+        choices["reward"] = (entry.reward or (first,)) if uses_reward else ()
+        own_prompts = () if any(TASK in reward for reward in entry.reward) else ("general",)
+        choices["prompts"] = (entry.prompts or own_prompts) if needs and needs.data == "prompts" else ()
         if not has_pairs:
             choices["data"] = choices["size"] = ()
     lists = [bases, *(choices[k] or (NONE,) for k in ("data", "size", "reward", "prompts"))]
     settings, is_single = tuple(sorted(entry.settings.items())), all(len(each) == 1 for each in lists)
     for base, data, size, reward, prompts in itertools.product(*lists):
         for seed in entry.seeds or seeds:
-            yield PlannedRun(method, base, data, size, reward, prompts, seed, entry.label, settings, entry.run, is_single)
+            labels = (method, base, data, size, reward, prompts, seed, entry.label)
+            yield PlannedRun(*labels, settings, entry.run, is_single, has_reward)

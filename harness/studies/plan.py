@@ -22,7 +22,7 @@ class StudyPlan:
         self.study = study
         self.runs = list(expand_grid(study))
         self.first_base = next(iter(study.bases))
-        self.rewards = {reward_name(r): r for r in self.runs if r.reward != NONE and not r.run}
+        self.rewards = {reward_name(r): r for r in self.runs if r.reward != NONE and not r.run and not r.has_reward}
         self.stages = {stage.name: stage for stage in self.make_stages()}
 
     def make_stages(self) -> Iterator[Stage]:
@@ -125,13 +125,15 @@ class StudyPlan:
         trainer = read_needs(recipe.method)
         flags: dict[str, Any] = {"model": self.sft_model(recipe.base), "seed": recipe.seed}
         needs = self.sft_stages(recipe.base)
-        if trainer.reward_model:
+        if recipe.has_reward:
+            flags |= {"reward": recipe.reward}
+        elif trainer.reward_model:
             flags |= {"reward": f"runs/{reward_name(recipe)}"}
             needs = (*needs, reward_name(recipe))
         if trainer.data == "pairs":
             flags |= self.pair_flags(recipe)
             needs = (*needs, *self.pair_stages(recipe))
-        else:
+        elif recipe.prompts != NONE:
             files = self.study.prompts[recipe.prompts].files
             flags |= {"data": ",".join(files) if files else f"data/prompts-{recipe.prompts}.jsonl"}
         flags |= dict(self.study.settings.get(recipe.method, {})) | dict(recipe.settings)

