@@ -82,6 +82,16 @@ def chat(i: int) -> dict[str, Any]:
     return {"messages": [{"role": "user", "content": text(i)}, {"role": "assistant", "content": WORDS[i % len(WORDS)]}]}
 
 
+def label(i: int, is_right: bool) -> dict[str, Any]:
+    """A row of KTO."""
+    word = WORDS[i % len(WORDS)] if is_right else WORDS[(i * 7 + 3) % len(WORDS)]
+    return {
+        "prompt": [{"role": "user", "content": text(i)}],
+        "completion": [{"role": "assistant", "content": word}],
+        "label": is_right,
+    }
+
+
 def preference(i: int) -> dict[str, Any]:
     """A toy pair: the right word against the other one, of unequal lengths."""
     wrong = f"the answer is {WORDS[(i * 7 + 3) % len(WORDS)]}" if i % 3 else WORDS[(i * 7 + 3) % len(WORDS)]

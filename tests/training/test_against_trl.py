@@ -3,18 +3,19 @@
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from harness.trainers import dpo, grpo, reward, sft
-from harness.training import batches, datasets, forward, losses, packing, policy_models
+from harness.trainers import dpo, grpo, kto, reward, sft
+from harness.training import batches, datasets, forward, labelled_answers, losses, packing, policy_models
 from harness.training.preferences import ParseSettings, parse_pair
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, load_tokenizer
-from tests.support.training_toy import chat, preference
+from tests.support.training_toy import chat, label, preference
 
 pytest.importorskip("trl", reason="trl is in the dev extra: pip install -e '.[dev]'")
 pytestmark = [
@@ -120,7 +121,14 @@ def test_sft(tiny: str, write: Rows, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "loss", "beta"), [("sigmoid", "sigmoid", 0.1), ("ipo", "ipo", 0.5), ("norm", "sigmoid_norm", 2.0)]
+    ("ours", "loss", "beta"),
+    [
+        ("sigmoid", "sigmoid", 0.1),
+        ("ipo", "ipo", 0.5),
+        ("norm", "sigmoid_norm", 2.0),
+        ("hinge", "hinge", 0.2),
+        ("apo_zero", "apo_zero", 0.3),
+    ],
 )
 def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path: Path) -> None:
     data = rows(preference)
@@ -133,16 +141,86 @@ def test_dpo(ours: str, loss: str, beta: float, tiny: str, write: Rows, tmp_path
     model = policy_models.load_model(policy_models.CAUSAL, tiny)
     with torch.no_grad():
         reference = torch.stack(forward.answer_logps(forward.target_logps(model, batch), batch).chunk(2), dim=1)
-    # Not at the reference itself, where every loss has its known value.
-    for moved in (model, trainer.model):
-        with torch.no_grad():
-            for p in moved.parameters():
-                p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+    perturb(model, trainer.model)
     said = forward.answer_logps(forward.target_logps(model, batch), batch)
     numbers = dpo.pair_numbers(said, reference, forward.answer_lengths(batch), config)
     same_gradients(model, numbers["loss"].mean(), gradients(trainer))
     fresh = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", beta=beta, loss_type=[loss]))
     same_run(fresh, dpo.train(config).path)
+
+
+def perturb(*models: torch.nn.Module) -> None:
+    """The same small noise on each model: at the reference itself every loss has its known value."""
+    for model in models:
+        with torch.no_grad():
+            for p in model.parameters():
+                p += 0.02 * torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel()))
+
+
+def test_nll_beside_dpo(tiny: str, write: Rows, tmp_path: Path) -> None:
+    """`--nll 0.5` is TRL's sum of "sigmoid" and "sft", where the chosen answers are equally long."""
+    data = rows(lambda i: preference(20 * i))
+    more: dict[str, Any] = {"beta": 0.1, "loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 0.5]}
+    trainer = theirs("DPO", tiny, data, arguments("DPO", tmp_path / "trl", **more))
+    config = dpo.DPOConfig(model=tiny, data=(write("pairs.jsonl", data),), out=str(tmp_path / "run"), nll=0.5, **OURS)
+    pairs = Encoder(load_tokenizer(tiny), 1024).fitting_pairs(datasets.load_mixture(config, parse_pair).rows[:BATCH])
+    batch = packing.separate_rows([both for _, both in pairs], 0)
+    model = policy_models.load_model(policy_models.CAUSAL, tiny)
+    with torch.no_grad():
+        reference = torch.stack(forward.answer_logps(forward.target_logps(model, batch), batch).chunk(2), dim=1)
+    perturb(model, trainer.model)
+    lengths = forward.answer_lengths(batch)
+    assert len(set(lengths[:BATCH].tolist())) == 1
+    numbers = dpo.pair_numbers(forward.answer_logps(forward.target_logps(model, batch), batch), reference, lengths, config)
+    same_gradients(model, numbers["loss"].mean(), gradients(trainer))
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (1.5, 0.7)])
+def test_kto(weights: tuple[float, float], tiny: str, write: Rows, tmp_path: Path) -> None:
+    """Loss and gradients of one batch, with the KL of answers to other prompts as the baseline."""
+    data = [label(i, i % 3 > 0) for i in range(STEPS * BATCH)]
+    more = {"beta": 0.4, "desirable_weight": weights[0], "undesirable_weight": weights[1]}
+    trainer = theirs("KTO", tiny, data, arguments("KTO", tmp_path / "trl", **more))
+    config = kto.KTOConfig(
+        model=tiny, data=(write("labels.jsonl", data),), out=str(tmp_path / "run"), beta=0.4, desirable=weights[0],
+        undesirable=weights[1], **OURS,
+    )  # fmt: skip
+    loaded = datasets.load_mixture(config, labelled_answers.parse_labels).rows[:BATCH]
+    part = labelled_answers.encode_labels(loaded, Encoder(load_tokenizer(tiny), 1024))
+    batch = batches.pad_rows([row.tokens for row in part], 0)
+    model, reference = (policy_models.load_model(policy_models.CAUSAL, tiny) for _ in range(2))
+    perturb(model, trainer.model)
+    baseline = kto.measure_baseline(model, reference, part, 0, config)
+    assert baseline > 0
+    logps, before = (forward.answer_logps(forward.target_logps(m, batch), batch) for m in (model, reference))
+    numbers = kto.answer_numbers(logps - before.detach(), part, baseline, config)
+    same_gradients(model, numbers["loss"].mean(), gradients(trainer))
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.7])
+def test_losses_without_a_reference(gamma: float, tiny: str) -> None:
+    """The formulas of TRL's CPO and ORPO trainers on the same log-probabilities: their gradients too."""
+    from trl.experimental.cpo import CPOTrainer
+    from trl.experimental.orpo import ORPOTrainer
+
+    chosen = torch.tensor([-12.0, -3.5, -0.2, -40.0], requires_grad=True)
+    rejected = torch.tensor([-10.0, -9.0, -1.5, -41.0], requires_grad=True)
+    lengths, beta = torch.tensor([6.0, 2.0, 1.0, 9.0]), 0.8
+    means = (chosen / lengths, rejected / lengths)
+    shared = {"beta": beta, "accelerator": SimpleNamespace(device="cpu")}
+    cpo = SimpleNamespace(alpha=0.0, label_smoothing=0.0, simpo_gamma=gamma, **shared)
+    expected = {
+        "cpo": CPOTrainer.cpo_loss(SimpleNamespace(loss_type="sigmoid", **vars(cpo)), chosen, rejected)[0],
+        "simpo": CPOTrainer.cpo_loss(SimpleNamespace(loss_type="simpo", **vars(cpo)), *means)[0],
+        "orpo": -ORPOTrainer.odds_ratio_loss(SimpleNamespace(**shared), *means)[0],
+    }
+    nothing = (torch.zeros(4), torch.zeros(4))
+    for loss, values in expected.items():
+        config = dpo.DPOConfig(loss=loss, beta=beta, gamma=gamma)  # type: ignore[arg-type]
+        ours = dpo.pair_loss((chosen, rejected), nothing, (lengths, lengths), config)
+        assert torch.allclose(ours, values, atol=1e-6), loss
+        pairs = [torch.autograd.grad(v.sum(), (chosen, rejected), retain_graph=True) for v in (ours, values)]
+        assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*pairs, strict=True)), loss
 
 
 @pytest.mark.parametrize("extra", [{}, {"center": 0.1}, {"margin": True}])

@@ -15,18 +15,9 @@ from harness.training.messages import UnusableRowError
 from harness.training.needs import read_needs
 from harness.training.row_columns import ParseSettings
 from harness.types import Message, SkilldeltaError
-from tests.support.training_toy import WORDS, preference, text
+from tests.support.training_toy import label, preference
 
 Rows = Callable[[str, Iterable[Any]], str]
-
-
-def label(i: int, is_right: bool) -> dict[str, Any]:
-    word = WORDS[i % len(WORDS)] if is_right else WORDS[(i * 7 + 3) % len(WORDS)]
-    return {
-        "prompt": [{"role": "user", "content": text(i)}],
-        "completion": [{"role": "assistant", "content": word}],
-        "label": is_right,
-    }
 
 
 def config(tiny: str, data: str, out: Path, **more: Any) -> kto.KTOConfig:

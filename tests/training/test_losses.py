@@ -64,6 +64,39 @@ def test_ipo_is_zero_at_its_target_and_a_quarter_over_beta_squared_at_the_start(
     assert losses.ipo(t(0.0), beta=0.1).item() == pytest.approx(1 / (4 * 0.01))
 
 
+def test_the_hinge_is_one_at_a_tie_and_nothing_beyond_its_margin() -> None:
+    assert losses.hinge(t(0.0, 2.0, 4.0, 5.0, -2.0), beta=0.25).tolist() == [1.0, 0.5, 0.0, 0.0, 1.5]
+
+
+def test_apo_zero_moves_each_side_by_itself() -> None:
+    # sigmoid(log 3) = 3/4: a chosen answer 3 times as likely costs 1/4, a rejected one 3/4.
+    up = math.log(3)
+    assert losses.apo_zero(t(0.0, up, -up), t(0.0, -up, up), beta=1.0).tolist() == pytest.approx([1.0, 0.5, 1.5])
+    assert losses.apo_zero(t(2 * up), t(0.0), beta=0.5).item() == pytest.approx(0.75)
+
+
+def test_simpo_is_log_two_at_its_margin() -> None:
+    assert losses.simpo(t(0.25), beta=2.0, gamma=0.5).item() == pytest.approx(math.log(2))
+    assert losses.simpo(t(math.log(3)), beta=1.0, gamma=0.0).item() == pytest.approx(math.log(4 / 3))
+
+
+def test_the_odds_ratio_by_hand() -> None:
+    # Odds of 3/4 are 3, of 1/4 a third: their ratio is 9, and sigmoid(log 9) = 9/10.
+    assert losses.odds_ratio(torch.log(t(0.75)), torch.log(t(0.25))).item() == pytest.approx(math.log(10 / 9))
+    assert losses.odds_ratio(t(-0.7), t(-0.7)).item() == pytest.approx(math.log(2))
+
+
+def test_the_odds_of_very_likely_answers_keep_their_digits() -> None:
+    # 1 - p is 1e-6 and 2e-6, so that the odds stand as 2 to 1 (but for parts in a million).
+    likely = torch.tensor([-1e-6, -2e-6], requires_grad=True)
+    loss = losses.odds_ratio(likely[:1], likely[1:])
+    assert loss.item() == pytest.approx(math.log(3 / 2), rel=1e-4)
+    loss.sum().backward()
+    assert likely.grad is not None
+    assert bool(likely.grad.isfinite().all())
+    assert bool(losses.odds_ratio(torch.zeros(1), torch.zeros(1)).isfinite().all())
+
+
 def test_k1_is_signed_and_k3_is_not() -> None:
     logp, reference = torch.log(t(0.5, 0.25)), torch.log(t(0.25, 0.5))
     assert losses.k1(logp, reference).tolist() == pytest.approx([math.log(2), -math.log(2)])

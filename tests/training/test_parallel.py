@@ -33,13 +33,13 @@ def alone(method: str, values: dict[str, Any]) -> Path:
     return Path(made.run) / f"checkpoint-{values['max_steps']}"
 
 
-def together(method: str, values: dict[str, Any], launcher: tuple[str, ...] = TORCHRUN) -> Path:
+def together(method: str, values: dict[str, Any], launcher: tuple[str, ...] = TORCHRUN, program: str = "harness") -> Path:
     """The last checkpoint of the same run in two processes."""
     flags = [
         f"--{k}={','.join(map(str, v)) if isinstance(v, (list, tuple)) else str(v).lower() if isinstance(v, bool) else v}"
         for k, v in values.items()
     ]
-    command = [sys.executable, "-m", *launcher, "-m", "harness", "train", method, *flags]
+    command = [sys.executable, "-m", *launcher, "-m", program, "train", method, *flags]
     done = subprocess.run(
         command, env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": WARNED},
         capture_output=True, text=True, check=False, timeout=300,
@@ -88,6 +88,17 @@ def test_two_processes_learn_what_one_does(method: str, shard: bool, tiny: str, 
         cards = [json.loads((p / "reward.json").read_text()) for p in (one, two)]
         assert cards[0]["mean"] == pytest.approx(cards[1]["mean"], abs=1e-3)
         assert cards[0]["held_out"]["pairs"] == cards[1]["held_out"]["pairs"]
+
+
+@pytest.mark.parametrize("more", [{}, {"lora": 4}, {"checkpointing": True}])
+def test_logits_computed_again_in_chunks_meet_divided_weights(
+    more: dict[str, Any], tiny: str, rows: dict[str, str], tmp_path: Path
+) -> None:
+    """The backward pass computes each chunk's logits again with the whole head; the processes have unequal counts of chunks."""
+    values = COMMON | {"model": tiny, "data": [rows["dpo"]], "micro_batch": 3} | more
+    one = alone("dpo", values | {"out": str(tmp_path / "one")})
+    two = together("dpo", values | {"out": str(tmp_path / "two"), "shard": True}, program="tests.support.small_chunks")
+    same(one, two, "adapter_model.safetensors" if "lora" in more else "model.safetensors")
 
 
 @pytest.mark.parametrize("lora", [0, 4])
