@@ -8,11 +8,12 @@ import json
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from harness.bounded_files import printable
 from harness.types import SkilldeltaError, unknown_name
+from harness.yaml_files import load_yaml as load_yaml
 
 T = TypeVar("T")
 
@@ -21,19 +22,24 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
     """A `kind` (a dataclass) from names and values; text is read as the field's type ("8" for an int, "a,b" for a tuple)."""
     import pydantic
 
+    if not isinstance(values, Mapping):
+        raise SkilldeltaError(f"{printable(repr(values))[:80]} stands where names and values were expected.")
     hints = get_type_hints(kind)
     ready = {}
     for key, value in values.items():
-        name = key.replace("-", "_")
+        name = str(key).replace("-", "_")
         if name not in hints:
             raise unknown_name("setting", name, hints)
         ready[name] = build_nested(split_text(value, hints[name]), hints[name])
     try:
-        return pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
+        config = pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
     except pydantic.ValidationError as error:
-        places = [(".".join(map(str, e["loc"])) or kind.__name__, e) for e in error.errors()]
-        faults = "; ".join(f"{place}: {e['msg']}, not {e['input']!r}" for place, e in places)
+        places = [(".".join(map(str, e["loc"])) or kind.__name__, e) for e in error.errors()[:20]]
+        faults = "; ".join(f"{place}: {e['msg']}, not {printable(repr(e['input']))[:200]}" for place, e in places)
         raise SkilldeltaError(f"These settings do not fit: {faults}.") from error
+    if no_numbers := [name for name in ready if (value := getattr(config, name)) != value]:
+        raise SkilldeltaError(f"{', '.join(no_numbers)} is NaN: write a number.")
+    return config
 
 
 def build_nested(value: Any, hint: Any) -> Any:
@@ -120,21 +126,6 @@ def parse_flags(arguments: Sequence[str]) -> dict[str, str]:
             value = left.pop(0) if left and not left[0].startswith("--") else "true"
         values[key.replace("-", "_")] = value
     return values
-
-
-def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file."""
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise SkilldeltaError(f"There is no file {path}.") from error
-    except yaml.YAMLError as error:
-        raise SkilldeltaError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise SkilldeltaError(f"{path} holds {type(content).__name__}, not names and values.")
-    return content
 
 
 def to_plain(value: Any) -> dict[str, Any]:
