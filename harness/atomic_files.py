@@ -51,10 +51,22 @@ def whole_file(path: Path) -> Iterator[Path]:
     # Containers that share a folder may have the same process ids: the name is drawn.
     half = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
-        yield half
-        half.replace(path)
+        with named_errors(half, path):
+            yield half
+            half.replace(path)
     except BaseException:
         half.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def named_errors(draft: Path, target: Path) -> Iterator[None]:
+    """An error of the system names the file or folder that the user knows; for a full disk it names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None or str(error.filename).startswith(str(draft)):
+            error.filename = str(target)
         raise
 
 
@@ -82,6 +94,7 @@ def whole_files(folder: Path) -> Iterator[Path]:
             remove_drafts(folder)
             draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder)))
             stack.callback(FolderLock(draft).release)
+            stack.enter_context(named_errors(draft, folder))
         yield draft
         with lock_folder(folder):
             for file in sorted(p for p in draft.rglob("*") if p.is_file()):
@@ -98,12 +111,13 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     """
     draft = target.with_name(f"{DRAFT}{target.name}")
     try:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        yield draft
-        if target.exists():
-            shutil.rmtree(target)
-        draft.replace(target)
+        with named_errors(draft, target):
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir(parents=True)
+            yield draft
+            if target.exists():
+                shutil.rmtree(target)
+            draft.replace(target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
