@@ -9,14 +9,15 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.http_replies import UNSOUND_TRIES, TryError, error_message, pause_seconds, read_body, read_error
 from harness.bounded_files import printable
+from harness.http_replies import UNSOUND_TRIES, TryError, error_message, pause_seconds, read_body, read_error
 from harness.redaction import Redactor
 from harness.server_address import ServerAddress
 from harness.types import SkilldeltaError
@@ -178,9 +179,10 @@ class JsonServer:
 def ask_concurrently(
     ask: Callable[[ClientSession, A], Awaitable[T]], items: Sequence[A], concurrency: int
 ) -> Iterator[tuple[int, Future[T]]]:
-    """(place, finished future) of each item as it finishes, `concurrency` at a time, in a thread with an event loop of its own.
+    """(place, finished future) of each item in the order in which they finish, `concurrency` at a time.
 
-    What is still being asked when the caller stops is broken off.
+    They are asked in a thread with an event loop of its own.  A SkilldeltaError ends the asking: what is finished comes first,
+    the error last.  What is still being asked then, or when the caller stops, is broken off.
     """
     from anyio.from_thread import start_blocking_portal
 
@@ -192,9 +194,23 @@ def ask_concurrently(
                 return await ask(session, item)
 
         places = {portal.start_task_soon(ask_in_turn, item): place for place, item in enumerate(items)}
+        finished: SimpleQueue[Future[T]] = SimpleQueue()
+        last: Future[T] | None = None
         try:
-            for future in as_completed(places):
+            for future in places:
+                future.add_done_callback(finished.put)
+            for _ in places:
+                future = finished.get()
+                if future.cancelled():
+                    continue
+                if isinstance(future.exception(), SkilldeltaError):
+                    last = last or future
+                    for other in places:
+                        other.cancel()
+                    continue
                 yield places[future], future
+            if last:
+                yield places[last], last
         finally:
             for future in places:
                 future.cancel()
