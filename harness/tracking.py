@@ -39,6 +39,7 @@ class TrackerRun(Protocol):
 class SkillPoint:
     """A checkpoint's skills, at its training step of its run."""
 
+    checkpoint: str
     run: str
     step: int
     values: Mapping[str, float]
@@ -49,19 +50,21 @@ def make_points(comparison: Comparison, names: Iterable[str]) -> list[SkillPoint
     points = []
     for name in names:
         rows = [r for r in comparison.rows if r.checkpoint == name and r.level in ("skill", "average")]
-        numbers = {key: value for row in rows for key, value in row_values(row).items() if math.isfinite(value)}
-        values = {key: float(f"{value:.8g}") for key, value in numbers.items()}  # as in comparison.json
+        numbers = {key: value for row in rows for key, value in row_values(row).items()}
+        values = {key: float(f"{value:.8g}") for key, value in numbers.items() if math.isfinite(value)}  # as in comparison.json
         if values:
             record = comparison.checkpoints[name]
-            points.append(SkillPoint(run_label(record), training_step(record), values))
+            points.append(SkillPoint(name, run_label(record), training_step(record), values))
     return points
 
 
 def row_values(row: Row) -> dict[str, float]:
-    """The numbers of a row by the names that trackers show."""
+    """The numbers of a row by the names that trackers show; none of a skill of which nothing has a score."""
     prefix = f"skills/{row.name if row.level == 'skill' else 'average'}"
+    if not math.isfinite(row.score):
+        return {}
     values = {"score": row.score, "score_low": row.score_low, "score_high": row.score_high}
-    if change := row.difference:
+    if (change := row.difference) and math.isfinite(change.delta):
         values |= {"difference": change.delta, "difference_low": change.delta_low, "difference_high": change.delta_high}
     return {f"{prefix}/{key}": value for key, value in values.items()}
 
@@ -109,6 +112,7 @@ class TrackerSession:
     folder: Path  # the results
     trackers: list[tuple[str, ModuleType, str]] = field(init=False)
     open_runs: dict[tuple[str, str], TrackerRun] = field(default_factory=dict)
+    announced_runs: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.trackers = [(text, *find_tracker(text)) for text in dict.fromkeys(self.texts)]
@@ -160,9 +164,11 @@ class TrackerSession:
         path = self.folder / LEDGER
         return read_json(path) if path.exists() else {}
 
-    def places(self) -> list[str]:
-        """Where the open runs are, in words."""
-        return [f"{text.partition(':')[0]}: {run}, {open_run.place}" for (text, run), open_run in self.open_runs.items()]
+    def new_places(self) -> list[str]:
+        """Where the runs are that were opened since the last call, in words."""
+        new = {key: run for key, run in self.open_runs.items() if key not in self.announced_runs}
+        self.announced_runs |= new.keys()
+        return [f"{text.partition(':')[0]}: {name}, {run.place}" for (text, name), run in new.items()]
 
     def close(self) -> None:
         while self.open_runs:

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     How = tuple[Backend, EvaluationSettings, Selection]
 
 MAX_NAMES = 6  # checkpoints that the last line names
+Recordings = Annotated[
+    list[str] | None, typer.Option("--recorded", help="Score responses that another program recorded; may be repeated.")
+]
 CheckNoise = Annotated[
     float,
     typer.Option(
@@ -48,9 +51,7 @@ def score(
     tracking: TrackerOptions,
     paths: Annotated[list[str] | None, typer.Argument(help=options.CHECKPOINTS_HELP)] = None,
     output: options.Output = Path("results"),
-    recordings: Annotated[
-        list[str] | None, typer.Option("--recorded", help="Score responses that another program recorded; may be repeated.")
-    ] = None,
+    recordings: Recordings = None,
     name: Annotated[str, typer.Option(help="Name in the results, of one checkpoint or of --recorded.")] = "",
     check_noise: CheckNoise = 0.0,
     holdout: options.Holdout = 0.0,

@@ -66,10 +66,12 @@ def log_comparison(session: TrackerSession | None, comparison: Comparison, names
 
     points = make_points(comparison, names)
     count = session.write(points)
-    for place in session.places() if count else ():
+    for place in session.new_places():
         note(f"logged to {place}")
     if points and not count:
         note("These points were logged before.")
+    if lacking := sorted({*names} - {point.checkpoint for point in points}):
+        note(f"Not logged, for no skill of theirs has a score: {', '.join(lacking)}")
 
 
 def log_scores(session: TrackerSession | None, outcomes: Sequence[Outcome], folder: Path, baseline: str) -> None:

@@ -1,9 +1,10 @@
 """Trackers: each skill's score, difference and interval at the checkpoint's training step, written once and sent nowhere."""
 
+import gc
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from harness.cli import main
 from harness.run_logs.tensorboard import read_events
 from harness.tracking import TrackerSession, make_points
 from harness.types import SkilldeltaError
+from tests.checkpoints.test_discovery import model, run
 from tests.support.results_folder import store_scores
 
 KEYS = {f"skills/{name}/{key}" for name in ("coding", "average") for key in ("score", "score_low", "score_high")}
@@ -76,6 +78,12 @@ def test_the_baseline_has_scores_alone_and_no_step_is_step_0(tmp_path: Path) -> 
     assert (point.run, point.step, set(point.values)) == ("sft", 0, KEYS)
 
 
+def test_a_skill_without_a_score_is_no_point(tmp_path: Path) -> None:
+    store_scores(tmp_path / "r", "sft", "mbpp", [1.0, 0.0] * 10, "coding")
+    store_scores(tmp_path / "r", "dpo", "mbpp", [None] * 20, "coding")
+    assert make_points(api.compare(tmp_path / "r", "sft"), ["dpo"]) == []
+
+
 def test_a_final_model_stands_at_the_last_step_of_its_log(tmp_path: Path) -> None:
     folder = store_run(tmp_path / "r", steps=(None, 90))
     (point,) = make_points(api.compare(folder, "sft", candidates=["dpo"]), ["dpo"])
@@ -104,13 +112,73 @@ def test_runs_are_apart_and_are_closed(tmp_path: Path, recorders: dict[str, Reco
     points = make_points(api.compare(folder, "sft"), ["dpo@20", "ppo@5"])
     session = TrackerSession(["toy"], folder)
     session.write(points)
-    assert session.places() == ["toy: dpo, here", "toy: ppo, here"]
+    assert session.new_places() == ["toy: dpo, here", "toy: ppo, here"]
+    assert session.new_places() == []
     session.close()
     assert {name: run.is_open for name, run in recorders.items()} == {"/dpo": False, "/ppo": False}
     (folder / tracking.LEDGER).unlink()
     monkeypatch.setenv("TOY_RUN", "the-trainers-own")
     with pytest.raises(SkilldeltaError, match="TOY_RUN names one run, and there are dpo and ppo"):
         TrackerSession(["toy"], folder).write(points)
+
+
+TASK = """
+from harness.types import Request, Response, Score, Task
+
+TASKS = (Task(
+    name="words", skill="reasoning", version=1, source="made for this test",
+    rows=lambda folder: [{"word": f"w{i}"} for i in range(12)],
+    ask=lambda e: Request(e.row["word"]), score=lambda e, r: Score(1.0), ideal=lambda e: Response("a"),
+),)
+"""
+
+
+def test_score_and_watch_write_what_they_have_scored(
+    tmp_path: Path, recorders: dict[str, Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("words.py").write_text(TASK)
+    model(tmp_path / "sft")
+    run(tmp_path / "dpo", (10, 20))
+    flags = [
+        "-t",
+        "words",
+        "--include-path",
+        "words.py",
+        "--backend",
+        "scripted",
+        "--backend-args",
+        "text=a",
+        "-o",
+        "r",
+        "--log-to",
+        "toy:here",
+    ]
+
+    def call(*arguments: str) -> object:
+        with pytest.raises(SystemExit) as end:
+            main([*arguments, *flags])
+        return end.value.code
+
+    assert call("score", "sft", "dpo/checkpoint-10") == 0
+    assert set(recorders["here/sft"].points[0][1]) == {
+        f"skills/{name}/{key}" for name in ("reasoning", "average") for key in ("score", "score_low", "score_high")
+    }
+    assert [step for step, _ in recorders["here/dpo"].points] == [10]
+    assert call("score", "dpo/checkpoint-20", "--baseline", "sft") == 0
+    assert recorders["here/dpo"].points[1][1]["skills/reasoning/difference"] == 0
+    recorders.clear()
+    run(tmp_path / "ppo", (5, 6))
+    refusals = iter([ConnectionError("no route to host")])
+
+    def log(self: Recorder, step: int, values: Mapping[str, float]) -> None:
+        for refusal in refusals:
+            raise refusal
+        self.points.append((step, dict(values)))
+
+    monkeypatch.setattr(Recorder, "log", log)
+    assert call("watch", "ppo", "--baseline", "sft", "--idle", "1e-9", "--every", "0") == 0
+    assert [step for step, _ in recorders["here/ppo"].points] == [5, 6]  # the first was taken at the second try
 
 
 def test_a_failing_tracker_is_said_with_the_way_out(
@@ -144,7 +212,7 @@ def test_a_folder_of_runs_is_not_taken_for_the_package(tmp_path: Path, monkeypat
 
 
 @pytest.fixture
-def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A working folder in which no tracker is configured, and nothing but this machine can be reached."""
     connect = socket.socket.connect
 
@@ -159,7 +227,8 @@ def offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
     monkeypatch.setattr(socket.socket, "connect", only_here)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    gc.collect()  # what the trackers leave open warns here, where their warnings are passed over
 
 
 def log_comparison(folder: Path, tracker: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
