@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from harness.studies import cost_estimate
+from harness.studies import cost_estimate, real_model
 from harness.studies import file as files
 from harness.studies.grid import PlannedRun
 from harness.studies.plan import StudyPlan
@@ -117,8 +117,8 @@ def test_every_study_that_comes_with_the_program_can_be_planned(
     monkeypatch.setenv("FOREIGN_PPO", "theirs/ppo")
     whole = StudyPlan(files.read_study_file(files.find_study(name)))
     board = Runner(tmp_path, list(whole.stages.values()))
-    if whole.study.bases["smollm2" if "smollm2" in name else "medium"].path:
-        assert {s.name for s in board.ready_stages()} >= {"score-sft-smollm2", "dpo"}
+    if any(base.path for base in whole.study.bases.values()):
+        assert {s.name for s in board.ready_stages()} >= {"score-sft-smollm2", "score-foreign-ppo"}
         return
     assert [s.name for s in board.ready_stages()] == ["data"]
     assert all(cost for cost in cost_estimate.stage_seconds(whole).values())
@@ -255,3 +255,18 @@ def test_a_study_killed_at_any_moment_ends_with_the_report_of_an_undisturbed_one
     killed.disturbed(str(tmp_path / "tiny.yaml"), out, [9, 14])
     assert not killed.unlike(first / "report", out / "report")
     assert (out / "study.json").read_bytes() == (first / "study.json").read_bytes()
+
+
+def test_a_packaged_model_becomes_a_folder_that_a_study_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The variables of the demo on a real model: what the user has set stays, what a data folder holds is taken."""
+    pairs = tmp_path / real_model.OWN_PAIRS
+    pairs.parent.mkdir()
+    pairs.write_bytes(b"")
+    messages: list[str] = []
+    for name, value in ((real_model.MODEL, "mine/model"), (real_model.PAIRS, ""), (real_model.DATA, str(tmp_path))):
+        monkeypatch.setenv(name, value)
+    real_model.prepare_environment(tmp_path / "demo", messages.append)
+    study = files.read_study_file(files.find_study("smollm2-quick"), full=False)
+    assert study.data["pairs"].files == (str(pairs),)
+    assert study.bases["smollm2"].path == "mine/model"
+    assert messages == [f"Model: mine/model.  Pairs: {pairs}."]
