@@ -93,10 +93,10 @@ def draw_cells(axis: Axes, cells: Sequence[Sequence[Row | None]], step: float) -
     for down, line in enumerate(cells):
         for across, row in enumerate(line):
             d = row.difference if row else None
-            known = d is not None and not math.isnan(d.delta)
-            face = colour_of(d.delta, step) if d and known else PALE_GREY
+            has_score = d is not None and not math.isnan(d.delta)
+            face = colour_of(d.delta, step) if d and has_score else PALE_GREY
             axis.add_patch(Rectangle((across, down), 1, 1, facecolor=face, edgecolor=PAPER, linewidth=1.2))
-            text = "no score" if not d or not known else ""
+            text = "no score" if not has_score else ""
             if d and d.verdict in ("better", "worse"):
                 text = f"{MARKS[d.verdict]} {format_number(d.delta, signed=True)}"
             axis.text(across + 0.5, down + 0.52, text, ha="center", va="center", fontsize=7.5, color=INK if d else GREY)
@@ -125,6 +125,6 @@ def draw_scale(figure: Figure, step: float, comparison: Comparison) -> None:
     for spine in axis.spines.values():
         spine.set_visible(False)
     unit = f"Colour: points against {comparison.baseline}; ▲ better, ▼ worse."
-    unmarked = "Without a mark nothing is decided, or there is no difference beyond the margin."
-    text = wrap_lines([unit, unmarked, *drawing.allowed_differences(comparison)], width - 0.4, 8)
+    no_mark = "Without a mark nothing is decided, or there is no difference beyond the margin."
+    text = wrap_lines([unit, no_mark, *drawing.allowed_differences(comparison)], width - 0.4, 8)
     figure.text(0.2 / width, 0.36 / height, text, fontsize=8, color=GREY, va="top", ha="left")

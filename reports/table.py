@@ -28,7 +28,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
 
 def escape_cells(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with no text that a spreadsheet would run."""
-    texts = {name: escape_formulas(frame[name].tolist()) for name in frame.select_dtypes(exclude="number")}
+    texts = {str(name): escape_formulas(frame[name].tolist()) for name in frame.select_dtypes(exclude="number")}
     return frame.assign(**texts)
 
 

@@ -173,8 +173,8 @@ def draw_legend(figure: Figure, layout: LegendLayout, numbers: dict[str, int]) -
     ring: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgewidth": 1.4, "linewidth": 1.3}
     diamond = ring | {"marker": "D", "linewidth": 0.0}
     lines = [Line2D([], [], color=GREY, label=layout.labels[0], **diamond)]
-    shown = list(numbers.values())[:MAX_LEGEND_RUNS]
-    for label, number in zip(layout.labels[1:], shown, strict=False):
+    run_numbers = list(numbers.values())[:MAX_LEGEND_RUNS]
+    for label, number in zip(layout.labels[1:], run_numbers, strict=False):
         colour, marker = run_look(number)
         style = drawing.run_line_style(number)
         lines.append(Line2D([], [], color=colour, linestyle=style, label=label, marker=marker, **ring))

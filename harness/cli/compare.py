@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from harness.cli import options
 from harness.cli.options import Allow, Baseline, Candidates, Correction, Json, Margin, ResultsFolders
 from harness.cli.screen import note, print_json, print_table, say
+from harness.cli.trackers import LogTo, log_comparison, open_session
+from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
 
+Order = Literal["steps", "decision"]
 MAX_DETAILED = 4  # with more candidates, the screen shows no table of details for each
 
 
@@ -33,6 +37,9 @@ def compare_(
         list[str] | None, typer.Option(help="Leave out examples: those found in a training run's data, or a file of ids.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Count only these examples, named as for --leave-out.")] = None,
+    holdout: options.Holdout = 0.0,
+    log_to: LogTo = None,
+    order: Annotated[Order, typer.Option(help="Rows by training step, or from the best choice to the worst.")] = "steps",
     as_json: Json = False,
 ) -> None:
     """Tables of scores and differences with intervals; refuses results that cannot be compared."""
@@ -41,12 +48,19 @@ def compare_(
 
     settings = {"margin": margin, "allow": allow or [], "family": correction, "candidates": candidate or []}
     settings |= {"leave_out": leave_out or [], "only": only or [], "published": published_tables or []}
-    comparison = api.compare(results, baseline, **settings)
+    settings |= {"holdout": holdout}
+    with open_session(log_to, results[0]) as session:
+        comparison = api.compare(results, baseline, **settings)
+        log_comparison(session, comparison, list(comparison.checkpoints))
+    if order == "decision":
+        from harness.comparison.decision import order_by_decision
+
+        comparison = order_by_decision(comparison)
     if output:
         for path in write_reports(comparison, output):
             note(f"wrote {path}")
     if as_json:
-        print_json(comparison.json())
+        print_json(content_with_decision(comparison))
     else:
         print_comparison(comparison)
 
@@ -54,19 +68,32 @@ def compare_(
 def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
     """Every report, and comparison.json."""
     from harness import registry
+    from harness.atomic_files import whole_files, write_json
+    from reports.layout.labels import drawable_text
 
-    folder.mkdir(parents=True, exist_ok=True)
-    comparison.write(folder / "comparison.json")
-    paths = [folder / "comparison.json"]
-    for name in registry.modules("reports"):
-        paths += registry.module("reports", name).render(comparison, folder)
-    return paths
+    with whole_files(folder) as draft:
+        write_json(draft / "comparison.json", content_with_decision(comparison))
+        paths = [draft / "comparison.json"]
+        for name in registry.modules("reports"):
+            paths += registry.module("reports", name).render(comparison, draft)
+    if any(drawable_text(name) != show_controls(name) for name in comparison.checkpoints):
+        note("No font here has some letters of the names: pictures show their code points (U+57FA).  Noto Sans CJK has them.")
+    return [folder / path.relative_to(draft) for path in paths]
+
+
+def content_with_decision(comparison: Comparison) -> dict[str, Any]:
+    """The content of comparison.json."""
+    from harness.comparison.decision import decide
+
+    return {"decision": decide(comparison).json()} | comparison.json()
 
 
 def print_comparison(comparison: Comparison) -> None:
-    """Prints the tables: the matrix, and details for up to MAX_DETAILED candidates."""
+    """Prints the decision, then the tables: the matrix, and details for up to MAX_DETAILED candidates."""
+    from harness.comparison.decision import decide
     from reports.layout import published_tables, text_tables
 
+    say(f"{decide(comparison).sentence}\n")
     candidates = len(comparison.checkpoints) - 1
     tables = text_tables.all_tables(comparison)
     if candidates == 1:

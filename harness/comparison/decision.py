@@ -180,8 +180,8 @@ def certainty(comparison: Comparison, top: CandidateStanding, candidates: int) -
     p = format_p_value(d.p_adjusted) if d else ""
     parts = [f"p {p}" if candidates == 1 else f"p {p} among {candidates} candidates"]
     if best and best.checkpoint == top.checkpoint:
-        expected = f"{format_number(best.corrected)} {format_interval(best.low, best.high)}"
-        parts.append(f"its score corrected for the choice: {expected}")
+        interval = f"{format_number(best.corrected)} {format_interval(best.low, best.high)}"
+        parts.append(f"its score corrected for the choice: {interval}")
     return f" against {comparison.baseline} ({', '.join(parts)})"
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FAMILY = "DejaVu Sans"  # comes with matplotlib
 WIDE_FONTS = re.compile(r"CJK|Noto|WenQuan|Han |Hei|Gothic|Ming|Song|Unifont|Fallback|Arial Unicode", re.IGNORECASE)
+PLACEHOLDERS = re.compile(r"Last ?Resort|Adobe Blank", re.IGNORECASE)  # fonts of boxes, which have every letter
 POINTS_PER_INCH = 72
 ELLIPSIS = "…"
 BREAK = re.compile(r"(?<=[\s/_@.,:;=+-])")  # a line may end after these
@@ -27,11 +28,11 @@ def escape_label(text: str) -> str:
 
 def drawable_text(text: str) -> str:
     """The text in letters that can be drawn here; others as U+57FA."""
-    shown = show_controls(text).replace("\n", " ").replace("\t", " ")
-    absent = frozenset(c for c in shown if ord(c) > 126 and ord(c) not in letters_of(default_font()))
+    visible = show_controls(text).replace("\n", " ").replace("\t", " ")
+    absent = frozenset(c for c in visible if ord(c) > 126 and ord(c) not in letters_of(default_font()))
     if not absent or find_family(absent):
-        return shown
-    return "".join(f"U+{ord(c):04X}" if c in absent and not find_family(frozenset(c)) else c for c in shown)
+        return visible
+    return "".join(f"U+{ord(c):04X}" if c in absent and not find_family(frozenset(c)) else c for c in visible)
 
 
 def use_fonts(figure: Figure) -> None:
@@ -51,7 +52,8 @@ def find_family(letters: frozenset[str]) -> str:
     """The family of a font on this machine that has all these letters; "" where none has."""
     from matplotlib import font_manager
 
-    fonts = sorted(font_manager.fontManager.ttflist, key=lambda f: (not WIDE_FONTS.search(f.name), f.name, f.fname))
+    every = [f for f in font_manager.fontManager.ttflist if not PLACEHOLDERS.search(f.name)]
+    fonts = sorted(every, key=lambda f: (not WIDE_FONTS.search(f.name), f.name, f.fname))
     codes = frozenset(map(ord, letters))
     return next((font.name for font in fonts if codes <= letters_of(font.fname)), "")
 
@@ -80,8 +82,10 @@ def text_width(text: str, size: float) -> float:
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
-    known = "".join(c if ord(c) in letters_of(default_font()) else "W" for c in text)  # a wide letter for one of another font
-    width, _, _ = text_to_path.get_text_width_height_descent(known, FontProperties(family=DEFAULT_FAMILY, size=size), False)
+    letters = letters_of(default_font())
+    measurable = "".join(c if ord(c) in letters else "W" for c in text)  # a wide letter for one of another font
+    properties = FontProperties(family=DEFAULT_FAMILY, size=size)
+    width, _, _ = text_to_path.get_text_width_height_descent(measurable, properties, False)
     return float(width) / POINTS_PER_INCH
 
 
@@ -92,31 +96,31 @@ def fit_label(text: str, inches: float, size: float, lines: int = 1) -> str:
 
 def fit_lines(text: str, inches: float, size: float, lines: int) -> list[str]:
     """The lines, as they are drawn."""
-    wrapped = wrap(text, inches, size)
-    if len(wrapped) <= lines:
-        return wrapped
+    attempt = wrap(text, inches, size)
+    if len(attempt) <= lines:
+        return attempt
     # A few letters fewer until it fits: each line may lose some at its break.
     length = len(text)
     while length > 2:
         length -= 1
         head = max(1, int(length * HEAD_SHARE))
         shorter = text[:head].rstrip() + ELLIPSIS + text[len(text) - (length - head) :].lstrip()
-        if len(wrapped := wrap(shorter, inches, size)) <= lines:
+        if len(attempt := wrap(shorter, inches, size)) <= lines:
             break
-    return wrapped
+    return attempt
 
 
 def wrap(text: str, inches: float, size: float) -> list[str]:
     """The lines of a text, broken where a reader would, and within a word that is wider than a line."""
-    finished: list[str] = []
+    lines: list[str] = []
     line = ""
     for piece in pieces(text, inches, size):
         if line and text_width((line + piece).rstrip(), size) > inches:
-            finished.append(line.rstrip())
+            lines.append(line.rstrip())
             line = piece.lstrip()
         else:
             line += piece
-    return [*finished, line.rstrip()]
+    return [*lines, line.rstrip()]
 
 
 def pieces(text: str, inches: float, size: float) -> Iterable[str]:

@@ -72,10 +72,14 @@ def check(comparison: Comparison) -> None:
 
 
 def test_a_clear_winner_is_shipped_with_its_gain_its_certainty_and_its_skills(tmp_path: Path) -> None:
-    d = decision(tmp_path, {"dpo": {"reasoning": scores(60), "safety": scores(40)}, "ppo": {"reasoning": scores(5), "safety": scores(2)}})
+    d = decision(
+        tmp_path, {"dpo": {"reasoning": scores(60), "safety": scores(40)}, "ppo": {"reasoning": scores(5), "safety": scores(2)}}
+    )
     assert (d.outcome, d.checkpoint, d.equals, d.worse) == ("ship", "dpo", (), ())
     assert d.sentence.startswith("Ship dpo: +25.0 [")
-    assert "points on average against sft (p <0.001 among 2 candidates, its score corrected for the choice: 75.0 [" in d.sentence
+    assert (
+        "points on average against sft (p <0.001 among 2 candidates, its score corrected for the choice: 75.0 [" in d.sentence
+    )
     assert "better in reasoning (+30.0) and safety (+20.0), shown worse in none" in d.sentence
     assert "no other can be the highest" in d.sentence
     assert "ruled out" not in d.sentence, "no skill can have dropped"
@@ -97,7 +101,9 @@ def test_where_none_is_better_the_items_that_would_show_it_are_enough_in_a_simul
     assert (d.outcome, d.checkpoint) == ("none better", "dpo")
     assert d.sentence.startswith("The checkpoint is not shown better than sft: dpo has +4.0 [")
     assert d.items is not None
-    assert f"about {d.items:,} items, {d.items - ITEMS:,} more than these 200, would show such a lead 4 times in 5" in d.sentence
+    assert (
+        f"about {d.items:,} items, {d.items - ITEMS:,} more than these 200, would show such a lead 4 times in 5" in d.sentence
+    )
     rng, verdicts = np.random.default_rng(3), []
     for number in range(40):
         change = rng.choice([1.0, -1.0, 0.0], d.items, p=[0.07, 0.03, 0.9])

@@ -1,0 +1,135 @@
+"""Names and answers of strangers act nowhere: not in a terminal, a spreadsheet, a Markdown page, LaTeX or a browser."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from harness.cli import screen
+from harness.cli.compare import print_comparison
+from harness.comparison.compare import compare
+from harness.comparison.gate import Policy, gate
+from harness.comparison.result import Comparison
+from harness.visible_text import CONTROLS, escape_formulas, escape_markdown, show_controls
+from reports import page, table, tradeoff
+from reports.layout import latex
+from tests.support.results_folder import store_scores
+
+NAMES = [
+    '=WEBSERVICE("http://evil.test/a")', "@NOW()", "-1+1|cmd", "\t=2*3", "\x1b[31mred\x1b]52;c;ZXZpbA==\x07", "a\u202etxt.exe",
+    "[go](https://evil.test) ![i](https://evil.test/p.png)", "\\input{/etc/hosts}$\\write18{id}$", "x\r\n# heading",
+    "基线-é-😀",
+    "<b>bold</b>", "`tick` | pipe *star* _line_ ~gone~", "c1\x9b2J", "[ref]: http://evil.test", "www.evil.test",
+]  # fmt: skip
+ALLOWED_IN_LATEX = set(map(chr, range(32, 127))) | {"\n"}
+
+
+@pytest.fixture(scope="module")
+def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """A baseline, and candidates with such names on a task with such a name."""
+    folder, task = tmp_path_factory.mktemp("odd"), "ta](http://evil.test)\u202esk"
+    for number, name in enumerate(["base", *NAMES]):
+        store_scores(folder, name, task, [float((i + number) % 3 == 0) for i in range(12)], "=ski\x1b[1mll")
+    return compare(folder, "base")
+
+
+def test_the_screen_shows_no_control_but_line_ends(comparison: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
+    print_comparison(comparison)
+    screen.note(NAMES[4])
+    screen.print_table([NAMES[4]], [[NAMES[5]]], title="[red]" + NAMES[4])
+    shown = capsys.readouterr()
+    for text in (shown.out, shown.err):
+        assert not CONTROLS.search(text)
+    assert "\\u001b[31mred" in shown.out
+    assert "[red]" in shown.out, "a title is no markup"
+
+
+@settings(max_examples=50)
+@given(st.recursive(st.text(), lambda children: st.lists(children) | st.dictionaries(st.text(), children)))
+def test_json_on_the_screen_says_the_same_and_acts_nowhere(value: object) -> None:
+    shown = show_controls(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(shown) == value
+    assert not CONTROLS.search(shown)
+
+
+def test_no_cell_of_a_csv_begins_like_a_formula(comparison: Comparison, tmp_path: Path) -> None:
+    _, flat, _ = table.render(comparison, tmp_path)
+    rows = list(csv.DictReader(io.StringIO(flat.read_text())))
+    assert len(rows) == len(comparison.rows)
+    for row in rows:
+        for cell in row.values():
+            assert not re.match(r"[=+@\t\r-](?![\d.])", cell), cell
+    assert {row["checkpoint"].removeprefix("'") for row in rows} >= {n for n in NAMES if "\r" not in n}
+    assert {row["skill"] for row in rows} == {"'=ski\x1b[1mll", ""}
+    assert escape_formulas(["-3.5", "+1", "−2", "=1", 4, None]) == ["-3.5", "+1", "−2", "'=1", 4, None]
+
+
+def test_markdown_has_no_live_link_image_tag_or_address(comparison: Comparison, tmp_path: Path) -> None:
+    table_document, trade = table.markdown_document(comparison), tradeoff.tradeoff_document(comparison)
+    summary = gate(comparison, NAMES[6], Policy()).markdown()
+    for text in (table_document, trade, summary):
+        assert not CONTROLS.search(text)
+        assert not re.search(r"(?<!\\)\]\(|https?://|<(?!br>)|(?<!\\)`|^\s*\[[^\]]*\]:|\bwww\.", text, re.MULTILINE)
+        headings = [line for line in text.splitlines() if re.match(r"#+ heading", line)]
+        assert not headings
+    assert "0.0 [−" in table_document, "intervals stay readable"
+
+
+def test_a_name_stays_one_cell_of_its_table(comparison: Comparison) -> None:
+    tables = [part for part in table.markdown_document(comparison).split("\n\n") if part.startswith("| ")]
+    assert tables
+    for text in tables:
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines()}
+        assert len(widths) == 1
+
+
+def test_latex_is_ascii_that_its_fonts_have(comparison: Comparison) -> None:
+    text = latex.latex_document(comparison)
+    assert set(text) <= ALLOWED_IN_LATEX
+    assert not re.search(r"\\(input|write|immediate)\b", text)
+    assert "U+57FA U+7EBF" in text
+    assert latex.CODE_POINT_NOTE in text
+    assert r"\'{e}" in text
+
+
+@given(st.text())
+def test_any_text_is_latex_with_balanced_braces_and_no_bare_special(text: str) -> None:
+    escaped = latex.escape_latex(text)
+    assert set(escaped) <= ALLOWED_IN_LATEX - {"\n"}
+    commands = r"\\[\\#$%&_{}]|\\textbackslash\{\}|\\text[a-z]+\{\}|\\[A-Za-z]+(\{\})?|\\[`'^~=.\"]"
+    plain = re.sub(commands, "", escaped)
+    assert plain.count("{") == plain.count("}")
+    assert not set(plain) & set("#%&_^~\\")
+    assert plain.count("$") % 2 == 0
+
+
+@pytest.mark.slow
+def test_the_page_shows_controls_and_its_title_is_text(comparison: Comparison, tmp_path: Path) -> None:
+    index, *_ = page.render(comparison, tmp_path)
+    before_data = index.read_text().partition('<script type="application/json"')[0]
+    assert not CONTROLS.search(before_data)
+    assert "<b>bold" not in before_data
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("dpo@75 +3.0 [+1.0, +5.0]", "dpo@75 +3.0 [+1.0, +5.0]"),
+        ("a_b", "a_b"),
+        ("_a_", r"\_a\_"),
+        ("# a", r"\# a"),
+        ("- a", r"\- a"),
+        ("1. a", r"1\. a"),
+        ("@team", "@\u200bteam"),
+        ("me@host.org", "me@\u200bhost.org"),
+        ("a\nb", "a<br>b"),
+        ("  task", "&nbsp;&nbsp;task"),
+    ],
+)
+def test_markdown_is_escaped_where_it_would_act_and_only_there(text: str, shown: str) -> None:
+    assert escape_markdown(text) == shown
