@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "harness" / "docs").glob("*.md"))]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
-OTHERS_FLAGS = {"--log_samples", "--model_args", "--no-deps", "--index-url", "--tasks", "--model", "--ckpt"}  # lm-eval, pip, OpenRLHF
+OTHERS_FLAGS = {"--log_samples", "--model_args", "--no-deps", "--index-url", "--tasks", "--model", "--ckpt"}  # others
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
 # Weights of the demo's SFT model where README's figures were made (AMD EPYC, AVX-512).  Another processor adds in another
 # order; training amplifies the difference, and scores move by about ten points, so that there only the verdicts are held.

@@ -72,18 +72,19 @@ def repeat_cell(
     reader = choose_reader(settings.reader, is_generated(stored_questions), cell.read())
     new = {(s.example, s.draw): s for batch in batches for s in collect_samples(task, model.get(), batch, set(), reader)}
     noise = compare_samples([(old[q.key], new[q.key]) for q in questions])
-    noise = replace(noise, **measure_distances(model.get(), questions, [old[q.key] for q in questions]))
+    plain, ours = measure_distances(model.get(), questions, [old[q.key] for q in questions])
+    noise = replace(noise, plain=plain, ours=ours)
     cell.update(noise=replace(noise, backend=dict(model.get().settings)))
     return RepeatedCell(name, task.name, noise)
 
 
-def measure_distances(model: Model, questions: Sequence[Question], samples: Sequence[Sample]) -> dict[str, float]:
-    """How far plain batches of the model are apart, and the engine's log-probabilities from them; {}: it has no plain ones.
+def measure_distances(model: Model, questions: Sequence[Question], samples: Sequence[Sample]) -> tuple[float | None, float | None]:
+    """How far plain batches of the model are apart, and the engine's log-probabilities from them; None: it has no plain ones.
 
     A question with choices is asked as it is; of a text, the log-likelihood of its answer.
     """
     if not isinstance(model, SupportsRounding):
-        return {}
+        return None, None
     pairs = list(zip(questions, samples, strict=True))[:MAX_ROUNDED]
     requests = [
         q.request if q.request.choices else replace(q.request, choices=(s.response.text,))
@@ -91,9 +92,9 @@ def measure_distances(model: Model, questions: Sequence[Question], samples: Sequ
         if s.response.finish in ("stop", "length") and (q.request.choices or s.response.text)
     ]
     if not requests:
-        return {}
+        return None, None
     plain, ours = model.measure_rounding(requests)
-    return {"plain": float(f"{plain:.3g}"), "ours": float(f"{ours:.3g}")}
+    return float(f"{plain:.3g}"), float(f"{ours:.3g}")
 
 
 def compare_samples(pairs: Sequence[tuple[Sample, Sample]]) -> Noise:

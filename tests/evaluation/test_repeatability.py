@@ -187,7 +187,7 @@ def test_a_model_with_plain_batches_says_how_far_they_and_its_engine_are_apart(
         Question(Example({"n": n}), Request(f"Question {n}: how many apples?", choices=choices, max_tokens=8)) for n in range(6)
     ]
     samples = [Sample(str(n), "", r, Score(1.0)) for n, r in sorted(model.answer([q.request for q in questions]))]
-    distances = measure_distances(model, questions, samples)
-    assert 0 <= distances["plain"] < 1e-4
-    assert 0 <= distances["ours"] < 1e-4
-    assert measure_distances(toys.model(), questions, samples) == {}
+    plain, ours = measure_distances(model, questions, samples)
+    assert 0 <= plain < 1e-4
+    assert 0 <= ours < 1e-4
+    assert measure_distances(toys.model(), questions, samples) == (None, None)
