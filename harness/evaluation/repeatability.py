@@ -18,6 +18,7 @@ from harness.store import Results
 from harness.types import Checkpoint, Model, Response, Sample, SkilldeltaError, Task, digest
 
 MIN_ITEMS = 50  # fewer items say little about a rate of a few percent
+Distances = tuple[float | None, float | None]
 MAX_ROUNDED = 8  # questions that are also computed in plain batches
 
 
@@ -78,7 +79,7 @@ def repeat_cell(
     return RepeatedCell(name, task.name, noise)
 
 
-def measure_distances(model: Model, questions: Sequence[Question], samples: Sequence[Sample]) -> tuple[float | None, float | None]:
+def measure_distances(model: Model, questions: Sequence[Question], samples: Sequence[Sample]) -> Distances:
     """How far plain batches of the model are apart, and the engine's log-probabilities from them; None: it has no plain ones.
 
     A question with choices is asked as it is; of a text, the log-likelihood of its answer.
