@@ -61,12 +61,19 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def named_errors(draft: Path, target: Path) -> Iterator[None]:
-    """An error of the system names the file or folder that the user knows; for a full disk it names none."""
+    """A refusal of the system names the file or folder that the user knows; for a full disk it names none.
+
+    SkilldeltaError where a library says in its own way that the disk is full.
+    """
     try:
         yield
     except OSError as error:
         if error.filename is None or str(error.filename).startswith(str(draft)):
             error.filename = str(target)
+        raise
+    except Exception as error:
+        if reason := explain_system_error(error, target):
+            raise SkilldeltaError(reason) from error
         raise
 
 

@@ -12,6 +12,7 @@ import pytest
 from harness import atomic_files, file_locks
 from harness.atomic_files import atomic_folder, explain_system_error, remove_halves, whole_files, write_bytes, write_json
 from harness.file_locks import FolderLock, lock_folder
+from harness.types import SkilldeltaError
 
 
 def names(folder: Path) -> list[str]:
@@ -50,9 +51,9 @@ def test_a_full_disk_is_told_from_an_error_of_ours_whatever_wrote(library: str, 
         "torch": lambda draft: torch.save(numbers, draft / "a"),
         "tokenizers": lambda draft: Tokenizer(models.WordLevel({f"w{i}": i for i in range(30_000)})).save(str(draft / "a")),
     }
-    with pytest.raises(Exception) as refusal, atomic_folder(full_disk / "checkpoint-1") as draft:  # noqa: PT011
+    with pytest.raises(SkilldeltaError) as refusal, atomic_folder(full_disk / "checkpoint-1") as draft:
         writers[library](draft)
-    assert explain_system_error(refusal.value, full_disk).startswith(f"No space left on device: {full_disk}")
+    assert str(refusal.value).startswith(f"No space left on device: {full_disk}/checkpoint-1.  Make room")
     assert names(full_disk) == []
 
 
