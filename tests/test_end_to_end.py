@@ -36,6 +36,7 @@ def make_runs(folder: Path) -> Path:
 
 def command(runs: Path, results: Path, data: Path) -> list[str]:
     flags = ["-t", ",".join(TASKS), "-o", str(results), "--data", str(data), "-L", "2", "--gen-kwargs", "max_tokens=8"]
+    flags.append("--exact-resume")
     return [sys.executable, "-m", "harness", "score", str(runs / "dpo"), str(runs / "lora"), *flags]
 
 

@@ -142,6 +142,7 @@ class TestAgainstOurEngine:
         words = [
             *(sys.executable, "-m", "harness", "score", str(base), "-t", "capitals", "--include-path", str(tasks)),
             *("--backend", "vllm", "--backend-args", f"dtype=float32,max_length=256,args={OPTIONS.args}", "--name", "m"),
+            "--exact-resume",
         ]
         killed, whole_run = tmp_path / "killed", tmp_path / "whole"
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable
@@ -13,13 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness import api
 from harness.cli import main
 from harness.evaluation.questions import EvaluationSettings, make_questions
 from harness.evaluation.run import Outcome, score_checkpoints
 from harness.evaluation.scoring import collect_samples
 from harness.store import Results, SampleWriter
 from harness.types import Request, Response, Sample, Score, SkilldeltaError
-from tests.support import toys
+from tests.support import tiny, toys
 
 ITEMS = 60
 
@@ -130,6 +132,34 @@ def test_samples_without_a_record_are_of_unknown_questions_and_are_asked(tmp_pat
         )
     run(tmp_path / "r", toys.answer_sum)
     assert all(s.score.value == 1 for s in results.cell("toy", "adding").samples())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_models_own_answers_stay_and_exact_resumption_ends_at_the_bytes_of_an_undisturbed_run(
+    exact: bool, tmp_path: Path
+) -> None:
+    model = str(tiny.llama(tmp_path / "model"))
+    backend = api.Backend("transformers", {"dtype": "float32", "device": "cpu"})
+    options = replace(api.default_settings(), selections=api.limits(24, None), exact_resume=exact)
+
+    def score(folder: Path) -> None:
+        (outcome,) = api.score([model], ["world_sums_validation"], folder, backend=backend, settings=options)
+        assert outcome.state == "done"
+
+    score(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    cell = Results(tmp_path / "resumed").cell("model", "world_sums_validation")
+    lines = cell.samples_file.read_bytes().splitlines(keepends=True)
+    stored = [line for number, line in enumerate(lines) if number % 3]
+    cell.samples_file.write_bytes(b"".join(stored) + lines[0][:20])
+    cell.update(state="running")
+    score(tmp_path / "resumed")
+    resumed = cell.samples_file.read_bytes().splitlines(keepends=True)
+    assert [json.loads(line)["example"] for line in resumed] == [json.loads(line)["example"] for line in lines]
+    assert [line for number, line in enumerate(resumed) if number % 3] == stored
+    if exact:
+        assert toys.tree(tmp_path / "resumed") == toys.tree(tmp_path / "whole")
 
 
 @pytest.fixture
