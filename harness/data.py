@@ -9,16 +9,19 @@ import json
 import os
 import random
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from harness.bounded_files import UnreadableFileError, open_bytes, read_bytes
 from harness.grouping import group_by
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how such a file begins
+MOST_BYTES = 1 << 31  # of a file of rows, once it is unpacked
 Row = TypeVar("Row", bound=Json)
 
 
@@ -71,9 +74,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 def refuse_lfs_pointer(path: Path) -> None:
     """Raises SkilldeltaError for a file of Git LFS that stands for data which was not fetched."""
     try:
-        with path.open("rb") as stream:
+        with open_bytes(path) as stream:
             start = stream.read(len(LFS_POINTER))
-    except OSError:
+    except (OSError, UnreadableFileError):
         return  # whoever reads it says why it cannot be read
     if start == LFS_POINTER:
         raise SkilldeltaError(
@@ -85,8 +88,16 @@ def refuse_lfs_pointer(path: Path) -> None:
 def read_text(path: Path) -> str:
     """The text of a file, plain or .gz.  SkilldeltaError for a Git LFS pointer."""
     refuse_lfs_pointer(path)
-    content = path.read_bytes()
-    return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+    try:
+        content = read_bytes(path, MOST_BYTES)
+        if path.suffix == ".gz":
+            with gzip.open(io.BytesIO(content)) as stream:
+                content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UnreadableFileError(f"it holds more than {MOST_BYTES >> 20} MiB once it is unpacked")
+        return content.decode("utf-8-sig")
+    except (ValueError, OSError, EOFError, zlib.error) as error:
+        raise SkilldeltaError(f"{path} cannot be read: {error}.") from error
 
 
 def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
@@ -100,7 +111,7 @@ def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
             return [{"text": line} for line in content.splitlines() if line.strip()]
         if name.endswith(".csv"):
             return list(csv.DictReader(io.StringIO(content, newline="")))
-    except (json.JSONDecodeError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file complete?") from error
     raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json, .csv and .txt, each also .gz.")
 

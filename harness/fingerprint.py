@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import hub_cache
 from harness.atomic_files import write_bytes
+from harness.bounded_files import MAX_JSON, UnreadableFileError, printable
 from harness.checkpoint_folders import tokenizer_source
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, weight_files
 from harness.own_template import find_own_template
@@ -18,6 +19,7 @@ from harness.types import Checkpoint, Request, digest
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 TEMPLATE = ("chat_template.jinja", "chat_template.json")
 LARGE = 1 << 26  # bytes
+SETTINGS = (".json", ".txt", ".jinja", ".py", ".model")  # files that are never as large as weights
 
 
 def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
@@ -83,6 +85,8 @@ def hash_files(paths: Iterable[Path]) -> str:
 def hash_content(path: Path) -> bytes:
     """SHA-256 of a file's content.  The hash of a large file is cached until the file changes."""
     status = path.stat()
+    if path.suffix in SETTINGS and status.st_size > MAX_JSON:
+        raise UnreadableFileError(f"{printable(path.name)} has more than {MAX_JSON:,} bytes: it is not read")
     if status.st_size < LARGE:
         return hash_stream(path)
     # A write changes the change time (st_ctime), which no program can set back, so that the cache never gives a stale hash.

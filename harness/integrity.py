@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ ADAPTER_CONFIG = "adapter_config.json"
 LFS_POINTER = b"version https://git-lfs"
 # Bits of each type of the safetensors format.
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
+TYPE_NAME = re.compile(r"[A-Z]\w{0,15}")
 BITS |= {
     "I16": 16,
     "U16": 16,
@@ -145,7 +147,9 @@ def parse_tensor(value: Mapping[str, Any]) -> tuple[TensorHeader, int]:
     shape, dtype = tuple(value["shape"]), value["dtype"]
     if len(shape) > MAX_DIMENSIONS or not all(type(n) is int and 0 <= n < 1 << 63 for n in (start, end, *shape)) or end < start:
         raise ValueError("sizes must be whole numbers from 0")
+    if not isinstance(dtype, str) or not TYPE_NAME.fullmatch(dtype):
+        raise ValueError("a tensor's type has no name")
     if dtype in BITS and math.prod(shape) * BITS[dtype] != 8 * (end - start):
         raise ValueError("a tensor's shape and its data differ in size")
-    return TensorHeader(str(dtype), shape), end
+    return TensorHeader(dtype, shape), end
 

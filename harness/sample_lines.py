@@ -72,14 +72,16 @@ def is_plain(value: Json) -> bool:
     if type(value["response"]) is list:
         numbers += value["response"]
     counts = value["draw"], value["tokens_in"], value["tokens_out"], value.get("truncated", 0)
-    return all(type(n) in NUMBERS and -MAX_SCORE <= n <= MAX_SCORE for n in numbers) and all(0 <= n <= MAX_COUNT for n in counts)
+    return all(type(n) in NUMBERS and -MAX_SCORE <= n <= MAX_SCORE for n in numbers) and all(
+        0 <= n <= MAX_COUNT for n in counts
+    )
 
 
 def are_plain(lines: Sequence[Any]) -> bool:
     """Whether is_plain() holds for what a table reads of lines, also of format 1.  By column: for millions of lines."""
     if not set(map(type, lines)) <= {dict}:
         return False
-    for name, kinds in (REQUIRED | SPARSE).items():
+    for name, kinds in (*REQUIRED.items(), *SPARSE.items()):
         present = [line[name] for line in lines if name in line]
         if not set(map(type, present)) <= kinds or (name in REQUIRED and name != "extracted" and len(present) < len(lines)):
             return False
@@ -92,8 +94,8 @@ def are_plain(lines: Sequence[Any]) -> bool:
     counts = [n for line in lines for n in (line["draw"], line["tokens_out"])]
     if not set(map(type, numbers)) <= NUMBERS:
         return False
-    is_bounded = -MAX_SCORE <= min(numbers, default=0) and max(numbers, default=0) <= MAX_SCORE
-    return is_bounded and 0 <= min(counts, default=0) and max(counts, default=0) <= MAX_COUNT
+    has_scores = min(numbers, default=0) >= -MAX_SCORE and max(numbers, default=0) <= MAX_SCORE
+    return has_scores and min(counts, default=0) >= 0 and max(counts, default=0) <= MAX_COUNT
 
 
 @cache
@@ -109,7 +111,10 @@ def line_type() -> Any:
     required = {"example": text, "request": text, "draw": count, "response": text | list[logprob], "finish": text}
     required |= {"tokens_in": count, "tokens_out": count, "score": number | None, "extracted": text}
     sparse = {"greedy": list[bool] | None, "truncated": count, "in_block": bool, "reading": dict[str, int] | None}
-    sparse |= {"parts": dict[text, number | None] | None, **dict.fromkeys(("error", "reasoning", "why", "group", "cluster"), text)}
+    sparse |= {
+        "parts": dict[text, number | None] | None,
+        **dict.fromkeys(("error", "reasoning", "why", "group", "cluster"), text),
+    }
     return pydantic.create_model(  # type: ignore[call-overload]
         "SampleLine",
         **{name: (kind, ...) for name, kind in required.items()},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
@@ -15,11 +15,12 @@ MAX_NAME = 1_000  # characters of a text that names something
 
 
 @cache
-def field_checks(kind: type[Any]) -> Mapping[str, Any]:
+def field_checks(kind: Hashable) -> Mapping[str, Any]:
     """A validator for each field of a dataclass but those that hold dataclasses, which are built and checked by themselves."""
     import pydantic
 
     count: Any = Annotated[int, pydantic.Field(ge=-MAX_COUNT, le=MAX_COUNT)]
+    assert isinstance(kind, type)
     hints = get_type_hints(kind)
     plain_fields = [each.name for each in fields(kind) if not holds_dataclass(hints[each.name])]
     settings = pydantic.ConfigDict(allow_inf_nan=False)

@@ -54,7 +54,7 @@ def check_size(events: Iterable[Any]) -> None:
             anchor, before = open_nodes.pop()
             sizes[anchor] = count - before
         elif isinstance(event, yaml.AliasEvent):
-            size = sizes.get(event.anchor, 1)
+            size = sizes.get(event.anchor or "", 1)
             if size is None:
                 raise ValueError(f"the alias *{event.anchor} stands within what it stands for")
             count += size

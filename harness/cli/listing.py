@@ -87,7 +87,7 @@ def listing_row(checkpoint: Checkpoint) -> dict[str, Any]:
     try:
         problem, note = inspect_checkpoint(checkpoint)
         hashes = "" if problem else digest(fingerprint.hash_checkpoint(checkpoint))
-    except (OSError, ValueError, RuntimeError, MemoryError, RecursionError) as error:
+    except Exception as error:  # noqa: BLE001  whatever libraries make of a stranger's files: it is that checkpoint's fault
         problem, note, hashes = f"it cannot be read ({type(error).__name__}: {printable(str(error))[:200]})", "", ""
     facts = asdict(checkpoint) | {"problem": problem, "note": note, "fingerprint": hashes, "ready": not problem}
     return {key: printable(value) if isinstance(value, str) else value for key, value in facts.items()}

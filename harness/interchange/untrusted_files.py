@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import math
 import zlib
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ from itertools import chain, count
 from pathlib import Path
 from typing import IO, Any
 
-from harness import data
+from harness import bounded_files, data
+from harness.bounded_files import explain_no_file
 from harness.json_lines import InvalidLineError, read_lines
 from harness.types import Json, SkilldeltaError
 
@@ -83,6 +83,8 @@ class UntrustedFile:
 def open_file(path: Path) -> IO[bytes]:
     """The bytes of a file, those of a .gz unpacked as they are read."""
     data.refuse_lfs_pointer(path)
+    if fault := explain_no_file(path):
+        raise SkilldeltaError(f"{path} cannot be read: {fault}.")
     try:
         return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
     except OSError as error:
@@ -144,8 +146,8 @@ def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 def parse_json(text: bytes, where: str) -> Any:
     """The JSON value in `text`."""
     try:
-        return json.loads(text.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        return bounded_files.parse_json(text.decode("utf-8-sig"), allows_nan=True)
+    except ValueError as error:
         raise SkilldeltaError(f"{where} is not JSON ({str(error)[:120]}): is the file whole?") from error
 
 

@@ -12,6 +12,7 @@ from harness.engine.sequences import Generation, TokenPrompt
 from harness.prompts.generation_settings import refuse_further_settings
 from harness.prompts.reasoning_blocks import ends_inside_block
 from harness.prompts.stopping import AnswerBudget, StopCheck
+from harness.prompts.template_trial import try_requests
 from harness.prompts.templates import ChatTemplate, TemplateError, plain_text
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import Finish, Request, Response, SkilldeltaError, digest
@@ -77,6 +78,7 @@ class RequestEncoder:
 
     def encode_choices(self, requests: Sequence[Request], plan: PlanPairs) -> EncodedChoices:
         """Requests with choices, each pair within the window.  One that cannot be encoded gets its response at once."""
+        try_requests(self.template, requests)
         early, sizes, owners, pairs = list[tuple[int, Response]](), {}, list[tuple[int, int]](), list[TokenPair]()
         for place, request in enumerate(requests):
             if self.template.kind == "none" and request.chat:
@@ -109,6 +111,7 @@ class RequestEncoder:
 
         Raises SkilldeltaError where a request asks for no new tokens, or for so many that no prompt fits.
         """
+        try_requests(self.template, requests)
         early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[TokenPrompt]()
         in_block = set[int]()
         for place, request in enumerate(requests):

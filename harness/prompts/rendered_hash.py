@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.prompts.templates import ChatTemplate, as_messages
+from harness.prompts.template_trial import render_contexts, try_requests
+from harness.prompts.templates import ChatTemplate
 from harness.types import Request, digest
 
 HASHES: dict[str, str] = {}  # of rendered prompts, by template and requests
@@ -23,4 +24,5 @@ def hash_rendered(template: ChatTemplate, requests: Sequence[Request]) -> str:
 
 
 def hash_chats(template: ChatTemplate, chats: Sequence[Request]) -> str:
-    return digest([template.render_context(r, context) for r in chats for context in (r.contexts or (as_messages(r),))])
+    try_requests(template, chats)
+    return digest(list(render_contexts(template, chats)))

@@ -34,6 +34,7 @@ from harness.world.skills import SKILLS
 
 FOLDER = ROOT / "harness" / "studies"  # those that come with the program
 MAX_RUNS = 10_000  # of a grid
+RUN_NAME = re.compile(r"[^/\0]{1,200}")
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")  # ${NAME}, or ${NAME:-what stands for it where it is not set}
 
 
@@ -168,6 +169,8 @@ def check_names(study: StudySettings) -> None:
     names = Counter(r.name for r in islice(expand_grid(study), MAX_RUNS + 1))
     if names.total() > MAX_RUNS:
         raise SkilldeltaError(f"The grid has more than {MAX_RUNS:,} runs: nobody trains so many.  Name fewer combinations.")
+    if unusable := [name for name in names if not RUN_NAME.fullmatch(name)]:
+        raise SkilldeltaError(f"A run of the grid would be named {unusable[0][:100]!r}...: it must be the name of a folder.")
     if repeated_names := sorted(name for name, count in names.items() if count > 1):
         raise SkilldeltaError(f"The grid holds {', '.join(repeated_names)} more than once: give one entry a label.")
 

@@ -19,6 +19,7 @@ from harness.loading.headers import read_headers
 from harness.loading.model import describe_path, load_merged
 from harness.loading.settings import Head, LoadSettings
 from harness.own_template import give_own_template
+from harness.prompts.template_trial import try_template
 from harness.types import SkilldeltaError
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
@@ -76,7 +77,12 @@ def load_own_tokenizer(model: str) -> Any:
     """The tokenizer of a model, with the chat template of the model's own folder."""
     path = model_folder(model)
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(model))
-    return give_own_template(tokenizer, describe_path(path)) if Path(path).is_dir() else tokenizer
+    if Path(path).is_dir():
+        give_own_template(tokenizer, describe_path(path))
+    if tokenizer.chat_template:
+        chats = [[{"role": role, "content": "?"} for role in roles] for roles in (("user",), ("user", "assistant"))]
+        try_template(lambda: (str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats), len(chats))
+    return tokenizer
 
 
 def has_score_head(path: str) -> bool:
