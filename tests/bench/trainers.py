@@ -1,6 +1,7 @@
 """Training steps per CPU second: the trainers here against TRL's, on the same model, rows and batches, interleaved.
 
     python tests/bench/trainers.py [--rounds 3] [--steps 40] [--size small|large] [--only sft,reward,...]
+    python tests/bench/trainers.py --model FOLDER --pairs FILE --only sft,reward,dpo --steps 6    a real model on real pairs
 
 Counted is the CPU time of training itself, on one thread: TRL's from on_train_begin to on_train_end, without checkpoints;
 ours the phases update and reference.  Loading, tokenising and saving are left out on both sides.  PPO is measured where a TRL
@@ -34,7 +35,9 @@ for name, value in (("OMP_NUM_THREADS", "1"), ("TOKENIZERS_PARALLELISM", "false"
 
 WARM = 150  # steps of fine-tuning before anything is measured
 SIZES = {"small": (64, 3, 192), "large": (256, 6, 768)}
-BATCH = 16
+# Rows of a step: fewer of a real model.  The variable reaches the processes of the single runs.
+BATCH = int(os.environ.setdefault("BENCH_BATCH", "4" if "--model" in sys.argv else "16"))
+REAL_LENGTH = 256  # tokens of the longest sequence that a real model is trained on
 PPO_TRL = ROOT / "build/trl-ppo"
 WORDS = re.findall(
     r"\w+", "the a one two red blue sum of is was has more less than and or not cat dog sun how many what why answer"
@@ -90,6 +93,35 @@ def prepare(folder: Path, size: str, steps: int) -> None:
     shots = (str(folder / "sft.jsonl"),)
     warm = sft.SFTConfig(model=str(folder / "base"), data=shots, out=str(folder / "warm"), lr=2e-3, batch=BATCH, max_steps=WARM)
     Path(sft.train(warm).path).rename(folder / "model")
+
+
+def prepare_real(folder: Path, model: str, pairs: str, steps: int) -> int:
+    """A real model and real pairs of at most REAL_LENGTH tokens on disk, in each method's columns; returns how many."""
+    from harness.training.datasets import raw_rows
+    from harness.training.messages import UnusableRowError
+    from harness.training.preferences import parse_pair
+    from harness.training.row_columns import ParseSettings
+    from harness.training.tokenization import Encoder, load_tokenizer
+
+    (folder / "model").symlink_to(Path(model).resolve())
+    encoder = Encoder(load_tokenizer(model), REAL_LENGTH)
+    parsed = []
+    for raw in raw_rows(pairs)[0]:
+        try:
+            parsed.append(parse_pair(raw, ParseSettings(chat=True)))
+        except UnusableRowError:
+            continue
+    fitting = [pair for pair, _ in encoder.fitting_pairs(parsed)][: steps * BATCH]
+    if not fitting:
+        raise SystemExit(f"{pairs} holds no pair of at most {REAL_LENGTH} tokens.")
+    for method, columns in COLUMNS.items():
+        lines = []
+        for pair in fitting:
+            sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected, "completion": pair.chosen}
+            turns = {c: [{"role": m.role, "content": m.content} for m in sides[c]] for c in columns}
+            lines.append(json.dumps(turns) + "\n")
+        (folder / f"{method}.jsonl").write_text("".join(lines))
+    return len(fitting)
 
 
 def ours(method: str, folder: Path, steps: int) -> float:
@@ -259,11 +291,20 @@ def main() -> None:
     reader.add_argument("--steps", type=int, default=40)
     reader.add_argument("--size", choices=SIZES, default="small")
     reader.add_argument("--only", default="sft,reward,dpo,rollout,ppo")
+    reader.add_argument("--model", default="", help="a folder with a real model, instead of --size")
+    reader.add_argument("--pairs", default="", help="a file of real pairs for it")
     reader.add_argument("--child", default="")
     reader.add_argument("--folder", default="")
     given = reader.parse_args()
     if given.child:
         print(json.dumps(one(given.child, given.only, Path(given.folder), given.steps)))
+        return
+    if given.model:
+        with tempfile.TemporaryDirectory() as work:
+            count = prepare_real(Path(work), given.model, given.pairs, given.steps)
+            print(f"{given.model}: {count} pairs, {BATCH} a step; one thread; medians of {given.rounds} interleaved runs")
+            for method in given.only.split(","):
+                compare(method, Path(work), given.steps, given.rounds)
         return
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
