@@ -84,8 +84,7 @@ def test_each_model_behind_it_answers_as_our_own_engine_does(url: str, checkpoin
         name = "base" if checkpoint is checkpoints[0] else checkpoint.name
         ours = load_transformers(checkpoint, TransformersOptions(device="cpu", dtype="float32", max_length=255))
         expected = dict(ours.answer(requests))
-        raw = [r if r.choices or r.raw else r for r in requests]
-        responses = ask(url, name, raw)
+        responses = ask(url, name, requests)
         for place, response in enumerate(responses):
             assert (response.text, response.finish, response.tokens_in) == (
                 expected[place].text,
@@ -112,8 +111,7 @@ def test_models_behind_one_server_are_scored_and_compared_from_the_command_line(
     assert len(before) == 6
     subprocess.run(score, cwd=tmp_path, env=environment, check=True)
     assert {path: path.read_bytes() for path in (tmp_path / "results").rglob("samples.jsonl")} == before
-    comparison = api.compare(tmp_path / "results", "base")
-    assert [candidate.name for candidate in comparison.candidates] == ["dpo", "ppo"]
+    assert list(api.compare(tmp_path / "results", "base").checkpoints) == ["base", "dpo", "ppo"]
 
 
 TASKS = """
