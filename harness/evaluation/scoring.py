@@ -42,7 +42,7 @@ def collect_samples(
     if isinstance(model, SupportsAlign):
         model.align(task.name, [q.example for q in questions], [q.request for q in questions])
     missing = questions if whole_blocks else [q for q in questions if q.key not in stored_keys]
-    with ResponseScorer(task, reader) as scorer:
+    with ResponseScorer(task, reader, model.block) as scorer:
         for start in range(0, len(missing), model.block):
             block = missing[start : start + model.block]
             if all(q.key in stored_keys for q in block):
@@ -58,10 +58,13 @@ def collect_samples(
 
 
 class ResponseScorer:
-    """Scores responses as they come; for a task whose scorer waits for other processes, in threads next to the model."""
+    """Scores responses as they come; for a task whose scorer waits for other processes, in threads next to the model.
 
-    def __init__(self, task: Task, reader: Reader | None = None) -> None:
-        self.task, self.reader = task, reader
+    At most `limit` responses wait for their score, and the model waits then: a kill loses no more.
+    """
+
+    def __init__(self, task: Task, reader: Reader | None = None, limit: int = 512) -> None:
+        self.task, self.reader, self.limit = task, reader, limit
         self.pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1) if task.concurrent else None
         self.pending: set[Future[Sample]] = set()
 
@@ -79,6 +82,8 @@ class ResponseScorer:
             return
         self.pending.add(self.pool.submit(score_response, self.task, question, response, self.reader))
         yield from self.take({f for f in self.pending if f.done()})
+        while len(self.pending) > self.limit:
+            yield from self.take(wait(self.pending, return_when=FIRST_COMPLETED).done)
 
     def drain(self) -> Iterator[Sample]:
         """The remaining samples, as they finish."""

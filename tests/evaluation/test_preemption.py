@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import threading
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +19,7 @@ from harness import api
 from harness.cli import main
 from harness.evaluation.questions import EvaluationSettings, make_questions
 from harness.evaluation.run import Outcome, score_checkpoints
-from harness.evaluation.scoring import collect_samples
+from harness.evaluation.scoring import ResponseScorer, collect_samples
 from harness.store import Results, SampleWriter
 from harness.types import Request, Response, Sample, Score, SkilldeltaError
 from tests.support import tiny, toys
@@ -106,6 +107,27 @@ def test_answers_that_came_before_a_failure_are_kept_also_where_threads_score_th
 
     assert run(tmp_path / "r", answer, concurrent=True).state == "failed"
     assert len(list(Results(tmp_path / "r").cell("toy", "adding").samples())) == 40
+
+
+def test_no_more_answers_than_a_block_wait_for_their_scores() -> None:
+    permits = threading.Semaphore(0)
+
+    def score(example: object, response: Response) -> Score:
+        permits.acquire()
+        return Score(1.0)
+
+    task = replace(toys.adding(ITEMS), concurrent=True, score=score)
+    questions = make_questions(task, EvaluationSettings())
+    samples = []
+    with ResponseScorer(task, limit=4) as scorer:
+        for number, question in enumerate(questions):
+            if number >= 4:
+                permits.release()
+            samples += scorer.submit(question, Response("1"))
+            assert len(scorer.pending) <= 4
+        permits.release(4)
+        samples += scorer.drain()
+    assert len(samples) == ITEMS
 
 
 def test_a_second_writer_is_refused_and_touches_nothing_of_the_first(tmp_path: Path) -> None:
