@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo demo-real study tune kills chaos test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
+.PHONY: help demo demo-real study tune kills chaos fuzz test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -27,6 +27,9 @@ tune: .venv/ready     ## chooses the training settings of the studies, on valida
 
 kills: .venv/ready    ## kills the demo's study at five random moments: it ends like an uninterrupted one
 	$(BIN)/python -m tests.bench.killed unpacking-quick build/killed
+
+fuzz: .venv/ready     ## damaged checkpoints, results, YAML and imports, and what holds; SECONDS=600 SEED=1, SECONDS=0: every case once
+	$(BIN)/python -m tests.bench.fuzz --seconds $(or $(SECONDS),120) --seed $(or $(SEED),0)
 
 chaos: .venv/ready    ## 200 seeded faults over scoring, comparing, exporting and training, and what was lost: 5 minutes
 	$(BIN)/python -m tests.bench.chaos $(or $(FAULTS),200) $(or $(SEED),0)

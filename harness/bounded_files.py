@@ -49,6 +49,14 @@ def is_folder(place: str) -> bool:
         return False
 
 
+def is_there(place: str) -> bool:
+    """Whether there is a file or folder of that name; a name that no file system takes is none's."""
+    try:
+        return Path(place).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def link_target(file: Path) -> str:
     return printable(str(file.readlink()))
 

@@ -1,7 +1,7 @@
 """Chat templates of strangers, tried before they are used: a process that can be ended renders what is to be rendered.
 
-A template is a program.  transformers runs it in jinja2's sandbox, which keeps it from files and from Python, but not from loops
-without end, nor from texts larger than the memory.  Templates draw no random numbers: what ended once ends again.
+A template is a program.  transformers runs it in jinja2's sandbox, which keeps it from files and from Python, but not from
+loops without end, nor from texts larger than the memory.  Templates draw no random numbers: what ended once ends again.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import config, registry, suites
 from harness.own_packages import ROOT
+from harness.bounded_files import is_there
 from harness.studies import claims_file
 from harness.studies.grid import (
     COPY,
@@ -111,7 +112,7 @@ def list_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def absolute_path(path: str) -> str:
     """A path that exists as an absolute one, for stages run elsewhere; else as it is: a Hub name."""
-    return str(Path(path).resolve()) if path and Path(path).exists() else path
+    return str(Path(path).resolve()) if path and is_there(path) else path
 
 
 NAMED_PARTS = {"bases": StudyBase, "data": PreferenceSource, "prompts": PromptSource}

@@ -1,0 +1,115 @@
+"""Files of strangers, damaged in every way: the command that reads one ends, says what is wrong, and goes on with the others.
+
+A seeded part of each table of tests/support/hostile_tables.py; `make fuzz` takes all of them, and makes up more.
+"""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from harness.bounded_files import MAX_DEPTH, UnreadableFileError, parse_json, read_bytes
+from harness.cli import main
+from harness.sample_lines import are_plain, is_plain, sample_from_json, sample_to_json
+from harness.types import SkilldeltaError
+from harness.yaml_files import load_yaml
+from tests.support import damage
+from tests.support.forked import run_cases
+from tests.support.hostile_tables import TABLES
+from tests.support.results_folder import sample
+
+CASES = 60  # of each table; about a quarter of a minute
+LINE = sample_to_json(sample(1, 1.0, parts={"digits": 1.0}, group="a", cluster="b"))
+SOME_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", TABLES)
+def test_commands_hold_whatever_a_file_holds(table: str, tmp_path: Path) -> None:
+    cases = list(TABLES[table](tmp_path))
+    chosen = random.Random(len(cases)).sample(cases, CASES)
+    results = list(run_cases(chosen, tmp_path))
+    assert len(results) == CASES
+    assert not [(r.name, r.code, r.output[-500:]) for r in results if not r.is_held]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to an endless device", "link to itself", "a terabyte of nothing"])
+def test_what_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    damage.FILES[kind](file)
+    with pytest.raises(UnreadableFileError, match=r"config\.json"):
+        read_bytes(file)
+
+
+def test_a_file_of_the_system_is_read_though_it_says_that_it_is_empty() -> None:
+    assert Path("/proc/version").stat().st_size == 0
+    assert read_bytes(Path("/proc/version")).startswith(b"Linux")
+
+
+@pytest.mark.parametrize("text", ["[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), "[" * 100_000, '{"a":NaN}', "[1e5,-Infinity]"])
+def test_json_that_is_none_or_too_deep_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="nested too deeply|no number"):
+        parse_json(text)
+
+
+def test_json_as_deep_as_allowed_is_read() -> None:
+    assert parse_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
+
+
+@given(st.sampled_from(sorted(LINE)), SOME_JSON)
+def test_a_line_with_a_field_of_anything_is_a_sample_or_a_value_error(name: str, value: object) -> None:
+    line = LINE | {name: value}
+    try:
+        read = sample_from_json(line)
+    except ValueError:
+        assert not is_plain(line)
+        return
+    assert sample_from_json(sample_to_json(read)) == read
+    if are_plain([LINE, line]):
+        assert isinstance(read.score.value, float | int | None)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: &a [x, x]\n" + "".join(f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n" for a, b in zip("abcdefg", "bcdefgh", strict=True)),
+         "aliases of aliases"),
+        ("a: &a {b: *a}", "stands within what it stands for"),
+        ("[" * 1000, "nested too deeply"),
+        ("a: 1\na: 2", "is there twice"),
+        ("a: 2020-99-99", "cannot be read"),
+        ("a: !!bool x", "cannot be read"),
+        ("a: !!python/object/apply:os.getcwd []", "is not YAML"),
+        ("- 1", "holds list"),
+        (b"a: \xff\xfe", "is not YAML"),
+        ("a: " + "9" * 5000, "cannot be read"),
+    ],
+)  # fmt: skip
+def test_yaml_that_would_hurt_is_refused(text: str | bytes, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(SkilldeltaError, match=words):
+        load_yaml(file)
+
+
+def test_yaml_with_aliases_and_other_encodings_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "policy.yaml"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        file.write_text("a: &a {x: 1}\nb: {<<: *a, y: 2}\nc: [*a, *a]\n", encoding=encoding)
+        assert load_yaml(file) == {"a": {"x": 1}, "b": {"x": 1, "y": 2}, "c": [{"x": 1}, {"x": 1}]}
+
+
+def test_a_checkpoints_record_in_another_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = TABLES["results"](tmp_path)
+    good = next(cases).good
+    os.rename(good / "cand", good / "other")
+    with pytest.raises(SystemExit) as end:
+        main(["compare", str(good), "--baseline", "base"])
+    assert end.value.code == 3
+    assert "is of a checkpoint named 'cand', which belongs into another folder" in capsys.readouterr().err
