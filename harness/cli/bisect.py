@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.choose import BaselinePath
+from harness.cli.choose import BaselinePath, refuse_devices
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
 from harness.types import Task, unknown_name
@@ -40,6 +40,7 @@ def bisect(
     from harness.evaluation.bisect import BisectOptions, bisect_run
     from harness.store import Results
 
+    refuse_devices(model)
     tasks, selections = what.choose(model.chat_template)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     models = api.lazy_models(paths, baseline, model.backend().loader(), selection.selection())
@@ -92,7 +93,9 @@ def print_bisection(bisection: Bisection, skill: str) -> None:
     for line in bisection.notes:
         note(line)
     count = f"{len(bisection.verdicts)} of {bisection.checkpoints} checkpoints were asked"
-    note(f"{count}, {bisection.answers} of {bisection.total} answers; what tests decided is right with {100 * (1 - bisection.alpha):g} %.")
+    note(
+        f"{count}, {bisection.answers} of {bisection.total} answers; what tests decided is right with {100 * (1 - bisection.alpha):g} %."
+    )
     if bisection.is_monotone:
         note("Checkpoints between those that were asked may differ from both.")
 

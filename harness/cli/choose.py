@@ -49,6 +49,7 @@ def choose(
     from harness.evaluation.choose import ChoiceOptions, choose_best
     from harness.store import Results
 
+    refuse_devices(model)
     if until not in ("decided", "all"):
         raise SkilldeltaError(f"--until {until}: write decided or all.")
     if not 0 < max_share <= 1:
@@ -60,7 +61,7 @@ def choose(
     race = ChoiceOptions(until == "decided", max_share, split.develops if split else None, note)
     choice = choose_best(models, tasks, Results.make(output), settings, race)
     verdict = None
-    if split:
+    if split and choice.best != choice.baseline:
         pair = [m for m in models if m.checkpoint.name in (choice.baseline, choice.best)]
         ask_held_out(pair, tasks, Results(output), settings, split)
         verdict = judge_choice(choice, output, split)
@@ -70,6 +71,12 @@ def choose(
         print_choice(choice, verdict)
     if any(s.state == "failed" for s in choice.standings):
         raise typer.Exit(4)
+
+
+def refuse_devices(model: options.ModelOptions) -> None:
+    """Raises SkilldeltaError where several devices are named."""
+    if model.devices:
+        raise SkilldeltaError("--devices spreads whole cells, and here checkpoints are asked in turn: name one --device.")
 
 
 def ask_held_out(
@@ -83,12 +90,10 @@ def ask_held_out(
         raise SkilldeltaError("\n".join(f"{o.checkpoint} on {o.task}, held-out items: {o.why}" for o in failures))
 
 
-def judge_choice(choice: Choice, output: Path, split: Holdout) -> Comparison | None:
-    """The best against the baseline on held-out items; None where the baseline is the best."""
+def judge_choice(choice: Choice, output: Path, split: Holdout) -> Comparison:
+    """The best against the baseline on held-out items."""
     from harness import api
 
-    if choice.best == choice.baseline:
-        return None
     return api.compare(output, choice.baseline, candidates=[choice.best], holdout=split.share)
 
 

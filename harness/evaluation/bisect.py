@@ -99,7 +99,14 @@ class Search:
     def is_fallen(self, place: int) -> bool:
         """Tries a checkpoint, once."""
         if place not in self.verdicts:
-            verdict = self.try_checkpoint(self.entrants[place])
+            entrant = self.entrants[place]
+            try:
+                verdict = self.try_checkpoint(entrant)
+            except SkilldeltaError as error:
+                raise SkilldeltaError(
+                    f"{entrant.name} or {self.baseline.name} failed: {error}\n"
+                    "Leave a damaged checkpoint out with --steps or --match; the same command continues."
+                ) from error
             self.verdicts[place] = verdict
             sure = "" if verdict.is_sure else ", not sure"
             self.options.listener(

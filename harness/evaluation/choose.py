@@ -47,7 +47,7 @@ class Choice:
     standings: tuple[Standing, ...]
     tasks: tuple[str, ...]
     answers: int  # of all checkpoints
-    total: int  # if all were asked everything
+    total: int  # if all that did not fail were asked everything
     rounds: int
     of_rounds: int
     alpha: float = ALPHA
@@ -111,6 +111,7 @@ def choose_best(
         ask_all(racing, lambda e, span=span: e.ask(course, span, results, settings), options.listener)  # type: ignore[misc]
         refuse_failed_baseline(entrants[0])
         run_rounds(race, course, entrants, span)
+        options.listener(f"{course.question_counts[span[1]]} of {course.question_counts[-1]} questions: {len(race.alive)} left")
     if race.rounds == course.rounds:
         race.finish()
     ask_all(entrants, lambda e: e.close(course), options.listener)
@@ -149,6 +150,6 @@ def describe_choice(race: Race, course: Course, entrants: Sequence[Entrant], not
         entrants[0].name, entrants[best].name,
         tuple(s.name for s in standings if s.state == "equal"), tuple(standings),
         tuple(part.task.name for part in course.parts),
-        sum(e.questions for e in entrants), len(entrants) * int(course.question_counts[-1]),
+        sum(e.questions for e in entrants), sum(not e.failure for e in entrants) * int(course.question_counts[-1]),
         race.rounds, course.rounds, race.alpha, (*notes, *warning),
     )  # fmt: skip

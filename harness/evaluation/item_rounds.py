@@ -7,11 +7,12 @@ item is a row with all its questions, because their answers are not independent.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
 
+from harness.comparison.shared_rows import problem_numbers
 from harness.evaluation.cell_part import ask_questions, close_part, recall_answers
 from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
 from harness.evaluation.run import LazyModel
@@ -34,10 +35,11 @@ class TaskQueue:
     queue: ItemQueue
     share: float  # of the task in the target, times the scale of its items
 
-    @property
-    def rows(self) -> set[tuple[str, ...]]:
-        """The ids of the rows of each item."""
-        return {tuple(dict.fromkeys(q.example.id for q in item)) for item in self.queue.items}
+    def identify_items(self) -> list[frozenset[str]]:
+        """What tells the rows of each item apart, in other tasks too: the numbers of their problems, or their ids."""
+        numbers = problem_numbers(self.task.name, {q.example.id: q.example.row for q in self.questions})
+        names = [frozenset(numbers.get(q.example.id, q.example.id) for q in item) for item in self.queue.items]
+        return names if len(set(names)) == len(names) else [frozenset(q.example.id for q in item) for item in self.queue.items]
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ class Entrant:
         """The score of an item, the mean over its tasks by their shares; NaN where a question has none."""
         total = 0.0
         for part in stratum.parts:
-            scores = self.contestants[part.task.name].scores if self.contestants else {}
+            contestant = self.contestants.get(part.task.name)
+            scores = contestant.scores if contestant else {}
             for question in part.queue.items[number]:
                 value = scores.get(question.key)
                 total += part.share * part.queue.weights[question.key] * (np.nan if value is None else value)
@@ -176,19 +179,19 @@ class Entrant:
 def plan_course(
     tasks: Sequence[Task], settings: EvaluationSettings, includes: Callable[[str], bool] | None = None
 ) -> tuple[Course, tuple[str, ...]]:
-    """The rounds over tasks, for the mean over skills of the means over their tasks; and sentences on tasks that are left out.
+    """The rounds over tasks, for the mean over skills of the means over their tasks; and sentences on what that is not.
 
-    `includes`: which examples count, by id.  SkilldeltaError where no task is left.
+    `includes`: which examples count, by id.  SkilldeltaError where a task has none.
     """
     bound = bind_tasks(tasks, settings)
-    no_means = [t for t in bound if needs_every_answer(t)]
-    means = [t for t in bound if not needs_every_answer(t)]
-    notes = [f"{t.name} is no mean of items (F1, pass@k), so only all answers have a score: it is left out." for t in no_means]
-    if not means:
-        raise SkilldeltaError("No task is left to decide by.  " + "  ".join(notes or ["Name tasks: --tasks or --suite."]))
-    by_skill = group_by(means, lambda t: t.skill)
+    notes = [
+        f"{t.name}: its score (F1, pass@k) is no mean of items, so the mean of its items' scores decides here."
+        for t in bound
+        if needs_every_answer(t)
+    ]
+    by_skill = group_by(bound, lambda t: t.skill)
     queues = []
-    for task in means:
+    for task in bound:
         questions = make_questions(task, settings)
         counting = [q for q in questions if includes is None or includes(q.example.id)]
         if not counting:
@@ -199,10 +202,14 @@ def plan_course(
 
 
 def merge_queues(queues: Sequence[TaskQueue]) -> list[Stratum]:
-    """Strata: the tasks with exactly the same items together."""
-    strata: dict[frozenset[tuple[str, ...]], list[TaskQueue]] = {}
+    """Strata: the tasks over exactly the same rows together, their items in the order of the first one's."""
+    strata: dict[frozenset[frozenset[str]], list[TaskQueue]] = {}
     for queue in queues:
-        strata.setdefault(frozenset(queue.rows), []).append(queue)
+        names = queue.identify_items()
+        group = strata.setdefault(frozenset(names), [])
+        items = dict(zip(names, queue.queue.items, strict=True))
+        order = group[0].identify_items() if group else names
+        group.append(replace(queue, queue=replace(queue.queue, items=[items[name] for name in order])))
     return [Stratum(parts) for parts in strata.values()]
 
 

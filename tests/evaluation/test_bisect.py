@@ -6,18 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.api import Backend, lazy_models
+from harness.backends.transformers import TransformersModel
 from harness.cli.bisect import describe_fall, tasks_of_skill
 from harness.evaluation.bisect import Bisection, BisectOptions, bisect_run, check_places, order_steps
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import LazyModel
 from harness.store import Results
-from harness.types import Checkpoint, SkilldeltaError
+from harness.types import Checkpoint, Example, Request, Response, Score, SkilldeltaError, Task
 from tests.evaluation.test_choose import right_on
-from tests.support import toys
+from tests.support import tiny, toys
 
 
 def run_of(shares: Sequence[float], loads: list[str] | None = None) -> list[LazyModel]:
@@ -119,3 +122,36 @@ def test_checks_are_outside_of_the_fall(data: st.DataObject) -> None:
     low = data.draw(st.integers(-1, high - 1))
     places = check_places(low, high, length, data.draw(st.integers(0, 5)))
     assert all(0 <= p < length and not low <= p <= high for p in places)
+
+
+def preferring(model: TransformersModel, count: int) -> Task:
+    """Questions whose right choice is the one that the model prefers, so that another model is right on half of them."""
+
+    def ask(example: Example) -> Request:
+        number = int(example.row["number"])
+        return Request(f"Question {number}:", choices=(f" {number * 7919 % 1000}", f" {number * 104729 % 1000 + 1000}"))
+
+    rows = [{"number": number} for number in range(count)]
+    answers = dict(model.answer([ask(Example(row)) for row in rows]))
+    gold = {i: int(np.argmax(r.logprobs)) for i, r in answers.items()}
+    return Task(
+        name="sides", skill="safety", version=1, source="made for this test", ask=ask,
+        rows=lambda folder: [row | {"answer": gold[row["number"]]} for row in rows],
+        score=lambda e, r: Score(float(np.argmax(r.logprobs) == e.row["answer"])),
+        ideal=lambda e: Response(logprobs=(0.0, -9.0) if e.row["answer"] == 0 else (-9.0, 0.0)),
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_regression_planted_into_tiny_checkpoints_is_found(tmp_path: Path) -> None:
+    base = tiny.llama(tmp_path / "base", seed=0)
+    for step in range(10, 90, 10):
+        folder = tiny.llama(tmp_path / "run" / f"checkpoint-{step}", seed=0 if step < 50 else 7)
+        (folder / "trainer_state.json").write_text('{"log_history": []}')
+    backend = Backend("transformers", {"device": "cpu"})
+    task = preferring(backend.loader()(Checkpoint("base", str(base), "transformers")), 200)  # type: ignore[arg-type]
+    models = lazy_models([str(tmp_path / "run")], str(base), backend.loader())
+    end = bisect_run(models, [task], Results.make(tmp_path / "results"), EvaluationSettings(), BisectOptions(checks=0))
+    assert (end.last_whole, end.first_fallen) == ("run@40", "run@50")
+    assert end.is_sure
+    assert len(end.verdicts) == 4

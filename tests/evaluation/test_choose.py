@@ -156,13 +156,24 @@ def test_tasks_over_the_same_rows_are_asked_row_by_row() -> None:
     assert notes == ()
 
 
-def test_tasks_that_are_no_means_decide_nothing_and_it_is_said() -> None:
+def test_two_forms_of_one_problem_are_one_item() -> None:
+    def numbered(name: str, extra: str) -> Task:
+        rows = [{"task_id": f"HumanEval/{i}", "question": f"{i}+{i}", "answer": str(2 * i), "tests": extra} for i in range(30)]
+        return replace(toys.adding(30, name), rows=lambda folder: rows)
+
+    course, _ = plan_course([numbered("humaneval", "few"), numbered("humaneval_plus", "many")], EvaluationSettings())
+    (stratum,) = course.strata
+    for number in range(30):
+        (few,), (many,) = (part.queue.items[number] for part in stratum.parts)
+        assert few.example.row["task_id"] == many.example.row["task_id"]
+        assert few.example.id != many.example.id
+
+
+def test_where_a_score_is_no_mean_of_items_the_mean_decides_and_it_is_said() -> None:
     f1 = replace(toys.adding(30, "f1"), aggregate="f1")
     course, notes = plan_course([toys.adding(30), f1], EvaluationSettings())
-    assert [p.task.name for p in course.parts] == ["adding"]
-    assert "f1 is no mean of items" in notes[0]
-    with pytest.raises(SkilldeltaError, match="No task is left to decide by"):
-        plan_course([f1], EvaluationSettings())
+    assert {p.task.name for p in course.parts} == {"adding", "f1"}
+    assert notes == ("f1: its score (F1, pass@k) is no mean of items, so the mean of its items' scores decides here.",)
 
 
 def test_choosing_sees_one_half_and_the_other_half_judges(tmp_path: Path) -> None:
