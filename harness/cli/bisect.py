@@ -93,9 +93,8 @@ def print_bisection(bisection: Bisection, skill: str) -> None:
     for line in bisection.notes:
         note(line)
     count = f"{len(bisection.verdicts)} of {bisection.checkpoints} checkpoints were asked"
-    note(
-        f"{count}, {bisection.answers} of {bisection.total} answers; what tests decided is right with {100 * (1 - bisection.alpha):g} %."
-    )
+    level = 100 * (1 - bisection.alpha)
+    note(f"{count}, {bisection.answers} of {bisection.total} answers; what tests decided is right with {level:g} %.")
     if bisection.is_monotone:
         note("Checkpoints between those that were asked may differ from both.")
 
