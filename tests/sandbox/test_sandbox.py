@@ -26,9 +26,8 @@ from harness.sandbox import (
     tiers,
 )
 from harness.sandbox.inside import calls, seccomp
-from harness.sandbox.inside.lockdown import Confinement
-from harness.sandbox.inside.place import ScratchFolder, SlotPlace, empty_folder
-from harness.sandbox.inside.slot import Child, Watch
+from harness.sandbox.inside.scratch import empty_folder
+from harness.sandbox.inside.supervision import Child, PairSupervision
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.sandbox import RunGate
 from harness.types import SkilldeltaError
@@ -385,10 +384,8 @@ def test_the_clock_on_the_wall_waits_only_for_a_program_that_wants_the_processor
             process.stdout.readline()
         children = [Child(process.pid) for process in processes]
         with socket.socket() as control:
-            assert (
-                Watch(*children, SlotPlace(NO_LOCKS, ScratchFolder("/", 1, 1, True)), control).is_kept_waiting()
-                == wants_processor
-            )
+            pair = PairSupervision(*children, control, quota=None, own_table=True)
+            assert pair.is_kept_waiting() == wants_processor
     finally:
         for process in processes:
             process.kill()
@@ -397,10 +394,6 @@ def test_the_clock_on_the_wall_waits_only_for_a_program_that_wants_the_processor
             os.close(child.handle)
 
 
-NO_LOCKS = Confinement("none", None, None, 0, False, None)
-
-
 def test_only_the_usual_clock_is_patient() -> None:
-    assert ProgramLimits().patient
-    assert not ProgramLimits(wall_s=3).patient
-    assert not paper_limits().patient
+    assert ProgramLimits().patience > 1
+    assert ProgramLimits(wall_s=3).patience == paper_limits().patience == 1
