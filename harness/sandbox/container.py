@@ -16,7 +16,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from harness.sandbox.inside import namespaces
+from harness.sandbox.inside import interpreter
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.verdict import UnavailableError
 
@@ -38,7 +38,7 @@ def choose_mounts(packages: Sequence[str]) -> tuple[list[str], list[str]]:
     prefix, version = os.path.realpath(sys.base_prefix), f"python{sys.version_info.major}.{sys.version_info.minor}"
     visible = [path for path in (*SYSTEM_PATHS, prefix) if Path(path).exists() and not path.startswith("/usr/")]
     libraries = [f"{prefix}/lib/{version}", "/usr/lib/python3", f"/usr/local/lib/{version}"]
-    return [*visible, *packages, str(Path(namespaces.__file__).parent)], namespaces.third_party_folders(libraries)
+    return [*visible, *packages, str(Path(interpreter.__file__).parent)], interpreter.third_party_folders(libraries)
 
 
 def engine_command(engine: str, folder: Path, packages: Sequence[str], limits: ProgramLimits, workers: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 MIB = 1 << 20
+MAX_PATIENCE = 10  # times the limit by the clock on the wall, for a program that is kept from its processor time
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,9 @@ class ProgramLimits:
         return self.wall_s or 3 * self.cpu_s + 5
 
     @property
-    def patient(self) -> bool:
-        """Does the clock on the wall stand still while the machine is too busy?  Not where the user has set its limit."""
-        return not self.wall_s
+    def patience(self) -> int:
+        """Times the wall's limit that a program may have while the machine is too busy; 1 where the user has set the limit."""
+        return 1 if self.wall_s else MAX_PATIENCE
 
     def settings(self) -> dict[str, float]:
         """The limits as JSON."""

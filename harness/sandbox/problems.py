@@ -125,7 +125,7 @@ def expected_calls(problem: ComparisonProblem, verdict: Verdict) -> Calls:
 def verdict_score(verdict: Verdict, tests: object) -> Score:
     """The verdict as a score, with a part for each group of calls: 1 where it passed."""
     parts = {group.name: 0.0 for group in tests.groups} if isinstance(tests, Calls) else {}
-    parts |= {name: float(passed) for name, passed in verdict.groups.items()}
+    parts |= {name: float(is_pass) for name, is_pass in verdict.groups.items()}
     summary = f"{verdict.outcome}: {verdict.detail}" if verdict.detail else verdict.outcome
     return Score(float(verdict.passed), extracted=summary[:300], parts=parts)
 

@@ -22,8 +22,7 @@ from typing import Any
 
 from harness.sandbox import container
 from harness.sandbox.inside.channel import write_all
-from harness.sandbox.inside.place import empty_folder
-from harness.sandbox.inside.slot import MAX_PATIENCE
+from harness.sandbox.inside.scratch import empty_folder
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.packages import package_setup
 from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
@@ -46,8 +45,8 @@ START_PROGRAM = """
 import sys, types
 for name, path in (("harness", sys.argv[1]), ("harness.sandbox", sys.argv[1] + "/sandbox")):
     package = types.ModuleType(name); package.__path__ = [path]; sys.modules[name] = package
-from harness.sandbox.inside import template
-template.main(sys.argv[2])
+from harness.sandbox.inside import entrance
+entrance.main(*sys.argv[2:])
 """
 INTERPRETER_ARGUMENTS = ["-P", "-s", "-S", "-B", "-c", START_PROGRAM, str(Path(__file__).parent.parent)]  # then the socket
 START_S = 60.0
@@ -62,7 +61,7 @@ class SlotTemplate:
         """`packages`: those to load; `workers`: programs at a time.  UnavailableError where the tier does not work."""
         self.tier, self.workers = tier, workers
         self.numbers: set[int] = set()  # of the slots that there are
-        self.ended: list[str] = []  # folders of slots that have ended, for the template to delete
+        self.old_folders: list[str] = []  # folders of slots that have ended, for the template to delete
         self.lock = threading.Lock()
         self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
@@ -136,8 +135,8 @@ class SlotTemplate:
         with theirs, self.lock:
             number = secrets.choice([n for n in range(MAX_SLOTS) if n not in self.numbers])
             self.numbers.add(number)
-            request = {"number": number, "folder": name, "ended": self.ended}
-            self.ended = []
+            request = {"number": number, "folder": name, "old folders": self.old_folders}
+            self.old_folders = []
             try:
                 socket.send_fds(self.control, [json.dumps(request).encode()], [theirs.fileno()])
             except OSError as error:
@@ -157,7 +156,7 @@ class SlotTemplate:
         with self.lock:
             self.numbers.discard(number)
             if self.tier in container.ENGINES:
-                self.ended.append(name)
+                self.old_folders.append(name)
         folder = Path(self.base, name)
         if folder.is_dir():
             remove_folder(folder)
@@ -183,7 +182,7 @@ class Slot:
 
     def __init__(self, template: SlotTemplate, control: socket.socket, number: int, name: str) -> None:
         self.template, self.control, self.number, self.name = template, control, number, name
-        self.spent = False  # it must not run another program
+        self.reusable = True  # it may run another program
 
     def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any], str]:
         """The slot's report, the grader's record (see read_record), and the beginning of the program's output."""
@@ -192,9 +191,9 @@ class Slot:
         try:
             for file, content in zip(files, contents, strict=True):
                 write_all(file, content)
-            request = json.dumps({"limits": limits.settings(), "patient": limits.patient}).encode()
+            request = json.dumps({"limits": limits.settings(), "patience": limits.patience}).encode()
             try:
-                self.control.settimeout(limits.wall * (MAX_PATIENCE if limits.patient else 1) + 30)
+                self.control.settimeout(limits.wall * limits.patience + 30)
                 socket.send_fds(self.control, [request], files)
                 answer = self.control.recv(1 << 16)
             except OSError as error:

@@ -131,7 +131,7 @@ def run_once(pool: SlotPool, program: str, tests: Tests, limits: ProgramLimits) 
     start = time.monotonic()
     with pool.borrow_slot() as slot:
         report, record, output = slot.run(program, tests, limits)
-        slot.spent = report["spent"]
+        slot.reusable = report["reusable"]
         outcome, detail = decide_outcome(report, record, limits)
     return Verdict(
         outcome=outcome,
@@ -177,11 +177,11 @@ class SlotPool:
         except BaseException:
             slot.close()
             raise
-        if slot.spent:
-            slot.close()
-        else:
+        if slot.reusable:
             with self.lock:
                 self.free.append(slot)
+        else:
+            slot.close()
 
     def close(self) -> None:
         for slot in self.free:

@@ -56,15 +56,15 @@ def grade(reading: int, writing: int, tests: int, verdict: int) -> int:
 class GroupVerdicts:
     """Which groups of calls passed; each verdict is written at once, and stays if the clock stops a later group."""
 
-    passed: dict[str, bool]
+    passes: dict[str, bool]
     descriptor: int
 
     def start(self, name: str) -> None:
-        self.passed[name] = False
+        self.passes[name] = False
 
     def finish(self, name: str) -> None:
-        self.passed[name] = True
-        write_all(self.descriptor, json.dumps({"groups": self.passed}).encode() + b"\n")
+        self.passes[name] = True
+        write_all(self.descriptor, json.dumps({"groups": self.passes}).encode() + b"\n")
 
 
 def exception_outcome(exception: CandidateException) -> dict[str, str]:
@@ -120,7 +120,7 @@ def run_calls(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts)
                 return exception_outcome(output) | {"detail": f"{name} {i}: {output.text}"}
             try:
                 arguments = wire.decode_value(json.loads(inputs[i])) if task["oracle"] else ()
-                passed = is_right(arguments, output, wire.decode_value(expected[i]), task["atol"])
+                right = is_right(arguments, output, wire.decode_value(expected[i]), task["atol"])
             except (MemoryError, RecursionError):
                 raise
             except Exception as error:  # noqa: BLE001  values that cannot be compared are not equal
@@ -128,7 +128,7 @@ def run_calls(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts)
                     "outcome": "wrong",
                     "detail": f"{name} {i}: {type(error).__name__}: {describe_value(error, str)}"[:MAX_TEXT],
                 }
-            if not passed:
+            if not right:
                 return {"outcome": "wrong", "detail": f"{name} {i}: {describe_value(output)}"[:MAX_TEXT]}
         groups.finish(name)
     return {"outcome": "pass", "detail": ""}

@@ -73,15 +73,22 @@ def fork() -> int:
     return pid
 
 
-def clone(flags: int, thread_number: int) -> int:
-    """fork(2) with the kernel's `flags`.  The C library's record of the child's number is brought up to date: see below."""
-    flags |= CLONE_CHILD_SETTID if thread_number else 0
-    # The last two arguments change places between x86-64 and aarch64; one of them is not used.
-    values = (NUMBERS["clone"], flags | SIGCHLD, 0, 0, thread_number, thread_number)
-    pid = int(CLONE(*map(ctypes.c_long, values)))
-    if pid < 0:
-        raise OSError(ctypes.get_errno(), "clone")
-    return pid
+class Clone:
+    """fork(2) with the kernel's `flags`, ready to be made; it brings the C library's record of the child's number up to date.
+
+    `thread_number`: its address, see `thread_number_address`.
+    """
+
+    def __init__(self, flags: int, thread_number: int) -> None:
+        flags |= SIGCHLD | (CLONE_CHILD_SETTID if thread_number else 0)
+        # The last two arguments change places between x86-64 and aarch64; one of them is not used.
+        self.values = [ctypes.c_long(a) for a in (NUMBERS["clone"], flags, 0, 0, thread_number, thread_number)]
+
+    def __call__(self) -> int:
+        pid = int(CLONE(*self.values))
+        if pid < 0:
+            raise OSError(ctypes.get_errno(), "clone")
+        return pid
 
 
 def thread_number_places() -> frozenset[int]:
@@ -100,14 +107,10 @@ def thread_record() -> ctypes.Array[ctypes.c_int32]:
 def thread_number_address(places: frozenset[int]) -> int:
     """The address of the thread's number in the C library's record, which raise(3) and abort(3) use; 0 if it is not found.
 
-    `places` are those of another process with another number: the one that is right in both is the place.
+    `places` are those of the parent process, which had another number: the one that is right in both is the place.
     """
     common = places & thread_number_places()
     return ctypes.addressof(thread_record()) + 4 * min(common) if len(common) == 1 else 0
-
-
-def setns(descriptor: int, kind: int) -> None:
-    make_call("setns", descriptor, kind)
 
 
 def unshare(flags: int) -> None:

@@ -16,7 +16,7 @@ from harness.sandbox.inside import kernel
 
 READ_FILE, READ_DIR, WRITE_FILE, TRUNCATE = 1 << 2, 1 << 3, 1 << 1, 1 << 14
 FILE_RIGHTS = 0b111 | TRUNCATE | 1 << 15  # execute, write, read, truncate, ioctl on devices
-READ_RIGHTS = READ_FILE | READ_DIR
+READ_RIGHTS, DEVICE_RIGHTS = READ_FILE | READ_DIR, READ_FILE | WRITE_FILE
 MAKE_SPECIAL = 1 << 6 | 1 << 9 | 1 << 11  # character device, socket, block device
 RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}  # by ABI; from 5 on 16 bits
 SCOPES = 0b11  # abstract sockets and signals reach no process outside; ABI 6
@@ -49,25 +49,54 @@ def is_available() -> bool:
         return False
 
 
+def prepare_ruleset() -> tuple[kernel.SystemCall, int]:
+    """The call that makes a descriptor of rules, empty ones; the rights on a folder to write in.  OSError without Landlock."""
+    abi = abi_version()
+    rights = RIGHTS.get(abi, (1 << 16) - 1)
+    attributes = RulesetAttributes(rights, 0b11 if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    create = kernel.SystemCall("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
+    return create, rights & ~MAKE_SPECIAL & ~1  # no devices or sockets, nothing to execute
+
+
 def make_ruleset(listing: Sequence[str], reading: Sequence[str], writing: Sequence[str], devices: Sequence[str]) -> int:
     """A descriptor of rules: whoever they `restrict` may touch only these paths, and what is mounted on them.
 
     `listing`: the names of files below, not their content.  OSError where the kernel has no Landlock.
     """
-    abi = abi_version()
-    rights = RIGHTS.get(abi, (1 << 16) - 1)
-    attributes = RulesetAttributes(rights, 0b11 if abi >= 4 else 0, SCOPES if abi >= 6 else 0)
-    size = 8 if abi < 4 else 16 if abi < 6 else 24
-    ruleset = kernel.make_call("landlock_create_ruleset", ctypes.byref(attributes), size, 0)
-    for path in listing:
-        add_rule(ruleset, path, READ_DIR)
-    for path in reading:
-        add_rule(ruleset, path, READ_RIGHTS)
-    for path in writing:
-        add_rule(ruleset, path, rights & ~MAKE_SPECIAL & ~1)  # no devices or sockets, nothing to execute
-    for path in devices:
-        add_rule(ruleset, path, READ_FILE | WRITE_FILE)
+    create, write_rights = prepare_ruleset()
+    ruleset = create()
+    grants = ((listing, READ_DIR), (reading, READ_RIGHTS), (writing, write_rights), (devices, DEVICE_RIGHTS))
+    for rule in (open_rule(path, rights) for paths, rights in grants for path in paths):
+        try:
+            kernel.make_call("landlock_add_rule", ruleset, 1, ctypes.byref(rule), 0)
+        finally:
+            os.close(rule.parent)
     return ruleset
+
+
+class ProgramRules:
+    """Rules for programs that each have a new folder of the same name to write in; `reading`, `devices`: see make_ruleset.
+
+    All calls are prepared once, and the paths that never change stay open.
+    """
+
+    def __init__(self, reading: Sequence[str], devices: Sequence[str]) -> None:
+        self.create, write_rights = prepare_ruleset()
+        self.ruleset, self.folder = ctypes.c_long(-1), PathBeneath(write_rights, -1)
+        grants = ((reading, READ_RIGHTS), (devices, DEVICE_RIGHTS))
+        rules = [self.folder, *(open_rule(path, rights) for paths, rights in grants for path in paths)]
+        self.restrict = kernel.SystemCall("landlock_restrict_self", self.ruleset, 0)
+        self.additions = [kernel.SystemCall("landlock_add_rule", self.ruleset, 1, ctypes.byref(rule), 0) for rule in rules]
+
+    def make(self, folder: str) -> int:
+        """A descriptor of the rules with the folder that has this name now; `restrict` applies them to the calling process."""
+        self.ruleset.value = self.create()
+        self.folder.parent = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        for add in self.additions:
+            add()
+        os.close(self.folder.parent)
+        return self.ruleset.value
 
 
 def restrict(ruleset: int) -> None:
@@ -76,13 +105,7 @@ def restrict(ruleset: int) -> None:
     kernel.make_call("landlock_restrict_self", ruleset, 0)
 
 
-def add_rule(ruleset: int, path: str, rights: int) -> None:
-    """Adds a rule: everything below `path`, or the one file that it is."""
+def open_rule(path: str, rights: int) -> PathBeneath:
+    """A rule for everything below `path`, or the one file that it is; its `parent` is an open descriptor."""
     parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        if not stat.S_ISDIR(os.fstat(parent).st_mode):
-            rights &= FILE_RIGHTS
-        rule = PathBeneath(rights, parent)
-        kernel.make_call("landlock_add_rule", ruleset, 1, ctypes.byref(rule), 0)
-    finally:
-        os.close(parent)
+    return PathBeneath(rights if stat.S_ISDIR(os.fstat(parent).st_mode) else rights & FILE_RIGHTS, parent)

@@ -7,12 +7,13 @@ process, and no network device, not even the loopback.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 
 from harness.sandbox.inside import kernel
+from harness.sandbox.inside.interpreter import third_party_folders
 from harness.sandbox.inside.kernel import MNT_DETACH, MS_BIND, MS_NODEV, MS_NOSUID, MS_PRIVATE, MS_REC
 from harness.sandbox.inside.libraries import copy_libraries
+from harness.sandbox.inside.scratch import ScratchFolder
 
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 ZONES = "/usr/share/zoneinfo"
@@ -21,17 +22,6 @@ TEMPLATE_NAMESPACES = (
     kernel.CLONE_NEWNS | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWPID
     | kernel.CLONE_NEWCGROUP
 )  # fmt: skip
-
-
-def library_folders() -> list[str]:
-    """The folders of the standard library, as this interpreter names them."""
-    return [path for path in sys.path if Path(path).is_dir()]
-
-
-def third_party_folders(library: list[str]) -> list[str]:
-    """Folders below the standard library with third-party packages: hidden, as they may hold a benchmark's answers."""
-    names = ("site-packages", "dist-packages")
-    return [f"{folder}/{name}" for folder in library for name in names if Path(folder, name).is_dir()]
 
 
 def leave_host(user: bool) -> None:
@@ -94,8 +84,8 @@ def build_root(root: str, library: list[str], packages: list[str], shared_librar
     kernel.make_call("sethostname", b"sandbox", 7)  # the host's own name may be a secret, and would differ between machines
 
 
-def mount_scratch(folder: str, uid: int | None, megabytes: int, files: int) -> None:
-    """A new file system on `folder` with a quota (MiB and number of files); it ends with the mount namespace."""
+def prepare_scratch(scratch: ScratchFolder, uid: int | None) -> kernel.SystemCall:
+    """The call that mounts a new file system on the folder, with its quota; it ends with the mount namespace."""
     owner = f",uid={uid},gid={uid}" if uid is not None else ""
-    options = f"mode=700,size={megabytes}m,nr_inodes={files}{owner}"
-    kernel.mount("none", folder, "tmpfs", MS_NOSUID | MS_NODEV, options)
+    options = f"mode=700,size={scratch.megabytes}m,nr_inodes={scratch.files}{owner}"
+    return kernel.SystemCall("mount", b"none", scratch.folder.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options.encode())

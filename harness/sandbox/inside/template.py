@@ -19,25 +19,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.sandbox.inside import kernel, landlock, namespaces, slot
+from harness.sandbox.inside.entrance import error_reason, refuse
+from harness.sandbox.inside.interpreter import library_folders, third_party_folders
 from harness.sandbox.inside.libraries import module_libraries
 
+# Each shared library more makes every fork slower: those that few programs need (hashlib, sqlite3) they load themselves.
 MODULES = """
 abc array bisect builtins calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum fractions
 functools heapq io itertools json math numbers operator os random re signal socket statistics string struct sys threading time
 types typing warnings
-ctypes hashlib unicodedata zlib _bz2 _lzma _sqlite3 _uuid _strptime encodings.idna encodings.latin_1
+ctypes _strptime encodings.latin_1
 """
 STATM = Path("/proc/self/statm")
 
 
-def main(place: str) -> NoReturn:
-    """Reads the set-up, confines itself, serves.  `place`: the number of an open socket, or in a container a socket's path."""
-    control = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=int(place) if place.isdigit() else None)
-    if not place.isdigit():
-        control.connect(place)
-    setup = json.loads(control.recv(1 << 20))
+def serve(control: socket.socket, thread_number: int) -> NoReturn:
+    """Reads the set-up, confines itself, serves.  `thread_number`: see kernel.thread_number_address."""
+    setup = json.loads(control.recv(1 << 20)) | {"thread_number": thread_number}
     try:
-        library = namespaces.library_folders()
+        library = library_folders()
         shared_libraries = module_libraries(library) if setup["tier"] != "none" else []
         import_modules(setup)
         resident = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
@@ -45,25 +45,19 @@ def main(place: str) -> NoReturn:
         setup["uid"] = find_free_user() if setup["tier"] != "none" else None
         processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else count_user_threads() + 1024
         if setup["tier"] == "namespaces":
-            enter_namespaces(setup, library, shared_libraries)
+            setup["scratch"] = namespaces.scratch_folder([*library, *setup["packages"]])
+            namespaces.build_root(setup["base"], library, setup["packages"], shared_libraries)
+            sys.path_importer_cache.clear()
         else:
             setup["library"] = library
             setup["readable"] = readable_paths(library, setup["packages"]) + shared_libraries
     except (OSError, ImportError) as error:
-        control.send(json.dumps({"error": error_reason(error)}).encode())
-        os._exit(1)
+        refuse(control, error)
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page of these objects
     control.send(b"{}")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the slots
     serve_slots(control, setup, resident, processes)
-
-
-def error_reason(error: OSError | ImportError) -> str:
-    """The reason of a failed set-up, without the error's number."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error)
 
 
 def import_modules(setup: dict[str, Any]) -> None:
@@ -75,30 +69,6 @@ def import_modules(setup: dict[str, Any]) -> None:
         except ImportError:
             if name in setup["modules"]:
                 raise
-
-
-def enter_namespaces(setup: dict[str, Any], library: list[str], shared_libraries: list[str]) -> None:
-    """Moves into namespaces of its own: root directly, anybody else, and root without the right, through a user namespace."""
-    try:
-        namespaces.leave_host(user=os.geteuid() != 0)
-    except PermissionError:
-        if os.geteuid() != 0:
-            raise
-        namespaces.leave_host(user=True)
-        setup["uid"] = None
-    if pid := kernel.fork():
-        wait_and_exit(pid)
-    setup["mounts"] = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-    setup["scratch"] = namespaces.scratch_folder([*library, *setup["packages"]])
-    namespaces.build_root(setup["base"], library, setup["packages"], shared_libraries)
-    sys.path_importer_cache.clear()
-
-
-def wait_and_exit(pid: int) -> NoReturn:
-    """The process outside stays so that the harness can wait for its end."""
-    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
-    os.waitpid(pid, 0)
-    os._exit(0)
 
 
 def find_free_user() -> int | None:
@@ -127,7 +97,7 @@ def count_user_threads() -> int:
 
 def readable_paths(library: list[str], packages: list[str]) -> list[str]:
     """The host's paths that programs may read: the standard library without third-party packages, and `packages`."""
-    third_party = set(namespaces.third_party_folders(library))
+    third_party = set(third_party_folders(library))
     paths = list(packages)
     for folder in library:
         if not any(folder.startswith(parent + "/") for parent in library):
@@ -138,15 +108,17 @@ def readable_paths(library: list[str], packages: list[str]) -> list[str]:
 
 def serve_slots(control: socket.socket, setup: dict[str, Any], resident: int, processes: int | None) -> NoReturn:
     """Forks a slot for each request, which brings a socket for it; deletes the folders of slots that have ended."""
+    inside = setup["tier"] == "namespaces"
+    fork = kernel.Clone(kernel.CLONE_NEWPID, setup["thread_number"]) if inside else kernel.fork  # all of a slot ends with it
     while True:
         message, fds, _, _ = socket.recv_fds(control, 1 << 16, 1)
         if not message:
             os._exit(0)
         request = json.loads(message)
-        for name in request["ended"]:
+        for name in request["old folders"]:
             with contextlib.suppress(OSError):
                 Path(setup["base"], name).rmdir()
-        if kernel.fork() == 0:
+        if fork() == 0:
             control.close()
             run_slot(fds[0], setup, request, (resident, processes))
         os.close(fds[0])
@@ -157,10 +129,6 @@ def run_slot(descriptor: int, setup: dict[str, Any], request: dict[str, Any], si
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     control = socket.socket(fileno=descriptor)
     try:
-        if setup["tier"] == "namespaces":
-            kernel.unshare(kernel.CLONE_NEWPID)  # all processes of the slot end with it
-            if kernel.fork():
-                os._exit(0)
         place = slot.confine_slot(setup, request, *sizes)
     except OSError as error:
         control.send(json.dumps({"error": error_reason(error)}).encode())

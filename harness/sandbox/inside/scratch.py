@@ -1,14 +1,9 @@
-"""Where a slot's programs run: the locks on them, and the only folder in which they may write."""
+"""The only folder in which a slot's programs may write."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
-
-from harness.sandbox.inside.lockdown import Confinement
-
-Fork = Callable[[], int]
 
 
 @dataclass(frozen=True)
@@ -37,16 +32,6 @@ class ScratchFolder:
             if files > self.files or size > self.megabytes << 20:
                 return True
         return False
-
-
-@dataclass(frozen=True)
-class SlotPlace:
-    """A slot's locks and its scratch folder; for `forker`: a descriptor of its mounts, and see kernel.thread_number_places."""
-
-    confinement: Confinement
-    scratch: ScratchFolder
-    mounts: int = -1
-    thread_numbers: frozenset[int] = frozenset()
 
 
 def empty_folder(folder: str) -> None:

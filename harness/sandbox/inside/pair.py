@@ -1,0 +1,84 @@
+"""The two processes of a program: a grader and a candidate, from the fork to their lock-down."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from harness.sandbox.inside import candidate, grader, kernel
+from harness.sandbox.inside.lockdown import Confinement, ResourceLimit, arrange_descriptors, lock_down, resource_limits
+from harness.sandbox.inside.scratch import ScratchFolder
+
+
+@dataclass(frozen=True)
+class SlotPlace:
+    """A slot's locks and its scratch folder; `thread_number`: see kernel.thread_number_address."""
+
+    confinement: Confinement
+    scratch: ScratchFolder
+    thread_number: int = 0
+
+
+def pair_limits(limits: dict[str, Any], confinement: Confinement) -> list[list[ResourceLimit]]:
+    """The kernel's limits for the grader and the candidate, by a program's settings."""
+    settings = {"cpu_s": limits["grader_cpu_s"], "memory_mb": limits["memory_mb"], "stack_mb": limits["stack_mb"]}
+    return [resource_limits(settings, confinement), resource_limits(limits, confinement)]
+
+
+def open_lines() -> list[int]:
+    """Descriptors that the two need besides a program's files: two pipes (reading, writing), and /dev/null."""
+    return [*os.pipe(), *os.pipe(), os.open("/dev/null", os.O_RDWR)]
+
+
+def start_pair(
+    limits: Sequence[list[ResourceLimit]],
+    fds: Sequence[int],
+    confinement: Confinement,
+    calls: tuple[Callable[[], int], Callable[[], int] | None],
+) -> list[int]:
+    """Starts a program's two processes: the numbers of the grader and the candidate.
+
+    `fds`: of the program, its tests, output and verdict, then those of `open_lines`.  `calls`: the fork, and Landlock's
+    restriction where each program has rules of its own.
+    """
+    program, tests, output, verdict, questions, ask, replies, reply, nothing = fds[:9]
+    grader_fds = [nothing, nothing, nothing, replies, ask, tests, verdict]
+    candidate_fds = [nothing, output, output, questions, reply, program]
+    fork, restrict = calls
+    grader_pid = fork() or run_locked(grader_fds, (confinement, limits[0], restrict), 0)
+    candidate_pid = fork() or run_locked(candidate_fds, (confinement, limits[1], restrict), 1)
+    return [grader_pid, candidate_pid]
+
+
+Locks = tuple[Confinement, list[ResourceLimit], Callable[[], int] | None]
+
+
+def run_locked(fds: list[int], locks: Locks, role: int) -> NoReturn:
+    """Locks the calling process down and does its work; role 0 grades, role 1 runs the program.
+
+    Its descriptors become 0, 1, 2 ...
+    """
+    confinement, limits, restrict = locks
+    status = 1
+    try:
+        kernel.DIE_WITH_PARENT()
+        os.setsid()  # no terminal and no process group of the harness
+        if restrict:
+            restrict()
+        arrange_descriptors(fds)
+        lock_down(confinement, limits, role)
+        if role:
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            candidate.serve_calls(3, 4, 5)
+            status = 0
+        else:
+            status = grader.grade(3, 4, 5, 6)
+    except BaseException as error:  # noqa: BLE001  the process must end here, whatever happens
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.stderr.flush()
+    finally:
+        os._exit(status)
