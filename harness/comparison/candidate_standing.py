@@ -11,6 +11,7 @@ import numpy as np
 from harness.comparison.gate import GateAnswer, Policy, gate, undecidable_reason
 from harness.comparison.result import Comparison, Difference, Row
 from harness.statistics import multiple_testing, power
+from harness.types import SKILLS
 
 MAX_EXACT_ITEMS = 200_000  # beyond, the exact power of McNemar's test takes longer than its few per cent are worth
 
@@ -59,12 +60,17 @@ def describe_standing(comparison: Comparison, checkpoint: str) -> CandidateStand
         return CandidateStanding(checkpoint, None, f"{checkpoint} and {comparison.baseline} share no item with a score")
     if contradiction := contradiction_reason(comparison, checkpoint):
         return CandidateStanding(checkpoint, None, f"of {checkpoint} {contradiction}")
-    skills = [r for r in rows if r.level == "skill" and r.difference]
+    skills = sorted((r for r in rows if r.level == "skill" and r.difference), key=lambda r: skill_place(r.name))
     better, worse = ([r for r in skills if r.difference and r.difference.verdict == verdict] for verdict in ("better", "worse"))
     answers = gate_answers(comparison, checkpoint)
     regressions = [r for r in skills if answers.get(r.name) == "regression" and r not in worse]
-    open_skills = tuple(name for name, answer in answers.items() if answer == "inconclusive")
+    open_skills = tuple(sorted((name for name, answer in answers.items() if answer == "inconclusive"), key=skill_place))
     return CandidateStanding(checkpoint, average, "", tuple(better), tuple(worse), tuple(regressions), open_skills)
+
+
+def skill_place(skill: str) -> int:
+    """The place of a skill among the study's six; behind them for others, which keep their order."""
+    return SKILLS.index(skill) if skill in SKILLS else len(SKILLS)
 
 
 def contradiction_reason(comparison: Comparison, checkpoint: str) -> str:

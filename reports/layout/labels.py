@@ -99,8 +99,8 @@ def fit_lines(text: str, inches: float, size: float, lines: int) -> list[str]:
     attempt = wrap(text, inches, size)
     if len(attempt) <= lines:
         return attempt
-    # A few letters fewer until it fits: each line may lose some at its break.
-    length = len(text)
+    # A few letters fewer until it fits, from a guess by the width: each line may lose some at its break.
+    length = min(len(text), int(len(text) * lines * inches / text_width(text, size)) + 6)
     while length > 2:
         length -= 1
         head = max(1, int(length * HEAD_SHARE))
