@@ -194,13 +194,13 @@ def ask_concurrently(
                 return await ask(session, item)
 
         places = {portal.start_task_soon(ask_in_turn, item): place for place, item in enumerate(items)}
-        finished: SimpleQueue[Future[T]] = SimpleQueue()
+        endings: SimpleQueue[Future[T]] = SimpleQueue()
         last: Future[T] | None = None
         try:
             for future in places:
-                future.add_done_callback(finished.put)
+                future.add_done_callback(endings.put)
             for _ in places:
-                future = finished.get()
+                future = endings.get()
                 if future.cancelled():
                     continue
                 if isinstance(future.exception(), SkilldeltaError):
