@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry, suites
-from harness.own_packages import ROOT
 from harness.bounded_files import is_there
+from harness.own_packages import ROOT
 from harness.studies import claims_file
 from harness.studies.grid import (
     COPY,
@@ -36,6 +36,7 @@ from harness.world.skills import SKILLS
 FOLDER = ROOT / "harness" / "studies"  # those that come with the program
 MAX_RUNS = 10_000  # of a grid
 RUN_NAME = re.compile(r"[^/\0]{1,200}")
+SECRET_NAME = re.compile(r"key|token|secret|passw|credential", re.IGNORECASE)
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")  # ${NAME}, or ${NAME:-what stands for it where it is not set}
 
 
@@ -84,6 +85,9 @@ def expand_variables(value: Any) -> Any:
 
 
 def read_variable(match: re.Match[str]) -> str:
+    """The value of one variable.  A stranger's file names no secrets: values are written into commands, marks and logs."""
+    if SECRET_NAME.search(match[1]):
+        raise SkilldeltaError(f"The study names ${{{match[1]}}}, which is called like a secret: studies read folders alone.")
     value = os.environ.get(match[1]) or match[2]
     if value is None:
         raise SkilldeltaError(f"The study names ${{{match[1]}}}, and this variable is not set: export {match[1]}=FOLDER.")
@@ -167,6 +171,11 @@ def check_names(study: StudySettings) -> None:
         for method in entry.method:
             if not entry.run and method != COPY:
                 check_settings(method, entry.settings)
+    check_run_names(study)
+
+
+def check_run_names(study: StudySettings) -> None:
+    """The grid is of a size that somebody trains, and each of its runs has a name of its own."""
     names = Counter(r.name for r in islice(expand_grid(study), MAX_RUNS + 1))
     if names.total() > MAX_RUNS:
         raise SkilldeltaError(f"The grid has more than {MAX_RUNS:,} runs: nobody trains so many.  Name fewer combinations.")

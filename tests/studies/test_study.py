@@ -257,6 +257,14 @@ def test_a_study_killed_at_any_moment_ends_with_the_report_of_an_undisturbed_one
     assert (out / "study.json").read_bytes() == (first / "study.json").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS", "DB_PASSWORD"])
+def test_a_file_reads_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "hf_0123456789")
+    with pytest.raises(SkilldeltaError, match=f"{name}.*called like a secret") as caught:
+        files.read_study_file(file(tmp_path, bases={"a": {"path": f"${{{name}}}"}}))
+    assert "hf_0123456789" not in str(caught.value)
+
+
 def test_a_packaged_model_becomes_a_folder_that_a_study_starts_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The variables of the demo on a real model: what the user has set stays, what a data folder holds is taken."""
     pairs = tmp_path / real_model.OWN_PAIRS
