@@ -64,6 +64,13 @@ class Record:
         return content
 
 
+# Fields that older files lack: they are left out where they have their default, so that equal facts stay equal.
+LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
+    Metric: ("warn_above", "warn_below", "warning"),
+    Noise: ("plain", "ours"),
+}
+
+
 def plain(value: Any) -> Any:
     """A field's value as JSON."""
     if isinstance(value, Record):
@@ -72,7 +79,10 @@ def plain(value: Any) -> Any:
         return [plain(element) for element in value]
     if isinstance(value, Mapping):
         return dict(value)
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    later = {each.name: each.default for each in fields(value) if each.name in LATER_FIELDS.get(type(value), ())}
+    return {name: part for name, part in asdict(value).items() if name not in later or part != later[name]}
 
 
 def build_plain(kind: type[D], content: Json) -> D:
