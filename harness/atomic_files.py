@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from harness.bounded_files import parse_json, read_bytes
+from harness.bounded_files import decode_json, read_bytes
 from harness.file_locks import FolderLock, lock_folder
 from harness.types import SkilldeltaError
 
@@ -160,7 +160,7 @@ def explain_system_error(error: BaseException, place: Path | str = "") -> str:
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object of a file of the results folder."""
     try:
-        content = parse_json(read_bytes(path))
+        content = decode_json(read_bytes(path))
     except ValueError as error:
         raise SkilldeltaError(f"{path} cannot be read ({error}): the results folder is damaged there.") from error
     if not isinstance(content, dict):

@@ -88,7 +88,7 @@ def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
     return content
 
 
-def parse_json(text: bytes | str, allows_nan: bool = False) -> Any:
+def decode_json(text: bytes | str, allows_nan: bool = False) -> Any:
     """The JSON value in a text.  ValueError where it is none, is nested too deeply, or holds NaN or Infinity.
 
     `allows_nan`: programs that are not strict about JSON write NaN and Infinity.
@@ -121,7 +121,7 @@ def is_deep(value: Any) -> bool:
 def read_json(file: Path) -> dict[str, Any]:
     """The JSON object in a file; UnreadableFileError names the file when it holds none.  NaN is allowed: trainers write it."""
     try:
-        content = parse_json(read_bytes(file), allows_nan=True)
+        content = decode_json(read_bytes(file), allows_nan=True)
     except ValueError as error:
         raise UnreadableFileError(f"{printable(file.name)} cannot be read: {error}") from error
     if not isinstance(content, dict):

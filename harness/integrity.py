@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import explain_no_file, link_target, open_bytes, parse_json, printable, read_json
+from harness.bounded_files import decode_json, explain_no_file, link_target, open_bytes, printable, read_json
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
 MAX_DIMENSIONS = 64  # of a tensor, as torch has it
@@ -130,7 +130,7 @@ def read_header(file: Path) -> dict[str, TensorHeader]:
             raise ValueError(f"{name} is half-written: its header alone needs {length + 8} bytes, the file has {size}")
         text = stream.read(length)
     try:
-        header = {key: value for key, value in parse_json(text).items() if key != "__metadata__"}
+        header = {key: value for key, value in decode_json(text).items() if key != "__metadata__"}
         tensors = {key: parse_tensor(value) for key, value in header.items()}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{name} has a damaged header") from error

@@ -35,9 +35,9 @@ def find_own_template(checkpoint: Checkpoint) -> Template | None:
 def read_template(folder: Path) -> Template | None:
     """The chat template in a folder: of chat_template.jinja, of tokenizer_config.json, or of older files."""
     try:
-        files = {file.stem: read_text(file) for file in sorted((folder / FOLDER).glob("*.jinja"))}
+        files = {file.stem: read_source(file) for file in sorted((folder / FOLDER).glob("*.jinja"))}
         if os.path.lexists(folder / JINJA):
-            files["default"] = read_text(folder / JINJA)
+            files["default"] = read_source(folder / JINJA)
         if files:
             return files["default"] if set(files) == {"default"} else files
         for name in (TOKENIZER_CONFIG, LEGACY):
@@ -48,7 +48,7 @@ def read_template(folder: Path) -> Template | None:
     return None
 
 
-def read_text(file: Path) -> str:
+def read_source(file: Path) -> str:
     """The text of a template's file.  ValueError where it is none."""
     if fault := explain_no_file(file):
         raise ValueError(fault)

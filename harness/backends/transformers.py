@@ -218,10 +218,7 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
 
 
 def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
-    """The checkpoint's own tokenizer, for an adapter without one its base's; the last checkpoint's where it is the same.
-
-    A template of the checkpoint's own is used also with its base's vocabulary.
-    """
+    """The checkpoint's own tokenizer, or its base's with the checkpoint's own template; the last one where it is the same."""
     source = tokenizer_source(checkpoint)
     place, file = source_arguments(source)
     remote = LoadSettings(trust_remote_code=options.trust_remote_code, revision=options.revision).remote(source)

@@ -146,7 +146,7 @@ def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
 def parse_json(text: bytes, where: str) -> Any:
     """The JSON value in `text`."""
     try:
-        return bounded_files.parse_json(text.decode("utf-8-sig"), allows_nan=True)
+        return bounded_files.decode_json(text.decode("utf-8-sig"), allows_nan=True)
     except ValueError as error:
         raise SkilldeltaError(f"{where} is not JSON ({str(error)[:120]}): is the file whole?") from error
 
