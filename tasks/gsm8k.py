@@ -12,6 +12,7 @@ from harness.data import DataSource
 from harness.types import Example, Json, Metric, Request, Response, Score, Task
 from tasks.answer_reading.stated_number import read_number
 
+MAX_DIGITS = 4000  # Python refuses to read 4,300: a model that says one digit for ever must not end the scoring
 DATA = DataSource(hub="openai/gsm8k", config="main", local="gsm8k/test.jsonl", columns=("question", "answer"))
 
 # The eight exemplars of "Chain-of-Thought Prompting" (Wei et al., arXiv 2201.11903, table 20), worded and framed as in
@@ -89,6 +90,11 @@ def last_number(text: str) -> str:
     return (("-" if numbers[-1]["sign"] else "") + numbers[-1]["digits"].replace(",", "")) if numbers else ""
 
 
+def exact_value(number: str) -> Fraction | None:
+    """The value of plain digits; None for "" and for a number of more digits than Python reads, which is no row's answer."""
+    return Fraction(number) if number and len(number) <= MAX_DIGITS else None
+
+
 def right_answer(example: Example) -> str:
     """The number after "####" in the row's worked answer."""
     return str(example.row["answer"]).rsplit("####", 1)[1].strip().replace(",", "")
@@ -101,12 +107,12 @@ def score(example: Example, response: Response) -> Score:
     that "12.50" passes for 1250 and "-5" for 5; this does not.)
     """
     right = Fraction(right_answer(example))
-    answer, last = read_number(response.text), last_number(response.text)
+    answer, last = read_number(response.text), exact_value(last_number(response.text))
     value = answer.number.value if answer.number else None
     parts = {
-        "study": float(bool(last) and Fraction(last) == right),
+        "study": float(last == right),
         "stated": float(answer.is_stated),
-        "not_last": float(value != (Fraction(last) if last else None)),
+        "not_last": float(value != last),
     }
     return Score(float(value == right), extracted=answer.number.text if answer.number else "", parts=parts)
 

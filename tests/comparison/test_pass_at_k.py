@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def test_a_problem_that_lost_too_many_draws_has_no_score(tmp_path: Path) -> None
     store(tmp_path, "sft", about("humaneval", "coding", task={"pass_at": 2}), samples)
     row = harness.compare(tmp_path, "sft").rows[0]
     assert (row.n, row.score, row.unscored) == (2, 100, 3)
+
+
+def test_problems_with_unequal_numbers_of_draws_count_alike(tmp_path: Path) -> None:
+    """The unbiased estimator for each problem, by its own draws, then the mean over problems: not over draws."""
+    right_and_draws = [(1, 2), (1, 5), (0, 3), (4, 4), (2, 8)]
+    samples = [sample(i, float(d < right), draw=d) for i, (right, draws) in enumerate(right_and_draws) for d in range(draws)]
+    store(tmp_path, "sft", about("humaneval", "coding", task={"pass_at": 2}), samples)
+    row = harness.compare(tmp_path, "sft").rows[0]
+    each = [1 - math.comb(draws - right, 2) / math.comb(draws, 2) for right, draws in right_and_draws]
+    assert row.n == 5
+    assert row.score == pytest.approx(100 * sum(each) / 5)

@@ -149,3 +149,16 @@ def test_a_task_that_was_not_recorded_is_a_failed_cell_with_its_reason(real_data
     )
     assert outcome.state == "failed"
     assert outcome.why.startswith("None of the 450 recorded outputs answers one of the 1319 examples of gsm8k.")
+
+
+@pytest.mark.parametrize("name", ["MBPP/{}", "Mbpp/{}", "mbpp/{}"])
+def test_outputs_of_mbpp_pair_by_question_whatever_the_case_of_their_names(name: str, tmp_path: Path) -> None:
+    """EvalPlus writes Mbpp/17, others MBPP/17 or the row's number alone."""
+    rows = [{"task_id": n, "text": f"Write function {n}.", "test_list": [f"assert f({n})"]} for n in (17, 2, 601)]
+    file = tmp_path / "samples.jsonl"
+    file.write_text("".join(json.dumps({"task_id": name.format(n), "solution": f"answer {n}"}) + "\n" for n in (601, 17)))
+    pairing = paired([file], rows)
+    assert [[record.response.text for record in records] for records in pairing.outputs] == [["answer 17"], [], ["answer 601"]]
+    assert pairing.leftovers == ()
+    other = paired([file], [{"task_id": name.swapcase().format(n), "prompt": f"Another wording, {n}."} for n in (17, 601)])
+    assert other.missing == 0

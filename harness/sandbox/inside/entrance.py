@@ -13,6 +13,7 @@ import sys
 from typing import NoReturn
 
 from harness.sandbox.inside import kernel, namespaces
+from harness.sandbox.inside.refusal import refuse
 
 
 def main(place: str, places: str | None = None) -> NoReturn:
@@ -51,16 +52,3 @@ def enter_namespaces(control: socket.socket) -> NoReturn:
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.waitpid(pid, 0)
     os._exit(0)
-
-
-def refuse(control: socket.socket, error: OSError | ImportError) -> NoReturn:
-    """Tells the harness why the set-up failed, and ends."""
-    control.send(json.dumps({"error": error_reason(error)}).encode())
-    os._exit(1)
-
-
-def error_reason(error: OSError | ImportError) -> str:
-    """The reason of a failed set-up, without the error's number."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return str(error)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.sandbox.inside import kernel, landlock, namespaces, slot
-from harness.sandbox.inside.entrance import error_reason, refuse
 from harness.sandbox.inside.interpreter import library_folders, third_party_folders
 from harness.sandbox.inside.libraries import module_libraries
+from harness.sandbox.inside.refusal import error_reason, refuse
 
 # Each shared library more makes every fork slower: those that few programs need (hashlib, sqlite3) they load themselves.
 MODULES = """

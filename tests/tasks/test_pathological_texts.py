@@ -1,0 +1,76 @@
+"""Texts that a model writes when it goes astray: whatever they are, each scorer answers, in bounded processor time."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import data, registry
+from harness.prompts.reading import Reader
+from harness.types import Example, Response
+
+LENGTH = 30_000
+PIECES = (
+    *(
+        "1",
+        "1,",
+        "the answer is ",
+        "The answer is (B ",
+        "#",
+        "####",
+        "\\boxed{",
+        "\\frac{1}{",
+        "$1",
+        "1/",
+        "1e",
+        "5 % ",
+        "=",
+        "-",
+        ".",
+    ),
+    *(" ", "\n", "\t", "(A", "**", "*a", "***\n", "* a\n", "[", "<<", '{"a":', "`", "'", '"', "a", "A. ", "\U0001f600", "ab"),
+    *("I can't ", "Sorry, but ", "Unfortunately, ", "P.S. ", "SECTION 1\n"),
+    *("analysis", "<think>", "</think>", "<think>a</think>", "assistantfinal"),
+)
+TEXTS = {repr(piece): piece * (LENGTH // len(piece)) for piece in PIECES} | {
+    "a long word, then another": "ab" * (LENGTH // 2) + "c"
+}
+LIMIT_S = 1.0
+NLTK_LIMIT_S = 10.0  # the official rules split words sentence by sentence: 0.1 ms each, linear, and 10,000 of them here
+ROWS = {"gsm8k": 1, "bbh": 40, "xstest": 1, "ifeval": 541}  # rows among which every kind of rule is found
+
+
+def examples(task: str, folder: Path) -> list[Example]:
+    """A row for each kind of rule of a task."""
+    rows = [example for _, example in zip(range(ROWS[task]), data.examples(registry.task(task), folder), strict=False)]
+    kinds = {str(name): row for row in reversed(rows) for name in row.row.get("instruction_id_list", [row.row.get("subtask")])}
+    return list({id(row): row for row in kinds.values()}.values())
+
+
+@pytest.mark.slow
+@pytest.mark.data
+@pytest.mark.parametrize("task", ROWS)
+def test_each_scorer_answers_in_bounded_processor_time(task: str, real_data: Path) -> None:
+    rows = examples(task, real_data)
+    score = registry.task(task).score
+    score(rows[0], Response("warm"))
+    for name, text in TEXTS.items():
+        for row in rows:
+            begin = time.process_time()
+            value = score(row, Response(text)).value
+            assert time.process_time() - begin < (NLTK_LIMIT_S if task == "ifeval" else LIMIT_S), (name, row.row)
+            assert value is None or 0 <= value <= 1
+
+
+@pytest.mark.slow
+def test_the_reading_step_answers_in_bounded_processor_time() -> None:
+    for name, text in TEXTS.items():
+        begin = time.process_time()
+        Reader().read(Response(text))
+        assert time.process_time() - begin < LIMIT_S, name
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, f"The answer is {'9' * 5000}.", f"\\boxed{{{'9' * 5000}}}"])
+def test_a_number_longer_than_python_reads_is_a_wrong_answer_and_no_error(text: str) -> None:
+    score = registry.task("gsm8k").score(Example({"answer": "So #### 7"}), Response(text))
+    assert score.value == score.parts["study"] == 0
