@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, cast, get_args, get_type_hints
 
 from harness.bounded_files import printable
 from harness.types import SkilldeltaError
@@ -39,7 +39,7 @@ def check_fields(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """
     import pydantic
 
-    checks, checked = field_checks(kind), dict(values)
+    checks, checked = field_checks(cast(Hashable, kind)), dict(values)
     for name in checks.keys() & values.keys():
         try:
             checked[name] = checks[name].validate_python(values[name])
