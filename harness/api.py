@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import config, data, discovery, fingerprint, registry
+from harness import config, data, discovery, registry
 from harness.checkpoint_selection import Selection
 from harness.evaluation import workers
 from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
 from harness.evaluation.preflight import is_server
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, SilentProgress, score_checkpoints
+from harness.file_hashes import hash_files
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
 
@@ -172,7 +173,7 @@ def score_recorded(
     """
     options = options or RunOptions()
     paths = [str(path) for file in files for path in list_files(file)]
-    content = fingerprint.hash_files(Path(path) for path in paths)
+    content = hash_files(Path(path) for path in paths)
     reading = dict(reading or {})
     name = options.name or Path(files[0]).stem
     checkpoint = Checkpoint(name, "", "recorded", content=digest([content, reading]))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from harness.bounded_files import decode_json, read_bytes
 from harness.file_locks import FolderLock, lock_folder
 from harness.types import SkilldeltaError
 
@@ -155,14 +154,3 @@ def explain_system_error(error: BaseException, place: Path | str = "") -> str:
     where = getattr(error, "filename", None) or place
     reason = getattr(error, "strerror", None) or os.strerror(code)
     return f"{reason}{f': {where}' if where else ''}.  {REFUSALS[code]}"
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object of a file of the results folder."""
-    try:
-        content = decode_json(read_bytes(path))
-    except ValueError as error:
-        raise SkilldeltaError(f"{path} cannot be read ({error}): the results folder is damaged there.") from error
-    if not isinstance(content, dict):
-        raise SkilldeltaError(f"{path} holds no JSON object: the results folder is damaged there.")
-    return content

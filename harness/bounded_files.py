@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.types import SkilldeltaError
+from harness.visible_text import printable
 
 MAX_JSON = 512_000_000  # bytes; a trainer's log of a long run is the largest that is read
 MAX_DEPTH = 200  # of lists and objects within one another; Python's own functions give up at about 1,000
@@ -129,6 +130,12 @@ def read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def printable(text: str) -> str:
-    """A text of a stranger's for a terminal: control characters, and what UTF-8 cannot write, as escapes."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+def read_stored_json(path: Path) -> dict[str, Any]:
+    """The JSON object of a file of the results folder."""
+    try:
+        content = decode_json(read_bytes(path))
+    except ValueError as error:
+        raise SkilldeltaError(f"{path} cannot be read ({error}): the results folder is damaged there.") from error
+    if not isinstance(content, dict):
+        raise SkilldeltaError(f"{path} holds no JSON object: the results folder is damaged there.")
+    return content

@@ -9,9 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import is_folder, printable, read_json
+from harness.bounded_files import is_folder, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem
+from harness.tokenizer_folders import VOCABULARIES, has_tokenizer, tokenizer_source
 from harness.types import Checkpoint
+from harness.visible_text import printable
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 MAX_STEP = 10**15  # a folder's number beyond this is no training step
@@ -19,8 +21,6 @@ MAX_ADAPTERS = 8  # one upon the other
 SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's name is looked for
 CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts
 VALUE_HEADS = ("value_head.safetensors", "value_head.bin", "v_head.safetensors", "v_head.bin")  # LLaMA-Factory's, and others'
-TOKENIZER_CONFIG = "tokenizer_config.json"
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 POLICY_METHODS = ("ppo", "grpo", "rloo", "dpo", "sft", "kto", "orpo", "online-dpo")  # that make a model which answers prompts
 POLICY_FOLDER = re.compile(r"^(?:policy|actor|adapter_model|lora_adapter|huggingface|hf|model)", re.IGNORECASE)
 OTHER_MODEL = re.compile(
@@ -177,24 +177,6 @@ def explain_load_failure(checkpoint: Checkpoint, error: Exception) -> str:
 def find_reward_keys(names: Iterable[str]) -> list[str]:
     """The names of tensors that only a model that grades texts has: a head with one number for a text."""
     return sorted(name for name in names if REWARD_KEY.match(name))
-
-
-def tokenizer_source(checkpoint: Checkpoint) -> str:
-    """The folder or Hub name of the tokenizer: the one that was named, the checkpoint's own, its run's, or its base's.
-
-    A folder with settings of a tokenizer, and no vocabulary, has none: copies of runs often leave large files out.
-    """
-    if checkpoint.tokenizer:
-        return checkpoint.tokenizer
-    places = [checkpoint.path, *([checkpoint.run] if checkpoint.run else []), *reversed(checkpoint.adapters)]
-    own = next((place for place in places if has_tokenizer(Path(place))), "")
-    return own or checkpoint.base or checkpoint.path
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Whether a tokenizer's settings and its vocabulary lie in a folder."""
-    has_vocabulary = any((folder / name).is_file() for name in VOCABULARIES) or any(folder.glob("*.tiktoken"))
-    return has_vocabulary and os.path.lexists(folder / TOKENIZER_CONFIG)
 
 
 def explain_missing_tokenizer(checkpoint: Checkpoint) -> str:

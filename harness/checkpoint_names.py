@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.bounded_files import printable
 from harness.types import Checkpoint, SkilldeltaError
+from harness.visible_text import printable
 
 # Folders that programs put models into, and whose names say nothing of the run.
 CONTAINERS = re.compile(
@@ -20,7 +20,7 @@ CONTAINERS = re.compile(
 PARTS = re.compile(
     r"^(?:(?:final|best|last|latest|merged)(?:[_-].*)?|.*[_-](?:final|best|last|merged)|pretrained)$", re.IGNORECASE
 )
-NUMBERED = re.compile(
+NUMBERED_FOLDER = re.compile(
     r"^(?P<kind>checkpoint|ckpt|step|global_step|epoch|iter|iteration|e)[-_=]?(?P<number>\d{1,15})(?:_hf)?$", re.IGNORECASE
 )
 
@@ -36,7 +36,7 @@ def adopt_run(checkpoint: Checkpoint, root: Path) -> Checkpoint:
     below = path.relative_to(root).parts
     for place in reversed(range(len(below))):
         run = root.joinpath(*below[:place])
-        if match := NUMBERED.match(below[place]):
+        if match := NUMBERED_FOLDER.match(below[place]):
             is_epoch = match["kind"].lower() in ("epoch", "e")
             number = int(match["number"])
             name = f"{run.name}@{'epoch' * is_epoch}{number}"
@@ -45,8 +45,8 @@ def adopt_run(checkpoint: Checkpoint, root: Path) -> Checkpoint:
             return replace(checkpoint, name=below[place], run=str(run))
         if not CONTAINERS.match(below[place]):
             break
-    named = next((part for part in reversed(below) if not CONTAINERS.match(part)), checkpoint.name)
-    return replace(checkpoint, name=named)
+    own_name = next((part for part in reversed(below) if not CONTAINERS.match(part)), checkpoint.name)
+    return replace(checkpoint, name=own_name)
 
 
 def leave_container(checkpoint: Checkpoint, root: Path) -> Checkpoint:
@@ -65,8 +65,8 @@ def name_apart(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     for checkpoint in plain:
         groups[checkpoint.name].append(checkpoint)
     names = {id(c): name for name, group in groups.items() for c, name in zip(group, prefix_names(name, group), strict=True)}
-    renamed = [replace(c, name=names[id(c)]) for c in plain]
-    return number_doubles(renamed)
+    prefixed_checkpoints = [replace(c, name=names[id(c)]) for c in plain]
+    return number_doubles(prefixed_checkpoints)
 
 
 def prefix_names(name: str, group: Sequence[Checkpoint]) -> list[str]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from harness.bounded_files import printable
 from harness.types import SkilldeltaError, unknown_name
+from harness.visible_text import printable
 from harness.yaml_files import load_yaml as load_yaml
 
 T = TypeVar("T")

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import hub_cache, registry
+from harness.bounded_files import is_folder
 from harness.checkpoint_folders import HUB_NAME, explain_value_head, locate_bases, printable_checkpoint
-from harness.checkpoint_names import NUMBERED, PARTS, adopt_run, leave_container, name_apart
+from harness.checkpoint_names import NUMBERED_FOLDER, PARTS, adopt_run, leave_container, name_apart
 from harness.checkpoint_selection import Selection, select_checkpoints
-from harness.bounded_files import is_folder, printable
 from harness.training_log import find_method
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
+from harness.visible_text import printable
 
 MAX_DEPTH = 6  # folders below the one that was named
 MAX_FOLDERS = 5000  # that are looked into, so that an answer comes soon for a home folder too
@@ -126,8 +127,12 @@ class FolderSearch:
         is_model_alone = paths == [folder]
         for child in self.subfolders(folder, depth) if depth < MAX_DEPTH else ():
             is_own = any(child == path or child in path.parents for path in paths)
-            is_state = bool(checkpoints) and NUMBERED.match(child.name) is not None
-            if not is_own and not is_state and (not is_model_alone or PARTS.match(child.name) or NUMBERED.match(child.name)):
+            is_state = bool(checkpoints) and NUMBERED_FOLDER.match(child.name) is not None
+            if (
+                not is_own
+                and not is_state
+                and (not is_model_alone or PARTS.match(child.name) or NUMBERED_FOLDER.match(child.name))
+            ):
                 yield from self.visit(child, depth + 1)
 
     def subfolders(self, folder: Path, depth: int) -> Iterable[Path]:

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from harness.atomic_files import remove_halves, write_bytes
-from harness.bounded_files import printable, read_bytes
+from harness.bounded_files import read_bytes
 from harness.json_lines import encode_lines, read_lines
 from harness.types import Example, Json, SkilldeltaError
+from harness.visible_text import printable
 
 MOST_BYTES = 1 << 34  # of the rows of one task
 

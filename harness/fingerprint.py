@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from harness import hub_cache
-from harness.atomic_files import write_bytes
-from harness.bounded_files import MAX_JSON, UnreadableFileError, printable
-from harness.checkpoint_folders import tokenizer_source
+from harness.file_hashes import hash_files
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, weight_files
 from harness.own_template import find_own_template
-from harness.types import Checkpoint, Request, digest
+from harness.tokenizer_folders import tokenizer_source
+from harness.types import Checkpoint, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
 TEMPLATE = ("chat_template.jinja", "chat_template.json")
-LARGE = 1 << 26  # bytes
-SETTINGS = (".json", ".txt", ".jinja", ".py", ".model")  # files that are never as large as weights
 
 
 def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
@@ -74,42 +67,3 @@ def hub_revision(name: str) -> dict[str, str]:
     """The commit of a model in the Hub's cache; {} where it is not there yet."""
     folder = hub_cache.snapshot_folder(*hub_cache.split_revision(name))
     return {"revision": folder.name} if folder else {}
-
-
-def hash_files(paths: Iterable[Path]) -> str:
-    """One SHA-256 (first 16 hex digits) over the names and contents of the files that exist; "" if none does."""
-    parts = [path.name.encode() + b"\0" + hash_content(path) for path in paths if path.is_file()]
-    return hashlib.sha256(b"".join(parts)).hexdigest()[:16] if parts else ""
-
-
-def hash_content(path: Path) -> bytes:
-    """SHA-256 of a file's content.  The hash of a large file is cached until the file changes."""
-    status = path.stat()
-    if path.suffix in SETTINGS and status.st_size > MAX_JSON:
-        raise UnreadableFileError(f"{printable(path.name)} has more than {MAX_JSON:,} bytes: it is not read")
-    if status.st_size < LARGE:
-        return hash_stream(path)
-    # A write changes the change time (st_ctime), which no program can set back, so that the cache never gives a stale hash.
-    identity = [str(path.resolve()), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns]
-    memo = cache_folder() / digest(identity, 32)
-    if memo.is_file() and len(cached_hash := memo.read_bytes()) == 32:
-        return cached_hash
-    content_hash = hash_stream(path)
-    with suppress(OSError):  # a home that is full or read-only costs time, nothing else
-        write_bytes(memo, content_hash)
-    return content_hash
-
-
-def hash_stream(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").digest()
-
-
-def cache_folder() -> Path:
-    """Where hashes of large files are cached."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skilldelta" / "sha256"
-
-
-def hash_requests(requests: Sequence[Request]) -> str:
-    """One hash for all questions, in order: prompts, choices, stops, lengths, sampling."""
-    return digest([request.id for request in requests])

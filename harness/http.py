@@ -16,11 +16,11 @@ from functools import cached_property
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.bounded_files import printable
 from harness.http_replies import UNSOUND_TRIES, TryError, error_message, pause_seconds, read_body, read_error
 from harness.redaction import Redactor
 from harness.server_address import ServerAddress
 from harness.types import SkilldeltaError
+from harness.visible_text import printable
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import decode_json, explain_no_file, link_target, open_bytes, printable, read_json
+from harness.bounded_files import decode_json, explain_no_file, link_target, open_bytes, read_json
+from harness.visible_text import printable
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
 MAX_DIMENSIONS = 64  # of a tensor, as torch has it
@@ -152,4 +153,3 @@ def parse_tensor(value: Mapping[str, Any]) -> tuple[TensorHeader, int]:
     if dtype in BITS and math.prod(shape) * BITS[dtype] != 8 * (end - start):
         raise ValueError("a tensor's shape and its data differ in size")
     return TensorHeader(dtype, shape), end
-

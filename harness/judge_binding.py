@@ -8,7 +8,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from harness import fingerprint, registry
+from harness import registry
+from harness.file_hashes import hash_files
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
 NONE = "none"
@@ -97,8 +98,8 @@ def content_identity(where: str) -> str:
     """What a judge is made from: the hash of a file's or a folder's content, or the name of what lies elsewhere."""
     path = Path(where)
     if where and path.is_dir():
-        return fingerprint.hash_files(sorted(p for p in path.iterdir() if p.is_file()))
-    return fingerprint.hash_files([path]) if where and path.is_file() else where
+        return hash_files(sorted(p for p in path.iterdir() if p.is_file()))
+    return hash_files([path]) if where and path.is_file() else where
 
 
 def parse_preference(preference: float | None) -> float | None:

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.checkpoint_folders import TOKENIZER_CONFIG, has_tokenizer, tokenizer_source
-from harness.bounded_files import explain_no_file, printable, read_json
+from harness.bounded_files import explain_no_file, read_json
+from harness.tokenizer_folders import TOKENIZER_CONFIG, has_tokenizer, tokenizer_source
 from harness.types import Checkpoint, SkilldeltaError
+from harness.visible_text import printable
 
 Template = str | dict[str, str]  # one, or several by name
 JINJA, LEGACY, FOLDER = "chat_template.jinja", "chat_template.json", "additional_chat_templates"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
-from harness.atomic_files import read_json
+from harness.bounded_files import read_stored_json
 from harness.differences import changed_parts, differences
 from harness.noise import Noise
 from harness.typed_fields import check_fields
@@ -242,7 +242,7 @@ class CheckpointRecord(Record):
 def read_record(path: Path, kind: type[R]) -> R:
     """The record in a file of the results folder."""
     try:
-        return kind.from_json(read_json(path))
+        return kind.from_json(read_stored_json(path))
     except (SkilldeltaError, TypeError, ValueError, AttributeError) as error:
         raise SkilldeltaError(f"{path}: {error}") from error
 

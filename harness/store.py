@@ -16,8 +16,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import folder_name, read_json, remove_halves, whole_stream, write_json
-from harness.bounded_files import is_folder, open_bytes, printable
+from harness.atomic_files import folder_name, remove_halves, whole_stream, write_json
+from harness.bounded_files import is_folder, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
 from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
@@ -26,6 +26,7 @@ from harness.json_lines import InvalidLineError, Writer, complete_lines, open_wr
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
+from harness.visible_text import printable
 
 MARKER = "skilldelta.json"
 RECORD = "checkpoint.json"
@@ -182,7 +183,7 @@ class Results:
         if not (self.folder / MARKER).is_file():
             state = "There is no folder" if not self.folder.exists() else "Not a results folder:"
             raise SkilldeltaError(f"{state} {self.folder}.  `skilldelta score ... -o FOLDER` makes one (it holds {MARKER}).")
-        self.format = read_json(self.folder / MARKER).get("format")
+        self.format = read_stored_json(self.folder / MARKER).get("format")
         if self.format not in READABLE:
             readable = " and ".join(map(str, READABLE))
             raise SkilldeltaError(f"{self.folder} has format {self.format!r}; this version reads {readable}.")

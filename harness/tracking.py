@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from harness import registry
-from harness.atomic_files import read_json, write_json
+from harness.atomic_files import write_json
+from harness.bounded_files import read_stored_json
 from harness.comparison.result import Comparison, Row
 from harness.records import CheckpointRecord
 from harness.store import Results
@@ -162,7 +163,7 @@ class TrackerSession:
 
     def read_ledger(self) -> dict[str, Any]:
         path = self.folder / LEDGER
-        return read_json(path) if path.exists() else {}
+        return read_stored_json(path) if path.exists() else {}
 
     def new_places(self) -> list[str]:
         """Where the runs are that were opened since the last call, in words."""

@@ -7,8 +7,8 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, cast, get_args, get_type_hints
 
-from harness.bounded_files import printable
 from harness.types import SkilldeltaError
+from harness.visible_text import printable
 
 MAX_COUNT = 10**15  # of anything that is counted
 MAX_NAME = 1_000  # characters of a text that names something

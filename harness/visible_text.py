@@ -47,3 +47,8 @@ def escape_markdown(text: str) -> str:
 def escape_formulas(row: Sequence[Any]) -> list[Any]:
     """A spreadsheet runs a text that begins like a formula, and a model may write one: an apostrophe keeps it a text."""
     return [f"'{v}" if isinstance(v, str) and FORMULA.match(v) and not NUMBER.fullmatch(v) else v for v in row]
+
+
+def printable(text: str) -> str:
+    """A text of a stranger's for a terminal: control characters, and what UTF-8 cannot write, as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

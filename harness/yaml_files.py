@@ -11,8 +11,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import MAX_DEPTH, printable, read_bytes
+from harness.bounded_files import MAX_DEPTH, read_bytes
 from harness.types import SkilldeltaError
+from harness.visible_text import printable
 
 MOST_BYTES = 16_000_000
 MAX_NODES = 200_000  # with each alias counted as what it stands for

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import api, differences, fingerprint
+from harness import api, differences, file_hashes, fingerprint
 from harness.types import Checkpoint
 from tests.checkpoints.test_discovery import model, weights
 from tests.support import toys
@@ -41,15 +41,15 @@ def test_differences_are_named_side_by_side() -> None:
 
 def test_the_remembered_hash_of_a_large_file_is_never_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(fingerprint, "LARGE", 4)
+    monkeypatch.setattr(file_hashes, "LARGE", 4)
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"one weight")
-    before, kept = fingerprint.hash_content(file), file.stat()
-    assert list(fingerprint.cache_folder().iterdir()), "a large file's hash is remembered"
-    assert fingerprint.hash_content(file) == before
+    before, kept = file_hashes.hash_content(file), file.stat()
+    assert list(file_hashes.cache_folder().iterdir()), "a large file's hash is remembered"
+    assert file_hashes.hash_content(file) == before
     file.write_bytes(b"two weight")
     os.utime(file, ns=(kept.st_atime_ns, kept.st_mtime_ns))  # the same size, the same modification time
-    assert fingerprint.hash_content(file) == hashlib.sha256(b"two weight").digest()
+    assert file_hashes.hash_content(file) == hashlib.sha256(b"two weight").digest()
 
 
 def test_other_recorded_outputs_under_the_same_name_are_another_checkpoint(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 import transformers
 
-from harness.checkpoint_folders import explain_load_failure, tokenizer_source
+from harness.checkpoint_folders import explain_load_failure
 from harness.engine import plain, rounding
 from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine, LogLikelihoodPlan
@@ -24,6 +24,7 @@ from harness.own_template import find_own_template, give_own_template
 from harness.prompts import encoding, rendered_hash, sample_texts, templates, tokenization, tokenizer_cache
 from harness.prompts.text_limits import context_window, end_tokens
 from harness.prompts.tokenizer_cache import CachedTokenizer
+from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 __all__ = ["TransformersModel", "TransformersOptions", "load", "requested_settings", "settings_differences"]

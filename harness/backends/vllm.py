@@ -17,7 +17,6 @@ from typing import Any
 import torch
 import transformers
 
-from harness.checkpoint_folders import tokenizer_source
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
 from harness.loading.contract import find_infinite
@@ -26,6 +25,7 @@ from harness.loading.settings import LoadSettings
 from harness.own_template import find_own_template, give_own_template
 from harness.prompts import encoding, rendered_hash, templates, tokenization, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
+from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
 

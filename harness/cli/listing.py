@@ -13,8 +13,8 @@ from harness import registry
 from harness.cli.options import Checkpoints, Include, Json, with_option_groups
 from harness.cli.screen import print_json, print_table, say
 from harness.cli.selection import SelectionOptions
-from harness.bounded_files import printable
 from harness.types import unknown_name
+from harness.visible_text import printable
 
 if TYPE_CHECKING:
     from harness.types import Checkpoint

@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import data, fingerprint, judge_binding
+from harness import data, judge_binding
 from harness.prompts.reading import Reader
 from harness.records import CellRecord, Inputs, TaskRecord
-from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task
+from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task, digest
 
 OVERRIDES = ("max_tokens", "temperature", "top_p", "stop", "seed", "thinking")
 
@@ -95,7 +95,7 @@ def inputs_record(questions: Sequence[Question]) -> Inputs:
     settings = {n: getattr(first, n) for n in OVERRIDES if n != "thinking" or first.thinking} | {"stop": list(first.stop)}
     return Inputs(
         data=data.content_hash([q.example for q in questions if q.request.draw == 0]),
-        prompts=fingerprint.hash_requests([q.request for q in questions]),
+        prompts=digest([q.request.id for q in questions]),
         examples=sum(q.request.draw == 0 for q in questions),
         draws=max(q.request.draw for q in questions) + 1,
         kind="generate" if is_generated else "loglikelihood",

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from harness import discovery, fingerprint
-from harness.atomic_files import folder_name, read_json, write_json
+from harness.atomic_files import folder_name, write_json
+from harness.bounded_files import read_stored_json
 from harness.checkpoint_names import name_apart
 from harness.checkpoint_selection import Selection, parse_steps, select_checkpoints
 from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
@@ -68,7 +69,7 @@ class Watch:
             if not (folder / RECORD).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            content = read_json(folder / RECORD)
+            content = read_stored_json(folder / RECORD)
             checkpoint = build_plain(Checkpoint, content["checkpoint"])
             checkpoint = replace(checkpoint, adapters=tuple(checkpoint.adapters))
             self.seen_stamps[checkpoint.path] = content["stamp"]

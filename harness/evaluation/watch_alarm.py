@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import read_json, write_json
+from harness.atomic_files import write_json
+from harness.bounded_files import read_stored_json
 from harness.comparison.compare import compare
 from harness.comparison.gate import GateResult, Policy, gate
 from harness.comparison.result import ComparisonSettings
@@ -94,7 +95,7 @@ class WatchAlarm:
 
     def __post_init__(self) -> None:
         if self.file.exists():
-            content = read_json(self.file)
+            content = read_stored_json(self.file)
             self.pending = list(content["pending"])
             for value in content["looks"]:
                 lists = {key: tuple(value[key]) for key in ("falls", "finished_actions")}
@@ -192,7 +193,7 @@ class WatchAlarm:
                 if action.text == END or action.text in self.looks[place].finished_actions:
                     continue
                 try:
-                    action.perform(read_json(self.verdict_file(look.checkpoint)))
+                    action.perform(read_stored_json(self.verdict_file(look.checkpoint)))
                 except SkilldeltaError as error:
                     tell(str(error))
                     is_complete = False

@@ -13,11 +13,11 @@ import torch
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
 from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
-from harness.bounded_files import printable
 from harness.integrity import ADAPTER, BrokenWeightsError, Headers, find_problem, weight_files
 from harness.loading.headers import explain_two_sets, open_tensors, read_headers
 from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
 from harness.loading.settings import Head
+from harness.visible_text import printable
 
 NAME = "default"  # of the adapter within the model
 SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")  # peft saves them once, for all layers

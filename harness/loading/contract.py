@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from harness import hub_cache
+from harness.bounded_files import is_folder
 from harness.checkpoint_folders import explain_missing_base
-from harness.bounded_files import is_folder, printable
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, weight_files, weight_sets
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
@@ -21,6 +21,7 @@ from harness.loading.reports import UncheckedError
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import IGNORABLE, check_whole_model, explain_index
 from harness.types import Checkpoint, digest
+from harness.visible_text import printable
 
 VERDICTS: dict[str, ContractVerdict] = {}  # checkpoints of one run have the same headers: they are placed once
 ABSURD = 1e30  # no weight of a model that works is as large: sums of its products are no numbers any more

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from harness.bounded_files import read_json
-from harness.checkpoint_folders import tokenizer_source
 from harness.differences import shorten_json
 from harness.engine.device import default_device
 from harness.own_template import find_own_template
+from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, Json
 
 Difference = tuple[str, str, str]

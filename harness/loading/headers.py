@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from harness.bounded_files import printable
 from harness.integrity import ADAPTER, SINGLE, BrokenWeightsError, Headers, TensorHeader, read_header, weight_sets
+from harness.visible_text import printable
 
 SAMPLE = 256  # values of a tensor, at its beginning and at its end, by which two files are told apart
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import transformers
 
-from harness.bounded_files import printable
 from harness.integrity import BrokenWeightsError, Headers
+from harness.visible_text import printable
 
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
 

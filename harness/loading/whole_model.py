@@ -14,13 +14,14 @@ import torch
 import transformers
 from transformers.models.auto import modeling_auto
 
+from harness.bounded_files import read_json
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
-from harness.bounded_files import printable, read_json
 from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, weight_files, weight_sets
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
 from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
 from harness.loading.settings import Head, LoadSettings
+from harness.visible_text import printable
 
 # Buffers that older versions saved and newer ones compute; and parts beyond the language model: value heads of a policy,
 # heads that predict several tokens at once, what reads pictures and sounds.

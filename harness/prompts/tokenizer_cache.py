@@ -7,7 +7,7 @@ from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from harness import fingerprint
+from harness.file_hashes import hash_files
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import digest
 
@@ -73,4 +73,4 @@ def tokenizer_key(source: str, *settings: object) -> str:
     config_file = folder / "config.json"
     config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
     kind = [config.get(n) for n in ("model_type", "tokenizer_class", "auto_map")]
-    return digest([fingerprint.hash_files(files), kind, [str(s) for s in settings]])
+    return digest([hash_files(files), kind, [str(s) for s in settings]])

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import own_packages, registry
-from harness.atomic_files import read_json, write_json
+from harness.atomic_files import write_json
+from harness.bounded_files import read_stored_json
 from harness.parent_process import end_with_parent
 from harness.types import SkilldeltaError, digest
 
@@ -111,7 +112,7 @@ class Runner:
 
     def read_mark(self, stage: Stage) -> dict[str, Any]:
         """What the stage's mark says; {} where it was never begun."""
-        return read_json(self.mark_file(stage)) if self.mark_file(stage).exists() else {}
+        return read_stored_json(self.mark_file(stage)) if self.mark_file(stage).exists() else {}
 
     def ready_stages(self) -> list[Stage]:
         """Stages that could begin now: those first that nothing waits for, so that there is something to see early."""

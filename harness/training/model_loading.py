@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from harness.checkpoint_folders import tokenizer_source
 from harness.bounded_files import read_json
 from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
@@ -20,6 +19,7 @@ from harness.loading.model import describe_path, load_merged
 from harness.loading.settings import Head, LoadSettings
 from harness.own_template import give_own_template
 from harness.prompts.template_trial import try_template
+from harness.tokenizer_folders import tokenizer_source
 from harness.types import SkilldeltaError
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
