@@ -43,6 +43,8 @@ def serve(control: socket.socket, thread_number: int) -> NoReturn:
         resident = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         setup["landlock"] = landlock.is_available()
         setup["uid"] = find_free_user() if setup["tier"] != "none" else None
+        if setup["tier"] != "namespaces" and setup["uid"] is not None:
+            require_entry(library, setup["uid"])
         processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else count_user_threads() + 1024
         if setup["tier"] == "namespaces":
             setup["scratch"] = namespaces.scratch_folder([*library, *setup["packages"]])
@@ -81,6 +83,20 @@ def find_free_user() -> int | None:
         if all(any(start <= first and first + 4096 <= start + n for start, _, n in ranges) for ranges in (users, groups)):
             return first
     return None
+
+
+def require_entry(library: list[str], uid: int) -> None:
+    """PermissionError if the user `uid`, as whom programs run, may not enter the folders of the standard library."""
+    os.seteuid(uid)
+    try:
+        for folder in dict.fromkeys(parent for path in library for parent in [*Path(path).parents[::-1], Path(path)]):
+            if not os.access(folder, os.X_OK, effective_ids=True):
+                raise PermissionError(
+                    f"programs run as users of their own, who may not enter {folder}, where this Python's standard library is.  "
+                    f"Use a Python outside of that folder, or let others pass through it: chmod o+x {folder}"
+                )
+    finally:
+        os.seteuid(0)
 
 
 def count_user_threads() -> int:
