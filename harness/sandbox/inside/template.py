@@ -92,7 +92,7 @@ def require_entry(library: list[str], uid: int) -> None:
         for folder in dict.fromkeys(parent for path in library for parent in [*Path(path).parents[::-1], Path(path)]):
             if not os.access(folder, os.X_OK, effective_ids=True):
                 raise PermissionError(
-                    f"programs run as users of their own, who may not enter {folder}, where this Python's standard library is.  "
+                    f"programs run as users of their own, who may not enter {folder}, where Python's standard library is.  "
                     f"Use a Python outside of that folder, or let others pass through it: chmod o+x {folder}"
                 )
     finally:
