@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 from harness import config, data, discovery, registry
 from harness.checkpoint_selection import Selection
 from harness.evaluation import workers
+from harness.evaluation.lazy_model import LazyModel, Loader
+from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
 from harness.evaluation.preflight import is_server
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, SilentProgress, score_checkpoints
+from harness.evaluation.run import score_checkpoints
 from harness.file_hashes import hash_files
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest

@@ -12,14 +12,16 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.atomic_files import folder_name, write_json
 from harness.bounded_files import is_folder, read_json
 from harness.records import CheckpointRecord
 from harness.run_logs.find import read_run_logs
-from harness.store import Results
 from harness.types import Checkpoint, Json
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 STATE = "trainer_state.json"
 FILE = "training.json"  # in a checkpoint's folder of the results

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from harness.comparison.holdout import Holdout
     from harness.comparison.result import Comparison
     from harness.evaluation.choose import Choice
+    from harness.evaluation.lazy_model import LazyModel
     from harness.evaluation.questions import EvaluationSettings
-    from harness.evaluation.run import LazyModel
     from harness.store import Results
     from harness.types import Task
 

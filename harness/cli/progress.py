@@ -12,7 +12,7 @@ from harness.visible_text import show_controls
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from harness.evaluation.run import Outcome
+    from harness.evaluation.outcome import Outcome
 
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
 FRESH_S = 10.0  # so long a model's forecast is shown

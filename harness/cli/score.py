@@ -20,8 +20,8 @@ from harness.types import SkilldeltaError, Task
 if TYPE_CHECKING:
     from harness.api import Backend
     from harness.checkpoint_selection import Selection
+    from harness.evaluation.outcome import Outcome
     from harness.evaluation.questions import EvaluationSettings
-    from harness.evaluation.run import Outcome
     from harness.records import SequentialVerdict
 
     How = tuple[Backend, EvaluationSettings, Selection]
@@ -113,7 +113,7 @@ def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path,
     from harness import discovery
     from harness.comparison.holdout import Holdout
     from harness.evaluation.cell_part import score_part
-    from harness.evaluation.run import LazyModel
+    from harness.evaluation.lazy_model import LazyModel
     from harness.store import Results
 
     split, (backend, settings, selection) = Holdout(share), how

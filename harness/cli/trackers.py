@@ -15,7 +15,7 @@ from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
-    from harness.evaluation.run import Outcome
+    from harness.evaluation.outcome import Outcome
     from harness.tracking import TrackerSession
 
 LogTo = Annotated[

@@ -17,7 +17,7 @@ from harness.cli.trackers import LogTo, log_scores, open_session
 from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
-    from harness.evaluation.run import Outcome
+    from harness.evaluation.outcome import Outcome
     from harness.evaluation.watch_alarm import WatchAlarm
     from harness.store import Results
     from harness.tracking import TrackerSession

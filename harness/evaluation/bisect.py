@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.evaluation.item_rounds import Course, Entrant, plan_course
+from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import LazyModel
 from harness.statistics.elimination import ALPHA, round_weights
 from harness.statistics.fall_test import FallState, FallTest
-from harness.store import Results
 from harness.types import SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 POINTS = 100
 

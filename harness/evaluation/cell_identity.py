@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from harness import training_log
 from harness.atomic_files import folder_name
 from harness.differences import changed_parts, describe_differences, differences
-from harness.evaluation.questions import Question
-from harness.records import RAW, CellRecord, Inputs, TaskRecord
+from harness.evaluation.questions import Question, inputs_record, task_record
+from harness.records import RAW, CellRecord, Inputs, TaskRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Json, Model, Request, SkilldeltaError
+from harness.types import Checkpoint, Json, Model, Request, SandboxOptions, SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.evaluation.lazy_model import LazyModel
+    from harness.prompts.reading import Reader
 
 Difference = tuple[str, str, str]
 
@@ -113,3 +118,35 @@ def backend_record(model: Model, questions: Sequence[Question]) -> dict[str, Any
 def rendered_hash(model: Model, questions: Sequence[Question]) -> str:
     """The hash of what the model's template makes of the questions; "" where only a server knows, or nothing is rendered."""
     return model.rendered_hash([q.request for q in questions]) if isinstance(model, SupportsRender) else ""
+
+
+def store_context(results: Results, model: LazyModel, task: Task, questions: Sequence[Question]) -> None:
+    """Stores what samples are read with: the checkpoint's record and training log, and the rows."""
+    results.add(model.checkpoint, model.fingerprint)
+    training_log.store_curves(results, model.checkpoint)
+    results.keep(task.name, (q.example for q in questions))
+
+
+def new_record(
+    task: Task, questions: Sequence[Question], model: LazyModel, sandbox: SandboxOptions, reader: Reader | None
+) -> CellRecord:
+    """task.json of a cell that begins now."""
+    return CellRecord(
+        task=task_record(task),
+        inputs=inputs_record(questions),
+        backend=backend_record(model.get(), questions),
+        fingerprint=dict(model.fingerprint),
+        requested=identify_cell(model, task, questions, reader).requested,
+        reader=reader.record if reader else {},
+        rendered=rendered_hash(model.get(), questions),
+        conditions=dict(task.conditions(sandbox)) if task.conditions else {},
+        state="running",
+        started=utc_now(),
+    )
+
+
+def identify_cell(model: LazyModel, task: Task, questions: Sequence[Question], reader: Reader | None) -> CellIdentity:
+    """What a cell of these questions to this checkpoint would be: no model need be loaded to know it."""
+    record = reader.record if reader else {}
+    inputs = inputs_record(questions)
+    return CellIdentity(model.checkpoint, model.loader, task_record(task), inputs, model.fingerprint, record)

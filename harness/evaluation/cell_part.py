@@ -7,54 +7,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from harness.differences import describe_differences
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
-from harness.evaluation.run import LazyModel, Outcome, Progress, SilentProgress, identify_cell, is_generated
-from harness.evaluation.sequential import Contestant
-from harness.records import utc_now
-from harness.store import Results, SampleWriter
+from harness.evaluation.contestant import ask_questions, close_part, recall_answers
+from harness.evaluation.lazy_model import LazyModel
+from harness.evaluation.outcome import Outcome, Progress, SilentProgress
+from harness.evaluation.questions import EvaluationSettings, make_questions
+from harness.evaluation.task_binding import bind_tasks
 from harness.types import SkilldeltaError, Task
 
-
-def recall_answers(
-    model: LazyModel, task: Task, questions: Sequence[Question], results: Results, settings: EvaluationSettings
-) -> Contestant:
-    """What is stored of a task; no model is loaded.  SkilldeltaError where it was asked for otherwise."""
-    cell = results.cell(model.checkpoint.name, task.name)
-    before = cell.record()
-    reader = choose_reader(settings.reader, is_generated(questions), before)
-    if before and (unlike := identify_cell(model, task, questions, reader).differences(before)):
-        raise SkilldeltaError(describe_differences(cell.folder, unlike))
-    scores = {(s.example, s.draw): s.score.value for s in cell.samples()} if before else {}
-    return Contestant(model, cell, scores)
-
-
-def ask_questions(
-    contestant: Contestant,
-    task: Task,
-    questions: Sequence[Question],
-    part: Sequence[Question],
-    results: Results,
-    settings: EvaluationSettings,
-) -> None:
-    """Asks what is not stored yet of `part`, which is some of the task's `questions`."""
-    if all(question.key in contestant.scores for question in part):
-        return
-    if task.prepare:
-        task.prepare()
-    with contestant.begin(task, questions, results, settings) as writer:
-        contestant.ask(task, part, writer)
-
-
-def close_part(contestant: Contestant, questions: Sequence[Question]) -> None:
-    """Puts the samples into the order of the questions; a cell that does not hold all of them is `decided`, not `done`."""
-    if not contestant.scores:
-        return
-    with SampleWriter(contestant.cell) as writer:
-        writer.sort([question.key for question in questions])
-    state = "done" if len(contestant.scores) == len(questions) else "decided"
-    contestant.cell.update(state=state, finished=utc_now())
+if TYPE_CHECKING:
+    from harness.store import Results
 
 
 def score_part(

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.atomic_files import write_json
 from harness.comparison.result import without_nan
 from harness.evaluation.item_rounds import Course, Entrant, ask_all, plan_course
+from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import LazyModel
 from harness.statistics.elimination import ALPHA, Race
-from harness.store import Results
 from harness.types import SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 CHOICE = "choice.json"  # in the results folder: the last choice
 POINTS = 100

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import traceback
+from typing import TYPE_CHECKING
 
 from harness.atomic_files import explain_system_error
-from harness.store import Cell
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.store import Cell
 
 
 def describe_failure(error: Exception, cell: Cell) -> str:

@@ -9,19 +9,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.comparison.shared_rows import problem_numbers
-from harness.evaluation.cell_part import ask_questions, close_part, recall_answers
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
-from harness.evaluation.run import LazyModel
-from harness.evaluation.sequential import Contestant, ItemQueue, needs_every_answer, queue_items
+from harness.evaluation.contestant import Contestant, ask_questions, close_part, recall_answers
+from harness.evaluation.item_queues import ItemQueue, needs_every_answer, queue_items
+from harness.evaluation.lazy_model import LazyModel
+from harness.evaluation.questions import EvaluationSettings, Question, make_questions
+from harness.evaluation.task_binding import bind_tasks
 from harness.grouping import group_by
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.elimination import Round, plan_rounds
-from harness.store import Results
 from harness.types import SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 FIRST_LOOK = 16  # questions before the first look; every further look is at half as many more
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.evaluation.questions import Question
-from harness.store import Cell, Results
 from harness.types import Checkpoint, Model, Request, SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.store import Cell, Results
 
 
 @runtime_checkable

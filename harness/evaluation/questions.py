@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import data, judge_binding
+from harness import data
 from harness.prompts.reading import Reader
 from harness.records import CellRecord, Inputs, TaskRecord
 from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task, digest
@@ -45,15 +44,6 @@ class Question:
     def key(self) -> tuple[str, int]:
         """What a stored sample of it is found by."""
         return self.example.id, self.request.draw
-
-
-def bind_tasks(tasks: Iterable[Task], settings: EvaluationSettings) -> list[Task]:
-    """The tasks with their judges, and with the sandbox that runs programs for them.
-
-    SkilldeltaError for an unknown judge, and for a judge of a task that is not among them.
-    """
-    bound_tasks = judge_binding.bind_judges(tasks, settings.judges)
-    return [replace(t, score=partial(t.execute, settings.sandbox)) if t.execute else t for t in bound_tasks]
 
 
 def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
@@ -101,3 +91,8 @@ def inputs_record(questions: Sequence[Question]) -> Inputs:
         kind="generate" if is_generated else "loglikelihood",
         settings=settings if is_generated else {},
     )
+
+
+def is_generated(questions: Sequence[Question]) -> bool:
+    """Whether the questions ask for texts."""
+    return not questions[0].request.choices

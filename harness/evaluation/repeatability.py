@@ -5,17 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.model_reports import SupportsRounding, TokenListener
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
-from harness.evaluation.run import LazyModel, Loader, Outcome, Progress, is_generated
+from harness.evaluation.outcome import Outcome, Progress
+from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, is_generated, make_questions
 from harness.evaluation.scoring import collect_samples
+from harness.evaluation.task_binding import bind_tasks
 from harness.noise import Noise
 from harness.statistics.noise import measure_noise
-from harness.store import Results
 from harness.types import Checkpoint, Model, Response, Sample, SkilldeltaError, Task, digest
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 MIN_ITEMS = 50  # fewer items say little about a rate of a few percent
 Distances = tuple[float | None, float | None]

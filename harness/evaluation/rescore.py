@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness import data, registry
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, task_record
-from harness.evaluation.run import Outcome
+from harness.evaluation.outcome import Outcome
+from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, task_record
 from harness.evaluation.scoring import score_response
+from harness.evaluation.task_binding import bind_tasks
 from harness.records import utc_now
 from harness.store import Cell, Results, SampleWriter
 from harness.types import Request, SkilldeltaError, Task

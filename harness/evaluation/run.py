@@ -4,87 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
-from harness import fingerprint, training_log
-from harness.evaluation.cell_identity import CellIdentity, backend_record, find_equal_cell, rendered_hash, take_answers
+from harness.evaluation.cell_identity import find_equal_cell, identify_cell, new_record, store_context, take_answers
 from harness.evaluation.failures import describe_failure, store_failure_reason
+from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.model_reports import SupportsNote, connect_tokens
+from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.preflight import check_supported, is_server, unsupported_first
-from harness.evaluation.questions import (
-    EvaluationSettings,
-    Question,
-    bind_tasks,
-    choose_reader,
-    inputs_record,
-    make_questions,
-    task_record,
-)
+from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, is_generated, make_questions
 from harness.evaluation.scoring import collect_samples
+from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
-from harness.records import CellRecord, utc_now
+from harness.records import utc_now
 from harness.store import Cell, CellInUseError, Results, SampleWriter
-from harness.types import Checkpoint, Model, Sample, SandboxOptions, SkilldeltaError, Task
-
-Loader = Callable[[Checkpoint], Model]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell."""
-
-    checkpoint: str
-    task: str
-    state: Literal["done", "already", "failed"]
-    samples: int = 0
-    unscored: int = 0
-    why: str = ""
-    seconds: float = 0.0
-
-
-class Progress(Protocol):
-    """Is called as a run goes on."""
-
-    def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
-    def advance(self) -> None: ...
-    def end(self, outcome: Outcome) -> None: ...
-
-
-class SilentProgress:
-    """Shows nothing."""
-
-    def begin(self, checkpoint: str, task: str, total: int, done: int) -> None: ...
-    def advance(self) -> None: ...
-    def end(self, outcome: Outcome) -> None: ...
-
-
-class LazyModel:
-    """A checkpoint's model, loaded when the first cell needs it; a failure is kept for the cells after it."""
-
-    def __init__(self, checkpoint: Checkpoint, loader: Loader) -> None:
-        self.checkpoint, self.loader = checkpoint, loader
-        self.model: Model | None = None
-        self.failure: Exception | None = None
-
-    def get(self) -> Model:
-        """The model; whatever its loader raises."""
-        if self.failure:
-            raise self.failure
-        if self.model is None:
-            try:
-                self.model = self.loader(self.checkpoint)
-            except Exception as error:
-                self.failure = error
-                raise
-        return self.model
-
-    @cached_property
-    def fingerprint(self) -> dict[str, str]:
-        """The hashes of the checkpoint's files, read once."""
-        return fingerprint.hash_checkpoint(self.checkpoint)
+from harness.types import Checkpoint, Sample, SkilldeltaError, Task
 
 
 @dataclass(frozen=True)
@@ -198,43 +134,6 @@ def take_stored(job: CellJob, questions: Sequence[Question], reader: Reader | No
         return None
     store_context(results, job.model, job.task, questions)
     return take_answers(equal[1], equal[0], cell)
-
-
-def store_context(results: Results, model: LazyModel, task: Task, questions: Sequence[Question]) -> None:
-    """Stores what samples are read with: the checkpoint's record and training log, and the rows."""
-    results.add(model.checkpoint, model.fingerprint)
-    training_log.store_curves(results, model.checkpoint)
-    results.keep(task.name, (q.example for q in questions))
-
-
-def is_generated(questions: Sequence[Question]) -> bool:
-    """Whether the questions ask for texts."""
-    return not questions[0].request.choices
-
-
-def new_record(
-    task: Task, questions: Sequence[Question], model: LazyModel, sandbox: SandboxOptions, reader: Reader | None
-) -> CellRecord:
-    """task.json of a cell that begins now."""
-    return CellRecord(
-        task=task_record(task),
-        inputs=inputs_record(questions),
-        backend=backend_record(model.get(), questions),
-        fingerprint=dict(model.fingerprint),
-        requested=identify_cell(model, task, questions, reader).requested,
-        reader=reader.record if reader else {},
-        rendered=rendered_hash(model.get(), questions),
-        conditions=dict(task.conditions(sandbox)) if task.conditions else {},
-        state="running",
-        started=utc_now(),
-    )
-
-
-def identify_cell(model: LazyModel, task: Task, questions: Sequence[Question], reader: Reader | None) -> CellIdentity:
-    """What a cell of these questions to this checkpoint would be: no model need be loaded to know it."""
-    record = reader.record if reader else {}
-    inputs = inputs_record(questions)
-    return CellIdentity(model.checkpoint, model.loader, task_record(task), inputs, model.fingerprint, record)
 
 
 def make_outcome(job: CellJob, state: Literal["done", "already"], samples: Sequence[Sample], start: float) -> Outcome:

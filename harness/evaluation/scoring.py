@@ -6,13 +6,15 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.atomic_files import FULL
 from harness.evaluation.questions import Question
 from harness.prompts.reading import Reader, missing_answer
-from harness.store import Key
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.store import Key
 
 NO_ANSWER = {"overlong": "the prompt is longer than the model's window", "error": "no answer"}
 

@@ -5,97 +5,25 @@ Stores samples as the ordinary loop does; scoring the same folder later asks wha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, choose_reader, make_questions
-from harness.evaluation.run import LazyModel, identify_cell, is_generated, new_record, store_context
-from harness.evaluation.scoring import collect_samples
-from harness.grouping import group_by
-from harness.prompts.reading import Reader
+from harness.evaluation.contestant import Contestant
+from harness.evaluation.item_queues import Item, ItemQueue, needs_every_answer, queue_items
+from harness.evaluation.lazy_model import LazyModel
+from harness.evaluation.questions import EvaluationSettings, make_questions
+from harness.evaluation.task_binding import bind_tasks
 from harness.records import SequentialVerdict, utc_now
 from harness.statistics.aggregates import Floats
 from harness.statistics.sequential_test import ALPHA, SequentialDecision, SequentialPlan, decide
-from harness.store import Cell, Key, Results, SampleWriter
-from harness.types import SkilldeltaError, Task, digest
+from harness.types import SkilldeltaError, Task
 
-Item = list[Question]  # questions that are not independent: one cluster
-FIRST_LOOK = 16  # questions before the first look; every further look is at half as many more
-
-
-@dataclass(frozen=True)
-class ItemQueue:
-    """A task's items in random order, and the weight of each question."""
-
-    items: list[Item]
-    weights: Mapping[Key, float]  # of each question, as a share of the heaviest item
-    scale: float  # the mean difference of items, times this, is the task's
-
-    def blocks(self, most: int) -> Iterator[list[Item]]:
-        """Items gathered to blocks between two looks: FIRST_LOOK questions, then half of all before, at most about `most`.
-
-        The test may be looked at after every item.  Growing blocks ask at most half as many again as a decision needs, and
-        still fill the batches of a backend once there are many.
-        """
-        block: list[Item] = []
-        before = gathered = 0
-        for item in self.items:
-            block.append(item)
-            gathered += len(item)
-            if gathered >= max(FIRST_LOOK if not before else 1, min(before // 2, most)):
-                yield block
-                block, before, gathered = [], before + gathered, 0
-        if block:
-            yield block
-
-
-def queue_items(task: Task, questions: Sequence[Question], seed: int) -> ItemQueue:
-    """The questions as items, in an order that depends on the seed and the items' names alone."""
-    items = group_by(questions, lambda q: task.cluster(q.example) if task.cluster else q.example.id)
-    groups = [task.group(q.example) if task.group and task.aggregate == "macro" else "" for q in questions]
-    sizes = {g: groups.count(g) for g in set(groups)}
-    weights = {q.key: 1 / (len(sizes) * sizes[g]) for q, g in zip(questions, groups, strict=True)}
-    heaviest = max(sum(weights[q.key] for q in item) for item in items.values())
-    order = sorted(items, key=lambda name: digest([seed, name]))
-    shares = {key: weight / heaviest for key, weight in weights.items()}
-    return ItemQueue([items[name] for name in order], shares, heaviest * len(items))
-
-
-@dataclass
-class Contestant:
-    """A checkpoint at work on one task; `decision`: a candidate's, against the baseline."""
-
-    model: LazyModel
-    cell: Cell
-    scores: dict[Key, float | None] = field(default_factory=dict)
-    reader: Reader | None = None
-    decision: SequentialDecision | None = None
-
-    def begin(self, task: Task, questions: Sequence[Question], results: Results, settings: EvaluationSettings) -> SampleWriter:
-        """Opens the cell.  SkilldeltaError where it is finished with other questions or another checkpoint."""
-        store_context(results, self.model, task, questions)
-        before = self.cell.record()
-        self.reader = choose_reader(settings.reader, is_generated(questions), before)
-        is_done = identify_cell(self.model, task, questions, self.reader).is_done(before, self.cell)
-        record = None if is_done else new_record(task, questions, self.model, settings.sandbox, self.reader)
-        writer = SampleWriter(self.cell)
-        try:
-            if record:
-                self.cell.begin(record)
-            self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
-        except BaseException:
-            writer.close()
-            raise
-        return writer
-
-    def ask(self, task: Task, questions: Sequence[Question], writer: SampleWriter) -> None:
-        """Asks what it was not asked yet."""
-        for sample in collect_samples(task, self.model.get(), questions, set(self.scores), self.reader):
-            writer.append(sample)
-            self.scores[sample.example, sample.draw] = sample.score.value
+if TYPE_CHECKING:
+    from harness.store import Results
 
 
 def compare_in_turn(
@@ -152,11 +80,6 @@ def close_cells(
         is_complete = len(contestant.scores) == question_count
         contestant.cell.update(state="done" if is_complete else "decided", finished=utc_now(), decision=verdict)
     return verdicts
-
-
-def needs_every_answer(task: Task) -> bool:
-    """Whether only all answers together have a score: F1, pass@k."""
-    return task.aggregate == "f1" or task.pass_at > 0
 
 
 def item_differences(queue: ItemQueue, items: Sequence[Item], baseline: Contestant, candidate: Contestant) -> Floats:

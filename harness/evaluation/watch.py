@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from harness import discovery, fingerprint
 from harness.atomic_files import folder_name, write_json
@@ -22,13 +22,17 @@ from harness.bounded_files import read_stored_json
 from harness.checkpoint_names import name_apart
 from harness.checkpoint_selection import Selection, parse_steps, select_checkpoints
 from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
+from harness.evaluation.lazy_model import Loader
 from harness.evaluation.model_reports import TokenListener
+from harness.evaluation.outcome import Outcome, Progress
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import Loader, Outcome, Progress, score_checkpoints
+from harness.evaluation.run import score_checkpoints
 from harness.file_locks import FolderLock
 from harness.records import build_plain
-from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError, Task, digest
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 LINK_FOLDER = ".held"
 RECORD = "held.json"  # next to the links of a checkpoint, written when all of them are there

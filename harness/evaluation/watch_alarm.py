@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.atomic_files import write_json
 from harness.bounded_files import read_stored_json
@@ -24,8 +24,10 @@ from harness.comparison.gate import GateResult, Policy, gate
 from harness.comparison.result import ComparisonSettings
 from harness.records import TaskRecord, build_plain
 from harness.statistics.alpha_spending import draws_to_reject, spend_alpha
-from harness.store import Results
 from harness.types import SkilldeltaError, Task, digest, unknown_name
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 ALPHA = 0.05
 STATE_FOLDER = ".watch"  # in the results folder

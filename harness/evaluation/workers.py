@@ -13,12 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks
-from harness.evaluation.run import CellJob, LazyModel, Loader, Outcome, Progress, SilentProgress, questions_or_error, run_cell
+from harness.evaluation.lazy_model import LazyModel, Loader
+from harness.evaluation.outcome import Outcome, Progress, SilentProgress
+from harness.evaluation.questions import EvaluationSettings, Question
+from harness.evaluation.run import CellJob, questions_or_error, run_cell
+from harness.evaluation.task_binding import bind_tasks
 from harness.parent_process import end_with_parent
-from harness.store import Results
 from harness.types import Checkpoint, SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.store import Results
 
 Place = tuple[int, int]  # of a cell: its checkpoint and its task
 DEVICE = re.compile(r"^(?:\d+|cpu|mps|(?:cuda|xpu)(?::\d+)?)$")

@@ -13,7 +13,7 @@ from typing import Literal
 
 from harness import registry
 from harness.atomic_files import write_bytes
-from harness.evaluation.run import Outcome
+from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, storable
 from harness.json_lines import encode_lines

@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from harness import data, registry
-from harness.evaluation.questions import EvaluationSettings, Question, bind_tasks, make_questions
+from harness.evaluation.questions import EvaluationSettings, Question, make_questions
 from harness.evaluation.scoring import score_response
+from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
 from harness.training.contamination import contaminated_questions, question_words
 from harness.training.datasets import raw_rows

@@ -15,8 +15,8 @@ from harness.api import Backend, lazy_models
 from harness.backends.transformers import TransformersModel
 from harness.cli.bisect import describe_fall, tasks_of_skill
 from harness.evaluation.bisect import Bisection, BisectOptions, bisect_run, check_places, order_steps
+from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import LazyModel
 from harness.store import Results
 from harness.types import Checkpoint, Example, Request, Response, Score, SkilldeltaError, Task
 from tests.evaluation.test_choose import right_on

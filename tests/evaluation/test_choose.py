@@ -14,8 +14,9 @@ from harness.comparison.holdout import Holdout
 from harness.evaluation.cell_part import score_part
 from harness.evaluation.choose import CHOICE, Choice, ChoiceOptions, choose_best
 from harness.evaluation.item_rounds import plan_course
+from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import LazyModel, score_checkpoints
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response, SkilldeltaError, Task, digest
 from tests.support import toys

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import api, differences, fingerprint
+from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import Outcome
 from harness.store import Results
 from tests.loading.folders import change_config, save_lora
 from tests.support import tiny, toys

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from harness import api
 from harness.cli import main
+from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings, make_questions
-from harness.evaluation.run import Outcome, score_checkpoints
+from harness.evaluation.run import score_checkpoints
 from harness.evaluation.scoring import ResponseScorer, collect_samples
 from harness.store import Results, SampleWriter
 from harness.types import Request, Response, Sample, Score, SkilldeltaError

@@ -12,9 +12,10 @@ import harness
 import harness.api
 from harness.backends.scripted import ScriptedModel
 from harness.comparison.result import Difference
+from harness.evaluation.outcome import SilentProgress
 from harness.evaluation.questions import EvaluationSettings, Question
 from harness.evaluation.repeatability import NoiseCheck, RepeatShare, compare_samples, measure_distances, repeat_cells
-from harness.evaluation.run import SilentProgress, score_checkpoints
+from harness.evaluation.run import score_checkpoints
 from harness.statistics.noise import measure_noise
 from harness.store import Results
 from harness.types import Checkpoint, Example, Model, Request, Response, Sample, Score, SkilldeltaError

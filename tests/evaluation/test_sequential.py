@@ -13,9 +13,11 @@ import pytest
 
 import harness
 from harness.evaluation import sequential
+from harness.evaluation.item_queues import queue_items
+from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings, make_questions
-from harness.evaluation.run import LazyModel, score_checkpoints
-from harness.evaluation.sequential import compare_in_turn, queue_items
+from harness.evaluation.run import score_checkpoints
+from harness.evaluation.sequential import compare_in_turn
 from harness.records import SequentialVerdict
 from harness.statistics.sequential_test import decide
 from harness.store import Results

@@ -12,8 +12,8 @@ import pytest
 from harness.checkpoint_selection import Selection
 from harness.cli import main
 from harness.evaluation import watch
+from harness.evaluation.outcome import Outcome, SilentProgress
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.run import Outcome, SilentProgress
 from harness.store import Results
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from tests.checkpoints.test_discovery import model, run, weights

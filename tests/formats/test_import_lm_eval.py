@@ -8,7 +8,7 @@ import pytest
 
 from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
-from harness.evaluation.run import Outcome
+from harness.evaluation.outcome import Outcome
 from harness.interchange.export_results import export_results, finished_cells
 from harness.interchange.import_logs import ImportOptions, import_logs
 from harness.store import Results

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from harness.atomic_files import folder_name
 from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
-from harness.evaluation.run import Outcome
+from harness.evaluation.outcome import Outcome
 from harness.interchange import archive, untrusted_files
 from harness.interchange.import_logs import ImportOptions, import_logs, shorten_model
 from harness.store import Results

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from harness.comparison.compare import compare
-from harness.evaluation.run import Outcome
+from harness.evaluation.outcome import Outcome
 from harness.interchange.import_logs import ImportOptions, import_logs
 from harness.interchange.untrusted_files import UntrustedFile
 from harness.store import Results

@@ -10,9 +10,10 @@ import torch
 import transformers
 
 from harness import data, judge_binding, registry
+from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings, task_record
 from harness.evaluation.rescore import rescore
-from harness.evaluation.run import Outcome, score_checkpoints
+from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
