@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness import data
 from harness.comparison import sample_table
 from harness.comparison.number_format import ABSENT
-from harness.comparison.result import Comparison
 from harness.data import DataSource
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import PreferencePairs
@@ -20,6 +20,9 @@ from harness.types import SkilldeltaError
 from harness.visible_text import escape_formulas, escape_markdown
 from reports.layout.markdown import markdown_table
 from reports.layout.text_tables import TextTable
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
 
 TASK = "alpaca_eval"  # the length-controlled win rate is defined for its reference, GPT-4 Turbo
 GAMED_SOURCE = DataSource(

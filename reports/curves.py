@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.comparison.result import Comparison, Row
-from harness.comparison.training_runs import TrainingRun
 from harness.training_log import KEYS
 from reports.layout import drawing, text_tables
 from reports.layout.drawing import DASHES, GREY, INK, PAPER, VERDICT_MARKERS
@@ -18,6 +16,9 @@ from reports.layout.labels import fit_label, text_width, wrap_lines
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from harness.comparison.result import Comparison, Row
+    from harness.comparison.training_runs import TrainingRun
 
 PAGE_HEADING = "Scores over training"
 PANELS_PER_ROW = 4

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from harness.comparison.decision import decide
 from harness.comparison.number_format import format_number
-from harness.comparison.result import Comparison, Row
 from reports.layout import drawing
 from reports.layout.drawing import VERDICT_LEGEND, VERDICT_MARKERS
 from reports.layout.labels import fit_label, wrap_lines
@@ -16,6 +15,8 @@ from reports.layout.text_tables import nest_tasks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from harness.comparison.result import Comparison, Row
 
 # Okabe and Ito's palette: colour-blind readers tell the colours apart, and the marker's shape needs no colour at all.
 VERDICT_COLOURS = {"better": "#0072B2", "worse": "#D55E00", "same": "#555555", "unclear": "#7f7f7f"}

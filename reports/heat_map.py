@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.comparison.number_format import MARKS, format_number
-from harness.comparison.result import Comparison, Row
 from harness.grouping import natural_key
 from reports.layout import drawing, text_tables
 from reports.layout.drawing import GAIN_COLOURS, GREY, INK, LOSS_COLOURS, PALE_GREY, PAPER
@@ -20,6 +19,8 @@ from reports.layout.labels import fit_label, text_width, wrap_lines
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from harness.comparison.result import Comparison, Row
 
 PAGE_HEADING = "Differences at a glance"
 IS_OVERVIEW = True  # on the page it stands before the differences of one checkpoint

@@ -18,14 +18,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import registry
 from harness.comparison.decision import decide
-from harness.comparison.result import Comparison
 from harness.store import Results
 from harness.visible_text import show_controls
 from reports.layout import drawing, html_tables, text_tables
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
 
 ASSETS = Path(__file__).parent / "assets"
 MAX_INLINE_BYTES = 8_000_000  # of compressed samples that a page holds itself

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.comparison.result import Comparison
-from harness.published import Figure
 from harness.visible_text import escape_formulas
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
+    from harness.published import Figure
 
 COLUMNS = ("study", "table", "row", "column", "value", "approximate", "state", "certainty", "sources", "note")
 

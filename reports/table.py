@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.comparison.decision import decide
-from harness.comparison.result import Comparison
 from harness.visible_text import escape_formulas, escape_markdown
 from reports.layout import latex, published_tables, text_tables
 from reports.layout.markdown import markdown_list, markdown_section
@@ -15,13 +14,15 @@ from reports.layout.markdown import markdown_list, markdown_section
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.comparison.result import Comparison
+
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes the three files; gives their paths."""
     markdown, typeset, flat = folder / "table.md", folder / "table.tex", folder / "table.csv"
     folder.mkdir(parents=True, exist_ok=True)
     markdown.write_text(markdown_document(comparison), encoding="utf-8")
-    typeset.write_text(latex.latex_document(comparison), encoding="utf-8")
+    typeset.write_text(latex.latex_document(comparison, decide(comparison).sentence), encoding="utf-8")
     escape_cells(comparison.frame()).to_csv(flat, index=False, quoting=csv.QUOTE_MINIMAL, float_format="%.6g")
     return [markdown, flat, typeset]
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from harness.comparison import tradeoff
 from harness.comparison.number_format import ABSENT, format_difference, format_number
-from harness.comparison.result import Comparison
-from harness.comparison.tradeoff import CheckpointCost
 from harness.visible_text import escape_markdown
 from reports.layout import drawing
 from reports.layout.drawing import DASHES, GREY, INK, PAPER
@@ -23,6 +21,9 @@ from reports.layout.tradeoff_panels import TradeoffPanel, TradeoffPoint, fill_pa
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from harness.comparison.result import Comparison
+    from harness.comparison.tradeoff import CheckpointCost
 
 PAGE_HEADING = "Cost of the gains"
 MAX_LEGEND_RUNS = 23

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from harness.cli import screen
 from harness.cli.compare import print_comparison
 from harness.comparison.compare import compare
+from harness.comparison.decision import decide
 from harness.comparison.gate import Policy, gate
 from harness.comparison.result import Comparison
 from harness.visible_text import CONTROLS, escape_formulas, escape_markdown, show_controls
@@ -89,7 +90,7 @@ def test_a_name_stays_one_cell_of_its_table(comparison: Comparison) -> None:
 
 
 def test_latex_is_ascii_that_its_fonts_have(comparison: Comparison) -> None:
-    text = latex.latex_document(comparison)
+    text = latex.latex_document(comparison, decide(comparison).sentence)
     assert set(text) <= ALLOWED_IN_LATEX
     assert not re.search(r"\\(input|write|immediate)\b", text)
     assert "U+57FA U+7EBF" in text

@@ -49,7 +49,7 @@ class OwnIntervals:
     def at_level(self, place: int, level: float) -> Interval:
         """Never within the interval that the table shows."""
         mine = [e for e in self.estimates if e.checkpoint == self.names[place]]
-        shown = next(e.own.interval for e in mine if (e.level, e.name) == self.where)
+        table_interval = next(e.own.interval for e in mine if (e.level, e.name) == self.where)
         members = [e.own for task in self.weight for e in mine if (e.level, e.name) == ("task", task)]
         rows = [m.rows for m in members if m.rows]
         _, interval = weighted_means.weighted_mean(
@@ -58,7 +58,7 @@ class OwnIntervals:
             list(self.weight.values()),
             weighted_means.correlation_matrix(rows) if rows else None,
         )
-        return Interval(max(0.0, min(shown.low, interval.low)), min(1.0, max(shown.high, interval.high)))
+        return Interval(max(0.0, min(table_interval.low, interval.low)), min(1.0, max(table_interval.high, interval.high)))
 
 
 def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> list[Floats]:

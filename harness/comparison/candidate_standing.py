@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.comparison.gate import GateAnswer, Policy, gate, undecidable_reason
-from harness.comparison.result import Comparison, Difference, Row
 from harness.statistics import multiple_testing, power
 from harness.types import SKILLS
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison, Difference, Row
 
 MAX_EXACT_ITEMS = 200_000  # beyond, the exact power of McNemar's test takes longer than its few per cent are worth
 
@@ -90,10 +93,14 @@ def gate_answers(comparison: Comparison, checkpoint: str) -> dict[str, GateAnswe
     sides = (comparison.baseline, checkpoint)
     rows = [r for r in comparison.rows if r.checkpoint in sides]
     skills = [r.difference for r in rows if r.level == "skill" and r.difference]
-    adjusted = dict(zip(map(id, skills), multiple_testing.holm(np.array([d.p for d in skills])), strict=True)) if skills else {}
+    p_adjusted_by_id = (
+        dict(zip(map(id, skills), multiple_testing.holm(np.array([d.p for d in skills])), strict=True)) if skills else {}
+    )
     alone = replace(
         comparison,
-        rows=tuple(with_p(r, float(adjusted[id(r.difference)])) if id(r.difference) in adjusted else r for r in rows),
+        rows=tuple(
+            with_p(r, float(p_adjusted_by_id[id(r.difference)])) if id(r.difference) in p_adjusted_by_id else r for r in rows
+        ),
         checkpoints={name: comparison.checkpoints[name] for name in sides},
     )
     return {result.name: result.answer for result in gate(alone, checkpoint, Policy()).rule_results}
@@ -113,12 +120,12 @@ def required_items(comparison: Comparison, standing: CandidateStanding, tests: i
     lead = max(standing.delta, settings.margin)
     if d is None or lead <= 0 or math.isnan(d.mde):
         return None
-    corrected = 1 - (1 - settings.level) / max(tests, 1)
-    scale = power.detectable_from_error(1.0, level=corrected) / power.detectable_from_error(1.0, level=settings.level)
+    bonferroni_level = 1 - (1 - settings.level) / max(tests, 1)
+    scale = power.detectable_from_error(1.0, level=bonferroni_level) / power.detectable_from_error(1.0, level=settings.level)
     items = math.ceil(d.pairs * (d.mde * scale / lead) ** 2)
     share = discordance(standing.checkpoint, comparison.at("task"), d)
     if share and items <= MAX_EXACT_ITEMS:
-        items = power.required_pairs(lead / 100, share, level=corrected)
+        items = power.required_pairs(lead / 100, share, level=bonferroni_level)
     return items if items > d.pairs else None
 
 

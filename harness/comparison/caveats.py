@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from harness.comparison.load import LoadedResults
-from harness.comparison.result import Difference, OpposedReadings, Row
-from harness.comparison.shared_rows import RowNumbers
 from harness.statistics import noise
+
+if TYPE_CHECKING:
+    from harness.comparison.load import LoadedResults
+    from harness.comparison.result import Difference, OpposedReadings, Row
+    from harness.comparison.shared_rows import RowNumbers
 
 LISTED_CELLS = 8  # cells with missing samples that are listed one by one
 SEEDS = (

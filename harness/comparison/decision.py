@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.comparison.candidate_standing import CandidateStanding, describe_standing, required_items
 from harness.comparison.gate import Policy
 from harness.comparison.number_format import format_interval, format_number, format_p_value
-from harness.comparison.result import Best, Comparison, Difference, Row
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Best, Comparison, Difference, Row
 
 Outcome = Literal["ship", "ship at a cost", "none better", "undecided"]
 MAX_NAMES = 4

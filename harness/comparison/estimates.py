@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.comparison import termination
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
-from harness.comparison.load import LoadedResults
 from harness.comparison.metrics import measure_metrics
-from harness.comparison.result import ComparisonSettings, Level, MetricValue
 from harness.comparison.sample_table import SampleTable
-from harness.comparison.shared_rows import RowNumbers
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
-from harness.statistics.aggregates import Interval, Ints
-from harness.statistics.estimate import critical_value
+from harness.statistics.aggregates import Interval, Ints, critical_value
 from harness.statistics.weighted_means import Component, NullSums, RowSums
+
+if TYPE_CHECKING:
+    from harness.comparison.load import LoadedResults
+    from harness.comparison.result import ComparisonSettings, Level, MetricValue
+    from harness.comparison.shared_rows import RowNumbers
 
 POINTS = 100
 
@@ -65,9 +67,9 @@ def estimate_tasks(results: LoadedResults, settings: ComparisonSettings, rows: R
     by_task: dict[str, list[Estimate]] = {}
     for group in rows.groups:
         # The number of its first task gives a group its own random stream for the sign flips.
-        measured = {task: measure_task(results, task, settings.level, rows) for task in group}
-        changes = estimate_changes(measured, rows, settings, places.index(group[0]))
-        for task, (estimates, _) in measured.items():
+        measurements = {task: measure_task(results, task, settings.level, rows) for task in group}
+        changes = estimate_changes(measurements, rows, settings, places.index(group[0]))
+        for task, (estimates, _) in measurements.items():
             by_task[task] = [estimates[0], *(replace(e, change=c) for e, c in zip(estimates[1:], changes[task], strict=True))]
     return [estimate for task in places for estimate in by_task[task]]
 
@@ -119,19 +121,19 @@ def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> Tas
 
 
 def estimate_changes(
-    measured: Mapping[str, MeasuredTask], rows: RowNumbers, settings: ComparisonSettings, number: int
+    measurements: Mapping[str, MeasuredTask], rows: RowNumbers, settings: ComparisonSettings, number: int
 ) -> dict[str, list[ChangeEstimate]]:
     """By task the candidates' differences, each with its p-value; all tasks and candidates share the signs of a row."""
-    pairs = [(task, pair) for task, (_, of_task) in measured.items() for pair in of_task]
+    pairs = [(task, pair) for task, (_, of_task) in measurements.items() for pair in of_task]
     if not pairs:
-        return {task: [] for task in measured}
-    every_row = np.unique(np.concatenate([rows.numbers[task] for task in measured]))
+        return {task: [] for task in measurements}
+    every_row = np.unique(np.concatenate([rows.numbers[task] for task in measurements]))
     contributions = np.zeros((len(every_row), len(pairs)))
     for column, (task, pair) in enumerate(pairs):
         contributions[np.searchsorted(every_row, rows.numbers[task]), column] = pair.contributions
     nonzero = contributions[np.any(contributions != 0, axis=1)]
     sums = sign_flip_test.draw_sums(nonzero, settings.draws, (settings.seed, number))
-    changes: dict[str, list[ChangeEstimate]] = {task: [] for task in measured}
+    changes: dict[str, list[ChangeEstimate]] = {task: [] for task in measurements}
     for column, (task, pair) in enumerate(pairs):
         row_sums = RowSums(rows.numbers[task], pair.contributions)
         changes[task].append(estimate_change(pair, row_sums, sums[column], settings.level))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from harness.comparison import explain_formulas as formulas
 from harness.comparison.alignment import PairedScores, TaskPanel
 from harness.comparison.compare import Analysis, analyse
 from harness.comparison.estimates import add_noise
-from harness.comparison.load import StoredCell
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row, without_nan
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import estimate_score, is_binary
 from harness.types import unknown_name
+
+if TYPE_CHECKING:
+    from harness.comparison.load import StoredCell
 
 MAX_IDS = 5
 

@@ -10,8 +10,9 @@ from scipy import special
 
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row
 from harness.statistics import power, sign_flip_test
+from harness.statistics.aggregates import critical_value
 from harness.statistics.decision import DecisionRule
-from harness.statistics.estimate import ScoreEstimate, critical_value
+from harness.statistics.estimate import ScoreEstimate
 from harness.statistics.pseudo_observations import shrunk_mean
 from harness.types import Aggregate
 

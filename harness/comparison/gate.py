@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pydantic
 
 from harness import config
-from harness.comparison.metrics import metric_rows
+from harness.comparison.metric_rows import metric_rows
 from harness.comparison.result import Comparison, Level, Row, without_nan
 from harness.grouping import group_by
 from harness.types import SkilldeltaError, unknown_name

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.atomic_files import write_json
 from harness.bounded_files import read_stored_json
-from harness.comparison.load import LoadedResults
 from harness.records import utc_now
 from harness.types import Json, SkilldeltaError, digest
+
+if TYPE_CHECKING:
+    from harness.comparison.load import LoadedResults
 
 LEDGER = "holdout.json"  # in the results folder
 Part = Callable[[str], bool]

@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.comparison import comparability
 from harness.comparison.result import AbsentTask, Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
 from harness.grouping import group_by
-from harness.noise import Noise
-from harness.records import CellRecord, CheckpointRecord
 from harness.statistics import noise
 from harness.store import Cell, Results
 from harness.types import SkilldeltaError, unknown_name
+
+if TYPE_CHECKING:
+    from harness.noise import Noise
+    from harness.records import CellRecord, CheckpointRecord
 
 
 @dataclass(frozen=True)
@@ -88,9 +91,9 @@ class LoadedResults:
         absent = []
         for name in self.checkpoints:
             others = [name for name in self.checkpoints if name != self.baseline] if name == self.baseline else [self.baseline]
-            expected = {task: cell.record for (who, task), cell in self.cells.items() if who in others}
-            expected |= {task: record for (who, task), record in self.empty.items() if who == name}
-            for task, record in expected.items():
+            records_by_task = {task: cell.record for (who, task), cell in self.cells.items() if who in others}
+            records_by_task |= {task: record for (who, task), record in self.empty.items() if who == name}
+            for task, record in records_by_task.items():
                 if (name, task) not in self.cells and not (record.task.variant_of and record.task.variant_of in self.tasks):
                     own = self.empty.get((name, task))
                     absent.append(AbsentTask(name, task, record.task.skill, describe_empty(own) if own else "not scored"))
@@ -108,8 +111,8 @@ class LoadedResults:
         for (name, task), cell in self.cells.items():
             if (state := cell.record.state) == "decided" and not cell.record.decision:
                 lines.append(
-                    f"{name} on {task} was asked a part of its items: others are held out, or a choice needed no more; a p-value "
-                    "here does not allow for having stopped when it was decided."
+                    f"{name} on {task} was asked a part of its items: others are held out, or a choice needed no more; a "
+                    "p-value here does not allow for having stopped when it was decided."
                 )
             elif state == "decided":
                 lines.append(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.comparison.result import MetricValue, Row
+from harness.comparison.result import MetricValue
 from harness.statistics.aggregates import Design, Floats, Ints
 from harness.statistics.estimate import estimate_score
 from harness.statistics.paired import paired_difference
@@ -81,8 +80,8 @@ def metric_value(metric: Metric, panel: TaskPanel, columns: SampleTable, level: 
     """The metric of one checkpoint: with the interval of a score where it is a mean, otherwise that of a ratio."""
     rows, cluster = rows_of_metric(metric, columns), panel.design_of(columns).cluster
     if rows.is_mean:
-        counted = rows.counts & (rows.bottom == 1)
-        estimate = estimate_score(rows.top[counted], plain_design(cluster[counted]), level)
+        scored_rows = rows.counts & (rows.bottom == 1)
+        estimate = estimate_score(rows.top[scored_rows], plain_design(cluster[scored_rows]), level)
         value, interval = estimate.score, estimate.interval
     else:
         value, interval = rows.ratio.value, ratio_interval(rows.ratio, cluster[rows.counts], level)
@@ -116,21 +115,3 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
 def plain_design(cluster: Ints) -> Design:
     """A plain mean of samples in clusters."""
     return Design(cluster, np.zeros_like(cluster))
-
-
-def metric_rows(rows: Iterable[Row], tests: int) -> dict[str, Row]:
-    """The metrics of tasks as rows, signed so that more is better; p is Bonferroni corrected over `tests`."""
-    rows_by_name = {}
-    for row in rows:
-        for m in row.metrics:
-            if m.delta is None or m.delta_low is None or m.delta_high is None or row.difference is None:
-                continue
-            low, high = (-m.delta_high, -m.delta_low) if m.lower_is_better else (m.delta_low, m.delta_high)
-            delta, p = -m.delta if m.lower_is_better else m.delta, 1.0 if m.p is None else m.p
-            difference = replace(
-                row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
-                mde=math.nan if m.mde is None else m.mde, pairs=m.pairs, missing=m.missing, flips=None,
-            )  # fmt: skip
-            name, hint = f"{row.name}/{m.name}", ", lower is better" if m.lower_is_better else ""
-            rows_by_name[name] = replace(row, name=name + hint, n=m.pairs, unscored=0, difference=difference)
-    return rows_by_name

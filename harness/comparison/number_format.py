@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from harness.comparison.result import Difference
+if TYPE_CHECKING:
+    from harness.comparison.result import Difference
 
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "unclear": "·"}
 ABSENT = "—"

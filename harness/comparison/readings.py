@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 from math import hypot
+from typing import TYPE_CHECKING
 
-from harness.comparison.load import LoadedResults
 from harness.comparison.result import MetricValue, OpposedReadings, Row
 from harness.grouping import group_by
+
+if TYPE_CHECKING:
+    from harness.comparison.load import LoadedResults
 
 Reading = tuple[str, float, float, float]  # its name, the difference and its interval; more is better
 

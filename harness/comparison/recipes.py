@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.comparison.alignment import TaskPanel
 from harness.comparison.load import LoadedResults, load_results, weights_by_level
-from harness.comparison.result import Level
 from harness.comparison.sample_table import SampleTable
 from harness.statistics.aggregates import Floats
 from harness.statistics.estimate import pseudo_values
 from harness.statistics.training_variance import RecipeContrast, RecipeScores, recipe_difference
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Level
 
 
 @dataclass(frozen=True)

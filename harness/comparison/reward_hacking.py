@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.result import Row
-from harness.comparison.training_runs import TrainingRun
-from harness.training_log import Curve
+if TYPE_CHECKING:
+    from harness.comparison.result import Row
+    from harness.comparison.training_runs import TrainingRun
+    from harness.training_log import Curve
 
 REWARD_QUANTITIES = ("reward", "reward margin")  # what a run optimises: a reward model's score, or DPO's implicit reward
 CRITICAL_ERRORS = 2.0  # standard errors that make a rise

@@ -7,16 +7,18 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from harness.bounded_files import read_bytes, refuse_constant
 from harness.sample_lines import are_plain, sample_to_json
-from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.pass_at_k import pass_at
-from harness.store import Cell
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats, Ints
+    from harness.store import Cell
 
 Key = tuple[str, int]  # example, draw
 MOST_BYTES = 1 << 34  # of the samples of one cell
@@ -81,8 +83,8 @@ def reading_parts(samples: Sequence[Mapping[str, Any]]) -> dict[str, Floats]:
         return {}
     lengths = {name: [r and r[name] for r, _ in readings] for name in ("reasoning", "answer")}
     shares = {name: [r and float(r.get(name, 0) > 0) for r, _ in readings] for name in ("unclosed", "loop")}
-    truncated = {"truncated": [r and float(finish == "length") for r, finish in readings]}
-    return {f"reading.{name}": float_array(values) for name, values in (lengths | shares | truncated).items()}
+    cuts = {"truncated": [r and float(finish == "length") for r, finish in readings]}
+    return {f"reading.{name}": float_array(values) for name, values in (lengths | shares | cuts).items()}
 
 
 def float_array(numbers: Iterable[float | None]) -> Floats:

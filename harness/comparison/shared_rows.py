@@ -5,16 +5,18 @@ Tasks over the same rows are not independent.  Rows are numbered over all tasks,
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.load import LoadedResults
+from harness.comparison.problem_numbers import problem_numbers
 from harness.statistics.aggregates import Ints
 from harness.store import Results
-from harness.types import Json
+
+if TYPE_CHECKING:
+    from harness.comparison.load import LoadedResults
 
 
 @dataclass(frozen=True)
@@ -94,13 +96,6 @@ def identify_clusters(results: LoadedResults, task: str, is_alone: bool) -> list
             if identifier and len(holders) == 1:  # what several clusters share identifies none of them
                 clusters[next(iter(holders))].append(identifier)
     return list(clusters.values())
-
-
-def problem_numbers(task: str, rows: Mapping[str, Json]) -> dict[str, str]:
-    """By example, the number of its problem among those of its family: MBPP and MBPP+ write rows of one problem otherwise."""
-    family = re.split(r"[_+-]", task.rpartition(":")[2])[0].lower()
-    numbers = {example: re.search(r"(\d+)$", str(row.get("task_id", ""))) for example, row in rows.items()}
-    return {example: f"{family} {number[1]}" for example, number in numbers.items() if number}
 
 
 def connect_tasks(tasks: Sequence[str], links: Sequence[set[str]]) -> list[list[str]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from harness.comparison.load import LoadedResults, StoredCell
 from harness.bounded_files import read_json
 from harness.types import Json, SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.comparison.load import LoadedResults, StoredCell
 
 
 @dataclass(frozen=True)

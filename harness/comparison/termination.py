@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from harness.comparison.result import MetricValue
 from harness.types import Metric
+
+if TYPE_CHECKING:
+    from harness.comparison.result import MetricValue
 
 POINTS = 100
 LENGTHS = (Metric("reasoning", "reading.reasoning"), Metric("answer", "reading.answer"))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.result import Comparison, MetricValue, Row
-from harness.comparison.training_runs import TrainingRun
 from harness.grouping import group_by
 from harness.statistics import pareto, weighted_means
 from harness.statistics.aggregates import Interval
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison, MetricValue, Row
+    from harness.comparison.training_runs import TrainingRun
 
 HARMLESS, HARMFUL = "over_refusal", "unsafe_compliance"  # metrics of a safety task that has both
 

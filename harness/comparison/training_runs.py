@@ -6,12 +6,14 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import training_log
 from harness.grouping import group_by
 from harness.records import CheckpointRecord
-from harness.training_log import Curves
+
+if TYPE_CHECKING:
+    from harness.training_log import Curves
 
 
 @dataclass(frozen=True)

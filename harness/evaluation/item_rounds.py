@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.shared_rows import problem_numbers
+from harness.comparison.problem_numbers import problem_numbers
 from harness.evaluation.contestant import Contestant, ask_questions, close_part, recall_answers
 from harness.evaluation.item_queues import ItemQueue, needs_every_answer, queue_items
 from harness.evaluation.lazy_model import LazyModel

@@ -13,11 +13,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
-from harness.types import Aggregate
+if TYPE_CHECKING:
+    from harness.types import Aggregate
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -135,3 +138,8 @@ def influences(scores: Floats, design: Design) -> tuple[float, Floats]:
     stratum_means = means_of_strata(scores, design)
     weight = (aggregate_slopes(stratum_means, design) / design.sizes)[design.strata]
     return aggregate_value(stratum_means, design), weight * (scores - stratum_means[design.strata])
+
+
+def critical_value(level: float, freedom: float = float("inf")) -> float:
+    """The two-sided critical value of Student's t, or of the normal distribution."""
+    return float(special.ndtri(0.5 + level / 2) if np.isinf(freedom) else special.stdtrit(freedom, 0.5 + level / 2))

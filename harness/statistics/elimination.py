@@ -19,11 +19,13 @@ Items must come in random order.  Those of different tasks, and those of one rou
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Floats, Ints
+if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats, Ints
 
 ALPHA = 0.05
 FINAL_SHARE = 0.5  # of alpha: for the test after the last item

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy import special
 
 from harness.statistics.aggregates import (
     Design,
@@ -19,6 +18,7 @@ from harness.statistics.aggregates import (
     aggregate_slopes,
     aggregate_value,
     cluster_sums,
+    critical_value,
     influences,
     means_of_strata,
 )
@@ -66,11 +66,6 @@ def effective_size(design: Design) -> float:
     sample_weight = 1 / (len(sizes) * sizes) if design.aggregate == "macro" else np.full(len(sizes), 1.0)
     cluster_weight = np.bincount(design.clusters, weights=sample_weight[design.strata])
     return float(cluster_weight.sum() ** 2 / np.sum(cluster_weight**2))
-
-
-def critical_value(level: float, freedom: float = float("inf")) -> float:
-    """The two-sided critical value of Student's t, or of the normal distribution."""
-    return float(special.ndtri(0.5 + level / 2) if np.isinf(freedom) else special.stdtrit(freedom, 0.5 + level / 2))
 
 
 def wilson_interval(share: float, n: float, critical: float) -> Interval:

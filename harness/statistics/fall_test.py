@@ -8,12 +8,14 @@ what the other one says is true then.  See elimination.py for the bets, and for 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from harness.statistics.aggregates import Floats
 from harness.statistics.elimination import next_bet
+
+if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats
 
 FallState = Literal["whole", "fallen"]
 

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.statistics import mcnemar, power, sign_flip_test
-from harness.statistics.aggregates import Design, Floats, Interval, aggregate_slopes, influences, means_of_strata
-from harness.statistics.estimate import Variance, critical_value, is_binary, robust_variance
+from harness.statistics.aggregates import (
+    Design,
+    Floats,
+    Interval,
+    aggregate_slopes,
+    critical_value,
+    influences,
+    means_of_strata,
+)
+from harness.statistics.estimate import Variance, is_binary, robust_variance
 from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square, student_p
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
 
-from harness.statistics.aggregates import Floats
+if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats
 
 
 def pareto_front(points: Floats) -> npt.NDArray[np.bool_]:

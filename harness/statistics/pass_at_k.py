@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Floats
+if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats
 
 
 def pass_at(k: int, right: Floats, draws: Floats) -> Floats:

@@ -11,8 +11,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Floats, Ints
-from harness.statistics.estimate import critical_value
+from harness.statistics.aggregates import Floats, Ints, critical_value
 
 POWER = 0.8
 LEVEL = 0.95

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.statistics import power
-from harness.statistics.aggregates import Design, Floats, Interval, Ints, cluster_sums
-from harness.statistics.estimate import Variance, bounded_estimate, critical_value, robust_variance
+from harness.statistics.aggregates import Design, Floats, Interval, Ints, cluster_sums, critical_value
+from harness.statistics.estimate import Variance, bounded_estimate, robust_variance
 from harness.statistics.pseudo_observations import least_sign_flip_p, pseudo_square, student_p
 
 

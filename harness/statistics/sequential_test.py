@@ -16,14 +16,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import special
 
 from harness.statistics import mcnemar
-from harness.statistics.aggregates import Design, Floats, Interval
-from harness.statistics.decision import Verdict
-from harness.statistics.estimate import critical_value
+from harness.statistics.aggregates import Design, Floats, Interval, critical_value
+
+if TYPE_CHECKING:
+    from harness.statistics.decision import Verdict
 
 ALPHA = 0.05
 BET_WEIGHTS = np.array([0.1, 0.8, 0.1])

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.statistics.aggregates import Floats
+if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats
 
 DRAWS = 9_999
 ENUMERATION_LIMIT = 14  # with at most m = 14 non-zero contributions, all 2^m sign patterns are enumerated

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.statistics.aggregates import Floats, Interval
-from harness.statistics.estimate import Variance, critical_value
+from harness.statistics.aggregates import Floats, Interval, critical_value
+from harness.statistics.estimate import Variance
 from harness.statistics.pseudo_observations import least_sign_flip_p, pseudo_square, student_p
-from harness.statistics.variance_shrinkage import VariancePrior
+
+if TYPE_CHECKING:
+    from harness.statistics.variance_shrinkage import VariancePrior
 
 ONE_SEED = (
     "There is one run of {names}: how much another seed would move the score is not known, "

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from harness.bounded_files import read_json
-from harness.statistics.estimate import critical_value, wilson_interval
+from harness.statistics.aggregates import critical_value
+from harness.statistics.estimate import wilson_interval
 from harness.training import batches, forward, messages, model_loading, policy_models, settings, tokenization
 from harness.types import SkilldeltaError, digest
 

@@ -11,12 +11,13 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.comparison.result import Comparison
 from reports.layout.labels import text_width, use_fonts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from harness.comparison.result import Comparison
 
 DPI = 160
 MAX_ALLOWED_NAMES = 3  # allowed differences that a picture names

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from harness.comparison.result import Comparison
 from harness.visible_text import show_controls
 from reports.layout import published_tables, text_tables
-from reports.layout.text_tables import TextTable
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
+    from reports.layout.text_tables import TextTable
 
 MAX_OPEN_ROWS = 12  # a table of at most so many rows is shown at once
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from harness.comparison.decision import decide
-from harness.comparison.result import Comparison
 from harness.visible_text import show_controls
 from reports.layout import published_tables, text_tables
-from reports.layout.text_tables import TextTable
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
+    from reports.layout.text_tables import TextTable
 
 PREAMBLE_NOTE = r"% needs \usepackage{booktabs,amssymb,makecell,adjustbox}"
 LINE_BREAK = r"\\"
@@ -31,11 +33,11 @@ ACCENTS = {
 CODE_POINT_NOTE = "Letters that pdfLaTeX has no font for are written as code points, such as U+57FA."
 
 
-def latex_document(comparison: Comparison) -> str:
+def latex_document(comparison: Comparison, headline: str) -> str:
     """The matrix and each published table; the published tables' notes follow the last one."""
     title = f"Scores, and differences from {comparison.baseline}"
     matrix = replace(text_tables.score_matrix(comparison, tall=True), title=title)
-    parts = [PREAMBLE_NOTE, latex_table(matrix, [decide(comparison).sentence, *text_tables.notes(comparison)])]
+    parts = [PREAMBLE_NOTE, latex_table(matrix, [headline, *text_tables.notes(comparison)])]
     tables = published_tables.render_tables(comparison)
     sources = published_tables.source_notes(comparison)
     parts += [latex_table(table, sources if table is tables[-1] else ()) for table in tables]

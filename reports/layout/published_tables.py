@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from harness import published
 from harness.comparison.number_format import ABSENT, format_number
-from harness.comparison.result import Comparison
 from reports.layout.text_tables import TextTable, matrix_columns
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
 
 CERTAINTY_LETTERS = {"high": "H", "medium-high": "MH", "medium": "M", "low": "L"}
 READING_GUIDE = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness.comparison.number_format import (
     ABSENT,
@@ -15,8 +16,10 @@ from harness.comparison.number_format import (
     format_p_value,
     format_verdict,
 )
-from harness.comparison.result import Comparison, Level, MetricValue, Row
 from harness.types import SKILLS
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison, Level, MetricValue, Row
 
 MATRIX_TITLE = "Scores, and differences from the baseline"
 DETAIL_COLUMNS = ("", "n", "baseline", "score", "difference", "p", "p adj.", "detectable", "lost / gained", "verdict")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.comparison import tradeoff
-from harness.comparison.result import Comparison
 from harness.comparison.tradeoff import CheckpointCost, SkillFront, ValueInterval
+
+if TYPE_CHECKING:
+    from harness.comparison.result import Comparison
 
 GAIN_LABEL = "average, points gained"
 

@@ -8,8 +8,7 @@ import numpy as np
 
 from harness.statistics import mcnemar, multiple_testing, paired, sequential_test
 from harness.statistics import sign_flip_test as signs
-from harness.statistics.aggregates import simple_design
-from harness.statistics.estimate import critical_value
+from harness.statistics.aggregates import critical_value, simple_design
 from tests.bench.rates import PromiseLine, alarm_line
 from tests.bench.simulated import SHAPES, Rng, Shape, answers, flips, pairs
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from harness.statistics import best_of_many, mcnemar, paired, training_variance, variance_shrinkage, weighted_means
-from harness.statistics.estimate import Variance, critical_value, estimate_score, wilson_interval
+from harness.statistics.aggregates import critical_value
+from harness.statistics.estimate import Variance, estimate_score, wilson_interval
 from tests.bench.rates import PromiseLine, coverage_line, rate_line
 from tests.bench.simulated import MEAN, SHAPES, Rng, Shape, answers, candidate_pool, flips
 

@@ -11,7 +11,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from harness.statistics import aggregates, estimate
-from harness.statistics.aggregates import Design, simple_design
+from harness.statistics.aggregates import Design, critical_value, simple_design
 from harness.types import Aggregate
 
 SHARES = st.lists(st.floats(0, 1, allow_subnormal=False), min_size=3, max_size=40)
@@ -24,7 +24,7 @@ def design(groups: list[int], aggregate: Aggregate = "mean", positive: int = -1)
 @given(st.integers(0, 500), st.integers(1, 500), st.sampled_from([0.8, 0.95, 0.99]))
 def test_wilson_agrees_with_statsmodels(right: int, more: int, level: float) -> None:
     n = right + more
-    interval = estimate.wilson_interval(right / n, n, estimate.critical_value(level))
+    interval = estimate.wilson_interval(right / n, n, critical_value(level))
     assert (interval.low, interval.high) == pytest.approx(proportion_confint(right, n, 1 - level, "wilson"), abs=1e-9)
 
 
