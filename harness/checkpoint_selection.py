@@ -36,8 +36,8 @@ def select_checkpoints(checkpoints: Sequence[Checkpoint], selection: Selection) 
     if selection.match:
         left = [c for c in left if fnmatchcase(c.name, selection.match)]
     if selection.steps:
-        wanted = parse_steps(selection.steps)
-        left = [c for c in left if c.step is not None and wanted(c.step)]
+        is_among_steps = parse_steps(selection.steps)
+        left = [c for c in left if c.step is not None and is_among_steps(c.step)]
     if selection.best:
         left = [c for run in runs_of(left) if (c := best_of_run(run, selection.best))]
     if selection.last:
@@ -75,14 +75,14 @@ def best_of_run(checkpoints: Sequence[Checkpoint], metric: str) -> Checkpoint | 
 
     SkilldeltaError where the log of a run does not have the metric.
     """
-    numbered = [c for c in checkpoints if c.step is not None]
-    if not numbered:
+    candidates = [c for c in checkpoints if c.step is not None]
+    if not candidates:
         return None
     key, _, direction = metric.partition(":")
-    last = max(numbered, key=lambda c: c.step or 0)
+    last = max(candidates, key=lambda c: c.step or 0)
     history = run_history(last.path, last.run)
     values = {int(e["step"]): float(e[key]) for e in history if is_number(e.get(key)) and is_number(e.get("step"))}
-    by_step = {c.step: c for c in numbered if c.step in values}
+    by_step = {c.step: c for c in candidates if c.step in values}
     if not by_step:
         keys = sorted({k for e in history for k, v in e.items() if is_number(v) and k not in ("step", "epoch")})
         raise SkilldeltaError(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from harness.engine.packed_linear import PackedLinear
 
 MIN_LAYERS, MAX_LAYERS = 2, 16  # that are copied: as many as have every kind of layer
-NUMBERED = ("idx", "index", "layer_id", "layer_number")  # parts of names of attributes that differ from layer to layer
+LAYER_NUMBERS = ("idx", "index", "layer_id", "layer_number")  # parts of names of attributes that differ from layer to layer
 HALF_TYPES = (torch.float16, torch.bfloat16)
 
 
@@ -29,15 +29,15 @@ def copy_in_float32(model: Any, tokens: Sequence[int]) -> Any:
         return model
     layers = find_layers(model)
     memo: dict[int, Any] = {}
-    kept = list(layers[: count_kinds(layers)]) if layers is not None else []
-    dropped = {id(part) for layer in list(layers or ())[len(kept) :] for part in layer.modules()}
+    copied_layers = list(layers[: count_kinds(layers)]) if layers is not None else []
+    other_ids = {id(part) for layer in list(layers or ())[len(copied_layers) :] for part in layer.modules()}
     rows = torch.tensor(list(tokens), device=model.device)
     copy_vocabulary(model, rows, memo)
     for part in model.modules():
-        if is_packed(part) and id(part) not in dropped and id(part) not in memo:
+        if is_packed(part) and id(part) not in other_ids and id(part) not in memo:
             memo[id(part)] = make_linear(dense_weight(part), part.bias)
     if layers is not None:
-        memo[id(layers)] = copy.deepcopy(nn.ModuleList(kept), memo)
+        memo[id(layers)] = copy.deepcopy(nn.ModuleList(copied_layers), memo)
     small = copy.deepcopy(model, memo).float().eval()
     small.config.get_text_config().vocab_size = len(tokens)
     return small
@@ -65,7 +65,7 @@ def describe_layer(layer: nn.Module) -> list[tuple[object, ...]]:
 
 def plain_settings(part: nn.Module) -> Iterator[tuple[str, object]]:
     for name, value in sorted(vars(part).items()):
-        if isinstance(value, str | int | float) and not any(word in name for word in NUMBERED):
+        if isinstance(value, str | int | float) and not any(word in name for word in LAYER_NUMBERS):
             yield name, value
 
 
