@@ -95,11 +95,11 @@ def decode_json(text: bytes | str, allows_nan: bool = False) -> Any:
     `allows_nan`: programs that are not strict about JSON write NaN and Infinity.
     """
     try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8")
-        value = json.loads(decoded) if allows_nan else json.loads(decoded, parse_constant=refuse_constant)
+        content = text if isinstance(text, str) else text.decode("utf-8")
+        value = json.loads(content) if allows_nan else json.loads(content, parse_constant=refuse_constant)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if decoded.count("[") + decoded.count("{") > MAX_DEPTH and is_deep(value):
+    if content.count("[") + content.count("{") > MAX_DEPTH and is_deep(value):
         raise ValueError("it is nested too deeply")
     return value
 

@@ -29,7 +29,9 @@ def shorten_json(value: Any, length: int = 60) -> str:
 
 def changed_parts(stored_hashes: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Where a checkpoint's hashes differ from stored ones.  Of parts that older results lack nothing is known."""
-    return differences(dict(stored_hashes), {name: value for name, value in now.items() if name not in LATER or name in stored_hashes})
+    return differences(
+        dict(stored_hashes), {name: value for name, value in now.items() if name not in LATER or name in stored_hashes}
+    )
 
 
 def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:

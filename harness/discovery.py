@@ -38,8 +38,8 @@ def name_served_models(names: Sequence[str], selection: Selection = Selection())
         raise SkilldeltaError("--base and --tokenizer are for folders: a server has its models whole.")
     if not all(name.strip() for name in names):
         raise SkilldeltaError("The name of a model is empty: write the name under which the server has it.")
-    served = [Checkpoint(name.rstrip("/").split("/")[-1], name, "server") for name in dict.fromkeys(names)]
-    return select_checkpoints(name_apart(served), selection)
+    checkpoints = [Checkpoint(name.rstrip("/").split("/")[-1], name, "server") for name in dict.fromkeys(names)]
+    return select_checkpoints(name_apart(checkpoints), selection)
 
 
 def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:

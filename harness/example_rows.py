@@ -34,7 +34,7 @@ def add_rows(path: Path, examples: Iterable[Example]) -> None:
     """Stores the examples' rows, each once: a row that is there stays as it is.  For the holder of the folder's lock."""
     remove_halves(path)
     content = read_bytes(path, MOST_BYTES) if os.path.lexists(path) else b""
-    stored = parse_rows(path, content)
-    new = {e.id: e for e in examples if e.id not in stored}
+    old_rows = parse_rows(path, content)
+    new = {e.id: e for e in examples if e.id not in old_rows}
     if new:
         write_bytes(path, content + encode_lines({"example": key, "row": dict(e.row)} for key, e in new.items()))

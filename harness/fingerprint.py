@@ -58,9 +58,9 @@ def hash_tokenizer(checkpoint: Checkpoint) -> str:
     if source == checkpoint.path:
         return "own"
     files = (*TOKENIZER, *TEMPLATE, "special_tokens_map.json")
-    used = hash_files(Path(source) / name for name in files) if Path(source).is_dir() else f"hub:{source}"
+    files_hash = hash_files(Path(source) / name for name in files) if Path(source).is_dir() else f"hub:{source}"
     template = find_own_template(checkpoint)
-    return digest([used, template]) if template else used
+    return digest([files_hash, template]) if template else files_hash
 
 
 def hub_revision(name: str) -> dict[str, str]:

@@ -108,8 +108,8 @@ def line_type() -> Any:
     count: Any = Annotated[int, strict, pydantic.Field(ge=0, le=MAX_COUNT)]
     number: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.Field(ge=-MAX_SCORE, le=MAX_SCORE)]
     logprob: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.AllowInfNan(False)]
-    required = {"example": text, "request": text, "draw": count, "response": text | list[logprob], "finish": text}
-    required |= {"tokens_in": count, "tokens_out": count, "score": number | None, "extracted": text}
+    always = {"example": text, "request": text, "draw": count, "response": text | list[logprob], "finish": text}
+    always |= {"tokens_in": count, "tokens_out": count, "score": number | None, "extracted": text}
     sparse = {"greedy": list[bool] | None, "truncated": count, "in_block": bool, "reading": dict[str, int] | None}
     sparse |= {
         "parts": dict[text, number | None] | None,
@@ -117,7 +117,7 @@ def line_type() -> Any:
     }
     return pydantic.create_model(  # type: ignore[call-overload]
         "SampleLine",
-        **{name: (kind, ...) for name, kind in required.items()},
+        **{name: (kind, ...) for name, kind in always.items()},
         **{name: (kind, None) for name, kind in sparse.items()},
     )
 
@@ -138,8 +138,8 @@ def check_line(value: dict[str, Any]) -> dict[str, Any]:
     except pydantic.ValidationError as error:
         fault = error.errors()[0]
         raise ValueError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}, not {fault['input']!r:.60}") from error
-    checked: dict[str, Any] = model.model_dump(exclude_unset=True)
-    return checked
+    fields: dict[str, Any] = model.model_dump(exclude_unset=True)
+    return fields
 
 
 def sample_from_json(line: Json) -> Sample:

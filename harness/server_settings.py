@@ -74,13 +74,13 @@ def requested_settings(options: OpenAIOptions) -> dict[str, Any]:
 
 
 def settings_differences(
-    checkpoint: Checkpoint, options: OpenAIOptions, stored: Json, requested: Json | None
+    checkpoint: Checkpoint, options: OpenAIOptions, old_settings: Json, old_flags: Json | None
 ) -> list[tuple[str, str, str]]:
     """Where the model would have other settings now than the stored ones, as (name, stored, now)."""
     now = make_settings(served_name(checkpoint, options), options)
-    if stored.get("template") == RAW:  # every prompt was rendered already
+    if old_settings.get("template") == RAW:  # every prompt was rendered already
         now["template"] = RAW
-    unlike = differences({"backend": dict(stored)}, {"backend": now})
+    unlike = differences({"backend": dict(old_settings)}, {"backend": now})
     hint = " (if it is the same server: moved_from= with the stored address)"
     return [(name, old, new + hint * (name == "backend.url")) for name, old, new in unlike]
 

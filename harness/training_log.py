@@ -157,8 +157,8 @@ def run_history(path: str, run: str) -> list[dict[str, Any]]:
         return entries
     places = [Path(run), Path(run) / "checkpoints"] if run and is_folder(run) else []
     checkpoints = [c for place in places if path == run or place.name == "checkpoints" for c in place.glob("checkpoint-*")]
-    numbered = [p for p in checkpoints if p.name.rpartition("-")[2].isdigit() and (p / STATE).is_file()]
-    if latest := max(numbered, key=lambda p: int(p.name.rpartition("-")[2]), default=None):
+    with_state = [p for p in checkpoints if p.name.rpartition("-")[2].isdigit() and (p / STATE).is_file()]
+    if latest := max(with_state, key=lambda p: int(p.name.rpartition("-")[2]), default=None):
         return read_history(latest)
     return next((entries for place in places[:1] if (entries := read_history(place))), [])
 

@@ -95,7 +95,7 @@ def verdict_rows(report: ClaimsReport) -> list[tuple[str, ...]]:
         for h in claim.hypotheses:
             m = h.measured
             numbers = (interval(m), format_p_value(m.p_adjusted), detectable(m), f"{m.pairs} / {m.runs}") if m else [""] * 4
-            rows.append((f"&nbsp;&nbsp;{escape_markdown(h.test.says)}", *numbers, cited(h), f"{MARKS[h.verdict]} {h.verdict}"))
+            rows.append((f"&nbsp;&nbsp;{escape_markdown(h.test.says)}", *numbers, cite(h), f"{MARKS[h.verdict]} {h.verdict}"))
     return rows
 
 
@@ -123,7 +123,7 @@ def detectable(m: MeasuredDifference) -> str:
     return figure(m.detectable, m.unit).removeprefix("+")
 
 
-def cited(result: HypothesisResult) -> str:
+def cite(result: HypothesisResult) -> str:
     """The published figure with its certainty."""
     if result.published is None:
         return ""
@@ -142,7 +142,7 @@ def explain(result: HypothesisResult) -> str:
         alone = f" ({format_p_value(m.p)} on its own)" if m.p <= 1 - LEVEL else ""
         parts[0] += f", p {format_p_value(m.p_adjusted)} in its family{alone}"
         parts += [f"detectable {detectable(m)}"] if m.detectable else []
-    if (text := cited(result)) not in ("", NO_FIGURE):
+    if (text := cite(result)) not in ("", NO_FIGURE):
         parts.append(f"published {text}")
     return "; ".join(parts)
 
@@ -218,22 +218,22 @@ def in_points(report: ClaimsReport) -> list[tuple[HypothesisResult, MeasuredDiff
 
 def draw(report: ClaimsReport, folder: Path) -> list[Path]:
     """A forest: intervals, the regions of the hypotheses, published figures."""
-    if not (shown := in_points(report)):
+    if not (pairs := in_points(report)):
         return []
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(9.6, 1.1 + 0.27 * len(shown)), layout="constrained", facecolor=PAPER)
+    picture = Figure(figsize=(9.6, 1.1 + 0.27 * len(pairs)), layout="constrained", facecolor=PAPER)
     axis = picture.subplots()
-    figures = [h.published.value for h, _ in shown if h.published and h.published.value is not None]
-    marks = [*figures, *(value for h, m in shown for value in (m.estimate, h.test.margin))]
+    figures = [h.published.value for h, _ in pairs if h.published and h.published.value is not None]
+    marks = [*figures, *(value for h, m in pairs for value in (m.estimate, h.test.margin))]
     reach = REACH * max(map(abs, marks))
     axis.set_xlim(-reach, reach)
-    for place, (result, m) in enumerate(shown):
+    for place, (result, m) in enumerate(pairs):
         draw_result(axis, -place, result, m)
     drawing.style_axis(axis)
     axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set_yticks([-i for i in range(len(shown))], [fit_label(h.test.name, 2.6, 8, lines=2) for h, _ in shown], fontsize=8)
-    axis.set_ylim(-len(shown) + 0.4, 0.6)
+    axis.set_yticks([-i for i in range(len(pairs))], [fit_label(h.test.name, 2.6, 8, lines=2) for h, _ in pairs], fontsize=8)
+    axis.set_ylim(-len(pairs) + 0.4, 0.6)
     axis.set_xlabel(f"points, these minus those, with 95 % intervals over items and runs\n{LEGEND}", fontsize=8, color=GREY)
     return drawing.save_figure(picture, folder, "claims")
 

@@ -59,10 +59,10 @@ def score(example: Example, response: Response) -> Score:
         "followed_strictly": float(sum(strict)),
         "instructions": float(len(rules)),
     }
-    extracted = f"missed {', '.join(missed_names)}" if missed_names else "all followed"
+    summary = f"missed {', '.join(missed_names)}" if missed_names else "all followed"
     if contradictions := find_contradictions(example.row["prompt"], rules):
-        extracted += f" (the row contradicts itself: {'; '.join(contradictions)})"
-    return Score(float(all(loose)), extracted=extracted, parts=parts | {"contradictory": float(bool(contradictions))})
+        summary += f" (the row contradicts itself: {'; '.join(contradictions)})"
+    return Score(float(all(loose)), extracted=summary, parts=parts | {"contradictory": float(bool(contradictions))})
 
 
 def ideal(example: Example) -> Response:

@@ -41,10 +41,10 @@ class PlainProgress:
         The blocks after it are expected to take as long, question by question.
         """
         now = time.monotonic()
-        asked = min((self.responses // block + 1) * block, self.total - self.count + self.responses)
-        later = max(self.total - self.count + self.responses - asked, 0)
+        block_end = min((self.responses // block + 1) * block, self.total - self.count + self.responses)
+        later = max(self.total - self.count + self.responses - block_end, 0)
         self.tokens = tokens
-        self.forecast = now, seconds_left + later * (now - self.start + seconds_left) / max(asked, 1)
+        self.forecast = now, seconds_left + later * (now - self.start + seconds_left) / max(block_end, 1)
         self.show()
 
     def seconds_left(self) -> float | None:

@@ -73,13 +73,13 @@ def run_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
     from harness.comparison.result import ComparisonSettings
     from harness.studies import record, runner
 
-    started = time.monotonic()
+    start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     stages = list(plan.stages.values())
-    finished = len(runner.Runner(folder, stages).finished_stages)
-    left = f"{len(stages)} stages" if not finished else f"{len(stages)} stages, {finished} of them done,"
+    finished_count = len(runner.Runner(folder, stages).finished_stages)
+    left = f"{len(stages)} stages" if not finished_count else f"{len(stages)} stages, {finished_count} of them done,"
     note(f"{left} into {folder}; each is a command that works on your own models too.  Interrupted, it goes on.")
-    runner.run_stages(folder, stages, jobs or os.cpu_count() or 1, ProgressLines(folder, len(stages), finished))
+    runner.run_stages(folder, stages, jobs or os.cpu_count() or 1, ProgressLines(folder, len(stages), finished_count))
     record_content = record.write(folder, plan)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     comparison = compare(folder / record.RESULTS, record_content["baseline"], ComparisonSettings())
@@ -91,7 +91,7 @@ def run_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
         print_comparison(best_of_n)
     report_claims(plan, folder)
     index = next(p for p in paths if p.name == "index.html").resolve()
-    say(f"\nDone in {(time.monotonic() - started) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
+    say(f"\nDone in {(time.monotonic() - start) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
     return comparison
 
 
@@ -113,20 +113,20 @@ def print_plan(plan: StudyPlan, folder: Path, jobs: int) -> None:
     from harness.studies.runner import Runner
 
     costs = cost_estimate.stage_seconds(plan)
-    finished = Runner(folder, list(plan.stages.values())).finished_stages
+    done_names = Runner(folder, list(plan.stages.values())).finished_stages
     rows = [
         [
             name,
             stage.says,
-            "done" if name in finished else "?" if costs[name] is None else f"{costs[name]:.0f}",
+            "done" if name in done_names else "?" if costs[name] is None else f"{costs[name]:.0f}",
             ", ".join(stage.needs),
         ]
         for name, stage in plan.stages.items()
     ]
     print_table(["stage", "what it does", "about, s", "needs"], rows, right=["about, s"])
-    seconds_left = sum(costs[name] or 0 for name in plan.stages if name not in finished)
+    seconds_left = sum(costs[name] or 0 for name in plan.stages if name not in done_names)
     say(
-        f"\n{len(plan.stages)} stages, {len(finished)} done.  About {seconds_left / 60:.0f} minutes of one processor core, "
+        f"\n{len(plan.stages)} stages, {len(done_names)} done.  About {seconds_left / 60:.0f} minutes of one processor core, "
         f"{seconds_left / 60 / jobs:.0f} with {jobs} at a time: estimated from parameters and tokens."
     )
 
@@ -134,8 +134,8 @@ def print_plan(plan: StudyPlan, folder: Path, jobs: int) -> None:
 class ProgressLines:
     """A line when a stage begins and ends; on a terminal, what is at work stays on the last line."""
 
-    def __init__(self, folder: Path, total: int, done: int) -> None:
-        self.total, self.count = total, done
+    def __init__(self, folder: Path, total: int, count: int) -> None:
+        self.total, self.count = total, count
         self.started: dict[str, float] = {}
         self.is_terminal = sys.stderr.isatty()
         note(f"The commands below run in {folder}.")
@@ -157,8 +157,8 @@ class ProgressLines:
 
     def tick(self) -> None:
         if self.is_terminal and self.started:
-            shown = ", ".join(f"{name} {time.monotonic() - since:.0f} s" for name, since in self.started.items())
-            sys.stderr.write(f"\r   {show_controls(shown)}\x1b[K")
+            line = ", ".join(f"{name} {time.monotonic() - since:.0f} s" for name, since in self.started.items())
+            sys.stderr.write(f"\r   {show_controls(line)}\x1b[K")
             sys.stderr.flush()
 
 

@@ -44,8 +44,8 @@ def pack_model(model: Any, changing: Collection[nn.Module] = ()) -> bool:
     The original weights are freed, unless another layer uses them: a meta tensor keeps their shape and type, and no memory.  A
     model whose answers change beyond rounding, or that fails, is put back as it was.
     """
-    unpacked = set(map(id, changing))
-    layers = [layer for layer in packable_layers(model) if id(layer) not in unpacked]
+    changing_ids = set(map(id, changing))
+    layers = [layer for layer in packable_layers(model) if id(layer) not in changing_ids]
     shared_ids = shared_parameters(model)
     before = probe_logprobs(model) if layers else None
     if before is None:

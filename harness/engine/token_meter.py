@@ -31,11 +31,11 @@ def reaching_shares(ends: Sequence[int], ages: Sequence[int], most: int) -> Shar
     every_age = np.minimum(np.array([*ends, *ages], np.int64), most)
     ends_at = np.bincount(np.minimum(np.array(ends, np.int64), most), minlength=most + 1).astype(np.float64)
     last_at = np.bincount(every_age, minlength=most + 1)
-    exposed = len(every_age) - np.cumsum(last_at) + last_at  # answers that reached each length
-    hazards = np.divide(ends_at, exposed, out=np.zeros_like(ends_at), where=exposed > 0)
+    at_risk = len(every_age) - np.cumsum(last_at) + last_at  # answers that reached each length
+    hazards = np.divide(ends_at, at_risk, out=np.zeros_like(ends_at), where=at_risk > 0)
     oldest = int(every_age.max(initial=0))
     later = slice(oldest // 2, oldest + 1)
-    hazards[oldest + 1 :] = ends_at[later].sum() / max(exposed[later].sum(), 1.0)
+    hazards[oldest + 1 :] = ends_at[later].sum() / max(at_risk[later].sum(), 1.0)
     hazards[most] = 1.0
     shares: Shares = np.cumprod(1 - hazards)
     return shares
@@ -43,18 +43,18 @@ def reaching_shares(ends: Sequence[int], ages: Sequence[int], most: int) -> Shar
 
 def expected_rest(shares: Shares, age: int) -> float:
     """How many tokens an answer of that age still gets, in the mean: sum_{t >= age} S(t) / S(age - 1)."""
-    reached = shares[age - 1] if age else 1.0
-    return float(shares[age:].sum() / reached) if reached > 0 else 1.0
+    survival = shares[age - 1] if age else 1.0
+    return float(shares[age:].sum() / survival) if survival > 0 else 1.0
 
 
 def last_end(shares: Shares, ages: Sequence[int]) -> int:
     """After how many steps the last of these answers has likely ended: less than half an answer is expected to go on."""
     low, high = 0, len(shares)
-    reached = np.array([max(shares[age - 1] if age else 1.0, 1e-12) for age in ages])
+    survival = np.array([max(shares[age - 1] if age else 1.0, 1e-12) for age in ages])
     starts = np.array(ages, np.int64)
     while low < high:
         middle = (low + high) // 2
-        alive = shares[np.minimum(starts + middle, len(shares) - 1)] / reached
+        alive = shares[np.minimum(starts + middle, len(shares) - 1)] / survival
         low, high = (low, middle) if alive.sum() < 0.5 else (middle + 1, high)
     return low
 
@@ -79,13 +79,13 @@ class TokenMeter:
         """Before a list of texts is generated."""
         self.answers, self.most, self.rows, self.steps, self.history = answers, most, {}, 0, [(self.clock(), self.tokens, 0)]
 
-    def count_part(self, tokens: int, done: float, start: float) -> None:
-        """After a part of a tree: `done` of it (0..1) since `start`."""
+    def count_part(self, tokens: int, share: float, start: float) -> None:
+        """After a part of a tree: `share` of it (0..1) since `start`."""
         self.tokens = max(self.tokens, tokens)
         now = self.clock()
-        if done > 0 and (not self.history or now - self.history[-1][0] >= INTERVAL_S):
+        if share > 0 and (not self.history or now - self.history[-1][0] >= INTERVAL_S):
             self.history = [(now, self.tokens, 0)]
-            self.report(self.tokens, (now - start) * (1 - done) / done)
+            self.report(self.tokens, (now - start) * (1 - share) / share)
 
     def count_step(self, rows: Sequence[DecodingRow]) -> None:
         """After one more token for each of these rows."""

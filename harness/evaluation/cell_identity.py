@@ -28,7 +28,7 @@ class SupportsSettings(Protocol):
     @property
     def requested(self) -> Json: ...
 
-    def settings_differences(self, checkpoint: Checkpoint, stored: CellRecord) -> list[Difference]: ...
+    def settings_differences(self, checkpoint: Checkpoint, record: CellRecord) -> list[Difference]: ...
 
 
 @runtime_checkable
@@ -49,13 +49,13 @@ class CellIdentity:
     fingerprint: Mapping[str, str]
     reader: Json = field(default_factory=dict)
 
-    def differences(self, stored: CellRecord) -> list[Difference]:
+    def differences(self, record: CellRecord) -> list[Difference]:
         """Where a stored cell is another one, as (name, stored, now)."""
-        then = {"task": stored.task.to_json(), "inputs": stored.inputs.to_json(), "reader": dict(stored.reader)}
+        then = {"task": record.task.to_json(), "inputs": record.inputs.to_json(), "reader": dict(record.reader)}
         now = {"task": self.task.to_json(), "inputs": self.inputs.to_json(), "reader": dict(self.reader)}
-        parts = [(f"fingerprint.{name}", old, new) for name, old, new in changed_parts(stored.fingerprint, self.fingerprint)]
+        parts = [(f"fingerprint.{name}", old, new) for name, old, new in changed_parts(record.fingerprint, self.fingerprint)]
         loader = self.loader
-        settings = loader.settings_differences(self.checkpoint, stored) if isinstance(loader, SupportsSettings) else []
+        settings = loader.settings_differences(self.checkpoint, record) if isinstance(loader, SupportsSettings) else []
         return [*differences(then, now), *parts, *settings]
 
     @property
@@ -63,19 +63,19 @@ class CellIdentity:
         """The settings that flags asked for, for task.json; None for a loader that does not say."""
         return dict(self.loader.requested) if isinstance(self.loader, SupportsSettings) else None
 
-    def is_done(self, stored: CellRecord | None, cell: Cell) -> bool:
+    def is_done(self, record: CellRecord | None, cell: Cell) -> bool:
         """Whether a finished cell is what is asked for.  SkilldeltaError, with the differences, where it is another."""
-        if stored is None or stored.state != "done":
+        if record is None or record.state != "done":
             return False
-        if unlike := self.differences(stored):
+        if unlike := self.differences(record):
             raise SkilldeltaError(describe_differences(cell.folder, unlike))
         return True
 
-    def is_equal(self, stored: CellRecord) -> bool:
+    def is_equal(self, record: CellRecord) -> bool:
         """Whether another cell holds the same answers: nothing may differ, and nothing may be unknown."""
         is_served = self.checkpoint.producer == "server"  # under one name a server may have other weights every day
-        is_alike = stored.state == "done" and dict(stored.fingerprint) == dict(self.fingerprint)
-        return not is_served and is_alike and not self.differences(stored)
+        is_alike = record.state == "done" and dict(record.fingerprint) == dict(self.fingerprint)
+        return not is_served and is_alike and not self.differences(record)
 
 
 def find_equal_cell(identity: CellIdentity, folders: Sequence[Results], own: Cell) -> tuple[str, Cell] | None:

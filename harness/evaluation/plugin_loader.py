@@ -36,9 +36,9 @@ class SettingsLoader(PluginLoader):
         values: Mapping[str, Any] = self.plugin.requested_settings(self.options)
         return values
 
-    def settings_differences(self, checkpoint: Checkpoint, stored: CellRecord) -> list[tuple[str, str, str]]:
+    def settings_differences(self, checkpoint: Checkpoint, record: CellRecord) -> list[tuple[str, str, str]]:
         """Where a stored cell was answered under other settings, as (name, stored, now)."""
         unlike: list[tuple[str, str, str]] = self.plugin.settings_differences(
-            checkpoint, self.options, stored.backend, stored.requested
+            checkpoint, self.options, record.backend, record.requested
         )
         return unlike

@@ -111,10 +111,10 @@ def score_response(task: Task, question: Question, response: Response, reader: R
     elif reader is None:
         score = score_answer(task, example, response)
     else:
-        answer, seen = reader.read(response)
-        reading = seen.to_json()
-        why = missing_answer(answer, seen)
-        own_rule = task.scores_silence and not seen.reasoning and not seen.unclosed
+        answer, contents = reader.read(response)
+        reading = contents.to_json()
+        why = missing_answer(answer, contents)
+        own_rule = task.scores_silence and not contents.reasoning and not contents.unclosed
         score = Score(None, why=why) if why and not own_rule else score_answer(task, example, replace(response, text=answer))
     group = task.group(example) if task.group else ""
     cluster = task.cluster(example) if task.cluster else ""

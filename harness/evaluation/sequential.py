@@ -54,13 +54,13 @@ def compare_on_task(
         writers = {id(c): stack.enter_context(c.begin(task, questions, results, settings)) for c in contestants}
         items: list[Item] = []
         for block in queue.blocks(max(model.get().block for model in models)):
-            undecided = [c for c in candidates if c.decision is None or c.decision.verdict == "unclear"]
-            if not undecided:
+            contenders = [c for c in candidates if c.decision is None or c.decision.verdict == "unclear"]
+            if not contenders:
                 break
-            for contestant in (baseline, *undecided):
+            for contestant in (baseline, *contenders):
                 contestant.ask(task, [q for item in block for q in item], writers[id(contestant)])
             items += block
-            for candidate in undecided:
+            for candidate in contenders:
                 differences = np.zeros(0) if needs_every_answer(task) else item_differences(queue, items, baseline, candidate)
                 # What counts is how many were asked: up to the end of the block in which the decision fell.
                 candidate.decision = replace(decide(differences, plan), items_used=len(items))

@@ -75,16 +75,16 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     arguments = model_arguments(results)  # older versions do not write the model's name
     model_argument = next((str(arguments[name]) for name in MODEL_ARGUMENTS if name in arguments), "")
     model = str(results.get("model_name") or model_argument or files[0].path.parent.name)
-    expected = list_tasks(results)
+    task_names = list_tasks(results)
     tasks: dict[str, LoggedTask] = {}
     refusals: dict[str, str] = {}
     for file in (file for file in files if file.suffix == ".jsonl"):
-        name = task_in_name(file.name, expected)
+        name = task_in_name(file.name, task_names)
         try:
             tasks[name] = read_task(name, file.path, results)
         except SkilldeltaError as error:
             refusals[name] = str(error)
-    for name in expected:
+    for name in task_names:
         if name not in tasks and name not in refusals:
             refusals[name] = (
                 f"{results_files[0].name} names {name}, and no file of its samples is with it: only a mean, which cannot be "

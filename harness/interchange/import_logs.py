@@ -159,8 +159,8 @@ def add_checkpoint(model: str, program: str, name: str, results: Results, option
     if checkpoint is None or checkpoint.producer != PRODUCER:
         match = NAMED_STEP.fullmatch(name)
         run, step = (match["run"], int(match["step"])) if match else ("", None)
-        imported = Checkpoint(name, model, PRODUCER, run=run, step=step, content=model)
-        results.add(imported, {"imported": model})
+        new_checkpoint = Checkpoint(name, model, PRODUCER, run=run, step=step, content=model)
+        results.add(new_checkpoint, {"imported": model})
         return
     for who, record, _ in results.cells():
         other = record.fingerprint.get("imported", model)

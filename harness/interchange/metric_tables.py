@@ -66,9 +66,9 @@ class MetricTable:
             numbers = [pair for pair in sums if pair is not None]
             if (len(numbers) == len(sums) or self.is_declared_mean(metric)) and self.is_mean(metric, numbers):
                 self.is_uneven[metric] = any(isinstance(value, list) for value in values)
-        declared = [metric for metric in self.aggregations if metric in self.is_uneven]
-        others = [metric for metric in self.is_uneven if metric not in declared]
-        self.headline = next((metric for metric in [*declared, *others] if self.is_score(metric)), "")
+        own_metrics = [metric for metric in self.aggregations if metric in self.is_uneven]
+        others = [metric for metric in self.is_uneven if metric not in own_metrics]
+        self.headline = next((metric for metric in [*own_metrics, *others] if self.is_score(metric)), "")
         if self.headline:
             self.fill_samples()
             return
@@ -85,8 +85,8 @@ class MetricTable:
 
     def metric_names(self) -> list[str]:
         """The metrics of the documents, and those of the settings, which a scorer that failed everywhere did not give."""
-        declared = [metric for metric in self.aggregations if self.is_declared_mean(metric)]
-        return list(dict.fromkeys([*(metric for document in self.documents for metric in document.values), *declared]))
+        own_means = [metric for metric in self.aggregations if self.is_declared_mean(metric)]
+        return list(dict.fromkeys([*(metric for document in self.documents for metric in document.values), *own_means]))
 
     def is_declared_mean(self, metric: str) -> bool:
         return self.aggregations.get(metric) in MEANS

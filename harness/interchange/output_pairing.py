@@ -42,13 +42,13 @@ def pair_outputs(records: Sequence[RecordedOutput], examples: Sequence[Example],
         if unambiguous:
             members_by_record[number] = unambiguous[0]
         ambiguous += bool(candidates and not unambiguous)
-    reworded = find_reworded(records, examples, members_by_record)
+    examples_by_record = find_reworded(records, examples, members_by_record)
     outputs: list[list[RecordedOutput]] = [[] for _ in examples]
-    for number, members in sorted({**members_by_record, **{n: {m} for n, m in reworded.items()}}.items()):
+    for number, members in sorted({**members_by_record, **{n: {m} for n, m in examples_by_record.items()}}.items()):
         for member in members:
             outputs[member].append(records[number])
-    unused = tuple(r for n, r in enumerate(records) if n not in members_by_record and n not in reworded)
-    return Pairing(tuple(map(tuple, outputs)), unused, tuple(sorted(reworded.values())), ambiguous)
+    other_records = tuple(r for n, r in enumerate(records) if n not in members_by_record and n not in examples_by_record)
+    return Pairing(tuple(map(tuple, outputs)), other_records, tuple(sorted(examples_by_record.values())), ambiguous)
 
 
 def index_examples(examples: Sequence[Example], requests: Sequence[Request]) -> dict[str, set[int]]:

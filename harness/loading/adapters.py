@@ -20,7 +20,12 @@ from harness.loading.settings import Head
 from harness.visible_text import printable
 
 NAME = "default"  # of the adapter within the model
-SHARED = ("vblora_vector_bank", "prompt_encoder", ".tinylora_v.", ".unilora_theta_d.")  # peft saves them once, for all layers
+SHARED_PARTS = (
+    "vblora_vector_bank",
+    "prompt_encoder",
+    ".tinylora_v.",
+    ".unilora_theta_d.",
+)  # peft saves them once, for all layers
 COPIES = (".modules_to_save.", ".original_module.")  # of modules that peft saves under their own name too
 SAVED_EMBEDDING = r"(?:\.modules_to_save|\.base_layer)?\.weight"
 SIZE_MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
@@ -80,15 +85,17 @@ def refuse_unplaced_adapter(missing_keys: Iterable[str], unexpected_keys: Iterab
     """Raises BrokenWeightsError where peft's report names tensors of the adapter that are missing or unexpected."""
     prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
     adapter_keys = [key for key in missing_keys if NAME in key.split(".") and (prefix in key or "modules_to_save" in key)]
-    missing = [key for key in adapter_keys if not any(part in key for part in SHARED)]
-    ignorable = (*SHARED, *COPIES, "v_head", *(("prompt_embeddings",) if config.is_prompt_learning else ()))
-    unexpected = [key for key in unexpected_keys if not any(part in key for part in ignorable)]
+    missing = [key for key in adapter_keys if not any(part in key for part in SHARED_PARTS)]
+    ignorable = (*SHARED_PARTS, *COPIES, "v_head", *(("prompt_embeddings",) if config.is_prompt_learning else ()))
+    strange_keys = [key for key in unexpected_keys if not any(part in key for part in ignorable)]
     parts = [f"it lacks {len(missing)} of the adapter's weights ({first_names(missing)})"] if missing else []
-    if unexpected:
-        parts.append(f"{len(unexpected)} of its {len(headers)} tensors have no place in the base ({first_names(unexpected)})")
+    if strange_keys:
+        parts.append(
+            f"{len(strange_keys)} of its {len(headers)} tensors have no place in the base ({first_names(strange_keys)})"
+        )
     if parts:
         raise BrokenWeightsError(
-            f"an adapter that does not fit its base: {'; '.join(parts)}{explain_wrapper(inner_names(unexpected))}"
+            f"an adapter that does not fit its base: {'; '.join(parts)}{explain_wrapper(inner_names(strange_keys))}"
         )
 
 

@@ -31,33 +31,33 @@ def requested_settings(options: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(options).items() if value != default[name] and name not in NEUTRAL}
 
 
-def settings_differences(checkpoint: Checkpoint, options: Any, stored: Json, requested: Json | None) -> list[Difference]:
+def settings_differences(checkpoint: Checkpoint, options: Any, old_settings: Json, old_flags: Json | None) -> list[Difference]:
     """Where the model would have other settings now than the stored ones, as (name, stored, now).
 
-    `requested`: what flags asked for then; None in older results, of which only the settings themselves are known.
+    `old_flags`: what flags asked for then; None in older results, of which only the settings themselves are known.
     """
     now, unlike = requested_settings(options), []
-    decided = decide_template(checkpoint, options) | decide_numbers(checkpoint, options, stored, requested)
-    for name, value in decided.items():
-        if name in stored and not agrees(name, stored[name], value):
-            unlike.append((f"backend.{name}", stored[name], value))
-    for name in sorted({*now, *(requested or {})} - {"chat_template", "dtype", "device", "max_length"}):
-        if now.get(name) == (requested or {}).get(name):
+    new_settings = decide_template(checkpoint, options) | decide_numbers(checkpoint, options, old_settings, old_flags)
+    for name, value in new_settings.items():
+        if name in old_settings and not agrees(name, old_settings[name], value):
+            unlike.append((f"backend.{name}", old_settings[name], value))
+    for name in sorted({*now, *(old_flags or {})} - {"chat_template", "dtype", "device", "max_length"}):
+        if now.get(name) == (old_flags or {}).get(name):
             continue
-        effect = stored.get(RECORDED_AS.get(name, ""), None)
-        if requested is None and name not in now:
+        effect = old_settings.get(RECORDED_AS.get(name, ""), None)
+        if old_flags is None and name not in now:
             continue
         if name not in now or effect != now[name]:
-            old = (requested or {}).get(name, effect if effect is not None else "as by default")
+            old = (old_flags or {}).get(name, effect if effect is not None else "as by default")
             unlike.append((name, old, now.get(name, "as by default")))
     return [(name, shorten_json(old), shorten_json(new)) for name, old, new in unlike]
 
 
-def agrees(name: str, stored: Any, value: Any) -> bool:
+def agrees(name: str, old: Any, value: Any) -> bool:
     """Whether a stored setting is the one that is decided now.  A template's text is part of the checkpoint's hashes."""
-    if name != "template" or stored == "raw":  # every prompt was rendered already
-        return bool(stored == value) or stored == "raw"
-    return bool(str(stored).partition(":")[0] == value)
+    if name != "template" or old == "raw":  # every prompt was rendered already
+        return bool(old == value) or old == "raw"
+    return bool(str(old).partition(":")[0] == value)
 
 
 def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
@@ -75,23 +75,23 @@ def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
     return {"template": "own" if has_template else "none"}
 
 
-def decide_numbers(checkpoint: Checkpoint, options: Any, stored: Json, requested: Json | None) -> dict[str, Any]:
+def decide_numbers(checkpoint: Checkpoint, options: Any, old_settings: Json, old_flags: Json | None) -> dict[str, Any]:
     """Device, type and window, as far as the flags and config.json decide them.
 
     The device that a machine happens to have is no difference: results are carried from one machine to another.
     """
-    decided: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     device = default_device(options.device).type
-    if options.device or (requested or {}).get("device"):
-        decided["device"] = device
+    if options.device or (old_flags or {}).get("device"):
+        settings["device"] = device
     config = read_config_file(Path(checkpoint.base or checkpoint.path))
     if options.dtype != "auto":
-        decided["dtype"] = options.dtype
-    elif stored.get("device") == device:
-        saved = config.get("dtype") or config.get("torch_dtype") if device == "cuda" else "float32"
-        decided |= {"dtype": saved} if isinstance(saved, str) and hasattr(torch, saved) else {}
+        settings["dtype"] = options.dtype
+    elif old_settings.get("device") == device:
+        dtype = config.get("dtype") or config.get("torch_dtype") if device == "cuda" else "float32"
+        settings |= {"dtype": dtype} if isinstance(dtype, str) and hasattr(torch, dtype) else {}
     window = options.max_length or next((config[n] for n in WINDOWS if isinstance(config.get(n), int)), 0)
-    return decided | ({"window": window} if window else {})
+    return settings | ({"window": window} if window else {})
 
 
 def read_config_file(folder: Path) -> Mapping[str, Any]:

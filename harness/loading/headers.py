@@ -111,11 +111,13 @@ def tensor_shape(tensor: Any) -> list[int]:
 
 def open_tensors(files: Sequence[Path], names: Sequence[str]) -> Iterator[Any]:
     """Each named tensor in turn, as something that is read when it is sliced."""
-    pickled = {name: tensor for f in files if f.suffix != ".safetensors" for name, tensor in open_pickled(f, "cpu").items()}
+    pickle_tensors = {
+        name: tensor for f in files if f.suffix != ".safetensors" for name, tensor in open_pickled(f, "cpu").items()
+    }
     try:
         readers: list[Any] = [safe_open(file, "pt") for file in files if file.suffix == ".safetensors"]
     except (SafetensorError, OSError) as error:
         raise BrokenWeightsError(f"its weights cannot be opened: {printable(str(error))[:300]}") from error
     places = {name: reader for reader in readers for name in reader.keys()}  # noqa: SIM118  no mapping: it has keys() alone
     for name in names:
-        yield pickled[name] if name in pickled else places[name].get_slice(name)
+        yield pickle_tensors[name] if name in pickle_tensors else places[name].get_slice(name)

@@ -139,10 +139,10 @@ def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]
 
 def require_finite_tensors(tensors: dict[str, torch.Tensor], checkpoint: Checkpoint) -> None:
     """Raises SkilldeltaError for an adapter with values that are no numbers."""
-    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
-    if broken:
+    faulty = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
+    if faulty:
         raise SkilldeltaError(
-            f"{checkpoint.path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({broken[0]}, ...).  "
+            f"{checkpoint.path} has weights that are no numbers, NaN or infinite: {len(faulty)} tensors ({faulty[0]}, ...).  "
             "Nothing is scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
         )
 

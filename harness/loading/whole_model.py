@@ -137,21 +137,21 @@ def refuse_absurd_sizes(config: Any, tensors: int) -> None:
 def refuse_unplaced(report: Mapping[str, Any], headers: Headers, head: Head) -> None:
     """Raises BrokenWeightsError where the loader's report names tensors that are missing, unexpected or of another shape."""
     missing = sorted(key for key in report["missing_keys"] if not HEAD_KEYS[head].search(key))
-    unexpected = [key for key in report["unexpected_keys"] if not IGNORABLE.search(key) and not HEAD_KEYS[head].search(key)]
+    strays = [key for key in report["unexpected_keys"] if not IGNORABLE.search(key) and not HEAD_KEYS[head].search(key)]
     if missing:
         raise BrokenWeightsError(
             f"it lacks {len(missing)} of the model's weights ({first_names(missing)}): they would be random"
-            f"{explain_wrapper(unexpected)}"
+            f"{explain_wrapper(strays)}"
         )
     if report["mismatched_keys"]:
         name, shape, model_shape = sorted(report["mismatched_keys"], key=str)[0]
         raise BrokenWeightsError(
             f"{printable(name)} has the shape {list(shape)} in the weights and {list(model_shape)} by config.json"
         )
-    if unexpected:
+    if strays:
         raise BrokenWeightsError(
-            f"{len(unexpected)} of its {len(headers)} weights have no place in the model ({first_names(sorted(unexpected))}): "
-            f"config.json is that of another model{explain_wrapper(unexpected)}"
+            f"{len(strays)} of its {len(headers)} weights have no place in the model ({first_names(sorted(strays))}): "
+            f"config.json is that of another model{explain_wrapper(strays)}"
         )
     if report["error_msgs"]:
         raise BrokenWeightsError(printable(str(report["error_msgs"][0])))

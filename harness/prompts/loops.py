@@ -21,26 +21,26 @@ def loop_length(text: str) -> int:
     if len(tail) < MIN_LENGTH or tail.rfind(tail[-PROBE:], 0, len(tail) - 1) < 0:
         return 0
     backwards = tail[::-1]
-    lengths = (period + shared for period, shared in enumerate(common_prefixes(backwards)) if is_loop(period, shared))
+    lengths = (period + overlap for period, overlap in enumerate(common_prefixes(backwards)) if is_loop(period, overlap))
     return max(lengths, default=0)
 
 
-def is_loop(period: int, shared: int) -> bool:
-    """Whether a text that agrees with itself, moved by `period`, over `shared` characters, is a loop so far."""
-    length = period + shared
+def is_loop(period: int, overlap: int) -> bool:
+    """Whether a text that agrees with itself, moved by `period`, over `overlap` characters, is a loop so far."""
+    length = period + overlap
     return period > 0 and length >= max(MIN_LENGTH, MIN_REPEATS * period)
 
 
 def common_prefixes(text: str) -> list[int]:
     """For each place, how many characters from there on agree with the beginning of the text (the Z function)."""
     size = len(text)
-    shared = [0] * size
+    overlaps = [0] * size
     left = right = 0  # the match that reaches farthest
     for place in range(1, size):
-        length = min(right - place, shared[place - left]) if place < right else 0
+        length = min(right - place, overlaps[place - left]) if place < right else 0
         while place + length < size and text[length] == text[place + length]:
             length += 1
-        shared[place] = length
+        overlaps[place] = length
         if place + length > right:
             left, right = place, place + length
-    return shared
+    return overlaps

@@ -15,7 +15,7 @@ from harness.run_logs import tables, tensorboard, wandb
 LOG_FOLDERS = re.compile(
     r"^(?:logs?|runs|tensorboard(?:_log)?|tb|wandb|offline-run-.*|run-.*|trackio|metrics|files)$", re.IGNORECASE
 )
-NUMBERED = re.compile(r"^(?:checkpoint|global_step|step|epoch|iter)[-_]?\d+", re.IGNORECASE)
+CHECKPOINT_NAME = re.compile(r"^(?:checkpoint|global_step|step|epoch|iter)[-_]?\d+", re.IGNORECASE)
 HISTORY_NAME = re.compile(r"(?:history|metrics|_log|^log|logs|progress|trainer_log|curves?)", re.I)
 NO_HISTORY = ("trainer_state.json", "config.json", "eval_config.json")
 MAX_FILES = 300  # files and folders that are looked at
@@ -67,7 +67,7 @@ def walk(folder: Path, depth: int, is_for_logs: bool = False) -> Iterator[Path]:
         return
     for child in children:
         if child.is_dir() and not child.is_symlink():
-            if depth and (is_for_logs or LOG_FOLDERS.match(child.name)) and not NUMBERED.match(child.name):
+            if depth and (is_for_logs or LOG_FOLDERS.match(child.name)) and not CHECKPOINT_NAME.match(child.name):
                 yield from walk(child, depth - 1, is_for_logs=True)
         else:
             yield child

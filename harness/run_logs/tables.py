@@ -81,11 +81,11 @@ def to_number(text: str) -> Any:
 
 def number_steps(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Entries with a whole number as `step`: by the first of STEP_KEYS that they have, else their place from 1."""
-    numbered = []
+    rows = []
     for place, entry in enumerate(entries, start=1):
         step = next((entry[key] for key in STEP_KEYS if is_count(entry.get(key))), place)
-        numbered.append({**entry, "step": int(step)})
-    return numbered
+        rows.append({**entry, "step": int(step)})
+    return rows
 
 
 def is_count(value: object) -> bool:

@@ -66,9 +66,9 @@ def read_history_entry(history: bytes) -> dict[str, Any]:
         elif number == STEP and isinstance(value, bytes):
             step = first_field(value, STEP_NUMBER)
             entry["step"] = step if isinstance(step, int) else 0
-    trained = entry.get("train/global_step", entry.get("global_step"))  # W&B counts its own calls of log()
-    if isinstance(trained, int | float) and not isinstance(trained, bool):
-        entry["step"] = int(trained)
+    trainer_step = entry.get("train/global_step", entry.get("global_step"))  # W&B counts its own calls of log()
+    if isinstance(trainer_step, int | float) and not isinstance(trainer_step, bool):
+        entry["step"] = int(trainer_step)
     return entry
 
 

@@ -130,7 +130,7 @@ def find_leaks(attacks: dict[str, str]) -> list[str]:
 
 def find_hindrances(uses: dict[str, object], variables: Sequence[str]) -> list[str]:
     """The honest uses that failed, and variables of the environment that are not among `variables`."""
-    failures = [f"{name}: {uses[name]}" for name, expected in EXPECTED_USES.items() if uses[name] != expected]
+    failures = [f"{name}: {uses[name]}" for name, right_use in EXPECTED_USES.items() if uses[name] != right_use]
     environment = uses["environment"]
     strange = set(environment if isinstance(environment, list) else []) - set(variables) - {"LC_CTYPE"}
     return failures + [f"an environment variable {name}" for name in sorted(strange)]

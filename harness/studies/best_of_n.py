@@ -56,12 +56,12 @@ def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]
     reward = reward_model.load(path)
     reward.model.to(default_device())
     encoder = Encoder(load_tokenizer(path), MAX_TOKENS, "cut")
-    texts = [(p, s.response.text) for t in tasks for p, said in zip(t.prompts, t.samples, strict=True) for s in said]
+    texts = [(p, s.response.text) for t in tasks for p, draws in zip(t.prompts, t.samples, strict=True) for s in draws]
     unique = {digest([list(map(tuple, p)), text]): (p, text) for p, text in texts}
-    rows = {key: found for key, found in zip(unique, encoder.encode_answers(list(unique.values())), strict=True) if found}
+    rows = {key: row for key, row in zip(unique, encoder.encode_answers(list(unique.values())), strict=True) if row}
     scores_by_key = dict(zip(rows, score_answers(reward, list(rows.values())), strict=True))
     flat = iter([scores_by_key.get(digest([list(map(tuple, p)), text]), float("-inf")) for p, text in texts])
-    return [[[next(flat) for _ in said] for said in t.samples] for t in tasks]
+    return [[[next(flat) for _ in draws] for draws in t.samples] for t in tasks]
 
 
 def score_answers(reward: reward_model.RewardModel, rows: Sequence[Tokens]) -> list[float]:
@@ -100,7 +100,8 @@ def store_choices(
     for task, by_example in zip(tasks, scores, strict=True):
         cell = output.cell(checkpoint.name, task.record.task.name)
         choices = [
-            said[max(range(len(said)), key=worth.__getitem__)] for said, worth in zip(task.samples, by_example, strict=True)
+            samples[max(range(len(samples)), key=worth.__getitem__)]
+            for samples, worth in zip(task.samples, by_example, strict=True)
         ]
         fingerprint = {"weights": digest([checkpoint.name, checkpoint.content])}
         inputs = replace(task.record.inputs, draws=1)
@@ -128,7 +129,7 @@ def store_first_draws(draws: Results, output: Results, tasks: Sequence[TaskDraws
     for task in tasks:
         name = task.record.task.name
         output.keep(name, [Example(row) for row in draws.rows(name).values()])
-    nothing = [[[0.0] * len(said) for said in task.samples] for task in tasks]
+    nothing = [[[0.0] * len(samples) for samples in task.samples] for task in tasks]
     store_choices(output, Checkpoint(FIRST, "", "best-of-n", content=FIRST), tasks, nothing)
 
 

@@ -46,8 +46,10 @@ def write_pool(folder: Path, world: Mapping[str, Any], models: Sequence[str]) ->
     rows = []
     for number, row in enumerate(prompts):
         skill = SKILLS[row["skill"]]
-        scripted = (skill.good_answer if source.random() < 0.5 else skill.bad_answer)(row, source)
-        rows.append(ratings.rate_completions(row, [*(text for texts in answers_by_model for text in texts[number]), scripted]))
+        script_answer = (skill.good_answer if source.random() < 0.5 else skill.bad_answer)(row, source)
+        rows.append(
+            ratings.rate_completions(row, [*(text for texts in answers_by_model for text in texts[number]), script_answer])
+        )
     for kind in ratings.DATA_KINDS:
         preferences = (
             ratings.make_reversed_pairs(prompts, 1200)

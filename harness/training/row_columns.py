@@ -136,7 +136,7 @@ def parse_history(value: Any) -> Turns:
     """Earlier turns as pairs of a question and an answer, or as messages."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         if all(isinstance(p, Sequence) and len(p) == 2 and all(isinstance(text, str) for text in p) for p in value):
-            return tuple(m for asked, answer in value for m in (Message("user", asked), Message("assistant", answer)))
+            return tuple(m for user_text, answer in value for m in (Message("user", user_text), Message("assistant", answer)))
         turns = parse_text(value)
         if isinstance(turns, tuple):
             return turns

@@ -12,7 +12,7 @@ NUMBER_WORDS = (
 )
 TENS = {30: "thirty", 40: "forty", 50: "fifty", 60: "sixty", 70: "seventy", 80: "eighty", 90: "ninety"}
 ORDINALS = {1: "first", 2: "second", 3: "third", 5: "fifth", 8: "eighth", 9: "ninth", 12: "twelfth"}
-IMPLIED = 2  # numbers up to it are said in many ways: "once", "a", "both", "separated by"
+MAX_IN_WORDS = 2  # numbers up to it are said in many ways: "once", "a", "both", "separated by"
 UPWARDS = re.compile(r"at least|more than|minimum|or more|no less|not less|no fewer")
 DOWNWARDS = re.compile(
     r"less than|fewer than|at most|no more than|not more than|up to|under |or less|or fewer|not exceed|maximum"
@@ -33,7 +33,7 @@ def contradictions_of(prompt: str, name: str, kwargs: Mapping[str, Any]) -> Iter
         if isinstance(value, int):
             # "more than 4" is "at least 5", "at most 4" is "less than 5".
             bounds = (value, value - 1) if relation else (value,)
-            if value > IMPLIED and not any(re.search(number_pattern(bound), plain_numbers(prompt)) for bound in bounds):
+            if value > MAX_IN_WORDS and not any(re.search(number_pattern(bound), plain_numbers(prompt)) for bound in bounds):
                 yield f"{name}: {value} is not in the prompt"
             elif relation and is_reversed(prompt, value, relation, str(kwargs.get("letter") or kwargs.get("keyword") or "")):
                 yield f'{name}: "{relation} {value}" is the opposite of the prompt'

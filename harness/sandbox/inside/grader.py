@@ -111,16 +111,16 @@ def describe_value(value: Any, describe: Callable[[Any], str] = repr) -> str:
 def run_calls(candidate: Candidate, task: dict[str, Any], groups: GroupVerdicts) -> dict[str, Any]:
     """Calls with known outputs, group by group; the first wrong one decides its group and ends the run."""
     is_right = ORACLES[task["oracle"]]
-    for name, inputs, expected in task["groups"]:
+    for name, inputs, right_outputs in task["groups"]:
         groups.start(name)
-        if len(inputs) != len(expected):
-            raise ValueError(f"group {name!r}: {len(inputs)} inputs, {len(expected)} expected outputs")
+        if len(inputs) != len(right_outputs):
+            raise ValueError(f"group {name!r}: {len(inputs)} inputs, {len(right_outputs)} expected outputs")
         for i, output in enumerate(call_in_chunks(candidate, task["entry"], inputs)):
             if isinstance(output, CandidateException):
                 return exception_outcome(output) | {"detail": f"{name} {i}: {output.text}"}
             try:
                 arguments = wire.decode_value(json.loads(inputs[i])) if task["oracle"] else ()
-                right = is_right(arguments, output, wire.decode_value(expected[i]), task["atol"])
+                right = is_right(arguments, output, wire.decode_value(right_outputs[i]), task["atol"])
             except (MemoryError, RecursionError):
                 raise
             except Exception as error:  # noqa: BLE001  values that cannot be compared are not equal
