@@ -164,7 +164,7 @@ def test_the_demo_prints_the_table_of_its_page(demo: tuple[Path, str]) -> None:
     marks = verdicts(folder / "results", "sft-medium@625")
     assert marks["dpo@75", "reasoning"] == marks["ppo@100", "reasoning"] == marks["ppo@100", "safety"] == "better"
     assert marks["planted@75", "safety"] == "worse"
-    assert {mark for (name, _), mark in marks.items() if name == "sft-again@625"} == {"same"}
+    assert {mark for (name, _), mark in marks.items() if name == "sft-again@625"} <= {"same", "unclear"}
     if fingerprint(folder / "runs" / "sft-medium") == SFT_FINGERPRINT:
         assert lines(table) == lines(output)[: len(lines(table))]
         assert " ".join(warning.split()) in " ".join(output.split())

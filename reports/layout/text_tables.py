@@ -164,16 +164,25 @@ def metrics_table(comparison: Comparison) -> TextTable | None:
 
 
 def termination_table(comparison: Comparison) -> TextTable | None:
-    """How responses end, with differences to the baseline; None where no text has reasoning, a loop or a cut end."""
-    rows, titles = [], {"reasoning": "reasoning (characters)", "answer": "answer (characters)"}
-    names = ("reasoning", "answer", "unclosed", "loops", "truncated")
+    """How responses end, with differences to the baseline, for tasks with reasoning, loops, cut or unclosed texts; else None.
+
+    A share that is nowhere 1 % or more, and reasoning that nobody wrote, stay blank.
+    """
+    names, titles = ("reasoning", "answer", "unclosed", "loops", "truncated"), ("reasoning (characters)", "answer (characters)")
+    largest: dict[tuple[str, str], float] = {}  # by task and name
+    for row in comparison.at("task"):
+        for m in row.termination:
+            largest[row.name, m.name] = max(largest.get((row.name, m.name), 0.0), m.value or 0.0)
+    filled = {key for key, value in largest.items() if key[1] == "answer" or value >= 1}
+    tasks = {task for task, name in filled if name != "answer"}
+    rows = []
     for row in comparison.at("task"):
         values = {m.name: m for m in row.termination}
-        if values:
-            rows.append((row.checkpoint, row.name, *(format_change(values[name]) for name in names)))
-    columns = ("checkpoint", "task", *(titles.get(name, f"{name} (%)") for name in names))
-    is_eventful = any(m.value for r in comparison.at("task") for m in r.termination if m.name != "answer")
-    return TextTable("Termination: how responses end", columns, tuple(rows)) if is_eventful else None
+        if values and row.name in tasks:
+            cells = (format_change(values[name]) if (row.name, name) in filled else "" for name in names)
+            rows.append((row.checkpoint, row.name, *cells))
+    columns = ("checkpoint", "task", *titles, *(f"{name} (%)" for name in names[2:]))
+    return TextTable("Termination: how responses end", columns, tuple(rows)) if rows else None
 
 
 def format_change(metric: MetricValue) -> str:

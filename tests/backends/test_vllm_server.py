@@ -32,6 +32,8 @@ SERVER = [
     *("--max-model-len", "256", "--enforce-eager", "--max-num-seqs", "8", "--enable-lora", "--max-lora-rank", "8"),
     *("--kv-cache-memory-bytes", "200000000", "--served-model-name", "base", "--lora-modules"),
 ]
+# vLLM 0.32 for processors ends where it weighs a prompt for an adapter in one batch with other requests: so one at a time.
+ALONE = {"concurrency": 1}
 QUESTIONS = ["What is 3+4?", "How many apples are left?", "Write a function.", "Ünïcode, naïve café?"]
 
 
@@ -84,7 +86,7 @@ def test_each_model_behind_it_answers_as_our_own_engine_does(url: str, checkpoin
         name = "base" if checkpoint is checkpoints[0] else checkpoint.name
         ours = load_transformers(checkpoint, TransformersOptions(device="cpu", dtype="float32", max_length=255))
         expected = dict(ours.answer(requests))
-        responses = ask(url, name, requests)
+        responses = ask(url, name, requests[:4]) + ask(url, name, requests[4:], **ALONE)
         for place, response in enumerate(responses):
             assert (response.text, response.finish, response.tokens_in) == (
                 expected[place].text,
@@ -104,7 +106,7 @@ def test_models_behind_one_server_are_scored_and_compared_from_the_command_line(
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "HF_HUB_OFFLINE": "1"}
     score = [
         *(sys.executable, "-m", "harness", "score", "base", "dpo", "ppo", "-t", "texts,options", "--include-path", str(tasks)),
-        *("--backend", "openai", "--backend-args", f"url={url},concurrency=4", "-o", "results"),
+        *("--backend", "openai", "--backend-args", f"url={url},concurrency=1", "-o", "results"),
     ]
     subprocess.run(score, cwd=tmp_path, env=environment, check=True)
     before = {path: path.read_bytes() for path in (tmp_path / "results").rglob("samples.jsonl")}
