@@ -58,13 +58,7 @@ def print_claims(report: ClaimsReport) -> None:
         say(f"No claim of {report.summary} is about runs of the study {report.study}.")
         return
     rows = [
-        (
-            words.MARKS[h.verdict],
-            h.test.says,
-            words.interval(h.measured) if h.measured else "",
-            words.cite(h),
-            h.verdict,
-        )
+        (words.MARKS[h.verdict], h.test.says, words.interval(h.measured) if h.measured else "", words.cite(h), h.verdict)
         for h in results
     ]
     columns = ("", "hypothesis", "here", "published", "verdict at this scale")
