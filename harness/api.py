@@ -121,17 +121,15 @@ def compare_in_turn(
     *,
     backend: Backend | None = None,
     settings: EvaluationSettings | None = None,
-    selection: Selection = Selection(),
 ) -> Iterator[SequentialVerdict]:
     """Asks checkpoints and their baseline in turn until each task is decided.
 
-    With `settings.margin` a task is also decided when they are the same.  `candidates`: paths of checkpoints or of runs, whose
-    checkpoints race together against the baseline.
+    With `settings.margin` also when they are the same.  `candidates`: paths of checkpoints or runs, which race together.
     """
     from harness.evaluation import sequential
 
     paths = [candidates] if isinstance(candidates, str) else list(candidates)
-    models = lazy_models(paths, baseline, (backend or Backend()).loader(), selection)
+    models = lazy_models(paths, baseline, (backend or Backend()).loader())
     return sequential.compare_in_turn(models, resolve_tasks(tasks), Results.make(output), settings or default_settings())
 
 

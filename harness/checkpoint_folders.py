@@ -217,3 +217,15 @@ def explain_value_head(checkpoint: Checkpoint) -> Checkpoint:
 def printable_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
     """A checkpoint whose problem can be shown on a terminal."""
     return replace(checkpoint, problem=printable(checkpoint.problem), method=printable(checkpoint.method)[:40])
+
+
+def describe_path(path: str) -> Checkpoint:
+    """A folder or Hub name as a checkpoint, with its base where it is an adapter."""
+    folder = Path(path)
+    described = describe_model(folder, folder.name) if folder.is_dir() else None
+    return described or Checkpoint(folder.name, path, "transformers")
+
+
+def adapter_folders(checkpoint: Checkpoint) -> list[str]:
+    """The adapters that change the base, in the order in which they do."""
+    return [*checkpoint.adapters, checkpoint.path] if checkpoint.base else []

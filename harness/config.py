@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from harness.name_value_pairs import parse_pairs as parse_pairs
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
 from harness.yaml_files import load_yaml as load_yaml
@@ -87,19 +88,6 @@ def split_text(value: Any, hint: Any) -> Any:
     if isinstance(value, str) and any(get_origin(k) in (tuple, list) for k in kinds):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
-
-
-def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
-    """ "a=1,b=two" as names and values (lm-eval's --model_args and --gen_kwargs)."""
-    parts = text.split(",") if isinstance(text, str) else list(text)
-    values = {}
-    for part in (p.strip() for p in parts):
-        if part:
-            key, equals, value = part.partition("=")
-            if not equals:
-                raise SkilldeltaError(f"{part!r} is not name=value.")
-            values[key.strip()] = value.strip()
-    return values
 
 
 def parse_json_pairs(text: str) -> dict[str, Any]:

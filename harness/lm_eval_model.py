@@ -16,7 +16,6 @@ from lm_eval.api.registry import register_model
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs, postprocess_generated_text
 
-from harness.backends.transformers import TransformersModel, TransformersOptions
 from harness.engine import packed_linear, plain, sequences
 
 # Settings of a request that the engine understands for greedy answers; with any other, hf generates.
@@ -39,6 +38,8 @@ class SkilldeltaLM(HFLM):  # type: ignore[misc]
     """
 
     def __init__(self, pretrained: Any, max_batch_tokens: int = 0, **more: Any) -> None:
+        from harness.backends.transformers import TransformersModel, TransformersOptions  # registering the model needs neither
+
         super().__init__(pretrained, **more)
         if isinstance(pretrained, str) and not self.needs_hf:  # a model that was handed over stays as its owner made it
             packed_linear.pack_model(self.model.eval().requires_grad_(False))

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from harness.bounded_files import read_stored_json
 from harness.differences import changed_parts, differences
+from harness.json_values import plain
 from harness.noise import Noise
 from harness.typed_fields import check_fields
 from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError
@@ -24,6 +25,13 @@ KINDS: Mapping[str, RequestKind] = {"weigh": "loglikelihood", "continue": "gener
 D = TypeVar("D")
 R = TypeVar("R", bound="Record")
 RAW = "raw"  # backend.template where no prompt was rendered by a template
+
+
+# Fields that older files lack: they are left out where they have their default, so that equal facts stay equal.
+LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
+    Metric: ("warn_above", "warn_below", "warning"),
+    Noise: ("plain", "ours"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,29 +68,8 @@ class Record:
             value = getattr(self, each.name)
             default = each.default_factory() if callable(each.default_factory) else each.default
             if each.name != "extra" and (each.name not in self.SPARSE or value != default):
-                content[each.name] = plain(value)
+                content[each.name] = plain(value, LATER_FIELDS)
         return content
-
-
-# Fields that older files lack: they are left out where they have their default, so that equal facts stay equal.
-LATER_FIELDS: Mapping[type, tuple[str, ...]] = {
-    Metric: ("warn_above", "warn_below", "warning"),
-    Noise: ("plain", "ours"),
-}
-
-
-def plain(value: Any) -> Any:
-    """A field's value as JSON."""
-    if isinstance(value, Record):
-        return value.to_json()
-    if isinstance(value, tuple):
-        return [plain(element) for element in value]
-    if isinstance(value, Mapping):
-        return dict(value)
-    if not is_dataclass(value) or isinstance(value, type):
-        return value
-    later = {each.name: each.default for each in fields(value) if each.name in LATER_FIELDS.get(type(value), ())}
-    return {name: part for name, part in asdict(value).items() if name not in later or part != later[name]}
 
 
 def build_plain(kind: type[D], content: Json) -> D:

@@ -135,8 +135,7 @@ class TransformersModel:
         requests = [r for _, r in placed_requests]
         key = self.plan_key("loglikelihood", self.engine.packs_trees, requests)
         choices = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_choices(requests, self.engine.plan_pairs))
-        for place, response in choices.early:
-            yield placed_requests[place][0], response
+        yield from ((placed_requests[place][0], response) for place, response in choices.early)
         values: dict[int, dict[int, list[plain.LogLikelihood]]] = {p: {} for p in choices.context_sizes}
         pending = choices.pairs_per_request()
         for at, value in self.engine.loglikelihoods(choices.plan):
@@ -154,8 +153,7 @@ class TransformersModel:
         requests = [r for _, r in placed_requests]
         key = self.plan_key("generate", self.engine.shares_prefixes, requests)
         prompts = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_prompts(requests, self.engine.plan_prompts))
-        for place, response in prompts.early:
-            yield placed_requests[place][0], response
+        yield from ((placed_requests[place][0], response) for place, response in prompts.early)
         for at, generation in self.engine.generate(prompts.plan, self.end_tokens):
             place, tokens_in, overflow = prompts.owners[at]
             index, request = placed_requests[place]

@@ -103,9 +103,12 @@ def start_race(
 ) -> Iterator[SequentialVerdict]:
     """Asks checkpoints and a baseline in turn."""
     from harness import api
+    from harness.evaluation import sequential
+    from harness.store import Results
 
     backend, settings, selection = how
-    return api.compare_in_turn(paths, against, tasks, output, backend=backend, settings=settings, selection=selection)
+    models = api.lazy_models(paths, against, backend.loader(), selection)
+    return sequential.compare_in_turn(models, api.resolve_tasks(tasks), Results.make(output), settings)
 
 
 def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path, share: float, how: How) -> list[Outcome]:

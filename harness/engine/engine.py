@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness.engine import generate, loglikelihood, memory, plain, self_test, shared_length
-from harness.engine.model_tests import ModelTests
+from harness.engine import generate, loglikelihood, memory, plain, shared_length
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
 from harness.engine.tree import TokenIds
@@ -82,6 +81,8 @@ class Engine:
         path: PathName | Literal["auto"] = "auto",
         texts: Sequence[TokenIds] = (),
     ) -> None:
+        from harness.engine.model_tests import ModelTests  # the tests run the parts of the engine themselves
+
         self.model, self.limits, self.path = model, limits, path
         self.tests = ModelTests(model, texts)
         self.meter: TokenMeter | None = None  # counts the tokens, where somebody wants to know
@@ -130,7 +131,7 @@ class Engine:
     @cached_property
     def not_causal_reason(self) -> str:
         """Why the model has no log-likelihood of a text; "" where it has: a tested tree shows no token what follows it."""
-        return "" if self.packs_trees else self_test.not_causal_reason(self.model)
+        return "" if self.packs_trees else self.tests.not_causal_reason()
 
     @property
     def packs_trees(self) -> bool:
@@ -181,8 +182,8 @@ class Engine:
         start, nodes = time.monotonic(), len(plan.tree.tree)
         for at, value in loglikelihood.loglikelihoods_over_tree(self.model, plan.tree, self.budget):
             if self.meter:
-                done = plan.tree.tree.paths[at][-1] + 1  # the tree is computed in the order of its nodes
-                self.meter.count_part(done, done / nodes, start)
+                node_count = plan.tree.tree.paths[at][-1] + 1  # the tree is computed in the order of its nodes
+                self.meter.count_part(node_count, node_count / nodes, start)
             yield plan.tree_places[at], value
         # Pairs beyond the switch have other positions than those before it: no batch may hold both kinds.
         beyond = [len(p.context) + len(p.continuation) - 1 > self.rope_switch for p in plan.plain_pairs]
@@ -219,11 +220,11 @@ class Engine:
             return choose
         meter.begin(len(prompts), max(p.max_tokens for p in prompts))
 
-        def observed(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Tensor:
+        def choose_and_count(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Tensor:
             meter.count_step(rows)
             return choose(logits, rows)
 
-        return observed
+        return choose_and_count
 
 
 def split_places(fits: Sequence[bool]) -> tuple[list[int], list[int]]:

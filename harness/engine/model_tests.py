@@ -28,8 +28,8 @@ class ModelTests:
         self.model = model
         longest = min([MAX_LENGTH, shared_length.max_shared_length(model), *shared_length.sliding_windows(model)])
         vocabulary = model.config.get_text_config().vocab_size  # a tokenizer may have more
-        shortened = [[token for token in text if token < vocabulary] for text in texts]
-        whole = [text for text in shortened if len(text) > 1]
+        known_tokens = [[token for token in text if token < vocabulary] for text in texts]
+        whole = [text for text in known_tokens if len(text) > 1]
         whole = whole or [[*p.context, *p.continuation] for p in self_test.branching_pairs(model)]
         self.texts = [text[: int(longest)] for text in whole]
         self.has_copy = model.dtype in HALF_TYPES
@@ -80,6 +80,10 @@ class ModelTests:
             return reason
         budget = memory.TokenBudget(CHUNK_TOKENS, run_length)
         return self.rounding_reason(self_test.decoded_loglikelihoods, budget, "when rows are decoded behind a shared prefix")
+
+    def not_causal_reason(self) -> str:
+        """Why the model is none that reads from left to right; "" where it is one."""
+        return self_test.not_causal_reason(self.model)
 
     def rounding_reason(self, answer: Any, budget: memory.TokenBudget, when: str) -> str:
         """Why `answer` is farther from plain passes than these from one another; "" where it is not."""

@@ -43,9 +43,9 @@ def packing_unsupported_reason(model: Any, run_length: int = 0) -> str:
     return describe_change(change, limit, "when sequences are packed")
 
 
-def small_budget(run_length: int, chunk: int = CHUNK_TOKENS, windowed: bool = False) -> memory.TokenBudget:
+def small_budget(run_length: int, chunk: int = CHUNK_TOKENS, has_window: bool = False) -> memory.TokenBudget:
     """Chunks so small that the cache moves, of several runs each."""
-    return memory.TokenBudget(chunk, min(run_length, RUN_LENGTH), windowed)
+    return memory.TokenBudget(chunk, min(run_length, RUN_LENGTH), has_window)
 
 
 def packed_loglikelihoods(model: Any, pairs: Sequence[TokenPair], budget: memory.TokenBudget) -> list[LogLikelihood]:
@@ -94,7 +94,7 @@ def window_unsupported_reason(model: Any, run_length: int, decodes: bool) -> str
     Tried with a short window, in packed rows (of runs, else under masks of the model's own attention) and, where the model
     `decodes` so, behind shared prefixes.
     """
-    budget = small_budget(run_length, windowed=not run_length)
+    budget = small_budget(run_length, has_window=not run_length)
     pairs, decoded_pairs = branching_pairs(model), short_pairs(model)
     wide_reference = plain.loglikelihood_batch(model, pairs)
     try:

@@ -13,7 +13,7 @@ import torch
 
 from harness import hub_cache
 from harness.bounded_files import is_folder
-from harness.checkpoint_folders import explain_missing_base
+from harness.checkpoint_folders import adapter_folders, explain_missing_base
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, weight_files, weight_sets
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
@@ -61,11 +61,6 @@ def snapshot(place: str, settings: LoadSettings) -> Path | None:
     """A Hub model's folder in the cache; None where it is not there."""
     name, revision = hub_cache.split_revision(place)
     return hub_cache.snapshot_folder(name, revision or settings.revision)
-
-
-def adapter_folders(checkpoint: Checkpoint) -> list[str]:
-    """The adapters that change the base, in the order in which they do."""
-    return [*checkpoint.adapters, checkpoint.path] if checkpoint.base else []
 
 
 def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:

@@ -9,10 +9,9 @@ from typing import Any
 import torch
 import transformers
 
-from harness.checkpoint_folders import describe_model, explain_load_failure
+from harness.checkpoint_folders import adapter_folders, describe_path, explain_load_failure
 from harness.integrity import BrokenWeightsError
 from harness.loading.adapters import attach_adapter
-from harness.loading.contract import adapter_folders, check_contract
 from harness.loading.gguf import dense_weights, forget_quantization, source_arguments
 from harness.loading.reports import first_names
 from harness.loading.settings import LoadSettings
@@ -24,15 +23,10 @@ UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].Unpick
 LOAD_ERRORS = (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, AttributeError)
 
 
-def describe_path(path: str) -> Checkpoint:
-    """A folder or Hub name as a checkpoint, with its base where it is an adapter."""
-    folder = Path(path)
-    described = describe_model(folder, folder.name) if folder.is_dir() else None
-    return described or Checkpoint(folder.name, path, "transformers")
-
-
 def require_loadable(checkpoint: Checkpoint, settings: LoadSettings) -> str:
     """Raises SkilldeltaError where the contract is broken; else what should be known about the checkpoint."""
+    from harness.loading.contract import check_contract  # it checks files alone, and is a long way down
+
     verdict = check_contract(checkpoint, settings)
     if verdict.problem:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {verdict.problem}.")

@@ -14,11 +14,11 @@ from harness.prompts.reasoning_blocks import ends_inside_block
 from harness.prompts.stopping import AnswerBudget, StopCheck
 from harness.prompts.template_trial import try_requests
 from harness.prompts.templates import ChatTemplate, TemplateError, plain_text
-from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import Finish, Request, Response, SkilldeltaError, digest
 
 if TYPE_CHECKING:
     from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
+    from harness.prompts.tokenization import WindowedTokenizer
 
     PlanPairs = Callable[[list[TokenPair]], LogLikelihoodPlan]
     PlanPrompts = Callable[[list[TokenPrompt]], GenerationPlan]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from typing import Any, Literal
 
-from harness.config import parse_pairs
+from harness.name_value_pairs import parse_pairs
 from harness.prompts.reasoning_blocks import TAGS, ends_inside_block
 from harness.types import Message, Request, SkilldeltaError, digest, unknown_name
 

@@ -43,7 +43,7 @@ from harness.studies.claims_result import (
     RecipeScore,
     RecipeTable,
 )
-from harness.studies.record import NotInStudy, TrainedModel
+from harness.studies.trained_model import NotInStudy, TrainedModel
 from harness.types import SKILLS, unknown_name
 
 FAMILIES: Mapping[str, tuple[Callable[[Floats], Floats], str]] = {

@@ -15,10 +15,11 @@ from harness.statistics.aggregates import Floats, Interval
 from harness.statistics.pseudo_observations import student_p
 from harness.statistics.training_variance import RecipeContrast, RecipeScores
 from harness.studies.claims_file import ACCURACY, COSTS, LEVEL, REWARD_MEASURES, Comparand, Hypothesis, Selection
-from harness.studies.record import NOT_APPLICABLE, Column, NotInStudy, StudyRecord, TrainedModel
+from harness.studies.trained_model import NOT_APPLICABLE, Column, NotInStudy, TrainedModel
 
 if TYPE_CHECKING:
     from harness.studies.claims_measures import StudyMeasures
+    from harness.studies.record import StudyRecord
 
 SINGLE_NUMBERS = (*COSTS, ACCURACY)  # columns with one number a run
 Weights = Mapping[Column, Mapping[TrainedModel, float]]

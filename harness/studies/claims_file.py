@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 from harness import config, published
 from harness.own_packages import ROOT
-from harness.published import Certainty
+from harness.published import Certainty  # fields are checked against it
 from harness.types import SkilldeltaError, unknown_name
 
 FOLDER = ROOT / "harness" / "studies"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,10 @@ from harness.statistics.estimate import Variance, pseudo_values
 from harness.statistics.pseudo_observations import shrunk_mean
 from harness.statistics.variance_shrinkage import VariancePrior, fit_prior
 from harness.studies.claims_file import ACCURACY, AVERAGE, BEST_OF_N, COSTS, STEPS
-from harness.studies.record import Column, NotInStudy, StudyRecord, TrainedModel
+from harness.studies.trained_model import Column, NotInStudy, TrainedModel
+
+if TYPE_CHECKING:
+    from harness.studies.record import StudyRecord
 
 SCORE = "score"
 # A sum that is worked out in the answer: "7 + 5 = 12", "3 * (2 + 1) = 9", "$12/3 = $4".

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from harness.studies.claims_file import CitedFigure, Hypothesis
+if TYPE_CHECKING:
+    from harness.studies.claims_file import CitedFigure, Hypothesis
 
 HypothesisVerdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 

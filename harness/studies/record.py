@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from harness import config, discovery
 from harness.atomic_files import folder_name, write_json
 from harness.bounded_files import read_json
 from harness.store import Results
+from harness.studies.trained_model import NOT_APPLICABLE, TrainedModel
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -21,62 +19,7 @@ if TYPE_CHECKING:
 
 FILE = "study.json"
 RESULTS, BEST_OF = "results", "best-of-n"
-NOT_APPLICABLE = "-"  # the value of a label that does not apply
 MOST_BYTES = 64_000_000  # of a study.json or run.json that is read
-LABEL_ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
-REWARD_LABELS = ("reward", "reward_data", "size")  # with the seed they tell a policy's reward model
-
-Column = tuple[str, str]  # what a hypothesis measures: (kind of value, task)
-
-
-class NotInStudy(Exception):  # noqa: N818  an answer, not a fault
-    """A hypothesis is about something that this study has not; says what."""
-
-
-@dataclass(frozen=True)
-class RewardAccuracy:
-    """How often a reward model puts the right answer above the wrong one, on held-out pairs."""
-
-    share: Annotated[float, Field(ge=0, le=1)]
-    n: Annotated[int, Field(gt=0)]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedModel:
-    """A policy or a reward model.  `checkpoint`: its name in its results, which for a reward model are those of best of n."""
-
-    checkpoint: str
-    run: str
-    labels: dict[str, str]
-    seed: int
-    accuracy: RewardAccuracy | None = None  # of a reward model
-
-    @cached_property
-    def recipe(self) -> tuple[tuple[str, str], ...]:
-        """The labels as a key: models that are alike in it differ by their seed alone."""
-        return tuple(sorted(self.labels.items()))
-
-    @property
-    def description(self) -> str:
-        """The recipe in words: the method, then what applies; a reward model's data only where they are not the policy's."""
-        labels = {k: v for k, v in self.labels.items() if v != NOT_APPLICABLE}
-        if labels.get("reward_data") == labels.get("data"):
-            labels.pop("reward_data", None)
-        method = [labels.pop("method")] if "method" in labels else []
-        order = [*(k for k in LABEL_ORDER if k in labels), *sorted(labels.keys() - set(LABEL_ORDER))]
-        return ", ".join([*method, *(f"{label.replace('_', ' ')} {labels[label]}" for label in order)])
-
-    @property
-    def reward_key(self) -> tuple[str, ...]:
-        """Tells the reward model that a policy was tuned with; () where there is none."""
-        if self.labels.get("reward", NOT_APPLICABLE) == NOT_APPLICABLE:
-            return ()
-        return (*(self.labels.get(label, NOT_APPLICABLE) for label in REWARD_LABELS), str(self.seed))
-
-    @property
-    def is_start(self) -> bool:
-        """Is this a model that the others began from?"""
-        return self.labels.get("method") == "sft"
 
 
 @dataclass(frozen=True)

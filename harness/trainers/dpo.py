@@ -17,6 +17,7 @@ from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
+from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, SkilldeltaError
 
@@ -83,7 +84,7 @@ def train(config: DPOConfig) -> Checkpoint:
         with run.costs.phase("update"):
             for part, weight in batches.weighted_micro_batches(indices, lambda i: pair_length(rows[i]), config.micro_batch):
                 batch = forward.lay_out(policy, [rows[i] for i in part], pad, rate)
-                with policy_models.autocast(config):
+                with autocast(config):
                     targets = forward.target_logps(policy, batch)
                 logps, lengths = forward.answer_logps(targets, batch), forward.answer_lengths(batch)
                 numbers = pair_numbers(logps, reference[part], lengths, config)
@@ -173,12 +174,12 @@ def reference_logps(
     limit = config.micro_batch or config.batch
     for part, weight in batches.weighted_micro_batches(places, lambda i: pair_length(rows[i]), limit):
         batch = forward.lay_out(model, [rows[i] for i in part], pad, rate)
-        with policy_models.autocast(config):
+        with autocast(config):
             targets = forward.target_logps(model, batch)
         if weight:
             logps[part] = torch.stack(forward.answer_logps(targets, batch).float().cpu().chunk(2), dim=1)
         run.costs.count_pass(rate, batch, train=False, heads=len(targets.logps))
-    logps = parallel.sum_tensor(logps.to(policy_models.training_device(config))).cpu()
+    logps = parallel.sum_tensor(logps.to(training_device(config))).cpu()
     if not logps.isfinite().all():
         raise SkilldeltaError(f"{config.model} gives log-probabilities that are not finite: its weights are broken.")
     return logps
@@ -192,8 +193,8 @@ def evaluate_pairs(
     means: dict[str, float] = {}
     places, limit = list(range(len(rows))), config.micro_batch or config.batch
     for part, weight in batches.weighted_micro_batches(places, lambda i: pair_length(rows[i]), limit):
-        batch = packing.separate_rows([rows[i] for i in part], pad).to(policy_models.training_device(config))
-        with policy_models.autocast(config):
+        batch = packing.separate_rows([rows[i] for i in part], pad).to(training_device(config))
+        with autocast(config):
             logps = forward.answer_logps(forward.target_logps(policy, batch), batch)
         numbers = pair_numbers(logps, reference[part], forward.answer_lengths(batch), config)
         means = {k: means.get(k, 0.0) + weight * v.sum().item() / len(rows) for k, v in numbers.items()}

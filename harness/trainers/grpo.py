@@ -13,14 +13,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, forward, losses, parallel, policy_models, policy_prompts, tokenization
+from harness.training import batches, forward, losses, model_loading, parallel, policy_models, policy_prompts, tokenization
 from harness.training.costs import measure_rates
 from harness.training.flop_rates import FlopRates
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.rewards import RewardSettings, load_rewards, reward_model_folder
+from harness.training.reward_settings import RewardSettings, reward_model_folder
+from harness.training.rewards import load_rewards
 from harness.training.rollouts import Rollout
 from harness.training.sampling import SamplingSettings, generate_rollouts
+from harness.training.training_device import autocast
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
 
@@ -83,7 +85,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     optimizer = ScheduledOptimizer(policy.parameters(), config, total * config.inner_epochs * -(-config.batch // size))
     first = run.restore(checkpoint, {"optimizer": optimizer})
     reward_folder = reward_model_folder(config)
-    facts = {"reward_model": policy_models.describe_model(reward_folder)} if reward_folder else {}
+    facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
     run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
     models = GroupModels(policy, reference, rate, pad)
 
@@ -91,7 +93,7 @@ def train(config: GRPOConfig) -> Checkpoint:
         items = policy_prompts.repeat([prompt_set.training[i] for i in indices], config.rollouts)
         seed = int(digest([config.seed, "answers", step], 15), 16)
         sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, config.temperature, seed, ends=ends)
-        with policy_models.autocast(config):
+        with autocast(config):
             with run.costs.phase("rollout"):
                 rollouts = generate_rollouts(policy, rate, items, sampling, run.costs)
             with run.costs.phase("score"):
@@ -105,7 +107,7 @@ def train(config: GRPOConfig) -> Checkpoint:
             run.log(step, numbers | run.cost_numbers())
         is_best = False
         if prompt_set.heldout and run.is_due(step, config.eval_steps):
-            with run.costs.phase("eval"), policy_models.autocast(config):
+            with run.costs.phase("eval"), autocast(config):
                 answers = generate_rollouts(policy, rate, prompt_set.heldout, replace(sampling, seed=config.seed), run.costs)
                 rewards, metrics = sources.total(answers, pad, config.micro_batch or size, config.missing_end)
             reward = rewards.nanmean().item()
@@ -200,7 +202,7 @@ def accumulate_gradients(
             continue
         rows = batches.pad_rows([batch.rows[i] for i in part], models.pad).to(batch.mask.device)
         mask = batch.mask[part]
-        with policy_models.autocast(config):
+        with autocast(config):
             targets = forward.target_logps(models.policy, rows, config.temperature, statistics=run.logs(step))
         logps = spread(targets.logps, mask)
         old = logps.detach() if batch.old_logps is None else batch.old_logps[part]

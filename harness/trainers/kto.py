@@ -16,6 +16,7 @@ from harness.training.labelled_answers import LabelledTokens
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
+from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
 
@@ -68,8 +69,8 @@ def train(config: KTOConfig) -> Checkpoint:
             places = list(range(len(step_rows)))
             for part, weight in batches.weighted_micro_batches(places, lambda i: len(step_rows[i].tokens), config.micro_batch):  # noqa: B023
                 part_rows = [step_rows[i] for i in part]
-                batch = batches.pad_rows([row.tokens for row in part_rows], pad).to(policy_models.training_device(config))
-                with policy_models.autocast(config):
+                batch = batches.pad_rows([row.tokens for row in part_rows], pad).to(training_device(config))
+                with autocast(config):
                     logps = forward.answer_logps(forward.target_logps(policy, batch), batch)
                     with torch.no_grad():
                         reference_logps = forward.answer_logps(forward.target_logps(reference, batch), batch)
@@ -110,9 +111,9 @@ def measure_baseline(
     total = 0.0
     places = list(range(len(strangers)))
     for part, weight in batches.weighted_micro_batches(places, lambda i: len(strangers[i]), config.micro_batch):
-        batch = batches.pad_rows([strangers[i] for i in part], pad).to(policy_models.training_device(config))
-        with policy_models.autocast(config):
+        batch = batches.pad_rows([strangers[i] for i in part], pad).to(training_device(config))
+        with autocast(config):
             ratios = (forward.target_logps(policy, batch).logps - forward.target_logps(reference, batch).logps).sum()
         total += weight * ratios.item()
     mean = parallel.sum_numbers(total)[0] / len(strangers)
-    return torch.tensor(max(0.0, mean), device=policy_models.training_device(config))
+    return torch.tensor(max(0.0, mean), device=training_device(config))

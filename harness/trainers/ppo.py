@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.training import batches, losses, parallel, policy_models, policy_prompts, tokenization
+from harness.training import batches, losses, model_loading, parallel, policy_models, policy_prompts, tokenization
 from harness.training.experience import (
     ActorCritic,
     Episodes,
@@ -25,8 +25,10 @@ from harness.training.experience import (
 )
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.rewards import Rewards, RewardSettings, load_rewards, reward_model_folder
+from harness.training.reward_settings import RewardSettings, reward_model_folder
+from harness.training.rewards import Rewards, load_rewards
 from harness.training.sampling import SamplingSettings
+from harness.training.training_device import autocast
 from harness.training.training_run import Optimizers, TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
 
@@ -102,13 +104,13 @@ def train(config: PPOConfig) -> Checkpoint:
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
     }
     first = run.restore(checkpoint, optimizers)
-    facts = {"reward_model": policy_models.describe_model(reward_folder)} if reward_folder else {}
+    facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
     run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
     kl_cost = float(run.memory.get("kl", config.kl))
 
     for step, indices in batches.iterate_steps(len(prompts), by_prompt, total, first):
         settings = episode_settings(sources, models, config, step, run.logs(step))
-        with policy_models.autocast(config):
+        with autocast(config):
             answers = sample_scored(
                 sources, models, policy_prompts.repeat([prompts[i] for i in indices], config.rollouts), settings, run.costs
             )
@@ -138,7 +140,7 @@ def train(config: PPOConfig) -> Checkpoint:
         is_best = False
         if prompt_set.heldout and run.is_due(step, config.eval_steps):
             settings = episode_settings(sources, models, config, 0)  # the same random numbers at every evaluation
-            with policy_models.autocast(config):
+            with autocast(config):
                 answers = sample_scored(sources, models, prompt_set.heldout, settings, run.costs)
                 with run.costs.phase("eval"):
                     figures = measure_episodes(models, answers.rows, settings, [], run.costs, answers.tasks)[0].metrics(kl_cost)
@@ -191,7 +193,7 @@ def update_models(
         row_length = lambda i: len(episodes.rows[i])  # noqa: E731
         for part in [own_places] if live else batches.micro_batches(own_places, row_length, config.micro_batch):
             batch = batches.pad_rows([episodes.rows[i] for i in part], models.pad).to(episodes.mask.device)
-            with policy_models.autocast(config):
+            with autocast(config):
                 statistics = run.logs(experience.step)
                 targets = live.targets if live else models.logps(batch, config.temperature, statistics=statistics)
                 values = live.values if live else models.values(batch)

@@ -18,6 +18,7 @@ from harness.training.preferences import Pair, parse_pair
 from harness.training.sampling import SamplingSettings, sample_scale_answers
 from harness.training.settings import TrainerSettings
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer, padding_token, separate_padding
+from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, digest
 
@@ -97,7 +98,7 @@ def train(config: RewardConfig) -> Checkpoint:
             for places, weight in batches.weighted_micro_batches(indices, row_length, config.micro_batch):
                 part = [rows[i] for i in places]
                 batch = forward.lay_out(model, [row.tokens for row in part], pad, rate)
-                with policy_models.autocast(config):
+                with autocast(config):
                     chosen, rejected = forward.answer_scores(model, batch).chunk(2)
                 numbers = pair_numbers(chosen, rejected, part, head_weights, config)
                 torch.autograd.backward(weight * numbers["loss"].sum() / len(indices))
@@ -167,11 +168,11 @@ def evaluate_heads(
 ) -> dict[str, Any]:
     """Held-out pairs: loss, accuracy with its interval, by source, kind and head; calibration."""
     gaps = torch.zeros(len(rows), len(config.heads), dtype=torch.float64)
-    total, device = 0.0, policy_models.training_device(config)
+    total, device = 0.0, training_device(config)
     places, limit = list(range(len(rows))), config.micro_batch or config.batch
     for indices, weight in batches.weighted_micro_batches(places, lambda i: batches.pair_length(rows[i].tokens), limit):
         part = [rows[i] for i in indices]
-        with policy_models.autocast(config):
+        with autocast(config):
             scores = forward.answer_scores(model, packing.separate_rows([r.tokens for r in part], pad).to(device))
         chosen, rejected = scores.chunk(2)
         total += weight * pair_numbers(chosen, rejected, part, head_weights, config)["loss"].sum().item()

@@ -13,6 +13,7 @@ from harness.training import batches, costs, data_report, datasets, forward, par
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
+from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
 
@@ -58,7 +59,7 @@ def train(config: SFTConfig) -> Checkpoint:
         with run.costs.phase("update"):
             for part, weight in batches.weighted_micro_batches(indices, lambda i: len(rows[i]), config.micro_batch):
                 batch = forward.lay_out(policy, [(rows[i],) for i in part], tokenizer.eos_token_id, rate)
-                with policy_models.autocast(config):
+                with autocast(config):
                     targets = forward.target_logps(policy, batch, statistics=run.logs(step))
                 part_loss = -weight * targets.logps.sum() / tokens
                 torch.autograd.backward(part_loss)
@@ -89,7 +90,7 @@ def mean_loss(policy: nn.Module, rows: Sequence[batches.Tokens], pad: int, confi
     total, places = 0.0, list(range(len(rows)))
     limit = config.micro_batch or config.batch
     for part, weight in batches.weighted_micro_batches(places, lambda i: len(rows[i]), limit):
-        batch = batches.pad_rows([rows[i] for i in part], pad).to(policy_models.training_device(config))
-        with policy_models.autocast(config):
+        batch = batches.pad_rows([rows[i] for i in part], pad).to(training_device(config))
+        with autocast(config):
             total -= weight * forward.target_logps(policy, batch).logps.sum().item()
     return parallel.sum_numbers(total)[0] / sum(r.target_count for r in rows)

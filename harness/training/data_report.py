@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.training.contamination import find_contamination
 from harness.training.conversations import Conversation, PolicyPrompt
 from harness.training.messages import Text
-from harness.training.preferences import Pair
 from harness.training.settings import TrainerSettings
 from harness.types import digest
+
+if TYPE_CHECKING:
+    from harness.training.preferences import Pair
 
 
 def report_pairs(rows: Sequence[Pair], config: TrainerSettings) -> dict[str, Any]:

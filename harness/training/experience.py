@@ -7,16 +7,21 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from harness.training import batches, flop_rates, forward, losses, parallel, policy_models, reward_model, rewards
+from harness.training import batches, flop_rates, forward, losses, parallel, policy_models
 from harness.training.costs import Costs, measure_rates
-from harness.training.rollouts import PolicyItem
 from harness.training.sampling import SamplingSettings, generate_rollouts
 from harness.training.settings import TrainerSettings
+
+if TYPE_CHECKING:
+    from harness.training.reward_model import RewardModel
+    from harness.training.rewards import Rewards
+    from harness.training.rollouts import PolicyItem
+from harness.training.training_device import training_device
 
 
 @dataclass(frozen=True)
@@ -25,7 +30,7 @@ class ActorCritic:
 
     policy: nn.Module
     reference: nn.Module
-    reward: reward_model.RewardModel | None  # None: tasks alone reward the answers
+    reward: RewardModel | None  # None: tasks alone reward the answers
     value: nn.Module
     policy_rate: flop_rates.FlopRates  # of policy and reference
     value_rate: flop_rates.FlopRates  # of value and reward model
@@ -114,7 +119,7 @@ class LiveMinibatch:
 
 def load_actor_critic(
     config: TrainerSettings,
-    reward: reward_model.RewardModel | None,
+    reward: RewardModel | None,
     base: str,
     ends: tuple[int, int],
     checkpoint: Path | None,
@@ -131,7 +136,7 @@ def load_actor_critic(
         value = policy_models.load_classifier(str(checkpoint / "value"), ("value",), config.seed)
     adapter = checkpoint and checkpoint / "value"
     value = policy_models.prepare_training(value, replace(config, model=base), policy_models.CLASSIFIER, adapter)
-    device = policy_models.training_device(config)
+    device = training_device(config)
     frozen_reward = reward and replace(reward, model=reward.model.to(device).requires_grad_(False))
     reference = policy
     if not config.lora:
@@ -141,7 +146,7 @@ def load_actor_critic(
     return ActorCritic(policy, reference, frozen_reward, value, policy_rate, value_rate, *ends)
 
 
-def initial_value_model(config: TrainerSettings, reward: reward_model.RewardModel | None) -> Any:
+def initial_value_model(config: TrainerSettings, reward: RewardModel | None) -> Any:
     """A classifier with one head, on the reward model's weights, or without one on the policy's."""
     value: Any = copy.deepcopy(reward.model) if reward else policy_models.load_classifier(config.model, ("value",), config.seed)
     value.requires_grad_(True)  # the reward model itself may be frozen
@@ -215,7 +220,7 @@ class ScoredAnswers:
 
 
 def sample_scored(
-    sources: rewards.Rewards, models: ActorCritic, items: list[PolicyItem], settings: EpisodeSettings, costs: Costs
+    sources: Rewards, models: ActorCritic, items: list[PolicyItem], settings: EpisodeSettings, costs: Costs
 ) -> ScoredAnswers:
     """Answers of the policy with the tasks' scores; those that a task's scorer fails on are left out, and counted."""
     with costs.phase("rollout"):

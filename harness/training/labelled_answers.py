@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.training.batches import Tokens
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn
 from harness.training.preferences import parse_pair
 from harness.training.row_columns import ParseSettings, RowColumns, take_prompt
-from harness.training.tokenization import Encoder
 from harness.types import Json, SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.training.tokenization import Encoder
 
 TRUE, FALSE = (True, 1, "true", "1", "desirable"), (False, 0, "false", "0", "undesirable")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,22 @@ import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from harness import fingerprint
 from harness.bounded_files import read_json
+from harness.checkpoint_folders import describe_path
 from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
-from harness.loading.model import describe_path, load_merged
 from harness.loading.settings import Head, LoadSettings
 from harness.own_template import give_own_template
 from harness.prompts.template_trial import try_template
 from harness.tokenizer_folders import tokenizer_source
-from harness.types import SkilldeltaError
+from harness.training.settings import TrainerSettings
+from harness.types import Checkpoint, SkilldeltaError
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
+# The folder, in a run of LoRA that starts from an adapter, with the model that its adapters change.  Searches for checkpoints
+# pass over names with an underscore.
+MERGED = "_merged-base"
 
 
 def model_folder(model: str) -> str:
@@ -106,6 +112,8 @@ def load_model(kind: str, model: str, **more: Any) -> nn.Module:
         )
     if kind == CLASSIFIER and is_adapter(path) and not has_score_head(path):
         return disable_dropout(as_classifier(load_model(CAUSAL, path), **more))
+    from harness.loading.model import load_merged  # the checks of the loader are needed by what loads weights alone
+
     head: Head = "causal" if kind == CAUSAL else "classifier"
     whole: nn.Module = load_merged(path, LoadSettings(head=head, config=more))
     return disable_dropout(whole).requires_grad_(True)
@@ -176,3 +184,25 @@ def disable_dropout(model: Any) -> nn.Module:
                 setattr(module, name, 0.0)
     evaluating: nn.Module = model.eval()
     return evaluating
+
+
+def describe_model(model: str) -> dict[str, Any]:
+    """A model's folder, the hashes of its parts, and the cost of its training if one of these trainers made it."""
+    path = model_folder(model)
+    base = base_of(path) if is_adapter(path) else ""
+    facts = {
+        "path": path,
+        "fingerprint": fingerprint.hash_checkpoint(Checkpoint(Path(path).name, path, "transformers", base=base)),
+    }
+    file = Path(path) / "trainer_state.json"
+    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
+    return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
+
+
+def adapter_base(config: TrainerSettings) -> str:
+    """The base that a new adapter names: the folder of the model, or where that is an adapter itself, the merged copy."""
+    path = model_folder(config.model)
+    if is_adapter(path):
+        return str((Path(config.out) / MERGED).resolve())
+    return str(Path(path).resolve()) if Path(path).is_dir() else path

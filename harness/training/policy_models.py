@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
-from harness import fingerprint
 from harness.atomic_files import atomic_folder
-from harness.engine.device import default_device
 from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.model_loading import (
     CAUSAL,
     CLASSIFIER,
-    base_of,
+    MERGED,
+    adapter_base,
     has_score_head,
     is_adapter,
     load_classifier,
@@ -29,7 +25,8 @@ from harness.training.model_loading import (
     tokenizer_folder,
 )
 from harness.training.settings import TrainerSettings
-from harness.types import Checkpoint, SkilldeltaError
+from harness.training.training_device import training_device
+from harness.types import SkilldeltaError
 
 __all__ = [
     "CAUSAL",
@@ -44,34 +41,6 @@ __all__ = [
     "trainable_policy",
     "trainable_reward_model",
 ]
-# The folder, in a run of LoRA that starts from an adapter, with the model that its adapters change.  Searches for checkpoints
-# pass over names with an underscore.
-MERGED = "_merged-base"
-
-
-def training_device(config: TrainerSettings) -> torch.device:
-    """The device of the settings, or the accelerator if there is one."""
-    return default_device(config.device)
-
-
-def autocast(config: TrainerSettings) -> AbstractContextManager[Any]:
-    """Autocast to bfloat16 if the settings ask for it."""
-    is_bfloat16 = config.dtype == "bfloat16"
-    return torch.autocast(training_device(config).type, torch.bfloat16) if is_bfloat16 else nullcontext()
-
-
-def describe_model(model: str) -> dict[str, Any]:
-    """A model's folder, the hashes of its parts, and the cost of its training if one of these trainers made it."""
-    path = model_folder(model)
-    base = base_of(path) if is_adapter(path) else ""
-    facts = {
-        "path": path,
-        "fingerprint": fingerprint.hash_checkpoint(Checkpoint(Path(path).name, path, "transformers", base=base)),
-    }
-    file = Path(path) / "trainer_state.json"
-    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
-    return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
 
 
 def trainable_policy(config: TrainerSettings, checkpoint: Path | None = None) -> nn.Module:
@@ -88,14 +57,6 @@ def trainable_reward_model(config: TrainerSettings, heads: tuple[str, ...], chec
     model = load_classifier(source, heads, config.seed)
     save_merged_base(config, model)
     return prepare_training(model, config, CLASSIFIER, checkpoint)
-
-
-def adapter_base(config: TrainerSettings) -> str:
-    """The base that a new adapter names: the folder of the model, or where that is an adapter itself, the merged copy."""
-    path = model_folder(config.model)
-    if is_adapter(path):
-        return str((Path(config.out) / MERGED).resolve())
-    return str(Path(path).resolve()) if Path(path).is_dir() else path
 
 
 def save_merged_base(config: TrainerSettings, model: Any) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.evaluation.questions import Question
 from harness.prompts import templates
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.training import data_report, datasets, tokenization
-from harness.training.rewards import RewardSettings, reward_tasks
+from harness.training.reward_settings import RewardSettings
 from harness.training.rollouts import PolicyItem, never_ends
-from harness.training.task_rewards import TaskReward, training_questions
+from harness.training.task_rewards import TaskReward, reward_tasks, training_questions
 from harness.types import SkilldeltaError, digest
+
+if TYPE_CHECKING:
+    from harness.evaluation.questions import Question
 
 NO_WINDOW = 1 << 30  # prompts have their own limit, --max-prompt
 

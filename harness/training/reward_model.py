@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from harness.bounded_files import read_json
 from harness.statistics.aggregates import critical_value
 from harness.statistics.estimate import wilson_interval
-from harness.training import batches, forward, messages, model_loading, policy_models, settings, tokenization
+from harness.training import batches, forward, messages, model_loading, settings, tokenization
+from harness.training.training_device import autocast, training_device
 from harness.types import SkilldeltaError, digest
 
 CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation
@@ -62,13 +63,13 @@ def load(path: str, seed: int = 0) -> RewardModel:
 
     Raises SkilldeltaError for a folder that holds no sequence classifier.
     """
-    folder = policy_models.model_folder(path)
+    folder = model_loading.model_folder(path)
     file = Path(folder) / CARD
     card = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    if not card and not policy_models.has_score_head(folder):
+    if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
     heads = card.get("heads") or head_names(folder)
-    model = policy_models.load_classifier(folder, tuple(heads), seed)
+    model = model_loading.load_classifier(folder, tuple(heads), seed)
     return RewardModel(model, head_weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
 
 
@@ -110,8 +111,8 @@ def measure_scale(
         return {"mean": 0.0, "sd": 1.0, "samples": len(rows)}
     rewards = []
     for places in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), config.micro_batch or config.batch):
-        batch = batches.pad_rows([rows[i] for i in places], pad).to(policy_models.training_device(config))
-        with policy_models.autocast(config):
+        batch = batches.pad_rows([rows[i] for i in places], pad).to(training_device(config))
+        with autocast(config):
             rewards.append(combine_heads(forward.answer_scores(model, batch), weight).float().cpu())
     every = torch.cat(rewards).double()
     return {"mean": every.mean().item(), "sd": max(every.std().item(), 1e-6), "samples": len(rows)}

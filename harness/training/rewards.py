@@ -4,65 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from harness.prompts.tokenization import WindowedTokenizer
-from harness.training import batches, parallel, policy_models, reward_model
-from harness.training.rollouts import Rollout
-from harness.training.settings import TrainerSettings
-from harness.training.task_rewards import PREFIX, TaskReward, load_task_reward
+from harness.training import batches, parallel
+from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
+from harness.training.task_rewards import TaskReward, reward_tasks
+from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
 
-
-@dataclass(frozen=True)
-class RewardSettings(TrainerSettings):
-    """The settings of trainers that sample answers and reward them."""
-
-    reward: str = ""  # the folder of a reward model, task:NAME (that task's own scorer), or several of them, with commas
-    reward_weights: tuple[float, ...] = ()  # the weight of each reward in the sum; none: 1 each
-    max_prompt: int = 1024  # tokens; longer prompts are dropped
-    max_new: int = 1024  # tokens of an answer
-    normalise: bool = True  # put a reward model's scores on its own scale: mean 0, deviation 1 on SFT answers
-
-    def mandatory(self) -> tuple[str, ...]:
-        """A task brings its own training rows."""
-        return ("model", "out") if PREFIX in self.reward else super().mandatory()
-
-    def check(self) -> None:
-        """Raises SkilldeltaError for settings that cannot work."""
-        super().check()
-        names = reward_names(self)
-        if not names:
-            raise SkilldeltaError(
-                "--reward is missing: the folder of a reward model (skilldelta train reward makes one), or task:NAME for the "
-                "score of a task that generates texts (skilldelta list tasks)."
-            )
-        if self.reward_weights and len(self.reward_weights) != len(names):
-            raise SkilldeltaError(f"--reward-weights has {len(self.reward_weights)} numbers for {len(names)} rewards.")
-        if sum(not name.startswith(PREFIX) for name in names) > 1:
-            raise SkilldeltaError("--reward names more than one reward model: one can be used, next to any number of tasks.")
-
-
-def reward_names(config: RewardSettings) -> list[str]:
-    return [name.strip() for name in config.reward.split(",") if name.strip()]
-
-
-def weighted_names(config: RewardSettings) -> list[tuple[str, float]]:
-    names = reward_names(config)
-    return list(zip(names, config.reward_weights or [1.0] * len(names), strict=True))
-
-
-def reward_tasks(config: RewardSettings) -> list[TaskReward]:
-    """The tasks among the rewards."""
-    return [load_task_reward(name, weight) for name, weight in weighted_names(config) if name.startswith(PREFIX)]
-
-
-def reward_model_folder(config: RewardSettings) -> str:
-    """The reward model among the rewards; "" for none."""
-    return next((name for name in reward_names(config) if not name.startswith(PREFIX)), "")
+if TYPE_CHECKING:
+    from harness.training.reward_model import RewardModel
+    from harness.training.rollouts import Rollout
 
 
 @dataclass(frozen=True)
@@ -71,7 +27,7 @@ class Rewards:
 
     tasks: dict[str, TaskReward]
     words: WindowedTokenizer
-    model: reward_model.RewardModel | None = None
+    model: RewardModel | None = None
     model_weight: float = 1.0
     ends: frozenset[int] = field(default_factory=frozenset)  # tokens that are no part of an answer's text
 
@@ -136,6 +92,8 @@ def mean_of(values: Tensor, chosen: Sequence[bool]) -> float:
 
 def load_rewards(config: RewardSettings, tokenizer: Any, ends: frozenset[int]) -> Rewards:
     """The rewards of the settings.  Raises SkilldeltaError for a reward model that reads other tokens than the policy."""
+    from harness.training import reward_model  # a reward of tasks alone needs none
+
     tasks = {reward.task.name: reward for reward in reward_tasks(config)}
     model, weight = None, 1.0
     for name, weight_of_name in weighted_names(config):
@@ -143,6 +101,6 @@ def load_rewards(config: RewardSettings, tokenizer: Any, ends: frozenset[int]) -
             reward_model.check_tokenizer(name, tokenizer, config)
             model, weight = reward_model.load(name), weight_of_name
             model = model if config.normalise else replace(model, mean=0.0, sd=1.0)
-            device = policy_models.training_device(config)
+            device = training_device(config)
             model = replace(model, model=model.model.to(device).requires_grad_(False))
     return Rewards(tasks, WindowedTokenizer(tokenizer, 1 << 30), model, weight, ends)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from harness.evaluation.questions import Question
 from harness.training.batches import Tokens
+
+if TYPE_CHECKING:
+    from harness.evaluation.questions import Question
 
 StopCheck = Callable[[list[int]], bool]  # is the answer at its end, by a stop string?
 

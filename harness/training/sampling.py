@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.packed_linear import temporarily_packed
 from harness.engine.sequences import DecodingRow, TokenPrompt
-from harness.training import flop_rates, forward, messages, parallel, policy_models
+from harness.training import flop_rates, forward, messages, model_loading, parallel
 from harness.training.batches import Tokens
-from harness.training.costs import Costs
 from harness.training.rollouts import PolicyItem, Rollout, StopCheck, never_ends
 from harness.training.settings import TrainerSettings
-from harness.training.tokenization import Encoder
+from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.training.costs import Costs
+    from harness.training.tokenization import Encoder
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def sample_scale_answers(
 
     Raises SkilldeltaError for a policy that is a reward model, and where no prompt leaves room for an answer.
     """
-    if policy_models.has_score_head(policy_models.model_folder(policy)):
+    if model_loading.has_score_head(model_loading.model_folder(policy)):
         raise SkilldeltaError(
             f"{policy} is a reward model and cannot answer prompts: name with --sft the policy whose answers set the reward's "
             "scale, or do without a scale by --samples 0."
@@ -144,7 +147,7 @@ def sample_scale_answers(
             f"No training prompt leaves room for an answer of --max-new {settings.max_new} tokens within --max-length "
             f"{encoder.max_length}: lower the one or raise the other, or do without a scale by --samples 0."
         )
-    model = policy_models.load_model(policy_models.CAUSAL, policy).to(policy_models.training_device(config))
+    model = model_loading.load_model(model_loading.CAUSAL, policy).to(training_device(config))
     answers = sample_answers(model, short_prompts, settings)
     rows = [(Tokens((*ids, *a.ids), len(ids)), a.has_end) for ids, a in zip(short_prompts, answers, strict=True)]
     finished_rows = [row for row, has_end in rows if has_end]

@@ -17,11 +17,11 @@ from harness.evaluation.questions import EvaluationSettings, Question, make_ques
 from harness.evaluation.scoring import score_response
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
-from harness.training.contamination import contaminated_questions, question_words
 from harness.training.datasets import raw_rows
+from harness.training.question_overlap import contaminated_questions, question_words
+from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
 from harness.types import Json, Response, SkilldeltaError, Task, digest
 
-PREFIX = "task:"
 SILENT = "no answer"  # how the reasons begin for which the reader finds nothing to score
 
 
@@ -115,3 +115,8 @@ def refuse_test_rows(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]
             f"The training data hold {len(leaks)} questions of the test of {task.name} ({example!r}, ...).  A model that is "
             "trained on them has nothing left to be scored on: take them out, or name the benchmark's training rows."
         )
+
+
+def reward_tasks(config: RewardSettings) -> list[TaskReward]:
+    """The tasks among the rewards."""
+    return [load_task_reward(name, weight) for name, weight in weighted_names(config) if name.startswith(PREFIX)]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from harness.engine.tree import common_prefix_length
 from harness.prompts.templates import TULU
@@ -16,8 +16,10 @@ from harness.training import model_loading
 from harness.training.batches import Tokens
 from harness.training.chat_rendering import ChatRenderer
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn
-from harness.training.preferences import Pair
 from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.training.preferences import Pair
 
 Overlong = Literal["drop", "cut"]
 TEMPLATES = {"tulu": TULU}

@@ -19,9 +19,10 @@ import transformers
 from torch import nn
 
 from harness.atomic_files import atomic_folder, remove_halves, write_json
-from harness.training import parallel, policy_models, run_folder, settings
+from harness.training import model_loading, parallel, run_folder, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
+from harness.training.training_device import training_device
 from harness.types import Checkpoint, Json, SkilldeltaError
 
 LOG = logging.getLogger("skilldelta")
@@ -93,7 +94,7 @@ class TrainerRun:
         self.facts |= facts
         if facts.get("lost") and parallel.is_writer():
             LOG.warning("Left out: %s.", ", ".join(f"{n} x {reason}" for reason, n in facts["lost"].items()))
-        self.facts.setdefault("base", policy_models.describe_model(self.config.model))
+        self.facts.setdefault("base", model_loading.describe_model(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
         if parallel.is_writer():
             remove_halves(self.folder / "run.json")
@@ -114,7 +115,7 @@ class TrainerRun:
             "peak_memory": peak_memory(),
             "processes": parallel.process_count(),
             "sharded": parallel.uses_shards(self.config.shard),
-            "device": str(policy_models.training_device(self.config)),
+            "device": str(training_device(self.config)),
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
             "best": {"metric": self.best[0], "checkpoint": self.best[1]} if self.best else None,
             **self.facts,
@@ -214,6 +215,6 @@ class TrainerRun:
             raise SkilldeltaError(f"{self.folder} holds no complete checkpoint.")
         name = self.best[1] if self.best else latest.name
         step = int(name.rpartition("-")[2])
-        base = policy_models.adapter_base(self.config) if self.config.lora else ""
+        base = model_loading.adapter_base(self.config) if self.config.lora else ""
         run, path = str(self.folder), str(self.folder / name)
         return Checkpoint(f"{self.folder.name}@{step}", path, "trainer", self.method, run, step, base)

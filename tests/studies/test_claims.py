@@ -24,7 +24,8 @@ from harness.studies.claims_file import Claim, ClaimsFile, Comparand, Direction,
 from harness.studies.claims_measures import SCORE, StudyMeasures
 from harness.studies.claims_result import HypothesisResult
 from harness.studies.plan import StudyPlan
-from harness.studies.record import Column, NotInStudy, StudyRecord, TrainedModel
+from harness.studies.record import StudyRecord
+from harness.studies.trained_model import Column, NotInStudy, TrainedModel
 from harness.types import SkilldeltaError
 from reports.claims import render_study
 from tests.support.study_folder import SFT, Made, dpo, ppo

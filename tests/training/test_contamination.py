@@ -16,7 +16,8 @@ from harness.data import VARIABLE, examples
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.store import Results
-from harness.training.contamination import N, contaminated_questions, find_contamination
+from harness.training.contamination import find_contamination
+from harness.training.question_overlap import N, contaminated_questions
 from harness.types import Checkpoint, Example, Model, Request, Response, SkilldeltaError
 from tests.support.toys import model
 

@@ -1,0 +1,20 @@
+"""Texts such as a=1,b=two as names and values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.types import SkilldeltaError
+
+
+def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
+    """ "a=1,b=two" as names and values (lm-eval's --model_args and --gen_kwargs)."""
+    parts = text.split(",") if isinstance(text, str) else list(text)
+    values = {}
+    for part in (p.strip() for p in parts):
+        if part:
+            key, equals, value = part.partition("=")
+            if not equals:
+                raise SkilldeltaError(f"{part!r} is not name=value.")
+            values[key.strip()] = value.strip()
+    return values
