@@ -1,4 +1,4 @@
-"""Texts such as a=1,b=two as names and values."""
+"""Names and values in one text, as people type them on the command line: a=1,b=two."""
 
 from __future__ import annotations
 

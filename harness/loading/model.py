@@ -25,7 +25,7 @@ LOAD_ERRORS = (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeErr
 
 def require_loadable(checkpoint: Checkpoint, settings: LoadSettings) -> str:
     """Raises SkilldeltaError where the contract is broken; else what should be known about the checkpoint."""
-    from harness.loading.contract import check_contract  # it checks files alone, and is a long way down
+    from harness.loading.contract import check_contract  # reads every format of weights
 
     verdict = check_contract(checkpoint, settings)
     if verdict.problem:

@@ -112,7 +112,7 @@ def load_model(kind: str, model: str, **more: Any) -> nn.Module:
         )
     if kind == CLASSIFIER and is_adapter(path) and not has_score_head(path):
         return disable_dropout(as_classifier(load_model(CAUSAL, path), **more))
-    from harness.loading.model import load_merged  # the checks of the loader are needed by what loads weights alone
+    from harness.loading.model import load_merged  # much that asks about folders loads no weights
 
     head: Head = "causal" if kind == CAUSAL else "classifier"
     whole: nn.Module = load_merged(path, LoadSettings(head=head, config=more))
