@@ -32,14 +32,15 @@ def by_id(name: str, folder: Path) -> dict[str, Example]:
     return {str(e.row["task_id"]): e for e in data.examples(registry.task(name), folder)}
 
 
-def evalplus(name: str, folder: Path, file: str) -> None:
-    """Every base and plus verdict is EvalPlus's own: no disagreement is left to explain."""
+def evalplus(name: str, folder: Path, file: str) -> tuple[int, int]:
+    """Every base and plus verdict is EvalPlus's own, no disagreement is left to explain: how many passed base, and both."""
     recorded: dict[str, Any] = json.loads((folder / file).read_text())["eval"]
     samples = {key: found[0] for key, found in recorded.items()}
     found = scores(name, {k: s["solution"] for k, s in samples.items()}, by_id(name, folder))
     ours = {k: (s.parts["base"] == 1, s.value == 1) for k, s in found.items()}
     theirs = {k: (s["base_status"] == "pass", s["base_status"] == s["plus_status"] == "pass") for k, s in samples.items()}
     assert {k: (ours[k], theirs[k], found[k]) for k in ours if ours[k] != theirs[k]} == {}
+    return sum(base for base, _ in ours.values()), sum(both for _, both in ours.values())
 
 
 MODELS = ("meta-llama--Meta-Llama-3-8B-Instruct", "custom_finetuned_models--llama3_instruct_dpo")
@@ -52,7 +53,7 @@ COUNTS = {
 
 @pytest.mark.parametrize(("name", "model"), COUNTS)
 def test_evalplus_verdicts_are_reproduced(name: str, model: str, real_data: Path) -> None:
-    evalplus(name, real_data, RESULTS.format(name.replace("_", ""), model))
+    assert evalplus(name, real_data, RESULTS.format(name.replace("_", ""), model)) == COUNTS[name, model]
 
 
 @pytest.mark.parametrize(
