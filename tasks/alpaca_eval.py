@@ -56,6 +56,7 @@ def build_task(name: str, reference: DataSource, judge: str, summary: str) -> Ta
         ideal=lambda example: Response(example.row["reference"] + "\n\nIs there anything that you would like to know besides?"),
         judge=judge,
         judged=score_with_judge,
+        scores_silence=True,  # as the leaderboard: its annotator has judged empty answers too
         metrics=(Metric("discrete_win_rate", part="won"),),
         summary=summary,
     )

@@ -11,6 +11,7 @@ import pytest
 
 from harness import registry
 from tests.checkpoints.test_discovery import model, run
+from tests.support.results_folder import about, sample, store
 from tests.test_cli import skilldelta
 
 PAGE = Path(__file__).resolve().parent.parent / "harness" / "docs" / "extending.md"
@@ -105,6 +106,16 @@ def test_the_format_is_read_scored_and_written(capsys: pytest.CaptureFixture[str
     assert code == 0, err
     answers = [json.loads(line) for line in (tmp_path / "out" / "answers.jsonl").read_text().splitlines()]
     assert answers == [{"task": "capitals", "a": "It is Paris."}, {"task": "capitals", "a": "Kyoto"}]
+
+
+def test_the_tracker_has_each_skill_at_its_step(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for name in ("base", "tuned"):
+        store(tmp_path / "results", name, about("sums", "reasoning"), [sample(i, float(i % 2)) for i in range(20)])
+    flags = ["--baseline", "base", "-o", tmp_path / "report", "--log-to", f"plain_lines:{tmp_path / 'lines'}"]
+    code, _, err = skilldelta(capsys, "compare", tmp_path / "results", *flags)
+    assert code == 0, err
+    lines = [line for file in (tmp_path / "lines").glob("*.txt") for line in file.read_text().splitlines()]
+    assert "0 skills/reasoning/score 50.0" in lines
 
 
 @pytest.mark.slow

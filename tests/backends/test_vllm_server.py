@@ -88,8 +88,9 @@ def test_each_model_behind_it_answers_as_our_own_engine_does(url: str, checkpoin
         expected = dict(ours.answer(requests))
         responses = ask(url, name, requests[:4]) + ask(url, name, requests[4:], **ALONE)
         for place, response in enumerate(responses):
+            # A server leaves half a character at the end out.
             assert (response.text, response.finish, response.tokens_in) == (
-                expected[place].text,
+                expected[place].text.removesuffix("\ufffd"),
                 expected[place].finish,
                 expected[place].tokens_in if not response.logprobs and response.finish != "overlong" else response.tokens_in,
             )

@@ -6,7 +6,7 @@ import pytest
 import torch
 import transformers
 
-from harness.training import costs, forward, packing, policy_models
+from harness.training import costs, forward, model_loading, packing
 from harness.training.batches import Tokens
 
 SMALL = {"vocab_size": 97, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "pad_token_id": 0}
@@ -33,7 +33,7 @@ ROWS = [
 def make(family: str) -> Any:
     torch.manual_seed(0)
     config = getattr(transformers, f"{family}Config")(**FAMILIES[family])
-    return policy_models.disable_dropout(transformers.AutoModelForCausalLM.from_config(config))
+    return model_loading.disable_dropout(transformers.AutoModelForCausalLM.from_config(config))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
