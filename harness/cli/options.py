@@ -141,7 +141,7 @@ class ModelOptions:
         ),
     ] = ""
     devices: Annotated[
-        str, model_option("--devices", text="all, or a list (cpu,cpu or 0,1): a worker for each, and checkpoints spread over them.")
+        str, model_option("--devices", text="all, or a list (cpu,cpu or 0,1): a worker for each, which share checkpoints.")
     ] = ""
     template_args: Annotated[
         str, model_option("--template-args", text="Variables of the model's chat template: enable_thinking=false,...")

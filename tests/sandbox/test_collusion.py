@@ -1,3 +1,4 @@
+# ruff: noqa: E501  programs stand on one line each, so that a pair can be read side by side
 """Programs that try to tell something to a later one, or to one that runs beside them; with controls that could."""
 
 import fcntl

@@ -1,3 +1,4 @@
+# ruff: noqa: E501  lists of values
 """Problems: what a reference is run for, and when nobody is scored."""
 
 from concurrent.futures import ThreadPoolExecutor
