@@ -1,6 +1,8 @@
 # Each target makes its own environment in .venv if there is none.  `make help` lists the targets.
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= 2
+PARALLEL := -n $(WORKERS) --dist loadfile  # a file's tests stay together: they share what is slow to make
 
 .PHONY: help demo demo-real study tune kills chaos fuzz test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
@@ -35,10 +37,10 @@ chaos: .venv/ready    ## 200 seeded faults over scoring, comparing, exporting an
 	$(BIN)/python -m tests.bench.chaos $(or $(FAULTS),200) $(or $(SEED),0)
 
 test: .venv/ready     ## every test, the slow end-to-end ones too
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 unit: .venv/ready     ## the quick tests
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL)
 
 test-vllm: .venv-vllm/ready  ## the backend vllm against our own engine, in an environment that has vLLM for processors
 	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/backends/test_vllm.py tests/backends/test_vllm_server.py
