@@ -16,7 +16,6 @@ from harness.types import Checkpoint
 from harness.visible_text import printable
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-MAX_STEP = 10**15  # a folder's number beyond this is no training step
 MAX_ADAPTERS = 8  # one upon the other
 SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's name is looked for
 CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts

@@ -13,6 +13,12 @@ from harness.integrity import ADAPTER, SINGLE, BrokenWeightsError, Headers, Tens
 from harness.visible_text import printable
 
 SAMPLE = 256  # values of a tensor, at its beginning and at its end, by which two files are told apart
+# What torch raises for unsafe weights; named in this way, nothing here imports pickle.
+UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
+UNSAFE_WEIGHTS = (
+    "holds pickled weights that are more than tensors: to load them would run code of their own, so they are refused.  "
+    "Save the model as safetensors where you trust it"
+)
 
 
 def read_headers(files: Sequence[Path]) -> dict[str, TensorHeader]:
@@ -37,14 +43,10 @@ def pickled_headers(file: Path) -> dict[str, TensorHeader]:
 
 def open_pickled(file: Path, device: str) -> dict[str, torch.Tensor]:
     """The tensors of a .bin file on a device.  On the processor their data stay in the file until they are used."""
-    unsafe: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
     try:
         content: Any = torch.load(file, map_location=device, weights_only=True, mmap=device == "cpu" or None)
-    except unsafe as error:
-        raise BrokenWeightsError(
-            f"{file.name} holds pickled weights that are more than tensors: to load them would run code of their own, "
-            "so they are refused.  Save the model as safetensors where you trust it"
-        ) from error
+    except UnsafeWeightsError as error:
+        raise BrokenWeightsError(f"{file.name} {UNSAFE_WEIGHTS}") from error
     except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
         raise BrokenWeightsError(f"{file.name} is half-written or no file of torch: {str(error).splitlines()[0]}") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,12 @@ from harness.checkpoint_folders import adapter_folders, describe_path, explain_l
 from harness.integrity import BrokenWeightsError
 from harness.loading.adapters import attach_adapter
 from harness.loading.gguf import dense_weights, forget_quantization, source_arguments
+from harness.loading.headers import UNSAFE_WEIGHTS, UnsafeWeightsError
 from harness.loading.reports import first_names
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import read_config, refuse_unplaced
 from harness.types import Checkpoint, SkilldeltaError
 
-# What torch raises for unsafe weights; named in this way, nothing here imports pickle.
-UnsafeWeightsError: type[Exception] = vars(torch.serialization)["pickle"].UnpicklingError
 LOAD_ERRORS = (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, AttributeError)
 
 
@@ -45,10 +45,7 @@ def load_checkpoint(checkpoint: Checkpoint, settings: LoadSettings) -> Any:
     except BrokenWeightsError as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
     except UnsafeWeightsError as error:
-        raise SkilldeltaError(
-            f"{checkpoint.path} holds pickled weights that are more than tensors: to load them would run code of their own, "
-            "so they are refused.  Save the model as safetensors where you trust it."
-        ) from error
+        raise SkilldeltaError(f"{checkpoint.path} {UNSAFE_WEIGHTS}.") from error
     except LOAD_ERRORS as error:
         raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
 
@@ -91,15 +88,15 @@ def load_merged(path: str, settings: LoadSettings) -> Any:
     if checkpoint.problem and checkpoint.method != "reward":
         raise SkilldeltaError(f"{path} cannot be loaded: {checkpoint.problem}.")
     model = load_checkpoint(replace(checkpoint, problem=""), settings)
-    require_finite_weights(model, path)
+    require_finite(model.named_parameters(), path)
     return model.merge_and_unload() if checkpoint.base else model
 
 
-def require_finite_weights(model: Any, path: str) -> None:
-    """Raises SkilldeltaError for a model with weights that are no numbers."""
+def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], path: str) -> None:
+    """Raises SkilldeltaError for weights by name, of a model or of an adapter, that are no numbers."""
     broken = [
         name
-        for name, value in model.named_parameters()
+        for name, value in tensors
         if value.is_floating_point() and value.element_size() > 1 and not bool(torch.isfinite(value).all())
     ]
     if broken:

@@ -76,18 +76,18 @@ class BaseHolder:
         """The checkpoint's model, in evaluation mode on its device.  SkilldeltaError as from load_checkpoint()."""
         key = base_key(checkpoint, settings, device)
         resident = self.resident if self.resident and self.resident.key == key else None
-        self.resident = None  # a base that is not the next one's is freed before that is user
-        if resident and adapter_kind(checkpoint) == resident.adapter_kind:
+        self.resident = None  # a base that is not the next one's is freed before that is loaded
+        if resident:
             loading.require_loadable(checkpoint, settings)
+        if resident and adapter_kind(checkpoint) == resident.adapter_kind:
             user = resident.add_user(place_tensors(resident.model, checkpoint) if checkpoint.base else None)
             resident.active = user.tensors
         elif resident and checkpoint.base and (base := take_base(resident)) is not None:
-            loading.require_loadable(checkpoint, settings)
             user = self.attach(base, checkpoint, key, device)
         else:
             resident = None
             model = loading.load_checkpoint(checkpoint, settings)
-            loading.require_finite_weights(model, checkpoint.path)
+            loading.require_finite(model.named_parameters(), checkpoint.path)
             user = make_shared(key, model, checkpoint, device)
         self.resident = user.resident
         return user
@@ -97,14 +97,14 @@ class BaseHolder:
         try:
             model = attach_adapter(base, Path(checkpoint.path))
         except BrokenWeightsError as error:
-            raise SkilldeltaError(f"{checkpoint.path} cannot be user: {error}.") from error
+            raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
         user = make_shared(key, model, checkpoint, device)
-        require_finite_tensors(user.tensors or {}, checkpoint)
+        loading.require_finite((user.tensors or {}).items(), checkpoint.path)
         return user
 
 
 def make_shared(key: str, model: Any, checkpoint: Checkpoint, device: torch.device) -> LoadedModel:
-    """A model that was just user, ready to be used and resident."""
+    """A model that was just loaded, ready to be used and shared."""
     model = model.to(device).eval().requires_grad_(False)
     tensors = adapter_tensors(model) if checkpoint.base else None
     # The adapter's own layers are left out: their tensors are to be replaced.
@@ -123,7 +123,7 @@ def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]
     """The adapter's tensors, put into a model that has an adapter of the same kind."""
     folder = Path(checkpoint.path)
     tensors = peft.utils.save_and_load.load_peft_weights(str(folder), device="cpu")
-    require_finite_tensors(tensors, checkpoint)
+    loading.require_finite(tensors.items(), checkpoint.path)
     report = peft.set_peft_model_state_dict(model, dict(tensors), NAME)
     try:
         refuse_unplaced_adapter(
@@ -133,22 +133,12 @@ def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]
             read_adapter_config(folder),
         )
     except BrokenWeightsError as error:
-        raise SkilldeltaError(f"{checkpoint.path} cannot be user: {error}.") from error
+        raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
     return dict(tensors)
 
 
-def require_finite_tensors(tensors: dict[str, torch.Tensor], checkpoint: Checkpoint) -> None:
-    """Raises SkilldeltaError for an adapter with values that are no numbers."""
-    faulty = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())]
-    if faulty:
-        raise SkilldeltaError(
-            f"{checkpoint.path} has weights that are no numbers, NaN or infinite: {len(faulty)} tensors ({faulty[0]}, ...).  "
-            "Nothing is scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
-        )
-
-
 def take_base(resident: SharedBase) -> Any:
-    """The base without its adapter, as it was user; None where somebody uses it, or where it is not as it was."""
+    """The base without its adapter, as it was loaded; None where somebody uses it, or where it is not as it was."""
     if resident.users:
         return None
     model = resident.model
@@ -164,7 +154,7 @@ def take_base(resident: SharedBase) -> Any:
 
 
 def base_key(checkpoint: Checkpoint, settings: LoadSettings, device: torch.device) -> str:
-    """What makes two bases the same: the folder as it lies there, the adapters that are merged into it, how it is user."""
+    """What makes two bases the same: the folder as it lies there, the adapters that are merged into it, how it is loaded."""
     source = checkpoint.base or checkpoint.path
     folder = Path(source)
     files = sorted((f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in folder.glob("*") if f.is_file())

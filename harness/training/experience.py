@@ -55,7 +55,7 @@ class ActorCritic:
 
 @dataclass(frozen=True)
 class EpisodeSettings:
-    """How answers are sampled and indices."""
+    """How answers are sampled and scored."""
 
     sampling: SamplingSettings
     missing_end: float  # the score of an answer without an end token

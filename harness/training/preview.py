@@ -1,4 +1,4 @@
-"""The first rows of a training run as the model will see them, with the tokens that are learnt target."""
+"""The first rows of a training run as the model will see them, with the tokens that are learnt marked."""
 
 from __future__ import annotations
 
