@@ -113,7 +113,7 @@ def start_race(
 
 def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path, share: float, how: How) -> list[Outcome]:
     """Scores the items that are not held out.  The same command without --holdout asks the rest."""
-    from harness import discovery
+    from harness import api
     from harness.comparison.holdout import Holdout
     from harness.evaluation.cell_part import score_part
     from harness.evaluation.lazy_model import LazyModel
@@ -121,7 +121,7 @@ def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path,
 
     split, (backend, settings, selection) = Holdout(share), how
     loader = backend.loader()
-    models = [LazyModel(checkpoint, loader) for checkpoint in discovery.find_checkpoints(paths, selection)]
+    models = [LazyModel(checkpoint, loader) for checkpoint in api.find_checkpoints(paths, loader, selection)]
     return score_part(models, tasks, Results.make(output), settings, split.develops, progress_display())
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from harness import api, http
 from harness.backends import openai
+from harness.checkpoint_selection import Selection
+from harness.cli.score import score_other_items
 from harness.comparison.comparability import setting_differences
 from harness.evaluation.questions import EvaluationSettings
 from harness.records import CellRecord
@@ -81,6 +83,13 @@ class TestNames:
         Path("org/tuned").mkdir(parents=True)
         with serve(answer_by_model) as url:
             assert [o[2] for o in score(url, "base", "org/tuned")] == ["done", "done"]
+
+    def test_a_part_of_the_items_is_asked_of_served_models_by_name_too(self) -> None:
+        Path("base").mkdir()  # no checkpoint
+        with serve(answer_by_model) as url:
+            how = (api.Backend("openai", {"url": url}), EvaluationSettings(), Selection())
+            outcomes = score_other_items(["base", "org/tuned"], [TEXTS], Path("results"), 0.5, how)
+        assert [(o.checkpoint, o.state) for o in outcomes] == [("base", "done"), ("tuned", "done")]
 
     def test_names_that_end_alike_are_told_apart(self) -> None:
         with serve(answer_by_model) as url:
