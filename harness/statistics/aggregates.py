@@ -118,6 +118,11 @@ def aggregate_slopes(stratum_means: Floats, design: Design) -> Floats:
     return np.where(positive_strata(design), 2 - f1, f1) * design.sizes / total
 
 
+def sample_weights(stratum_means: Floats, design: Design) -> Floats:
+    """[samples]: the derivative of the aggregate with respect to each sample's score, at these stratum means [H]."""
+    return (aggregate_slopes(stratum_means, design) / design.sizes)[design.strata]
+
+
 def positive_strata(design: Design) -> npt.NDArray[np.bool_]:
     """[H]: which strata are the positive group; results may lack one of the two groups."""
     mask = np.zeros(len(design.sizes), np.bool_)
@@ -136,7 +141,7 @@ def f1_counts(stratum_means: Floats, design: Design) -> tuple[float, float]:
 def influences(scores: Floats, design: Design) -> tuple[float, Floats]:
     """The aggregate, and the influence of each sample on it; influences sum to 0 in every stratum."""
     stratum_means = means_of_strata(scores, design)
-    weight = (aggregate_slopes(stratum_means, design) / design.sizes)[design.strata]
+    weight = sample_weights(stratum_means, design)
     return aggregate_value(stratum_means, design), weight * (scores - stratum_means[design.strata])
 
 

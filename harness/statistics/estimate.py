@@ -15,12 +15,12 @@ from harness.statistics.aggregates import (
     Design,
     Floats,
     Interval,
-    aggregate_slopes,
     aggregate_value,
     cluster_sums,
     critical_value,
     influences,
     means_of_strata,
+    sample_weights,
 )
 from harness.statistics.pseudo_observations import PSEUDO_PAIRS, cluster_weight, pseudo_square, shrunk_mean
 
@@ -45,9 +45,9 @@ def robust_variance(influence: Floats, design: Design) -> Variance:
     """
     if len(influence) < 2:
         return Variance(float("nan"), 1.0)
-    cluster_sums = np.bincount(design.clusters, weights=influence)
+    sums = cluster_sums(design.clusters, influence)
     clusters_per_stratum = np.bincount(design.cluster_strata).astype(np.float64)
-    squares = np.bincount(design.cluster_strata, weights=cluster_sums**2)
+    squares = np.bincount(design.cluster_strata, weights=sums**2)
     estimable = clusters_per_stratum > 1
     if not estimable.any():
         return Variance(float("nan"), 1.0)
@@ -61,11 +61,15 @@ def robust_variance(influence: Floats, design: Design) -> Variance:
 
 
 def effective_size(design: Design) -> float:
-    """Kish's (1965, 8.2) effective number of independent samples, from the weights of the clusters alone."""
+    """The effective number of independent samples, from the weights of the clusters alone."""
     sizes = design.sizes
     sample_weight = 1 / (len(sizes) * sizes) if design.aggregate == "macro" else np.full(len(sizes), 1.0)
-    cluster_weight = np.bincount(design.clusters, weights=sample_weight[design.strata])
-    return float(cluster_weight.sum() ** 2 / np.sum(cluster_weight**2))
+    return kish_size(cluster_sums(design.clusters, sample_weight[design.strata]))
+
+
+def kish_size(weights: Floats) -> float:
+    """Kish's (1965, 8.2) effective number of independent values with these weights."""
+    return float(weights.sum() ** 2 / np.sum(weights**2))
 
 
 def wilson_interval(share: float, n: float, critical: float) -> Interval:
@@ -152,7 +156,7 @@ def effective_share_size(scores: Floats, score: float, variance: float, design: 
     Where few clusters hold all of the rarer outcome, the variance is luck: a whole cluster of it counts as seen once more,
     weighted as in `pseudo_square`.  Whole clusters are worth one sample each, so that their number is enough.
     """
-    weight = (aggregate_slopes(means_of_strata(scores, design), design) / design.sizes)[design.strata]
+    weight = sample_weights(means_of_strata(scores, design), design)
     rare = scores if score <= 0.5 else 1 - scores
     guard = pseudo_square(cluster_sums(design.clusters, weight * rare), cluster_weight(design))
     spread, clusters = score * (1 - score), effective_size(design)

@@ -11,10 +11,11 @@ from harness.statistics.aggregates import (
     Design,
     Floats,
     Interval,
-    aggregate_slopes,
+    cluster_sums,
     critical_value,
     influences,
     means_of_strata,
+    sample_weights,
 )
 from harness.statistics.estimate import Variance, is_binary, robust_variance
 from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square, student_p
@@ -88,8 +89,7 @@ def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floa
     # For F1 the slopes are taken at the average of both checkpoints.  Swapping the two scores of a sample leaves that average
     # as it is, so flipping the sign of a contribution is the same as swapping, and the sign-flip test stays exact.
     halfway = (means_of_strata(before, design) + means_of_strata(after, design)) / 2
-    weight = (aggregate_slopes(halfway, design) / design.sizes)[design.strata]
-    return np.bincount(design.clusters, weights=weight * (after - before)).astype(np.float64)
+    return cluster_sums(design.clusters, sample_weights(halfway, design) * (after - before))
 
 
 def add_pseudo_observations(variance: Variance, per_cluster: Floats, design: Design) -> Variance:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Design, Floats, aggregate_slopes
+from harness.statistics.aggregates import Design, Floats, cluster_sums, sample_weights
 
 PSEUDO_PAIRS = 1  # a mean gets so many pseudo-observations of 0, and as many of 1
 
@@ -31,8 +31,7 @@ def shrunk_mean(score: float, variance: float, n: float) -> tuple[float, float]:
 def cluster_weight(design: Design) -> float:
     """What a cluster that changes as a whole adds to the aggregate: the root of the mean square over clusters."""
     halves = np.full(len(design.sizes), 0.5)
-    weight = (aggregate_slopes(halves, design) / design.sizes)[design.strata]
-    return float(np.sqrt(np.mean(np.bincount(design.clusters, weights=weight) ** 2)))
+    return float(np.sqrt(np.mean(cluster_sums(design.clusters, sample_weights(halves, design)) ** 2)))
 
 
 def pseudo_square(contributions: Floats, whole: float) -> float:

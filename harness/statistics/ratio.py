@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.statistics import power
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, cluster_sums, critical_value
-from harness.statistics.estimate import Variance, bounded_estimate, robust_variance
+from harness.statistics.estimate import Variance, bounded_estimate, kish_size, robust_variance
 from harness.statistics.pseudo_observations import least_sign_flip_p, pseudo_square, student_p
 
 
@@ -37,7 +37,7 @@ class Ratio:
 
     def whole_cluster(self, cluster: Ints) -> float:
         """What a cluster adds to the ratio if it changes as a whole: its weight, times the largest top where it is no share."""
-        counts = np.bincount(cluster, weights=self.bottom)
+        counts = cluster_sums(cluster, self.bottom)
         counts = counts[counts > 0]
         scale = 1.0 if self.is_share else float(np.abs(self.top).max()) or 1.0
         return scale * float(np.sqrt(np.mean(counts**2))) / float(counts.sum()) if len(counts) else 1.0
@@ -49,8 +49,7 @@ def ratio_interval(ratio: Ratio, cluster: Ints, level: float) -> Interval:
     if np.isnan(value):
         return Interval(0.0, 1.0) if ratio.is_share else Interval(float("nan"), float("nan"))
     if ratio.is_share:
-        counts = np.bincount(cluster, weights=ratio.bottom)
-        size = float(counts.sum() ** 2 / np.sum(counts**2))  # Kish's (1965, 8.2) effective number of clusters
+        size = kish_size(cluster_sums(cluster, ratio.bottom))
         return bounded_estimate(value, ratio_variance(ratio.influences, cluster), size, level).interval
     variance = guard_variance(ratio.influences, cluster, ratio.whole_cluster(cluster))
     half_width = critical_value(level, variance.freedom) * float(np.sqrt(variance.value))
