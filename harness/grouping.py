@@ -8,6 +8,7 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Key = TypeVar("Key")
+NaturalKey = list[tuple[int, str]]
 
 
 def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
@@ -18,6 +19,11 @@ def group_by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, lis
     return groups
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
+def natural_key(name: str) -> NaturalKey:
     """A key that sorts the numbers in names as numbers: checkpoint-200 before checkpoint-1000."""
     return [(int(part), "") if part.isdecimal() and len(part) < 1000 else (-1, part) for part in re.split(r"(\d+)", name)]
+
+
+def run_order(run: str, step: int | None, name: str) -> tuple[NaturalKey, bool, int, NaturalKey]:
+    """A key that sorts checkpoints by run, step and name; a run's final model (no step) comes after its numbered ones."""
+    return natural_key(run), step is None, step or 0, natural_key(name)

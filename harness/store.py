@@ -21,7 +21,7 @@ from harness.bounded_files import is_folder, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
 from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
-from harness.grouping import natural_key
+from harness.grouping import run_order
 from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
@@ -239,8 +239,7 @@ class Results:
     def checkpoints(self) -> dict[str, CheckpointRecord]:
         """Every checkpoint by name, in the order of run, step and name."""
         records = [read_own_record(path) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
-        # A run's final model (no step) comes after its numbered checkpoints.
-        records.sort(key=lambda c: (natural_key(c.run), c.step is None, c.step or 0, natural_key(c.name)))
+        records.sort(key=lambda c: run_order(c.run, c.step, c.name))
         return {c.name: replace(c, results=str(self.folder)) for c in records}
 
     def cells(self) -> Iterator[tuple[str, CellRecord, Cell]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.comparison.number_format import MARKS, format_number
-from harness.grouping import natural_key
+from harness.grouping import run_order
 from reports.layout import drawing, text_tables
 from reports.layout.drawing import GAIN_COLOURS, GREY, INK, LOSS_COLOURS, PALE_GREY, PAPER
 from reports.layout.labels import fit_label, text_width, wrap_lines
@@ -68,10 +68,9 @@ def draw_figure(comparison: Comparison) -> Figure | None:
 
 def ordered_candidates(comparison: Comparison) -> list[str]:
     """The candidates with a difference, by run, step and name."""
-    records = comparison.checkpoints
     names = dict.fromkeys(r.checkpoint for r in comparison.rows if r.difference)
-    steps = ((natural_key(records[n].run), records[n].step is None, records[n].step or 0, natural_key(n), n) for n in names)
-    return [name for *_, name in sorted(steps)]
+    records = {name: comparison.checkpoints[name] for name in names}
+    return sorted(names, key=lambda name: run_order(records[name].run, records[name].step, name))
 
 
 def colour_step(rows: Sequence[Row]) -> float:
