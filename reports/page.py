@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import hashlib
-import html
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -23,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from harness import registry
 from harness.comparison.decision import decide
 from harness.store import Results
-from harness.visible_text import show_controls
 from reports.layout import drawing, html_tables, text_tables
+from reports.layout.html_tables import escape_html
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
@@ -90,10 +89,6 @@ def content_policy(script: str, style: str) -> str:
     hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
     policy = "default-src 'none'; script-src 'self' {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'"
     return policy.format(*(f"'sha256-{value}'" for value in hashes))
-
-
-def escape_html(text: str) -> str:
-    return html.escape(show_controls(text))
 
 
 def html_items(sentences: Sequence[str]) -> str:

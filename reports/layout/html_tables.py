@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 MAX_OPEN_ROWS = 12  # a table of at most so many rows is shown at once
 
 
+def escape_html(text: str) -> str:
+    """Text of strangers that a page shows as it is."""
+    return html.escape(show_controls(text))
+
+
 def render_sections(comparison: Comparison) -> str:
     """Every table but the matrix and the details, as HTML.  Only the markup of this module is markup in it."""
     optional = (
@@ -34,7 +39,7 @@ def published_section(comparison: Comparison) -> Iterator[str]:
     if tables:
         yield "<h2>Published figures of other models</h2>"
         yield from (fold_table(t, len(tables) == 1) for t in tables)
-        sources = "".join(f"<li>{html.escape(show_controls(text))}</li>" for text in published_tables.source_notes(comparison))
+        sources = "".join(f"<li>{escape_html(text)}</li>" for text in published_tables.source_notes(comparison))
         yield f'<ul class="quiet">{sources}</ul>'
 
 
@@ -45,12 +50,12 @@ def fold_table(table: TextTable, is_open: bool) -> str:
     body = "".join(html_row("td", cells, numeric) for cells in table.rows)
     size = f'<span class="quiet">{len(table.rows)} row{"s" * (len(table.rows) != 1)}</span>'
     return (
-        f"<details{' open' * is_open}><summary>{html.escape(show_controls(table.title))} {size}</summary>"
+        f"<details{' open' * is_open}><summary>{escape_html(table.title)} {size}</summary>"
         f'<div class="scroll"><table><thead>{head}</thead><tbody>{body}</tbody></table></div></details>\n'
     )
 
 
 def html_row(tag: str, cells: Sequence[str], numeric: Sequence[bool]) -> str:
     classes = ("" if is_number else " class=text" for is_number in numeric)
-    lines = (html.escape(show_controls(cell)).replace("\n", "<br>") for cell in cells)
+    lines = (escape_html(cell).replace("\n", "<br>") for cell in cells)
     return f"<tr>{''.join(f'<{tag}{name}>{text}</{tag}>' for text, name in zip(lines, classes, strict=True))}</tr>"

@@ -21,11 +21,6 @@ BREAK = re.compile(r"(?<=[\s/_@.,:;=+-])")  # a line may end after these
 HEAD_SHARE = 0.35  # of a shortened name: checkpoints of a run differ at the end
 
 
-def escape_label(text: str) -> str:
-    """Text that matplotlib draws as it is: no mathematics, no controls, a code point for a letter that no font has."""
-    return drawable_text(text).replace("$", r"\$")
-
-
 def drawable_text(text: str) -> str:
     """The text in letters that can be drawn here; others as U+57FA."""
     visible = show_controls(text).replace("\n", " ").replace("\t", " ")
