@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from harness.comparison import termination
 from harness.comparison.number_format import (
     ABSENT,
     MARKS,
@@ -168,7 +169,7 @@ def termination_table(comparison: Comparison) -> TextTable | None:
 
     A share that is nowhere 1 % or more, and reasoning that nobody wrote, stay blank.
     """
-    names, titles = ("reasoning", "answer", "unclosed", "loops", "truncated"), ("reasoning (characters)", "answer (characters)")
+    names = [m.name for m in termination.METRICS]
     largest: dict[tuple[str, str], float] = {}  # by task and name
     for row in comparison.at("task"):
         for m in row.termination:
@@ -181,7 +182,8 @@ def termination_table(comparison: Comparison) -> TextTable | None:
         if values and row.name in tasks:
             cells = (format_change(values[name]) if (row.name, name) in filled else "" for name in names)
             rows.append((row.checkpoint, row.name, *cells))
-    columns = ("checkpoint", "task", *titles, *(f"{name} (%)" for name in names[2:]))
+    titles = [*(f"{m.name} (characters)" for m in termination.LENGTHS), *(f"{m.name} (%)" for m in termination.SHARES)]
+    columns = ("checkpoint", "task", *titles)
     return TextTable("Termination: how responses end", columns, tuple(rows)) if rows else None
 
 
