@@ -50,8 +50,7 @@ def choose(
     from harness.store import Results
 
     refuse_devices(model)
-    if until not in ("decided", "all"):
-        raise SkilldeltaError(f"--until {until}: write decided or all.")
+    options.check_until(until)
     if not 0 < max_share <= 1:
         raise SkilldeltaError(f"--max-share {max_share:g}: write a share above 0, up to 1.")
     split = Holdout(holdout) if holdout else None

@@ -240,5 +240,10 @@ class SequentialOptions:
 
     def check(self) -> None:
         """Raises SkilldeltaError where --until is no choice."""
-        if self.until not in ("decided", "all"):
-            raise SkilldeltaError(f"--until {self.until}: write decided or all.")
+        check_until(self.until)
+
+
+def check_until(until: str) -> None:
+    """Raises SkilldeltaError where --until is no choice."""
+    if until not in ("decided", "all"):
+        raise SkilldeltaError(f"--until {until}: write decided or all.")
