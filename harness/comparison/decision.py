@@ -16,7 +16,7 @@ from harness.comparison.gate import Policy
 from harness.comparison.number_format import format_interval, format_number, format_p_value
 
 if TYPE_CHECKING:
-    from harness.comparison.result import Best, Comparison, Difference, Row
+    from harness.comparison.result import Best, Comparison, Difference
 
 Outcome = Literal["ship", "ship at a cost", "none better", "undecided"]
 MAX_NAMES = 4
@@ -58,7 +58,7 @@ def decide(comparison: Comparison) -> Decision:
         parts = open_parts(comparison, usable)
         top = max(usable, key=lambda s: s.delta)
         items = items_to_show(comparison, usable)
-    parts += [*leftover_parts(comparison, standings)]
+    parts += leftover_parts(comparison, standings)
     sentence = "; ".join(parts) + "."
     worse = tuple(r.name for r in (*top.worse, *top.regressions))
     return Decision(outcome, sentence, top.checkpoint, equal_names(comparison, top), worse, items, order)
@@ -223,9 +223,8 @@ def equals_clause(comparison: Comparison, top: CandidateStanding) -> str:
     return f"cannot be told from it: {join_names(equals)}" if equals else "no other can be the highest"
 
 
-def join_names(names: Sequence[str] | Sequence[Row]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """a, b and c; of many the first few, with the number of the others."""
-    texts = [str(name) for name in names]
-    if len(texts) > MAX_NAMES + 1:
-        texts = [*texts[:MAX_NAMES], f"{len(texts) - MAX_NAMES} more"]
-    return " and ".join(filter(None, [", ".join(texts[:-1]), *texts[-1:]]))
+    if len(names) > MAX_NAMES + 1:
+        names = [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
