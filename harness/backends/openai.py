@@ -122,13 +122,15 @@ class OpenAIModel:
         return {"messages": chat, "add_generation_prompt": False, "continue_final_message": True, **variables}
 
     async def loglikelihoods(self, session: ClientSession, request: Request) -> Response:
-        """A log-probability for each choice: the sum over the tokens that end after the context does."""
+        """A log-probability for each choice: the sum over the tokens that end after the context does.
+
+        Blanks between the two belong to the choice, as in WindowedTokenizer.encode_pair().
+        """
         contexts = choice_contexts(request)
-        prompts = [
-            await self.prompt_logprobs(session, context + choice)
-            for context, choice in zip(contexts, request.choices, strict=True)
-        ]
-        values = [p.suffix_loglikelihood(len(choice)) for p, choice in zip(prompts, request.choices, strict=True)]
+        texts = [context + choice for context, choice in zip(contexts, request.choices, strict=True)]
+        prompts = [await self.prompt_logprobs(session, text) for text in texts]
+        lengths = [len(text) - len(context.rstrip()) for text, context in zip(texts, contexts, strict=True)]
+        values = [prompt.suffix_loglikelihood(length) for prompt, length in zip(prompts, lengths, strict=True)]
         if None in values:
             raise http.RequestRefusedError(
                 "a server gives the first token of a text no probability, and here the choice begins with it"

@@ -118,6 +118,8 @@ def test_choices_have_the_log_likelihoods_of_our_own_backend(own: Any, shift: in
         Request("The quick brown fox jumps over the", choices=(" lazy dog", " dog", " apples"), raw=True),
         Request("", choices=(" A", " B"), contexts=("Question: How many?", "Answer: There were 12 apples, 5"), raw=True),
     ]
+    questions.append(Request("", choices=("yes", "yes"), contexts=("Is it? ", "Was it?\n\n"), raw=True))
+    questions.append(Request("The answer is ", choices=("7", " 7", "12"), raw=True))
     greedy = next(r for _, r in own.answer([Request("Question: How", raw=True, max_tokens=1)])).text
     questions.append(Request("Question: How", choices=(greedy, " zebra"), raw=True))
     with serve(Tiny(own, shift)) as url:
