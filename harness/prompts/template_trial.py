@@ -6,6 +6,7 @@ loops without end, nor from texts larger than the memory.  Templates draw no ran
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import select
@@ -53,11 +54,7 @@ def try_template(render: Callable[[], Iterable[str]], count: int) -> None:
     """
     seconds = SECONDS + SECONDS_EACH * count
     reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # of forking beside threads: the child calls none of their libraries
-        child = os.fork()
+    child = fork_beside_threads()
     if not child:
         render_in_child(render, writer, seconds)
     os.close(writer)
@@ -77,6 +74,13 @@ def try_template(render: Callable[[], Iterable[str]], count: int) -> None:
         )
 
 
+def fork_beside_threads() -> int:
+    """os.fork() without its warning of threads, for a child that calls none of their libraries."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()
+
+
 def wait_for_byte(reader: int, seconds: float) -> bytes:
     """What the child says; b"" where it died, or said nothing in that time."""
     end = time.monotonic() + seconds
@@ -89,16 +93,29 @@ def wait_for_byte(reader: int, seconds: float) -> bytes:
 def render_in_child(render: Callable[[], Iterable[str]], writer: int, seconds: float) -> NoReturn:
     """Renders within limits, says how it ended, and ends the process without the parent's own clean-up."""
     outcome = b""
+    gc.freeze()  # what the parent has left for the collector may be tensors on a device, which no child may touch
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) if Path("/proc").is_dir() else 0
         if pages:
-            limit = pages * resource.getpagesize() + MEMORY
-            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-        resource.setrlimit(resource.RLIMIT_CPU, (int(seconds) + 1, int(seconds) + 1))
-        outcome = LONG if any(len(text) > LONGEST for text in render()) else DONE
-    except Exception as error:  # noqa: BLE001  the parent meets the same error, and reports it
-        causes = (error, error.__cause__, error.__context__)
-        outcome = b"" if any(isinstance(cause, MemoryError) for cause in causes) else FAILED
-    finally:
+            lower_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + MEMORY)
+        lower_limit(resource.RLIMIT_CPU, int(seconds) + 1)
+        outcome = find_outcome(render)
+    finally:  # without its limits nothing is rendered, and the template is refused
         os.write(writer, outcome)
         os._exit(0)
+
+
+def find_outcome(render: Callable[[], Iterable[str]]) -> bytes:
+    """What the rendering comes to; b"" where memory runs out."""
+    try:
+        return LONG if any(len(text) > LONGEST for text in render()) else DONE
+    except Exception as error:  # noqa: BLE001  the parent meets the same error, and reports it
+        causes = (error, error.__cause__, error.__context__)
+        return b"" if any(isinstance(cause, MemoryError) for cause in causes) else FAILED
+
+
+def lower_limit(kind: int, amount: int) -> None:
+    """Limits this process; one that it has already may be lower, and only root may raise it."""
+    hard = resource.getrlimit(kind)[1]
+    limit = amount if hard == resource.RLIM_INFINITY else min(amount, hard)
+    resource.setrlimit(kind, (limit, limit))

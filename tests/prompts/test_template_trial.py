@@ -1,5 +1,7 @@
 """A chat template that loops or allocates without end is an error of its checkpoint, in time and within memory."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,20 @@ def test_a_template_without_end_is_refused(kind: str, monkeypatch: pytest.Monkey
     template = choose_template("auto", tokenizer, TemplateSettings())
     with pytest.raises(TemplateError, match=f"cannot be used: it makes {words}"):
         template_trial.try_requests(template, [Request("harmless"), Request("evil")])
+
+
+def test_limits_of_the_machine_do_not_keep_the_trial_from_its_own() -> None:
+    program = """
+import encodings.ascii, itertools, os, resource
+from harness.prompts import template_trial
+resource.setrlimit(resource.RLIMIT_AS, (1 << 42, 1 << 42))
+if os.geteuid() == 0:
+    os.setuid(65534)  # root may raise limits
+template_trial.SECONDS = 0.5
+template_trial.try_template(lambda: itertools.repeat("x"), 1)
+"""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "cannot be used: it makes no end within" in process.stderr
 
 
 def test_a_template_that_fails_says_so_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ import select
 import shutil
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.cli import main
+from harness.prompts.template_trial import fork_beside_threads
 
 SECONDS = 30.0  # for one case, on a machine that is busy
 MEMORY = 4 << 30  # bytes that a command may have beyond what the tests have
@@ -68,11 +68,7 @@ def run_cases(cases: Sequence[Case], scratch: Path) -> Iterator[CaseResult]:
     left = list(cases)
     while left:
         reader, writer = os.pipe()
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", DeprecationWarning
-            )  # of forking beside threads: the child calls no library of theirs
-            child = os.fork()
+        child = fork_beside_threads()
         if not child:
             os.close(reader)
             run_child(left, scratch, writer)
