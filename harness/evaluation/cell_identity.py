@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness import training_log
-from harness.atomic_files import folder_name
 from harness.differences import changed_parts, describe_differences, differences
 from harness.evaluation.questions import Question, inputs_record, task_record
 from harness.records import RAW, CellRecord, Inputs, TaskRecord, utc_now
@@ -92,8 +91,8 @@ def find_equal_cell(identity: CellIdentity, folders: Sequence[Results], own: Cel
 
 def cells_of_task(results: Results, task: str) -> Iterator[tuple[str, Cell]]:
     """(checkpoint's name, cell) of everything that was begun on a task."""
-    for name, record in results.checkpoints().items():
-        cell = Cell(results.folder / folder_name(record.name) / folder_name(task))
+    for name in results.checkpoints():
+        cell = results.cell(name, task)
         if cell.record_file.is_file():
             yield name, cell
 
@@ -131,13 +130,14 @@ def new_record(
     task: Task, questions: Sequence[Question], model: LazyModel, sandbox: SandboxOptions, reader: Reader | None
 ) -> CellRecord:
     """task.json of a cell that begins now."""
+    identity = identify_cell(model, task, questions, reader)
     return CellRecord(
-        task=task_record(task),
-        inputs=inputs_record(questions),
+        task=identity.task,
+        inputs=identity.inputs,
         backend=backend_record(model.get(), questions),
         fingerprint=dict(model.fingerprint),
-        requested=identify_cell(model, task, questions, reader).requested,
-        reader=reader.record if reader else {},
+        requested=identity.requested,
+        reader=identity.reader,
         rendered=rendered_hash(model.get(), questions),
         conditions=dict(task.conditions(sandbox)) if task.conditions else {},
         state="running",
