@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from harness.evaluation.contestant import ask_questions, close_part, recall_answers
+from harness.evaluation.failures import describe_failure
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.questions import EvaluationSettings, make_questions
@@ -55,7 +56,7 @@ def score_cell_part(
         ask_questions(contestant, task, questions, part, results, settings)
         close_part(contestant, questions)
     except Exception as error:  # noqa: BLE001  any failure of one cell is reported with its reason, never raised over the others
-        why = str(error) if isinstance(error, SkilldeltaError) else f"{type(error).__name__}: {error}"
+        why = describe_failure(error, results.cell(name, task.name).folder)
         return Outcome(name, task.name, "failed", why=why, seconds=time.monotonic() - start)
     scores = [contestant.scores[question.key] for question in part]
     seconds = time.monotonic() - start

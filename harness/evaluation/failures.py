@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.atomic_files import explain_system_error
@@ -12,11 +13,11 @@ if TYPE_CHECKING:
     from harness.store import Cell
 
 
-def describe_failure(error: Exception, cell: Cell) -> str:
-    """Why a cell failed, in words for people where they are known."""
+def describe_failure(error: Exception, place: Path | str = "") -> str:
+    """Why a cell failed, in words for people where they are known; `place`: what it wrote into."""
     if isinstance(error, SkilldeltaError):
         return str(error)
-    return explain_system_error(error, cell.folder) or f"{type(error).__name__}: {error}"
+    return explain_system_error(error, place) or f"{type(error).__name__}: {error}"
 
 
 def store_failure_reason(error: Exception, why: str, cell: Cell) -> None:

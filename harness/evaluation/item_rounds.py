@@ -15,7 +15,8 @@ import numpy as np
 
 from harness.comparison.problem_numbers import problem_numbers
 from harness.evaluation.contestant import Contestant, ask_questions, close_part, recall_answers
-from harness.evaluation.item_queues import ItemQueue, needs_every_answer, queue_items
+from harness.evaluation.failures import describe_failure
+from harness.evaluation.item_queues import FIRST_LOOK, ItemQueue, needs_every_answer, queue_items
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings, Question, make_questions
 from harness.evaluation.task_binding import bind_tasks
@@ -26,8 +27,6 @@ from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.store import Results
-
-FIRST_LOOK = 16  # questions before the first look; every further look is at half as many more
 
 
 @dataclass(frozen=True)
@@ -208,12 +207,14 @@ def plan_course(
 def merge_queues(queues: Sequence[TaskQueue]) -> list[Stratum]:
     """Strata: the tasks over exactly the same rows together, their items in the order of the first one's."""
     strata: dict[frozenset[frozenset[str]], list[TaskQueue]] = {}
+    orders: dict[frozenset[frozenset[str]], list[frozenset[str]]] = {}
     for queue in queues:
         names = queue.identify_items()
-        group = strata.setdefault(frozenset(names), [])
+        rows = frozenset(names)
         items = dict(zip(names, queue.queue.items, strict=True))
-        order = group[0].identify_items() if group else names
-        group.append(replace(queue, queue=replace(queue.queue, items=[items[name] for name in order])))
+        order = orders.setdefault(rows, names)
+        ordered = replace(queue, queue=replace(queue.queue, items=[items[name] for name in order]))
+        strata.setdefault(rows, []).append(ordered)
     return [Stratum(parts) for parts in strata.values()]
 
 
@@ -225,6 +226,6 @@ def ask_all(entrants: Sequence[Entrant], work: Callable[[Entrant], None], listen
         try:
             work(entrant)
         except Exception as error:  # noqa: BLE001  a checkpoint that fails is reported with its reason and leaves the race
-            entrant.failure = str(error) if isinstance(error, SkilldeltaError) else f"{type(error).__name__}: {error}"
+            entrant.failure = describe_failure(error)
             listener(f"{entrant.name} failed: {entrant.failure}")
         entrant.release()
