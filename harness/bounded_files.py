@@ -18,6 +18,7 @@ from harness.visible_text import printable
 
 MAX_JSON = 512_000_000  # bytes; a trainer's log of a long run is the largest that is read
 MAX_DEPTH = 200  # of lists and objects within one another; Python's own functions give up at about 1,000
+LFS_POINTER = b"version https://git-lfs"  # how a file begins that stands for data which Git LFS did not fetch
 KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
 
 
@@ -74,6 +75,12 @@ def open_bytes(file: Path) -> BufferedReader:
         os.close(descriptor)
         raise UnreadableFileError(f"{printable(file.name)} is no file any more")
     return os.fdopen(descriptor, "rb")
+
+
+def is_lfs_pointer(file: Path) -> bool:
+    """Whether a file stands for data that Git LFS did not fetch.  UnreadableFileError for what is no ordinary file."""
+    with open_bytes(file) as stream:
+        return stream.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:

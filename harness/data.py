@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.bounded_files import UnreadableFileError, open_bytes, read_bytes
+from harness.bounded_files import UnreadableFileError, is_lfs_pointer, read_bytes
 from harness.grouping import group_by
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # how such a file begins
 MOST_BYTES = 1 << 31  # of a file of rows, once it is unpacked
 Row = TypeVar("Row", bound=Json)
 
@@ -74,11 +73,10 @@ def read(path: Path) -> list[dict[str, Any]]:
 def refuse_lfs_pointer(path: Path) -> None:
     """Raises SkilldeltaError for a file of Git LFS that stands for data which was not fetched."""
     try:
-        with open_bytes(path) as stream:
-            start = stream.read(len(LFS_POINTER))
+        is_pointer = is_lfs_pointer(path)
     except (OSError, UnreadableFileError):
         return  # whoever reads it says why it cannot be read
-    if start == LFS_POINTER:
+    if is_pointer:
         raise SkilldeltaError(
             f"{path} is a Git LFS pointer, not the data: fetch it with `git lfs pull` in its repository (after "
             "`git lfs install`)."

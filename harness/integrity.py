@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import decode_json, explain_no_file, link_target, open_bytes, read_json
+from harness.bounded_files import decode_json, explain_no_file, is_lfs_pointer, link_target, open_bytes, read_json
 from harness.visible_text import printable
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
@@ -23,7 +23,6 @@ SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 ADAPTER_CONFIG = "adapter_config.json"
-LFS_POINTER = b"version https://git-lfs"
 # Bits of each type of the safetensors format.
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
 TYPE_NAME = re.compile(r"[A-Z]\w{0,15}")
@@ -104,9 +103,8 @@ def find_file_problem(file: Path) -> str:
         return fault
     if file.stat().st_size == 0:
         return f"{file.name} is empty"
-    with file.open("rb") as stream:
-        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-            return f"{file.name} is a pointer of Git LFS, not a safetensors file or other weights: `git lfs pull` fetches them"
+    if is_lfs_pointer(file):
+        return f"{file.name} is a pointer of Git LFS, not a safetensors file or other weights: `git lfs pull` fetches them"
     if file.suffix == ".safetensors":
         try:
             read_header(file)

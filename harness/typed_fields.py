@@ -11,7 +11,6 @@ from harness.types import SkilldeltaError
 from harness.visible_text import printable
 
 MAX_COUNT = 10**15  # of anything that is counted
-MAX_NAME = 1_000  # characters of a text that names something
 
 
 @cache
