@@ -66,8 +66,7 @@ class Choice:
         return any(s.name == self.baseline and s.state == "beaten" for s in self.standings)
 
     def to_json(self) -> dict[str, Any]:
-        content = asdict(self) | {"saved": round(self.saved, 4)}
-        return without_nan({key: list(value) if isinstance(value, tuple) else value for key, value in content.items()})
+        return without_nan(asdict(self) | {"saved": round(self.saved, 4)})
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,6 @@ class Watch:
                 continue
             content = read_stored_json(folder / RECORD)
             checkpoint = build_plain(Checkpoint, content["checkpoint"])
-            checkpoint = replace(checkpoint, adapters=tuple(checkpoint.adapters))
             self.seen_stamps[checkpoint.path] = content["stamp"]
             self.waiting.append((checkpoint, replace(checkpoint, path=str(folder / content["folder"]))))
         self.waiting.sort(key=lambda pair: (pair[0].run, pair[0].step is None, pair[0].step or 0))

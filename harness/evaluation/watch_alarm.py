@@ -99,9 +99,7 @@ class WatchAlarm:
         if self.file.exists():
             content = read_stored_json(self.file)
             self.pending = list(content["pending"])
-            for value in content["looks"]:
-                lists = {key: tuple(value[key]) for key in ("falls", "finished_actions")}
-                self.looks.append(build_plain(Look, value | lists))
+            self.looks = [build_plain(Look, value) for value in content["looks"]]
 
     @property
     def file(self) -> Path:
