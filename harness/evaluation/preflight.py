@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from harness.evaluation.questions import Question
-from harness.types import Checkpoint, Model, Request, SkilldeltaError, Task
+from harness.types import Model, Request, SkilldeltaError, Task
 
 if TYPE_CHECKING:
+    from harness.evaluation.lazy_model import LazyModel
     from harness.store import Cell, Results
 
 
@@ -18,14 +19,6 @@ class ServerLoader(Protocol):
 
     @property
     def is_server(self) -> bool: ...
-
-
-class ServedModel(Protocol):
-    """A checkpoint with its model, made ready when it is first needed."""
-
-    checkpoint: Checkpoint
-
-    def get(self) -> Model: ...
 
 
 @runtime_checkable
@@ -49,14 +42,14 @@ def is_server(loader: object) -> bool:
 
 
 def unsupported_first(
-    tasks: Sequence[Task], ask: Callable[[Task], list[Question] | SkilldeltaError], model: ServedModel, results: Results
+    tasks: Sequence[Task], ask: Callable[[Task], list[Question] | SkilldeltaError], model: LazyModel, results: Results
 ) -> list[Task]:
     """The tasks, those first that the model cannot answer: a run says so before hours go into the others."""
     failing = {task.name for task in tasks if is_refused(ask(task), model, results.cell(model.checkpoint.name, task.name))}
     return sorted(tasks, key=lambda task: task.name not in failing)
 
 
-def is_refused(questions: list[Question] | SkilldeltaError, model: ServedModel, cell: Cell) -> bool:
+def is_refused(questions: list[Question] | SkilldeltaError, model: LazyModel, cell: Cell) -> bool:
     """Whether a task that is not done yet fails before it is asked."""
     try:
         record = cell.record()

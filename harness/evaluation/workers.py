@@ -148,7 +148,8 @@ def hand_out(worker: DeviceWorker, queue: CellQueue) -> None:
 
 def receive(worker: DeviceWorker, run: SpreadRun) -> tuple[Place, Outcome]:
     """The outcome of a worker's cell; a failure where the worker died over it."""
-    place = worker.place or (0, 0)
+    assert worker.place is not None, "nobody waits for a worker without a cell"
+    place = worker.place
     try:
         return place, worker.pipe.recv()
     except (EOFError, ConnectionResetError):
