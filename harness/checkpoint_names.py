@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.grouping import group_by
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import printable
 
@@ -61,12 +61,11 @@ def leave_container(checkpoint: Checkpoint, root: Path) -> Checkpoint:
 def name_apart(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """The checkpoints, of which those that share a name get the names of the folders above in front: as few as it takes."""
     plain = [replace(c, name=printable(c.name).replace("/", "_") or "model") for c in checkpoints]
-    groups: dict[str, list[Checkpoint]] = defaultdict(list)
-    for checkpoint in plain:
-        groups[checkpoint.name].append(checkpoint)
+    groups = group_by(plain, lambda c: c.name)
     names = {id(c): name for name, group in groups.items() for c, name in zip(group, prefix_names(name, group), strict=True)}
     prefixed_checkpoints = [replace(c, name=names[id(c)]) for c in plain]
-    return number_doubles(prefixed_checkpoints)
+    refuse_doubles(prefixed_checkpoints)
+    return prefixed_checkpoints
 
 
 def prefix_names(name: str, group: Sequence[Checkpoint]) -> list[str]:
@@ -89,13 +88,11 @@ def parent_names(checkpoint: Checkpoint) -> list[str]:
     return [part for part in folder.parts if not CONTAINERS.match(part) and part != "/"]
 
 
-def number_doubles(checkpoints: list[Checkpoint]) -> list[Checkpoint]:
-    """SkilldeltaError where two checkpoints still have one name: two programs' checkpoints of one step in one folder."""
-    places: dict[str, list[str]] = defaultdict(list)
-    for checkpoint in checkpoints:
-        places[checkpoint.name].append(checkpoint.path)
-    if clash := next((name for name, paths in places.items() if len(paths) > 1), None):
-        raise SkilldeltaError(
-            f"Several checkpoints would be called {clash!r}: {', '.join(places[clash])}.  Score them one by one with --name."
-        )
-    return checkpoints
+def refuse_doubles(checkpoints: Sequence[Checkpoint]) -> None:
+    """Raises SkilldeltaError where two checkpoints have one name: two programs' checkpoints of one step in one folder."""
+    for name, group in group_by(checkpoints, lambda c: c.name).items():
+        if len(group) > 1:
+            places = ", ".join(c.path for c in group)
+            raise SkilldeltaError(
+                f"Several checkpoints would be called {name!r}: {places}.  Score them one by one with --name."
+            )

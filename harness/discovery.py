@@ -57,7 +57,7 @@ def find_at(path: str) -> list[Checkpoint]:
     folder = Path(path)
     if not is_folder(path):
         if folder.is_file() and folder.suffix == ".gguf":
-            return list(map(printable_checkpoint, [registry.module("producers", "gguf").describe_file(folder)]))
+            return [printable_checkpoint(registry.module("producers", "gguf").describe_file(folder))]
         if folder.is_file():
             raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
         name, _, revision = path.partition("@")
