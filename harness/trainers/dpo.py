@@ -64,10 +64,12 @@ def train(config: DPOConfig) -> Checkpoint:
         return run.final_checkpoint()
     report = data_report.report_pairs(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
+    policy_models.check_vocabulary(policy, [tokens.ids for pair in rows for tokens in pair], config.model)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)
     with run.costs.phase("reference"):
-        reference_model = policy_models.reference_model(config, policy, is_untrained=checkpoint is None)
+        is_policy = checkpoint is None or config.loss in REFERENCE_FREE  # nobody asks for the latter's reference
+        reference_model = policy_models.reference_model(config, policy, is_untrained=is_policy)
         places = sorted({i for _, indices in batches.iterate_steps(len(rows), config, run.total) for i in indices})
         places += range(len(rows), len(rows) + len(eval_rows))
         flops = run.costs.flops

@@ -81,10 +81,11 @@ def train(config: RewardConfig) -> Checkpoint:
     report = data_report.report_pairs(data.rows, config)
     with run.costs.phase("samples"):
         prompts = reward_model.draw_prompts([pair.prompt for pair in data.rows], config.samples, config.seed)
-        sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed)
+        sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed, ends=ends)
         policy = config.sft or config.model
         answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
     model = policy_models.trainable_reward_model(config, config.heads, checkpoint)
+    policy_models.check_vocabulary(model, [tokens.ids for row in rows for tokens in row.tokens], config.model)
     forward.inner_model(model).config.pad_token_id = tokenizer.pad_token_id  # None: others must score one answer at a time
     rate = measure_rates(model, forward.inner_model(model).score)
     optimizer = ScheduledOptimizer(policy_models.shard(model, config).parameters(), config, run.total)

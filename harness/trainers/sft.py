@@ -48,6 +48,7 @@ def train(config: SFTConfig) -> Checkpoint:
         return run.final_checkpoint()
     report = data_report.report_rows(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
+    policy_models.check_vocabulary(policy, [row.ids for row in rows], config.model)
     rate = costs.measure_rates(policy, forward.output_head(policy))
     optimizer = ScheduledOptimizer(policy_models.shard(policy, config).parameters(), config, run.total)
     first = run.restore(checkpoint, {"optimizer": optimizer})
