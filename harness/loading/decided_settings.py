@@ -13,6 +13,7 @@ from harness.bounded_files import read_json
 from harness.differences import shorten_json
 from harness.engine.device import default_device
 from harness.own_template import find_own_template
+from harness.prompts.text_limits import WINDOWS
 from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, Json
 
@@ -22,7 +23,6 @@ NEUTRAL = ("batch_size", "max_batch_tokens", "trust_remote_code")
 # Options whose effect on the results has another name there, or none that can be known beforehand.
 RECORDED_AS = {"attention": "attention", "engine": "engine", "max_length": "window", "revision": "revision"}
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
-WINDOWS = ("n_positions", "max_position_embeddings", "n_ctx")
 
 
 def requested_settings(options: Any) -> dict[str, Any]:

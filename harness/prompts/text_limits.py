@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+WINDOWS = ("n_positions", "max_position_embeddings", "n_ctx")  # the window's names in config.json, the first that counts
+
 
 def context_window(config: Any, tokenizer: Any) -> int:
     """How many tokens the model takes at once; 2048 where neither its config nor its tokenizer says, as in lm-eval."""
     text = config.get_text_config()
-    names = ("n_positions", "max_position_embeddings", "n_ctx")
-    window = next((getattr(text, n) for n in names if isinstance(getattr(text, n, None), int)), 0)
+    window = next((getattr(text, n) for n in WINDOWS if isinstance(getattr(text, n, None), int)), 0)
     if not window and tokenizer.model_max_length < 1e9:  # a tokenizer without a limit says 1e30
         window = int(tokenizer.model_max_length)
     return window or 2048

@@ -18,7 +18,6 @@ from harness.studies import claims_file
 from harness.studies.grid import (
     COPY,
     OLD_NAMES,
-    TASK,
     BestOfN,
     GridEntry,
     PreferenceSource,
@@ -29,6 +28,7 @@ from harness.studies.grid import (
     expand_grid,
 )
 from harness.training.needs import Needs, read_needs
+from harness.training.reward_settings import PREFIX as TASK
 from harness.types import SkilldeltaError, unknown_name
 from harness.world.ratings import DATA_KINDS
 from harness.world.skills import SKILLS

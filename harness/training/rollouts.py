@@ -11,6 +11,7 @@ from harness.training.batches import Tokens
 if TYPE_CHECKING:
     from harness.evaluation.questions import Question
 
+NO_WINDOW = 1 << 30  # prompts have their own limit, --max-prompt
 StopCheck = Callable[[list[int]], bool]  # is the answer at its end, by a stop string?
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness import data
 from harness.studies import cost_estimate, real_model
 from harness.studies import file as files
 from harness.studies.grid import PlannedRun
@@ -271,7 +272,7 @@ def test_a_packaged_model_becomes_a_folder_that_a_study_starts_from(tmp_path: Pa
     pairs.parent.mkdir()
     pairs.write_bytes(b"")
     messages: list[str] = []
-    for name, value in ((real_model.MODEL, "mine/model"), (real_model.PAIRS, ""), (real_model.DATA, str(tmp_path))):
+    for name, value in ((real_model.MODEL, "mine/model"), (real_model.PAIRS, ""), (data.VARIABLE, str(tmp_path))):
         monkeypatch.setenv(name, value)
     real_model.prepare_environment(tmp_path / "demo", messages.append)
     study = files.read_study_file(files.find_study("smollm2-quick"), full=False)
