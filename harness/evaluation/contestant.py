@@ -89,9 +89,10 @@ def ask_questions(
 
 def close_part(contestant: Contestant, questions: Sequence[Question]) -> None:
     """Puts the samples into the order of the questions; a cell that does not hold all of them is `decided`, not `done`."""
-    if not contestant.scores:
+    keys = [question.key for question in questions]
+    if not contestant.scores or (list(contestant.scores) == keys and contestant.cell.read().state == "done"):
         return
     with SampleWriter(contestant.cell) as writer:
-        writer.sort([question.key for question in questions])
+        writer.sort(keys)
     state = "done" if len(contestant.scores) == len(questions) else "decided"
     contestant.cell.update(state=state, finished=utc_now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from harness.atomic_files import ROOM
 from harness.comparison.holdout import Holdout
 from harness.evaluation.cell_part import score_part
 from harness.evaluation.choose import CHOICE, Choice, ChoiceOptions, choose_best
@@ -107,6 +109,31 @@ def test_the_same_command_again_asks_nothing(tmp_path: Path) -> None:
 
     again = choose(tmp_path, [LazyModel(toys.checkpoint(n), refuse) for n in SHARES])  # type: ignore[arg-type]
     assert again == first
+
+
+def test_cells_that_were_finished_before_stay_as_they_are(tmp_path: Path) -> None:
+    results, task = Results.make(tmp_path), toys.adding(60)
+    for model in models():
+        score_checkpoints([model.checkpoint], [task], model.loader, results, EvaluationSettings())
+    files = [
+        file
+        for name in SHARES
+        for file in (results.cell(name, "adding").samples_file, results.cell(name, "adding").record_file)
+    ]
+    before = [(file.stat().st_ino, file.read_bytes()) for file in files]
+    choose(tmp_path, models(), task)
+    assert [(file.stat().st_ino, file.read_bytes()) for file in files] == before
+
+
+def test_a_full_disk_names_its_way_out(tmp_path: Path) -> None:
+    def full(checkpoint: Checkpoint) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    loser = LazyModel(toys.checkpoint("c"), full)  # type: ignore[arg-type]
+    choice = choose(tmp_path, [*models({"sft": 0.4, "a": 0.9}), loser])
+    assert next(s.why for s in choice.standings if s.name == "c") == f"No space left on device.  {ROOM}"
+    (outcome,) = score_part([loser], [toys.adding(60)], Results.make(tmp_path / "part"), EvaluationSettings(), lambda _: True)
+    assert outcome.why == f"No space left on device: {tmp_path / 'part' / 'c' / 'adding'}.  {ROOM}"
 
 
 def test_a_checkpoint_that_fails_leaves_the_race_and_is_named(tmp_path: Path) -> None:
