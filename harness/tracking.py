@@ -131,12 +131,14 @@ class TrackerSession:
                 except SkilldeltaError:
                     raise
                 except Exception as error:  # a library of somebody else's: whatever it raises is said with a way out
-                    raise SkilldeltaError(
-                        f"--log-to {text} failed at step {point.step} of {point.run} ({type(error).__name__}: {error}).\n"
-                        "The scores are stored; this writes the rest: "
-                        f"skilldelta compare {self.folder} --baseline NAME --log-to {text}"
-                    ) from error
+                    raise self.explain_failure(text, f"step {point.step} of {point.run}", error) from error
         return count
+
+    def explain_failure(self, text: str, place: str, error: Exception) -> SkilldeltaError:
+        return SkilldeltaError(
+            f"--log-to {text} failed at {place} ({type(error).__name__}: {error}).\n"
+            f"The scores are stored; this writes the rest: skilldelta compare {self.folder} --baseline NAME --log-to {text}"
+        )
 
     def write_point(self, text: str, plugin: ModuleType, where: str, point: SkillPoint) -> bool:
         """Writes one point, unless the ledger has it."""
@@ -172,5 +174,16 @@ class TrackerSession:
         return [f"{text.partition(':')[0]}: {name}, {run.place}" for (text, name), run in new.items()]
 
     def close(self) -> None:
+        """Ends every run.  SkilldeltaError where a tracker fails at that: its points are written again the next time."""
+        failures = []
         while self.open_runs:
-            self.open_runs.popitem()[1].close()
+            (text, run), tracker = self.open_runs.popitem()
+            try:
+                tracker.close()
+            except Exception as error:  # noqa: BLE001  as in write; the other runs are ended all the same
+                failures.append(str(self.explain_failure(text, f"the end of {run}", error)))
+                ledger = self.read_ledger()
+                ledger.get(text, {}).pop(run, None)
+                write_json(self.folder / LEDGER, ledger)
+        if failures:
+            raise SkilldeltaError("\n".join(failures))

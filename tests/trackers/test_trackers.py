@@ -196,6 +196,25 @@ def test_a_failing_tracker_is_said_with_the_way_out(
     assert TrackerSession(["toy"], folder).write(points) == 1
 
 
+def test_a_tracker_that_fails_at_its_end_is_said_and_its_points_are_written_again(
+    tmp_path: Path, recorders: dict[str, Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(run: Recorder) -> None:
+        run.is_open = False
+        raise ConnectionError("no route to host")
+
+    folder = store_run(store_run(tmp_path / "r"), "ppo", (5,))
+    points = make_points(api.compare(folder, "sft"), ["dpo@20", "ppo@5"])
+    session = TrackerSession(["toy"], folder)
+    session.write(points)
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "close", refuse)
+        with pytest.raises(SkilldeltaError, match=r"the end of dpo \(ConnectionError: no route to host\)(.|\n)*--log-to toy"):
+            session.close()
+    assert not any(run.is_open for run in recorders.values())
+    assert TrackerSession(["toy"], folder).write(points) == 2
+
+
 def test_a_tracker_that_is_not_there_is_named() -> None:
     with pytest.raises(SkilldeltaError, match=r"There is no tracker 'tensorbored'\. Did you mean 'tensorboard'"):
         TrackerSession(["tensorbored"], Path())
