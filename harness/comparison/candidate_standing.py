@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -92,23 +92,18 @@ def gate_answers(comparison: Comparison, checkpoint: str) -> dict[str, GateAnswe
     """By skill: what `skilldelta gate` answers for this candidate alone under its default policy."""
     sides = (comparison.baseline, checkpoint)
     rows = [r for r in comparison.rows if r.checkpoint in sides]
-    skills = [r.difference for r in rows if r.level == "skill" and r.difference]
-    p_adjusted_by_id = (
-        dict(zip(map(id, skills), multiple_testing.holm(np.array([d.p for d in skills])), strict=True)) if skills else {}
-    )
-    alone = replace(
-        comparison,
-        rows=tuple(
-            with_p(r, float(p_adjusted_by_id[id(r.difference)])) if id(r.difference) in p_adjusted_by_id else r for r in rows
-        ),
-        checkpoints={name: comparison.checkpoints[name] for name in sides},
-    )
+    p_by_skill = {r.name: r.difference.p for r in rows if r.level == "skill" and r.difference}
+    adjusted_p = dict(zip(p_by_skill, multiple_testing.holm(np.array([*p_by_skill.values()])).tolist(), strict=True))
+    own_records = {name: comparison.checkpoints[name] for name in sides}
+    alone = replace(comparison, rows=tuple(adjust_skill(r, adjusted_p) for r in rows), checkpoints=own_records)
     return {result.name: result.answer for result in gate(alone, checkpoint, Policy()).rule_results}
 
 
-def with_p(row: Row, p_adjusted: float) -> Row:
-    """The row with another adjusted p-value of its difference."""
-    return replace(row, difference=replace(row.difference, p_adjusted=p_adjusted)) if row.difference else row
+def adjust_skill(row: Row, adjusted_p: Mapping[str, float]) -> Row:
+    """The row; that of a skill with the adjusted p-value of its difference that stands for it here."""
+    if row.level != "skill" or row.difference is None:
+        return row
+    return replace(row, difference=replace(row.difference, p_adjusted=adjusted_p[row.name]))
 
 
 def required_items(comparison: Comparison, standing: CandidateStanding, tests: int) -> int | None:

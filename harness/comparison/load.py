@@ -90,11 +90,11 @@ class LoadedResults:
         """The tasks that one checkpoint has no samples of, though another has, or though it was to be scored on them."""
         absent = []
         for name in self.checkpoints:
-            others = [name for name in self.checkpoints if name != self.baseline] if name == self.baseline else [self.baseline]
+            others = self.checkpoints.keys() - {name} if name == self.baseline else {self.baseline}
             records_by_task = {task: cell.record for (who, task), cell in self.cells.items() if who in others}
             records_by_task |= {task: record for (who, task), record in self.empty.items() if who == name}
             for task, record in records_by_task.items():
-                if (name, task) not in self.cells and not (record.task.variant_of and record.task.variant_of in self.tasks):
+                if (name, task) not in self.cells and record.task.variant_of not in self.tasks:
                     own = self.empty.get((name, task))
                     absent.append(AbsentTask(name, task, record.task.skill, describe_empty(own) if own else "not scored"))
         return tuple(absent)

@@ -16,10 +16,9 @@ def metric_rows(rows: Iterable[Row], tests: int) -> dict[str, Row]:
     rows_by_name = {}
     for row in rows:
         for m in row.metrics:
-            if m.delta is None or m.delta_low is None or m.delta_high is None or row.difference is None:
+            if m.gain is None or row.difference is None:
                 continue
-            low, high = (-m.delta_high, -m.delta_low) if m.lower_is_better else (m.delta_low, m.delta_high)
-            delta, p = -m.delta if m.lower_is_better else m.delta, 1.0 if m.p is None else m.p
+            (delta, low, high), p = m.gain, 1.0 if m.p is None else m.p
             difference = replace(
                 row.difference, delta=delta, delta_low=low, delta_high=high, p=p, p_adjusted=min(1.0, p * max(tests, 1)),
                 mde=math.nan if m.mde is None else m.mde, pairs=m.pairs, missing=m.missing, flips=None,

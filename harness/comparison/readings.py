@@ -7,7 +7,7 @@ from itertools import combinations
 from math import hypot
 from typing import TYPE_CHECKING
 
-from harness.comparison.result import MetricValue, OpposedReadings, Row
+from harness.comparison.result import OpposedReadings, Row
 from harness.grouping import group_by
 
 if TYPE_CHECKING:
@@ -44,14 +44,9 @@ def reading_of_row(row: Row) -> Reading:
 
 def filters_of_metrics(row: Row) -> Iterator[list[Reading]]:
     """The metrics of a task that read one thing in several ways: "exact_match,strict" and "exact_match,flexible"."""
-    readings = [m for m in row.metrics if "," in m.name and m.delta is not None]
-    for metrics in group_by(readings, lambda m: m.name.partition(",")[0]).values():
-        yield [reading_of_metric(f"{row.name}/{m.name}", m) for m in metrics]
-
-
-def reading_of_metric(name: str, metric: MetricValue) -> Reading:
-    delta, low, high = metric.delta or 0.0, metric.delta_low or 0.0, metric.delta_high or 0.0
-    return (name, -delta, -high, -low) if metric.lower_is_better else (name, delta, low, high)
+    metrics = group_by((m for m in row.metrics if "," in m.name), lambda m: m.name.partition(",")[0])
+    for group in metrics.values():
+        yield [(f"{row.name}/{m.name}", *m.gain) for m in group if m.gain]
 
 
 def are_opposed(one: Reading, other: Reading) -> bool:

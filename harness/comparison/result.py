@@ -87,6 +87,15 @@ class MetricValue:
     pairs: int = 0
     missing: int = 0  # samples of its group that lack a value on one side
 
+    @property
+    def gain(self) -> tuple[float, float, float] | None:
+        """The difference and its interval (low, high), signed so that more is better; None where there is none."""
+        if self.delta is None or self.delta_low is None or self.delta_high is None:
+            return None
+        if self.lower_is_better:
+            return -self.delta, -self.delta_high, -self.delta_low
+        return self.delta, self.delta_low, self.delta_high
+
 
 APART = ("difference", "metrics", "termination")  # fields of a Row that flat() does not take as they are
 
