@@ -106,9 +106,7 @@ def score(
 def device_loaders(backend: Backend, devices: str) -> dict[str, Loader]:
     """A loader for each device, by a name of its own: cpu, cpu (2), cuda:0."""
     names = workers.list_devices(devices)
-    labels = [
-        name if names[:at].count(name) == 0 else f"{name} ({names[:at].count(name) + 1})" for at, name in enumerate(names)
-    ]
+    labels = [f"{name} ({before + 1})" if (before := names[:at].count(name)) else name for at, name in enumerate(names)]
     pairs = zip(labels, names, strict=True)
     return {label: replace(backend, options={**backend.options, "device": name}).loader() for label, name in pairs}
 

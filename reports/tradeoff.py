@@ -161,8 +161,8 @@ class LegendLayout:
 def legend_layout(numbers: dict[str, int], baseline: str, inches: float) -> LegendLayout:
     """As many columns as the widest label allows in a width."""
     names = [f"{baseline} (baseline)", *list(numbers)[:MAX_LEGEND_RUNS]]
-    if more := len(numbers) - MAX_LEGEND_RUNS:
-        names += [f"and {more} more, in the table"] if more > 0 else []
+    if (more := len(numbers) - MAX_LEGEND_RUNS) > 0:
+        names.append(f"and {more} more, in the table")
     labels = [fit_label(name, MAX_LEGEND_WIDTH, LEGEND_SIZE) for name in names]
     column = max(text_width(label, LEGEND_SIZE) for label in labels) + 0.75  # with its line and the gap
     return LegendLayout(labels, max(1, min(6, int((inches - 0.3) / column))))
