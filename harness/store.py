@@ -86,7 +86,8 @@ class Cell:
         if unlike or not before:  # without a record nobody knows what samples were asked
             self.clear()
             before = None
-        write_json(self.record_file, (before.to_json() if before else {}) | record.to_json())
+        earlier = replace(before, traceback="").to_json() if before else {}  # the failure is over, as its `why` is
+        write_json(self.record_file, earlier | record.to_json())
 
     def write_record(self, record: CellRecord) -> None:
         write_json(self.record_file, record.to_json())

@@ -93,6 +93,21 @@ def test_a_failing_cell_is_told_and_the_others_are_finished(tmp_path: Path) -> N
     assert len(list(kept.samples())) == 3, "the samples before the failure are kept"
 
 
+def test_a_cell_that_is_asked_again_forgets_its_failure(tmp_path: Path) -> None:
+    def fails(request: Request) -> Response:
+        raise RuntimeError("CUDA out of memory")
+
+    def is_killed(request: Request) -> Response:
+        raise KeyboardInterrupt
+
+    run(tmp_path / "r", fails, [toys.adding()])
+    cell = Results(tmp_path / "r").cell("toy", "adding")
+    assert "CUDA out of memory" in cell.read().traceback
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "r", is_killed, [toys.adding()])
+    assert (cell.read().state, cell.read().why, cell.read().traceback) == ("running", "", "")
+
+
 def test_a_checkpoint_that_does_not_load_fails_in_all_its_cells_only(tmp_path: Path) -> None:
     def loader(checkpoint):
         if checkpoint.name == "broken":
