@@ -28,6 +28,7 @@ from harness.evaluation.outcome import Outcome, Progress
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.file_locks import FolderLock
+from harness.grouping import run_order
 from harness.records import build_plain
 from harness.types import Checkpoint, SkilldeltaError, Task, digest
 
@@ -77,7 +78,7 @@ class Watch:
             checkpoint = build_plain(Checkpoint, content["checkpoint"])
             self.seen_stamps[checkpoint.path] = content["stamp"]
             self.waiting.append((checkpoint, replace(checkpoint, path=str(folder / content["folder"]))))
-        self.waiting.sort(key=lambda pair: (pair[0].run, pair[0].step is None, pair[0].step or 0))
+        self.waiting.sort(key=lambda pair: run_order(pair[0].run, pair[0].step, pair[0].name))
         for checkpoint, _ in self.waiting:
             self.listener.tell(f"{checkpoint.name}: linked before, waiting")
 
