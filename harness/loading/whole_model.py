@@ -49,6 +49,15 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     return config
 
 
+def read_generation_config(source: str, settings: LoadSettings = LoadSettings()) -> Any:
+    """The generation settings of a folder or Hub model; None where it has none."""
+    try:
+        place = source_arguments(source)[0]
+        return transformers.GenerationConfig.from_pretrained(place, revision=settings.remote(source)["revision"])
+    except OSError:  # the file is optional
+        return None
+
+
 def require_language_model(config: Any) -> None:
     """Raises BrokenWeightsError for a model whose head gives no text, such as a reward model.
 

@@ -52,7 +52,7 @@ def train(config: DPOConfig) -> Checkpoint:
     parallel.join()
     torch.manual_seed(config.seed)
     tokenizer = load_tokenizer(config.model, config.template)
-    ends = answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    ends = answer_ends(tokenizer, config.model)
     encoder, pad = Encoder(tokenizer, config.max_length, config.overlong, ends=ends), tokenizer.eos_token_id
     data, heldout = datasets.split_holdout(config, preferences.parse_pair, lambda pair: pair.holdout_key)
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))

@@ -67,7 +67,7 @@ def train(config: GRPOConfig) -> Checkpoint:
         raise SkilldeltaError("GRPO divides the answers among processes, not the weights: leave out --shard.")
     torch.manual_seed(config.seed)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
-    ends = tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    ends = tokenization.answer_ends(tokenizer, config.model)
     pad = tokenization.padding_token(tokenizer)
     sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
 

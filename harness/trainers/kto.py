@@ -41,7 +41,7 @@ def train(config: KTOConfig) -> Checkpoint:
     parallel.join()
     torch.manual_seed(config.seed)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
-    pad, ends = tokenizer.eos_token_id, tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    pad, ends = tokenizer.eos_token_id, tokenization.answer_ends(tokenizer, config.model)
     encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
     data = datasets.load_mixture(config, labelled_answers.parse_labels)
     rows = labelled_answers.encode_labels(data.rows, encoder)

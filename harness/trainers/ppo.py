@@ -77,7 +77,7 @@ def train(config: PPOConfig) -> Checkpoint:
     check_processes(config)
     torch.manual_seed(config.seed)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
-    ends = tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    ends = tokenization.answer_ends(tokenizer, config.model)
     sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
     prompts = prompt_set.training
 

@@ -67,7 +67,7 @@ def train(config: RewardConfig) -> Checkpoint:
     tokenizer = load_tokenizer(config.model, config.template)
     separate_padding(tokenizer)  # in the copy that is saved with the model
     pad, head_weights = padding_token(tokenizer), reward_model.head_weights(config.heads, config.combine)
-    ends = answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    ends = answer_ends(tokenizer, config.model)
     encoder = Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
     data, heldout = datasets.split_holdout(config, parse_pair, lambda pair: pair.holdout_key)
     rows = encode_pairs([*data.rows, *stranger_pairs(data.rows, config)], encoder, config)

@@ -36,7 +36,7 @@ def train(config: SFTConfig) -> Checkpoint:
     parallel.join()
     torch.manual_seed(config.seed)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
-    ends = tokenization.answer_ends(tokenizer, policy_models.tokenizer_folder(config.model))
+    ends = tokenization.answer_ends(tokenizer, config.model)
     encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
     data, heldout = datasets.split_holdout(config, datasets.parse_conversation, lambda row: row.prompt or row.answer)
     rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))

@@ -22,7 +22,6 @@ from harness.training.model_loading import (
     load_model,
     load_own_tokenizer,
     model_folder,
-    tokenizer_folder,
 )
 from harness.training.settings import TrainerSettings
 from harness.training.training_device import training_device
@@ -37,7 +36,6 @@ __all__ = [
     "model_folder",
     "reference_model",
     "shard",
-    "tokenizer_folder",
     "trainable_policy",
     "trainable_reward_model",
 ]

@@ -8,7 +8,6 @@ from typing import Any
 from harness.training import datasets, policy_prompts, tokenization
 from harness.training.batches import Tokens
 from harness.training.needs import Needs
-from harness.training.policy_models import tokenizer_folder
 from harness.training.preferences import parse_pair
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
@@ -21,7 +20,7 @@ def preview_rows(config: TrainerSettings, needs: Needs, count: int) -> Iterator[
     if needs.data == "texts":
         raise SkilldeltaError("--show is for trainers that start from a model with a tokenizer; pre-training makes its own.")
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
-    ends = tokenization.answer_ends(tokenizer, tokenizer_folder(config.model))
+    ends = tokenization.answer_ends(tokenizer, config.model)
     encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)
     if needs.data == "prompts":
         yield from preview_prompts(config, tokenizer, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.engine.tree import common_prefix_length
+from harness.loading.whole_model import read_generation_config
 from harness.prompts.templates import TULU
+from harness.prompts.text_limits import end_tokens
 from harness.training import model_loading
 from harness.training.batches import Tokens
 from harness.training.chat_rendering import ChatRenderer
@@ -73,10 +74,13 @@ def separate_padding(tokenizer: Any) -> None:
 
 
 def answer_ends(tokenizer: Any, model: str) -> frozenset[int]:
-    """The ids that end an answer: the tokenizer's end, and those of generation_config.json (a chat model may end turns so)."""
-    file = Path(model) / "generation_config.json"
-    ends = json.loads(file.read_text(encoding="utf-8")).get("eos_token_id") if file.is_file() else None
-    return frozenset([tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends] if isinstance(ends, int) else [])])
+    """The ids that end an answer, as in evaluation: the tokenizer's end, and those of the whole model's generation settings.
+
+    A chat model may end turns with another token than texts; an adapter has no such settings of its own.
+    """
+    path = model_loading.model_folder(model)
+    source = model_loading.base_of(path) if model_loading.is_adapter(path) else path
+    return end_tokens(read_generation_config(source), tokenizer)
 
 
 @dataclass

@@ -143,6 +143,15 @@ def test_a_turn_may_end_with_another_token_than_the_text(tiny: str, tmp_path: Pa
     assert tokens.ids[-1] == 2
 
 
+def test_an_adapter_ends_its_turns_as_its_base_does(tiny: str, tmp_path: Path) -> None:
+    base, lora = tmp_path / "chat", tmp_path / "lora"
+    shutil.copytree(tiny, base)
+    (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2]}))
+    shutil.copytree(tiny, lora, ignore=lambda *_: ["config.json", "generation_config.json", "model.safetensors"])
+    (lora / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": str(base), "peft_type": "LORA"}))
+    assert answer_ends(load_tokenizer(str(lora)), str(lora)) == {1, 2}
+
+
 def test_a_mistyped_model_is_told_from_its_neighbours(tiny: str, pairs: str, tmp_path: Path) -> None:
     settings = dpo.DPOConfig(model=f"{tiny}y", data=(pairs,), out=str(tmp_path / "run"))
     with pytest.raises(SkilldeltaError, match=r"There is no model folder .*tinyy.*Did you mean .*tiny"):
