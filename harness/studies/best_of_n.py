@@ -15,6 +15,7 @@ from typing import Any
 
 from harness import fingerprint, registry
 from harness.atomic_files import folder_name, write_json
+from harness.checkpoint_folders import describe_path
 from harness.engine.device import default_device
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str]) -> None:
     for run in runs:
         scores = score_draws(run, tasks)
         path = policy_models.model_folder(run)
-        content = digest(fingerprint.hash_checkpoint(Checkpoint("", path, "transformers")))
+        content = digest(fingerprint.hash_checkpoint(describe_path(path)))
         store_choices(output, Checkpoint(Path(run).name, "", "best-of-n", method="best-of-n", content=content), tasks, scores)
         write_json(output.folder / "_accuracy" / f"{folder_name(Path(run).name)}.json", ranking_accuracy(tasks, scores))
 

@@ -23,7 +23,7 @@ from harness.own_template import give_own_template
 from harness.prompts.template_trial import try_template
 from harness.tokenizer_folders import tokenizer_source
 from harness.training.settings import TrainerSettings
-from harness.types import Checkpoint, SkilldeltaError
+from harness.types import SkilldeltaError
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
 # The folder, in a run of LoRA that starts from an adapter, with the model that its adapters change.  Searches for checkpoints
@@ -189,10 +189,9 @@ def disable_dropout(model: Any) -> nn.Module:
 def describe_model(model: str) -> dict[str, Any]:
     """A model's folder, the hashes of its parts, and the cost of its training if one of these trainers made it."""
     path = model_folder(model)
-    base = base_of(path) if is_adapter(path) else ""
     facts = {
         "path": path,
-        "fingerprint": fingerprint.hash_checkpoint(Checkpoint(Path(path).name, path, "transformers", base=base)),
+        "fingerprint": fingerprint.hash_checkpoint(describe_path(path)),
     }
     file = Path(path) / "trainer_state.json"
     state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
