@@ -60,6 +60,16 @@ class Stratum:
         return sum(part.share for part in self.parts)
 
 
+def rounds_between_looks(question_counts: Ints) -> Iterator[tuple[int, int]]:
+    """Blocks of rounds (first, end) from the questions after each round: FIRST_LOOK questions, then half of all before."""
+    first = before = 0
+    for end, so_far in enumerate(question_counts.tolist()):
+        is_last = end == len(question_counts) - 1
+        if end and (is_last or so_far - before >= max(FIRST_LOOK, before // 2)):
+            yield first, end
+            first, before = end, so_far
+
+
 @dataclass(frozen=True)
 class Course:
     """Which items of which stratum are asked in which round."""
@@ -97,13 +107,8 @@ class Course:
         return total
 
     def blocks(self) -> Iterator[tuple[int, int]]:
-        """The rounds between two looks, as (first, end): FIRST_LOOK questions, then half of all before."""
-        first = before = 0
-        for end in range(1, self.rounds + 1):
-            so_far = int(self.question_counts[end])
-            if end == self.rounds or so_far - before >= max(FIRST_LOOK, before // 2):
-                yield first, end
-                first, before = end, so_far
+        """The rounds between two looks."""
+        return rounds_between_looks(self.question_counts)
 
     def questions(self, first: int, end: int) -> Iterator[tuple[TaskQueue, list[Question]]]:
         """The questions of each task in the rounds from `first` to before `end`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from harness.evaluation.item_rounds import rounds_between_looks
 from harness.statistics.aggregates import Floats
 from harness.statistics.best_of_many import CandidatePool, bootstrap_errors, possible_best
 from harness.statistics.elimination import Race, Round, plan_rounds
@@ -31,19 +32,14 @@ def simulate_scores(sizes: Sequence[int], gaps: Sequence[float], rng: Rng, alike
 
 
 def race_on(tasks: Sequence[Floats], shares: Sequence[float]) -> tuple[Race, float]:
-    """A race over complete scores, with growing blocks as in evaluation/choose.py, and the share of answers that it used."""
+    """A race over complete scores, with the looks of evaluation/choose.py, and the share of answers that it used."""
     sizes = np.array([len(t) for t in tasks])
     counts, race, used = plan_rounds(sizes), Race(tasks[0].shape[1], sizes, np.array(shares)), 0
-    before = first = 0
-    for end in range(1, len(counts)):
-        so_far = int(counts[end].sum())
-        if end < len(counts) - 1 and so_far - before < max(16, before // 2):
-            continue
-        used += len(race.alive) * (so_far - before)
+    for first, end in rounds_between_looks(counts.sum(axis=1)):
+        used += len(race.alive) * int(counts[end].sum() - counts[first].sum())
         for r in range(first, end):
             parts = [t[low:high] for t, low, high in zip(tasks, counts[r], counts[r + 1], strict=True)]
             race.advance(Round(np.concatenate(parts), np.repeat(np.arange(len(parts)), [len(p) for p in parts])))
-        before, first = so_far, end
         if end < len(counts) - 1 and race.is_decided():
             return race, used / (race.contestants * int(sizes.sum()))
     race.finish()
