@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from harness.file_locks import FolderLock, lock_folder
+from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
 from harness.types import SkilldeltaError
 
 ROOM = "Make room; the same command continues from what is stored."
@@ -103,7 +103,7 @@ def whole_files(folder: Path) -> Iterator[Path]:
             stack.enter_context(named_errors(draft, folder))
         yield draft
         with lock_folder(folder):
-            for file in sorted(p for p in draft.rglob("*") if p.is_file()):
+            for file in sorted(p for p in draft.rglob("*") if p.is_file() and p != draft / LOCK_FILE):
                 target = folder / file.relative_to(draft)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(target)

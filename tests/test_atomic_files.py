@@ -146,6 +146,11 @@ def test_a_file_system_that_locks_only_what_is_open_for_writing_is_locked_by_a_f
     lock.release()
     FolderLock(tmp_path).release()
     assert names(tmp_path) == [".lock"]
+    own_lock = (tmp_path / ".lock").stat().st_ino
+    with whole_files(tmp_path) as draft:
+        (draft / "a").write_text("1")
+    assert names(tmp_path) == [".lock", "a"]
+    assert (tmp_path / ".lock").stat().st_ino == own_lock, "who waits for the folder has this one open"
 
 
 def test_a_file_system_without_locks_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
