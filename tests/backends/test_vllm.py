@@ -58,6 +58,13 @@ def whole(folder: Path) -> Checkpoint:
     return Checkpoint(folder.name, str(folder), "transformers")
 
 
+def test_an_unknown_type_of_numbers_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"vllm": ["vllm"]})
+    for name in ("float99", "int8", "nn"):
+        with pytest.raises(SkilldeltaError, match=f"dtype '{name}'"):
+            backend.load(whole(tmp_path), VllmOptions(dtype=name))
+
+
 def ask(model: backend.VllmModel, requests: list[Request]) -> list[Response]:
     by_place = dict(model.answer(requests))
     return [by_place[i] for i in range(len(requests))]
