@@ -1,6 +1,6 @@
 """GGUF files, as llama.cpp has them: weights (often quantised), config, tokenizer and template in one file.
 
-Each file is a checkpoint; a folder with config.json is a model of its own, whatever GGUF files lie there too.
+Each file is a checkpoint; a folder with a model's config.json is a model of its own, whatever GGUF files lie there too.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.checkpoint_folders import has_model_config
+from harness.integrity import ADAPTER_CONFIG
 from harness.types import Checkpoint
 
 ORDER = 40  # asked after those that know whole folders
@@ -19,7 +21,7 @@ NO_LANGUAGE_MODEL = re.compile(r"^(?:mmproj|ggml-vocab)", re.IGNORECASE)  # what
 
 def find(path: Path) -> list[Checkpoint]:
     """A checkpoint for each GGUF file of a folder, in the order of their names."""
-    if (path / "config.json").is_file() or (path / "adapter_config.json").is_file():
+    if has_model_config(path) or (path / ADAPTER_CONFIG).is_file():
         return []
     files = sorted(file for file in path.glob("*.gguf") if file.is_file() and not NO_LANGUAGE_MODEL.match(file.name))
     return [describe_file(file) for file in files]

@@ -158,8 +158,9 @@ def refuse_unplaced(report: Mapping[str, Any], headers: Headers, head: Head) -> 
             f"{printable(name)} has the shape {list(shape)} in the weights and {list(model_shape)} by config.json"
         )
     if strays:
+        count = f"{len(headers)} " if headers else ""  # of a Hub model nobody has read them beforehand
         raise BrokenWeightsError(
-            f"{len(strays)} of its {len(headers)} weights have no place in the model ({first_names(sorted(strays))}): "
+            f"{len(strays)} of its {count}weights have no place in the model ({first_names(sorted(strays))}): "
             f"config.json is that of another model{explain_wrapper(strays)}"
         )
     if report["error_msgs"]:

@@ -31,6 +31,12 @@ def test_a_model_of_its_own_stays_one_with_gguf_files_in_its_folder(tmp_path: Pa
     assert gguf.find(tmp_path) == []
 
 
+def test_settings_of_an_experiment_hide_no_gguf_file(tmp_path: Path) -> None:
+    write_file(tmp_path / "a.gguf")
+    (tmp_path / "config.json").write_text('{"lr": 1e-5}', encoding="utf-8")
+    assert [(c.path, c.producer) for c in find_checkpoints([str(tmp_path)])] == [(str(tmp_path / "a.gguf"), "gguf")]
+
+
 def test_what_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "join the parts" in gguf.find_problem(write_file(tmp_path / "m-00001-of-00003.gguf"))
     assert "does not begin with the letters GGUF" in gguf.find_problem(
