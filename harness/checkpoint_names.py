@@ -45,6 +45,8 @@ def adopt_run(checkpoint: Checkpoint, root: Path) -> Checkpoint:
             return replace(checkpoint, name=below[place], run=str(run))
         if not CONTAINERS.match(below[place]):
             break
+    if path.is_file():  # a file's name is the same whether it or its folder is searched
+        return checkpoint
     own_name = next((part for part in reversed(below) if not CONTAINERS.match(part)), checkpoint.name)
     return replace(checkpoint, name=own_name)
 
