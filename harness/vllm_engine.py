@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from harness import config
+from harness.bounded_files import read_json
+from harness.hub_cache import split_revision
 from harness.prompts import templates, tokenizer_cache
 from harness.types import SkilldeltaError, digest
 
@@ -91,8 +92,9 @@ class VllmEngine:
         self.source, self.options, self.max_rank = source, options, max_rank
         self.adapters: dict[str, int] = {}  # path -> vLLM's number of it
         self.requests = 0
+        name, revision = hub_place(source, options.revision)
         arguments: dict[str, Any] = {
-            "model": source,
+            "model": name,
             "dtype": options.dtype,
             "tensor_parallel_size": options.tensor_parallel,
             "gpu_memory_utilization": options.memory,
@@ -102,7 +104,7 @@ class VllmEngine:
             "disable_log_stats": True,
         }
         arguments |= {"max_model_len": options.max_length} if options.max_length else {}
-        arguments |= {"revision": options.revision} if options.revision else {}
+        arguments |= {"revision": revision} if revision else {}
         arguments |= {"enable_lora": True, "max_lora_rank": max_rank} if max_rank else {}
         try:
             self.llm = vllm.LLM(**arguments | config.parse_json_pairs(options.args))
@@ -227,13 +229,21 @@ class LastEngine:
             self.engine = None
 
 
+def hub_place(source: str, revision: str) -> tuple[str, str]:
+    """A model's name and the revision that "org/model@revision", else `revision`, names; a folder as it is."""
+    if Path(source).exists():
+        return source, ""
+    name, own_revision = split_revision(source)
+    return name, own_revision or revision
+
+
 def same_shape(source: str, other: str) -> bool:
     """Whether two folders hold models of one configuration with one tokenizer, so that they differ in weights alone."""
     shapes = []
     for folder in map(Path, (source, other)):
         if not (folder / "config.json").exists():
             return False
-        values: Mapping[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        values = read_json(folder / "config.json")
         names = {"_name_or_path", "transformers_version"}
         shapes.append((digest({k: v for k, v in values.items() if k not in names}), tokenizer_cache.tokenizer_key(str(folder))))
     return shapes[0] == shapes[1]

@@ -6,7 +6,6 @@ by token, behind cached prefixes.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 
 import transformers
 
+from harness.bounded_files import read_json
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
 from harness.loading.contract import find_infinite
@@ -25,7 +25,7 @@ from harness.loading.tokenizer import load_tokenizer
 from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
-from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
+from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, hub_place, vllm_version
 
 DECIMALS = 6  # of log-probabilities: more is noise
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of vLLM's buffers for adapters
@@ -66,7 +66,7 @@ class VllmModel:
         rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
         self.template = templates.choose_template(options.chat_template, tokenizer.tokenizer, rendering)
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
-        self.end_tokens = end_tokens(generation_config(engine.source), tokenizer.tokenizer)
+        self.end_tokens = end_tokens(generation_config(engine.source, options.revision), tokenizer.tokenizer)
 
     @property
     def settings(self) -> Json:
@@ -187,10 +187,11 @@ def token_logprob(token: int, output: VllmOutput) -> tuple[float, bool]:
     return logprob, output.ids[0] == token
 
 
-def generation_config(source: str) -> Any:
+def generation_config(source: str, revision: str) -> Any:
     """The generation settings of a model; None where it has none."""
     try:
-        return transformers.GenerationConfig.from_pretrained(source)
+        name, own_revision = hub_place(source, revision)
+        return transformers.GenerationConfig.from_pretrained(name, revision=own_revision or "main")
     except OSError:  # the file is optional
         return None
 
@@ -203,7 +204,7 @@ def adapter_rank(checkpoint: Checkpoint) -> int:
         raise SkilldeltaError(
             f"{checkpoint.path} is an adapter of an adapter, which vLLM does not take.  Use --backend transformers."
         )
-    settings = json.loads((Path(checkpoint.path) / "adapter_config.json").read_text(encoding="utf-8"))
+    settings = read_json(Path(checkpoint.path) / "adapter_config.json")
     kinds = [name for name in ("use_dora", "modules_to_save", "alpha_pattern", "rank_pattern") if settings.get(name)]
     if settings.get("peft_type") != "LORA" or kinds:
         raise SkilldeltaError(

@@ -21,7 +21,7 @@ from harness.backends.transformers import load as load_transformers
 from harness.config import parse_json_pairs
 from harness.engine.plain import TokenPair
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
-from harness.vllm_engine import VllmOptions, VllmOutput, same_shape
+from harness.vllm_engine import VllmOptions, VllmOutput, hub_place, same_shape
 from tests.support import tiny
 
 HAS_VLLM = "vllm" in metadata.packages_distributions()
@@ -214,6 +214,11 @@ class TestWithoutVllm:
         file.write_text(json.dumps(json.loads(file.read_text()) | {"use_dora": True}))
         with pytest.raises(SkilldeltaError, match=r"use_dora.*\n.*--backend transformers"):
             backend.adapter_rank(checkpoint)
+
+    def test_a_revision_in_the_name_goes_before_the_option(self, base: Path) -> None:
+        assert hub_place("org/model@step_1000", "main") == ("org/model", "step_1000")
+        assert hub_place("org/model", "v2") == ("org/model", "v2")
+        assert hub_place(str(base), "v2") == (str(base), "")
 
     def test_checkpoints_of_one_shape_differ_in_weights_alone(self, base: Path, tmp_path: Path) -> None:
         shutil.copytree(base, tmp_path / "same")
