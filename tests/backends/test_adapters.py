@@ -75,8 +75,11 @@ def answers(model: TransformersModel) -> list[tuple[Any, ...]]:
 
 
 def answers_alone(checkpoint: Checkpoint) -> list[tuple[Any, ...]]:
-    """By a base of its own."""
-    return answers(load(checkpoint, TransformersOptions(device="cpu", dtype="float32")))
+    """By a base of its own: equal options that the garbage collector has not found yet would share theirs."""
+    BASES.clear()
+    alone = answers(load(checkpoint, TransformersOptions(device="cpu", dtype="float32")))
+    BASES.clear()
+    return alone
 
 
 def assert_near(some: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> None:
