@@ -6,7 +6,6 @@ all checkpoints of one run.  Another adapter is attached to the base anew, once 
 
 from __future__ import annotations
 
-import json
 import weakref
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import peft
 import torch
 
+from harness.bounded_files import read_json
 from harness.engine import packed_linear
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, BrokenWeightsError, weight_files
 from harness.loading import model as loading
@@ -166,7 +166,7 @@ def adapter_kind(checkpoint: Checkpoint) -> str:
     if not checkpoint.base:
         return ""
     folder = Path(checkpoint.path)
-    config = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+    config = read_json(folder / ADAPTER_CONFIG)
     headers = read_headers(weight_files(folder, ADAPTER))
     shapes = sorted((name, list(tensor.shape)) for name, tensor in headers.items())
     return digest([{name: value for name, value in config.items() if name not in ORIGINS}, shapes])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from harness.bounded_files import read_json
 from harness.file_hashes import hash_files
 from harness.prompts.tokenization import WindowedTokenizer
 from harness.types import digest
@@ -71,6 +71,6 @@ def tokenizer_key(source: str, *settings: object) -> str:
         return ""
     files = sorted({file for name in TOKENIZER_FILES for file in folder.glob(name) if file.is_file()})
     config_file = folder / "config.json"
-    config = json.loads(config_file.read_text(encoding="utf-8")) if config_file.exists() else {}
+    config = read_json(config_file) if config_file.exists() else {}
     kind = [config.get(n) for n in ("model_type", "tokenizer_class", "auto_map")]
     return digest([hash_files(files), kind, [str(s) for s in settings]])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -194,7 +193,7 @@ def describe_model(model: str) -> dict[str, Any]:
         "fingerprint": fingerprint.hash_checkpoint(describe_path(path)),
     }
     file = Path(path) / "trainer_state.json"
-    state = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    state = read_json(file) if file.is_file() else {}
     costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
     return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
 

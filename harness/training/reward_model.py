@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ def load(path: str, seed: int = 0) -> RewardModel:
     """
     folder = model_loading.model_folder(path)
     file = Path(folder) / CARD
-    card = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    card = read_json(file) if file.is_file() else {}
     if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
     heads = card.get("heads") or head_names(folder)

@@ -88,7 +88,7 @@ def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -
     if names:
         raise SkilldeltaError(
             f"{folder} holds a run that began with other content of {', '.join(names)}.  "
-            "Name another --out, or start again with --resume false."
+            "Name another --output, or start again with --resume false."
         )
 
 
@@ -104,5 +104,5 @@ def check_same_settings(folder: Path, before: Json, config: settings.TrainerSett
     if changes:
         raise SkilldeltaError(
             f"{folder} holds a run with other settings: {'; '.join(changes)}.  "
-            "Name another --out, use the same settings to continue, or start again with --resume false."
+            "Name another --output, use the same settings to continue, or start again with --resume false."
         )

@@ -6,7 +6,6 @@ Its folder has the layout that transformers' Trainer writes, checkpoint-N with t
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ import transformers
 from torch import nn
 
 from harness.atomic_files import atomic_folder, remove_halves, write_json
+from harness.bounded_files import read_json
 from harness.training import model_loading, parallel, run_folder, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
@@ -56,23 +56,28 @@ class TrainerRun:
         """
         checkpoint, run_json = run_folder.latest_checkpoint(self.folder), self.folder / "run.json"
         if checkpoint is not None and not run_json.is_file():
-            raise SkilldeltaError(f"{self.folder} holds checkpoints of another program (no run.json): name another --out.")
+            raise SkilldeltaError(f"{self.folder} holds checkpoints of another program (no run.json): name another --output.")
         if checkpoint is not None and not self.config.resume:
             run_folder.remove_checkpoints(self.folder)  # they would pass for checkpoints of the new run
             checkpoint = None
         if checkpoint is None:
             return None
-        previous = json.loads(run_json.read_text(encoding="utf-8"))
-        run_folder.check_same_settings(self.folder, previous["config"], self.config)
-        self.previous, self.is_complete = previous, previous["status"] == "done"
-        state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
-        self.log_history = state["log_history"]
-        if state["best_model_checkpoint"]:
-            self.best = (state["best_metric"], Path(state["best_model_checkpoint"]).name)
-        own_state = state["stateful_callbacks"]["skilldelta"]
-        # The account is a sum over the processes: only one of them may bring the old part.
-        self.costs = Costs(**own_state["costs"]) if parallel.is_writer() else Costs()
-        self.memory = own_state["carried"]
+        previous, state = read_json(run_json), read_json(checkpoint / "trainer_state.json")
+        try:
+            run_folder.check_same_settings(self.folder, previous["config"], self.config)
+            self.previous, self.is_complete = previous, previous["status"] == "done"
+            self.log_history = state["log_history"]
+            if state["best_model_checkpoint"]:
+                self.best = (state["best_metric"], Path(state["best_model_checkpoint"]).name)
+            own_state = state["stateful_callbacks"]["skilldelta"]
+            # The account is a sum over the processes: only one of them may bring the old part.
+            self.costs = Costs(**own_state["costs"]) if parallel.is_writer() else Costs()
+            self.memory = own_state["carried"]
+        except (KeyError, TypeError) as error:
+            raise SkilldeltaError(
+                f"{checkpoint} cannot be continued: its files lack what this trainer writes ({error!r}).\n"
+                "Name another --output, or start again with --resume false, which removes the checkpoints of this folder."
+            ) from error
         return checkpoint
 
     def restore(self, checkpoint: Path | None, optimizers: Optimizers) -> int:

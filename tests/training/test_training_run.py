@@ -206,6 +206,14 @@ class TestRefusals:
                 sft.train(sft_config(tiny, chats, tmp_path / "run", resume=resume))
         assert theirs.is_dir()
 
+    @pytest.mark.parametrize("damage", ["[]", '{"config": {}', '{"status": "done"}', '{"config": null, "status": "running"}'])
+    def test_a_run_folder_whose_files_are_damaged(self, damage: str, tiny: str, chats: str, tmp_path: Path) -> None:
+        settings = sft_config(tiny, chats, tmp_path / "run")
+        sft.train(settings)
+        (tmp_path / "run/run.json").write_text(damage)
+        with pytest.raises(SkilldeltaError, match=r"run\.json|cannot be continued"):
+            sft.train(settings)
+
     def test_going_on_with_other_data(self, tiny: str, chats: str, tmp_path: Path) -> None:
         sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
         running(tmp_path / "run")
