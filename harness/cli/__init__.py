@@ -20,6 +20,7 @@ from harness.cli import (
     interchange,
     listing,
     noise,
+    overlap,
     power,
     recipes,
     score,
@@ -43,7 +44,7 @@ COLLECTION_THRESHOLDS = (200_000, 30, 30)
 GROUPS = {
     "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS),
     "Compare and decide": (compare.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
-    "Train": (study.VERBS, claims.VERBS),
+    "Train": (study.VERBS, claims.VERBS, overlap.VERBS),
     "Data of this and other programs": (interchange.VERBS,),
     "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),
 }

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness.data import DataSource, hub_rows, read
 from harness.training import parallel
 from harness.training.conversations import Conversation, PolicyPrompt, parse_conversation, parse_prompt
 from harness.training.messages import UnusableRowError
 from harness.training.row_columns import ParseSettings
 from harness.training.settings import TrainerSettings
+from harness.training.source_rows import raw_rows
 from harness.types import Json, SkilldeltaError, digest
 
 __all__ = ["Conversation", "PolicyPrompt", "load_mixture", "parse_conversation", "parse_prompt", "split_holdout"]
@@ -106,18 +104,6 @@ def describe_source(facts: Json) -> str:
     if faults := facts["skipped"]:
         text += f"; {sum(faults.values())} skipped: " + ", ".join(f"{n} x {fault}" for fault, n in faults.items())
     return text + (f"; columns that are not used: {', '.join(facts['unused'])}" if facts["unused"] else "") + "."
-
-
-def raw_rows(name: str) -> tuple[Sequence[Json], str]:
-    """The rows of a file, or of `hub:NAME` or `hub:NAME:SPLIT`, with a hash of their content."""
-    if name.startswith("hub:"):
-        hub, _, split = name.removeprefix("hub:").partition(":")
-        rows = list(hub_rows(DataSource(hub, "", (), split=split or "train")))
-        return rows, digest(rows, 64)
-    path = Path(name)
-    if not path.is_file():
-        raise SkilldeltaError(f"There is no data file {name}.  Rows of the Hub are named hub:NAME or hub:NAME:SPLIT.")
-    return read(path), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def draw_mixture(sizes: Sequence[int], weights: Sequence[float], limit: int, seed: int) -> list[tuple[int, int]]:

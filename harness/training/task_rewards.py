@@ -17,9 +17,9 @@ from harness.evaluation.questions import EvaluationSettings, Question, make_ques
 from harness.evaluation.scoring import score_response
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
-from harness.training.datasets import raw_rows
 from harness.training.question_overlap import contaminated_questions, question_words
 from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
+from harness.training.source_rows import raw_rows
 from harness.types import Json, Response, SkilldeltaError, Task, digest
 
 SILENT = "no answer"  # how the reasons begin for which the reader finds nothing to score
