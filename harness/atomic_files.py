@@ -113,17 +113,27 @@ def whole_files(folder: Path) -> Iterator[Path]:
 def atomic_folder(target: Path) -> Iterator[Path]:
     """A folder to write into under another name, renamed to `target` when it is complete; where that fails, nothing is left.
 
-    What a killed writer left is removed by the next one of the same folder.
+    A folder that was there is kept under a third name until then, and has its own again where the second rename fails.  What
+    a killed writer left is put right by the next one of the same folder.
     """
-    draft = target.with_name(f"{DRAFT}{target.name}")
+    draft, former = target.with_name(f"{DRAFT}{target.name}"), target.with_name(f"{DRAFT}{target.name}.former")
     try:
         with named_errors(draft, target):
-            shutil.rmtree(draft, ignore_errors=True)
+            if former.exists() and not target.exists():
+                former.replace(target)
+            for remains in (draft, former):
+                shutil.rmtree(remains, ignore_errors=True)
             draft.mkdir(parents=True)
             yield draft
             if target.exists():
-                shutil.rmtree(target)
-            draft.replace(target)
+                target.replace(former)
+            try:
+                draft.replace(target)
+            except OSError:
+                if former.exists():
+                    former.replace(target)
+                raise
+            shutil.rmtree(former, ignore_errors=True)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise

@@ -57,6 +57,34 @@ def test_a_full_disk_is_told_from_an_error_of_ours_whatever_wrote(library: str, 
     assert names(full_disk) == []
 
 
+def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "run"
+    for text in ("1", "2"):
+        with atomic_folder(target) as draft:
+            (draft / "a.txt").write_text(text)
+    assert (names(tmp_path), (target / "a.txt").read_text()) == (["run", "run/a.txt"], "2")
+    rename = Path.replace
+
+    def refuse(source: Path, place: Path) -> Path:
+        if source.name == ".writing-run":
+            raise OSError(errno.EIO, "broken", str(source))
+        return rename(source, place)
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(OSError, match=str(target)), atomic_folder(target) as draft:
+        (draft / "a.txt").write_text("3")
+    assert (names(tmp_path), (target / "a.txt").read_text()) == (["run", "run/a.txt"], "2")
+
+
+def test_a_writer_killed_between_its_renames_loses_nothing(tmp_path: Path) -> None:
+    former = tmp_path / ".writing-run.former"
+    former.mkdir()
+    (former / "a.txt").write_text("1")
+    with pytest.raises(KeyError), atomic_folder(tmp_path / "run"):
+        raise KeyError
+    assert names(tmp_path) == ["run", "run/a.txt"]
+
+
 def test_what_is_no_refusal_of_the_system_is_not_explained_away() -> None:
     for error in (ValueError("no"), FileNotFoundError(errno.ENOENT, "x"), RuntimeError("(os error 2)"), TimeoutError()):
         assert explain_system_error(error) == ""

@@ -33,6 +33,10 @@ class RewardSettings(TrainerSettings):
                 "--reward is missing: the folder of a reward model (skilldelta train reward makes one), or task:NAME for the "
                 "score of a task that generates texts (skilldelta list tasks)."
             )
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise SkilldeltaError(
+                f"--reward names {', '.join(twice)} more than once: give it one weight with --reward-weights."
+            )
         if self.reward_weights and len(self.reward_weights) != len(names):
             raise SkilldeltaError(f"--reward-weights has {len(self.reward_weights)} numbers for {len(names)} rewards.")
         if sum(not name.startswith(PREFIX) for name in names) > 1:

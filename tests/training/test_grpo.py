@@ -229,6 +229,7 @@ def test_settings_that_cannot_work_are_told(tiny: str, tmp_path: Path) -> None:
         ({"rollouts": 1}, "at least 2 answers"),
         ({"batch": 10}, "no multiple"),
         ({"reward_weights": (1.0, 2.0)}, "2 numbers for 1 rewards"),
+        ({"reward": "task:gsm8k,task:gsm8k"}, "task:gsm8k more than once"),
         ({"reward": "runs/a,runs/b", "data": ("rows.jsonl",)}, "more than one reward model"),
     ):
         with pytest.raises(SkilldeltaError, match=reason):
