@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.comparison import termination
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
-from harness.comparison.metrics import measure_metrics
+from harness.comparison.metrics import is_score, measure_metrics
 from harness.comparison.sample_table import SampleTable
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
 from harness.statistics.aggregates import Interval, Ints, critical_value
@@ -85,14 +85,19 @@ def measure_task(results: LoadedResults, task: str, level: float, rows: RowNumbe
         columns = cell.columns()  # one at a time: the samples of all checkpoints may not fit in memory
         estimate, pair = estimate_checkpoint(name, panel, columns, level, numbers), panel.compare(columns, level)
         pairs.append(add_noise(pair, results.noise_rates(name, task), level))
-        metrics = tuple(follow_headline(m, pair.delta.interval, pairs[-1].delta.interval) for m in estimate.metrics)
-        estimates.append(replace(estimate, metrics=metrics))
+        headline = {m.name for m in panel.task.metrics if is_score(m, panel.baseline) and is_score(m, columns)}
+        metrics = (follow_headline(m, pair.delta.interval, pairs[-1].delta.interval, headline) for m in estimate.metrics)
+        estimates.append(replace(estimate, metrics=tuple(metrics)))
     return estimates, pairs
 
 
-def follow_headline(metric: MetricValue, before: Interval, after: Interval) -> MetricValue:
-    """A metric that is the score itself bears the interval of the score's difference, with the noise that widened it."""
-    is_headline = (metric.delta_low, metric.delta_high) == (POINTS * before.low, POINTS * before.high)
+def follow_headline(metric: MetricValue, before: Interval, after: Interval, headline: Collection[str]) -> MetricValue:
+    """A metric that is the score itself bears the interval of the score's difference, with the noise that widened it.
+
+    `headline`: the metrics whose values are the scores.  Where a task weighs its groups, their plain mean is another number.
+    """
+    is_mean = (metric.delta_low, metric.delta_high) == (POINTS * before.low, POINTS * before.high)
+    is_headline = is_mean and metric.name in headline
     return replace(metric, delta_low=POINTS * after.low, delta_high=POINTS * after.high) if is_headline else metric
 
 

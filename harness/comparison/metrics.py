@@ -45,6 +45,13 @@ def has_parts(metric: Metric, columns: SampleTable) -> bool:
     return metric.part in columns.parts and (not metric.over or metric.over in columns.parts)
 
 
+def is_score(metric: Metric, columns: SampleTable) -> bool:
+    """Whether a metric's values are the scores of all samples."""
+    if metric.over or metric.group or metric.part not in columns.parts:
+        return False
+    return bool(np.array_equal(columns.parts[metric.part], columns.score, equal_nan=True))
+
+
 @dataclass(frozen=True)
 class MetricRows:
     """What samples add to a metric above and below the line; `counts`: which belong to its group and have a value."""
