@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.bounded_files import is_there
+
 
 def snapshot_folder(name: str, revision: str = "") -> Path | None:
     """The folder of the cached snapshot of a model; None where its config is not in the cache."""
@@ -24,6 +26,14 @@ def split_revision(name: str) -> tuple[str, str]:
     """The name and the revision of "org/model@revision"; "" for the newest."""
     model, _, revision = name.partition("@")
     return model, revision
+
+
+def hub_place(source: str, revision: str) -> tuple[str, str]:
+    """A model's name and the revision that "org/model@revision", else `revision`, names; a folder as it is."""
+    if is_there(source):
+        return source, ""
+    name, own_revision = split_revision(source)
+    return name, own_revision or revision
 
 
 def is_offline() -> bool:

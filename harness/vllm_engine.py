@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from harness import config
 from harness.bounded_files import read_json
-from harness.hub_cache import split_revision
+from harness.hub_cache import hub_place
 from harness.prompts import templates, tokenizer_cache
 from harness.types import SkilldeltaError, digest
 
@@ -227,14 +227,6 @@ class LastEngine:
         if self.engine:
             self.engine.close()
             self.engine = None
-
-
-def hub_place(source: str, revision: str) -> tuple[str, str]:
-    """A model's name and the revision that "org/model@revision", else `revision`, names; a folder as it is."""
-    if Path(source).exists():
-        return source, ""
-    name, own_revision = split_revision(source)
-    return name, own_revision or revision
 
 
 def same_shape(source: str, other: str) -> bool:

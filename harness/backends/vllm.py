@@ -18,6 +18,7 @@ import transformers
 from harness.bounded_files import read_json
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
+from harness.hub_cache import hub_place
 from harness.loading.contract import find_infinite
 from harness.loading.model import require_loadable
 from harness.loading.settings import LoadSettings, parse_dtype
@@ -25,7 +26,7 @@ from harness.loading.tokenizer import load_tokenizer
 from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
-from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, hub_place, vllm_version
+from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
 
 DECIMALS = 6  # of log-probabilities: more is noise
 LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of vLLM's buffers for adapters

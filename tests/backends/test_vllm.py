@@ -20,8 +20,9 @@ from harness.backends.transformers import TransformersOptions
 from harness.backends.transformers import load as load_transformers
 from harness.config import parse_json_pairs
 from harness.engine.plain import TokenPair
+from harness.hub_cache import hub_place
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
-from harness.vllm_engine import VllmOptions, VllmOutput, hub_place, same_shape
+from harness.vllm_engine import VllmOptions, VllmOutput, same_shape
 from tests.support import tiny
 
 HAS_VLLM = "vllm" in metadata.packages_distributions()
