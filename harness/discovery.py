@@ -45,11 +45,20 @@ def name_served_models(names: Sequence[str], selection: Selection = Selection())
 def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
     """A checkpoint with the base and the tokenizer that the user named."""
     for flag, folder in (("--base", selection.base), ("--tokenizer", selection.tokenizer)):
-        if folder and not is_folder(folder) and not hub_cache.snapshot_folder(folder):
-            raise SkilldeltaError(f"{flag} {folder}: there is no such folder.")
+        if folder and not is_folder(folder) and (reason := explain_no_source(folder)):
+            raise SkilldeltaError(f"{flag} {folder}: {reason}.")
     if selection.base and checkpoint.base:
         checkpoint = locate_bases(checkpoint, selection.base)
     return replace(checkpoint, tokenizer=selection.tokenizer or checkpoint.tokenizer)
+
+
+def explain_no_source(place: str) -> str:
+    """Why a name that is no folder is no model either; "" for one that is in the Hub's cache, or that the Hub can be asked for."""
+    name, revision = hub_cache.split_revision(place)
+    if hub_cache.snapshot_folder(name, revision):
+        return ""
+    is_name = HUB_NAME.match(name) and not name.startswith(".") and not is_folder(name.split("/")[0])
+    return hub_cache.explain_absence(name, revision) if is_name else "there is no such folder"
 
 
 def find_at(path: str) -> list[Checkpoint]:

@@ -10,7 +10,7 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from harness import discovery
+from harness import discovery, hub_cache
 from harness.backends.transformers import TransformersOptions, load
 from harness.checkpoint_selection import Selection
 from harness.cli.listing import listing_row
@@ -146,6 +146,16 @@ def test_the_base_is_looked_for_near_the_adapter_and_can_be_named(base: Path, lo
     assert only(tmp_path / "runs" / "dpo").base == str(tmp_path / "sft")
     with pytest.raises(SkilldeltaError, match="--base nowhere: there is no such folder"):
         only(tmp_path / "runs" / "dpo", Selection(base="nowhere"))
+
+
+def test_a_base_can_be_a_model_of_the_hub_with_a_revision(lora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_cache, "is_offline", lambda: False)
+    assert only(lora, Selection(base="org/model@step_100")).base == "org/model@step_100"
+    monkeypatch.setattr(hub_cache, "is_offline", lambda: True)
+    with pytest.raises(
+        SkilldeltaError, match="--base org/model@step_100: there is no such folder here, it is not in the Hub's"
+    ):
+        only(lora, Selection(base="org/model@step_100"))
 
 
 def test_adapters_without_end_are_no_base(lora: Path, tmp_path: Path) -> None:
