@@ -53,7 +53,7 @@ def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
 
 
 def explain_no_source(place: str) -> str:
-    """Why a name that is no folder is no model either; "" for one that is in the Hub's cache, or that the Hub can be asked for."""
+    """Why a name that is no folder is no model either; "" for one in the Hub's cache, or that it can be asked for."""
     name, revision = hub_cache.split_revision(place)
     if hub_cache.snapshot_folder(name, revision):
         return ""
