@@ -94,14 +94,21 @@ def watch(
         note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
     links = results.folder / run.LINK_FOLDER / name
     watcher = run.Watch(paths, links, WatchProgress(), every, selection=choice.selection())
-    with open_session(log_to, output) as session:
-        follower = Follower(output, baseline, report, session, alarm)
-        follower.act()
-        for outcomes in run.score_new_checkpoints(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
-            if follower.follow(outcomes):
-                break
-        else:
-            note(f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline {baseline or 'NAME'}")
+    follower = Follower(output, baseline, report, None, alarm)
+    try:
+        with open_session(log_to, output) as follower.session:
+            follower.act()
+            for outcomes in run.score_new_checkpoints(watcher, tasks, loader, results, settings, 60 * idle or float("inf")):
+                if follower.follow(outcomes):
+                    break
+            else:
+                note(
+                    f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline {baseline or 'NAME'}"
+                )
+    except SkilldeltaError as error:
+        if follower.exit_code() != 1:
+            raise
+        note(str(error))  # an alarm is what the caller must hear of, whatever failed after it
     if code := follower.exit_code():
         raise typer.Exit(code)
 

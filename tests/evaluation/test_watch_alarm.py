@@ -2,6 +2,8 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,19 @@ def test_the_watch_ends_with_exit_code_1_at_the_first_fall(project: Path, capsys
     assert call(*WATCH, "--max-drop", "5") == 1  # goes on with what it had linked
     assert "dpo@20: linked before, waiting" in capsys.readouterr().err
     assert Path("results/dpo@20").exists()
+
+
+def test_a_tracker_that_fails_at_its_end_hides_no_alarm(
+    project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def session_that_cannot_end(*_: object) -> Iterator[None]:
+        yield
+        raise SkilldeltaError("the tracker's server is gone")
+
+    monkeypatch.setattr("harness.cli.watch.open_session", session_that_cannot_end)
+    assert call(*WATCH, "--max-drop", "5") == 1
+    assert "the tracker's server is gone" in capsys.readouterr().err
 
 
 @pytest.mark.slow
