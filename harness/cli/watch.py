@@ -102,9 +102,8 @@ def watch(
                 if follower.follow(outcomes):
                     break
             else:
-                note(
-                    f"No new checkpoint for {idle:g} minutes.  Next: skilldelta compare {output} --baseline {baseline or 'NAME'}"
-                )
+                command = f"skilldelta compare {output} --baseline {baseline or 'NAME'}"
+                note(f"No new checkpoint for {idle:g} minutes.  Next: {command}")
     except SkilldeltaError as error:
         if follower.exit_code() != 1:
             raise
