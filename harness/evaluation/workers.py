@@ -1,7 +1,7 @@
 """Several devices: a worker process for each, and the cells spread over them.  What is stored is the same as with one device.
 
-A worker keeps to one checkpoint as long as that has cells: its model is loaded once.  One that is free otherwise helps with the
-checkpoint that has most cells left.  A worker that dies fails the one cell it was at, and a new one goes on.
+Who takes which cell is the work queue's rule: a worker keeps to one checkpoint.  A worker that dies fails the one cell it was
+at, and a new one goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import multiprocessing
 import re
 import signal
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
@@ -20,13 +20,13 @@ from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.questions import EvaluationSettings, Question
 from harness.evaluation.run import CellJob, questions_or_error, run_cell
 from harness.evaluation.task_binding import bind_tasks
+from harness.evaluation.work_queue import WorkQueue, WorkUnit
 from harness.parent_process import end_with_parent
 from harness.types import Checkpoint, SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.store import Results
 
-Place = tuple[int, int]  # of a cell: its checkpoint and its task
 DEVICE = re.compile(r"^(?:\d+|cpu|mps|(?:cuda|xpu)(?::\d+)?)$")
 FORK = multiprocessing.get_context("fork")  # tasks are functions: they are inherited, not sent
 
@@ -40,9 +40,9 @@ class SpreadRun:
     results: Results
     settings: EvaluationSettings
 
-    def places(self) -> list[Place]:
+    def units(self) -> list[WorkUnit]:
         """The cells in the order of a run on one device."""
-        return [(c, t) for c in range(len(self.checkpoints)) for t in range(len(self.tasks))]
+        return [WorkUnit(c, t) for c in range(len(self.checkpoints)) for t in range(len(self.tasks))]
 
 
 @dataclass
@@ -52,7 +52,7 @@ class DeviceWorker:
     device: str
     process: BaseProcess
     pipe: Connection
-    place: Place | None = None
+    unit: WorkUnit | None = None
 
     @property
     def death(self) -> str:
@@ -62,27 +62,6 @@ class DeviceWorker:
         if code == -signal.SIGKILL:
             return f"the worker on {self.device} was killed, as a system does whose memory runs out"
         return f"the worker on {self.device} ended with exit code {code}"
-
-
-@dataclass
-class CellQueue:
-    """The cells that no worker has begun."""
-
-    places: list[Place]
-    last_checkpoint: dict[str, int] = field(default_factory=dict)  # by worker
-
-    def next(self, worker: str) -> Place | None:
-        """The next cell for a worker: of its checkpoint, of one that nobody is at, or of the one with most cells left."""
-        if not self.places:
-            return None
-        own, busy = self.last_checkpoint.get(worker), set(self.last_checkpoint.values())
-        left = [checkpoint for checkpoint, _ in self.places]
-        free = [checkpoint for checkpoint in left if checkpoint not in busy]
-        checkpoint = own if own in left else free[0] if free else max(dict.fromkeys(left), key=left.count)
-        place = next(p for p in self.places if p[0] == checkpoint)
-        self.places.remove(place)
-        self.last_checkpoint[worker] = place[0]
-        return place
 
 
 def list_devices(text: str) -> list[str]:
@@ -108,7 +87,7 @@ def score_on_devices(run: SpreadRun, loaders: dict[str, Loader], progress: Progr
     """
     bound = SpreadRun(run.checkpoints, bind_tasks(run.tasks, run.settings), run.results, run.settings)
     listener = progress or SilentProgress()
-    queue, outcomes = CellQueue(bound.places()), dict[Place, Outcome]()
+    queue, outcomes = WorkQueue(bound.units()), dict[WorkUnit, Outcome]()
     workers: dict[str, DeviceWorker] = {}
 
     def start(name: str) -> DeviceWorker:
@@ -122,39 +101,39 @@ def score_on_devices(run: SpreadRun, loaders: dict[str, Loader], progress: Progr
             start(name)
         for worker in workers.values():
             hand_out(worker, queue)
-        while busy := {w.pipe: name for name, w in workers.items() if w.place is not None}:
+        while busy := {w.pipe: name for name, w in workers.items() if w.unit is not None}:
             for pipe in wait(list(busy)):
                 name = busy[pipe]  # type: ignore[index]
                 worker = workers[name]
-                place, outcome = receive(worker, bound)
-                outcomes[place] = outcome
+                unit, outcome = receive(worker, bound)
+                outcomes[unit] = outcome
                 listener.end(outcome)
-                if not worker.process.is_alive() and queue.places:
+                if not worker.process.is_alive() and len(queue):
                     worker = start(name)
                 hand_out(worker, queue)
     finally:
         for worker in workers.values():
             worker.process.terminate()
             worker.process.join()
-    return [outcomes[place] for place in bound.places()]
+    return [outcomes[unit] for unit in bound.units()]
 
 
-def hand_out(worker: DeviceWorker, queue: CellQueue) -> None:
+def hand_out(worker: DeviceWorker, queue: WorkQueue[WorkUnit]) -> None:
     """Gives a worker its next cell, if there is one."""
-    worker.place = queue.next(worker.device) if worker.process.is_alive() else None
-    if worker.place is not None:
-        worker.pipe.send(worker.place)
+    worker.unit = queue.next(worker.device) if worker.process.is_alive() else None
+    if worker.unit is not None:
+        worker.pipe.send(worker.unit)
 
 
-def receive(worker: DeviceWorker, run: SpreadRun) -> tuple[Place, Outcome]:
+def receive(worker: DeviceWorker, run: SpreadRun) -> tuple[WorkUnit, Outcome]:
     """The outcome of a worker's cell; a failure where the worker died over it."""
-    assert worker.place is not None, "nobody waits for a worker without a cell"
-    place = worker.place
+    assert worker.unit is not None, "nobody waits for a worker without a cell"
+    unit = worker.unit
     try:
-        return place, worker.pipe.recv()
+        return unit, worker.pipe.recv()
     except (EOFError, ConnectionResetError):
-        checkpoint, task = run.checkpoints[place[0]].name, run.tasks[place[1]].name
-        return place, Outcome(checkpoint, task, "failed", why=f"{worker.death}.  The same command continues from its samples.")
+        checkpoint, task = run.checkpoints[unit.checkpoint].name, run.tasks[unit.task].name
+        return unit, Outcome(checkpoint, task, "failed", why=f"{worker.death}.  The same command continues from its samples.")
 
 
 @dataclass(frozen=True)
@@ -186,14 +165,15 @@ def work(pipe: Connection, duty: WorkerDuty) -> None:
 
         share_threads(duty.processes)
     run, models, questions = duty.run, ModelInTurn(duty.run, duty.load), dict[int, list[Question] | SkilldeltaError]()
-    for checkpoint, task in receive_places(pipe):
+    for unit in receive_units(pipe):
+        task = unit.task
         if task not in questions:
             questions[task] = questions_or_error(run.tasks[task], run.settings)
-        job = CellJob(models.get(checkpoint), run.tasks[task], questions[task], run.settings)
+        job = CellJob(models.get(unit.checkpoint), run.tasks[task], questions[task], run.settings)
         pipe.send(run_cell(job, run.results, SilentProgress()))
 
 
-def receive_places(pipe: Connection) -> Iterator[Place]:
+def receive_units(pipe: Connection) -> Iterator[WorkUnit]:
     try:
         while True:
             yield pipe.recv()

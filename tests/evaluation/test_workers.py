@@ -6,10 +6,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness import api
 from harness.evaluation import workers
 from harness.evaluation.run import score_checkpoints
+from harness.evaluation.work_queue import WorkQueue, WorkUnit
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError
 from tests.support import tiny
@@ -31,16 +34,38 @@ def test_all_devices_are_the_gpus_that_are_there(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_worker_keeps_to_its_checkpoint_and_then_helps_where_most_is_left() -> None:
-    queue = workers.CellQueue([(c, t) for c in range(3) for t in range(4)])
-    assert [queue.next(w) for w in ("a", "b", "a", "b")] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+    queue = WorkQueue(WorkUnit(c, t) for c in range(3) for t in range(4))
+    assert [queue.next(w) for w in ("a", "b", "a", "b")] == [WorkUnit(*at) for at in ((0, 0), (1, 0), (0, 1), (1, 1))]
     for _ in range(2):
         queue.next("a")
-    assert queue.next("a") == (2, 0), "of a checkpoint that nobody is at"
+    assert queue.next("a") == WorkUnit(2, 0), "of a checkpoint that nobody is at"
     for _ in range(2):
         queue.next("b")
-    assert queue.next("b") == (2, 1), "helps"
+    assert queue.next("b") == WorkUnit(2, 1), "helps"
     rest = [queue.next("a"), queue.next("b"), queue.next("a")]
-    assert rest == [(2, 2), (2, 3), None]
+    assert rest == [WorkUnit(2, 2), WorkUnit(2, 3), None]
+
+
+def test_what_a_worker_refuses_is_left_for_others_and_what_comes_back_comes_first() -> None:
+    queue = WorkQueue([WorkUnit(0, 0), WorkUnit(0, 1), WorkUnit(1, 0)])
+    assert queue.next("a", refused={0}) == WorkUnit(1, 0)
+    assert queue.next("a", refused={0}) is None
+    unit = queue.next("b")
+    assert unit == WorkUnit(0, 0)
+    queue.add(unit, first=True)
+    queue.remove(WorkUnit(0, 1))
+    assert (list(queue), len(queue)) == ([WorkUnit(0, 0)], 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abc")), max_size=40))
+def test_every_unit_is_handed_out_once(steps: list[tuple[int, str]]) -> None:
+    queue, handed = WorkQueue(WorkUnit(c, t) for t, (c, _) in enumerate(steps)), list[WorkUnit]()
+    for _, worker in steps:
+        unit = queue.next(worker)
+        assert unit is not None
+        handed.append(unit)
+    assert sorted(handed) == sorted(WorkUnit(c, t) for t, (c, _) in enumerate(steps))
+    assert queue.next("a") is None
 
 
 @pytest.fixture(scope="module")
