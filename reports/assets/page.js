@@ -87,7 +87,7 @@ function matrix() {
 }
 
 // ---- the forest of one candidate: its table, with every interval drawn in its line
-const WIDE = 420, TALL = 30;
+const WIDE = 360, TALL = 30;
 function forestRows() {
   const rows = [[find(state.candidate, "average", "average"), "average"]];
   for (const skill of data.skills) {
