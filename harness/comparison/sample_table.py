@@ -113,6 +113,7 @@ def count_readings(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     return {
         "with reasoning": sum(r["reasoning"] > 0 for r in readings),
         "unclosed": sum(r.get("unclosed", 0) > 0 for r in readings),
+        "beginning with an unknown block": sum(r.get("unknown_block", 0) > 0 for r in readings),
         "ending in a loop": sum(r.get("loop", 0) > 0 for r in readings),
     }
 

@@ -1,4 +1,4 @@
-"""gpt-oss's channels: analysis and commentary before the final answer, with its special tokens or as the words left of them."""
+"""Reasoning without tags: gpt-oss's channels, with its special tokens or as the words left of them, and Granite's headings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from typing import NamedTuple
 LEAD = re.compile(r"(?:[\s\ufeff\u200b]|<s>|<bos>|<\|\w{1,40}\|>(?:assistant\b)?)*")  # may stand before a response's own text
 CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
 MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
+NEXT_CHANNEL = re.compile(
+    r"<\|end\|>\s*<\|start\|>assistant\s*<\|channel\|>\w+[^<\n]{0,80}(?:<\|constrain\|>\w+)?<\|message\|>"
+)
+HEADINGS = re.compile(r"\s*Here(?:['’]s| is) my thought process:(.*?)\n\s*Here(?:['’]s| is) my response:", re.DOTALL)
 PLAIN_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)")
 
 
@@ -20,15 +24,20 @@ class Channels(NamedTuple):
 
 
 def part_channels(text: str) -> Channels | None:
-    """gpt-oss's channels, with their special tokens or as the words that remain without them; None for other texts."""
+    """What Channels says, of a text with channels or headings; None for other texts."""
     lead = LEAD.match(text)
     start = lead.end() if lead else 0
-    if CHANNEL in text[:start]:
-        pieces = [piece.partition(MESSAGE) for piece in text.split(CHANNEL)[1:]]
+    if CHANNEL in text[:start] or NEXT_CHANNEL.search(text):
+        before, *others = text.split(CHANNEL)  # before: in a channel that the prompt has opened
+        pieces = [piece.partition(MESSAGE) for piece in others]
         contents = [(head.split()[:1], MESSAGE_END.split(content, maxsplit=1)[0]) for head, _, content in pieces]
+        if opened := MESSAGE_END.split(before[start:].removeprefix(MESSAGE), maxsplit=1)[0]:
+            contents.insert(0, ([], opened))
         finals = [content for name, content in contents if name == ["final"]]
         reasoning = "\n".join(content for name, content in contents if name != ["final"])
         return Channels(reasoning, "".join(finals), bool(finals))
+    if headings := HEADINGS.match(text):
+        return Channels(headings[1].strip(), text[headings.end() :].lstrip(), True)
     opening = PLAIN_CHANNEL.match(text)
     begin = opening.end() if opening else 0
     if opening or text.lstrip().startswith(FINAL):

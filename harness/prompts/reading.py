@@ -5,19 +5,24 @@ The one function for every task that generates texts is Reader.read().  The text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from harness.prompts.loops import loop_length
-from harness.prompts.reasoning_blocks import TAGS, Parts, TagPair, part_reasoning
+from harness.prompts.reasoning_blocks import Parts, part_reasoning
+from harness.prompts.reasoning_tags import TAGS, TagPair, leading_block
 from harness.types import Response, SkilldeltaError
 
-VERSION = 1  # goes up with each change that can move a reading
+VERSION = 1  # goes up with each released change that can move a reading
 WHOLE_TEXT = "none"  # as tags: nothing is parted
 SILENCE = "no answer: the response is empty"
 ONLY_REASONING = "no answer: nothing follows the reasoning"
 UNCLOSED = "no answer: the reasoning block is never closed"
+TURN_END = re.compile(
+    r"(?:\s*(?:<\|(?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end_of_turn|eos)\|>|<end_of_turn>|</s>|<eos>|<turn\|>))+\s*\Z"
+)
 
 # One character for one character, so that places in a text stay where they are.
 SINGLE_QUOTES = "\u2018\u2019\u201a\u201b\u2032\u02b9\u02bc\u00b4\uff07\u2039\u203a"  # ‘ ’ ‚ ‛ ′ ʹ ʼ ´ ＇ ‹ ›
@@ -30,19 +35,29 @@ def plain_quotes(text: str) -> str:
     return text.translate(PLAIN_QUOTES)
 
 
+def cut_turn_end(text: str) -> str:
+    """The text without the tokens that end a turn, which recorded outputs may hold."""
+    return TURN_END.sub("", text) if text.rstrip().endswith(">") else text
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What was seen in a text.  Lengths in characters; `loop`: how many at the end repeat one period."""
+    """What was seen in a text.  Lengths in characters; `loop`: how many at the end repeat one period.
+
+    `unknown_block`: the answer begins with a block in tags that are not known, which may be reasoning.
+    """
 
     reasoning: int = 0
     answer: int = 0
     unclosed: bool = False
     loop: int = 0
+    unknown_block: bool = False
 
     def to_json(self) -> dict[str, int]:
         """For the sample's line: both lengths always, the others where there is something to tell."""
         lengths = {"reasoning": self.reasoning, "answer": self.answer}
-        return lengths | {name: int(value) for name, value in (("unclosed", self.unclosed), ("loop", self.loop)) if value}
+        sparse = {"unclosed": self.unclosed, "loop": self.loop, "unknown_block": self.unknown_block}
+        return lengths | {name: int(value) for name, value in sparse.items() if value}
 
 
 @dataclass(frozen=True)
@@ -80,7 +95,8 @@ class Reader:
         if not self.tags:
             return Parts(response.reasoning, response.text, "closed" if response.reasoning else "")
         truncated = response.finish == "length"
-        parts = part_reasoning(response.text, self.tags, response.in_block and not response.reasoning, truncated)
+        text = cut_turn_end(response.text)
+        parts = part_reasoning(text, self.tags, response.in_block and not response.reasoning, truncated)
         if not response.reasoning:
             return parts
         return Parts(f"{response.reasoning}\n{parts.reasoning}".strip(), parts.answer, parts.state or "closed")
@@ -95,6 +111,7 @@ class Reader:
             answer=len(parts.answer),
             unclosed=parts.state == "unclosed" or bool(cut_in_reasoning),
             loop=loop_length(response.text if response.text.strip() else response.reasoning),
+            unknown_block=bool(self.tags and leading_block(parts.answer)),
         )
 
 

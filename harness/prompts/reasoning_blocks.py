@@ -15,30 +15,15 @@ import re
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Literal
 
 from harness.prompts.channels import LEAD, part_channels
+from harness.prompts.reasoning_tags import ANSWER_TAGS, TAGS, TagPair, tag_pattern
 
-TagPair = tuple[str, str]
 Region = tuple[int, int]  # begin and end in a text
 State = Literal["", "closed", "unclosed"]  # "": there is no reasoning
 
-# What models write: DeepSeek-R1, Qwen3, OLMo, SmolLM3; Claude-like distillations; EXAONE; R1 recipes; Seed-OSS; Magistral;
-# Kimi; OpenThinker and Sky-T1; Command A.
-TAGS: tuple[TagPair, ...] = (
-    *((f"<{word}>", f"</{word}>") for word in ("think", "thinking", "thought", "reasoning", "seed:think")),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<|begin_of_thought|>", "<|end_of_thought|>"),
-    ("<|START_THINKING|>", "<|END_THINKING|>"),
-)
-ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a block
-    ("<answer>", "</answer>"),
-    ("<response>", "</response>"),
-    ("<|begin_of_solution|>", "<|end_of_solution|>"),
-    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
-)
 QUOTES = "'\"`‘’‚“”„«»"
 FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 CODE_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+)(?<!`)\1(?!`)")
@@ -64,12 +49,6 @@ class Tag:
     opens: bool
     start: int
     end: int
-
-
-@lru_cache(maxsize=16)
-def tag_pattern(pairs: tuple[TagPair, ...]) -> re.Pattern[str]:
-    """One group for each tag: of pair i, group 2i+1 opens and 2i+2 closes."""
-    return re.compile("|".join(f"({re.escape(a)})|({re.escape(b)})" for a, b in pairs), re.IGNORECASE)
 
 
 def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, in_block: bool = False, truncated: bool = False) -> Parts:
@@ -207,8 +186,8 @@ class BlockParser:
         blocks, state = self.find_blocks(in_block, truncated)
         if not blocks:
             return Parts("", self.text)
-        inner = (LEAD.sub("", self.text[begin:end], count=1) for begin, end in blocks)
-        reasoning = "\n".join(tag_pattern(self.pairs).sub("", text).strip() for text in inner)
+        inner = (tag_pattern(self.pairs).sub("", self.text[begin:end]) for begin, end in blocks)
+        reasoning = "\n".join(LEAD.sub("", text, count=1).strip() for text in inner)
         edges = [0, *(place for block in blocks for place in block), len(self.text)]
         gaps = [self.text[begin:end] for begin, end in zip(edges[::2], edges[1::2], strict=True)]
         return Parts(reasoning.strip(), trim_answer("".join(gaps)), state)
@@ -220,9 +199,9 @@ def trim_answer(text: str) -> str:
     if answer[:1] == " " and not answer[1:2].isspace():
         answer = answer[1:]
     for start, end in ANSWER_TAGS:
-        if answer.startswith(start):
-            inner, _, rest = answer[len(start) :].partition(end)
-            return answer if rest.strip() else inner.strip("\n")
+        if answer[: len(start)].lower() == start.lower():
+            inner, *rest = re.split(re.escape(end), answer[len(start) :], maxsplit=1, flags=re.IGNORECASE)
+            return answer if "".join(rest).strip() else inner.strip("\n")
     return answer
 
 

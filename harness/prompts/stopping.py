@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from harness.prompts.reasoning_blocks import TAGS, part_reasoning
+from harness.prompts.reasoning_blocks import part_reasoning
+from harness.prompts.reasoning_tags import TAGS
 
 LEAD_TOKENS = 24  # the tokens at the beginning in which an opening tag must stand
 Decode = Callable[[Sequence[int]], str]

@@ -11,7 +11,8 @@ from functools import cache, cached_property
 from typing import Any, Literal
 
 from harness.name_value_pairs import parse_pairs
-from harness.prompts.reasoning_blocks import TAGS, ends_inside_block
+from harness.prompts.reasoning_blocks import ends_inside_block
+from harness.prompts.reasoning_tags import TAGS
 from harness.types import Message, Request, SkilldeltaError, digest, unknown_name
 
 TEMPLATE_KINDS = ("auto", "none", "tulu")

@@ -9,7 +9,7 @@ from typing import Any
 from harness.engine.plain import TokenPair
 from harness.prompts.channels import FINAL
 from harness.prompts.incremental_tokenizer import IncrementalTokenizer
-from harness.prompts.reasoning_blocks import TAGS
+from harness.prompts.reasoning_tags import TAGS
 from harness.prompts.stopping import AnswerBudget, StopCheck, cut_at_stop
 from harness.prompts.templates import ChatTemplate
 from harness.types import Request, SkilldeltaError

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from harness.prompts.loops import MIN_LENGTH, MIN_REPEATS, loop_length
 from harness.prompts.reading import Reader, plain_quotes
-from harness.prompts.reasoning_blocks import TAGS, ends_inside_block, part_reasoning
+from harness.prompts.reasoning_blocks import ends_inside_block, part_reasoning
+from harness.prompts.reasoning_tags import TAGS
 from harness.types import Response, SkilldeltaError
 
 WORDS = st.text(alphabet=st.sampled_from("abz AB 09.,!?\n*#$(){}=_-é你"), min_size=1, max_size=60)
@@ -185,3 +186,53 @@ def test_loops_and_what_is_none() -> None:
     assert loop_length("x\n" + "\n" * 200) >= 200
     assert loop_length("-" * 80) == loop_length("a, b, c, d") == loop_length("") == 0
     assert loop_length("ab" * 1_000_000) > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ('<think type="long">a</think>\n\nYes.', "Yes."),
+        ("<thoughts>a</thoughts >\nYes.", "Yes."),
+        ("<|inner_prefix|>a<|inner_suffix|>Yes.", "Yes."),
+        ("<|channel>thought\na\n<channel|>Yes.", "Yes."),
+        ("thought\na<unused95>Yes.", "Yes."),
+        ("<|think|>a.<|end|><|begin|>assistant<|content|>Yes.", "Yes."),
+        ("<Thought>\na\n</Thought>\n<Output>\nYes.\n</Output>", "Yes."),
+        ("<start_working_out>a<end_working_out>\n<SOLUTION>Yes.</SOLUTION>", "Yes."),
+        ("<think>a</think><|begin_of_box|>Yes.<|end_of_box|>", "Yes."),
+        ("Here is my thought process:\na\n\nHere is my response:\nYes.", "Yes."),
+        ("a<|end|><|start|>assistant<|channel|>final<|message|>Yes.", "Yes."),
+        (
+            "<|message|>a<|end|><|start|>assistant<|channel|>commentary to=f.x <|constrain|>json<|message|>{}<|call|>"
+            "<|start|>assistant<|channel|>final<|message|>Yes.",
+            "Yes.",
+        ),
+    ],
+)
+def test_tags_channels_and_headings_of_other_models(text: str, answer: str) -> None:
+    parts = part_reasoning(text)
+    assert (parts.answer, parts.state) == (answer, "closed")
+    assert "a" in parts.reasoning
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Here is my thought process:\nIt is 4.", "If x < think > y holds, stop.", "<output>42</output>", "<p>Yes.</p>\nNo."],
+)
+def test_texts_that_only_look_alike_stay_whole(text: str) -> None:
+    answer, reading = Reader().read(Response(text))
+    assert (answer, reading.unknown_block) == (text, False)
+
+
+def test_a_block_in_tags_that_are_not_known_is_counted_and_can_be_named() -> None:
+    response = Response("<deliberation>\nI could comply.\n</deliberation>\nI'm sorry.")
+    answer, reading = Reader().read(response)
+    assert (answer, reading.to_json()["unknown_block"]) == (response.text, 1)
+    answer, reading = Reader.with_tags(["<deliberation>,</deliberation>"]).read(response)
+    assert (answer, reading.unknown_block) == ("I'm sorry.", False)
+
+
+@pytest.mark.parametrize("end", ["<|im_end|>", "</s>\n", "<|eot_id|><|endoftext|>", "\n<end_of_turn>\n"])
+def test_tokens_that_end_a_turn_are_no_part_of_an_answer(end: str) -> None:
+    assert Reader().read(Response(f"<think>a</think>\n<answer>Yes.</answer>{end}"))[0] == "Yes."
+    assert Reader().read(Response(f"Yes.{end}"))[0] == "Yes."

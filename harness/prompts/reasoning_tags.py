@@ -1,0 +1,73 @@
+"""The tags that models write around their reasoning and around their answers."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+TagPair = tuple[str, str]
+
+WORDS = (
+    *("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "scratchpad_reasoning"),
+    *("inner_monologue", "inner_thoughts", "chain_of_thought", "cot", "seed:think", "mm:think", "longcat_think"),
+)
+# DeepSeek-R1, Qwen3, OLMo, SmolLM3, Seed-OSS, MiniMax, LongCat, distillations and recipes; Magistral; ether0; Kimi;
+# OpenThinker and Sky-T1; Command A; Apertus; Gemma 4; MedGemma; Solar Open; Unsloth's GRPO recipes; s1.
+TAGS: tuple[TagPair, ...] = (
+    *((f"<{word}>", f"</{word}>") for word in WORDS),
+    *((f"[{word}]", f"[/{word}]") for word in ("THINK", "THINKING", "REASONING")),
+    *((f"<|{word}|>", f"<|/{word}|>") for word in ("think", "thinking", "reasoning")),
+    *((f"<|{word}_start|>", f"<|{word}_end|>") for word in ("think", "thinking", "reasoning")),
+    *((f"<|begin_of_{word}|>", f"<|end_of_{word}|>") for word in ("think", "thought", "reasoning")),
+    ("◁think▷", "◁/think▷"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|inner_prefix|>", "<|inner_suffix|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<unused94>thought", "<unused95>"),
+    ("<|begin|>assistant<|think|>", "<|end|><|begin|>assistant<|content|>"),
+    ("<start_working_out>", "<end_working_out>"),
+    ("<|im_start|>think\n", "<|im_start|>answer\n"),
+)
+ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a block
+    *(
+        (f"<{word}>", f"</{word}>")
+        for word in ("answer", "response", "output", "solution", "final", "final_answer", "conclusion")
+    ),
+    *((f"<|begin_of_{word}|>", f"<|end_of_{word}|>") for word in ("solution", "answer", "box")),
+    ("<|answer_start|>", "<|answer_end|>"),
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+)
+NAME = re.compile(r"</?[A-Za-z][\w:-]*>")
+ATTRIBUTES = r"(?:\s+[\w:-]+\s*=[^<>\n]{0,80})?\s*>"  # as in <think type="long"> and </think >
+# Around all of a text's beginning, with text behind it: <plan>...</plan> and the like, which may be reasoning.
+LEADING_BLOCK = re.compile(r"\s*(?:<\|?([A-Za-z_][\w:.-]{0,40})\|?>|\[([A-Z_]{2,40})\])")
+TEXT_MARKUP = frozenset(
+    re.findall(
+        r"\w+",
+        "a abbr b body br code div em h1 h2 h3 h4 h5 h6 head header html i li main nav ol p pre s section script small span strong "
+        "style sub sup svg table title u ul xml answer response output solution final final_answer conclusion",
+    )
+)
+
+
+@lru_cache(maxsize=16)
+def tag_pattern(pairs: tuple[TagPair, ...]) -> re.Pattern[str]:
+    """One group for each tag: of pair i, group 2i+1 opens and 2i+2 closes.  Tags of the form <word> may have attributes."""
+    return re.compile("|".join(f"({one_tag(start)})|({one_tag(end)})" for start, end in pairs), re.IGNORECASE)
+
+
+def one_tag(tag: str) -> str:
+    return re.escape(tag[:-1]) + ATTRIBUTES if NAME.fullmatch(tag) else re.escape(tag)
+
+
+def leading_block(text: str) -> str:
+    """The name of a block that a text begins with and goes on behind, "" where there is none: `plan` for <plan>...</plan>.
+
+    It is no markup of a text, such as <p>, and no tag around an answer.
+    """
+    opening = LEADING_BLOCK.match(text)
+    name = (opening[1] or opening[2]) if opening else ""
+    if not opening or name.lower() in TEXT_MARKUP:
+        return ""
+    closing = re.compile(rf"<\|?/{re.escape(name)}\|?>|\[/{re.escape(name)}\]", re.IGNORECASE).search(text, opening.end())
+    return name if closing and text[closing.end() :].strip() else ""
