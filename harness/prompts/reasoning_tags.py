@@ -44,8 +44,8 @@ LEADING_BLOCK = re.compile(r"\s*(?:<\|?([A-Za-z_][\w:.-]{0,40})\|?>|\[([A-Z_]{2,
 TEXT_MARKUP = frozenset(
     re.findall(
         r"\w+",
-        "a abbr b body br code div em h1 h2 h3 h4 h5 h6 head header html i li main nav ol p pre s section script small span strong "
-        "style sub sup svg table title u ul xml answer response output solution final final_answer conclusion",
+        "a abbr b body br code div em h1 h2 h3 h4 h5 h6 head header html i li main nav ol p pre s section script small span "
+        "strong style sub sup svg table title u ul xml answer response output solution final final_answer conclusion",
     )
 )
 
