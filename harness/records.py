@@ -193,7 +193,7 @@ class CellRecord(Record):
 
     def differences(self, now: CellRecord) -> list[tuple[str, str, str]]:
         """Where another record says something else of what a cell's samples share, as (name, stored, now)."""
-        unlike = differences(self.comparable(), now.comparable())
+        unlike = [d for d in differences(self.comparable(), now.comparable()) if d[0] != "task.skill"]  # moves no answer
         if not (self.rendered and now.rendered):  # older results, and some backends, do not know it
             unlike = [difference for difference in unlike if difference[0] != "rendered"]
         parts = changed_parts(self.fingerprint, now.fingerprint)

@@ -11,6 +11,7 @@ from harness.cli import options
 from harness.cli.choose import BaselinePath, refuse_devices
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
+from harness.cli.suite_rule import keep_rule
 from harness.types import Task, unknown_name
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def bisect(
 
     refuse_devices(model)
     tasks, selections = what.choose(model.chat_template)
+    keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     models = api.lazy_models(paths, baseline, model.backend().loader(), selection.selection())
     search = BisectOptions(drop, checks, note)

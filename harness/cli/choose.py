@@ -11,6 +11,7 @@ import typer
 from harness.cli import options
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
+from harness.cli.suite_rule import keep_rule
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def choose(
         raise SkilldeltaError(f"--max-share {max_share:g}: write a share above 0, up to 1.")
     split = Holdout(holdout) if holdout else None
     tasks, selections = what.choose(model.chat_template)
+    keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     models = api.lazy_models(paths, baseline, model.backend().loader(), selection.selection())
     race = ChoiceOptions(until == "decided", max_share, split.develops if split else None, note)

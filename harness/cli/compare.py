@@ -12,6 +12,7 @@ import typer
 from harness.cli import options
 from harness.cli.options import Allow, Baseline, Candidates, Correction, Json, Margin, ResultsFolders
 from harness.cli.screen import note, print_json, print_table, say
+from harness.cli.suite_rule import Suite
 from harness.cli.trackers import LogTo, log_comparison, open_session
 from harness.visible_text import show_controls
 
@@ -38,6 +39,7 @@ def compare_(
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Count only these examples, named as for --leave-out.")] = None,
     holdout: options.Holdout = 0.0,
+    suite: Suite = "",
     log_to: LogTo = None,
     order: Annotated[Order, typer.Option(help="Rows by training step, or from the best choice to the worst.")] = "steps",
     as_json: Json = False,
@@ -48,7 +50,7 @@ def compare_(
 
     settings = {"margin": margin, "allow": allow or [], "family": correction, "candidates": candidate or []}
     settings |= {"leave_out": leave_out or [], "only": only or [], "published": published_tables or []}
-    settings |= {"holdout": holdout}
+    settings |= {"holdout": holdout, "suite": suite}
     with open_session(log_to, results[0]) as session:
         comparison = api.compare(results, baseline, **settings)
         log_comparison(session, comparison, list(comparison.checkpoints))

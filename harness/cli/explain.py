@@ -8,6 +8,7 @@ import typer
 
 from harness.cli.options import Allow, Correction, Json, Margin, ResultsFolders
 from harness.cli.screen import print_json, say
+from harness.cli.suite_rule import Suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ def explain(
     candidate: Annotated[str, typer.Option(help="The checkpoint of the number.")],
     task: Annotated[str, typer.Option("--task", "--skill", help="A task, a skill, or average.")],
     allow: Allow = None,
+    suite: Suite = "",
     margin: Margin = 2.0,
     correction: Correction = "auto",
     as_json: Json = False,
@@ -30,7 +32,9 @@ def explain(
     from harness.comparison.explain import explain_cell as explain_cell
     from harness.comparison.result import ComparisonSettings
 
-    settings = config.build_config(ComparisonSettings, {"margin": margin, "allow": allow or [], "family": correction})
+    settings = config.build_config(
+        ComparisonSettings, {"margin": margin, "allow": allow or [], "family": correction, "suite": suite}
+    )
     explanation = explain_cell(results, (baseline, candidate, task), settings)
     if as_json:
         print_json(explanation.json())

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.options import Allow, Json, ResultsFolders
 from harness.cli.screen import print_json, say
+from harness.cli.suite_rule import Suite
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def gate(
         list[str] | None, typer.Option(help="Largest drop allowed: POINTS, SKILL=POINTS or TASK/METRIC=POINTS.")
     ] = None,
     allow: Allow = None,
+    suite: Suite = "",
     summary: Annotated[Path | None, typer.Option(help="Append the Markdown to this file, e.g. $GITHUB_STEP_SUMMARY.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -33,7 +35,7 @@ def gate(
     from harness.comparison.result import ComparisonSettings
 
     rules_in_force = add_drops(rules.read_policy(policy) if policy else rules.Policy(), max_drop or [])
-    settings = ComparisonSettings(allow=tuple(allow or ()), candidates=(candidate,))
+    settings = ComparisonSettings(allow=tuple(allow or ()), candidates=(candidate,), suite=suite)
     verdict = rules.gate(compare(results, baseline, settings), candidate, rules_in_force)
     if summary:
         with summary.open("a", encoding="utf-8") as stream:

@@ -52,8 +52,8 @@ def overlap(
     for source in contamination.search_sources(data, sets, share):
         note(f"{source['source']}: {source['rows']} rows searched")
         sources.append(source)
-    united = contamination.unite_overlaps([source["overlap"] for source in sources])
-    report = {"audit": {"overlap": united}, "share": share, "sources": sources}
+    union = contamination.unite_overlaps([source["overlap"] for source in sources])
+    report = {"audit": {"overlap": union}, "share": share, "sources": sources}
     if output:
         from harness.atomic_files import write_json
 
@@ -62,9 +62,9 @@ def overlap(
     if as_json:
         print_json(report)
         return
-    print_overlap(sources, united)
+    print_overlap(sources, union)
     for task, examples in sets.items():
-        show_questions(task, examples, united[task]["examples"], show)
+        show_questions(task, examples, union[task]["examples"], show)
 
 
 def check_overlap_options(share: float, output: Path | None) -> None:
@@ -74,14 +74,14 @@ def check_overlap_options(share: float, output: Path | None) -> None:
         raise SkilldeltaError(f"--output {output}: name a file that ends with .json.")
 
 
-def print_overlap(sources: Sequence[Mapping[str, Any]], united: Mapping[str, Any]) -> None:
+def print_overlap(sources: Sequence[Mapping[str, Any]], union: Mapping[str, Any]) -> None:
     """A row for each task; with several sources of data, a column for each."""
     paths = [source["source"] for source in sources] if len(sources) > 1 else []
     names = [Path(path).name for path in paths]
     of_sources = names if len(set(names)) == len(names) else paths
     columns = ["task", "questions", "contaminated", "%", *of_sources]
     rows = []
-    for task, counts in united.items():
+    for task, counts in union.items():
         percent = f"{100 * counts['dirty'] / counts['rows']:.1f}" if counts["rows"] else ""
         cells = [task, str(counts["rows"]), str(counts["dirty"]), percent]
         rows.append(cells + [str(source["overlap"][task]["dirty"]) for source in sources if of_sources])

@@ -14,6 +14,7 @@ from harness.cli.noise_table import print_noise_table
 from harness.cli.progress import PlainProgress, describe_outcome, progress_display
 from harness.cli.screen import note, print_json, print_table
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
+from harness.cli.suite_rule import keep_rule
 from harness.cli.trackers import TrackerOptions, log_scores, open_session
 from harness.types import SkilldeltaError, Task
 
@@ -63,6 +64,7 @@ def score(
 
     check_combination(paths or (), recordings or (), sequential, check_noise)
     tasks, selections = what.choose(model.chat_template)
+    keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     settings = replace(settings, margin=sequential.margin, **earlier.settings())
     how = (model.backend(), settings, choice.selection())

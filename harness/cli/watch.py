@@ -13,6 +13,7 @@ from harness.cli import options
 from harness.cli.progress import PlainProgress
 from harness.cli.screen import note, say
 from harness.cli.selection import SelectionOptions
+from harness.cli.suite_rule import keep_rule
 from harness.cli.trackers import LogTo, log_scores, open_session
 from harness.types import SkilldeltaError, Task
 
@@ -87,6 +88,7 @@ def watch(
     if report and not baseline:
         raise SkilldeltaError("--report compares: say with which checkpoint of the results, --baseline NAME.")
     tasks, selections = what.choose(model.chat_template)
+    keep_rule(what.suite, output)
     settings, loader, results = where.settings(selections=selections), model.backend().loader(), Results.make(output)
     name = run.watch_name(paths)
     alarm = alarm_options.make(results, baseline, name, tasks)

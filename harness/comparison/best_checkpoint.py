@@ -15,16 +15,15 @@ from harness.statistics.aggregates import Floats, Interval
 
 if TYPE_CHECKING:
     from harness.comparison.estimates import Estimate
+    from harness.comparison.load import LoadedResults
 
 POINTS = 100
 
 
-def best_candidates(
-    estimates: Sequence[Estimate], skills: Mapping[str, Sequence[str]], settings: ComparisonSettings
-) -> tuple[Best, ...]:
+def best_candidates(estimates: Sequence[Estimate], results: LoadedResults, settings: ComparisonSettings) -> tuple[Best, ...]:
     """The best candidate on average, then on each skill, wherever at least two candidates have a score."""
     winners = []
-    *skill_weights, average = weights_by_level(skills, {task: None for tasks in skills.values() for task in tasks})
+    *skill_weights, average = weights_by_level(results.skills(), dict.fromkeys(results.averaged_tasks()), results.rule)
     for level, name, weight in [average, *(entry for entry in skill_weights if entry[0] == "skill")]:
         scores = {e.checkpoint: e.own.score for e in estimates if (e.level, e.name) == (level, name) and e.change}
         known_scores = {who: score for who, score in scores.items() if not np.isnan(score)}

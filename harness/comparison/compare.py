@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import published
+from harness import published, suites
 from harness.comparison import best_checkpoint, caveats, estimates, readings, reward_hacking, subset, training_runs, verdicts
 from harness.comparison.estimates import Estimate
 from harness.comparison.holdout import judge_held_out
 from harness.comparison.load import LoadedResults, load_results
 from harness.comparison.result import LEVELS, Comparison, ComparisonSettings
 from harness.comparison.shared_rows import RowNumbers, number_rows
+from harness.mean_rules import MeanRule
 from harness.types import SkilldeltaError
 
 
@@ -40,9 +41,9 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     """The same as `compare`, with the intermediate results."""
     published_tables = published.select_tables(settings.published)  # first: an unknown name costs no work
     folders = [results] if isinstance(results, str | Path) else list(results)
-    loaded_results = load_results([Path(f) for f in folders], baseline, settings.candidates)
+    loaded_results = load_results([Path(f) for f in folders], baseline, settings.candidates, rule_of_suite(settings.suite))
     differences = loaded_results.accept_differences(settings.allow)
-    notes: list[str] = []
+    notes = [*loaded_results.rule.notes(loaded_results.averaged_tasks())]
     if example_filter := subset.read_filter(settings.leave_out, settings.only):
         loaded_results, note = subset.apply_filter(loaded_results, example_filter)
         notes.append(note)
@@ -59,7 +60,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     comparison = Comparison(
         baseline, tuple(rows), families, settings, loaded_results.checkpoints, differences,
         incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
-        best=best_checkpoint.best_candidates(every, loaded_results.skills(), settings),
+        best=best_checkpoint.best_candidates(every, loaded_results, settings),
         caveats=(*notes, *caveats.list_caveats(rows, loaded_results, row_numbers), *training_runs.unlogged_notes(runs)),
         runs=runs,
         absent=loaded_results.absent_tasks(),
@@ -70,10 +71,17 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     return Analysis(comparison, loaded_results, every, row_numbers)
 
 
+def rule_of_suite(suite: str) -> MeanRule | None:
+    """What tasks and skills weigh in a suite, by its name or file; "none": all alike; "": None, as the results folders say."""
+    if suite == "none":
+        return MeanRule()
+    return suites.find_suite(suite).rule if suite else None
+
+
 def choose_on(results: LoadedResults, settings: ComparisonSettings) -> str:
     """The candidate with the highest average on these results.  SkilldeltaError where fewer than two have one."""
     every = estimate_all(results, settings, number_rows(results))
-    best = best_checkpoint.best_candidates(every, results.skills(), settings)
+    best = best_checkpoint.best_candidates(every, results, settings)
     if not best or best[0].level != "average":
         raise SkilldeltaError(
             "--holdout chooses by the average, and fewer than two candidates have all tasks: name one --candidate."
@@ -84,8 +92,8 @@ def choose_on(results: LoadedResults, settings: ComparisonSettings) -> str:
 def estimate_all(loaded_results: LoadedResults, settings: ComparisonSettings, row_numbers: RowNumbers) -> list[Estimate]:
     """Every checkpoint on every task, then on its skills and on average."""
     every = estimates.estimate_tasks(loaded_results, settings, row_numbers)
-    skills = loaded_results.skills()
+    skills, rule = loaded_results.skills(), loaded_results.rule
     for name in loaded_results.checkpoints:
         by_task = {e.name: e for e in every if e.checkpoint == name and e.level == "task"}
-        every += estimates.estimate_skills(name, by_task, skills, settings.level)
+        every += estimates.estimate_skills(name, by_task, skills, rule, settings.level)
     return every

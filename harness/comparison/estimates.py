@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.comparison.load import LoadedResults
     from harness.comparison.result import ComparisonSettings, Level, MetricValue
     from harness.comparison.shared_rows import RowNumbers
+    from harness.mean_rules import MeanRule
 
 POINTS = 100
 
@@ -156,28 +157,28 @@ def estimate_change(pair: TaskDifference, rows: RowSums, sums: NullSums, level: 
 
 
 def estimate_skills(
-    name: str, tasks: Mapping[str, Estimate], skills: Mapping[str, Sequence[str]], level: float
+    name: str, tasks: Mapping[str, Estimate], skills: Mapping[str, Sequence[str]], rule: MeanRule, level: float
 ) -> list[Estimate]:
-    """A checkpoint's skills (unweighted means of tasks) and its average over skills, wherever no task is missing."""
+    """A checkpoint's skills (means of tasks) and its average over skills, wherever no task is missing."""
     estimates = []
     for skill, names in skills.items():
         if all(n in tasks for n in names):
             empty = Estimate(name, "skill", skill, skill, NO_SCORE, {})
-            estimates.append(mean_estimate(empty, [tasks[n] for n in names], level))
+            estimates.append(mean_estimate(empty, [tasks[n] for n in names], rule.task_shares(names), level))
     if len(estimates) == len(skills):
-        estimates.append(mean_estimate(Estimate(name, "average", "average", "", NO_SCORE, {}), estimates, level))
+        empty = Estimate(name, "average", "average", "", NO_SCORE, {})
+        estimates.append(mean_estimate(empty, estimates, rule.skill_shares(skills), level))
     return estimates
 
 
-def mean_estimate(empty: Estimate, members: Sequence[Estimate], level: float) -> Estimate:
-    """`empty` with the unweighted mean of its members."""
-    weights = [1 / len(members)] * len(members)
+def mean_estimate(empty: Estimate, members: Sequence[Estimate], weights: Sequence[float], level: float) -> Estimate:
+    """`empty` with the mean of its members; `weights`: their shares, which add up to 1."""
     own = mean_score([m.own for m in members], weights)
     health, reasons = Counter[str](), Counter[str]()
     for member in members:
         health.update(member.health)
         reasons.update(member.reasons)
-    length = float(np.mean([m.tokens for m in members]))
+    length = float(np.mean([m.tokens for m in members]))  # whatever they weigh
     changes = [m.change for m in members if m.change]
     share_rows = own.rows is not None
     change = mean_change(changes, weights, level, share_rows) if changes else None
@@ -192,7 +193,7 @@ def mean_score(members: Sequence[MeasuredScore], weights: Sequence[float]) -> Me
         [m.score for m in members], [m.interval for m in members], weights, correlations
     )
     interval = Interval(max(0.0, interval.low), min(1.0, interval.high))
-    bounds = Interval(*(float(np.mean([getattr(m.bounds, side) for m in members])) for side in ("low", "high")))
+    bounds = Interval(*(float(np.dot(weights, [getattr(m.bounds, side) for m in members])) for side in ("low", "high")))
     all_rows = weighted_means.add_rows([r.scale(w) for r, w in zip(rows, weights, strict=True)]) if rows else None
     return MeasuredScore(sum(m.n for m in members), score, interval, bounds, rows=all_rows)
 

@@ -138,20 +138,23 @@ def side_files(row: Row, stored_cell: StoredCell) -> SideFiles:
 
 
 def explain_mean(analysis: Analysis, row: Row) -> Explanation:
-    """A skill's cell, or the average's: the unweighted mean of its members."""
+    """A skill's cell, or the average's: the mean of its members."""
     results = analysis.results
+    skills, means = results.skills(), results.rule
     lower: Level = "task" if row.level == "skill" else "skill"
-    names = results.skills()[row.name] if row.level == "skill" else list(results.skills())
+    names = skills[row.name] if row.level == "skill" else list(skills)
+    weights = means.task_shares(names) if row.level == "skill" else means.skill_shares(skills)
     rows = [analysis.comparison.row(row.checkpoint, lower, name) for name in names]
     differences = [difference_of(r) for r in rows]
     members = tuple(
-        Member(r.name, 1 / len(rows), d.delta, d.delta_low, d.delta_high) for r, d in zip(rows, differences, strict=True)
+        Member(r.name, weight, d.delta, d.delta_low, d.delta_high)
+        for r, weight, d in zip(rows, weights, differences, strict=True)
     )
     base = analysis.comparison.row(results.baseline, row.level, row.name)
     steps = [
         Step(
             f"score of {r.checkpoint}",
-            *formulas.mean_score(len(members), lower, analysis.rows.any_shared),
+            *formulas.mean_score(weights, lower, analysis.rows.any_shared),
             r.score,
             r.score_low,
             r.score_high,
@@ -160,7 +163,7 @@ def explain_mean(analysis: Analysis, row: Row) -> Explanation:
     ]
     difference, share_rows = difference_of(row), analysis.rows.any_shared
     detectable = formulas.mean_detectable(len(members), difference, analysis.comparison.settings.level)
-    common = difference_steps(analysis, row, formulas.mean_difference(differences, difference, share_rows), detectable)
+    common = difference_steps(analysis, row, formulas.mean_difference(differences, weights, difference, share_rows), detectable)
     return build(analysis, row, (*steps, *common), members=members)
 
 

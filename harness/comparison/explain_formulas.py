@@ -133,30 +133,45 @@ def normal_detectable(critical: float, error: float) -> MethodAndFormula:
 MOVER = "{side} = x {sign} sqrt(sum over i, j of r_ij (w (x_i - {side}_i)) (w (x_j - {side}_j)))"
 
 
-def mean_score(count: int, level: Level, share_rows: bool) -> MethodAndFormula:
-    """The score of a skill or of the average, over `count` members of the level below; `share_rows`: some share rows."""
+def describe_mean(weights: Sequence[float]) -> str:
+    """How the members are averaged, by their shares."""
+    return "unweighted mean" if max(weights) - min(weights) < 1e-12 else "weighted mean"
+
+
+def mean_score(weights: Sequence[float], level: Level, share_rows: bool) -> MethodAndFormula:
+    """The score of a skill or of the average, by the shares of its members at `level`; `share_rows`: some share rows."""
+    count = len(weights)
     if count == 1:
         return f"the score of its only {level}", "the same interval"
     low, high = MOVER.format(side="low", sign="-"), MOVER.format(side="high", sign="+")
-    return f"unweighted mean of {count} {level}s", f"{low}, {high}, cut to 0..100; {correlations(share_rows)}"
+    return f"{describe_mean(weights)} of {count} {level}s", f"{low}, {high}, cut to 0..100; {correlations(share_rows)}"
 
 
 def correlations(share_rows: bool) -> str:
     return "r_ij: the correlation over the rows that i and j share" if share_rows else "r_ij = 0 for independent members"
 
 
-def mean_difference(members: Sequence[Difference], difference: Difference, share_rows: bool) -> MethodAndFormula:
-    """The mean of the members' differences; `share_rows`: some of them share rows."""
+def mean_difference(
+    members: Sequence[Difference], weights: Sequence[float], difference: Difference, share_rows: bool
+) -> MethodAndFormula:
+    """The mean of the members' differences by their shares; `share_rows`: some of them share rows."""
     count = len(members)
     if count == 1:
         return "the difference of its only member", "the same interval"
+    kind = describe_mean(weights)
+    factors, divisor = ([""] * count, f" / {count}") if kind == "unweighted mean" else ([f"{w:.4g} * " for w in weights], "")
     down, up = (
-        " + ".join(f"{abs(m.delta - end):.3f}^2" for m, end in zip(members, ends, strict=True))
+        " + ".join(term(w, abs(m.delta - end)) for w, m, end in zip(factors, members, ends, strict=True))
         for ends in ([m.delta_low for m in members], [m.delta_high for m in members])
     )
-    formula = f"{difference.delta:.4f} - sqrt({down}) / {count}, {difference.delta:.4f} + sqrt({up}) / {count}"
+    formula = f"{difference.delta:.4f} - sqrt({down}){divisor}, {difference.delta:.4f} + sqrt({up}){divisor}"
     more = ", and the products of members that share rows, with their correlation (Zou 2008)" if share_rows else ""
-    return f"unweighted mean of {count} differences, each side by Zou and Donner (2008){more}", formula
+    return f"{kind} of {count} differences, each side by Zou and Donner (2008){more}", formula
+
+
+def term(factor: str, distance: float) -> str:
+    """A square under the root; `factor`: a weight and an asterisk, or nothing."""
+    return f"({factor}{distance:.3f})^2" if factor else f"{distance:.3f}^2"
 
 
 def mean_detectable(count: int, difference: Difference, level: float) -> MethodAndFormula:

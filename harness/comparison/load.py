@@ -12,6 +12,7 @@ from harness.comparison import comparability
 from harness.comparison.result import AbsentTask, Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
 from harness.grouping import group_by
+from harness.mean_rules import MeanRule, common_rule
 from harness.statistics import noise
 from harness.store import Cell, Results
 from harness.types import SkilldeltaError, unknown_name
@@ -49,6 +50,7 @@ class LoadedResults:
     checkpoints: dict[str, CheckpointRecord]
     cells: dict[tuple[str, str], StoredCell]
     empty: dict[tuple[str, str], CellRecord] = field(default_factory=dict)  # cells without a sample, such as failed ones
+    rule: MeanRule = field(default_factory=MeanRule)  # what tasks and skills weigh
 
     @cached_property
     def tasks(self) -> dict[str, CellRecord]:
@@ -148,11 +150,15 @@ def merge_records(earlier: CheckpointRecord | None, record: CheckpointRecord) ->
     return replace(earlier, elsewhere=(*earlier.elsewhere, record.results))
 
 
-def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[str] = ()) -> LoadedResults:
+def load_results(
+    folders: Sequence[Path], baseline: str, candidates: Sequence[str] = (), rule: MeanRule | None = None
+) -> LoadedResults:
     """Every checkpoint and cell of the folders, or only those of the baseline and some candidates.
 
-    SkilldeltaError for an unknown checkpoint, a cell that two folders hold, or a baseline without samples.
+    `rule`: what tasks and skills weigh; None: as the folders say.  SkilldeltaError for an unknown checkpoint, a cell that two
+    folders hold, or a baseline without samples.
     """
+    rule = common_rule(folders) if rule is None else rule
     checkpoints: dict[str, CheckpointRecord] = {}
     cells: dict[tuple[str, str], StoredCell] = {}
     empty: dict[tuple[str, str], CellRecord] = {}
@@ -160,7 +166,8 @@ def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[st
         results = Results(folder)
         for name, checkpoint in results.checkpoints().items():
             checkpoints[name] = merge_records(checkpoints.get(name), checkpoint)
-        for name, record, cell in results.cells():
+        for name, own_record, cell in results.cells():
+            record = rule.relabel(own_record)
             key = (name, record.task.name)
             if key in cells:
                 raise SkilldeltaError(
@@ -177,19 +184,19 @@ def load_results(folders: Sequence[Path], baseline: str, candidates: Sequence[st
     records = {name: checkpoints[name] for name in names}
     of_these = {key: stored_cell for key, stored_cell in cells.items() if key[0] in records}
     without_samples = {key: record for key, record in empty.items() if key[0] in records and key not in cells}
-    result = LoadedResults(baseline, records, of_these, without_samples)
+    result = LoadedResults(baseline, records, of_these, without_samples, rule)
     if not result.tasks:
         raise SkilldeltaError(f"The baseline {baseline} has no samples in {', '.join(map(str, folders))}: score it first.")
     return result
 
 
 def weights_by_level(
-    skills: Mapping[str, Sequence[str]], tasks: Mapping[str, object]
+    skills: Mapping[str, Sequence[str]], tasks: Mapping[str, object], rule: MeanRule
 ) -> list[tuple[Level, str, dict[str, float]]]:
-    """Every task, every skill whose tasks are all there, and the average of skills, each with the weights of its tasks."""
+    """Every task, every skill whose tasks are all there, and the average of skills, each with the shares of its tasks."""
     complete = {name: names for name, names in skills.items() if all(t in tasks for t in names)}
     levels: list[tuple[Level, str, dict[str, float]]] = [("task", t, {t: 1.0}) for t in tasks]
-    levels += [("skill", name, {t: 1 / len(names) for t in names}) for name, names in complete.items()]
+    levels += [("skill", s, dict(zip(names, rule.task_shares(names), strict=True))) for s, names in complete.items()]
     if len(complete) == len(skills):
-        levels.append(("average", "average", {t: 1 / (len(complete) * len(ts)) for ts in complete.values() for t in ts}))
+        levels.append(("average", "average", rule.shares(complete)))
     return levels

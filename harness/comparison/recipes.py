@@ -55,7 +55,7 @@ def compare_recipes(
             f"There is no task that all of {', '.join(everyone)} have samples of: score the same tasks for each."
         )
     lines = []
-    for level, name, weights in weights_by_level(stored_results.skills(), tasks):
+    for level, name, weights in weights_by_level(stored_results.skills(), tasks, stored_results.rule):
         matrices = [tasks[t] for t in weights]
         first = RecipeScores(before, tuple(s[: len(old)] for s in matrices))
         second = RecipeScores(after, tuple(s[len(old) :] for s in matrices))

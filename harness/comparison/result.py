@@ -40,6 +40,7 @@ class ComparisonSettings:
     leave_out: tuple[str, ...] = ()  # training runs or files of ids, whose examples do not count
     only: tuple[str, ...] = ()  # the same, and no other examples count
     holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # the share of items that judge what the others choose; 0: none
+    suite: str = ""  # whose weights and skills the means follow; "": as the results say, "none": all alike
     draws: Annotated[int, Field(ge=99)] = 9_999
     seed: Annotated[int, Field(ge=0)] = 0
 
@@ -97,6 +98,7 @@ class MetricValue:
         return self.delta, self.delta_low, self.delta_high
 
 
+LATER = ("holdout", "suite")  # settings that older versions have not: comparison.json tells of them where they are set
 APART = ("difference", "metrics", "termination")  # fields of a Row that flat() does not take as they are
 
 
@@ -201,7 +203,7 @@ class Comparison:
             "baseline": self.baseline,
             "rows": [r.flat() for r in self.rows],
             "families": dict(self.families),
-            "settings": {k: v for k, v in dataclasses.asdict(self.settings).items() if k != "holdout" or v},
+            "settings": {k: v for k, v in dataclasses.asdict(self.settings).items() if k not in LATER or v},
             "checkpoints": {k: v.to_json() for k, v in self.checkpoints.items()},
             "allowed": list(self.accepted_differences),
             "incomplete": list(self.incomplete),

@@ -17,6 +17,7 @@ import numpy as np
 from harness.evaluation.item_rounds import Course, Entrant, plan_course
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
+from harness.mean_rules import read_rule
 from harness.statistics.elimination import ALPHA, round_weights
 from harness.statistics.fall_test import FallState, FallTest
 from harness.types import SkilldeltaError, Task
@@ -157,7 +158,7 @@ def bisect_run(
     baseline, others = models[0], order_steps([m for m in models[1:] if not m.checkpoint.problem])
     if not others:
         raise SkilldeltaError("None of the run's checkpoints can be loaded.")
-    course, notes = plan_course(tasks, settings)
+    course, notes = plan_course(tasks, settings, rule=read_rule(results.folder))
     absent = [f"{m.checkpoint.name} is passed over: {m.checkpoint.problem}" for m in models[1:] if m.checkpoint.problem]
     search = Search(course, Entrant(baseline), [Entrant(m) for m in others], results, settings, options)
     search.baseline.recall(course, results, settings)

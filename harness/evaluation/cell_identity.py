@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.prompts.reading import Reader
 
 Difference = tuple[str, str, str]
+LABEL = "task.skill"  # moves no answer and no score of a task: a suite may give a task another one
 
 
 @runtime_checkable
@@ -55,7 +56,7 @@ class CellIdentity:
         parts = [(f"fingerprint.{name}", old, new) for name, old, new in changed_parts(record.fingerprint, self.fingerprint)]
         loader = self.loader
         settings = loader.settings_differences(self.checkpoint, record) if isinstance(loader, SupportsSettings) else []
-        return [*differences(then, now), *parts, *settings]
+        return [*(d for d in differences(then, now) if d[0] != LABEL), *parts, *settings]
 
     @property
     def requested(self) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ from harness.comparison.result import without_nan
 from harness.evaluation.item_rounds import Course, Entrant, ask_all, plan_course
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
+from harness.mean_rules import read_rule
 from harness.statistics.elimination import ALPHA, Race
 from harness.types import SkilldeltaError, Task
 
@@ -95,7 +96,7 @@ def choose_best(
     """
     if len({m.checkpoint.name for m in models}) < len(models):
         raise SkilldeltaError("Two checkpoints have the same name: score them one by one, each with a --name.")
-    course, notes = plan_course(tasks, settings, options.includes)
+    course, notes = plan_course(tasks, settings, options.includes, read_rule(results.folder))
     entrants = [Entrant(model) for model in models]
     race = Race(len(entrants), course.sizes, course.shares)
     ask_all(entrants, lambda e: e.recall(course, results, settings), options.listener)

@@ -21,6 +21,7 @@ from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings, Question, make_questions
 from harness.evaluation.task_binding import bind_tasks
 from harness.grouping import group_by
+from harness.mean_rules import MeanRule
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.elimination import Round, plan_rounds
 from harness.types import SkilldeltaError, Task
@@ -185,19 +186,23 @@ class Entrant:
 
 
 def plan_course(
-    tasks: Sequence[Task], settings: EvaluationSettings, includes: Callable[[str], bool] | None = None
+    tasks: Sequence[Task],
+    settings: EvaluationSettings,
+    includes: Callable[[str], bool] | None = None,
+    rule: MeanRule = MeanRule(),
 ) -> tuple[Course, tuple[str, ...]]:
-    """The rounds over tasks, for the mean over skills of the means over their tasks; and sentences on what that is not.
+    """The rounds over tasks, for their average by a rule; and sentences on what that is not.
 
     `includes`: which examples count, by id.  SkilldeltaError where a task has none.
     """
     bound = bind_tasks(tasks, settings)
+    skills = {t.name: rule.skills.get(t.name, t.skill) for t in bound}
     notes = [
         f"{t.name}: its score (F1, pass@k) is no mean of items, so the mean of its items' scores decides here."
         for t in bound
         if needs_every_answer(t)
     ]
-    by_skill = group_by(bound, lambda t: t.skill)
+    shares = rule.shares(group_by((t.name for t in bound), lambda name: skills[name]))
     queues = []
     for task in bound:
         questions = make_questions(task, settings)
@@ -205,7 +210,7 @@ def plan_course(
         if not counting:
             raise SkilldeltaError(f"{task.name}: none of its {len(questions)} questions counts in this half.")
         queue = queue_items(task, counting, settings.seed)
-        queues.append(TaskQueue(task, questions, queue, queue.scale / (len(by_skill) * len(by_skill[task.skill]))))
+        queues.append(TaskQueue(task, questions, queue, queue.scale * shares[task.name]))
     return Course(merge_queues(queues)), tuple(notes)
 
 

@@ -74,7 +74,7 @@ class StudyMeasures:
         names = {BEST_OF_N: [AVERAGE], STEPS: ["reasoning"]}.get(first, measure)
         skills = stored.skills()
         weights_by_name = {
-            name: weights for _, name, weights in weights_by_level(skills, stored.tasks)
+            name: weights for _, name, weights in weights_by_level(skills, stored.tasks, stored.rule)
         }  # a skill before a task
         shares: dict[Column, float] = {}
         for name in names:

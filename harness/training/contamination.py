@@ -47,11 +47,11 @@ def check_row(row: object, number: int, source: str) -> Json:
 
 def unite_overlaps(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """By task, the examples that any of several sources contain."""
-    united = {}
+    union = {}
     for task, first in reports[0].items():
         ids = {example for report in reports for example in report[task]["examples"]}
-        united[task] = {"rows": first["rows"], "dirty": len(ids), "examples": sorted(ids)}
-    return united
+        union[task] = {"rows": first["rows"], "dirty": len(ids), "examples": sorted(ids)}
+    return union
 
 
 def search_examples(texts: Iterable[str], sets: ExampleSets, share: float) -> dict[str, Any]:
