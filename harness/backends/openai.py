@@ -190,7 +190,8 @@ def choice_contexts(request: Request) -> tuple[str, ...]:
     """The text before each choice.  Raises SkilldeltaError for whole texts, and for a chat, which only the server renders."""
     if request.rolling:
         raise SkilldeltaError("A server has no log-likelihood of a whole text: it gives its first token no probability.")
-    contexts = () if request.chat else tuple(map(str, request.contexts))
+    own = () if request.chat else request.contexts
+    contexts = tuple(c if isinstance(c, str) else plain_text(replace(request, prompt=c)) for c in own)
     return contexts or (plain_text(request),) * len(request.choices)
 
 
