@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, require_content
@@ -17,6 +18,8 @@ from harness.training.row_columns import (
     take_question,
 )
 from harness.types import Json, SkilldeltaError
+
+NOT_LEARNT = {"weight", "train", "train_turn", "trainable", "loss"}  # where a message says so with 0 or false
 
 
 @dataclass(frozen=True)
@@ -72,8 +75,11 @@ def parse_last_turn(columns: RowColumns) -> tuple[Text, Text]:
     turns = columns.take_text(name)
     if isinstance(turns, str) or not turns or turns[-1].role != "assistant":
         raise UnusableRowError(f"{name} do not end with the assistant")
-    if columns.row[name][-1].get("weight") == 0:
-        raise UnusableRowError("the last message has the weight 0")
+    messages = columns.row[name]
+    last = messages[-1] if isinstance(messages, Sequence) else messages
+    for mark in NOT_LEARNT & last.keys() if isinstance(last, Mapping) else ():
+        if str(last[mark]).lower() in ("0", "0.0", "false"):
+            raise UnusableRowError(f"the last message has the {mark} {last[mark]}")
     question = take_question(columns)
     contents = {m.content.strip() for m in turns[:-1]}
     if question and (question[0].content if isinstance(question, tuple) else question).strip() not in contents:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -40,15 +42,46 @@ TEMPLATE_KEYS = (
 TOOLS = "tools"  # the role of a first message that declares the tools of a conversation
 
 
+# Messages written down as a text, as tables of a CSV file hold them.
+WRITTEN = re.compile(r"\s*\[?\s*\{\s*['\"](?:role|from|content|value)['\"]\s*:")
+
+
 def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
-    """A column as text, or as messages if it is a message or a list of them ({role, content} or ShareGPT's {from, value})."""
+    """A column as text, or as messages if it is a message or a list of them ({role, content} or ShareGPT's {from, value}).
+
+    A text that writes messages down, in JSON or as Python does, is read as these messages.
+    """
     if isinstance(value, str):
-        return value
+        messages = parse_written(value) if WRITTEN.match(value) else None
+        if messages is None:
+            return value
+        value = messages
     if isinstance(value, Mapping):
         value = [value]
     if isinstance(value, Sequence) and all(isinstance(m, Mapping) and ("role" in m or "from" in m) for m in value):
         return tuple(parse_message(m, ignore) for m in value)
     raise UnusableRowError("neither text nor messages")
+
+
+def parse_written(text: str) -> list[Any] | None:
+    """The messages that a text writes down; None where it writes something else, such as the JSON of an answer.
+
+    Raises `UnusableRowError` for messages in a form that cannot be read, such as a table's own print of them.
+    """
+    value = None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            value = parse(text)
+            break
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+    if value is None:
+        if re.search(r"['\"](?:role|from)['\"]\s*:", text) and re.search(r"['\"](?:content|value)['\"]\s*:", text):
+            raise UnusableRowError("messages written as a text that is no JSON")
+        return None
+    messages = value if isinstance(value, list) else [value]
+    is_message = [isinstance(m, Mapping) and m.keys() & {"role", "from"} and m.keys() & {"content", "value"} for m in messages]
+    return messages if messages and all(is_message) else None
 
 
 def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Message | RichMessage:
@@ -151,6 +184,15 @@ def parse_answer(value: Any, side: str, ignore: Sequence[str] = ()) -> Text:
     if value is None:
         raise UnusableRowError(f"no {side} answer")
     return require_content(parse_text(value, ignore), side)
+
+
+def strip_prompt(prompt: Text, chosen: str, rejected: str) -> tuple[str, str]:
+    """Two answers without the prompt, where both are whole texts that repeat it.  One word alone is no repetition."""
+    question = prompt if isinstance(prompt, str) else prompt[-1].content
+    rests = chosen.removeprefix(question), rejected.removeprefix(question)
+    if len(question.split()) < 2 or rests[0] == chosen or rests[1] == rejected or not all(map(str.strip, rests)):
+        return chosen, rejected
+    return rests if isinstance(prompt, str) else (rests[0].strip(), rests[1].strip())
 
 
 def as_user_turn(prompt: Text) -> Turns:

@@ -20,6 +20,7 @@ from harness.training.messages import (
     as_user_turn,
     parse_answer,
     require_content,
+    strip_prompt,
 )
 from harness.training.ratings import aspect_ratings, draw_rated_pair
 from harness.training.row_columns import CONVERSATIONS, ParseSettings, RowColumns, add_context, take_prompt, take_question
@@ -50,6 +51,7 @@ HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 LABELLED = "single answers with a label, no pairs.  `skilldelta train kto` learns from them."
 LEFT = {"a", "model_a", "left", "response_a", "1"}
 RIGHT = {"b", "model_b", "right", "response_b", "2"}
+TIES = {"", "none", "0", "both", "neither", "equal", "same", "draw"}
 # Where the prompt of two texts with a common beginning may end: after a line, a question or the label of a line ("Answer:").
 # A full stop is no such place, because abbreviations have one.
 BORDER = re.compile(r"\n+|[?!][\"'”’)\]]*(?=\s+(?![a-z]))|(?<![^\n])[\w#*][\w#*; -]{0,24}:(?=\s)")
@@ -99,7 +101,7 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
 def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:
     """Two answers with a prompt of their own, or with one that both repeat or begin with."""
     chosen, rejected = columns.take_answer("chosen", better), columns.take_answer("rejected", worse)
-    margin = columns.take("margin")
+    margin = columns.take_number("margin")
     question, conversation = take_question(columns), columns.take_text(*CONVERSATIONS)
     if conversation in (chosen, rejected):
         conversation = ""  # UltraFeedback's pairs repeat the chosen conversation as messages
@@ -110,7 +112,7 @@ def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:
     if isinstance(prompt, tuple):
         chosen, rejected = as_assistant_turn(chosen), as_assistant_turn(rejected)
     answers = require_content(chosen, "chosen"), require_content(rejected, "rejected")
-    return Pair(prompt, *answers, None if margin is None else float(margin))
+    return Pair(prompt, *answers, margin)
 
 
 def join_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
@@ -122,7 +124,7 @@ def join_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text,
         chosen, rejected = as_assistant_turn(chosen), as_assistant_turn(rejected)
     if isinstance(chosen, str) and isinstance(rejected, str):
         if prompt:
-            return prompt, chosen, rejected
+            return prompt, *strip_prompt(prompt, chosen, rejected)
         if chosen.startswith(HUMAN):
             return split_messages(parse_dialogue(chosen), parse_dialogue(rejected))
         return split_text(chosen, rejected)
@@ -210,7 +212,7 @@ def parse_votes(columns: RowColumns) -> Pair:
     """Two answers and the winner: the Chatbot Arena's columns, SHP's scores, or prompt, response_a, response_b, winner."""
     row, margin = columns.row, None
     if "score_A" in row:
-        gap = float(columns.take("score_A")) - float(columns.take("score_B") or 0)
+        gap = (columns.take_number("score_A") or 0) - (columns.take_number("score_B") or 0)
         sides = columns.take_answer("first", "human_ref_A"), columns.take_answer("second", "human_ref_B")
         prompt = as_user_turn(columns.take_text("history"))
         verdict, margin = "a" if gap > 0 else "b" if gap < 0 else "tie", abs(gap)
@@ -224,7 +226,7 @@ def parse_votes(columns: RowColumns) -> Pair:
             prompt = as_user_turn(take_prompt(columns))
             sides = columns.take_answer("first", "response_a"), columns.take_answer("second", "response_b")
     if verdict not in LEFT | RIGHT:
-        raise UnusableRowError("tied votes")
+        raise UnusableRowError("tied votes" if "tie" in verdict or verdict in TIES else f"the winner is {verdict[:20]!r}")
     chosen, rejected = sides if verdict in LEFT else sides[::-1]
     return Pair(prompt, as_assistant_turn(chosen), as_assistant_turn(rejected), margin)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,9 +37,10 @@ def aspect_ratings(completion: Json) -> dict[str, float]:
     """Rating by aspect: {"ratings": {aspect: number}}, or UltraFeedback's {"annotations": {aspect: {"Rating": "4"}}}."""
     values = completion.get("ratings")
     if values is None:
-        annotations = completion.get("annotations") or {}
-        values = {a: note.get("Rating") for a, note in annotations.items() if isinstance(note, Mapping)}
-    numbers = {a: parse_rating(value) for a, value in values.items()}
+        annotations = completion.get("annotations")
+        notes = annotations.items() if isinstance(annotations, Mapping) else ()
+        values = {a: note.get("Rating") for a, note in notes if isinstance(note, Mapping)}
+    numbers = {a: parse_rating(value) for a, value in values.items()} if isinstance(values, Mapping) else {}
     return {a: number for a, number in numbers.items() if number is not None}
 
 
@@ -53,9 +55,9 @@ def deciding_rating(completion: Json, rate: str) -> float | None:
 
 
 def parse_rating(value: Any) -> float | None:
-    """A rating as a number; None for "N/A", NaN and the like."""
+    """A rating as a finite number; None for "N/A", NaN and the like."""
     try:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if number == number else None
+    return number if math.isfinite(number) else None

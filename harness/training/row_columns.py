@@ -6,6 +6,7 @@ nobody understands may be half of the question.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -77,6 +78,17 @@ class RowColumns:
         self.read.update(names)
         name = self.holds(*names)
         return self.row[name] if name else None
+
+    def take_number(self, name: str) -> float | None:
+        """The same as a finite number.  Raises `UnusableRowError` where it is none."""
+        value = self.take(name)
+        try:
+            number = None if value is None else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if number is not None and not math.isfinite(number):
+            raise UnusableRowError(f"a {name} that is no number")
+        return number
 
     def take_text(self, *names: str) -> Text:
         """The same as text or messages; "" for none."""

@@ -50,6 +50,11 @@ PAIRS = {
         "chosen": [turn("assistant", [{"type": "text", "text": RIGHT}])],
         "rejected": [turn("assistant", WRONG)],
     },
+    "messages as JSON, as a CSV file holds them": {
+        "prompt": ASK, "chosen": json.dumps(whole(RIGHT)), "rejected": json.dumps(whole(WRONG)),
+    },
+    "messages as Python prints them": {"chosen": str(whole(RIGHT)), "rejected": str(whole(WRONG))},
+    "answers of text that repeat a question": {"question": ASK, "chosen": f"{ASK} {RIGHT}", "rejected": f"{ASK} {WRONG}"},
     "text prompt in Human and Assistant tags": {
         "prompt": f"\n\nHuman: {ASK}\n\nAssistant:", "chosen": whole(RIGHT), "rejected": whole(WRONG),
     },
@@ -113,6 +118,15 @@ UNUSABLE = [
     ),
     ({"prompt": [turn("user", ASK, quotes="of two words")], "chosen": RIGHT, "rejected": WRONG}, "'quotes', which is not"),
     ({"chosen": RIGHT, "rejected": "Nobody knows."}, "no common prompt"),
+    ({"prompt": ASK, "chosen": str(whole(RIGHT)).replace(", {", "\n {"), "rejected": WRONG}, "text that is no JSON"),
+    ({"prompt": ASK, "chosen": RIGHT, "rejected": WRONG, "margin": "large"}, "a margin that is no number"),
+    ({"prompt": ASK, "chosen": RIGHT, "rejected": WRONG, "margin": float("nan")}, "a margin that is no number"),
+    ({"history": ASK, "human_ref_A": RIGHT, "human_ref_B": WRONG, "score_A": "x", "score_B": 1}, "score_A that is no number"),
+    ({"prompt": ASK, "response_a": RIGHT, "response_b": WRONG, "winner": "C"}, "the winner is 'c'"),
+    (
+        {"prompt": ASK, "completions": [{"response": RIGHT, "ratings": [5]}, {"response": WRONG, "ratings": [1]}]},
+        "fewer than two",
+    ),
 ]
 
 
@@ -120,6 +134,26 @@ UNUSABLE = [
 def test_a_row_that_cannot_be_understood_is_skipped_with_its_reason(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(UnusableRowError, match=reason):
         parse_pair(row, SETTINGS)
+
+
+def test_the_json_of_an_answer_is_an_answer() -> None:
+    right, wrong = '[{"role": "admin", "rights": 3}]', '{"value": 4}'
+    pair = parse_pair({"prompt": ASK, "chosen": right, "rejected": wrong}, SETTINGS)
+    assert (pair.chosen, pair.rejected) == (right, wrong)
+
+
+def test_only_a_prompt_of_several_words_that_both_answers_repeat_is_taken_off() -> None:
+    row = {"prompt": "The sky is", "chosen": "The sky is blue.", "rejected": "The sky is green."}
+    assert parse_pair(row, SETTINGS) == Pair("The sky is", " blue.", " green.", source="rows.jsonl")
+    for rejected in ("Green.", "The sky is"):
+        assert parse_pair({**row, "rejected": rejected}, SETTINGS).chosen == row["chosen"]
+    assert parse_pair({"prompt": "A", "chosen": "A day", "rejected": "A week"}, SETTINGS).chosen == "A day"
+
+
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}, {"loss": "false"}])
+def test_a_last_message_that_is_not_to_be_learnt_is_counted(mark: dict[str, Any]) -> None:
+    with pytest.raises(UnusableRowError, match="the last message has the"):
+        parse_conversation({"messages": [turn("user", ASK), turn("assistant", RIGHT, **mark)]}, SETTINGS)
 
 
 IMPLICIT = [
