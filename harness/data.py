@@ -99,19 +99,27 @@ def read_text(path: Path) -> str:
 
 
 def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
-    """Rows of a file, in the format that the ending of `name` stands for."""
+    """Rows of a file, in the format that the ending of `name` stands for.  SkilldeltaError for what is no table of rows."""
     try:
-        if name.endswith(".jsonl"):
-            return [json.loads(line) for line in content.split("\n") if line.strip()]
         if name.endswith(".json"):
-            return list(json.loads(content))
-        if name.endswith(".txt"):  # one text a line, in the column that `datasets` gives it
-            return [{"text": line} for line in content.splitlines() if line.strip()]
-        if name.endswith(".csv"):
-            return list(csv.DictReader(io.StringIO(content, newline="")))
+            values = json.loads(content)
+        elif name.endswith(".jsonl"):
+            values = [json.loads(line) for line in content.split("\n") if line.strip()]
+        elif name.endswith(".txt"):  # one text a line, in the column that `datasets` gives it
+            values = [{"text": line} for line in content.splitlines() if line.strip()]
+        elif name.endswith(".csv"):
+            values = list(csv.DictReader(io.StringIO(content, newline="")))
+        else:
+            raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json, .csv and .txt, each also .gz.")
     except (ValueError, RecursionError, csv.Error) as error:
         raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file complete?") from error
-    raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json, .csv and .txt, each also .gz.")
+    if not isinstance(values, list):
+        raise SkilldeltaError(f"{name} holds {json.dumps(values)[:60]}, not a list of rows.")
+    for number, row in enumerate(values, 1):
+        if not isinstance(row, dict) or None in row:  # None: csv's name for cells beyond the header
+            fault = "has more cells than the header" if isinstance(row, dict) else f"is {json.dumps(row)[:60]}, no object"
+            raise SkilldeltaError(f"Row {number} of {name} {fault}.")
+    return values
 
 
 def zip_members(path: Path, ending: str) -> Iterator[tuple[str, str]]:
@@ -173,8 +181,7 @@ def hub_file(source: DataSource) -> Path:
     """A file of the data set's repository, downloaded once."""
     import huggingface_hub
 
-    revision = source.revision or None
-    return Path(huggingface_hub.hf_hub_download(source.hub, source.file, repo_type="dataset", revision=revision))
+    return Path(huggingface_hub.hf_hub_download(source.hub, source.file, repo_type="dataset", revision=source.revision or None))
 
 
 def check_columns(rows: Iterable[Row], columns: Sequence[str], where: str) -> Iterator[Row]:

@@ -46,6 +46,21 @@ def test_half_a_file_is_an_error_not_fewer_rows(tmp_path: Path) -> None:
         data.read(tmp_path / "x.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("rows.jsonl", '{"a": 1}\n[1, 2]\n', "Row 2 of rows.jsonl is .1, 2., no object"),
+        ("rows.json", '{"data": [{"a": 1}]}', "not a list of rows"),
+        ("rows.json", "5", "not a list of rows"),
+        ("rows.csv", "a,b\n1,2\n1,2,3\n", "Row 2 of rows.csv has more cells than the header"),
+    ],
+)
+def test_what_is_no_table_of_rows_is_named(tmp_path: Path, name: str, content: str, fault: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SkilldeltaError, match=fault):
+        data.read(tmp_path / name)
+
+
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "things").mkdir()
     (tmp_path / "things" / "test.jsonl").write_text("\n")

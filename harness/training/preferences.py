@@ -86,6 +86,8 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
             "history, human_ref_A, human_ref_B, score_A, score_B."
         )
     columns.check_rest()
+    if any(isinstance(answer, tuple) and answer[-1].role != "assistant" for answer in (pair.chosen, pair.rejected)):
+        raise UnusableRowError("an answer does not end with the assistant")
     if pair.chosen == pair.rejected:
         raise UnusableRowError("identical answers")
     if settings.chat:

@@ -124,6 +124,10 @@ UNUSABLE = [
     ({"history": ASK, "human_ref_A": RIGHT, "human_ref_B": WRONG, "score_A": "x", "score_B": 1}, "score_A that is no number"),
     ({"prompt": ASK, "response_a": RIGHT, "response_b": WRONG, "winner": "C"}, "the winner is 'c'"),
     (
+        {"chosen": [*whole(RIGHT), turn("user", "Thanks!")], "rejected": [*whole(WRONG), turn("user", "Thanks!")]},
+        "does not end with the assistant",
+    ),
+    (
         {"prompt": ASK, "completions": [{"response": RIGHT, "ratings": [5]}, {"response": WRONG, "ratings": [1]}]},
         "fewer than two",
     ),
