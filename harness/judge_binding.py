@@ -10,10 +10,11 @@ from pathlib import Path
 
 from harness import registry
 from harness.file_hashes import hash_files
-from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task, unknown_name
+from harness.grading.bound_judge import GradeMemory, ask_of, report_of
+from harness.grading.questions import NO_VERDICT as NO_VERDICT
+from harness.types import Example, Json, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
 NONE = "none"
-NO_VERDICT = "the judge gave no verdict"
 WAY_OUT = (
     "Name another judge with --judge TASK=PLUGIN:WHERE (`skilldelta list judges`), or keep the responses without a score with "
     "--judge TASK=none, and grade them later with `skilldelta rescore`."
@@ -62,7 +63,15 @@ def bind_judge(task: Task, judges: Mapping[str, str]) -> Task:
     if spec == NONE:
         return replace(task, judge="", score=unjudged_score)
     judge = LazyJudge(spec)
-    return replace(task, judge=judge.identity, score=partial(task.judged, judge), prepare=judge.get)
+    memory = GradeMemory(ask_of(judge.get))
+    return replace(
+        task,
+        judge=judge.identity,
+        score=partial(task.judged, memory),
+        grade_ahead=partial(memory.grade_ahead, task.judged),
+        prepare=judge.get,
+        report=judge.report,
+    )
 
 
 class LazyJudge:
@@ -90,8 +99,9 @@ class LazyJudge:
                 raise SkilldeltaError(f"{error}\n{WAY_OUT}") from error
         return self.judge
 
-    def grade(self, prompt: str, response: str, reference: str) -> float | None:
-        return self.get().grade(prompt, response, reference)
+    def report(self) -> Json:
+        """What the judge tells of its work since the last time: what was asked, and its price."""
+        return report_of(self.judge)
 
 
 def content_identity(where: str) -> str:

@@ -220,7 +220,11 @@ class Task:
     draws: int = 1
     pass_at: int = 0  # k: the score of an example is pass@k over its draws; 0: draws are averaged
     judge: str = ""  # PLUGIN:WHERE, what grades responses that no rule can, unless the user names another
-    judged: Callable[[Judge, Example, Response], Score] | None = None  # score() with a judge; score() alone gives None then
+    judged: Callable[[Any, Example, Response], Score] | None = None  # score() with a Judge; score() alone gives None then
+    grade_ahead: Callable[[Sequence[tuple[Example, Response]]], None] | None = (
+        None  # has the judge grade many responses at once
+    )
+    report: Callable[[], Json] | None = None  # what a judge's work took since the last report: kept with the results
     prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked
     summary: str = ""  # one line for `skilldelta list tasks`
     scores_silence: bool = False  # score() has its own rule for an empty response; otherwise that is no answer, and unscored

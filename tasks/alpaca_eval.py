@@ -44,7 +44,7 @@ def score_with_judge(judge: Judge, example: Example, response: Response) -> Scor
     return Score(preference, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts=parts)
 
 
-def build_task(name: str, reference: DataSource, judge: str, summary: str) -> Task:
+def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> Task:
     return Task(
         name=name,
         skill="instruction following",
@@ -65,8 +65,6 @@ def build_task(name: str, reference: DataSource, judge: str, summary: str) -> Ta
 # The study's judges are GPT-4 with AlpacaEval's prompts (alpaca_eval_gpt4 and weighted_alpaca_eval_gpt4_turbo).  The judge
 # "annotations" reads their verdicts from the files of the authors' program.
 TASKS = (
-    build_task(
-        "alpaca_eval", GPT4_TURBO, "pairwise:openai:gpt-4-1106-preview", "805 instructions, win rate against GPT-4 Turbo"
-    ),
-    build_task("alpaca_eval_1", TEXT_DAVINCI, "pairwise:openai:gpt-4", "805 instructions, win rate against text-davinci-003"),
+    alpaca_task("alpaca_eval", GPT4_TURBO, "llm:openai:gpt-4-1106-preview", "805 instructions, win rate against GPT-4 Turbo"),
+    alpaca_task("alpaca_eval_1", TEXT_DAVINCI, "llm:openai:gpt-4", "805 instructions, win rate against text-davinci-003"),
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import data, registry
 from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, task_record
-from harness.evaluation.scoring import score_response
+from harness.evaluation.scoring import score_block
 from harness.evaluation.task_binding import bind_tasks
 from harness.records import utc_now
 from harness.store import Cell, Results, SampleWriter
@@ -61,13 +61,12 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
         )
     questions = [Question(examples[s.example], Request("", draw=s.draw)) for s in old]
     reader = choose_reader(settings.reader, cell.read().inputs.kind == "generate")
-    new = [
-        replace(score_response(task, question, sample.response, reader), request=sample.request)
-        for question, sample in zip(questions, old, strict=True)
-    ]
+    pairs = list(zip(questions, (sample.response for sample in old), strict=True))
+    new = [replace(sample, request=old[place].request) for place, sample in enumerate(score_block(task, pairs, reader))]
     with SampleWriter(cell):
         cell.rewrite(new)
         conditions = dict(task.conditions(settings.sandbox)) if task.conditions else {}
+        conditions |= {"judge": work} if task.report and (work := task.report()) else {}
         record = task_record(task)
         if ":" in task.name:  # its prompts may have been built by other settings, which `source` tells
             record = replace(record, source=cell.read().task.source)

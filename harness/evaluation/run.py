@@ -15,12 +15,12 @@ from harness.evaluation.model_reports import SupportsNote, connect_tokens
 from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.preflight import check_supported, is_server, unsupported_first
 from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, is_generated, make_questions
-from harness.evaluation.scoring import collect_samples
+from harness.evaluation.scoring import collect_samples, grade_waiting
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
 from harness.records import utc_now
 from harness.store import Cell, CellInUseError, Results, SampleWriter
-from harness.types import Checkpoint, Sample, SkilldeltaError, Task
+from harness.types import Checkpoint, Json, Sample, SkilldeltaError, Task
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     with SampleWriter(cell) as writer:
         cell.begin(record, job.settings.ask_again)
         check_supported(model, questions)
+        grade_waiting(job.task, questions, cell, reader)
         stored_keys = {(s.example, s.draw) for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
         connect_tokens(model, progress)
@@ -117,9 +118,17 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         writer.sort([q.key for q in questions])
         note = model.note if isinstance(model, SupportsNote) else ""
         seconds = round(time.monotonic() - start, 3)
-        cell.update(state="done", finished=utc_now(), seconds=seconds, why="", traceback="", note=note)
+        cell.update(
+            state="done", finished=utc_now(), seconds=seconds, why="", traceback="", note=note, **judge_report(job.task, cell)
+        )
     outcome = make_outcome(job, "done", list(cell.samples()), start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
+
+
+def judge_report(task: Task, cell: Cell) -> dict[str, Json]:
+    """The record's conditions with what the judge's work took; {} where no judge tells."""
+    work = task.report() if task.report else {}
+    return {"conditions": {**cell.read().conditions, "judge": work}} if work else {}
 
 
 def take_stored(job: CellJob, questions: Sequence[Question], reader: Reader | None, cell: Cell, results: Results) -> str | None:

@@ -1,4 +1,7 @@
-"""A language model that compares an answer with a reference, in both orders: `pairwise:BACKEND:MODEL`, any backend."""
+"""The first judge by a language model, `pairwise:BACKEND:MODEL`: kept as it was, for results that it graded.  New: `llm`.
+
+It compares an answer with a reference, in both orders; its delimiters can be forged, and it keeps no replies.
+"""
 
 from __future__ import annotations
 

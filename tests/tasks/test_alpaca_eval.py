@@ -1,6 +1,7 @@
 """AlpacaEval against its published leaderboards, from the preferences that its own program recorded."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from harness import api, data, judge_binding, registry
 from harness.comparison.compare import compare
 from harness.data import ExampleSelection
 from harness.evaluation.questions import EvaluationSettings
-from harness.judges import annotations, pairwise
+from harness.grading.language_model import JudgeSettings, LanguageModelJudge
+from harness.grading.questions import JudgeQuestion
+from harness.judges import annotations, llm
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import LogisticData, PreferencePairs
 from harness.store import Results
@@ -218,37 +221,41 @@ def test_an_answer_without_a_verdict_has_no_score(real_data: Path) -> None:
 
 def leans(request: Request) -> Response:
     """A model that likes answers with "rope", and the first answer a little."""
-    first, second = (part.count("rope") for part in str(request.prompt).split("Answer A:")[1].split("Answer B:"))
-    lean = 3.0 * (first - second) + 1.0
+    _, first, _, second, _ = re.split(r"</?\w+ answer [AB]>", str(request.prompt))
+    lean = 3.0 * (first.count("rope") - second.count("rope")) + 1.0
     if request.choices:
         return Response(logprobs=(0.0, -lean))
     return Response(" A\n" if lean > 0 else "**B**")
 
 
+WEIGHS, WRITES = JudgeSettings(by="logprobs"), JudgeSettings(by="text")
+
+
 def test_a_liking_for_the_first_place_cancels_out() -> None:
-    judge = pairwise.PairwiseJudge(toys.model(leans))
+    judge = LanguageModelJudge(toys.model(leans), WEIGHS)
     assert judge.grade("Tie it.", "use glue", "use tape") == pytest.approx(0.5)
     assert judge.grade("Tie it.", "use rope", "use glue") == pytest.approx((1 / (1 + np.exp(-4)) + 1 / (1 + np.exp(-2))) / 2)
 
 
-def test_a_backend_that_cannot_weigh_writes_a_letter() -> None:
-    def writes(request: Request) -> Response:
-        return Response(finish="error", error="cannot weigh") if request.choices else leans(request)
-
-    judge = pairwise.PairwiseJudge(toys.model(writes))
+def test_a_judge_that_writes_a_letter_is_read() -> None:
+    judge = LanguageModelJudge(toys.model(leans), WRITES)
     assert judge.grade("Tie it.", "use rope", "use glue") == 1
     assert judge.grade("Tie it.", "use glue", "use rope") == 0
     assert judge.grade("Tie it.", "use glue", "use tape") == 0.5
 
 
-def test_a_judge_that_names_no_letter_gives_no_verdict_and_one_that_fails_is_told() -> None:
-    assert pairwise.PairwiseJudge(toys.model(lambda _: Response("Both are fine."))).grade("i", "a", "b") is None
-    broken = pairwise.PairwiseJudge(toys.model(lambda _: Response(finish="error", error="no connection")))
-    with pytest.raises(SkilldeltaError, match="no connection"):
-        broken.grade("i", "a", "b")
+def test_a_judge_that_names_no_letter_or_fails_gives_no_verdict_and_the_reason() -> None:
+    (verdict,) = LanguageModelJudge(toys.model(lambda _: Response("Both are fine.")), WRITES).grade_all([QUESTION])
+    assert (verdict.value, verdict.why) == (None, "the judge's reply names no letter: 'Both are fine.'")
+    broken = LanguageModelJudge(toys.model(lambda _: Response(finish="error", error="no connection")), WRITES)
+    (verdict,) = broken.grade_all([QUESTION])
+    assert (verdict.value, verdict.why) == (None, "the judge gave no reply (error): no connection")
+
+
+QUESTION = JudgeQuestion("i", "a", "b")
 
 
 def test_a_pairwise_judge_needs_a_backend_and_a_model() -> None:
     for where in ("", "openai", "openai:"):
-        with pytest.raises(SkilldeltaError, match="write pairwise:BACKEND:MODEL"):
-            pairwise.load(where)
+        with pytest.raises(SkilldeltaError, match="write llm:BACKEND:MODEL"):
+            llm.load(where)

@@ -1,0 +1,1 @@
+"""What judges are made of: questions, criteria in words, prompts that cannot be forged, and how far to trust one."""

@@ -1,0 +1,70 @@
+"""What a judge is asked, and what it says: one protocol for classifiers, reward models and language models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from harness.types import Judge
+
+NO_VERDICT = "the judge gave no verdict"
+
+
+class JudgeQuestion(NamedTuple):
+    """Texts to judge.  With a `reference`: is `response` the better of the two?  `criterion`: a name of grading/criteria.py."""
+
+    prompt: str
+    response: str
+    reference: str = ""
+    criterion: str = ""
+
+
+@dataclass(frozen=True)
+class Grade:
+    """0..1, how far the criterion holds; None where nothing can be read, with the reason: never a number.
+
+    `agreement`: whether the two orders of a question came to the same; None where it was asked in one order, or not at all.
+    """
+
+    value: float | None
+    label: str = ""  # the option of the criterion that is the likeliest
+    agreement: bool | None = None
+    why: str = ""
+
+    def parts(self) -> dict[str, float]:
+        """For a sample's line: whether the orders agree, where that is known."""
+        return {} if self.agreement is None else {"orders_agree": float(self.agreement)}
+
+
+@runtime_checkable
+class BatchJudge(Protocol):
+    """A judge that is asked many questions at once."""
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> Sequence[Grade]:
+        """A verdict for each question, in their order.  SkilldeltaError where it cannot be asked at all."""
+        ...
+
+
+@runtime_checkable
+class GradesJudge(Protocol):
+    """A judge that gives grades by their question: what a task's scorer gets."""
+
+    def grades(self, questions: Sequence[JudgeQuestion]) -> Sequence[Grade]: ...
+
+
+def grade_all(judge: object, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+    """A verdict for each question, from a judge of either protocol."""
+    if isinstance(judge, BatchJudge):
+        return list(judge.grade_all(questions))
+    assert isinstance(judge, Judge)
+    return [plain_grade(judge.grade(q.prompt, q.response, q.reference)) for q in questions]
+
+
+def plain_grade(value: float | None) -> Grade:
+    return Grade(value, why="" if value is not None else NO_VERDICT)
+
+
+def ask_judge(judge: object, *questions: JudgeQuestion) -> list[Grade]:
+    """What a task's scorer asks of its judge: all that it needs at once, so that nothing is asked one by one."""
+    return list(judge.grades(questions)) if isinstance(judge, GradesJudge) else grade_all(judge, questions)
