@@ -14,7 +14,8 @@ import transformers
 from harness.checkpoint_folders import explain_load_failure
 from harness.engine import plain, rounding
 from harness.engine.device import default_device
-from harness.engine.engine import BatchLimits, Engine, LogLikelihoodPlan
+from harness.engine.engine import BatchLimits, Engine
+from harness.engine.plans import LogLikelihoodPlan
 from harness.engine.token_meter import TokenMeter
 from harness.loading.decided_settings import requested_settings, settings_differences
 from harness.loading.settings import LoadSettings, parse_dtype
@@ -36,13 +37,14 @@ class TransformersOptions:
     """`dtype`: auto is the checkpoint's own on a GPU, float32 elsewhere.  `device`: "" is the fastest there is.
 
     `batch_size` and `max_batch_tokens` 0: by the device.  `engine`: tree computes shared prefixes once, plain shares nothing,
-    auto tests what the model can take.  `attention`: auto is sdpa for a model that has it, else eager.
+    auto tests what the model can take, continuous too, with transformers' continuous batching for texts (auto's way on a CUDA
+    device).  `attention`: auto is sdpa for a model that has it, else eager.
     `template_*`: see TemplateSettings.
     """
 
     batch_size: int = 0
     max_batch_tokens: int = 0
-    engine: Literal["auto", "tree", "plain"] = "auto"
+    engine: Literal["auto", "tree", "plain", "continuous"] = "auto"
     device: str = ""
     dtype: str = "auto"
     chat_template: str = "auto"
@@ -84,7 +86,8 @@ class TransformersModel:
         gpu = self.model.device.type == "cuda"
         rows, slots = (self.options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
         texts = sample_texts.encode_sample_texts(self.tokenizer.hf_tokenizer, self.tokenizer.window)
-        return Engine(self.model, BatchLimits(rows, slots, self.options.max_batch_tokens), self.options.engine, texts)
+        path = "continuous" if gpu and self.options.engine == "auto" else self.options.engine
+        return Engine(self.model, BatchLimits(rows, slots, self.options.max_batch_tokens), path, texts)
 
     def activate(self) -> None:
         """Puts this checkpoint's adapter into the model, where another one on the same base was used since."""
@@ -148,7 +151,7 @@ class TransformersModel:
         if not placed_requests:
             return
         requests = [r for _, r in placed_requests]
-        key = self.plan_key("generate", self.engine.shares_prefixes, requests)
+        key = self.plan_key("in pages" if self.engine.decodes_in_pages else "generate", self.engine.shares_prefixes, requests)
         prompts = self.cached_tokenizer.plan_once(key, lambda: self.encoder.encode_prompts(requests, self.engine.plan_prompts))
         yield from ((placed_requests[place][0], response) for place, response in prompts.early)
         for at, generation in self.engine.generate(prompts.plan, self.end_tokens):

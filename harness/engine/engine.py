@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -16,43 +16,14 @@ from typing import Any, Literal
 import torch
 
 from harness.engine import generate, loglikelihood, memory, plain, shared_length
+from harness.engine.plans import GenerationPlan, LogLikelihoodPlan, places_by_kind, split_places
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
 from harness.engine.tree import TokenIds
 
-PathName = Literal["tree", "plain"]
+PathName = Literal["tree", "plain", "continuous"]
 RUN_LENGTHS = {"cpu": 128}  # tokens of a packed row that read the same keys
 CHUNK_TOKENS = {"cpu": 512, "cuda": 2048}  # in a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
-
-
-@dataclass(frozen=True)
-class LogLikelihoodPlan:
-    """Pairs by the path that takes them, with their places in the list that was planned."""
-
-    tree_places: list[int]
-    tree: loglikelihood.PairTree
-    plain_places: list[int]
-    plain_pairs: list[plain.TokenPair]
-
-    @property
-    def size(self) -> int:
-        """Tokens that the plan holds, for the limit of the cache of plans."""
-        return len(self.tree.tree) + sum(len(p.context) for p in self.plain_pairs)
-
-
-@dataclass(frozen=True)
-class GenerationPlan:
-    """Prompts by the path that takes them, with their places in the list that was planned."""
-
-    tree_places: list[int]
-    tree: generate.PlannedPrompts
-    plain_places: list[int]
-    plain_prompts: list[TokenPrompt]
-
-    @property
-    def size(self) -> int:
-        """Tokens that the plan holds, for the limit of the cache of plans."""
-        return sum(len(p.ids) for p in [*self.tree.prompts, *self.plain_prompts])
 
 
 @dataclass(frozen=True)
@@ -69,7 +40,9 @@ class BatchLimits:
 
 
 class Engine:
-    """A model with its path.  `path` "auto": tests what the model can take; any other is taken as it is, untested.
+    """A model with its path.  `path` "auto": tests what the model can take; tree and plain are taken as they are, untested.
+
+    "continuous" is auto, and texts go to the library's continuous batching where that passes its tests.
 
     `texts`: token ids of real texts that share beginnings, for the tests.
     """
@@ -82,13 +55,15 @@ class Engine:
         texts: Sequence[TokenIds] = (),
     ) -> None:
         from harness.engine.model_tests import ModelTests  # the tests run the parts of the engine themselves
+        from harness.engine.paged_texts import PagedTexts
 
         self.model, self.limits, self.path = model, limits, path
         self.tests = ModelTests(model, texts)
         self.meter: TokenMeter | None = None  # counts the tokens, where somebody wants to know
         device = model.device.type
-        run_length = RUN_LENGTHS.get(device, 0) if path == "auto" else 0
+        run_length = RUN_LENGTHS.get(device, 0) if path in ("auto", "continuous") else 0
         self.budget = memory.TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
+        self.page_path = PagedTexts(self.tests, limits.slots, self.budget.tokens) if path == "continuous" else None
         # A longer sequence changes the positions of its whole batch.
         self.rope_switch = min(shared_length.rope_switch_lengths(model.config.get_text_config()), default=math.inf)
 
@@ -144,15 +119,28 @@ class Engine:
         return not self.decoding_unsupported_reason
 
     @property
+    def decodes_in_pages(self) -> bool:
+        """Are texts decoded by continuous batching?"""
+        return self.page_path is not None and self.page_path.is_usable
+
+    @property
     def name(self) -> str:
         """The path, for the results."""
+        if self.decodes_in_pages:
+            return f"{'tree' if self.packs_trees else 'plain'}, decoding in pages"
         if self.packs_trees:
             return "tree" if self.shares_prefixes else "tree, decoding plain"
         return "plain"
 
     @property
     def note(self) -> str:
-        """One line where something is not shared, with the reason."""
+        """One line where something is not shared or not decoded in pages, with the reason."""
+        pages = self.page_path.note if self.page_path else ""
+        return "; ".join(filter(None, (pages, "" if self.decodes_in_pages and self.packs_trees else self.sharing_note)))
+
+    @property
+    def sharing_note(self) -> str:
+        """Why no prefix is shared; "" where they are."""
         if not self.decoding_unsupported_reason:
             return ""
         where = "" if self.unsupported_reason else " in decoding"
@@ -166,11 +154,14 @@ class Engine:
         tree, others = split_places(fits)
         return LogLikelihoodPlan(tree, loglikelihood.PairTree([pairs[i] for i in tree]), others, [pairs[i] for i in others])
 
-    def plan_prompts(self, prompts: Sequence[TokenPrompt]) -> GenerationPlan:
-        """Which prompts are decoded behind shared prefixes, and their tree."""
-        fits = [self.shares_prefixes and len(p.ids) + p.max_tokens <= self.max_shared_length for p in prompts]
-        tree, others = split_places(fits)
-        return GenerationPlan(tree, generate.PlannedPrompts([prompts[i] for i in tree]), others, [prompts[i] for i in others])
+    def plan_prompts(self, prompts: Sequence[TokenPrompt], in_pages: bool = True) -> GenerationPlan:
+        """Which prompts are decoded in pages, if any may be, and which behind shared prefixes, with their tree."""
+        pages, rest = split_places([in_pages and self.page_path is not None and self.page_path.takes(p) for p in prompts])
+        shares = self.shares_prefixes if rest else False
+        fits = [shares and len(prompts[i].ids) + prompts[i].max_tokens <= self.max_shared_length for i in rest]
+        tree, others = ([rest[i] for i in places] for places in split_places(fits))
+        parts = [[prompts[i] for i in places] for places in (tree, others, pages)]
+        return GenerationPlan(tree, generate.PlannedPrompts(parts[0]), others, parts[1], pages, parts[2])
 
     def batch_rows(self, longest: int) -> int:
         """Sequences in a plain batch, the longest of so many tokens."""
@@ -197,6 +188,7 @@ class Engine:
         self, plan: GenerationPlan, end_tokens: frozenset[int], choose: TokenChooser = choose_tokens
     ) -> Iterator[tuple[int, Generation]]:
         """The generation for every prompt with its place, as they are ready.  `end_tokens` end a text."""
+        yield from self.generate_in_pages(plan, end_tokens, choose)
         choose = self.observe(plan, choose)
         rules = generate.DecodingRules(min(self.limits.slots, self.limits.tokens or self.limits.slots), end_tokens, choose)
         for at, generation in generate.generate_over_tree(self.model, plan.tree, rules, self.budget):
@@ -213,6 +205,21 @@ class Engine:
             for at, generation in plain.generate_in_batches(self.model, prompts, end_tokens, rows, kind, choose):
                 yield plan.plain_places[places[at]], generation
 
+    def generate_in_pages(
+        self, plan: GenerationPlan, end_tokens: frozenset[int], choose: TokenChooser
+    ) -> Iterator[tuple[int, Generation]]:
+        """Those that are planned for continuous batching; the old way where it fails, or where somebody else chooses tokens."""
+        rows = {place: DecodingRow(p, end_tokens) for place, p in zip(plan.page_places, plan.page_prompts, strict=True)}
+        if rows and self.page_path and choose is choose_tokens:
+            if self.meter:
+                self.meter.begin(len(plan.prompts), max(p.max_tokens for p in plan.prompts))
+            yield from self.page_path.generate(rows, self.meter.count_step if self.meter else lambda _: None)
+        if rows:
+            places = list(rows)
+            rest = self.plan_prompts([rows[place].prompt for place in places], in_pages=False)
+            for at, generation in self.generate(rest, end_tokens, choose):
+                yield places[at], generation
+
     def observe(self, plan: GenerationPlan, choose: TokenChooser) -> TokenChooser:
         """`choose`, and the meter sees each step."""
         meter, prompts = self.meter, [*plan.tree.prompts, *plan.plain_prompts]
@@ -225,16 +232,3 @@ class Engine:
             return choose(logits, rows)
 
         return choose_and_count
-
-
-def split_places(fits: Sequence[bool]) -> tuple[list[int], list[int]]:
-    """The places where it fits, and the others."""
-    return [i for i, fit in enumerate(fits) if fit], [i for i, fit in enumerate(fits) if not fit]
-
-
-def places_by_kind(kinds: Sequence[Hashable]) -> list[list[int]]:
-    """The places of each kind, in the order of first appearance."""
-    groups: dict[Hashable, list[int]] = {}
-    for place, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(place)
-    return list(groups.values())

@@ -17,7 +17,7 @@ from harness.prompts.templates import ChatTemplate, TemplateError, plain_text
 from harness.types import Finish, Request, Response, SkilldeltaError, digest
 
 if TYPE_CHECKING:
-    from harness.engine.engine import GenerationPlan, LogLikelihoodPlan
+    from harness.engine.plans import GenerationPlan, LogLikelihoodPlan
     from harness.prompts.tokenization import WindowedTokenizer
 
     PlanPairs = Callable[[list[TokenPair]], LogLikelihoodPlan]
