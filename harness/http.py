@@ -162,7 +162,7 @@ class JsonServer:
             raise TryError(f"a reply that is not JSON ({self.show(str(error))})", tries=UNSOUND_TRIES) from None
         if not isinstance(value, dict):
             raise TryError(f"a reply that is no JSON object but {self.show(json.dumps(value))}", tries=UNSOUND_TRIES)
-        if value.get("error") and not value.get("choices"):  # some gateways send errors with status 200
+        if value.get("error"):  # some gateways send errors with status 200
             code = value["error"].get("code") if isinstance(value["error"], dict) else None
             reason = self.show(error_message(json.dumps(value)))
             raise TryError(reason, is_away=code in AWAY_STATUSES, tries=0 if code in AWAY_STATUSES else UNSOUND_TRIES)

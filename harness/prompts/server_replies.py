@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, FiniteFloat, StrictStr, model_validator
 
@@ -43,22 +43,36 @@ class Part(BaseModel):
         return value if isinstance(value, str) else "".join(part.join() for part in value)
 
 
+class ReasoningDetail(BaseModel):
+    text: StrictStr | None = None
+    summary: StrictStr | None = None
+
+
 class ReplyMessage(BaseModel):
     """An assistant's message.
 
     Servers have the reasoning in a field next to the content (vLLM, SGLang, DeepSeek: reasoning_content; OpenRouter and newer
-    ones: reasoning), or as parts of the content (Mistral).  OpenAI puts a refusal into a field of its own.
+    ones: reasoning, reasoning_details; gateways: the others), or as parts of the content (Mistral).  OpenAI puts a refusal into
+    a field of its own.
     """
 
     content: StrictStr | list[Part] | None = None
     reasoning_content: StrictStr | None = None
     reasoning: StrictStr | None = None
+    reasoning_text: StrictStr | None = None
+    thinking: StrictStr | None = None
+    thoughts: StrictStr | None = None
+    reasoning_details: list[ReasoningDetail] | None = None
     refusal: StrictStr | None = None
+    tool_calls: list[Any] | None = None
+    function_call: Any = None
 
     def split(self) -> tuple[str, str]:
         """(answer, reasoning)."""
         parts = self.content if isinstance(self.content, list) else []
-        reasoning = self.reasoning_content or self.reasoning or "".join(p.join() for p in parts if p.is_reasoning)
+        fields = (self.reasoning_content, self.reasoning, self.reasoning_text, self.thinking, self.thoughts)
+        details = "".join(detail.text or detail.summary or "" for detail in self.reasoning_details or ())
+        reasoning = next(filter(None, (*fields, details)), "") or "".join(p.join() for p in parts if p.is_reasoning)
         text = self.content if isinstance(self.content, str) else "".join(p.join() for p in parts if not p.is_reasoning)
         return text or self.refusal or "", reasoning
 
@@ -85,10 +99,13 @@ class TokenLogprobs(BaseModel):
 
 class ReplyChoice(BaseModel):
     finish_reason: StrictStr | None = None
+    error: Any = None  # gateways: what broke the answer off
 
     @property
     def ending(self) -> tuple[Finish, str]:
         """(finish, "") of an answer; ("error", why) where it is none, or ended in a way that is not known."""
+        if self.error:
+            return "error", f"the server broke the answer off: {self.error!s:.200}"
         reason = (self.finish_reason or "").lower()
         if reason in STOP_REASONS | LENGTH_REASONS:
             return ("length" if reason in LENGTH_REASONS else "stop"), ""
@@ -104,6 +121,13 @@ class TextChoice(ReplyChoice):
 
 class ChatChoice(ReplyChoice):
     message: ReplyMessage
+
+    @property
+    def ending(self) -> tuple[Finish, str]:
+        """The same; ("error", why) also where the server has made a call of a tool of the answer, or of a part of it."""
+        if self.message.tool_calls or self.message.function_call:
+            return "error", "the server took a call of a tool out of the answer, and none was offered: turn its tool parser off"
+        return super().ending
 
 
 class Reply(BaseModel):

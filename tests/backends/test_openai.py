@@ -1,6 +1,7 @@
 """The backend for servers, against a server on this machine: a tiny model behind it, or a script of what it answers."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -301,6 +302,9 @@ def test_it_is_chosen_by_name(tmp_path: Path) -> None:
         ({"content": "Yes.", "reasoning_content": "Hm."}, "Yes.", "Hm."),
         ({"content": "Yes.", "reasoning": "Hm."}, "Yes.", "Hm."),
         ({"content": None, "reasoning_content": "Hm."}, "", "Hm."),
+        ({"content": "", "thinking": "Hm."}, "", "Hm."),
+        ({"content": "Yes.", "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]}, "Yes.", "Hm."),
+        ({"content": "Yes.", "tool_calls": []}, "Yes.", ""),
         ({"content": None, "refusal": "I can't help with that."}, "I can't help with that.", ""),
         ({"content": None}, "", ""),
         (
@@ -321,6 +325,36 @@ def test_reasoning_next_to_the_content_is_kept_apart(message: dict[str, Any], te
     with serve(lambda path, content, headers: (200, answer)) as url:
         (response,) = ask(url, [Request("Hi")])
     assert (response.text, response.reasoning) == (text, reasoning)
+
+
+@pytest.mark.parametrize(
+    ("choice", "reason"),
+    [
+        (
+            {"message": {"content": None, "tool_calls": [{"function": {"name": "f"}}]}, "finish_reason": "stop"},
+            "call of a tool",
+        ),
+        (
+            {"message": {"content": "Let me", "function_call": {"name": "f"}}, "finish_reason": "function_call"},
+            "call of a tool",
+        ),
+        (
+            {"message": {"content": "It is"}, "finish_reason": "stop", "error": {"message": "gone"}},
+            "broke the answer off.*gone",
+        ),
+    ],
+)
+def test_an_answer_that_the_server_took_apart_or_broke_off_is_none(choice: dict[str, Any], reason: str) -> None:
+    with serve(lambda path, content, headers: (200, {"choices": [choice]})) as url:
+        (response,) = ask(url, [Request("Hi")])
+    assert response.finish == "error"
+    assert re.search(reason, response.error)
+
+
+def test_an_error_with_choices_beside_it_is_an_error() -> None:
+    answer = {"error": {"message": "rate limited"}, "choices": [{"message": {"content": ""}, "finish_reason": "stop"}]}
+    with serve(lambda path, content, headers: (200, answer)) as url, pytest.raises(SkilldeltaError, match="rate limited"):
+        ask(url, [Request("Hi")])
 
 
 def test_template_variables_and_the_tokens_of_reasoning_are_sent() -> None:
