@@ -127,7 +127,7 @@ def load_lm_eval_tasks(name: str, manager: Any) -> tuple[dict[str, Any], Aggrega
             raise runs_code_error(member)
     try:
         content = manager.load([name])
-    except Exception as error:  # lm-eval and datasets raise many kinds: all mean that the task cannot be loaded
+    except (Exception, SystemExit) as error:  # lm-eval and datasets raise many kinds: all mean that the task cannot be loaded
         raise SkilldeltaError(
             f"lm-eval's task {name!r} cannot be loaded: {type(error).__name__}: {error}\n"
             "Offline, point it at rows of your own: a YAML file with a `task` name of yours, `include:` of lm-eval's own file, "

@@ -199,7 +199,7 @@ def score_answer(task: Task, example: Example, response: Response) -> Score:
         return task.score(example, response)
     except SkilldeltaError:
         raise
-    except Exception as error:  # an odd response must not lose the others; it is counted as unscored, with the reason
+    except (Exception, SystemExit) as error:  # an odd response must not lose the others; it is counted as unscored
         if isinstance(error, OSError) and error.errno in FULL:
             raise  # of the machine, not of the response: asked again when there is room
         return Score(None, why=f"the scorer failed: {type(error).__name__}: {error}")

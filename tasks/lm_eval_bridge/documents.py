@@ -61,7 +61,7 @@ def foreign_errors(doing: str) -> Iterator[None]:
         yield
     except SkilldeltaError:
         raise
-    except Exception as error:  # of any kind: the code is somebody else's
+    except (Exception, SystemExit) as error:  # of any kind: the code is somebody else's
         raise SkilldeltaError(f"{doing}: {type(error).__name__}: {error}") from error
 
 

@@ -201,6 +201,18 @@ def test_a_task_that_cannot_build_a_prompt_fails_alone(own: OwnTasks, tmp_path: 
     assert "no_such_filter" in outcomes[2].why
 
 
+def test_a_task_whose_code_ends_the_program_fails_alone(own: OwnTasks, tmp_path: Path) -> None:
+    (own.folder / "leaves.py").write_text("import sys\n\ndef leave(*any):\n    sys.exit(3)\n")
+    own.task("loading", SUMS, process_docs="!function leaves.leave")
+    own.task("scoring", SUMS, process_results="!function leaves.leave")
+    own.task("good", SUMS)
+    outcomes = api.score([str(tiny.llama(tmp_path / "model"))],
+                         api.resolve("lm-eval:loading,lm-eval:scoring,lm-eval:good", (own.folder,)), tmp_path / "out",
+                         backend=api.Backend("scripted", {"text": "4"}))  # fmt: skip
+    assert [o.state for o in outcomes] == ["failed", "done", "done"]
+    assert outcomes[1].unscored == len(SUMS)
+
+
 def test_a_score_on_another_scale_fails_the_task_and_is_never_half_of_it(own: OwnTasks) -> None:
     (own.folder / "lengths.py").write_text("def results(doc, said):\n    return {'words': len(said[0].split())}\n")
     listed = [{"metric": "words", "aggregation": "mean", "higher_is_better": True}]
