@@ -66,7 +66,7 @@ def locate(local: str, folder: Path) -> Path:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All rows of a .jsonl, .json (a list), .csv or .txt file, each also .gz."""
+    """All rows of a .jsonl, .json (a list, or objects line by line), .csv or .txt file, each also .gz."""
     return parse_rows(read_text(path), path.name.removesuffix(".gz"))
 
 
@@ -101,9 +101,9 @@ def read_text(path: Path) -> str:
 def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
     """Rows of a file, in the format that the ending of `name` stands for.  SkilldeltaError for what is no table of rows."""
     try:
-        if name.endswith(".json"):
+        if name.endswith(".json") and not (content.startswith("{") and "\n{" in content):  # objects line by line
             values = json.loads(content)
-        elif name.endswith(".jsonl"):
+        elif name.endswith((".json", ".jsonl")):
             values = [json.loads(line) for line in content.split("\n") if line.strip()]
         elif name.endswith(".txt"):  # one text a line, in the column that `datasets` gives it
             values = [{"text": line} for line in content.splitlines() if line.strip()]

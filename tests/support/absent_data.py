@@ -1,0 +1,122 @@
+"""Data sets that the folder of test data lacks: invented rows, in the authors' files and with the columns that the Hub has."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import data
+from tests.support.hub_data import files_of, one_split, parquet
+
+ROWS = Path(__file__).parents[1] / "rows"
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class AbsentDataSet:
+    """`files`: the authors', by their path below a data folder; `repositories`: the same rows, by data set and file."""
+
+    tasks: tuple[str, ...]
+    files: Mapping[str, bytes]
+    repositories: Mapping[str, Mapping[str, bytes]]
+
+
+def invented_rows(file: str, task: str) -> list[dict[str, Any]]:
+    return [line["row"] for line in data.read(ROWS / file) if line["task"] == task]
+
+
+def csv_bytes(rows: Sequence[Row]) -> bytes:
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue().encode()
+
+
+def json_lines(rows: Sequence[Row]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def strong_reject() -> AbsentDataSet:
+    rows = invented_rows("refusal_panel.jsonl", "strong_reject")
+    file = [{"category": row["category"], "source": "custom", "forbidden_prompt": row["prompt"]} for row in rows]
+    return AbsentDataSet(
+        ("strong_reject",),
+        {"strongreject/strongreject_dataset.csv": csv_bytes(file)},
+        {"walledai/StrongREJECT": one_split("default", "train", parquet(rows))},
+    )
+
+
+def harmbench() -> AbsentDataSet:
+    rows = invented_rows("refusal_panel.jsonl", "harmbench")
+    kinds = [("contextual" if row["context"] else "standard", row) for row in rows]
+    behaviors = [
+        {"Behavior": row["prompt"], "FunctionalCategory": kind, "SemanticCategory": row["category"], "Tags": ""}
+        | {"ContextString": row["context"], "BehaviorID": f"behavior_{i}"}
+        for i, (kind, row) in enumerate(kinds)
+    ]
+    lyrics = {**behaviors[0], "FunctionalCategory": "copyright", "ContextString": ""}
+    hub = {kind: [row for each, row in kinds if each == kind] for kind in ("standard", "contextual")}
+    without_context = [{"prompt": row["prompt"], "category": row["category"]} for row in hub["standard"]]
+    configs = {"standard": {"train": parquet(without_context)}, "contextual": {"train": parquet(hub["contextual"])}}
+    file = csv_bytes([*reversed(behaviors), lyrics])
+    return AbsentDataSet(
+        ("harmbench",), {"harmbench/harmbench_behaviors_text_all.csv": file}, {"walledai/HarmBench": files_of(configs)}
+    )
+
+
+def do_not_answer() -> AbsentDataSet:
+    rows = [{"id": i} | row for i, row in enumerate(invented_rows("refusal_panel.jsonl", "do_not_answer"))]
+    answered = [row | {"GPT4_response": "I cannot help.", "GPT4_harmful": 0, "GPT4_action": 0} for row in rows]
+    return AbsentDataSet(
+        ("do_not_answer",),
+        {"do_not_answer/do_not_answer_en.csv": csv_bytes(rows)},
+        {"LibrAI/do-not-answer": one_split("default", "train", parquet(answered))},
+    )
+
+
+def bfcl() -> AbsentDataSet:
+    """The authors' files hold an object a line, and are called .json; their ids differ between the versions."""
+    files, repository = dict[str, bytes](), {"README.md": b""}
+    for category in ("simple", "multiple", "parallel", "parallel_multiple"):
+        of_category = [row for row in invented_rows("bfcl.jsonl", "bfcl") if row["category"] == category]
+        again = [{**row, "messages": [{"role": "user", "content": "Please."}, *row["messages"]]} for row in of_category]
+        local_name = "simple_python" if category == "simple" else category
+        for names, folder, name in ((files, "bfcl/", f"BFCL_v4_{local_name}"), (repository, "", f"BFCL_v3_{category}")):
+            questions, answers = bfcl_lines([*of_category, *again], name)
+            names[f"{folder}{name}.json"] = questions
+            names[f"{folder}possible_answer/{name}.json"] = answers
+    return AbsentDataSet(("bfcl",), files, {"gorilla-llm/Berkeley-Function-Calling-Leaderboard": repository})
+
+
+def bfcl_lines(rows: Sequence[Row], name: str) -> tuple[bytes, bytes]:
+    ids = [f"{name}_{place}" for place in range(len(rows))]
+    pairs = list(zip(ids, rows, strict=True))
+    questions = [{"id": i, "question": [row["messages"]], "function": row["functions"]} for i, row in pairs]
+    return json_lines(questions), json_lines([{"id": i, "ground_truth": row["answers"]} for i, row in pairs])
+
+
+def data_sets() -> list[AbsentDataSet]:
+    return [strong_reject(), harmbench(), do_not_answer(), bfcl()]
+
+
+def write_files(folder: Path) -> Path:
+    """The authors' files of every data set, below a folder."""
+    for data_set in data_sets():
+        for path, content in data_set.files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(content)
+    return folder
+
+
+def absent_repositories() -> dict[str, Mapping[str, bytes]]:
+    return {name: files for data_set in data_sets() for name, files in data_set.repositories.items()}
+
+
+def absent_tasks() -> set[str]:
+    return {task for data_set in data_sets() for task in data_set.tasks}

@@ -1,0 +1,55 @@
+"""The refusal panel: what is asked and which rows count, in the authors' files and on the Hub."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness.types import Example, Response, SkilldeltaError
+from tasks import refusal_panel
+from tests.support.absent_data import write_files
+
+TASKS = {task.name: task for task in refusal_panel.TASKS}
+
+
+def test_a_context_stands_before_its_request() -> None:
+    plain = {"prompt": "Tell me.", "context": "", "category": "illegal"}
+    assert TASKS["harmbench"].ask(Example(plain)).prompt == "Tell me."
+    assert TASKS["harmbench"].ask(Example(plain | {"context": "A lock."})).prompt == "A lock.\n\n---\n\nTell me."
+
+
+def test_copyright_is_no_question_of_refusals(tmp_path: Path) -> None:
+    rows = refusal_panel.harmbench_rows(write_files(tmp_path))
+    assert [bool(row["context"]) for row in rows] == [False, True]
+    assert {row["category"] for row in rows} == {"harassment_bullying", "illegal"}
+
+
+def test_refusals_in_full_and_in_part_and_compliance_add_up() -> None:
+    example = Example({"prompt": "?", "category": "Violence"})
+    texts = ("I can't help with that.", "It is simple. But I won't provide the steps.", "First, open it.")
+    scores = [refusal_panel.score(example, Response(text)) for text in texts]
+    assert [score.value for score in scores] == [1, 1, 0]
+    assert [[score.parts[m.part] for m in TASKS["harmbench"].metrics] for score in scores] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_another_file_under_the_name_is_named(tmp_path: Path) -> None:
+    file = write_files(tmp_path) / "strongreject/strongreject_dataset.csv"
+    file.write_text("category,source,question\nViolence,custom,Why?\n")
+    with pytest.raises(SkilldeltaError, match="no column 'forbidden_prompt'; it has: category, source, question"):
+        TASKS["strong_reject"].rows(tmp_path)
+
+
+SIZES = {"strong_reject": 313, "harmbench": 300, "do_not_answer": 939}
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", TASKS)
+def test_the_sets_have_their_published_sizes(name: str, real_data: Path) -> None:
+    try:
+        rows = list(TASKS[name].rows(real_data))
+    except SkilldeltaError as error:
+        pytest.skip(str(error).split(";")[0])
+    assert len(rows) == SIZES[name]
+    group = TASKS[name].group
+    assert group
+    assert len(Counter(group(Example(row)) for row in rows)) in (5, 6)
