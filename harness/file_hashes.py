@@ -49,3 +49,11 @@ def hash_stream(path: Path) -> bytes:
 def cache_folder() -> Path:
     """Where hashes of large files are cached."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skilldelta" / "sha256"
+
+
+def content_identity(where: str) -> str:
+    """What lies somewhere: the hash of a file's or a folder's content, or the name of what lies elsewhere."""
+    path = Path(where)
+    if where and path.is_dir():
+        return hash_files(sorted(p for p in path.iterdir() if p.is_file()))
+    return hash_files([path]) if where and path.is_file() else where

@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from harness import registry
-from harness.file_hashes import hash_files
+from harness.file_hashes import content_identity
 from harness.grading.bound_judge import GradeMemory, ask_of, report_of
 from harness.grading.questions import NO_VERDICT as NO_VERDICT
 from harness.types import Example, Json, Judge, Response, Score, SkilldeltaError, Task, unknown_name
@@ -102,14 +101,6 @@ class LazyJudge:
     def report(self) -> Json:
         """What the judge tells of its work since the last time: what was asked, and its price."""
         return report_of(self.judge)
-
-
-def content_identity(where: str) -> str:
-    """What a judge is made from: the hash of a file's or a folder's content, or the name of what lies elsewhere."""
-    path = Path(where)
-    if where and path.is_dir():
-        return hash_files(sorted(p for p in path.iterdir() if p.is_file()))
-    return hash_files([path]) if where and path.is_file() else where
 
 
 def parse_preference(preference: float | None) -> float | None:

@@ -25,7 +25,7 @@ PARTICIPLE_SHARE = 0.005
 HOOKS = {
     "load", "read", "score", "ask", "ideal", "find", "render", "train", "rows",
     "write", "main", "read_outputs", "read_scores", "holds_outputs", "holds_scores", "group_by_run",
-    "render_study", "draw_figure", "execute", "start",
+    "render_study", "draw_figure", "execute", "start", "identity",
 }  # fmt: skip
 # Preference rows have the columns "chosen" and "rejected" wherever they are published.
 PREFERENCE_ROOMS = ("harness/trainers/", "harness/training/", "harness/world/")

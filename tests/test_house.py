@@ -76,7 +76,6 @@ ROOMS = [
     "harness/interchange/",
     "harness/formats/",
     "tasks/",
-    "harness/judges/",
     "harness/server_settings.py",
     "harness/vllm_engine.py",
     "harness/backends/",
@@ -84,7 +83,9 @@ ROOMS = [
     # training, and grids of it
     "harness/training/",
     "harness/trainers/",
+    "harness/judges/",
     "harness/studies/",
+    "harness/behaviour/",
     # what people use
     "reports/",
     "harness/api.py",

@@ -1,11 +1,22 @@
-"""A text classifier with two labels, the second of them bad (toxic, unsafe); it reads a response without its prompt."""
+"""A text classifier with two labels, one of them bad (toxic, refusal): `classifier:MODEL[,bad=LABEL]`, LABEL by name or number.
+
+It reads a response without its prompt.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.file_hashes import content_identity
+from harness.grading.criteria import CRITERIA
+from harness.grading.questions import Grade, JudgeQuestion
+from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError
+
+BATCH = 32  # texts at once
+BAD = "1"  # the label that is bad where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -17,13 +28,49 @@ class ClassifierJudge:
     bad: int = 1
 
     def grade(self, prompt: str, response: str, reference: str) -> float:
-        """The probability of the good label.  What is longer than the classifier's window is cut, as in the study."""
+        """The probability of the good label."""
+        return self.good_probabilities([response])[0]
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+        """A grade for each response, classified in batches of like length."""
+        order = sorted(range(len(questions)), key=lambda place: len(questions[place].response))
+        values: dict[int, float] = {}
+        for start in range(0, len(order), BATCH):
+            places = order[start : start + BATCH]
+            values |= zip(places, self.good_probabilities([questions[p].response for p in places]), strict=True)
+        return [Grade(values[place], option_name(question, values[place])) for place, question in enumerate(questions)]
+
+    def good_probabilities(self, texts: Sequence[str]) -> list[float]:
+        """The probability of the good label of each text.  What is longer than the window is cut, as in the study."""
         import torch
 
-        inputs = self.tokenizer(response, truncation=True, return_tensors="pt").to(self.model.device)
+        options: dict[str, Any] = {"truncation": True, "padding": len(texts) > 1, "return_tensors": "pt"}
+        inputs = self.tokenizer(list(texts), **options).to(self.model.device)
         with torch.inference_mode():
-            logits = self.model(**inputs).logits[0].double()  # [labels]
-        return 1.0 - float(torch.softmax(logits, dim=-1)[self.bad])
+            logits = self.model(**inputs).logits.double()  # [texts, labels]
+        return [1.0 - p for p in torch.softmax(logits, dim=-1)[:, self.bad].tolist()]
+
+
+def option_name(question: JudgeQuestion, value: float) -> str:
+    """What the criterion calls the likelier label; "" without a criterion."""
+    criterion = CRITERIA.get(question.criterion)
+    return criterion.options[0 if value >= 0.5 else 1].name if criterion else ""
+
+
+def parse_classifier(where: str) -> tuple[str, str]:
+    """(model, bad label) of "MODEL,bad=LABEL".  SkilldeltaError for other settings."""
+    model, _, pairs = where.partition(",")
+    values = parse_pairs(pairs)
+    bad = values.pop("bad", BAD)
+    if values:
+        raise SkilldeltaError(f"classifier:{where}: its only setting is bad=LABEL, not {', '.join(values)}.")
+    return model, bad
+
+
+def identity(where: str) -> str:
+    """The model's content, and its bad label where that is another than usual."""
+    model, bad = parse_classifier(where)
+    return content_identity(model) + (f",bad={bad}" if bad != BAD else "")
 
 
 def load(where: str) -> ClassifierJudge:
@@ -32,11 +79,15 @@ def load(where: str) -> ClassifierJudge:
 
     from harness.engine.device import default_device
 
+    name, bad = parse_classifier(where)
     try:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(where)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(where)
+        model = transformers.AutoModelForSequenceClassification.from_pretrained(name)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise SkilldeltaError(f"The classifier {where!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise SkilldeltaError(f"The classifier {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     if (count := model.config.num_labels) != 2:
-        raise SkilldeltaError(f"The classifier {where!r} has {count} labels; a good and a bad one are needed.")
-    return ClassifierJudge(model.to(default_device()).eval(), tokenizer)
+        raise SkilldeltaError(f"The classifier {name!r} has {count} labels; a good and a bad one are needed.")
+    labels = {str(label).lower(): int(place) for place, label in model.config.id2label.items()}
+    if (place := labels.get(bad.lower(), int(bad) if bad in ("0", "1") else None)) is None:
+        raise SkilldeltaError(f"The classifier {name!r} has no label {bad!r}; it has {', '.join(labels)}.")
+    return ClassifierJudge(model.to(default_device()).eval(), tokenizer, place)

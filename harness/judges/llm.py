@@ -57,7 +57,7 @@ class KeptLanguageModelJudge(LanguageModelJudge):
         return vars(usage) | ({"price": round(price, 6)} if self.settings.price_in or self.settings.price_out else {})
 
 
-def parse(where: str) -> JudgeModel:
+def parse_model(where: str) -> JudgeModel:
     """The judge that "BACKEND:MODEL,name=value,..." names.  SkilldeltaError for what is none, and for unknown settings."""
     backend, colon, rest = where.partition(":")
     model, _, pairs = rest.partition(",")
@@ -79,7 +79,7 @@ def parse(where: str) -> JudgeModel:
 
 def identity(where: str) -> str:
     """What moves its verdicts: the model's content, how it is asked, and the prompts."""
-    spec = parse(where)
+    spec = parse_model(where)
     manner = {name: value for name, value in config.to_plain(spec.settings).items() if name not in PRICES}
     name = Path(spec.checkpoint.path).name
     return f"{spec.backend}:{name}@{digest([spec.content, manner, prompts_identity()])}"
@@ -96,4 +96,4 @@ def prompts_identity() -> str:
 
 def load(where: str) -> KeptLanguageModelJudge:
     """The judge; its model is loaded with the first question that no earlier reply answers."""
-    return KeptLanguageModelJudge(parse(where))
+    return KeptLanguageModelJudge(parse_model(where))

@@ -16,17 +16,13 @@ from typing import Any
 from harness import fingerprint, registry
 from harness.atomic_files import folder_name, write_json
 from harness.checkpoint_folders import describe_path
-from harness.engine.device import default_device
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
-from harness.training import batches, policy_models, reward_model
-from harness.training.batches import Tokens
-from harness.training.tokenization import Encoder, load_tokenizer
+from harness.training import policy_models
+from harness.training.answer_rewards import RewardScorer
 from harness.types import Checkpoint, Example, Message, Sample, digest
 
 FIRST = "first"
-BATCH_ROWS = 256  # answers that are scored at once
-MAX_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -52,27 +48,11 @@ def read_draws(results: Results) -> Iterator[TaskDraws]:
 
 
 def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]:
-    """A reward model's scores: [task][example][draw]."""
-    path = policy_models.model_folder(run)
-    reward = reward_model.load(path)
-    reward.model.to(default_device())
-    encoder = Encoder(load_tokenizer(path), MAX_TOKENS, "cut")
+    """A reward model's scores: [task][example][draw].  An answer that it cannot read is worth less than any other."""
     texts = [(p, s.response.text) for t in tasks for p, draws in zip(t.prompts, t.samples, strict=True) for s in draws]
-    unique = {digest([list(map(tuple, p)), text]): (p, text) for p, text in texts}
-    rows = {key: row for key, row in zip(unique, encoder.encode_answers(list(unique.values())), strict=True) if row}
-    scores_by_key = dict(zip(rows, score_answers(reward, list(rows.values())), strict=True))
-    flat = iter([scores_by_key.get(digest([list(map(tuple, p)), text]), float("-inf")) for p, text in texts])
+    rewards = RewardScorer(run).score(texts)
+    flat = iter([float("-inf") if reward is None else reward for reward in rewards])
     return [[[next(flat) for _ in draws] for draws in t.samples] for t in tasks]
-
-
-def score_answers(reward: reward_model.RewardModel, rows: Sequence[Tokens]) -> list[float]:
-    """The reward of each answer."""
-    scores = [0.0] * len(rows)
-    for indices in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), BATCH_ROWS):
-        batch = batches.pad_rows([rows[i] for i in indices], 0).to(reward.device)
-        for place, value in zip(indices, reward.scores(batch).tolist(), strict=True):
-            scores[place] = value
-    return scores
 
 
 def ranking_accuracy(tasks: Sequence[TaskDraws], scores: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:

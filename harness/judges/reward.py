@@ -1,0 +1,89 @@
+"""A reward model as a judge, on this machine: `reward:FOLDER[,base=FOLDER]`; a run folder stands for its last checkpoint.
+
+Of two answers it prefers by the Bradley-Terry probability, the logistic function of the difference of rewards; one answer alone
+gets the logistic function of its reward, which is 1/2 at the mean of the rewards that the model's card has.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness import fingerprint
+from harness.checkpoint_folders import describe_path
+from harness.grading.questions import Grade, JudgeQuestion
+from harness.name_value_pairs import parse_pairs
+from harness.types import SkilldeltaError, digest
+
+
+class RewardJudge:
+    """Grades by rewards; it has no criteria, and no liking for a place: each answer is read alone."""
+
+    def __init__(self, folder: str) -> None:
+        from harness.training.answer_rewards import RewardScorer
+
+        self.scorer = RewardScorer(folder)
+
+    def grade(self, prompt: str, response: str, reference: str) -> float | None:
+        return self.grade_all([JudgeQuestion(prompt, response, reference)])[0].value
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+        """A grade for each question; each answer is read once, however often it is compared."""
+        responses = self.scorer.score([(q.prompt, q.response) for q in questions])
+        references = self.scorer.score([(q.prompt, q.reference) for q in questions if q.reference])
+        remaining = iter(references)
+        return [grade_rewards(r, next(remaining) if q.reference else 0.0) for q, r in zip(questions, responses, strict=True)]
+
+
+def grade_rewards(response: float | None, reference: float | None) -> Grade:
+    """sigmoid(response - reference); a missing reference counts 0, the mean reward."""
+    if response is None or reference is None or not math.isfinite(response - reference):
+        return Grade(None, why="the reward model gave no reward: its chat template cannot write this conversation")
+    value = 1.0 / (1.0 + math.exp(min(reference - response, 700.0)))
+    return Grade(value, "first" if value > 0.5 else "second" if value < 0.5 else "")
+
+
+def parse_reward(where: str) -> tuple[str, str]:
+    """(folder, base) of "FOLDER,base=FOLDER".  SkilldeltaError for other settings."""
+    folder, _, pairs = where.partition(",")
+    values = parse_pairs(pairs)
+    base = values.pop("base", "")
+    if not folder or values:
+        raise SkilldeltaError(f"reward:{where}: write reward:FOLDER, or reward:FOLDER,base=FOLDER for an adapter.")
+    return folder, base
+
+
+def identity(where: str) -> str:
+    """The hash of its weights, tokenizer and card."""
+    folder, base = parse_reward(where)
+    if not Path(folder).is_dir():
+        return folder
+    from harness.file_hashes import hash_files
+    from harness.training.model_loading import model_folder
+    from harness.training.reward_model import CARD
+
+    path = model_folder(folder)
+    bases = fingerprint.hash_checkpoint(describe_path(base)) if base else {}
+    return digest([fingerprint.hash_checkpoint(describe_path(path)), bases, hash_files([Path(path) / CARD])])
+
+
+def load(where: str) -> RewardJudge:
+    """The judge.  SkilldeltaError, before anything is asked, for a folder that holds no reward model."""
+    from harness.training.model_loading import model_folder
+
+    folder, base = parse_reward(where)
+    judge = RewardJudge(folder)
+    if not base:
+        _ = judge.scorer.model  # it fails now or never
+        return judge
+    from harness.training.settings import TrainerSettings
+    from harness.training.start import write_start
+
+    with tempfile.TemporaryDirectory() as scratch:  # the same adapter, whose base is named anew
+        target = Path(scratch) / "reward"
+        write_start(Path(model_folder(folder)), target, TrainerSettings(base=base))
+        judge.scorer.path = str(target)
+        _ = judge.scorer.model, judge.scorer.tokenizer
+    return judge

@@ -1,0 +1,55 @@
+"""A reward model at work: the reward of many answers to prompts, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from harness.engine.device import default_device
+from harness.training import batches, policy_models, reward_model
+from harness.training.batches import Tokens
+from harness.training.messages import Text
+from harness.training.tokenization import Encoder, load_tokenizer
+
+BATCH_ROWS = 256  # answers that are scored at once
+MAX_TOKENS = 4096
+
+
+@dataclass
+class RewardScorer:
+    """A reward model in a folder (a run folder stands for its last checkpoint), loaded with the first answer."""
+
+    path: str
+    rewards: dict[tuple[Text, str], float | None] = field(default_factory=dict)  # by (prompt, answer)
+
+    @cached_property
+    def model(self) -> reward_model.RewardModel:
+        model = reward_model.load(policy_models.model_folder(self.path))
+        model.model.to(default_device())
+        return model
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        return load_tokenizer(policy_models.model_folder(self.path))
+
+    def score(self, answers: Sequence[tuple[Text, str]]) -> list[float | None]:
+        """The reward of each answer to its prompt; None where the chat template cannot write the two."""
+        missing = [pair for pair in dict.fromkeys(answers) if pair not in self.rewards]
+        rows = Encoder(self.tokenizer, MAX_TOKENS, "cut").encode_answers(missing) if missing else []
+        self.rewards |= {pair: None for pair, row in zip(missing, rows, strict=True) if row is None}
+        scorable = [(pair, row) for pair, row in zip(missing, rows, strict=True) if row is not None]
+        values = score_rows(self.model, [row for _, row in scorable]) if scorable else []
+        self.rewards |= {pair: value for (pair, _), value in zip(scorable, values, strict=True)}
+        return [self.rewards[pair] for pair in answers]
+
+
+def score_rows(reward: reward_model.RewardModel, rows: Sequence[Tokens]) -> list[float]:
+    """The reward of each answer, given as ids."""
+    scores = [0.0] * len(rows)
+    for indices in batches.micro_batches(list(range(len(rows))), lambda i: len(rows[i]), BATCH_ROWS):
+        batch = batches.pad_rows([rows[i] for i in indices], 0).to(reward.device)
+        for place, value in zip(indices, reward.scores(batch).tolist(), strict=True):
+            scores[place] = value
+    return scores

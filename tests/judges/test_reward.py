@@ -1,0 +1,80 @@
+"""A reward model as a judge, against its own rewards; and a classifier asked in batches."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+
+from harness import judge_binding, registry
+from harness.grading.criteria import COMPLIANCE
+from harness.grading.questions import JudgeQuestion
+from harness.judges import classifier as classifier_plugin
+from harness.judges import reward
+from harness.training.answer_rewards import RewardScorer
+from harness.training.batches import pad_rows
+from harness.training.tokenization import Encoder
+from harness.types import SkilldeltaError
+from tests.judges.test_judges import classifier  # noqa: F401  a fixture
+from tests.support import tiny
+
+ONE, SWAPPED = JudgeQuestion("one", "two", "three"), JudgeQuestion("one", "three", "two")
+QUESTIONS = [ONE, SWAPPED, JudgeQuestion("one", "two"), JudgeQuestion("a", "b", "b")]
+
+
+def reward_model(folder: Path, seed: int = 0) -> Path:
+    """A folder with a random reward model."""
+    tiny.llama(folder, seed, template=True)
+    config = transformers.AutoConfig.from_pretrained(folder, num_labels=1)
+    torch.manual_seed(seed)
+    transformers.LlamaForSequenceClassification(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reward_model(tmp_path_factory.mktemp("reward") / "model")
+
+
+def test_it_prefers_by_the_difference_of_the_models_own_rewards(reward_folder: Path) -> None:
+    scorer = RewardScorer(str(reward_folder))
+    (row,) = Encoder(scorer.tokenizer, 512).encode_answers([("one", "two")])
+    assert row
+    alone = float(scorer.model.scores(pad_rows([row], 0).to(scorer.model.device)))
+    two, three = scorer.score([("one", "two"), ("one", "three")])
+    assert two == pytest.approx(alone, abs=1e-5)
+    assert two is not None
+    assert three is not None
+    grades = reward.load(str(reward_folder)).grade_all(QUESTIONS)
+    first = float(torch.sigmoid(torch.tensor(two - three)))
+    assert [g.value for g in grades] == pytest.approx(
+        [first, 1 - first, float(torch.sigmoid(torch.tensor(two))), 0.5], abs=1e-5
+    )
+    judge = registry.module("judges", "reward").load(str(reward_folder))
+    assert judge.grade("one", "two", "three") == pytest.approx(first, abs=1e-5)
+
+
+def test_it_is_identified_by_its_weights(reward_folder: Path, tmp_path: Path) -> None:
+    other = reward_model(tmp_path / "other", seed=1)
+    names = {judge_binding.LazyJudge(f"reward:{folder}").identity for folder in (reward_folder, other)}
+    assert len(names) == 2
+    assert not any(str(tmp_path) in name for name in names)
+
+
+@pytest.mark.parametrize("where", ["", "nowhere/at/all", "{},size=3"])
+def test_what_is_no_reward_model_is_refused_before_anything_is_asked(where: str, reward_folder: Path) -> None:
+    with pytest.raises(SkilldeltaError):
+        reward.load(where.format(reward_folder))
+
+
+def test_a_classifier_grades_a_batch_as_it_grades_each_alone(classifier: Path) -> None:  # noqa: F811
+    judge = classifier_plugin.load(str(classifier))
+    texts = ["a boat", "", "people who sail are kind", "z" * 500, *(f"{n} boats" for n in range(40))]
+    grades = judge.grade_all([JudgeQuestion("", text, "", COMPLIANCE) for text in texts])
+    assert [g.value for g in grades] == pytest.approx([judge.grade("", text, "") for text in texts], abs=1e-6)
+    assert [g.label for g in grades] == ["compliance" if (g.value or 0) >= 0.5 else "refusal" for g in grades]
+    other = classifier_plugin.load(f"{classifier},bad=LABEL_0")
+    assert other.grade("", "a boat", "") == pytest.approx(1 - judge.grade("", "a boat", ""))
+    assert classifier_plugin.identity(f"{classifier},bad=0") != classifier_plugin.identity(str(classifier))
+    with pytest.raises(SkilldeltaError, match="no label 'toxic'; it has label_0, label_1"):
+        classifier_plugin.load(f"{classifier},bad=toxic")
