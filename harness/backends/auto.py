@@ -15,8 +15,8 @@ from harness.backends import transformers as tree_backend
 from harness.engine.device import default_device
 from harness.loading import decided_settings
 from harness.prompts import templates
-from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
-from harness.vllm_engine import vllm_version
+from harness.types import Checkpoint, Json, Model, Request, Response, SkilldeltaError
+from harness.vllm_engine import VllmOptions, vllm_version
 
 if TYPE_CHECKING:
     from harness.backends.vllm import VllmModel
@@ -85,12 +85,12 @@ class AutoModel:
             return self.tree
         from harness.backends import vllm
 
-        return vllm.load(self.checkpoint, narrow_options(self.options, vllm.VllmOptions))
+        return vllm.load(self.checkpoint, narrow_options(self.options, VllmOptions))
 
     @property
     def settings(self) -> Json:
         """Those of the program for choices, and which one answers texts."""
-        return self.tree.settings | {"texts": program_for_texts(self.refusal)}
+        return {**self.tree.settings, "texts": program_for_texts(self.refusal)}
 
     @property
     def note(self) -> str:
@@ -102,10 +102,12 @@ class AutoModel:
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response with its request's place: first those to requests with choices, then texts."""
-        for answering, wants_choices in ((lambda: self.tree, True), (lambda: self.writer, False)):
+        for wants_choices in (True, False):
             places = [i for i, r in enumerate(requests) if bool(r.choices) == wants_choices]
-            for at, response in answering().answer([requests[i] for i in places]) if places else ():
-                yield places[at], response
+            if places:
+                model: Model = self.tree if wants_choices else self.writer
+                for at, response in model.answer([requests[i] for i in places]):
+                    yield places[at], response
 
     def report_tokens(self, report: Callable[[int, float], None]) -> None:
         """From now on, `report` is called with the tokens computed so far and the seconds left, as answers are being made."""

@@ -84,7 +84,7 @@ class TransformersModel:
     def make_engine(self) -> Engine:
         """The engine for the model, with the batches that its device takes."""
         gpu = self.model.device.type == "cuda"
-        rows, slots = (self.options.batch_size or n for n in ((32, 256) if gpu else (8, 64)))
+        rows, slots = (self.options.batch_size or n for n in ((128, 256) if gpu else (8, 64)))
         texts = sample_texts.encode_sample_texts(self.tokenizer.hf_tokenizer, self.tokenizer.window)
         path = "continuous" if gpu and self.options.engine == "auto" else self.options.engine
         return Engine(self.model, BatchLimits(rows, slots, self.options.max_batch_tokens), path, texts)

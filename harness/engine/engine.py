@@ -23,7 +23,6 @@ from harness.engine.tree import TokenIds
 
 PathName = Literal["tree", "plain", "continuous"]
 RUN_LENGTHS = {"cpu": 128}  # tokens of a packed row that read the same keys
-CHUNK_TOKENS = {"cpu": 512, "cuda": 2048}  # in a forward pass: on one core, 64 was 23 % slower and 1,024 10 % slower
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ class Engine:
         self.meter: TokenMeter | None = None  # counts the tokens, where somebody wants to know
         device = model.device.type
         run_length = RUN_LENGTHS.get(device, 0) if path in ("auto", "continuous") else 0
-        self.budget = memory.TokenBudget(limits.tokens or CHUNK_TOKENS.get(device, CHUNK_TOKENS["cuda"]), run_length)
+        self.budget = memory.TokenBudget(limits.tokens or memory.pass_tokens(model), run_length)
         self.page_path = PagedTexts(self.tests, limits.slots, self.budget.tokens) if path == "continuous" else None
         # A longer sequence changes the positions of its whole batch.
         self.rope_switch = min(shared_length.rope_switch_lengths(model.config.get_text_config()), default=math.inf)
@@ -165,8 +164,8 @@ class Engine:
 
     def batch_rows(self, longest: int) -> int:
         """Sequences in a plain batch, the longest of so many tokens."""
-        most = self.limits.tokens // longest if self.limits.tokens else self.limits.rows
-        return max(1, min(self.limits.rows, most))
+        tokens = self.limits.tokens or memory.batch_tokens(self.model)
+        return max(1, int(min(self.limits.rows, tokens // longest)))
 
     def loglikelihoods(self, plan: LogLikelihoodPlan) -> Iterator[tuple[int, plain.LogLikelihood]]:
         """The log-likelihood of every continuation with its pair's place, as they are ready."""

@@ -23,7 +23,7 @@ from harness.engine.tree import Nodes, PrefixTree, TokenIds, build_tree, common_
 from harness.engine.tree_prefill import PrefillStep, prefill_tree
 
 MIN_TOKENS_SAVED = 512  # that a longer prefix must spare its rows to read, all together, to be kept apart
-CACHE_MEMORY_SHARE = 0.2  # of the device's memory, for the rows' own keys and values
+CACHE_MEMORY_SHARE = {"cpu": 0.2, "elsewhere": 0.4}  # of the device's memory, for the rows' own keys and values
 
 
 @dataclass(frozen=True)
@@ -241,4 +241,6 @@ def copy_columns(step: PrefillStep, columns: Nodes) -> LayerStates:
 def rows_that_fit(like: LayerStates, longest: int, max_rows: int) -> int:
     """How many rows' keys and values fit in their share of the memory, each of `longest` tokens behind its prefix."""
     token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
-    return int(max(1, min(max_rows, CACHE_MEMORY_SHARE * device_memory(like[0][0].device) / (token_bytes * longest))))
+    device = like[0][0].device
+    share = CACHE_MEMORY_SHARE.get(device.type, CACHE_MEMORY_SHARE["elsewhere"])
+    return int(max(1, min(max_rows, share * device_memory(device) / (token_bytes * longest))))

@@ -1,6 +1,8 @@
 """What the engine holds at once: tokens in a pass, rows in slots, logits, and the limits of a container."""
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,7 +97,7 @@ def test_logits_that_do_not_fit_are_read_in_halves(model: Any, monkeypatch: pyte
 def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 tokens are shared; 60 rows of up to 200 own tokens each would need four times what there is for them."""
     share = 15 * 220 * TOKEN
-    monkeypatch.setattr(generate, "device_memory", lambda device: int(share / generate.CACHE_MEMORY_SHARE))
+    monkeypatch.setattr(generate, "device_memory", lambda device: int(share / generate.CACHE_MEMORY_SHARE["cpu"]))
     held: list[tuple[int, int]] = []
     step = DecodingBatch.step
 
@@ -127,3 +129,57 @@ def test_the_limit_of_a_container_counts_as_memory(tmp_path: Path, monkeypatch: 
     assert memory.device_memory(processor) >= everything
     monkeypatch.setattr(memory, "CGROUP_LIMIT_FILES", [str(tmp_path / name) for name in ("missing", "none", "some")])
     assert memory.device_memory(processor) == 1000000
+
+
+SMALL = transformers.LlamaConfig(
+    vocab_size=49152,
+    hidden_size=576,
+    intermediate_size=1536,
+    num_hidden_layers=30,
+    num_attention_heads=9,
+    num_key_value_heads=3,
+)
+LARGE = transformers.LlamaConfig(
+    vocab_size=128256, hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
+    num_key_value_heads=8,
+)  # fmt: skip
+GIB = 1 << 30
+
+
+def on_gpu(monkeypatch: pytest.MonkeyPatch, config: Any, free: int) -> Any:
+    """A model of half precision on a GPU of 80 GiB, of which so much is free."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free - 2 * GIB, 80 * GIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 3 * GIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: GIB)
+    return SimpleNamespace(device=torch.device("cuda"), config=config, dtype=torch.bfloat16)
+
+
+def test_a_gpu_counts_what_is_free_in_eighths_so_that_two_runs_batch_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    on_gpu(monkeypatch, SMALL, 79 * GIB)
+    assert memory.device_memory(torch.device("cuda")) == 70 * GIB
+    on_gpu(monkeypatch, SMALL, 71 * GIB)
+    assert memory.device_memory(torch.device("cuda")) == 70 * GIB
+    on_gpu(monkeypatch, SMALL, 3 * GIB)
+    assert memory.device_memory(torch.device("cuda")) == 10 * GIB
+
+
+@pytest.mark.parametrize(
+    ("config", "free", "tokens"), [(SMALL, 79, 4096), (LARGE, 62, 4096), (LARGE, 11, 1024), (SMALL, 1, 4096)]
+)
+def test_a_pass_takes_the_tokens_that_free_memory_holds(
+    monkeypatch: pytest.MonkeyPatch, config: Any, free: int, tokens: int
+) -> None:
+    assert memory.pass_tokens(on_gpu(monkeypatch, config, free * GIB)) == tokens
+
+
+def test_the_rows_of_a_plain_batch_go_by_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    many, few = (memory.batch_tokens(on_gpu(monkeypatch, config, free * GIB)) for config, free in ((SMALL, 79), (LARGE, 20)))
+    assert many >= 64 * 1024 > few > 4 * 1024
+    assert memory.state_bytes(LARGE, 2) == 32 * 2 * 8 * 128 * 2  # layers, keys and values, heads, their width, bytes
+
+
+def test_a_processor_counts_rows_alone() -> None:
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES))
+    assert (memory.pass_tokens(model), memory.batch_tokens(model)) == (512, math.inf)
+    assert Engine(model, BatchLimits(3, 2), "plain").batch_rows(10**6) == 3
+    assert Engine(model, BatchLimits(3, 2, 100), "plain").batch_rows(60) == 1
