@@ -71,6 +71,7 @@ class RunOptions:
     noise: NoiseCheck | None = None
     selection: Selection = field(default_factory=Selection)
     devices: str = ""  # "all", or a comma-separated list: a worker process for each; "": the backend's own device, here
+    cluster: workers.RunElsewhere | None = None  # other machines do the work
 
 
 def score(
@@ -87,20 +88,21 @@ def score(
     With `options.noise`, a share of each cell is asked once more in other batches, and its task.json keeps what changed.
     SkilldeltaError for unknown names and settings; a failure of one checkpoint on one task is its Outcome.
     """
-    options, settings = options or RunOptions(), settings or default_settings()
-    loader = (backend or Backend()).loader()
+    options, settings, backend = options or RunOptions(), settings or default_settings(), backend or Backend()
+    loader = backend.loader()
     checkpoints = rename_only(find_checkpoints(paths, loader, options.selection), options.name)
-    task_list, results = resolve_tasks(tasks), Results.make(output)
+    run = workers.SpreadRun(checkpoints, resolve_tasks(tasks), Results.make(output), settings)
     progress: Progress = options.progress or SilentProgress()
+    if options.noise and (options.devices or options.cluster):
+        raise SkilldeltaError("--check-noise asks again while a model is loaded: use it with one --device, and no --cluster.")
+    if options.cluster:
+        return options.cluster.score(run, backend, progress)
     if options.devices:
-        if options.noise:
-            raise SkilldeltaError("--check-noise asks again while a model is loaded: use it with one --device.")
-        loaders = device_loaders(backend or Backend(), options.devices)
-        return workers.score_on_devices(workers.SpreadRun(checkpoints, task_list, results, settings), loaders, progress)
+        return workers.score_on_devices(run, device_loaders(backend, options.devices), progress)
     if options.noise:
-        repeating = options.noise.attach(loader, task_list, results, settings, progress)
+        repeating = options.noise.attach(loader, run.tasks, run.results, settings, progress)
         loader, progress = replace(loader, load=repeating.load), repeating
-    return score_checkpoints(checkpoints, task_list, loader, results, settings, progress)
+    return score_checkpoints(checkpoints, run.tasks, loader, run.results, settings, progress)
 
 
 def device_loaders(backend: Backend, devices: str) -> dict[str, Loader]:

@@ -19,7 +19,8 @@ LOWER_IS_BETTER = re.compile(r"loss|error|perplexity|kl\b|wer\b", re.IGNORECASE)
 class Selection:
     """`steps`: FIRST:LAST:EVERY, or a list N,N,...  `last`: how many of each run.  `best`: a metric, METRIC:min or METRIC:max.
 
-    `match`: a pattern of names.  `base` and `tokenizer`: folders that adapters, and all checkpoints, are loaded with.
+    `match`: a pattern of names; `names`: of those that the others choose, only these.  `base` and `tokenizer`: folders that
+    adapters, and all checkpoints, are loaded with.
     """
 
     steps: str = ""
@@ -28,6 +29,7 @@ class Selection:
     match: str = ""
     base: str = ""
     tokenizer: str = ""
+    names: tuple[str, ...] = ()
 
 
 def select_checkpoints(checkpoints: Sequence[Checkpoint], selection: Selection) -> list[Checkpoint]:
@@ -44,6 +46,8 @@ def select_checkpoints(checkpoints: Sequence[Checkpoint], selection: Selection) 
         if selection.last < 1:
             raise SkilldeltaError(f"--last {selection.last}: write 1 or more.")
         left = [c for run in runs_of(left) for c in run[-selection.last :]]
+    if selection.names:
+        left = [c for c in left if c.name in selection.names]
     if checkpoints and not left:
         names = ", ".join(c.name for c in checkpoints[:12]) + (", ..." if len(checkpoints) > 12 else "")
         raise SkilldeltaError(f"None of the {len(checkpoints)} checkpoints is chosen by these flags.  There are: {names}.")

@@ -80,7 +80,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
-        status = app(args=current_flags(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+        flags = current_flags(sys.argv[1:] if arguments is None else arguments)
+        status = app(args=flags, obj=flags[1:], standalone_mode=False)  # score hands its own flags on to other machines
         code = status if isinstance(status, int) else 0  # an int is the code of a typer.Exit
     except SkilldeltaError as error:
         code = fail(str(error), 3)

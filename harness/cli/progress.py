@@ -12,6 +12,7 @@ from harness.visible_text import show_controls
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from harness.cluster.spread import Overview
     from harness.evaluation.outcome import Outcome
 
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
@@ -71,6 +72,17 @@ class PlainProgress:
     def end(self, outcome: Outcome) -> None:
         note(describe_outcome(outcome))
 
+    def overview(self, state: Overview) -> None:
+        """A line for a run on several machines, whose cells are worked on at once."""
+        now = time.monotonic()
+        self.start = self.start or now
+        if now - self.last_print >= INTERVAL_S:
+            self.last_print = now
+            note(describe_overview(state, max(now - self.start, 1e-6)))
+
+    def remark(self, text: str) -> None:
+        note(text)
+
 
 class LiveProgress(PlainProgress):
     """A bar for the current cell with rate and time left, and a line for each finished one."""
@@ -98,6 +110,14 @@ class LiveProgress(PlainProgress):
             self.bar.stop()
             self.bar = None
         super().end(outcome)
+
+
+def describe_overview(state: Overview, seconds: float) -> str:
+    """How far a run of several machines is, after so many seconds."""
+    losses = f" ({state.losses} lost and replaced)" if state.losses else ""
+    rate = f", {state.answers / seconds:.1f}/s" if state.answers else ""
+    cells = f"{state.finished_cells}/{state.cells} cells, {state.answers} answers{rate}"
+    return f"{cells}, {state.workers} of {state.size} workers{losses}, {seconds:.0f} s"
 
 
 def progress_display() -> PlainProgress:

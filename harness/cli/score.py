@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from harness.cli import options
+from harness.cli.cluster import ClusterOptions, carry_out
 from harness.cli.noise_table import print_noise_table
 from harness.cli.progress import PlainProgress, describe_outcome, progress_display
 from harness.cli.screen import note, print_json, print_table
@@ -19,10 +21,11 @@ from harness.cli.trackers import TrackerOptions, log_scores, open_session
 from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
-    from harness.api import Backend
+    from harness.api import Backend, RunOptions
     from harness.checkpoint_selection import Selection
     from harness.evaluation.outcome import Outcome
     from harness.evaluation.questions import EvaluationSettings
+    from harness.evaluation.workers import SpreadRun
     from harness.records import SequentialVerdict
 
     How = tuple[Backend, EvaluationSettings, Selection]
@@ -50,6 +53,8 @@ def score(
     choice: SelectionOptions,
     earlier: EarlierAnswerOptions,
     tracking: TrackerOptions,
+    place: ClusterOptions,
+    context: typer.Context,
     paths: Annotated[list[str] | None, typer.Argument(help=options.CHECKPOINTS_HELP)] = None,
     output: options.Output = Path("results"),
     recordings: Recordings = None,
@@ -67,28 +72,54 @@ def score(
     keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     settings = replace(settings, margin=sequential.margin, **earlier.settings())
-    how = (model.backend(), settings, choice.selection())
-    if holdout:
+    how = (model.backend(), settings, place.narrow(choice.selection()))
+    place.check(sequential, tracking, {"--recorded": recordings, "--check-noise": check_noise, "--holdout": holdout})
+    if place.plan or place.is_slurm():
+        plan_or_submit(place, name_run(paths or (), tasks, output, how, name), how[0], context.obj, as_json)
+    elif holdout:
         refuse_with_holdout(recordings, sequential.against, check_noise, name, model.devices, tracking, earlier)
         print_outcomes(score_other_items(paths or (), tasks, output, holdout, how), output, as_json)
-        return
-    if sequential.against and sequential.until == "decided":
+    elif sequential.against and sequential.until == "decided":
         tracking.refuse("--log-to needs every answer: use it with --until all, or without --against.")
         print_decisions(start_race(paths or (), sequential.against, tasks, output, how), as_json)
-        return
-    noise = NoiseCheck(check_noise) if check_noise else None
-    run_options = api.RunOptions(name, progress_display(), noise, choice.selection(), model.devices)
-    with open_session(tracking.log_to, output) as session:
+    else:
+        noise = NoiseCheck(check_noise) if check_noise else None
+        run_options = api.RunOptions(name, progress_display(), noise, how[2], model.devices, place.ray())
         if recordings:
-            reading = config.parse_pairs(model.backend_args)
-            outcomes = api.score_recorded(recordings, tasks, output, reading=reading, settings=settings, options=run_options)
+            ask = partial(api.score_recorded, recordings, reading=config.parse_pairs(model.backend_args))
         else:
-            folders = [*(paths or ()), *([sequential.against] if sequential.against else ())]
-            outcomes = api.score(folders, tasks, output, backend=model.backend(), settings=settings, options=run_options)
+            ask = partial(api.score, [*(paths or ()), *filter(None, [sequential.against])], backend=how[0])
+        score_all(partial(ask, tasks, output, settings=settings, options=run_options), run_options, tracking, output, as_json)
+
+
+def score_all(
+    ask: Callable[[], list[Outcome]], run_options: RunOptions, tracking: TrackerOptions, output: Path, as_json: bool
+) -> None:
+    """Has every cell scored, sends the scores to trackers, and prints how it went."""
+    with open_session(tracking.log_to, output) as session:
+        outcomes = ask()
         log_scores(session, outcomes, output, tracking.baseline)
-    if noise and not as_json:
-        print_noise_table(noise.cells)
+    if run_options.noise and not as_json:
+        print_noise_table(run_options.noise.cells)
     print_outcomes(outcomes, output, as_json)
+
+
+def name_run(paths: Sequence[str], tasks: Sequence[Task], output: Path, how: How, name: str) -> SpreadRun:
+    """The run as a value: which checkpoints on which tasks, into which results folder."""
+    from harness import api
+    from harness.evaluation.workers import SpreadRun
+    from harness.store import Results
+
+    backend, settings, selection = how
+    checkpoints = api.rename_only(api.find_checkpoints(paths, backend.loader(), selection), name)
+    return SpreadRun(checkpoints, tasks, Results.make(output), settings)
+
+
+def plan_or_submit(place: ClusterOptions, run: SpreadRun, backend: Backend, arguments: list[str], as_json: bool) -> None:
+    """Prints a run's plan, or has SLURM carry it out."""
+    outcomes = carry_out(place, run, backend, arguments, as_json)
+    if outcomes:
+        print_outcomes(outcomes, run.results.folder, as_json)
 
 
 def refuse_with_holdout(*flags: object) -> None:

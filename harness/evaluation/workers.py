@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.outcome import Outcome, Progress, SilentProgress
@@ -43,6 +43,12 @@ class SpreadRun:
     def units(self) -> list[WorkUnit]:
         """The cells in the order of a run on one device."""
         return [WorkUnit(c, t) for c in range(len(self.checkpoints)) for t in range(len(self.tasks))]
+
+
+class RunElsewhere(Protocol):
+    """Other machines, which do a run's work; `backend` says how a model is loaded there."""
+
+    def score(self, run: SpreadRun, backend: Any, progress: Progress | None = None) -> list[Outcome]: ...
 
 
 @dataclass
