@@ -139,6 +139,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise
 
 
+def link_file(source: Path, target: Path) -> None:
+    """A second name for a file; a copy where the target is on another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def remove_drafts(folder: Path) -> None:
     """Removes drafts of writers that were killed: nobody holds their locks."""
     for draft in folder.glob(f"{DRAFT}*"):

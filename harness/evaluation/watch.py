@@ -8,7 +8,6 @@ where its path is, or where other files lie there.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness import discovery, fingerprint
-from harness.atomic_files import folder_name, write_json
+from harness.atomic_files import folder_name, link_file, write_json
 from harness.bounded_files import read_stored_json
 from harness.checkpoint_names import name_apart
 from harness.checkpoint_selection import Selection, parse_steps, select_checkpoints
@@ -192,14 +191,6 @@ def link_files(source: Path, target: Path) -> None:
     for file in source.iterdir():
         if file.is_file() and not is_for_training(file):
             link_file(file, target / file.name)
-
-
-def link_file(source: Path, target: Path) -> None:
-    """A second name for a file; a copy where the results are on another file system."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def score_new_checkpoints(

@@ -16,6 +16,7 @@ from harness.training.flop_rates import FlopRates
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
+from harness.training.start import begin_training
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
 from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
@@ -48,9 +49,7 @@ class DPOConfig(TrainerSettings):
 
 def train(config: DPOConfig) -> Checkpoint:
     """Tunes a model on preference pairs; the loss of a step is the mean over its pairs."""
-    config.check()
-    parallel.join()
-    torch.manual_seed(config.seed)
+    config = begin_training(config)
     tokenizer = load_tokenizer(config.model, config.template)
     ends = answer_ends(tokenizer, config.model)
     encoder, pad = Encoder(tokenizer, config.max_length, config.overlong, ends=ends), tokenizer.eos_token_id

@@ -22,6 +22,7 @@ from harness.training.reward_settings import RewardSettings, reward_model_folder
 from harness.training.rewards import load_rewards
 from harness.training.rollouts import Rollout
 from harness.training.sampling import SamplingSettings, generate_rollouts
+from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
@@ -61,11 +62,9 @@ class GRPOConfig(RewardSettings):
 
 def train(config: GRPOConfig) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
-    config.check()
-    parallel.join()
+    config = begin_training(config)
     if parallel.uses_shards(config.shard):
         raise SkilldeltaError("GRPO divides the answers among processes, not the weights: leave out --shard.")
-    torch.manual_seed(config.seed)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
     ends = tokenization.answer_ends(tokenizer, config.model)
     pad = tokenization.padding_token(tokenizer)

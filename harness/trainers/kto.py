@@ -16,6 +16,7 @@ from harness.training.labelled_answers import LabelledTokens
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
+from harness.training.start import begin_training
 from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
@@ -37,9 +38,7 @@ class KTOConfig(TrainerSettings):
 
 def train(config: KTOConfig) -> Checkpoint:
     """Tunes a model on labelled answers; the loss of a step is the mean over its answers."""
-    config.check()
-    parallel.join()
-    torch.manual_seed(config.seed)
+    config = begin_training(config)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
     pad, ends = tokenizer.eos_token_id, tokenization.answer_ends(tokenizer, config.model)
     encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)

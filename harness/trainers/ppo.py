@@ -28,6 +28,7 @@ from harness.training.optimizer import ScheduledOptimizer
 from harness.training.reward_settings import RewardSettings, reward_model_folder
 from harness.training.rewards import Rewards, load_rewards
 from harness.training.sampling import SamplingSettings
+from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import Optimizers, TrainerRun
 from harness.types import Checkpoint, SkilldeltaError, digest
@@ -74,8 +75,8 @@ class PPOConfig(RewardSettings):
 
 def train(config: PPOConfig) -> Checkpoint:
     """Tunes a policy on the rewards of its own answers."""
+    config = begin_training(config)
     check_processes(config)
-    torch.manual_seed(config.seed)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
     ends = tokenization.answer_ends(tokenizer, config.model)
     sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
@@ -235,9 +236,7 @@ def epoch_orders(count: int, config: PPOConfig, step: int) -> list[list[int]]:
 
 
 def check_processes(config: PPOConfig) -> None:
-    """Checks the settings and joins the other processes.  Raises SkilldeltaError for shards, which PPO cannot use."""
-    config.check()
-    parallel.join()
+    """Raises SkilldeltaError for shards, which PPO cannot use."""
     if parallel.uses_shards(config.shard):
         raise SkilldeltaError(
             "PPO divides the episodes among processes, not the weights: leave out --shard (or accelerate's --use_fsdp).  "

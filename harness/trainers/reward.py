@@ -17,6 +17,7 @@ from harness.training.optimizer import ScheduledOptimizer
 from harness.training.preferences import Pair, parse_pair
 from harness.training.sampling import SamplingSettings, sample_scale_answers
 from harness.training.settings import TrainerSettings
+from harness.training.start import begin_training
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer, padding_token, separate_padding
 from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
@@ -61,9 +62,7 @@ class EncodedPair:
 
 def train(config: RewardConfig) -> Checkpoint:
     """Trains a reward model on preference pairs; the loss of a step is the mean over its pairs."""
-    config.check()
-    parallel.join()
-    torch.manual_seed(config.seed)
+    config = begin_training(config)
     tokenizer = load_tokenizer(config.model, config.template)
     separate_padding(tokenizer)  # in the copy that is saved with the model
     pad, head_weights = padding_token(tokenizer), reward_model.head_weights(config.heads, config.combine)

@@ -13,6 +13,7 @@ from harness.training import batches, costs, data_report, datasets, forward, par
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
+from harness.training.start import begin_training
 from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
@@ -32,9 +33,7 @@ class SFTConfig(TrainerSettings):
 
 def train(config: SFTConfig) -> Checkpoint:
     """Fine-tunes a model on answers; the loss of a step is the mean over all of its answer tokens."""
-    config.check()
-    parallel.join()
-    torch.manual_seed(config.seed)
+    config = begin_training(config)
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
     ends = tokenization.answer_ends(tokenizer, config.model)
     encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness.training import datasets, policy_prompts, tokenization
@@ -10,6 +12,7 @@ from harness.training.batches import Tokens
 from harness.training.needs import Needs
 from harness.training.preferences import parse_pair
 from harness.training.settings import TrainerSettings
+from harness.training.start import name_sources
 from harness.types import SkilldeltaError
 
 OPEN, CLOSE = "\u27e6", "\u27e7"  # white square brackets, around what is learnt
@@ -19,6 +22,12 @@ def preview_rows(config: TrainerSettings, needs: Needs, count: int) -> Iterator[
     """The first rows, each as a text: what precedes it in plain words, then the tokens."""
     if needs.data == "texts":
         raise SkilldeltaError("--show is for trainers that start from a model with a tokenizer; pre-training makes its own.")
+    with TemporaryDirectory() as folder:
+        start = name_sources(replace(config, out=folder))
+        yield from preview_model_rows(replace(start, out=config.out), needs, count)
+
+
+def preview_model_rows(config: TrainerSettings, needs: Needs, count: int) -> Iterator[str]:
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
     ends = tokenization.answer_ends(tokenizer, config.model)
     encoder = tokenization.Encoder(tokenizer, config.max_length, config.overlong, ends=ends)

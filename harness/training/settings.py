@@ -17,6 +17,8 @@ class TrainerSettings:
     """
 
     model: str = ""  # the folder (or Hub name) of the model to start from; an adapter is merged into its base
+    base: str = ""  # the base of adapters whose base is not where they say: a folder or a Hub name
+    tokenizer: str = ""  # the folder of another tokenizer than the model's own
     out: str = ""  # the run folder to write
     # data
     data: tuple[str, ...] = ()  # files (.jsonl, .json, .csv, each also .gz), or hub:NAME or hub:NAME:SPLIT
