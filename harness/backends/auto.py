@@ -15,7 +15,7 @@ from harness.backends import transformers as tree_backend
 from harness.engine.device import default_device
 from harness.loading import decided_settings
 from harness.prompts import templates
-from harness.types import Checkpoint, Json, Model, Request, Response, SkilldeltaError
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import VllmOptions, vllm_version
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class AutoModel:
         for wants_choices in (True, False):
             places = [i for i, r in enumerate(requests) if bool(r.choices) == wants_choices]
             if places:
-                model: Model = self.tree if wants_choices else self.writer
+                model = self.tree if wants_choices else self.writer
                 for at, response in model.answer([requests[i] for i in places]):
                     yield places[at], response
 

@@ -20,6 +20,7 @@ from harness.integrity import ADAPTER, ADAPTER_CONFIG, BrokenWeightsError, weigh
 from harness.loading import model as loading
 from harness.loading.adapters import NAME, attach_adapter, read_adapter_config, refuse_unplaced_adapter
 from harness.loading.headers import read_headers
+from harness.loading.placement import place_model
 from harness.loading.settings import LoadSettings
 from harness.types import Checkpoint, SkilldeltaError, digest
 
@@ -105,7 +106,7 @@ class BaseHolder:
 
 def make_shared(key: str, model: Any, checkpoint: Checkpoint, device: torch.device) -> LoadedModel:
     """A model that was just loaded, ready to be used and shared."""
-    model = model.to(device).eval().requires_grad_(False)
+    model = place_model(model, device).eval().requires_grad_(False)
     tensors = adapter_tensors(model) if checkpoint.base else None
     # The adapter's own layers are left out: their tensors are to be replaced.
     packed_linear.pack_model(model, [part for name, part in model.named_modules() if tensors and NAME in name.split(".")])
