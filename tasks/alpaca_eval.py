@@ -11,7 +11,8 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
-from harness.judge_binding import NO_VERDICT, unjudged_score
+from harness.grading.questions import JudgeQuestion, ask_judge
+from harness.judge_binding import unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
 
 HUB = "tatsu-lab/alpaca_eval"
@@ -36,12 +37,13 @@ def score_with_judge(judge: Judge, example: Example, response: Response) -> Scor
     The parts hold lengths in characters, which the length-controlled win rate needs.
     """
     row = example.row
-    preference = judge.grade(row["instruction"], response.text, row["reference"])
-    if preference is None:
-        return Score(None, why=NO_VERDICT)
-    win = 0.5 if preference == 0.5 else float(preference > 0.5)
-    parts = {"won": win, "index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
-    return Score(preference, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts=parts)
+    (grade,) = ask_judge(judge, JudgeQuestion(row["instruction"], response.text, row["reference"]))
+    if grade.value is None:
+        return Score(None, why=grade.why)
+    win = 0.5 if grade.value == 0.5 else float(grade.value > 0.5)
+    lengths = {"index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
+    parts = {"won": win, **lengths, **grade.parts()}
+    return Score(grade.value, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts=parts)
 
 
 def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> Task:

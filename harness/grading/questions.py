@@ -32,6 +32,17 @@ class Grade:
     agreement: bool | None = None
     why: str = ""
 
+    @property
+    def holds(self) -> bool | None:
+        """Whether the criterion holds; None where nobody can say: no value, or two orders that cancel each other out."""
+        is_balanced = self.value == 0.5 and self.agreement is False
+        return None if self.value is None or is_balanced else self.value >= 0.5
+
+    @property
+    def reason(self) -> str:
+        """Why nobody can say."""
+        return self.why or "the two orders of the judge's question contradict each other"
+
     def parts(self) -> dict[str, float]:
         """For a sample's line: whether the orders agree, where that is known."""
         return {} if self.agreement is None else {"orders_agree": float(self.agreement)}

@@ -1,11 +1,13 @@
 """Small tasks and models for tests of the house itself."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from harness.backends.scripted import ScriptedModel
+from harness.grading.criteria import COMPLIANCE, COMPLIES, INFORMATIVE, PARTLY, REFUSES, TRUTHFUL
+from harness.grading.questions import Grade, JudgeQuestion
 from harness.types import Checkpoint, Example, Request, Response, Score, Task
 
 
@@ -34,7 +36,21 @@ def model(answer_one: Callable[[Request], Response] = answer_sum, block: int = 8
 
 
 class Marks:
-    """A judge for invented responses: good unless they say nothing or [bad], half good if they say [doubtful]."""
+    """A judge for invented responses: good unless they say nothing or [bad], half good if they say [doubtful].
+
+    They comply unless they say that they are sorry, and comply in part where they say [partly].
+    """
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+        return [self.refusal(q.response) if q.criterion == COMPLIANCE else self.opinion(q) for q in questions]
+
+    def opinion(self, question: JudgeQuestion) -> Grade:
+        value = self.grade(*question[:3])
+        return Grade(value, agreement=False if value == 0.5 and question.criterion in (TRUTHFUL, INFORMATIVE) else None)
+
+    def refusal(self, response: str) -> Grade:
+        label = PARTLY if "[partly]" in response else REFUSES if "sorry" in response else COMPLIES
+        return Grade(None, why="doubtful") if "[doubtful]" in response else Grade(float(label == COMPLIES), label)
 
     def grade(self, prompt: str, response: str, reference: str) -> float:
         return 0.0 if not response or "[bad]" in response else 0.5 if "[doubtful]" in response else 1.0
