@@ -7,8 +7,8 @@ from pathlib import Path
 
 from harness.types import Checkpoint
 
-TOKENIZER_CONFIG = "tokenizer_config.json"
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
+TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+VOCABULARIES = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
 def tokenizer_source(checkpoint: Checkpoint) -> str:

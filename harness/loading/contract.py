@@ -17,9 +17,9 @@ from harness.checkpoint_folders import adapter_folders, explain_missing_base
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, weight_files, weight_sets
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
-from harness.loading.reports import UncheckedError
+from harness.loading.reports import UncheckedError, explain_zeros
 from harness.loading.settings import LoadSettings
-from harness.loading.whole_model import IGNORABLE, check_whole_model, explain_index
+from harness.loading.whole_model import GENERATION_CONFIG, IGNORABLE, check_whole_model, explain_index
 from harness.types import Checkpoint, digest
 from harness.visible_text import printable
 
@@ -81,16 +81,16 @@ def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
 
 
 def contract_key(folders: Iterable[Path]) -> list[object]:
-    """What decides whether weights can be placed: configs, names and shapes."""
+    """What decides whether weights can be placed: configs, names, shapes and types."""
     parts: list[object] = []
     for number, folder in enumerate(folders):
-        name, names = (ADAPTER_CONFIG, ADAPTER) if number else ("config.json", SINGLE)
-        config = (folder / name).read_text(encoding="utf-8", errors="replace") if (folder / name).is_file() else ""
+        names, configs = (ADAPTER, [ADAPTER_CONFIG]) if number else (SINGLE, ["config.json", GENERATION_CONFIG])
+        files = [folder / name for name in configs if (folder / name).is_file()]
         headers = read_headers([file for file in weight_files(folder, names) if file.is_file()])
         parts += [
-            config,
+            [file.read_text(encoding="utf-8", errors="replace") for file in files],
             "" if number else explain_index(folder),
-            sorted((key, tensor.shape) for key, tensor in headers.items()),
+            sorted((key, tensor.shape, tensor.dtype) for key, tensor in headers.items()),
         ]
     return parts
 
@@ -117,8 +117,11 @@ def place(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
 
 
 def find_infinite(checkpoint: Checkpoint) -> str:
-    """Which of the files' tensors hold values that are no numbers; "" where none does.  Reads all of them, one at a time."""
-    whole = [(Path(checkpoint.base or checkpoint.path), SINGLE)]
+    """Which of the files' tensors hold values that are no numbers, or nothing but zeros; "" where none does.
+
+    Reads all of them, one at a time.
+    """
+    whole, is_zero = [(Path(checkpoint.base or checkpoint.path), SINGLE)], list[bool]()
     for folder, names in [*whole, *((Path(path), ADAPTER) for path in adapter_folders(checkpoint))]:
         files = weight_files(folder, names) if folder.is_dir() else []
         tensors = sorted(read_headers(files))
@@ -130,4 +133,6 @@ def find_infinite(checkpoint: Checkpoint) -> str:
                 return f"{printable(name)} holds values that are no numbers (NaN or infinite): nothing can be scored"
             if (largest := float(values.abs().max())) > ABSURD:
                 return f"{printable(name)} holds values up to {largest:.0e}, which overflow: nothing can be scored"
-    return ""
+            if names == SINGLE and values.ndim > 1:
+                is_zero.append(largest == 0)
+    return explain_zeros(is_zero)

@@ -15,7 +15,7 @@ from harness.integrity import BrokenWeightsError
 from harness.loading.adapters import attach_adapter
 from harness.loading.gguf import dense_weights, forget_quantization, source_arguments
 from harness.loading.headers import UNSAFE_WEIGHTS, UnsafeWeightsError
-from harness.loading.reports import first_names
+from harness.loading.reports import explain_zeros, first_names
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import read_config, refuse_unplaced
 from harness.types import Checkpoint, SkilldeltaError
@@ -51,7 +51,7 @@ def load_checkpoint(checkpoint: Checkpoint, settings: LoadSettings) -> Any:
 
 
 def load_base(source: str, settings: LoadSettings) -> Any:
-    """The whole model of a folder or Hub name.  BrokenWeightsError where its weights are not those of its config."""
+    """The whole model of a folder or Hub name.  BrokenWeightsError where its weights are not those of its config, or zeros."""
     config = read_config(source, settings)
     kind = transformers.AutoModelForCausalLM if settings.head == "causal" else transformers.AutoModelForSequenceClassification
     place, file = source_arguments(source)
@@ -67,6 +67,9 @@ def load_base(source: str, settings: LoadSettings) -> Any:
         **settings.remote(source),
     )
     refuse_unplaced(report, {}, settings.head)
+    matrices = (value for value in model.parameters() if value.is_floating_point() and value.ndim > 1)
+    if fault := explain_zeros([not (value[:1].any() or value.any()) for value in matrices]):
+        raise BrokenWeightsError(fault)
     return forget_quantization(model)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import transformers
@@ -10,6 +11,8 @@ import transformers
 from harness.integrity import BrokenWeightsError, Headers
 from harness.visible_text import printable
 
+WHOLE_NUMBER = re.compile(r"[IU]\d|u?int\d|bool", re.IGNORECASE)
+BUFFER = re.compile(r"bias$|ids$|mask$|_index$|_idx$|tracked$")  # beside the weights; masks are called bias
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
 
 
@@ -48,6 +51,29 @@ def explain_wrapper(names: Iterable[str]) -> str:
     all_names = list(names)
     wrapper = next((w for w in WRAPPERS if any(n.startswith(w) or f".{w}" in n for n in all_names)), "")
     return f".  Their names begin with {wrapper!r}: a wrapped module was saved, save the module in it" if wrapper else ""
+
+
+def refuse_whole_numbers(headers: Headers) -> None:
+    """Raises BrokenWeightsError for matrices of whole numbers in a model that says nothing of a quantization."""
+    whole = [
+        name for name, t in headers.items() if len(t.shape) > 1 and WHOLE_NUMBER.match(t.dtype) and not BUFFER.search(name)
+    ]
+    if whole:
+        raise BrokenWeightsError(
+            f"{len(whole)} of its weights are whole numbers ({first_names(sorted(whole))}: {headers[whole[0]].dtype}), and "
+            "config.json names no quantization"
+        )
+
+
+def explain_zeros(is_zero: Sequence[bool]) -> str:
+    """What is wrong where at least half of a model's matrices hold nothing but zeros; "" otherwise.
+
+    Single ones are ordinary: new layers and outputs may begin at zero.
+    """
+    count = sum(is_zero)
+    if 2 * count < len(is_zero) or not is_zero:
+        return ""
+    return f"{count} of {len(is_zero)} matrices hold nothing but zeros: the file was never filled, and nothing can be scored"
 
 
 def first_names(names: list[str]) -> str:

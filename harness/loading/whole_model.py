@@ -5,6 +5,7 @@ Nothing is read but headers: the model is built without memory (torch's meta dev
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,12 +15,19 @@ import torch
 import transformers
 from transformers.models.auto import modeling_auto
 
-from harness.bounded_files import read_json
+from harness.bounded_files import UnreadableFileError, read_json
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
 from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, weight_files, weight_sets
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
-from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
+from harness.loading.reports import (
+    UncheckedError,
+    explain_wrapper,
+    first_names,
+    refuse_placeholders,
+    refuse_whole_numbers,
+    silent_transformers,
+)
 from harness.loading.settings import Head, LoadSettings
 from harness.visible_text import printable
 
@@ -33,6 +41,7 @@ HEAD_KEYS: Mapping[Head, re.Pattern[str]] = {  # keys by which a causal model an
     "causal": re.compile(r"(?!)"),
     "classifier": re.compile(r"^(?:score|classifier|lm_head|embed_out|v_head)\."),
 }
+GENERATION_CONFIG = "generation_config.json"
 ADAPTER_KEY = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|base_layer)\b")
 
 
@@ -50,7 +59,15 @@ def read_config(source: str, settings: LoadSettings) -> Any:
 
 
 def read_generation_config(source: str, settings: LoadSettings = LoadSettings()) -> Any:
-    """The generation settings of a folder or Hub model; None where it has none."""
+    """The generation settings of a folder or Hub model; None where it has none.
+
+    BrokenWeightsError where the file is damaged: it may name the tokens that end an answer.
+    """
+    if os.path.lexists(file := Path(source) / GENERATION_CONFIG):
+        try:
+            read_json(file)
+        except UnreadableFileError as error:
+            raise BrokenWeightsError(str(error)) from error
     try:
         place = source_arguments(source)[0]
         return transformers.GenerationConfig.from_pretrained(place, revision=settings.remote(source)["revision"])
@@ -84,6 +101,7 @@ def check_whole_model(folder: Path, settings: LoadSettings) -> Any:
     if fault := find_problem(folder, SINGLE) or explain_two_sets(folder) or explain_index(folder):
         raise BrokenWeightsError(fault)
     config, headers = read_config(str(folder), settings), read_headers(weight_files(folder, SINGLE))
+    read_generation_config(str(folder), settings)
     refuse_placeholders(headers)
     refuse_other_models(headers, settings.head)
     model, report = place_headers(config, headers, settings)
@@ -114,6 +132,7 @@ def place_headers(config: Any, headers: Headers, settings: LoadSettings) -> tupl
     refuse_absurd_sizes(config, len(headers))
     if getattr(config, "quantization_config", None):
         raise UncheckedError("quantized weights")
+    refuse_whole_numbers(headers)
     name = "MODEL_FOR_CAUSAL_LM_MAPPING" if settings.head == "causal" else "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING"
     architecture = getattr(modeling_auto, name).get(type(config), None)
     if architecture is None and getattr(config, "auto_map", None):

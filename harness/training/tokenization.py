@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.engine.tree import common_prefix_length
+from harness.integrity import BrokenWeightsError
 from harness.loading.whole_model import read_generation_config
 from harness.prompts.templates import TULU
 from harness.prompts.text_limits import end_tokens
@@ -80,7 +81,10 @@ def answer_ends(tokenizer: Any, model: str) -> frozenset[int]:
     """
     path = model_loading.model_folder(model)
     source = model_loading.base_of(path) if model_loading.is_adapter(path) else path
-    return end_tokens(read_generation_config(source), tokenizer)
+    try:
+        return end_tokens(read_generation_config(source), tokenizer)
+    except BrokenWeightsError as error:
+        raise SkilldeltaError(f"{source} cannot be loaded: {error}.") from error
 
 
 @dataclass

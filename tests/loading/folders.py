@@ -120,6 +120,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "no tensor": (lambda f: change_tensors(f, lambda t: {}), "holds no tensor"),
     "not a number": (lambda f: change_tensors(f, one_layer("layers.1.mlp.up", float("nan"))), "no numbers"),
+    "zeros alone": (lambda f: change_tensors(f, one_layer("", 0.0)), "nothing but zeros"),
+    "whole numbers": (lambda f: change_tensors(f, lambda t: {k: v.to(torch.int8) for k, v in t.items()}), "are whole numbers"),
+    "generation settings cut": (lambda f: (f / "generation_config.json").write_text('{"eos_'), "generation_config.json cannot"),
+    "generation settings in a list": (lambda f: (f / "generation_config.json").write_text("[]"), "does not hold a JSON object"),
+    "tokenizer cut": (lambda f: cut(f / "tokenizer.json"), "tokenizer.json is half-written"),
+    "tokenizer not fetched": (
+        lambda f: (f / "tokenizer.json").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 9"), "Git LFS"
+    ),
     "negative number of layers": (lambda f: change_config(f, num_hidden_layers=-1), "num_hidden_layers is -1"),
     "layers without end": (lambda f: change_config(f, num_hidden_layers=10**9), "1000000000 layers"),
     "no heads": (lambda f: change_config(f, num_attention_heads=0), "config.json"),
