@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from harness.engine.device import default_device
-from harness.prompts.templates import as_dicts, plain_text
+from harness.prompts import rendered_hash, templates
+from harness.prompts.templates import as_dicts
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 SERVERS = ("local-", "openai-", "anthropic-")  # backends that name a model instead of loading one
@@ -26,7 +27,10 @@ PlacedRequests = Sequence[tuple[int, Request]]
 
 @dataclass(frozen=True)
 class LmEvalOptions:
-    """`backend`: lm-eval's name of it; `args`: its --model_args, as name=value;name=value."""
+    """`backend`: lm-eval's name of it; `args`: its --model_args, as name=value;name=value.
+
+    `template_*`: see TemplateSettings; where the tokenizer is here, its template is rendered as by every other backend.
+    """
 
     backend: str = "hf"
     args: str = ""
@@ -34,6 +38,9 @@ class LmEvalOptions:
     device: str = ""
     dtype: str = ""
     chat_template: str = "auto"
+    template_args: str = ""
+    template_date: str = ""
+    template_prefix: templates.PrefixMode = "refuse"
 
 
 class LmEvalModel:
@@ -43,14 +50,14 @@ class LmEvalModel:
 
     def __init__(self, model: Any, options: LmEvalOptions) -> None:
         self.model, self.options = model, options
-        template_allowed = (
-            options.chat_template != "none"
-        )  # else no tokenizer is loaded: some backends would fetch one from the Hub
-        template = getattr(getattr(model, "tokenizer", None), "chat_template", None) if template_allowed else None
-        self.uses_template = template_allowed and bool(template or options.backend.startswith(SERVERS))
-        self.template_name = "none"
-        if self.uses_template:
-            self.template_name = f"own:{digest(template)}" if template else "server"
+        # Without a template no tokenizer is loaded: some backends would fetch one from the Hub.
+        tokenizer = getattr(model, "tokenizer", None) if options.chat_template != "none" else None
+        is_server = options.backend.startswith(SERVERS)
+        self.server_renders = options.chat_template != "none" and is_server and not getattr(tokenizer, "chat_template", None)
+        rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
+        renderer = tokenizer if hasattr(tokenizer, "apply_chat_template") else None
+        kind = options.chat_template if renderer and not self.server_renders else "none"
+        self.template = templates.choose_template(kind, renderer, rendering)
         self.window = int(getattr(model, "max_length", 0) or 0)  # 0: the backend does not know
 
     @property
@@ -60,7 +67,8 @@ class LmEvalModel:
             "lm-eval": version("lm_eval"),
             "args": self.options.args,
             "dtype": self.options.dtype or "auto",
-            "template": self.template_name,
+            "template": "server" if self.server_renders else self.template.name,
+            **self.template.settings,
         }
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
@@ -130,6 +138,9 @@ class LmEvalModel:
             raise SkilldeltaError(f"{request.max_tokens} new tokens leave no room for a prompt in a window of {self.window}.")
         return request.max_tokens, max(tokens - (self.window - request.max_tokens), 0)
 
+    def rendered_hash(self, requests: Sequence[Request]) -> str:
+        return "" if self.server_renders else rendered_hash.hash_rendered(self.template, requests)
+
     def count_tokens(self, text: Any) -> int:
         """Tokens of a text; 0 where the backend has no tokenizer."""
         if not self.window or not isinstance(text, str) or getattr(self.model, "tokenizer", None) is None:
@@ -143,12 +154,12 @@ class LmEvalModel:
         return list(zip(contexts, request.choices, strict=True))
 
     def render(self, request: Request) -> str:
-        """The prompt as text (or as messages for a server): by the backend's chat template, unless the request is raw.
+        """The prompt as text (or as messages for a server): by the model's chat template, unless the request is raw.
 
-        Raises SkilldeltaError for a prefix of the answer, where the server takes messages alone.
+        Raises SkilldeltaError for a prefix of the answer, where the server takes messages alone, and for a template that fails.
         """
-        if request.raw or not self.uses_template:
-            return plain_text(request)
+        if request.raw or not self.server_renders:
+            return self.template.render(request)
         if request.chat and request.prefix:
             messages = [*as_dicts(request), {"role": "assistant", "content": request.prefix}]
             return self.model.apply_chat_template(messages, add_generation_prompt=False)  # type: ignore[no-any-return]
