@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from harness.prompts.templates import CLOCK, TemplateSettings
 from harness.training.messages import Turns, UnusableRowError, as_chat
 from harness.types import SkilldeltaError
 
@@ -31,7 +32,10 @@ class ChatRenderer:
             return False
 
     def apply(self, chat: list[dict[str, Any]], tools: list[Any] | None, opening: bool) -> str:
-        return str(self.tokenizer.apply_chat_template(chat, tools=tools, tokenize=False, add_generation_prompt=opening))
+        how: dict[str, Any] = {"tools": tools, "tokenize": False, "add_generation_prompt": opening}
+        if CLOCK in str(self.tokenizer.chat_template):  # the day that scoring renders, so that two runs see the same texts
+            how["chat_template"] = TemplateSettings().fix_clock(self.tokenizer.get_chat_template(tools=tools))
+        return str(self.tokenizer.apply_chat_template(chat, **how))
 
     def render(self, turns: Turns, opening: bool) -> str:
         """The text of a conversation; with `opening`, also what the template writes before an answer.

@@ -10,17 +10,19 @@ import pytest
 import torch
 
 from harness.discovery import find_checkpoints
+from harness.prompts.templates import DAY, ChatTemplate
 from harness.trainers import dpo, ppo, reward, sft
 from harness.training import model_loading, policy_models
 from harness.training.chat_rendering import ChatRenderer
 from harness.training.messages import UnusableRowError, declare_tools
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
-from harness.types import Message, SkilldeltaError
+from harness.types import Message, Request, SkilldeltaError
 from tests.support.training_toy import TEMPLATE, chat, preference, text
 
 Rows = Callable[[str, Iterable[Any]], str]
 IDS = torch.tensor([[2, 30, 40, 3, 50, 60]])
 STRICT = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}" + TEMPLATE
+DATED = "{{ strftime_now('%Y-%m-%d') }} " + TEMPLATE
 SILENT = TEMPLATE.replace("in messages %}", "in messages if m['role'] != 'system' %}")
 
 
@@ -170,3 +172,11 @@ def test_a_reward_model_is_no_policy(adapter: str, pairs: str, tmp_path: Path) -
     )
     with pytest.raises(SkilldeltaError, match="is a reward model"):
         model_loading.load_model(model_loading.CAUSAL, paid.path)
+
+
+def test_a_template_that_reads_the_date_renders_the_day_of_scoring(tiny: str) -> None:
+    tokenizer = load_tokenizer(tiny)
+    plain = ChatRenderer(tokenizer).render((Message("user", "2 + 2?"),), True)
+    tokenizer.chat_template = DATED
+    assert ChatRenderer(tokenizer).render((Message("user", "2 + 2?"),), True) == f"{DAY} {plain}"
+    assert ChatTemplate("own", tokenizer).render(Request("2 + 2?")) == f"{DAY} {plain}"
