@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.backends import transformers as tree_backend
 from harness.engine.device import default_device
 from harness.loading import decided_settings
+from harness.loading.decided_settings import requested_settings
 from harness.prompts import templates
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import VllmOptions, vllm_version
@@ -21,6 +22,7 @@ from harness.vllm_engine import VllmOptions, vllm_version
 if TYPE_CHECKING:
     from harness.backends.vllm import VllmModel
 
+__all__ = ["AutoModel", "AutoOptions", "load", "requested_settings", "settings_differences"]
 T = TypeVar("T")
 
 
@@ -77,6 +79,7 @@ class AutoModel:
     ) -> None:
         self.checkpoint, self.options, self.tree, self.refusal = checkpoint, options, tree, refusal
         self.block = tree.block
+        self.report: Callable[[int, float], None] | None = None
 
     @cached_property
     def writer(self) -> VllmModel | tree_backend.TransformersModel:
@@ -85,7 +88,10 @@ class AutoModel:
             return self.tree
         from harness.backends import vllm
 
-        return vllm.load(self.checkpoint, narrow_options(self.options, VllmOptions))
+        model = vllm.load(self.checkpoint, narrow_options(self.options, VllmOptions))
+        if self.report:
+            model.report_tokens(self.report)
+        return model
 
     @property
     def settings(self) -> Json:
@@ -112,6 +118,9 @@ class AutoModel:
     def report_tokens(self, report: Callable[[int, float], None]) -> None:
         """From now on, `report` is called with the tokens computed so far and the seconds left, as answers are being made."""
         self.tree.report_tokens(report)
+        self.report = report
+        if (writer := vars(self).get("writer")) is not None:
+            writer.report_tokens(report)
 
     def measure_rounding(self, requests: Sequence[Request]) -> tuple[float, float]:
         """How rounding moves the log-likelihoods of choices: see SupportsRounding."""
@@ -126,20 +135,16 @@ def program_for_texts(refusal: str) -> str:
     return "transformers" if refusal else f"vllm {vllm_version()}"
 
 
-def requested_settings(options: AutoOptions) -> dict[str, Any]:
-    """The settings that flags asked for and that can move an answer."""
-    asked = decided_settings.requested_settings(options)
-    asked.pop("memory", None)
-    return asked
-
-
-def settings_differences(
+def differences_from_stored(
     checkpoint: Checkpoint, options: AutoOptions, old_settings: Json, old_flags: Json | None
 ) -> list[decided_settings.Difference]:
     """Where the model would have other settings now than the stored ones: those of `transformers`, and who answers texts."""
     unlike = decided_settings.settings_differences(checkpoint, options.for_choices, old_settings, old_flags)
     old, now = old_settings.get("texts", "transformers"), program_for_texts(vllm_refusal(checkpoint, options))
     return [*unlike, ("backend.texts", str(old), now)] if old != now else unlike
+
+
+settings_differences = differences_from_stored  # as it is called for every backend
 
 
 def load(checkpoint: Checkpoint, options: AutoOptions) -> AutoModel:

@@ -8,13 +8,14 @@ stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from harness import http
+from harness.evaluation.model_reports import AnswerMeter
 from harness.prompts.generation_settings import refuse_further_settings
 from harness.prompts.server_replies import ChatReply, EchoReply, PromptLogprobs, Reply, ReplyChoice, TextReply, parse_logprobs
 from harness.prompts.stopping import cut_at_stop
@@ -47,10 +48,15 @@ class OpenAIModel:
         self.model, self.server, self.options = model, server, options
         self.template_args = parse_arguments(options.template_args)
         self.has_answered = False  # whether a sound answer ever came
+        self.meter = AnswerMeter(lambda tokens, seconds_left: None)
 
     @property
     def settings(self) -> Json:
         return make_settings(self.model, self.options)
+
+    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+        """From now on, `report` is called with the tokens of the answers so far and the seconds left, as answers come."""
+        self.meter = AnswerMeter(report)
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response as it arrives; those that failed come last, so that they are asked again where the cell fails.
@@ -60,10 +66,12 @@ class OpenAIModel:
         """
         failures: dict[int, Exception] = {}
         in_a_row, patience = 0, max(MIN_PATIENCE, self.options.concurrency)
+        self.meter.begin(len(requests))
         for place, future in http.ask_concurrently(self.answer_request, requests, self.options.concurrency):
             failure = request_failure(future)
             if failure is None:
                 self.has_answered, in_a_row = True, 0
+                self.meter.add(future.result().tokens_out or future.result().tokens_in)
                 yield place, future.result()
                 continue
             failures[place] = failure

@@ -7,7 +7,7 @@ by token, behind cached prefixes.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -18,6 +18,7 @@ import transformers
 from harness.bounded_files import read_json
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
+from harness.evaluation.model_reports import AnswerMeter
 from harness.hub_cache import hub_place
 from harness.loading.contract import find_infinite
 from harness.loading.model import require_loadable
@@ -67,6 +68,7 @@ class VllmModel:
         rendering = templates.TemplateSettings.from_text(options.template_args, options.template_date, options.template_prefix)
         self.template = templates.choose_template(options.chat_template, tokenizer.tokenizer, rendering)
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
+        self.meter = AnswerMeter(lambda tokens, seconds_left: None)
         self.end_tokens = end_tokens(generation_config(engine.source, options.revision), tokenizer.tokenizer)
 
     @property
@@ -83,10 +85,20 @@ class VllmModel:
             "args": self.engine.options.args,
         }
 
+    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+        """From now on, `report` is called with the tokens of the answers so far and the seconds left, as answers come."""
+        self.meter = AnswerMeter(report)
+
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response with its request's place, as vLLM finishes it: first those to requests with choices, then texts."""
-        yield from self.loglikelihoods([(i, r) for i, r in enumerate(requests) if r.choices])
-        yield from self.generate([(i, r) for i, r in enumerate(requests) if not r.choices])
+        self.meter.begin(len(requests))
+        for answers in (
+            self.loglikelihoods([(i, r) for i, r in enumerate(requests) if r.choices]),
+            self.generate([(i, r) for i, r in enumerate(requests) if not r.choices]),
+        ):
+            for place, response in answers:
+                self.meter.add(response.tokens_out or response.tokens_in)
+                yield place, response
 
     def loglikelihoods(self, placed_requests: Sequence[tuple[int, Request]]) -> Iterator[tuple[int, Response]]:
         """A log-likelihood for each choice."""

@@ -12,8 +12,7 @@ from harness.visible_text import show_controls
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from harness.cluster.spread import Overview
-    from harness.evaluation.outcome import Outcome
+    from harness.evaluation.outcome import Outcome, Overview
 
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
 FRESH_S = 10.0  # so long a model's forecast is shown
@@ -73,7 +72,7 @@ class PlainProgress:
         note(describe_outcome(outcome))
 
     def overview(self, state: Overview) -> None:
-        """A line for a run on several machines, whose cells are worked on at once."""
+        """A line for a run on several devices or machines, whose cells are worked on at once."""
         now = time.monotonic()
         self.start = self.start or now
         if now - self.last_print >= INTERVAL_S:
@@ -113,10 +112,11 @@ class LiveProgress(PlainProgress):
 
 
 def describe_overview(state: Overview, seconds: float) -> str:
-    """How far a run of several machines is, after so many seconds."""
+    """How far a run of several workers is, after so many seconds."""
     losses = f" ({state.losses} lost and replaced)" if state.losses else ""
     rate = f", {state.answers / seconds:.1f}/s" if state.answers else ""
-    cells = f"{state.finished_cells}/{state.cells} cells, {state.answers} answers{rate}"
+    tokens = f", {state.tokens} tokens, {state.tokens / seconds:.0f}/s" if state.tokens else ""
+    cells = f"{state.finished_cells}/{state.cells} cells, {state.answers} answers{rate}{tokens}"
     return f"{cells}, {state.workers} of {state.size} workers{losses}, {seconds:.0f} s"
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from harness.cluster.host_pool import HostPool
 from harness.cluster.hosts import HostStarter
 from harness.cluster.remote_model import ModelPlace, RemoteModel, RunOverError, SharedRequests, order_for
 from harness.evaluation.lazy_model import LazyModel, Loader
-from harness.evaluation.outcome import Outcome, Progress, SilentProgress
+from harness.evaluation.outcome import Outcome, Overview, OverviewListener, Progress, SilentProgress
 from harness.evaluation.plugin_loader import PluginLoader
 from harness.evaluation.questions import Question
 from harness.evaluation.run import CellJob, questions_or_error, run_cell
@@ -30,30 +30,6 @@ from harness.types import Checkpoint, Model, SkilldeltaError, Task
 LANES = 2  # cells for each worker at a time
 LOOK_S = 0.5  # between two looks at the workers
 FUNCTIONS = ("score", "prepare", "conditions", "grade_ahead")  # of tasks, that may not run in two threads at once
-
-
-@dataclass
-class Overview:
-    """How far the whole run has come."""
-
-    cells: int
-    finished_cells: int = 0
-    questions: int = 0  # of the cells that were begun, without those that were stored before
-    answers: int = 0
-    workers: int = 0
-    size: int = 0
-    losses: int = 0
-
-
-@runtime_checkable
-class OverviewListener(Protocol):
-    """A Progress for many cells at once, which shows the whole run."""
-
-    def overview(self, state: Overview) -> None: ...
-
-    def remark(self, text: str) -> None:
-        """Something that the user should know at once, such as a lost worker."""
-        ...
 
 
 class CellProgress:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol, runtime_checkable
 
 from harness.types import Model, Request
+
+INTERVAL_S = 1.0  # between two reports of tokens
 
 
 @runtime_checkable
@@ -46,3 +49,24 @@ def connect_tokens(model: Model, progress: object) -> None:
     """The model reports its tokens to the progress, where both can."""
     if isinstance(model, SupportsTokenReports) and isinstance(progress, TokenListener):
         model.report_tokens(partial(progress.count_tokens, model.block))
+
+
+class AnswerMeter:
+    """Counts the tokens of answers that come whole, as from a server, and reports them about once a second."""
+
+    def __init__(self, report: Callable[[int, float], None], clock: Callable[[], float] = time.monotonic) -> None:
+        self.report, self.clock = report, clock
+        self.tokens = self.count = self.answers = 0
+        self.start = self.last_time = clock()
+
+    def begin(self, answers: int) -> None:
+        """Before so many requests are asked."""
+        self.answers, self.count, self.start = answers, 0, self.clock()
+
+    def add(self, tokens: int) -> None:
+        """After an answer.  The seconds left are those of the answers to come, at the speed of those that came."""
+        self.tokens, self.count = self.tokens + tokens, self.count + 1
+        now = self.clock()
+        if now - self.last_time >= INTERVAL_S:
+            self.last_time = now
+            self.report(self.tokens, (now - self.start) * max(self.answers - self.count, 0) / self.count)

@@ -21,6 +21,7 @@ from harness.evaluation.questions import EvaluationSettings, Question
 from harness.evaluation.run import CellJob, questions_or_error, run_cell
 from harness.evaluation.task_binding import bind_tasks
 from harness.evaluation.work_queue import WorkQueue, WorkUnit
+from harness.evaluation.worker_reports import CellReport, ReportingProgress, WorkersOverview
 from harness.parent_process import end_with_parent
 from harness.types import Checkpoint, SkilldeltaError, Task
 
@@ -92,7 +93,7 @@ def score_on_devices(run: SpreadRun, loaders: dict[str, Loader], progress: Progr
     Raises SkilldeltaError for settings that fit no task.
     """
     bound = SpreadRun(run.checkpoints, bind_tasks(run.tasks, run.settings), run.results, run.settings)
-    listener = progress or SilentProgress()
+    overview = WorkersOverview(progress or SilentProgress(), len(bound.units()), len(loaders))
     queue, outcomes = WorkQueue(bound.units()), dict[WorkUnit, Outcome]()
     workers: dict[str, DeviceWorker] = {}
 
@@ -111,9 +112,12 @@ def score_on_devices(run: SpreadRun, loaders: dict[str, Loader], progress: Progr
             for pipe in wait(list(busy)):
                 name = busy[pipe]  # type: ignore[index]
                 worker = workers[name]
-                unit, outcome = receive(worker, bound)
-                outcomes[unit] = outcome
-                listener.end(outcome)
+                unit, message = receive(worker, bound)
+                if isinstance(message, CellReport):
+                    overview.take(name, message)
+                    continue
+                outcomes[unit] = message
+                overview.end(name, message)
                 if not worker.process.is_alive() and len(queue):
                     worker = start(name)
                 hand_out(worker, queue)
@@ -131,8 +135,8 @@ def hand_out(worker: DeviceWorker, queue: WorkQueue[WorkUnit]) -> None:
         worker.pipe.send(worker.unit)
 
 
-def receive(worker: DeviceWorker, run: SpreadRun) -> tuple[WorkUnit, Outcome]:
-    """The outcome of a worker's cell; a failure where the worker died over it."""
+def receive(worker: DeviceWorker, run: SpreadRun) -> tuple[WorkUnit, Outcome | CellReport]:
+    """How far a worker's cell is, or its outcome; a failure where the worker died over it."""
     assert worker.unit is not None, "nobody waits for a worker without a cell"
     unit = worker.unit
     try:
@@ -176,7 +180,7 @@ def work(pipe: Connection, duty: WorkerDuty) -> None:
         if task not in questions:
             questions[task] = questions_or_error(run.tasks[task], run.settings)
         job = CellJob(models.get(unit.checkpoint), run.tasks[task], questions[task], run.settings)
-        pipe.send(run_cell(job, run.results, SilentProgress()))
+        pipe.send(run_cell(job, run.results, ReportingProgress(pipe.send)))
 
 
 def receive_units(pipe: Connection) -> Iterator[WorkUnit]:

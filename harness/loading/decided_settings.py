@@ -19,7 +19,7 @@ from harness.types import Checkpoint, Json
 
 Difference = tuple[str, str, str]
 # Settings that decide how fast answers come, or that are named in the checkpoint's own hashes.
-NEUTRAL = ("batch_size", "max_batch_tokens", "trust_remote_code")
+NEUTRAL = ("batch_size", "max_batch_tokens", "memory", "trust_remote_code")
 # Options whose effect on the results has another name there, or none that can be known beforehand.
 RECORDED_AS = {"attention": "attention", "engine": "engine", "max_length": "window", "revision": "revision"}
 TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")

@@ -5,7 +5,7 @@ A model that is spread is computed where its layers lie; what the engine can sha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from harness.types import SkilldeltaError
 GIB = 1 << 30
 WHOLE_SHARE = 0.9  # of a GPU's free memory that a whole model's weights may fill
 SPREAD_SHARE = 0.75  # the same of each of several: the layers' keys and values lie beside them
-Budgets = Mapping[int | str, int]  # device -> bytes for weights
+Budgets = dict[int | str, int]  # device -> bytes for weights
 
 
 def place_model(model: Any, device: torch.device) -> Any:
@@ -59,7 +59,7 @@ def choose_budgets(size: int, device: torch.device, free: Sequence[int]) -> Budg
     first = candidates[0]
     if size <= WHOLE_SHARE * free[first] or (len(candidates) == 1 and size <= free[first]):
         return {}
-    budgets = {number: int(SPREAD_SHARE * free[number]) for number in candidates}
+    budgets: Budgets = {number: int(SPREAD_SHARE * free[number]) for number in candidates}
     if len(candidates) == 1 or size > sum(budgets.values()):
         where = f"GPU {first} has" if len(candidates) == 1 else f"{len(candidates)} GPUs have together"
         room = free[first] if len(candidates) == 1 else sum(budgets.values())
@@ -77,5 +77,5 @@ def spread_model(model: Any, budgets: Budgets, folder: Path | None = None) -> An
 
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     whole_parts = list(getattr(inner, "_no_split_modules", None) or ())
-    places = accelerate.infer_auto_device_map(model, dict(budgets), no_split_module_classes=whole_parts)
+    places = accelerate.infer_auto_device_map(model, budgets, no_split_module_classes=whole_parts)
     return accelerate.dispatch_model(model, places, offload_dir=folder)

@@ -370,3 +370,13 @@ def test_template_variables_and_the_tokens_of_reasoning_are_sent() -> None:
     assert contents[0]["chat_template_kwargs"] == {"enable_thinking": False}
     assert (contents[0]["max_tokens"], contents[1]["max_tokens"]) == (100, 10)
     assert "chat_template_kwargs" not in contents[1]
+
+
+def test_tokens_are_reported_as_answers_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.evaluation.model_reports.INTERVAL_S", 0.0)
+    reports: list[int] = []
+    with serve(lambda *_: (200, said("yes"))) as url:
+        model = openai.load(CHECKPOINT, openai.OpenAIOptions(url, backoff=0.0))
+        model.report_tokens(lambda tokens, seconds_left: reports.append(tokens))
+        assert len(dict(model.answer([Request(f"{n}?") for n in range(3)]))) == 3
+    assert reports == [3, 6, 9]
