@@ -13,7 +13,7 @@ from harness.visible_text import printable
 
 # Folders that programs put models into, and whose names say nothing of the run.
 CONTAINERS = re.compile(
-    r"^(?:checkpoints?|ckpts?|models?|policy_lora|policy|actor|adapter_model|lora_adapter|huggingface|hf|weights)$",
+    r"^(?:checkpoints?|ckpts?|exports?|models?|huggingface|hf|weights|(?:policy|actor|adapter|lora|hf)(?:_(?:hf|model|lora|adapter))?)$",
     re.IGNORECASE,
 )
 # Models of a run beside its numbered ones.
@@ -71,7 +71,7 @@ def name_apart(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
 
 
 def prefix_names(name: str, group: Sequence[Checkpoint]) -> list[str]:
-    """Different names for checkpoints that share `name`; names that stay equal where their folders are the same."""
+    """Different names for checkpoints that share `name`: by their runs' folders, else by what tells their paths apart."""
     if len(group) == 1:
         return [name]
     above = [parent_names(c) for c in group]
@@ -79,7 +79,16 @@ def prefix_names(name: str, group: Sequence[Checkpoint]) -> list[str]:
         prefixes = ["-".join(parents[-depth:]) for parents in above]
         if len(set(prefixes)) == len(group):
             return [printable(f"{prefix}-{name}") if prefix else name for prefix in prefixes]
-    return [name] * len(group)
+    return [printable(f"{part}-{name}") if part else name for part in own_parts([c.path for c in group])]
+
+
+def own_parts(paths: Sequence[str]) -> list[str]:
+    """What tells paths apart: the folders between those with which all begin and those with which all end."""
+    parts = [Path(path).parts for path in paths]
+    shortest = min(map(len, parts))
+    begin = next((i for i in range(shortest) if len({p[i] for p in parts}) > 1), shortest)
+    end = next((i for i in range(shortest - begin) if len({p[len(p) - 1 - i] for p in parts}) > 1), shortest - begin)
+    return ["-".join(p[begin : len(p) - end]) for p in parts]
 
 
 def parent_names(checkpoint: Checkpoint) -> list[str]:
@@ -91,7 +100,7 @@ def parent_names(checkpoint: Checkpoint) -> list[str]:
 
 
 def refuse_doubles(checkpoints: Sequence[Checkpoint]) -> None:
-    """Raises SkilldeltaError where two checkpoints have one name: two programs' checkpoints of one step in one folder."""
+    """Raises SkilldeltaError where two checkpoints have one name all the same: one folder on two bases."""
     for name, group in group_by(checkpoints, lambda c: c.name).items():
         if len(group) > 1:
             places = ", ".join(c.path for c in group)

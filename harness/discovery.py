@@ -10,7 +10,7 @@ from pathlib import Path
 from harness import hub_cache, registry
 from harness.bounded_files import is_folder
 from harness.checkpoint_folders import HUB_NAME, explain_value_head, locate_bases, printable_checkpoint
-from harness.checkpoint_names import NUMBERED_FOLDER, PARTS, adopt_run, leave_container, name_apart
+from harness.checkpoint_names import CONTAINERS, NUMBERED_FOLDER, PARTS, adopt_run, leave_container, name_apart
 from harness.checkpoint_selection import Selection, select_checkpoints
 from harness.training_log import find_method
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
@@ -140,7 +140,7 @@ class FolderSearch:
             if (
                 not is_own
                 and not is_state
-                and (not is_model_alone or PARTS.match(child.name) or NUMBERED_FOLDER.match(child.name))
+                and (not is_model_alone or any(kind.match(child.name) for kind in (PARTS, NUMBERED_FOLDER, CONTAINERS)))
             ):
                 yield from self.visit(child, depth + 1)
 

@@ -22,6 +22,7 @@ MAX_DIMENSIONS = 64  # of a tensor, as torch has it
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+NO_WEIGHTS = "no weights"
 ADAPTER_CONFIG = "adapter_config.json"
 # Bits of each type of the safetensors format.
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
@@ -61,7 +62,9 @@ def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
     try:
         files = weight_files(folder, names)
         if not files:
-            return f"no weights: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}"
+            if names == ADAPTER and (folder / "adapters.safetensors").exists():
+                return "an adapter of MLX (adapters.safetensors): `mlx_lm.fuse` makes a whole model of it and its base"
+            return f"{NO_WEIGHTS}: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}"
         return next((fault for file in files if (fault := find_file_problem(file))), "")
     except (ValueError, OSError) as error:
         return printable(str(error))

@@ -12,12 +12,21 @@ ORDER = 90  # after every producer whose models can be loaded
 SUFFIXES = (".pt", ".pth", ".ckpt", ".tar")
 MODEL_NAME = re.compile(r"check|ckpt|step|epoch|iter|model|policy|actor|final|best|last|latest|weights|state_dict", re.I)
 OTHER_NAME = re.compile(r"optim|sched|scaler|rng|random_state|value_head|critic|args|buffer|tokens|dataset|loader|^meta", re.I)
+RANK_NAME = re.compile(r"rank[_-]?\d", re.I)
 NANOCHAT_NAME = re.compile(r"^model_(\d{1,15})\.pt$")
 NUMBER = re.compile(r"(\d{1,15})(?!.*\d)")
 MAX_FILES = 100
 TORCH = (
     "a file of torch, not a model's folder: load it in the program that wrote it, and save it there with "
     "model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)"
+)
+DISTRIBUTED = (
+    "shards of torch.distributed.checkpoint: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} FILE.pt` "
+    "makes one file of them, which the program that wrote them can load and save with model.save_pretrained(FOLDER)"
+)
+RANKS = (
+    "shards of a model, one for each process that trained it: the program that wrote them can join them and save the model with "
+    "model.save_pretrained(FOLDER)"
 )
 NANOCHAT = (
     "a checkpoint of nanochat: transformers' convert_nanochat_checkpoints.py (src/transformers/models/nanochat) makes a model "
@@ -26,10 +35,14 @@ NANOCHAT = (
 
 
 def find(path: Path) -> list[Checkpoint]:
-    """Each file in `path` that may be a model's, by the number in its name."""
+    """Each file in `path` that may be a model's, by the number in its name; shards of one model together."""
     if has_model_files(path):
         return []
     files = [f for f in path.iterdir() if f.suffix in SUFFIXES and f.is_file()]
+    if any(path.glob("*.distcp")):
+        return [Checkpoint(path.name, str(path), "torch", problem=DISTRIBUTED.format(folder=path))]
+    if any(RANK_NAME.search(f.stem) and not OTHER_NAME.search(f.name) for f in files):
+        return [Checkpoint(path.name, str(path), "torch", problem=RANKS)]
     models = [f for f in files if MODEL_NAME.search(f.stem) and not OTHER_NAME.search(f.name)]
     return [describe_file(file, path) for file in sorted(models, key=file_order)[:MAX_FILES]]
 

@@ -11,11 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.checkpoint_folders import describe_model, describe_nested, list_numbered
+from harness.integrity import NO_WEIGHTS
 from harness.training_log import STATE, find_method
 from harness.types import Checkpoint
 
 ORDER = 10
 FOLDER_NAME = re.compile(r"^checkpoint-(\d+)$")
+UNFINISHED_NAME = re.compile(r"^tmp-checkpoint-(\d+)$")
+UNFINISHED = "it was being saved: transformers takes tmp- off the name of a folder that is whole"
 
 
 def find(path: Path) -> list[Checkpoint]:
@@ -23,12 +26,18 @@ def find(path: Path) -> list[Checkpoint]:
     if FOLDER_NAME.match(path.name) and (path / STATE).is_file():
         return [describe_step(path, path.parent)]
     checkpoints = [describe_step(folder, path) for _, folder in list_numbered(path, FOLDER_NAME)]
+    checkpoints += [describe_unfinished(folder, path, step) for step, folder in list_numbered(path, UNFINISHED_NAME)]
     if not checkpoints:
         return []
     final = describe_model(path, path.name)
     if final:
         checkpoints.append(replace(final, run=str(path), method=final.method or find_method(path) or checkpoints[-1].method))
     return checkpoints
+
+
+def describe_unfinished(folder: Path, run: Path, step: int) -> Checkpoint:
+    """What older versions of transformers save into, which a run that was killed leaves behind."""
+    return Checkpoint(f"{run.name}-tmp@{step}", str(folder), "trainer", run=str(run), step=step, problem=UNFINISHED)
 
 
 def describe_step(folder: Path, run: Path) -> Checkpoint:
@@ -39,6 +48,8 @@ def describe_step(folder: Path, run: Path) -> Checkpoint:
         name, str(folder), "trainer", problem=explain_missing_model(folder)
     )
     problem = checkpoint.problem
+    if problem.startswith(NO_WEIGHTS):  # a config, and what makes a model of the shards beside it
+        problem = explain_missing_model(folder) if has_shards(folder) else problem
     if not problem and not (folder / "trainer_state.json").is_file():
         problem = "trainer_state.json is missing: the checkpoint is still being written, or the run was stopped while saving"
     return replace(
@@ -49,6 +60,10 @@ def describe_step(folder: Path, run: Path) -> Checkpoint:
         problem=problem,
         method=checkpoint.method or find_method(folder) or find_method(run),
     )
+
+
+def has_shards(folder: Path) -> bool:
+    return any(folder.glob("global_step*")) or any(folder.glob("pytorch_model_fsdp*")) or (folder / "zero_to_fp32.py").exists()
 
 
 def explain_missing_model(folder: Path) -> str:

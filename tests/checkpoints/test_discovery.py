@@ -257,6 +257,55 @@ def test_what_cannot_be_loaded_is_seen_and_said(tmp_path: Path) -> None:
     assert "save_pretrained" in problems["torch@10"][2]
 
 
+def test_a_model_and_a_state_of_one_step_are_told_apart_and_hide_no_other(tmp_path: Path) -> None:
+    for step in (100, 200):
+        model(tmp_path / "rl" / "weights" / f"step_{step}")
+    (tmp_path / "rl" / "checkpoints" / "step_100").mkdir(parents=True)
+    (tmp_path / "rl" / "checkpoints" / "step_100" / "model.pt").write_bytes(b"x")
+    found = discovery.find_checkpoints([str(tmp_path / "rl")])
+    assert [c.name for c in found] == ["checkpoints-rl@100", "weights-rl@100", "rl@200"]
+    assert [bool(c.problem) for c in found] == [True, False, False]
+
+
+def test_models_in_a_container_beside_the_final_one_are_found(tmp_path: Path) -> None:
+    model(tmp_path / "ppo")
+    model(tmp_path / "ppo" / "ckpt" / "global_step100_hf")
+    assert names(tmp_path / "ppo") == ["ppo@100", "ppo"]
+    for name in ("checkpoint_0100", "best_checkpoint"):
+        model(tmp_path / "trlx" / "ckpts" / name / "hf_model")
+    assert names(tmp_path / "trlx") == ["trlx@100", "best_checkpoint"]
+
+
+SHARDS = [
+    ("step-5/__0_0.distcp", "dcp_to_torch"),
+    ("step_5/policy/weights/__0_0.distcp", "dcp_to_torch"),
+    ("global_step_5/policy/model_world_size_2_rank_0.pt", "one for each process"),
+    ("checkpoint-5/zero_to_fp32.py", "zero_to_fp32.py"),
+    ("checkpoint-5/pytorch_model_fsdp_0/__0_0.distcp", "accelerate merge-weights"),
+    ("tmp-checkpoint-5/model.safetensors", "was being saved"),
+]
+
+
+@pytest.mark.parametrize(("file", "words"), SHARDS)
+def test_shards_and_folders_half_saved_are_seen_and_said(tmp_path: Path, file: str, words: str) -> None:
+    place = tmp_path / "run" / file
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"x")
+    if file.startswith("checkpoint-"):
+        (tmp_path / "run" / "checkpoint-5" / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    (found,) = discovery.find_checkpoints([str(tmp_path / "run")])
+    assert found.step == 5
+    assert words in found.problem
+
+
+def test_an_adapter_of_mlx_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mlx").mkdir()
+    (tmp_path / "mlx" / "adapter_config.json").write_text(json.dumps({"fine_tune_type": "lora", "model": "org/base"}))
+    weights(tmp_path / "mlx" / "adapters.safetensors")
+    (found,) = discovery.find_checkpoints([str(tmp_path / "mlx")])
+    assert "mlx_lm.fuse" in found.problem
+
+
 def test_a_revision_of_the_hub_has_the_step_that_its_name_says() -> None:
     one, other = discovery.find_checkpoints(["org/model@step_1000", "org/model@step_200"])
     assert (one.name, one.path, one.step) == ("model@step_1000", "org/model@step_1000", 1000)
