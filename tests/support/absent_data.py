@@ -12,6 +12,7 @@ from typing import Any
 
 from harness import data
 from tests.support.hub_data import files_of, one_split, parquet
+from tests.support.hub_server import readme
 
 ROWS = Path(__file__).parents[1] / "rows"
 Row = Mapping[str, Any]
@@ -101,8 +102,16 @@ def bfcl_lines(rows: Sequence[Row], name: str) -> tuple[bytes, bytes]:
     return json_lines(questions), json_lines([{"id": i, "ground_truth": row["answers"]} for i, row in pairs])
 
 
+def math_500() -> AbsentDataSet:
+    content = json_lines(invented_rows("math.jsonl", "math"))
+    card = readme({"default": {"test": "test.jsonl"}})
+    return AbsentDataSet(
+        ("math",), {"math/test.jsonl": content}, {"HuggingFaceH4/MATH-500": {"README.md": card, "test.jsonl": content}}
+    )
+
+
 def data_sets() -> list[AbsentDataSet]:
-    return [strong_reject(), harmbench(), do_not_answer(), bfcl()]
+    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), math_500()]
 
 
 def write_files(folder: Path) -> Path:

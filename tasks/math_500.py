@@ -1,0 +1,118 @@
+"""MATH-500: competition problems with expressions as answers (Hendrycks et al., 2103.03874; Lightman et al., 2305.20050)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from harness import data
+from harness.data import DataSource
+from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from tasks.answer_reading import math_equality
+from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
+
+# The 500 problems of the test set that Lightman et al. held out: prm800k/math_splits/test.jsonl of github.com/openai/prm800k.
+DATA = DataSource(
+    hub="HuggingFaceH4/MATH-500",
+    local="math/test.jsonl",
+    columns=("problem", "solution", "answer", "subject", "level", "unique_id"),
+)
+# Qwen2.5-Math's instruction (arXiv 2409.12122), which most reports of MATH-500 have used since.
+INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{{}}.\n\n{problem}"
+STOP = ("\n\nProblem:",)  # a model without a chat format continues with a next problem of its own
+
+BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
+BARE_BOX = re.compile(r"\\boxed\s+([^\s{$]+)")  # "\boxed 5", as some of the authors' solutions have it
+FINAL = re.compile(r"\b(?:final\s+)?answer\s*(?:is\b|[:=])", re.IGNORECASE)
+END_CHARACTERS = 600  # of a response without a box: what the library searches for a last expression
+MAX_CHARACTERS = 1000  # no row's answer is nearly as long
+
+
+def rows(folder: Path | None) -> list[Json]:
+    return [{column: row[column] for column in DATA.columns} for row in data.rows(DATA, folder)]
+
+
+def ask(example: Example) -> Request:
+    return Request(INSTRUCTION.format(problem=example.row["problem"].strip()), max_tokens=2048, stop=STOP)
+
+
+def last_box(text: str) -> str:
+    """What stands in the last box of a text; "" where there is none, or none that is closed."""
+    contents = [content for match in BOX.finditer(text) if (content := text_in_braces(text, match.end()))]
+    return (contents or BARE_BOX.findall(text) or [""])[-1].strip()
+
+
+def text_in_braces(text: str, start: int) -> str:
+    """The text between the brace at `start` and the one that closes it; "" where nothing does within MAX_CHARACTERS."""
+    depth = 0
+    for place in range(start, min(len(text), start + MAX_CHARACTERS + 2)):
+        if text[place - 1] != "\\":
+            depth += (text[place] == "{") - (text[place] == "}")
+        if depth == 0:
+            return text[start + 1 : place]
+    return ""
+
+
+def answer_part(text: str) -> str:
+    """The part of a response that holds its answer: the last box, or the end from its last "answer is" on."""
+    text = cut_at_turn(text)
+    text = cut_at_question(text, lambda before: bool(BOX.search(before) or FINAL.search(before)))
+    if content := last_box(text):
+        return f"\\boxed{{{content}}}"
+    marks = list(FINAL.finditer(text))
+    return text[marks[-1].start() :][:END_CHARACTERS] if marks else text[-END_CHARACTERS:]
+
+
+def plain(expression: str) -> str:
+    """An expression without blanks and signs of layout: what two writings of one answer share."""
+    text = re.sub(r"\\(?:left|right|displaystyle|!|,|;|:)(?![A-Za-z])|\\(?=[\s$%])|[\s$]|\.$", "", expression)
+    text = re.sub(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}", r"\1", text)
+    return text.replace("\\dfrac", "\\frac").replace("\\tfrac", "\\frac")
+
+
+def score(example: Example, response: Response) -> Score:
+    """1 if the boxed expression, or else the one that ends the response, equals the row's answer.
+
+    No score where math-verify cannot decide it within its limits.
+    """
+    right, part = str(example.row["answer"]), answer_part(response.text)
+    content = last_box(part)
+    parts = {"boxed": float(bool(content))}
+    if not part.strip():
+        return Score(0.0, parts=parts)
+    if content and plain(content) == plain(right):
+        return Score(1.0, extracted=content, parts=parts)
+    equality = math_equality.compare(f"\\boxed{{{right}}}", part)
+    if equality.is_equal is None:
+        return Score(None, extracted=content, parts=parts, why=math_equality.UNDECIDED)
+    return Score(float(equality.is_equal), extracted=content or equality.extracted, parts=parts)
+
+
+def ideal(example: Example) -> Response:
+    return Response(f"The answer follows at once: $\\boxed{{{example.row['answer']}}}$.")
+
+
+TASKS = (
+    Task(
+        name="math",
+        skill="reasoning",
+        version=1,
+        source="Hendrycks et al. 2021, the 500 of Lightman et al. 2023; prompt: Qwen2.5-Math; equality: math-verify",
+        rows=rows,
+        ask=ask,
+        score=score,
+        ideal=ideal,
+        group=lambda example: str(example.row["subject"]),
+        metrics=(
+            Metric(
+                "boxed",
+                part="boxed",
+                warn_below=0.5,
+                warning="of the answers only have a box, as they were told to: of the others the last expression counts",
+            ),
+        ),
+        prepare=math_equality.check_installed,
+        conditions=lambda options: {"rules": math_equality.library_versions()},
+        summary="500 competition problems (MATH-500), zero-shot chain of thought, the boxed expression; mean over problems",
+    ),
+)
