@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,14 @@ from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
 from harness.integrity import ADAPTER, BrokenWeightsError, Headers, find_problem, weight_files
 from harness.loading.headers import explain_two_sets, open_tensors, read_headers
-from harness.loading.reports import UncheckedError, explain_wrapper, first_names, refuse_placeholders, silent_transformers
+from harness.loading.reports import (
+    UncheckedError,
+    explain_wrapper,
+    first_names,
+    refuse_placeholders,
+    refuse_whole_numbers,
+    silent_transformers,
+)
 from harness.loading.settings import Head
 from harness.visible_text import printable
 
@@ -28,6 +36,10 @@ SHARED_PARTS = (
 )  # peft saves them once, for all layers
 COPIES = (".modules_to_save.", ".original_module.")  # of modules that peft saves under their own name too
 SAVED_EMBEDDING = r"(?:\.modules_to_save|\.base_layer)?\.weight"
+FACTOR = re.compile(
+    r"(.*)\.(lora_A|lora_B|lora_embedding_A|lora_embedding_B|hada_w\d_[ab]|lokr_w\d(?:_[ab])?|vera_lambda_[bd])\b"
+)
+SHARED_FACTOR = re.compile(r"\bvera_[AB]\b")
 SIZE_MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
 
 
@@ -40,6 +52,7 @@ def check_adapter(model: Any, folder: Path, head: Head) -> Any:
         raise BrokenWeightsError(fault)
     headers, config = read_headers(weight_files(folder, ADAPTER)), read_adapter_config(folder)
     refuse_placeholders(headers)
+    refuse_whole_numbers(headers)
     if head == "causal" and (keys := find_reward_keys(headers)):
         raise BrokenWeightsError(f"an adapter of a reward model (its weights hold {keys[0]}): {REWARD_MODEL}")
     resize_embeddings(model, headers)
@@ -62,10 +75,24 @@ def read_adapter_config(folder: Path) -> Any:
         config = peft.PeftConfig.from_pretrained(str(folder))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise BrokenWeightsError(f"adapter_config.json cannot be used ({type(error).__name__}: {error})") from error
+    if fault := find_setting_fault(config):
+        raise BrokenWeightsError(f"adapter_config.json is damaged: {fault}")
     config.inference_mode = True
     if config.peft_type in (peft.PeftType.XLORA, peft.PeftType.ADAPTION_PROMPT):
         raise UncheckedError(f"adapters of the kind {config.peft_type.value}")
     return config
+
+
+def find_setting_fault(config: Any) -> str:
+    """Which setting of an adapter's rank or scale is absurd; "" for none."""
+    for name in ("r", "lora_alpha", "alpha"):
+        value = getattr(config, name, None)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not None and not (is_number and (value > 0 or name != "r" or config.peft_type != peft.PeftType.LORA)):
+            return f"{name} is {printable(str(value))[:100]}"
+    patterns = {name: getattr(config, name, None) for name in ("rank_pattern", "alpha_pattern")}
+    wrong = (name for name, pattern in patterns.items() if pattern is not None and not isinstance(pattern, Mapping))
+    return next((f"{name} is {printable(str(patterns[name]))[:100]}" for name in wrong), "")
 
 
 def explain_placing_failure(error: Exception, headers: Headers) -> Exception:
@@ -156,10 +183,24 @@ def attach_adapter(model: Any, folder: Path) -> Any:
     return peft_model
 
 
-def changes_nothing(folder: Path) -> bool:
-    """Whether an adapter leaves its base as it is: a LoRA whose B matrices are all zero, as before the first step."""
+def explain_no_change(folder: Path) -> str:
+    """Why an adapter leaves its base as it is, as before the first step; "" where it does not, or where its kind is unknown.
+
+    What a LoRA and its kin add to a module is a product: it is zero where its scale or one of its factors is.
+    """
+    config = read_adapter_config(folder)
+    if getattr(config, "lora_alpha", None) == 0 and not any((config.alpha_pattern or {}).values()):
+        return "changes nothing: its lora_alpha is 0"
     files = weight_files(folder, ADAPTER)
     headers: Mapping[str, Any] = read_headers(files)
-    names = [name for name in headers if "lora_B" in name or "lora_embedding_B" in name]
-    others = [name for name in headers if "lora_A" not in name and "lora_embedding_A" not in name and name not in names]
-    return bool(names) and not others and not any(bool(tensor[...].any()) for tensor in open_tensors(files, names))
+    if headers and all(name.endswith(".ia3_l") for name in headers):
+        is_one = (bool((tensor[...] == 1).all()) for tensor in open_tensors(files, list(headers)))
+        return "changes nothing: every factor of its IA3 is one" if all(is_one) else ""
+    factors = {name: match for name in headers if (match := FACTOR.match(name))}
+    if not factors or any(name not in factors and not SHARED_FACTOR.search(name) for name in headers):
+        return ""
+    zeros = {name for name, tensor in zip(factors, open_tensors(files, list(factors)), strict=True) if not tensor[...].any()}
+    if {match[1] for match in factors.values()} > {factors[name][1] for name in zeros}:
+        return ""
+    kinds = sorted({factors[name][2] for name in zeros})
+    return f"changes nothing: every {kinds[0]} is zero" if len(kinds) == 1 else "changes nothing: all of its products are zero"

@@ -25,7 +25,6 @@ from harness.visible_text import printable
 
 VERDICTS: dict[str, ContractVerdict] = {}  # checkpoints of one run have the same headers: they are placed once
 ABSURD = 1e30  # no weight of a model that works is as large: sums of its products are no numbers any more
-CHANGES_NOTHING = "changes nothing: every lora_B is zero"
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class ContractVerdict:
 
 
 def check_contract(checkpoint: Checkpoint, settings: LoadSettings = LoadSettings()) -> ContractVerdict:
-    """Whether a checkpoint can be loaded.  Nothing but headers is read, and of a LoRA its B matrices."""
+    """Whether a checkpoint can be loaded.  Nothing but headers is read, and the values of an adapter."""
     if checkpoint.problem or not checkpoint.path:
         return ContractVerdict(checkpoint.problem)
     folders = [checkpoint.base or checkpoint.path, *adapter_folders(checkpoint)]
@@ -67,9 +66,9 @@ def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
     """The verdict on a whole model and the adapters on it; of equal headers and configs the one that was found before."""
     nothing = ""
     if len(folders) > 1:
-        from harness.loading.adapters import changes_nothing  # peft takes a second, and most checkpoints need none
+        from harness.loading.adapters import explain_no_change  # peft takes a second, and most checkpoints need none
 
-        nothing = CHANGES_NOTHING if changes_nothing(folders[-1]) else ""
+        nothing = explain_no_change(folders[-1])
     key = digest([contract_key(folders), settings.head, settings.trust_remote_code, dict(settings.config)])
     has_one_set_each = len(all_weight_files(folders)) == len(folders)  # two sets may differ in values alone
     verdict = VERDICTS.get(key) if has_one_set_each else None

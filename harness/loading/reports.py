@@ -54,14 +54,14 @@ def explain_wrapper(names: Iterable[str]) -> str:
 
 
 def refuse_whole_numbers(headers: Headers) -> None:
-    """Raises BrokenWeightsError for matrices of whole numbers in a model that says nothing of a quantization."""
+    """Raises BrokenWeightsError for matrices of whole numbers, where nothing is said of a quantization."""
     whole = [
         name for name, t in headers.items() if len(t.shape) > 1 and WHOLE_NUMBER.match(t.dtype) and not BUFFER.search(name)
     ]
     if whole:
         raise BrokenWeightsError(
             f"{len(whole)} of its weights are whole numbers ({first_names(sorted(whole))}: {headers[whole[0]].dtype}), and "
-            "config.json names no quantization"
+            "nothing says how they were quantized"
         )
 
 

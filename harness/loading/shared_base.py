@@ -18,7 +18,13 @@ from harness.bounded_files import read_json
 from harness.engine import packed_linear
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, BrokenWeightsError, weight_files
 from harness.loading import model as loading
-from harness.loading.adapters import NAME, attach_adapter, read_adapter_config, refuse_unplaced_adapter
+from harness.loading.adapters import (
+    NAME,
+    attach_adapter,
+    explain_no_change,
+    read_adapter_config,
+    refuse_unplaced_adapter,
+)
 from harness.loading.headers import read_headers
 from harness.loading.placement import place_model
 from harness.loading.settings import LoadSettings
@@ -37,6 +43,7 @@ class LoadedModel:
 
     resident: SharedBase
     tensors: dict[str, torch.Tensor] | None  # of its adapter
+    note: str = ""  # that its adapter changes nothing
 
     @property
     def model(self) -> Any:
@@ -90,6 +97,7 @@ class BaseHolder:
             model = loading.load_checkpoint(checkpoint, settings)
             loading.require_finite(model.named_parameters(), checkpoint.path)
             user = make_shared(key, model, checkpoint, device)
+        user.note = explain_no_change(Path(checkpoint.path)) if checkpoint.base else ""
         self.resident = user.resident
         return user
 

@@ -4,7 +4,9 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import peft
 import pytest
 import torch
 import transformers
@@ -98,19 +100,44 @@ def test_what_is_whole_is_ready_and_scored(base: Path, tmp_path: Path, shape: st
     assert is_scored(only(tmp_path / "model"))
 
 
-def test_a_lora_is_ready_and_one_that_changes_nothing_is_named(lora: Path, tmp_path: Path) -> None:
-    assert listing_row(only(lora))["ready"]
-    change_tensors(copy(lora, tmp_path / "zero"), lambda t: {k: v * 0 if "lora_B" in k else v for k, v in t.items()})
-    row = listing_row(only(tmp_path / "zero"))
+IDLE: dict[str, Callable[[Path], object]] = {
+    "every lora_B is zero": lambda f: change_tensors(f, lambda t: {k: v * ("lora_A" in k) for k, v in t.items()}),
+    "every lora_A is zero": lambda f: change_tensors(f, lambda t: {k: v * ("lora_B" in k) for k, v in t.items()}),
+    "all of its products": lambda f: change_tensors(
+        f, lambda t: {k: v * (("lora_A" in k) == ("layers.0" in k)) for k, v in t.items()}
+    ),
+    "its lora_alpha is 0": lambda f: change_config(f, "adapter_config.json", lora_alpha=0),
+}
+
+
+@pytest.mark.parametrize("reason", IDLE)
+def test_a_lora_that_changes_nothing_is_named_by_the_list_and_by_scoring(lora: Path, tmp_path: Path, reason: str) -> None:
+    IDLE[reason](copy(lora, tmp_path / "idle"))
+    row = listing_row(only(tmp_path / "idle"))
     assert row["ready"]
-    assert "changes nothing" in row["note"]
+    assert f"changes nothing: {reason}" in row["note"]
+    assert f"changes nothing: {reason}" in load(only(tmp_path / "idle"), TransformersOptions(device="cpu")).note
+
+
+def test_a_lora_that_changes_something_is_ready_without_a_word(lora: Path, tmp_path: Path) -> None:
+    half = copy(lora, tmp_path / "half")
+    change_tensors(half, lambda t: {k: v * ("layers.0" not in k) for k, v in t.items()})
+    for row in map(listing_row, map(only, (lora, half))):
+        assert (row["ready"], row["note"]) == (True, "")
+
+
+@pytest.mark.parametrize("kind", [peft.IA3Config, peft.LoHaConfig, peft.VeraConfig])
+def test_other_adapters_before_their_first_step_are_named(base: Path, tmp_path: Path, kind: Callable[..., Any]) -> None:
+    targets = {"target_modules": ["down_proj"]} | ({"feedforward_modules": ["down_proj"]} if kind is peft.IA3Config else {})
+    model = transformers.AutoModelForCausalLM.from_pretrained(base)
+    peft.get_peft_model(model, kind(task_type="CAUSAL_LM", **targets)).save_pretrained(str(tmp_path / "new"))
+    change_config(tmp_path / "new", "adapter_config.json", base_model_name_or_path=str(base))
+    assert "changes nothing" in listing_row(only(tmp_path / "new"))["note"]
 
 
 def test_the_base_is_resized_to_what_the_adapter_was_trained_on(base: Path, tmp_path: Path) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype="float32")
     model.resize_token_embeddings(model.config.vocab_size + 3, mean_resizing=False)
-    import peft
-
     settings = {"r": 2, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM", "init_lora_weights": False}
     adapted = peft.get_peft_model(model, peft.LoraConfig(**settings, modules_to_save=["embed_tokens", "lm_head"]))
     adapted.save_pretrained(str(tmp_path / "resized"), save_embedding_layers=True)
