@@ -52,16 +52,21 @@ def drop_nulls(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_rule(instruction: str, kwargs: Mapping[str, Any]) -> Rule:
     """The rule of an instruction; SkilldeltaError where there is none, or `kwargs` are not exactly the arguments it needs."""
-    if instruction not in RULES:
-        near = difflib.get_close_matches(instruction, RULES, n=3, cutoff=0.5)
+    return rule_with_arguments("IFEval", RULES, instruction, drop_nulls(kwargs))
+
+
+def rule_with_arguments(benchmark: str, rules: Mapping[str, Rule], instruction: str, arguments: Mapping[str, Any]) -> Rule:
+    """The same for the rules of any benchmark."""
+    if instruction not in rules:
+        near = difflib.get_close_matches(instruction, rules, n=3, cutoff=0.5)
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
-        raise SkilldeltaError(f"IFEval has no instruction {instruction!r}.{hint} There are: {', '.join(sorted(RULES))}.")
-    rule = RULES[instruction]
+        raise SkilldeltaError(f"{benchmark} has no instruction {instruction!r}.{hint} There are: {', '.join(sorted(rules))}.")
+    rule = rules[instruction]
     parameters = list(inspect.signature(rule).parameters)[1:]
-    if set(parameters) != set(drop_nulls(kwargs)):
+    if set(parameters) != set(arguments):
         raise SkilldeltaError(
             f"The instruction {instruction!r} needs {', '.join(parameters) or 'no arguments'}; the row's kwargs give "
-            f"{', '.join(drop_nulls(kwargs)) or 'none'}. Is the order of kwargs that of instruction_id_list?"
+            f"{', '.join(arguments) or 'none'}. Is the order of kwargs that of instruction_id_list?"
         )
     return rule
 

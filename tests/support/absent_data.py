@@ -110,8 +110,36 @@ def math_500() -> AbsentDataSet:
     )
 
 
+def mmlu_pro() -> AbsentDataSet:
+    rows = invented_rows("mmlu_pro.jsonl", "mmlu_pro")
+    padded = [row | {"options": row["options"] + ["N/A"] * (10 - len(row["options"]))} for row in rows]
+    steps = "A: Let's think step by step. It is so. The answer is ({})."
+    worked = [row | {"question_id": 70 + i, "cot_content": steps.format(row["answer"])} for i, row in enumerate(rows)]
+    files = {"mmlu_pro/test.jsonl": json_lines(rows), "mmlu_pro/validation.jsonl": json_lines(worked)}
+    splits = {"test": parquet(padded), "validation": parquet(worked)}
+    return AbsentDataSet(("mmlu_pro", "mmlu_pro_choices"), files, {"TIGER-Lab/MMLU-Pro": files_of({"default": splits})})
+
+
+def ifbench() -> AbsentDataSet:
+    """On the Hub every row names every argument, and numbers are floats."""
+    rows = [{**row, "key": str(place)} for place, row in enumerate(invented_rows("ifbench.jsonl", "ifbench"))]
+    names = sorted({name for row in rows for kwargs in row["kwargs"] for name in kwargs})
+    filled = [
+        {**row, "kwargs": [{name: as_float(kwargs.get(name)) for name in names} for kwargs in row["kwargs"]]} for row in rows
+    ]
+    return AbsentDataSet(
+        ("ifbench",),
+        {"ifbench/data/IFBench_test.jsonl": json_lines(filled)},
+        {"allenai/IFBench_test": one_split("default", "train", parquet(filled))},
+    )
+
+
+def as_float(value: Any) -> Any:
+    return float(value) if isinstance(value, int) else value
+
+
 def data_sets() -> list[AbsentDataSet]:
-    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), math_500()]
+    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), ifbench(), math_500(), mmlu_pro()]
 
 
 def write_files(folder: Path) -> Path:
