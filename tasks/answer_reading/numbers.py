@@ -18,6 +18,12 @@ VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "�
 THOUSANDS = re.compile(
     r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|,?\\[,;:! ]|\\thinspace ?|[~'_\u00a0\u2007\u2008\u2009\u200a\u202f])\d{3})+(?!\d)"
 )
+POINT_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]*\d)")  # 70.000,00
+# Spaces between thousands: where a group begins with 0, or where the number is all of a box or of a line behind "####".
+SPACED = re.compile(r"(?<![\d.,:/^])\d{1,3}(?: \d{3}){0,4} 0\d{2}(?: \d{3}){0,4}(?![\d.,:/]*\d)")
+SPACED_ALONE = re.compile(r"(?m)(?:(?<=\{)|(?<=\{\$)|^[ \t]*#### ?\$?)\d{1,3}(?: \d{3}){1,5}(?=[ \t]*(?:\}|$))")
+MONEY_SCALE = re.compile(r"([$€£¥₹] ?\d+(?:[.,]\d+)*) ?([kKM])(?![A-Za-z0-9])")  # $70k
+SCALE_WORDS = {"k": "thousand", "M": "million"}
 LATEX = (
     (re.compile(r"\\[dt]?frac ?\{ ?([^{}]{0,40}?) ?\} ?\{ ?([^{}]{0,40}?) ?\}"), r" \1/\2 "),
     (re.compile(r"\\[dt]?frac ?(\d) ?(\d)"), r" \1/\2 "),
@@ -62,6 +68,10 @@ def normalize(text: str) -> str:
     for sign, fraction in VULGAR.items():
         text = text.replace(sign, f" {fraction} ")
     text = THOUSANDS.sub(lambda match: ",".join(re.findall(r"\d+", match[0])), text)
+    text = POINT_THOUSANDS.sub(lambda match: f"{match[1].replace('.', ',')}.{match[2]}", text)
+    for spaced in (SPACED, SPACED_ALONE):
+        text = spaced.sub(lambda match: re.sub(r"(?<=\d) (?=\d)", ",", match[0]), text)
+    text = MONEY_SCALE.sub(lambda match: f"{match[1]} {SCALE_WORDS[match[2].replace('K', 'k')]}", text)
     for pattern, plain in LATEX:
         text = pattern.sub(plain, text)
     return re.sub(r"(?<=\d) {2,}(?=\d+/\d)", " ", text)

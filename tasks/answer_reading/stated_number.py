@@ -42,6 +42,7 @@ ANSWER_LABEL = re.compile(
 INTRODUCTION = re.compile(
     r"[\s\"'`*]*(?:after|at|by|during|for|from|if|in|on|over|since|when|with|within)\b[^,.\n]*,(?!\d)", re.IGNORECASE
 )
+CONCLUSION = re.compile(r"\b(?:so|thus|therefore|hence|total|altogether|which)\b", re.IGNORECASE)
 BOLD = re.compile(r"\*\*\s*([^*\n]+?)\s*\*\*|__\s*([^_\n]+?)\s*__|<b>\s*([^<\n]+?)\s*</b>")
 BOLD_LINE = re.compile(r"^[ \t>#-]*(?:\*\*|__)(?P<content>[^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
 LABEL = re.compile(r"\b(?:step|day|part|option|case|week|month|year|method|number|question|problem)\s+\d+\W*$", re.IGNORECASE)
@@ -157,12 +158,14 @@ def field_numbers(whole: NumberedText) -> Iterator[Number]:
 def number_in_sentence(whole: NumberedText, start: int, end: int) -> Number | None:
     """The number that a short answer is about: "After 2 weeks, he pays $64 for 16 glasses" is about 64.
 
-    Of an equation the last side; otherwise the first number behind an introduction ("After 2 weeks,").  None where there is
-    none, and for arithmetic that nobody worked out ("3 * 25").
+    Of an equation the last side, or what is concluded from it; otherwise the first number behind an introduction ("After 2
+    weeks,").  None where there is none, and for arithmetic that nobody worked out ("3 * 25").
     """
     candidates = whole.between(start, end)
-    if "=" in whole.text[start:end]:
-        return candidates[-1] if candidates else None
+    if (equals := whole.text.rfind("=", start, end)) >= 0:
+        results = whole.between(equals, end) or candidates[-1:]
+        goes_on = len(results) > 1 and CONCLUSION.search(whole.text, results[0].end, end)
+        return results[-1 if goes_on else 0] if results else None
     if introduction := INTRODUCTION.match(whole.text, start, end):
         candidates = whole.between(introduction.end(), end) or candidates
     if len(candidates) > 1 and OPERATORS.fullmatch(whole.text[candidates[0].end : candidates[1].start]):

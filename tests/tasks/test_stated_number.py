@@ -81,6 +81,7 @@ WRITTEN = {
     "1.8e1": 18, "1.8 \\times 10^{1}": 18, "10^3": 1000, "10³": 1000, "2.5 × 10² km": 250, "\\frac{36}{2}": 18, "36/2": 18,
     "4 1/2": Fraction(9, 2), "4½": Fraction(9, 2), "\\dfrac12": Fraction(1, 2), "-7": -7, "−7": -7, "$-7$": -7, "-$7": -7,
     "3:00 pm": 3, "3:30": Fraction(7, 2), "2.5 million": 2_500_000, "1,50,000 rupees": 150_000, "£1,200.50": Fraction(2401, 2),
+    "70 000": 70_000, "1 250 000 pens": 1_250_000, "70.000,00 euros": 70_000, "$70k": 70_000, "€1.5M": 1_500_000,
 }  # fmt: skip
 
 
@@ -104,6 +105,12 @@ def test_a_number_has_its_value_in_every_notation(written: str) -> None:
         ('"answer": "After 2 weeks, she has paid $64 for 16 glasses."', 64, True),
         ('"answer": "850 / 50 = 17 bags; 17 bags * $18 = $306"', 306, True),
         ("**Answer:** Bo pays 12 dollars for 5 kites.", 12, True),
+        ("\\boxed{70 500}", 70_500, True),
+        ("#### $70 500\n", 70_500, True),
+        ("She bought 5 100 times", 100, False),  # two numbers, as nothing says more
+        ("A 401k plan holds 12", 12, False),
+        ("**Answer:** 3 * 25 = $75 for 16 glasses", 75, True),
+        ("**Answer:** 5 pens = 10 dollars, so the total is 30 dollars", 30, True),
         ("Answer: There were 9 at first. 5 more came, which makes 14", 14, False),  # the working, not the answer
         ("**Step 3:** 4 * 5 = 20", 20, False),
         ("To answer the question: 3 boxes hold 40 pens each, so 120", 120, False),
