@@ -81,7 +81,7 @@ class Cell:
         """
         before = self.record()
         unlike = before.differences(record) if before else []
-        if unlike and not ask_again:
+        if unlike and not ask_again and next(self.samples(), None):
             raise SkilldeltaError(describe_differences(self.folder, unlike))
         if unlike or not before:  # without a record nobody knows what samples were asked
             self.clear()

@@ -64,9 +64,9 @@ def recall_answers(
     cell = results.cell(model.checkpoint.name, task.name)
     before = cell.record()
     reader = choose_reader(settings.reader, is_generated(questions), before)
-    if before and (unlike := identify_cell(model, task, questions, reader).differences(before)):
-        raise SkilldeltaError(describe_differences(cell.folder, unlike))
     scores = {(s.example, s.draw): s.score.value for s in cell.samples()} if before else {}
+    if before and scores and (unlike := identify_cell(model, task, questions, reader).differences(before)):
+        raise SkilldeltaError(describe_differences(cell.folder, unlike))
     return Contestant(model, cell, scores)
 
 

@@ -140,6 +140,17 @@ def test_another_reader_does_not_go_on_with_a_finished_cell(tmp_path: Path) -> N
     assert "reader.tags" in outcome.why
 
 
+def test_a_cell_that_was_begun_and_holds_nothing_is_begun_anew(tmp_path: Path) -> None:
+    score(tmp_path, "4")
+    cell = Results(tmp_path).cell("toy", "adding")
+    cell.update(state="running")
+    assert score(tmp_path, "4", reader=Reader(()))[0].state == "failed"
+    cell.rewrite([])
+    cell.samples_file.write_bytes(b'{"example": ')  # torn
+    assert score(tmp_path, "4", reader=Reader(()))[0].state == "done"
+    assert cell.read().reader["tags"] == "none"
+
+
 def test_older_cells_stay_as_they_are_until_they_are_rescored(tmp_path: Path) -> None:
     score(tmp_path, "<think>2</think>4")
     cell = Results(tmp_path).cell("toy", "adding")
