@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import typer
 
 from harness.cli import (
+    behaviour,
     bisect,
     choose,
     claims,
@@ -18,6 +19,7 @@ from harness.cli import (
     explain,
     gate,
     interchange,
+    judge_check,
     listing,
     noise,
     overlap,
@@ -42,8 +44,8 @@ app = typer.Typer(
 # Importing torch and transformers spends an eighth of its time in garbage collections that free nothing.
 COLLECTION_THRESHOLDS = (200_000, 30, 30)
 GROUPS = {
-    "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS),
-    "Compare and decide": (compare.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
+    "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS, judge_check.VERBS),
+    "Compare and decide": (compare.VERBS, behaviour.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
     "Train": (study.VERBS, claims.VERBS, overlap.VERBS),
     "Data of this and other programs": (interchange.VERBS,),
     "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),
@@ -53,7 +55,7 @@ OLD_FLAGS = {"--out": "--output", "--model": "--backend", "--model-args": "--bac
 
 for group, modules in GROUPS.items():
     for verb in (verb for verbs in modules for verb in verbs):
-        app.command(verb.__name__.removesuffix("_"), rich_help_panel=group)(verb)
+        app.command(verb.__name__.removesuffix("_").replace("_", "-"), rich_help_panel=group)(verb)
 app.command("train", rich_help_panel="Train", context_settings=train.OPEN)(train.train)
 
 
@@ -81,7 +83,7 @@ def main(arguments: list[str] | None = None) -> None:
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
         flags = current_flags(sys.argv[1:] if arguments is None else arguments)
-        status = app(args=flags, obj=flags[1:], standalone_mode=False)  # score hands its own flags on to other machines
+        status = app(args=flags, obj=flags, standalone_mode=False)  # score hands its own flags on to other machines
         code = status if isinstance(status, int) else 0  # an int is the code of a typer.Exit
     except SkilldeltaError as error:
         code = fail(str(error), 3)

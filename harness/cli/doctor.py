@@ -12,7 +12,7 @@ from harness.cli.options import Json
 from harness.cli.screen import print_json, print_table
 from harness.types import SkilldeltaError
 
-PACKAGES = ("torch", "transformers", "lm-eval", "datasets", "peft", "accelerate", "vllm", "trl", "ray")
+PACKAGES = ("torch", "transformers", "lm-eval", "datasets", "peft", "accelerate", "vllm", "trl", "ray", "submitit")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -81,7 +81,10 @@ def package_version(name: str) -> str:
 
 
 def describe_cluster() -> str:
-    return "one machine; several are not built yet"
+    """What --cluster can use from here."""
+    from harness.cluster.description import describe_ray, describe_slurm
+
+    return f"{describe_ray()}; {describe_slurm()}"
 
 
 CHECKS: dict[str, Callable[[], str]] = {

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness import config
 from harness.cluster.ray_cluster import RayOptions, RaySession
-from harness.cluster.spread import score_on_workers
 from harness.evaluation.plugin_loader import PluginLoader
 from harness.evaluation.preflight import is_server
 from harness.types import SkilldeltaError
@@ -34,6 +33,8 @@ class RayCluster:
 
     def score(self, run: SpreadRun, backend: BackendSettings, progress: Progress | None = None) -> list[Outcome]:
         """Scores every checkpoint on every task.  SkilldeltaError where there is no cluster, or it has no room."""
+        from harness.cluster.spread import score_on_workers
+
         loader = backend.loader()
         if is_server(loader):
             raise SkilldeltaError("--cluster spreads models that are loaded; a server has its own machines: leave it out.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import socket
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
@@ -107,10 +108,11 @@ class RaySession:
             "_node_ip_address": "127.0.0.1",  # nobody else's machine can join, or run anything here
         }
         try:
+            check_reachable(self.address)  # Ray itself would try for minutes
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # Ray warns of its own future
                 ray.init(**({"address": self.address} if self.address else own_settings), **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             where = self.address or "a cluster of this machine"
             raise SkilldeltaError(
                 f"--cluster ray: cannot reach {where} ({error}).\n"
@@ -178,6 +180,13 @@ class RaySession:
                 f"{worker.machine} has another version of skilldelta: install the same one on every machine of the cluster."
             )
         return RayHost(actor, worker.machine)
+
+
+def check_reachable(address: str) -> None:
+    """OSError where nothing answers at HOST:PORT; other addresses are Ray's own business."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
 
 
 def explain_loss(error: BaseException) -> str:

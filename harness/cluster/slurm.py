@@ -78,11 +78,13 @@ class GroupJob:
 
     def __call__(self) -> int:
         """The exit code of the command."""
-        sys.argv = ["skilldelta", *self.arguments]
+        own_arguments, sys.argv = sys.argv, ["skilldelta", *self.arguments]
         try:
             runpy.run_path(str(ROOT / "harness" / "__main__.py"), run_name="__main__")
         except SystemExit as end:
             return end.code if isinstance(end.code, int) else int(bool(end.code))
+        finally:
+            sys.argv = own_arguments
         return 0
 
     def checkpoint(self) -> Any:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.cluster.host_pool import HostPool
 from harness.cluster.hosts import HostStarter
@@ -23,9 +23,11 @@ from harness.evaluation.questions import Question
 from harness.evaluation.run import CellJob, questions_or_error, run_cell
 from harness.evaluation.task_binding import bind_tasks
 from harness.evaluation.work_queue import WorkQueue, WorkUnit
-from harness.evaluation.workers import SpreadRun
 from harness.fingerprint import hash_checkpoint
 from harness.types import Checkpoint, Model, SkilldeltaError, Task
+
+if TYPE_CHECKING:
+    from harness.evaluation.workers import SpreadRun
 
 LANES = 2  # cells for each worker at a time
 LOOK_S = 0.5  # between two looks at the workers

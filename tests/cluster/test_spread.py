@@ -14,8 +14,8 @@ from harness.cluster import host_pool
 from harness.cluster.hosts import Host, HostLostError
 from harness.cluster.model_host import ModelHost
 from harness.cluster.orders import Order, Unfit
-from harness.cluster.spread import Overview, score_on_workers
-from harness.evaluation.outcome import Outcome, SilentProgress
+from harness.cluster.spread import score_on_workers
+from harness.evaluation.outcome import Outcome, Overview, SilentProgress
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.evaluation.workers import SpreadRun
