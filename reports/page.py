@@ -73,7 +73,7 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         overview="".join(plot_sections(comparison, overview=True)),
         plots="".join(plot_sections(comparison)),
         warnings=html_items(comparison.warnings),
-        tables=html_tables.render_sections(comparison),
+        tables=html_tables.render_sections(comparison) + "".join(table_sections(comparison)),
         notes=html_items(text_tables.notes(comparison)),
         data=script_json(facts),
         chunks="".join(blocks or ()),
@@ -108,6 +108,16 @@ def plot_sections(comparison: Comparison, overview: bool = False) -> Iterator[st
             light, dark = data_address(svg), data_address(drawing.darken_svg(svg))
             alt = escape_html(f"{heading}, against {comparison.baseline}; the numbers are in table.csv")
             yield PLOT.format(title=escape_html(heading), alt=alt, light=light, dark=dark)
+
+
+def table_sections(comparison: Comparison) -> Iterator[str]:
+    """The tables of every report that has a heading for them (PAGE_TABLES) and page_tables(), folded."""
+    for name in registry.modules("reports"):
+        report = registry.module("reports", name)
+        heading = getattr(report, "PAGE_TABLES", "")
+        if heading and (tables := report.page_tables(comparison)):
+            yield f"<h2>{escape_html(heading)}</h2>"
+            yield from (html_tables.fold_table(table, len(tables) == 1) for table in tables)
 
 
 def data_address(svg: str) -> str:

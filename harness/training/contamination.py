@@ -33,11 +33,11 @@ def search_sources(sources: Sequence[str], sets: ExampleSets, share: float) -> I
         rows, sha256 = raw_rows(source)
         if not rows:
             raise SkilldeltaError(f"{source} holds no rows.")
-        texts = (row_text(check_row(row, number, source)) for number, row in enumerate(rows))
+        texts = (row_text(require_columns(row, number, source)) for number, row in enumerate(rows))
         yield {"source": source, "sha256": sha256, "rows": len(rows), "overlap": search_examples(texts, sets, share)}
 
 
-def check_row(row: object, number: int, source: str) -> Json:
+def require_columns(row: object, number: int, source: str) -> Json:
     """The row.  SkilldeltaError where it is no object."""
     if not isinstance(row, Mapping):
         kind = type(row).__name__

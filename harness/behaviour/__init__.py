@@ -1,0 +1,1 @@
+"""What a model's answers are like, whatever they are worth: measures of texts, compared with a baseline's prompt by prompt."""
