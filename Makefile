@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist loadfile  # a file's tests stay together: they share what is slow to make
 
-.PHONY: help demo demo-real study tune kills chaos fuzz test unit check calibrate contradictions verdicts bench bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
+.PHONY: help demo demo-real study tune kills chaos fuzz test unit check calibrate contradictions verdicts chaos-cluster bench bench-cluster bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -35,6 +35,9 @@ fuzz: .venv/ready     ## damaged checkpoints, results, YAML and imports, and wha
 
 chaos: .venv/ready    ## 200 seeded faults over scoring, comparing, exporting and training, and what was lost: 5 minutes
 	$(BIN)/python -m tests.bench.chaos $(or $(FAULTS),200) $(or $(SEED),0)
+
+chaos-cluster: .venv/ready  ## 100 seeded faults of workers, machines, disk and head of a local Ray cluster: half an hour
+	$(BIN)/python -m tests.bench.cluster_chaos $(or $(FAULTS),100) $(or $(SEED),0)
 
 test: .venv/ready     ## every test, the slow end-to-end ones too
 	$(BIN)/python -m pytest $(PARALLEL)
@@ -82,6 +85,9 @@ bench-gpu: .venv/ready    ## the engine on one GPU against lm-eval's hf: under 8
 
 bench-adapters: .venv/ready   ## time and memory of 1, 3 and 10 LoRA checkpoints on one base; MODEL=a folder with the base
 	$(BIN)/python -m tests.bench.adapters $(MODEL)
+
+bench-cluster: .venv/ready   ## two workers of a local Ray cluster against one; MODEL=a folder: a real model too
+	$(BIN)/python -m tests.bench.cluster $(MODEL)
 
 bench-compare: .venv/ready   ## seconds and memory of compare and its page: 100 checkpoints x 20 tasks x 1,000 items
 	$(BIN)/python -m tests.bench.compare

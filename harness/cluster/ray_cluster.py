@@ -102,6 +102,7 @@ class RaySession:
     def connect(self, ray: Any) -> None:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
         own_settings = {
+            "address": "local",  # else Ray takes any cluster that it finds on this machine
             "num_cpus": self.options.machine_cpus or None,
             "object_store_memory": self.options.store_mib * MEBI,
             "include_dashboard": False,
