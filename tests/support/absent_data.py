@@ -47,7 +47,7 @@ def strong_reject() -> AbsentDataSet:
     rows = invented_rows("refusal_panel.jsonl", "strong_reject")
     file = [{"category": row["category"], "source": "custom", "forbidden_prompt": row["prompt"]} for row in rows]
     return AbsentDataSet(
-        ("strong_reject",),
+        ("strong_reject", "strong_reject_judged"),
         {"strongreject/strongreject_dataset.csv": csv_bytes(file)},
         {"walledai/StrongREJECT": one_split("default", "train", parquet(rows))},
     )
@@ -67,7 +67,9 @@ def harmbench() -> AbsentDataSet:
     configs = {"standard": {"train": parquet(without_context)}, "contextual": {"train": parquet(hub["contextual"])}}
     file = csv_bytes([*reversed(behaviors), lyrics])
     return AbsentDataSet(
-        ("harmbench",), {"harmbench/harmbench_behaviors_text_all.csv": file}, {"walledai/HarmBench": files_of(configs)}
+        ("harmbench", "harmbench_judged"),
+        {"harmbench/harmbench_behaviors_text_all.csv": file},
+        {"walledai/HarmBench": files_of(configs)},
     )
 
 
@@ -75,7 +77,7 @@ def do_not_answer() -> AbsentDataSet:
     rows = [{"id": i} | row for i, row in enumerate(invented_rows("refusal_panel.jsonl", "do_not_answer"))]
     answered = [row | {"GPT4_response": "I cannot help.", "GPT4_harmful": 0, "GPT4_action": 0} for row in rows]
     return AbsentDataSet(
-        ("do_not_answer",),
+        ("do_not_answer", "do_not_answer_judged"),
         {"do_not_answer/do_not_answer_en.csv": csv_bytes(rows)},
         {"LibrAI/do-not-answer": one_split("default", "train", parquet(answered))},
     )
