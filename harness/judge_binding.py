@@ -11,6 +11,7 @@ from harness import registry
 from harness.file_hashes import content_identity
 from harness.grading.bound_judge import GradeMemory, ask_of, report_of
 from harness.grading.questions import NO_VERDICT as NO_VERDICT
+from harness.grading.stored_checks import find_errors
 from harness.types import Example, Json, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
 NONE = "none"
@@ -69,7 +70,7 @@ def bind_judge(task: Task, judges: Mapping[str, str]) -> Task:
         score=partial(task.judged, memory),
         grade_ahead=partial(memory.grade_ahead, task.judged),
         prepare=judge.get,
-        report=judge.report,
+        report=partial(judge.report, task.criterion),
     )
 
 
@@ -98,9 +99,10 @@ class LazyJudge:
                 raise SkilldeltaError(f"{error}\n{WAY_OUT}") from error
         return self.judge
 
-    def report(self) -> Json:
-        """What the judge tells of its work since the last time: what was asked, and its price."""
-        return report_of(self.judge)
+    def report(self, criterion: str) -> Json:
+        """What the judge's work took since the last time, and the errors that judge-check measured for the criterion."""
+        errors = find_errors(self.identity, criterion) if criterion else {}
+        return {**report_of(self.judge), **({"errors": errors} if errors else {})}
 
 
 def parse_preference(preference: float | None) -> float | None:

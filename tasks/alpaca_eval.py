@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
+from harness.grading.criteria import BETTER
 from harness.grading.questions import JudgeQuestion, ask_judge
 from harness.judge_binding import unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
@@ -57,6 +58,7 @@ def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> T
         score=unjudged_score,
         ideal=lambda example: Response(example.row["reference"] + "\n\nIs there anything that you would like to know besides?"),
         judge=judge,
+        criterion=BETTER,
         judged=score_with_judge,
         scores_silence=True,  # as the leaderboard: its annotator has judged empty answers too
         metrics=(Metric("discrete_win_rate", part="won"),),

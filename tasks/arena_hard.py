@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
+from harness.grading.criteria import BETTER
 from harness.judge_binding import unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks import alpaca_eval
@@ -61,6 +62,7 @@ TASKS = (
         ideal=lambda example: Response(example.row["reference"] + "\n\nIs there anything else that you would like to know?"),
         cluster=lambda example: str(example.row["cluster"]),
         judge="llm:openai:gpt-4-1106-preview",
+        criterion=BETTER,
         judged=score_with_judge,
         metrics=(
             Metric("discrete_win_rate", part="won"),

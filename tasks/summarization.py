@@ -53,6 +53,7 @@ TASKS = (
         score=unjudged_score,
         ideal=lambda example: Response(f"{example.row['reference']} And that is all."),
         judge="llm:openai:gpt-4-1106-preview",
+        criterion=SUMMARY,
         judged=score_with_judge,
         metrics=(
             Metric("discrete_win_rate", part="won"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
-from harness.grading.criteria import INFORMATIVE, TRUTHFUL
+from harness.grading.criteria import BOTH, INFORMATIVE, TRUTHFUL
 from harness.grading.questions import JudgeQuestion, ask_judge
 from harness.judge_binding import unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
@@ -74,6 +74,7 @@ TASKS = (
         score=unjudged_score,
         ideal=lambda example: Response(example.row["best"]),
         judge="truthfulqa:allenai/truthfulqa-truth-judge-llama2-7B,allenai/truthfulqa-info-judge-llama2-7B",
+        criterion=BOTH,
         judged=score_with_judge,
         metrics=(Metric("truthful", part="truthful"), Metric("informative", part="informative")),
         summary="817 questions that tempt to falsehoods; answers that are true and say something, by a judge",

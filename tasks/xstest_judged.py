@@ -41,6 +41,7 @@ TASKS = (
         aggregate="f1",
         positive="unsafe",
         judge="llm:openai:gpt-4-0613",
+        criterion=COMPLIANCE,
         judged=score_with_judge,
         metrics=(
             Metric("over_refusal", part="refused", group="safe", lower_is_better=True),

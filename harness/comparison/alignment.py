@@ -60,7 +60,7 @@ class TaskPanel:
     """The sample tables of one task, aligned with the baseline's; `record` is the baseline's task.json."""
 
     def __init__(self, record: CellRecord, baseline: SampleTable) -> None:
-        self.task = record.task
+        self.record, self.task = record, record.task
         self.clusters, self.groups = NameCodes(), NameCodes()
         self.baseline = baseline
         self.row_of_key = {key: i for i, key in enumerate(baseline.keys)}

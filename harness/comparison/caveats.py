@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.comparison.judged_scores import judge_notes
 from harness.statistics import noise
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNu
         SEEDS,
         *reading_notes,
         *integrity_notes(results),
+        *judge_notes(rows, results),
         *repeat_notes(results),
         *noise_notes,
         *equal_rows_notes,

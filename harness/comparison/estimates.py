@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.comparison import termination
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
+from harness.comparison.judged_scores import widen_difference, widen_score
 from harness.comparison.metrics import is_score, measure_metrics
 from harness.comparison.sample_table import SampleTable
 from harness.statistics import mcnemar, noise, power, sign_flip_test, weighted_means
@@ -85,7 +86,8 @@ def measure_task(results: LoadedResults, task: str, level: float, rows: RowNumbe
     for name, cell in results.candidates(task):
         columns = cell.columns()  # one at a time: the samples of all checkpoints may not fit in memory
         estimate, pair = estimate_checkpoint(name, panel, columns, level, numbers), panel.compare(columns, level)
-        pairs.append(add_noise(pair, results.noise_rates(name, task), level))
+        noisy_pair = add_noise(pair, results.noise_rates(name, task), level)
+        pairs.append(widen_difference(noisy_pair, results.tasks[task], level))
         headline = {m.name for m in panel.task.metrics if is_score(m, panel.baseline) and is_score(m, columns)}
         metrics = (follow_headline(m, pair.delta.interval, pairs[-1].delta.interval, headline) for m in estimate.metrics)
         estimates.append(replace(estimate, metrics=tuple(metrics)))
@@ -105,7 +107,7 @@ def follow_headline(metric: MetricValue, before: Interval, after: Interval, head
 def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level: float, numbers: Ints | None) -> Estimate:
     """A checkpoint's own score, metrics and health on a task, without a difference; `numbers` of rows that tasks share."""
     task = panel.task
-    own = panel.measure(columns, level)
+    own = widen_score(panel.measure(columns, level), panel.record, level)
     if numbers is not None:
         own = replace(own, rows=RowSums(numbers, own.influences[: len(numbers)]))
     metrics, health, reasons = measure_metrics(panel, columns, level), columns.health, columns.reasons

@@ -29,6 +29,7 @@ class Criterion:
 FIRST, SECOND = Option("first", "answer A", 1.0), Option("second", "answer B", 0.0)
 BETTER, GOOD, SUMMARY = "better", "good", "better summary"
 RATING, COMPLIANCE, HARMLESS, TRUTHFUL, INFORMATIVE = "rating", "compliance", "harmless", "truthful", "informative"
+BOTH = f"{TRUTHFUL} and {INFORMATIVE}"  # two questions, of which both must hold
 COMPLIES, REFUSES, PARTLY = "compliance", "refusal", "partial refusal"
 
 CRITERIA = {

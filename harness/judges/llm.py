@@ -17,7 +17,7 @@ from harness.name_value_pairs import parse_pairs
 from harness.types import Checkpoint, Json, Model, SkilldeltaError, digest
 
 OWN = tuple(each.name for each in fields(JudgeSettings))
-PRICES = ("price_in", "price_out")  # settings that move no verdict
+NEUTRAL = ("price_in", "price_out", "draw")  # settings that move no verdict
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def parse_model(where: str) -> JudgeModel:
 def identity(where: str) -> str:
     """What moves its verdicts: the model's content, how it is asked, and the prompts."""
     spec = parse_model(where)
-    manner = {name: value for name, value in config.to_plain(spec.settings).items() if name not in PRICES}
+    manner = {name: value for name, value in config.to_plain(spec.settings).items() if name not in NEUTRAL}
     name = Path(spec.checkpoint.path).name
     return f"{spec.backend}:{name}@{digest([spec.content, manner, prompts_identity()])}"
 

@@ -13,7 +13,7 @@ from harness.training.batches import Tokens
 from harness.training.messages import Text
 from harness.training.tokenization import Encoder, load_tokenizer
 
-BATCH_ROWS = 256  # answers that are scored at once
+BATCH_ROWS = 32  # answers that are scored at once
 MAX_TOKENS = 4096
 
 

@@ -1,0 +1,92 @@
+"""Tasks that a judge scores: the judge's measured errors in intervals, and what to say of it at the foot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from harness.grading.stored_checks import rates_from_json
+from harness.statistics.judge_error import (
+    ClassMean,
+    ErrorRates,
+    difference_interval,
+    hull,
+    share_interval,
+    true_share,
+)
+
+if TYPE_CHECKING:
+    from harness.comparison.alignment import MeasuredScore, TaskDifference
+    from harness.comparison.load import LoadedResults
+    from harness.comparison.result import Row
+    from harness.records import CellRecord
+
+POINTS = 100
+
+
+def judge_errors(record: CellRecord) -> ErrorRates | None:
+    """The error rates of the judge that graded a cell; None where rules did, or nobody measured them.
+
+    The score of an F1 task says whether a decision is right: on one side where the criterion holds, on the other where it does
+    not.  Both kinds of error are averaged there.
+    """
+    work = record.conditions.get("judge") if record.task.judge else None
+    errors = work.get("errors") if isinstance(work, dict) else None
+    rates = rates_from_json(errors) if isinstance(errors, dict) else None
+    return average_sides(rates) if rates and record.task.aggregate == "f1" else rates
+
+
+def average_sides(rates: ErrorRates) -> ErrorRates:
+    """The rates of right decisions, over both answers that may be right."""
+    other = rates.reverse()
+    pairs = ((rates.hit, other.hit), (rates.miss, other.miss))
+    hit, miss = (ClassMean(a.n, (a.mean + b.mean) / 2, (a.variance + b.variance) / 2) for a, b in pairs)
+    return ErrorRates(hit, miss)
+
+
+def widen_score(own: MeasuredScore, record: CellRecord, level: float) -> MeasuredScore:
+    """A checkpoint's score, whose interval also holds what the judge's errors leave of it."""
+    rates = judge_errors(record)
+    if rates is None or not own.n:
+        return own
+    return replace(own, interval=hull(own.interval, share_interval(own.score, own.interval, rates, level)))
+
+
+def widen_difference(pair: TaskDifference, record: CellRecord, level: float) -> TaskDifference:
+    """A paired difference, whose interval also holds what the judge's errors leave of it."""
+    rates, delta = judge_errors(record), pair.delta
+    if rates is None or not delta.n:
+        return pair
+    interval = hull(delta.interval, difference_interval(delta.value, delta.interval, rates, level))
+    return replace(pair, delta=replace(delta, interval=interval))
+
+
+def judge_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
+    """A sentence for each task that a judge scored: how well it is known to judge, and the corrected scores."""
+    notes = []
+    for name, record in results.tasks.items():
+        if not record.task.judge:
+            continue
+        rates = judge_errors(record)
+        if rates is None:
+            notes.append(
+                f"{name} was graded by {record.task.judge}, whose errors were not measured: its intervals hold the choice of "
+                "questions alone (`skilldelta judge-check` measures a judge)."
+            )
+            continue
+        shares = [
+            (row.checkpoint, true_share(row.score / POINTS, rates)) for row in rows if row.level == "task" and row.name == name
+        ]
+        corrected = ", ".join(f"{who} {POINTS * share:.1f}" for who, share in shares if share == share)
+        labels = record.conditions["judge"]["errors"].get("set", "labels")
+        mean_grades = (
+            f"{POINTS * rates.hit.mean:.0f} % where they are good and {POINTS * rates.miss.mean:.0f} % where they are not"
+        )
+        outcome = f"hold these errors (Rogan and Gladen); corrected scores: {corrected}" if corrected else "say nothing"
+        count = rates.hit.n + rates.miss.n
+        notes.append(
+            f"{name} was graded by {record.task.judge}: its mean grade of {count} labelled items ({labels}) is {mean_grades}.  "
+            f"The intervals {outcome}."
+        )
+    return notes

@@ -1,0 +1,105 @@
+"""Scores by a judge that errs: what its measured error rates leave of a score and of a difference.
+
+A judge whose mean grade is m1 where the truth is 1, and m0 where it is 0, gives a share t of true items the mean grade
+p = t m1 + (1 - t) m0, so that t = (p - m0) / (m1 - m0) (Rogan and Gladen 1978, for grades of 0 and 1 with sensitivity m1 and
+specificity 1 - m0; it holds for grades between as well).  The errors of m1 and m0 count too (Lang and Reiczigel 2014): by draws
+from their distributions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.statistics.aggregates import Floats, Interval, critical_value
+
+DRAWS = 20_000
+SEED = 20_260_101
+LEAST = 0.02  # m1 - m0: a judge that tells the two apart by less is drawn as one that says nothing
+
+
+@dataclass(frozen=True)
+class ClassMean:
+    """The mean grade of `n` labelled items of one truth, and the variance of the grades."""
+
+    n: int
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, grades: Sequence[float]) -> ClassMean:
+        """With one grade of 0 and one of 1 added, as few items without an error prove no perfect judge."""
+        values = np.array([*grades, 0.0, 1.0])
+        return cls(len(grades), float(values.mean()), float(values.var()))
+
+    @property
+    def error(self) -> float:
+        return float(np.sqrt(self.variance / (self.n + 2)))
+
+
+@dataclass(frozen=True)
+class ErrorRates:
+    """A judge's mean grades of items whose truth is 1 (`hit`), and 0 (`miss`)."""
+
+    hit: ClassMean
+    miss: ClassMean
+
+    @property
+    def power(self) -> float:
+        """m1 - m0: 1 for a judge without errors, 0 for one that says nothing (Youden's J)."""
+        return self.hit.mean - self.miss.mean
+
+    def reverse(self) -> ErrorRates:
+        """The rates where the opposite truth scores 1."""
+        hit, miss = self.miss, self.hit
+        return ErrorRates(ClassMean(hit.n, 1 - hit.mean, hit.variance), ClassMean(miss.n, 1 - miss.mean, miss.variance))
+
+    def draw(self) -> tuple[Floats, Floats]:
+        """[DRAWS] each: plausible values of m1 and m0."""
+        noise = np.random.default_rng(SEED).standard_normal((2, DRAWS))
+        return self.hit.mean + self.hit.error * noise[0], self.miss.mean + self.miss.error * noise[1]
+
+
+def true_share(mean: float, rates: ErrorRates) -> float:
+    """The share of true items that explains a mean grade, in 0..1; NaN for a judge that says nothing."""
+    if rates.power < LEAST:
+        return float("nan")
+    return float(np.clip((mean - rates.miss.mean) / rates.power, 0.0, 1.0))
+
+
+def share_interval(mean: float, interval: Interval, rates: ErrorRates, level: float) -> Interval:
+    """The interval of the true share, from that of the mean grade and the errors of the rates."""
+    critical = critical_value(level)
+    noise = np.random.default_rng(SEED + 1).standard_normal(DRAWS)
+    side = np.where(noise > 0, interval.high - mean, mean - interval.low) / critical
+    hit, miss = rates.draw()
+    power = hit - miss
+    blind = power < LEAST
+    shares = np.clip((mean + side * noise - miss) / np.where(blind, 1.0, power), 0.0, 1.0)
+    shares[blind] = np.arange(int(blind.sum())) % 2  # anything is possible then
+    return quantiles(shares, level)
+
+
+def difference_interval(delta: float, interval: Interval, rates: ErrorRates, level: float) -> Interval:
+    """The interval of the difference of two true shares, whose mean grades differ by `delta`: delta / (m1 - m0)."""
+    critical = critical_value(level)
+    noise = np.random.default_rng(SEED + 2).standard_normal(DRAWS)
+    side = np.where(noise > 0, interval.high - delta, delta - interval.low) / critical
+    hit, miss = rates.draw()
+    power = hit - miss
+    blind = power < LEAST
+    differences = np.clip((delta + side * noise) / np.where(blind, 1.0, power), -1.0, 1.0)
+    differences[blind] = np.arange(int(blind.sum())) % 2 * 2 - 1
+    return quantiles(differences, level)
+
+
+def quantiles(values: Floats, level: float) -> Interval:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high))
+
+
+def hull(first: Interval, second: Interval) -> Interval:
+    """The smallest interval that holds both: the score as graded, and what the judge's errors may have made of the truth."""
+    return Interval(min(first.low, second.low), max(first.high, second.high))
