@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,22 @@ def default_device(name: str = "") -> torch.device:
 def to_float64(values: Tensor) -> Tensor:
     """`values` in float64, on their own device where it has that type.  Apple's mps has none: there, on the processor."""
     return values.cpu().double() if values.device.type == "mps" else values.double()
+
+
+def send_numbers(numbers: Sequence[float], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Numbers as a tensor on a device.  A GPU is not waited for: a copy from common memory would do that."""
+    if device.type != "cuda":
+        return torch.tensor(numbers, dtype=dtype, device=device)
+    return torch.tensor(numbers, dtype=dtype).pin_memory().to(device, non_blocking=True)
+
+
+def join_tokens(tokens: Sequence[int | Tensor], device: torch.device) -> Tensor:
+    """Tokens, some of which are known on their device alone, as a tensor there [B]."""
+    numbers = [token for token in tokens if isinstance(token, int)]
+    if len(numbers) == len(tokens):
+        return send_numbers(numbers, device)
+    numbers_there = iter(send_numbers(numbers, device).unbind()) if numbers else iter(())
+    return torch.stack([next(numbers_there) if isinstance(token, int) else token for token in tokens])
 
 
 def describe_devices() -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness.engine import generate, loglikelihood, memory, plain, shared_length
+from harness.engine import generate, launch_ahead, loglikelihood, memory, plain, shared_length
 from harness.engine.plans import GenerationPlan, LogLikelihoodPlan, places_by_kind, split_places
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
@@ -61,6 +61,7 @@ class Engine:
         self.meter: TokenMeter | None = None  # counts the tokens, where somebody wants to know
         device = model.device.type
         run_length = RUN_LENGTHS.get(device, 0) if path in ("auto", "continuous") else 0
+        self.launches_ahead = device == "cuda"
         self.budget = memory.TokenBudget(limits.tokens or memory.pass_tokens(model), run_length)
         self.page_path = PagedTexts(self.tests, limits.slots, self.budget.tokens) if path == "continuous" else None
         # A longer sequence changes the positions of its whole batch.
@@ -93,7 +94,7 @@ class Engine:
         windows = shared_length.sliding_windows(self.model) if self.packs_trees else []
         run_length = self.budget.run_length
         if windows and not self.tests.window_unsupported_reason(run_length, self.shares_prefixes):
-            self.budget.windowed = not run_length
+            self.budget.has_windows = not run_length
             windows = []
         return min([shared_length.max_shared_length(self.model), *windows])
 
@@ -188,8 +189,11 @@ class Engine:
     ) -> Iterator[tuple[int, Generation]]:
         """The generation for every prompt with its place, as they are ready.  `end_tokens` end a text."""
         yield from self.generate_in_pages(plan, end_tokens, choose)
+        # Another choice may ask for the tokens before.
+        run = launch_ahead.AheadRun if self.launches_ahead and choose is choose_tokens else None
         choose = self.observe(plan, choose)
-        rules = generate.DecodingRules(min(self.limits.slots, self.limits.tokens or self.limits.slots), end_tokens, choose)
+        slots = min(self.limits.slots, self.limits.tokens or self.limits.slots)
+        rules = generate.DecodingRules(slots, end_tokens, choose, run)
         for at, generation in generate.generate_over_tree(self.model, plan.tree, rules, self.budget):
             yield plan.tree_places[at], generation
         # The lengths of what is fed, at first and at last: one batch holds one kind of positions, as above.

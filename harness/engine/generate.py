@@ -16,14 +16,13 @@ import numpy as np
 import torch
 
 from harness.engine.kv_cache import DecodingBatch, move_along
-from harness.engine.memory import TokenBudget, device_memory, halve_or_raise
+from harness.engine.memory import TokenBudget, halve_or_raise, rows_that_fit
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, append_next_tokens, choose_tokens
 from harness.engine.shared_prefix_attention import LayerStates
 from harness.engine.tree import Nodes, PrefixTree, TokenIds, build_tree, common_prefix_length
 from harness.engine.tree_prefill import PrefillStep, prefill_tree
 
 MIN_TOKENS_SAVED = 512  # that a longer prefix must spare its rows to read, all together, to be kept apart
-CACHE_MEMORY_SHARE = {"cpu": 0.2, "elsewhere": 0.4}  # of the device's memory, for the rows' own keys and values
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,15 @@ class PrefilledPrompt:
 
 @dataclass(frozen=True)
 class DecodingRules:
-    """At most `max_rows` are decoded together; `end_tokens` end a text; `choose` picks each next token."""
+    """At most `max_rows` are decoded together; `end_tokens` end a text; `choose` picks each next token.
+
+    `run`: how they are decoded; None: as DecodingRun does.
+    """
 
     max_rows: int
     end_tokens: frozenset[int]
     choose: TokenChooser = choose_tokens
+    run: type[DecodingRun] | None = None
 
 
 def generate_over_tree(
@@ -60,7 +63,9 @@ def generate_over_tree(
     while open_places:
         ended_places: set[int] = set()
         try:
-            for at, generation in DecodingRun(model, current, replace(rules, max_rows=max_rows), budget).generations():
+            for at, generation in (rules.run or DecodingRun)(
+                model, current, replace(rules, max_rows=max_rows), budget
+            ).generations():
                 ended_places.add(at)
                 yield open_places[at], generation
         except RuntimeError as error:
@@ -114,7 +119,7 @@ class DecodingRun:
         self.prefill_steps = prefill_prompts(model, self.prompt_tree, budget)
         self.waiting: deque[tuple[int, PrefilledPrompt]] = deque()
         self.slot_places: list[int] = []  # the prompt in each slot
-        self.next_tokens: list[int] = []  # what each slot is fed next
+        self.next_tokens: list[int | torch.Tensor] = []  # what each slot is fed next; a tensor: known on the device alone
         self.batch: DecodingBatch | None = None
         self.all_prefilled = False
 
@@ -124,7 +129,7 @@ class DecodingRun:
         while True:
             yield from self.fill_slots()
             if self.batch is not None and self.slot_places:
-                yield from self.advance_rows(self.batch.step(self.next_tokens))
+                yield from self.advance()
             elif self.all_prefilled:
                 return
 
@@ -161,9 +166,15 @@ class DecodingRun:
         self.waiting.extend((place, prompt) for prompt in prompts for place in prompt.places)
         return True
 
-    def advance_rows(self, logits: torch.Tensor) -> Iterator[tuple[int, Generation]]:
-        """Appends every row's next token, from logits [B, V]; rows that end leave their slots."""
+    def advance(self) -> Iterator[tuple[int, Generation]]:
+        """One more token for every row; rows that end leave their slots."""
+        assert self.batch is not None
+        logits = self.batch.step(self.next_tokens)
         self.next_tokens = append_next_tokens(logits, [self.rows[i] for i in self.slot_places], self.choose).tolist()
+        yield from self.leave_slots()
+
+    def leave_slots(self) -> Iterator[tuple[int, Generation]]:
+        """Those that have ended, and their slots to others."""
         for slot in reversed(range(len(self.slot_places))):
             place = self.slot_places[slot]
             row = self.rows[place]
@@ -236,11 +247,3 @@ def copy_columns(step: PrefillStep, columns: Nodes) -> LayerStates:
     """A copy of columns of the cache, for each layer: the cache itself is overwritten by the next step."""
     indices = torch.from_numpy(columns).to(step.logits.device)
     return [(layer.keys[0][:, indices], layer.values[0][:, indices]) for layer in step.cache.layers]
-
-
-def rows_that_fit(like: LayerStates, longest: int, max_rows: int) -> int:
-    """How many rows' keys and values fit in their share of the memory, each of `longest` tokens behind its prefix."""
-    token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
-    device = like[0][0].device
-    share = CACHE_MEMORY_SHARE.get(device.type, CACHE_MEMORY_SHARE["elsewhere"])
-    return int(max(1, min(max_rows, share * device_memory(device) / (token_bytes * longest))))

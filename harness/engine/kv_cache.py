@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import shared_prefix_attention
+from harness.engine.device import join_tokens, send_numbers
 from harness.engine.shared_prefix_attention import LayerStates, PrefixBatch, SharedPrefix
 
 GROWTH_TOKENS = 64  # by which slots grow
@@ -179,10 +180,10 @@ class DecodingBatch:
         return [SharedPrefix(torch.tensor(s, device=device), self.prefixes[s[0]], s) for s in slots_by_prefix.values()]
 
     @torch.inference_mode()
-    def step(self, tokens: Sequence[int]) -> Tensor:
+    def step(self, tokens: Sequence[int | Tensor]) -> Tensor:
         """Feeds one token to each row; returns the logits [B, V] after it."""
         counts, device = self.lengths.counts, self.model.device
-        places, widest = torch.tensor(counts, device=device), max(counts) + 1
+        places, widest = send_numbers(counts, device), max(counts) + 1
         self.lengths.begin_token(places)
         for number, block in enumerate(self.lengths.active_blocks):
             for layer in self.layers:
@@ -192,7 +193,7 @@ class DecodingBatch:
         mask = shared_prefix_attention.additive_mask(is_hidden, torch.empty(0, dtype=self.model.dtype, device=device))
         with shared_prefix_attention.use_attention(self.configs):
             out = self.model(
-                input_ids=torch.tensor(tokens, device=device)[:, None],
+                input_ids=join_tokens(tokens, device)[:, None],
                 # The cache knows a row's own tokens alone; its position counts those of the prefix too.
                 position_ids=(places + self.prefix_lengths)[:, None],
                 attention_mask=mask[:, None, None],

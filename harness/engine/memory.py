@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ PASS_MEMORY_SHARE = 0.1  # of what is free, for the activations of a pass
 BATCH_MEMORY_SHARE = 0.3  # the same for a plain batch with its keys and values
 TYPICAL_SIZE, TYPICAL_LAYERS = 4096, 32  # of a model whose config has other names for them
 EIGHTHS = 8  # of a device's memory are counted, so that two runs on one device have the same batches, and the same rounding
+CACHE_MEMORY_SHARE = {"cpu": 0.2, "elsewhere": 0.4}  # for the own keys and values of rows that are decoded
 CGROUP_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -26,12 +28,12 @@ class TokenBudget:
     """How many tokens one forward pass may take; it halves when memory runs out.
 
     `run_length`: so many neighbours in a packed row read the same keys (see packed_attention); 0: the whole row is masked by
-    the model's own attention.  `windowed`: that mask has the sliding windows of the layers too.
+    the model's own attention.  `has_windows`: that mask has the sliding windows of the layers too.
     """
 
     tokens: int
     run_length: int = 0
-    windowed: bool = False
+    has_windows: bool = False
 
     def halve(self, error: RuntimeError) -> None:
         """Halves `tokens` for all later passes; raises `error` unless it is about memory and there is a half."""
@@ -118,3 +120,14 @@ def batch_tokens(model: Any) -> float:
         return math.inf
     token_bytes = activation_bytes(text, model.dtype.itemsize) + state_bytes(text, model.dtype.itemsize)
     return power_of_two(BATCH_MEMORY_SHARE * device_memory(device) / token_bytes)
+
+
+def rows_that_fit(like: Sequence[tuple[torch.Tensor, torch.Tensor]], longest: int, max_rows: int) -> int:
+    """How many rows' keys and values fit in their share of the memory, each of `longest` tokens behind its prefix.
+
+    `like`: keys and values [heads, tokens, d] of each layer.
+    """
+    token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
+    device = like[0][0].device
+    share = CACHE_MEMORY_SHARE.get(device.type, CACHE_MEMORY_SHARE["elsewhere"])
+    return int(max(1, min(max_rows, share * device_memory(device) / (token_bytes * longest))))

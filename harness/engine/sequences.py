@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from harness.engine.device import to_float64
+from harness.engine.device import send_numbers, to_float64
 from harness.engine.tree import TokenIds
 
 
@@ -82,12 +82,17 @@ def choose_tokens(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Te
     for sampler, uses_top_p in ((sample_inverse_cdf, False), (sample_nucleus, True)):
         places = [i for i, r in enumerate(rows) if r.prompt.temperature > 0 and (r.prompt.top_p < 1) == uses_top_p]
         if places:
-            sampled_rows = [rows[i] for i in places]
-            scores = to_float64(logits[places])
-            temperatures = scores.new_tensor([r.prompt.temperature for r in sampled_rows])
-            uniform = scores.new_tensor([r.generator.random() for r in sampled_rows])
-            top_p = scores.new_tensor([r.prompt.top_p for r in sampled_rows])
-            tokens[places] = sampler((scores / temperatures[:, None]).softmax(1), uniform, top_p).to(tokens.device)
+            sampled_rows, at = [rows[i] for i in places], send_numbers(places, logits.device)
+            scores = to_float64(logits[at])
+            temperatures, uniform, top_p = (
+                send_numbers(numbers, scores.device, scores.dtype)
+                for numbers in (
+                    [r.prompt.temperature for r in sampled_rows],
+                    [r.generator.random() for r in sampled_rows],
+                    [r.prompt.top_p for r in sampled_rows],
+                )
+            )
+            tokens[at] = sampler((scores / temperatures[:, None]).softmax(1), uniform, top_p).to(tokens.device)
     return tokens
 
 
@@ -102,5 +107,5 @@ def sample_inverse_cdf(probs: torch.Tensor, uniform: torch.Tensor, _: torch.Tens
 def sample_nucleus(probs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
     """The same among the fewest likeliest tokens that reach top_p together (Holtzman et al. 2020, arXiv 1904.09751)."""
     sorted_probs, ids = probs.sort(dim=1, descending=True, stable=True)
-    sorted_probs[(sorted_probs.cumsum(1) - sorted_probs) >= top_p[:, None]] = 0
+    sorted_probs = sorted_probs.masked_fill((sorted_probs.cumsum(1) - sorted_probs) >= top_p[:, None], 0)
     return ids.gather(1, sample_inverse_cdf(sorted_probs, uniform, top_p)[:, None])[:, 0]

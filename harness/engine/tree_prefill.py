@@ -78,7 +78,7 @@ def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memo
     """
     cache = Cache(layer_class_to_replicate=PathCache)
     configs = shared_prefix_attention.attention_configs(model) if budget.run_length else []
-    windows = shared_length.layer_windows(model) if budget.windowed else None
+    windows = shared_length.layer_windows(model) if budget.has_windows else None
     path = np.empty(0, np.int64)
     start = 0
     while start < len(tree):

@@ -97,7 +97,7 @@ def test_logits_that_do_not_fit_are_read_in_halves(model: Any, monkeypatch: pyte
 def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 tokens are shared; 60 rows of up to 200 own tokens each would need four times what there is for them."""
     share = 15 * 220 * TOKEN
-    monkeypatch.setattr(generate, "device_memory", lambda device: int(share / generate.CACHE_MEMORY_SHARE["cpu"]))
+    monkeypatch.setattr(memory, "device_memory", lambda device: int(share / memory.CACHE_MEMORY_SHARE["cpu"]))
     held: list[tuple[int, int]] = []
     step = DecodingBatch.step
 

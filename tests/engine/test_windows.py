@@ -98,7 +98,7 @@ def test_masks_of_the_models_own_attention_have_its_windows(name: str) -> None:
     engine = Engine(model, BatchLimits(4, 4, 16))
     engine.budget.run_length = 0
     plan = engine.plan_pairs(pairs)
-    assert (plan.plain_places, engine.budget.windowed) == ([], True)
+    assert (plan.plain_places, engine.budget.has_windows) == ([], True)
     same(dict(engine.loglikelihoods(plan)), pairs, model)
     asked = [TokenPrompt([*p.context, n], 9, lambda ids: False) for n, p in enumerate(pairs)]
     texts = engine.plan_prompts(asked)
