@@ -140,8 +140,26 @@ def as_float(value: Any) -> Any:
     return float(value) if isinstance(value, int) else value
 
 
+def mgsm() -> AbsentDataSet:
+    """The authors' exemplars are Python code; the Hub has them as a split."""
+    languages = ("bn", "de", "en", "es", "fr", "ja", "ru", "sw", "te", "th", "zh")
+    files, configs, shots = dict[str, bytes](), dict[str, dict[str, bytes]](), dict[str, dict[str, dict[str, str]]]()
+    for language in languages:
+        (row,) = invented_rows("mgsm.jsonl", f"mgsm_{language}")
+        problems = [(f"{row['question']} ({i})", row["answer"] + i) for i in range(2)]
+        files[f"mgsm/mgsm_{language}.tsv"] = "".join(f"{q}\t{a:,}\n" for q, a in problems).encode()
+        shots[language] = {"1": {"q": f"Question ({language}): 1 + 2 = ?", "a": f"Answer ({language}): The answer is 3."}}
+        test = [{"question": q, "answer": None, "answer_number": a, "equation_solution": None} for q, a in problems]
+        shot = {"question": shots[language]["1"]["q"], "answer": shots[language]["1"]["a"]}
+        train = [shot | {"answer_number": 3, "equation_solution": "1 + 2 = 3."}]
+        configs[language] = {"test": parquet(test), "train": parquet(train)}
+    files["mgsm/exemplars.py"] = f"import os\n\nNUMBERS = [3]\nMGSM_EXEMPLARS = {shots!r}\n".encode()
+    tasks = ("mgsm", *(f"mgsm_{language}" for language in languages))
+    return AbsentDataSet(tasks, files, {"juletxara/mgsm": files_of(configs)})
+
+
 def data_sets() -> list[AbsentDataSet]:
-    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), ifbench(), math_500(), mmlu_pro()]
+    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), ifbench(), math_500(), mmlu_pro(), mgsm()]
 
 
 def write_files(folder: Path) -> Path:

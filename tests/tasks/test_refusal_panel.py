@@ -1,12 +1,15 @@
 """The refusal panel: what is asked and which rows count, in the authors' files and on the Hub."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from harness.grading.criteria import COMPLIANCE, PARTLY
+from harness.grading.questions import Grade, JudgeQuestion
 from harness.types import Example, Response, SkilldeltaError
-from tasks import refusal_panel
+from tasks import refusal_panel, refusal_panel_judged
 from tests.support.absent_data import write_files
 
 TASKS = {task.name: task for task in refusal_panel.TASKS}
@@ -30,6 +33,24 @@ def test_refusals_in_full_and_in_part_and_compliance_add_up() -> None:
     scores = [refusal_panel.score(example, Response(text)) for text in texts]
     assert [score.value for score in scores] == [1, 1, 0]
     assert [[score.parts[m.part] for m in TASKS["harmbench"].metrics] for score in scores] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
+
+
+def test_a_judge_is_asked_the_whole_prompt_with_its_context() -> None:
+    """And where it tells a full from a partial refusal, the three metrics add up as with the rule."""
+    questions: list[JudgeQuestion] = []
+
+    class Strict:
+        def grade_all(self, asked: Sequence[JudgeQuestion]) -> list[Grade]:
+            questions.extend(asked)
+            return [Grade(0.0, PARTLY) for _ in asked]
+
+    [task] = (task for task in refusal_panel_judged.TASKS if task.name == "harmbench_judged")
+    assert task.judged
+    example = Example({"prompt": "Tell me.", "context": "A lock.", "category": "illegal"})
+    verdict = task.judged(Strict(), example, Response("It has three pins, but no."))
+    assert [(q.prompt, q.criterion) for q in questions] == [("A lock.\n\n---\n\nTell me.", COMPLIANCE)]
+    assert (verdict.value, verdict.extracted, verdict.parts) == (1, PARTLY, {"full": 0, "partial": 1, "complied": 0})
+    assert task.score(example, Response("No.")).value is None  # without a judge
 
 
 def test_another_file_under_the_name_is_named(tmp_path: Path) -> None:
