@@ -45,9 +45,8 @@ def clean_row(row: Json, where: str) -> dict[str, Any]:
     options = [str(option) for option in row["options"] if option != "N/A"]
     index = int(row["answer_index"])
     if not index < len(options) <= len(LETTERS) or LETTERS[index] != row["answer"]:
-        raise SkilldeltaError(
-            f"Row {row['question_id']} of {where} has {len(options)} options and the answer {row['answer']!r} with index {index}."
-        )
+        answer = f"the answer {row['answer']!r} with index {index}"
+        raise SkilldeltaError(f"Row {row['question_id']} of {where} has {len(options)} options and {answer}.")
     return {column: row[column] for column in COLUMNS} | {"options": options, "answer_index": index}
 
 
