@@ -150,7 +150,7 @@ class CellRecord(Record):
     FORMER: ClassVar[Mapping[str, str]] = {"asked": "inputs", "answered": "backend", "scored": "conditions"}
     SPARSE = (
         *("requested", "reader", "rendered", "traceback", "note", "started", "finished", "seconds", "rescored", "noise"),
-        *("decision", "imported"),
+        *("decision", "imported", "cost"),
     )
 
     task: TaskRecord
@@ -168,6 +168,7 @@ class CellRecord(Record):
     started: str = ""
     finished: str = ""
     seconds: float = 0.0
+    cost: Json = field(default_factory=dict)  # where not all was asked at once: {"answers": count, "seconds": of a device}
     rescored: str = ""
     noise: Noise | None = None
     decision: SequentialVerdict | None = None

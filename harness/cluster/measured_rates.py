@@ -12,7 +12,7 @@ from harness.hub_cache import snapshot_folder, split_revision
 from harness.integrity import ADAPTER, weight_files
 
 if TYPE_CHECKING:
-    from harness.records import CheckpointRecord
+    from harness.records import CellRecord, CheckpointRecord
     from harness.store import Results
     from harness.types import Checkpoint
 
@@ -75,10 +75,17 @@ def read_measurements(folders: Iterable[Results]) -> list[Measurement]:
         sizes = {name: weights_size(record) for name, record in results.checkpoints().items()}
         for name, record, _ in results.cells():
             if record.state == "done" and record.seconds > 0 and not record.note.startswith("the answers of"):
-                questions = record.inputs.examples * record.inputs.draws
-                device = str(record.backend.get("device", ""))
-                measurements.append(Measurement(record.task.name, record.seconds, questions, sizes[name], device))
+                measurements.append(measure_cell(record, sizes[name]))
     return measurements
+
+
+def measure_cell(record: CellRecord, size: int) -> Measurement:
+    """A finished cell's cost: of all its answers, or of those that its last run asked."""
+    seconds, answers = record.cost.get("seconds"), record.cost.get("answers")
+    device = str(record.backend.get("device", ""))
+    if isinstance(seconds, int | float) and isinstance(answers, int):
+        return Measurement(record.task.name, float(seconds), answers, size, device)
+    return Measurement(record.task.name, record.seconds, record.inputs.examples * record.inputs.draws, size, device)
 
 
 def weights_size(checkpoint: Checkpoint | CheckpointRecord) -> int:

@@ -51,6 +51,7 @@ class ModelHost:
             yield Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
     def carry_out(self, order: Order, requests: Sequence[Request]) -> Iterator[Reply]:
+        start = time.monotonic()
         if reason := self.take(order):
             yield Unfit(reason)
             return
@@ -67,7 +68,7 @@ class ModelHost:
             yield ModelFacts(model.block, dict(model.settings), prompt_hash, unsupported_reason, model_note(model))
         else:
             yield from gather(model.answer([requests[place] for place in order.places]))
-        yield OrderEnd(model_note(model))
+        yield OrderEnd(model_note(model), time.monotonic() - start)
 
     def take(self, order: Order) -> str:
         """Makes the order's checkpoint the one that is held; why it cannot be, or ""."""

@@ -44,9 +44,10 @@ class AnswerBatch:
 
 @dataclass(frozen=True)
 class OrderEnd:
-    """The order is carried out; `note`: what the user should know about the answers."""
+    """The order is carried out, in so many seconds; `note`: what the user should know about the answers."""
 
     note: str = ""
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

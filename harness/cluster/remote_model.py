@@ -53,6 +53,7 @@ class RemoteModel:
 
     def __init__(self, pool: HostPool, place: ModelPlace, order: Order, requests: SharedRequests) -> None:
         self.pool, self.place, self.order, self.requests = pool, place, order, requests
+        self.device_seconds = 0.0
         facts = self.ask_facts()
         self.block, self.settings, self.note = facts.block, facts.settings, facts.note
         self.facts = facts
@@ -63,6 +64,7 @@ class RemoteModel:
         facts = None
         while not isinstance(reply := check_reply(replies.get()[1]), OrderEnd):
             facts = reply if isinstance(reply, ModelFacts) else facts
+        self.device_seconds += reply.seconds
         assert facts is not None, "a worker's model is described before the order ends"
         return facts
 
@@ -96,6 +98,7 @@ class RemoteModel:
                 reply = check_reply(message)
                 if isinstance(reply, OrderEnd):
                     left, self.note = left - 1, reply.note or self.note
+                    self.device_seconds += reply.seconds
                 elif isinstance(reply, AnswerBatch):
                     for index, response in reply.responses:
                         if (unit.shard, index) not in places_so_far:

@@ -21,6 +21,14 @@ class SupportsNote(Protocol):
 
 
 @runtime_checkable
+class SupportsDeviceTime(Protocol):
+    """A Model that other machines hold: how long they were at work for it, without what it waited for them."""
+
+    @property
+    def device_seconds(self) -> float: ...
+
+
+@runtime_checkable
 class TokenListener(Protocol):
     """A Progress that takes the tokens computed so far for a block of so many questions, and the seconds left for it."""
 
@@ -70,3 +78,12 @@ class AnswerMeter:
         if now - self.last_time >= INTERVAL_S:
             self.last_time = now
             self.report(self.tokens, (now - self.start) * max(self.answers - self.count, 0) / self.count)
+
+
+def answer_cost(model: Model, answers: int, is_whole: bool, seconds: float) -> dict[str, float]:
+    """What answers cost, for a cell's record; {} where its seconds say it: all was asked at once, of a model held here."""
+    if isinstance(model, SupportsDeviceTime):
+        seconds = model.device_seconds
+    elif is_whole:
+        return {}
+    return {"answers": answers, "seconds": round(seconds, 3)}

@@ -11,7 +11,7 @@ from typing import Literal
 from harness.evaluation.cell_identity import find_equal_cell, identify_cell, new_record, store_context, take_answers
 from harness.evaluation.failures import describe_failure, store_failure_reason
 from harness.evaluation.lazy_model import LazyModel, Loader
-from harness.evaluation.model_reports import SupportsNote, connect_tokens
+from harness.evaluation.model_reports import SupportsNote, answer_cost, connect_tokens
 from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.preflight import check_supported, is_server, unsupported_first
 from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, is_generated, make_questions
@@ -118,9 +118,9 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         writer.sort([q.key for q in questions])
         note = model.note if isinstance(model, SupportsNote) else ""
         seconds = round(time.monotonic() - start, 3)
-        cell.update(
-            state="done", finished=utc_now(), seconds=seconds, why="", traceback="", note=note, **judge_report(job.task, cell)
-        )
+        cost = answer_cost(model, len(questions) - len(stored_keys), not stored_keys, seconds)
+        facts = {"seconds": seconds, "cost": cost, "note": note, **judge_report(job.task, cell)}
+        cell.update(state="done", finished=utc_now(), why="", traceback="", **facts)
     outcome = make_outcome(job, "done", list(cell.samples()), start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.cluster.measured_rates import MeasuredRates, Measurement, read_measurements, weights_size
 from harness.cluster.plan import plan_run
+from harness.cluster.spread import score_on_workers
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.evaluation.workers import SpreadRun
@@ -17,7 +18,7 @@ from harness.store import Results
 from harness.types import Checkpoint
 from tests.checkpoints.test_discovery import run
 from tests.support import toys
-from tests.support.cluster_toys import Sums
+from tests.support.cluster_toys import Sums, ThreadStarter
 from tests.test_cli import skilldelta
 
 GIGA = 10**9
@@ -72,6 +73,26 @@ def test_a_plan_counts_what_is_left_done_and_refused(tmp_path: Path) -> None:
     (measured,) = [m for m in read_measurements([planned.results]) if m.task == "adding"]
     assert (measured.questions, measured.size) == (20, 0)
     assert measured.seconds > 0
+
+
+def test_a_resumed_cell_and_one_of_a_cluster_cost_what_their_own_answers_took(tmp_path: Path) -> None:
+    part = make_run(tmp_path / "r", 1)
+    source = Sums(pause_s=0.002)
+    score_checkpoints(part.checkpoints, part.tasks, source.loader(), part.results, part.settings)
+    assert dict(part.results.cell("c0", "adding").read().cost) == {}, "its seconds say it"
+    cell = part.results.cell("c0", "adding")
+    cell.update(state="running")
+    cell.samples_file.write_bytes(b"".join(cell.samples_file.read_bytes().splitlines(keepends=True)[:15]))
+    score_checkpoints(part.checkpoints, part.tasks, source.loader(), part.results, part.settings)
+    (resumed,) = [m for m in read_measurements([part.results]) if m.task == "adding"]
+    assert resumed.questions == 5
+    spread = make_run(tmp_path / "spread", 1)
+    score_on_workers(spread, source.loader(), ThreadStarter(source), 2)
+    for measured in read_measurements([spread.results]):
+        assert measured.seconds >= measured.questions * source.pause_s
+        assert measured.seconds == spread.results.cell("c0", measured.task).read().cost["seconds"]
+    cell.update(cost={"seconds": "many", "answers": None})
+    assert len(read_measurements([part.results])) == 2, "a stranger's record is no error"
 
 
 @given(st.lists(st.floats(0.1, 100), min_size=1, max_size=8), st.integers(1, 5))
