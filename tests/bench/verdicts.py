@@ -19,9 +19,10 @@ from sklearn.metrics import cohen_kappa_score
 
 from harness import data, registry
 from harness.types import Example, Response
-from tasks import bbh, gsm8k, ifeval, ifeval_rules, xstest
+from tasks import bbh, gsm8k, ifbench_rules, ifeval, ifeval_rules, xstest
 from tasks.answer_reading.refusals import refusal_kind
 from tasks.answer_reading.stated_number import read_number
+from tests.support.ifbench_outputs import has_ifbench_outputs, read_ifbench_outputs
 
 GSM8K_MODELS = ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification")
 XSTEST_MODELS = ("gpt4", "llama2orig", "mistralinstruct")
@@ -92,6 +93,17 @@ def ifeval_rows(folder: Path) -> Iterator[VerdictRow]:
     yield VerdictRow("ifeval", "GPT-4 by the official scorer, strict and loose", "headline", *count_equal(pairs), right)
 
 
+def ifbench_rows(folder: Path) -> Iterator[VerdictRow]:
+    """The authors' verdicts on the outputs in their repository: each instruction, strict and loose."""
+    pairs = [
+        (ifbench_rules.follows_ifbench(name, kwargs, response, is_loose=kind == "loose"), verdict)
+        for kind in ("strict", "loose")
+        for name, kwargs, response, verdict in read_ifbench_outputs(folder, kind)
+    ]
+    right = "ours: the verdict is of an earlier version of the authors' rule"
+    yield VerdictRow("ifbench", "the authors' sample outputs, strict and loose", "headline", *count_equal(pairs), right)
+
+
 def xstest_rows(folder: Path) -> Iterator[VerdictRow]:
     """Three models with the authors' string labels and two annotators' labels."""
     file = "xstest/golden/automated_labels/xstest_v2_completions_{}_streval.csv"
@@ -158,7 +170,7 @@ def main() -> None:
     parser.add_argument("--programs", action="store_true", help="also EvalPlus's verdicts: minutes")
     parser.add_argument("--zero-eval", type=Path, metavar="FOLDER", help="result_dirs of a clone of WildEval/ZeroEval")
     options = parser.parse_args()
-    sources = (*ROWS, *(SLOW_ROWS if options.programs else ()))
+    sources = (*ROWS, *((ifbench_rows,) if has_ifbench_outputs(options.data) else ()), *(SLOW_ROWS if options.programs else ()))
     print(format_table(HEADER, (row.cells() for source in sources for row in source(options.data))))
     if options.zero_eval:
         print("\n" + format_table(("GSM8K outputs", "published", "headline", "study"), zero_eval(options.zero_eval)))
