@@ -33,7 +33,7 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
     """The prompts of a file: .txt (one a line), .jsonl, .json or .csv in any format that training reads.
 
     Of a conversation the last answer is left out.  A prompt that is there twice is asked once.  SkilldeltaError for a file
-    without a prompt, for columns that are not understood, and for a row that is neither a text nor an object.
+    without a prompt, and for columns that are not understood.
     """
     if not path.is_file():
         raise SkilldeltaError(
@@ -42,11 +42,7 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
     settings = ParseSettings(source=str(path), chat=True, ignore=tuple(ignore_columns))
     rows: dict[str, Json] = {}
     faults = Counter[str]()
-    for number, raw in enumerate(raw_prompts(path)):
-        if isinstance(raw, str):
-            raw = {"prompt": raw}
-        if not isinstance(raw, dict):
-            raise SkilldeltaError(f"Row {number} of {path} is a {type(raw).__name__}: write texts, or objects with columns.")
+    for raw in raw_prompts(path):
         try:
             row = prompt_row(parse_prompt(raw, settings).prompt)
         except UnusableRowError as fault:
@@ -61,10 +57,10 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
     return PromptFile(path, tuple(rows.values())[: limit or None], dict(sorted(faults.items())))
 
 
-def raw_prompts(path: Path) -> Iterable[object]:
-    """The lines of a text file, or the rows of another one."""
+def raw_prompts(path: Path) -> Iterable[Json]:
+    """The lines of a text file as rows, or the rows of another one."""
     if path.name.endswith(TEXT_FILES):
-        return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+        return [{"prompt": line.strip()} for line in read_text(path).splitlines() if line.strip()]
     return parse_rows(read_text(path), path.name.removesuffix(".gz"))
 
 

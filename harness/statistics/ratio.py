@@ -83,7 +83,9 @@ def ratio_difference(before: Ratio, after: Ratio, cluster: Ints, level: float) -
     half_width = critical_value(level, variance.freedom) * error
     low, high = value - half_width, value + half_width
     interval = Interval(max(-1.0, low), min(1.0, high)) if is_share else Interval(low, high)
-    p = student_p(value, error, variance.freedom, least_sign_flip_p(cluster_sums(cluster, np.abs(change))))
+    # Influences are centred: a change of every sample by the same leaves none, and a change of few moves all a little.
+    distance = np.abs(after.top - before.top) + np.abs(after.bottom - before.bottom)
+    p = student_p(value, error, variance.freedom, least_sign_flip_p(cluster_sums(cluster, distance)))
     return RatioDifference(value, interval, p, power.detectable_from_error(error, variance.freedom, level=level))
 
 

@@ -10,7 +10,7 @@ from harness import registry
 from harness.data import default_folder, examples, number_rows, read
 from harness.training.question_overlap import contaminated_questions, question_words
 from harness.training.source_rows import raw_rows, row_text
-from harness.types import Example, Json, SkilldeltaError, Task, unknown_name
+from harness.types import Example, SkilldeltaError, Task, unknown_name
 
 FILES = (".jsonl", ".json", ".csv", ".txt", ".gz")
 ExampleSets = Mapping[str, Sequence[Example]]  # by task or file
@@ -33,16 +33,8 @@ def search_sources(sources: Sequence[str], sets: ExampleSets, share: float) -> I
         rows, sha256 = raw_rows(source)
         if not rows:
             raise SkilldeltaError(f"{source} holds no rows.")
-        texts = (row_text(require_columns(row, number, source)) for number, row in enumerate(rows))
+        texts = map(row_text, rows)
         yield {"source": source, "sha256": sha256, "rows": len(rows), "overlap": search_examples(texts, sets, share)}
-
-
-def require_columns(row: object, number: int, source: str) -> Json:
-    """The row.  SkilldeltaError where it is no object."""
-    if not isinstance(row, Mapping):
-        kind = type(row).__name__
-        raise SkilldeltaError(f"Row {number} of {source} is a {kind}, not an object: write a list of rows with columns.")
-    return row
 
 
 def unite_overlaps(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

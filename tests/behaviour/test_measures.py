@@ -42,9 +42,11 @@ def test_what_only_looks_like_markup_is_none(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "name"),
     [
-        ("```\ncode\n```", "has_code"), ("~~~sh\nls\n~~~", "has_code"), ("1. Do:\n    ```\n    x\n    ```", "has_code"), ("```\nnever closed", "has_code"),
+        ("```\ncode\n```", "has_code"), ("~~~sh\nls\n~~~", "has_code"),
+        ("```\nnever closed", "has_code"),
         ("a **b** c", "has_bold"), ("**Note:** this", "has_bold"), ("- **x**: y", "has_bold"), ("so __very__ much", "has_bold"),
         ("**a * b**", "has_bold"), ("   ### Three", "has_heading"), ("12) twelve", "has_list"), ("\t• point", "has_list"),
+        ("1. Do:\n    ```\n    x\n    ```", "has_code"),
         ("Great 🎉", "has_emoji"), ("yes ✅", "has_emoji"), ("love ❤️", "has_emoji"), ("flag 🇫🇷", "has_emoji"),
     ],
 )  # fmt: skip

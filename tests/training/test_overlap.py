@@ -101,7 +101,7 @@ def test_an_own_task_file_and_a_suite_of_it_are_searched(tmp_path: Path, capsys:
         (["data.jsonl", "-t", "world", "-o", "ids.txt"], "ends with .json"),
         (["gone.jsonl", "-t", "world"], "no data file gone.jsonl"),
         (["empty.jsonl", "-t", "world"], "empty.jsonl holds no rows"),
-        (["texts.json", "-t", "world"], "Row 0 of texts.json is a str"),
+        (["texts.json", "-t", "world"], "no object"),
     ],
 )
 def test_refusals_name_the_way_out(
