@@ -15,6 +15,7 @@ from harness.grading.stored_checks import find_errors
 from harness.types import Example, Json, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
 NONE = "none"
+ALL = "all"  # --judge all=...: for every task that needs a judge and has none named
 WAY_OUT = (
     "Name another judge with --judge TASK=PLUGIN:WHERE (`skilldelta list judges`), or keep the responses without a score with "
     "--judge TASK=none, and grade them later with `skilldelta rescore`."
@@ -28,13 +29,13 @@ def unjudged_score(example: Example, response: Response) -> Score:
 
 
 def parse_judges(choices: Iterable[str]) -> dict[str, str]:
-    """["toxigen=classifier:FOLDER"] as {task: judge}; "none" keeps responses without a score."""
+    """["toxigen=classifier:FOLDER"] as {task: judge}; "none" keeps responses without a score, and "all" is every task."""
     judges = {}
     for choice in choices:
         task, equals, judge = choice.partition("=")
         if not (task and equals and judge):
             raise SkilldeltaError(
-                f"--judge {choice}: write TASK=PLUGIN:WHERE, such as toxigen=classifier:FOLDER, or TASK=none."
+                f"--judge {choice}: write TASK=PLUGIN:WHERE, such as toxigen=classifier:FOLDER, or TASK=none; TASK may be all."
             )
         judges[task] = judge
     return judges
@@ -44,7 +45,7 @@ def bind_judges(tasks: Iterable[Task], judges: Mapping[str, str]) -> list[Task]:
     """Each task with its judge, see bind_judge().  SkilldeltaError for a judge of a task that is not among them."""
     bound_tasks = [bind_judge(task, judges) for task in tasks]
     names = [task.name for task in bound_tasks]
-    if stray := sorted(set(judges) - set(names)):
+    if stray := sorted(set(judges) - {*names, ALL}):
         raise SkilldeltaError(f"A judge is named for {', '.join(stray)}, but the tasks here are: {', '.join(names)}.")
     return bound_tasks
 
@@ -59,7 +60,7 @@ def bind_judge(task: Task, judges: Mapping[str, str]) -> Task:
         if task.name in judges:
             raise SkilldeltaError(f"The task {task.name!r} is scored by rules and takes no judge.")
         return task
-    spec = judges.get(task.name, task.judge)
+    spec = judges.get(task.name, judges.get(ALL, task.judge))
     if spec == NONE:
         return replace(task, judge="", score=unjudged_score)
     judge = LazyJudge(spec)

@@ -40,6 +40,7 @@ class SuiteFile:
     seed: int | None = None
     weights: Mapping[str, float] = field(default_factory=dict)  # of skills in the average
     mean: Literal["skills", "tasks"] = "skills"  # what the average is the mean of
+    template: str = ""  # the chat template that its prompts have where --apply-chat-template names none; "": the model's own
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Suite:
     summary: str
     parts: tuple[SuitePart, ...]
     rule: MeanRule = field(default_factory=MeanRule)
+    template: str = ""
 
     def names(self) -> list[str]:
         return [part.task for part in self.parts]
@@ -78,7 +80,7 @@ def read_suite(path: Path) -> Suite:
         raise SkilldeltaError(f"{path}: the limit of {', '.join(tasks_without_examples)} is below 1.")
     if not parts:
         raise SkilldeltaError(f"{path} names no tasks.")
-    return Suite(path.stem, content.summary, parts, rule)
+    return Suite(path.stem, content.summary, parts, rule, content.template)
 
 
 def load_suite(

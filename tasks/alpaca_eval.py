@@ -32,7 +32,7 @@ def rows(source: DataSource, folder: Path | None) -> list[Json]:
     ]
 
 
-def score_with_judge(judge: Judge, example: Example, response: Response) -> Score:
+def score_preference(judge: Judge, example: Example, response: Response) -> Score:
     """The probability that the answer is preferred to the reference: its mean is the win rate.
 
     The parts hold lengths in characters, which the length-controlled win rate needs.
@@ -59,7 +59,7 @@ def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> T
         ideal=lambda example: Response(example.row["reference"] + "\n\nIs there anything that you would like to know besides?"),
         judge=judge,
         criterion=BETTER,
-        judged=score_with_judge,
+        judged=score_preference,
         scores_silence=True,  # as the leaderboard: its annotator has judged empty answers too
         metrics=(Metric("discrete_win_rate", part="won"),),
         summary=summary,

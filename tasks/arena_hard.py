@@ -43,11 +43,11 @@ def rows(folder: Path | None) -> list[Json]:
     ]
 
 
-def score_with_judge(judge: Judge, example: Example, response: Response) -> Score:
+def score_against_baseline(judge: Judge, example: Example, response: Response) -> Score:
     """The probability that the answer is preferred to the baseline's, with lengths, as AlpacaEval has it."""
     if not response.text.strip():
         return Score(None, why="the response is empty: there is nothing to compare")
-    return alpaca_eval.score_with_judge(judge, example, response)
+    return alpaca_eval.score_preference(judge, example, response)
 
 
 TASKS = (
@@ -63,7 +63,7 @@ TASKS = (
         cluster=lambda example: str(example.row["cluster"]),
         judge="llm:openai:gpt-4-1106-preview",
         criterion=BETTER,
-        judged=score_with_judge,
+        judged=score_against_baseline,
         metrics=(
             Metric("discrete_win_rate", part="won"),
             Metric("relative_length", part="length", over="reference_length"),

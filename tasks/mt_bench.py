@@ -74,7 +74,7 @@ def ask(example: Example) -> Request:
     return Request(conversation(example.row), max_tokens=1024, temperature=TEMPERATURES.get(example.row["category"], 0.0))
 
 
-def score_with_judge(judge: Judge, example: Example, response: Response) -> Score:
+def score_rating(judge: Judge, example: Example, response: Response) -> Score:
     """A tenth of the judge's rating, whose mean over both orders of the scale is taken; times ten it is MT-Bench's score."""
     if not response.text.strip():
         return Score(None, why="the response is empty: there is nothing to rate")
@@ -97,7 +97,7 @@ FIRST_TURN = Task(
     ideal=lambda example: Response(example.row["reference"] or "A full and right answer."),
     group=lambda example: str(example.row["category"]),
     judge="llm:openai:gpt-4",
-    judged=score_with_judge,
+    judged=score_rating,
     summary="80 questions in 8 categories, answers rated 1 to 10 by a judge (of the first turn)",
 )
 TASKS = (

@@ -24,7 +24,7 @@ def rows(folder: Path | None) -> list[Json]:
     ]
 
 
-def score_with_judge(judge: Judge, example: Example, response: Response) -> Score:
+def score_summary(judge: Judge, example: Example, response: Response) -> Score:
     """The probability that the summary is the better one.  The parts hold both lengths in characters: judges like long ones."""
     row, summary = example.row, response.text.strip().removeprefix(END).strip()
     if not summary:
@@ -54,7 +54,7 @@ TASKS = (
         ideal=lambda example: Response(f"{example.row['reference']} And that is all."),
         judge="llm:openai:gpt-4-1106-preview",
         criterion=SUMMARY,
-        judged=score_with_judge,
+        judged=score_summary,
         metrics=(
             Metric("discrete_win_rate", part="won"),
             Metric("relative_length", part="length", over="reference_length"),

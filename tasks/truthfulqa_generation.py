@@ -46,7 +46,7 @@ def ask(example: Example) -> Request:
     return Request(f"{PRIMER}Q: {example.row['question']}", max_tokens=50, stop=("\nQ:",))
 
 
-def score_with_judge(judge: Judge, example: Example, response: Response) -> Score:
+def score_truth(judge: Judge, example: Example, response: Response) -> Score:
     """1 for an answer that is both truthful and informative, by two questions to the judge; the parts hold each alone."""
     row, answer = example.row, response.text.strip().removeprefix("A:").strip()
     if not answer:
@@ -75,7 +75,7 @@ TASKS = (
         ideal=lambda example: Response(example.row["best"]),
         judge="truthfulqa:allenai/truthfulqa-truth-judge-llama2-7B,allenai/truthfulqa-info-judge-llama2-7B",
         criterion=BOTH,
-        judged=score_with_judge,
+        judged=score_truth,
         metrics=(Metric("truthful", part="truthful"), Metric("informative", part="informative")),
         summary="817 questions that tempt to falsehoods; answers that are true and say something, by a judge",
     ),

@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 
 from harness import data, registry, suites
+from harness.cli.options import ModelOptions
+from harness.cli.suite_template import with_suite_template
 from harness.data import ExampleSelection
+from harness.judge_binding import bind_judges, parse_judges
 from harness.types import SkilldeltaError
 
 
@@ -81,3 +84,36 @@ def test_an_unknown_task_in_a_suite_is_refused(tmp_path: Path) -> None:
     path.write_text("summary: mine\ntasks:\n  - {task: gsm9k}\n")
     with pytest.raises(SkilldeltaError, match="Did you mean 'gsm8k'"):
         suites.load_suite(str(path))
+
+
+def test_the_paper_suite_has_every_benchmark_of_the_study_and_its_template() -> None:
+    suite = suites.find_suite("paper")
+    skills = {task.name: task.skill for task in suites.load_suite("paper")[0]}
+    assert len(skills) == 11
+    assert sorted(set(skills.values())) == sorted(
+        ("factuality", "reasoning", "coding", "truthfulness", "safety", "instruction following")
+    )
+    assert suite.template == suites.find_suite("paper-rules").template == "tulu"
+    assert not any(task.judged for task in suites.load_suite("paper-rules")[0])
+    assert suites.load_suite("paper")[1]["toxigen"] == ExampleSelection(500, 42)
+
+
+def test_a_suites_template_is_used_unless_another_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert with_suite_template(ModelOptions(), "paper").chat_template == "tulu"
+    assert with_suite_template(ModelOptions(chat_template="none"), "paper").chat_template == "none"
+    assert (
+        with_suite_template(ModelOptions(), "quick").chat_template
+        == with_suite_template(ModelOptions(), "").chat_template
+        == ""
+    )
+    assert with_suite_template(ModelOptions(backend_name="openai"), "paper").chat_template == ""
+    assert "the backend openai keeps its own" in capsys.readouterr().err
+
+
+def test_a_judge_for_all_tasks_is_the_one_of_every_task_that_has_none_named() -> None:
+    tasks = suites.load_suite("paper")[0]
+    judges = parse_judges(["all=llm:scripted:x", "toxigen=none"])
+    bound = {task.name: task.judge for task in bind_judges(tasks, judges) if task.judged}
+    assert bound.pop("toxigen") == ""
+    assert len(bound) == 4
+    assert all(judge.startswith("llm:scripted:x@") for judge in bound.values())

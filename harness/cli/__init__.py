@@ -25,6 +25,7 @@ from harness.cli import (
     overlap,
     power,
     recipes,
+    reward_models,
     score,
     study,
     train,
@@ -44,7 +45,7 @@ app = typer.Typer(
 # Importing torch and transformers spends an eighth of its time in garbage collections that free nothing.
 COLLECTION_THRESHOLDS = (200_000, 30, 30)
 GROUPS = {
-    "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS, judge_check.VERBS),
+    "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS, judge_check.VERBS, reward_models.VERBS),
     "Compare and decide": (compare.VERBS, behaviour.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
     "Train": (study.VERBS, claims.VERBS, overlap.VERBS),
     "Data of this and other programs": (interchange.VERBS,),

@@ -12,6 +12,7 @@ from harness.cli.choose import BaselinePath, refuse_devices
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
+from harness.cli.suite_template import with_suite_template
 from harness.types import Task, unknown_name
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def bisect(
     tasks, selections = what.choose(model.chat_template)
     keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
-    models = api.lazy_models(paths, baseline, model.backend().loader(), selection.selection())
+    models = api.lazy_models(paths, baseline, with_suite_template(model, what.suite).backend().loader(), selection.selection())
     search = BisectOptions(drop, checks, note)
     bisection = bisect_run(models, tasks_of_skill(tasks, skill), Results.make(output), settings, search)
     if as_json:

@@ -12,6 +12,7 @@ from harness.cli import options
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
+from harness.cli.suite_template import with_suite_template
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def choose(
     tasks, selections = what.choose(model.chat_template)
     keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
-    models = api.lazy_models(paths, baseline, model.backend().loader(), selection.selection())
+    models = api.lazy_models(paths, baseline, with_suite_template(model, what.suite).backend().loader(), selection.selection())
     race = ChoiceOptions(until == "decided", max_share, split.develops if split else None, note)
     choice = choose_best(models, tasks, Results.make(output), settings, race)
     verdict = None

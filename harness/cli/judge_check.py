@@ -46,9 +46,9 @@ def judge_check(
     questions, missing = read_sets([name.strip() for name in sets.split(",") if name.strip()], folder, limit)
     again = LazyJudge(f"{judge},draw=1" if bound_judge.plugin == "llm" else judge).get() if twice else None
     checks = []
-    for each, labelled in questions.items():
-        note(f"{each.name}: {len(labelled)} labelled questions")
-        checks.append(check_judge(bound_judge.get(), each, labelled, again))
+    for each, items in questions.items():
+        note(f"{each.name}: {len(items)} labelled questions")
+        checks.append(check_judge(bound_judge.get(), each, items, again))
     rates = {check.criterion: (check.name, check.rates) for check in reversed(checks) if check.criterion and check.rates}
     file = store_check(bound_judge.identity, rates)
     if as_json:
@@ -74,7 +74,7 @@ def check_row(check: SetCheck) -> tuple[str, ...]:
     kappa = f"{check.kappa:.2f}" if check.kappa == check.kappa else "–"
     counts = (str(check.n), str(check.unreadable))
     shares = (percent(check.agreement), percent(check.lean), lengths, percent(check.repeats))
-    return (check.name, *counts, percent(check.accuracy), interval, percent(check.balanced), kappa, *shares, check.verdict)
+    return (check.name, *counts, percent(check.accuracy), interval, percent(check.balance), kappa, *shares, check.verdict)
 
 
 def percent(share: float) -> str:

@@ -17,6 +17,7 @@ from harness.cli.progress import PlainProgress, describe_outcome, progress_displ
 from harness.cli.screen import note, print_json, print_table
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
 from harness.cli.suite_rule import keep_rule
+from harness.cli.suite_template import with_suite_template
 from harness.cli.trackers import TrackerOptions, log_scores, open_session
 from harness.types import SkilldeltaError, Task
 
@@ -72,7 +73,7 @@ def score(
     keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     settings = replace(settings, margin=sequential.margin, **earlier.settings())
-    how = (model.backend(), settings, place.narrow(choice.selection()))
+    how = (with_suite_template(model, what.suite).backend(), settings, place.narrow(choice.selection()))
     place.check(sequential, tracking, {"--recorded": recordings, "--check-noise": check_noise, "--holdout": holdout})
     if place.plan or place.is_slurm():
         plan_or_submit(place, name_run(paths or (), tasks, output, how, name), how[0], context.obj, as_json)

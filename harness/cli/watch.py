@@ -14,6 +14,7 @@ from harness.cli.progress import PlainProgress
 from harness.cli.screen import note, say
 from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
+from harness.cli.suite_template import with_suite_template
 from harness.cli.trackers import LogTo, log_scores, open_session
 from harness.types import SkilldeltaError, Task
 
@@ -89,7 +90,11 @@ def watch(
         raise SkilldeltaError("--report compares: say with which checkpoint of the results, --baseline NAME.")
     tasks, selections = what.choose(model.chat_template)
     keep_rule(what.suite, output)
-    settings, loader, results = where.settings(selections=selections), model.backend().loader(), Results.make(output)
+    settings, loader, results = (
+        where.settings(selections=selections),
+        with_suite_template(model, what.suite).backend().loader(),
+        Results.make(output),
+    )
     name = run.watch_name(paths)
     alarm = alarm_options.make(results, baseline, name, tasks)
     if missing := [p for p in paths if not Path(p).exists()]:

@@ -78,12 +78,12 @@ def judge_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
         shares = [
             (row.checkpoint, true_share(row.score / POINTS, rates)) for row in rows if row.level == "task" and row.name == name
         ]
-        corrected = ", ".join(f"{who} {POINTS * share:.1f}" for who, share in shares if share == share)
+        estimates = ", ".join(f"{who} {POINTS * share:.1f}" for who, share in shares if share == share)
         labels = record.conditions["judge"]["errors"].get("set", "labels")
         mean_grades = (
             f"{POINTS * rates.hit.mean:.0f} % where they are good and {POINTS * rates.miss.mean:.0f} % where they are not"
         )
-        outcome = f"hold these errors (Rogan and Gladen); corrected scores: {corrected}" if corrected else "say nothing"
+        outcome = f"hold these errors (Rogan and Gladen); corrected scores: {estimates}" if estimates else "say nothing"
         count = rates.hit.n + rates.miss.n
         notes.append(
             f"{name} was graded by {record.task.judge}: its mean grade of {count} labelled items ({labels}) is {mean_grades}.  "

@@ -25,7 +25,7 @@ class SetCheck:
     unreadable: int
     accuracy: float  # a grade in between, as of two orders that disagree, is half right
     interval: Interval
-    balanced: float  # the mean of the accuracies where the label is 1, and where it is 0
+    balance: float  # the mean of the accuracies where the label is 1, and where it is 0
     kappa: float  # Cohen's, of decisions and labels
     agreement: float  # of the two orders
     lean: float  # to the first place; 0.5 is none
@@ -55,8 +55,8 @@ def check_judge(
     """A judge's grades of a labelled set, asked at once; `again`: the same judge, asked anew."""
     grades = grade_labelled(judge, questions)
     repeats = same_share(grades, grade_labelled(again, questions)) if again is not None else nan
-    labelled = [(q, g) for q, g in zip(questions, grades, strict=True) if q.truth != 0.5]
-    readable = [(q, g) for q, g in labelled if g.value is not None]
+    with_label = [(q, g) for q, g in zip(questions, grades, strict=True) if q.truth != 0.5]
+    readable = [(q, g) for q, g in with_label if g.value is not None]
     points = [credit(q, g) for q, g in readable]
     count = len(points)
     accuracy = fsum(points) / count if count else nan
@@ -69,10 +69,10 @@ def check_judge(
         name=each.name,
         criterion=each.criterion,
         n=count,
-        unreadable=len(labelled) - count,
+        unreadable=len(with_label) - count,
         accuracy=accuracy,
         interval=wilson_interval(accuracy, count, critical_value(0.95)) if count else Interval(0.0, 1.0),
-        balanced=mean([mean([credit(q, g) for q, g in readable if q.truth == truth]) for truth in (0.0, 1.0)]),
+        balance=mean([mean([credit(q, g) for q, g in readable if q.truth == truth]) for truth in (0.0, 1.0)]),
         kappa=cohens_kappa([(q.truth, decision(g)) for q, g in readable]),
         agreement=mean(agreements),
         lean=mean(leans),
@@ -85,9 +85,9 @@ def check_judge(
 
 def grade_labelled(judge: object, questions: Sequence[LabelledQuestion]) -> list[Grade]:
     """One grade for each labelled question; where that asks several things, all of them must hold."""
-    flat = grade_all(judge, [question for labelled in questions for question in labelled.questions])
+    flat = grade_all(judge, [question for item in questions for question in item.questions])
     remaining = iter(flat)
-    return [join_criteria([next(remaining) for _ in labelled.questions]) for labelled in questions]
+    return [join_criteria([next(remaining) for _ in item.questions]) for item in questions]
 
 
 def join_criteria(grades: Sequence[Grade]) -> Grade:
@@ -131,7 +131,8 @@ def cohens_kappa(pairs: Sequence[tuple[float, float]]) -> float:
 
 def length_accuracy(readable: Sequence[tuple[LabelledQuestion, Grade]]) -> tuple[float, float]:
     """Accuracy on pairs whose right answer is the longer one, and the shorter one; NaN where there is no pair."""
-    longer, shorter = [], []
+    longer: list[float] = []
+    shorter: list[float] = []
     for question, grade in readable:
         (first, *_) = question.questions
         difference = len(first.response) - len(first.reference)
@@ -158,7 +159,7 @@ def check_to_json(check: SetCheck) -> dict[str, Any]:
 
     return {
         "set": check.name, "n": check.n, "unreadable": check.unreadable, "accuracy": number(check.accuracy),
-        "low": round(check.interval.low, 6), "high": round(check.interval.high, 6), "balanced_accuracy": number(check.balanced),
+        "low": round(check.interval.low, 6), "high": round(check.interval.high, 6), "balanced_accuracy": number(check.balance),
         "kappa": number(check.kappa), "orders_agree": number(check.agreement), "first_place": number(check.lean),
         "right_is_longer": number(check.longer[0]), "right_is_shorter": number(check.longer[1]),
         "repeats": number(check.repeats), "verdict": check.verdict,

@@ -29,10 +29,10 @@ class LabelledQuestion:
     subset: str
 
 
-def make_pair(prompt: str, chosen: str, rejected: str, subset: str, tie: bool = False) -> LabelledQuestion:
+def make_pair(prompt: str, better: str, worse: str, subset: str, tie: bool = False) -> LabelledQuestion:
     """A pair in an order that its content decides, so that neither place is right more often."""
-    swap = int(digest([prompt, chosen, rejected]), 16) % 2 == 1
-    first, second = (rejected, chosen) if swap else (chosen, rejected)
+    swap = int(digest([prompt, better, worse]), 16) % 2 == 1
+    first, second = (worse, better) if swap else (better, worse)
     return LabelledQuestion((JudgeQuestion(prompt, first, second, BETTER),), 0.5 if tie else float(not swap), subset)
 
 
@@ -53,9 +53,9 @@ def llmbar_with_speech(folder: Path) -> list[LabelledQuestion]:
 
 def speak(pair: LabelledQuestion) -> LabelledQuestion:
     (question,) = pair.questions
-    worse = "reference" if pair.truth == 1 else "response"
-    spoken = question._replace(**{worse: getattr(question, worse) + SPEECH})
-    return LabelledQuestion((spoken,), pair.truth, pair.subset)
+    side = "reference" if pair.truth == 1 else "response"
+    question_with_speech = question._replace(**{side: getattr(question, side) + SPEECH})
+    return LabelledQuestion((question_with_speech,), pair.truth, pair.subset)
 
 
 def auto_j(folder: Path) -> list[LabelledQuestion]:
@@ -66,18 +66,18 @@ def auto_j(folder: Path) -> list[LabelledQuestion]:
 
 def auto_j_pair(row: dict[str, Any]) -> LabelledQuestion:
     first, second = row["response 1"], row["response 2"]
-    chosen, rejected = (second, first) if str(row["label"]) == "1" else (first, second)
-    return make_pair(row["prompt"], chosen, rejected, row["scenario"], tie=str(row["label"]) == "2")
+    better, worse = (second, first) if str(row["label"]) == "1" else (first, second)
+    return make_pair(row["prompt"], better, worse, row["scenario"], tie=str(row["label"]) == "2")
 
 
 def hh_rlhf(folder: Path) -> list[LabelledQuestion]:
     """Anthropic's harmless-base test pairs (arXiv 2204.05862): the conversation, and two last answers."""
     pairs = []
     for row in data.read(data.locate("hh_rlhf/harmless-base_test.jsonl", folder)):
-        prompt, _, chosen = row["chosen"].rpartition("\n\nAssistant:")
-        other_prompt, _, rejected = row["rejected"].rpartition("\n\nAssistant:")
-        if prompt == other_prompt and chosen.strip() != rejected.strip():
-            pairs.append(make_pair(prompt.strip(), chosen.strip(), rejected.strip(), "harmless-base"))
+        prompt, _, better = row["chosen"].rpartition("\n\nAssistant:")
+        other_prompt, _, worse = row["rejected"].rpartition("\n\nAssistant:")
+        if prompt == other_prompt and better.strip() != worse.strip():
+            pairs.append(make_pair(prompt.strip(), better.strip(), worse.strip(), "harmless-base"))
     return pairs
 
 
@@ -87,8 +87,8 @@ def mt_bench_votes(folder: Path) -> list[LabelledQuestion]:
     pairs = []
     for row in (r for r in rows if r["turn"] == 1):
         prompt, answers = row["conversation_a"][0]["content"], [row[f"conversation_{m}"][1]["content"] for m in "ab"]
-        chosen, rejected = answers if row["winner"] != "model_b" else answers[::-1]
-        pairs.append(make_pair(prompt, chosen, rejected, "first turn", tie=row["winner"].startswith("tie")))
+        better, worse = answers if row["winner"] != "model_b" else answers[::-1]
+        pairs.append(make_pair(prompt, better, worse, "first turn", tie=row["winner"].startswith("tie")))
     return pairs
 
 

@@ -20,7 +20,7 @@ from harness.records import CellRecord
 from harness.store import Results, SampleWriter
 from harness.training import policy_models
 from harness.training.answer_rewards import RewardScorer
-from harness.types import Checkpoint, Example, Message, Sample, digest
+from harness.types import Checkpoint, Example, Message, Sample, SkilldeltaError, digest
 
 FIRST = "first"
 
@@ -93,16 +93,38 @@ def store_choices(
 
 def main(arguments: Sequence[str]) -> None:
     source, target, *runs = arguments
-    draws, output = Results(source), Results.make(target)
+    if runs:
+        choose_draws(source, target, runs, with_first=False)
+    else:
+        draws = Results(source)
+        store_first_draws(draws, Results.make(target), list(read_draws(draws)))
+
+
+def choose_draws(
+    source: Path | str, target: Path | str, runs: Sequence[str], with_first: bool = True
+) -> dict[str, dict[str, Any]]:
+    """Stores each reward model's choices, and the first draws (`with_first`); the reward models' accuracies by name.
+
+    SkilldeltaError for a folder without draws, and for two reward models of one name.
+    """
+    draws = Results(source)
     tasks = list(read_draws(draws))
-    if not runs:
+    if not tasks or all(len(samples) < 2 for task in tasks for samples in task.samples):
+        raise SkilldeltaError(f"{source} holds no two draws of any example: score with --draws 2 or more.")
+    names = [Path(run).name for run in runs]
+    if doubles := sorted({name for name in names if names.count(name) > 1} | ({FIRST} & set(names))):
+        raise SkilldeltaError(f"Two results would have the name {doubles[0]!r}: give the folders of reward models other names.")
+    output = Results.make(target)
+    if with_first:
         store_first_draws(draws, output, tasks)
-    for run in runs:
+    accuracies = {}
+    for name, run in zip(names, runs, strict=True):
         scores = score_draws(run, tasks)
-        path = policy_models.model_folder(run)
-        content = digest(fingerprint.hash_checkpoint(describe_path(path)))
-        store_choices(output, Checkpoint(Path(run).name, "", "best-of-n", method="best-of-n", content=content), tasks, scores)
-        write_json(output.folder / "_accuracy" / f"{folder_name(Path(run).name)}.json", ranking_accuracy(tasks, scores))
+        content = digest(fingerprint.hash_checkpoint(describe_path(policy_models.model_folder(run))))
+        store_choices(output, Checkpoint(name, "", "best-of-n", method="best-of-n", content=content), tasks, scores)
+        accuracies[name] = ranking_accuracy(tasks, scores)
+        write_json(output.folder / "_accuracy" / f"{folder_name(name)}.json", accuracies[name])
+    return accuracies
 
 
 def store_first_draws(draws: Results, output: Results, tasks: Sequence[TaskDraws]) -> None:

@@ -102,7 +102,7 @@ def test_accuracy_balance_and_kappa_are_as_others_compute_them() -> None:
     values = [0.9] * 25 + [0.2] * 5 + [0.1] * 6 + [0.8] * 4
     check = check_judge(Fixed(values), LabelledSet("s", lambda _: [], COMPLIANCE), labelled(truths))
     assert check.accuracy == pytest.approx(31 / 40)
-    assert check.balanced == pytest.approx((25 / 30 + 6 / 10) / 2)
+    assert check.balance == pytest.approx((25 / 30 + 6 / 10) / 2)
     assert check.kappa == pytest.approx(cohen_kappa_score(truths, [float(v > 0.5) for v in values]))
     assert check.rates
     assert (check.rates.hit.mean, check.rates.miss.mean) == (pytest.approx(26 / 32), pytest.approx(5 / 12))
@@ -125,9 +125,7 @@ def test_a_judge_that_always_says_a_leans_to_the_first_place() -> None:
 RATES = ErrorRates(ClassMean(40, 0.9, 0.1), ClassMean(40, 0.2, 0.1))
 
 
-def test_error_rates_are_found_by_identity_and_criterion(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_rates_are_found_by_identity_and_criterion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKILLDELTA_JUDGE_CACHE", str(tmp_path))
     stored_checks.store_check("llm:x@1", {BETTER: ("auto-j", RATES)})
     stored_checks.store_check("llm:x@1", {COMPLIANCE: ("xstest", RATES)})

@@ -57,7 +57,7 @@ def test_mt_benchs_second_turn_follows_on_the_recorded_answer(mt_bench_folder: P
         Message("user", "1+1?"), Message("assistant", "model_answer 101 first"), Message("user", "And 2+2?"),
     )  # fmt: skip
     judge = Listener(0.85)
-    assert mt_bench.score_with_judge(judge, second[1], Response("4")).extracted == "8.5 of 10"  # type: ignore[arg-type]
+    assert mt_bench.score_rating(judge, second[1], Response("4")).extracted == "8.5 of 10"  # type: ignore[arg-type]
     assert judge.questions == [
         JudgeQuestion(
             "USER: 1+1?\n\nASSISTANT: model_answer 101 first\n\nUSER: And 2+2?", "4", "reference_answer 101 second", RATING
@@ -79,7 +79,7 @@ def test_arena_hard_is_compared_with_the_baselines_answer(tmp_path: Path) -> Non
     first, second = data.examples(registry.task("arena_hard"), tmp_path)
     assert (first.row["instruction"], first.row["reference"], second.row["reference"]) == ("ask x", "say x", "say y")
     judge = Listener(0.75)
-    score = arena_hard.score_with_judge(judge, first, Response("better"))  # type: ignore[arg-type]
+    score = arena_hard.score_against_baseline(judge, first, Response("better"))  # type: ignore[arg-type]
     assert (score.value, score.parts["won"], score.parts["length"], score.parts["reference_length"]) == (0.75, 1.0, 6, 5)
     assert judge.questions == [JudgeQuestion("ask x", "better", "say x")]
     write(tmp_path / "arena_hard/model_answer/gpt-4-0314.jsonl", answers[:1])
@@ -93,7 +93,7 @@ def test_a_summary_is_judged_against_the_posts_own(tmp_path: Path) -> None:
     )
     (example,) = data.examples(registry.task("summarization"), tmp_path)
     assert example.row == {"post": "SUBREDDIT: r/a\n\nTITLE: t\n\nPOST: long", "reference": "short"}
-    score = summarization.score_with_judge(Listener(0.25), example, Response("a longer one"))  # type: ignore[arg-type]
+    score = summarization.score_summary(Listener(0.25), example, Response("a longer one"))  # type: ignore[arg-type]
     assert (score.value, score.extracted, score.parts["longer"], score.parts["length"]) == (0.25, "worse", 1.0, 12)
 
 
@@ -113,7 +113,7 @@ def test_half_a_verdict_on_an_answer_is_no_score_and_keeps_the_half() -> None:
             return [Grade(1.0) if q.criterion == TRUTHFUL else Grade(None, why="no letter") for q in questions]
 
     example = Example({"question": "q", "best": "b", "correct": ["b"]})
-    score = truthfulqa_generation.score_with_judge(Half(), example, Response("b"))  # type: ignore[arg-type]
+    score = truthfulqa_generation.score_truth(Half(), example, Response("b"))  # type: ignore[arg-type]
     assert (score.value, score.parts, score.why) == (None, {"truthful": 1.0}, "no letter")
 
 

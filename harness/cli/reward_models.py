@@ -1,0 +1,91 @@
+"""skilldelta reward-accuracy and best-of-n: reward models and judges asked directly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from harness.cli import options
+from harness.cli.screen import note, print_json, print_table
+from harness.types import SkilldeltaError
+
+Models = Annotated[list[str], typer.Argument(help="Folders of reward models, or judges as PLUGIN:WHERE.")]
+COLUMNS = ("section", "subset", "pairs", "unreadable", "accuracy %", "95 % interval")
+
+
+def reward_accuracy(
+    models: Models,
+    pairs: Annotated[
+        Path | None, typer.Option("--pairs", help="A file of rows with prompt, chosen, rejected, subset; default: RewardBench.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with rewardbench/.")] = None,
+    limit: Annotated[int, typer.Option("--limit", "-L", help="Only the first N pairs of each subset; 0: all.")] = 0,
+    as_json: options.Json = False,
+) -> None:
+    """How often each reward model or judge prefers the better answer of a pair: by subset and by RewardBench's sections."""
+    from harness.grading.rewardbench import read_pairs, section_scores, subset_accuracies
+    from harness.grouping import group_by
+    from harness.judge_binding import LazyJudge
+
+    if limit < 0:
+        raise SkilldeltaError(f"--limit {limit}: write 1 or more, or 0 for all.")
+    subsets = group_by(read_pairs(data, pairs), lambda pair: pair.subset).values()
+    rows = [pair for subset in subsets for pair in list(subset)[: limit or None]]
+    facts: list[dict[str, Any]] = []
+    for model in models:
+        judge = LazyJudge(model if ":" in model else f"reward:{model}")
+        accuracies = subset_accuracies(judge.get(), rows)
+        sections = section_scores({a.name: (a.n, a.accuracy) for a in accuracies})
+        facts.append(
+            {"model": model, "judge": judge.identity, "subsets": [subset_fact(a) for a in accuracies], "sections": sections}
+        )
+        if not as_json:
+            lines = [
+                (a.section, a.name, str(a.n), str(a.unreadable), f"{100 * a.accuracy:.1f}" if a.n else "–", interval_text(a))
+                for a in accuracies
+            ]
+            print_table(COLUMNS, lines, f"{model} ({judge.identity})", COLUMNS[2:])
+            note(
+                "  ".join(f"{name} {100 * score:.1f}" for name, score in sections.items()) or "No section has all its subsets."
+            )
+    if as_json:
+        print_json(facts)
+
+
+def interval_text(accuracy: Any) -> str:
+    return f"{100 * accuracy.interval.low:.1f} to {100 * accuracy.interval.high:.1f}"
+
+
+def subset_fact(accuracy: Any) -> dict[str, Any]:
+    """A subset as JSON; null for an accuracy that nothing says."""
+    low, high = accuracy.interval.low, accuracy.interval.high
+    value = round(accuracy.accuracy, 6) if accuracy.n else None
+    facts = {"subset": accuracy.name, "section": accuracy.section, "n": accuracy.n, "unreadable": accuracy.unreadable}
+    return {**facts, "accuracy": value, "low": round(low, 6), "high": round(high, 6)}
+
+
+def best_of_n(
+    draws: Annotated[Path, typer.Argument(help="A results folder with several draws of each example (score --draws N).")],
+    models: Annotated[list[str], typer.Argument(help="Folders of reward models, or of their runs.")],
+    output: options.Output = Path("best-of-n"),
+    as_json: options.Json = False,
+) -> None:
+    """For each reward model, the draw that it likes best: a results folder to compare with the first draws, `first`."""
+    from harness.studies.best_of_n import choose_draws
+
+    accuracies = choose_draws(draws, output, models)
+    if as_json:
+        print_json(accuracies)
+        return
+    lines = [
+        (name, str(a["n"]), str(a["right"]), "–" if a["share"] is None else f"{100 * a['share']:.1f}")
+        for name, a in accuracies.items()
+    ]
+    columns = ("reward model", "prompts with a right and a wrong draw", "right above wrong", "%")
+    print_table(columns, lines, "", columns[1:])
+    note(f"Next: skilldelta compare {output} --baseline first")
+
+
+VERBS = (reward_accuracy, best_of_n)
