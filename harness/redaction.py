@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -19,10 +20,37 @@ SECRET_PARAMETER = re.compile(
     r"([?&;][^=&\s]*(?:key|token|secret|pass|pwd|sig|auth|credential)[^=&\s]*=)[^&\s]*", re.IGNORECASE
 )
 
+# Settings that are called like a secret, and none that is called like a token of a text (eos_token, max_tokens).
+SECRET_SETTING = re.compile(
+    r"(?:.*(?:api|access|auth|bearer|secret|private|session|hub|hf)[-_ ]?(?:key|token)s?|key|token|.*passw(?:or)?d|pwd|.*secret"
+    r"|(?:.*[-_])?auth(?:orization)?|credentials?)",
+    re.IGNORECASE,
+)
+SECRET_PAIR = re.compile(r"(?P<before>(?:^|(?<=[,;\s]))(?P<name>[\w.-]+)=)[^,;\s]+")
+# Keys by their form: OpenAI's, Anthropic's and kin; the Hub's; Google's; GitHub's; Slack's; Amazon's; and headers.
+KEY_FORM = re.compile(
+    r"\b(?:sk-[\w-]{16,}|hf_[A-Za-z0-9]{20,}|AIza[\w-]{30,}|gh[pousr]_[A-Za-z0-9]{20,}|xox[abp]-[\w-]{10,}|AKIA[0-9A-Z]{16})"
+    r"|(?<=Bearer )[\w.~+/-]{8,}=*|(?<=Basic )[A-Za-z0-9+/]{8,}=*"
+)
+
+
+def redact_settings(value: Any, name: str = "") -> Any:
+    """Settings as JSON without keys and passwords: by a setting's name, in addresses, and by the forms that keys have."""
+    if isinstance(value, dict):
+        return {key: redact_settings(part, str(key)) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [redact_settings(part, name) for part in value]
+    if not isinstance(value, str) or not value:
+        return value
+    if SECRET_SETTING.fullmatch(name):
+        return MASK
+    text = SECRET_PAIR.sub(lambda pair: pair["before"] + MASK if SECRET_SETTING.fullmatch(pair["name"]) else pair[0], value)
+    return redact_urls(text)
+
 
 def redact_urls(text: str) -> str:
-    """A text whose addresses have no user, no password, and no values of parameters that are called like a secret."""
-    return SECRET_PARAMETER.sub(rf"\1{MASK}", USER_INFO.sub(f"{MASK}@", text))
+    """A text whose addresses have no user, no password, no values of parameters called like a secret, and no keys by form."""
+    return KEY_FORM.sub(MASK, SECRET_PARAMETER.sub(rf"\1{MASK}", USER_INFO.sub(f"{MASK}@", text)))
 
 
 class Redactor:

@@ -18,6 +18,7 @@ import torch
 from harness.engine.device import default_device
 from harness.prompts import rendered_hash, templates
 from harness.prompts.templates import as_dicts
+from harness.redaction import redact_settings
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest, unknown_name
 
 SERVERS = ("local-", "openai-", "anthropic-")  # backends that name a model instead of loading one
@@ -65,7 +66,7 @@ class LmEvalModel:
         return {
             "backend": f"lm-eval:{self.options.backend}",
             "lm-eval": version("lm_eval"),
-            "args": self.options.args,
+            "args": redact_settings(self.options.args),
             "dtype": self.options.dtype or "auto",
             "template": "server" if self.server_renders else self.template.name,
             **self.template.settings,

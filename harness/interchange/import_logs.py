@@ -18,6 +18,7 @@ from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, d
 from harness.interchange.untrusted_files import UntrustedFile, storable
 from harness.json_lines import encode_lines
 from harness.records import CellRecord, utc_now
+from harness.redaction import redact_settings
 from harness.sample_lines import sample_to_json
 from harness.store import MARKER, Results
 from harness.types import Checkpoint, Example, SkilldeltaError
@@ -131,7 +132,8 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
         raise SkilldeltaError("two of its samples are of one example and draw: is one log there twice?")
     fingerprint = {"imported": log.model}
     task = replace(log.task, skill=skill)
-    record = CellRecord(task=task, inputs=log.inputs, backend=log.backend, fingerprint=fingerprint)
+    inputs = replace(log.inputs, settings=redact_settings(log.inputs.settings))  # logs keep the keys of their command lines
+    record = CellRecord(task=task, inputs=inputs, backend=redact_settings(log.backend), fingerprint=fingerprint)
     record = CellRecord.from_json(storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
     content = encode_lines(map(sample_to_json, log.samples))
     cell = results.cell(name, log.task.name)
@@ -146,7 +148,7 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     drop_failures(log, name, results)
     results.keep(log.task.name, (Example(row) for row in log.rows.values()))
     write_bytes(cell.samples_file, content)
-    cell.write_record(replace(record, note=log.note, finished=utc_now(), imported=dict(log.source)))
+    cell.write_record(replace(record, note=log.note, finished=utc_now(), imported=redact_settings(dict(log.source))))
     return "done"
 
 

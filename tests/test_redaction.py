@@ -1,0 +1,58 @@
+"""Keys and passwords among the settings that other programs log: masked, and nothing else is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.interchange.import_logs import ImportOptions, import_logs
+from harness.redaction import MASK, redact_settings
+from harness.store import Results
+from tests.support.lm_eval_run import line, write
+
+KEY = "sk-proj-" + "Zq3" * 12
+SECRET_SETTINGS: list[Any] = [
+    {"api_key": "short"},
+    {"OPENAI_API_KEY": "abc"},
+    {"headers": {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="}},
+    {"hf_token": "abc", "token": "abc"},
+    {"base_url": "http://bob:hunter2@host/v1"},
+    {"base_url": "https://host/v1?api-version=1&api-key=abc"},
+    {"base_url": f"https://gateway/{KEY}/v1"},
+    {"args": "model=m;api_key=abc;dtype=auto"},
+    {"command": f"run --key {KEY}"},
+    {"header": f"Bearer {'x' * 20}"},
+    [{"deep": [{"password": "abc"}]}],
+]
+PLAIN_SETTINGS: list[Any] = [
+    {"eos_token": "</s>", "think_end_token": "</think>", "max_tokens": 12, "tokenizer": "org/name", "add_bos_token": True},
+    {"pretrained": "org/sk-model", "dtype": "auto", "revision": "hf_main"},
+    {"base_url": "http://host:8000/v1?api-version=2024"},
+    {"token": True, "key": None, "authors": "a, b"},
+    "until=\n\n,max_gen_toks=12",
+]
+
+
+@pytest.mark.parametrize("settings", SECRET_SETTINGS, ids=str)
+def test_secrets_among_settings_are_masked(settings: Any) -> None:
+    text = json.dumps(redact_settings(settings))
+    assert MASK in text
+    assert not any(secret in text for secret in ("abc", "short", "hunter2", KEY, "dXNl", "x" * 20))
+
+
+@pytest.mark.parametrize("settings", PLAIN_SETTINGS, ids=str)
+def test_other_settings_stay_as_they_are(settings: Any) -> None:
+    assert redact_settings(settings) == settings
+
+
+def test_the_keys_in_a_log_do_not_come_into_the_results(tmp_path: Path) -> None:
+    arguments = f"pretrained=org/m,api_key={KEY},base_url=http://bob:hunter2@host/v1"
+    lines = [line(place, {"acc": float(place)}) for place in range(2)]
+    write(tmp_path / "logs", "sums", lines, {"acc,none": 0.5}, config={"model": "hf", "model_args": arguments})
+    (outcome,) = import_logs([tmp_path / "logs"], Results.make(tmp_path / "out"), ImportOptions())
+    assert outcome.state == "done"
+    stored = "".join(file.read_text() for file in (tmp_path / "out").rglob("*") if file.is_file())
+    assert MASK in stored
+    assert KEY not in stored
+    assert "hunter2" not in stored
