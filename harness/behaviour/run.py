@@ -88,7 +88,7 @@ def measure_checkpoints(plan: BehaviourPlan) -> BehaviourReport:
     outcomes = score_checkpoints(plan.checkpoints, tasks, plan.loader, results, plan.settings, plan.progress)
     failures = [f"{o.checkpoint} on {o.task}: {o.why}" for o in outcomes if o.state == "failed"]
     baseline, candidates = plan.checkpoints[0].name, ready_candidates(plan, prompts.name, outcomes)
-    stored_answers = load_results([results.folder], baseline, candidates)
+    stored_answers = answers_of_plan(load_results([results.folder], baseline, candidates), tasks, outcomes)
     differences = stored_answers.accept_differences(plan.allow)
     rows = measure_behaviour(stored_answers, prompts.name, results.rows(prompts.name), LEVEL)
     calibrations = [
@@ -100,6 +100,13 @@ def measure_checkpoints(plan: BehaviourPlan) -> BehaviourReport:
         notes=tuple(list_notes(plan, stored_answers, differences, calibrations)), failures=tuple(failures),
         settings=stored_answers.tasks[prompts.name].inputs.settings,
     )  # fmt: skip
+
+
+def answers_of_plan(results: LoadedResults, tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> LoadedResults:
+    """The cells of these tasks that did not fail: the folder may hold others, and half of what was asked otherwise."""
+    names, failures = {task.name for task in tasks}, {(o.checkpoint, o.task) for o in outcomes if o.state == "failed"}
+    cells = {key: cell for key, cell in results.cells.items() if key[1] in names and key not in failures}
+    return replace(results, cells=cells)
 
 
 def ready_candidates(plan: BehaviourPlan, task: str, outcomes: Sequence[Outcome]) -> list[str]:

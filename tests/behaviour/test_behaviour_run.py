@@ -196,6 +196,18 @@ def test_a_candidate_that_fails_is_named_and_the_others_are_compared(tmp_path: P
             measure_checkpoints(plan(tmp_path / name, models))
 
 
+def test_a_task_of_choices_that_fails_leaves_the_rest(tmp_path: Path) -> None:
+    models = {"base": answer(plain), "tuned": likelier}
+    measure_checkpoints(plan(tmp_path, models, tasks=[choices(20)]))
+    report = measure_checkpoints(plan(tmp_path, models, tasks=[choices(30)]))
+    assert len(report.failures) == 2
+    assert all("pick" in why for why in report.failures)
+    assert not report.calibrations
+    assert report.rows
+    again = replace(EvaluationSettings(), ask_again=True)
+    assert len(measure_checkpoints(plan(tmp_path, models, tasks=[choices(30)], settings=again)).calibrations) == 2
+
+
 def test_without_log_probabilities_the_divergence_says_why(tmp_path: Path) -> None:
     def texts_alone(request: Request) -> Response:
         return Response() if request.choices else answer(plain)(request)
