@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_CHARACTERS = 20_000  # of a text that is parsed: calls are short, and Python's parser is recursive
+MOST_OF_RESPONSE = 50_000  # characters at its end in which calls are looked for
 MOST_DIGITS = 300  # of a number that arithmetic may give
 FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 TAGGED = re.compile(r"<(tool_call|TOOLCALL|function_call)>(.*?)(?:</\1>|\Z)", re.DOTALL)
+FUNCTION_TAG = re.compile(r"<function=([^<>\s]+)>\s*(\{.*?\})\s*</function>", re.DOTALL)  # as Llama's prompt has it
 MARK = re.compile(r"^\s*(?:\[TOOL_CALLS\]|<\|python_tag\|>|<\|tool_call\|>)")
 NAMES = ("name", "function", "tool")
 ARGUMENTS = ("arguments", "parameters", "args", "input")
@@ -39,7 +41,7 @@ class Call:
 def read_calls(response: str) -> list[Call]:
     """The calls that a response states, wherever they stand: alone, in fences, in tags.  NoCallsError where it states none."""
     reasons = []
-    for text in candidate_texts(response):
+    for text in candidate_texts(response[-MOST_OF_RESPONSE:]):
         try:
             return parse_calls(text)
         except NoCallsError as error:
@@ -48,9 +50,11 @@ def read_calls(response: str) -> list[Call]:
 
 
 def candidate_texts(response: str) -> Iterator[str]:
-    """Where calls may stand: inside all tags together, the whole response, the last fence, the last line."""
+    """Where calls may stand: inside tags, in tags with their names, the whole response, the last fence, the last line."""
     if tagged := [content for _, content in TAGGED.findall(response)]:
         yield "\n".join(tagged)
+    if "</function>" in response and (named := FUNCTION_TAG.findall(response)):
+        yield "\n".join(f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}' for name, arguments in named)
     whole = MARK.sub("", response).strip().strip("`").strip()
     yield whole
     if fenced := FENCE.findall(response):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import data
@@ -36,6 +36,7 @@ def as_json(calls: list[Call], function: str, arguments: str) -> list[dict[str, 
     return [{function: c.name, arguments: c.arguments} for c in calls]
 
 
+@settings(max_examples=40)
 @given(
     CALLS,
     st.sampled_from(
@@ -46,7 +47,7 @@ def test_python_calls_are_read_in_any_dress(calls: list[Call], dress: str) -> No
     assert read_calls(dress.format(", ".join(as_python(calls)))) == calls
 
 
-@given(CALLS, st.sampled_from([("name", "arguments"), ("function", "parameters"), ("name", "parameters")]), st.integers(0, 4))
+@given(CALLS, st.sampled_from([("name", "arguments"), ("function", "parameters"), ("name", "parameters")]), st.integers(0, 5))
 def test_json_calls_are_read_in_any_dress(calls: list[Call], keys: tuple[str, str], form: int) -> None:
     values = as_json(calls, *keys)
     texts = [json.dumps(value) for value in values]
@@ -56,6 +57,7 @@ def test_json_calls_are_read_in_any_dress(calls: list[Call], keys: tuple[str, st
         f"```json\n{json.dumps(values, indent=2)}\n```",
         "Let me see.\n" + "".join(f"<tool_call>\n{text}\n</tool_call>" for text in texts),
         f"[TOOL_CALLS] {json.dumps(values)}",
+        "\n".join(f"<function={c.name}>{json.dumps(c.arguments)}</function>" for c in calls),
     )
     assert read_calls(dressed[form]) == calls
 
@@ -81,7 +83,18 @@ def test_arithmetic_without_measure_is_no_value(argument: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 9000, "[" * 9000, "f(x=" + "-" * 9000 + "1)", "f(x=" + "1+" * 9000 + "1)", '{"a":' * 4000, "a" * 10**6]
+    "text",
+    [
+        "(" * 9000,
+        "[" * 9000,
+        "f(x=" + "-" * 9000 + "1)",
+        "f(x=" + "1+" * 9000 + "1)",
+        '{"a":' * 4000,
+        "a" * 10**6,
+        "<function=a>{" * 10**5,
+        "<tool_call>" * 10**5,
+        "```" * 10**5,
+    ],
 )
 def test_a_text_that_goes_astray_holds_no_calls(text: str) -> None:
     with pytest.raises(NoCallsError):
