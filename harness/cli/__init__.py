@@ -19,6 +19,7 @@ from harness.cli import (
     explain,
     gate,
     interchange,
+    judge,
     judge_check,
     listing,
     noise,
@@ -45,7 +46,16 @@ app = typer.Typer(
 # Importing torch and transformers spends an eighth of its time in garbage collections that free nothing.
 COLLECTION_THRESHOLDS = (200_000, 30, 30)
 GROUPS = {
-    "Score": (score.VERBS, choose.VERBS, bisect.VERBS, watch.VERBS, noise.VERBS, judge_check.VERBS, reward_models.VERBS),
+    "Score": (
+        score.VERBS,
+        choose.VERBS,
+        bisect.VERBS,
+        watch.VERBS,
+        noise.VERBS,
+        judge.VERBS,
+        judge_check.VERBS,
+        reward_models.VERBS,
+    ),
     "Compare and decide": (compare.VERBS, behaviour.VERBS, explain.VERBS, gate.VERBS, recipes.VERBS, power.VERBS),
     "Train": (study.VERBS, claims.VERBS, overlap.VERBS),
     "Data of this and other programs": (interchange.VERBS,),

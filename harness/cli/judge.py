@@ -1,0 +1,48 @@
+"""skilldelta judge: stored answers of any task against another checkpoint's, by a judge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from harness.cli import options
+from harness.cli.screen import note, print_json
+from harness.types import SkilldeltaError
+
+
+def judge(
+    results: options.ResultsFolder,
+    against: Annotated[str, typer.Option("--against", help="The checkpoint whose answers the others are compared with.")],
+    judge: Annotated[str, typer.Option("--judge", help="PLUGIN:WHERE: llm:BACKEND:MODEL, reward:FOLDER, ...")],
+    output: options.Output = Path("preferences"),
+    tasks: options.Tasks = "",
+    as_json: options.Json = False,
+) -> None:
+    """How often a judge prefers each checkpoint's stored answers to another checkpoint's.  No model answers anew."""
+    from dataclasses import asdict
+
+    from harness.evaluation.head_to_head import HeadToHead, judge_against
+    from harness.judge_binding import LazyJudge
+    from harness.store import Results
+
+    if output.resolve() == results.resolve():
+        raise SkilldeltaError("Preferences go into a folder of their own: name another one with -o.")
+    match = HeadToHead(Results(results), against, LazyJudge(judge), Results.make(output))
+    outcomes = judge_against(match, [name.strip() for name in tasks.split(",") if name.strip()])
+    if as_json:
+        print_json([asdict(outcome) for outcome in outcomes])
+    for outcome in outcomes:
+        detail = (
+            f": FAILED: {outcome.why}"
+            if outcome.state == "failed"
+            else f": {outcome.samples} answers, {outcome.unscored} unscored"
+        )
+        note(f"{outcome.checkpoint} · {outcome.task}{detail}")
+    if any(outcome.state == "failed" for outcome in outcomes):
+        raise typer.Exit(4)
+    note(f"Next: skilldelta compare {output} --baseline {against}")
+
+
+VERBS = (judge,)

@@ -1,0 +1,146 @@
+"""Answers of any task, compared with another checkpoint's answers to the same prompts, by a judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from harness import registry
+from harness.evaluation.outcome import Outcome
+from harness.grading.criteria import BETTER
+from harness.grading.questions import Grade, JudgeQuestion, grade_all
+from harness.prompts.reading import Reader, missing_answer
+from harness.prompts.templates import plain_text
+from harness.records import CellRecord, TaskRecord, utc_now
+from harness.store import Cell, Results, SampleWriter
+from harness.types import Checkpoint, Example, Json, Metric, Request, Sample, Score, SkilldeltaError, unknown_name
+
+if TYPE_CHECKING:
+    from harness.judge_binding import LazyJudge
+
+ENDING = "_preferred"  # of the names of tasks that hold preferences
+METRICS = (
+    Metric("discrete_win_rate", part="won"),
+    Metric("relative_length", part="length", over="reference_length"),
+    Metric("orders_agree", part="orders_agree"),
+)
+AskTask = Callable[[Example], Request]
+
+
+@dataclass(frozen=True)
+class HeadToHead:
+    """Whose answers are the reference, and who judges."""
+
+    results: Results
+    against: str
+    judge: LazyJudge
+    output: Results
+
+
+def judge_against(match: HeadToHead, tasks: Sequence[str] = ()) -> list[Outcome]:
+    """Stores, for every checkpoint and generated task (of `tasks`, () for all), how often its answers are preferred.
+
+    The reference's own answers are as good as themselves: 1/2.  SkilldeltaError where the reference has no generated answers;
+    a judge that cannot be asked ends one cell, and its replies so far are kept.
+    """
+    cells = [(name, record, cell) for name, record, cell in match.results.cells() if record.inputs.kind == "generate"]
+    references = {record.task.name: (record, cell) for name, record, cell in cells if name == match.against}
+    if not references:
+        names = sorted({name for name, *_ in cells})
+        raise SkilldeltaError(
+            f"{match.against!r} has no texts in {match.results.folder}; checkpoints with texts: {', '.join(names)}."
+        )
+    if unknown := [task for task in tasks if task not in references]:
+        raise unknown_name(f"task with answers of {match.against}", unknown[0], references)
+    outcomes = []
+    for name, record, cell in cells:
+        if record.task.name in references and (not tasks or record.task.name in tasks):
+            try:
+                outcomes.append(judge_cell(match, name, record, cell, references[record.task.name]))
+            except SkilldeltaError as error:
+                outcomes.append(Outcome(name, record.task.name + ENDING, "failed", why=str(error)))
+    return outcomes
+
+
+def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, reference: tuple[CellRecord, Cell]) -> Outcome:
+    """One checkpoint's answers to a task against the reference's."""
+    reference_record, reference_cell = reference
+    if record.inputs.prompts != reference_record.inputs.prompts:
+        raise SkilldeltaError(f"{name} was asked other prompts of {record.task.name} than {match.against}: score both alike.")
+    rows = match.results.rows(record.task.name)
+    others = {(s.example, s.draw): s for s in reference_cell.samples()}
+    samples = [sample for sample in cell.samples() if (sample.example, sample.draw) in others]
+    ask = registry.task(record.task.name).ask
+    pairs = [(sample, others[sample.example, sample.draw]) for sample in samples]
+    scores = prefer([(question_of(ask, rows, a), a, b) for a, b in pairs], match.judge, is_same=name == match.against)
+    describe = match.results.checkpoints()[name]
+    fields = {field: getattr(describe, field) for field in ("name", "path", "producer", "method", "run", "step", "content")}
+    match.output.add(Checkpoint(**fields), describe.fingerprint)
+    target = match.output.cell(name, record.task.name + ENDING)
+    with SampleWriter(target):
+        target.write_record(preference_record(match, record))
+        target.rewrite(replace(sample, score=score) for sample, score in zip(samples, scores, strict=True))
+    match.output.keep(record.task.name + ENDING, [Example(rows[e]) for e in {s.example: None for s in samples} if e in rows])
+    unscored = [score for score in scores if score.value is None]
+    return Outcome(name, record.task.name + ENDING, "done", len(samples), len(unscored), unscored[0].why if unscored else "")
+
+
+def preference_record(match: HeadToHead, record: CellRecord) -> CellRecord:
+    """task.json of preferences: who was compared with whom, by which judge, with its errors where they are measured."""
+    name = record.task.name
+    task = TaskRecord(
+        name=name + ENDING,
+        skill=record.task.skill,
+        version=record.task.version,
+        source=f"answers to {name}, preferred to those of {match.against}",
+        chance=0.5,
+        metrics=METRICS,
+        judge=match.judge.identity,
+    )
+    work = match.judge.report(BETTER)
+    return replace(
+        record,
+        task=task,
+        state="done",
+        why="",
+        note="",
+        noise=None,
+        decision=None,
+        conditions={"judge": work} if work else {},
+        imported={"task": name, "metric": f"preferred to {match.against}"},
+        rescored=utc_now(),
+    )
+
+
+def question_of(ask: AskTask, rows: Mapping[str, Json], sample: Sample) -> str:
+    """What was asked, as text.  SkilldeltaError where the row was not stored."""
+    if sample.example not in rows:
+        raise SkilldeltaError(f"The row {sample.example} is not stored with the results: they are too old to be judged.")
+    request = ask(Example(rows[sample.example]))
+    if isinstance(request.prompt, str):
+        return request.prompt
+    return request.prompt[0].content if len(request.prompt) == 1 else plain_text(replace(request, prefix=""))
+
+
+def prefer(triples: Sequence[tuple[str, Sample, Sample]], judge: LazyJudge, is_same: bool) -> list[Score]:
+    """A score for each (question, sample, reference): the probability that the answer is preferred."""
+    reader = Reader()
+    texts = [tuple(reader.read(sample.response) for sample in pair) for _, *pair in triples]
+    reasons = [next(filter(None, (missing_answer(*reading) for reading in pair)), "") for pair in texts]
+    asked_places = [place for place, reason in enumerate(reasons) if not reason]
+    questions = [JudgeQuestion(triples[p][0], texts[p][0][0], texts[p][1][0], BETTER) for p in asked_places]
+    grades = [Grade(0.5)] * len(questions) if is_same else grade_all(judge.get(), questions)
+    grade_by_place = dict(zip(asked_places, zip(questions, grades, strict=True), strict=True))
+    return [
+        preference_score(*grade_by_place[place]) if place in grade_by_place else Score(None, why=reason)
+        for place, reason in enumerate(reasons)
+    ]
+
+
+def preference_score(question: JudgeQuestion, grade: Grade) -> Score:
+    if grade.value is None:
+        return Score(None, why=grade.why)
+    win = 0.5 if grade.value == 0.5 else float(grade.value > 0.5)
+    parts = {"won": win, "length": float(len(question.response)), "reference_length": float(len(question.reference))}
+    return Score(grade.value, {0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts | grade.parts())
