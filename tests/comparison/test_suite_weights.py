@@ -23,6 +23,7 @@ from harness.statistics.weighted_means import weighted_mean
 from harness.types import SkilldeltaError
 from tests.checkpoints.test_discovery import model
 from tests.support import toys
+from tests.support.own_tasks import OwnTasks, choices
 from tests.support.results_folder import store_scores
 
 SKILLS = {"sums": "reasoning", "proofs": "reasoning", "facts": "factuality"}
@@ -218,3 +219,14 @@ def test_from_the_file_to_the_gate(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "sums" in skilldelta(capsys, *gate)[1]
     other = write(tmp_path, "summary: y\ntasks: [{task: adding, weight: 7}]", "other.yaml")
     assert "follow the suite other from now on, and no longer mine" in skilldelta(capsys, *score, "--suite", other)[2]
+
+
+@pytest.mark.slow
+def test_an_lm_eval_task_gets_a_skill_and_a_weight_in_a_suite(tmp_path: Path) -> None:
+    OwnTasks(tmp_path).task("own_sums", choices(4))
+    suite = write(
+        tmp_path, 'summary: x\ntasks: [{task: "lm-eval:own_sums", skill: arithmetic, weight: 3}, {task: gsm8k}]', "s.yml"
+    )
+    tasks, _ = suites.load_suite(suite, (tmp_path / "own_sums.yaml",))
+    assert {t.name: t.skill for t in tasks} == {"lm-eval:own_sums": "arithmetic", "gsm8k": "reasoning"}
+    assert suites.find_suite(suite).rule.tasks["lm-eval:own_sums"] == 3
