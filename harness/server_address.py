@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
-from harness.redaction import redact_urls
+from harness.redaction import KEY_FORM, redact_urls
 from harness.types import SkilldeltaError
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -54,7 +54,7 @@ def parse_address(url: str, key: str = "") -> ServerAddress:
     base = f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
     authorization = f"Bearer {key}" if key else f"Basic {pair}" if pair else ""
     values = tuple(unquote(value) for part in parts.query.split("&") if (value := part.partition("=")[2]) and is_secret(part))
-    secrets = tuple(filter(None, (key, password, pair, *values)))
+    secrets = tuple(filter(None, (key, password, pair, *values, *KEY_FORM.findall(parts.path))))
     return ServerAddress(base, redact_urls(url.rstrip("/")), parts.query, authorization, secrets)
 
 

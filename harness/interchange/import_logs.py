@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -22,9 +23,16 @@ from harness.redaction import redact_settings
 from harness.sample_lines import sample_to_json
 from harness.store import MARKER, Results
 from harness.types import Checkpoint, Example, SkilldeltaError
+from harness.visible_text import printable
 
 KIND = "importers"
 PRODUCER = "imported"
+LOG = logging.getLogger("skilldelta")
+DATA_SUFFIXES = (".json", ".jsonl", ".csv", ".parquet", ".eval")
+MODEL_FILES = re.compile(
+    r"(?:config|generation_config|preprocessor_config|processor_config|adapter_config|tokenizer|tokenizer_config|vocab|added_tokens"
+    r"|special_tokens_map|trainer_state|.*\.index|run|training_log|skilldelta)\.jsonl?"
+)
 NOT_CHECKPOINTS = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
 Run = tuple[ModuleType, list[UntrustedFile]]  # a format, and the files of one run
 LONGEST = 120  # characters of a name, so that it fits in a path
@@ -89,11 +97,28 @@ def group_files(paths: Sequence[Path], format_: str) -> tuple[list[Run], list[Un
             )
         for place, file in matches:
             files_by_plugin[place].setdefault(file.path, file)
+        name_strangers(path, files, {file.path for _, file in matches} | problems.keys())
     runs = []
     for plugin, own_files in zip(plugins, files_by_plugin, strict=True):
         group_by_run = getattr(plugin, "group_by_run", lambda files: [[file] for file in files])
         runs += [(plugin, run) for run in group_by_run(list(own_files.values()))]
     return runs, list(unread.values())
+
+
+def name_strangers(path: Path, files: Sequence[UntrustedFile], logs: Set[Path]) -> None:
+    """Says which data files below a folder belong to no known format: another program's results must not vanish in silence.
+
+    What lies in the folder of a log is taken for a part of it, and a model's own files for none.
+    """
+    places = {log.parent for log in logs}
+    strangers = [
+        str(file.path.relative_to(path))
+        for file in files
+        if file.suffix in DATA_SUFFIXES and not MODEL_FILES.fullmatch(file.name) and file.path.parent not in places
+    ]
+    if strangers:
+        first = ", ".join(map(printable, strangers[:4])) + (", ..." if len(strangers) > 4 else "")
+        LOG.warning("Not imported from %s: %d files of no known format (%s).", printable(str(path)), len(strangers), first)
 
 
 def list_files(path: Path) -> list[UntrustedFile]:

@@ -1,6 +1,7 @@
 """What a log names and cannot be read is a failure with its reason; facts of a task never depend on one model's values."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,18 @@ def test_steps_and_runs_are_read_from_names_and_stand_in_their_order(tmp_path: P
         "dpo-b0.1__checkpoint-1000": ("dpo-b0.1", 1000), "run/step_5": ("run", 5),
     }  # fmt: skip
     assert [n for n in found if "checkpoint" in n] == [f"dpo-b0.1__checkpoint-{n}" for n in (90, 200, 1000)]
+
+
+def test_files_of_other_programs_beside_a_log_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    logs = tmp_path / "logs"
+    write(logs / "ours", "sums", [line(0, {"acc": 1.0})], {"acc,none": 1.0})
+    (logs / "helm" / "mmlu").mkdir(parents=True)
+    (logs / "helm" / "mmlu" / "per_instance_stats.json").write_text("[]")
+    (logs / "helm" / "mmlu" / "run_spec.json").write_text('{"name": "mmlu"}')
+    (logs / "model").mkdir()
+    (logs / "model" / "config.json").write_text("{}")
+    with caplog.at_level(logging.WARNING, "skilldelta"):
+        (outcome,) = import_logs([logs], Results.make(tmp_path / "out"), ImportOptions())
+    assert outcome.state == "done"
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "2 files of no known format (helm/mmlu/per_instance_stats.json, helm/mmlu/run_spec.json)" in message
