@@ -18,6 +18,7 @@ from harness.types import SkilldeltaError
 
 FILE = "_suite.json"
 MAX_WEIGHT = 1e6
+HABIT = "habits"  # the skill of tasks that measure what a model does, not how well: shown, but in no mean
 
 
 @dataclass(frozen=True)

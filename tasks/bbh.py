@@ -7,6 +7,7 @@ import json
 import re
 import string
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from harness import data
@@ -33,6 +34,7 @@ HUB = "SaylorTwift/bbh"
 LM_EVAL = "tasks/bbh/cot_fewshot/{}.yaml"
 STEP_SEPARATORS = {"sports_understanding": " "}  # between "step by step." and the steps; elsewhere a new line
 
+STEP_BY_STEP = "A: Let's think step by step."  # zero-shot chain of thought: Kojima et al., arXiv 2205.11916
 PREFIX = "A:"  # as in open-instruct's eval/bbh, which the study ran; the worked examples show the model how to go on
 # A model without a chat format continues with a next question of its own, which is no part of its answer.
 STOP = ("\n\nQ:",)
@@ -87,6 +89,11 @@ def lm_eval_prompt(name: str) -> str:
     return str(description + "\n\n".join(f"Q: {q}\nA: Let's think step by step.{gap}{a}" for q, a in shots)).strip()
 
 
+def descriptions(folder: Path | None) -> Mapping[str, Sequence[Json]]:
+    """The task description of each subtask, which stands before its worked examples."""
+    return {name: ({"prompt": prompts[0]["prompt"].split("\n\nQ:", 1)[0]},) for name, prompts in exemplars(folder).items()}
+
+
 def subtask(example: Example) -> str:
     return str(example.row["subtask"])
 
@@ -94,6 +101,10 @@ def subtask(example: Example) -> str:
 def ask(example: Example) -> Request:
     prompt = f"{example.fewshot[0]['prompt']}\n\nQ: {example.row['input']}"
     return Request(prompt, prefix=PREFIX, max_tokens=512, stop=STOP)
+
+
+def ask_zero_shot(example: Example) -> Request:
+    return replace(ask(example), prefix=STEP_BY_STEP)
 
 
 def extract_answer(text: str) -> str:
@@ -138,21 +149,29 @@ def ideal(example: Example) -> Response:
     return Response(f" Let's think step by step.\nSo the answer is {example.row['target']}.")
 
 
-TASKS = (
-    Task(
-        name="bbh",
-        skill="reasoning",
-        version=2,
-        source="Suzgun et al. 2022, github.com/suzgunmirac/BIG-Bench-Hard; frame: open-instruct eval/bbh, arXiv 2406.09279",
-        rows=rows,
-        ask=ask,
-        score=score,
-        ideal=ideal,
-        chance=0.257,  # "random" in table 2 of the paper
-        fewshot=exemplars,
-        group=subtask,
-        aggregate="macro",
-        metrics=(Metric("study_exact_match", "study"), Metric("authors", "authors")),
-        summary="6511 hard BIG-Bench questions in 27 subtasks, 3-shot chain of thought; mean over subtasks",
-    ),
+FEW_SHOT = Task(
+    name="bbh",
+    skill="reasoning",
+    version=2,
+    source="Suzgun et al. 2022, github.com/suzgunmirac/BIG-Bench-Hard; frame: open-instruct eval/bbh, arXiv 2406.09279",
+    rows=rows,
+    ask=ask,
+    score=score,
+    ideal=ideal,
+    chance=0.257,  # "random" in table 2 of the paper
+    fewshot=exemplars,
+    group=subtask,
+    aggregate="macro",
+    metrics=(Metric("study_exact_match", "study"), Metric("authors", "authors")),
+    summary="6511 hard BIG-Bench questions in 27 subtasks, 3-shot chain of thought; mean over subtasks",
 )
+ZERO_SHOT = replace(
+    FEW_SHOT,
+    name="bbh_zero_shot",
+    version=1,
+    source="Suzgun et al. 2022; prompt: the authors' description of the subtask, and Kojima et al. 2022",
+    ask=ask_zero_shot,
+    fewshot=descriptions,
+    summary="the same questions, chain of thought without worked examples; mean over subtasks",
+)
+TASKS = (FEW_SHOT, ZERO_SHOT)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.comparison.judged_scores import judge_notes
+from harness.mean_rules import HABIT
 from harness.statistics import noise
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNu
         f"{name} scores the answers to {record.task.variant_of} in another way: shown, but left out of every mean."
         for name, record in results.tasks.items()
         if results.is_variant(name)
+    ] + [
+        f"{name} measures what a model does, not how well: shown, but left out of every mean."
+        for name, record in results.tasks.items()
+        if record.task.skill == HABIT
     ]
     reading_notes = metric_notes(rows, results)
     return (

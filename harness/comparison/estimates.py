@@ -167,7 +167,7 @@ def estimate_skills(
         if all(n in tasks for n in names):
             empty = Estimate(name, "skill", skill, skill, NO_SCORE, {})
             estimates.append(mean_estimate(empty, [tasks[n] for n in names], rule.task_shares(names), level))
-    if len(estimates) == len(skills):
+    if estimates and len(estimates) == len(skills):
         empty = Estimate(name, "average", "average", "", NO_SCORE, {})
         estimates.append(mean_estimate(empty, estimates, rule.skill_shares(skills), level))
     return estimates

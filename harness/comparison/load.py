@@ -12,7 +12,7 @@ from harness.comparison import comparability
 from harness.comparison.result import AbsentTask, Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
 from harness.grouping import group_by
-from harness.mean_rules import MeanRule, common_rule
+from harness.mean_rules import HABIT, MeanRule, common_rule
 from harness.statistics import noise
 from harness.store import Cell, Results
 from harness.types import SkilldeltaError, unknown_name
@@ -77,7 +77,8 @@ class LoadedResults:
         return self.tasks[task].task.variant_of in self.tasks
 
     def averaged_tasks(self) -> list[str]:
-        return [task for task in self.tasks if not self.is_variant(task)]
+        """The baseline's tasks that count in means: no variants of another task, and no habits."""
+        return [task for task, cell in self.tasks.items() if not self.is_variant(task) and cell.task.skill != HABIT]
 
     def accept_differences(self, allow: Sequence[str]) -> tuple[str, ...]:
         """The differences in how results were made, in words.  SkilldeltaError where `allow` does not name one of them."""

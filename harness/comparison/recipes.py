@@ -56,6 +56,8 @@ def compare_recipes(
         )
     lines = []
     for level, name, weights in weights_by_level(stored_results.skills(), tasks, stored_results.rule):
+        if not weights:  # the average, where every task measures a habit
+            continue
         matrices = [tasks[t] for t in weights]
         first = RecipeScores(before, tuple(s[: len(old)] for s in matrices))
         second = RecipeScores(after, tuple(s[len(old) :] for s in matrices))

@@ -17,6 +17,7 @@ from harness.comparison.number_format import (
     format_p_value,
     format_verdict,
 )
+from harness.mean_rules import HABIT
 from harness.types import SKILLS
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ MATRIX_TITLE = "Scores, and differences from the baseline"
 DETAIL_COLUMNS = ("", "n", "baseline", "score", "difference", "p", "p adj.", "detectable", "lost / gained", "verdict")
 WORD = re.compile(r"(?!^nf$)[a-z]{2}")  # "nf", not found, stands for a number
 MAX_ONE_LINE_COLUMNS = 4  # beyond, an interval has a line of its own
+HABIT_VERDICTS = {"better": "more often", "worse": "less often"}
 MAX_EQUALS = 4  # names that the table of the best lists
 READING_GUIDE = (
     "Points from 0 to 100. Brackets: 95 % intervals. Differences are paired item by item, over the items that both "
@@ -107,12 +109,13 @@ def detail_tables(comparison: Comparison) -> Iterator[TextTable]:
 
 
 def nest_tasks(rows: Sequence[Row]) -> Iterator[Row]:
-    """The average, then each skill, and under it its tasks where it has several."""
+    """The average, then each skill, and under it its tasks where it has several; then tasks that measure a habit."""
     yield from (r for r in rows if r.level == "average")
     for skill in sorted((r for r in rows if r.level == "skill"), key=lambda r: skill_order(r.name)):
         yield skill
         tasks = [r for r in rows if r.level == "task" and r.skill == skill.name]
         yield from tasks if len(tasks) > 1 else ()
+    yield from (r for r in rows if r.level == "task" and r.skill == HABIT)
 
 
 def detail_row(row: Row, rows: Sequence[Row], baseline_score: float | None) -> tuple[str, ...]:
@@ -126,7 +129,8 @@ def detail_row(row: Row, rows: Sequence[Row], baseline_score: float | None) -> t
         d = replace(d, flips=task.difference.flips)
     flips = f"{d.flips.lost} / {d.flips.gained}" if d.flips else ""
     p_values = (format_p_value(d.p), format_p_value(d.p_adjusted))
-    return (*cells, format_difference(d), *p_values, format_number(d.mde), flips, format_verdict(d.verdict))
+    verdict = HABIT_VERDICTS.get(d.verdict, format_verdict(d.verdict)) if row.skill == HABIT else format_verdict(d.verdict)
+    return (*cells, format_difference(d), *p_values, format_number(d.mde), flips, verdict)
 
 
 def only_task(row: Row, rows: Sequence[Row]) -> Row | None:

@@ -173,3 +173,17 @@ def test_mc2_knows_only_the_differences_of_log_probabilities(weights: list[float
     plain = np.exp(np.array(weights) - max(weights))
     assert one == pytest.approx(plain[:2].sum() / plain.sum())
     assert other == pytest.approx(one, abs=1e-9)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", bbh.SUBTASKS)
+def test_bbh_without_exemplars_has_the_description_and_the_words_of_lm_eval(name: str, real_data: Path) -> None:
+    spec = importlib.util.find_spec("lm_eval")
+    assert spec
+    assert spec.submodule_search_locations
+    lines = (Path(spec.submodule_search_locations[0]) / f"tasks/bbh/cot_zeroshot/{name}.yaml").read_text().splitlines()
+    settings = yaml.safe_load("\n".join(line for line in lines if line.startswith(('"description"', '"doc_to_text"'))))
+    (description,) = bbh.descriptions(real_data)[name]
+    request = bbh.ask_zero_shot(Example({"subtask": name, "input": "IN", "target": ""}, fewshot=(description,)))
+    theirs = settings["description"] + settings["doc_to_text"].replace("{{input}}", "IN")
+    assert f"{request.prompt}\n{request.prefix}" == theirs
