@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from harness.comparison.result import Comparison
 
 PAGE_TABLES = "Behaviour"  # the heading of this report's tables on the page
-MOST = 400  # examples of a task that are measured: rules of words cost milliseconds each
+MOST = 250  # examples of a task that are measured: rules of words cost milliseconds each
 Panels = tuple[list[BehaviourRow], list[CalibrationRow]]
 _last: list[tuple[object, Panels]] = []
 

@@ -82,9 +82,10 @@ def values_by_measure(panel: TaskPanel, columns: SampleTable, level: float) -> d
 
 
 def in_unit(value: MetricValue, scale: float) -> MetricValue:
-    """A value in points as one in another unit."""
+    """A value in points as one in another unit.  No measure is below 0, so neither is an interval of one."""
     numbers = {name: getattr(value, name) for name in NUMBERS}
-    return replace(value, **{name: number / scale for name, number in numbers.items() if number is not None})
+    in_units = {name: number / scale for name, number in numbers.items() if number is not None}
+    return replace(value, **in_units | {"low": max(in_units["low"], 0.0)})
 
 
 def is_present(value: MetricValue | None) -> bool:

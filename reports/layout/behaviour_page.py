@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent.parent / "assets"
 MAX_PROMPTS = 300  # of which the page shows answers
+MAX_NAMES = 3  # of checkpoints in the title
 MAX_CHARACTERS = 20_000  # of one answer
 POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
 PLOT = """<div class="plot"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">
@@ -56,7 +57,8 @@ def behaviour_page(report: BehaviourReport) -> str:
     every = list_answers(report)
     most = "the prompts with the largest divergence first" if report.divergences else "in the order of the file"
     counts = f"{min(len(every), MAX_PROMPTS)} of {len(every)} prompts, {most}."
-    title = f"How {', '.join(report.candidates)} behave against {report.baseline}"
+    names = ", ".join(report.candidates) if len(report.candidates) <= MAX_NAMES else f"{len(report.candidates)} checkpoints"
+    title = f"How the answers of {names} differ from those of {report.baseline}"
     notes = [READING_GUIDE, *report.notes, *(f"Failed: {why}" for why in report.failures)]
     notes += [DIVERGENCE_GUIDE] if report.divergences else []
     notes += [CALIBRATION_GUIDE] if report.calibrations else []
