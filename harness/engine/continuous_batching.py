@@ -26,6 +26,7 @@ from harness.engine.memory import halve_or_raise
 from harness.engine.paged_requests import RowDraws, RowRequest, make_processors, sampling_kind
 from harness.engine.plans import places_by_kind
 from harness.engine.sequences import DecodingRow, Generation, TokenPrompt
+from harness.engine.shared_prefix_attention import attention_configs
 
 # Tokens of a page.  The kernels that read keys and values where they lie take no fewer; else small ones share more prefixes.
 KERNEL_PAGE, PAGE = 256, 32
@@ -101,16 +102,17 @@ class PagedBatch:
             auto_switch_to_flash=mode.flash,
             return_logprobs=probs,
         )
-        self.plain_attention = self.model.config._attn_implementation
+        self.configs = attention_configs(self.model)
+        self.plain_attention = self.paged_attention = self.attention_names()
         try:
             # The settings of generation are none of the model's own: what a request does not say is not done.
             self.manager = ContinuousBatchingManager(self.model, GenerationConfig(eos_token_id=-1), config, hints)
-            self.paged_attention = self.model.config._attn_implementation
+            self.paged_attention = self.attention_names()
             self.manager.logit_processor = processor_list(make_processors(sampling_kind(rows[0])))
             with self.attention(), self.on_device():
                 self.processor = self.manager._create_batch_processor()
         finally:
-            self.set_attention(self.plain_attention)
+            self.name_attention(self.plain_attention)
         self.requests = self.add_requests()
 
     def __enter__(self) -> Self:
@@ -135,18 +137,23 @@ class PagedBatch:
             self.manager.input_queue.put(request)
         return [requests[i] for i in range(len(self.rows))]
 
-    def set_attention(self, name: str) -> None:
-        if self.model.config._attn_implementation != name:
-            self.model.set_attn_implementation(name)
+    def attention_names(self) -> list[str]:
+        """The attention of each part of the model that has a config of its own."""
+        return [config._attn_implementation_internal for config in self.configs]
+
+    def name_attention(self, names: Sequence[str]) -> None:
+        """Sets them: the library's setter would give all parts the same."""
+        for config, name in zip(self.configs, names, strict=True):
+            config._attn_implementation_internal = name
 
     @contextmanager
     def attention(self) -> Iterator[None]:
         """The model with the attention for pages."""
-        self.set_attention(self.paged_attention)
+        self.name_attention(self.paged_attention)
         try:
             yield
         finally:
-            self.set_attention(self.plain_attention)
+            self.name_attention(self.plain_attention)
 
     def on_device(self) -> Any:
         """The device of the model as the current one: streams and graphs belong to it."""

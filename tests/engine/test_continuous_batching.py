@@ -22,6 +22,7 @@ from harness.engine.plans import GenerationPlan
 from harness.engine.sequences import DecodingRow, Generation, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
 from harness.types import Checkpoint, Request
+from tests.engine import test_model_families
 from tests.engine.test_engine import CONFIGS, SIZES, UNPACKABLE, make
 from tests.support import tiny
 
@@ -303,6 +304,20 @@ def test_a_backend_takes_the_option_and_says_what_it_did(tmp_path: Path) -> None
         found[engine] = [dict(model.answer(requests))[i].text for i in range(5)]
         assert ("decoding in pages" in str(model.settings["engine"])) == (engine == "continuous")
     assert found["continuous"] == found["auto"] == found["plain"]
+
+
+TAKEN = {"gemma3_text", "mixtral", "qwen2_moe", "olmo2", "phi3", "gpt_bigcode", "gpt_oss"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", test_model_families.FAMILIES)
+def test_a_family_is_decoded_rightly_or_refused(family: str) -> None:
+    model = test_model_families.make(family)
+    engine = Engine(model, BatchLimits(4, 3, 16), "continuous")
+    assert engine.decodes_in_pages == (family in TAKEN)
+    assert ("continuous batching is not used" in engine.note) == (family not in TAKEN)
+    prompts = some_prompts(4)
+    assert answers(engine, prompts) == answers(Engine(model, BatchLimits(4, 3), "plain"), prompts)
 
 
 def is_tie(model: Any, context: list[int], tokens: tuple[int, int]) -> bool:
