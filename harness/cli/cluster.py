@@ -76,7 +76,7 @@ class ClusterOptions:
         mine = [name for name, value in (("--cluster", self.cluster), ("--plan", self.plan)) if value]
         others = others | {"--against": sequential.against and sequential.until == "decided"}
         if self.plan or self.is_slurm():
-            others |= {"--against": sequential.against, "--log-to": tracking.log_to}
+            others |= {"--against": sequential.against, "--log-to": tracking.log_to, "--devices": ""}
         if mine and (conflicts := [name for name, value in others.items() if value]):
             raise SkilldeltaError(f"{mine[0]} does not go with {', '.join(conflicts)}.")
 

@@ -84,7 +84,7 @@ class RaySession:
 
     def __enter__(self) -> RaySession:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a worker without a GPU: as Ray will have it
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning; workers without a GPU see none
         try:
             import ray
         except ImportError as error:
@@ -162,8 +162,8 @@ class RaySession:
         needs: dict[str, Any] = {"num_gpus": gpus, "num_cpus": cpus, "max_restarts": 0, "scheduling_strategy": "SPREAD"}
         if self.options.memory_gib:
             needs["memory"] = int(self.options.memory_gib * 1024 * MEBI)
-        threads = {"OMP_NUM_THREADS": str(cpus)} if not gpus else {}
-        actor = ray.remote(RayModelHost).options(**needs, runtime_env={"env_vars": threads}).remote(self.source)
+        variables = {} if gpus else {"OMP_NUM_THREADS": str(cpus), "CUDA_VISIBLE_DEVICES": ""}
+        actor = ray.remote(RayModelHost).options(**needs, runtime_env={"env_vars": variables}).remote(self.source)
         facts = actor.describe.remote()
         try:
             while not ray.wait([facts], timeout=0.5)[0]:
