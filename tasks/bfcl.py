@@ -50,9 +50,15 @@ def read_category(folder: Path | None, category: str, names: tuple[str, str]) ->
     for row in questions:
         if row["id"] not in answer_by_id:
             raise SkilldeltaError(f"BFCL's {category} has no answer to {row['id']!r}: are both files of the same version?")
-        [turn] = row["question"]
+        if len(row["question"]) != 1:
+            raise SkilldeltaError(f"BFCL row {row['id']}: {len(row['question'])} turns, where {category} has one.")
         check_types(row["function"], row["id"])
-        yield {"category": category, "messages": turn, "functions": row["function"], "answers": answer_by_id[row["id"]]}
+        yield {
+            "category": category,
+            "messages": row["question"][0],
+            "functions": row["function"],
+            "answers": answer_by_id[row["id"]],
+        }
 
 
 def check_types(functions: Sequence[Json], name: str) -> None:

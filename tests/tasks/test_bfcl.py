@@ -171,6 +171,20 @@ def test_a_question_without_an_answer_is_named(tmp_path: Path) -> None:
         bfcl.rows(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"question": [[', '"question": [[], [', "BFCL row BFCL_v4_multiple_0: 2 turns, where multiple has one"),
+        ('"type": "float"', '"type": "decimal"', "'weight' has a type that no rule knows"),
+    ],
+)
+def test_a_row_that_cannot_be_scored_is_named(old: str, new: str, message: str, tmp_path: Path) -> None:
+    file = write_files(tmp_path) / "bfcl/BFCL_v4_multiple.json"
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(SkilldeltaError, match=message):
+        bfcl.rows(tmp_path)
+
+
 @pytest.mark.data
 def test_the_right_calls_are_right_for_the_leaderboard_too(real_data: Path) -> None:
     if not (real_data / "bfcl").is_dir():
