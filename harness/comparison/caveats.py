@@ -49,7 +49,18 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNu
         *noise_notes,
         *equal_rows_notes,
         *variant_notes,
+        *greedy_draw_notes(results),
     )
+
+
+def greedy_draw_notes(results: LoadedResults) -> list[str]:
+    """A sentence for each task whose draws are one answer, repeated."""
+    return [
+        f"{name}: {record.inputs.draws} draws at temperature 0 repeat one answer, so that pass@k says nothing: ask with "
+        "--gen-kwargs temperature=1.0 or another."
+        for name, record in results.tasks.items()
+        if record.inputs.draws > 1 and record.inputs.settings.get("temperature") == 0
+    ]
 
 
 def metric_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:

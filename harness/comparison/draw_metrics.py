@@ -1,0 +1,54 @@
+"""avg@n and pass@k of any task whose questions were answered several times: means over problems, with problems as clusters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.comparison.alignment import TaskPanel
+from harness.comparison.metrics import measure_metrics
+from harness.comparison.sample_table import collapse_draws
+from harness.types import Metric
+
+if TYPE_CHECKING:
+    from harness.comparison.result import MetricValue
+    from harness.comparison.sample_table import SampleTable
+
+
+def measure_draws(panel: TaskPanel, columns: SampleTable, level: float) -> tuple[MetricValue, ...]:
+    """avg@n, the mean of a problem's n draws; and where draws are right or wrong, pass@k for 2, 4, ... and n draws.
+
+    () for a task with one draw, and for one whose score is pass@k itself.  In a task that averages its groups, these are plain
+    means over problems all the same, so that they can be compared with each other.
+    """
+    count = panel.record.inputs.draws
+    if count < 2 or panel.task.pass_at or not (is_drawn(panel.baseline, count) and is_drawn(columns, count)):
+        return ()
+    tables = (panel.baseline, columns)
+    numbers = attempts(count) if all(map(is_right_or_wrong, tables)) else []
+    metrics = [Metric(f"avg@{count}", part="pass@1"), *(Metric(f"pass@{k}", part=f"pass@{k}") for k in numbers)]
+    baseline = by_problem(panel.baseline, numbers)
+    own = baseline if columns is panel.baseline else by_problem(columns, numbers)
+    return measure_metrics(TaskPanel(panel.record, baseline), own, level, metrics)
+
+
+def attempts(count: int) -> list[int]:
+    """The k of pass@k for so many draws: 2, 4, 8, ... and the count itself."""
+    return sorted({*(2**power for power in range(1, count.bit_length()) if 2**power <= count), count})
+
+
+def is_drawn(columns: SampleTable, count: int) -> bool:
+    """Whether some problem has all its draws: a cell that is not finished may have none."""
+    return any(draw == count - 1 for _, draw in columns.keys)
+
+
+def is_right_or_wrong(columns: SampleTable) -> bool:
+    return bool(np.isin(columns.score[~np.isnan(columns.score)], (0.0, 1.0)).all())
+
+
+def by_problem(columns: SampleTable, numbers: list[int]) -> SampleTable:
+    """One row for each problem, with its mean over draws as the part pass@1, and the unbiased pass@k of each number."""
+    table = collapse_draws(columns, 1)
+    return replace(table, parts=dict(table.parts) | {f"pass@{k}": collapse_draws(columns, k).score for k in numbers})
