@@ -180,3 +180,24 @@ def test_lm_evals_backends_get_an_adapter_under_the_name_that_each_has_for_it() 
     }  # fmt: skip
     with pytest.raises(SkilldeltaError, match="lm-eval:sglang takes whole models"):
         lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("sglang"))
+
+
+def test_adapters_that_are_asked_in_turns_are_decoded_in_pages_as_each_alone(base: Path, tmp_path: Path) -> None:
+    checkpoints = [save_adapter(base, tmp_path / f"checkpoint-{n}", KINDS["lora"](), n) for n in (1, 2)]
+    requests = [Request(f"Say {word} again and again.", max_tokens=4 + n) for n, word in enumerate(("one", "two", "three"))]
+    texts = []
+    for engine in ("plain", "continuous"):
+        BASES.clear()
+        options = TransformersOptions(device="cpu", dtype="float32", engine=engine)  # type: ignore[arg-type]
+        models = [load(checkpoint, options) for checkpoint in checkpoints]
+        assert models[0].engine is models[1].engine
+        assert models[0].engine.decodes_in_pages == (engine == "continuous")
+        asking, found = [model.answer(requests) for model in models], [dict[int, str](), dict[int, str]()]
+        for _ in requests:
+            for number, responses in enumerate(asking):
+                place, response = next(responses)
+                found[number][place] = response.text
+        texts.append(found)
+    BASES.clear()
+    assert texts[0] == texts[1]
+    assert texts[0][0] != texts[0][1]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import peft
@@ -253,3 +254,19 @@ def test_a_model_that_cannot_be_decoded_behind_a_prefix_says_so(
     asked = [Request("What is 3+4?", max_tokens=6), Request("What is 3+4?", choices=CHOICES)]
     assert [r.text for r in ask(other, asked)] == [r.text for r in ask(model, asked)]
     assert (model.settings["engine"], model.note) == ("tree", "")
+
+
+@pytest.mark.parametrize(
+    ("device", "engine", "path", "slots"),
+    [("cuda", "auto", "continuous", 256), ("cuda", "tree", "tree", 256), ("cpu", "auto", "auto", 64),
+     ("cpu", "continuous", "continuous", 64)],
+)  # fmt: skip
+def test_texts_are_decoded_in_pages_where_that_is_asked_and_by_default_on_a_gpu(
+    model: TransformersModel, monkeypatch: pytest.MonkeyPatch, device: str, engine: Any, path: str, slots: int
+) -> None:
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setattr("harness.backends.transformers.Engine", lambda *arguments: made.append(arguments))
+    options = TransformersOptions(engine=engine)
+    there = SimpleNamespace(model=SimpleNamespace(device=torch.device(device)), options=options, tokenizer=model.tokenizer)
+    TransformersModel.make_engine(there)  # type: ignore[arg-type]
+    assert [(limits.slots, chosen) for _, limits, chosen, _ in made] == [(slots, path)]
