@@ -105,7 +105,8 @@ def detail_tables(comparison: Comparison) -> Iterator[TextTable]:
             continue
         own = [r for r in comparison.rows if r.checkpoint == checkpoint]
         rows = tuple(detail_row(r, own, baseline_scores.get((r.level, r.name))) for r in nest_tasks(own))
-        yield TextTable(f"{checkpoint} against {comparison.baseline}", DETAIL_COLUMNS, rows)
+        if rows:  # a candidate without samples of anything has none
+            yield TextTable(f"{checkpoint} against {comparison.baseline}", DETAIL_COLUMNS, rows)
 
 
 def nest_tasks(rows: Sequence[Row]) -> Iterator[Row]:

@@ -243,3 +243,18 @@ def test_files_of_other_programs_beside_a_log_are_named(tmp_path: Path, caplog: 
     assert outcome.state == "done"
     (message,) = [record.getMessage() for record in caplog.records]
     assert "2 files of no known format (helm/mmlu/per_instance_stats.json, helm/mmlu/run_spec.json)" in message
+
+
+def test_a_candidate_without_any_samples_is_said_and_leaves_the_report_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [line(i, {"acc": float(i % 2)}) for i in range(4)]
+    write(tmp_path / "logs" / "base", "sums", lines, {"acc,none": 0.5})
+    write(tmp_path / "logs" / "cand", "sums", [*lines, lines[0]], {"acc,none": 0.5})  # a document twice
+    assert skilldelta(capsys, "import", tmp_path / "logs", "-o", tmp_path / "out")[0] == 4
+    compared = (tmp_path / "out", "--baseline", "base", "--candidate", "cand")
+    code, out, _ = skilldelta(capsys, "compare", *compared, "-o", tmp_path / "report")
+    assert code == 0
+    assert "cand has no samples of lm-eval:sums" in out
+    assert (tmp_path / "report" / "index.html").exists()
+    assert skilldelta(capsys, "gate", *compared, "--max-drop", "5")[0] == 2
