@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -69,12 +69,12 @@ class ClusterOptions:
         cluster: RayCluster = ray_cluster(parse_cluster(self.cluster)[1], config.parse_pairs(self.cluster_args))
         return cluster
 
-    def check(self, sequential: SequentialOptions, tracking: TrackerOptions, others: dict[str, object]) -> None:
+    def check(self, sequential: SequentialOptions, tracking: TrackerOptions, others: Mapping[str, object]) -> None:
         """Refuses flags (by name, with their values) that do not go with these."""
         if self.dry_run and not self.is_slurm():
             raise SkilldeltaError("--dry-run prints the script of --cluster slurm; --plan shows what any run would do.")
         mine = [name for name, value in (("--cluster", self.cluster), ("--plan", self.plan)) if value]
-        others = others | {"--against": sequential.against and sequential.until == "decided"}
+        others = dict(others) | {"--against": sequential.against and sequential.until == "decided"}
         if self.plan or self.is_slurm():
             others |= {"--against": sequential.against, "--log-to": tracking.log_to, "--devices": ""}
         if mine and (conflicts := [name for name, value in others.items() if value]):

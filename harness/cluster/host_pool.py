@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from harness.cluster.hosts import Host, HostLostError, HostStarter, Job
-from harness.cluster.orders import Failure, Unfit
+from harness.cluster.orders import LAST_REPLIES, Failure, Unfit
 from harness.evaluation.work_queue import WorkQueue
 from harness.types import SkilldeltaError
 
@@ -76,6 +76,8 @@ class HostSlot:
                         self.pool.refuse(self, job, reply.reason)
                     else:
                         job.replies.put((job.unit, reply))
+                    if isinstance(reply, LAST_REPLIES):  # a worker that is lost now has done this job
+                        break
             except HostLostError as error:
                 self.pool.lose(self, job, host, str(error))
                 return

@@ -17,6 +17,7 @@ from harness.evaluation.cell_identity import SupportsRender
 from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.model_reports import SupportsNote
 from harness.evaluation.preflight import SupportsPreflight
+from harness.evaluation.scoring import SupportsAlign
 from harness.file_hashes import hash_files
 from harness.own_packages import ROOT
 from harness.types import Request, SkilldeltaError
@@ -57,6 +58,8 @@ class ModelHost:
             return
         assert self.model is not None, "taken above"
         model = self.model.get()
+        if isinstance(model, SupportsAlign):
+            raise SkilldeltaError("This backend's answers are recorded, or need each example: score it without --cluster.")
         if order.settings and (unlike := differences(dict(order.settings), dict(model.settings))):
             name, there, here = unlike[0]
             change = f"{name}: {there} in the results, {here} here"

@@ -66,6 +66,7 @@ class Failure:
 
 
 Reply = ModelFacts | AnswerBatch | OrderEnd | Unfit | Failure
+LAST_REPLIES = (OrderEnd, Unfit, Failure)  # of these each order has one
 
 
 @dataclass(frozen=True)

@@ -91,13 +91,17 @@ class RemoteModel:
         for job in jobs:
             self.pool.submit(job)
         places_so_far: set[tuple[int, int]] = set()
-        left = len(blocks)
+        left = set(range(len(blocks)))
         try:
             while left:
                 unit, message = replies.get()
                 reply = check_reply(message)
                 if isinstance(reply, OrderEnd):
-                    left, self.note = left - 1, reply.note or self.note
+                    count = sum((unit.shard, index) in places_so_far for index in range(len(blocks[unit.shard])))
+                    if count != len(blocks[unit.shard]):
+                        raise RemoteError(f"{count} of {len(blocks[unit.shard])} answers of a block came from a worker")
+                    left.discard(unit.shard)
+                    self.note = reply.note or self.note
                     self.device_seconds += reply.seconds
                 elif isinstance(reply, AnswerBatch):
                     for index, response in reply.responses:

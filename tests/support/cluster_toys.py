@@ -68,6 +68,7 @@ class ThreadHost:
             if self.is_over:
                 raise HostLostError("stopped")
             yield reply
+        self.fault(self.machine, order)  # it may be lost once all is said, too
 
     def stop(self) -> None:
         self.is_over = True
