@@ -252,7 +252,7 @@ def test_a_candidate_without_any_samples_is_said_and_leaves_the_report_whole(
     write(tmp_path / "logs" / "base", "sums", lines, {"acc,none": 0.5})
     write(tmp_path / "logs" / "cand", "sums", [*lines, lines[0]], {"acc,none": 0.5})  # a document twice
     assert skilldelta(capsys, "import", tmp_path / "logs", "-o", tmp_path / "out")[0] == 4
-    compared = (tmp_path / "out", "--baseline", "base", "--candidate", "cand")
+    compared = (tmp_path / "out", "--baseline", "org/base", "--candidate", "org/cand")
     code, out, _ = skilldelta(capsys, "compare", *compared, "-o", tmp_path / "report")
     assert code == 0
     assert "cand has no samples of lm-eval:sums" in out
