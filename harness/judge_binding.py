@@ -11,7 +11,6 @@ from harness import registry
 from harness.file_hashes import content_identity
 from harness.grading.bound_judge import GradeMemory, ask_of, report_of
 from harness.grading.questions import NO_VERDICT as NO_VERDICT
-from harness.grading.stored_checks import find_errors
 from harness.types import Example, Json, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
 NONE = "none"
@@ -102,6 +101,8 @@ class LazyJudge:
 
     def report(self, criterion: str) -> Json:
         """What the judge's work took since the last time, and the errors that judge-check measured for the criterion."""
+        from harness.grading.stored_checks import find_errors  # only with a judge at work
+
         errors = find_errors(self.identity, criterion) if criterion else {}
         return {**report_of(self.judge), **({"errors": errors} if errors else {})}
 
