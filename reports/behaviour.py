@@ -14,7 +14,7 @@ from harness.comparison.load import load_results
 from harness.store import Results
 from harness.visible_text import escape_formulas
 from reports.layout import drawing
-from reports.layout.behaviour_page import behaviour_page
+from reports.layout.behaviour_page import behaviour_document, behaviour_page
 from reports.layout.behaviour_plot import draw_behaviour
 from reports.layout.behaviour_tables import calibration_table, measure_table
 from reports.layout.text_tables import TextTable
@@ -93,7 +93,7 @@ def write_csv(rows: Sequence[BehaviourRow], path: Path) -> Path:
 
 
 def write_report(report: BehaviourReport, folder: Path) -> list[Path]:
-    """The page, its plot and its numbers: index.html, behaviour.png, behaviour.svg, behaviour.csv, behaviour.json."""
+    """The page, its plot, its tables and numbers: index.html, and behaviour.png, .svg, .md, .csv and .json."""
     from harness.atomic_files import write_json
     from harness.comparison.result import without_nan
 
@@ -101,6 +101,8 @@ def write_report(report: BehaviourReport, folder: Path) -> list[Path]:
     write_json(folder / "behaviour.json", without_nan(report.to_json()))
     index = folder / "index.html"
     index.write_text(behaviour_page(report), encoding="utf-8", newline="\n")
-    paths = [index, folder / "behaviour.json", write_csv(report.rows, folder / "behaviour.csv")]
+    document = folder / "behaviour.md"
+    document.write_text(behaviour_document(report), encoding="utf-8", newline="\n")
+    paths = [index, document, folder / "behaviour.json", write_csv(report.rows, folder / "behaviour.csv")]
     figure = draw_behaviour(report.rows, report.baseline)
     return [*paths, *(drawing.save_figure(figure, folder, "behaviour") if figure else [])]

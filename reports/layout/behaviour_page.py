@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from harness.behaviour.measures import MEASURES
 from harness.behaviour.panel import answer_of_sample, reader_of
+from harness.visible_text import escape_markdown
 from reports.layout import drawing
 from reports.layout.behaviour_plot import draw_behaviour
 from reports.layout.behaviour_tables import (
@@ -26,10 +27,12 @@ from reports.layout.behaviour_tables import (
     measure_table,
 )
 from reports.layout.html_tables import escape_html, fold_table
+from reports.layout.markdown import markdown_list, markdown_section
 
 if TYPE_CHECKING:
     from harness.behaviour.measures import Answer
     from harness.behaviour.run import BehaviourReport
+    from reports.layout.text_tables import TextTable
 
 ASSETS = Path(__file__).parent.parent / "assets"
 MAX_PROMPTS = 300  # of which the page shows answers
@@ -51,29 +54,48 @@ class PromptAnswers:
     distance: float = 0.0
 
 
-def behaviour_page(report: BehaviourReport) -> str:
-    """The whole page as text."""
-    style = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "behaviour.css"))
-    every = list_answers(report)
-    most = "the prompts with the largest divergence first" if report.divergences else "in the order of the file"
-    counts = f"{min(len(every), MAX_PROMPTS)} of {len(every)} prompts, {most}."
+def describe_report(report: BehaviourReport) -> str:
+    """The title."""
     names = ", ".join(report.candidates) if len(report.candidates) <= MAX_NAMES else f"{len(report.candidates)} checkpoints"
-    title = f"How the answers of {names} differ from those of {report.baseline}"
+    return f"How the answers of {names} differ from those of {report.baseline}"
+
+
+def list_tables(report: BehaviourReport) -> list[TextTable]:
+    tables = (divergence_table(report.divergences), calibration_table(report.calibrations))
+    return [measure_table(report.task, report.rows), *(table for table in tables if table)]
+
+
+def reading_notes(report: BehaviourReport) -> list[str]:
+    """What a reader of the tables needs to know."""
     notes = [READING_GUIDE, *report.notes, *(f"Failed: {why}" for why in report.failures)]
     notes += [DIVERGENCE_GUIDE] if report.divergences else []
     notes += [CALIBRATION_GUIDE] if report.calibrations else []
-    shown_measures = {row.measure.name for row in report.rows}
-    notes += [f"{m.name}: {m.about}." for m in MEASURES if m.name in shown_measures]
+    names = {row.measure.name for row in report.rows}
+    return notes + [f"{m.name}: {m.about}." for m in MEASURES if m.name in names]
+
+
+def behaviour_document(report: BehaviourReport) -> str:
+    """The tables and notes as Markdown."""
+    sections = [f"# {escape_markdown(describe_report(report))}", *map(markdown_section, list_tables(report))]
+    return "\n\n".join([*sections, markdown_list(reading_notes(report))]) + "\n"
+
+
+def behaviour_page(report: BehaviourReport) -> str:
+    """The whole page as text."""
+    style = "".join((ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "behaviour.css"))
+    every, title = list_answers(report), describe_report(report)
+    most = "the prompts with the largest divergence first" if report.divergences else "in the order of the file"
+    counts = f"{min(len(every), MAX_PROMPTS)} of {len(every)} prompts, {most}."
     return Template((ASSETS / "behaviour.html").read_text(encoding="utf-8")).substitute(
         policy=POLICY.format(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()),
         title=escape_html(title),
         lead=escape_html(f"{len(report.prompts.rows)} prompts of {report.prompts.path.name}"),
         style=style,
         plot=plot_section(report),
-        tables="".join(table_sections(report)),
+        tables="".join(fold_table(table, True) for table in list_tables(report)),
         order=escape_html(counts),
         texts="".join(prompt_section(entry) for entry in every[:MAX_PROMPTS]),
-        notes="".join(f"<li>{escape_html(text)}</li>" for text in notes),
+        notes="".join(f"<li>{escape_html(text)}</li>" for text in reading_notes(report)),
     )
 
 
@@ -84,13 +106,6 @@ def plot_section(report: BehaviourReport) -> str:
     svg = drawing.render_svg(figure)
     light, dark = (f"data:image/svg+xml;base64,{base64.b64encode(s.encode()).decode()}" for s in (svg, drawing.darken_svg(svg)))
     return PLOT.format(dark=dark, light=light, alt="Differences in behaviour; the numbers are in the table")
-
-
-def table_sections(report: BehaviourReport) -> Iterator[str]:
-    yield fold_table(measure_table(report.task, report.rows), True)
-    for table in (divergence_table(report.divergences), calibration_table(report.calibrations)):
-        if table:
-            yield fold_table(table, True)
 
 
 def list_answers(report: BehaviourReport) -> list[PromptAnswers]:

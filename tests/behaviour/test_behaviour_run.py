@@ -155,7 +155,7 @@ def test_calibration_is_measured_on_the_tasks_of_choices(report: BehaviourReport
 @pytest.mark.slow
 def test_the_page_shows_every_answer_and_runs_nothing(report: BehaviourReport, tmp_path: Path) -> None:
     paths = write_report(report, tmp_path)
-    assert {p.name for p in paths} == {"index.html", "behaviour.json", "behaviour.csv", "behaviour.png", "behaviour.svg"}
+    assert {p.name for p in paths} == {"index.html", *(f"behaviour.{ending}" for ending in ("md", "json", "csv", "png", "svg"))}
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "<script" not in text
     assert "<img src=x" not in text
@@ -165,6 +165,7 @@ def test_the_page_shows_every_answer_and_runs_nothing(report: BehaviourReport, t
     assert "\x1b" not in text
     assert text.count("<details>") == 40
     assert "script-src" not in re.findall(r'content="(default-src[^"]*)"', text)[0]
+    assert "<b>" not in (tmp_path / "behaviour.md").read_text(encoding="utf-8")
     lines = list(csv.DictReader((tmp_path / "behaviour.csv").read_text(encoding="utf-8").splitlines()))
     assert {line["measure"] for line in lines} == {row.measure.name for row in report.rows}
     assert json.loads((tmp_path / "behaviour.json").read_text())["divergence"][0]["answers"] == 40
