@@ -38,13 +38,13 @@ OnStep = Callable[[Sequence[DecodingRow]], object]  # is called with the rows th
 
 @dataclass(frozen=True)
 class PagedMode:
-    """How the library runs: with kernels for paged keys (`flash`), with captured CUDA graphs (`graphs`)."""
+    """How the library runs: with kernels for paged keys (`flash`: their name), with captured CUDA graphs (`graphs`)."""
 
-    flash: bool = False
+    flash: str = ""
     graphs: bool = False
 
     def __str__(self) -> str:
-        parts = ["flash attention" if self.flash else "", "captured graphs" if self.graphs else ""]
+        parts = [self.flash.replace("_", " "), "captured graphs" if self.graphs else ""]
         return " and ".join(filter(None, parts)) or "plain kernels"
 
 
@@ -58,12 +58,16 @@ class PagedLimits:
 
 
 def possible_modes(model: Any) -> list[PagedMode]:
-    """How a model could run on its device, the fastest first."""
+    """How a model could run on its device, the fastest first.
+
+    Kernels are used where they are installed: the library would otherwise load them from the Hub, and run them.
+    """
     if model.device.type != "cuda":
         return [PagedMode()]
-    versions = (import_utils.is_flash_attn_3_available, import_utils.is_flash_attn_2_available)
-    has_kernels = model.dtype in HALF_TYPES and any(check(kernels_fallback_ok=True) for check in versions)
-    return [*([PagedMode(True, True)] if has_kernels else []), PagedMode(False, True), PagedMode()]
+    checks = (import_utils.is_flash_attn_3_available, import_utils.is_flash_attn_2_available)
+    is_half = model.dtype in HALF_TYPES
+    kernels = [f"flash_attention_{3 - at}" for at, is_installed in enumerate(checks) if is_half and is_installed()]
+    return [*(PagedMode(name, True) for name in kernels), PagedMode(graphs=True), PagedMode()]
 
 
 def inner_model(model: Any) -> Any:
@@ -99,12 +103,14 @@ class PagedBatch:
             max_requests_per_batch=count,
             max_memory_percent=MEMORY_SHARE,
             use_cuda_graph=mode.graphs,
-            auto_switch_to_flash=mode.flash,
+            auto_switch_to_flash=False,
             return_logprobs=probs,
         )
         self.configs = attention_configs(self.model)
         self.plain_attention = self.paged_attention = self.attention_names()
         try:
+            if mode.flash:
+                self.model.set_attn_implementation(mode.flash)
             # The settings of generation are none of the model's own: what a request does not say is not done.
             self.manager = ContinuousBatchingManager(self.model, GenerationConfig(eos_token_id=-1), config, hints)
             self.paged_attention = self.attention_names()
