@@ -62,17 +62,27 @@ def widen_difference(pair: TaskDifference, record: CellRecord, level: float) -> 
     return replace(pair, delta=replace(delta, interval=interval))
 
 
+def describe_orders(task: str, results: LoadedResults) -> str:
+    """How often the judge's two orders agreed, over the checkpoints, where that is known."""
+    works = [cell.record.conditions.get("judge") for (_, name), cell in results.cells.items() if name == task]
+    shares = [work["orders_agree"] for work in works if isinstance(work, dict) and isinstance(work.get("orders_agree"), float)]
+    if not shares:
+        return ""
+    low, high = (f"{POINTS * share:.0f}" for share in (min(shares), max(shares)))
+    return f"  Its two orders agree on {low if low == high else f'{low} to {high}'} % of the answers."
+
+
 def judge_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
     """A sentence for each task that a judge scored: how well it is known to judge, and the corrected scores."""
     notes = []
     for name, record in results.tasks.items():
         if not record.task.judge:
             continue
-        rates = judge_errors(record)
+        rates, orders = judge_errors(record), describe_orders(name, results)
         if rates is None:
             notes.append(
                 f"{name} was graded by {record.task.judge}, whose errors were not measured: its intervals hold the choice of "
-                "questions alone (`skilldelta judge-check` measures a judge)."
+                f"questions alone (`skilldelta judge-check` measures a judge).{orders}"
             )
             continue
         shares = [
@@ -87,6 +97,6 @@ def judge_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
         count = rates.hit.n + rates.miss.n
         notes.append(
             f"{name} was graded by {record.task.judge}: its mean grade of {count} labelled items ({labels}) is {mean_grades}.  "
-            f"The intervals {outcome}."
+            f"The intervals {outcome}.{orders}"
         )
     return notes

@@ -79,14 +79,15 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     match.output.add(Checkpoint(**fields), describe.fingerprint)
     target = match.output.cell(name, record.task.name + ENDING)
     with SampleWriter(target):
-        target.write_record(preference_record(match, record))
+        agreements = [score.parts["orders_agree"] for score in scores if "orders_agree" in score.parts]
+        target.write_record(preference_record(match, record, agreements))
         target.rewrite(replace(sample, score=score) for sample, score in zip(samples, scores, strict=True))
     match.output.keep(record.task.name + ENDING, [Example(rows[e]) for e in {s.example: None for s in samples} if e in rows])
     unscored = [score for score in scores if score.value is None]
     return Outcome(name, record.task.name + ENDING, "done", len(samples), len(unscored), unscored[0].why if unscored else "")
 
 
-def preference_record(match: HeadToHead, record: CellRecord) -> CellRecord:
+def preference_record(match: HeadToHead, record: CellRecord, agreements: Sequence[float]) -> CellRecord:
     """task.json of preferences: who was compared with whom, by which judge, with its errors where they are measured."""
     name = record.task.name
     task = TaskRecord(
@@ -98,7 +99,8 @@ def preference_record(match: HeadToHead, record: CellRecord) -> CellRecord:
         metrics=METRICS,
         judge=match.judge.identity,
     )
-    work = match.judge.report(BETTER)
+    agreement = {"orders_agree": round(sum(agreements) / len(agreements), 4)} if agreements else {}
+    work = {**match.judge.report(BETTER), **agreement}
     return replace(
         record,
         task=task,

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import data, registry
 from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, task_record
-from harness.evaluation.scoring import score_block
+from harness.evaluation.scoring import judge_work, score_block
 from harness.evaluation.task_binding import bind_tasks
 from harness.records import utc_now
 from harness.store import Cell, Results, SampleWriter
@@ -66,7 +66,7 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
     with SampleWriter(cell):
         cell.rewrite(new)
         conditions = dict(task.conditions(settings.sandbox)) if task.conditions else {}
-        conditions |= {"judge": work} if task.report and (work := task.report()) else {}
+        conditions |= {"judge": work} if (work := judge_work(task, new)) else {}
         record = task_record(task)
         if ":" in task.name:  # its prompts may have been built by other settings, which `source` tells
             record = replace(record, source=cell.read().task.source)

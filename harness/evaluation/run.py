@@ -15,7 +15,7 @@ from harness.evaluation.model_reports import SupportsNote, answer_cost, connect_
 from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.preflight import check_supported, is_server, unsupported_first
 from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, is_generated, make_questions
-from harness.evaluation.scoring import collect_samples, grade_waiting
+from harness.evaluation.scoring import collect_samples, grade_waiting, judge_work
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
 from harness.records import utc_now
@@ -127,7 +127,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
 
 def judge_report(task: Task, cell: Cell) -> dict[str, Json]:
     """The record's conditions with what the judge's work took; {} where no judge tells."""
-    work = task.report() if task.report else {}
+    work = judge_work(task, list(cell.samples()))
     return {"conditions": {**cell.read().conditions, "judge": work}} if work else {}
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.atomic_files import FULL
 from harness.evaluation.questions import Question
@@ -88,6 +88,13 @@ def answer_blocks(model: Model, blocks: Sequence[Sequence[Question]]) -> Iterato
     for block, block_requests in zip(blocks, requests, strict=True):
         for index, response in model.answer(block_requests):
             yield block[index], response
+
+
+def judge_work(task: Task, samples: Sequence[Sample]) -> dict[str, Any]:
+    """What a judge's work on a cell took, and how often its two orders agreed, for task.json; {} where no judge tells."""
+    work = dict(task.report()) if task.report else {}
+    agreements = [s.score.parts["orders_agree"] for s in samples if "orders_agree" in s.score.parts]
+    return work | ({"orders_agree": round(sum(agreements) / len(agreements), 4)} if agreements else {})
 
 
 class ResponseScorer:

@@ -95,5 +95,14 @@ def prompts_identity() -> str:
 
 
 def load(where: str) -> KeptLanguageModelJudge:
-    """The judge; its model is loaded with the first question that no earlier reply answers."""
-    return KeptLanguageModelJudge(parse_model(where))
+    """The judge.  A server is looked at now, so that a key that is missing is known before a model is asked anything.
+
+    A local model is loaded with the first question that no earlier reply answers.
+    """
+    spec = parse_model(where)
+    judge = KeptLanguageModelJudge(spec)
+    if spec.checkpoint.producer == "server":
+        _ = judge.replies.model
+    elif spec.checkpoint.problem:
+        raise SkilldeltaError(f"The judge {spec.checkpoint.path} cannot be loaded: {spec.checkpoint.problem}.")
+    return judge

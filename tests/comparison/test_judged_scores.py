@@ -24,7 +24,8 @@ def compared(folder: Path, judge: str | None, errors: ErrorRates | None) -> Comp
     for name, scores in (("sft", BEFORE), ("dpo", AFTER)):
         facts: dict[str, Any] = about("talk", "safety", task={"judge": judge} if judge else {})
         if errors:
-            facts["conditions"] = {"judge": {"requests": 9, "errors": {"set": "xstest", **rates_to_json(errors)}}}
+            agreement = {"sft": 0.8, "dpo": 0.9}[name]
+            facts["conditions"] = {"judge": {"orders_agree": agreement, "errors": {"set": "xstest", **rates_to_json(errors)}}}
         store(folder, name, facts, [sample(i, s) for i, s in enumerate(scores)])
     return compare(folder, "sft")
 
@@ -53,7 +54,7 @@ def test_a_good_judge_widens_the_interval_a_little_and_the_foot_corrects_the_sco
     assert (plain.difference.verdict, judged.difference.verdict) == ("better", "better")
     # (0.65 - 0.1) / 0.8 = 68.75 %, and (0.45 - 0.1) / 0.8 = 43.75 %, but for the pseudo-items
     assert "talk was graded by llm:x@1: its mean grade of 800 labelled items (xstest) is 90 %" in foot(comparison)
-    assert "corrected scores: sft 43.7, dpo 68.8" in foot(comparison)
+    assert "corrected scores: sft 43.7, dpo 68.8.  Its two orders agree on 80 to 90 % of the answers." in foot(comparison)
 
 
 def test_a_judge_that_guesses_decides_nothing(tmp_path: Path) -> None:

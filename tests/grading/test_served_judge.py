@@ -80,7 +80,15 @@ def test_verdicts_tokens_and_price_are_kept_with_the_results(tmp_path: Path) -> 
     assert {s.score.value for s in cell.samples()} == {1.0}
     assert {s.score.parts["orders_agree"] for s in cell.samples()} == {1.0}
     work = cell.read().conditions["judge"]
-    assert work == {"requests": 24, "hits": 0, "failures": 0, "tokens_in": 2400, "tokens_out": 24, "price": 0.004992}
+    assert work == {
+        "requests": 24,
+        "hits": 0,
+        "failures": 0,
+        "tokens_in": 2400,
+        "tokens_out": 24,
+        "price": 0.004992,
+        "orders_agree": 1.0,
+    }
 
 
 def test_a_server_that_goes_away_loses_no_answer_and_is_paid_once(tmp_path: Path) -> None:
@@ -125,6 +133,18 @@ def test_a_prompt_that_the_server_refuses_is_unscored_alone(tmp_path: Path) -> N
     # "1+1" is in "11+11" as well
     assert (outcome.state, outcome.unscored) == ("done", 2)
     assert "the judge gave no reply" in outcome.why
+
+
+def test_a_key_that_is_missing_is_known_before_a_model_is_asked(tmp_path: Path) -> None:
+    def no_answer(request: Request) -> Response:
+        raise AssertionError("the model was asked")
+
+    settings = EvaluationSettings(judges={"adding": "llm:openai:gpt-4"})
+    results = Results.make(tmp_path / "r")
+    (outcome,) = score_checkpoints([toys.checkpoint()], [judged_task()], lambda _: toys.model(no_answer), results, settings)
+    assert outcome.state == "failed"
+    assert "OPENAI_API_KEY holds no key" in outcome.why
+    assert "--judge TASK=none" in outcome.why
 
 
 def test_the_key_is_in_no_reply_and_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
