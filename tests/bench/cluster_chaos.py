@@ -227,6 +227,8 @@ def main() -> None:
                 shutil.rmtree(target)
             except BrokenPromiseError as error:
                 broken.append(f"{target}: {trial}: {error}")
+            if (number + 1) % 10 == 0:
+                print(f"{number + 1} of {count} faults, {len(broken)} broken promises", file=sys.stderr, flush=True)
     for kind, number in sorted(times.items()):
         print(f"{kind:10} {number:4} faults, {asked[kind]:4} answers asked again")
     print(f"{count} faults of {TOTAL} answers each; lost or wrong: {len(broken)}")

@@ -1,13 +1,12 @@
 """A Ray cluster of two machines on this one: one is lost in the middle, and the files are those of a run without a cluster."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from harness import api
 from harness.cluster.launch import RayCluster, ray_cluster
@@ -19,7 +18,6 @@ from harness.evaluation.run import score_checkpoints
 from harness.evaluation.workers import SpreadRun
 from harness.store import Results
 from harness.types import SkilldeltaError
-from tests.conftest import ROOT
 from tests.support import tiny, toys
 from tests.support.cluster_toys import Sums
 
@@ -89,12 +87,15 @@ def test_a_real_model_on_two_machines_stores_the_bytes_of_one(cluster: Any, tmp_
     tasks = ["world_sums_validation", "world_facts_validation"]
     backend = api.Backend("transformers", {"dtype": "float32", "device": "cpu"})
     spread = api.RunOptions(cluster=ray_cluster(cluster.address, {"cpus": "1"}))
-    outcomes = api.score(folders, tasks, tmp_path / "cluster", backend=backend, options=spread)
+    settings = replace(api.default_settings(), selections=api.limits(60, None))
+    outcomes = api.score(folders, tasks, tmp_path / "cluster", backend=backend, settings=settings, options=spread)
     assert {o.state for o in outcomes} == {"done"}, outcomes
-    code = "import sys; from harness.cli import main; main(sys.argv[1:])"
-    flags = ["-t", ",".join(tasks), "--dtype", "float32", "--device", "cpu", "-o", str(tmp_path / "alone")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "-c", code, "score", *folders, *flags], env=environment, check=True, capture_output=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the workers have
+    try:
+        api.score(folders, tasks, tmp_path / "alone", backend=backend, settings=settings)
+    finally:
+        torch.set_num_threads(threads)
     assert toys.tree(tmp_path / "cluster") == toys.tree(tmp_path / "alone")
 
 

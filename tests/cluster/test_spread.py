@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.api import Backend
 from harness.cluster import host_pool
 from harness.cluster.hosts import Host, HostLostError
 from harness.cluster.model_host import ModelHost
-from harness.cluster.orders import Order, Unfit
+from harness.cluster.orders import Failure, Order, Unfit
 from harness.cluster.spread import score_on_workers
 from harness.evaluation.outcome import Outcome, Overview, SilentProgress
 from harness.evaluation.questions import EvaluationSettings
@@ -141,6 +142,15 @@ def test_a_machine_without_a_folder_says_how_it_can_have_it(tmp_path: Path) -> N
     (reply,) = ModelHost(Sums()).work(order, [])
     assert isinstance(reply, Unfit)
     assert f"does not see {tmp_path / 'gone'}.  Put checkpoints where every machine mounts them" in reply.reason
+
+
+def test_recorded_answers_are_refused_on_a_cluster(tmp_path: Path) -> None:
+    file = tmp_path / "outputs.jsonl"
+    file.write_text('{"question": "1+1", "response": "2"}\n')
+    backend = Backend("recorded", {"files": [str(file)]})
+    (reply,) = ModelHost(backend).work(Order(toys.checkpoint(), hash_checkpoint(toys.checkpoint())), [])
+    assert isinstance(reply, Failure)
+    assert "score it without --cluster" in reply.reason
 
 
 def test_a_machine_that_sees_other_weights_or_settings_is_not_asked(tmp_path: Path) -> None:
