@@ -10,6 +10,7 @@ from harness.data import DataSource
 from harness.types import Example, Json, Metric, Request, Response, Score, Task
 from tasks.answer_reading import math_equality
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
+from tasks.answer_reading.stated_number import FIELD
 
 # The 500 problems of the test set that Lightman et al. held out: prm800k/math_splits/test.jsonl of github.com/openai/prm800k.
 DATA = DataSource(
@@ -23,7 +24,8 @@ STOP = ("\n\nProblem:",)  # a model without a chat format continues with a next 
 
 BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
 BARE_BOX = re.compile(r"\\boxed\s+([^\s{$]+)")  # "\boxed 5", as some of the authors' solutions have it
-FINAL = re.compile(r"\b(?:final\s+)?answer\s*(?:is\b|[:=])", re.IGNORECASE)
+FINAL = re.compile(r"\b(?:final\s+)?answer[\"'*_]*\s*(?:is\b|[:=])", re.IGNORECASE)
+SENTENCE_END = re.compile(r"(?<!\\)[.!?](?=\s|$)|\n")
 END_CHARACTERS = 600  # of a response without a box: what the library searches for a last expression
 MAX_CHARACTERS = 1000  # no row's answer is nearly as long
 
@@ -53,14 +55,24 @@ def text_in_braces(text: str, start: int) -> str:
     return ""
 
 
+def answer_field(text: str) -> str:
+    """What stands in the last answer field: "answer": "...", or <answer>...</answer>; "" where there is none."""
+    for match in reversed(list(FIELD.finditer(text))):
+        content = match["quoted"] or match["bare"] or match["tagged"] or ""
+        return content.replace("\\\\", "\\").strip() if match["quoted"] else content.strip()
+    return ""
+
+
 def answer_part(text: str) -> str:
-    """The part of a response that holds its answer: the last box, or the end from its last "answer is" on."""
+    """The part of a response that holds its answer: a box, a field, the sentence of the last "answer is", or the end."""
     text = cut_at_turn(text)
     text = cut_at_question(text, lambda before: bool(BOX.search(before) or FINAL.search(before)))
-    if content := last_box(text):
-        return f"\\boxed{{{content}}}"
-    marks = list(FINAL.finditer(text))
-    return text[marks[-1].start() :][:END_CHARACTERS] if marks else text[-END_CHARACTERS:]
+    if content := last_box(text) or answer_field(text):
+        return f"\\boxed{{{content[:MAX_CHARACTERS]}}}"
+    if marks := list(FINAL.finditer(text)):
+        sentence = SENTENCE_END.split(text[marks[-1].end() :].lstrip(" \t\n*_:\"'"), maxsplit=1)[0]
+        return f"The final answer is {sentence.rstrip(' *_')[:MAX_CHARACTERS]}."
+    return text[-END_CHARACTERS:]
 
 
 def plain(expression: str) -> str:
@@ -77,7 +89,7 @@ def score(example: Example, response: Response) -> Score:
     """
     right, part = str(example.row["answer"]), answer_part(response.text)
     content = last_box(part)
-    parts = {"boxed": float(bool(content))}
+    parts = {"boxed": float(bool(last_box(response.text)))}
     if not part.strip():
         return Score(0.0, parts=parts)
     if content and plain(content) == plain(right):

@@ -152,7 +152,7 @@ def mgsm() -> AbsentDataSet:
         test = [{"question": q, "answer": None, "answer_number": a, "equation_solution": None} for q, a in problems]
         shot = {"question": shots[language]["1"]["q"], "answer": shots[language]["1"]["a"]}
         train = [shot | {"answer_number": 3, "equation_solution": "1 + 2 = 3."}]
-        configs[language] = {"test": parquet(test), "train": parquet(train)}
+        configs[language] = {split: parquet(rows, [*train, *test]) for split, rows in (("test", test), ("train", train))}
     files["mgsm/exemplars.py"] = f"import os\n\nNUMBERS = [3]\nMGSM_EXEMPLARS = {shots!r}\n".encode()
     tasks = ("mgsm", *(f"mgsm_{language}" for language in languages))
     return AbsentDataSet(tasks, files, {"juletxara/mgsm": files_of(configs)})

@@ -92,6 +92,13 @@ def test_what_stands_in_a_box(text: str, content: str) -> None:
 
 def test_without_a_box_the_answer_is_behind_its_mark_or_ends_the_response() -> None:
     assert score("12", "We have 3 groups of 4. Thus the final answer is 12. There were 3 groups.") == 1.0
+    assert score("12", "**Answer**: 12\n\nThere were 3 groups of 4.") == 1.0
+    assert score("\\frac{1}{2}", '{"reasoning": "3 of 6", "answer": "1/2"}') == 1.0
+    assert score("12", "The answer is 12. There were 3 groups.") == 1.0
+    assert score("5", '{"reasoning": "2 + 3", "answer": 5}') == 1.0
+    assert score("\\sqrt{2}", '{"answer": "\\\\sqrt{2}"}') == 1.0
+    assert score("5", "<answer>5</answer> and 7") == 1.0
+    assert score("3", "The answer is $x = 3$ apples.") == 1.0
     assert score("12", "3 groups of 4 make $3 \\cdot 4 = 12$.") == 1.0
     assert math_500.score(example("12"), Response("It is 12.")).parts == {"boxed": 0.0}
 
