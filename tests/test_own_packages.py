@@ -1,6 +1,7 @@
 """A working folder with packages `tasks`, `reports` or `harness` of its own: this program's are found all the same."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,3 +82,25 @@ def test_the_api_scores_in_such_a_script(project: Path) -> None:
     )
     ended = run(project, [sys.executable, "train.py"])
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("shape", ["packages", "files", "packages that raise"])
+def test_reports_are_written_where_the_users_packages_come_first(project: Path, shape: str) -> None:
+    for package in NAMES:
+        if shape == "files":
+            shutil.rmtree(project / package)
+            (project / f"{package}.py").write_text("OWNER = 'the user'\n")
+        elif shape == "packages that raise":
+            (project / package / "__init__.py").write_text("raise RuntimeError('not for you')\n")
+    (project / "run.py").write_text(
+        "import sys\n"
+        "from harness import api\n"
+        "for name in ('base', 'dpo'):\n"
+        "    api.score([f'org/{name}'], ['world_facts'], 'results', backend=api.Backend('scripted', {'text': 'x'}))\n"
+        "from harness.cli import main\n"
+        "sys.argv[1:] = ['compare', 'results', '--baseline', 'base', '-o', 'report']\n"
+        "main()\n"
+    )
+    ended = run(project, [sys.executable, "run.py"])
+    assert ended.returncode == 0, ended.stderr
+    assert (project / "report" / "index.html").exists()

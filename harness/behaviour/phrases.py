@@ -9,8 +9,11 @@ from __future__ import annotations
 import re
 
 from harness.behaviour.markup import without_code
+from harness.own_packages import own_imports
 from harness.prompts.reading import plain_quotes
-from tasks.answer_reading.refusals import refusal_kind
+
+with own_imports():
+    from tasks.answer_reading.refusals import refusal_kind
 
 OPENING = 200  # characters in which an answer agrees with the user before it says anything else
 QUOTATION = re.compile(r"\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ from harness.cli.choose import BaselinePath, refuse_devices
 from harness.cli.progress import progress_display
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
+from harness.own_packages import own_imports
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -58,20 +58,18 @@ def behaviour(
     from harness.behaviour.prompts import read_prompts
     from harness.behaviour.run import BehaviourPlan, measure_checkpoints
     from harness.comparison.result import without_nan
-    from reports.behaviour import write_report
+
+    with own_imports():
+        from reports.behaviour import write_report
 
     refuse_devices(model)
-    file = read_prompts(prompts, ignore_columns or (), check_limit(limit))
-    choice_tasks = api.resolve(tasks, include or ())
-    settings = where.settings(selections=api.limits(limit or None, None), **generation.settings())
-    settings = replace(settings, **earlier.settings())
+    file, choice_tasks = read_prompts(prompts, ignore_columns or (), check_limit(limit)), api.resolve(tasks, include or ())
+    settings = where.settings(selections=api.limits(limit or None, None), **generation.settings(), **earlier.settings())
     check_draws(settings)
     loader = model.backend().loader()
-    models = api.lazy_models(paths, baseline, loader, selection.selection())
-    plan = BehaviourPlan(
-        [m.checkpoint for m in models], file, output, loader, settings, choice_tasks, tuple(allow or ()), divergence,
-        progress_display(),
-    )  # fmt: skip
+    checkpoints = [m.checkpoint for m in api.lazy_models(paths, baseline, loader, selection.selection())]
+    shared = (loader, settings, choice_tasks, allow or (), divergence, progress_display())
+    plan = BehaviourPlan(checkpoints, file, output, *shared)
     report = measure_checkpoints(plan)
     for path in write_report(report, output):
         note(f"wrote {path}")
@@ -97,7 +95,9 @@ def check_draws(settings: EvaluationSettings) -> None:
 
 def print_report(report: BehaviourReport) -> None:
     """Prints the tables and the notes."""
-    from reports.layout import behaviour_tables as layout
+
+    with own_imports():
+        from reports.layout import behaviour_tables as layout
 
     tables = [
         layout.measure_table(report.task, report.rows), layout.divergence_table(report.divergences),

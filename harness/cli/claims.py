@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.options import Json
 from harness.cli.screen import note, print_json, print_table, say
+from harness.own_packages import own_imports
 
 if TYPE_CHECKING:
     from harness.studies.claims_result import ClaimsReport
@@ -31,7 +32,8 @@ def claims(
     report = assess_claims(study, file, correction)
     write_claims(report, output or study / "report")
     if as_json:
-        from reports.claims import as_json as content
+        with own_imports():
+            from reports.claims import as_json as content
 
         print_json(content(report))
     else:
@@ -51,7 +53,8 @@ def write_claims(report: ClaimsReport, folder: Path) -> None:
 
 def print_claims(report: ClaimsReport) -> None:
     """The verdicts as a table on the screen, with what a reader needs in order to believe them."""
-    from reports import claims as words
+    with own_imports():
+        from reports import claims as words
 
     results = [h for h in report.hypotheses() if h.measured]
     if not results:

@@ -14,6 +14,7 @@ from harness.cli.options import Allow, Baseline, Candidates, Correction, Json, M
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.suite_rule import Suite
 from harness.cli.trackers import LogTo, log_comparison, open_session
+from harness.own_packages import own_imports
 from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
@@ -71,7 +72,9 @@ def write_reports(comparison: Comparison, folder: Path) -> list[Path]:
     """Every report, and comparison.json."""
     from harness import registry
     from harness.atomic_files import whole_files, write_json
-    from reports.layout.labels import drawable_text
+
+    with own_imports():
+        from reports.layout.labels import drawable_text
 
     with whole_files(folder) as draft:
         write_json(draft / "comparison.json", content_with_decision(comparison))
@@ -93,7 +96,9 @@ def content_with_decision(comparison: Comparison) -> dict[str, Any]:
 def print_comparison(comparison: Comparison) -> None:
     """Prints the decision, then the tables: the matrix, and details for up to MAX_DETAILED candidates."""
     from harness.comparison.decision import decide
-    from reports.layout import published_tables, text_tables
+
+    with own_imports():
+        from reports.layout import published_tables, text_tables
 
     say(f"{decide(comparison).sentence}\n")
     candidates = len(comparison.checkpoints) - 1

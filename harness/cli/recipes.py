@@ -8,6 +8,7 @@ import typer
 
 from harness.cli.options import Allow, Json, ResultsFolders
 from harness.cli.screen import note, print_json, print_table
+from harness.own_packages import own_imports
 
 if TYPE_CHECKING:
     from harness.comparison.recipes import RecipeRow
@@ -31,7 +32,9 @@ def recipes(
         caveats = {"caveat": rows[0].contrast.caveat}
         print_json([{"level": row.level, "name": row.name, **asdict(row.contrast), **caveats} for row in rows])
         return
-    from reports.layout.text_tables import skill_order
+
+    with own_imports():
+        from reports.layout.text_tables import skill_order
 
     columns = ["", "difference", "95 %", "p", "variance from runs"]
     rows.sort(key=lambda row: (("average", "skill", "task").index(row.level), skill_order(row.name)))
