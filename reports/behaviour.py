@@ -14,7 +14,6 @@ from harness.comparison.load import load_results
 from harness.store import Results
 from harness.visible_text import escape_formulas
 from reports.layout import drawing
-from reports.layout.behaviour_page import behaviour_document, behaviour_page
 from reports.layout.behaviour_plot import draw_behaviour
 from reports.layout.behaviour_tables import calibration_table, measure_table
 from reports.layout.text_tables import TextTable
@@ -96,6 +95,7 @@ def write_report(report: BehaviourReport, folder: Path) -> list[Path]:
     """The page, its plot, its tables and numbers: index.html, and behaviour.png, .svg, .md, .csv and .json."""
     from harness.atomic_files import write_json
     from harness.comparison.result import without_nan
+    from reports.layout.behaviour_page import behaviour_document, behaviour_page
 
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "behaviour.json", without_nan(report.to_json()))

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from harness.comparison.result import MetricValue
 
 Change = Literal["more", "less", "unclear", ""]
-MARKS: Mapping[Change, str] = {"more": "▲", "less": "▼", "unclear": "·", "": ""}
 NUMBERS = ("value", "low", "high", "delta", "delta_low", "delta_high", "mde")
 
 

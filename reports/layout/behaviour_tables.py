@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from harness.behaviour.panel import MARKS
 from harness.comparison.number_format import ABSENT, format_interval, format_number, format_p_value
 from harness.grouping import group_by
 from reports.layout.text_tables import TextTable
@@ -14,9 +13,10 @@ from reports.layout.text_tables import TextTable
 if TYPE_CHECKING:
     from harness.behaviour.choice_calibration import CalibrationRow
     from harness.behaviour.divergence import Divergence
-    from harness.behaviour.panel import BehaviourRow
+    from harness.behaviour.panel import BehaviourRow, Change
 
 POINTS = 100
+MARKS: Mapping[Change, str] = {"more": "▲", "less": "▼", "unclear": "·", "": ""}
 READING_GUIDE = (
     "Differences are paired prompt by prompt, with 95 % intervals; draws of one prompt count as one. ▲ more and ▼ less than "
     "the baseline: the interval excludes 0, and so does the test, corrected over the measures of a checkpoint (Holm). "
