@@ -70,7 +70,7 @@ def bind_judge(task: Task, judges: Mapping[str, str]) -> Task:
         score=partial(task.judged, memory),
         grade_ahead=partial(memory.grade_ahead, task.judged),
         prepare=judge.get,
-        report=partial(judge.report, task.criterion),
+        report=lambda: {"questions": memory.take_count(), **judge.report(task.criterion)},
     )
 
 

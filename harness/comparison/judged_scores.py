@@ -76,7 +76,7 @@ def judge_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:
     """A sentence for each task that a judge scored: how well it is known to judge, and the corrected scores."""
     notes = []
     for name, record in results.tasks.items():
-        if not record.task.judge:
+        if not record.task.judge or "judge" not in record.conditions:  # older results tell nothing of their judge
             continue
         rates, orders = judge_errors(record), describe_orders(name, results)
         if rates is None:

@@ -22,11 +22,18 @@ class GradeMemory:
 
     ask: Callable[[Sequence[JudgeQuestion]], Sequence[Grade]]
     grades_by_question: dict[JudgeQuestion, Grade] = field(default_factory=dict)
+    question_count: int = 0  # since the last report
+
+    def take_count(self) -> int:
+        """How many questions were graded since the last time."""
+        count, self.question_count = self.question_count, 0
+        return count
 
     def grades(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
         missing = list(dict.fromkeys(q for q in questions if q not in self.grades_by_question))
         if missing:
             self.grades_by_question |= dict(zip(missing, self.ask(missing), strict=True))
+            self.question_count += len(missing)
         return [self.grades_by_question[q] for q in questions]
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:

@@ -23,6 +23,8 @@ def rates(right: int, wrong: int) -> ErrorRates:
 def compared(folder: Path, judge: str | None, errors: ErrorRates | None) -> Comparison:
     for name, scores in (("sft", BEFORE), ("dpo", AFTER)):
         facts: dict[str, Any] = about("talk", "safety", task={"judge": judge} if judge else {})
+        if judge:
+            facts["conditions"] = {"judge": {"questions": 200}}
         if errors:
             agreement = {"sft": 0.8, "dpo": 0.9}[name]
             facts["conditions"] = {"judge": {"orders_agree": agreement, "errors": {"set": "xstest", **rates_to_json(errors)}}}

@@ -81,6 +81,7 @@ def test_verdicts_tokens_and_price_are_kept_with_the_results(tmp_path: Path) -> 
     assert {s.score.parts["orders_agree"] for s in cell.samples()} == {1.0}
     work = cell.read().conditions["judge"]
     assert work == {
+        "questions": 12,
         "requests": 24,
         "hits": 0,
         "failures": 0,
