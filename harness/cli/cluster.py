@@ -75,6 +75,8 @@ class ClusterOptions:
             raise SkilldeltaError("--dry-run prints the script of --cluster slurm; --plan shows what any run would do.")
         mine = [name for name, value in (("--cluster", self.cluster), ("--plan", self.plan)) if value]
         others = dict(others) | {"--against": sequential.against and sequential.until == "decided"}
+        if not self.is_slurm():  # whose jobs find their checkpoints by their own names
+            others.pop("--name", None)
         if self.plan or self.is_slurm():
             others |= {"--against": sequential.against, "--log-to": tracking.log_to, "--devices": ""}
         if mine and (conflicts := [name for name, value in others.items() if value]):

@@ -75,7 +75,7 @@ def score(
     settings = replace(settings, margin=sequential.margin, **earlier.settings())
     how = (with_suite_template(model, what.suite).backend(), settings, place.narrow(choice.selection()))
     others = {"--recorded": recordings, "--check-noise": check_noise, "--holdout": holdout, "--devices": model.devices}
-    place.check(sequential, tracking, others)
+    place.check(sequential, tracking, others | {"--name": name})
     if place.plan or place.is_slurm():
         plan_or_submit(place, name_run(paths or (), tasks, output, how, name), how[0], context.obj, as_json)
     elif holdout:

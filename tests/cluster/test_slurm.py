@@ -84,6 +84,7 @@ def test_wrong_settings_and_flags_are_refused_by_name(tmp_path: Path, capsys: py
     assert "--cluster does not go with --check-noise" in refusal("--cluster", "ray", "--check-noise", "0.1")
     assert "--cluster does not go with --against" in refusal("--cluster", "slurm", "--against", folder, "--until", "all")
     assert "--cluster does not go with --devices" in refusal("--cluster", "ray", "--devices", "cpu,cpu")
+    assert "--cluster does not go with --name" in refusal("--cluster", "slurm", "--name", "mine")
     assert "--plan does not go with --holdout" in refusal("--plan", "--holdout", "0.5")
     assert "--dry-run prints the script of --cluster slurm" in refusal("--dry-run")
     assert "--cluster-args are settings of --cluster" in refusal("--cluster-args", "workers=2")
