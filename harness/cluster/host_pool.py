@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterable
 
 from harness.cluster.hosts import Host, HostLostError, HostStarter, Job
@@ -80,6 +81,9 @@ class HostSlot:
                         break
             except HostLostError as error:
                 self.pool.lose(self, job, host, str(error))
+                return
+            except Exception as error:  # noqa: BLE001  nobody else would answer who waits for the replies
+                job.replies.put((job.unit, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())))
                 return
 
 

@@ -183,6 +183,18 @@ def test_a_model_that_cannot_be_loaded_fails_its_cells_with_the_reason_from_ther
     }
 
 
+def test_an_error_of_the_connection_itself_fails_a_cell_and_nobody_waits_for_ever(tmp_path: Path) -> None:
+    errors = iter([TypeError("cannot be sent")])
+
+    def fault(machine: str, order: Order) -> None:
+        if error := next(errors, None):
+            raise error
+
+    outcomes = score(spread_run(tmp_path / "r"), ThreadStarter(Sums(), fault), 2)
+    assert Counter(o.state for o in outcomes) == {"failed": 1, "done": 5}
+    assert {o.why for o in outcomes} == {"", "RemoteError: TypeError: cannot be sent"}
+
+
 def test_a_run_without_workers_ends_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Never(ThreadStarter):
         def start(self, is_over: object) -> Host:
