@@ -36,7 +36,7 @@ class Measure:
     @property
     def scale(self) -> float:
         """What a metric's points are divided by to have this unit."""
-        return POINTS if self.unit == "an answer" else 1.0
+        return 1.0 if self.unit.startswith("%") else POINTS
 
 
 MEASURES = (
@@ -50,7 +50,7 @@ MEASURES = (
     Measure("with a table", "% of answers", "has_table", "a Markdown table"),
     Measure("with a code block", "% of answers", "has_code", "a fenced block"),
     Measure("with an emoji", "% of answers", "has_emoji", "a character that is shown as an emoji"),
-    Measure("hedges", "a 100 words", "hedges", "perhaps, might, I think, it depends, ...", "words"),
+    Measure("hedges", "a 100 words", "hedges", "perhaps, might, I think, it depends, ...", "hundreds"),
     Measure("apologies", "% of answers", "apologises", "I'm sorry, I apologise, ..."),
     Measure("refusals", "% of answers", "refuses", "declines in its first sentences, by the rule of xstest"),
     Measure("agreement", "% of answers", "agrees", "opens with agreement or praise: you're right, great question, ..."),
@@ -86,6 +86,7 @@ def measure_answer(answer: Answer) -> dict[str, float]:
     words = split_words(answer.text)
     ends: dict[str, float] = {
         "words": len(words),
+        "hundreds": len(words) / 100,  # of words: a rate, whose guard is a text of many hedges, and not one of nothing else
         "tokens": answer.tokens,
         "reasoning": len(split_words(answer.reasoning)),
         "loops": answer.is_loop,

@@ -103,6 +103,8 @@ def test_every_difference_is_that_of_the_texts(report: BehaviourReport) -> None:
     assert tuned["list items"] == (2.0, 2.0, "more")
     lengths = [np.mean([len(re.findall(r"[^\W_]+(?:'[^\W_]+)*", f(n))) for n in range(40)]) for f in (plain, changed)]
     assert tuned["words"][0] == pytest.approx(lengths[1])
+    hedges = sum(1 + n % 4 for n in range(40))
+    assert tuned["hedges"][0] == pytest.approx(100 * hedges / (40 * lengths[1]))
     assert tuned["words"][1] == pytest.approx(lengths[1] - lengths[0])
     assert "with a table" not in tuned, "nobody has one: the line is left out"
 

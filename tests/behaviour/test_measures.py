@@ -140,7 +140,7 @@ def test_words_are_counted_in_every_script() -> None:
 
 def test_an_empty_answer_has_a_length_and_an_end_and_no_style() -> None:
     parts = measure_answer(Answer("q", "  \n", reasoning="so I think about it", tokens=9, is_truncated=True))
-    assert parts == {"words": 0, "tokens": 9, "reasoning": 5, "loops": 0, "truncated": 1, "empty": 1}
+    assert parts == {"words": 0, "hundreds": 0, "tokens": 9, "reasoning": 5, "loops": 0, "truncated": 1, "empty": 1}
 
 
 def test_a_language_that_is_not_sure_is_no_number() -> None:
