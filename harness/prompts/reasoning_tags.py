@@ -53,7 +53,9 @@ TEXT_MARKUP = frozenset(
 @lru_cache(maxsize=16)
 def tag_pattern(pairs: tuple[TagPair, ...]) -> re.Pattern[str]:
     """One group for each tag: of pair i, group 2i+1 opens and 2i+2 closes.  Tags of the form <word> may have attributes."""
-    return re.compile("|".join(f"({one_tag(start)})|({one_tag(end)})" for start, end in pairs), re.IGNORECASE)
+    first = "".join(sorted({re.escape(tag[0]) for pair in pairs for tag in pair}))  # looked at alone: most letters begin no tag
+    tags = "|".join(f"({one_tag(start)})|({one_tag(end)})" for start, end in pairs)
+    return re.compile(f"(?=[{first}])(?:{tags})", re.IGNORECASE)
 
 
 def one_tag(tag: str) -> str:
