@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from harness.backends import transformers as tree_backend
 from harness.engine.device import default_device
 from harness.loading import decided_settings
 from harness.loading.decided_settings import requested_settings
@@ -20,6 +19,7 @@ from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import VllmOptions, vllm_version
 
 if TYPE_CHECKING:
+    from harness.backends.transformers import TransformersModel, TransformersOptions
     from harness.backends.vllm import VllmModel
 
 __all__ = ["AutoModel", "AutoOptions", "load", "requested_settings", "settings_differences"]
@@ -45,9 +45,11 @@ class AutoOptions:
     revision: str = ""
 
     @cached_property
-    def for_choices(self) -> tree_backend.TransformersOptions:
+    def for_choices(self) -> TransformersOptions:
         """Those of `transformers`: one object for a whole run, which keeps the base of its adapters."""
-        return narrow_options(self, tree_backend.TransformersOptions)
+        from harness.backends.transformers import TransformersOptions
+
+        return narrow_options(self, TransformersOptions)
 
 
 def narrow_options(options: AutoOptions, kind: type[T]) -> T:
@@ -74,15 +76,13 @@ def vllm_refusal(checkpoint: Checkpoint, options: AutoOptions) -> str:
 class AutoModel:
     """One checkpoint in both programs; vLLM's is loaded with the first text."""
 
-    def __init__(
-        self, checkpoint: Checkpoint, options: AutoOptions, tree: tree_backend.TransformersModel, refusal: str
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, options: AutoOptions, tree: TransformersModel, refusal: str) -> None:
         self.checkpoint, self.options, self.tree, self.refusal = checkpoint, options, tree, refusal
         self.block = tree.block
         self.report: Callable[[int, float], None] | None = None
 
     @cached_property
-    def writer(self) -> VllmModel | tree_backend.TransformersModel:
+    def writer(self) -> VllmModel | TransformersModel:
         """The program for texts."""
         if self.refusal:
             return self.tree
@@ -149,4 +149,6 @@ settings_differences = differences_from_stored  # as it is called for every back
 
 def load(checkpoint: Checkpoint, options: AutoOptions) -> AutoModel:
     """The checkpoint for both kinds of question.  Raises SkilldeltaError as `transformers` does."""
-    return AutoModel(checkpoint, options, tree_backend.load(checkpoint, options.for_choices), vllm_refusal(checkpoint, options))
+    from harness.backends import transformers
+
+    return AutoModel(checkpoint, options, transformers.load(checkpoint, options.for_choices), vllm_refusal(checkpoint, options))
