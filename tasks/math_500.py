@@ -94,7 +94,7 @@ def score(example: Example, response: Response) -> Score:
         return Score(0.0, parts=parts)
     if content and plain(content) == plain(right):
         return Score(1.0, extracted=content, parts=parts)
-    equality = math_equality.compare(f"\\boxed{{{right}}}", part)
+    equality = math_equality.compare_expressions(f"\\boxed{{{right}}}", part)
     if equality.is_equal is None:
         return Score(None, extracted=content, parts=parts, why=math_equality.UNDECIDED)
     return Score(float(equality.is_equal), extracted=content or equality.extracted, parts=parts)

@@ -53,7 +53,7 @@ def read_problems(folder: Path | None, language: str) -> list[tuple[str, int]]:
     return problems
 
 
-def exemplars(folder: Path | None, languages: Sequence[str] = LANGUAGES) -> Mapping[str, Sequence[Json]]:
+def native_exemplars(folder: Path | None, languages: Sequence[str] = LANGUAGES) -> Mapping[str, Sequence[Json]]:
     """The eight worked examples of each language: {question, answer}, each with its label."""
     if folder is None:
         return {
@@ -115,7 +115,7 @@ def of_language(task: Task, language: str) -> Task:
         task,
         name=f"{task.name}_{language}",
         rows=partial(rows, languages=(language,)),
-        fewshot=partial(exemplars, languages=(language,)),
+        fewshot=partial(native_exemplars, languages=(language,)),
         cluster=None,
         aggregate="mean",
         metrics=(Metric("stated", part="stated"),),
@@ -132,7 +132,7 @@ EVERY_LANGUAGE = Task(
     ask=ask,
     score=score,
     ideal=ideal,
-    fewshot=exemplars,
+    fewshot=native_exemplars,
     group=language_of,
     cluster=lambda example: str(example.row["number"]),
     aggregate="macro",

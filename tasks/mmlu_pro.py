@@ -54,7 +54,7 @@ def rows(folder: Path | None) -> list[Json]:
     return list(read_rows(DATA, folder))
 
 
-def exemplars(folder: Path | None) -> Mapping[str, Sequence[Json]]:
+def worked_examples(folder: Path | None) -> Mapping[str, Sequence[Json]]:
     """The five worked examples of each field."""
     return group_by(read_rows(EXEMPLARS, folder), lambda row: str(row["category"]))
 
@@ -154,7 +154,7 @@ STEP_BY_STEP = Task(
     score=score,
     ideal=ideal,
     chance=0.111,  # the mean over the rows of one in the number of options
-    fewshot=exemplars,
+    fewshot=worked_examples,
     group=category,
     metrics=(Metric("authors", "authors"), Metric("stated", "stated")),
     summary="12032 questions with up to ten options in 14 fields, 5-shot chain of thought; mean over questions",

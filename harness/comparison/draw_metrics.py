@@ -7,31 +7,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.alignment import TaskPanel
-from harness.comparison.metrics import measure_metrics
 from harness.comparison.sample_table import collapse_draws
 from harness.types import Metric
 
 if TYPE_CHECKING:
-    from harness.comparison.result import MetricValue
+    from harness.comparison.alignment import TaskPanel
     from harness.comparison.sample_table import SampleTable
 
 
-def measure_draws(panel: TaskPanel, columns: SampleTable, level: float) -> tuple[MetricValue, ...]:
-    """avg@n, the mean of a problem's n draws; and where draws are right or wrong, pass@k for 2, 4, ... and n draws.
+def metrics_of_draws(panel: TaskPanel, columns: SampleTable) -> tuple[TaskPanel, SampleTable, list[Metric]]:
+    """A panel and a table with one row for each problem, and the metrics to measure on them.
 
-    () for a task with one draw, and for one whose score is pass@k itself.  In a task that averages its groups, these are plain
-    means over problems all the same, so that they can be compared with each other.
+    avg@n is the mean of a problem's n draws; where draws are right or wrong there is pass@k for 2, 4, ... and n draws.  There
+    are no metrics for a task with one draw, and for one whose score is pass@k itself.  In a task that averages its groups
+    these are plain means over problems all the same, so that they can be compared with each other.
     """
     count = panel.record.inputs.draws
     if count < 2 or panel.task.pass_at or not (is_drawn(panel.baseline, count) and is_drawn(columns, count)):
-        return ()
+        return panel, columns, []
     tables = (panel.baseline, columns)
     numbers = attempts(count) if all(map(is_right_or_wrong, tables)) else []
     metrics = [Metric(f"avg@{count}", part="pass@1"), *(Metric(f"pass@{k}", part=f"pass@{k}") for k in numbers)]
     baseline = by_problem(panel.baseline, numbers)
     own = baseline if columns is panel.baseline else by_problem(columns, numbers)
-    return measure_metrics(TaskPanel(panel.record, baseline), own, level, metrics)
+    return type(panel)(panel.record, baseline), own, metrics
 
 
 def attempts(count: int) -> list[int]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.comparison import termination
 from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
-from harness.comparison.draw_metrics import measure_draws
+from harness.comparison.draw_metrics import metrics_of_draws
 from harness.comparison.judged_scores import widen_difference, widen_score
 from harness.comparison.metrics import is_score, measure_metrics
 from harness.comparison.sample_table import SampleTable
@@ -111,7 +111,8 @@ def estimate_checkpoint(name: str, panel: TaskPanel, columns: SampleTable, level
     own = widen_score(panel.measure(columns, level), panel.record, level)
     if numbers is not None:
         own = replace(own, rows=RowSums(numbers, own.influences[: len(numbers)]))
-    metrics = (*measure_metrics(panel, columns, level), *measure_draws(panel, columns, level))
+    by_problem, problems, of_draws = metrics_of_draws(panel, columns)
+    metrics = (*measure_metrics(panel, columns, level), *measure_metrics(by_problem, problems, level, of_draws))
     health, reasons = columns.health, columns.reasons
     ends = termination.in_units(measure_metrics(panel, columns, level, termination.METRICS))
     length = float(columns.tokens.mean()) if len(columns.tokens) else float("nan")

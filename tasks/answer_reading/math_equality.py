@@ -92,5 +92,5 @@ def math_process() -> MathProcess:
     return process
 
 
-def compare(gold: str, answer: str) -> Equality:
+def compare_expressions(gold: str, answer: str) -> Equality:
     return math_process().compare(gold, answer)
