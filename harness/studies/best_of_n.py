@@ -19,7 +19,6 @@ from harness.checkpoint_folders import describe_path
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
 from harness.training import policy_models
-from harness.training.answer_rewards import RewardScorer
 from harness.types import Checkpoint, Example, Message, Sample, SkilldeltaError, digest
 
 FIRST = "first"
@@ -49,6 +48,8 @@ def read_draws(results: Results) -> Iterator[TaskDraws]:
 
 def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]:
     """A reward model's scores: [task][example][draw].  An answer that it cannot read is worth less than any other."""
+    from harness.training.answer_rewards import RewardScorer  # loads torch: a first draw is taken without
+
     texts = [(p, s.response.text) for t in tasks for p, draws in zip(t.prompts, t.samples, strict=True) for s in draws]
     rewards = RewardScorer(run).score(texts)
     flat = iter([float("-inf") if reward is None else reward for reward in rewards])
