@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-
-from harness.bounded_files import is_there
 
 
 def snapshot_folder(name: str, revision: str = "") -> Path | None:
@@ -30,7 +29,7 @@ def split_revision(name: str) -> tuple[str, str]:
 
 def hub_place(source: str, revision: str) -> tuple[str, str]:
     """A model's name and the revision that "org/model@revision", else `revision`, names; a folder as it is."""
-    if is_there(source):
+    if os.path.lexists(source):
         return source, ""
     name, own_revision = split_revision(source)
     return name, own_revision or revision

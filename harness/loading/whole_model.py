@@ -5,7 +5,6 @@ Nothing is read but headers: the model is built without memory (torch's meta dev
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,9 +14,10 @@ import torch
 import transformers
 from transformers.models.auto import modeling_auto
 
-from harness.bounded_files import UnreadableFileError, read_json
+from harness.bounded_files import read_json
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
 from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, weight_files, weight_sets
+from harness.loading.generation_config import read_generation_config
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
 from harness.loading.reports import (
@@ -41,7 +41,6 @@ HEAD_KEYS: Mapping[Head, re.Pattern[str]] = {  # keys by which a causal model an
     "causal": re.compile(r"(?!)"),
     "classifier": re.compile(r"^(?:score|classifier|lm_head|embed_out|v_head)\."),
 }
-GENERATION_CONFIG = "generation_config.json"
 ADAPTER_KEY = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|base_layer)\b")
 
 
@@ -56,23 +55,6 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     if settings.head == "causal":
         require_language_model(config)
     return config
-
-
-def read_generation_config(source: str, settings: LoadSettings = LoadSettings()) -> Any:
-    """The generation settings of a folder or Hub model; None where it has none.
-
-    BrokenWeightsError where the file is damaged: it may name the tokens that end an answer.
-    """
-    if os.path.lexists(file := Path(source) / GENERATION_CONFIG):
-        try:
-            read_json(file)
-        except UnreadableFileError as error:
-            raise BrokenWeightsError(str(error)) from error
-    try:
-        place = source_arguments(source)[0]
-        return transformers.GenerationConfig.from_pretrained(place, revision=settings.remote(source)["revision"])
-    except OSError:  # the file is optional
-        return None
 
 
 def require_language_model(config: Any) -> None:

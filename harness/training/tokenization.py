@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from harness.engine.tree import common_prefix_length
 from harness.integrity import BrokenWeightsError
-from harness.loading.whole_model import read_generation_config
+from harness.loading.generation_config import read_generation_config
 from harness.prompts.templates import TULU
 from harness.prompts.text_limits import end_tokens
 from harness.training import model_loading
