@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness.engine import generate, launch_ahead, loglikelihood, memory, plain, shared_length
+from harness.engine import generate, loglikelihood, memory, plain, shared_length
 from harness.engine.plans import GenerationPlan, LogLikelihoodPlan, places_by_kind, split_places
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
@@ -190,6 +190,8 @@ class Engine:
         """The generation for every prompt with its place, as they are ready.  `end_tokens` end a text."""
         yield from self.generate_in_pages(plan, end_tokens, choose)
         # Another choice may ask for the tokens before.
+        from harness.engine import launch_ahead  # which is needed on a GPU alone
+
         run = launch_ahead.AheadRun if self.launches_ahead and choose is choose_tokens else None
         choose = self.observe(plan, choose)
         slots = min(self.limits.slots, self.limits.tokens or self.limits.slots)

@@ -8,10 +8,8 @@ from typing import Any, TypeVar
 
 import torch
 
-from harness import discovery
 from harness.atomic_files import atomic_folder, link_file, write_json
 from harness.bounded_files import read_json
-from harness.checkpoint_selection import Selection
 from harness.integrity import ADAPTER_CONFIG
 from harness.prompts.tokenizer_cache import TOKENIZER_FILES
 from harness.training import parallel
@@ -46,6 +44,9 @@ def name_sources(config: Settings) -> Settings:
     """
     if not config.base and not config.tokenizer:
         return config
+    from harness import discovery  # which few runs need, and which stands on much
+    from harness.checkpoint_selection import Selection
+
     discovery.apply_sources(Checkpoint("", "", ""), Selection(base=config.base, tokenizer=config.tokenizer))
     if config.tokenizer and not Path(config.tokenizer).is_dir():
         raise SkilldeltaError(f"--tokenizer {config.tokenizer}: name a folder.  A model of the Hub has its tokenizer with it.")
