@@ -1,10 +1,15 @@
-"""Names and values in one text, as people type them on the command line: a=1,b=two."""
+"""Names, and names with values, in one text, as people type them on the command line: a,b and a=1,b=two."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.types import SkilldeltaError
+
+
+def split_names(texts: Iterable[str] | None) -> list[str]:
+    """The names in the values of a flag that may be repeated, each several names with commas between them."""
+    return [name.strip() for text in texts or () for name in text.split(",") if name.strip()]
 
 
 def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:

@@ -82,9 +82,10 @@ def test_a_half_written_checkpoint_fails_alone_with_exit_code_four(capsys: pytes
 
 def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
     folder = model(mine.parent / "sft")
-    code, _, err = skilldelta(capsys, "score", folder, "-t", "addin", "--include-path", mine, "-o", mine.parent / "r")
-    assert code == 3
-    assert "Did you mean 'adding'?" in err
+    for names in (["-t", "addin"], ["-t", "addin", "-t", "adding"], ["-t", "adding", "-t", "addin"]):  # each one counts
+        code, _, err = skilldelta(capsys, "score", folder, *names, "--include-path", mine, "-o", mine.parent / "r")
+        assert code == 3
+        assert "Did you mean 'adding'?" in err
     code, _, err = scored(capsys, mine, [folder], "--backend-args", "text=4,colour=red")
     assert code == 3
     assert "There are: block, choice, text" in err

@@ -23,7 +23,8 @@ Prompts = Annotated[
     Path, typer.Option("--prompts", help="Your prompts: .txt (one a line), .jsonl, .json or .csv (prompts or conversations).")
 ]
 ChoiceTasks = Annotated[
-    str, typer.Option("--tasks", "-t", help="Tasks of choices, such as mmlu or truthfulqa_mc1, for calibration (ECE).")
+    list[str] | None,
+    typer.Option("--tasks", "-t", help="Tasks of choices, such as mmlu or truthfulqa_mc1, for calibration (ECE)."),
 ]
 IgnoreColumns = Annotated[
     list[str] | None, typer.Option("--ignore-columns", help="A column of the prompts that is no part of them; may be repeated.")
@@ -44,7 +45,7 @@ def behaviour(
         "behaviour"
     ),
     limit: Annotated[int, typer.Option("--limit", "-L", help="Only the first N prompts; of each choice task the first N.")] = 0,
-    tasks: ChoiceTasks = "",
+    tasks: ChoiceTasks = None,
     divergence: Annotated[
         bool, typer.Option("--divergence/--no-divergence", help="Also ask both models how likely the answers are to them.")
     ] = True,
@@ -63,7 +64,10 @@ def behaviour(
         from reports.behaviour import write_report
 
     refuse_devices(model)
-    file, choice_tasks = read_prompts(prompts, ignore_columns or (), check_limit(limit)), api.resolve(tasks, include or ())
+    file, choice_tasks = (
+        read_prompts(prompts, ignore_columns or (), check_limit(limit)),
+        api.resolve(",".join(tasks or ()), include or ()),
+    )
     settings = where.settings(selections=api.limits(limit or None, None), **generation.settings(), **earlier.settings())
     check_draws(settings)
     loader = model.backend().loader()

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.screen import note, print_json
+from harness.name_value_pairs import split_names
 from harness.types import SkilldeltaError
 
 
@@ -17,7 +18,7 @@ def judge(
     against: Annotated[str, typer.Option("--against", help="The checkpoint whose answers the others are compared with.")],
     judge: Annotated[str, typer.Option("--judge", help="PLUGIN:WHERE: llm:BACKEND:MODEL, reward:FOLDER, ...")],
     output: options.Output = Path("preferences"),
-    tasks: options.Tasks = "",
+    tasks: options.Tasks = None,
     as_json: options.Json = False,
 ) -> None:
     """How often a judge prefers each checkpoint's stored answers to another checkpoint's.  No model answers anew."""
@@ -30,7 +31,7 @@ def judge(
     if output.resolve() == results.resolve():
         raise SkilldeltaError("Preferences go into a folder of their own: name another one with -o.")
     match = HeadToHead(Results(results), against, LazyJudge(judge), Results.make(output))
-    outcomes = judge_against(match, [name.strip() for name in tasks.split(",") if name.strip()])
+    outcomes = judge_against(match, split_names(tasks))
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     for outcome in outcomes:

@@ -19,7 +19,7 @@ def noise(
     where: options.DataOptions,
     model: options.ModelOptions,
     choice: SelectionOptions,
-    tasks: options.Tasks = "",
+    tasks: options.Tasks = None,
     include: options.Include = None,
     output: options.Output = Path("results"),
     share: Annotated[float, typer.Option(help="%: how much of each task to repeat, but at least 50 items.")] = 10.0,
@@ -31,7 +31,10 @@ def noise(
     from harness.store import Results
 
     settings, loader = where.settings(), model.backend().loader()
-    checkpoints, selected_tasks = api.find_checkpoints(paths, loader, choice.selection()), api.resolve(tasks, include or ())
+    checkpoints, selected_tasks = (
+        api.find_checkpoints(paths, loader, choice.selection()),
+        api.resolve(",".join(tasks or ()), include or ()),
+    )
     repeats = []
     for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share / 100)):
         note(f"{repeat.checkpoint} · {repeat.task}: asked again")

@@ -32,7 +32,8 @@ Allow = Annotated[
 ]
 Margin = Annotated[float, typer.Option("--margin", help="Points: a difference shown to be smaller counts as none.")]
 Correction = Annotated[str, typer.Option("--correction", help="Correction for multiple tests: auto, holm, max-t, bh or none.")]
-Tasks = Annotated[str, typer.Option("--tasks", "-t", help="Task names, separated by commas; lm-eval:NAME is any lm-eval task.")]
+NAMES = "Task names, separated by commas; lm-eval:NAME is any lm-eval task; may be repeated."
+Tasks = Annotated[list[str] | None, typer.Option("--tasks", "-t", help=NAMES)]
 Holdout = Annotated[
     float, typer.Option("--holdout", help="Hold out this share of the items (0.5): choose on the others, judge on these.")
 ]
@@ -55,7 +56,7 @@ def sandbox_option(*names: str, text: str) -> Any:
 class TaskOptions:
     """What to score."""
 
-    tasks: Tasks = ""
+    tasks: Tasks = None
     suite: Annotated[str, typer.Option("--suite", help="A named set of tasks; see `skilldelta list suites`.")] = ""
     limit: Annotated[int | None, typer.Option("--limit", "-L", help="Only the first N examples of each group of a task.")] = (
         None
@@ -92,7 +93,7 @@ class TaskOptions:
         if self.suite:
             tasks, selections = suites.load_suite(self.suite, self.include or (), prompts)
         else:
-            tasks, selections = api.resolve(self.tasks, self.include or (), prompts), {}
+            tasks, selections = api.resolve(",".join(self.tasks or ()), self.include or (), prompts), {}
         return tasks, api.limits(self.limit, self.sample_seed) or selections
 
 

@@ -10,6 +10,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.screen import note, print_json, print_table, say
+from harness.name_value_pairs import split_names
 from harness.types import Example, SkilldeltaError
 from harness.visible_text import printable
 
@@ -22,7 +23,10 @@ def overlap(
         typer.Argument(help="Training data: .jsonl, .json, .csv or .txt (each also .gz), or hub:NAME or hub:NAME:SPLIT."),
     ],
     tasks: Annotated[
-        str, typer.Option("--tasks", "-t", help="Tasks, suites, lm-eval:NAME or files of evaluation rows, separated by commas.")
+        list[str],
+        typer.Option(
+            "--tasks", "-t", help="Tasks, suites, lm-eval:NAME or files of evaluation rows, with commas between them."
+        ),
     ],
     folder: Annotated[
         Path | None,
@@ -42,7 +46,7 @@ def overlap(
 
     check_overlap_options(share, output)
     api.use_data(folder)
-    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    names = split_names(tasks)
     if not names:
         raise SkilldeltaError("--tasks names no task, no suite and no file of rows: there is nothing to search for.")
     sets: dict[str, list[Example]] = {}

@@ -39,7 +39,7 @@ NUMBER = re.compile(
     (?:
       (?P<hour>(?<![\d:.,])\d{{1,2}}):(?P<minute>[0-5]\d)(?![\d:])
     | (?<![\d./])(?:(?P<whole>\d{{1,6}})[ ])?(?P<numerator>(?<!\^)\d{{1,6}})/(?P<denominator>\d{{1,6}})(?![\d/]|\.\d)
-    | {UNIT_POWER}(?P<digits>\d{{1,3}}(?:,\d{{2,3}})*,\d{{3}}(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
+    | {UNIT_POWER}(?P<digits>\d{{1,3}}(?:,\d{{2,3}}){{0,14}},\d{{3}}(?![\d])(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)
       (?:(?P<power>{EXPONENT})|[eE](?P<e>[-+]?\d{{1,2}})(?!\w|\.\d)|\s*(?:x|\*)\s*10\s*(?P<ten>{EXPONENT}))?
       (?P<scale>\s(?:thousand|million|billion)\b)?
     )""",

@@ -19,6 +19,9 @@ PIECES = (
     *(
         "1",
         "1,",
+        "1,21",
+        "1 000 ",
+        "1.000,",
         "the answer is ",
         "The answer is (B ",
         "#",
