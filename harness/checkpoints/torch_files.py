@@ -21,12 +21,12 @@ TORCH = (
     "model.save_pretrained(FOLDER) and tokenizer.save_pretrained(FOLDER)"
 )
 DISTRIBUTED = (
-    "shards of torch.distributed.checkpoint: `python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} FILE.pt` "
-    "makes one file of them, which the program that wrote them can load and save with model.save_pretrained(FOLDER)"
+    "shards of torch.distributed.checkpoint: "
+    "`python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} FILE.pt` makes one file of them, which the program that wrote them can load and save with model.save_pretrained(FOLDER)"
 )
 RANKS = (
-    "shards of a model, one for each process that trained it: the program that wrote them can join them and save the model with "
-    "model.save_pretrained(FOLDER)"
+    "shards of a model, one for each process that trained it: the program that wrote them can join them and save the model "
+    "with model.save_pretrained(FOLDER)"
 )
 NANOCHAT = (
     "a checkpoint of nanochat: transformers' convert_nanochat_checkpoints.py (src/transformers/models/nanochat) makes a model "

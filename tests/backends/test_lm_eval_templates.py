@@ -1,7 +1,6 @@
 """lm-eval's backends render a model's chat template as every other backend does: on a fixed day, with the user's variables."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 

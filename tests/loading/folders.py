@@ -169,10 +169,10 @@ ADAPTER_DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "unknown kind": (lambda f: change_config(f, "adapter_config.json", peft_type="NOTHING"), "adapter_config.json cannot be"),
     "not a number": (lambda f: change_tensors(f, one_layer("lora_B", float("inf"))), "no numbers"),
     "whole numbers": (lambda f: change_tensors(f, lambda t: {k: v.to(torch.int8) for k, v in t.items()}), "are whole numbers"),
-    "scale that is no number": (lambda f: change_config(f, "adapter_config.json", lora_alpha=float("nan")), "lora_alpha is nan"),
+    "scale that is nan": (lambda f: change_config(f, "adapter_config.json", lora_alpha=float("nan")), "lora_alpha is nan"),
     "scale as text": (lambda f: change_config(f, "adapter_config.json", lora_alpha="8"), "lora_alpha is 8"),
     "rank of nothing": (lambda f: change_config(f, "adapter_config.json", r=0), "r is 0"),
-    "patterns that are no mapping": (lambda f: change_config(f, "adapter_config.json", alpha_pattern="x"), "alpha_pattern is x"),
+    "patterns as text": (lambda f: change_config(f, "adapter_config.json", alpha_pattern="x"), "alpha_pattern is x"),
     "head of a reward model": (
         lambda f: change_tensors(f, lambda t: t | {"base_model.model.score.weight": torch.ones(1, 32)}), "a reward model"
     ),

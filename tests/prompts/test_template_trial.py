@@ -27,7 +27,8 @@ ENDLESS = {
 
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_a_template_without_end_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(template_trial, "SECONDS", 60 if kind == "writes much" else 0.5)  # it ends by its length, however slowly
+    # What writes much ends by its length, however slowly.
+    monkeypatch.setattr(template_trial, "SECONDS", 60 if kind == "writes much" else 0.5)
     source, words = ENDLESS[kind]
     tokenizer = tiny.tokenizer()
     tokenizer.chat_template = source

@@ -12,8 +12,8 @@ from tasks import cot_rate
 from tasks.answer_reading.steps import count_steps, shows_steps
 
 PLAIN = (
-    "{}", "The answer is {}.", "It is ${}.", "**{}**", "{} apples are left.", "#### {}", "I think {}, but I am not sure. Ask me again.",
-    "{}. This is more than 5 and less than 1000000.",
+    "{}", "The answer is {}.", "It is ${}.", "**{}**", "{} apples are left.", "#### {}",
+    "I think {}, but I am not sure. Ask me again.", "{}. This is more than 5 and less than 1000000.",
 )  # fmt: skip
 
 
