@@ -22,7 +22,8 @@ TORCH = (
 )
 DISTRIBUTED = (
     "shards of torch.distributed.checkpoint: "
-    "`python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} FILE.pt` makes one file of them, which the program that wrote them can load and save with model.save_pretrained(FOLDER)"
+    "`python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder} FILE.pt` makes one file of them, which the "
+    "program that wrote them can load and save with model.save_pretrained(FOLDER)"
 )
 RANKS = (
     "shards of a model, one for each process that trained it: the program that wrote them can join them and save the model "

@@ -64,10 +64,8 @@ def behaviour(
         from reports.behaviour import write_report
 
     refuse_devices(model)
-    file, choice_tasks = (
-        read_prompts(prompts, ignore_columns or (), check_limit(limit)),
-        api.resolve(",".join(tasks or ()), include or ()),
-    )
+    file = read_prompts(prompts, ignore_columns or (), check_limit(limit))
+    choice_tasks = api.resolve(",".join(tasks or ()), include or ())
     settings = where.settings(selections=api.limits(limit or None, None), **generation.settings(), **earlier.settings())
     check_draws(settings)
     loader = model.backend().loader()

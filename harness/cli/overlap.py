@@ -24,9 +24,7 @@ def overlap(
     ],
     tasks: Annotated[
         list[str],
-        typer.Option(
-            "--tasks", "-t", help="Tasks, suites, lm-eval:NAME or files of evaluation rows, with commas between them."
-        ),
+        typer.Option("--tasks", "-t", help="Tasks, suites, lm-eval:NAME or files of evaluation rows; commas between them."),
     ],
     folder: Annotated[
         Path | None,
