@@ -165,14 +165,19 @@ class StudyPlan:
         return ("--suite", self.study.tasks, "-o", output, *flags)
 
     def scoring_stages(self) -> Iterator[Stage]:
-        """Every run once, the seeds of a recipe in one command: they share what is encoded and loaded."""
+        """Every run once, the seeds of a recipe in one command: they share what is encoded and loaded.
+
+        Runs of other programs are scored together: only then are models of one name, such as final_model, told apart.
+        """
         bases = [f"sft-{b}" for b in self.study.bases if self.is_scored(b)]
-        for names in [*([b] for b in bases), *group_seeds([r.name for r in self.runs if r.makes == "policy"])]:
-            runs = {r.name: r.run for r in self.runs}
+        runs = {r.name: r.run for r in self.runs}
+        policies = [r.name for r in self.runs if r.makes == "policy"]
+        own_policies, foreign_policies = [n for n in policies if not runs[n]], [n for n in policies if runs[n]]
+        for names in filter(None, [*([b] for b in bases), *group_seeds(own_policies), foreign_policies]):
             paths = [self.run_folder(n, runs) for n in names]
             needs = tuple(n for n, p in zip(names, paths, strict=True) if p == f"runs/{n}")
             writes = tuple(f"results/{n}@*" for n in names)
-            kind = without_seed(names[0])
+            kind = "other-programs" if names is foreign_policies and len(names) > 1 else without_seed(names[0])
             yield Stage(
                 f"score-{kind}", ("harness", "score", *paths, *self.scoring_flags("results")), needs, f"score {kind}", writes
             )
