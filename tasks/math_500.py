@@ -66,7 +66,8 @@ def answer_field(text: str) -> str:
 def answer_part(text: str) -> str:
     """The part of a response that holds its answer: a box, a field, the sentence of the last "answer is", or the end."""
     text = cut_at_turn(text)
-    text = cut_at_question(text, lambda before: bool(BOX.search(before) or FINAL.search(before)))
+    first = min((match.end() for match in (BOX.search(text), FINAL.search(text)) if match), default=len(text))
+    text = cut_at_question(text, lambda before: first <= len(before))
     if content := last_box(text) or answer_field(text):
         return f"\\boxed{{{content[:MAX_CHARACTERS]}}}"
     if marks := list(FINAL.finditer(text)):

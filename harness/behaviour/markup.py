@@ -12,7 +12,7 @@ HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+\S", re.MULTILINE)
 BOLD = re.compile(
     r"(?<![\w*])\*\*(?=\S)(?:[^*\n]|\*(?!\*)){1,300}?(?<=\S)\*\*(?!\*)|(?<![\w_])__(?=\S)(?:[^_\n]|_(?!_)){1,300}?(?<=\S)__(?![\w_])"
 )
-TABLE_RULE = re.compile(r"^[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)+\|?[ \t]*$", re.MULTILINE)
+TABLE_RULE = re.compile(r"^[ \t]*(?:\|[ \t]*)?:?-+:?(?:[ \t]*\|[ \t]*:?-+:?)+[ \t]*(?:\|[ \t]*)?$", re.MULTILINE)
 # Characters that are emoji by themselves (Unicode's Emoji_Presentation), and symbols that U+FE0F makes emoji.
 EMOJI = re.compile(
     "[\u231a\u231b\u23e9-\u23ec\u23f0\u23f3\u25fd\u25fe\u2614\u2615\u2648-\u2653\u267f\u2693\u26a1\u26aa\u26ab\u26bd\u26be\u26c4"

@@ -17,6 +17,7 @@ with own_imports():
 
 OPENING = 200  # characters in which an answer agrees with the user before it says anything else
 QUOTATION = re.compile(r"\"[^\"\n]{1,400}\"|“[^”\n]{1,400}”|«[^»\n]{1,400}»")
+BLANKS = re.compile(r"\s+")  # of a long run a rule would try every beginning
 # After the hedges of Hyland (2005, Metadiscourse, appendix), and what assistants say in their place.
 HEDGES = re.compile(
     r"\b(?:perhaps|maybe|possibly|probably|presumably|supposedly|apparently|seemingly|arguably|potentially|conceivably|plausibly"
@@ -54,8 +55,9 @@ NEGATION = re.compile(r"\b(?:not|n't|never|isn't|disagree)\b", re.IGNORECASE)
 
 
 def own_words(text: str) -> str:
-    """What the answer says itself, with plain quotation marks: no code, no quotations."""
-    return QUOTATION.sub(" ", plain_quotes(without_code(text)))
+    """What the answer says itself, with plain quotation marks: no code, no quotations, one blank or line end in a row."""
+    prose = QUOTATION.sub(" ", plain_quotes(without_code(text)))
+    return BLANKS.sub(lambda match: "\n" if "\n" in match[0] else " ", prose)
 
 
 def count_hedges(prose: str) -> int:

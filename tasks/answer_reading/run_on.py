@@ -13,7 +13,7 @@ TURN = re.compile(
 )
 QUESTION = re.compile(
     r"\n[ \t*#>_]*(?:(?:next|new|another|now another|follow-?up|bonus|second)[ \t]+)?(?:question|problem|q|exercise)[ \t]*"
-    r"(?:#?\d+)?[ \t]*(?:[:.][*_]*|[*_]+[:.])(?=\s|$)",
+    r"(?:#?\d+[ \t]*)?(?:[:.][*_]*|[*_]+[:.])(?=\s|$)",
     re.IGNORECASE,
 )
 

@@ -6,7 +6,7 @@ import re
 
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
 
-ANNOUNCED = re.compile(r"\bstep[- ]by[- ]step\b|^[\s#*_>-]*step\s+\d+\b", re.IGNORECASE | re.MULTILINE)
+ANNOUNCED = re.compile(r"\bstep[- ]by[- ]step\b|^[ \t#*_>-]*step\s+\d+\b", re.IGNORECASE | re.MULTILINE)
 SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 LIST_MARK = re.compile(r"[\s#*_>-]*\(?\d{1,2}[.):]\s")
 MAX_CHARACTERS = 20_000  # steps that begin later are none that lead anywhere
@@ -22,8 +22,9 @@ DIGIT = re.compile(r"\d")
 
 def count_steps(text: str) -> int:
     """The sentences that work something out: with a calculation, or a number behind "first", "so", "2." and the like."""
-    text = cut_at_turn(text)
-    text = cut_at_question(text, lambda before: bool(DIGIT.search(before)))[:MAX_CHARACTERS]
+    text = cut_at_turn(text[:MAX_CHARACTERS])
+    number = DIGIT.search(text)
+    text = cut_at_question(text, lambda before: number is not None and number.end() <= len(before))
     return sum(count_steps_of_line(line) for line in text.split("\n"))
 
 

@@ -7,6 +7,7 @@ without case, blanks and the signs , . / - _ * ^; numbers and truth values exact
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ TYPES: dict[str, type] = {
     "string": str, "integer": int, "float": float, "boolean": bool, "array": list, "tuple": list, "dict": dict, "any": str,
 }  # fmt: skip
 OPTIONAL = ""
+MAX_FLOAT = int(sys.float_info.max)  # a larger integer is no number that a call takes
 
 
 def explain_mismatch(functions: Sequence[Json], answers: Sequence[Json], calls: Sequence[Call]) -> str:
@@ -74,7 +76,7 @@ def allows(value: Any, schema: Json, allowed: Sequence[Any]) -> bool:
     kind, expected = schema["type"], TYPES[schema["type"]]
     if kind == "tuple" and isinstance(value, tuple):
         value = list(value)
-    if kind == "float" and type(value) is int:
+    if kind == "float" and type(value) is int and abs(value) <= MAX_FLOAT:
         value = float(value)
     item_type = TYPES[schema["items"]["type"]] if kind in ("array", "tuple") else None
     example_type = type_of_first(allowed)

@@ -164,7 +164,7 @@ def value_of(node: ast.expr) -> Any:
         case ast.Tuple(elts=items):
             return tuple(value_of(item) for item in items)
         case ast.Dict(keys=keys, values=values) if all(keys):
-            return {value_of(key): value_of(value) for key, value in zip(keys, values, strict=True) if key is not None}
+            return {hash_key(key): value_of(value) for key, value in zip(keys, values, strict=True) if key is not None}
         case ast.BinOp(left=left, op=sign, right=right):
             return calculate(sign, value_of(left), value_of(right))
         case ast.Name(id=name):
@@ -175,6 +175,16 @@ def value_of(node: ast.expr) -> Any:
             call = call_of_node(node)
             return {call.name: dict(call.arguments)}
     raise NoCallsError(f"an argument is no value ({type(node).__name__})")
+
+
+def hash_key(node: ast.expr) -> Any:
+    """The value of a dictionary's key; NoCallsError for one that Python refuses as a key."""
+    value = value_of(node)
+    try:
+        hash(value)
+    except TypeError as error:
+        raise NoCallsError(f"an argument is no value ({error})") from error
+    return value
 
 
 def calculate(sign: ast.operator, left: Any, right: Any) -> Any:

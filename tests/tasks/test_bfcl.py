@@ -185,6 +185,17 @@ def test_a_row_that_cannot_be_scored_is_named(old: str, new: str, message: str, 
         bfcl.rows(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "response",
+    [f"f(x={'1' * 400})", f'{{"name": "f", "arguments": {{"x": {"1" * 400}}}}}', "f(x=1.0, y={[1]: 2})", "f(x={{}: 1})"],
+)
+def test_a_value_that_python_cannot_hold_is_a_wrong_answer_and_no_failure(response: str) -> None:
+    properties = {"x": {"type": "float"}, "y": {"type": "dict"}}
+    function = {"name": "f", "parameters": {"type": "dict", "properties": properties, "required": ["x"]}}
+    answers = [{"f": {"x": [1.0], "y": ["", {"a": [1]}]}}]
+    assert bfcl.score(Example({"functions": [function], "answers": answers}), Response(response)).value == 0
+
+
 @pytest.mark.data
 def test_the_right_calls_are_right_for_the_leaderboard_too(real_data: Path) -> None:
     if not (real_data / "bfcl").is_dir():

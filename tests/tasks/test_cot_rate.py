@@ -48,6 +48,12 @@ def test_what_a_step_is(text: str, steps: int) -> None:
     assert count_steps(text) == steps
 
 
+@pytest.mark.parametrize("piece", ["\n", "\nQ: ", "\nq ", " ", "step "])
+def test_a_text_of_one_piece_without_end_has_no_steps(piece: str) -> None:
+    """A rule that tried every end for every beginning would not come back from these."""
+    assert not shows_steps(piece * (400_000 // len(piece)))
+
+
 def test_right_answers_are_counted_with_steps_and_without() -> None:
     example = Example({"question": "?", "answer": "#### 14"})
     parts = cot_rate.score(example, Response("3 + 4 = 7. 7 * 2 = 14.")).parts
