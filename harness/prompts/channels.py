@@ -11,7 +11,7 @@ MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 NEXT_CHANNEL = re.compile(
     r"<\|end\|>\s*<\|start\|>assistant\s*<\|channel\|>\w+[^<\n]{0,80}(?:<\|constrain\|>\w+)?<\|message\|>"
 )
-HEADINGS = re.compile(r"\s*Here(?:['’]s| is) my thought process:(.*?)\n\s*Here(?:['’]s| is) my response:", re.DOTALL)
+HEADINGS = re.compile(r"\s*Here(?:['’]s| is) my thought process:(.*?)\n[^\S\n]*Here(?:['’]s| is) my response:", re.DOTALL)
 PLAIN_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)")
 
 
@@ -27,7 +27,7 @@ def part_channels(text: str) -> Channels | None:
     """What Channels says, of a text with channels or headings; None for other texts."""
     lead = LEAD.match(text)
     start = lead.end() if lead else 0
-    if CHANNEL in text[:start] or NEXT_CHANNEL.search(text):
+    if CHANNEL in text[:start] or has_next_channel(text):
         before, *others = text.split(CHANNEL)  # before: in a channel that the prompt has opened
         pieces = [piece.partition(MESSAGE) for piece in others]
         contents = [(head.split()[:1], MESSAGE_END.split(content, maxsplit=1)[0]) for head, _, content in pieces]
@@ -47,3 +47,12 @@ def part_channels(text: str) -> Channels | None:
         if opening and opening[0].endswith("analysis") and text[begin : begin + 1].isalnum():
             return Channels(reasoning, "", False)
     return None
+
+
+def has_next_channel(text: str) -> bool:
+    """Whether the response goes on in another channel; tokens that it shows in code are words of it."""
+    match = NEXT_CHANNEL.search(text)
+    if match is None:
+        return False
+    before = text[: match.start()]
+    return before.count("```") % 2 == 0 and before[before.rfind("\n") + 1 :].count("`") % 2 == 0

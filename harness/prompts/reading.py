@@ -5,7 +5,6 @@ The one function for every task that generates texts is Reader.read().  The text
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +19,9 @@ WHOLE_TEXT = "none"  # as tags: nothing is parted
 SILENCE = "no answer: the response is empty"
 ONLY_REASONING = "no answer: nothing follows the reasoning"
 UNCLOSED = "no answer: the reasoning block is never closed"
-TURN_END = re.compile(
-    r"(?:\s*(?:<\|(?:im_end|eot_id|eom_id|end|return|endoftext|end_of_text|end_of_turn|eos)\|>|<end_of_turn>|</s>|<eos>|<turn\|>))+\s*\Z"
+TURN_ENDS = (
+    *(f"<|{w}|>" for w in ("im_end", "eot_id", "eom_id", "end", "return", "endoftext", "end_of_text", "end_of_turn", "eos")),
+    *("<end_of_turn>", "</s>", "<eos>", "<turn|>"),
 )
 
 # One character for one character, so that places in a text stay where they are.
@@ -37,7 +37,15 @@ def plain_quotes(text: str) -> str:
 
 def cut_turn_end(text: str) -> str:
     """The text without the tokens that end a turn, which recorded outputs may hold."""
-    return TURN_END.sub("", text) if text.rstrip().endswith(">") else text
+    end, rest = len(text), len(text.rstrip())
+    while ending := next((each for each in TURN_ENDS if text.endswith(each, 0, rest)), ""):
+        if ending == "</s>" and text.find("<s>", 1, rest) >= 0:  # HTML's strikethrough; <s> as a token only begins a text
+            break
+        rest -= len(ending)
+        while rest and text[rest - 1].isspace():
+            rest -= 1
+        end = rest
+    return text[:end]
 
 
 @dataclass(frozen=True)

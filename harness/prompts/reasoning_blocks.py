@@ -19,7 +19,7 @@ from functools import cached_property
 from typing import Literal
 
 from harness.prompts.channels import LEAD, part_channels
-from harness.prompts.reasoning_tags import ANSWER_TAGS, TAGS, TagPair, tag_pattern
+from harness.prompts.reasoning_tags import ANSWER_TAGS, HEADING_TAGS, TAGS, TagPair, tag_pattern
 
 Region = tuple[int, int]  # begin and end in a text
 State = Literal["", "closed", "unclosed"]  # "": there is no reasoning
@@ -28,6 +28,7 @@ QUOTES = "'\"`‘’‚“”„«»"
 FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 CODE_SPAN = re.compile(r"(?<!`)(`{1,2})(?!`)([^`\n]+)(?<!`)\1(?!`)")
 SENTENCE_END = ".!?…。！？:;)*]}\"'”’"
+IN_SENTENCE = re.compile(r"[ \t]+[a-z]")
 BLANK_LINES = re.compile(r"\A(?:[^\S\n]*\n)+")
 WINDOW = 200  # characters around a tag that rules look at
 
@@ -135,9 +136,17 @@ class BlockParser:
         """Does an opening tag begin a block?  `place`: where the text after the last block begins."""
         if LEAD.fullmatch(self.text, place, tag.start):
             return True
-        if not is_first and not self.is_word(tag):
+        if not is_first and not self.is_word(tag) and self.is_closed_later(tag):
             return True
         return not self.text_before(tag).strip() and find_region(tag.start, self.fences) is None
+
+    @cached_property
+    def last_closings(self) -> dict[int, int]:
+        """Where the last closing tag of each pair begins."""
+        return {tag.pair: tag.start for tag in self.tags if not tag.opens}
+
+    def is_closed_later(self, tag: Tag) -> bool:
+        return self.last_closings.get(tag.pair, -1) > tag.start
 
     def closes_block(self, tag: Tag, last_opening: int) -> bool:
         """Does a closing tag that nothing opens stand as models write it, and not as a word of a sentence?"""
@@ -153,24 +162,27 @@ class BlockParser:
             return ends_paragraph or before.rstrip()[-1] in SENTENCE_END or next_character.isupper() or next_character.isdigit()
         return before[-1] not in QUOTES + "(" and not self.is_word(tag) and not (next_character and next_character in ".,;:)")
 
+    def is_heading(self, tag: Tag, truncated: bool) -> bool:
+        """Is the tag a heading of an answer, such as "[Reasoning]", which nothing closes?"""
+        return self.pairs[tag.pair][0] in HEADING_TAGS and not truncated and not self.is_closed_later(tag)
+
     def find_blocks(self, in_block: bool, truncated: bool) -> tuple[list[Region], State]:
         """The regions of reasoning, tags included; "unclosed" where the last of them has no end."""
         blocks, place, last_opening = list[Region](), 0, -1
         inside: Region | None = (0, -1) if in_block else None  # the begin of the block that we are in, and its pair
         last_word = len(self.text.rstrip())
-        last_closings = {tag.pair: tag.start for tag in self.tags if not tag.opens}
         for tag in self.tags:
             if inside is not None:
-                own_is_coming = inside[1] >= 0 and last_closings.get(inside[1], -1) > tag.start
+                own_is_coming = inside[1] >= 0 and self.last_closings.get(inside[1], -1) > tag.start
                 if not tag.opens and (inside[1] in (-1, tag.pair) or (not own_is_coming and self.closes_block(tag, -1))):
                     blocks.append((inside[0], tag.end))
                     place, inside, last_opening = tag.end, None, -1
-            elif tag.opens:
+            elif tag.opens and not self.is_heading(tag, truncated):
                 last_opening = tag.start
                 if self.opens_block(tag, place, not blocks):
                     is_lead = LEAD.fullmatch(self.text, place, tag.start)
                     inside = (place if is_lead else tag.start, tag.pair)
-            elif self.closes_block(tag, last_opening):
+            elif not tag.opens and self.closes_block(tag, last_opening):
                 if not blocks or tag.end < last_word:
                     blocks = [(0, tag.end)]
                 else:  # it follows the whole answer
@@ -201,6 +213,8 @@ def trim_answer(text: str) -> str:
     for start, end in ANSWER_TAGS:
         if answer[: len(start)].lower() == start.lower():
             inner, *rest = re.split(re.escape(end), answer[len(start) :], maxsplit=1, flags=re.IGNORECASE)
+            if not rest and IN_SENTENCE.match(inner):  # "<output> tags are ..."
+                return answer
             return answer if "".join(rest).strip() else inner.strip("\n")
     return answer
 

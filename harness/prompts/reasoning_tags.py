@@ -28,6 +28,7 @@ TAGS: tuple[TagPair, ...] = (
     ("<start_working_out>", "<end_working_out>"),
     ("<|im_start|>think\n", "<|im_start|>answer\n"),
 )
+HEADING_TAGS = ("[THINKING]", "[REASONING]")  # answers have headings of this form
 ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a block
     *(
         (f"<{word}>", f"</{word}>")

@@ -18,11 +18,11 @@ VULGAR = {"½": "1/2", "⅓": "1/3", "⅔": "2/3", "¼": "1/4", "¾": "3/4", "�
 THOUSANDS = re.compile(
     r"(?<![\d.,])\d{1,3}(?:(?:\{,\}|,?\\[,;:! ]|\\thinspace ?|[~'_\u00a0\u2007\u2008\u2009\u200a\u202f])\d{3})+(?!\d)"
 )
-POINT_THOUSANDS = re.compile(r"(?<![\d.,])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d.,]*\d)")  # 70.000,00
+POINT_THOUSANDS = re.compile(r"(?<![\d.,(\[])([1-9]\d{0,2}(?:\.\d{3})+),(\d{1,2})(?![\d.,]*\d)")  # 70.000,00, but not (1.250,3)
 # Spaces between thousands: where a group begins with 0, or where the number is all of a box or of a line behind "####".
 SPACED = re.compile(r"(?<![\d.,:/^])\d{1,3}(?: \d{3}){0,4} 0\d{2}(?: \d{3}){0,4}(?![\d.,:/]*\d)")
 SPACED_ALONE = re.compile(r"(?m)(?:(?<=\{)|(?<=\{\$)|^[ \t]*#### ?\$?)\d{1,3}(?: \d{3}){1,5}(?=[ \t]*(?:\}|$))")
-MONEY_SCALE = re.compile(r"([$€£¥₹] ?\d+(?:[.,]\d+)*) ?([kKM])(?![A-Za-z0-9])")  # $70k
+MONEY_SCALE = re.compile(r"([$€£¥₹] ?\d+(?:[.,]\d+)*) ?([kKM])(?![A-Za-z0-9$^_]|[^$\n]{0,30}\$(?! ?\d))")  # not $2k + 1$
 SCALE_WORDS = {"k": "thousand", "M": "million"}
 LATEX = (
     (re.compile(r"\\[dt]?frac ?\{ ?([^{}]{0,40}?) ?\} ?\{ ?([^{}]{0,40}?) ?\}"), r" \1/\2 "),

@@ -54,6 +54,8 @@ def test_a_text_without_tags_is_the_answer_as_it_is(text: str) -> None:
 
 
 MENTIONS = [
+    "[Reasoning]\nThe sky is blue.\n[Answer]\n42",
+    "Its format:\n```\n<|start|>user<|message|>a<|end|><|start|>assistant<|channel|>final<|message|>b<|return|>\n```\nEnd.",
     "The tag `<think>` opens a block and `</think>` closes it.",
     'R1 writes "<think>" first, then "</think>".',
     "Qwen’s “<think>” and “</think>” tags stand around its reasoning.",

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.types import Example, Response
 from tasks import gsm8k
+from tasks.answer_reading.numbers import find_numbers, normalize
 from tasks.answer_reading.stated_number import read_number
 
 WORKING = "Each of the 3 boxes holds 40 pens: 3 * 40 = 120. Then 20 are given away."
@@ -83,6 +84,11 @@ WRITTEN = {
     "3:00 pm": 3, "3:30": Fraction(7, 2), "2.5 million": 2_500_000, "1,50,000 rupees": 150_000, "£1,200.50": Fraction(2401, 2),
     "70 000": 70_000, "1 250 000 pens": 1_250_000, "70.000,00 euros": 70_000, "$70k": 70_000, "€1.5M": 1_500_000,
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["from $2k + 1$ to 3", "(2.000,3)", "0.125,3; 2"])
+def test_formulas_and_lists_are_no_thousands(text: str) -> None:
+    assert all(number.value < 4 for number in find_numbers(normalize(text)))
 
 
 @pytest.mark.parametrize("written", WRITTEN)
