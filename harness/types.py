@@ -219,7 +219,7 @@ class Task:
     metrics: tuple[Metric, ...] = ()
     draws: int = 1
     pass_at: int = 0  # k: the score of an example is pass@k over its draws; 0: draws are averaged
-    criterion: str = ""  # what its judge decides, by which the judge's measured errors are found
+    criterion: str = ""  # what its judge decides, by which its measured errors are found; "not ...": the opposite scores 1
     judge: str = ""  # PLUGIN:WHERE, what grades responses that no rule can, unless the user names another
     judged: Callable[[Any, Example, Response], Score] | None = None  # score() with a Judge; score() alone gives None then
     grade_ahead: Callable[[Sequence[tuple[Example, Response]]], None] | None = (

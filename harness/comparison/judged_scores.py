@@ -38,10 +38,11 @@ def judge_errors(record: CellRecord) -> ErrorRates | None:
 
 
 def average_sides(rates: ErrorRates) -> ErrorRates:
-    """The rates of right decisions, over both answers that may be right."""
+    """The rates of right decisions, over both answers that may be right; their power errs as much as that of `rates`."""
     other = rates.reverse()
+    square = (rates.hit.error**2 + rates.miss.error**2) / 2
     pairs = ((rates.hit, other.hit), (rates.miss, other.miss))
-    hit, miss = (ClassMean(a.n, (a.mean + b.mean) / 2, (a.variance + b.variance) / 2) for a, b in pairs)
+    hit, miss = (ClassMean(a.n, (a.mean + b.mean) / 2, square * (a.n + 2)) for a, b in pairs)
     return ErrorRates(hit, miss)
 
 

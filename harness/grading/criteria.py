@@ -30,6 +30,7 @@ FIRST, SECOND = Option("first", "answer A", 1.0), Option("second", "answer B", 0
 BETTER, GOOD, SUMMARY = "better", "good", "better summary"
 RATING, COMPLIANCE, HARMLESS, TRUTHFUL, INFORMATIVE = "rating", "compliance", "harmless", "truthful", "informative"
 BOTH = f"{TRUTHFUL} and {INFORMATIVE}"  # two questions, of which both must hold
+NOT = "not "  # before the name of a criterion: the task scores 1 where the criterion does not hold
 COMPLIES, REFUSES, PARTLY = "compliance", "refusal", "partial refusal"
 
 CRITERIA = {

@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.atomic_files import write_json
 from harness.bounded_files import read_json
+from harness.grading.criteria import NOT
 from harness.grading.reply_cache import replies_folder
 from harness.statistics.judge_error import ClassMean, ErrorRates
 from harness.types import Json, SkilldeltaError, digest
@@ -41,10 +42,16 @@ def read_errors(file: Path) -> dict[str, Any]:
 
 
 def find_errors(identity: str, criterion: str) -> Json:
-    """What was measured of a judge for a criterion, for task.json; {} where nothing was."""
+    """What was measured of a judge for a criterion, for task.json; {} where nothing was.
+
+    For "not CRITERION" they are the rates where the opposite scores 1.
+    """
     file = check_file(identity)
-    errors = read_errors(file).get(criterion) if file and file.is_file() else None
-    return errors if errors and rates_from_json(errors) else {}
+    errors = read_errors(file).get(criterion.removeprefix(NOT)) if file and file.is_file() else None
+    rates = rates_from_json(errors) if isinstance(errors, dict) else None
+    if rates is None:
+        return {}
+    return {**errors, **rates_to_json(rates.reverse())} if criterion.startswith(NOT) else errors
 
 
 def rates_to_json(rates: ErrorRates) -> dict[str, Any]:
@@ -56,7 +63,7 @@ def rates_from_json(content: Json) -> ErrorRates | None:
     """The error rates of a record; None where it holds none that can be used."""
     try:
         hit, miss = (ClassMean(int(s["n"]), float(s["mean"]), float(s["variance"])) for s in (content[side] for side in SIDES))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     is_sound = all(0 <= s.mean <= 1 and 0 <= s.variance <= 1 and s.n >= 0 and math.isfinite(s.mean) for s in (hit, miss))
     return ErrorRates(hit, miss) if is_sound else None

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from harness.comparison.compare import compare
+from harness.comparison.judged_scores import average_sides
 from harness.comparison.result import Comparison, Row
 from harness.grading.stored_checks import rates_to_json
 from harness.statistics.judge_error import ClassMean, ErrorRates
@@ -73,6 +74,14 @@ def test_a_judge_that_nobody_measured_is_said(tmp_path: Path) -> None:
     assert "talk was graded by llm:x@1, whose errors were not measured" in foot(comparison)
     assert row(comparison).difference == row(compared(tmp_path / "b", None, None)).difference
     assert "graded by" not in foot(compared(tmp_path / "c", None, None))
+
+
+def test_right_decisions_of_f1_err_as_much_as_the_judge_does() -> None:
+    own = ErrorRates(ClassMean.of([1.0] * 900 + [0.0] * 100), ClassMean.of([1.0] * 3 + [0.0] * 5))
+    both = average_sides(own)
+    assert both.power == pytest.approx(own.power)
+    assert both.hit.mean + both.miss.mean == pytest.approx(1)
+    assert (both.hit.error**2 + both.miss.error**2) == pytest.approx(own.hit.error**2 + own.miss.error**2)
 
 
 @pytest.mark.parametrize("errors", [3, {"hit": 1}, {"hit": {"n": 1, "mean": 9, "variance": 0}, "miss": {}}])

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
+from harness import registry
 from harness.grading import labelled_sets, stored_checks
-from harness.grading.criteria import BETTER, COMPLIANCE
+from harness.grading.criteria import BETTER, COMPLIANCE, NOT
 from harness.grading.judge_check import check_judge
 from harness.grading.labelled_sets import LabelledQuestion, LabelledSet, read_sets
 from harness.grading.language_model import JudgeSettings, LanguageModelJudge
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.statistics.judge_error import ClassMean, ErrorRates
-from harness.types import Json, Response, SkilldeltaError
+from harness.types import Example, Json, Response, SkilldeltaError
 from tests.support import toys
 from tests.test_cli import skilldelta
 
@@ -132,12 +133,28 @@ def test_error_rates_are_found_by_identity_and_criterion(tmp_path: Path, monkeyp
     found = stored_checks.find_errors("llm:x@1", BETTER)
     assert (found["set"], stored_checks.rates_from_json(found)) == ("auto-j", RATES)
     assert not stored_checks.find_errors("llm:x@2", BETTER)
+    refusals = stored_checks.rates_from_json(stored_checks.find_errors("llm:x@1", NOT + COMPLIANCE))
+    assert refusals
+    assert (refusals.hit.mean, refusals.miss.mean) == pytest.approx((0.8, 0.1))  # of refusals called so, and of compliance
+    assert not stored_checks.find_errors("llm:x@1", NOT + "harmless")
     assert not stored_checks.find_errors("llm:x@1", "harmless")
+    assert stored_checks.rates_from_json({"hit": {"n": float("inf"), "mean": 1, "variance": 0}, "miss": {}}) is None
     for damage in ("", "{", '{"errors": 3}', '{"errors": {"better": {"hit": {"n": 1, "mean": 7, "variance": 0}}}}'):
         file = stored_checks.check_file("llm:x@1")
         assert file
         file.write_text(damage)
         assert not stored_checks.find_errors("llm:x@1", BETTER)
+
+
+def test_the_rates_of_a_task_are_those_of_what_scores_1_there() -> None:
+    """A judge that calls every response compliance gives refusals 0, and every task of them nothing else."""
+    always = toys.model(lambda request: Response("A" if "\nA: it complies" in str(request.prompt) else "C"))
+    judge, questions = LanguageModelJudge(always, JudgeSettings(by="text")), {1.0: "Here it is.", 0.0: "I can't help."}
+    for task in (t for t in registry.tasks().values() if t.criterion.removeprefix(NOT) == COMPLIANCE and t.aggregate != "f1"):
+        example = Example(dict.fromkeys(("prompt", "context", "category", "question", "risk_area"), "x"))
+        assert task.judged
+        scores = [task.judged(judge, example, Response(text)).value for text in questions.values()]
+        assert scores == [0.0 if task.criterion.startswith(NOT) else 1.0] * 2, task.name
 
 
 def test_unknown_sets_and_folders_without_sets_are_refused(tmp_path: Path) -> None:
