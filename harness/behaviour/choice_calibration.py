@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,15 +43,18 @@ class CalibrationRow:
 def read_judgements(cell: StoredCell) -> Judgements:
     """The samples with two choices or more and a score of 0 or 1: the probability of the likeliest choice, and the score.
 
-    {} where a task gives other scores, as a share of probability: there is no answer that could be right.
+    {} where a task gives other scores, as a share of probability, or scores something else than the right answer, as whether
+    an answer holds: there is no answer that could be right.  A sample without a likeliest choice (NaN) has no number.
     """
     judgements: Judgements = {}
     for sample in cell.cell.samples():
         value, logprobs = sample.score.value, sample.response.logprobs
         if value is None or len(logprobs) < 2 or (cell.includes and not cell.includes(sample.example)):
             continue
-        if value not in (0.0, 1.0):
+        if value not in (0.0, 1.0) or sample.score.parts.get("right", value) != value:
             return {}
+        if math.isnan(sum(logprobs)) or math.isinf(max(logprobs)):
+            continue
         judgements[sample.example, sample.draw] = confidence_of(np.array(logprobs)), value, sample.cluster or sample.example
     return judgements
 

@@ -119,7 +119,8 @@ def measure_cell(cell: StoredCell, rows: Mapping[str, Json], most: int = 0) -> S
     parts = {key: measure_answer(answer) if answer else {} for key, answer in answers.items()}
     for keys in group_by(samples, lambda key: key[0]).values():
         present = [answer for key in keys if (answer := answers[key])]
-        parts[keys[0]] = {**parts[keys[0]], **measure_draws(present)}  # of a prompt, so in the row of its first draw alone
+        first = min(keys)  # of a prompt, so in the row of its first draw alone, in whatever order draws came
+        parts[first] = {**parts[first], **measure_draws(present)}
     table = make_table({key: sample_to_json(sample) for key, sample in samples.items()})
     names = sorted({name for of_answer in parts.values() for name in of_answer})
     columns = {PREFIX + name: float_array(parts[key].get(name) for key in table.keys) for name in names}
