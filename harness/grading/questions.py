@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from harness.types import Judge
@@ -68,13 +68,16 @@ class GradesJudge(Protocol):
 def grade_all(judge: object, questions: Sequence[JudgeQuestion]) -> list[Grade]:
     """A verdict for each question, from a judge of either protocol."""
     if isinstance(judge, BatchJudge):
-        return list(judge.grade_all(questions))
+        return [check_grade(grade) for grade in judge.grade_all(questions)]
     assert isinstance(judge, Judge)
-    return [plain_grade(judge.grade(q.prompt, q.response, q.reference)) for q in questions]
+    return [check_grade(Grade(judge.grade(q.prompt, q.response, q.reference))) for q in questions]
 
 
-def plain_grade(value: float | None) -> Grade:
-    return Grade(value, why="" if value is not None else NO_VERDICT)
+def check_grade(grade: Grade) -> Grade:
+    """The grade; none, with the reason, where a judge gives no number in 0..1, as a damaged model does."""
+    if grade.value is None:
+        return grade if grade.why else replace(grade, why=NO_VERDICT)
+    return grade if 0.0 <= grade.value <= 1.0 else Grade(None, why=f"the judge's grade is {grade.value}, not in 0..1")
 
 
 def ask_judge(judge: object, *questions: JudgeQuestion) -> list[Grade]:

@@ -16,6 +16,7 @@ from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError
 
 BATCH = 32  # texts at once
+FIRST_POSITION = 2  # RoBERTa counts positions from here, so that its window is so much shorter than its table
 BAD = "1"  # the label that is bad where nothing else is said
 
 
@@ -35,10 +36,16 @@ class ClassifierJudge:
         """A grade for each response, classified in batches of like length."""
         order = sorted(range(len(questions)), key=lambda place: len(questions[place].response))
         values: dict[int, float] = {}
-        for start in range(0, len(order), BATCH):
-            places = order[start : start + BATCH]
+        size = BATCH if self.can_pad else 1
+        for start in range(0, len(order), size):
+            places = order[start : start + size]
             values |= zip(places, self.good_probabilities([questions[p].response for p in places]), strict=True)
         return [Grade(values[place], option_name(question, values[place])) for place, question in enumerate(questions)]
+
+    @property
+    def can_pad(self) -> bool:
+        """Whether texts of several lengths can be classified at once."""
+        return self.tokenizer.pad_token is not None and self.model.config.pad_token_id is not None
 
     def good_probabilities(self, texts: Sequence[str]) -> list[float]:
         """The probability of the good label of each text.  What is longer than the window is cut, as in the study."""
@@ -90,4 +97,7 @@ def load(where: str) -> ClassifierJudge:
     labels = {str(label).lower(): int(place) for place, label in model.config.id2label.items()}
     if (place := labels.get(bad.lower(), int(bad) if bad in ("0", "1") else None)) is None:
         raise SkilldeltaError(f"The classifier {name!r} has no label {bad!r}; it has {', '.join(labels)}.")
+    positions = getattr(model.config, "max_position_embeddings", 0)
+    if positions and tokenizer.model_max_length > positions:  # a tokenizer that does not say where to cut
+        tokenizer.model_max_length = positions - FIRST_POSITION
     return ClassifierJudge(model.to(default_device()).eval(), tokenizer, place)

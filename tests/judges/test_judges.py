@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tokenizers
@@ -14,6 +15,7 @@ from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings, task_record
 from harness.evaluation.rescore import rescore
 from harness.evaluation.run import score_checkpoints
+from harness.grading.questions import Grade, JudgeQuestion, grade_all
 from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
@@ -64,6 +66,29 @@ def test_a_classifier_grades_as_transformers_pipeline_does(classifier: Path) -> 
         (labels,) = pipeline([text], top_k=None, truncation=True)
         good = next(label["score"] for label in labels if label["label"] == "LABEL_0")
         assert judge.grade("ignored", text, "ignored") == pytest.approx(good, abs=1e-5)
+
+
+def test_a_classifier_cuts_at_its_window_and_needs_no_padding(classifier: Path, tmp_path: Path) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(classifier)
+    tokenizer.model_max_length, tokenizer.pad_token = 10**30, None
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(classifier, pad_token_id=None)
+    for part in (tokenizer, model):
+        part.save_pretrained(tmp_path)
+    judge = registry.module("judges", "classifier").load(str(tmp_path))
+    texts = ["z" * 500, "z" * 500 + "a", "a boat", "sail"]
+    grades = grade_all(judge, [JudgeQuestion("", text) for text in texts])
+    assert [grade.value for grade in grades] == pytest.approx([judge.grade("", text, "") for text in texts])
+    assert grades[0] == grades[1]
+
+
+@pytest.mark.parametrize("number", [float("nan"), -0.1, 1.5, float("inf")])
+def test_a_grade_that_is_no_share_is_none(number: float) -> None:
+    """A damaged model gives NaN, which is below every threshold: it would be a verdict."""
+    one = SimpleNamespace(grade=lambda *_: number)
+    many = SimpleNamespace(grade=lambda *_: number, grade_all=lambda questions: [Grade(number, "toxic") for _ in questions])
+    for judge in (one, many):
+        (grade,) = grade_all(judge, [JudgeQuestion("", "text")])
+        assert (grade.value, grade.holds, "not in 0..1" in grade.reason) == (None, None, True)
 
 
 def test_a_judge_named_by_the_user_grades_and_is_told_by_its_content(classifier: Path, tmp_path: Path) -> None:
