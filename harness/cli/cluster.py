@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.screen import note, print_json, print_table, say
+from harness.redaction import redact_settings
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -117,6 +118,11 @@ def run_slurm(run: SpreadRun, options: SlurmOptions, arguments: list[str], dry_r
     def command(names: tuple[str, ...]) -> list[str]:
         return [*arguments, *(part for name in names for part in ("--only-checkpoint", name))]
 
+    if any(redact_settings(argument) != argument for argument in arguments):
+        raise SkilldeltaError(
+            f"--cluster slurm keeps the jobs' command lines in {run.results.folder}, and this one holds a key or a password.\n"
+            "Give it to the jobs in an environment variable, such as with --cluster-args setup='source keys.sh'."
+        )
     groups = [Group(names) for names in split_checkpoints(run.checkpoints, options.jobs)]
     if dry_run:
         say(make_script(options, run.results.folder, len(groups)))

@@ -56,6 +56,7 @@ class HostSlot:
                 self.serve(self.host)
             finally:
                 self.host.stop()
+                self.since = time.monotonic()  # before there is none: the next one is expected
                 self.host = None
         return None
 
@@ -207,7 +208,8 @@ class HostPool:
             )
 
     def is_refused_by_all(self, job: Job) -> bool:
-        return all(job.checkpoint in slot.refusals for slot in self.slots.values() if slot.is_expected())
+        slots = [slot for slot in self.slots.values() if slot.is_expected()]
+        return bool(slots) and all(job.checkpoint in slot.refusals for slot in slots)
 
     def close(self) -> None:
         """Ends all workers; who waits for replies gets None."""

@@ -198,7 +198,7 @@ def take_result(group: Group, options: SlurmOptions, output: Path, look: Callabl
         group.code = int(group.job.result())
     except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError, OSError, EOFError) as error:
         state = str(group.job.state)
-        reason = f"job {group.job.job_id} was lost ({state}: {str(error).strip().splitlines()[0]})"
+        reason = f"job {group.job.job_id} was lost ({state}: {(str(error).strip() or type(error).__name__).splitlines()[0]})"
         if group.tries > options.retries:
             group.problem = f"{reason}, {group.tries} times over; see {output / FOLDER}"
         look(group.problem or f"{reason}; it is submitted again and goes on with what is stored")

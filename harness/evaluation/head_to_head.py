@@ -19,6 +19,7 @@ from harness.types import Checkpoint, Example, Json, Metric, Request, Sample, Sc
 if TYPE_CHECKING:
     from harness.judge_binding import LazyJudge
 
+FINISHED = ("done", "decided")  # states of cells whose answers are compared
 ENDING = "_preferred"  # of the names of tasks that hold preferences
 METRICS = (
     Metric("discrete_win_rate", part="won"),
@@ -68,19 +69,25 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     reference_record, reference_cell = reference
     if record.inputs.prompts != reference_record.inputs.prompts:
         raise SkilldeltaError(f"{name} was asked other prompts of {record.task.name} than {match.against}: score both alike.")
+    for who, state in ((name, record.state), (match.against, reference_record.state)):
+        if state not in FINISHED:
+            raise SkilldeltaError(f"{record.task.name} of {who} is {state}, not done: score it to its end first.")
     rows = match.results.rows(record.task.name)
     others = {(s.example, s.draw): s for s in reference_cell.samples()}
     samples = [sample for sample in cell.samples() if (sample.example, sample.draw) in others]
     ask = registry.task(record.task.name).ask
     pairs = [(sample, others[sample.example, sample.draw]) for sample in samples]
-    scores = prefer([(question_of(ask, rows, a), a, b) for a, b in pairs], match.judge, is_same=name == match.against)
+    readers = Reader.from_record(record.reader), Reader.from_record(reference_record.reader)
+    triples = [(question_of(ask, rows, a), a, b) for a, b in pairs]
+    scores = prefer(triples, match.judge, readers, is_same=name == match.against)
     describe = match.results.checkpoints()[name]
     fields = {field: getattr(describe, field) for field in ("name", "path", "producer", "method", "run", "step", "content")}
     match.output.add(Checkpoint(**fields), describe.fingerprint)
     target = match.output.cell(name, record.task.name + ENDING)
     with SampleWriter(target):
         agreements = [score.parts["orders_agree"] for score in scores if "orders_agree" in score.parts]
-        target.write_record(preference_record(match, record, agreements))
+        state = record.state if len(samples) == len(others) else "decided"  # one side was asked a part
+        target.write_record(replace(preference_record(match, record, agreements), state=state))
         target.rewrite(replace(sample, score=score) for sample, score in zip(samples, scores, strict=True))
     match.output.keep(record.task.name + ENDING, [Example(rows[e]) for e in {s.example: None for s in samples} if e in rows])
     unscored = [score for score in scores if score.value is None]
@@ -104,7 +111,6 @@ def preference_record(match: HeadToHead, record: CellRecord, agreements: Sequenc
     return replace(
         record,
         task=task,
-        state="done",
         why="",
         note="",
         noise=None,
@@ -125,10 +131,11 @@ def question_of(ask: AskTask, rows: Mapping[str, Json], sample: Sample) -> str:
     return request.prompt[0].content if len(request.prompt) == 1 else plain_text(replace(request, prefix=""))
 
 
-def prefer(triples: Sequence[tuple[str, Sample, Sample]], judge: LazyJudge, is_same: bool) -> list[Score]:
+def prefer(
+    triples: Sequence[tuple[str, Sample, Sample]], judge: LazyJudge, readers: tuple[Reader, Reader], is_same: bool
+) -> list[Score]:
     """A score for each (question, sample, reference): the probability that the answer is preferred."""
-    reader = Reader()
-    texts = [tuple(reader.read(sample.response) for sample in pair) for _, *pair in triples]
+    texts = [(readers[0].read(answer.response), readers[1].read(other.response)) for _, answer, other in triples]
     reasons = [next(filter(None, (missing_answer(*reading) for reading in pair)), "") for pair in texts]
     asked_places = [place for place, reason in enumerate(reasons) if not reason]
     questions = [JudgeQuestion(triples[p][0], texts[p][0][0], texts[p][1][0], BETTER) for p in asked_places]

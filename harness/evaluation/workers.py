@@ -10,6 +10,7 @@ import multiprocessing
 import re
 import signal
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -132,7 +133,8 @@ def hand_out(worker: DeviceWorker, queue: WorkQueue[WorkUnit]) -> None:
     """Gives a worker its next cell, if there is one."""
     worker.unit = queue.next(worker.device) if worker.process.is_alive() else None
     if worker.unit is not None:
-        worker.pipe.send(worker.unit)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died just now: its pipe says so where the run waits
+            worker.pipe.send(worker.unit)
 
 
 def receive(worker: DeviceWorker, run: SpreadRun) -> tuple[WorkUnit, Outcome | CellReport]:

@@ -88,6 +88,7 @@ class BaseHolder:
         if resident:
             loading.require_loadable(checkpoint, settings)
         if resident and adapter_kind(checkpoint) == resident.adapter_kind:
+            resident.active = None  # where the new tensors fail, its users put their own back
             user = resident.add_user(place_tensors(resident.model, checkpoint) if checkpoint.base else None)
             resident.active = user.tensors
         elif resident and checkpoint.base and (base := take_base(resident)) is not None:

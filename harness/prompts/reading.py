@@ -5,7 +5,7 @@ The one function for every task that generates texts is Reader.read().  The text
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +90,12 @@ class Reader:
                 f"{wrong[0]!r} is no pair of tags: write OPEN,CLOSE, such as '<scratch>,</scratch>', or none."
             )
         return cls(tuple((pair[0], pair[1]) for pair in pairs))
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Reader:
+        """The reader that task.json tells of; of older results, which tell of none, the one that knows what models write."""
+        tags = record.get("tags", TAGS)
+        return cls(() if tags == WHOLE_TEXT else tuple((pair[0], pair[1]) for pair in tags))
 
     @property
     def record(self) -> dict[str, Any]:

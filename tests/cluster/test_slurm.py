@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
-from harness.cli.cluster import job_arguments
+from harness.cli.cluster import job_arguments, run_slurm
 from harness.cluster import slurm
-from harness.types import Checkpoint
+from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.workers import SpreadRun
+from harness.store import Results
+from harness.types import Checkpoint, SkilldeltaError
 from tests.checkpoints.test_discovery import run
 from tests.support import toys
 from tests.test_cli import skilldelta
@@ -46,6 +49,12 @@ def test_groups_are_of_one_size_and_keep_adapters_of_one_base_together() -> None
 def test_a_job_gets_the_commands_own_arguments() -> None:
     flags = ["score", "runs", "--cluster", "slurm", "--cluster-args=jobs=2", "--json", "-t", "ifeval", "--dry-run", "-o", "r"]
     assert job_arguments(flags) == ["score", "runs", "-t", "ifeval", "-o", "r"]
+
+
+def test_a_key_in_a_command_is_refused_because_the_results_would_keep_it(tmp_path: Path) -> None:
+    spread = SpreadRun([Checkpoint("a", "/a", "x")], [toys.adding(1)], Results.make(tmp_path / "r"), EvaluationSettings())
+    with pytest.raises(SkilldeltaError, match="holds a key"):
+        run_slurm(spread, slurm.SlurmOptions(), ["score", "--backend-args", "args=base_url=x;api_key=abcdef"], dry_run=True)
 
 
 def test_a_dry_run_prints_the_script_and_submits_nothing(
@@ -121,6 +130,10 @@ def test_a_job_that_is_lost_too_often_fails_its_cells_with_the_reason(tmp_path: 
         def result(self) -> Any:
             raise submitit.core.utils.UncompletedJobError("Job 7_0 has no output")
 
+    class Silent(Job):
+        def result(self) -> Any:
+            raise EOFError
+
     group, lines = slurm.Group(("dpo",), Job(), tries=1), list[str]()
     options = slurm.SlurmOptions(retries=1)
     slurm.take_result(group, options, tmp_path, lines.append)
@@ -129,6 +142,9 @@ def test_a_job_that_is_lost_too_often_fails_its_cells_with_the_reason(tmp_path: 
     slurm.take_result(group, options, tmp_path, lines.append)
     assert "job 7_0 was lost (OUT_OF_MEMORY: Job 7_0 has no output), 2 times over" in group.problem
     assert "it is submitted again" in lines[0]
+    group.job = Silent()
+    slurm.take_result(group, options, tmp_path, lines.append)
+    assert "(OUT_OF_MEMORY: EOFError)" in group.problem
 
 
 def test_an_interrupted_command_says_how_the_jobs_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

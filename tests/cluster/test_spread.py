@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given, settings
@@ -12,13 +13,14 @@ from hypothesis import strategies as st
 
 from harness.api import Backend
 from harness.cluster import host_pool
-from harness.cluster.hosts import Host, HostLostError
+from harness.cluster.hosts import Host, HostLostError, Job
 from harness.cluster.model_host import ModelHost
 from harness.cluster.orders import Failure, Order, Unfit
 from harness.cluster.spread import score_on_workers
 from harness.evaluation.outcome import Outcome, Overview, SilentProgress
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
+from harness.evaluation.work_queue import WorkUnit
 from harness.evaluation.workers import SpreadRun
 from harness.fingerprint import hash_checkpoint
 from harness.store import Results
@@ -255,3 +257,13 @@ def test_scorers_run_in_one_thread_at_a_time_unless_they_are_made_for_several(tm
     assert most[0] == 1
     score(spread_run(tmp_path / "several", [replace(t, concurrent=True) for t in tasks]), ThreadStarter(Sums()), 3)
     assert most[0] > 1
+
+
+def test_while_no_worker_is_there_none_has_refused_a_job() -> None:
+    pool = host_pool.HostPool(ThreadStarter(Sums()), 1)
+    job = Job("worker 1", WorkUnit(0, 0), Order(toys.checkpoint("a"), {}), None, SimpleQueue())
+    (slot,) = pool.slots.values()
+    slot.problem = "its machine is gone"
+    assert not pool.is_refused_by_all(job)
+    slot.problem, slot.refusals = "", {0: "it has other files"}
+    assert pool.is_refused_by_all(job)

@@ -64,3 +64,19 @@ def test_other_prompts_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFi
     )
     assert (code, "grpo was asked other prompts of gsm8k than sft" in err) == (4, True)
     assert "ppo" in Results(tmp_path / "p").checkpoints()
+
+
+def test_answers_are_read_by_their_own_cells_readers_and_unfinished_cells_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = results(tmp_path / "r")
+    tagged = about("gsm8k", "reasoning") | {"reader": {"version": 1, "tags": [["<mull>", "</mull>"]]}}
+    store(folder, "grpo", tagged, [sample(row, 1.0, text="<mull>a</mull>short") for row in ROWS])
+    store(folder, "kto", about("gsm8k", "reasoning", state="running"), [sample(ROWS[0], 1.0, text="x")])  # type: ignore[arg-type]
+    code, _, err = skilldelta(
+        capsys, "judge", folder, "--against", "sft", "--judge", "llm:scripted:any,by=text,text=A", "-o", tmp_path / "p"
+    )
+    assert (code, "gsm8k of kto is running, not done" in err) == (4, True)
+    cells = {name: list(cell.samples()) for name, _, cell in Results(tmp_path / "p").cells()}
+    assert {s.score.parts["length"] for s in cells["grpo"]} == {5.0}
+    assert "kto" not in cells

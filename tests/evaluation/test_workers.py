@@ -1,5 +1,6 @@
 """Several devices: the same files as with one, each model loaded once, and a worker that dies takes nothing with it."""
 
+import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -15,7 +16,7 @@ from harness.evaluation.run import score_checkpoints
 from harness.evaluation.work_queue import WorkQueue, WorkUnit
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError
-from tests.support import tiny
+from tests.support import tiny, toys
 
 
 def test_devices_are_read_from_a_list() -> None:
@@ -118,3 +119,22 @@ def test_a_worker_that_is_killed_fails_its_cell_alone_and_the_next_run_continues
     assert "was killed, as a system does whose memory runs out" in failure.why
     again = score_checkpoints(checkpoints, tasks, loader, Results.make(tmp_path), settings)
     assert Counter(o.state for o in again) == {"already": 4, "done": 2}
+
+
+def test_a_cell_that_is_sent_to_a_worker_that_has_just_died_is_not_lost() -> None:
+    class Dying:
+        exitcode = 1
+
+        def is_alive(self) -> bool:
+            return True
+
+        def join(self) -> None: ...
+
+    pipe, end = multiprocessing.Pipe()
+    end.close()
+    worker = workers.DeviceWorker("cpu", Dying(), pipe)  # type: ignore[arg-type]
+    workers.hand_out(worker, WorkQueue([WorkUnit(0, 0)]))
+    assert worker.unit == WorkUnit(0, 0)
+    run = workers.SpreadRun([toys.checkpoint("a")], [toys.adding(1)], None, None)  # type: ignore[arg-type]
+    unit, outcome = workers.receive(worker, run)
+    assert (unit, outcome.state) == (WorkUnit(0, 0), "failed")  # type: ignore[union-attr]
