@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.comparison.gate import GateAnswer, Policy, gate, undecidable_reason
+from harness.mean_rules import HABIT
 from harness.statistics import multiple_testing, power
 from harness.types import SKILLS
 
@@ -84,6 +85,8 @@ def contradiction_reason(comparison: Comparison, checkpoint: str) -> str:
 def describe_absence(comparison: Comparison, checkpoint: str) -> str:
     """Why a candidate has no average."""
     tasks = [a.task for a in comparison.absent if a.checkpoint == checkpoint]
+    if not tasks and {row.skill for row in comparison.at("task")} == {HABIT}:
+        return f"{checkpoint} was scored on {HABIT} alone, which say what a model does and not how well"
     names = ", ".join(dict.fromkeys(tasks)) or "some of the baseline's tasks"
     return f"{checkpoint} has no samples of {names}"
 

@@ -38,3 +38,4 @@ def test_a_habit_alone_has_no_average(tmp_path: Path, capsys: pytest.CaptureFixt
     code, out, _ = skilldelta(capsys, "compare", folder, "--baseline", "base")
     assert code == 0
     assert "cot_rate" in out
+    assert "Nothing is decided: tuned was scored on habits alone, which say what a model does and not how well." in out
