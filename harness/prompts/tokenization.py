@@ -58,9 +58,24 @@ class WindowedTokenizer:
 
         What the tokenizer appends is left out: a model would be asked after its own end.
         """
-        has_start = bool(self.start_text) and text.startswith(self.start_text)  # a chat template may have written it
+        has_start = self.has_start(text)
         ids = self.incremental.encode(text, special=not has_start)
         return ids[: len(ids) - self.appended] if self.appended and not has_start else ids
+
+    def has_start(self, text: str) -> bool:
+        """Whether the text has its beginning token already: a chat template may have written it."""
+        return bool(self.start_text) and text.startswith(self.start_text)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[tuple[int, ...]]:
+        """encode() for many texts at once, which is faster; nothing for an empty text."""
+        encodings: list[tuple[int, ...]] = [()] * len(texts)
+        for special in (False, True):
+            places = [i for i, text in enumerate(texts) if text and self.has_start(text) != special]
+            if places:
+                batch = self.hf_tokenizer([texts[i] for i in places], add_special_tokens=special)["input_ids"]
+                for i, ids in zip(places, batch, strict=True):
+                    encodings[i] = tuple(ids[: len(ids) - self.appended] if special else ids)
+        return encodings
 
     def encode_pair(self, context: str, continuation: str) -> TokenPair:
         """Ids of a context and its continuation: blanks at the boundary go with the latter, the whole is encoded at once.

@@ -14,6 +14,7 @@ from harness.integrity import BrokenWeightsError
 from harness.loading.generation_config import read_generation_config
 from harness.prompts.templates import TULU
 from harness.prompts.text_limits import end_tokens
+from harness.prompts.tokenization import WindowedTokenizer
 from harness.training import model_loading
 from harness.training.batches import Tokens
 from harness.training.chat_rendering import ChatRenderer
@@ -101,15 +102,19 @@ class Encoder:
     def renderer(self) -> ChatRenderer:
         return ChatRenderer(self.tokenizer)
 
+    @cached_property
+    def windowed(self) -> WindowedTokenizer:
+        """Ids as scoring makes them: a model is asked after the beginning token that it was trained with, or without one."""
+        return WindowedTokenizer(self.tokenizer, self.max_length)
+
     def encode_answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens | None]:
         """Each (prompt, answer) as ids from the start of the prompt to one end token; None for a dropped row.
 
         An answer begins where the ids of the whole leave those of the prompt alone: a tokenizer may merge across the border.
         """
         texts = [self.try_rendering(prompt, answer) for prompt, answer in rows]
-        is_plain = [isinstance(prompt, str) for prompt, _ in rows]
-        prompts = self.encode_texts([text[0] if text else "" for text in texts], is_plain)
-        wholes = self.encode_texts([text[1] if text else "" for text in texts], is_plain)
+        prompts = self.windowed.encode_batch([text[0] if text else "" for text in texts])
+        wholes = self.windowed.encode_batch([text[1] if text else "" for text in texts])
         return [
             self.fit(self.end(w, common_prefix_length(p, w))) if text else None
             for text, p, w in zip(texts, prompts, wholes, strict=True)
@@ -152,14 +157,13 @@ class Encoder:
 
     def encode_prompts(self, prompts: Sequence[Text]) -> list[tuple[int, ...]]:
         """Prompts as ids, ready for an answer."""
-        texts, plain = list[str](), list[bool]()
+        texts = []
         for prompt in prompts:
             try:
                 texts.append(self.render(prompt, (), opening=True))
-                plain.append(isinstance(prompt, str))
             except UnusableRowError as fault:
                 self.losses[str(fault)] += 1
-        return self.encode_texts(texts, plain)
+        return self.windowed.encode_batch(texts)
 
     def fitting_prompts(self, prompts: Sequence[Text]) -> list[tuple[int, ...]]:
         """Prompts as ids, without the long ones: a cut prompt would ask something else."""
@@ -180,17 +184,6 @@ class Encoder:
         if isinstance(prompt, str):
             return prompt + (answer if isinstance(answer, str) else "".join(m.content for m in answer))
         return self.renderer.render((*prompt, *(as_assistant_turn(answer) if answer else ())), opening)
-
-    def encode_texts(self, texts: Sequence[str], is_plain: Sequence[bool]) -> list[tuple[int, ...]]:
-        """Ids of texts; only plain text gets the tokenizer's own beginning token, because a template writes its own."""
-        encodings: list[tuple[int, ...]] = [()] * len(texts)
-        for special in (False, True):
-            places = [i for i, plain in enumerate(is_plain) if plain == special and texts[i]]
-            if places:
-                batch = self.tokenizer([texts[i] for i in places], add_special_tokens=special)["input_ids"]
-                for i, ids in zip(places, batch, strict=True):
-                    encodings[i] = tuple(ids)
-        return encodings
 
     def end(self, ids: tuple[int, ...], start: int) -> Tokens:
         """The ids up to the answer's last end token; one is added if the template writes none.

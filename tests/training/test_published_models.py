@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers.processors import TemplateProcessing
 
 from harness.discovery import find_checkpoints
-from harness.prompts.templates import DAY, ChatTemplate
+from harness.prompts.templates import DAY, TULU, ChatTemplate
+from harness.prompts.tokenization import WindowedTokenizer
 from harness.trainers import dpo, ppo, reward, sft
 from harness.training import model_loading, policy_models
 from harness.training.chat_rendering import ChatRenderer
 from harness.training.messages import UnusableRowError, declare_tools
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
 from harness.types import Message, Request, SkilldeltaError
+from tests.support import tiny as tiny_models
 from tests.support.training_toy import TEMPLATE, chat, preference, text
 
 Rows = Callable[[str, Iterable[Any]], str]
@@ -131,6 +134,26 @@ def test_what_a_template_leaves_out_is_counted_and_not_learnt(tiny: str) -> None
         encoder.renderer.render((*tools, Message("user", "one ?")), opening=True)
     assert encoder.encode_answers([((*tools, Message("user", "one ?")), "two")]) == [None]
     assert encoder.losses == {"the chat template leaves out the tools": 1}
+
+
+@pytest.mark.parametrize("added", ["$A", "<s> $A", "$A <|end|>", "<s> $A <|end|>"])
+@pytest.mark.parametrize("template", [TULU, "{{ bos_token }}" + TULU], ids=["Tulu", "Tulu with a beginning"])
+@pytest.mark.parametrize("prompt", ["What is 3+4?", (Message("user", "A"), Message("assistant", "B"), Message("user", "C"))])
+def test_a_model_is_trained_on_the_ids_that_it_will_be_asked(prompt: Any, template: str, added: str) -> None:
+    """Llama's tokenizers put <s> before every text; a model trained without it would be asked with it."""
+    words = tiny_models.tokenizer()
+    words.chat_template = template
+    words._tokenizer.post_processor = TemplateProcessing(single=added, special_tokens=[("<s>", 2), ("<|end|>", 1)])
+    asked = WindowedTokenizer(words, 256).encode(
+        ChatTemplate("own", words).render(Request(prompt, raw=isinstance(prompt, str)))
+    )
+    (learnt,) = Encoder(words, 256).encode_prompts([prompt])
+    assert list(learnt) == asked
+    (row,) = Encoder(words, 256).encode_answers([(prompt, " D")])
+    assert row
+    assert list(row.ids[: row.start]) == asked
+    begins = "<s>" in added or ("bos" in template and not isinstance(prompt, str))
+    assert (row.ids.count(2), row.ids[0] == 2, row.ids[-1]) == (int(begins), begins, 1)
 
 
 def test_a_turn_may_end_with_another_token_than_the_text(tiny: str, tmp_path: Path) -> None:
