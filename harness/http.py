@@ -164,8 +164,9 @@ class JsonServer:
             raise TryError(f"a reply that is no JSON object but {self.show(json.dumps(value))}", tries=UNSOUND_TRIES)
         if value.get("error"):  # some gateways send errors with status 200
             code = value["error"].get("code") if isinstance(value["error"], dict) else None
+            is_away = isinstance(code, int) and code in AWAY_STATUSES
             reason = self.show(error_message(json.dumps(value)))
-            raise TryError(reason, is_away=code in AWAY_STATUSES, tries=0 if code in AWAY_STATUSES else UNSOUND_TRIES)
+            raise TryError(reason, is_away=is_away, tries=0 if is_away else UNSOUND_TRIES)
         try:
             return kind.model_validate(value)
         except ValidationError as error:

@@ -2,13 +2,16 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from harness.backends import vllm
 from harness.interchange.import_logs import ImportOptions, import_logs
 from harness.redaction import MASK, redact_settings
 from harness.store import Results
+from harness.vllm_engine import VllmOptions
 from tests.support.lm_eval_run import line, write
 
 KEY = "sk-proj-" + "Zq3" * 12
@@ -56,3 +59,18 @@ def test_the_keys_in_a_log_do_not_come_into_the_results(tmp_path: Path) -> None:
     assert MASK in stored
     assert KEY not in stored
     assert "hunter2" not in stored
+
+
+def test_a_token_among_vllms_arguments_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vllm, "vllm_version", lambda: "0")
+    options = VllmOptions(args='hf_token="hush-hush";max_num_seqs=8')
+    config = SimpleNamespace(dtype="torch.float32")
+    llm = SimpleNamespace(llm_engine=SimpleNamespace(model_config=config))
+    model = SimpleNamespace(
+        engine=SimpleNamespace(llm=llm, device="cpu", options=options),
+        template=SimpleNamespace(name="none", settings={}),
+        tokenizer=SimpleNamespace(window=8),
+    )
+    settings = vllm.VllmModel.settings.fget(model)  # type: ignore[attr-defined]
+    assert "hush" not in str(settings)
+    assert "max_num_seqs=8" in settings["args"]

@@ -26,6 +26,7 @@ from harness.loading.settings import LoadSettings, parse_dtype
 from harness.loading.tokenizer import load_tokenizer
 from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
+from harness.redaction import redact_settings
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
 
@@ -82,7 +83,7 @@ class VllmModel:
             "template": self.template.name,
             **self.template.settings,
             "window": self.tokenizer.window,
-            "args": self.engine.options.args,
+            "args": redact_settings(self.engine.options.args),
         }
 
     def report_tokens(self, report: Callable[[int, float], None]) -> None:

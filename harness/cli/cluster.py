@@ -118,7 +118,7 @@ def run_slurm(run: SpreadRun, options: SlurmOptions, arguments: list[str], dry_r
     def command(names: tuple[str, ...]) -> list[str]:
         return [*arguments, *(part for name in names for part in ("--only-checkpoint", name))]
 
-    if any(redact_settings(argument) != argument for argument in arguments):
+    if any(map(holds_key, arguments)):
         raise SkilldeltaError(
             f"--cluster slurm keeps the jobs' command lines in {run.results.folder}, and this one holds a key or a password.\n"
             "Give it to the jobs in an environment variable, such as with --cluster-args setup='source keys.sh'."
@@ -132,6 +132,13 @@ def run_slurm(run: SpreadRun, options: SlurmOptions, arguments: list[str], dry_r
     progress = JobProgress(run, note)
     run_groups(groups, command, options, run.results.folder, progress.look)
     return read_outcomes(run, groups)
+
+
+def holds_key(argument: str) -> bool:
+    """Whether an argument is a key or a password, or names one among its settings, as args=api_key=... does."""
+    parts = argument.split("=")
+    settings = ["=".join(parts[place:]) for place in range(len(parts))]
+    return any(redact_settings(text) != text for text in settings)
 
 
 def count_workers(place: ClusterOptions) -> int:

@@ -26,6 +26,9 @@ def store_failure_reason(error: Exception, why: str, cell: Cell) -> None:
     try:
         if cell.record_file.exists() and cell.read().state != "done":
             cell.update(state="failed", why=why, traceback=trace)
+    except SkilldeltaError:  # task.json is damaged, which is why the cell failed: it stays as it is
+        if not isinstance(error, SkilldeltaError):
+            raise
     except OSError as refusal:
         if not explain_system_error(refusal):
             raise

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.cli.cluster import job_arguments, run_slurm
+from harness.cli.cluster import holds_key, job_arguments, run_slurm
 from harness.cluster import slurm
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.workers import SpreadRun
@@ -53,8 +53,10 @@ def test_a_job_gets_the_commands_own_arguments() -> None:
 
 def test_a_key_in_a_command_is_refused_because_the_results_would_keep_it(tmp_path: Path) -> None:
     spread = SpreadRun([Checkpoint("a", "/a", "x")], [toys.adding(1)], Results.make(tmp_path / "r"), EvaluationSettings())
-    with pytest.raises(SkilldeltaError, match="holds a key"):
-        run_slurm(spread, slurm.SlurmOptions(), ["score", "--backend-args", "args=base_url=x;api_key=abcdef"], dry_run=True)
+    for argument in ("args=base_url=x;api_key=abcdef", "args=api_key=abcdef", "--backend-args=args=hf_token=abcdef"):
+        with pytest.raises(SkilldeltaError, match="holds a key"):
+            run_slurm(spread, slurm.SlurmOptions(), ["score", argument], dry_run=True)
+    assert not holds_key("--gen-args=max_tokens=5,stop=a=b")
 
 
 def test_a_dry_run_prints_the_script_and_submits_nothing(

@@ -93,6 +93,16 @@ def test_a_failing_cell_is_told_and_the_others_are_finished(tmp_path: Path) -> N
     assert len(list(kept.samples())) == 3, "the samples before the failure are kept"
 
 
+def test_a_damaged_record_fails_its_own_cell_and_stays_as_it_is(tmp_path: Path) -> None:
+    run(tmp_path / "r")
+    record = Results(tmp_path / "r").cell("toy", "adding").record_file
+    record.write_text("{")
+    outcomes = run(tmp_path / "r", names=("toy", "other"))
+    assert [(o.checkpoint, o.state) for o in outcomes] == [("toy", "failed"), ("other", "done")]
+    assert "the results folder is damaged there" in outcomes[0].why
+    assert record.read_text() == "{"
+
+
 def test_a_cell_that_is_asked_again_forgets_its_failure(tmp_path: Path) -> None:
     def fails(request: Request) -> Response:
         raise RuntimeError("CUDA out of memory")

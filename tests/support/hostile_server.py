@@ -263,6 +263,7 @@ ATTACKS = [
     # errors in other clothes
     Attack("an error with status 200", json_reply({"error": {"message": "overloaded"}}), ERROR),
     Attack("an error as text with status 200", json_reply({"error": "overloaded"}), ERROR),
+    Attack("an error with a list as code", json_reply({"error": {"message": "wait", "code": [429]}}), ERROR),
     Attack("a busy error with status 200", json_reply({"error": {"message": "wait", "code": 429}}), CELL),
     Attack("an error that is a list", json_reply([1], "400 Bad Request"), ERROR),
     Attack("an error that is deep", reply(b"[" * 100_000, "400 Bad Request"), ERROR),
