@@ -11,36 +11,52 @@ from harness.judge_binding import unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks import alpaca_eval
 
-# The files of lmarena/arena-hard-auto, version 0.1, by the names that they have there.
+# The files of lmarena/arena-hard-auto, version 0.1, by the names that they have there.  The Hub has them in the layout of
+# version 2: "uid", "prompt" and "messages", where the authors' repository had "question_id", "turns" and "choices" at first.
 QUESTIONS = DataSource(
     "lmarena-ai/arena-hard-auto",
     "arena_hard/question.jsonl",
-    ("question_id", "cluster", "turns"),
+    ("cluster",),
     file="data/arena-hard-v0.1/question.jsonl",
 )
 BASELINE = DataSource(
     "lmarena-ai/arena-hard-auto",
     "arena_hard/model_answer/gpt-4-0314.jsonl",
-    ("question_id", "choices"),
+    (),
     file="data/arena-hard-v0.1/model_answer/gpt-4-0314.jsonl",
 )
 
 
 def rows(folder: Path | None) -> list[Json]:
     """{index, instruction, reference, cluster} of every question that the baseline has answered."""
-    questions = data.rows(QUESTIONS, folder)
-    answers = {row["question_id"]: row["choices"][0]["turns"][0]["content"] for row in data.rows(BASELINE, folder)}
-    if missing := [row["question_id"] for row in questions if row["question_id"] not in answers]:
+    questions = [(row["cluster"], *read_turn(row, QUESTIONS)) for row in data.rows(QUESTIONS, folder)]
+    answers = dict(read_turn(row, BASELINE) for row in data.rows(BASELINE, folder))
+    if missing := [key for _, key, _ in questions if key not in answers]:
         raise SkilldeltaError(f"{BASELINE.local} lacks answers to {len(missing)} questions, such as {missing[0]}.")
     return [
-        {
-            "index": index,
-            "instruction": row["turns"][0]["content"],
-            "reference": answers[row["question_id"]],
-            "cluster": row["cluster"],
-        }
-        for index, row in enumerate(questions)
+        {"index": index, "instruction": instruction, "reference": answers[key], "cluster": cluster}
+        for index, (cluster, key, instruction) in enumerate(questions)
     ]
+
+
+def read_turn(row: Json, source: DataSource) -> tuple[str, str]:
+    """(id, text) of a question or an answer, in either layout.  SkilldeltaError for a row in neither."""
+    text: object
+    try:
+        if "uid" in row:
+            text = row["prompt"] if source is QUESTIONS else row["messages"][-1]["content"]
+            text = text["answer"] if isinstance(text, dict) else text
+        else:
+            text = (row if source is QUESTIONS else row["choices"][0])["turns"][0]["content"]
+        key = str(row.get("uid") or row["question_id"])
+    except (KeyError, IndexError, TypeError):
+        text = None
+    if not isinstance(text, str):
+        raise SkilldeltaError(
+            f"{source.local} has a row in neither layout of Arena-Hard; its columns: {', '.join(map(str, row))}.\n"
+            "Is it the right file, and version 0.1?"
+        )
+    return key, text
 
 
 def score_against_baseline(judge: Judge, example: Example, response: Response) -> Score:

@@ -158,8 +158,61 @@ def mgsm() -> AbsentDataSet:
     return AbsentDataSet(tasks, files, {"juletxara/mgsm": files_of(configs)})
 
 
+def arena_hard() -> AbsentDataSet:
+    """The Hub has the layout of version 2, and the authors' files another one."""
+    questions, answers = list[Row](), list[Row]()
+    hub_questions, hub_answers = list[Row](), list[Row]()
+    for row in invented_rows("arena_hard.jsonl", "arena_hard"):
+        key, text, reference = f"q{row['index']}", row["instruction"], row["reference"]
+        questions.append({"question_id": key, "cluster": row["cluster"], "turns": [{"content": text}]})
+        answers.append({"question_id": key, "choices": [{"turns": [{"content": reference, "token_len": 3}]}]})
+        hub_questions.append({"uid": key, "category": "arena-hard-v0.1", "cluster": row["cluster"], "prompt": text})
+        messages = [{"role": "user", "content": text}, {"role": "assistant", "content": {"answer": reference}}]
+        hub_answers.append({"uid": key, "model": "gpt-4-0314", "messages": messages})
+    names = ("question.jsonl", "model_answer/gpt-4-0314.jsonl")
+    files = dict(zip((f"arena_hard/{name}" for name in names), map(json_lines, (questions, answers)), strict=True))
+    hub_names = (f"data/arena-hard-v0.1/{name}" for name in names)
+    repository = dict(zip(hub_names, map(json_lines, (hub_questions, hub_answers)), strict=True))
+    return AbsentDataSet(("arena_hard",), files, {"lmarena-ai/arena-hard-auto": {"README.md": b""} | repository})
+
+
+def mt_bench() -> AbsentDataSet:
+    """First turns; the second needs recorded answers, which the Hub does not have."""
+    rows = invented_rows("mt_bench.jsonl", "mt_bench")
+    turns = [[*row["turns"], "And again?"] for row in rows]
+    numbers = [81 + place for place in range(len(rows))]
+    questions = [
+        {"question_id": n, "category": row["category"], "turns": t} for n, row, t in zip(numbers, rows, turns, strict=True)
+    ]
+    pairs = [[row["reference"], "Again."] if row["reference"] else [] for row in rows]
+    references = [{"question_id": n, "choices": [{"turns": pair}]} for n, pair in zip(numbers, pairs, strict=True) if pair]
+    references = references or [{"question_id": 0, "choices": [{"turns": ["No question's.", ""]}]}]
+    hub = [
+        {"prompt_id": q["question_id"], "category": q["category"], "prompt": q["turns"], "reference": pair}
+        for q, pair in zip(questions, pairs, strict=True)
+    ]
+    like = [*hub, {**hub[0], "reference": ["a text"]}]
+    files = {"question.jsonl": json_lines(questions), "reference_answer/gpt-4.jsonl": json_lines(references)}
+    return AbsentDataSet(
+        ("mt_bench",),
+        {f"mt_bench/{name}": content for name, content in files.items()},
+        {"HuggingFaceH4/mt_bench_prompts": one_split("default", "train", parquet(hub, like))},
+    )
+
+
+def summarization() -> AbsentDataSet:
+    rows = invented_rows("summarization.jsonl", "summarization")
+    pairs = [{"prompt": f"{row['post']}\n\nTL;DR:", "completion": f" {row['reference']}"} for row in rows]
+    files = {"tldr/test.jsonl": json_lines(pairs)}
+    return AbsentDataSet(("summarization",), files, {"trl-lib/tldr": one_split("default", "test", parquet(pairs))})
+
+
 def data_sets() -> list[AbsentDataSet]:
-    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), ifbench(), math_500(), mmlu_pro(), mgsm()]
+    return [strong_reject(), harmbench(), do_not_answer(), bfcl(), ifbench(), math_500(), mmlu_pro(), mgsm(), *judged_data()]
+
+
+def judged_data() -> list[AbsentDataSet]:
+    return [arena_hard(), mt_bench(), summarization()]
 
 
 def write_files(folder: Path) -> Path:

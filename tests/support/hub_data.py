@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import data
-from tasks import bbh, mmlu, toxigen, truthfulqa
+from tasks import bbh, mmlu, toxigen, truthfulqa, truthfulqa_generation
 from tests.support.hub_server import readme
 
 
@@ -45,6 +45,10 @@ def repositories(folder: Path) -> dict[str, dict[str, bytes]]:
         {"question": row["question"]} | {k: truthfulqa.split_targets(row[k]) for k in ("mc1_targets", "mc2_targets")}
         for row in read_file(folder, "truthfulqa/v0/mc_task.json")
     ]
+    written = [
+        {"question": row["question"], "best_answer": row["best"], "correct_answers": row["correct"]}
+        for row in truthfulqa_generation.rows(folder)
+    ]
     questions = {split: parquet(mmlu.read_split(folder, split)) for split in ("test", "dev")}
     return {
         "openai/gsm8k": one_split("main", "test", parquet(read_file(folder, "gsm8k/test.jsonl"))),
@@ -60,7 +64,9 @@ def repositories(folder: Path) -> dict[str, dict[str, bytes]]:
         ),
         "cais/mmlu": files_of({"all": questions}),
         "SaylorTwift/bbh": files_of({name: {"test": content} for name, content in subtasks.items()}),
-        "truthfulqa/truthful_qa": one_split("multiple_choice", "validation", parquet(truth)),
+        "truthfulqa/truthful_qa": files_of(
+            {name: {"validation": parquet(rows)} for name, rows in (("multiple_choice", truth), ("generation", written))}
+        ),
         "toxigen/toxigen-data": files_of({"prompts": toxic}),
         "Paul/XSTest": {"README.md": readme({"default": {"train": "xstest_prompts.csv"}}), "xstest_prompts.csv": xstest},
         "google/IFEval": {"README.md": b"---\nlicense: apache-2.0\n---\n", "ifeval_input_data.jsonl": ifeval},

@@ -14,7 +14,7 @@ from harness.grading.questions import Grade, JudgeQuestion
 from harness.judges import truthfulqa as truthfulqa_judges
 from harness.types import Example, Json, Message, Response, SkilldeltaError
 from tasks import arena_hard, mt_bench, summarization, truthfulqa_generation
-from tests.support import tiny
+from tests.support import absent_data, tiny
 
 
 class Listener:
@@ -85,6 +85,21 @@ def test_arena_hard_is_compared_with_the_baselines_answer(tmp_path: Path) -> Non
     write(tmp_path / "arena_hard/model_answer/gpt-4-0314.jsonl", answers[:1])
     with pytest.raises(SkilldeltaError, match="lacks answers to 1 questions, such as x"):
         arena_hard.rows(tmp_path)
+    for row in ({"cluster": "Knots"}, {"cluster": "Knots", "uid": "x", "turns": []}, {"cluster": "Knots", "turns": [3]}):
+        write(tmp_path / "arena_hard/question.jsonl", [row])
+        with pytest.raises(
+            SkilldeltaError, match=r"question\.jsonl has a row in neither layout of Arena-Hard; its columns: cl"
+        ):
+            arena_hard.rows(tmp_path)
+
+
+def test_arena_hards_layout_of_the_hub_is_read_as_the_authors_first_one(tmp_path: Path) -> None:
+    authors = arena_hard.rows(absent_data.write_files(tmp_path))
+    repository = absent_data.arena_hard().repositories["lmarena-ai/arena-hard-auto"]
+    for source in (arena_hard.QUESTIONS, arena_hard.BASELINE):
+        (tmp_path / source.local).write_bytes(repository[source.file])
+    assert arena_hard.rows(tmp_path) == authors
+    assert authors[0]["reference"] == "A bowline."
 
 
 def test_a_summary_is_judged_against_the_posts_own(tmp_path: Path) -> None:
