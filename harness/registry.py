@@ -37,7 +37,7 @@ class PluginKind:
     def is_hook(self, node: ast.stmt) -> bool:
         """Whether a statement of a file is the kind's hook."""
         if isinstance(node, ast.FunctionDef) and self.parameters is not None:
-            names = tuple(argument.arg for argument in node.args.args)
+            names = tuple(argument.arg for argument in (*node.args.posonlyargs, *node.args.args))
             return node.name == self.hook and names[: len(self.parameters)] == self.parameters
         if isinstance(node, ast.Assign | ast.AnnAssign) and self.parameters is None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -64,24 +64,28 @@ KINDS = {
 def modules(kind: str) -> list[str]:
     """The plug-ins of a kind, by file name, in alphabetical order, without importing one."""
     plugin_kind = KINDS[kind]
-    return [
-        file.stem
-        for file in sorted(plugin_kind.folder.glob("[!_]*.py"))
-        if plugin_kind.hook in (text := file.read_text(encoding="utf-8"))
-        and any(map(plugin_kind.is_hook, parse_source(text).body))
-    ]
+    return [file.stem for file in sorted(plugin_kind.folder.glob("[!_]*.py")) if defines_hook(file, plugin_kind)]
+
+
+def defines_hook(file: Path, kind: PluginKind) -> bool:
+    """Whether a file defines a kind's hook.  SkilldeltaError for one that is no Python: it may be meant to."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        return kind.hook in text and any(map(kind.is_hook, parse_source(text, file.name).body))
+    except (SyntaxError, ValueError) as error:
+        raise SkilldeltaError(f"{file} is no Python: {error}.  Mend it, or take it out of the folder.") from None
 
 
 @lru_cache(maxsize=256)
-def parse_source(text: str) -> ast.Module:
+def parse_source(text: str, name: str) -> ast.Module:
     """A file's statements.  Kept by its text: a study asks hundreds of times which trainers there are."""
-    return ast.parse(text)
+    return ast.parse(text, name)
 
 
 def about(kind: str, name: str) -> str:
     """The first line of a plug-in's docstring, read without importing it."""
-    text = (KINDS[kind].folder / f"{name}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(parse_source(text)) or "").split("\n")[0]
+    file = KINDS[kind].folder / f"{name}.py"
+    return (ast.get_docstring(parse_source(file.read_text(encoding="utf-8"), file.name)) or "").split("\n")[0]
 
 
 def module(kind: str, name: str) -> ModuleType:

@@ -34,6 +34,22 @@ def test_a_file_with_the_hook_is_a_plug_in(house: Path) -> None:
     assert registry.about("backends", "silent") == "Says nothing."
 
 
+def test_a_hook_may_take_its_parameters_by_place_alone(house: Path) -> None:
+    (house / "silent.py").write_text(BACKEND.replace("options)", "options, /)"))
+    assert "silent" in registry.modules("backends")
+
+
+@pytest.mark.parametrize("content", [BACKEND.replace("options)", "options").encode(), BACKEND.encode("utf-16"), b"load\0"])
+def test_a_file_that_is_no_python_is_named(house: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """It ended every command as an error of this program."""
+    (house / "half.py").write_bytes(content)
+    with pytest.raises(SystemExit, match="3"):
+        main(["list", "backends"])
+    error = capsys.readouterr().err
+    assert f"{house}/half.py is no Python" in error.replace("\n", "")
+    assert "Traceback" not in error
+
+
 @pytest.mark.parametrize(
     ("file", "text"),
     [

@@ -32,7 +32,7 @@ def read_needs(method: str, folder: Path | None = None) -> Needs:
     if folder is None and method not in (methods := registry.modules("trainers")):
         raise unknown_name("method", method, methods)
     file = (folder or ROOT / "harness" / "trainers") / f"{method}.py"
-    for statement in registry.parse_source(file.read_text(encoding="utf-8")).body:
+    for statement in registry.parse_source(file.read_text(encoding="utf-8"), file.name).body:
         if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "NEEDS" for t in statement.targets):
             return Needs(**literal_arguments(statement.value, file))
     example = 'NEEDS = Needs(stage="...", data="...", makes="...")'
