@@ -136,9 +136,15 @@ class BlockParser:
         """Does an opening tag begin a block?  `place`: where the text after the last block begins."""
         if LEAD.fullmatch(self.text, place, tag.start):
             return True
-        if not is_first and not self.is_word(tag) and self.is_closed_later(tag):
+        if not is_first and not self.is_word(tag) and self.is_closed_later(tag) and not self.is_in_literal(tag):
             return True
         return not self.text_before(tag).strip() and find_region(tag.start, self.fences) is None
+
+    def is_in_literal(self, tag: Tag) -> bool:
+        """Are the tag and its closing one the edges of a string in its line, as in r"<think>.*?</think>"?"""
+        quote = self.text[tag.start - 1] if tag.start else " "
+        line = self.text[tag.end : tag.end + WINDOW].partition("\n")[0]
+        return quote in QUOTES and f"{self.pairs[tag.pair][1]}{quote}".lower() in line.lower()
 
     @cached_property
     def last_closings(self) -> dict[int, int]:

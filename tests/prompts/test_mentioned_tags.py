@@ -11,6 +11,7 @@ from harness.prompts.reasoning_blocks import part_reasoning
     [
         "<output> tags are used in forms.",
         'def ask(question):\n    return question + "Assistant: <think>"\n',
+        "def strip(text):\n    return re.sub(r'<think>.*?</think>', '', text)\n",
         "Here:\n```python\ntext.split('a\\n<scratchpad>b')\n```\nDone.",
     ],
 )
