@@ -48,8 +48,7 @@ def find_errors(identity: str, criterion: str) -> Json:
     """
     file = check_file(identity)
     errors = read_errors(file).get(criterion.removeprefix(NOT)) if file and file.is_file() else None
-    rates = rates_from_json(errors) if isinstance(errors, dict) else None
-    if rates is None:
+    if not isinstance(errors, dict) or (rates := rates_from_json(errors)) is None:
         return {}
     return {**errors, **rates_to_json(rates.reverse())} if criterion.startswith(NOT) else errors
 
