@@ -79,7 +79,13 @@ def normalize(text: str) -> str:
 
 def find_numbers(text: str) -> list[Number]:
     """The numbers of a normalized text in order; those of a list ("2. Then ...") and of a unit's power are none."""
-    return [number for match in NUMBER.finditer(text) if (number := parse(match, text)) is not None]
+    numbers, rest = [], -1  # rest: where a run of digits would go on that is too long for a number
+    for match in NUMBER.finditer(text):
+        if match.start() == rest or len((match["digits"] or "").replace(",", "")) > MAX_DIGITS:
+            rest = match.end() + 1 if text[match.end() : match.end() + 1] == "," else -1
+        elif (number := parse(match, text)) is not None:
+            numbers.append(number)
+    return numbers
 
 
 def parse(match: re.Match[str], text: str) -> Number | None:

@@ -86,8 +86,10 @@ WRITTEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("text", ["from $2k + 1$ to 3", "(2.000,3)", "0.125,3; 2"])
-def test_formulas_and_lists_are_no_thousands(text: str) -> None:
+@pytest.mark.parametrize(
+    "text", ["from $2k + 1$ to 3", "(2.000,3)", "0.125,3; 2", "1" + ",000" * 40 + ",\nor 3", "2" * 60 + ",000 or 3"]
+)
+def test_formulas_lists_and_loops_are_no_thousands(text: str) -> None:
     assert all(number.value < 4 for number in find_numbers(normalize(text)))
 
 
