@@ -35,6 +35,7 @@ IRREGULAR = {
     "broken", "spoken", "hidden", "grown", "laid", "fed", "felt", "heard", "led", "met", "struck", "thrown",
 }  # fmt: skip
 IMPORTERS = {"import_module", "__import__", "import_own", "run_module"}  # functions that import a module by its name
+COMPUTED_NAME = "a module of a computed name"  # stands for an import that only running the program could resolve
 NOT_PARTICIPLES = {"seed", "need", "feed", "speed", "embed", "red", "bed", "hundred", "breed", "exceed", "shed", "indeed"}
 
 
@@ -81,7 +82,10 @@ def parameter_count(node: Function) -> int:
 
 
 def imported_modules(path: Path, tree: ast.AST | None = None) -> set[str]:
-    """Modules that `path` imports anywhere in it, as dotted names; so do calls such as `import_module("literal")`."""
+    """Modules that `path` imports anywhere in it, as dotted names; so do calls such as `import_module("literal")`.
+
+    A call with anything but a literal counts as COMPUTED_NAME.
+    """
     package = name_of(path).removesuffix(".py").split("/")[:-1]
     tree = tree or ast.parse(path.read_text(encoding="utf-8"))
     aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
@@ -97,8 +101,9 @@ def imported_modules(path: Path, tree: ast.AST | None = None) -> set[str]:
             # `from package import module` needs the module; the package itself only where one of its own names is meant.
             modules |= names if all(file_of(name) for name in names) else names | {base}
         elif isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in importers:
-            values = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "name")]
-            modules |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
+            named = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "name")]
+            values = [v for n in named for v in ([n.body, n.orelse] if isinstance(n, ast.IfExp) else [n])]
+            modules |= {str(value.value) if isinstance(value, ast.Constant) else COMPUTED_NAME for value in values}
     return modules
 
 
