@@ -27,7 +27,7 @@ folder, log = sys.argv[1:]
 checkpoints = [toys.checkpoint("base"), toys.checkpoint("dpo")]
 run = SpreadRun(checkpoints, [toys.adding(60)], Results.make(folder), EvaluationSettings())
 cluster = ray_cluster("", {"workers": "1", "cpus": "1", "machine_cpus": "1", "store_mib": "80"})
-outcomes = cluster.score(run, Sums(log=log, pause_s=0.05))
+outcomes = cluster.score(run, Sums(log=log, pause_s=0.1))
 sys.exit(any(o.state == "failed" for o in outcomes))
 """
 
