@@ -20,7 +20,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from harness import registry
+from harness.bounded_files import read_bytes
 from harness.comparison.decision import decide
+from harness.comparison.sample_table import MOST_BYTES
 from harness.store import Results
 from reports.layout import drawing, html_tables, text_tables
 from reports.layout.html_tables import escape_html
@@ -45,8 +47,8 @@ class SampleChunk:
     path: Path
 
     def encode(self, level: int) -> str:
-        """The lines, compressed, as base64.  The same lines give the same text."""
-        return base64.b64encode(gzip.compress(self.path.read_bytes(), level, mtime=0)).decode()
+        """The lines, compressed, as base64: the same lines give the same text.  SkilldeltaError where they cannot be read."""
+        return base64.b64encode(gzip.compress(read_bytes(self.path, MOST_BYTES), level, mtime=0)).decode()
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:

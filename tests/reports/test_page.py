@@ -18,7 +18,7 @@ from harness.comparison.result import Comparison
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.store import Results
-from harness.types import Checkpoint, Request, Response
+from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from reports import page
 from reports.layout import drawing
 from tests.support import toys
@@ -115,6 +115,14 @@ def test_no_text_of_a_model_stands_in_the_page_unescaped(comparison: Comparison,
     assert "dpo</script>" not in text
     assert len(re.findall(r"<script", text)) == len(re.findall(r"</script>", text))
     assert "http" not in text.replace("http-equiv", "").replace("http://www.w3.org/2000/svg", "")
+
+
+def test_samples_that_are_no_file_are_named(comparison: Comparison, tmp_path: Path) -> None:
+    (chunk, *_) = next(iter(page.list_chunks(comparison)[0].values())).values()
+    unreadable = tmp_path / "samples.jsonl"
+    unreadable.mkdir()
+    with pytest.raises(SkilldeltaError, match="samples.jsonl is a folder"):
+        replace(chunk, path=unreadable).encode(1)
 
 
 def test_the_same_comparison_gives_the_same_page(comparison: Comparison, tmp_path: Path) -> None:
