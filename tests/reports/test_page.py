@@ -121,7 +121,7 @@ def test_samples_that_are_no_file_are_named(comparison: Comparison, tmp_path: Pa
     (chunk, *_) = next(iter(page.list_chunks(comparison)[0].values())).values()
     unreadable = tmp_path / "samples.jsonl"
     unreadable.mkdir()
-    with pytest.raises(SkilldeltaError, match="samples.jsonl is a folder"):
+    with pytest.raises(SkilldeltaError, match=r"samples\.jsonl is a folder"):
         replace(chunk, path=unreadable).encode(1)
 
 
