@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING, Any
 
 from harness import registry
@@ -24,19 +22,15 @@ from harness.bounded_files import read_bytes
 from harness.comparison.decision import decide
 from harness.comparison.sample_table import MOST_BYTES
 from harness.store import Results
-from reports.layout import drawing, html_tables, text_tables
-from reports.layout.html_tables import escape_html
+from reports.layout import html_tables, text_tables
+from reports.layout.page_frame import ASSETS, escape_html, fill_page, html_items, html_picture
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
 
-ASSETS = Path(__file__).parent / "assets"
 MAX_INLINE_BYTES = 8_000_000  # of compressed samples that a page holds itself
 MAX_INLINE_SOURCE = 4 * MAX_INLINE_BYTES  # of samples.jsonl: beyond, compressing them to see would be lost time
 INLINE_LEVEL, FILE_LEVEL = 6, 2  # of compression; for files it is half of all the work
-PLOT = """<section><h2>{title}</h2><div class="plot"><picture>
-<source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></div></section>
-"""
 
 
 @dataclass(frozen=True)
@@ -65,13 +59,14 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     blocks = inline_blocks(chunks)
     files = [] if blocks is not None else write_chunks(chunks, folder / "page")
     script, style = (ASSETS / "page.js").read_text(encoding="utf-8"), (ASSETS / "page.css").read_text(encoding="utf-8")
-    page = Template((ASSETS / "page.html").read_text(encoding="utf-8")).substitute(
-        policy=content_policy(script, style),
-        title=escape_html(f"What moved against {comparison.baseline}"),
+    page = fill_page(
+        "page.html",
+        f"What moved against {comparison.baseline}",
+        style,
+        script,
         decision=escape_html(decision.sentence),
         lead=escape_html(lead_sentence(comparison)),
         baseline=escape_html(comparison.baseline),
-        style=style,
         overview="".join(plot_sections(comparison, overview=True)),
         plots="".join(plot_sections(comparison)),
         warnings=html_items(comparison.warnings),
@@ -79,22 +74,10 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         notes=html_items(text_tables.notes(comparison)),
         data=script_json(facts),
         chunks="".join(blocks or ()),
-        script=script,
     )
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8", newline="\n")
     return [index, *files]
-
-
-def content_policy(script: str, style: str) -> str:
-    """Only this page's own script and style run; chunks come from its own folder; nothing else is loaded or sent."""
-    hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (script, style))
-    policy = "default-src 'none'; script-src 'self' {}; style-src {}; img-src data:; base-uri 'none'; form-action 'none'"
-    return policy.format(*(f"'sha256-{value}'" for value in hashes))
-
-
-def html_items(sentences: Sequence[str]) -> str:
-    return "".join(f"<li>{escape_html(text)}</li>" for text in sentences)
 
 
 def plot_sections(comparison: Comparison, overview: bool = False) -> Iterator[str]:
@@ -106,10 +89,8 @@ def plot_sections(comparison: Comparison, overview: bool = False) -> Iterator[st
         report = registry.module("reports", name)
         heading = getattr(report, "PAGE_HEADING", "")
         if heading and getattr(report, "IS_OVERVIEW", False) == overview and (figure := report.draw_figure(comparison)):
-            svg = drawing.render_svg(figure)
-            light, dark = data_address(svg), data_address(drawing.darken_svg(svg))
-            alt = escape_html(f"{heading}, against {comparison.baseline}; the numbers are in table.csv")
-            yield PLOT.format(title=escape_html(heading), alt=alt, light=light, dark=dark)
+            picture = html_picture(figure, f"{heading}, against {comparison.baseline}; the numbers are in table.csv")
+            yield f"<section><h2>{escape_html(heading)}</h2>{picture}</section>\n"
 
 
 def table_sections(comparison: Comparison) -> Iterator[str]:
@@ -120,11 +101,6 @@ def table_sections(comparison: Comparison) -> Iterator[str]:
         if heading and (tables := report.page_tables(comparison)):
             yield f"<h2>{escape_html(heading)}</h2>"
             yield from (html_tables.fold_table(table, len(tables) == 1) for table in tables)
-
-
-def data_address(svg: str) -> str:
-    """A picture as a data: address."""
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"
 
 
 def lead_sentence(comparison: Comparison) -> str:

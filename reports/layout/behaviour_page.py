@@ -5,18 +5,13 @@ Every word of a model and of a user is escaped; the page has no script, and its 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from string import Template
 from typing import TYPE_CHECKING
 
 from harness.behaviour.measures import MEASURES
 from harness.behaviour.panel import answer_of_sample, reader_of
 from harness.visible_text import escape_markdown
-from reports.layout import drawing
 from reports.layout.behaviour_plot import draw_behaviour
 from reports.layout.behaviour_tables import (
     CALIBRATION_GUIDE,
@@ -26,22 +21,18 @@ from reports.layout.behaviour_tables import (
     divergence_table,
     measure_table,
 )
-from reports.layout.html_tables import escape_html, fold_table
+from reports.layout.html_tables import fold_table
 from reports.layout.markdown import markdown_list, markdown_section
+from reports.layout.page_frame import ASSETS, escape_html, fill_page, html_items, html_picture
 
 if TYPE_CHECKING:
     from harness.behaviour.measures import Answer
     from harness.behaviour.run import BehaviourReport
     from reports.layout.text_tables import TextTable
 
-ASSETS = Path(__file__).parent.parent / "assets"
 MAX_PROMPTS = 300  # of which the page shows answers
 MAX_NAMES = 3  # of checkpoints in the title
 MAX_CHARACTERS = 20_000  # of one answer
-POLICY = "default-src 'none'; style-src 'sha256-{}'; img-src data:; base-uri 'none'; form-action 'none'"
-PLOT = """<div class="plot"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">
-<img alt="{alt}" src="{light}"></picture></div>
-"""
 
 
 @dataclass(frozen=True)
@@ -86,16 +77,16 @@ def behaviour_page(report: BehaviourReport) -> str:
     every, title = list_answers(report), describe_report(report)
     most = "the prompts with the largest divergence first" if report.divergences else "in the order of the file"
     counts = f"{min(len(every), MAX_PROMPTS)} of {len(every)} prompts, {most}."
-    return Template((ASSETS / "behaviour.html").read_text(encoding="utf-8")).substitute(
-        policy=POLICY.format(base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()),
-        title=escape_html(title),
+    return fill_page(
+        "behaviour.html",
+        title,
+        style,
         lead=escape_html(f"{len(report.prompts.rows)} prompts of {report.prompts.path.name}"),
-        style=style,
         plot=plot_section(report),
         tables="".join(fold_table(table, True) for table in list_tables(report)),
         order=escape_html(counts),
         texts="".join(prompt_section(entry) for entry in every[:MAX_PROMPTS]),
-        notes="".join(f"<li>{escape_html(text)}</li>" for text in reading_notes(report)),
+        notes=html_items(reading_notes(report)),
     )
 
 
@@ -103,9 +94,7 @@ def plot_section(report: BehaviourReport) -> str:
     figure = draw_behaviour(report.rows, report.baseline)
     if figure is None:
         return ""
-    svg = drawing.render_svg(figure)
-    light, dark = (f"data:image/svg+xml;base64,{base64.b64encode(s.encode()).decode()}" for s in (svg, drawing.darken_svg(svg)))
-    return PLOT.format(dark=dark, light=light, alt="Differences in behaviour; the numbers are in the table")
+    return html_picture(figure, "Differences in behaviour; the numbers are in the table") + "\n"
 
 
 def list_answers(report: BehaviourReport) -> list[PromptAnswers]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from harness.visible_text import show_controls
 from reports.layout import published_tables, text_tables
+from reports.layout.page_frame import escape_html
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
     from reports.layout.text_tables import TextTable
 
 MAX_OPEN_ROWS = 12  # a table of at most so many rows is shown at once
-
-
-def escape_html(text: str) -> str:
-    """Text of strangers that a page shows as it is."""
-    return html.escape(show_controls(text))
 
 
 def render_sections(comparison: Comparison) -> str:
