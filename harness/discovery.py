@@ -57,8 +57,12 @@ def explain_no_source(place: str) -> str:
     name, revision = hub_cache.split_revision(place)
     if hub_cache.snapshot_folder(name, revision):
         return ""
-    is_name = HUB_NAME.match(name) and not name.startswith(".") and not is_folder(name.split("/")[0])
-    return hub_cache.explain_absence(name, revision) if is_name else "there is no such folder"
+    return hub_cache.explain_absence(name, revision) if names_hub_model(name) else "there is no such folder"
+
+
+def names_hub_model(name: str) -> bool:
+    """Whether the Hub may have a model of this name, and no folder here is meant."""
+    return bool(HUB_NAME.match(name)) and not name.startswith(".") and not is_folder(name.split("/")[0])
 
 
 def find_at(path: str) -> list[Checkpoint]:
@@ -70,7 +74,7 @@ def find_at(path: str) -> list[Checkpoint]:
         if folder.is_file():
             raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
         name, _, revision = path.partition("@")
-        if HUB_NAME.match(name) and not is_folder(name.split("/")[0]) and not name.startswith("."):
+        if names_hub_model(name):
             return [describe_hub_model(name, revision)]
         near = [str(p) for p in sorted(folder.parent.glob("*")) if p.is_dir()] if is_folder(str(folder.parent)) else []
         raise unknown_name("folder", path, near)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
-from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, SkilldeltaError, Task
+from harness.types import Example, Json, Request, Response, SandboxOptions, Score, SkilldeltaError, Task
 from tasks import ifbench_rules
 from tasks.ifbench_rules import wording
 from tasks.ifeval_rules import rule_with_arguments, text_features
+from tasks.ifeval_rules.verdicts import METRICS, score_instructions
 
 DATA = DataSource(
     hub="allenai/IFBench_test",
@@ -54,16 +55,7 @@ def score(example: Example, response: Response) -> Score:
         loose = [ifbench_rules.follows_ifbench(name, kwargs, response.text, is_loose=True) for name, kwargs in rules]
     except SkilldeltaError as error:  # a rule lacks what it needs: that says nothing about the response
         return Score(None, why=str(error))
-    missed_names = [name for (name, _), follows in zip(rules, loose, strict=True) if not follows]
-    parts = {
-        "strict": float(all(strict)),
-        "followed": float(sum(loose)),
-        "followed_strictly": float(sum(strict)),
-        "instructions": float(len(rules)),
-    }
-    return Score(
-        float(all(loose)), extracted=f"missed {', '.join(missed_names)}" if missed_names else "all followed", parts=parts
-    )
+    return score_instructions([name for name, _ in rules], strict, loose)
 
 
 def ideal(example: Example) -> Response:
@@ -90,11 +82,7 @@ TASKS = (
         ideal=ideal,
         conditions=conditions,
         group=lambda example: str(example.row["instruction_id_list"][0].split(":")[0]),
-        metrics=(
-            Metric("prompt_strict", part="strict"),
-            Metric("instruction_loose", part="followed", over="instructions"),
-            Metric("instruction_strict", part="followed_strictly", over="instructions"),
-        ),
+        metrics=METRICS,
         summary="300 prompts with new kinds of instruction that a program verifies; all followed, loosely read",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from harness import data
@@ -10,6 +11,7 @@ from harness.types import Example, Json, Metric, Request, Response, Score, Skill
 from tasks import ifeval_rules
 from tasks.ifeval_rules import text_features
 from tasks.ifeval_rules.contradictions import find_contradictions
+from tasks.ifeval_rules.verdicts import METRICS, score_instructions
 
 DATA = DataSource(
     hub="google/IFEval",
@@ -52,17 +54,11 @@ def score(example: Example, response: Response) -> Score:
     rules = instructions(example.row)
     strict = [ifeval_rules.follows(name, kwargs, response.text) for name, kwargs in rules]
     loose = [ifeval_rules.follows_loosely(name, kwargs, response.text) for name, kwargs in rules]
-    missed_names = [name for (name, _), follows in zip(rules, loose, strict=True) if not follows]
-    parts = {
-        "strict": float(all(strict)),
-        "followed": float(sum(loose)),
-        "followed_strictly": float(sum(strict)),
-        "instructions": float(len(rules)),
-    }
-    summary = f"missed {', '.join(missed_names)}" if missed_names else "all followed"
-    if contradictions := find_contradictions(example.row["prompt"], rules):
-        summary += f" (the row contradicts itself: {'; '.join(contradictions)})"
-    return Score(float(all(loose)), extracted=summary, parts=parts | {"contradictory": float(bool(contradictions))})
+    verdict = score_instructions([name for name, _ in rules], strict, loose)
+    contradictions = find_contradictions(example.row["prompt"], rules)
+    remark = f" (the row contradicts itself: {'; '.join(contradictions)})" if contradictions else ""
+    parts = dict(verdict.parts) | {"contradictory": float(bool(contradictions))}
+    return replace(verdict, extracted=verdict.extracted + remark, parts=parts)
 
 
 def ideal(example: Example) -> Response:
@@ -83,9 +79,7 @@ TASKS = (
         ideal=ideal,
         conditions=lambda options: {"rules": text_features.library_versions()},
         metrics=(
-            Metric("prompt_strict", part="strict"),
-            Metric("instruction_loose", part="followed", over="instructions"),
-            Metric("instruction_strict", part="followed_strictly", over="instructions"),
+            *METRICS,
             Metric(
                 "contradictory",
                 part="contradictory",

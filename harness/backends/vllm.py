@@ -13,14 +13,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import transformers
-
 from harness.bounded_files import read_json
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import Generation, TokenPrompt
 from harness.evaluation.model_reports import AnswerMeter
-from harness.hub_cache import hub_place
 from harness.loading.contract import find_infinite
+from harness.loading.generation_config import read_generation_config
 from harness.loading.model import require_loadable
 from harness.loading.settings import LoadSettings, parse_dtype
 from harness.loading.tokenizer import load_tokenizer
@@ -70,7 +68,8 @@ class VllmModel:
         self.template = templates.choose_template(options.chat_template, tokenizer.tokenizer, rendering)
         self.encoder = encoding.RequestEncoder(self.tokenizer, self.template)
         self.meter = AnswerMeter(lambda tokens, seconds_left: None)
-        self.end_tokens = end_tokens(generation_config(engine.source, options.revision), tokenizer.tokenizer)
+        generation = read_generation_config(engine.source, LoadSettings(revision=options.revision))
+        self.end_tokens = end_tokens(generation, tokenizer.tokenizer)
 
     @property
     def settings(self) -> Json:
@@ -199,15 +198,6 @@ def token_logprob(token: int, output: VllmOutput) -> tuple[float, bool]:
     if logprob != logprob:
         raise SkilldeltaError("The model's log-probabilities are no numbers (NaN): its weights are broken.")
     return logprob, output.ids[0] == token
-
-
-def generation_config(source: str, revision: str) -> Any:
-    """The generation settings of a model; None where it has none."""
-    try:
-        name, own_revision = hub_place(source, revision)
-        return transformers.GenerationConfig.from_pretrained(name, revision=own_revision or "main")
-    except OSError:  # the file is optional
-        return None
 
 
 def adapter_rank(checkpoint: Checkpoint) -> int:

@@ -71,31 +71,28 @@ def true_share(mean: float, rates: ErrorRates) -> float:
 
 def share_interval(mean: float, interval: Interval, rates: ErrorRates, level: float) -> Interval:
     """The interval of the true share, from that of the mean grade and the errors of the rates."""
-    critical = critical_value(level)
-    noise = np.random.default_rng(SEED + 1).standard_normal(DRAWS)
-    side = np.where(noise > 0, interval.high - mean, mean - interval.low) / critical
     hit, miss = rates.draw()
-    power = hit - miss
-    blind = power < LEAST
-    shares = np.clip((mean + side * noise - miss) / np.where(blind, 1.0, power), 0.0, 1.0)
-    shares[blind] = np.arange(int(blind.sum())) % 2  # anything is possible then
-    return quantiles(shares, level)
+    return correct_draws(draw_within(mean, interval, level, SEED + 1) - miss, hit - miss, (0.0, 1.0), level)
 
 
 def difference_interval(delta: float, interval: Interval, rates: ErrorRates, level: float) -> Interval:
     """The interval of the difference of two true shares, whose mean grades differ by `delta`: delta / (m1 - m0)."""
-    critical = critical_value(level)
-    noise = np.random.default_rng(SEED + 2).standard_normal(DRAWS)
-    side = np.where(noise > 0, interval.high - delta, delta - interval.low) / critical
     hit, miss = rates.draw()
-    power = hit - miss
+    return correct_draws(draw_within(delta, interval, level, SEED + 2), hit - miss, (-1.0, 1.0), level)
+
+
+def draw_within(value: float, interval: Interval, level: float, seed: int) -> Floats:
+    """[DRAWS]: plausible values of an estimate, normal on either side with the interval's own width there."""
+    noise = np.random.default_rng(seed).standard_normal(DRAWS)
+    side = np.where(noise > 0, interval.high - value, value - interval.low) / critical_value(level)
+    return value + side * noise
+
+
+def correct_draws(graded: Floats, power: Floats, ends: tuple[float, float], level: float) -> Interval:
+    """The interval of graded / power within `ends`; where a draw is of a judge that says nothing, either end is possible."""
     blind = power < LEAST
-    differences = np.clip((delta + side * noise) / np.where(blind, 1.0, power), -1.0, 1.0)
-    differences[blind] = np.arange(int(blind.sum())) % 2 * 2 - 1
-    return quantiles(differences, level)
-
-
-def quantiles(values: Floats, level: float) -> Interval:
+    values = np.clip(graded / np.where(blind, 1.0, power), *ends)
+    values[blind] = np.array(ends)[np.arange(int(blind.sum())) % 2]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
 
