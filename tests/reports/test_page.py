@@ -208,7 +208,8 @@ def test_the_differences_of_the_chosen_checkpoint_stand_with_what_would_have_bee
     assert "0 / 2" in " ".join(cells)
     assert "corrected for the selection" in dom[dom.index("The best of the candidates") : dom.index('id="samples"')]
     sections = dom[dom.index('id="nav"') : dom.index("</nav>")]
-    assert sections.count("<button>") == dom.count("<h2") == 6
+    assert sections.count("<button>") == dom.count("<h2") == 7
+    assert "<button>Behaviour</button>" in sections
 
 
 @pytest.mark.slow
