@@ -51,6 +51,14 @@ class UnsoundReplyError(Exception):
     """No reply that can be read came to this request, in several tries; another request may still be answered."""
 
 
+@dataclass
+class Connection:
+    """A session with a server.  Once it `is_ending`, what is being asked is finished, and no try is followed by another."""
+
+    session: ClientSession
+    is_ending: bool = False
+
+
 @dataclass(frozen=True)
 class JsonServer:
     """Where to post to.  `timeout` is for a whole try, from the connection to the reply's last byte.  Times in seconds."""
@@ -77,7 +85,7 @@ class JsonServer:
         is_direct = urllib.request.proxy_bypass(request.host)
         return None if is_direct else urllib.request.getproxies().get(request.type)
 
-    async def post(self, session: ClientSession, path: str, content: Mapping[str, Any], kind: type[M]) -> M:
+    async def post(self, connection: Connection, path: str, content: Mapping[str, Any], kind: type[M]) -> M:
         """The server's reply as a `kind`.
 
         The pause before try n + 1 is backoff * 2^n, or what the server asks for if that is longer; at most MAX_PAUSE.
@@ -86,10 +94,10 @@ class JsonServer:
         """
         for attempt in range(self.retries + 1):
             try:
-                return await self.post_once(session, path, content, kind)
+                return await self.post_once(connection.session, path, content, kind)
             except TryError as failure:
                 last = min(self.retries + 1, failure.tries or self.retries + 1)
-                if attempt + 1 >= last:
+                if attempt + 1 >= last or connection.is_ending:
                     raise self.give_up(path, failure, attempt + 1) from None
                 await asyncio.sleep(min(max(self.backoff * 2**attempt, failure.retry_after), MAX_PAUSE))
         raise AssertionError("the loop above returns or raises")
@@ -178,21 +186,27 @@ class JsonServer:
 
 
 def ask_concurrently(
-    ask: Callable[[ClientSession, A], Awaitable[T]], items: Sequence[A], concurrency: int
+    ask: Callable[[Connection, A], Awaitable[T]], items: Sequence[A], concurrency: int
 ) -> Iterator[tuple[int, Future[T]]]:
     """(place, finished future) of each item in the order in which they finish, `concurrency` at a time.
 
-    They are asked in a thread with an event loop of its own.  A SkilldeltaError ends the asking: what is finished comes first,
-    the error last.  What is still being asked then, or when the caller stops, is broken off.
+    They are asked in a thread with an event loop of its own.  A SkilldeltaError ends the asking: what is being asked then is
+    finished, since a server asks money for it, and the error comes last.  When the caller stops, all is broken off.
     """
     from anyio.from_thread import start_blocking_portal
 
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(open_session(concurrency)) as session:
-        slots = asyncio.Semaphore(concurrency)
+        slots, connection = asyncio.Semaphore(concurrency), Connection(session)
 
         async def ask_in_turn(item: A) -> T:
             async with slots:
-                return await ask(session, item)
+                if connection.is_ending:
+                    raise asyncio.CancelledError
+                try:
+                    return await ask(connection, item)
+                except SkilldeltaError:
+                    connection.is_ending = True
+                    raise
 
         places = {portal.start_task_soon(ask_in_turn, item): place for place, item in enumerate(items)}
         endings: SimpleQueue[Future[T]] = SimpleQueue()
@@ -206,8 +220,6 @@ def ask_concurrently(
                     continue
                 if isinstance(future.exception(), SkilldeltaError):
                     last = last or future
-                    for other in places:
-                        other.cancel()
                     continue
                 yield places[future], future
             if last:

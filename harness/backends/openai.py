@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness import http
 from harness.evaluation.model_reports import AnswerMeter
@@ -24,9 +24,6 @@ from harness.server_settings import OpenAIOptions, make_server, make_settings, s
 from harness.server_settings import requested_settings as requested_settings
 from harness.server_settings import settings_differences as settings_differences
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 MAX_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
@@ -90,10 +87,10 @@ class OpenAIModel:
             "All answers so far are stored.  Look at the server and the settings; the same command goes on from here."
         )
 
-    async def answer_request(self, session: ClientSession, request: Request) -> Response:
+    async def answer_request(self, connection: http.Connection, request: Request) -> Response:
         """The response to one request; an error with its reason where the prompt itself is refused."""
         try:
-            return await (self.loglikelihoods(session, request) if request.choices else self.generate(session, request))
+            return await (self.loglikelihoods(connection, request) if request.choices else self.generate(connection, request))
         except http.RequestRefusedError as refusal:
             reason = str(refusal).lower()
             if any(sign in reason for sign in TOO_LONG):
@@ -102,16 +99,16 @@ class OpenAIModel:
                 return Response(finish="error", error=str(refusal))
             raise
 
-    async def generate(self, session: ClientSession, request: Request) -> Response:
+    async def generate(self, connection: http.Connection, request: Request) -> Response:
         refuse_further_settings(request, "this backend")
         chat = self.options.chat_template == "auto" and not request.raw
         length = {self.options.length_field: request.max_tokens + request.thinking}
         fields = {"model": self.model, **sampling_fields(request), **length}
         if chat:
-            reply = await self.server.post(session, "/chat/completions", fields | self.chat_fields(request), ChatReply)
+            reply = await self.server.post(connection, "/chat/completions", fields | self.chat_fields(request), ChatReply)
             text, reasoning = reply.choices[0].message.split()
             return replace(text_response(text, reply.choices[0], reply, request), reasoning=reasoning)
-        completion = await self.server.post(session, "/completions", fields | {"prompt": plain_text(request)}, TextReply)
+        completion = await self.server.post(connection, "/completions", fields | {"prompt": plain_text(request)}, TextReply)
         return text_response(completion.choices[0].text or "", completion.choices[0], completion, request)
 
     def chat_fields(self, request: Request) -> dict[str, Any]:
@@ -129,14 +126,14 @@ class OpenAIModel:
         chat.append({"role": "assistant", "content": request.prefix})
         return {"messages": chat, "add_generation_prompt": False, "continue_final_message": True, **variables}
 
-    async def loglikelihoods(self, session: ClientSession, request: Request) -> Response:
+    async def loglikelihoods(self, connection: http.Connection, request: Request) -> Response:
         """A log-probability for each choice: the sum over the tokens that end after the context does.
 
         Blanks between the two belong to the choice, as in WindowedTokenizer.encode_pair().
         """
         contexts = choice_contexts(request)
         texts = [context + choice for context, choice in zip(contexts, request.choices, strict=True)]
-        prompts = [await self.prompt_logprobs(session, text) for text in texts]
+        prompts = [await self.prompt_logprobs(connection, text) for text in texts]
         lengths = [len(text) - len(context.rstrip()) for text, context in zip(texts, contexts, strict=True)]
         values = [prompt.suffix_loglikelihood(length) for prompt, length in zip(prompts, lengths, strict=True)]
         if None in values:
@@ -149,10 +146,10 @@ class OpenAIModel:
             tokens_in=max(len(p.logprobs) for p in prompts),
         )
 
-    async def prompt_logprobs(self, session: ClientSession, text: str) -> PromptLogprobs:
+    async def prompt_logprobs(self, connection: http.Connection, text: str) -> PromptLogprobs:
         """The server's log-probabilities of the tokens of `text`.  Raises SkilldeltaError where the server gives none."""
         fields = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        reply = await self.server.post(session, "/completions", fields, EchoReply)
+        reply = await self.server.post(connection, "/completions", fields, EchoReply)
         if reply.logprobs is None:
             raise NoLogprobsError(self.no_choices("it answers without them"))
         try:

@@ -235,7 +235,8 @@ ATTACKS = [
     *(Attack(f"JSON {body.decode()}", reply(body), ERROR) for body in (b"[1,2]", b"3", b'"x"', b"null", b"true", b"{}")),
     Attack("HTML", reply(b"<html>log in</html>"), ERROR),
     Attack("an empty body", reply(b""), ERROR),
-    Attack("204 without a body", raw(b"HTTP/1.1 204 No Content\r\n\r\n"), ERROR),
+    # The connection ends unannounced: the second try meets the end of it, or a new one.
+    Attack("204 without a body", raw(b"HTTP/1.1 204 No Content\r\n\r\n"), EITHER),
     Attack("half a JSON", reply(FINE[:-9]), ERROR),
     Attack("two JSON values", reply(FINE + FINE), ERROR),
     Attack("100,000 arrays in one another", reply(b"[" * 100_000), ERROR),

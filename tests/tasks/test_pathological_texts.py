@@ -1,7 +1,9 @@
 """Texts that a model writes when it goes astray: whatever they are, each scorer answers, in bounded processor time."""
 
+import gc
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,8 +58,18 @@ def examples(task: str, folder: Path) -> list[Example]:
     return list({id(row): row for row in kinds.values()}.values())
 
 
+@pytest.fixture
+def small_heap() -> Iterator[None]:
+    """The objects of earlier tests are set aside: one collection of all of them takes longer than a scorer may."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.mark.slow
 @pytest.mark.data
+@pytest.mark.usefixtures("small_heap")
 @pytest.mark.parametrize("task", ROWS)
 def test_each_scorer_answers_in_bounded_processor_time(task: str, real_data: Path) -> None:
     rows = examples(task, real_data)
@@ -67,18 +79,19 @@ def test_each_scorer_answers_in_bounded_processor_time(task: str, real_data: Pat
     for name, text in TEXTS.items():
         for row in rows:
             limit = NLTK_LIMIT_S if NLTK_RULE in row.row.get("instruction_id_list", ()) else LIMIT_S
-            begin = time.process_time()
+            begin = time.thread_time()
             value = score(row, Response(text)).value
-            assert time.process_time() - begin < limit, (name, row.row)
+            assert time.thread_time() - begin < limit, (name, row.row)
             assert value is None or 0 <= value <= 1
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_heap")
 def test_the_reading_step_answers_in_bounded_processor_time() -> None:
     for name, text in TEXTS.items():
-        begin = time.process_time()
+        begin = time.thread_time()
         Reader().read(Response(text))
-        assert time.process_time() - begin < LIMIT_S, name
+        assert time.thread_time() - begin < LIMIT_S, name
 
 
 @pytest.mark.parametrize("text", ["1" * 5000, f"The answer is {'9' * 5000}.", f"\\boxed{{{'9' * 5000}}}"])
