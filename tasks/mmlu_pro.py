@@ -15,6 +15,7 @@ from harness.types import Example, Json, Metric, Request, Response, Score, Skill
 from tasks.answer_reading.stated_choice import OPTION, read_option, stated_text, statements
 
 LETTERS = "ABCDEFGHIJ"
+FILLER = "N/A"
 COLUMNS = ("question_id", "question", "options", "answer", "answer_index", "cot_content", "category", "src")
 DATA = DataSource(hub="TIGER-Lab/MMLU-Pro", local="mmlu_pro/test.jsonl", columns=COLUMNS)
 EXEMPLARS = replace(DATA, split="validation", local="mmlu_pro/validation.jsonl")
@@ -37,14 +38,20 @@ SHORT = 60  # characters: a response without a mark of an answer that is one its
 
 
 def read_rows(source: DataSource, folder: Path | None) -> list[dict[str, Any]]:
-    """Rows without the "N/A" that fills up options in some versions of the data set."""
     return [clean_row(row, source.hub) for row in data.rows(source, folder)]
 
 
 def clean_row(row: Json, where: str) -> dict[str, Any]:
-    options = [str(option) for option in row["options"] if option != "N/A"]
+    """A row without the "N/A" that fills up options in some versions of the data set.
+
+    As the authors' preprocess(), which leaves out each option of exactly that text.  Where one stands at the right answer or
+    before it, theirs moves the letters and not the key, which then names a wrong option: such a row stays whole, as in lm-eval.
+    """
+    options = [str(option) for option in row["options"]]
     index = int(row["answer_index"])
-    if not index < len(options) <= len(LETTERS) or LETTERS[index] != row["answer"]:
+    if FILLER not in options[: index + 1] or set(options) == {FILLER}:
+        options = [option for option in options if option != FILLER]
+    if not 0 <= index < len(options) <= len(LETTERS) or LETTERS[index] != row["answer"]:
         answer = f"the answer {row['answer']!r} with index {index}"
         raise SkilldeltaError(f"Row {row['question_id']} of {where} has {len(options)} options and {answer}.")
     return {column: row[column] for column in COLUMNS} | {"options": options, "answer_index": index}

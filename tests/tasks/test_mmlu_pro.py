@@ -59,5 +59,22 @@ def test_a_row_whose_answer_is_no_option_is_refused(changes: dict[str, object]) 
         mmlu_pro.clean_row(ROW | changes, "there")
 
 
+@pytest.mark.parametrize(
+    ("options", "answer", "kept"),
+    [
+        (["two", "three", "four", "N/A", "N/A"], "B", ["two", "three", "four"]),  # filled up behind the last option
+        (["two", "three", "N/A", "four"], "B", ["two", "three", "four"]),  # wherever it stands behind the answer
+        (["two", "N/A", "three", "four"], "C", ["two", "N/A", "three", "four"]),  # without it, C would be "four"
+        (["two", "three", "N/A"], "C", ["two", "three", "N/A"]),  # it is the answer
+        (["two", "N/A ", "not N/A"], "A", ["two", "N/A ", "not N/A"]),  # other texts
+    ],
+)
+def test_a_filler_is_left_out_where_the_key_stays_true(options: list[str], answer: str, kept: list[str]) -> None:
+    index = mmlu_pro.LETTERS.index(answer)
+    row = mmlu_pro.clean_row(ROW | {"options": options, "answer": answer, "answer_index": index}, "there")
+    assert row["options"] == kept
+    assert row["options"][index] == options[index]
+
+
 def test_the_letters_are_as_many_as_the_options(examples: list[Example]) -> None:
     assert [len(mmlu_pro.ask_direct(example).choices) for example in examples] == [6, 10]
