@@ -81,8 +81,8 @@ def allows(value: Any, schema: Json, allowed: Sequence[Any]) -> bool:
     item_type = TYPES[schema["items"]["type"]] if kind in ("array", "tuple") else None
     example_type = type_of_first(allowed)
     is_typed = type(value) is expected
-    if is_typed and item_type is not None:
-        is_typed = items_fit(value, item_type, allowed)
+    if is_typed and item_type is not None and not items_fit(value, item_type, allowed):
+        return False
     if not is_typed and type(value) is not example_type:
         return False
     if not is_typed or example_type not in (None, expected):

@@ -103,6 +103,7 @@ def test_a_text_that_goes_astray_holds_no_calls(text: str) -> None:
 
 TEXT, NUMBER, FLOAT, FLAG = ({"type": kind} for kind in ("string", "integer", "float", "boolean"))
 TEXTS = {"type": "array", "items": {"type": "string"}}
+NUMBERS = {"type": "array", "items": {"type": "integer"}}
 OBJECTS = {"type": "array", "items": {"type": "dict"}}
 
 
@@ -120,6 +121,9 @@ OBJECTS = {"type": "array", "items": {"type": "dict"}}
         ("USER_ID", NUMBER, ["user_id"], False),  # and its name is compared exactly
         (["b", "A"], TEXTS, [["a", "b"], ["b", "a"]], True),
         (["a"], TEXTS, [["a", "b"]], False),
+        ([3, 5], NUMBERS, [[3, 5]], True),
+        ([3.0, 5], NUMBERS, [[3, 5]], False),  # as of one number, although Python calls them equal
+        ([True, 5], NUMBERS, [[1, 5]], False),
         ([], TEXTS, [["a"], ""], True),
         ((1, 2), {"type": "tuple", "items": {"type": "integer"}}, [[1, 2]], True),
         ({"a": "X", "b": 1}, {"type": "dict"}, [{"a": ["x"], "b": [1, 2]}], True),
