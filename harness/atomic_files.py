@@ -5,17 +5,18 @@ from __future__ import annotations
 import errno
 import glob
 import json
+import math
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
+from harness.file_locks import LOCK_FILE, FolderLock, is_named, lock_folder
 from harness.types import SkilldeltaError
 
 ROOM = "Make room; the same command continues from what is stored."
@@ -24,7 +25,10 @@ FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: ROOM}
 REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
 TORCH_WRITER = "inline_container.cc"  # torch.save
-DRAFT = ".writing-"
+DRAFT, FORMER = ".writing-", "former"
+FILES_DRAFT = re.compile(re.escape(DRAFT) + r"[a-z0-9_]{8}")  # as tempfile names them
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # a rename to the name of another folder, or of a file
+ABANDONED = 24 * 3600.0  # seconds without a change
 
 
 def folder_name(name: str) -> str:
@@ -97,10 +101,10 @@ def whole_files(folder: Path) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         with lock_folder(folder):
-            remove_drafts(folder)
             draft = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=DRAFT, dir=folder)))
             stack.callback(FolderLock(draft).release)
             stack.enter_context(named_errors(draft, folder))
+            remove_drafts(folder, draft)
         yield draft
         with lock_folder(folder):
             for file in sorted(p for p in draft.rglob("*") if p.is_file() and p != draft / LOCK_FILE):
@@ -111,32 +115,93 @@ def whole_files(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """A folder to write into under another name, renamed to `target` when it is complete; where that fails, nothing is left.
+    """A folder to write into elsewhere, renamed to `target` when it is complete; where that fails, nothing is left.
 
-    A folder that was there is kept under a third name until then, and has its own again where the second rename fails.  What
-    a killed writer left is put right by the next one of the same folder.
+    It lies in a folder of this writer's own next to `target`, locked until the end: of several writers at once, the last one's
+    folder stays, whole.  A folder that was there is kept in there too until then, and has its own name again where the second
+    rename fails.  What killed writers left is put right by the next one of the same folder.
     """
-    draft, former = target.with_name(f"{DRAFT}{target.name}"), target.with_name(f"{DRAFT}{target.name}.former")
-    try:
-        with named_errors(draft, target):
-            if former.exists() and not target.exists():
-                former.replace(target)
-            for remains in (draft, former):
-                shutil.rmtree(remains, ignore_errors=True)
-            draft.mkdir(parents=True)
-            yield draft
-            if target.exists():
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with named_errors(target.with_name(f"{DRAFT}{target.name}"), target), ExitStack() as stack:
+        own = make_locked_folder(target, stack)
+        finish_killed_writers(target, own)
+        draft, former = own / target.name, own / FORMER
+        draft.mkdir()
+        yield draft
+        while True:
+            with suppress(FileNotFoundError):
                 target.replace(former)
             try:
                 draft.replace(target)
-            except OSError:
-                if former.exists():
-                    former.replace(target)
-                raise
-            shutil.rmtree(former, ignore_errors=True)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
+                return
+            except OSError as error:
+                if error.errno not in TAKEN:
+                    restore_folder(former, target)
+                    raise
+            shutil.rmtree(former, ignore_errors=True)  # another writer's folder has come since: it is the former one now
+
+
+def make_locked_folder(target: Path, stack: ExitStack) -> Path:
+    """A new folder next to `target`, locked until the stack closes, which removes it."""
+    while True:
+        folder = target.with_name(f"{DRAFT}{target.name}.{os.urandom(4).hex()}")
+        folder.mkdir()
+        try:
+            lock = FolderLock(folder)
+        except (FileNotFoundError, BlockingIOError):
+            continue  # who clears up after killed writers saw it before it was locked
+        stack.callback(lock.release)
+        if is_named(lock.descriptor, lock.file):
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            return folder
+
+
+def finish_killed_writers(target: Path, own: Path) -> None:
+    """Gives `target` back what a writer that was killed between its renames took away, and removes what such writers left."""
+    drafts = re.compile(
+        re.escape(f"{DRAFT}{target.name}") + r"(\.[0-9a-f]{8}|\.former)?"
+    )  # without an end: of earlier versions
+    for folder in [place for place in target.parent.iterdir() if drafts.fullmatch(place.name) and place != own]:
+        with lock_abandoned(folder, own) as is_abandoned:
+            if is_abandoned:
+                restore_folder(folder if folder.suffix == f".{FORMER}" else folder / FORMER, target)
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def restore_folder(former: Path, target: Path) -> None:
+    """Gives a folder its name back, unless another one has it by now."""
+    try:
+        former.replace(target)
+    except OSError as error:
+        if error.errno not in (*TAKEN, errno.ENOENT):
+            raise
+
+
+@contextmanager
+def lock_abandoned(draft: Path, own: Path) -> Iterator[bool]:
+    """Whether a draft's writer has ended, with the draft locked.
+
+    Where the file system knows no locks: whether nothing in it was written for a day before `own` was made, by the file
+    system's own clock.
+    """
+    try:
+        lock = FolderLock(draft)
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):  # at work, or gone
+        yield False
+        return
+    try:
+        is_old = lock.keeps_others_out or own.lstat().st_mtime - last_change(draft) > ABANDONED
+        yield is_old and is_named(lock.descriptor, lock.file)
+    finally:
+        lock.release()
+
+
+def last_change(folder: Path) -> float:
+    """When anything in a folder was last written, in seconds of the epoch; infinite where somebody removes files of it."""
+    try:
+        return max(file.lstat().st_mtime for file in (folder, *folder.rglob("*")))
+    except FileNotFoundError:
+        return math.inf
 
 
 def link_file(source: Path, target: Path) -> None:
@@ -147,14 +212,12 @@ def link_file(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def remove_drafts(folder: Path) -> None:
-    """Removes drafts of writers that were killed: nobody holds their locks."""
-    for draft in folder.glob(f"{DRAFT}*"):
-        try:
-            FolderLock(draft).release()
-        except BlockingIOError:  # its writer is at work
-            continue
-        shutil.rmtree(draft)
+def remove_drafts(folder: Path, own: Path) -> None:
+    """Removes drafts of `whole_files` whose writers were killed: nobody holds their locks."""
+    for draft in [place for place in folder.iterdir() if FILES_DRAFT.fullmatch(place.name) and place != own]:
+        with lock_abandoned(draft, own) as is_abandoned:
+            if is_abandoned:
+                shutil.rmtree(draft)
 
 
 def explain_system_error(error: BaseException, place: Path | str = "") -> str:

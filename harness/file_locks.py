@@ -20,15 +20,16 @@ class FolderLock:
     """A folder that is this process's until `release`, or until the process ends.  It must exist.
 
     BlockingIOError where another process has it.  A file system that knows no locks (some clusters' do not) gives everybody
-    everything.
+    everything: `keeps_others_out` says so.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.descriptor = os.open(folder, os.O_RDONLY)
+        self.keeps_others_out, self.file = True, folder  # what is open: the folder, or LOCK_FILE in it
+        self.descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             self.acquire(folder)
         except OSError:
-            self.release()
+            os.close(self.descriptor)
             raise
 
     def acquire(self, folder: Path) -> None:
@@ -36,16 +37,28 @@ class FolderLock:
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in UNKNOWN:
+                self.keeps_others_out = False
                 return
             if error.errno != errno.EBADF:
                 raise
             # NFS locks only what is open for writing, which a folder never is.
-            folder_descriptor, self.descriptor = self.descriptor, os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o666)
+            self.file, folder_descriptor = folder / LOCK_FILE, self.descriptor
+            self.descriptor = os.open(self.file, os.O_RDWR | os.O_CREAT, 0o666)
             os.close(folder_descriptor)
             fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def release(self) -> None:
+        if self.keeps_others_out:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)  # a child that was forked meanwhile has it open still
         os.close(self.descriptor)
+
+
+def is_named(descriptor: int, place: Path) -> bool:
+    """Whether what is open still has this name: it may have been removed, or replaced, since it was opened."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), place.lstat())
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

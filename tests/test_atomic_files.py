@@ -66,7 +66,7 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     rename = Path.replace
 
     def refuse(source: Path, place: Path) -> Path:
-        if source.name == ".writing-run":
+        if place == target and source.parent.name.startswith(".writing-run.") and source.name == "run":
             raise OSError(errno.EIO, "broken", str(source))
         return rename(source, place)
 
@@ -76,13 +76,80 @@ def test_a_folder_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     assert (names(tmp_path), (target / "a.txt").read_text()) == (["run", "run/a.txt"], "2")
 
 
-def test_a_writer_killed_between_its_renames_loses_nothing(tmp_path: Path) -> None:
-    former = tmp_path / ".writing-run.former"
-    former.mkdir()
+@pytest.mark.parametrize("place", [".writing-run.former", ".writing-run.12ab34cd/former"])  # the first by earlier versions
+def test_a_writer_killed_between_its_renames_loses_nothing(place: str, tmp_path: Path) -> None:
+    former = tmp_path / place
+    former.mkdir(parents=True)
     (former / "a.txt").write_text("1")
     with pytest.raises(KeyError), atomic_folder(tmp_path / "run"):
         raise KeyError
     assert names(tmp_path) == ["run", "run/a.txt"]
+
+
+def test_of_two_writers_of_one_folder_the_last_ones_stays_whole(tmp_path: Path) -> None:
+    target = tmp_path / "run"
+    with atomic_folder(target) as one, atomic_folder(target) as two:
+        for draft, names_written in ((one, "ab"), (two, "bc")):
+            for name in names_written:
+                (draft / name).write_text(names_written)
+    assert names(tmp_path) == ["run", "run/a", "run/b"], "the outer one ends last"
+    assert (target / "b").read_text() == "ab"
+
+
+def test_a_writer_that_comes_between_two_renames_costs_nobody_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "run"
+    with atomic_folder(target) as draft:
+        (draft / "a").write_text("1")
+    rename, interruptions = Path.replace, [1]
+
+    def interrupt(source: Path, place: Path) -> Path:
+        if place == target and interruptions and interruptions.pop():
+            with atomic_folder(target) as between:
+                (between / "a").write_text("2")
+        return rename(source, place)
+
+    monkeypatch.setattr(Path, "replace", interrupt)
+    with atomic_folder(target) as draft:
+        (draft / "a").write_text("3")
+    assert not interruptions
+    assert (names(tmp_path), (target / "a").read_text()) == (["run", "run/a"], "3")
+
+
+def test_drafts_of_dead_writers_go_and_those_of_the_living_and_of_other_folders_stay(tmp_path: Path) -> None:
+    def begin() -> None:
+        with atomic_folder(tmp_path / "run") as draft:
+            (draft / "half").write_text("x")
+            die()
+
+    killed_child(begin)
+    other = tmp_path / ".writing-run.old.12ab34cd"  # of a folder named run.old
+    other.mkdir()
+    assert any("half" in name for name in names(tmp_path))
+    with atomic_folder(tmp_path / "run") as living:
+        (living / "a").write_text("1")
+        with atomic_folder(tmp_path / "run"):
+            assert not any("half" in name for name in names(tmp_path))
+            assert living.is_dir()
+        with whole_files(tmp_path):  # clears up after writers of its own kind alone
+            assert living.is_dir()
+    assert names(tmp_path) == [other.name, "run", "run/a"]
+
+
+def test_without_locks_a_draft_that_was_just_written_is_not_taken_for_abandoned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(file_locks.fcntl, "flock", no_locks)
+    fresh, stale = tmp_path / ".writing-run.12ab34cd", tmp_path / ".writing-run.12ab34ce"
+    for folder in (fresh, stale):
+        (folder / "run").mkdir(parents=True)
+    for place in (stale / "run", stale):
+        os.utime(place, (1e9, 1e9))
+    with atomic_folder(tmp_path / "run"):
+        pass
+    assert names(tmp_path) == [fresh.name, f"{fresh.name}/run", "run"]
 
 
 def test_what_is_no_refusal_of_the_system_is_not_explained_away() -> None:

@@ -21,6 +21,7 @@ ROOMS = [
     "harness/bounded_files.py",
     "harness/typed_fields.py",
     "harness/file_locks.py",
+    "harness/folder_claims.py",
     "harness/differences.py",
     "harness/parent_process.py",
     "harness/atomic_files.py",
@@ -51,7 +52,9 @@ ROOMS = [
     "harness/published.py",
     "harness/redaction.py",
     "harness/server_address.py",
+    "harness/http_errors.py",
     "harness/http_replies.py",
+    "harness/http_streams.py",
     "harness/http.py",
     # mathematics, and what asks and confines
     "harness/statistics/",

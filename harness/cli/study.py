@@ -68,7 +68,15 @@ def demo(
 
 
 def run_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
-    """Runs what is missing, then writes and shows the report."""
+    """Runs what is missing, then writes and shows the report.  FolderInUseError where another process does so already."""
+    from harness.folder_claims import claim_folder
+
+    with claim_folder(folder, "runs a study"):
+        return run_claimed_study(plan, folder, jobs)
+
+
+def run_claimed_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
+    """The same in a folder that is this process's."""
     from harness.comparison.compare import compare
     from harness.comparison.result import ComparisonSettings
     from harness.studies import record, runner

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,9 +51,23 @@ def train(
         for text in preview_rows(settings.build_config(kind, values), read_needs(method), show):
             say(text)
         return
-    checkpoint = trainer.train(settings.build_config(kind, values))
+    run_settings = settings.build_config(kind, values)
+    with claim_run(getattr(run_settings, "out", "")):
+        checkpoint = trainer.train(run_settings)
     folder = checkpoint.run or checkpoint.path
     note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta score {folder} --suite quick -o results")
+
+
+@contextmanager
+def claim_run(folder: str) -> Iterator[None]:
+    """Keeps other trainings out of a run's folder; of several processes on one run the first one has it."""
+    from harness.folder_claims import claim_folder
+
+    if not folder or os.environ.get("RANK", "0") != "0":  # without a folder the settings are refused, with their reason
+        yield
+        return
+    with claim_folder(Path(folder), "trains"):
+        yield
 
 
 def print_methods() -> None:
