@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-LEAD = re.compile(r"(?:[\s\ufeff\u200b]|<s>|<bos>|<\|\w{1,40}\|>(?:assistant\b)?)*")  # may stand before a response's own text
+# What may stand before a response's own text: tokens that begin a text, and those of the assistant's role.
+LEAD = re.compile(
+    r"(?:[\s\ufeff\u200b]|<s>|<bos>|<sop>|\[gMASK\]|<[|｜][\w▁]{1,40}[|｜]>(?:assistant\b)?|[Aa]ssistant:?[ \t]*\n)*"
+)
 CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
 MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")
 NEXT_CHANNEL = re.compile(
@@ -13,6 +16,8 @@ NEXT_CHANNEL = re.compile(
 )
 HEADINGS = re.compile(r"\s*Here(?:['’]s| is) my thought process:(.*?)\n[^\S\n]*Here(?:['’]s| is) my response:", re.DOTALL)
 PLAIN_CHANNEL = re.compile(r"\s*(?:assistant)?(?:analysis|commentary)")
+# Joined to "analysis", the first word of reasoning ("analysisWe need ..."), and no name in code ("analysis1 = 3").
+FIRST_WORD = re.compile(r"(?!\w*(?:[(\[]|\.\w|[ \t]*(?:[-+*/%|&^:]?=(?!=)|[:,][ \t]*\w+[ \t]*=|->)))[^\W_]|[\"“‘]\w")
 
 
 class Channels(NamedTuple):
@@ -44,7 +49,7 @@ def part_channels(text: str) -> Channels | None:
         reasoning, final, answer = text[begin:].partition(FINAL)
         if final:
             return Channels(reasoning, answer, True)
-        if opening and opening[0].endswith("analysis") and text[begin : begin + 1].isalnum():
+        if opening and opening[0].endswith("analysis") and FIRST_WORD.match(text, begin):
             return Channels(reasoning, "", False)
     return None
 

@@ -21,7 +21,8 @@ ONLY_REASONING = "no answer: nothing follows the reasoning"
 UNCLOSED = "no answer: the reasoning block is never closed"
 TURN_ENDS = (
     *(f"<|{w}|>" for w in ("im_end", "eot_id", "eom_id", "end", "return", "endoftext", "end_of_text", "end_of_turn", "eos")),
-    *("<end_of_turn>", "</s>", "<eos>", "<turn|>"),
+    *(f"<|{w}|>" for w in ("user", "observation", "call", "pad", "END_OF_TURN_TOKEN", "end▁of▁sentence")),
+    *("<end_of_turn>", "</s>", "<eos>", "<pad>", "<turn|>", "<｜end▁of▁sentence｜>", "[|endofturn|]"),
 )
 
 # One character for one character, so that places in a text stay where they are.
