@@ -57,6 +57,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     rows.sort(key=lambda r: (place[r.checkpoint], LEVELS.index(r.level)))
     runs = training_runs.group_runs(loaded_results.checkpoints, baseline)
     contradictions = readings.opposed_readings(rows, loaded_results)
+    skills = loaded_results.skills()
     comparison = Comparison(
         baseline, tuple(rows), families, settings, loaded_results.checkpoints, differences,
         incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
@@ -67,6 +68,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
         contradictions=contradictions,
         warnings=(*reward_hacking.find_reward_hacking(rows, runs), *map(caveats.opposed_warning, contradictions)),
         published_tables=published_tables,
+        skill_weights=dict(zip(skills, loaded_results.rule.skill_weights(skills), strict=True)),
     )  # fmt: skip
     return Analysis(comparison, loaded_results, every, row_numbers)
 

@@ -104,7 +104,7 @@ APART = ("difference", "metrics", "termination")  # fields of a Row that flat() 
 
 @dataclass(frozen=True)
 class Row:
-    """One checkpoint on one task, on one skill (unweighted mean of its tasks), or on average (unweighted mean of skills)."""
+    """One checkpoint on one task, on one skill (mean of its tasks), or on average (mean of skills, see mean_rules.py)."""
 
     checkpoint: str
     level: Level
@@ -186,6 +186,7 @@ class Comparison:
     runs: tuple[TrainingRun, ...] = ()  # of the checkpoints, with their training curves
     warnings: tuple[str, ...] = ()  # findings that need several numbers, such as reward hacking
     published_tables: tuple[published.PublishedTable, ...] = ()  # of other models, shown next to these
+    skill_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)  # in the average; 1 where nothing is said
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""

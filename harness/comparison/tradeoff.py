@@ -107,7 +107,10 @@ def clip_share(metric: MetricValue) -> ValueInterval:
 
 @dataclass(frozen=True)
 class SkillFront:
-    """Each checkpoint's score on the target skill and its unweighted mean on the others, with the Pareto front of the two."""
+    """Each checkpoint's score on the target skill and its mean on the others, with the Pareto front of the two.
+
+    The others weigh as in the average.
+    """
 
     target: str
     scores: Mapping[str, tuple[ValueInterval, ValueInterval]]
@@ -121,14 +124,16 @@ def skill_fronts(comparison: Comparison) -> list[SkillFront]:
     complete = {name: {row.name: row for row in mine} for name, mine in rows.items() if len(mine) == len(skills)}
     if len(skills) < 2 or not complete:
         return []
-    return sorted((skill_front(target, complete) for target in skills), key=lambda c: -largest_gain(c.target, comparison))
+    fronts = (skill_front(target, complete, comparison.skill_weights) for target in skills)
+    return sorted(fronts, key=lambda front: -largest_gain(front.target, comparison))
 
 
-def skill_front(target: str, rows: Mapping[str, Mapping[str, Row]]) -> SkillFront:
+def skill_front(target: str, rows: Mapping[str, Mapping[str, Row]], skill_weights: Mapping[str, float]) -> SkillFront:
     scores = {}
     for name, mine in rows.items():
         others = [r for skill, r in mine.items() if skill != target]
-        weights = [1 / len(others)] * len(others)
+        own_weights = [skill_weights.get(r.name, 1.0) for r in others]
+        weights = [weight / sum(own_weights) for weight in own_weights]
         intervals = [Interval(r.score_low, r.score_high) for r in others]
         value, interval = weighted_means.weighted_mean([r.score for r in others], intervals, weights)
         goal = ValueInterval(mine[target].score, mine[target].score_low, mine[target].score_high)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness import api, suites
 from harness.cli import main
+from harness.comparison import tradeoff
 from harness.comparison.explain import explain_cell
 from harness.comparison.recipes import compare_recipes
 from harness.comparison.result import ComparisonSettings
@@ -83,6 +84,23 @@ def test_a_weighted_skill_has_the_interval_of_a_weighted_sum(results: Path, tmp_
     expected, interval = weighted_mean(values, intervals, [0.8, 0.2])
     assert skill
     assert (skill.delta, skill.delta_low, skill.delta_high) == pytest.approx((expected, interval.low, interval.high))
+
+
+@pytest.mark.parametrize(
+    ("rule", "share"),  # of reasoning, which has two tasks, in the mean of the skills that are not safety
+    [("weights: {reasoning: 3}", 0.75), ("mean: tasks", 2 / 3), ("weights: {safety: 9}", 0.5)],
+)
+def test_the_other_skills_of_a_front_weigh_as_in_the_average(rule: str, share: float, tmp_path: Path) -> None:
+    rng, folder, skills = np.random.default_rng(5), tmp_path / "results", SKILLS | {"harm": "safety"}
+    for name, merit in (("sft", 0.3), ("dpo", 0.7)):
+        for number, (task, skill) in enumerate(skills.items()):
+            store_scores(folder, name, task, [float(x) for x in rng.random(40) < merit + number / 20], skill)
+    tasks = "".join(f"  - {{task: {task}}}\n" for task in skills)
+    comparison = api.compare(folder, "sft", suite=write(tmp_path, f"summary: mine\n{rule}\ntasks:\n{tasks}"))
+    (front,) = (front for front in tradeoff.skill_fronts(comparison) if front.target == "safety")
+    for name, (_, others) in front.scores.items():
+        reasoning, factuality = (comparison.row(name, "skill", skill).score for skill in ("reasoning", "factuality"))
+        assert others.value == pytest.approx(share * reasoning + (1 - share) * factuality)
 
 
 def test_explain_shows_the_weights_and_the_numbers_of_the_table(results: Path, tmp_path: Path) -> None:
