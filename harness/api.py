@@ -247,4 +247,4 @@ def resolve(
     names: str, include: Sequence[Path] = (), prompts: registry.PromptSettings = registry.PromptSettings()
 ) -> list[Task]:
     """Tasks by name, separated by commas."""
-    return [registry.task(n.strip(), include, prompts) for n in names.split(",") if n.strip()]
+    return [registry.task(name, include, prompts) for name in config.split_names([names])]

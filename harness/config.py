@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.name_value_pairs import parse_pairs as parse_pairs
+from harness.name_value_pairs import split_names as split_names
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
 from harness.yaml_files import load_yaml as load_yaml
@@ -86,7 +87,7 @@ def split_text(value: Any, hint: Any) -> Any:
     if isinstance(value, str) and type(None) in kinds and value.lower() in ("none", "null"):
         return None
     if isinstance(value, str) and any(get_origin(k) in (tuple, list) for k in kinds):
-        return [part.strip() for part in value.split(",") if part.strip()]
+        return split_names([value])
     return value
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from harness import data
 from harness.data import DataSource
 from harness.grading.criteria import BETTER
+from harness.grading.preferences import WIN_RATE, preference_score
 from harness.grading.questions import JudgeQuestion, ask_judge
 from harness.judge_binding import unjudged_score
-from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
+from harness.types import Example, Json, Judge, Request, Response, Score, Task
 
 HUB = "tatsu-lab/alpaca_eval"
 COLUMNS = ("instruction", "output")
@@ -39,12 +40,8 @@ def score_preference(judge: Judge, example: Example, response: Response) -> Scor
     """
     row = example.row
     (grade,) = ask_judge(judge, JudgeQuestion(row["instruction"], response.text, row["reference"]))
-    if grade.value is None:
-        return Score(None, why=grade.why)
-    win = 0.5 if grade.value == 0.5 else float(grade.value > 0.5)
     lengths = {"index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
-    parts = {"won": win, **lengths, **grade.parts()}
-    return Score(grade.value, extracted={0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts=parts)
+    return preference_score(grade, lengths)
 
 
 def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> Task:
@@ -61,7 +58,7 @@ def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> T
         criterion=BETTER,
         judged=score_preference,
         scores_silence=True,  # as the leaderboard: its annotator has judged empty answers too
-        metrics=(Metric("discrete_win_rate", part="won"),),
+        metrics=(WIN_RATE,),
         summary=summary,
     )
 

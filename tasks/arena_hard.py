@@ -7,8 +7,9 @@ from pathlib import Path
 from harness import data
 from harness.data import DataSource
 from harness.grading.criteria import BETTER
+from harness.grading.preferences import METRICS
 from harness.judge_binding import unjudged_score
-from harness.types import Example, Json, Judge, Metric, Request, Response, Score, SkilldeltaError, Task
+from harness.types import Example, Json, Judge, Request, Response, Score, SkilldeltaError, Task
 from tasks import alpaca_eval
 
 # The files of lmarena/arena-hard-auto, version 0.1, by the names that they have there.  The Hub has them in the layout of
@@ -80,11 +81,7 @@ TASKS = (
         judge="llm:openai:gpt-4-1106-preview",
         criterion=BETTER,
         judged=score_against_baseline,
-        metrics=(
-            Metric("discrete_win_rate", part="won"),
-            Metric("relative_length", part="length", over="reference_length"),
-            Metric("orders_agree", part="orders_agree"),
-        ),
+        metrics=METRICS,
         summary="500 hard prompts, win rate against GPT-4 (0314) by a judge, with length",
     ),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from harness import data
 from harness.data import DataSource
 from harness.grading.criteria import SUMMARY
+from harness.grading.preferences import ORDERS_AGREE, RELATIVE_LENGTH, WIN_RATE, preference_score
 from harness.grading.questions import JudgeQuestion, ask_judge
 from harness.judge_binding import unjudged_score
 from harness.types import Example, Json, Judge, Metric, Request, Response, Score, Task
@@ -30,16 +31,8 @@ def score_summary(judge: Judge, example: Example, response: Response) -> Score:
     if not summary:
         return Score(None, why="the response is empty: it summarises nothing")
     (grade,) = ask_judge(judge, JudgeQuestion(row["post"], summary, row["reference"], SUMMARY))
-    if grade.value is None:
-        return Score(None, why=grade.why)
-    win = 0.5 if grade.value == 0.5 else float(grade.value > 0.5)
-    lengths = {
-        "length": len(summary),
-        "reference_length": len(row["reference"]),
-        "longer": float(len(summary) > len(row["reference"])),
-    }
-    extracted = {0.0: "worse", 0.5: "as good", 1.0: "better"}[win]
-    return Score(grade.value, extracted, {"won": win, **lengths, **grade.parts()})
+    size, reference_size = len(summary), len(row["reference"])
+    return preference_score(grade, {"length": size, "reference_length": reference_size, "longer": float(size > reference_size)})
 
 
 TASKS = (
@@ -56,10 +49,10 @@ TASKS = (
         criterion=SUMMARY,
         judged=score_summary,
         metrics=(
-            Metric("discrete_win_rate", part="won"),
-            Metric("relative_length", part="length", over="reference_length"),
+            WIN_RATE,
+            RELATIVE_LENGTH,
             Metric("longer_than_reference", part="longer"),
-            Metric("orders_agree", part="orders_agree"),
+            ORDERS_AGREE,
         ),
         summary="6553 posts to summarise; better than their authors' summaries, by a judge, with length",
     ),

@@ -114,7 +114,7 @@ def measure_cell(cell: StoredCell, rows: Mapping[str, Json], most: int = 0) -> S
     samples = {(s.example, s.draw): s for s in cell.cell.samples() if cell.includes is None or cell.includes(s.example)}
     keep = first_by_hash({example for example, _ in samples}, most)
     samples = {key: sample for key, sample in samples.items() if key[0] in keep}
-    reader = reader_of(cell.record.reader)
+    reader = Reader.from_record(cell.record.reader)
     answers = {key: answer_of_sample(sample, rows.get(sample.example, {}), reader) for key, sample in samples.items()}
     parts = {key: measure_answer(answer) if answer else {} for key, answer in answers.items()}
     for keys in group_by(samples, lambda key: key[0]).values():
@@ -130,14 +130,6 @@ def measure_cell(cell: StoredCell, rows: Mapping[str, Json], most: int = 0) -> S
 def first_by_hash(examples: Iterable[str], most: int) -> set[str]:
     """At most `most` of the examples, by a hash of their own, whatever the order of rows; all for 0."""
     return set(sorted(examples, key=digest)[: most or None])
-
-
-def reader_of(record: Json) -> Reader:
-    """The reader that a cell's answers were read with; older results had none, and are read as new ones are."""
-    tags = record.get("tags", ())
-    if isinstance(tags, str):
-        return Reader.with_tags([tags])
-    return Reader(tuple((str(pair[0]), str(pair[1])) for pair in tags)) if tags else Reader()
 
 
 def answer_of_sample(sample: Sample, row: Json, reader: Reader) -> Answer | None:

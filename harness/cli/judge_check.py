@@ -9,6 +9,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.screen import note, print_json, print_table
+from harness.name_value_pairs import split_names
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def judge_check(
     if limit < 0:
         raise SkilldeltaError(f"--limit {limit}: write 1 or more, or 0 for all.")
     bound_judge = LazyJudge(judge)
-    questions, missing = read_sets([name.strip() for name in sets.split(",") if name.strip()], folder, limit)
+    questions, missing = read_sets(split_names([sets]), folder, limit)
     again = LazyJudge(f"{judge},draw=1" if bound_judge.plugin == "llm" else judge).get() if twice else None
     checks = []
     for each, items in questions.items():

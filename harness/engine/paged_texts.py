@@ -77,9 +77,7 @@ class PagedTexts:
         """Why it gives other log-probabilities than plain passes of the float32 copy, or of a model that has none."""
         from harness.engine.continuous_batching import PagedMode
 
-        model = self.tests.float32_copy()
-        texts = [list(p.context) for p in self_test.branching_pairs(model)]
-        return compare_with_plain(model, texts, PagedMode() if self.tests.has_copy else mode, "in pages")
+        return compare_with_plain(self.tests.float32_copy(), PagedMode() if self.tests.has_copy else mode, "in pages")
 
     def window_reason(self) -> str:
         """The same behind a sliding window that is shorter than the texts."""
@@ -88,9 +86,8 @@ class PagedTexts:
         if not shared_length.sliding_windows(self.model):
             return ""
         model = self.tests.float32_copy()
-        texts = [list(p.context) for p in self_test.branching_pairs(model)]
         with self_test.shorter_window(model, self_test.TEST_WINDOW):
-            return compare_with_plain(model, texts, PagedMode(), "in pages behind a window")
+            return compare_with_plain(model, PagedMode(), "in pages behind a window")
 
     def rounding_reason(self, mode: PagedMode) -> str:
         """Why it is farther from plain passes in half precision than these are from one another."""
@@ -106,15 +103,17 @@ class PagedTexts:
             return self_test.describe_error(error)
 
 
-def compare_with_plain(model: Any, texts: Sequence[TokenIds], mode: PagedMode, when: str) -> str:
-    """Why the log-probabilities of tokens that are decoded in pages are not those of plain passes; "" where they are."""
+def compare_with_plain(model: Any, mode: PagedMode, when: str) -> str:
+    """Why the log-probabilities of tokens that are decoded in pages are not those of plain passes; "" where they are.
+
+    The texts are random tokens with common beginnings of several lengths.
+    """
+    texts = [list(p.context) for p in self_test.branching_pairs(model)]
     try:
         pairs, values = generate_with_values(model, texts, mode, TEST_PAGE)
         reference = plain.loglikelihood_batch(model, pairs)
         alone = [value for pair in pairs for value in plain.loglikelihood_batch(model, [pair])]
-        noise = self_test.largest_change(alone, reference, pairs)
-        limit = self_test.SLACK.get(model.dtype, self_test.SLACK_HALF) + self_test.ROUNDING_FACTOR * noise
-        limit = min(limit, self_test.MAX_CHANGE.get(model.dtype, self_test.MAX_CHANGE_HALF))
+        limit = self_test.limit_change(model.dtype, self_test.largest_change(alone, reference, pairs))
         return self_test.describe_change(self_test.largest_change(values, reference, pairs), limit, when)
     except Exception as error:  # noqa: BLE001  a strange architecture may raise anything
         return self_test.describe_error(error)

@@ -6,6 +6,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.grouping import group_by
+
 if TYPE_CHECKING:
     from harness.engine.generate import PlannedPrompts
     from harness.engine.loglikelihood import PairTree
@@ -57,7 +59,4 @@ def split_places(fits: Sequence[bool]) -> tuple[list[int], list[int]]:
 
 def places_by_kind(kinds: Sequence[Hashable]) -> list[list[int]]:
     """The places of each kind, in the order of first appearance."""
-    groups: dict[Hashable, list[int]] = {}
-    for place, kind in enumerate(kinds):
-        groups.setdefault(kind, []).append(place)
-    return list(groups.values())
+    return list(group_by(range(len(kinds)), kinds.__getitem__).values())

@@ -61,7 +61,7 @@ def largest_change(actual: list[LogLikelihood], reference: list[LogLikelihood], 
 
 
 def measure_tolerance(model: Any, pairs: Sequence[TokenPair], reference: list[LogLikelihood]) -> float:
-    """What rounding may move, in nats a token: min(MAX_CHANGE, SLACK + ROUNDING_FACTOR * noise).
+    """What rounding may move, in nats a token: see limit_change().
 
     The noise is measured: a tree of one branch in one pass is a plain pass in another order of sums, as place and depth are
     the same.  A fixed limit would not do: wide enough for the rounding of a deep model in bfloat16, it lets wrong positions
@@ -71,7 +71,12 @@ def measure_tolerance(model: Any, pairs: Sequence[TokenPair], reference: list[Lo
         largest_change(packed_loglikelihoods(model, [p], small_budget(0, ONE_CHUNK)), [e], [p])
         for p, e in zip(pairs[:2], reference, strict=False)
     )
-    return min(MAX_CHANGE.get(model.dtype, MAX_CHANGE_HALF), SLACK.get(model.dtype, SLACK_HALF) + ROUNDING_FACTOR * noise)
+    return limit_change(model.dtype, noise)
+
+
+def limit_change(dtype: torch.dtype, noise: float) -> float:
+    """The largest change, in nats a token, that passes: min(MAX_CHANGE, SLACK + ROUNDING_FACTOR * noise)."""
+    return min(MAX_CHANGE.get(dtype, MAX_CHANGE_HALF), SLACK.get(dtype, SLACK_HALF) + ROUNDING_FACTOR * noise)
 
 
 @torch.inference_mode()

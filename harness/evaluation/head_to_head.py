@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING
 from harness import registry
 from harness.evaluation.outcome import Outcome
 from harness.grading.criteria import BETTER
+from harness.grading.preferences import METRICS, preference_score
 from harness.grading.questions import Grade, JudgeQuestion, grade_all
 from harness.prompts.reading import Reader, missing_answer
 from harness.prompts.templates import plain_text
 from harness.records import CellRecord, TaskRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Example, Json, Metric, Request, Sample, Score, SkilldeltaError, unknown_name
+from harness.types import Checkpoint, Example, Json, Request, Sample, Score, SkilldeltaError, unknown_name
 
 if TYPE_CHECKING:
     from harness.judge_binding import LazyJudge
 
 FINISHED = ("done", "decided")  # states of cells whose answers are compared
 ENDING = "_preferred"  # of the names of tasks that hold preferences
-METRICS = (
-    Metric("discrete_win_rate", part="won"),
-    Metric("relative_length", part="length", over="reference_length"),
-    Metric("orders_agree", part="orders_agree"),
-)
 AskTask = Callable[[Example], Request]
 
 
@@ -142,14 +138,12 @@ def prefer(
     grades = [Grade(0.5)] * len(questions) if is_same else grade_all(judge.get(), questions)
     grade_by_place = dict(zip(asked_places, zip(questions, grades, strict=True), strict=True))
     return [
-        preference_score(*grade_by_place[place]) if place in grade_by_place else Score(None, why=reason)
+        compare_lengths(*grade_by_place[place]) if place in grade_by_place else Score(None, why=reason)
         for place, reason in enumerate(reasons)
     ]
 
 
-def preference_score(question: JudgeQuestion, grade: Grade) -> Score:
-    if grade.value is None:
-        return Score(None, why=grade.why)
-    win = 0.5 if grade.value == 0.5 else float(grade.value > 0.5)
-    parts = {"won": win, "length": float(len(question.response)), "reference_length": float(len(question.reference))}
-    return Score(grade.value, {0.0: "worse", 0.5: "as good", 1.0: "better"}[win], parts | grade.parts())
+def compare_lengths(question: JudgeQuestion, grade: Grade) -> Score:
+    """The score of a preference, with both lengths in characters."""
+    lengths = {"length": float(len(question.response)), "reference_length": float(len(question.reference))}
+    return preference_score(grade, lengths)

@@ -23,6 +23,7 @@ from harness.evaluation.run import CellJob, questions_or_error, run_cell
 from harness.evaluation.task_binding import bind_tasks
 from harness.evaluation.work_queue import WorkQueue, WorkUnit
 from harness.evaluation.worker_reports import CellReport, ReportingProgress, WorkersOverview
+from harness.name_value_pairs import split_names
 from harness.parent_process import end_with_parent
 from harness.types import Checkpoint, SkilldeltaError, Task
 
@@ -74,7 +75,7 @@ class DeviceWorker:
 
 def list_devices(text: str) -> list[str]:
     """The devices of "all" (every GPU), or of a list such as "cpu,cpu" or "0,1".  SkilldeltaError where there is none."""
-    names = [part.strip() for part in text.split(",") if part.strip()]
+    names = split_names([text])
     if names == ["all"]:
         from harness.engine.device import count_gpus
 

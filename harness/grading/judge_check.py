@@ -73,7 +73,7 @@ def check_judge(
         accuracy=accuracy,
         interval=wilson_interval(accuracy, count, critical_value(0.95)) if count else Interval(0.0, 1.0),
         balance=mean([mean([credit(q, g) for q, g in readable if q.truth == truth]) for truth in (0.0, 1.0)]),
-        kappa=cohens_kappa([(q.truth, decision(g)) for q, g in readable]),
+        kappa=cohens_kappa([(q.truth, g.decision) for q, g in readable]),
         agreement=mean(agreements),
         lean=mean(leans),
         longer=length_accuracy(readable),
@@ -100,12 +100,7 @@ def join_criteria(grades: Sequence[Grade]) -> Grade:
 
 def credit(question: LabelledQuestion, grade: Grade) -> float:
     """1 for a right decision, 0.5 for none of both, 0 for a wrong one."""
-    return 1.0 - abs(question.truth - decision(grade))
-
-
-def decision(grade: Grade) -> float:
-    value = grade.value if grade.value is not None else 0.5
-    return 0.5 if value == 0.5 else float(value > 0.5)
+    return 1.0 - abs(question.truth - grade.decision)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -146,7 +141,7 @@ def error_rates(readable: Sequence[tuple[LabelledQuestion, Grade]], is_hard: boo
 
     `is_hard`: a task with this criterion scores decisions; otherwise it scores the grades themselves.
     """
-    values = [(q.truth, decision(g) if is_hard else float(g.value or 0.0)) for q, g in readable]
+    values = [(q.truth, g.decision if is_hard else float(g.value or 0.0)) for q, g in readable]
     hits, misses = ([value for truth, value in values if truth == side] for side in (1.0, 0.0))
     return ErrorRates(ClassMean.of(hits), ClassMean.of(misses)) if hits and misses else None
 

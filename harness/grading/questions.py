@@ -40,6 +40,11 @@ class Grade:
         return None if self.value is None or is_balanced else self.value >= 0.5
 
     @property
+    def decision(self) -> float:
+        """1 where the criterion is likelier to hold than not, 0 where it is not, 0.5 for neither, and without a value."""
+        return 0.5 if self.value is None or self.value == 0.5 else float(self.value > 0.5)
+
+    @property
     def reason(self) -> str:
         """Why nobody can say."""
         return self.why or "the two orders of the judge's question contradict each other"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import data
 from harness.data import DataSource
+from harness.grading.judge_check import credit
 from harness.grading.labelled_sets import LabelledQuestion, make_pair
 from harness.grading.questions import grade_all
 from harness.statistics.aggregates import Interval, critical_value
@@ -69,8 +70,7 @@ def subset_accuracies(judge: object, pairs: Sequence[LabelledQuestion]) -> list[
     grades = grade_all(judge, [pair.questions[0] for pair in pairs])
     points: dict[str, list[float | None]] = {}
     for pair, grade in zip(pairs, grades, strict=True):
-        value = None if grade.value is None else 0.5 if grade.value == 0.5 else float((grade.value > 0.5) == (pair.truth == 1))
-        points.setdefault(pair.subset, []).append(value)
+        points.setdefault(pair.subset, []).append(None if grade.value is None else credit(pair, grade))
     section_of = {subset: section for section, subsets in SECTIONS.items() for subset in subsets}
     order = list(section_of)
     names = sorted(points, key=lambda name: (order.index(name) if name in order else len(order), name))

@@ -29,9 +29,13 @@ class JudgeModel:
     options: Any
     settings: JudgeSettings
 
-    def load(self) -> Model:
+    def require_loadable(self) -> None:
+        """SkilldeltaError where its folder holds no model that can be loaded."""
         if self.checkpoint.problem:
             raise SkilldeltaError(f"The judge {self.checkpoint.path} cannot be loaded: {self.checkpoint.problem}.")
+
+    def load(self) -> Model:
+        self.require_loadable()
         model: Model = registry.module("backends", self.backend).load(self.checkpoint, self.options)
         return model
 
@@ -103,6 +107,6 @@ def load(where: str) -> KeptLanguageModelJudge:
     judge = KeptLanguageModelJudge(spec)
     if spec.checkpoint.producer == "server":
         _ = judge.replies.model
-    elif spec.checkpoint.problem:
-        raise SkilldeltaError(f"The judge {spec.checkpoint.path} cannot be loaded: {spec.checkpoint.problem}.")
+    else:
+        spec.require_loadable()
     return judge

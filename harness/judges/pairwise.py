@@ -5,12 +5,12 @@ It compares an answer with a reference, in both orders; its delimiters can be fo
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness import config, registry
+from harness.grading.preferences import first_probability
 from harness.types import Checkpoint, Model, Request, Response, SkilldeltaError
 
 PROMPT = """\
@@ -50,7 +50,7 @@ class PairwiseJudge:
         """The probability of "A" against "B" for each prompt; 1 or 0 where a backend gives no log-probabilities."""
         choices = self.ask([Request(text, choices=LETTERS) for text in prompts])
         if all(len(response.logprobs) == len(LETTERS) for response in choices):
-            return [1.0 / (1.0 + math.exp(min(b - a, 700.0))) for a, b in (response.logprobs for response in choices)]
+            return [first_probability(*response.logprobs) for response in choices]
         replies = self.ask([Request(text, max_tokens=4) for text in prompts])
         if failures := [response for response in replies if response.finish == "error"]:
             raise SkilldeltaError(f"The judge does not answer: {failures[0].error}")

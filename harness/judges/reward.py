@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import fingerprint
 from harness.checkpoint_folders import describe_path
+from harness.grading.preferences import first_probability
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError, digest
@@ -41,7 +42,7 @@ def grade_rewards(response: float | None, reference: float | None) -> Grade:
     """sigmoid(response - reference); a missing reference counts 0, the mean reward."""
     if response is None or reference is None or not math.isfinite(response - reference):
         return Grade(None, why="the reward model gave no reward: its chat template cannot write this conversation")
-    value = 1.0 / (1.0 + math.exp(min(reference - response, 700.0)))
+    value = first_probability(response, reference)
     return Grade(value, "first" if value > 0.5 else "second" if value < 0.5 else "")
 
 

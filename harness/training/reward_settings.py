@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.name_value_pairs import split_names
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
 
@@ -44,7 +45,7 @@ class RewardSettings(TrainerSettings):
 
 
 def reward_names(config: RewardSettings) -> list[str]:
-    return [name.strip() for name in config.reward.split(",") if name.strip()]
+    return split_names([config.reward])
 
 
 def weighted_names(config: RewardSettings) -> list[tuple[str, float]]:

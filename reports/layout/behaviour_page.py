@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.behaviour.measures import MEASURES
-from harness.behaviour.panel import answer_of_sample, reader_of
+from harness.behaviour.panel import answer_of_sample
+from harness.prompts.reading import Reader
 from harness.visible_text import escape_markdown
 from reports.layout.behaviour_plot import draw_behaviour
 from reports.layout.behaviour_tables import (
@@ -116,7 +117,7 @@ def list_answers(report: BehaviourReport) -> list[PromptAnswers]:
 def answers_of(report: BehaviourReport, checkpoint: str) -> dict[str, list[Answer | None]]:
     """A checkpoint's answers by prompt, in the order of their draws; None where one failed."""
     cell = report.results.cell(checkpoint, report.task)
-    reader, rows = reader_of(cell.read().reader), report.results.rows(report.task)
+    reader, rows = Reader.from_record(cell.read().reader), report.results.rows(report.task)
     answers: dict[str, list[Answer | None]] = {}
     for sample in sorted({(s.example, s.draw): s for s in cell.samples()}.values(), key=lambda s: s.draw):
         answers.setdefault(sample.example, []).append(answer_of_sample(sample, rows.get(sample.example, {}), reader))
