@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 
 PART = "nats"
 NO_LOGPROB = "the backend gave no log-probability"
+PARTED = "the server has parted their reasoning from them, and without it they are no answer to the prompt alone"
 
 
 @dataclass(frozen=True)
 class Divergence:
-    """Of one candidate.  `by_example`: nats per token of the answers to each prompt; `unknown`: answers without a number."""
+    """Of one candidate.  `by_example`: nats per token of the answers to each prompt; `unknown`: answers without a number.
+
+    `parted`: answers that are not asked about, because they followed on reasoning that a server keeps apart.
+    """
 
     checkpoint: str
     value: float
@@ -39,28 +43,45 @@ class Divergence:
     unknown: int = 0
     by_example: Mapping[str, float] | None = None
     why: str = ""  # there is no number
+    parted: int = 0
+
+    @property
+    def note(self) -> str:
+        """Why there is no number, or what it leaves out."""
+        unknown = f"{self.unknown} answers without a number" if self.unknown else ""
+        parted = f"without {self.parted} answers: {PARTED}" if self.parted else ""
+        return self.why or "; ".join(filter(None, (unknown, parted)))
 
     def to_json(self) -> dict[str, Any]:
         """Numbers that are not known are null."""
         numbers = {"value": self.value, "low": self.interval.low, "high": self.interval.high}
         known_numbers = {name: None if math.isnan(number) else number for name, number in numbers.items()}
-        counts = {"answers": self.answers, "tokens": self.tokens, "unknown": self.unknown}
+        counts = {"answers": self.answers, "tokens": self.tokens, "unknown": self.unknown, "parted": self.parted}
         return {"checkpoint": self.checkpoint, **known_numbers, **counts, "why": self.why}
 
 
-def absent_divergence(checkpoint: str, why: str) -> Divergence:
-    return Divergence(checkpoint, math.nan, Interval(math.nan, math.nan), 0, 0, why=why)
+def absent_divergence(checkpoint: str, why: str, parted: int = 0) -> Divergence:
+    return Divergence(checkpoint, math.nan, Interval(math.nan, math.nan), 0, 0, why=why, parted=parted)
 
 
-def answer_rows(cell: Cell, prompts: Mapping[str, Json]) -> list[Json]:
-    """A candidate's answers that are not empty, as rows: the prompt, the answer, and how many tokens it has."""
+def answer_rows(cell: Cell, prompts: Mapping[str, Json]) -> tuple[list[Json], int]:
+    """A candidate's answers that are not empty, as rows: the prompt, the answer, and how many tokens it has.
+
+    And how many are left out because a server parted their reasoning: the tokens count that too, and the answer followed on it,
+    so that its probability after the prompt alone is no part of the model's own.
+    """
     rows: list[Json] = []
+    parted = 0
     for sample in {(s.example, s.draw): s for s in cell.samples()}.values():
         response = sample.response
-        if response.finish in ("stop", "length") and response.text.strip():
-            row = {"example": sample.example, "draw": sample.draw, "answer": response.text, "tokens": response.tokens_out}
-            rows.append(row | dict(prompts[sample.example]))
-    return rows
+        if response.finish not in ("stop", "length") or not response.text.strip():
+            continue
+        if response.reasoning:
+            parted += 1
+            continue
+        row = {"example": sample.example, "draw": sample.draw, "answer": response.text, "tokens": response.tokens_out}
+        rows.append(row | dict(prompts[sample.example]))
+    return rows, parted
 
 
 def answer_task(checkpoint: str, rows: Sequence[Json]) -> Task:

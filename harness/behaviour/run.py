@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.behaviour.choice_calibration import CalibrationRow, calibrate
-from harness.behaviour.divergence import Divergence, absent_divergence, answer_rows, answer_task, measure_divergence
+from harness.behaviour.divergence import PARTED, Divergence, absent_divergence, answer_rows, answer_task, measure_divergence
 from harness.behaviour.panel import BehaviourRow, measure_behaviour
 from harness.behaviour.prompts import PromptFile, prompt_task
 from harness.comparison.load import LoadedResults, load_results
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.evaluation.questions import EvaluationSettings
 
 ANSWERS, DIVERGENCE = "answers", "divergence"
+ALL_EMPTY = "all its answers are empty"
 LEVEL = 0.95
 MAX_TOKENS = 512
 
@@ -125,7 +126,9 @@ def ask_divergences(plan: BehaviourPlan, results: Results, task: str, candidates
     """Each candidate's divergence from the baseline on its own answers; where a model gives no log-probabilities, why not."""
     store, prompts = Results.make(plan.output / DIVERGENCE), results.rows(task)
     settings = replace(plan.settings, overrides={}, draws=None, selections={}, judges={})
-    rows = {name: answer_rows(results.cell(name, task), prompts) for name in candidates}
+    rows, parted = {}, {}
+    for name in candidates:
+        rows[name], parted[name] = answer_rows(results.cell(name, task), prompts)
     tasks = {name: answer_task(name, of_candidate) for name, of_candidate in rows.items() if of_candidate}
     baseline, *others = plan.checkpoints
     own = {c.name: c for c in others if c.name in tasks}
@@ -136,12 +139,14 @@ def ask_divergences(plan: BehaviourPlan, results: Results, task: str, candidates
     divergences = []
     for name in candidates:
         if name not in tasks:
-            divergences.append(absent_divergence(name, "all its answers are empty"))
+            why = f"none of its {parted[name]} answers can be asked about: {PARTED}" if parted[name] else ALL_EMPTY
+            divergences.append(absent_divergence(name, why, parted[name]))
         elif why := failures.get(tasks[name].name):
             divergences.append(absent_divergence(name, why))
         else:
             cells = [store.cell(who, tasks[name].name) for who in (name, baseline.name)]
-            divergences.append(measure_divergence(name, rows[name], cells[0], cells[1], LEVEL))
+            divergence = measure_divergence(name, rows[name], cells[0], cells[1], LEVEL)
+            divergences.append(replace(divergence, parted=parted[name]))
     return divergences
 
 

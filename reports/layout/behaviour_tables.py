@@ -64,10 +64,8 @@ def divergence_table(divergences: Sequence[Divergence]) -> TextTable | None:
     for d in divergences:
         has_number = not math.isnan(d.value)
         interval = f"[{signed_number(d.interval.low)}, {signed_number(d.interval.high)}]" if has_number else ""
-        note = d.why or (f"{d.unknown} answers without a number" if d.unknown else "")
-        lines.append(
-            (d.checkpoint, signed_number(d.value) if has_number else ABSENT, interval, str(d.answers), str(d.tokens), note)
-        )
+        value = signed_number(d.value) if has_number else ABSENT
+        lines.append((d.checkpoint, value, interval, str(d.answers), str(d.tokens), d.note))
     columns = ("", "nats per token", "95 %", "answers", "tokens", "note")
     return TextTable("Divergence from the baseline, on own answers", columns, tuple(lines)) if lines else None
 

@@ -220,6 +220,26 @@ def test_without_log_probabilities_the_divergence_says_why(tmp_path: Path) -> No
     assert report.to_json()["divergence"][0]["value"] is None
 
 
+@pytest.mark.parametrize(("thinks", "answers"), [(lambda n: n % 2 == 0, 20), (lambda n: True, 0)])
+def test_answers_after_reasoning_that_the_server_keeps_apart_are_left_out_of_the_divergence(
+    thinks: Callable[[int], bool], answers: int, tmp_path: Path
+) -> None:
+    """Their tokens count the reasoning, and their probability after the prompt alone is another one."""
+
+    def served(request: Request) -> Response:
+        response = likelier(request)
+        is_parted = not request.choices and thinks(number_of(request))
+        return replace(response, reasoning="Let me see. " * 50, tokens_out=900) if is_parted else response
+
+    (divergence,) = measure_checkpoints(plan(tmp_path, {"base": answer(plain), "tuned": served})).divergences
+    assert (divergence.answers, divergence.parted, divergence.unknown) == (answers, 40 - answers, 0)
+    assert "the server has parted their reasoning" in divergence.note
+    if answers:
+        assert divergence.value == pytest.approx(0.2), "0.2 nats a word, and no word of the reasoning"
+    else:
+        assert np.isnan(divergence.value)
+
+
 def test_draws_of_one_prompt_give_diversity_and_count_as_one_cluster(tmp_path: Path) -> None:
     def drawn(request: Request) -> Response:
         if request.choices:
