@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
 
 from harness import registry
 from harness.file_hashes import content_identity
-from harness.grading.bound_judge import GradeMemory, ask_of, report_of
+from harness.grading.bound_judge import BoundJudge, report_of
 from harness.grading.questions import NO_VERDICT as NO_VERDICT
 from harness.types import Example, Json, Judge, Response, Score, SkilldeltaError, Task, unknown_name
 
@@ -63,14 +62,14 @@ def bind_judge(task: Task, judges: Mapping[str, str]) -> Task:
     if spec == NONE:
         return replace(task, judge="", score=unjudged_score)
     judge = LazyJudge(spec)
-    memory = GradeMemory(ask_of(judge.get))
+    bound = BoundJudge(judge.get, task.judged)
     return replace(
         task,
         judge=judge.identity,
-        score=partial(task.judged, memory),
-        grade_ahead=partial(memory.grade_ahead, task.judged),
+        score=bound.score,
+        grade_ahead=bound.grade_ahead,
         prepare=judge.get,
-        report=lambda: {"questions": memory.take_count(), **judge.report(task.criterion)},
+        report=lambda: {**bound.memory.take_work(), **judge.errors(task.criterion)},
     )
 
 
@@ -99,12 +98,16 @@ class LazyJudge:
                 raise SkilldeltaError(f"{error}\n{WAY_OUT}") from error
         return self.judge
 
-    def report(self, criterion: str) -> Json:
-        """What the judge's work took since the last time, and the errors that judge-check measured for the criterion."""
+    def errors(self, criterion: str) -> Json:
+        """{"errors": ...} that judge-check measured for the criterion; {} where it did not."""
         from harness.grading.stored_checks import find_errors  # only with a judge at work
 
         errors = find_errors(self.identity, criterion) if criterion else {}
-        return {**report_of(self.judge), **({"errors": errors} if errors else {})}
+        return {"errors": errors} if errors else {}
+
+    def report(self, criterion: str) -> Json:
+        """What the judge's work took since the last time, and its errors."""
+        return {**report_of(self.judge), **self.errors(criterion)}
 
 
 def parse_preference(preference: float | None) -> float | None:

@@ -1,6 +1,8 @@
 """Judges: chosen by name, loaded when needed, told in task.json; a classifier against transformers' own pipeline."""
 
 import json
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +17,7 @@ from harness.evaluation.outcome import Outcome
 from harness.evaluation.questions import EvaluationSettings, task_record
 from harness.evaluation.rescore import rescore
 from harness.evaluation.run import score_checkpoints
+from harness.grading.bound_judge import BoundJudge
 from harness.grading.questions import Grade, JudgeQuestion, grade_all
 from harness.store import Results
 from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
@@ -100,6 +103,62 @@ def test_a_judge_named_by_the_user_grades_and_is_told_by_its_content(classifier:
     assert str(classifier) not in identity
     (classifier / "config.json").touch()
     assert judge_binding.bind_judge(judged_task(), {"adding": f"classifier:{classifier}"}).judge == identity
+
+
+class CountingJudge:
+    """Grades by length, with an account; the second of two threads asks between another's asking and its scoring."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.asked_count = 0
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+        self.batches.append([question.response for question in questions])
+        self.asked_count += len(questions)
+        if "fails" in self.batches[-1]:
+            raise SkilldeltaError("the judge went away")
+        return [Grade(len(question.response) / 10) for question in questions]
+
+    def report(self) -> dict[str, float]:
+        count, self.asked_count = self.asked_count, 0
+        return {"requests": count, "price": count / 8}
+
+
+def test_two_threads_at_work_for_one_task_keep_their_verdicts_and_accounts_apart() -> None:
+    judge = CountingJudge()
+    bound = BoundJudge(lambda: judge, by_length)
+    example = Example({"question": "?"})
+    has_asked, may_score = threading.Event(), threading.Event()
+    outcomes: dict[str, object] = {}
+
+    def work(texts: Sequence[str], waits: bool) -> None:
+        pairs = [(example, Response(text)) for text in texts]
+        bound.grade_ahead(pairs)
+        has_asked.set()
+        if waits:
+            assert may_score.wait(60)
+        scores = [bound.score(*pair).value for pair in pairs]
+        outcomes[texts[0]] = (scores, bound.memory.take_work())
+
+    first = threading.Thread(target=work, args=(["a", "bb", "ccc"], True))
+    first.start()
+    assert has_asked.wait(60)
+    work(["dddd", "eeeee"], waits=False)
+    may_score.set()
+    first.join(60)
+    assert outcomes == {
+        "a": ([0.1, 0.2, 0.3], {"questions": 3, "requests": 3, "price": 0.375}),
+        "dddd": ([0.4, 0.5], {"questions": 2, "requests": 2, "price": 0.25}),
+    }
+    assert judge.batches == [["a", "bb", "ccc"], ["dddd", "eeeee"]], "nothing is asked one by one, nothing twice"
+
+
+def test_what_a_judge_took_before_it_failed_is_in_the_account() -> None:
+    bound = BoundJudge(lambda judge=CountingJudge(): judge, by_length)  # type: ignore[misc]
+    with pytest.raises(SkilldeltaError, match="went away"):
+        bound.grade_ahead([(Example({"question": "?"}), Response("fails"))])
+    assert bound.memory.take_work() == {"questions": 0, "requests": 1, "price": 0.125}
+    assert bound.memory.take_work() == {"questions": 0}
 
 
 def test_responses_kept_without_a_judge_are_graded_later(classifier: Path, tmp_path: Path) -> None:
