@@ -71,7 +71,7 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
     losses, gains = int(np.sum(after < before)), int(np.sum(after > before))
     plain = design.is_plain and is_binary(before) and is_binary(after)
     per_cluster = cluster_contributions(before, after, design)
-    variance = add_pseudo_observations(robust_variance(new_influence - old_influence, design), per_cluster, design)
+    variance = add_pseudo_observations(new_influence - old_influence, design)
     if plain:
         interval = mcnemar.tango_interval(losses, gains, len(before), critical_value(level))
     else:
@@ -92,9 +92,11 @@ def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floa
     return cluster_sums(design.clusters, sample_weights(halfway, design) * (after - before))
 
 
-def add_pseudo_observations(variance: Variance, per_cluster: Floats, design: Design) -> Variance:
-    """The variance with one more lost and one more gained cluster.  Without a variance (one cluster): 1."""
+def add_pseudo_observations(influence: Floats, design: Design) -> Variance:
+    """The variance of influences [samples] with one more lost and one more gained cluster; of one cluster alone: 1."""
     # Without them, an interval of few changes is too short too often, and has no width where nothing changed.
+    variance = robust_variance(influence, design)
     if np.isnan(variance.value):
         return Variance(1.0, 1.0)
-    return Variance(variance.value + 2 * pseudo_square(per_cluster, cluster_weight(design)), variance.freedom)
+    pseudo = pseudo_square(cluster_sums(design.clusters, influence), cluster_weight(design))
+    return Variance(variance.value + 2 * pseudo, variance.freedom)

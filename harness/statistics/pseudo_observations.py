@@ -13,6 +13,10 @@ from scipy import special
 from harness.statistics.aggregates import Design, Floats, cluster_sums, sample_weights
 
 PSEUDO_PAIRS = 1  # a mean gets so many pseudo-observations of 0, and as many of 1
+# Many small changes must not hide what a few whole ones add.  Of the powers of a change's size, in steps of a quarter, this is
+# the smallest weight whose intervals hold the truth at least 93 % of the time, whatever share of 10 to 1,200 answers changes a
+# little and whatever share wholly.  With 1, and a shift that all answers share not taken off, it was 63 % at worst.
+WEIGHT_POWER = 1.5
 
 
 def shrunk_mean(score: float, variance: float, n: float) -> tuple[float, float]:
@@ -34,17 +38,18 @@ def cluster_weight(design: Design) -> float:
     return float(np.sqrt(np.mean(cluster_sums(design.clusters, sample_weights(halves, design)) ** 2)))
 
 
-def pseudo_square(contributions: Floats, whole: float) -> float:
-    """The square of a pseudo-observation's size, from the contributions [clusters] seen, and that of a `whole` cluster.
+def pseudo_square(deviations: Floats, whole: float) -> float:
+    """The square of a pseudo-observation's size, from the deviations [clusters] seen, and that of a `whole` cluster.
 
-        (sum |c|^3 + whole^3) / (sum |c| + whole)
+        (sum |d|^3.5 + whole^3.5) / (sum |d|^1.5 + whole^1.5)
 
-    Of paired 0/1 scores every change is a whole one, and this is its square.  Elsewhere changes have many sizes.  The square
-    is weighted with the size, because large changes make the variance, and a whole change counts as seen once, because the
-    largest ones may be rare.
+    `deviations`: what each cluster adds to the value, less what clusters add on average.  Of rare changes of 0/1 scores each
+    is a whole one, and so is this.  Elsewhere deviations have many sizes.  Large ones weigh more (see WEIGHT_POWER), and a
+    whole one counts as seen once, because the largest ones may be rare.
     """
-    size = np.abs(contributions)
-    return float((np.sum(size**3) + whole**3) / (np.sum(size) + whole))
+    weights = np.abs(deviations) ** WEIGHT_POWER
+    whole_weight = whole**WEIGHT_POWER
+    return float((np.sum(weights * deviations**2) + whole_weight * whole**2) / (np.sum(weights) + whole_weight))
 
 
 def student_p(value: float, error: float, freedom: float, least: float = 0.0) -> float:

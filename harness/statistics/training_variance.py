@@ -147,7 +147,7 @@ def item_variance(change: Floats, interaction: float) -> Variance:
     if items < 2:
         return Variance(1.0, 1.0)
     own = max(float(np.var(change, ddof=1)) / items - interaction, 0.0)
-    return Variance(own + 2 * pseudo_square(change / items, 1 / items), items - 1)
+    return Variance(own + 2 * pseudo_square((change - change.mean()) / items, 1 / items), items - 1)
 
 
 def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95) -> RecipeContrast:

@@ -105,6 +105,17 @@ def few_flips_one_way(runs: int) -> Iterator[PromiseLine]:
     yield coverage_line("difference, 40 problems x 5 draws alike, 3 % lost, none gained", runs // 2, clusters, MOST)
 
 
+def whole_changes_among_small(runs: int) -> Iterator[PromiseLine]:
+    """Nearly every answer loses 5 points, and one in a hundred all of them: most of the variance is in few items."""
+    for n in (200, 1000):
+
+        def trial(rng: Rng, n: int = n) -> bool:
+            change = -rng.choice([0.0, 0.05, 1.0], n, p=[0.1, 0.89, 0.01])
+            return holds(one_way(change).interval, -0.0545)
+
+        yield coverage_line(f"difference, fractions, n {n}, 89 % lose 5 points and 1 % all", runs // 2, trial, MOST)
+
+
 def mixed_changes(rng: Rng, n: int, rate: float) -> Floats:
     """[n]: mostly none, a tenth of a point lost, or (one in five changes) all of it."""
     return np.where(rng.random(n) < rate, rng.choice([-1.0, -0.1, -0.1, -0.1, -0.1], n), 0.0)
@@ -203,6 +214,7 @@ PARTS = (
     scores_near_the_ceiling,
     few_items,
     few_flips_one_way,
+    whole_changes_among_small,
     metric_rules,
     tasks_over_equal_rows,
     best_near_the_ceiling,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from harness.statistics import best_of_many, paired, ratio, training_variance, weighted_means
 from harness.statistics.aggregates import Design, Floats, Interval, simple_design
@@ -70,7 +71,20 @@ def test_a_metric_without_a_range_has_an_interval_with_a_width(values: list[floa
 def test_a_pseudo_observation_of_whole_changes_is_a_whole_one_and_of_none_too() -> None:
     assert pseudo_square(np.zeros(40), 1 / 40) == pytest.approx(1 / 1600)
     assert pseudo_square(np.array([0, -1 / 40, 1 / 40]), 1 / 40) == pytest.approx(1 / 1600)
-    assert pseudo_square(np.full(400, 0.1 / 400), 1 / 400) < 0.05 / 400**2  # many small changes: small ones are typical
+    many, more = (pseudo_square(np.full(n, 0.1 / n), 1 / n) * n**2 for n in (400, 4000))
+    assert more < 0.02 < many < 0.1  # the more changes are small, the more small ones are typical
+
+
+@pytest.mark.parametrize(("n", "small", "share"), [(200, 0.05, 0.01), (100, 0.05, 0.02), (1000, 0.02, 0.002), (200, 0.1, 0.02)])
+def test_a_difference_holds_what_few_whole_changes_among_many_small_ones_make(n: int, small: float, share: float) -> None:
+    """The coverage to all digits: the number of items that lose everything is binomial, all others lose `small`."""
+    chance, covered = stats.binom.pmf(np.arange(n + 1), n, share), 0.0
+    truth = -(share + (1 - share) * small)
+    for whole in range(int(stats.binom.isf(1e-6, n, share)) + 1):
+        change = np.where(np.arange(n) < whole, -1.0, -small)
+        interval = paired.paired_difference(np.ones(n), 1 + change, simple_design(n)).interval
+        covered += float(chance[whole]) * (interval.low <= truth <= interval.high)
+    assert covered >= 0.93
 
 
 def test_a_few_changes_alike_prove_no_more_than_flipping_their_signs_could() -> None:
