@@ -9,14 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import LFS_POINTER, is_folder, open_bytes, read_json
+from harness.bounded_files import is_folder, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem
-from harness.tokenizer_folders import TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES, has_tokenizer, tokenizer_source
+from harness.tokenizer_folders import TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES, has_vocabulary, tokenizer_source
 from harness.types import Checkpoint
 from harness.visible_text import printable
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
-ENDS = 256  # bytes of a file, at its beginning and at its end, by which a half of it is told
 MAX_ADAPTERS = 8  # one upon the other
 SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's name is looked for
 CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts
@@ -179,34 +178,6 @@ def find_reward_keys(names: Iterable[str]) -> list[str]:
     return sorted(name for name in names if REWARD_KEY.match(name))
 
 
-def explain_tokenizer(folder: Path) -> str:
-    """What is wrong with the files of a folder's tokenizer, as far as their ends tell; "" where nothing is seen."""
-    for name in (TOKENIZER, TOKENIZER_CONFIG):
-        if not (folder / name).is_file():
-            continue
-        with open_bytes(folder / name) as stream:
-            head = stream.read(ENDS)
-            stream.seek(max(os.fstat(stream.fileno()).st_size - ENDS, 0))
-            tail = stream.read(ENDS)
-        if head.startswith(LFS_POINTER):
-            return f"{name} is a pointer of Git LFS: `git lfs pull` fetches the file"
-        if not (head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") and tail.rstrip().endswith(b"}")):
-            return f"{name} is half-written, or no JSON object"
-    return ""
-
-
-def explain_missing_tokenizer(checkpoint: Checkpoint) -> str:
-    """Why a checkpoint reads no text; "" where it has a tokenizer, or where only loading it will tell."""
-    folder = Path(tokenizer_source(checkpoint))
-    if fault := explain_tokenizer(folder):
-        return fault
-    if not folder.is_dir() or has_tokenizer(folder) or any((folder / name).is_file() for name in VOCABULARIES):
-        return ""
-    if any(folder.glob("*.py")) or any(folder.glob("*.tiktoken")):
-        return ""
-    return "no tokenizer: none of " + ", ".join(VOCABULARIES[:4]) + "; name its folder with --tokenizer DIR"
-
-
 def describe_nested(folder: Path, name: str) -> Checkpoint | None:
     """The model in `folder`, or the policy in a folder of its own in it (adapter_model/, policy_lora/, huggingface/ ...)."""
     if checkpoint := describe_model(folder, name):
@@ -240,8 +211,8 @@ def printable_checkpoint(checkpoint: Checkpoint) -> Checkpoint:
 def describe_path(path: str) -> Checkpoint:
     """A folder or Hub name as a checkpoint, with its base where it is an adapter."""
     folder = Path(path)
-    described = describe_model(folder, folder.name) if folder.is_dir() else None
-    return described or Checkpoint(folder.name, path, "transformers")
+    model = describe_model(folder, folder.name) if folder.is_dir() else None
+    return model or Checkpoint(folder.name, path, "transformers")
 
 
 def adapter_folders(checkpoint: Checkpoint) -> list[str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from harness import hub_cache
 from harness.file_hashes import hash_files
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, weight_files
-from harness.own_template import find_own_template
+from harness.own_template import JINJA, LEGACY, find_own_template
 from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
-TEMPLATE = ("chat_template.jinja", "chat_template.json")
+TEMPLATE = (JINJA, LEGACY)
 
 
 def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:

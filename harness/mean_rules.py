@@ -6,14 +6,13 @@ RESULTS/_suite.json   the rule of the last suite with weights or skills of its o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from harness.atomic_files import write_json
 from harness.bounded_files import read_stored_json
-from harness.records import CellRecord
-from harness.typed_fields import check_fields
+from harness.records import CellRecord, build_plain
 from harness.types import SkilldeltaError
 
 FILE = "_suite.json"
@@ -113,9 +112,8 @@ def read_rule(folder: Path) -> MeanRule:
     if not path.exists():
         return MeanRule()
     try:
-        content = read_stored_json(path)
-        return MeanRule(**check_fields(MeanRule, {f.name: content[f.name] for f in fields(MeanRule) if f.name in content}))
-    except (SkilldeltaError, TypeError, AttributeError) as error:
+        return build_plain(MeanRule, read_stored_json(path))
+    except (SkilldeltaError, TypeError) as error:
         raise SkilldeltaError(f"{path}: {error}") from error
 
 

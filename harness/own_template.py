@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import explain_no_file, read_json
-from harness.tokenizer_folders import TOKENIZER_CONFIG, has_tokenizer, tokenizer_source
+from harness.tokenizer_folders import TOKENIZER_CONFIG, has_tokenizer, own_folders, tokenizer_source
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import printable
 
@@ -25,7 +25,7 @@ def find_own_template(checkpoint: Checkpoint) -> Template | None:
     if checkpoint.tokenizer:
         return None
     source = tokenizer_source(checkpoint)
-    for place in [checkpoint.path, *([checkpoint.run] if checkpoint.run else []), *reversed(checkpoint.adapters)]:
+    for place in own_folders(checkpoint):
         if place == source or has_tokenizer(Path(place)):
             return None
         if template := read_template(Path(place)):

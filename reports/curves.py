@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.grouping import group_by
 from harness.training_log import KEYS
 from reports.layout import drawing, text_tables
 from reports.layout.drawing import DASHES, GREY, INK, PAPER, VERDICT_MARKERS
@@ -38,6 +39,10 @@ class CurvePoint:
     step: int
     row: Row
     final: bool
+
+    @property
+    def verdict(self) -> str:
+        return self.row.difference.verdict if self.row.difference else "same"
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:
@@ -142,18 +147,14 @@ def draw_curve(axis: Axes, points: Sequence[CurvePoint], number: int, small: boo
     if len(points) == 1:
         axis.vlines(steps, low, high, color=colour, linewidth=1.4, zorder=3)
     size = 3.2 if small else 5.0
-    by_look: dict[tuple[str, bool], list[CurvePoint]] = {}
-    for point in points:
-        verdict = point.row.difference.verdict if point.row.difference else "same"
-        by_look.setdefault((verdict, point.final), []).append(point)
-    for (look, final), alike in by_look.items():
+    for (verdict, final), alike in group_by(points, lambda p: (p.verdict, p.final)).items():
         ring: dict[str, Any] = {
             "markeredgewidth": 2.0 if final else 1.1,
             "markeredgecolor": INK if final else colour,
-            "markerfacecolor": PAPER if look == "unclear" else colour,
+            "markerfacecolor": PAPER if verdict == "unclear" else colour,
         }
         x, y = [p.step for p in alike], [p.row.score for p in alike]
-        axis.plot(x, y, linestyle="", marker=VERDICT_MARKERS[look], markersize=size, zorder=4, **ring)
+        axis.plot(x, y, linestyle="", marker=VERDICT_MARKERS[verdict], markersize=size, zorder=4, **ring)
 
 
 def draw_log(axis: Axes, quantity: str, runs: Mapping[int, TrainingRun]) -> None:

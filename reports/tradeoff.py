@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.comparison import tradeoff
 from harness.comparison.number_format import ABSENT, format_difference, format_number
+from harness.grouping import group_by
 from harness.visible_text import escape_markdown
 from reports.layout import drawing
 from reports.layout.drawing import DASHES, GREY, INK, PAPER
@@ -93,11 +94,8 @@ def draw_panel(axis: Axes, panel: TradeoffPanel, numbers: dict[str, int], baseli
         style: dict[str, Any] = {"color": drawing.run_colour(number), "linestyle": drawing.run_line_style(number)}
         style |= {"linewidth": 0.7, "alpha": 0.2} if dense else {"linewidth": 1.3}
         axis.plot([p.x.value for p in path], [p.y.value for p in path], zorder=3, **style)
-    by_look: dict[tuple[str, bool], list[TradeoffPoint]] = {}
-    for point in panel.points:
-        name = baseline if point.spot.checkpoint == baseline else run_of(point.spot)
-        by_look.setdefault((name, point.on_front), []).append(point)
-    for (name, _), points in by_look.items():
+    names = {p.spot.checkpoint: baseline if p.spot.checkpoint == baseline else run_of(p.spot) for p in panel.points}
+    for (name, _), points in group_by(panel.points, lambda p: (names[p.spot.checkpoint], p.on_front)).items():
         draw_points(axis, points, (GREY, "D") if name == baseline else run_look(numbers[name]), dense)
     axis.set_title(fit_label(panel.title, PANEL_WIDTH - 0.9, 10, lines=2), fontsize=10, loc="left", color=INK)
     axis.set_xlabel(fit_label(panel.x_label, PANEL_WIDTH - 0.9, 8.5), fontsize=8.5, color=GREY)

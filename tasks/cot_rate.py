@@ -6,20 +6,12 @@ The study (arXiv 2406.09279) reports that PPO makes models do so more often; it 
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 
-from harness import data
-from harness.data import DataSource
 from harness.mean_rules import HABIT
-from harness.types import Example, Json, Metric, Request, Response, Score, Task
+from harness.types import Example, Metric, Request, Response, Score, Task
+from tasks import gsm8k
 from tasks.answer_reading.stated_number import read_number
 from tasks.answer_reading.steps import count_steps, shows_steps
-
-DATA = DataSource(hub="openai/gsm8k", config="main", local="gsm8k/test.jsonl", columns=("question", "answer"))
-
-
-def rows(folder: Path | None) -> list[Json]:
-    return [{"question": row["question"], "answer": row["answer"]} for row in data.rows(DATA, folder)]
 
 
 def ask(example: Example) -> Request:
@@ -27,15 +19,11 @@ def ask(example: Example) -> Request:
     return Request(example.row["question"].strip(), max_tokens=512)
 
 
-def right_number(example: Example) -> Fraction:
-    return Fraction(str(example.row["answer"]).rsplit("####", 1)[1].strip().replace(",", ""))
-
-
 def score(example: Example, response: Response) -> Score:
     """1 if the answer shows its steps.  `right`: whether its number is right, with steps and without."""
     steps = shows_steps(response.text)
     answer = read_number(response.text).number
-    right = float(answer is not None and answer.value == right_number(example))
+    right = float(answer is not None and answer.value == Fraction(gsm8k.right_answer(example)))
     parts = {
         "steps": float(steps),
         "without_steps": float(not steps),
@@ -59,7 +47,7 @@ TASKS = (
         skill=HABIT,
         version=1,
         source="GSM8K's questions (Cobbe et al. 2021) without a word on how to answer; the rule is this program's own",
-        rows=rows,
+        rows=gsm8k.rows,
         ask=ask,
         score=score,
         ideal=ideal,

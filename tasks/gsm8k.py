@@ -66,11 +66,15 @@ NUMBER = re.compile(r"(?P<sign>(?<![\w)])[-−])?\$?(?P<digits>\d{1,3}(?:,\d{3})
 
 
 def rows(folder: Path | None) -> list[Json]:
-    return [{"question": row["question"], "answer": row["answer"]} for row in data.rows(DATA, folder)]
+    return questions_and_answers(DATA, folder)
 
 
 def training_rows(folder: Path | None) -> list[Json]:
-    source = replace(DATA, split="train", local="gsm8k/train.jsonl")
+    return questions_and_answers(replace(DATA, split="train", local="gsm8k/train.jsonl"), folder)
+
+
+def questions_and_answers(source: DataSource, folder: Path | None) -> list[Json]:
+    """{question, answer} of every row, whatever further columns a copy of the data set has."""
     return [{"question": row["question"], "answer": row["answer"]} for row in data.rows(source, folder)]
 
 

@@ -12,7 +12,7 @@ import torch
 from harness.bounded_files import read_json
 from harness.differences import shorten_json
 from harness.engine.device import default_device
-from harness.own_template import find_own_template
+from harness.own_template import FOLDER, JINJA, LEGACY, find_own_template
 from harness.prompts.text_limits import WINDOWS
 from harness.tokenizer_folders import tokenizer_source
 from harness.types import Checkpoint, Json
@@ -22,7 +22,6 @@ Difference = tuple[str, str, str]
 NEUTRAL = ("batch_size", "max_batch_tokens", "memory", "trust_remote_code")
 # Options whose effect on the results has another name there, or none that can be known beforehand.
 RECORDED_AS = {"attention": "attention", "engine": "engine", "max_length": "window", "revision": "revision"}
-TEMPLATES = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
 
 
 def requested_settings(options: Any) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
         return {}
     config = source / "tokenizer_config.json"
     is_in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8", errors="replace")
-    has_template = is_in_config or any((source / name).exists() for name in TEMPLATES)
+    has_template = is_in_config or any((source / name).exists() for name in (JINJA, LEGACY, FOLDER))
     return {"template": "own" if has_template else "none"}
 
 

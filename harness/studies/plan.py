@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from harness.grouping import group_by
 from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudySettings, expand_grid
 from harness.studies.runner import Stage
 from harness.training.needs import read_needs
@@ -201,10 +202,7 @@ def reward_name(recipe: PlannedRun) -> str:
 
 def group_seeds(names: Sequence[str]) -> list[list[str]]:
     """Names that differ only in their seed, together."""
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(without_seed(name), []).append(name)
-    return list(groups.values())
+    return list(group_by(names, without_seed).values())
 
 
 def without_seed(name: str) -> str:

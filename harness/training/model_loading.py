@@ -69,7 +69,12 @@ def base_of(path: str) -> str:
     checkpoint = describe_path(path)
     if not checkpoint.base:
         raise SkilldeltaError(f"{path} cannot be loaded: {checkpoint.problem or 'it names no base model'}.")
-    return str(Path(checkpoint.base).resolve()) if Path(checkpoint.base).is_dir() else checkpoint.base
+    return absolute_name(checkpoint.base)
+
+
+def absolute_name(model: str) -> str:
+    """A folder's absolute path, which holds from anywhere; the name of a model on the Hub as it is."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def tokenizer_folder(model: str) -> str:

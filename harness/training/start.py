@@ -13,7 +13,7 @@ from harness.bounded_files import read_json
 from harness.integrity import ADAPTER_CONFIG
 from harness.prompts.tokenizer_cache import TOKENIZER_FILES
 from harness.training import parallel
-from harness.training.model_loading import is_adapter, model_folder
+from harness.training.model_loading import absolute_name, is_adapter, model_folder
 from harness.training.reward_settings import RewardSettings, reward_model_folder
 from harness.training.settings import TrainerSettings
 from harness.types import Checkpoint, SkilldeltaError
@@ -79,8 +79,8 @@ def write_start(source: Path, target: Path, config: TrainerSettings) -> None:
             if file.is_file() and not (tokenizer and is_tokenizer_file(file)):
                 link_file(file.resolve(), draft / file.name)
         if config.base and (draft / ADAPTER_CONFIG).is_file():
-            base = str(Path(config.base).resolve()) if Path(config.base).is_dir() else config.base
-            write_json(draft / ADAPTER_CONFIG, read_json(source / ADAPTER_CONFIG) | {"base_model_name_or_path": base})
+            settings = read_json(source / ADAPTER_CONFIG) | {"base_model_name_or_path": absolute_name(config.base)}
+            write_json(draft / ADAPTER_CONFIG, settings)
         for file in sorted(tokenizer.iterdir()) if tokenizer else ():
             if file.is_file() and is_tokenizer_file(file):
                 link_file(file.resolve(), draft / file.name)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import permutations, product
 from typing import Any
 
-from tasks.ifbench_rules import arguments_of, counts, follows_ifbench, wording
+from tasks.ifbench_rules import arguments_of, counts, follows_ifbench, layout, wording
 from tasks.ifbench_rules.set_tasks import CAPITALS, MULTIPLES, REPEATED_SENTENCE
 from tasks.ifbench_rules.text_units import CONJUNCTIONS, PERSON_NAMES
 from tasks.ifeval_rules.text_features import WORD
@@ -85,11 +85,6 @@ def ask_questions() -> str:
     return "\n".join(f"Question {n}: Why {'very ' * n}good?{options}" for n in range(1, 5))
 
 
-def list_options(text: str, options: str) -> str:
-    separator = "/" if "/" in options else "or" if "or" in options else ","
-    return options.split(separator)[0].strip()
-
-
 def table(header: str, rows: int, row: str) -> str:
     return "\n".join([header, *[row] * rows])
 
@@ -129,7 +124,7 @@ EXTENSIONS: dict[str, Extension] = {
     "sentence:keyword": lambda text, word, number: append("", *["We sing."] * (number - 1), f"We like {word}."),
     "format:parentheses": lambda text: append(text, "((((()))))"),
     "format:quotes": instead('"we \'say "good" here\' now"'),
-    "format:options": list_options,
+    "format:options": lambda text, options: layout.split_options(options)[0],
     "format:newline": lambda text: f"{text}\ngood".strip(),
     "format:emoji": end_sentences_with_emoji,
     "format:line_indent": instead("We like it.\n We like it.\n  We like it."),

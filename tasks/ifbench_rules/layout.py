@@ -47,11 +47,16 @@ def quotes(text: str) -> bool:
 
 def options(text: str, options: str) -> bool:
     """The response is one of the options; letters must be written as they are, words in any case, with marks around them."""
-    separator = "/" if "/" in options else "or" if "or" in options else ","
-    choices = [option.strip() for option in options.split(separator)]
+    choices = split_options(options)
     if LETTER_OPTIONS.match(options):
         return text in choices
     return trim(text).lower() in {trim(option).lower() for option in choices}
+
+
+def split_options(options: str) -> list[str]:
+    """The options as the instruction lists them: between slashes, between "or", or between commas."""
+    separator = "/" if "/" in options else "or" if "or" in options else ","
+    return [option.strip() for option in options.split(separator)]
 
 
 def newline(text: str) -> bool:
