@@ -40,14 +40,16 @@ def describe_device() -> str:
 def describe_sandbox() -> str:
     """How programs that a model wrote are confined here, by a self-test of the effect."""
     from harness.sandbox import Sandbox, SandboxConfig
-    from harness.sandbox.tiers import OPEN_CHANNELS
+    from harness.sandbox.tiers import OPEN_CHANNELS, describe_file_user
 
     try:
         with Sandbox(SandboxConfig(tier=os.environ.get("SKILLDELTA_SANDBOX", ""))) as sandbox:
             if sandbox.tier == "none":
                 return "none: programs run UNCONFINED"
             channels = "; ".join(OPEN_CHANNELS[sandbox.tier])
-            return f"{sandbox.tier}: programs of coding tasks run confined.  What they can still tell each other by: {channels}"
+            users = f"{remark}.  " if (remark := describe_file_user(sandbox.tier)) else ""
+            confined = f"{sandbox.tier}: programs of coding tasks run confined.  {users}"
+            return f"{confined}What they can still tell each other by: {channels}"
     except SkilldeltaError as error:
         return str(error)
 

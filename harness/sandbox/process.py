@@ -76,7 +76,7 @@ class SlotTemplate:
         self.control.settimeout(START_S)
         try:
             self.control.send(json.dumps(setup).encode())
-            self.expect_ready(self.control)
+            self.file_user: int | None = self.expect_ready(self.control).get("file user")
         except BaseException:
             self.close()
             raise
@@ -112,16 +112,21 @@ class SlotTemplate:
         process.wait()
         raise UnavailableError(f"{self.tier} does not run the container: {self.error_output().strip()}")
 
-    def expect_ready(self, control: socket.socket) -> None:
-        """Waits for a template or slot: UnavailableError where it reports an error, SandboxError where it does not answer."""
+    def expect_ready(self, control: socket.socket) -> dict[str, Any]:
+        """What a template or slot says when it is ready.
+
+        UnavailableError where it reports an error, SandboxError where it does not answer.
+        """
         try:
             message = control.recv(1 << 16)
         except OSError as error:
             raise SandboxError(f"The sandbox's process does not answer: {error}") from error
         if not message:
             raise SandboxError(f"The sandbox's process ended at once. {self.error_output()}")
-        if reason := json.loads(message).get("error"):
+        answer: dict[str, Any] = json.loads(message)
+        if reason := answer.get("error"):
             raise UnavailableError(reason)
+        return answer
 
     def error_output(self) -> str:
         """The end of its processes' standard error."""

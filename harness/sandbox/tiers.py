@@ -56,19 +56,35 @@ def choose_tier(name: str, limits: ProgramLimits) -> Tier:
     raise SkilldeltaError(f"Programs that a model wrote cannot be run safely here.  Tried:\n{attempts}\n{WAYS_OUT}")
 
 
-@functools.cache
 def unavailable_reason(tier: Tier) -> str:
     """Why this machine cannot use a tier; "" where it can."""
+    return examine_tier(tier)[0]
+
+
+def describe_file_user(tier: Tier) -> str:
+    """As whom programs of a tier open files, where Python lies in a folder that they may not enter themselves; else ""."""
+    file_user = examine_tier(tier)[1]
+    if file_user is None:
+        return ""
+    return (
+        f"Python lies in a closed folder: programs open files as its owner (user {file_user}), without rights of root.  "
+        "They can tell which files of that user exist, and read none outside of the library"
+    )
+
+
+@functools.cache
+def examine_tier(tier: Tier) -> tuple[str, int | None]:
+    """Why this machine cannot use a tier ("" where it can), and as whom its programs open files, if not as themselves."""
     if sys.platform != "linux":
-        return f"needs Linux; this is {sys.platform}"
+        return f"needs Linux; this is {sys.platform}", None
     if not system_calls(MACHINE):
-        return f"the system calls of {MACHINE} are not known (x86-64 and aarch64 are)"
+        return f"the system calls of {MACHINE} are not known (x86-64 and aarch64 are)", None
     try:
         template = SlotTemplate(tier, (), ProgramLimits())
         with contextlib.closing(template), probe.make_target() as target:
-            return run_probe(template, target, tier)
+            return run_probe(template, target, tier), template.file_user
     except (UnavailableError, SandboxError) as error:
-        return f"{error}"
+        return f"{error}", None
 
 
 def run_probe(template: SlotTemplate, target: probe.ProbeTarget, tier: Tier) -> str:

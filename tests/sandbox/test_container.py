@@ -42,10 +42,10 @@ def test_other_peoples_packages_are_covered(tmp_path: Path) -> None:
 
 def test_without_the_engine_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    tiers.unavailable_reason.cache_clear()
+    tiers.examine_tier.cache_clear()
     with pytest.raises(SkilldeltaError, match=r"(?s)docker: there is no command `docker` here.*--sandbox docker.*unsafe"):
         Sandbox(SandboxConfig(tier="docker"))
-    tiers.unavailable_reason.cache_clear()
+    tiers.examine_tier.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,10 @@ def test_an_engine_that_fails_is_told_in_its_own_words(
     engine.write_text(f"#!/bin/sh\n{script}\n")
     engine.chmod(engine.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    tiers.unavailable_reason.cache_clear()
+    tiers.examine_tier.cache_clear()
     with pytest.raises(SkilldeltaError, match=said):
         Sandbox(SandboxConfig(tier="podman"))
-    tiers.unavailable_reason.cache_clear()
+    tiers.examine_tier.cache_clear()
 
 
 @pytest.mark.slow

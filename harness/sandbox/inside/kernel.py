@@ -26,7 +26,7 @@ MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 163
 ATTR_READONLY, ATTR_NOSUID, ATTR_NODEV, AT_RECURSIVE, AT_FDCWD = 1, 2, 4, 0x8000, -100
 MNT_DETACH = 2
 SIGCHLD = 17
-PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
 
 
 class SystemCall:
@@ -154,8 +154,11 @@ class CapabilityHeader(ctypes.Structure):
 
 CAPABILITY_HEADER = CapabilityHeader(0x20080522, 0)
 NO_CAPABILITIES = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits
+CAP_SETUID = (ctypes.c_uint32 * 6)(1 << 7, 1 << 7)
 DIE_WITH_PARENT = prepare_prctl(PR_SET_PDEATHSIG, 9)  # no program outlives its slot, however the slot ends
 NO_NEW_PRIVILEGES = prepare_prctl(PR_SET_NO_NEW_PRIVS, 1)  # no rights from set-user-id files; seccomp and Landlock demand it
 NO_DUMP = prepare_prctl(PR_SET_DUMPABLE, 0)  # no process of the same user may trace it or read its memory through /proc
 DROP_CAPABILITIES = SystemCall("capset", ctypes.byref(CAPABILITY_HEADER), ctypes.byref(NO_CAPABILITIES))
+KEEP_CAPABILITIES = prepare_prctl(PR_SET_KEEPCAPS, 1)  # when the user changes
+KEEP_CAP_SETUID = SystemCall("capset", ctypes.byref(CAPABILITY_HEADER), ctypes.byref(CAP_SETUID))
 OWN_USER = SystemCall("unshare", CLONE_NEWUSER)  # for a user without any rights outside, and a process count of its own

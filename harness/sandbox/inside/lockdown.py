@@ -25,6 +25,7 @@ class Confinement:
     resident: int  # bytes of address space that the interpreter itself takes
     own_rules: bool  # each program has Landlock's rules of its own, as its folder is new
     processes: int | None  # the user's own processes and threads, which count too where the slot has no user of its own
+    file_uid: int | None = None  # as whom files are opened, where `uid` may not enter the library's folders
 
 
 def arrange_descriptors(fds: list[int]) -> None:
@@ -61,16 +62,29 @@ def resource_limits(limits: dict[str, float], confinement: Confinement) -> list[
     return [(resource.RLIMIT_CPU, (cpu, cpu + 1)), *((which, (value, value)) for which, value in maxima.items())]
 
 
+def take_user(uid: int, file_uid: int | None) -> None:
+    """Becomes the user `uid`, who opens files as `file_uid` (None: as himself).  Only for root.
+
+    With `file_uid` a capability is left, which the caller must drop.
+    """
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    if file_uid is None:
+        os.setresuid(uid, uid, uid)
+        return
+    kernel.KEEP_CAPABILITIES()
+    os.setresuid(uid, uid, uid)
+    kernel.KEEP_CAP_SETUID()
+    kernel.LIBC.setfsuid(file_uid)  # tells no error: a wrong user meets closed folders
+
+
 def lock_down(confinement: Confinement, limits: list[ResourceLimit], role: int) -> None:
     """Irrevocably: a user of its own, limits, no capability, no new privileges, no system call but the allowed ones.
 
     `role` (0 grader, 1 candidate) separates their user numbers, so that neither may signal or trace the other.
     """
     if confinement.uid is not None:
-        uid = confinement.uid + role
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
+        take_user(confinement.uid + role, confinement.file_uid)
     elif confinement.tier == "namespaces":
         kernel.OWN_USER()
     for which, pair in limits:  # only now: a new user namespace applies its maker's limits to all its processes together

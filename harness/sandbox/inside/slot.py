@@ -35,7 +35,7 @@ def confine_slot(setup: dict[str, Any], request: dict[str, Any], resident: int, 
     if not inside:
         Path(folder).mkdir(mode=0o700)
         if slot_uid is not None:
-            os.chown(folder, slot_uid + 1, slot_uid + 1)
+            os.chown(folder, slot_uid + 1 if setup["file_uid"] is None else setup["file_uid"], slot_uid + 1)
         os.chdir(folder)
     os.environ.update(HOME=folder, TMPDIR=folder)
     has_landlock = tier == "landlock" or (tier != "none" and setup["landlock"])
@@ -45,7 +45,7 @@ def confine_slot(setup: dict[str, Any], request: dict[str, Any], resident: int, 
         os.close(ruleset)
     kernel.NO_NEW_PRIVILEGES()
     locks = None if tier == "none" else SeccompFilter(own_files=inside)
-    confinement = Confinement(tier, slot_uid, locks, resident, has_landlock and inside, processes)
+    confinement = Confinement(tier, slot_uid, locks, resident, has_landlock and inside, processes, setup["file_uid"])
     scratch = ScratchFolder(folder, setup["scratch_mb"], setup["scratch_files"], own_filesystem=inside)
     return SlotPlace(confinement, scratch, setup.get("thread_number", 0))
 

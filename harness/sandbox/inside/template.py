@@ -1,7 +1,7 @@
 """The template: a fresh interpreter that loads the modules for programs, confines itself, and forks slots.
 
 It starts with a clean environment and one socket, and ends when that socket closes.  It answers one JSON message, its set-up:
-{} when it is ready, {"error": ...} when this machine refuses something that the tier needs.
+{"file user": ...} when it is ready, {"error": ...} when this machine refuses something that the tier needs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from harness.sandbox.inside import kernel, landlock, namespaces, slot
+from harness.sandbox.inside.file_user import choose_file_user
 from harness.sandbox.inside.interpreter import library_folders, third_party_folders
 from harness.sandbox.inside.libraries import module_libraries
 from harness.sandbox.inside.refusal import error_reason, refuse
@@ -43,8 +44,9 @@ def serve(control: socket.socket, thread_number: int) -> NoReturn:
         resident = int(STATM.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
         setup["landlock"] = landlock.is_available()
         setup["uid"] = find_free_user() if setup["tier"] != "none" else None
+        setup["file_uid"] = None
         if setup["tier"] != "namespaces" and setup["uid"] is not None:
-            require_entry(library, setup["uid"])
+            setup["file_uid"] = choose_file_user([*library, *setup["packages"]], setup["uid"])
         processes = None if setup["tier"] == "namespaces" or setup["uid"] is not None else count_user_threads() + 1024
         if setup["tier"] == "namespaces":
             setup["scratch"] = namespaces.scratch_folder([*library, *setup["packages"]])
@@ -57,7 +59,7 @@ def serve(control: socket.socket, thread_number: int) -> NoReturn:
         refuse(control, error)
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page of these objects
-    control.send(b"{}")
+    control.send(json.dumps({"file user": setup["file_uid"]}).encode())
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the slots
     serve_slots(control, setup, resident, processes)
 
@@ -83,20 +85,6 @@ def find_free_user() -> int | None:
         if all(any(start <= first and first + 4096 <= start + n for start, _, n in ranges) for ranges in (users, groups)):
             return first
     return None
-
-
-def require_entry(library: list[str], uid: int) -> None:
-    """PermissionError if the user `uid`, as whom programs run, may not enter the folders of the standard library."""
-    os.seteuid(uid)
-    try:
-        for folder in dict.fromkeys(parent for path in library for parent in [*Path(path).parents[::-1], Path(path)]):
-            if not os.access(folder, os.X_OK, effective_ids=True):
-                raise PermissionError(
-                    f"programs run as users of their own, who may not enter {folder}, where Python's standard library is.  "
-                    f"Use a Python outside of that folder, or let others pass through it: chmod o+x {folder}"
-                )
-    finally:
-        os.seteuid(0)
 
 
 def count_user_threads() -> int:
