@@ -21,16 +21,16 @@ def choose_file_user(folders: Sequence[str], uid: int) -> int | None:
     PermissionError where there is no such user.
     """
     passages = list(dict.fromkeys(str(parent) for path in folders for parent in [*Path(path).parents[::-1], Path(path)]))
-    closed = first_closed(passages, uid, None)
-    if closed is None:
+    obstacle = first_closed(passages, uid, None)
+    if obstacle is None:
         return None
-    owner = Path(closed).stat().st_uid
+    owner = Path(obstacle).stat().st_uid
     if first_closed(passages, uid, owner) is None:
         return owner
     raise PermissionError(
-        f"programs run as users of their own, who may not enter {closed}, where Python's library or a package is; nor may "
+        f"programs run as users of their own, who may not enter {obstacle}, where Python's library or a package is; nor may "
         f"its owner enter every folder on the way.  Use a Python outside of that folder, or let others pass through it: chmod "
-        f"o+x {closed}"
+        f"o+x {obstacle}"
     )
 
 
@@ -42,8 +42,8 @@ def first_closed(folders: Sequence[str], uid: int, file_uid: int | None) -> str 
         try:
             take_user(uid, file_uid)
             kernel.DROP_CAPABILITIES()
-            closed = next((folder for folder in folders if not may_enter(folder)), "")
-            os.write(writing, b"+" + os.fsencode(closed))
+            obstacle = next((folder for folder in folders if not may_enter(folder)), "")
+            os.write(writing, b"+" + os.fsencode(obstacle))
         finally:
             os._exit(0)
     os.close(writing)
