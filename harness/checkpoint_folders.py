@@ -11,9 +11,8 @@ from typing import Any
 
 from harness.bounded_files import is_folder, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem
-from harness.tokenizer_folders import TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES, has_vocabulary, tokenizer_source
 from harness.types import Checkpoint
-from harness.visible_text import printable
+from harness.visible_text import first_line, printable
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 MAX_ADAPTERS = 8  # one upon the other
@@ -164,7 +163,7 @@ def is_hub_name(name: str) -> bool:
 
 def explain_load_failure(checkpoint: Checkpoint, error: Exception) -> str:
     """Why the checkpoint cannot be loaded.  An adapter from another machine often names a base that is not on this one."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    reason = first_line(error)
     if isinstance(error, OSError) and checkpoint.base and not is_folder(checkpoint.base):
         return (
             f"{checkpoint.path} is an adapter of {checkpoint.base}, which is no folder here and could not be had from the Hub "

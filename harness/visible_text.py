@@ -49,6 +49,11 @@ def escape_formulas(row: Sequence[Any]) -> list[Any]:
     return [f"'{v}" if isinstance(v, str) and FORMULA.match(v) and not NUMBER.fullmatch(v) else v for v in row]
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says; the name of its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def printable(text: str) -> str:
     """A text of a stranger's for a terminal: control characters, and what UTF-8 cannot write, as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

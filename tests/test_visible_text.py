@@ -16,7 +16,7 @@ from harness.comparison.compare import compare
 from harness.comparison.decision import decide
 from harness.comparison.gate import Policy, gate
 from harness.comparison.result import Comparison
-from harness.visible_text import CONTROLS, escape_formulas, escape_markdown, show_controls
+from harness.visible_text import CONTROLS, escape_formulas, escape_markdown, first_line, show_controls
 from reports import page, table, tradeoff
 from reports.layout import latex
 from tests.support.results_folder import store_scores
@@ -134,3 +134,11 @@ def test_the_page_shows_controls_and_its_title_is_text(comparison: Comparison, t
 )
 def test_markdown_is_escaped_where_it_would_act_and_only_there(text: str, shown: str) -> None:
     assert escape_markdown(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [(ValueError("\n one\ntwo"), "one"), (OSError(), "OSError"), (RuntimeError(" \n"), "RuntimeError")],
+)
+def test_an_error_of_many_lines_or_of_none_is_told_in_one(error: Exception, line: str) -> None:
+    assert first_line(error) == line

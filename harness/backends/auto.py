@@ -16,6 +16,7 @@ from harness.loading import decided_settings
 from harness.loading.decided_settings import requested_settings
 from harness.prompts import templates
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
+from harness.visible_text import first_line
 from harness.vllm_engine import VllmOptions, vllm_version
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def vllm_refusal(checkpoint: Checkpoint, options: AutoOptions) -> str:
     try:
         adapter_rank(checkpoint)
     except SkilldeltaError as error:
-        return str(error).splitlines()[0]
+        return first_line(error)
     return ""
 
 

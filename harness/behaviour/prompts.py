@@ -10,7 +10,7 @@ from pathlib import Path
 from harness.behaviour.questions import MESSAGES
 from harness.data import parse_rows, read_text
 from harness.training.conversations import parse_prompt
-from harness.training.messages import Text, UnusableRowError
+from harness.training.messages import Text, UnusableRowError, describe_faults
 from harness.training.row_columns import ParseSettings
 from harness.types import Example, Json, Message, Request, Response, Score, SkilldeltaError, Task, digest
 
@@ -52,8 +52,7 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
             faults["the same prompt again"] += 1
         rows.setdefault(digest(row), row)
     if not rows:
-        reasons = ", ".join(f"{n} x {fault}" for fault, n in faults.items()) or "it is empty"
-        raise SkilldeltaError(f"{path} holds no prompt: {reasons}.")
+        raise SkilldeltaError(f"{path} holds no prompt: {describe_faults(faults) or 'it is empty'}.")
     return PromptFile(path, tuple(rows.values())[: limit or None], dict(sorted(faults.items())))
 
 

@@ -20,6 +20,7 @@ from harness.behaviour.prompts import PromptFile, prompt_task
 from harness.comparison.load import LoadedResults, load_results
 from harness.evaluation.run import score_checkpoints
 from harness.store import Results
+from harness.training.messages import describe_faults
 from harness.types import Checkpoint, Json, SkilldeltaError, Task
 
 if TYPE_CHECKING:
@@ -126,9 +127,9 @@ def ask_divergences(plan: BehaviourPlan, results: Results, task: str, candidates
     """Each candidate's divergence from the baseline on its own answers; where a model gives no log-probabilities, why not."""
     store, prompts = Results.make(plan.output / DIVERGENCE), results.rows(task)
     settings = replace(plan.settings, overrides={}, draws=None, selections={}, judges={})
-    rows, parted = {}, {}
+    rows, with_reasoning = {}, {}
     for name in candidates:
-        rows[name], parted[name] = answer_rows(results.cell(name, task), prompts)
+        rows[name], with_reasoning[name] = answer_rows(results.cell(name, task), prompts)
     tasks = {name: answer_task(name, of_candidate) for name, of_candidate in rows.items() if of_candidate}
     baseline, *others = plan.checkpoints
     own = {c.name: c for c in others if c.name in tasks}
@@ -139,14 +140,14 @@ def ask_divergences(plan: BehaviourPlan, results: Results, task: str, candidates
     divergences = []
     for name in candidates:
         if name not in tasks:
-            why = f"none of its {parted[name]} answers can be asked about: {PARTED}" if parted[name] else ALL_EMPTY
-            divergences.append(absent_divergence(name, why, parted[name]))
-        elif why := failures.get(tasks[name].name):
-            divergences.append(absent_divergence(name, why))
+            why = f"none of its {with_reasoning[name]} answers can be asked about: {PARTED}" if with_reasoning[name] else ALL_EMPTY
+            divergences.append(absent_divergence(name, why, with_reasoning[name]))
+        elif failure := failures.get(tasks[name].name):
+            divergences.append(absent_divergence(name, failure))
         else:
             cells = [store.cell(who, tasks[name].name) for who in (name, baseline.name)]
             divergence = measure_divergence(name, rows[name], cells[0], cells[1], LEVEL)
-            divergences.append(replace(divergence, parted=parted[name]))
+            divergences.append(replace(divergence, with_reasoning=with_reasoning[name]))
     return divergences
 
 
@@ -156,8 +157,7 @@ def list_notes(
     """Facts that a reader needs, in words."""
     notes = [f"Allowed difference: {text}" for text in differences]
     if plan.prompts.faults:
-        faults = ", ".join(f"{count} x {fault}" for fault, count in plan.prompts.faults.items())
-        notes.append(f"Rows of {plan.prompts.path} that were not asked: {faults}.")
+        notes.append(f"Rows of {plan.prompts.path} that were not asked: {describe_faults(plan.prompts.faults)}.")
     without = [
         t.name for t in plan.tasks if t.name in stored_answers.tasks and t.name not in {row.task for row in calibrations}
     ]

@@ -97,8 +97,8 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> tuple[str, str]:
     """Why a checkpoint cannot be loaded, "" where it can; and what to know all the same."""
     if checkpoint.problem:
         return checkpoint.problem, ""
-    from harness.checkpoint_folders import explain_missing_tokenizer
     from harness.loading.contract import check_contract, find_infinite
+    from harness.tokenizer_folders import explain_missing_tokenizer
 
     verdict = check_contract(checkpoint)
     return verdict.problem or explain_missing_tokenizer(checkpoint) or find_infinite(checkpoint), verdict.note

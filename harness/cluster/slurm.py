@@ -22,6 +22,7 @@ from harness import config
 from harness.grouping import group_by
 from harness.own_packages import ROOT
 from harness.types import Checkpoint, SkilldeltaError
+from harness.visible_text import first_line
 
 FOLDER = "_slurm"  # in the results: scripts, logs and what submitit needs
 NO_SUBMITIT = "--cluster slurm needs submitit: pip install 'skilldelta[cluster]'."
@@ -198,7 +199,7 @@ def take_result(group: Group, options: SlurmOptions, output: Path, look: Callabl
         group.code = int(group.job.result())
     except (submitit.core.utils.FailedJobError, submitit.core.utils.UncompletedJobError, OSError, EOFError) as error:
         state = str(group.job.state)
-        reason = f"job {group.job.job_id} was lost ({state}: {(str(error).strip() or type(error).__name__).splitlines()[0]})"
+        reason = f"job {group.job.job_id} was lost ({state}: {first_line(error)})"
         if group.tries > options.retries:
             group.problem = f"{reason}, {group.tries} times over; see {output / FOLDER}"
         look(group.problem or f"{reason}; it is submitted again and goes on with what is stored")

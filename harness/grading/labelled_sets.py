@@ -14,6 +14,7 @@ from harness import data
 from harness.grading.criteria import BETTER, BOTH, COMPLIANCE, COMPLIES, INFORMATIVE, TRUTHFUL
 from harness.grading.questions import JudgeQuestion
 from harness.types import SkilldeltaError, digest, unknown_name
+from harness.visible_text import first_line
 
 LLMBAR = ("Natural", "Adversarial_Neighbor", "Adversarial_GPTInst", "Adversarial_GPTOut", "Adversarial_Manual")
 XSTEST_MODELS = ("gpt4", "llama2orig", "mistralinstruct")
@@ -157,7 +158,7 @@ def read_sets(
         try:
             rows = each.read(folder)
         except SkilldeltaError as error:
-            missing.append(f"{each.name}: {str(error).splitlines()[0]}")
+            missing.append(f"{each.name}: {first_line(error)}")
             continue
         size = min(limit or len(rows), len(rows))
         questions[each] = [rows[place * len(rows) // size] for place in range(size)]

@@ -14,6 +14,7 @@ from harness.grading.criteria import CRITERIA
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError
+from harness.visible_text import first_line
 
 BATCH = 32  # texts at once
 FIRST_POSITION = 2  # RoBERTa counts positions from here, so that its window is so much shorter than its table
@@ -91,7 +92,7 @@ def load(where: str) -> ClassifierJudge:
         model = transformers.AutoModelForSequenceClassification.from_pretrained(name)
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise SkilldeltaError(f"The classifier {name!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+        raise SkilldeltaError(f"The classifier {name!r} cannot be loaded: {first_line(error)}") from error
     if (count := model.config.num_labels) != 2:
         raise SkilldeltaError(f"The classifier {name!r} has {count} labels; a good and a bad one are needed.")
     labels = {str(label).lower(): int(place) for place, label in model.config.id2label.items()}

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from harness.integrity import ADAPTER, SINGLE, BrokenWeightsError, Headers, TensorHeader, read_header, weight_sets
-from harness.visible_text import printable
+from harness.visible_text import first_line, printable
 
 SAMPLE = 256  # values of a tensor, at its beginning and at its end, by which two files are told apart
 # What torch raises for unsafe weights; named in this way, nothing here imports pickle.
@@ -48,7 +48,7 @@ def open_pickled(file: Path, device: str) -> dict[str, torch.Tensor]:
     except UnsafeWeightsError as error:
         raise BrokenWeightsError(f"{file.name} {UNSAFE_WEIGHTS}") from error
     except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
-        raise BrokenWeightsError(f"{file.name} is half-written or no file of torch: {str(error).splitlines()[0]}") from error
+        raise BrokenWeightsError(f"{file.name} is half-written or no file of torch: {first_line(error)}") from error
     if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
         raise BrokenWeightsError(f"{file.name} holds something else than named tensors")
     return content

@@ -29,7 +29,7 @@ from harness.loading.reports import (
     silent_transformers,
 )
 from harness.loading.settings import Head, LoadSettings
-from harness.visible_text import printable
+from harness.visible_text import first_line, printable
 
 # Buffers that older versions saved and newer ones compute; and parts beyond the language model: value heads of a policy,
 # heads that predict several tokens at once, what reads pictures and sounds.
@@ -50,8 +50,7 @@ def read_config(source: str, settings: LoadSettings) -> Any:
         place, file = source_arguments(source)
         config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(source), **settings.config)
     except Exception as error:  # a stranger's numbers: each architecture divides, indexes and compares its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BrokenWeightsError(f"config.json cannot be used: {printable(reason)}") from error
+        raise BrokenWeightsError(f"config.json cannot be used: {printable(first_line(error))}") from error
     if settings.head == "causal":
         require_language_model(config)
     return config

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from harness.training import parallel
 from harness.training.conversations import Conversation, PolicyPrompt, parse_conversation, parse_prompt
-from harness.training.messages import UnusableRowError
+from harness.training.messages import UnusableRowError, describe_faults
 from harness.training.row_columns import ParseSettings
 from harness.training.settings import TrainerSettings
 from harness.training.source_rows import raw_rows
@@ -84,8 +84,7 @@ def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple
         except UnusableRowError as fault:
             faults[str(fault)] += 1
     if not rows:
-        reasons = ", ".join(f"{n} x {fault}" for fault, n in faults.items()) or "it is empty"
-        raise SkilldeltaError(f"{name} holds no row to train on: {reasons}.")
+        raise SkilldeltaError(f"{name} holds no row to train on: {describe_faults(faults) or 'it is empty'}.")
     facts = {"source": name, "sha256": sha, "kind": settings.kind, "rows": len(rows), "skipped": dict(sorted(faults.items()))}
     facts |= {"unused": sorted(settings.unused)}
     if parallel.is_writer() and (faults or settings.unused):
@@ -102,7 +101,7 @@ def describe_source(facts: Json) -> str:
     """One line for the screen: the rows of a source, those that were skipped, and the columns that nothing reads."""
     text = f"{facts['source']}: {facts['rows']} rows to train on"
     if faults := facts["skipped"]:
-        text += f"; {sum(faults.values())} skipped: " + ", ".join(f"{n} x {fault}" for fault, n in faults.items())
+        text += f"; {sum(faults.values())} skipped: {describe_faults(faults)}"
     return text + (f"; columns that are not used: {', '.join(facts['unused'])}" if facts["unused"] else "") + "."
 
 

@@ -15,6 +15,11 @@ class UnusableRowError(Exception):
     """A row that cannot be learnt from; the message is the fault that it is counted under."""
 
 
+def describe_faults(faults: Mapping[str, int]) -> str:
+    """The faults of rows, each with how often: "2 x no text, 1 x no turn of the user at the end"."""
+    return ", ".join(f"{count} x {fault}" for fault, count in faults.items())
+
+
 class RichMessage(NamedTuple):
     """A message with more than words; `more` is the JSON of the further keys that chat templates read (tool calls, names)."""
 

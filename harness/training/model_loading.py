@@ -23,6 +23,7 @@ from harness.prompts.template_trial import try_template
 from harness.tokenizer_folders import tokenizer_source
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
+from harness.visible_text import first_line
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
 # The folder, in a run of LoRA that starts from an adapter, with the model that its adapters change.  Searches for checkpoints
@@ -131,12 +132,10 @@ def tensor_rows(path: str, endings: tuple[str, ...]) -> int:
 
 def explain_failure(path: str, error: Exception) -> str:
     """Why a tokenizer cannot be loaded: no such model anywhere, or a damaged one."""
-    first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if Path(path).is_dir():
-        return f"The tokenizer of {path} cannot be loaded: {type(error).__name__}: {first}"
-    return (
-        f"There is no model folder {path}, and the Hub gives no model of that name ({first}).{describe_neighbours(Path(path))}"
-    )
+        return f"The tokenizer of {path} cannot be loaded: {type(error).__name__}: {first_line(error)}"
+    reason = f"There is no model folder {path}, and the Hub gives no model of that name ({first_line(error)})."
+    return reason + describe_neighbours(Path(path))
 
 
 def as_classifier(model: Any, **more: Any) -> nn.Module:
