@@ -99,11 +99,11 @@ class LazyJudge:
         return self.judge
 
     def errors(self, criterion: str) -> Json:
-        """{"errors": ...} that judge-check measured for the criterion; {} where it did not."""
+        """The criterion, and the "errors" that judge-check has measured for it, if any; {} without one."""
         from harness.grading.stored_checks import find_errors  # only with a judge at work
 
         errors = find_errors(self.identity, criterion) if criterion else {}
-        return {"errors": errors} if errors else {}
+        return ({"criterion": criterion} if criterion else {}) | ({"errors": errors} if errors else {})
 
     def report(self, criterion: str) -> Json:
         """What the judge's work took since the last time, and its errors."""

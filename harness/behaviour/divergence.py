@@ -32,7 +32,7 @@ PARTED = "the server has parted their reasoning from them, and without it they a
 class Divergence:
     """Of one candidate.  `by_example`: nats per token of the answers to each prompt; `unknown`: answers without a number.
 
-    `parted`: answers that are not asked about, because they followed on reasoning that a server keeps apart.
+    `with_reasoning`: answers that are not asked about, because they followed on reasoning that a server keeps apart.
     """
 
     checkpoint: str
@@ -43,25 +43,30 @@ class Divergence:
     unknown: int = 0
     by_example: Mapping[str, float] | None = None
     why: str = ""  # there is no number
-    parted: int = 0
+    with_reasoning: int = 0
 
     @property
     def note(self) -> str:
         """Why there is no number, or what it leaves out."""
         unknown = f"{self.unknown} answers without a number" if self.unknown else ""
-        parted = f"without {self.parted} answers: {PARTED}" if self.parted else ""
-        return self.why or "; ".join(filter(None, (unknown, parted)))
+        left_out = f"without {self.with_reasoning} answers: {PARTED}" if self.with_reasoning else ""
+        return self.why or "; ".join(filter(None, (unknown, left_out)))
 
     def to_json(self) -> dict[str, Any]:
         """Numbers that are not known are null."""
         numbers = {"value": self.value, "low": self.interval.low, "high": self.interval.high}
         known_numbers = {name: None if math.isnan(number) else number for name, number in numbers.items()}
-        counts = {"answers": self.answers, "tokens": self.tokens, "unknown": self.unknown, "parted": self.parted}
+        counts = {
+            "answers": self.answers,
+            "tokens": self.tokens,
+            "unknown": self.unknown,
+            "with_reasoning": self.with_reasoning,
+        }
         return {"checkpoint": self.checkpoint, **known_numbers, **counts, "why": self.why}
 
 
-def absent_divergence(checkpoint: str, why: str, parted: int = 0) -> Divergence:
-    return Divergence(checkpoint, math.nan, Interval(math.nan, math.nan), 0, 0, why=why, parted=parted)
+def absent_divergence(checkpoint: str, why: str, with_reasoning: int = 0) -> Divergence:
+    return Divergence(checkpoint, math.nan, Interval(math.nan, math.nan), 0, 0, why=why, with_reasoning=with_reasoning)
 
 
 def answer_rows(cell: Cell, prompts: Mapping[str, Json]) -> tuple[list[Json], int]:
@@ -71,17 +76,17 @@ def answer_rows(cell: Cell, prompts: Mapping[str, Json]) -> tuple[list[Json], in
     so that its probability after the prompt alone is no part of the model's own.
     """
     rows: list[Json] = []
-    parted = 0
+    with_reasoning = 0
     for sample in {(s.example, s.draw): s for s in cell.samples()}.values():
         response = sample.response
         if response.finish not in ("stop", "length") or not response.text.strip():
             continue
         if response.reasoning:
-            parted += 1
+            with_reasoning += 1
             continue
         row = {"example": sample.example, "draw": sample.draw, "answer": response.text, "tokens": response.tokens_out}
         rows.append(row | dict(prompts[sample.example]))
-    return rows, parted
+    return rows, with_reasoning
 
 
 def answer_task(checkpoint: str, rows: Sequence[Json]) -> Task:

@@ -120,12 +120,21 @@ class TaskPanel:
 
 @dataclass(frozen=True)
 class TaskDifference:
-    """A paired difference with its contributions [clusters of the task]; `missing` as in PairedScores."""
+    """A paired difference with its contributions [clusters of the task]; `missing` as in PairedScores.
+
+    `error_factor`: by how much a judge's errors, and noise in 0/1 scores, stretch the standard error.
+    """
 
     delta: paired.PairedDifference
     contributions: Floats
     missing: int
     noise: float | None = None  # share of items whose score changes when they are answered again; None: not measured
+    error_factor: float = 1.0
+
+    def detectable(self, level: float) -> float:
+        """The smallest true difference that such data detect 4 times in 5, by a judge that errs where one graded them."""
+        own = self.delta.detectable(level)
+        return min(1.0, own * self.error_factor) if self.error_factor > 1 else own
 
 
 def subset_design(design: Design, rows: npt.NDArray[np.bool_]) -> Design:

@@ -10,6 +10,7 @@ from harness import published, suites
 from harness.comparison import best_checkpoint, caveats, estimates, readings, reward_hacking, subset, training_runs, verdicts
 from harness.comparison.estimates import Estimate
 from harness.comparison.holdout import judge_held_out
+from harness.comparison.judged_scores import add_later_checks
 from harness.comparison.load import LoadedResults, load_results
 from harness.comparison.result import LEVELS, Comparison, ComparisonSettings
 from harness.comparison.shared_rows import RowNumbers, number_rows
@@ -43,6 +44,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     folders = [results] if isinstance(results, str | Path) else list(results)
     loaded_results = load_results([Path(f) for f in folders], baseline, settings.candidates, rule_of_suite(settings.suite))
     differences = loaded_results.accept_differences(settings.allow)
+    loaded_results = add_later_checks(loaded_results)
     notes = [*loaded_results.rule.notes(loaded_results.averaged_tasks())]
     if example_filter := subset.read_filter(settings.leave_out, settings.only):
         loaded_results, note = subset.apply_filter(loaded_results, example_filter)

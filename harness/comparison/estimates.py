@@ -128,7 +128,9 @@ def add_noise(pair: TaskDifference, rates: Sequence[float], level: float) -> Tas
     square = delta.variance * delta.n + delta.value**2  # mean squared change; for 0/1 scores the share that differs
     extra = noise.noise_variance(rate, min((delta.losses + delta.gains) / delta.n, square), delta.n)
     interval = noise.widen_interval(delta.value, delta.interval, extra, critical_value(level))
-    return replace(pair, delta=replace(delta, interval=interval, variance=delta.variance + extra), noise=rate)
+    factor = float(np.sqrt(1 + extra / delta.variance)) if delta.is_plain else 1.0  # else its variance says it
+    noisy_delta = replace(delta, interval=interval, variance=delta.variance + extra)
+    return replace(pair, delta=noisy_delta, noise=rate, error_factor=pair.error_factor * factor)
 
 
 def estimate_changes(
@@ -158,7 +160,7 @@ def estimate_change(pair: TaskDifference, rows: RowSums, sums: NullSums, level: 
     losses, gains = delta.losses, delta.gains
     p_value = sign_flip_test.PValue(mcnemar.exact_p(losses, gains)) if delta.is_plain else component.test()
     flips = (losses, gains)
-    return ChangeEstimate(component, p_value, delta.detectable(level), delta.n, pair.missing, flips, pair.noise, delta.is_plain)
+    return ChangeEstimate(component, p_value, pair.detectable(level), delta.n, pair.missing, flips, pair.noise, delta.is_plain)
 
 
 def estimate_skills(

@@ -13,6 +13,7 @@ from harness.comparison import explain_formulas as formulas
 from harness.comparison.alignment import PairedScores, TaskPanel
 from harness.comparison.compare import Analysis, analyse
 from harness.comparison.estimates import add_noise
+from harness.comparison.judged_scores import judge_errors, widen_difference
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row, without_nan
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import estimate_score, is_binary
@@ -116,15 +117,18 @@ def explain_task(analysis: Analysis, row: Row) -> Explanation:
     tables = [side.columns() for side in sides]
     panel = TaskPanel(sides[0].record, tables[0])
     pairs = panel.pair(tables[1])
-    difference = add_noise(panel.compare(tables[1], level), results.noise_rates(row.checkpoint, row.name), level)
+    noisy_difference = add_noise(panel.compare(tables[1], level), results.noise_rates(row.checkpoint, row.name), level)
+    difference, rates = widen_difference(noisy_difference, panel.record, level), judge_errors(panel.record)
     base = analysis.comparison.row(results.baseline, "task", row.name)
     own = [estimate_score(*panel.scored_samples(table), level) for table in tables]
+    scores = [formulas.score(e, panel.task.aggregate, r, level) for r, e in zip((base, row), own, strict=True)]
     steps = [
-        Step(f"score of {r.checkpoint}", *formulas.score(e, panel.task.aggregate, r, level), r.score, r.score_low, r.score_high)
-        for r, e in zip((base, row), own, strict=True)
+        Step(f"score of {r.checkpoint}", *formulas.judged_score(s, rates), r.score, r.score_low, r.score_high)
+        for r, s in zip((base, row), scores, strict=True)
     ]
     clusters = None if pairs.design.is_independent else len(np.unique(pairs.design.cluster))
-    delta, detectable = formulas.task_difference(difference, level), formulas.task_detectable(difference, level)
+    delta = formulas.judged_difference(formulas.task_difference(difference, level), rates)
+    detectable = formulas.task_detectable(difference, level)
     common = difference_steps(analysis, row, delta, detectable, "clusters" if clusters else "samples")
     files = tuple(side_files(r, side) for r, side in zip((base, row), sides, strict=True))
     return build(analysis, row, (*steps, *common), files=files, clusters=clusters, counts=outcomes(pairs), flips=flips(pairs))

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import special
 
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row
-from harness.statistics import power, sign_flip_test
+from harness.statistics import judge_error, power, sign_flip_test
 from harness.statistics.aggregates import critical_value
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import ScoreEstimate
@@ -19,6 +19,7 @@ from harness.types import Aggregate
 if TYPE_CHECKING:
     from harness.comparison.alignment import TaskDifference
     from harness.comparison.estimates import ChangeEstimate
+    from harness.statistics.judge_error import ErrorRates
 
 MethodAndFormula = tuple[str, str]
 POINTS = 100
@@ -116,13 +117,36 @@ def correction(change: ChangeEstimate, difference: Difference, words: str, own: 
     return words, f"p adjusted = p = {difference.p_adjusted:.6g}"
 
 
+def judged_score(own: MethodAndFormula, rates: ErrorRates | None) -> MethodAndFormula:
+    """A score's method and formula, with what the judge's measured errors add to its interval."""
+    return own if rates is None else add_judge(own, rates, "(p - m0) / (m1 - m0)")
+
+
+def judged_difference(own: MethodAndFormula, rates: ErrorRates | None) -> MethodAndFormula:
+    return own if rates is None else add_judge(own, rates, "difference / (m1 - m0)")
+
+
+def add_judge(own: MethodAndFormula, rates: ErrorRates, correction_formula: str) -> MethodAndFormula:
+    """`correction_formula`: of m1 and m0, the mean grades where the truth is 1 and 0."""
+    means = ", ".join(
+        f"{name} = {side.mean:.4f} of {side.n} items with error {side.error:.4f}"
+        for name, side in (("m1", rates.hit), ("m0", rates.miss))
+    )
+    method = f"{own[0]}; widened to hold what the judge's measured errors leave (Rogan and Gladen 1978)"
+    return method, f"{own[1]}; corrected: {correction_formula}, {means}, {judge_error.DRAWS} draws, seed {judge_error.SEED}"
+
+
 def task_detectable(difference: TaskDifference, level: float) -> MethodAndFormula:
     """The smallest true difference that the data of a task detect 4 times in 5."""
-    d = difference.delta
+    d, factor = difference.delta, difference.error_factor
     if d.is_plain:
         formula = f"n = {d.n} pairs, discordance = max(b + c, 1) / n = {max(d.losses + d.gains, 1)} / {d.n}"
-        return f"the difference at which the exact McNemar test has a power of {POINTS * power.POWER:g} %", formula
-    return normal_detectable(critical_value(level, d.freedom), POINTS * float(np.sqrt(d.variance)))
+        own = f"the difference at which the exact McNemar test has a power of {POINTS * power.POWER:g} %", formula
+    else:
+        own = normal_detectable(critical_value(level, d.freedom), POINTS * float(np.sqrt(d.variance)))
+    if factor <= 1:
+        return own
+    return own[0], f"{own[1]}; times {factor:.4g}, by which noise and a judge's errors stretch the error; 100 at most"
 
 
 def normal_detectable(critical: float, error: float) -> MethodAndFormula:

@@ -6,15 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.grading.stored_checks import rates_from_json
+from harness import registry
+from harness.grading.criteria import BETTER
+from harness.grading.preferences import PREFERRED
+from harness.grading.stored_checks import find_errors, has_check, rates_from_json
 from harness.statistics.judge_error import (
     ClassMean,
     ErrorRates,
     difference_interval,
+    error_factor,
     hull,
     share_interval,
     true_share,
 )
+from harness.types import Json
 
 if TYPE_CHECKING:
     from harness.comparison.alignment import MeasuredScore, TaskDifference
@@ -31,8 +36,7 @@ def judge_errors(record: CellRecord) -> ErrorRates | None:
     The score of an F1 task says whether a decision is right: on one side where the criterion holds, on the other where it does
     not.  Both kinds of error are averaged there.
     """
-    work = record.conditions.get("judge") if record.task.judge else None
-    errors = work.get("errors") if isinstance(work, dict) else None
+    errors = judge_work(record).get("errors") if record.task.judge else None
     rates = rates_from_json(errors) if isinstance(errors, dict) else None
     return average_sides(rates) if rates and record.task.aggregate == "f1" else rates
 
@@ -60,7 +64,49 @@ def widen_difference(pair: TaskDifference, record: CellRecord, level: float) -> 
     if rates is None or not delta.n:
         return pair
     interval = hull(delta.interval, difference_interval(delta.value, delta.interval, rates, level))
-    return replace(pair, delta=replace(delta, interval=interval))
+    factor = pair.error_factor * error_factor(delta.interval, rates, level)
+    return replace(pair, delta=replace(delta, interval=interval), error_factor=factor)
+
+
+def add_later_checks(results: LoadedResults) -> LoadedResults:
+    """The results, with the errors of a judge that was measured after it had graded the baseline.
+
+    They are those of another cell that the same judge graded, or else what judge-check keeps on this machine.
+    """
+    cells = dict(results.cells)
+    for task, record in results.tasks.items():
+        if record.task.judge and judge_errors(record) is None and (errors := later_check(task, record, results)):
+            conditions = {**record.conditions, "judge": {**judge_work(record), "errors": errors}}
+            key = results.baseline, task
+            cells[key] = replace(cells[key], record=replace(record, conditions=conditions))
+    return replace(results, cells=cells)
+
+
+def later_check(task: str, record: CellRecord, results: LoadedResults) -> Json:
+    """The errors of a task's judge that another cell, or this machine, knows; {} where neither does."""
+    judge = record.task.judge or ""
+    for _, cell in results.candidates(task):
+        if cell.record.task.judge == judge and judge_errors(cell.record) is not None:
+            of_cell: Json = judge_work(cell.record)["errors"]
+            return of_cell
+    criterion = criterion_of(record) if has_check(judge) else ""
+    return find_errors(judge, criterion) if criterion else {}
+
+
+def criterion_of(record: CellRecord) -> str:
+    """What the judge of a cell decided; "" where neither its record nor a task of this program says."""
+    if (own := judge_work(record).get("criterion")) and isinstance(own, str):
+        return own
+    if str(record.imported.get("metric", "")).startswith(PREFERRED):
+        return BETTER
+    task = registry.tasks().get(record.task.name)
+    return task.criterion if task else ""
+
+
+def judge_work(record: CellRecord) -> Json:
+    """What task.json tells of the judge; {} of an older one."""
+    work = record.conditions.get("judge")
+    return work if isinstance(work, dict) else {}
 
 
 def describe_orders(task: str, results: LoadedResults) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness import registry
 from harness.evaluation.outcome import Outcome
 from harness.grading.criteria import BETTER
-from harness.grading.preferences import METRICS, preference_score
+from harness.grading.preferences import METRICS, PREFERRED, preference_score
 from harness.grading.questions import Grade, JudgeQuestion, grade_all
 from harness.prompts.reading import Reader, missing_answer
 from harness.prompts.templates import plain_text
@@ -112,7 +112,7 @@ def preference_record(match: HeadToHead, record: CellRecord, agreements: Sequenc
         noise=None,
         decision=None,
         conditions={"judge": work} if work else {},
-        imported={"task": name, "metric": f"preferred to {match.against}"},
+        imported={"task": name, "metric": f"{PREFERRED}{match.against}"},
         rescored=utc_now(),
     )
 

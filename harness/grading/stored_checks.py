@@ -41,13 +41,19 @@ def read_errors(file: Path) -> dict[str, Any]:
     return errors if isinstance(errors, dict) else {}
 
 
+def has_check(identity: str) -> bool:
+    """Whether anything is kept of a judge."""
+    file = check_file(identity)
+    return file is not None and file.is_file()
+
+
 def find_errors(identity: str, criterion: str) -> Json:
     """What was measured of a judge for a criterion, for task.json; {} where nothing was.
 
     For "not CRITERION" they are the rates where the opposite scores 1.
     """
     file = check_file(identity)
-    errors = read_errors(file).get(criterion.removeprefix(NOT)) if file and file.is_file() else None
+    errors = read_errors(file).get(criterion.removeprefix(NOT)) if file and has_check(identity) else None
     if not isinstance(errors, dict) or (rates := rates_from_json(errors)) is None:
         return {}
     return {**errors, **rates_to_json(rates.reverse())} if criterion.startswith(NOT) else errors

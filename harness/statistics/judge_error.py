@@ -81,6 +81,16 @@ def difference_interval(delta: float, interval: Interval, rates: ErrorRates, lev
     return correct_draws(draw_within(delta, interval, level, SEED + 2), hit - miss, (-1.0, 1.0), level)
 
 
+def error_factor(interval: Interval, rates: ErrorRates, level: float) -> float:
+    """By how much the judge's errors stretch the standard error of a difference near 0: about 1 / (m1 - m0).
+
+    `interval`: of the difference of mean grades, whose width alone counts.  Infinite where that has no width.
+    """
+    half_width = (interval.high - interval.low) / 2
+    around_zero = difference_interval(0.0, Interval(-half_width, half_width), rates, level)
+    return max(1.0, (around_zero.high - around_zero.low) / 2 / half_width) if half_width > 0 else float("inf")
+
+
 def draw_within(value: float, interval: Interval, level: float, seed: int) -> Floats:
     """[DRAWS]: plausible values of an estimate, normal on either side with the interval's own width there."""
     noise = np.random.default_rng(seed).standard_normal(DRAWS)

@@ -232,7 +232,7 @@ def test_answers_after_reasoning_that_the_server_keeps_apart_are_left_out_of_the
         return replace(response, reasoning="Let me see. " * 50, tokens_out=900) if is_parted else response
 
     (divergence,) = measure_checkpoints(plan(tmp_path, {"base": answer(plain), "tuned": served})).divergences
-    assert (divergence.answers, divergence.parted, divergence.unknown) == (answers, 40 - answers, 0)
+    assert (divergence.answers, divergence.with_reasoning, divergence.unknown) == (answers, 40 - answers, 0)
     assert "the server has parted their reasoning" in divergence.note
     if answers:
         assert divergence.value == pytest.approx(0.2), "0.2 nats a word, and no word of the reasoning"
