@@ -131,7 +131,7 @@ def score(example: Example, response: Response) -> Score:
 def read_answer(text: str, question: str, target: str) -> tuple[str, bool]:
     """What a response states, in the form that the target has (an option, a number, words); and whether it is the target."""
     if stated_choice.OPTION.fullmatch(target):
-        option = stated_choice.read_option(stated_choice.stated_text(text), stated_choice.options_of(question))
+        option = stated_choice.read_choice(text, stated_choice.options_of(question))
         return option, option == target
     if INTEGER.fullmatch(target):
         answer = read_number(text)

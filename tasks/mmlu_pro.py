@@ -12,7 +12,7 @@ from harness import data
 from harness.data import DataSource
 from harness.grouping import group_by
 from harness.types import Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task
-from tasks.answer_reading.stated_choice import OPTION, read_option, stated_text, statements
+from tasks.answer_reading.stated_choice import OPTION, read_choice, statements
 
 LETTERS = "ABCDEFGHIJ"
 FILLER = "N/A"
@@ -34,7 +34,6 @@ AUTHORS_STATEMENT = re.compile(r"answer is \(?([A-J])\)?")
 AUTHORS_LABEL = re.compile(r"[aA]nswer:\s*([A-J])")
 AUTHORS_LETTER = re.compile(r"\b[A-J]\b")
 SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
-SHORT = 60  # characters: a response without a mark of an answer that is one itself
 
 
 def read_rows(source: DataSource, folder: Path | None) -> list[dict[str, Any]]:
@@ -112,11 +111,12 @@ def authors_reading(text: str) -> str:
 
 def read_letter(text: str, options: Mapping[str, str]) -> str:
     """The option that a response states; without a mark of an answer, the only one in brackets in its last sentence."""
-    if any(statements(text)) or len(text.strip()) <= SHORT:
-        letter = read_option(stated_text(text), options).strip("()")
-    else:
-        letters = set(OPTION.findall(SENTENCE_END.split(text.strip())[-1]))
-        letter = letters.pop() if len(letters) == 1 else ""
+    letter = read_choice(text, options).strip("()")
+    if not letter and not any(statements(text)):
+        sentences = SENTENCE_END.split(text.strip())
+        letters = set(OPTION.findall(sentences[-1]))
+        is_list = sum(bool(OPTION.match(sentence)) for sentence in sentences) > 1  # one line for each option
+        letter = letters.pop() if len(letters) == 1 and not is_list else ""
     return letter if letter in options else ""
 
 

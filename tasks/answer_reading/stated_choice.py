@@ -5,27 +5,63 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from harness.prompts.reading import plain_quotes
+from tasks.answer_reading.local_numbers import state_in_english
+from tasks.answer_reading.plain_signs import plain_signs
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
 
 OPTION = re.compile(r"\(([A-Z])\)")
 OPTION_LINE = re.compile(r"^\(([A-Z])\)\s*(.+?)\s*$", re.MULTILINE)  # in a question: "(A) red old barn"
 MARK = re.compile(
-    r"\banswer(?:\s+to\b[^.:=?!;\n]{0,60}?|\s+\w+){0,1}?(?:,[^,.\n]{0,20},)?\s*"
+    r"\b(?:answer|(?:correct|right|best)\s+(?:option|choice))"
+    r"(?:\s+to\b[^.:=?!;\n]{0,60}?|\s+\w+){0,1}?(?:,[^,.\n]{0,20},)?\s*"
     r"(?:\b(?:is|would be|should be|must be|was)\b[ \t]*:?|[:=])"
-    r"|\banswer[*_:]*[ \t]*\n",
-    re.IGNORECASE,
+    r"|\banswer[*_:]*[ \t]*\n"
+    r"|^[^\w\n]{0,12}(?:final[ ])?ans(?:wer)?[*_]*(?:[ \t]*(?:[-=]>|[→–—]|-(?=\s))|(?<=ans)\b[.*_]*[ \t]*[:=]?)",
+    re.IGNORECASE | re.MULTILINE,
+)
+A_LETTER = r"(?:(?:option|choice|answer)\s+)?\(?[A-Z]\)?(?![\w'])"
+CHOOSES = re.compile(rf"\bI(?:'d|'ll|\s+would|\s+will)?\s+(?:go\s+with|choose|pick|select|opt\s+for)\s+(?=[*_]*{A_LETTER})")
+# "Option (B) the new kite is the correct answer", "Thus, B is correct"; but not "if (B) is correct" and not "A and B is ...".
+IS_RIGHT = r"\s{1,3}is\s+(?:\w+ly\s+)?(?:the\s+)?(?:(?:most\s+)?(?:correct|right|best|appropriate)\b|answer\b)"
+RIGHT_OPTION = re.compile(
+    r"(?<!\bif )(?<!\bIf )(?<!\bwhether )(?<!\band )(?<!\bor )(?:\b[Oo]ption\s+\(?|\b[Cc]hoice\s+\(?|\()([A-Z])[)*_]*"
+    rf"(?:(?!\bis\b|\boption\b|\bchoice\b)[^.\n()]){{0,80}}?{IS_RIGHT}"
+    rf"|(?:^|[.;:,]\s+|\b[Ss]o\s+|\b(?:[Tt]hus|[Tt]herefore|[Hh]ence|that)\s+)[*_]{{0,2}}([A-Z])[*_]{{0,2}}{IS_RIGHT}",
+    re.MULTILINE,
 )
 BOX = re.compile(r"\\f?boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 FIELD = re.compile(
-    r"""["'](?:final[_ ]?)?answer["']\s*:\s*"((?:[^"\\]|\\.)*)"|<(?:final_?)?answer>(.*?)(?:</|$)""", re.I | re.S
+    r"""["'](?:final[_ ]?)?answer["']\s*:\s*(?:"((?:[^"\\]|\\.)*)"|'([^'\n]*)'|([^"',}\n]+))"""
+    r"|<(?:final_?)?answer>(.*?)(?:</|$)",
+    re.IGNORECASE | re.DOTALL,
 )
-BOLD_LINE = re.compile(r"^[ \t>#-]*(?:\*\*|__)([^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
+BOLD_LINE = re.compile(r"^[^\w\n*]*(?:\*\*|__)([^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
 OPTION_ONLY_LINE = re.compile(r"^[^\w\n]*\([A-Z]\)[^\w\n]*$", re.MULTILINE)
+LAYOUT = re.compile(r"[ \t*_:\n]*")
+LINE_END = -1  # as the end of a statement: it takes too long to look for each one
+LETTER_ONLY_LINE = re.compile(r"[^\w\n]*([A-Z])[^\w\n]*")
+LINE_WITH_OPTION = re.compile(r"^[^\w\n]*([A-Z])[).:\]*_]*[ \t]*[-–—]?[ \t]*(\S[^\n]*)$", re.MULTILINE)
 LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox)\s*\{([^{}]*)\}")
 MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\$")
-FILLER = re.compile(r"^(?:[\s:=*\"']|\b(?:that|therefore|thus|clearly|indeed|simply|option|choice|letter)\b)+", re.IGNORECASE)
-LETTER = re.compile(r"^\(?([A-Z])(?:\)|(?=$|[.,:;!?]|\s*$|\s+(?:-|because|since|as)\b))")
+SYMBOLS = re.compile(r"^[^\w\s(){}\[\]<>\"'$\\+\-.]+\s*")  # an emoji, a bullet
+FILLER = re.compile(
+    r"^(?:[\s:=*\"']|\b(?:that|therefore|thus|clearly|indeed|simply|most|likely|probably|definitely|certainly|but"
+    r"|option|choice|letter)\b)+",
+    re.IGNORECASE,
+)
+LETTER = re.compile(
+    r"^\(?([A-Z])(?:\)|(?=$|[.,:;!?]|\s*$|\s*[–—(\[{]|\s+(?:-\s|(?:because|since|as|for|and|or|but|while|given|rather)\b)))"
+)
+SMALL_LETTER = re.compile(r"^(?:\(([a-z])\)|([a-z])(?:\)|$))")
+BRACKETED_LETTER = re.compile(r"^(?:\[([A-Z])\]|<([A-Z])>|\{([A-Z])\})")
+NAMED_LETTER = re.compile(r"\b(?:option|choice)\s+([A-Z])(?![\w'])")
+NEGATED = re.compile(
+    r"(?:,?\s?\b(?:and|but)\b)?\s?(?:\bnot|n't|\bnever|\brather\s+than|\binstead\s+of)\s+(?:be\s+)?(?:the\s+)?"
+    r"(?:(?:option|choice|answer)\s+)?(?:\([A-Za-z]\)|[A-Z](?=\s*(?:[,.;:)]|$|(?:but|and|or)\b)))"
+)
+REASON = re.compile(r"\s?(?:;|\b(?:because|since|as|while|whereas|given|unlike|although|though)\b)")
+ALTERNATIVE = re.compile(rf"\s*(?:[,/&]|\band\b|\bor\b)+\s*(?:or\b\s*|and\b\s*)?{A_LETTER}")
+LATER_ALTERNATIVE = re.compile(r"(?:[,/&]|\band\b|\bor\b)\s*(?:(?:option|choice)\s+)?\([A-Z]\)(?!\s+(?:is|are|was)\b)")
 AFTER_WORD = re.compile(r"^\s*(?:$|[.,;:!?()\-–—]|(?:because|since|as)\b)")
 
 
@@ -35,49 +71,77 @@ def stated_text(response: str) -> str:
     Marks are "the answer is", "Answer:", a box, an answer field, a line in bold, a line that is an option alone.  "" where it
     has none of them and more than one line; a single line is its own statement.  A next question is left out.
     """
-    text = plain_quotes(cut_at_turn(response))
+    text = state_in_english(plain_signs(cut_at_turn(response)))
     candidates = sorted(statements(text))
     if candidates:
         text = cut_at_question(text, lambda before: candidates[0][0] < len(before))
-        candidates = [(place, content) for place, content in candidates if place < len(text)]
+        candidates = [candidate for candidate in candidates if candidate[0] < len(text)]
     if candidates:
-        return clean(candidates[-1][1])
+        _, start, end = candidates[-1]
+        return clean(text[start:].partition("\n")[0] if end == LINE_END else text[start:end])
     lines = text.strip().split("\n")
     return clean(lines[0]) if len(lines) == 1 else ""
 
 
-def statements(text: str) -> Iterator[tuple[int, str]]:
-    """(place, text) of everything that is marked as an answer."""
-    for match in MARK.finditer(text):
-        rest = text[match.end() :].lstrip(" \t*_:\n")
-        yield match.start(), rest.split("\n", 1)[0]
-    for pattern in (BOX, FIELD, BOLD_LINE):
+def statements(text: str) -> Iterator[tuple[int, int, int]]:
+    """Everything that is marked as an answer: the place of its mark, and where it begins and ends (or LINE_END)."""
+    for pattern in (MARK, CHOOSES):
         for match in pattern.finditer(text):
-            yield match.start(), next(group for group in match.groups() if group is not None)
+            layout = LAYOUT.match(text, match.end())
+            yield match.start(), layout.end() if layout else match.end(), LINE_END
+    for pattern in (BOX, FIELD, BOLD_LINE, RIGHT_OPTION):
+        for match in pattern.finditer(text):
+            yield match.start(), *match.span(match.lastindex or 0)
     for match in OPTION_ONLY_LINE.finditer(text):
-        yield match.start(), match[0]
+        yield match.start(), *match.span()
+    yield from letter_lines(text)
+
+
+def letter_lines(text: str) -> Iterator[tuple[int, int, int]]:
+    """A first or last line that is a letter alone."""
+    end = len(text.rstrip())
+    first_end = text.find("\n", 0, end)
+    for start, stop in {(0, first_end if first_end >= 0 else end), (text.rfind("\n", 0, end) + 1, end)}:
+        if match := LETTER_ONLY_LINE.fullmatch(text, start, stop):
+            yield start, *match.span(1)
 
 
 def clean(text: str) -> str:
     """The text without Markdown, LaTeX and quotes around it, and without a final full stop."""
     for _ in range(2):  # \boxed{\text{(B)}}
         text = LATEX_TEXT.sub(r"\1", text)
-    text = FILLER.sub("", MARKUP.sub("", text)).strip()
+    text = FILLER.sub("", SYMBOLS.sub("", MARKUP.sub("", text).strip())).strip()
     return text.strip(" \"'*_").removesuffix(".").strip(" \"'*_")
 
 
 def read_option(statement: str, options: Mapping[str, str]) -> str:
     """The option that a statement names, as "(B)"; "" where it names none, or several.
 
-    `options`: the texts of the options by letter; a statement may repeat a text instead of its letter.
+    `options`: the texts of the options by letter; a statement may repeat a text instead of its letter.  What a statement
+    excludes ("and not (C)") or gives as its reason ("since (A) is old") is no option of it.
     """
-    sentence = re.split(r"(?<=[.!?])\s", statement, maxsplit=1)[0]
-    if len(set(OPTION.findall(sentence))) > 1:
-        return ""
-    if match := LETTER.match(statement) or OPTION.search(sentence):
-        return f"({match[1]})"
-    letters = [letter for letter, text in options.items() if text.casefold() == statement.casefold()]
-    return f"({letters[0]})" if len(letters) == 1 else ""
+    sentence = FILLER.sub("", NEGATED.sub("", re.split(r"(?<=[.!?])\s", statement, maxsplit=1)[0]))
+    claim = sentence[: reason.start()] if (reason := REASON.search(sentence, 1)) else sentence
+    if match := BRACKETED_LETTER.match(claim) or SMALL_LETTER.match(claim):
+        return f"({next(group for group in match.groups() if group).upper()})"
+    if match := LETTER.match(claim):
+        is_open = ALTERNATIVE.match(claim, match.end()) or LATER_ALTERNATIVE.search(claim, match.end())
+        return "" if is_open else f"({match[1]})"
+    letters = set(OPTION.findall(claim)) or set(NAMED_LETTER.findall(claim))
+    if not letters:
+        letters = {letter for letter, text in options.items() if text.casefold() == statement.casefold()}
+    return f"({letters.pop()})" if len(letters) == 1 else ""
+
+
+def read_choice(response: str, options: Mapping[str, str]) -> str:
+    """The option that a response states, as "(B)"; else the only one that a line of it repeats ("B. the new kite")."""
+    if statement := stated_text(response):
+        return read_option(statement, options)
+    lines = LINE_WITH_OPTION.finditer(plain_signs(cut_at_turn(response)))
+    letters = {
+        line[1] for line in lines if options.get(line[1], "").casefold().rstrip(".") == line[2].strip(" \t.*_").casefold()
+    }
+    return f"({letters.pop()})" if len(letters) == 1 else ""
 
 
 def options_of(question: str) -> dict[str, str]:

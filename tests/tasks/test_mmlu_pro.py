@@ -48,6 +48,19 @@ def test_the_authors_reading(text: str, letter: str) -> None:
     assert mmlu_pro.authors_reading(text) == letter
 
 
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("Kites are red, so it can only be one.\nThat leaves (B) then.", "B"),
+        ("(A) is false\n(B) is true\n(C) is false", ""),  # a verdict on each option
+        ("The answer is (J).", ""),  # no option of this question
+        ("It floats. It is old. It must be (A).", "A"),
+    ],
+)
+def test_what_a_reader_takes_for_the_letter(text: str, letter: str) -> None:
+    assert mmlu_pro.read_letter(text, {"A": "boat", "B": "kite", "C": "mast"}) == letter
+
+
 def test_without_a_letter_the_authors_guess() -> None:
     parts = mmlu_pro.score(Example(ROW), Response("nothing of these")).parts
     assert parts == {"authors": pytest.approx(1 / 6), "stated": 0.0}

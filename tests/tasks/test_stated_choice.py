@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.types import Example, Response
-from tasks import bbh
+from tasks import bbh, mmlu_pro
 from tasks.answer_reading import stated_choice
 
 QUESTION = "Which one is red?\nOptions:\n(A) the old boat\n(B) the new kite\n(C) the tall mast"
@@ -26,6 +26,18 @@ WRAPPED = (
     "**{}**",
     "The answer is “{}”.",
     "Kites are red.\n\nThe correct answer to this question is {}.",
+    "The correct option is {}.",
+    "**Best choice:** {}",
+    "Answer → {}",
+    "✅ **{}**",
+    "Ans. {}",
+    "The answer is most likely {}.",
+    "{{'answer': '{}'}}",
+    "正确答案是{}。",
+    "Die richtige Antwort ist {}.",
+    "La respuesta correcta es {}.",
+    "La bonne réponse est {}.",
+    "정답은 {}",
 )
 AFTER = (
     "",
@@ -35,7 +47,11 @@ AFTER = (
     "<|im_end|>\n<|im_start|>user\nAnd the answer is (C)?",
     "\nUser: and what if the answer is (C)?",
 )
-FORMS = ("{}", "{} the new kite", "{}, because kites are red", "{} - the new kite", "{}; not the boat")
+FORMS = (
+    *("{}", "{} the new kite", "{}, because kites are red", "{} - the new kite", "{}; not the boat", "{} – the new kite"),
+    *("{} and not (C)", "{}, not (C)", "{} rather than (C)", "{} since (C) is tall", "{} while (C) is tall", "{} (see above)"),
+)
+SIGNS = ("({})", "{}", "**{}**", "[{}]", "（{}）", "`{}`", "option {}")
 
 
 def score(target: str, text: str, question: str = QUESTION) -> float | None:
@@ -47,6 +63,38 @@ def test_an_option_is_read_however_it_is_wrapped_and_whatever_follows(letter: st
     text = "First I look at the boat.\n" + wrap.format(form.format(f"({letter})")) + after
     assert score(f"({letter})", text) == 1.0, text
     assert score("(C)", text) == 0.0, text
+
+
+@given(st.sampled_from("AB"), st.sampled_from(SIGNS), st.sampled_from(WRAPPED), st.sampled_from(AFTER))
+def test_a_letter_is_read_in_all_signs_around_it(letter: str, signs: str, wrap: str, after: str) -> None:
+    text = (
+        "First I look at the boat.\n" + wrap.format(signs.format(letter)).replace("******", "**").replace("****", "**") + after
+    )
+    assert score(f"({letter})", text) == 1.0, text
+    assert score("(C)", text) == 0.0, text
+
+
+CONCLUSIONS = (
+    *(
+        "{}",
+        "{}.",
+        "({})",
+        "# {}",
+        "**{})**",
+        "Thus, {} is correct.",
+        "So {} is the answer.",
+        "Hence, **{}** is the best choice.",
+    ),
+    *("Option {} is the right answer.", "Therefore, ({}) the one of cloth is the correct answer.", "I'd go with {}."),
+    *("I would choose option {}.", "Ａnswer：{}"),
+)
+
+
+@given(st.sampled_from("AB"), st.sampled_from(CONCLUSIONS))
+def test_a_last_line_may_conclude_without_a_mark(letter: str, conclusion: str) -> None:
+    text = "The boat is old, and (C) is tall.\n\n" + conclusion.format(letter)
+    assert score(f"({letter})", text) == 1.0, text
+    assert mmlu_pro.read_letter(text, {"A": "x", "B": "y", "C": "z"}) == letter
 
 
 @given(st.sampled_from(["Yes", "no", "True", "invalid", "plausible"]), st.sampled_from(WRAPPED), st.booleans())
@@ -64,6 +112,19 @@ def test_a_word_is_read_in_any_case_and_before_a_remark(word: str, wrap: str, re
         ("(B)", "So the answer is the new kite.", 1),  # an option's text for its letter
         ("(A)", "So the answer is A boat.", 0),  # an article
         ("(B)", "The answer is (B) or (A).", 0),
+        ("(B)", "Answer: B, C", 0),
+        ("(B)", "Answer: B/C", 0),
+        ("(B)", "The answer is either B or C.", 0),
+        ("(B)", "The answer is (b).", 1),
+        ("(B)", "the answer is b", 1),
+        ("(A)", "The answer is a kite.", 0),
+        ("(B)", "The answer is not (A) but (B).", 1),
+        ("(A)", "The answer is not (A) but (B).", 0),
+        ("(B)", "Look:\n(A) old\nIf (B) is correct, the boat is new.", 0),
+        ("(A)", "A boat of wood is the best.\nNot of steel.", 0),
+        ("(B)", "B\n\nThe boat (A) is old.", 1),
+        ("(B)", "B. the new kite\n\nThe boat is old, and the mast tall.", 1),
+        ("(C)", "(A) the old boat\n(B) the new kite\n(C) the tall mast", 0),  # the options once more
         ("(B)", "The answer is (A). Wait: the answer is (B).", 1),
         ("(B)", "I looked at (A) and (C).\n\n(B)", 1),
         ("(B)", "I looked at (A) and (C).\nIt might be (B) then", 0),  # states nothing
@@ -103,7 +164,16 @@ def test_no_text_breaks_the_reader(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["**" * 5000, "answer " * 5000, "\\boxed{" * 5000, '"answer": "' + "\\" * 20_000, "answer is\n" * 3000]
+    "text",
+    [
+        "**" * 5000,
+        "answer " * 5000,
+        "\\boxed{" * 5000,
+        '"answer": "' + "\\" * 20_000,
+        "answer is\n" * 3000,
+        "答案是" * 9000,
+        "(A) " * 9000,
+    ],
 )
 def test_hostile_texts_are_read_in_bounded_time(text: str) -> None:
     assert isinstance(stated_choice.stated_text(text), str)
