@@ -20,7 +20,7 @@ from harness.grouping import group_by
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
-MOST_BYTES = 1 << 31  # of a file of rows, once it is unpacked
+MAX_BYTES = 1 << 31  # of a file of rows, once it is unpacked
 Row = TypeVar("Row", bound=Json)
 
 
@@ -87,12 +87,12 @@ def read_text(path: Path) -> str:
     """The text of a file, plain or .gz.  SkilldeltaError for a Git LFS pointer."""
     refuse_lfs_pointer(path)
     try:
-        content = read_bytes(path, MOST_BYTES)
+        content = read_bytes(path, MAX_BYTES)
         if path.suffix == ".gz":
             with gzip.open(io.BytesIO(content)) as stream:
-                content = stream.read(MOST_BYTES + 1)
-        if len(content) > MOST_BYTES:
-            raise UnreadableFileError(f"it holds more than {MOST_BYTES >> 20} MiB once it is unpacked")
+                content = stream.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise UnreadableFileError(f"it holds more than {MAX_BYTES >> 20} MiB once it is unpacked")
         return content.decode("utf-8-sig")
     except (ValueError, OSError, EOFError, zlib.error) as error:
         raise SkilldeltaError(f"{path} cannot be read: {error}.") from error

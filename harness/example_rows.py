@@ -13,12 +13,12 @@ from harness.json_lines import encode_lines, read_lines
 from harness.types import Example, Json, SkilldeltaError
 from harness.visible_text import printable
 
-MOST_BYTES = 1 << 34  # of the rows of one task
+MAX_BYTES = 1 << 34  # of the rows of one task
 
 
 def read_rows(path: Path) -> dict[str, Json]:
     """The rows in a file by example; {} where there is none.  SkilldeltaError for a damaged one."""
-    return parse_rows(path, read_bytes(path, MOST_BYTES)) if os.path.lexists(path) else {}
+    return parse_rows(path, read_bytes(path, MAX_BYTES)) if os.path.lexists(path) else {}
 
 
 def parse_rows(path: Path, content: bytes) -> dict[str, Json]:
@@ -33,7 +33,7 @@ def parse_rows(path: Path, content: bytes) -> dict[str, Json]:
 def add_rows(path: Path, examples: Iterable[Example]) -> None:
     """Stores the examples' rows, each once: a row that is there stays as it is.  For the holder of the folder's lock."""
     remove_halves(path)
-    content = read_bytes(path, MOST_BYTES) if os.path.lexists(path) else b""
+    content = read_bytes(path, MAX_BYTES) if os.path.lexists(path) else b""
     old_rows = parse_rows(path, content)
     new = {e.id: e for e in examples if e.id not in old_rows}
     if new:

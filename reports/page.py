@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from harness import registry
 from harness.bounded_files import read_bytes
 from harness.comparison.decision import decide
-from harness.comparison.sample_table import MOST_BYTES
+from harness.comparison.sample_table import MAX_BYTES
 from harness.store import Results
 from reports.layout import html_tables, text_tables
 from reports.layout.page_frame import ASSETS, escape_html, fill_page, html_items, html_picture
@@ -42,7 +42,7 @@ class SampleChunk:
 
     def encode(self, level: int) -> str:
         """The lines, compressed, as base64: the same lines give the same text.  SkilldeltaError where they cannot be read."""
-        return base64.b64encode(gzip.compress(read_bytes(self.path, MOST_BYTES), level, mtime=0)).decode()
+        return base64.b64encode(gzip.compress(read_bytes(self.path, MAX_BYTES), level, mtime=0)).decode()
 
 
 def render(comparison: Comparison, folder: Path) -> list[Path]:

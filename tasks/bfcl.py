@@ -11,7 +11,7 @@ from harness import data
 from harness.data import DataSource
 from harness.types import Example, Json, Message, Metric, Request, Response, Score, SkilldeltaError, Task
 from tasks.tool_calls.matching import OPTIONAL, TYPES, explain_mismatch
-from tasks.tool_calls.parsing import MOST_CHARACTERS, NoCallsError, parse_python_calls, read_calls
+from tasks.tool_calls.parsing import MAX_CHARACTERS, NoCallsError, parse_python_calls, read_calls
 
 HUB = "gorilla-llm/Berkeley-Function-Calling-Leaderboard"
 # By category the name of its file on the Hub (version 3) and in the authors' repository (version 4, bfcl_eval/data).
@@ -99,7 +99,7 @@ def score(example: Example, response: Response) -> Score:
 def official_reason(example: Example, text: str) -> str:
     """Why the leaderboard's scorer finds the response wrong: it reads Python's syntax alone, with nothing around it."""
     stripped = text.strip("`\n ")
-    if len(stripped) > MOST_CHARACTERS:
+    if len(stripped) > MAX_CHARACTERS:
         return "too long"
     listed = f"{'' if stripped.startswith('[') else '['}{stripped}{'' if stripped.endswith(']') else ']'}"
     try:

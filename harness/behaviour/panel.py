@@ -69,7 +69,7 @@ def measure_behaviour(
     table = []
     for name, of_checkpoint in values.items():
         own = [BehaviourRow(task, name, m, of_checkpoint[m.name]) for m in present if m.name in of_checkpoint]
-        table += own if name == results.baseline else judge_rows(own, level)
+        table += own if name == results.baseline else decide_changes(own, level)
     return table
 
 
@@ -92,16 +92,18 @@ def is_present(value: MetricValue | None) -> bool:
     return value is not None and bool(value.value) and not np.isnan(value.value)
 
 
-def judge_rows(rows: Sequence[BehaviourRow], level: float) -> list[BehaviourRow]:
+def decide_changes(rows: Sequence[BehaviourRow], level: float) -> list[BehaviourRow]:
     """A candidate's rows with corrected p-values: more or less where the test and the interval both show it."""
     with_p = [row for row in rows if row.value.p is not None and not np.isnan(row.value.p)]
     adjusted_p = dict(zip((r.measure.name for r in with_p), holm(float_array(r.value.p for r in with_p)), strict=True))
     return [
-        judge_row(row, float(adjusted_p[row.measure.name]), level) if row.measure.name in adjusted_p else row for row in rows
+        decide_change(row, float(adjusted_p[row.measure.name]), level) if row.measure.name in adjusted_p else row
+        for row in rows
     ]
 
 
-def judge_row(row: BehaviourRow, p_adjusted: float, level: float) -> BehaviourRow:
+def decide_change(row: BehaviourRow, p_adjusted: float, level: float) -> BehaviourRow:
+    """The row with its change: an interval that touches 0 decides nothing, however small p is."""
     low, high = row.value.delta_low or 0.0, row.value.delta_high or 0.0
     change: Change = "unclear"
     if p_adjusted <= 1 - level and (low > 0 or high < 0):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CLUSTER = "Several machines"
 OWN_FLAGS = {"--cluster": 1, "--cluster-args": 1, "--dry-run": 0, "--plan": 0, "--json": 0}  # not for jobs; with their values
-MOST_LINES = 16  # workers and groups that are listed
+MAX_LINES = 16  # workers and groups that are listed
 
 
 def cluster_option(*names: str, text: str, hidden: bool = False) -> Any:
@@ -199,12 +199,12 @@ def print_order(plan: RunPlan, workers: int) -> None:
     say(
         f"{workers} worker{'s' * (workers != 1)}: ready after {last:,.0f} s; no order takes less than {total / workers:,.0f} s."
     )
-    for number, share in enumerate(shares[:MOST_LINES]):
+    for number, share in enumerate(shares[:MAX_LINES]):
         names = [plan.run.checkpoints[checkpoint].name for checkpoint in share.checkpoints]
         more = f", and {len(names) - 6} more" if len(names) > 6 else ""
         say(f"  worker {number + 1}: {', '.join(names[:6])}{more}: {share.cells} cells, {share.seconds:,.0f} s")
-    if workers > MOST_LINES:
-        say(f"  ... {workers - MOST_LINES} more workers")
+    if workers > MAX_LINES:
+        say(f"  ... {workers - MAX_LINES} more workers")
 
 
 def plan_facts(plan: RunPlan, workers: int) -> dict[str, Any]:

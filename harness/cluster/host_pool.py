@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterable
 
 from harness.cluster.hosts import Host, HostLostError, HostStarter, Job
@@ -17,11 +16,11 @@ from harness.cluster.orders import LAST_REPLIES, Failure, Unfit
 from harness.evaluation.work_queue import WorkQueue
 from harness.types import SkilldeltaError
 
-MOST_LOSSES = 3  # workers that a job may take with it
-PATIENCE = 600.0  # seconds for which a run waits while it has no worker
-HOPE = 60.0  # seconds for which a worker that starts may still be the one that takes what the others cannot
-RETRY = 1.0  # seconds before a worker is started again that was lost as it started
-MOST_STARTS = 5  # workers in a row that may be lost as they start
+MAX_LOSSES = 3  # workers that a job may take with it
+MAX_WAIT_S = 600.0  # for which a run waits while it has no worker
+START_S = 60.0  # for which a worker that starts may still be the one that takes what the others cannot
+RETRY_S = 1.0  # before a worker is started again that was lost as it started
+MAX_STARTS = 5  # workers in a row that may be lost as they start
 
 
 class HostSlot:
@@ -44,10 +43,10 @@ class HostSlot:
             try:
                 self.host = self.pool.starter.start(self.pool.is_closed)
             except HostLostError as error:
-                if starts == MOST_STARTS:
+                if starts == MAX_STARTS:
                     return self.give_up(f"{starts} workers in a row were lost as they started: {error}")
                 self.pool.note_loss(f"a worker was lost as it started: {error}")
-                self.pool.closing.wait(RETRY)
+                self.pool.closing.wait(RETRY_S)
                 continue
             except Exception as error:  # noqa: BLE001  it is told where the run waits for workers
                 return self.give_up(str(error) if isinstance(error, SkilldeltaError) else f"{type(error).__name__}: {error}")
@@ -67,7 +66,7 @@ class HostSlot:
 
     def is_expected(self) -> bool:
         """Whether there is a worker, or one starts that may soon be there."""
-        return self.host is not None or (not self.problem and time.monotonic() - self.since < HOPE)
+        return self.host is not None or (not self.problem and time.monotonic() - self.since < START_S)
 
     def serve(self, host: Host) -> None:
         """Gives the worker jobs until it is lost or the pool is closed."""
@@ -84,7 +83,7 @@ class HostSlot:
                 self.pool.lose(self, job, host, str(error))
                 return
             except Exception as error:  # noqa: BLE001  nobody else would answer who waits for the replies
-                job.replies.put((job.unit, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())))
+                job.replies.put((job.unit, Failure.of(error)))
                 return
 
 
@@ -150,7 +149,7 @@ class HostPool:
                 exclusions = {c for c, jobs in self.queue.by_checkpoint.items() if not self.may_take(slot, c, jobs)}
                 if (job := self.queue.next(slot.name, exclusions)) is not None:
                     return job
-                self.condition.wait(RETRY)
+                self.condition.wait(RETRY_S)
         return None
 
     def may_take(self, slot: HostSlot, checkpoint: int, jobs: Iterable[Job]) -> bool:
@@ -165,13 +164,13 @@ class HostPool:
     def lose(self, slot: HostSlot, job: Job, host: Host, reason: str) -> None:
         """A worker is lost: its job is for another one, but not for ever."""
         job.losses += 1
-        if job.losses >= MOST_LOSSES:
+        if job.losses >= MAX_LOSSES:
             way_out = "Does it need more memory than a worker has?  The same command continues from the stored samples."
             text = f"{job.losses} workers were lost over it, the last on {host.machine} ({reason}).  {way_out}"
             job.replies.put((job.unit, Failure(text)))
         with self.condition:
             self.queue.forget(slot.name)
-        if job.losses < MOST_LOSSES:
+        if job.losses < MAX_LOSSES:
             self.submit(job, first=True)
         self.note_loss(f"{slot.name} on {host.machine} is lost ({reason}); what it was at is asked again")
 
@@ -201,9 +200,9 @@ class HostPool:
                     job.replies.put((job.unit, Failure("no worker can take it: " + "; ".join(reasons) + ".")))
         elif all(slot.problem for slot in slots):
             raise SkilldeltaError("No worker could be started.  " + "\n".join(dict.fromkeys(slot.problem for slot in slots)))
-        elif time.monotonic() - self.last_time > PATIENCE:
+        elif time.monotonic() - self.last_time > MAX_WAIT_S:
             raise SkilldeltaError(
-                f"For {PATIENCE:.0f} s there was no worker.  {self.last_problem}.\n"
+                f"For {MAX_WAIT_S:.0f} s there was no worker.  {self.last_problem}.\n"
                 "Ask for less with --cluster-args, or give the cluster more machines; the same command continues."
             )
 

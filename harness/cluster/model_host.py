@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -49,7 +48,7 @@ class ModelHost:
         except SkilldeltaError as error:
             yield Failure(str(error))
         except Exception as error:  # noqa: BLE001  it is raised again where the cell is stored, with its trace
-            yield Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+            yield Failure.of(error)
 
     def carry_out(self, order: Order, requests: Sequence[Request]) -> Iterator[Reply]:
         start = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,11 @@ class Failure:
 
     reason: str
     trace: str = ""
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """An error that is none of the user's, with its traceback."""
+        return cls(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
 Reply = ModelFacts | AnswerBatch | OrderEnd | Unfit | Failure

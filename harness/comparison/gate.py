@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,15 +50,19 @@ class Policy(pydantic.BaseModel, extra="forbid", frozen=True):
     average: Rule | None = None
     max_unscored: float = pydantic.Field(default=5.0, ge=0, le=100)  # % of a rule's samples; with more, it is inconclusive
 
+    def check_names(self, names: Mapping[str, Collection[str]]) -> None:
+        """SkilldeltaError for a rule on a name that is not among those of its level (skill, task, metric)."""
+        for level, rules in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
+            for name in rules:
+                if name not in names[level]:
+                    raise SkilldeltaError(f"In the policy: {unknown_name(level, name, names[level])}")
+
     def rules(self, comparison: Comparison) -> Iterator[tuple[RuleLevel, str, Rule]]:
         """Every rule that applies.  SkilldeltaError for a name that the results do not have."""
         names = {level: [r.name for r in comparison.at(level) if r.difference is None] for level in ("skill", "task")}
         names["metric"] = [f"{r.name}/{m.name}" for r in comparison.at("task") if r.difference is None for m in r.metrics]
         names["skill"] += sorted({a.skill for a in comparison.absent} - set(names["skill"]))
-        for level, rules in (("skill", self.skills), ("task", self.tasks), ("metric", self.metrics)):
-            for name in rules:
-                if name not in names[level]:
-                    raise SkilldeltaError(f"In the policy: {unknown_name(level, name, names[level])}")
+        self.check_names(names)
         for name in names["skill"]:
             if rule := self.skills.get(name, self.default):
                 yield "skill", name, rule

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from harness.store import Cell
 
 Key = tuple[str, int]  # example, draw
-MOST_BYTES = 1 << 34  # of the samples of one cell
+MAX_BYTES = 1 << 34  # of the samples of one cell
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def read_table(cell: Cell, part: Callable[[str], bool] | None = None) -> SampleT
 
 def read_lines(cell: Cell) -> list[dict[str, Any]]:
     """The lines as JSON.  SkilldeltaError with the number of a damaged line; a torn last line is passed over."""
-    content = read_bytes(cell.samples_file, MOST_BYTES) if os.path.lexists(cell.samples_file) else b""
+    content = read_bytes(cell.samples_file, MAX_BYTES) if os.path.lexists(cell.samples_file) else b""
     lines = content.split(b"\n")[:-1]  # what follows the last newline is a torn line
     try:
         # Read as one array: half the time of reading two million lines one by one.

@@ -24,7 +24,7 @@ from harness.comparison.gate import GateResult, Policy, gate
 from harness.comparison.result import ComparisonSettings
 from harness.records import TaskRecord, build_plain
 from harness.statistics.alpha_spending import draws_to_reject, spend_alpha
-from harness.types import SkilldeltaError, Task, digest, unknown_name
+from harness.types import SkilldeltaError, Task, digest
 
 if TYPE_CHECKING:
     from harness.store import Results
@@ -121,10 +121,7 @@ class WatchAlarm:
             "task": {task.name for task in every},
             "metric": {f"{task.name}/{metric.name}" for task in every for metric in task.metrics},
         }
-        for level, rules in (("skill", self.policy.skills), ("task", self.policy.tasks), ("metric", self.policy.metrics)):
-            for name in rules:
-                if name not in names[level]:
-                    raise SkilldeltaError(f"In the policy: {unknown_name(level, name, names[level])}")
+        self.policy.check_names(names)
 
     def add(self, checkpoint: str) -> None:
         """A checkpoint that was scored: it is looked at as soon as the baseline is scored too."""

@@ -13,8 +13,8 @@ from harness.data import refuse_lfs_pointer
 from harness.interchange.untrusted_files import read_at_most
 from harness.types import SkilldeltaError
 
-MOST_MEMBER = 1 << 28  # bytes of one member, unpacked
-MOST_RATIO = 200  # unpacked bytes for each byte of the file, over all members that are read
+MAX_MEMBER = 1 << 28  # bytes of one member, unpacked
+MAX_RATIO = 200  # unpacked bytes for each byte of the file, over all members that are read
 FREE = 1 << 26  # bytes that any file may unpack to
 ZSTANDARD = 93  # a method of compression that zipfile knows only from Python 3.14 on
 HEADER = struct.Struct("<4s22xHH")  # of a member: its signature, the lengths of its name and of its extra field
@@ -30,7 +30,7 @@ class Archive:
             self.zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SkilldeltaError(f"{path} is not a zip archive ({error}): is the file whole?") from error
-        self.bytes_left = FREE + MOST_RATIO * path.stat().st_size
+        self.bytes_left = FREE + MAX_RATIO * path.stat().st_size
 
     def __enter__(self) -> Archive:
         return self
@@ -46,7 +46,7 @@ class Archive:
         where = f"{self.path}: {name}"
         try:
             about = self.zip.getinfo(name)
-            most = min(MOST_MEMBER, self.bytes_left)
+            most = min(MAX_MEMBER, self.bytes_left)
             if about.compress_type == ZSTANDARD:
                 content = unpack_zstandard(self.packed_bytes(about), most, where)
             else:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.data import refuse_lfs_pointer
-from harness.interchange.untrusted_files import MOST_BYTES
+from harness.interchange.untrusted_files import MAX_BYTES
 from harness.types import Json, SkilldeltaError
 
 BATCH = 256  # rows
@@ -21,8 +21,8 @@ def read_parquet(path: Path) -> Iterator[Json]:
     try:
         with parquet.ParquetFile(path) as file:
             groups = range(file.metadata.num_row_groups)
-            if (size := sum(file.metadata.row_group(i).total_byte_size for i in groups)) > MOST_BYTES:
-                raise SkilldeltaError(f"{path} holds {size >> 20} MiB: more than {MOST_BYTES >> 20} is not read.")
+            if (size := sum(file.metadata.row_group(i).total_byte_size for i in groups)) > MAX_BYTES:
+                raise SkilldeltaError(f"{path} holds {size >> 20} MiB: more than {MAX_BYTES >> 20} is not read.")
             for batch in file.iter_batches(batch_size=BATCH):
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:

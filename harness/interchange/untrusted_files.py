@@ -17,8 +17,8 @@ from harness.bounded_files import explain_no_file
 from harness.json_lines import InvalidLineError, read_lines
 from harness.types import Json, SkilldeltaError
 
-MOST_BYTES = 1 << 30  # of a JSON file, once unpacked
-MOST_LINE = 1 << 26  # bytes of one line
+MAX_BYTES = 1 << 30  # of a JSON file, once unpacked
+MAX_LINE = 1 << 26  # bytes of one line
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def read_at_most(stream: IO[bytes], most: int, where: str) -> bytes:
 def load_json(path: Path) -> Any:
     """The value in a .json file, plain or .gz."""
     with open_file(path) as stream:
-        return parse_json(read_at_most(stream, MOST_BYTES, str(path)), str(path))
+        return parse_json(read_at_most(stream, MAX_BYTES, str(path)), str(path))
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
@@ -118,7 +118,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
             lines = read_bounded_lines(stream, path)
             first = next(lines, b"")
             if first.strip() == b"[":
-                rest = read_at_most(stream, MOST_BYTES, str(path))
+                rest = read_at_most(stream, MAX_BYTES, str(path))
                 for number, value in enumerate(parse_json(first + rest, str(path)), 1):
                     yield number, require_object(value, f"{path}, object {number}")
                 return
@@ -130,16 +130,16 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
 
 
 def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """The lines of a stream, or an error at the first that is longer than MOST_LINE."""
+    """The lines of a stream, or an error at the first that is longer than MAX_LINE."""
     for number in count(1):
         try:
-            line = stream.readline(MOST_LINE + 1)
+            line = stream.readline(MAX_LINE + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise SkilldeltaError(f"{path} cannot be unpacked ({error}): is it whole?") from error
         if not line:
             return
-        if len(line) > MOST_LINE:
-            raise SkilldeltaError(f"{path}, line {number}, is longer than {MOST_LINE >> 20} MiB: it is not read.")
+        if len(line) > MAX_LINE:
+            raise SkilldeltaError(f"{path}, line {number}, is longer than {MAX_LINE >> 20} MiB: it is not read.")
         yield line
 
 

@@ -47,7 +47,7 @@ class JudgeModel:
         return {"backend": self.backend, "model": fingerprint.hash_checkpoint(self.checkpoint), "settings": requested}
 
 
-class KeptLanguageModelJudge(LanguageModelJudge):
+class CachedLanguageModelJudge(LanguageModelJudge):
     """The judge, with replies kept on the disk, and an account of what was asked."""
 
     def __init__(self, spec: JudgeModel) -> None:
@@ -98,13 +98,13 @@ def prompts_identity() -> str:
     return digest([render_question(JudgeQuestion("p", "r", "s"), criterion) for criterion in CRITERIA.values()])
 
 
-def load(where: str) -> KeptLanguageModelJudge:
+def load(where: str) -> CachedLanguageModelJudge:
     """The judge.  A server is looked at now, so that a key that is missing is known before a model is asked anything.
 
     A local model is loaded with the first question that no earlier reply answers.
     """
     spec = parse_model(where)
-    judge = KeptLanguageModelJudge(spec)
+    judge = CachedLanguageModelJudge(spec)
     if spec.checkpoint.producer == "server":
         _ = judge.replies.model
     else:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 ALPHA = 0.05
 FINAL_SHARE = 0.5  # of alpha: for the test after the last item
 MISSES = 0.2  # the race may end when asking the rest would remove this many contestants in expectation
-MOST_BET = 0.9
+MAX_BET = 0.9
 PRIOR_GAIN, PRIOR_SQUARE = 4.0, 16.0  # the first bet is a quarter; the larger both are, the more items move it
 
 
@@ -55,7 +55,7 @@ def round_weights(tasks: Ints, shares: Floats) -> Floats:
 
 def next_bet(gain: Floats, square: Floats) -> Floats:
     """The bet that would have grown the capital most (Kelly's, to second order), from weighted sums of differences so far."""
-    bets: Floats = np.clip((gain + PRIOR_GAIN) / (square + PRIOR_SQUARE), 0, MOST_BET)
+    bets: Floats = np.clip((gain + PRIOR_GAIN) / (square + PRIOR_SQUARE), 0, MAX_BET)
     return bets
 
 

@@ -22,18 +22,6 @@ def exact_p(losses: int, gains: int) -> float:
     return min(1.0, 2 * float(special.bdtr(min(losses, gains), discordant, 0.5))) if discordant else 1.0
 
 
-def mid_p(losses: int, gains: int) -> float:
-    """The mid-p variant (Fagerland, Lydersen and Laake 2013): the observed count enters with half of its probability.
-
-    It has more power at few flips, and keeps the nominal level only on average.
-    """
-    discordant, fewer = losses + gains, min(losses, gains)
-    if not discordant:
-        return 1.0
-    up_to, up_to_one_less = special.bdtr(fewer, discordant, 0.5), special.bdtr(fewer - 1, discordant, 0.5) if fewer else 0.0
-    return float(up_to + up_to_one_less)
-
-
 def tango_interval(losses: int, gains: int, n: int, critical: float) -> Interval:
     """Tango's (1998) score interval of the difference (gained - lost) / n of two paired shares.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FILE = "study.json"
 RESULTS, BEST_OF = "results", "best-of-n"
-MOST_BYTES = 64_000_000  # of a study.json or run.json that is read
+MAX_BYTES = 64_000_000  # of a study.json or run.json that is read
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def read_models(rows: list[dict[str, Any]] | None) -> list[TrainedModel]:
 
 
 def read_small_json(path: Path) -> dict[str, Any]:
-    if (size := path.stat().st_size) > MOST_BYTES:
-        raise SkilldeltaError(f"{path} has {size:,} bytes: more than the {MOST_BYTES:,} that are read.")
+    if (size := path.stat().st_size) > MAX_BYTES:
+        raise SkilldeltaError(f"{path} has {size:,} bytes: more than the {MAX_BYTES:,} that are read.")
     return read_json(path)
 
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-MOST_CHARACTERS = 20_000  # of a text that is parsed: calls are short, and Python's parser is recursive
-MOST_OF_RESPONSE = 50_000  # characters at its end in which calls are looked for
-MOST_DIGITS = 300  # of a number that arithmetic may give
+MAX_CHARACTERS = 20_000  # of a text that is parsed: calls are short, and Python's parser is recursive
+SEARCHED_CHARACTERS = 50_000  # characters at its end in which calls are looked for
+MAX_DIGITS = 300  # of a number that arithmetic may give
 FENCE = re.compile(r"```[ \t]*\w*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 TAGGED = re.compile(r"<(tool_call|TOOLCALL|function_call)>(.*?)(?:</\1>|\Z)", re.DOTALL)
 FUNCTION_TAG = re.compile(r"<function=([^<>\s]+)>\s*(\{.*?\})\s*</function>", re.DOTALL)  # as Llama's prompt has it
@@ -41,7 +41,7 @@ class Call:
 def read_calls(response: str) -> list[Call]:
     """The calls that a response states, wherever they stand: alone, in fences, in tags.  NoCallsError where it states none."""
     reasons = []
-    for text in candidate_texts(response[-MOST_OF_RESPONSE:]):
+    for text in candidate_texts(response[-SEARCHED_CHARACTERS:]):
         try:
             return parse_calls(text)
         except NoCallsError as error:
@@ -65,8 +65,8 @@ def candidate_texts(response: str) -> Iterator[str]:
 
 def parse_calls(text: str) -> list[Call]:
     """The calls of a text that holds nothing else."""
-    if len(text) > MOST_CHARACTERS:
-        raise NoCallsError(f"it is longer than {MOST_CHARACTERS} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise NoCallsError(f"it is longer than {MAX_CHARACTERS} characters")
     stripped = re.sub(r"^(?:python|json|tool_code)\s*\n", "", text.strip())
     if not stripped:
         raise NoCallsError("it is empty")
@@ -193,7 +193,7 @@ def calculate(sign: ast.operator, left: Any, right: Any) -> Any:
         return left + right
     if not (isinstance(left, int | float) and isinstance(right, int | float)) or type(sign) not in ARITHMETIC:
         raise NoCallsError("an argument is no arithmetic of numbers")
-    if isinstance(sign, ast.Pow) and abs(right) * len(str(abs(int(left)))) > MOST_DIGITS:
+    if isinstance(sign, ast.Pow) and abs(right) * len(str(abs(int(left)))) > MAX_DIGITS:
         raise NoCallsError("an argument is a number of too many digits")
     try:
         return ARITHMETIC[type(sign)](left, right)

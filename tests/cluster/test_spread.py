@@ -92,7 +92,7 @@ def test_lost_workers_lose_nothing_and_move_no_byte(seed: int, size: int, tmp_pa
     def fault(machine: str, order: Order) -> None:
         with lock:
             job = order.checkpoint.name, order.places
-            if source.random() < 0.3 and deaths[job] < host_pool.MOST_LOSSES - 1:
+            if source.random() < 0.3 and deaths[job] < host_pool.MAX_LOSSES - 1:
                 deaths[job] += 1
                 raise HostLostError("killed")
 
@@ -209,11 +209,11 @@ def test_a_run_without_workers_ends_with_the_reason(tmp_path: Path, monkeypatch:
         def start(self, is_over: object) -> Host:
             raise HostLostError("its machine is gone")
 
-    monkeypatch.setattr(host_pool, "RETRY", 0.001)
+    monkeypatch.setattr(host_pool, "RETRY_S", 0.001)
     with pytest.raises(SkilldeltaError, match="5 workers in a row were lost as they started: its machine is gone"):
         score(spread_run(tmp_path / "r"), Lost(Sums()))
-    monkeypatch.setattr(host_pool, "PATIENCE", 0.0)
-    monkeypatch.setattr(host_pool, "RETRY", 30.0)
+    monkeypatch.setattr(host_pool, "MAX_WAIT_S", 0.0)
+    monkeypatch.setattr(host_pool, "RETRY_S", 30.0)
     with pytest.raises(SkilldeltaError, match="For 0 s there was no worker"):
         score(spread_run(tmp_path / "r"), Lost(Sums()))
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from harness.engine import device, sequences
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.kv_cache import DecodingBatch
-from harness.engine.launch_ahead import send_off
+from harness.engine.launch_ahead import start_copy
 from harness.engine.sequences import DecodingRow, TokenPrompt
 from harness.engine.token_meter import TokenMeter
 from tests.engine.test_continuous_batching import ENDS, answers, ends_never, questions, some_prompts
@@ -80,4 +80,4 @@ def test_tokens_join_in_their_order_wherever_they_are_known() -> None:
     assert device.join_tokens([torch.tensor(4)], here).tolist() == [4]
     assert device.join_tokens([3, 4], here).dtype == torch.int64
     assert device.send_numbers([0.5], here, torch.float64).dtype == torch.float64
-    assert send_off(torch.tensor([7, 8]), [2, 0]).land() == [(2, 7), (0, 8)]
+    assert start_copy(torch.tensor([7, 8]), [2, 0]).wait() == [(2, 7), (0, 8)]

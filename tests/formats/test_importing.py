@@ -298,7 +298,7 @@ def test_the_name_of_a_folder_is_never_a_path(name: str) -> None:
 
 
 def test_a_line_too_long_or_nested_too_deep_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(untrusted_files, "MOST_LINE", 100)
+    monkeypatch.setattr(untrusted_files, "MAX_LINE", 100)
     long, deep = tmp_path / "a.jsonl", tmp_path / "b.json"
     long.write_text('{"a": "' + "x" * 200 + '"}\n')
     deep.write_text("[" * 200_000)

@@ -21,15 +21,6 @@ def test_exact_mcnemar_agrees_with_statsmodels(losses: int, gains: int) -> None:
     assert mcnemar.exact_p(losses, gains) == pytest.approx(theirs, abs=1e-9)
 
 
-@given(COUNT, COUNT)
-def test_mid_p_counts_half_of_what_was_seen(losses: int, gains: int) -> None:
-    coin = stats.binom(losses + gains, 0.5)
-    fewer = min(losses, gains)
-    by_hand = 2 * coin.cdf(fewer) - coin.pmf(fewer) if losses + gains else 1.0
-    assert mcnemar.mid_p(losses, gains) == pytest.approx(by_hand, abs=1e-9)
-    assert mcnemar.mid_p(losses, gains) <= mcnemar.exact_p(losses, gains) + 1e-12
-
-
 def likeliest_share(losses: int, gains: int, n: int, difference: float) -> float:
     """The share of losses that makes the data likeliest when gains are `difference` more."""
 
