@@ -56,8 +56,7 @@ def train(config: DPOConfig) -> Checkpoint:
     data, heldout = datasets.split_holdout(config, preferences.parse_pair, lambda pair: pair.holdout_key)
     rows, eval_rows = ([tokens for _, tokens in encoder.fitting_pairs(part)] for part in (data.rows, heldout))
 
-    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
-    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    run = TrainerRun.over_rows(__name__, config, len(rows))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
@@ -90,9 +89,9 @@ def train(config: DPOConfig) -> Checkpoint:
                 logps, lengths = forward.answer_logps(targets, batch), forward.answer_lengths(batch)
                 numbers = pair_numbers(logps, reference[part], lengths, config)
                 torch.autograd.backward(weight * numbers["loss"].sum() / len(indices))
-                sums = {k: sums.get(k, 0.0) + weight * v.detach().sum().item() / len(indices) for k, v in numbers.items()}
+                sums = batches.add_means(sums, numbers, weight, len(indices))
                 run.costs.count_pass(rate, batch, train=True, heads=len(targets.logps))
-            sums = dict(zip(sums, parallel.sum_numbers(*sums.values()), strict=True))
+            sums = parallel.sum_named(sums)
             lr = optimizer.lr
             norm = optimizer.apply(sums["loss"], step)
         if run.logs(step):
@@ -198,5 +197,5 @@ def evaluate_pairs(
         with autocast(config):
             logps = forward.answer_logps(forward.target_logps(policy, batch), batch)
         numbers = pair_numbers(logps, reference[part], forward.answer_lengths(batch), config)
-        means = {k: means.get(k, 0.0) + weight * v.sum().item() / len(rows) for k, v in numbers.items()}
-    return dict(zip(means, parallel.sum_numbers(*means.values()), strict=True))
+        means = batches.add_means(means, numbers, weight, len(rows))
+    return parallel.sum_named(means)

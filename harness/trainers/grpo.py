@@ -71,8 +71,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of answers
-    total, per_epoch = (count(len(prompt_set.training), by_prompt) for count in (batches.step_count, batches.steps_per_epoch))
-    run = TrainerRun(__name__.rpartition(".")[2], config, total, per_epoch)  # a copy of this file is a method of its own
+    run = TrainerRun.over_rows(__name__, config, len(prompt_set.training) * config.rollouts)
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
@@ -81,14 +80,14 @@ def train(config: GRPOConfig) -> Checkpoint:
     reference = policy_models.reference_model(config, policy, is_untrained=False) if config.kl and not config.lora else None
     rate = measure_rates(policy, forward.output_head(policy))
     size = config.minibatch or config.batch
-    optimizer = ScheduledOptimizer(policy.parameters(), config, total * config.inner_epochs * -(-config.batch // size))
+    optimizer = ScheduledOptimizer(policy.parameters(), config, run.total * config.inner_epochs * -(-config.batch // size))
     first = run.restore(checkpoint, {"optimizer": optimizer})
     reward_folder = reward_model_folder(config)
     facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
     run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
     models = GroupModels(policy, reference, rate, pad)
 
-    for step, indices in batches.iterate_steps(len(prompt_set.training), by_prompt, total, first):
+    for step, indices in batches.iterate_steps(len(prompt_set.training), by_prompt, run.total, first):
         items = policy_prompts.repeat([prompt_set.training[i] for i in indices], config.rollouts)
         seed = int(digest([config.seed, "answers", step], 15), 16)
         sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, config.temperature, seed, ends=ends)
@@ -217,7 +216,7 @@ def accumulate_gradients(
         numbers["clip_ratio"] += (loss.is_clipped & mask).sum().item() / tokens
         numbers["entropy"] += 0.0 if targets.entropy is None else targets.entropy.sum().item() / tokens
         run.costs.count_pass(models.rate, rows, train=True, heads=len(targets.logps))
-    return dict(zip(numbers, parallel.sum_numbers(*numbers.values()), strict=True))
+    return parallel.sum_named(numbers)
 
 
 def token_losses(logps: Tensor, old: Tensor, mask: Tensor, advantages: Tensor, config: GRPOConfig) -> losses.ClippedLoss:

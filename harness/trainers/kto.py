@@ -45,8 +45,7 @@ def train(config: KTOConfig) -> Checkpoint:
     data = datasets.load_mixture(config, labelled_answers.parse_labels)
     rows = labelled_answers.encode_labels(data.rows, encoder)
 
-    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
-    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    run = TrainerRun.over_rows(__name__, config, len(rows))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
@@ -75,11 +74,10 @@ def train(config: KTOConfig) -> Checkpoint:
                         reference_logps = forward.answer_logps(forward.target_logps(reference, batch), batch)
                 figures = answer_numbers(logps - reference_logps, part_rows, baseline, config)
                 torch.autograd.backward(weight * figures["loss"].sum() / len(indices))
-                sums = {k: weight * v.detach().sum().item() / len(indices) for k, v in figures.items()}
-                numbers = {k: numbers.get(k, 0.0) + v for k, v in sums.items()}
+                numbers = batches.add_means(numbers, figures, weight, len(indices))
                 run.costs.count_pass(rate, batch, train=True, heads=len(batch.targets))
                 run.costs.count_pass(rate, batch, train=False, heads=3 * len(batch.targets), times=3)
-            numbers = dict(zip(numbers, parallel.sum_numbers(*numbers.values()), strict=True)) | {"kl": baseline.item()}
+            numbers = parallel.sum_named(numbers) | {"kl": baseline.item()}
             lr = optimizer.lr
             norm = optimizer.apply(numbers["loss"], step)
         if run.logs(step):

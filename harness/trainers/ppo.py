@@ -83,9 +83,7 @@ def train(config: PPOConfig) -> Checkpoint:
     prompts = prompt_set.training
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
-    total, per_epoch = batches.step_count(len(prompts), by_prompt), batches.steps_per_epoch(len(prompts), by_prompt)
-    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
-    run = TrainerRun(method, config, total, per_epoch)
+    run = TrainerRun.over_rows(__name__, config, len(prompts) * config.rollouts)
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
@@ -99,7 +97,7 @@ def train(config: PPOConfig) -> Checkpoint:
         checkpoint,
     )
     policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
-    updates = total * config.inner_epochs * -(-config.batch // config.minibatch)
+    updates = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
     optimizers = {
         "optimizer": ScheduledOptimizer(models.policy.parameters(), config, updates),
         "value_optimizer": ScheduledOptimizer(models.value.parameters(), config, updates, config.value_lr or config.lr),
@@ -109,7 +107,7 @@ def train(config: PPOConfig) -> Checkpoint:
     run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
     kl_cost = float(run.memory.get("kl", config.kl))
 
-    for step, indices in batches.iterate_steps(len(prompts), by_prompt, total, first):
+    for step, indices in batches.iterate_steps(len(prompts), by_prompt, run.total, first):
         settings = episode_settings(sources, models, config, step, run.logs(step))
         with autocast(config):
             answers = sample_scored(
@@ -212,7 +210,7 @@ def update_models(
                 numbers = {k: numbers[k] + v.sum().item() / tokens for k, v in zip(UPDATE_METRICS, entries, strict=True)}
             for rate in (models.policy_rate, models.value_rate):
                 run.costs.count_pass(rate, batch, train=True, heads=len(old_logps), skip_forward=live is not None)
-        numbers = dict(zip(UPDATE_METRICS, parallel.sum_numbers(*numbers.values()), strict=True))
+        numbers = parallel.sum_named(numbers)
         numbers["grad_norm"] = optimizers["optimizer"].apply(numbers["loss/policy_avg"], experience.step)
         numbers["value_grad_norm"] = optimizers["value_optimizer"].apply(numbers["loss/value_avg"], experience.step)
         history.append(numbers)

@@ -72,8 +72,7 @@ def train(config: RewardConfig) -> Checkpoint:
     rows = encode_pairs([*data.rows, *stranger_pairs(data.rows, config)], encoder, config)
     eval_rows = encode_pairs(heldout, encoder, config)
 
-    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
-    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    run = TrainerRun.over_rows(__name__, config, len(rows))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()
@@ -102,9 +101,9 @@ def train(config: RewardConfig) -> Checkpoint:
                     chosen, rejected = forward.answer_scores(model, batch).chunk(2)
                 numbers = pair_numbers(chosen, rejected, part, head_weights, config)
                 torch.autograd.backward(weight * numbers["loss"].sum() / len(indices))
-                sums = {k: sums.get(k, 0.0) + weight * v.detach().sum().item() / len(indices) for k, v in numbers.items()}
+                sums = batches.add_means(sums, numbers, weight, len(indices))
                 run.costs.count_pass(rate, batch, train=True, heads=len(batch.last_places))
-            sums = dict(zip(sums, parallel.sum_numbers(*sums.values()), strict=True))
+            sums = parallel.sum_named(sums)
             lr = optimizer.lr
             norm = optimizer.apply(sums["loss"], step)
         if run.logs(step):

@@ -40,8 +40,7 @@ def train(config: SFTConfig) -> Checkpoint:
     data, heldout = datasets.split_holdout(config, datasets.parse_conversation, lambda row: row.prompt or row.answer)
     rows, eval_rows = (encoder.fitting_answers([(r.prompt, r.answer) for r in part]) for part in (data.rows, heldout))
 
-    method = __name__.rpartition(".")[2]  # a copy of this file is a method of its own
-    run = TrainerRun(method, config, batches.step_count(len(rows), config), batches.steps_per_epoch(len(rows), config))
+    run = TrainerRun.over_rows(__name__, config, len(rows))
     checkpoint = run.find_checkpoint()
     if run.is_complete:
         return run.final_checkpoint()

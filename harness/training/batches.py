@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +80,11 @@ def weighted_micro_batches(indices: list[int], length: Callable[[int], int], lim
     largest_share = math.ceil(len(indices) / parallel.process_count())
     rounds = math.ceil(largest_share / (limit or largest_share))
     return [(part, 1.0) for part in parts] + [(indices[:1], 0.0)] * (rounds - len(parts))
+
+
+def add_means(means: Mapping[str, float], figures: Mapping[str, Tensor], weight: float, count: int) -> dict[str, float]:
+    """Means over `count` rows, with the share of one micro-batch of that weight, whose `figures` are [rows of it] each."""
+    return {k: means.get(k, 0.0) + weight * v.detach().sum().item() / count for k, v in figures.items()}
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,11 @@ def sum_numbers(*numbers: float) -> list[float]:
     return [float(x) for x in sums]
 
 
+def sum_named(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Each number summed over the processes, by its name."""
+    return dict(zip(numbers, sum_numbers(*numbers.values()), strict=True))
+
+
 def sum_tensor(part: Tensor) -> Tensor:
     """A tensor summed over the processes.  Where each fills only its own places of zeros, the sum rounds nothing."""
     if distributed.is_initialized():

@@ -19,7 +19,7 @@ from torch import nn
 
 from harness.atomic_files import atomic_folder, remove_halves, write_json
 from harness.bounded_files import read_json
-from harness.training import model_loading, parallel, run_folder, settings
+from harness.training import batches, model_loading, parallel, run_folder, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.training_device import training_device
@@ -44,6 +44,12 @@ class TrainerRun:
     memory: dict[str, Any] = field(default_factory=dict)  # a trainer's own numbers that resumption must bring back
     previous: dict[str, Any] = field(default_factory=dict)  # run.json of the run that this one continues
     is_complete: bool = False  # the run in the folder has ended, and there is nothing to continue
+
+    @classmethod
+    def over_rows(cls, trainer: str, config: settings.TrainerSettings, rows: int) -> TrainerRun:
+        """The run of a trainer over so many rows.  Its method is called like the trainer's file: a copy is one of its own."""
+        steps, per_epoch = batches.step_count(rows, config), batches.steps_per_epoch(rows, config)
+        return cls(trainer.rpartition(".")[2], config, steps, per_epoch)
 
     @property
     def folder(self) -> Path:
