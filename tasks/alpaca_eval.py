@@ -39,7 +39,7 @@ def score_preference(judge: Judge, example: Example, response: Response) -> Scor
     The parts hold lengths in characters, which the length-controlled win rate needs.
     """
     row = example.row
-    (grade,) = ask_judge(judge, JudgeQuestion(row["instruction"], response.text, row["reference"]))
+    (grade,) = ask_judge(judge, JudgeQuestion(row["instruction"], response.text, row["reference"], BETTER))
     lengths = {"index": row["index"], "length": len(response.text), "reference_length": len(row["reference"])}
     return preference_score(grade, lengths)
 
@@ -57,7 +57,7 @@ def alpaca_task(name: str, reference: DataSource, judge: str, summary: str) -> T
         judge=judge,
         criterion=BETTER,
         judged=score_preference,
-        scores_silence=True,  # as the leaderboard: its annotator has judged empty answers too
+        scores_silence=True,  # as the leaderboard, and as every task whose judge says how good an answer is
         metrics=(WIN_RATE,),
         summary=summary,
     )

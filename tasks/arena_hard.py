@@ -9,7 +9,7 @@ from harness.data import DataSource
 from harness.grading.criteria import BETTER
 from harness.grading.preferences import METRICS
 from harness.judge_binding import unjudged_score
-from harness.types import Example, Json, Judge, Request, Response, Score, SkilldeltaError, Task
+from harness.types import Json, Request, Response, SkilldeltaError, Task
 from tasks import alpaca_eval
 
 # The files of lmarena/arena-hard-auto, version 0.1, by the names that they have there.  The Hub has them in the layout of
@@ -60,18 +60,11 @@ def read_turn(row: Json, source: DataSource) -> tuple[str, str]:
     return key, text
 
 
-def score_against_baseline(judge: Judge, example: Example, response: Response) -> Score:
-    """The probability that the answer is preferred to the baseline's, with lengths, as AlpacaEval has it."""
-    if not response.text.strip():
-        return Score(None, why="the response is empty: there is nothing to compare")
-    return alpaca_eval.score_preference(judge, example, response)
-
-
 TASKS = (
     Task(
         name="arena_hard",
         skill="instruction following",
-        version=1,
+        version=2,
         source="lmarena/arena-hard-auto v0.1: win rate against gpt-4-0314 in both orders; the judge's words are ours",
         rows=rows,
         ask=lambda example: Request(example.row["instruction"], max_tokens=4096),
@@ -80,7 +73,8 @@ TASKS = (
         cluster=lambda example: str(example.row["cluster"]),
         judge="llm:openai:gpt-4-1106-preview",
         criterion=BETTER,
-        judged=score_against_baseline,
+        judged=alpaca_eval.score_preference,
+        scores_silence=True,
         metrics=METRICS,
         summary="500 hard prompts, win rate against GPT-4 (0314) by a judge, with length",
     ),

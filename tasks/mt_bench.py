@@ -76,8 +76,6 @@ def ask(example: Example) -> Request:
 
 def score_rating(judge: Judge, example: Example, response: Response) -> Score:
     """A tenth of the judge's rating, whose mean over both orders of the scale is taken; times ten it is MT-Bench's score."""
-    if not response.text.strip():
-        return Score(None, why="the response is empty: there is nothing to rate")
     messages = conversation(example.row)
     prompt = messages[0].content if len(messages) == 1 else "\n\n".join(f"{m.role.upper()}: {m.content}" for m in messages)
     (grade,) = ask_judge(judge, JudgeQuestion(prompt, response.text, example.row["reference"], RATING))
@@ -89,7 +87,7 @@ def score_rating(judge: Judge, example: Example, response: Response) -> Score:
 FIRST_TURN = Task(
     name="mt_bench",
     skill="instruction following",
-    version=1,
+    version=2,
     source="lm-sys/FastChat llm_judge: first turns, single-answer grading; the judge's words are ours",
     rows=partial(rows, 1),
     ask=ask,
@@ -98,6 +96,7 @@ FIRST_TURN = Task(
     group=lambda example: str(example.row["category"]),
     judge="llm:openai:gpt-4",
     judged=score_rating,
+    scores_silence=True,
     summary="80 questions in 8 categories, answers rated 1 to 10 by a judge (of the first turn)",
 )
 TASKS = (

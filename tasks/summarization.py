@@ -28,8 +28,6 @@ def rows(folder: Path | None) -> list[Json]:
 def score_summary(judge: Judge, example: Example, response: Response) -> Score:
     """The probability that the summary is the better one.  The parts hold both lengths in characters: judges like long ones."""
     row, summary = example.row, response.text.strip().removeprefix(END).strip()
-    if not summary:
-        return Score(None, why="the response is empty: it summarises nothing")
     (grade,) = ask_judge(judge, JudgeQuestion(row["post"], summary, row["reference"], SUMMARY))
     size, reference_size = len(summary), len(row["reference"])
     return preference_score(grade, {"length": size, "reference_length": reference_size, "longer": float(size > reference_size)})
@@ -39,7 +37,7 @@ TASKS = (
     Task(
         name="summarization",
         skill="instruction following",
-        version=1,
+        version=2,
         source="trl-lib/tldr (the posts of openai/summarize-from-feedback), judged pairwise against the posts' own summaries",
         rows=rows,
         ask=lambda example: Request(f"{INSTRUCTION}{example.row['post']}\n\n{END}", max_tokens=128),
@@ -48,6 +46,7 @@ TASKS = (
         judge="llm:openai:gpt-4-1106-preview",
         criterion=SUMMARY,
         judged=score_summary,
+        scores_silence=True,
         metrics=(
             WIN_RATE,
             RELATIVE_LENGTH,

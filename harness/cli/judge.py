@@ -24,7 +24,7 @@ def judge(
     """How often a judge prefers each checkpoint's stored answers to another checkpoint's.  No model answers anew."""
     from dataclasses import asdict
 
-    from harness.evaluation.head_to_head import HeadToHead, judge_against
+    from harness.evaluation.head_to_head import HeadToHead, absent_references, judge_against
     from harness.judge_binding import LazyJudge
     from harness.store import Results
 
@@ -35,12 +35,12 @@ def judge(
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])
     for outcome in outcomes:
-        detail = (
-            f": FAILED: {outcome.why}"
-            if outcome.state == "failed"
-            else f": {outcome.samples} answers, {outcome.unscored} unscored"
-        )
+        reason = f" ({outcome.why})" if outcome.why else ""
+        counts = f": {outcome.samples} answers, {outcome.unscored} unscored{reason}"
+        detail = f": FAILED: {outcome.why}" if outcome.state == "failed" else counts
         note(f"{outcome.checkpoint} · {outcome.task}{detail}")
+    for sentence in absent_references(match):
+        note(sentence)
     if any(outcome.state == "failed" for outcome in outcomes):
         raise typer.Exit(4)
     note(f"Next: skilldelta compare {output} --baseline {against}")

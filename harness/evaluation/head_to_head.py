@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.evaluation.outcome import Outcome
+from harness.evaluation.scoring import NO_ANSWER
 from harness.grading.criteria import BETTER
 from harness.grading.preferences import METRICS, PREFERRED, preference_score
 from harness.grading.questions import Grade, JudgeQuestion, grade_all
-from harness.prompts.reading import Reader, missing_answer
+from harness.prompts.reading import SILENCE, Reader, missing_answer
 from harness.prompts.templates import plain_text
 from harness.records import CellRecord, TaskRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Example, Json, Request, Sample, Score, SkilldeltaError, unknown_name
+from harness.types import Checkpoint, Example, Json, Request, Response, Sample, Score, SkilldeltaError, unknown_name
 
 if TYPE_CHECKING:
     from harness.judge_binding import LazyJudge
@@ -70,7 +72,12 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
             raise SkilldeltaError(f"{record.task.name} of {who} is {state}, not done: score it to its end first.")
     rows = match.results.rows(record.task.name)
     others = {(s.example, s.draw): s for s in reference_cell.samples()}
-    samples = [sample for sample in cell.samples() if (sample.example, sample.draw) in others]
+    own_samples = list(cell.samples())
+    samples = [sample for sample in own_samples if (sample.example, sample.draw) in others]
+    counts = Counter({name: len(own_samples) - len(samples), match.against: len(others) - len(samples)})
+    note = describe_unshared(counts)
+    if not samples:
+        raise SkilldeltaError(f"{name} and {match.against} share no question of {record.task.name}: {note}.")
     ask = registry.task(record.task.name).ask
     pairs = [(sample, others[sample.example, sample.draw]) for sample in samples]
     readers = Reader.from_record(record.reader), Reader.from_record(reference_record.reader)
@@ -82,12 +89,32 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     target = match.output.cell(name, record.task.name + ENDING)
     with SampleWriter(target):
         agreements = [score.parts["orders_agree"] for score in scores if "orders_agree" in score.parts]
-        state = record.state if len(samples) == len(others) else "decided"  # one side was asked a part
-        target.write_record(replace(preference_record(match, record, agreements), state=state))
+        state = "decided" if note else record.state  # one side was asked a part
+        target.write_record(replace(preference_record(match, record, agreements), state=state, note=note))
         target.rewrite(replace(sample, score=score) for sample, score in zip(samples, scores, strict=True))
     match.output.keep(record.task.name + ENDING, [Example(rows[e]) for e in {s.example: None for s in samples} if e in rows])
     unscored = [score for score in scores if score.value is None]
-    return Outcome(name, record.task.name + ENDING, "done", len(samples), len(unscored), unscored[0].why if unscored else "")
+    why = "; ".join(filter(None, (unscored[0].why if unscored else "", note)))
+    return Outcome(name, record.task.name + ENDING, "done", len(samples), len(unscored), why)
+
+
+def describe_unshared(counts: Mapping[str, int]) -> str:
+    """By checkpoint the answers to questions that the other one was not asked, in words; "" where there are none."""
+    parts = [f"{count} of {name}" for name, count in counts.items() if count]
+    return f"left out: {' and '.join(parts)}, to questions that the other was not asked" if parts else ""
+
+
+def absent_references(match: HeadToHead) -> list[str]:
+    """The tasks with texts of some checkpoint that the reference has no answers to, each with those checkpoints, in words."""
+    names_by_task: dict[str, list[str]] = {}
+    for name, record, _ in match.results.cells():
+        if record.inputs.kind == "generate":
+            names_by_task.setdefault(record.task.name, []).append(name)
+    return [
+        f"{match.against} has no answers to {task}: those of {', '.join(names)} are left out."
+        for task, names in names_by_task.items()
+        if match.against not in names
+    ]
 
 
 def preference_record(match: HeadToHead, record: CellRecord, agreements: Sequence[float]) -> CellRecord:
@@ -131,16 +158,25 @@ def prefer(
     triples: Sequence[tuple[str, Sample, Sample]], judge: LazyJudge, readers: tuple[Reader, Reader], is_same: bool
 ) -> list[Score]:
     """A score for each (question, sample, reference): the probability that the answer is preferred."""
-    texts = [(readers[0].read(answer.response), readers[1].read(other.response)) for _, answer, other in triples]
-    reasons = [next(filter(None, (missing_answer(*reading) for reading in pair)), "") for pair in texts]
+    pairs = [(answer_or_reason(a.response, readers[0]), answer_or_reason(b.response, readers[1])) for _, a, b in triples]
+    reasons = [own_reason or other_reason for (_, own_reason), (_, other_reason) in pairs]
     asked_places = [place for place, reason in enumerate(reasons) if not reason]
-    questions = [JudgeQuestion(triples[p][0], texts[p][0][0], texts[p][1][0], BETTER) for p in asked_places]
+    questions = [JudgeQuestion(triples[p][0], pairs[p][0][0], pairs[p][1][0], BETTER) for p in asked_places]
     grades = [Grade(0.5)] * len(questions) if is_same else grade_all(judge.get(), questions)
     grade_by_place = dict(zip(asked_places, zip(questions, grades, strict=True), strict=True))
     return [
         compare_lengths(*grade_by_place[place]) if place in grade_by_place else Score(None, why=reason)
         for place, reason in enumerate(reasons)
     ]
+
+
+def answer_or_reason(response: Response, reader: Reader) -> tuple[str, str]:
+    """An answer, and why there is none.  Silence is one, for the judge to compare; reasoning alone and a failure are none."""
+    if response.finish in NO_ANSWER:
+        return "", response.error or NO_ANSWER[response.finish]
+    text, contents = reader.read(response)
+    why = missing_answer(text, contents)
+    return text, "" if why == SILENCE else why
 
 
 def compare_lengths(question: JudgeQuestion, grade: Grade) -> Score:

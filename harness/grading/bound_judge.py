@@ -92,8 +92,8 @@ class BoundJudge:
     none loses what it has asked ahead, and the work on a cell is that cell's.  The judge itself is asked by one after another.
     """
 
-    def __init__(self, get: Callable[[], object], judged: ScoreByJudge) -> None:
-        self.get, self.judged = get, judged
+    def __init__(self, get: Callable[[], object], scorer: ScoreByJudge) -> None:
+        self.get, self.scorer = get, scorer
         self.lock, self.of_thread = threading.Lock(), threading.local()
 
     @property
@@ -113,10 +113,10 @@ class BoundJudge:
                 self.memory.add_work(report_of(judge))
 
     def score(self, example: Example, response: Response) -> Score:
-        return self.judged(self.memory, example, response)
+        return self.scorer(self.memory, example, response)
 
     def grade_ahead(self, pairs: Sequence[tuple[Example, Response]]) -> None:
-        self.memory.grade_ahead(self.judged, pairs)
+        self.memory.grade_ahead(self.scorer, pairs)
 
 
 def report_of(judge: object) -> Json:

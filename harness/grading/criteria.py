@@ -91,6 +91,11 @@ CRITERIA = {
 }
 
 
+def compares_answers(name: str, reference: str) -> bool:
+    """Whether a question is about two answers, of which either may be empty; other judges than models know no criteria."""
+    return bool(reference) or (name in CRITERIA and CRITERIA[name].pairwise)
+
+
 def criterion_of(name: str, has_reference: bool) -> Criterion:
     """The criterion of that name; without one, by whether there is a reference.  SkilldeltaError for an unknown name."""
     chosen_name = name or (BETTER if has_reference else GOOD)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness import fingerprint
 from harness.checkpoint_folders import describe_path
+from harness.grading.criteria import compares_answers
 from harness.grading.preferences import first_probability
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
@@ -33,9 +34,10 @@ class RewardJudge:
     def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
         """A grade for each question; each answer is read once, however often it is compared."""
         responses = self.scorer.score([(q.prompt, q.response) for q in questions])
-        references = self.scorer.score([(q.prompt, q.reference) for q in questions if q.reference])
+        is_pair = [compares_answers(q.criterion, q.reference) for q in questions]
+        references = self.scorer.score([(q.prompt, q.reference) for q, pair in zip(questions, is_pair, strict=True) if pair])
         remaining = iter(references)
-        return [grade_rewards(r, next(remaining) if q.reference else 0.0) for q, r in zip(questions, responses, strict=True)]
+        return [grade_rewards(r, next(remaining) if pair else 0.0) for r, pair in zip(responses, is_pair, strict=True)]
 
 
 def grade_rewards(response: float | None, reference: float | None) -> Grade:

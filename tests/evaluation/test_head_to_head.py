@@ -1,6 +1,8 @@
 """Stored answers of any task against another checkpoint's: preferences that compare like any score."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,17 +34,56 @@ def test_preferences_are_scores_of_a_task_of_their_own(tmp_path: Path, capsys: p
         capsys, "judge", folder, "--against", "sft", "--judge", "llm:scripted:any,by=text,text=A", "-o", tmp_path / "p"
     )
     assert code == 0, err
-    assert "ppo · gsm8k_preferred: 12 answers, 1 unscored" in err
+    assert "ppo · gsm8k_preferred: 12 answers, 0 unscored" in err
     cells = {name: list(cell.samples()) for name, _, cell in Results(tmp_path / "p").cells()}
     assert {s.score.value for s in cells["sft"]} == {0.5}
     assert {s.score.value for s in cells["dpo"]} == {0.5}  # the same text is as good as itself
-    assert {s.score.parts.get("orders_agree") for s in cells["ppo"] if s.score.value is not None} == {0.0}
-    assert [s.score.why for s in cells["ppo"] if s.score.value is None] == ["no answer: the response is empty"]
+    assert {s.score.parts.get("orders_agree") for s in cells["ppo"]} == {0.0}
+    assert [s.score.parts["length"] for s in cells["ppo"]].count(0.0) == 1, "silence is an answer, and the judge has read it"
     comparison = compare(tmp_path / "p", "sft")
     (row,) = [r for r in comparison.rows if (r.checkpoint, r.level) == ("ppo", "task")]
     assert row.difference
-    assert (row.difference.pairs, row.difference.delta) == (11, 0.0)
+    assert (row.difference.pairs, row.difference.delta) == (12, 0.0)
     assert "gsm8k_preferred was graded by llm:scripted:any@" in "\n".join(comparison.caveats)
+
+
+def test_failures_and_reasoning_alone_are_no_answers_on_either_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = results(tmp_path / "r")
+    texts: list[dict[str, Any]] = [{"text": "", "finish": "error"}, {"text": "<think>Hm.</think>"}, {"text": "<think>Hm."}]
+    odd = [sample(row, None, **(texts[n] if n < 3 else {"text": ""})) for n, row in enumerate(ROWS)]
+    store(folder, "odd", about("gsm8k", "reasoning"), odd)
+    judge = ["--judge", "llm:scripted:any,by=text,text=A"]
+    for against, other in (("sft", "odd"), ("odd", "sft")):
+        output = tmp_path / against
+        code, _, err = skilldelta(capsys, "judge", folder, "--against", against, *judge, "-o", output)
+        assert (code, f"{other} · gsm8k_preferred: 12 answers, 3 unscored (no answer" in err) == (0, True), err
+        cells = {name: list(cell.samples()) for name, _, cell in Results(output).cells()}
+        assert [s.score.value for s in cells[other][:4]] == [None, None, None, 0.5]
+        key = "length" if other == "odd" else "reference_length"
+        assert {s.score.parts[key] for s in cells[other][3:]} == {0.0}
+
+
+def test_questions_that_one_side_was_not_asked_are_counted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = results(tmp_path / "r")
+    decided = about("gsm8k", "reasoning", state="decided")  # type: ignore[arg-type]
+    store(folder, "part", decided, [sample(row, 1.0, text="x") for row in ROWS[:5]])
+    store(folder, "rest", decided, [sample(row, 1.0, text="x") for row in ROWS[3:]])
+    store(folder, "none", decided, [sample("another row", 1.0, text="x")])
+    store(folder, "ppo", about("math", "reasoning"), [sample("sum", 1.0, text="x")])
+    judge = ["--judge", "llm:scripted:any,by=text,text=A"]
+    code, out, err = skilldelta(capsys, "judge", folder, "--against", "part", *judge, "-o", tmp_path / "p", "--json")
+    unshared = "to questions that the other was not asked"
+    assert code == 4
+    assert f"sft · gsm8k_preferred: 5 answers, 0 unscored (left out: 7 of sft, {unshared})" in err
+    assert f"rest · gsm8k_preferred: 2 answers, 0 unscored (left out: 7 of rest and 3 of part, {unshared})" in err
+    assert f"none and part share no question of gsm8k: left out: 1 of none and 5 of part, {unshared}" in err
+    assert "part has no answers to math: those of ppo are left out." in err
+    by_name = {outcome["checkpoint"]: outcome for outcome in json.loads(out)}
+    assert "7 of sft" in by_name["sft"]["why"]
+    assert by_name["part"]["why"] == ""
+    records = {name: record for name, record, _ in Results(tmp_path / "p").cells()}
+    assert (records["sft"].state, "7 of sft" in records["sft"].note) == ("decided", True)
+    assert "none" not in records
 
 
 def test_a_reference_without_texts_and_the_same_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

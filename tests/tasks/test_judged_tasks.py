@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,11 +11,14 @@ import torch
 import transformers
 
 from harness import data, registry
-from harness.grading.criteria import INFORMATIVE, RATING, TRUTHFUL
+from harness.evaluation.questions import Question
+from harness.evaluation.scoring import score_response
+from harness.grading.criteria import BETTER, INFORMATIVE, RATING, TRUTHFUL, compares_answers
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.judges import truthfulqa as truthfulqa_judges
-from harness.types import Example, Json, Message, Response, SkilldeltaError
-from tasks import arena_hard, mt_bench, summarization, truthfulqa_generation
+from harness.prompts.reading import Reader
+from harness.types import Example, Json, Message, Request, Response, SkilldeltaError
+from tasks import alpaca_eval, arena_hard, mt_bench, summarization, truthfulqa_generation
 from tests.support import absent_data, tiny
 
 
@@ -79,9 +84,9 @@ def test_arena_hard_is_compared_with_the_baselines_answer(tmp_path: Path) -> Non
     first, second = data.examples(registry.task("arena_hard"), tmp_path)
     assert (first.row["instruction"], first.row["reference"], second.row["reference"]) == ("ask x", "say x", "say y")
     judge = Listener(0.75)
-    score = arena_hard.score_against_baseline(judge, first, Response("better"))  # type: ignore[arg-type]
+    score = alpaca_eval.score_preference(judge, first, Response("better"))  # type: ignore[arg-type]
     assert (score.value, score.parts["won"], score.parts["length"], score.parts["reference_length"]) == (0.75, 1.0, 6, 5)
-    assert judge.questions == [JudgeQuestion("ask x", "better", "say x")]
+    assert judge.questions == [JudgeQuestion("ask x", "better", "say x", BETTER)]
     write(tmp_path / "arena_hard/model_answer/gpt-4-0314.jsonl", answers[:1])
     with pytest.raises(SkilldeltaError, match="lacks answers to 1 questions, such as x"):
         arena_hard.rows(tmp_path)
@@ -110,6 +115,27 @@ def test_a_summary_is_judged_against_the_posts_own(tmp_path: Path) -> None:
     assert example.row == {"post": "SUBREDDIT: r/a\n\nTITLE: t\n\nPOST: long", "reference": "short"}
     score = summarization.score_summary(Listener(0.25), example, Response("a longer one"))  # type: ignore[arg-type]
     assert (score.value, score.extracted, score.parts["longer"], score.parts["length"]) == (0.25, "worse", 1.0, 12)
+
+
+def test_silence_is_an_answer_wherever_a_judge_says_how_good_an_answer_is() -> None:
+    """And no answer where a property is looked for: nothing that is said refuses, is toxic or is true."""
+    tasks = [task for task in registry.tasks().values() if task.judged]
+    judging_quality = {task.name for task in tasks if task.scores_silence}
+    assert judging_quality == {
+        *("alpaca_eval", "alpaca_eval_1", "arena_hard", "summarization", "mt_bench", "mt_bench_second_turn"),
+    }
+    question, read = (
+        Question(Example(dict.fromkeys(("post", "reference", "instruction", "cluster"), "x") | {"index": 0}), Request("")),
+        [],
+    )
+    for name in ("alpaca_eval", "arena_hard", "summarization"):
+        judge = Listener(0.25)
+        task = replace(registry.task(name), score=partial(registry.task(name).judged, judge))  # type: ignore[arg-type]
+        texts = ("", "<think>Hm.</think>", "<think>Hm.")
+        responses = [*map(Response, texts), Response("", "error")]
+        read += [score_response(task, question, response, Reader()).score.value for response in responses]
+        assert [(q.response, compares_answers(q.criterion, "")) for q in judge.questions] == [("", True)], "no failure"
+    assert read == [0.25, None, None, None] * 3
 
 
 @pytest.mark.data
