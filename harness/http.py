@@ -13,10 +13,24 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.http_replies import UNSOUND_TRIES, TryError, error_message, pause_seconds, read_body, read_error
+from harness.http_errors import RequestRefusedError as RequestRefusedError
+from harness.http_errors import ServerAwayError as ServerAwayError
+from harness.http_errors import UnsoundReplyError as UnsoundReplyError
+from harness.http_replies import (
+    AWAY_STATUSES,
+    UNSOUND_TRIES,
+    TryError,
+    check_reply,
+    decode_json,
+    error_message,
+    pause_seconds,
+    read_body,
+    read_error,
+)
+from harness.http_streams import is_stream, read_stream, without_stream
 from harness.redaction import Redactor
 from harness.server_address import ServerAddress
 from harness.types import SkilldeltaError
@@ -26,37 +40,31 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
     from pydantic import BaseModel
 
-AWAY_STATUSES = {408, 409, 425, 429, 502, 503, 504, 529}  # another try may reach it
 FINAL_STATUSES = {401, 402, 403, 404, 405, 407, 410, 426, 451}  # no other try and no other prompt would change them
 NO_MONEY = "insufficient_quota"  # OpenAI's 429 that no pause ends
+FAULT_TRIES = 3  # of a request that breaks something in the server: often it always does
 MAX_PAUSE = 60.0  # seconds between two tries
 MAX_CONNECT = 30.0  # seconds
+TICK_S = 1.0
 MAX_WORDS = 300  # characters that are shown of it
 ANSWER_SECRET = 8  # characters: shorter keys (EMPTY, x) are words, and stay where an answer holds them
 
 T = TypeVar("T")
 A = TypeVar("A")
+Count = Callable[[], None]
 M = TypeVar("M", bound="BaseModel")
-
-
-class RequestRefusedError(Exception):
-    """The server refuses this one request, and says why."""
-
-
-class ServerAwayError(SkilldeltaError):
-    """The server did not answer in any of several tries."""
-
-
-class UnsoundReplyError(Exception):
-    """No reply that can be read came to this request, in several tries; another request may still be answered."""
 
 
 @dataclass
 class Connection:
-    """A session with a server.  Once it `is_ending`, what is being asked is finished, and no try is followed by another."""
+    """A session with a server.  Once it `is_ending`, what is being asked is finished, and no try is followed by another.
+
+    `streams`: whether every reply that came in pieces could be read.
+    """
 
     session: ClientSession
     is_ending: bool = False
+    streams: bool = True
 
 
 @dataclass(frozen=True)
@@ -85,8 +93,10 @@ class JsonServer:
         is_direct = urllib.request.proxy_bypass(request.host)
         return None if is_direct else urllib.request.getproxies().get(request.type)
 
-    async def post(self, connection: Connection, path: str, content: Mapping[str, Any], kind: type[M]) -> M:
-        """The server's reply as a `kind`.
+    async def post(
+        self, connection: Connection, path: str, content: Mapping[str, Any], kind: type[M], count: Count | None = None
+    ) -> M:
+        """The server's reply as a `kind`.  With STREAM_FIELDS its first try comes in pieces, and `count` is called for each.
 
         The pause before try n + 1 is backoff * 2^n, or what the server asks for if that is longer; at most MAX_PAUSE.
         Raises SkilldeltaError when the server stays away or rejects the address or key, RequestRefusedError when it refuses
@@ -94,8 +104,10 @@ class JsonServer:
         """
         for attempt in range(self.retries + 1):
             try:
-                return await self.post_once(connection.session, path, content, kind)
+                return await self.post_once(connection.session, path, content, kind, count)
             except TryError as failure:
+                connection.streams &= failure.is_away or "stream" not in content
+                content = without_stream(content)
                 last = min(self.retries + 1, failure.tries or self.retries + 1)
                 if attempt + 1 >= last or connection.is_ending:
                     raise self.give_up(path, failure, attempt + 1) from None
@@ -112,7 +124,9 @@ class JsonServer:
             "All answers so far are stored: run the same command again once the server is back."
         )
 
-    async def post_once(self, session: ClientSession, path: str, content: Mapping[str, Any], kind: type[M]) -> M:
+    async def post_once(
+        self, session: ClientSession, path: str, content: Mapping[str, Any], kind: type[M], count: Count | None
+    ) -> M:
         """One try.  Raises TryError, and what post() raises."""
         import aiohttp
 
@@ -132,7 +146,11 @@ class JsonServer:
             ):
                 if response.status // 100 != 2:
                     raise self.status_error(path, response, await read_error(response))
-                return self.read_reply(await read_body(response), kind)
+                if "stream" in content and is_stream(response):
+                    reply: object = await read_stream(response, count)
+                else:
+                    reply = decode_json(await read_body(response))
+                return check_reply(self.answers.redact_value(reply), kind, self.show)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             raise TryError(self.in_words(error), is_away=True) from None
         except TimeoutError:
@@ -157,41 +175,17 @@ class JsonServer:
         if status in FINAL_STATUSES or status < 400 or status in AWAY_STATUSES:
             url = self.address.label + path
             return SkilldeltaError(f"{url} answers {reason}.  Check the address (url=), the model's name and the key.")
-        return TryError(reason) if status >= 500 else RequestRefusedError(reason)
-
-    def read_reply(self, body: bytes, kind: type[M]) -> M:
-        """A reply's JSON as a `kind`.  Raises TryError where it is none."""
-        from pydantic import ValidationError
-        from pydantic_core import from_json
-
-        try:
-            value = self.answers.redact_value(from_json(body))
-        except ValueError as error:
-            raise TryError(f"a reply that is not JSON ({self.show(str(error))})", tries=UNSOUND_TRIES) from None
-        if not isinstance(value, dict):
-            raise TryError(f"a reply that is no JSON object but {self.show(json.dumps(value))}", tries=UNSOUND_TRIES)
-        if value.get("error"):  # some gateways send errors with status 200
-            code = value["error"].get("code") if isinstance(value["error"], dict) else None
-            is_away = isinstance(code, int) and code in AWAY_STATUSES
-            reason = self.show(error_message(json.dumps(value)))
-            raise TryError(reason, is_away=is_away, tries=0 if is_away else UNSOUND_TRIES)
-        try:
-            return kind.model_validate(value)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = f"{'.'.join(map(str, fault['loc']))}: " if fault["loc"] else ""
-            detail = f", not {self.show(repr(fault['input']))[:80]}" if fault["type"] != "value_error" else ""
-            reason = f"a reply that does not fit: {place}{fault['msg'].removeprefix('Value error, ')}{detail}"
-            raise TryError(self.show(reason), tries=UNSOUND_TRIES) from None
+        return TryError(reason, tries=FAULT_TRIES) if status >= 500 else RequestRefusedError(reason)
 
 
 def ask_concurrently(
-    ask: Callable[[Connection, A], Awaitable[T]], items: Sequence[A], concurrency: int
+    ask: Callable[[Connection, A], Awaitable[T]], items: Sequence[A], concurrency: int, tick: Callable[[], None] = lambda: None
 ) -> Iterator[tuple[int, Future[T]]]:
     """(place, finished future) of each item in the order in which they finish, `concurrency` at a time.
 
     They are asked in a thread with an event loop of its own.  A SkilldeltaError ends the asking: what is being asked then is
-    finished, since a server asks money for it, and the error comes last.  When the caller stops, all is broken off.
+    finished, since a server asks money for it, and the error comes last.  When the caller stops, all is broken off.  `tick` is
+    called in the caller's thread, every second in which nothing finishes.
     """
     from anyio.from_thread import start_blocking_portal
 
@@ -214,8 +208,7 @@ def ask_concurrently(
         try:
             for future in places:
                 future.add_done_callback(endings.put)
-            for _ in places:
-                future = endings.get()
+            for future in finished_futures(endings, len(places), tick):
                 if future.cancelled():
                     continue
                 if isinstance(future.exception(), SkilldeltaError):
@@ -227,6 +220,18 @@ def ask_concurrently(
         finally:
             for future in places:
                 future.cancel()
+
+
+def finished_futures(endings: SimpleQueue[Future[T]], count: int, tick: Callable[[], None]) -> Iterator[Future[T]]:
+    """The next `count` of a queue; `tick` is called every second without any."""
+    while count:
+        try:
+            future = endings.get(timeout=TICK_S)
+        except Empty:
+            tick()
+            continue
+        count -= 1
+        yield future
 
 
 @asynccontextmanager

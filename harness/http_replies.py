@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import math
 import zlib
+from collections.abc import AsyncIterator, Callable
 from email.utils import parsedate_to_datetime
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
+    from pydantic import BaseModel
 
+M = TypeVar("M", bound="BaseModel")
+
+AWAY_STATUSES = {408, 409, 425, 429, 502, 503, 504, 529}  # another try may reach the server
 MAX_REPLY = 1 << 25  # bytes of a reply, after decompression
 MAX_ERROR = 1 << 16  # bytes that are read of an error's text
 UNSOUND_TRIES = 2  # of a request that is answered by something unreadable, or by nothing in time: each may be charged
@@ -29,24 +34,38 @@ class TryError(Exception):
 
 
 async def read_body(response: ClientResponse) -> bytes:
-    """A reply's bytes.  Raises TryError beyond MAX_REPLY, and ValueError for what cannot be decompressed."""
+    """A reply's bytes.  Raises what read_parts() does."""
+    return b"".join([part async for part in read_parts(response, MAX_REPLY)])
+
+
+async def read_parts(response: ClientResponse, most: int) -> AsyncIterator[bytes]:
+    """A reply's bytes as they come.  Raises TryError from `most` bytes on, and ValueError for what cannot be decompressed."""
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
         raise ValueError(f"a reply in the encoding {encoding!r}, which nobody asked for")
     inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None  # 47: whichever of the two headers
-    parts, size = [], 0
+    size = 0
     async for chunk in response.content.iter_any():
         try:
-            part = inflate.decompress(chunk, MAX_REPLY) if inflate else chunk
+            part = inflate.decompress(chunk, most) if inflate else chunk
         except zlib.error as error:
             raise ValueError(f"a reply that is no {encoding}: {error}") from None
         size += len(part)
-        if size >= MAX_REPLY or (inflate and inflate.unconsumed_tail):
-            raise TryError(f"a reply of more than {MAX_REPLY >> 20} MB", tries=1)
-        parts.append(part)
+        if size >= most or (inflate and inflate.unconsumed_tail):
+            raise TryError(f"a reply of more than {most >> 20} MB", tries=1)
+        yield part
     if inflate and not inflate.eof:
         raise ValueError(f"a reply whose {encoding} is cut")
-    return b"".join(parts)
+
+
+def decode_json(text: bytes) -> Any:
+    """A JSON value.  Raises TryError where it is none."""
+    from pydantic_core import from_json
+
+    try:
+        return from_json(text)
+    except ValueError as error:  # says where, and quotes nothing
+        raise TryError(f"a reply that is not JSON ({error})", tries=UNSOUND_TRIES) from None
 
 
 async def read_error(response: ClientResponse) -> bytes:
@@ -84,3 +103,23 @@ def error_message(text: str) -> str:
     if not isinstance(error, dict):
         return str(error)
     return " ".join(str(error[k]) for k in ("code", "message", "detail") if error.get(k)) or text
+
+
+def check_reply(value: object, kind: type[M], show: Callable[[str], str]) -> M:
+    """A reply's JSON as a `kind`; `show` makes a text of the server's fit to be seen.  Raises TryError where it is none."""
+    from pydantic import ValidationError
+
+    if not isinstance(value, dict):
+        raise TryError(f"a reply that is no JSON object but {show(json.dumps(value))}", tries=UNSOUND_TRIES)
+    if value.get("error"):  # some gateways send errors with status 200
+        code = value["error"].get("code") if isinstance(value["error"], dict) else None
+        is_away = isinstance(code, int) and code in AWAY_STATUSES
+        raise TryError(show(error_message(json.dumps(value))), is_away=is_away, tries=0 if is_away else UNSOUND_TRIES)
+    try:
+        return kind.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = f"{'.'.join(map(str, fault['loc']))}: " if fault["loc"] else ""
+        detail = f", not {show(repr(fault['input']))[:80]}" if fault["type"] != "value_error" else ""
+        reason = f"a reply that does not fit: {place}{fault['msg'].removeprefix('Value error, ')}{detail}"
+        raise TryError(show(reason), tries=UNSOUND_TRIES) from None

@@ -17,12 +17,14 @@ OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
 TEMPLATES = ("auto", "none")
 PREFIX_MODES = ("refuse", "continue", "drop")
+SAMPLING_MODES = ("exact", "server")
 NEUTRAL = (
     "key",
     "concurrency",
     "timeout",
     "retries",
     "backoff",
+    "stream",
     "model",
     "url",
     "moved_from",
@@ -44,6 +46,8 @@ class OpenAIOptions:
     chat_template: str = "auto"
     template_args: str = ""  # variables of the server's chat template, sent as chat_template_kwargs (vLLM and SGLang take them)
     prefix: str = "refuse"
+    sampling: str = "exact"  # server: with the server's own penalties and cuts, which exact switches off where it takes that
+    stream: bool = True  # long answers come in pieces, where a try shows that this changes nothing
     moved_from: str = ""  # the address under which this same server gave the answers that are stored
     length_field: str = "max_tokens"  # max_completion_tokens for OpenAI's reasoning models
     concurrency: int = 8
@@ -63,6 +67,7 @@ def make_settings(model: str, options: OpenAIOptions) -> dict[str, Any]:
         "template": "server" if chat else "none",
         "prefix": options.prefix if chat else "",
         **({"template_args": template_args} if template_args else {}),
+        **({"sampling": options.sampling} if options.sampling != SAMPLING_MODES[0] else {}),
     }
 
 
@@ -95,6 +100,8 @@ def make_server(options: OpenAIOptions) -> JsonServer:
         raise unknown_name("chat template for a server", options.chat_template, TEMPLATES)
     if options.prefix not in PREFIX_MODES:
         raise unknown_name("way with a prefix", options.prefix, PREFIX_MODES)
+    if options.sampling not in SAMPLING_MODES:
+        raise unknown_name("way of sampling", options.sampling, SAMPLING_MODES)
     if min(options.concurrency, options.timeout) <= 0 or min(options.retries, options.backoff) < 0:
         raise SkilldeltaError("concurrency and timeout must be more than 0, retries and backoff 0 or more.")
     key = read_key(options.key)

@@ -15,21 +15,23 @@ from functools import cached_property
 from typing import Any
 
 from harness import http
-from harness.evaluation.model_reports import AnswerMeter
+from harness.http_streams import STREAM_FIELDS
 from harness.prompts.generation_settings import refuse_further_settings
-from harness.prompts.server_replies import ChatReply, EchoReply, PromptLogprobs, Reply, ReplyChoice, TextReply, parse_logprobs
-from harness.prompts.stopping import cut_at_stop
+from harness.prompts.server_replies import ChatReply, EchoReply, PromptLogprobs, TextReply, parse_logprobs
 from harness.prompts.templates import as_dicts, parse_arguments, plain_text
-from harness.server_settings import OpenAIOptions, make_server, make_settings, served_name
+from harness.server_meter import ServerMeter
+from harness.server_requests import FurtherFields, choice_contexts, exact_fields, sampling_fields, text_response
+from harness.server_settings import OPENAI_URL, OpenAIOptions, make_server, make_settings, served_name
 from harness.server_settings import requested_settings as requested_settings
 from harness.server_settings import settings_differences as settings_differences
-from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
+from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 
-MAX_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
 FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
 MIN_PATIENCE = 8  # requests without a sound answer, one after another, that end a cell; more where more are asked at once
 PROBE = "The quick brown fox jumps over the lazy dog."
+STREAM_PROBE = Request("Count from 1 to 9: 1, 2, 3, 4,", max_tokens=24, stop=("8",))
+LONG = 1000  # tokens that an answer may have, from which on it comes in pieces: shorter ones are shown soon enough
 
 
 class NoLogprobsError(SkilldeltaError):
@@ -45,7 +47,11 @@ class OpenAIModel:
         self.model, self.server, self.options = model, server, options
         self.template_args = parse_arguments(options.template_args)
         self.has_answered = False  # whether a sound answer ever came
-        self.meter = AnswerMeter(lambda tokens, seconds_left: None)
+        self.further_fields = FurtherFields()
+        self.is_heard = self.is_streaming = (
+            False  # whether anybody takes reports of tokens; whether long answers come in pieces
+        )
+        self.meter = ServerMeter(lambda tokens, seconds_left: None)
 
     @property
     def settings(self) -> Json:
@@ -53,7 +59,7 @@ class OpenAIModel:
 
     def report_tokens(self, report: Callable[[int, float], None]) -> None:
         """From now on, `report` is called with the tokens of the answers so far and the seconds left, as answers come."""
-        self.meter = AnswerMeter(report)
+        self.meter, self.is_heard = ServerMeter(report), True
 
     def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
         """Every response as it arrives; those that failed come last, so that they are asked again where the cell fails.
@@ -63,15 +69,17 @@ class OpenAIModel:
         """
         failures: dict[int, Exception] = {}
         in_a_row, patience = 0, max(MIN_PATIENCE, self.options.concurrency)
-        self.meter.begin(len(requests))
-        for place, future in http.ask_concurrently(self.answer_request, requests, self.options.concurrency):
+        self.is_streaming = self.is_heard and self.options.stream and any(map(may_stream, requests)) and self.can_stream
+        self.meter.begin_requests(requests)
+        for place, future in http.ask_concurrently(self.answer_request, requests, self.options.concurrency, self.meter.tick):
             failure = request_failure(future)
             if failure is None:
                 self.has_answered, in_a_row = True, 0
-                self.meter.add(future.result().tokens_out or future.result().tokens_in)
+                self.meter.end(requests[place], future.result().tokens_out or future.result().tokens_in)
                 yield place, future.result()
                 continue
             failures[place] = failure
+            self.meter.end(requests[place], 0)
             # A server that refuses is at work; only one that has never answered may have been asked in the wrong way.
             in_a_row += not (self.has_answered and isinstance(failure, http.RequestRefusedError))
             if in_a_row >= patience:
@@ -100,16 +108,37 @@ class OpenAIModel:
             raise
 
     async def generate(self, connection: http.Connection, request: Request) -> Response:
+        is_streamed = self.is_streaming and connection.streams and may_stream(request)
+        return await self.ask_text(connection, request, self.meter.piece_counter(request) if is_streamed else None)
+
+    async def ask_text(self, connection: http.Connection, request: Request, count: http.Count | None) -> Response:
+        """A text, which comes in pieces where `count` takes them."""
         refuse_further_settings(request, "this backend")
-        chat = self.options.chat_template == "auto" and not request.raw
+        is_chat = self.options.chat_template == "auto" and not request.raw
+        path, kind = ("/chat/completions", ChatReply) if is_chat else ("/completions", TextReply)
         length = {self.options.length_field: request.max_tokens + request.thinking}
-        fields = {"model": self.model, **sampling_fields(request), **length}
-        if chat:
-            reply = await self.server.post(connection, "/chat/completions", fields | self.chat_fields(request), ChatReply)
-            text, reasoning = reply.choices[0].message.split()
-            return replace(text_response(text, reply.choices[0], reply, request), reasoning=reasoning)
-        completion = await self.server.post(connection, "/completions", fields | {"prompt": plain_text(request)}, TextReply)
-        return text_response(completion.choices[0].text or "", completion.choices[0], completion, request)
+        fields = {"model": self.model, **sampling_fields(request), **length, **(STREAM_FIELDS if count else {})}
+        fields |= self.chat_fields(request) if is_chat else {"prompt": plain_text(request)}
+        further = exact_fields(request) if self.options.sampling == "exact" and self.options.url != OPENAI_URL else {}
+        reply: ChatReply | TextReply = await self.further_fields.post(
+            lambda more: self.server.post(connection, path, {**fields, **more}, kind, count), further
+        )
+        text, reasoning = reply.choices[0].split()
+        return replace(text_response(text, reply.choices[0], reply, request), reasoning=reasoning)
+
+    @cached_property
+    def can_stream(self) -> bool:
+        """Whether replies in pieces say what those say that come whole: a short question is asked both ways."""
+
+        async def compare(connection: http.Connection, request: Request) -> bool:
+            whole = await self.ask_text(connection, request, None)
+            return await self.ask_text(connection, request, lambda: None) == whole and connection.streams
+
+        try:
+            ((_, future),) = http.ask_concurrently(compare, [STREAM_PROBE], 1)
+            return future.result()
+        except (http.RequestRefusedError, http.UnsoundReplyError):
+            return False
 
     def chat_fields(self, request: Request) -> dict[str, Any]:
         """The chat as the server takes it.  Raises SkilldeltaError for a prefix, unless the options say how to treat it."""
@@ -191,13 +220,9 @@ class OpenAIModel:
         return self.no_choices_reason if any(request.choices for request in requests) else ""
 
 
-def choice_contexts(request: Request) -> tuple[str, ...]:
-    """The text before each choice.  Raises SkilldeltaError for whole texts, and for a chat, which only the server renders."""
-    if request.rolling:
-        raise SkilldeltaError("A server has no log-likelihood of a whole text: it gives its first token no probability.")
-    own = () if request.chat else request.contexts
-    contexts = tuple(c if isinstance(c, str) else plain_text(replace(request, prompt=c)) for c in own)
-    return contexts or (plain_text(request),) * len(request.choices)
+def may_stream(request: Request) -> bool:
+    """Whether the answer may be long, and is asked for as STREAM_PROBE is."""
+    return not request.choices and not request.raw and request.max_tokens + request.thinking >= LONG
 
 
 def request_failure(future: Future[Response]) -> Exception | None:
@@ -206,23 +231,6 @@ def request_failure(future: Future[Response]) -> Exception | None:
     if failure is None or isinstance(failure, (http.RequestRefusedError, http.UnsoundReplyError)):
         return failure
     raise failure
-
-
-def sampling_fields(request: Request) -> dict[str, Any]:
-    """The settings of generation; the seed depends on the request alone, as far as the server keeps to it."""
-    fields: dict[str, Any] = {"temperature": request.temperature}
-    if request.temperature > 0:
-        fields |= {"top_p": request.top_p, "seed": int(digest(["draw", request.id]), 16) % 2**31}
-    return fields | ({"stop": list(request.stop[:MAX_STOPS])} if request.stop else {})
-
-
-def text_response(text: str, choice: ReplyChoice, reply: Reply, request: Request) -> Response:
-    """A text up to its first stop string, with the reason why it ended."""
-    finish, error = choice.ending
-    answer = text if error else cut_at_stop(text, request.stop)
-    if finish == "length" and answer != text:
-        finish = "stop"
-    return Response(answer, finish, tokens_in=reply.tokens_in, tokens_out=reply.tokens_out, error=error)
 
 
 def names_models(options: OpenAIOptions) -> bool:

@@ -72,12 +72,23 @@ class AnswerMeter:
         self.answers, self.count, self.start = answers, 0, self.clock()
 
     def add(self, tokens: int) -> None:
-        """After an answer.  The seconds left are those of the answers to come, at the speed of those that came."""
+        """After an answer."""
         self.tokens, self.count = self.tokens + tokens, self.count + 1
+        self.show()
+
+    def show(self) -> None:
+        """Reports, if the last report was long ago."""
         now = self.clock()
         if now - self.last_time >= INTERVAL_S:
             self.last_time = now
-            self.report(self.tokens, (now - self.start) * max(self.answers - self.count, 0) / self.count)
+            self.report(self.all_tokens(), self.seconds_left(now - self.start))
+
+    def all_tokens(self) -> int:
+        return self.tokens
+
+    def seconds_left(self, seconds: float) -> float:
+        """Those of the answers to come, at the speed of those that came in so many seconds."""
+        return seconds * max(self.answers - self.count, 0) / self.count
 
 
 def answer_cost(model: Model, answers: int, is_whole: bool, seconds: float) -> dict[str, float]:

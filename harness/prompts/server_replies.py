@@ -118,9 +118,17 @@ class TextChoice(ReplyChoice):
     text: StrictStr | None = None
     logprobs: TokenLogprobs | None = None
 
+    def split(self) -> tuple[str, str]:
+        """(answer, reasoning), of which there is none."""
+        return self.text or "", ""
+
 
 class ChatChoice(ReplyChoice):
     message: ReplyMessage
+
+    def split(self) -> tuple[str, str]:
+        """(answer, reasoning)."""
+        return self.message.split()
 
     @property
     def ending(self) -> tuple[Finish, str]:

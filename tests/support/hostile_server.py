@@ -46,7 +46,7 @@ class Exchange:
     def flood(self, head: bytes, piece: bytes) -> None:
         """As fast as it goes, up to 2 GB."""
         self.send(head)
-        for _ in range(2 << 30 // len(piece)):
+        for _ in range((2 << 30) // len(piece)):
             if self.over.is_set():
                 return
             self.send(piece)
