@@ -12,6 +12,7 @@ from harness.data import ExampleSelection
 from harness.mean_rules import MeanRule
 from harness.own_packages import ROOT
 from harness.types import SkilldeltaError, Task, unknown_name
+from harness.yaml_files import find_yaml
 
 FOLDER = ROOT / "tasks" / "suites"
 
@@ -98,9 +99,4 @@ def load_suite(
 
 def find_suite(name: str) -> Suite:
     """The suite of that name, or in that file, if the name ends with .yaml."""
-    if name.endswith((".yaml", ".yml")):
-        return read_suite(Path(name))
-    path = FOLDER / f"{name}.yaml"
-    if not path.is_file():
-        raise unknown_name("suite", name, [p.stem for p in FOLDER.glob("*.yaml")])
-    return read_suite(path)
+    return read_suite(find_yaml(name, "suite", FOLDER))

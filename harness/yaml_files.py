@@ -6,16 +6,16 @@ itself: what a file stands for is counted from its events, before anything of it
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import MAX_DEPTH, read_bytes
-from harness.types import SkilldeltaError
+from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
 
-MOST_BYTES = 16_000_000
+MAX_BYTES = 16_000_000
 MAX_NODES = 200_000  # with each alias counted as what it stands for
 CONSTRUCTION_ERRORS = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
 
@@ -27,7 +27,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not path.exists() and not path.is_symlink():
         raise SkilldeltaError(f"There is no file {path}.")
     try:
-        text = read_bytes(path, MOST_BYTES)
+        text = read_bytes(path, MAX_BYTES)
         check_size(yaml.parse(text, Loader=yaml.SafeLoader))
         content = yaml.load(text, Loader=strict_loader())  # noqa: S506  a SafeLoader
     except yaml.YAMLError as error:
@@ -37,6 +37,16 @@ def load_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SkilldeltaError(f"{path} holds {type(content).__name__}, not names and values.")
     return content
+
+
+def find_yaml(name: str, noun: str, folder: Path, fits: Callable[[Path], bool] = Path.is_file) -> Path:
+    """A file, where the name ends like one; else that of a folder of the program, of those in it that fit."""
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    names = sorted(path.stem for path in folder.glob("*.yaml") if fits(path))
+    if name not in names:
+        raise unknown_name(noun, name, names)
+    return folder / f"{name}.yaml"
 
 
 def printable_lines(text: str) -> str:

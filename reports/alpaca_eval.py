@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,13 @@ import numpy as np
 from harness import data
 from harness.comparison import sample_table
 from harness.comparison.number_format import ABSENT
+from harness.csv_files import write_csv
 from harness.data import DataSource
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import PreferencePairs
 from harness.store import Results
 from harness.types import SkilldeltaError
-from harness.visible_text import escape_formulas, escape_markdown
+from harness.visible_text import escape_markdown
 from reports.layout.markdown import markdown_table
 from reports.layout.text_tables import TextTable
 
@@ -69,14 +69,10 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     except SkilldeltaError as error:
         gamed_models, reason = None, str(error)
     rows = [leaderboard_row(name, Path(comparison.checkpoints[name].results), gamed_models) for name in checkpoints]
-    markdown, table = folder / "alpaca_eval.md", folder / "alpaca_eval.csv"
+    markdown, names = folder / "alpaca_eval.md", [field.name for field in fields(LeaderboardRow)]
     folder.mkdir(parents=True, exist_ok=True)
     markdown.write_text(leaderboard_document(rows, reason), encoding="utf-8")
-    with table.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows(
-            [[f.name for f in fields(LeaderboardRow)], *(escape_formulas(astuple(row)) for row in rows)]
-        )
-    return [markdown, table]
+    return [markdown, write_csv(folder / "alpaca_eval.csv", names, map(astuple, rows))]
 
 
 def read_gamed_models(folder: Path | None) -> GamedModels:

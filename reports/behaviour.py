@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,8 @@ from harness.behaviour.choice_calibration import CalibrationRow, calibrate
 from harness.behaviour.panel import BehaviourRow, is_generated, measure_behaviour
 from harness.comparison import subset
 from harness.comparison.load import load_results
+from harness.csv_files import write_csv
 from harness.store import Results
-from harness.visible_text import escape_formulas
 from reports.layout import drawing
 from reports.layout.behaviour_plot import draw_behaviour
 from reports.layout.behaviour_tables import calibration_table, measure_table
@@ -32,7 +31,7 @@ _last: list[tuple[object, Panels]] = []
 def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes behaviour.csv; nothing where no task was answered in words."""
     rows, _ = measure_comparison(comparison)
-    return [write_csv(rows, folder / "behaviour.csv")] if rows else []
+    return [write_rows(rows, folder / "behaviour.csv")] if rows else []
 
 
 def page_tables(comparison: Comparison) -> list[TextTable]:
@@ -80,15 +79,10 @@ def stored_rows(results: LoadedResults, task: str) -> dict[str, dict[str, object
     return {k: dict(v) for k, v in Results(results.cells[results.baseline, task].cell.folder.parent.parent).rows(task).items()}
 
 
-def write_csv(rows: Sequence[BehaviourRow], path: Path) -> Path:
+def write_rows(rows: Sequence[BehaviourRow], path: Path) -> Path:
     """A line for each task, checkpoint and measure."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     flat = [row.to_json() for row in rows]
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(flat[0])
-        writer.writerows(escape_formulas(list(line.values())) for line in flat)
-    return path
+    return write_csv(path, flat[0], [list(line.values()) for line in flat])
 
 
 def write_report(report: BehaviourReport, folder: Path) -> list[Path]:
@@ -103,6 +97,6 @@ def write_report(report: BehaviourReport, folder: Path) -> list[Path]:
     index.write_text(behaviour_page(report), encoding="utf-8", newline="\n")
     document = folder / "behaviour.md"
     document.write_text(behaviour_document(report), encoding="utf-8", newline="\n")
-    paths = [index, document, folder / "behaviour.json", write_csv(report.rows, folder / "behaviour.csv")]
+    paths = [index, document, folder / "behaviour.json", write_rows(report.rows, folder / "behaviour.csv")]
     figure = draw_behaviour(report.rows, report.baseline)
     return [*paths, *(drawing.save_figure(figure, folder, "behaviour") if figure else [])]

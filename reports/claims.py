@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from harness.atomic_files import write_json
-from harness.comparison.number_format import format_interval, format_number, format_p_value
+from harness.comparison.number_format import ABSENT, format_interval, format_number, format_p_value
+from harness.comparison.result import without_nan
+from harness.csv_files import write_csv
 from harness.statistics.training_variance import ONE_SEED
-from harness.studies.claims_file import LEVEL
-from harness.studies.claims_result import ClaimsReport, HypothesisResult, HypothesisVerdict, MeasuredDifference, RecipeTable
-from harness.visible_text import escape_formulas, escape_markdown
+from harness.studies.claims_file import LEVEL, HypothesisVerdict
+from harness.visible_text import escape_markdown
 from reports.layout import drawing
 from reports.layout.drawing import GREY, INK, PALE_GREY, PAPER
 from reports.layout.labels import fit_label
@@ -23,12 +24,16 @@ from reports.layout.markdown import markdown_list
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from harness.studies.claims import ClaimResult, ClaimsReport, HypothesisResult, MeasuredDifference, RecipeTable
+
 VERDICTS: tuple[HypothesisVerdict, ...] = get_args(HypothesisVerdict)
 MARKS: dict[HypothesisVerdict, str] = {"supported": "✓", "contradicted": "✗", "inconclusive": "·", "not run": "–"}
 HEADINGS: dict[HypothesisVerdict, str] = {
     "contradicted": "Contradicted at this scale", "inconclusive": "Inconclusive in this study", "not run": "Not in this study",
 }  # fmt: skip
 COLUMNS = ("", "these − those", "p adj.", "detectable", "pairs / runs", "published", "verdict")
+NUMBERS = ("unit", "estimate", "low", "high", "p", "p_adjusted", "detectable", "pairs", "runs")
+CSV_COLUMNS = ("claim", "test", "hypothesis", "verdict", *NUMBERS, "published", "certainty", "reason")
 MOST_NAMES = 4  # of recipes of a single run
 NO_FIGURE = "no figure found"
 READING = (
@@ -57,7 +62,7 @@ def render_study(report: ClaimsReport, folder: Path) -> list[Path]:
     markdown, content, flat = (folder / f"claims.{kind}" for kind in ("md", "json", "csv"))
     markdown.write_text(as_markdown(report), encoding="utf-8")
     write_json(content, as_json(report))
-    write_csv(report, flat)
+    write_csv(flat, CSV_COLUMNS, (csv_row(claim, result) for claim in report.claims for result in claim.hypotheses))
     return [markdown, content, flat, *draw(report, folder)]
 
 
@@ -103,7 +108,9 @@ def recipe_rows(table: RecipeTable) -> list[tuple[str, ...]]:
     """A recipe a row; the published scores of similar ones under its own."""
     rows: list[tuple[str, ...]] = [("recipe", "runs", *table.columns)]
     for line in table.lines:
-        own = (f"{format_number(c.score)} {format_interval(c.low, c.high)}" if c.score is not None else "—" for c in line.cells)
+        own = (
+            f"{format_number(c.score)} {format_interval(c.low, c.high)}" if c.score is not None else ABSENT for c in line.cells
+        )
         others = (f"<br>*{format_number(c.published)}*" if c.published is not None else "" for c in line.cells)
         name = escape_markdown(line.recipe) + (f"<br>*{escape_markdown(line.published)}*" if line.published else "")
         rows.append((name, str(line.runs), *map(str.__add__, own, others)))
@@ -112,7 +119,7 @@ def recipe_rows(table: RecipeTable) -> list[tuple[str, ...]]:
 
 def figure(value: float, unit: str) -> str:
     """A difference in points, or how many times as much."""
-    return format_number(value, signed=True) if unit == "points" else f"× {value:.3g}"
+    return format_number(value, signed=True) if unit == "points" or math.isnan(value) else f"× {value:.3g}"
 
 
 def interval(m: MeasuredDifference) -> str:
@@ -141,7 +148,7 @@ def explain(result: HypothesisResult) -> str:
     if result.verdict == "inconclusive":
         alone = f" ({format_p_value(m.p)} on its own)" if m.p <= 1 - LEVEL else ""
         parts[0] += f", p {format_p_value(m.p_adjusted)} in its family{alone}"
-        parts += [f"detectable {detectable(m)}"] if m.detectable else []
+        parts += [f"detectable {detectable(m)}"] if not math.isnan(m.detectable) else []
     if (text := cite(result)) not in ("", NO_FIGURE):
         parts.append(f"published {text}")
     return "; ".join(parts)
@@ -166,50 +173,27 @@ def notes(report: ClaimsReport) -> list[str]:
 
 def as_json(report: ClaimsReport) -> dict[str, Any]:
     """The content of claims.json."""
-    return {
-        "study": report.study,
-        "summary": report.summary,
-        "family": report.family,
-        "counts": dict(Counter(h.verdict for h in report.hypotheses())),
-        "claims": [
-            {"claim": c.claim, "verdict": c.verdict, "reason": c.reason, "hypotheses": list(map(hypothesis_json, c.hypotheses))}
-            for c in report.claims
-        ],
-        "tables": [
-            {"table": table.name, "recipe": line.recipe, "runs": line.runs, "column": column, **asdict(score)}
-            for table in report.tables
-            for line in table.lines
-            for column, score in zip(table.columns, line.cells, strict=True)
-        ],
-        "foot": notes(report),
-    }
+    content = asdict(report)
+    for hypothesis in (h for claim in content["claims"] for h in claim["hypotheses"]):
+        test = hypothesis["test"]
+        hypothesis |= {"name": test.pop("name"), "says": test.pop("says"), "found": hypothesis.pop("measured")}
+        del test["published"]
+    content["tables"] = [
+        {"table": table.name, "recipe": line.recipe, "runs": line.runs, "column": column, **asdict(score)}
+        for table in report.tables
+        for line in table.lines
+        for column, score in zip(table.columns, line.cells, strict=True)
+    ]
+    counts = dict(Counter(h.verdict for h in report.hypotheses()))
+    return without_nan(content | {"counts": counts, "foot": notes(report)})
 
 
-def hypothesis_json(result: HypothesisResult) -> dict[str, Any]:
-    """A hypothesis with its definition, its measured difference and the published figure."""
-    definition = {k: v for k, v in asdict(result.test).items() if k not in ("published", "name", "says")}
-    return {
-        "name": result.test.name,
-        "says": result.test.says,
-        "verdict": result.verdict,
-        "reason": result.reason,
-        "test": definition,
-        "found": asdict(result.measured) if result.measured else None,
-        "published": asdict(result.published) if result.published else None,
-    }
-
-
-def write_csv(report: ClaimsReport, path: Path) -> None:
-    """A row for each hypothesis."""
-    numbers = ("unit", "estimate", "low", "high", "p", "p_adjusted", "detectable", "pairs", "runs")
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["claim", "test", "hypothesis", "verdict", *numbers, "published", "certainty", "reason"])
-        for h in report.hypotheses():
-            row: dict[str, Any] = {"claim": h.claim, "test": h.test.name, "hypothesis": h.test.says, "verdict": h.verdict}
-            row |= {k: getattr(h.measured, k, None) for k in numbers}
-            row |= {"published": getattr(h.published, "value", None), "certainty": getattr(h.published, "certainty", None)}
-            writer.writerow(escape_formulas([f"{v:.6g}" if isinstance(v, float) else v for v in (*row.values(), h.reason)]))
+def csv_row(claim: ClaimResult, result: HypothesisResult) -> list[Any]:
+    """A hypothesis with its numbers and the published figure, by CSV_COLUMNS."""
+    numbers = [getattr(result.measured, name, None) for name in NUMBERS]
+    figure = [getattr(result.published, name, None) for name in ("value", "certainty")]
+    row = [claim.claim, result.test.name, result.test.says, result.verdict, *numbers, *figure, result.reason]
+    return [f"{value:.6g}" if isinstance(value, float) else value for value in row]
 
 
 def in_points(report: ClaimsReport) -> list[tuple[HypothesisResult, MeasuredDifference]]:

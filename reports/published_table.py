@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.visible_text import escape_formulas
+from harness.csv_files import write_csv
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
@@ -19,13 +18,8 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     """Writes a line for each figure; nothing where the comparison has no published tables."""
     if not comparison.published_tables:
         return []
-    path = folder / "published.csv"
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        writer.writerows(escape_formulas(csv_row(f)) for table in comparison.published_tables for f in table.figures.values())
-    return [path]
+    figures = (figure for table in comparison.published_tables for figure in table.figures.values())
+    return [write_csv(folder / "published.csv", COLUMNS, map(csv_row, figures))]
 
 
 def csv_row(figure: Figure) -> tuple[str, ...]:

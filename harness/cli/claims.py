@@ -12,7 +12,7 @@ from harness.cli.screen import note, print_json, print_table, say
 from harness.own_packages import own_imports
 
 if TYPE_CHECKING:
-    from harness.studies.claims_result import ClaimsReport
+    from harness.studies.claims import ClaimsReport
 
 
 def claims(

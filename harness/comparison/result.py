@@ -238,13 +238,13 @@ class Comparison:
 
 
 def without_nan(content: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON has no NaN: None in its place; numbers of points need no more than 6 decimals."""
+    """JSON has no NaN and no infinity: None in their place; numbers of points need no more than 6 decimals."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list | tuple):
             return [plain(v) for v in value]
         if isinstance(value, float):
-            return None if math.isnan(value) else float(f"{value:.8g}")
+            return float(f"{value:.8g}") if math.isfinite(value) else None
         return without_nan(value) if isinstance(value, dict) else value
 
     return {key: plain(value) for key, value in content.items()}

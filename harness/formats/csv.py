@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.csv_files import write_csv
 from harness.interchange.export_results import POINTS, ExportedCell
-from harness.visible_text import escape_formulas
 
 SCORES = ("checkpoint", "run", "method", "step", "skill", "task", "metric", "value", "low", "high", "n", "unscored",
           "lower_is_better")  # fmt: skip
@@ -19,18 +18,8 @@ SAMPLES = ("checkpoint", "task", "example", "draw", "group", "score", "read_as",
 
 def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
     """The two files, each with all cells."""
-    folder.mkdir(parents=True, exist_ok=True)
-    scores, samples = folder / "scores.csv", folder / "samples.csv"
-    write_table(scores, SCORES, (row for cell in cells for row in score_rows(cell)))
-    write_table(samples, SAMPLES, (row for cell in cells for row in sample_rows(cell)))
-    return [scores, samples]
-
-
-def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(map(escape_formulas, rows))
+    scores = write_csv(folder / "scores.csv", SCORES, (row for cell in cells for row in score_rows(cell)))
+    return [scores, write_csv(folder / "samples.csv", SAMPLES, (row for cell in cells for row in sample_rows(cell)))]
 
 
 def score_rows(cell: ExportedCell) -> Iterator[list[Any]]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -30,19 +31,10 @@ from harness.studies.claims_file import (
     CitedFigure,
     ClaimsFile,
     Hypothesis,
+    HypothesisVerdict,
     RecipeSelection,
 )
 from harness.studies.claims_measures import StudyMeasures
-from harness.studies.claims_result import (
-    ClaimResult,
-    ClaimsReport,
-    HypothesisResult,
-    HypothesisVerdict,
-    MeasuredDifference,
-    RecipeLine,
-    RecipeScore,
-    RecipeTable,
-)
 from harness.studies.trained_model import NotInStudy, TrainedModel
 from harness.types import SKILLS, unknown_name
 
@@ -60,6 +52,92 @@ FAMILIES: Mapping[str, tuple[Callable[[Floats], Floats], str]] = {
 REWARD_COLUMNS = {ACCURACY: "rewardbench", BEST_OF_N: BEST_OF_N}  # measured on the reward model alone: the published column
 
 
+@dataclass(frozen=True)
+class MeasuredDifference:
+    """What a study shows of a hypothesis.  In points of 0..100; of a cost, how many times as much."""
+
+    unit: Literal["points", "times"]
+    estimate: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float  # within the family
+    detectable: float  # the smallest difference from the region's end that is found 4 times in 5; NaN: there is no error
+    pairs: int  # of recipes, over the labels that both sides have
+    runs: int
+    from_runs: float  # share of the variance that only more runs would shrink
+    single: tuple[str, ...] = ()  # recipes of a single run
+
+
+@dataclass(frozen=True)
+class HypothesisResult:
+    """`reason`: why it was not run."""
+
+    test: Hypothesis
+    published: CitedFigure | None
+    verdict: HypothesisVerdict = "not run"
+    measured: MeasuredDifference | None = None
+    reason: str = ""
+
+    def adjust(self, p: float) -> HypothesisResult:
+        """With the p-value within the family, and the verdict that it allows."""
+        assert self.measured
+        verdict: HypothesisVerdict = self.verdict if p <= 1 - LEVEL else "inconclusive"
+        return replace(self, verdict=verdict, measured=replace(self.measured, p_adjusted=p))
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """`reason`: why the claim has no hypothesis."""
+
+    claim: str
+    verdict: HypothesisVerdict
+    hypotheses: tuple[HypothesisResult, ...]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class RecipeScore:
+    """Points with a 95 % interval over items and runs; None: not measured.  `published`: the cell of the published table."""
+
+    score: float | None = None
+    low: float | None = None
+    high: float | None = None
+    published: float | None = None
+
+
+@dataclass(frozen=True)
+class RecipeLine:
+    """One recipe of a table: a score for each column, and the name of the published row under it."""
+
+    recipe: str
+    runs: int
+    cells: tuple[RecipeScore, ...]
+    published: str = ""
+
+
+@dataclass(frozen=True)
+class RecipeTable:
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    lines: tuple[RecipeLine, ...]
+
+
+@dataclass(frozen=True)
+class ClaimsReport:
+    """All claims of a file on one study; `family` says what was corrected for."""
+
+    study: str
+    summary: str
+    family: str
+    claims: tuple[ClaimResult, ...]
+    tables: tuple[RecipeTable, ...]
+
+    def hypotheses(self) -> list[HypothesisResult]:
+        return [h for claim in self.claims for h in claim.hypotheses]
+
+
 def assess_claims(study: Path, file: str | Path, family: str = "holm") -> ClaimsReport:
     """The claims in a file, and its tables, on a study's folder."""
     if family not in FAMILIES:
@@ -73,14 +151,13 @@ def assess(measures: StudyMeasures, claims: ClaimsFile, family: str) -> ClaimsRe
     p_values = {name: r.measured.p for name, r in results.items() if r.measured}
     correction, words = FAMILIES[family]
     for name, p in zip(p_values, correction(np.array(list(p_values.values()))), strict=True):
-        results[name] = adjust(results[name], float(p))
+        results[name] = results[name].adjust(float(p))
     parts = []
     for claim in claims.claims:
-        own = tuple(replace(results[h.name], claim=claim.claim) for h in claim.tests)
+        own = tuple(results[h.name] for h in claim.tests)
         parts.append(ClaimResult(claim.claim, claim_verdict([r.verdict for r in own]), own, claim.untested))
-    return ClaimsReport(
-        measures.record.name, claims.summary, words.format(n=len(p_values)), tuple(parts), recipe_tables(measures, claims)
-    )
+    correction_words = words.format(n=len(p_values))
+    return ClaimsReport(measures.record.name, claims.summary, correction_words, tuple(parts), recipe_tables(measures, claims))
 
 
 def measure(measures: StudyMeasures, hypothesis: Hypothesis, figure: CitedFigure | None) -> HypothesisResult:
@@ -89,30 +166,24 @@ def measure(measures: StudyMeasures, hypothesis: Hypothesis, figure: CitedFigure
         weights, pairs = contrast(measures, hypothesis)
         difference = combine(measures, weights)
     except NotInStudy as missing:
-        return HypothesisResult("", hypothesis, figure, reason=f"not in this study: {missing}")
+        return HypothesisResult(hypothesis, figure, reason=f"not in this study: {missing}")
     inside, outside = region_p_values(difference, *hypothesis.region)
     scale: Callable[[float], float] = math.exp if hypothesis.is_cost else lambda value: POINTS * value
-    total = difference.from_items + difference.from_runs
+    p, total = min(inside, outside), difference.from_items + difference.from_runs
     measured_difference = MeasuredDifference(
         unit="times" if hypothesis.is_cost else "points",
         estimate=scale(difference.delta),
         low=scale(difference.interval.low),
         high=scale(difference.interval.high),
-        p=min(inside, outside),
-        p_adjusted=min(inside, outside),
-        detectable=scale(power.detectable_from_error(difference.error, difference.freedom) if difference.error else 0.0),
+        p=p,
+        p_adjusted=p,
+        detectable=scale(power.detectable_from_error(difference.error, difference.freedom) if difference.error else math.nan),
         pairs=pairs,
         runs=len({model for column in weights.values() for model in column}),
         from_runs=difference.from_runs / total if total else 0.0,
         single=difference.single,
     )
-    return HypothesisResult("", hypothesis, figure, "supported" if inside <= outside else "contradicted", measured_difference)
-
-
-def adjust(result: HypothesisResult, p: float) -> HypothesisResult:
-    assert result.measured
-    verdict: HypothesisVerdict = result.verdict if p <= 1 - LEVEL else "inconclusive"
-    return replace(result, verdict=verdict, measured=replace(result.measured, p_adjusted=p))
+    return HypothesisResult(hypothesis, figure, "supported" if inside <= outside else "contradicted", measured_difference)
 
 
 def claim_verdict(verdicts: Sequence[HypothesisVerdict]) -> HypothesisVerdict:

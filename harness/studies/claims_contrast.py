@@ -15,7 +15,7 @@ from harness.statistics.aggregates import Floats, Interval
 from harness.statistics.pseudo_observations import student_p
 from harness.statistics.training_variance import RecipeContrast, RecipeScores
 from harness.studies.claims_file import ACCURACY, COSTS, LEVEL, REWARD_MEASURES, Comparand, Hypothesis, Selection
-from harness.studies.trained_model import NOT_APPLICABLE, Column, NotInStudy, TrainedModel
+from harness.studies.trained_model import NOT_APPLICABLE, Column, NotInStudy, TrainedModel, sort_labels
 
 if TYPE_CHECKING:
     from harness.studies.claims_measures import StudyMeasures
@@ -49,7 +49,7 @@ def pair_recipes(study: StudyRecord, comparand: Comparand) -> tuple[dict[Trained
     apply = [{label for m in side for label, value in m.labels.items() if value != NOT_APPLICABLE} for side in sides]
     differing = {label for label, values in comparand.these.items() if comparand.those.get(label, values) != values}
     labels = sorted((apply[0] & apply[1]) - differing)
-    these, those = (group_by(side, lambda m: tuple(m.labels[label] for label in labels)) for side in sides)
+    these, those = (group_by(side, lambda m: tuple(m.labels.get(label, NOT_APPLICABLE) for label in labels)) for side in sides)
     contexts = [context for context in these if context in those]
     if not contexts:
         raise NotInStudy(f"nothing that pairs {describe(comparand.these)} with {describe(comparand.those)}")
@@ -72,7 +72,7 @@ def select(models: Iterable[TrainedModel], selection: Selection) -> list[Trained
 
 
 def describe(selection: Selection) -> str:
-    return ", ".join(f"{label} {' or '.join(values)}" for label, values in selection.items()) or "anything"
+    return ", ".join(f"{label} {' or '.join(selection[label])}" for label in sort_labels(selection)) or "anything"
 
 
 def combine(measures: StudyMeasures, weights: Weights, shrink: bool = True) -> RecipeContrast:

@@ -18,28 +18,40 @@ tables:                                        # of recipes, with the published 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator
 
 from harness import config, published
 from harness.own_packages import ROOT
 from harness.published import Certainty  # fields are checked against it
 from harness.types import SkilldeltaError, unknown_name
+from harness.yaml_files import find_yaml
 
 FOLDER = ROOT / "harness" / "studies"
 LEVEL, POINTS = 0.95, 100  # of the intervals; of a score of 1
 Direction = Literal["greater", "less", "equal", "not greater", "not less"]
+HypothesisVerdict = Literal["supported", "contradicted", "inconclusive", "not run"]
 NEED_MARGIN = ("equal", "not greater", "not less")
-CERTAINTIES: tuple[Certainty, ...] = ("high", "medium-high", "medium", "low")
+CERTAINTIES: tuple[Certainty, ...] = get_args(Certainty)
 COSTS = ("flops", "seconds")
 ACCURACY, BEST_OF_N, STEPS, AVERAGE = "reward accuracy", "best of n", "worked steps", "average"
 REWARD_MEASURES = (ACCURACY, BEST_OF_N)  # measured on reward models, not on policies
 MEASURES = (AVERAGE, *COSTS, *REWARD_MEASURES, STEPS)
 
-Selection = Mapping[str, tuple[str, ...]]  # for each label the values that are selected
+
+def tuple_texts(value: Any) -> tuple[Any, ...]:
+    """A single value as a tuple of one."""
+    return tuple(each if each is None else str(each) for each in (value if isinstance(value, list | tuple) else [value]))
+
+
+Names = Annotated[
+    Sequence[str], BeforeValidator(tuple_texts)
+]  # no tuple: names hold commas, at which text for a tuple is split
+Selection = Mapping[str, Names]  # for each label the values that are selected
 
 
 @dataclass(frozen=True)
@@ -47,8 +59,8 @@ class Citation:
     """A published figure: the mean over rows of a table, less that over the rows of `minus`; or a figure itself."""
 
     table: str = ""
-    row: tuple[str, ...] = ()  # rows, or groups of rows
-    minus: tuple[str, ...] = ()
+    row: Names = ()  # rows, or groups of rows
+    minus: Names = ()
     column: str = ""
     figure: float | None = None
     certainty: Certainty | None = None
@@ -70,7 +82,7 @@ class Comparand:
 
     these: Selection = field(default_factory=dict)
     those: Selection = field(default_factory=dict)
-    measure: tuple[str, ...] = ()
+    measure: Names = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Hypothesis:
     says: str
     these: Selection
     those: Selection
-    measure: tuple[str, ...]
+    measure: Names
     direction: Direction
     margin: float = 2.0  # points
     beyond: Comparand | None = None
@@ -174,25 +186,19 @@ class ClaimsFile:
 
 def find(name: str | Path) -> Path:
     """A file by its path, or one that comes with the program by its name."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        return path
-    bundled_names = sorted(p.stem for p in FOLDER.glob("*.yaml") if "claims" in p.stem)
-    if str(name) not in bundled_names:
-        raise unknown_name("file of claims", str(name), bundled_names)
-    return FOLDER / f"{name}.yaml"
+    return find_yaml(str(name), "file of claims", FOLDER, lambda path: "claims" in path.stem)
 
 
 def read(path: Path) -> ClaimsFile:
     """The claims in a file, checked as far as that goes without a study."""
     try:
-        claims_file = config.build_config(ClaimsFile, as_lists(config.load_yaml(path)))
+        claims_file = config.build_config(ClaimsFile, config.load_yaml(path))
         for claim in claims_file.claims:
             if bool(claim.tests) == bool(claim.untested):
                 raise SkilldeltaError(f"{claim.claim!r} needs tests, or says under `untested` why it has none.")
-        names = Counter(h.name for h in claims_file.hypotheses())
-        if (most_common := names.most_common(1)) and most_common[0][1] > 1:
-            raise SkilldeltaError(f"two tests are named {most_common[0][0]!r}.")
+        names = [hypothesis.name for hypothesis in claims_file.hypotheses()]
+        if repeated_names := [name for name in names if names.count(name) > 1]:
+            raise SkilldeltaError(f"two tests are named {repeated_names[0]!r}.")
         for hypothesis in claims_file.hypotheses():
             check(hypothesis, claims_file)
         for row in (row for table in claims_file.tables for row in table.rows):
@@ -201,17 +207,6 @@ def read(path: Path) -> ClaimsFile:
     except SkilldeltaError as error:
         raise SkilldeltaError(f"{path} holds no claims: {error}") from error
     return claims_file
-
-
-def as_lists(value: Any, key: str = "") -> Any:
-    """A part of a file with single values as lists of one.  Names of rows may hold commas, so they are not split as text."""
-    if isinstance(value, list):
-        return [as_lists(entry) if isinstance(entry, dict) else entry for entry in value]
-    if not isinstance(value, dict):
-        return [value] if key in ("row", "minus", "measure") and value is not None else value
-    if key in ("these", "those"):
-        return {str(label): list(map(str, v if isinstance(v, list) else [v])) for label, v in value.items()}
-    return {name: as_lists(entry, name) for name, entry in value.items()}
 
 
 def check(hypothesis: Hypothesis, claims_file: ClaimsFile) -> None:

@@ -32,6 +32,7 @@ from harness.training.reward_settings import PREFIX as TASK
 from harness.types import SkilldeltaError, unknown_name
 from harness.world.ratings import DATA_KINDS
 from harness.world.skills import SKILLS
+from harness.yaml_files import find_yaml
 
 FOLDER = ROOT / "harness" / "studies"  # those that come with the program
 MAX_RUNS = 10_000  # of a grid
@@ -42,16 +43,17 @@ VARIABLE = re.compile(r"\$\{(\w+)(?::-([^{}]*))?\}")  # ${NAME}, or ${NAME:-what
 
 def bundled_studies() -> list[str]:
     """The studies that come with the program."""
-    return sorted(p.stem for p in FOLDER.glob("*.yaml") if "grid" in config.load_yaml(p))
+    return sorted(p.stem for p in FOLDER.glob("*.yaml") if has_grid(p))
+
+
+def has_grid(path: Path) -> bool:
+    """Whether a file is a study's: others there hold claims."""
+    return "grid" in config.load_yaml(path)
 
 
 def find_study(name: str) -> Path:
     """A file, or a study that comes with the program."""
-    if name.endswith((".yaml", ".yml")):
-        return Path(name)
-    if name not in bundled_studies():
-        raise unknown_name("study", name, bundled_studies())
-    return FOLDER / f"{name}.yaml"
+    return find_yaml(name, "study", FOLDER, has_grid)
 
 
 def read_study_file(path: Path, full: bool = True) -> StudySettings:

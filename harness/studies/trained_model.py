@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
@@ -9,9 +10,14 @@ from typing import Annotated
 from pydantic import Field
 
 NOT_APPLICABLE = "-"  # the value of a label that does not apply
-LABEL_ORDER = ("data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
+LABEL_ORDER = ("method", "data", "size", "base", "reward", "reward_data", "prompts")  # as recipes are described
 REWARD_LABELS = ("reward", "reward_data", "size")  # with the seed they tell a policy's reward model
 Column = tuple[str, str]  # what a hypothesis measures: (kind of value, task)
+
+
+def sort_labels(labels: Iterable[str]) -> list[str]:
+    """In the order in which recipes are described; others come last, by name."""
+    return sorted(labels, key=lambda label: (LABEL_ORDER.index(label) if label in LABEL_ORDER else len(LABEL_ORDER), label))
 
 
 class NotInStudy(Exception):  # noqa: N818  an answer, not a fault
@@ -47,9 +53,8 @@ class TrainedModel:
         labels = {k: v for k, v in self.labels.items() if v != NOT_APPLICABLE}
         if labels.get("reward_data") == labels.get("data"):
             labels.pop("reward_data", None)
-        method = [labels.pop("method")] if "method" in labels else []
-        order = [*(k for k in LABEL_ORDER if k in labels), *sorted(labels.keys() - set(LABEL_ORDER))]
-        return ", ".join([*method, *(f"{label.replace('_', ' ')} {labels[label]}" for label in order)])
+        words = {k: labels[k] if k == "method" else f"{k.replace('_', ' ')} {labels[k]}" for k in sort_labels(labels)}
+        return ", ".join(words.values())
 
     @property
     def reward_key(self) -> tuple[str, ...]:

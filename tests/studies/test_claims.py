@@ -18,11 +18,10 @@ from harness.statistics.aggregates import Floats, Interval
 from harness.statistics.estimate import Variance
 from harness.statistics.training_variance import RecipeContrast
 from harness.studies import claims, claims_contrast, claims_file, claims_measures, file, record
-from harness.studies.claims import assess_claims, claim_verdict
+from harness.studies.claims import HypothesisResult, assess_claims, claim_verdict
 from harness.studies.claims_contrast import independent_groups, pair_recipes, region_p_values
 from harness.studies.claims_file import Claim, ClaimsFile, Comparand, Direction, Hypothesis
 from harness.studies.claims_measures import SCORE, StudyMeasures
-from harness.studies.claims_result import HypothesisResult
 from harness.studies.plan import StudyPlan
 from harness.studies.record import StudyRecord
 from harness.studies.trained_model import Column, NotInStudy, TrainedModel
@@ -158,6 +157,18 @@ def test_a_side_without_a_partner_is_left_out() -> None:
         pair_recipes(models, comparand({"method": ("ppo",), "data": ("web",)}, {"method": ("dpo",)}))
 
 
+def test_a_model_that_lacks_a_label_pairs_as_one_to_which_it_does_not_apply() -> None:
+    models = [
+        model(method="dpo", data="web"),
+        model(method="ppo", data="web"),
+        model(method="ppo"),
+        model(method="dpo", seed=1),
+    ]
+    weights, pairs = pair_recipes(grid(models), comparand({"method": ("ppo",)}, {"method": ("dpo",)}))
+    assert pairs == 2
+    assert sorted(weights.values()) == [-0.5, -0.5, 0.5, 0.5]
+
+
 def verdict_of(difference: RecipeContrast, direction: Direction, margin: float) -> str:
     inside, outside = region_p_values(difference, *Hypothesis("", "", {}, {}, ("average",), direction, 100 * margin).region)
     return "inconclusive" if min(inside, outside) > 0.05 else "supported" if inside <= outside else "contradicted"
@@ -202,8 +213,14 @@ def test_one_seed_is_said_to_be_about_these_runs(tmp_path: Path, capsys: pytest.
     text = capsys.readouterr().out
     assert "There is one run of" in text
     assert "not about the recipe" in text
-    results = {r.test.name: r for r in assess_claims(folder, "claims").hypotheses()}
-    assert results["ppo-flops"].verdict == "inconclusive"  # a single number a side tells nothing of how it varies
+    with pytest.raises(SystemExit) as ended:
+        main(["claims", str(folder), "--json"])
+    assert ended.value.code == 0
+    content = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    flops = next(h for claim in content["claims"] for h in claim["hypotheses"] if h["name"] == "ppo-flops")
+    assert flops["verdict"] == "inconclusive"  # a single number a side tells nothing of how it varies
+    assert (flops["found"]["estimate"], flops["found"]["high"], flops["found"]["detectable"]) == (4.5, None, None)
+    assert "× 4.5 [× 0, × inf] | 1.000 | — |" in (folder / "report" / "claims.md").read_text()
 
 
 class RandomScores(StudyMeasures):

@@ -1,0 +1,20 @@
+"""CSV files, for spreadsheets: a text that one would run as a formula stays a text."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.visible_text import escape_formulas
+
+
+def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """The names of the columns, then a line for each row; gives the path.  What UTF-8 cannot write becomes an escape."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(columns)
+        writer.writerows(map(escape_formulas, rows))
+    return path
