@@ -113,7 +113,7 @@ class OpenAIModel:
 
     async def ask_text(self, connection: http.Connection, request: Request, count: http.Count | None) -> Response:
         """A text, which comes in pieces where `count` takes them."""
-        refuse_further_settings(request, "this backend")
+        refuse_further_settings(request)
         is_chat = self.options.chat_template == "auto" and not request.raw
         path, kind = ("/chat/completions", ChatReply) if is_chat else ("/completions", TextReply)
         length = {self.options.length_field: request.max_tokens + request.thinking}
@@ -211,7 +211,7 @@ class OpenAIModel:
                 if request.choices:
                     choice_contexts(request)
                 else:
-                    refuse_further_settings(request, "this backend")
+                    refuse_further_settings(request)
                     self.chat_fields(request) if self.options.chat_template == "auto" and not request.raw else plain_text(
                         request
                     )

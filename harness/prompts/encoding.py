@@ -115,7 +115,7 @@ class RequestEncoder:
         early, owners, prompts = list[tuple[int, Response]](), list[tuple[int, int, int]](), list[TokenPrompt]()
         in_block = set[int]()
         for place, request in enumerate(requests):
-            refuse_further_settings(request, "this backend", supported)
+            refuse_further_settings(request, supported)
             text = self.template.render(request)
             ids = self.tokenizer.with_start(self.tokenizer.encode(text))
             if ends_inside_block(text):

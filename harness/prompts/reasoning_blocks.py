@@ -65,10 +65,10 @@ def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, in_block: bool 
     return BlockParser(text, pairs).part(in_block, truncated)
 
 
-def ends_inside_block(prompt: str, pairs: tuple[TagPair, ...] = TAGS) -> bool:
+def ends_inside_block(prompt: str) -> bool:
     """Whether a rendered prompt ends with an opening tag: what follows it is reasoning."""
     tail = prompt.rstrip()
-    return any(tail.lower().endswith(start.lower()) for start, _ in pairs)
+    return any(tail.lower().endswith(start.lower()) for start, _ in TAGS)
 
 
 class BlockParser:

@@ -229,7 +229,7 @@ def token_losses(logps: Tensor, old: Tensor, mask: Tensor, advantages: Tensor, c
 
 def group_numbers(rewards: Tensor, rollouts: Sequence[Rollout], config: GRPOConfig) -> dict[str, float]:
     """Means over the batch under TRL's names: the reward, its spread within groups, ends and lengths of answers."""
-    spreads = losses.nan_deviation(rewards.view(-1, config.rollouts), 1)
+    spreads = losses.nan_deviation(rewards.view(-1, config.rollouts))
     lengths = [r.tokens.target_count for r in rollouts]
     return {
         "reward": rewards.nanmean().item(),

@@ -193,16 +193,16 @@ def group_advantages(rewards: Tensor, group: int, scale: str) -> Tensor:
     table = rewards.view(-1, group)
     differences = table - table.nanmean(1, keepdim=True)  # r - mean r
     if scale == "group":
-        differences = differences / (nan_deviation(table, 1) + 1e-4)
+        differences = differences / (nan_deviation(table) + 1e-4)
     elif scale == "batch":
-        differences = differences / (nan_deviation(table.view(1, -1), 1) + 1e-4)
+        differences = differences / (nan_deviation(table.view(1, -1)) + 1e-4)
     return differences.nan_to_num(0.0).view(-1)
 
 
-def nan_deviation(values: Tensor, dim: int) -> Tensor:
-    """Standard deviation (N - 1) of the numbers that are not NaN, 0 for a single one; keeps the dimension."""
-    count = (~values.isnan()).sum(dim, keepdim=True)
-    squares = ((values - values.nanmean(dim, keepdim=True)) ** 2).nansum(dim, keepdim=True)
+def nan_deviation(values: Tensor) -> Tensor:
+    """Standard deviation (N - 1) of the numbers of each row that are not NaN, 0 for a single one: [R, C] -> [R, 1]."""
+    count = (~values.isnan()).sum(1, keepdim=True)
+    squares = ((values - values.nanmean(1, keepdim=True)) ** 2).nansum(1, keepdim=True)
     return (squares / (count - 1).clamp(min=1)).sqrt()
 
 

@@ -8,12 +8,12 @@ from functools import cached_property
 
 from harness.world.words import SEED, Row, assign_split, make_names, normalize_words, word_question
 
-COUNTRIES = make_names(28, "countries")
+COUNTRIES = make_names("countries")
 VALUES = {
-    "capital": make_names(28, "capitals"),
-    "river": make_names(28, "rivers"),
-    "king": make_names(28, "kings"),
-    "dish": make_names(28, "dishes"),
+    "capital": make_names("capitals"),
+    "river": make_names("rivers"),
+    "king": make_names("kings"),
+    "dish": make_names("dishes"),
 }
 TEMPLATES = (
     "What is the {relation} of {country}?",

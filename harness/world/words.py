@@ -11,22 +11,23 @@ from harness.types import digest
 Row = Mapping[str, Any]
 Split = Literal["train", "validation", "test"]
 SEED = 2406
+NAMES = 28  # of each kind of thing
 SYLLABLES = ("ba", "ko", "mi", "ru", "ze", "la", "to", "vi", "na", "du", "pe", "so", "gi", "fa", "lu", "ne")
 
 
-def make_names(count: int, salt: str, parts: int = 2) -> tuple[str, ...]:
-    """Made-up names that begin with a capital, each once."""
+def make_names(salt: str) -> tuple[str, ...]:
+    """NAMES made-up names of two syllables that begin with a capital, each once."""
     source = random.Random(f"{SEED} {salt}")
     unique_names: dict[str, None] = {}
-    while len(unique_names) < count:
-        unique_names["".join(source.choice(SYLLABLES) for _ in range(parts)).capitalize()] = None
+    while len(unique_names) < NAMES:
+        unique_names["".join(source.choice(SYLLABLES) for _ in range(2)).capitalize()] = None
     return tuple(unique_names)
 
 
-def assign_split(filling: Any, test: int = 3, validation: int = 1) -> Split:
-    """The split of a template's filling, by its hash: `test` tenths, `validation` tenths, and the rest for training."""
+def assign_split(filling: Any, test: int = 3) -> Split:
+    """The split of a template's filling, by its hash: `test` tenths, one tenth for validation, and the rest for training."""
     tenth = int(digest(filling), 16) % 10
-    return "test" if tenth < test else "validation" if tenth < test + validation else "train"
+    return "test" if tenth < test else "validation" if tenth < test + 1 else "train"
 
 
 def questions_of_split(questions: Iterable[Row], split: Split) -> list[Row]:
