@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PART = "nats"
 NO_LOGPROB = "the backend gave no log-probability"
-PARTED = "the server has parted their reasoning from them, and without it they are no answer to the prompt alone"
+SEPARATE_REASONING = "the server has parted their reasoning from them, and without it they are no answer to the prompt alone"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Divergence:
     def note(self) -> str:
         """Why there is no number, or what it leaves out."""
         unknown = f"{self.unknown} answers without a number" if self.unknown else ""
-        left_out = f"without {self.with_reasoning} answers: {PARTED}" if self.with_reasoning else ""
+        left_out = f"without {self.with_reasoning} answers: {SEPARATE_REASONING}" if self.with_reasoning else ""
         return self.why or "; ".join(filter(None, (unknown, left_out)))
 
     def to_json(self) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.behaviour.choice_calibration import CalibrationRow, calibrate
-from harness.behaviour.divergence import PARTED, Divergence, absent_divergence, answer_rows, answer_task, measure_divergence
+from harness.behaviour.divergence import (
+    SEPARATE_REASONING,
+    Divergence,
+    absent_divergence,
+    answer_rows,
+    answer_task,
+    measure_divergence,
+)
 from harness.behaviour.panel import BehaviourRow, measure_behaviour
 from harness.behaviour.prompts import PromptFile, prompt_task
 from harness.comparison.load import LoadedResults, load_results
@@ -140,7 +147,11 @@ def ask_divergences(plan: BehaviourPlan, results: Results, task: str, candidates
     divergences = []
     for name in candidates:
         if name not in tasks:
-            why = f"none of its {with_reasoning[name]} answers can be asked about: {PARTED}" if with_reasoning[name] else ALL_EMPTY
+            why = (
+                f"none of its {with_reasoning[name]} answers can be asked about: {SEPARATE_REASONING}"
+                if with_reasoning[name]
+                else ALL_EMPTY
+            )
             divergences.append(absent_divergence(name, why, with_reasoning[name]))
         elif failure := failures.get(tasks[name].name):
             divergences.append(absent_divergence(name, failure))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.grading.criteria import BETTER
-from harness.grading.preferences import PREFERRED
+from harness.grading.preferences import PREFERENCE_METRIC
+from harness.grading.questions import AGREEMENTS
 from harness.grading.stored_checks import find_errors, has_check, rates_from_json
 from harness.statistics.judge_error import (
     ClassMean,
@@ -97,7 +98,7 @@ def criterion_of(record: CellRecord) -> str:
     """What the judge of a cell decided; "" where neither its record nor a task of this program says."""
     if (own := judge_work(record).get("criterion")) and isinstance(own, str):
         return own
-    if str(record.imported.get("metric", "")).startswith(PREFERRED):
+    if str(record.imported.get("metric", "")).startswith(PREFERENCE_METRIC):
         return BETTER
     task = registry.tasks().get(record.task.name)
     return task.criterion if task else ""
@@ -110,13 +111,14 @@ def judge_work(record: CellRecord) -> Json:
 
 
 def describe_orders(task: str, results: LoadedResults) -> str:
-    """How often the judge's two orders agreed, over the checkpoints, where that is known."""
-    works = [cell.record.conditions.get("judge") for (_, name), cell in results.cells.items() if name == task]
-    shares = [work["orders_agree"] for work in works if isinstance(work, dict) and isinstance(work.get("orders_agree"), float)]
-    if not shares:
-        return ""
-    low, high = (f"{POINTS * share:.0f}" for share in (min(shares), max(shares)))
-    return f"  Its two orders agree on {low if low == high else f'{low} to {high}'} % of the answers."
+    """How often the judge's two orders, or its annotators, agreed, over the checkpoints, where that is known."""
+    works = [judge_work(cell.record) for (_, name), cell in results.cells.items() if name == task]
+    sentences = []
+    for part, words in AGREEMENTS.items():
+        if shares := [work[part] for work in works if isinstance(work.get(part), float)]:
+            low, high = (f"{POINTS * share:.0f}" for share in (min(shares), max(shares)))
+            sentences.append(f"  Its {words} agree on {low if low == high else f'{low} to {high}'} % of the answers.")
+    return "".join(sentences)
 
 
 def judge_notes(rows: Sequence[Row], results: LoadedResults) -> list[str]:

@@ -11,7 +11,7 @@ from harness import registry
 from harness.evaluation.outcome import Outcome
 from harness.evaluation.scoring import NO_ANSWER
 from harness.grading.criteria import BETTER
-from harness.grading.preferences import METRICS, PREFERRED, preference_score
+from harness.grading.preferences import METRICS, PREFERENCE_METRIC, preference_score
 from harness.grading.questions import Grade, JudgeQuestion, grade_all
 from harness.prompts.reading import SILENCE, Reader, missing_answer
 from harness.prompts.templates import plain_text
@@ -139,7 +139,7 @@ def preference_record(match: HeadToHead, record: CellRecord, agreements: Sequenc
         noise=None,
         decision=None,
         conditions={"judge": work} if work else {},
-        imported={"task": name, "metric": f"{PREFERRED}{match.against}"},
+        imported={"task": name, "metric": f"{PREFERENCE_METRIC}{match.against}"},
         rescored=utc_now(),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness.atomic_files import FULL
 from harness.evaluation.questions import Question
+from harness.grading.questions import AGREEMENTS
 from harness.prompts.reading import Reader, missing_answer
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
@@ -91,10 +92,12 @@ def answer_blocks(model: Model, blocks: Sequence[Sequence[Question]]) -> Iterato
 
 
 def judge_work(task: Task, samples: Sequence[Sample]) -> dict[str, Any]:
-    """What a judge's work on a cell took, and how often its two orders agreed, for task.json; {} where no judge tells."""
+    """What a judge's work on a cell took, and how often its orders and annotators agreed, for task.json; {} for no judge."""
     work = dict(task.report()) if task.report else {}
-    agreements = [s.score.parts["orders_agree"] for s in samples if "orders_agree" in s.score.parts]
-    return work | ({"orders_agree": round(sum(agreements) / len(agreements), 4)} if agreements else {})
+    for name in AGREEMENTS:
+        if agreements := [s.score.parts[name] for s in samples if name in s.score.parts]:
+            work[name] = round(sum(agreements) / len(agreements), 4)
+    return work
 
 
 class ResponseScorer:

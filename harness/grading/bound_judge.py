@@ -50,13 +50,13 @@ class GradeMemory:
         """The value of one verdict, for scorers that ask no more."""
         return self.grades([JudgeQuestion(prompt, response, reference)])[0].value
 
-    def grade_ahead(self, judged: ScoreByJudge, pairs: Sequence[tuple[Example, Response]]) -> None:
+    def grade_ahead(self, scorer: ScoreByJudge, pairs: Sequence[tuple[Example, Response]]) -> None:
         """Asks everything that scoring these responses will ask, each round of it at once."""
         self.grades_by_question.clear()
         for _ in range(MAX_ROUNDS):
             collector = QuestionCollector(self.grades_by_question)
             for example, response in pairs:
-                collector.run(judged, example, response)
+                collector.run(scorer, example, response)
             if not collector.questions:
                 return
             self.grades(list(collector.questions))
@@ -78,9 +78,9 @@ class QuestionCollector:
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
         return self.grades([JudgeQuestion(prompt, response, reference)])[0].value
 
-    def run(self, judged: ScoreByJudge, example: Example, response: Response) -> None:
+    def run(self, scorer: ScoreByJudge, example: Example, response: Response) -> None:
         try:
-            judged(self, example, response)  # type: ignore[arg-type]  # the same two methods
+            scorer(self, example, response)  # type: ignore[arg-type]  # the same two methods
         except Exception:  # noqa: BLE001  an unanswered question is noted; another error comes again when the response is scored
             return
 

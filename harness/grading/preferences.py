@@ -12,7 +12,7 @@ WIN_RATE = Metric("discrete_win_rate", part="won")
 RELATIVE_LENGTH = Metric("relative_length", part="length", over="reference_length")
 ORDERS_AGREE = Metric("orders_agree", part="orders_agree")
 METRICS = (WIN_RATE, RELATIVE_LENGTH, ORDERS_AGREE)
-PREFERRED = "preferred to "  # before the name of the checkpoint whose answers are the reference, as a metric's name
+PREFERENCE_METRIC = "preferred to "  # before the name of the checkpoint whose answers are the reference, as a metric's name
 VERDICTS = {0.0: "worse", 0.5: "as good", 1.0: "better"}
 MAX_EXPONENT = 700.0  # beyond it e^x is no float
 

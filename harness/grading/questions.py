@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from harness.types import Judge
 
 NO_VERDICT = "the judge gave no verdict"
+AGREEMENTS = {"orders_agree": "two orders", "annotators_agree": "annotators"}  # parts of samples, and what agrees
 
 
 class JudgeQuestion(NamedTuple):
@@ -32,6 +33,7 @@ class Grade:
     agreement: bool | None = None
     why: str = ""
     lean: float | None = None  # mean value for the first place over both orders: 0.5 for a judge that likes no place
+    measures: Mapping[str, float] = field(default_factory=dict, hash=False)  # further numbers, for the sample's line
 
     @property
     def holds(self) -> bool | None:
@@ -50,8 +52,8 @@ class Grade:
         return self.why or "the two orders of the judge's question contradict each other"
 
     def parts(self) -> dict[str, float]:
-        """For a sample's line: whether the orders agree, where that is known."""
-        return {} if self.agreement is None else {"orders_agree": float(self.agreement)}
+        """For a sample's line: whether the orders agree, where that is known, and what else the judge measured."""
+        return ({} if self.agreement is None else {"orders_agree": float(self.agreement)}) | dict(self.measures)
 
 
 @runtime_checkable

@@ -1,32 +1,83 @@
-"""Preferences that AlpacaEval's own program recorded: a judge that has judged already."""
+"""Preferences that AlpacaEval's own program recorded: a judge that has judged already.
+
+Where several annotators, or one of them several times, have judged an answer, the grade is the mean of their preferences, and
+the sample keeps how many there are and which share of them decides as most do.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
+from typing import NamedTuple
 
+from harness.grading.questions import NO_VERDICT, Grade, JudgeQuestion
+from harness.grouping import group_by
 from harness.interchange import alpaca_eval_annotations
 from harness.judge_binding import parse_preference
 from harness.types import Json, SkilldeltaError
 
 
+class Annotation(NamedTuple):
+    """One recorded verdict: the answer that was compared with ("" where the file does not say), and the preference, 0..1."""
+
+    reference: str
+    preference: float | None
+
+
 @dataclass(frozen=True)
 class AnnotationJudge:
-    """What was preferred, 0..1, by instruction and answer."""
+    """The recorded verdicts by instruction and answer."""
 
-    preferences: Mapping[tuple[str, str], float | None]
+    annotations: Mapping[tuple[str, str], Sequence[Annotation]]
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
         """The recorded preference for exactly this answer; None where there is none."""
-        return self.preferences.get((prompt, response))
+        return self.grade_all([JudgeQuestion(prompt, response, reference)])[0].value
+
+    def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+        return [grade_recorded(self.annotations.get((q.prompt, q.response), ()), q.reference) for q in questions]
+
+
+def grade_recorded(annotations: Sequence[Annotation], reference: str) -> Grade:
+    """The mean preference of the annotations of one answer.
+
+    Where they compared it with several references, those with exactly `reference` count.  The texts of one reference may
+    differ from the data's, as they do in AlpacaEval 1's files.
+    """
+    if len({each.reference for each in annotations}) > 1:
+        annotations = [each for each in annotations if each.reference == reference]
+        if not annotations:
+            return Grade(None, why="the answer was judged against several references, and none of them is this one")
+    values = [each.preference for each in annotations if each.preference is not None]
+    if not values:
+        return Grade(None, why=NO_VERDICT)
+    grade = Grade(fsum(values) / len(values))
+    if len(annotations) == 1:
+        return grade
+    decisions = Counter(Grade(value).decision for value in values)
+    agreement = decisions.most_common(1)[0][1] / len(values)
+    return Grade(grade.value, measures={"annotators": float(len(values)), "annotators_agree": agreement})
 
 
 def load(where: str) -> AnnotationJudge:
     """The annotations in a file, or in all files of a folder; the answers that they judge are its output_2."""
-    rows = read_annotations(where)
-    return AnnotationJudge({(r["instruction"], r["output_2"]): parse_preference(r["preference"]) for r in rows})
+    rows = group_by(read_annotations(where), lambda row: (str(row["instruction"]), str(row["output_2"])))
+    return AnnotationJudge({key: [make_annotation(row, where) for row in of_answer] for key, of_answer in rows.items()})
+
+
+def make_annotation(row: Json, where: str) -> Annotation:
+    """SkilldeltaError for a preference that is no number."""
+    preference = row["preference"]
+    if isinstance(preference, bool) or not isinstance(preference, int | float | None):
+        raise SkilldeltaError(
+            f"annotations:{where}: a preference is {preference!r}; AlpacaEval writes numbers from 1 (the reference is better) "
+            "to 2, 0 for a draw, and null for no verdict."
+        )
+    return Annotation(str(row.get("output_1") or ""), parse_preference(preference))
 
 
 def identity(where: str) -> str:

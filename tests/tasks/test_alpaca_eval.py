@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from harness import api, data, judge_binding, registry
 from harness.comparison.compare import compare
 from harness.data import ExampleSelection
 from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.run import score_checkpoints
 from harness.grading.language_model import JudgeSettings, LanguageModelJudge
 from harness.grading.questions import JudgeQuestion
 from harness.judges import annotations, llm
 from harness.statistics import length_controlled
 from harness.statistics.length_controlled import LogisticData, PreferencePairs
 from harness.store import Results
-from harness.types import Request, Response, SkilldeltaError
+from harness.types import Json, Request, Response, SkilldeltaError
 from reports import alpaca_eval as report
 from tests.support import toys
 
@@ -204,9 +206,67 @@ def test_recorded_preferences_are_read_as_alpaca_eval_writes_them(tmp_path: Path
     assert judge.grade("i", "another answer", "any") is None
     assert annotations.identity(str(tmp_path / "annotations.json")) == "gpt"
     assert annotations.load(str(tmp_path)).grade("i", "a", "any") == 1
+    (tmp_path / "annotations.json").write_text(json.dumps([rows[0] | {"preference": "2"}]))
+    annotations.read_annotations.cache_clear()
+    with pytest.raises(SkilldeltaError, match=r"a preference is '2'; AlpacaEval writes numbers from 1"):
+        annotations.load(str(tmp_path / "annotations.json"))
     for nothing in (str(tmp_path / "none.json"), ""):
         with pytest.raises(SkilldeltaError, match="There are no annotations in"):
             annotations.load(nothing)
+
+
+def annotation(preference: float | None, annotator: str = "gpt", output_1: str = "theirs", output_2: str = "mine") -> Json:
+    texts = {"instruction": "i", "output_1": output_1, "output_2": output_2}
+    return {**texts, "preference": preference, "annotator": annotator}
+
+
+@pytest.mark.parametrize(
+    ("rows", "value", "measures"),
+    [
+        ([annotation(1.8)], 0.8, {}),
+        ([annotation(2), annotation(1, "claude"), annotation(1, "glm")], 1 / 3, {"annotators": 3, "annotators_agree": 2 / 3}),
+        ([annotation(2), annotation(2, "claude")], 1.0, {"annotators": 2, "annotators_agree": 1}),
+        ([annotation(2), annotation(None, "claude")], 1.0, {"annotators": 1, "annotators_agree": 1}),
+        ([annotation(None), annotation(None, "claude")], None, {}),
+        ([annotation(1), annotation(2)], 0.5, {"annotators": 2, "annotators_agree": 0.5}),  # one annotator twice
+        ([annotation(2), annotation(1, output_1="another's")], 1.0, {}),  # against two references
+        ([annotation(2, output_1="a"), annotation(1, output_1="b")], None, {}),
+        ([annotation(2, output_1="nearly theirs")], 1.0, {}),
+    ],
+)
+def test_all_annotations_of_an_answer_count_whatever_their_order(
+    rows: list[Json], value: float | None, measures: dict[str, float], tmp_path: Path
+) -> None:
+    for number, order in enumerate((rows, rows[::-1])):
+        file = tmp_path / f"annotations{number}.json"
+        file.write_text(json.dumps(order))
+        (grade,) = annotations.load(str(file)).grade_all([JudgeQuestion("i", "mine", "theirs")])
+        assert grade.value == (None if value is None else pytest.approx(value))
+        assert grade.measures == pytest.approx(measures)
+        assert (grade.value is None) == bool(grade.why)
+
+
+def test_the_agreement_of_annotators_is_stored_and_said(tmp_path: Path) -> None:
+    examples = [{"index": n, "instruction": f"i{n}", "reference": "theirs"} for n in range(4)]
+    rows = [
+        annotation(1 + (n + at) % 2, annotator) | {"instruction": f"i{n}"}
+        for n in range(4)
+        for at, annotator in enumerate(("gpt", "gpt2", "claude"))
+    ]
+    (tmp_path / "annotations.json").write_text(json.dumps(rows))
+    judge = {"alpaca_eval": f"annotations:{tmp_path / 'annotations.json'}"}
+    task = replace(registry.task("alpaca_eval"), rows=lambda folder: examples)
+    results = Results.make(tmp_path / "r")
+    for name in ("sft", "dpo"):
+        score_checkpoints(
+            [toys.checkpoint(name)], [task], lambda _: toys.model(lambda r: Response("mine")), results,
+            EvaluationSettings(judges=judge),
+        )  # fmt: skip
+    work = results.cell("sft", "alpaca_eval").read().conditions["judge"]
+    assert (work["questions"], work["annotators_agree"]) == (4, 0.6667)
+    assert {s.score.parts["annotators"] for s in results.cell("sft", "alpaca_eval").samples()} == {3.0}
+    (note,) = (text for text in compare(tmp_path / "r", "sft").caveats if "was graded by" in text)
+    assert "Its annotators agree on 67 % of the answers." in note
 
 
 @pytest.mark.data
