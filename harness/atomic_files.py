@@ -22,7 +22,11 @@ from harness.types import SkilldeltaError
 ROOM = "Make room; the same command continues from what is stored."
 RIGHT = "Give this user the right to it, or name another folder with -o."
 FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: ROOM}
+BROKEN = "The disk fails, or the server that it is on: see the system's log."
+OTHER_NAME = "Name another file or folder."
 REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
+REFUSALS |= {errno.EIO: BROKEN, errno.ESTALE: BROKEN, errno.EMFILE: "Allow more open files (ulimit -n)."}
+REFUSALS |= dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR), OTHER_NAME)
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
 TORCH_WRITER = "inline_container.cc"  # torch.save
 DRAFT, FORMER = ".writing-", "former"

@@ -59,6 +59,11 @@ def is_there(place: str) -> bool:
         return False
 
 
+def is_listed(file: Path) -> bool:
+    """Whether a folder lists this name, though it be a link to nothing or in a circle: what is stored there is not passed over."""
+    return os.path.lexists(file)
+
+
 def link_target(file: Path) -> str:
     return printable(str(file.readlink()))
 
@@ -96,14 +101,16 @@ def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
     return content
 
 
-def decode_json(text: bytes | str, allows_nan: bool = False) -> Any:
+def decode_json(text: bytes | str, allows_nan: bool = False, once: bool = False) -> Any:
     """The JSON value in a text.  ValueError where it is none, is nested too deeply, or holds NaN or Infinity.
 
-    `allows_nan`: programs that are not strict about JSON write NaN and Infinity.
+    `allows_nan`: programs that are not strict about JSON write NaN and Infinity.  `once`: no object has a key twice, of which
+    most programs take the last one and some the first.
     """
+    hooks: dict[str, Any] = {} if allows_nan else {"parse_constant": refuse_constant}
     try:
         content = text if isinstance(text, str) else text.decode("utf-8")
-        value = json.loads(content) if allows_nan else json.loads(content, parse_constant=refuse_constant)
+        value = json.loads(content, **hooks, object_pairs_hook=build_object if once else None)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if content.count("[") + content.count("{") > MAX_DEPTH and is_deep(value):
@@ -113,6 +120,16 @@ def decode_json(text: bytes | str, allows_nan: bool = False) -> Any:
 
 def refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"it holds {name}, which is no number in JSON")
+
+
+def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these keys and values.  ValueError where a key is there twice."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {printable(twice)[:80]!r} is there twice")
+    return content
 
 
 def is_deep(value: Any) -> bool:
@@ -140,7 +157,7 @@ def read_json(file: Path) -> dict[str, Any]:
 def read_stored_json(path: Path) -> dict[str, Any]:
     """The JSON object of a file of the results folder."""
     try:
-        content = decode_json(read_bytes(path))
+        content = decode_json(read_bytes(path), once=True)
     except ValueError as error:
         raise SkilldeltaError(f"{path} cannot be read ({error}): the results folder is damaged there.") from error
     if not isinstance(content, dict):

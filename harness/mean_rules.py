@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from harness.atomic_files import write_json
-from harness.bounded_files import read_stored_json
+from harness.bounded_files import is_listed, read_stored_json
 from harness.records import CellRecord, build_plain
 from harness.types import SkilldeltaError
 
@@ -109,7 +109,7 @@ def store_rule(folder: Path, rule: MeanRule) -> MeanRule | None:
 def read_rule(folder: Path) -> MeanRule:
     """The rule of a results folder.  SkilldeltaError for a damaged file."""
     path = folder / FILE
-    if not path.exists():
+    if not is_listed(path):
         return MeanRule()
     try:
         return build_plain(MeanRule, read_stored_json(path))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import folder_name, remove_halves, whole_stream, write_json
-from harness.bounded_files import is_folder, open_bytes, read_stored_json
+from harness.bounded_files import is_folder, is_listed, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
 from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
@@ -32,7 +32,7 @@ MARKER = "skilldelta.json"
 RECORD = "checkpoint.json"
 FORMAT = 2  # 2: other keys than 1 in all files; both are read, and a folder becomes 2 when something is written to it
 READABLE = (1, 2)
-Key = tuple[str, int]  # example, draw
+SampleKey = tuple[str, int]  # of Sample.key: Example.id and draw
 
 
 @dataclass(frozen=True)
@@ -55,18 +55,19 @@ class Cell:
 
     def record(self) -> CellRecord | None:
         """What task.json says; None for a cell that was never begun."""
-        return self.read() if self.record_file.exists() else None
+        return self.read() if is_listed(self.record_file) else None
 
     def samples(self) -> Iterator[Sample]:
         """The stored samples.  A torn last line (the process was killed while writing) is passed over."""
-        if not self.samples_file.exists():
+        if not is_listed(self.samples_file):
             return
         place = 0
         with open_bytes(self.samples_file) as stream:
             try:
-                for number, value in read_lines(complete_lines(stream)):
-                    place = number
+                for place, value in read_lines(complete_lines(stream)):  # noqa: B007  an error's
                     yield sample_from_json(value)
+            except OSError as error:  # a disk that fails, a server that has forgotten the file
+                raise SkilldeltaError(f"{self.samples_file} cannot be read: {error.strerror}.") from error
             except (ValueError, TypeError, OverflowError) as error:
                 number = error.lineno if isinstance(error, InvalidLineError) else place
                 raise SkilldeltaError(
@@ -159,11 +160,11 @@ class SampleWriter:
     def append(self, sample: Sample) -> None:
         self.lines.write(sample_to_json(sample))
 
-    def sort(self, order: Sequence[Key]) -> None:
+    def sort(self, order: Sequence[SampleKey]) -> None:
         """Puts the finished cell into the order of its examples, so that the same inputs give the same bytes."""
         place = {key: i for i, key in enumerate(order)}
-        samples = {(s.example, s.draw): s for s in self.cell.samples()}
-        self.cell.rewrite(sorted(samples.values(), key=lambda s: place[s.example, s.draw]))
+        samples = {s.key: s for s in self.cell.samples()}
+        self.cell.rewrite(sorted(samples.values(), key=lambda s: place[s.key]))
 
 
 def mark_folder(path: Path) -> None:
@@ -186,8 +187,9 @@ class Results:
             raise SkilldeltaError(f"{state} {self.folder}.  `skilldelta score ... -o FOLDER` makes one (it holds {MARKER}).")
         self.format = read_stored_json(self.folder / MARKER).get("format")
         if self.format not in READABLE:
-            readable = " and ".join(map(str, READABLE))
-            raise SkilldeltaError(f"{self.folder} has format {self.format!r}; this version reads {readable}.")
+            raise SkilldeltaError(
+                f"{self.folder} has format {self.format!r:.60}; this version reads {READABLE[0]} to {FORMAT}."
+            )
 
     @classmethod
     def make(cls, folder: Path | str) -> Results:
@@ -212,7 +214,7 @@ class Results:
         path = self.folder / folder_name(checkpoint.name) / RECORD
         record = CheckpointRecord.of(checkpoint, fingerprint)
         with lock_folder(self.folder):
-            before = read_record(path, CheckpointRecord) if path.exists() else None
+            before = read_record(path, CheckpointRecord) if is_listed(path) else None
             if before and (parts := changed_parts(before.fingerprint, record.fingerprint)):
                 unlike = ", ".join(name for name, *_ in parts)
                 raise SkilldeltaError(
@@ -239,12 +241,12 @@ class Results:
 
     def checkpoints(self) -> dict[str, CheckpointRecord]:
         """Every checkpoint by name, in the order of run, step and name."""
-        records = [read_own_record(path) for path in sorted(self.folder.glob(f"*/{RECORD}"))]
-        records.sort(key=lambda c: run_order(c.run, c.step, c.name))
+        paths = (place / RECORD for place in sorted(self.folder.iterdir()) if is_listed(place / RECORD))
+        records = sorted(map(read_own_record, paths), key=lambda c: run_order(c.run, c.step, c.name))
         return {c.name: replace(c, results=str(self.folder)) for c in records}
 
     def cells(self) -> Iterator[tuple[str, CellRecord, Cell]]:
         """(checkpoint name, task.json, cell) of everything that was begun."""
         for name in self.checkpoints():
-            for path in sorted((self.folder / folder_name(name)).glob("*/task.json")):
-                yield name, read_record(path, CellRecord), Cell(path.parent)
+            cells = map(Cell, sorted((self.folder / folder_name(name)).iterdir()))
+            yield from ((name, cell.read(), cell) for cell in cells if is_listed(cell.record_file))

@@ -3,6 +3,8 @@
 A seeded part of each table of tests/support/hostile_tables.py; `make fuzz` takes all of them, and makes up more.
 """
 
+import errno
+import os
 import random
 from itertools import pairwise
 from pathlib import Path
@@ -11,9 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bounded_files import MAX_DEPTH, UnreadableFileError, decode_json, read_bytes
+from harness.atomic_files import explain_system_error
+from harness.bounded_files import MAX_DEPTH, UnreadableFileError, decode_json, read_bytes, read_stored_json
 from harness.cli import main
+from harness.comparison.load import load_results
 from harness.sample_lines import are_plain, is_plain, sample_from_json, sample_to_json
+from harness.store import Results
 from harness.types import SkilldeltaError
 from harness.yaml_files import load_yaml
 from tests.support import damage
@@ -113,3 +118,38 @@ def test_a_checkpoints_record_in_another_folder_is_named(tmp_path: Path, capsys:
         main(["compare", str(good), "--baseline", "base"])
     assert end.value.code == 3
     assert "is of a checkpoint named 'cand', which belongs into another folder" in capsys.readouterr().err
+
+
+def test_a_stored_key_that_is_there_twice_is_refused(tmp_path: Path) -> None:
+    """Of two scores or thresholds nobody knows which one was meant."""
+    file = tmp_path / "task.json"
+    file.write_text('{"a": {"share": 1, "share": 2}}')
+    with pytest.raises(SkilldeltaError, match="'share' is there twice"):
+        read_stored_json(file)
+    assert decode_json('{"a": 1, "a": 2}') == {"a": 2}, "other programs' files are read as they are by these programs"
+
+
+@pytest.mark.parametrize("target", ["cand/checkpoint.json", "cand/sums/task.json", "cand/sums/samples.jsonl", "_suite.json"])
+@pytest.mark.parametrize("kind", ["link to itself", "link to nothing", "pipe"])
+def test_what_a_results_folder_lists_is_not_passed_over(target: str, kind: str, tmp_path: Path) -> None:
+    """A link to another disk that is not mounted today is no reason to compare without what lies there."""
+    good = next(TABLES["results"](tmp_path)).good
+    (good / target).touch()
+    damage.FILES[kind](good / target)
+
+    def read_all() -> list[object]:
+        return [cell.columns() for _, cell in load_results([good], "base").candidates("sums")]
+
+    with pytest.raises(SkilldeltaError, match=Path(target).name.replace(".", r"\.")):
+        read_all()
+
+
+def test_a_disk_that_fails_while_samples_are_read_is_named(tmp_path: Path) -> None:
+    good = next(TABLES["results"](tmp_path)).good
+    cell = Results(good).cell("cand", "sums")
+    cell.samples_file.unlink()
+    cell.samples_file.symlink_to("/proc/self/mem")  # its first page cannot be read: EIO
+    with pytest.raises(SkilldeltaError, match=r"samples\.jsonl cannot be read: Input/output error"):
+        list(cell.samples())
+    for code in (errno.EIO, errno.ESTALE, errno.ENAMETOOLONG, errno.ENOTDIR):
+        assert explain_system_error(OSError(code, os.strerror(code), "results"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.atomic_files import write_json
-from harness.bounded_files import read_stored_json
+from harness.bounded_files import is_listed, read_stored_json
 from harness.records import utc_now
 from harness.types import Json, SkilldeltaError, digest
 
@@ -98,7 +98,7 @@ def record_look(folder: Path, share: float, pair: Sequence[str], counts: Json) -
     The same look twice tells nothing new and counts once.  SkilldeltaError where another share was held out before.
     """
     path = folder / LEDGER
-    ledger: dict[str, Any] = read_stored_json(path) if path.exists() else {"share": share, "looks": []}
+    ledger: dict[str, Any] = read_stored_json(path) if is_listed(path) else {"share": share, "looks": []}
     if ledger["share"] != share:
         raise SkilldeltaError(
             f"{folder} holds out {ledger['share']:g} of its items, not {share:g}: some that were chosen by would be held out.  "

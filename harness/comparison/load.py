@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.bounded_files import explain_no_file, is_listed
 from harness.comparison import comparability
 from harness.comparison.result import AbsentTask, Level
 from harness.comparison.sample_table import SampleTable, collapse_draws, read_table
@@ -174,7 +175,7 @@ def load_results(
                 raise SkilldeltaError(
                     f"{name} on {key[1]} is in two results folders, {cells[key].cell.folder} and {cell.folder}: leave one out."
                 )
-            if cell.samples_file.exists() and cell.samples_file.stat().st_size:
+            if is_listed(cell.samples_file) and (explain_no_file(cell.samples_file) or cell.samples_file.stat().st_size):
                 cells[key] = StoredCell(record, cell)
             else:
                 empty[key] = record

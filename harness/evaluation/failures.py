@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.atomic_files import explain_system_error
+from harness.bounded_files import is_listed
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def store_failure_reason(error: Exception, why: str, cell: Cell) -> None:
     """Writes why a cell that was begun failed, where it can be written: on a full disk the outcome alone tells it."""
     trace = "" if why == str(error) else "".join(traceback.format_exception(error))
     try:
-        if cell.record_file.exists() and cell.read().state != "done":
+        if is_listed(cell.record_file) and cell.read().state != "done":
             cell.update(state="failed", why=why, traceback=trace)
     except SkilldeltaError:  # task.json is damaged, which is why the cell failed: it stays as it is
         if not isinstance(error, SkilldeltaError):
