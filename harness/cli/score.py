@@ -179,7 +179,8 @@ def print_decisions(decisions: Iterable[SequentialVerdict], as_json: bool) -> No
 
     tasks = []
     for task in decisions:
-        note(f"{task.candidate} on {task.task}: {task.verdict} after {task.used} of {task.items} items")
+        why = f" ({task.why})" if task.why else ""
+        note(f"{task.candidate} on {task.task}: {task.verdict} after {task.used} of {task.items} items{why}")
         tasks.append(task)
     if as_json:
         print_json([task.to_json() for task in tasks])

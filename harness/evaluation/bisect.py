@@ -18,11 +18,13 @@ from harness.evaluation.item_rounds import Course, Entrant, plan_course
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
 from harness.mean_rules import read_rule
+from harness.statistics.decision import MAX_UNSCORED
 from harness.statistics.elimination import ALPHA, round_weights
 from harness.statistics.fall_test import FallState, FallTest
 from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
+    from harness.statistics.aggregates import Floats, Ints
     from harness.store import Results
 
 POINTS = 100
@@ -38,6 +40,27 @@ class StepVerdict:
     delta: float
     answers: int
     is_sure: bool = True
+    unscored: int = 0  # items that lack a score on one side
+
+
+@dataclass
+class Tally:
+    """Differences from the baseline so far: their sums [tasks], and the numbers of items with and without one."""
+
+    sums: Floats
+    scored: Ints  # [tasks]
+    unscored: int = 0
+
+    def add(self, tasks: Ints, changes: Floats) -> None:
+        """Takes the items of a round: their tasks and differences [items], NaN where there is no score on one side."""
+        self.sums += np.bincount(tasks, weights=np.nan_to_num(changes), minlength=len(self.sums))
+        self.scored += np.bincount(tasks[~np.isnan(changes)], minlength=len(self.scored))
+        self.unscored += int(np.isnan(changes).sum())
+
+    @property
+    def lacks_scores(self) -> bool:
+        """Whether so many items have no difference that the others decide nothing."""
+        return self.unscored > MAX_UNSCORED * (self.unscored + int(self.scored.sum()))
 
 
 @dataclass(frozen=True)
@@ -122,24 +145,26 @@ class Search:
         course = self.course
         entrant.recall(course, self.results, self.settings)
         test = FallTest(self.options.drop / POINTS / float(course.shares.sum()), ALPHA / self.tests)
-        sums = np.zeros(len(course.shares))
+        tally = Tally(np.zeros(len(course.shares)), np.zeros(len(course.shares), np.int64))
         for span in course.blocks():
             for each in (self.baseline, entrant):
                 each.ask(course, span, self.results, self.settings)
             for number in range(*span):
                 items = course.round(number, (self.baseline, entrant))
-                change = np.nan_to_num(items.scores[:, 1] - items.scores[:, 0])
+                change = items.scores[:, 1] - items.scores[:, 0]  # NaN: no score on one side
                 test.advance(change, round_weights(items.tasks, course.shares))
-                sums += np.bincount(items.tasks, weights=change, minlength=len(sums))
-            if test.verdict:
+                tally.add(items.tasks, change)
+            if test.verdict and not tally.lacks_scores:
                 break
         entrant.close(course)
         entrant.release()
-        delta = POINTS * float(np.sum(course.shares * sums / course.counts[span[1]]))
+        if not tally.scored.any():
+            raise SkilldeltaError(f"none of {tally.unscored} items has a score on both sides.")
+        delta = POINTS * float(np.sum(course.shares * tally.sums / np.maximum(tally.scored, 1)))
         guess: FallState = "fallen" if delta < -self.options.drop / 2 else "whole"
-        checkpoint = entrant.model.checkpoint
-        answers = int(course.question_counts[span[1]])
-        return StepVerdict(checkpoint.name, checkpoint.step, test.verdict or guess, delta, answers, test.verdict is not None)
+        checkpoint, answers = entrant.model.checkpoint, int(course.question_counts[span[1]])
+        is_sure, unscored = test.verdict is not None and not tally.lacks_scores, tally.unscored
+        return StepVerdict(checkpoint.name, checkpoint.step, test.verdict or guess, delta, answers, is_sure, unscored)
 
 
 def bisect_run(
@@ -203,9 +228,14 @@ def describe_bisection(search: Search, bracket: tuple[int, int] | None, notes: S
     pairs = zip([start, *verdicts], verdicts, strict=False)
     names = [e.name for e in search.entrants]
     low, high = bracket or (-1, -1)
+    silent = [
+        f"{v.name}: {v.unscored} items have no score there or at the baseline; too many for a sure verdict."
+        for v in verdicts
+        if v.unscored > MAX_UNSCORED * v.answers
+    ]
     return Bisection(
         search.baseline.name, names[low] if low >= 0 else "", names[high] if bracket else "", tuple(verdicts),
         tuple((a.name, b.name) for a, b in pairs if a.state != b.state), len(names),
         max(v.answers for v in verdicts) + sum(v.answers for v in verdicts),
-        (len(names) + 1) * int(search.course.question_counts[-1]), search.options.drop, ALPHA, tuple(notes),
+        (len(names) + 1) * int(search.course.question_counts[-1]), search.options.drop, ALPHA, (*notes, *silent),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from harness.evaluation.item_rounds import Course, Entrant, ask_all, plan_course
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
 from harness.mean_rules import read_rule
+from harness.statistics.decision import MAX_UNSCORED
 from harness.statistics.elimination import ALPHA, Race
 from harness.types import SkilldeltaError, Task
 
@@ -50,7 +51,7 @@ class Choice:
     standings: tuple[Standing, ...]
     tasks: tuple[str, ...]
     answers: int  # of all checkpoints
-    total: int  # if all that did not fail were asked everything
+    total: int  # if all that did not fail were asked everything, and the others what they were asked
     rounds: int
     of_rounds: int
     alpha: float = ALPHA
@@ -117,9 +118,22 @@ def choose_best(
     if race.rounds == course.rounds:
         race.finish()
     ask_all(entrants, lambda e: e.close(course), options.listener)
+    refuse_silent(race, entrants)
     choice = describe_choice(race, course, entrants, notes)
     write_json(results.folder / CHOICE, choice.to_json())
     return choice
+
+
+def refuse_silent(race: Race, entrants: Sequence[Entrant]) -> None:
+    """Those of whose answers none has a score leave the race: that no difference was seen does not make them equal.
+
+    SkilldeltaError where the baseline is one, or nobody else is left.
+    """
+    for place, entrant in enumerate(entrants):
+        if not entrant.failure and entrant.questions and entrant.is_silent:
+            entrant.failure = "none of its answers has a score"
+            race.is_alive[place] = False
+    refuse_failed_baseline(entrants[0])
 
 
 def refuse_failed_baseline(baseline: Entrant) -> None:
@@ -144,7 +158,7 @@ def describe_choice(race: Race, course: Course, entrants: Sequence[Entrant], not
         state = "best" if place == best else "equal" if race.is_alive[place] else "failed" if entrant.failure else "beaten"
         lead = float(race.lead_when_left[place] * POINTS) if state == "beaten" else float(leads[best, place])
         standings.append(Standing(entrant.name, state, lead, entrant.questions, entrant.unscored, entrant.failure))
-    silent = [s.name for s in standings if s.answers and s.unscored > 0.05 * s.answers]
+    silent = [s.name for s in standings if s.state != "failed" and s.unscored > MAX_UNSCORED * s.answers]
     warning = (
         [f"More than 5 % of the answers of {', '.join(silent)} have no score: they count as no difference."] if silent else []
     )
@@ -152,6 +166,7 @@ def describe_choice(race: Race, course: Course, entrants: Sequence[Entrant], not
         entrants[0].name, entrants[best].name,
         tuple(s.name for s in standings if s.state == "equal"), tuple(standings),
         tuple(part.task.name for part in course.parts),
-        sum(e.questions for e in entrants), sum(not e.failure for e in entrants) * int(course.question_counts[-1]),
+        sum(e.questions for e in entrants),
+        sum(e.questions if e.failure else int(course.question_counts[-1]) for e in entrants),
         race.rounds, course.rounds, race.alpha, (*notes, *warning),
     )  # fmt: skip

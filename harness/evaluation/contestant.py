@@ -15,7 +15,7 @@ from harness.evaluation.questions import EvaluationSettings, Question, choose_re
 from harness.evaluation.scoring import collect_samples
 from harness.prompts.reading import Reader
 from harness.records import utc_now
-from harness.store import Cell, Key, Results, SampleWriter
+from harness.store import Cell, Results, SampleKey, SampleWriter
 from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Contestant:
-    """A checkpoint at work on one task; `decision`: a candidate's, against the baseline."""
+    """A checkpoint at work on one task.
+
+    `decision`: a candidate's, against the baseline; `unscored_items`: those that lack a score on one side.
+    """
 
     model: LazyModel
     cell: Cell
-    scores: dict[Key, float | None] = field(default_factory=dict)
+    scores: dict[SampleKey, float | None] = field(default_factory=dict)
     reader: Reader | None = None
     decision: SequentialDecision | None = None
+    unscored_items: int = 0
 
     def begin(self, task: Task, questions: Sequence[Question], results: Results, settings: EvaluationSettings) -> SampleWriter:
         """Opens the cell.  SkilldeltaError where it is finished with other questions or another checkpoint."""
@@ -44,7 +48,7 @@ class Contestant:
         try:
             if record:
                 self.cell.begin(record)
-            self.scores = {(s.example, s.draw): s.score.value for s in self.cell.samples()}
+            self.scores = {s.key: s.score.value for s in self.cell.samples()}
         except BaseException:
             writer.close()
             raise
@@ -54,7 +58,7 @@ class Contestant:
         """Asks what it was not asked yet."""
         for sample in collect_samples(task, self.model.get(), questions, set(self.scores), self.reader):
             writer.append(sample)
-            self.scores[sample.example, sample.draw] = sample.score.value
+            self.scores[sample.key] = sample.score.value
 
 
 def recall_answers(
@@ -64,7 +68,7 @@ def recall_answers(
     cell = results.cell(model.checkpoint.name, task.name)
     before = cell.record()
     reader = choose_reader(settings.reader, is_generated(questions), before)
-    scores = {(s.example, s.draw): s.score.value for s in cell.samples()} if before else {}
+    scores = {s.key: s.score.value for s in cell.samples()} if before else {}
     if before and scores and (unlike := identify_cell(model, task, questions, reader).differences(before)):
         raise SkilldeltaError(describe_differences(cell.folder, unlike))
     return Contestant(model, cell, scores)

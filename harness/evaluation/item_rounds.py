@@ -179,6 +179,11 @@ class Entrant:
         """How many of its answers have no score."""
         return sum(value is None for c in self.contestants.values() for value in c.scores.values())
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether none of its answers has a score."""
+        return all(value is None for c in self.contestants.values() for value in c.scores.values())
+
     def release(self) -> None:
         """Forgets the loaded model; an adapter stays, because it holds no more than its own tensors next to a shared base."""
         if not self.model.checkpoint.base:
@@ -234,7 +239,8 @@ def ask_all(entrants: Sequence[Entrant], work: Callable[[Entrant], None], listen
         if entrant.failure:
             continue
         try:
-            work(entrant)
+            with panics_as_errors():
+                work(entrant)
         except Exception as error:  # noqa: BLE001  a checkpoint that fails is reported with its reason and leaves the race
             entrant.failure = describe_failure(error)
             listener(f"{entrant.name} failed: {entrant.failure}")

@@ -19,6 +19,7 @@ from harness.evaluation.questions import EvaluationSettings, make_questions
 from harness.evaluation.task_binding import bind_tasks
 from harness.records import SequentialVerdict, utc_now
 from harness.statistics.aggregates import Floats
+from harness.statistics.decision import MAX_UNSCORED
 from harness.statistics.sequential_test import ALPHA, SequentialDecision, SequentialPlan, decide
 from harness.types import SkilldeltaError, Task
 
@@ -63,7 +64,9 @@ def compare_on_task(
             for candidate in contenders:
                 differences = np.zeros(0) if needs_every_answer(task) else item_differences(queue, items, baseline, candidate)
                 # What counts is how many were asked: up to the end of the block in which the decision fell.
-                candidate.decision = replace(decide(differences, plan), items_used=len(items))
+                decision = replace(decide(differences, plan), items_used=len(items))
+                candidate.decision = replace(decision, verdict="unclear") if lacks_scores(differences) else decision
+                candidate.unscored_items = int(np.isnan(differences).sum())
         for writer in writers.values():
             writer.sort([q.key for q in questions])
     return close_cells(task, queue, contestants, len(questions))
@@ -74,7 +77,9 @@ def close_cells(
 ) -> list[SequentialVerdict]:
     """Stores each candidate's verdict; the baseline, whose answers serve all of them, keeps the one that took longest."""
     baseline, *candidates = contestants
-    verdicts = [describe_decision(task, c.model.checkpoint.name, c.decision, queue) for c in candidates if c.decision]
+    verdicts = [
+        describe_decision(task, c.model.checkpoint.name, c.decision, queue, c.unscored_items) for c in candidates if c.decision
+    ]
     longest = max(verdicts, key=lambda verdict: verdict.used)
     for contestant, verdict in ((baseline, longest), *zip(candidates, verdicts, strict=True)):
         is_complete = len(contestant.scores) == question_count
@@ -83,23 +88,33 @@ def close_cells(
 
 
 def item_differences(queue: ItemQueue, items: Sequence[Item], baseline: Contestant, candidate: Contestant) -> Floats:
-    """[items] candidate minus baseline; a question that one of them has no score for counts as no difference."""
+    """[items] candidate minus baseline, from the questions that both have a score for; NaN where there are none."""
     differences = []
     for item in items:
-        total = 0.0
+        changes: list[tuple[float, float]] = []  # the weight of a question, and its difference
         for question in item:
             old, new = baseline.scores.get(question.key), candidate.scores.get(question.key)
             if old is not None and new is not None:
-                total += queue.weights[question.key] * (new - old)
-        differences.append(total)
+                changes.append((queue.weights[question.key], new - old))
+        scale = sum(queue.weights[q.key] for q in item) / (sum(weight for weight, _ in changes) or np.nan)
+        differences.append(scale * sum(weight * change for weight, change in changes))
     return np.array(differences)
 
 
-def describe_decision(task: Task, candidate: str, decision: SequentialDecision, queue: ItemQueue) -> SequentialVerdict:
-    """The decision in points of the task's score."""
+def lacks_scores(differences: Floats) -> bool:
+    """Whether so many items lack a score on one side that the others decide nothing."""
+    return bool(len(differences)) and float(np.isnan(differences).mean()) > MAX_UNSCORED
+
+
+def describe_decision(
+    task: Task, candidate: str, decision: SequentialDecision, queue: ItemQueue, unscored: int = 0
+) -> SequentialVerdict:
+    """The decision in points of the task's score; `unscored`: items that lack a score on one side."""
     points = 100 * queue.scale
     low, high = (max(-100.0, min(100.0, points * x)) for x in (decision.interval.low, decision.interval.high))
     why = "its score is no mean of answers: all of them were asked" if needs_every_answer(task) else ""
+    if unscored > MAX_UNSCORED * decision.items_used:
+        why = f"{unscored} of {decision.items_used} items have no score on one side"
     return SequentialVerdict(
         task=task.name, candidate=candidate, verdict=decision.verdict, used=decision.items_used, items=len(queue.items),
         delta=points * decision.delta, low=low, high=high, why=why,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Verdict = Literal["better", "worse", "same", "unclear"]
+MAX_UNSCORED = 0.05  # the share of items without a score on one side, above which those that have one decide nothing
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,9 @@ class Bettor:
     square: float = 0.0
 
     def advance(self, differences: Floats, weights: Floats) -> None:
-        """Takes the items [items] of one round."""
+        """Takes the items [items] of one round; NaN is one that lacks a score on one side, on which nothing is staked."""
         bet = float(next_bet(np.array(self.gain), np.array(self.square)))
-        excess = differences - self.null
+        excess = np.nan_to_num(differences - self.null)
         self.log_capital += float(np.log1p(bet * weights * excess).sum())
         self.gain += float((weights * excess).sum())
         self.square += float(((weights * excess) ** 2).sum())

@@ -93,10 +93,13 @@ def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floa
 
 
 def add_pseudo_observations(influence: Floats, design: Design) -> Variance:
-    """The variance of influences [samples] with one more lost and one more gained cluster; of one cluster alone: 1."""
+    """The variance of influences [samples] with one more lost and one more gained cluster.
+
+    1 where it cannot be known: of one cluster alone, and of an F1 without positives, which no cluster moves.
+    """
     # Without them, an interval of few changes is too short too often, and has no width where nothing changed.
-    variance = robust_variance(influence, design)
-    if np.isnan(variance.value):
+    variance, whole = robust_variance(influence, design), cluster_weight(design)
+    if np.isnan(variance.value) or not whole:
         return Variance(1.0, 1.0)
-    pseudo = pseudo_square(cluster_sums(design.clusters, influence), cluster_weight(design))
+    pseudo = pseudo_square(cluster_sums(design.clusters, influence), whole)
     return Variance(variance.value + 2 * pseudo, variance.freedom)

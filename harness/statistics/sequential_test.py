@@ -67,6 +67,7 @@ class SequentialDecision:
 def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
     """The first decision along `differences` [items], candidate minus baseline in their order; `unclear` if there is none.
 
+    NaN is an item that lacks a score on one side: no test takes it, because no difference seen is not a difference of 0.
     `better` and `worse` are each tested at half of alpha.  `same` needs a difference of the margin or more ruled out on both
     sides, each at half of alpha (Schuirmann 1987).  After the last item, undecided 0/1 scores are tested once more with the
     error that is left over.
@@ -84,7 +85,8 @@ def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
     if count > len(differences):
         count, verdict = len(differences), final_verdict(differences, plan)
     so_far = differences[:count]
-    mean = float(so_far.mean()) if count else 0.0
+    so_far = so_far[~np.isnan(so_far)]
+    mean = float(so_far.mean()) if len(so_far) else 0.0
     return SequentialDecision(verdict, count, plan.items, mean, confidence_interval(so_far, plan))
 
 
@@ -96,7 +98,7 @@ def first_crossing(hits: np.typing.NDArray[np.bool_]) -> int:
 def log_capital(differences: Floats, bets: Floats, null: float) -> Floats:
     """[items]: the logarithm of the capital after each item, spread over `bets` on a mean above `null`."""
     weights = BET_WEIGHTS if len(bets) == len(BET_WEIGHTS) else np.full(len(bets), 1 / len(bets))
-    gains = np.cumsum(np.log1p(np.outer(differences - null, bets)), axis=0)
+    gains = np.cumsum(np.nan_to_num(np.log1p(np.outer(differences - null, bets))), axis=0)
     mixture: Floats = special.logsumexp(gains, axis=1, b=weights)
     return mixture
 
@@ -106,12 +108,13 @@ def final_verdict(differences: Floats, plan: SequentialPlan) -> Verdict:
 
     `same` is then tested once more with Tango's interval; with the bets before, each side errs with at most alpha in all.
     """
-    if len(differences) < plan.items or not np.all(np.isin(differences, (-1.0, 0.0, 1.0))):
+    scored = differences[~np.isnan(differences)]
+    if len(differences) < plan.items or not len(scored) or not np.all(np.isin(scored, (-1.0, 0.0, 1.0))):
         return "unclear"
     gains, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
     if gains != losses and final_p(gains + losses, abs(gains - losses), plan) <= plan.alpha:
         return "better" if gains > losses else "worse"
-    interval = mcnemar.tango_interval(losses, gains, plan.items, critical_value(1 - plan.alpha))
+    interval = mcnemar.tango_interval(losses, gains, len(scored), critical_value(1 - plan.alpha))
     return "same" if plan.margin and -plan.margin <= interval.low and interval.high <= plan.margin else "unclear"
 
 

@@ -19,7 +19,7 @@ from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
 from harness.store import Results
 from harness.types import Checkpoint, Example, Request, Response, Score, SkilldeltaError, Task
-from tests.evaluation.test_choose import right_on
+from tests.evaluation.test_choose import mute, mute_on_half, right_on
 from tests.support import tiny, toys
 
 
@@ -155,3 +155,19 @@ def test_a_regression_planted_into_tiny_checkpoints_is_found(tmp_path: Path) -> 
     assert (end.last_whole, end.first_fallen) == ("run@40", "run@50")
     assert end.is_sure
     assert len(end.verdicts) == 4
+
+
+@pytest.mark.parametrize("side", [0, -1])
+def test_answers_without_a_score_do_not_rule_a_drop_out(tmp_path: Path, side: int) -> None:
+    models = run_of([0.8, 0.8])
+    models[side] = LazyModel(models[side].checkpoint, lambda _: toys.model(mute))
+    with pytest.raises(SkilldeltaError, match="none of 300 items has a score on both sides"):
+        bisect(tmp_path / "none", models)
+    models[side] = LazyModel(models[side].checkpoint, lambda _: toys.model(mute_on_half(right_on(0.8))))
+    end = bisect(tmp_path / "half", models, checks=0)
+    (verdict,) = end.verdicts
+    assert (verdict.is_sure, verdict.answers) == (False, 300)
+    assert 100 < verdict.unscored < 200
+    assert abs(verdict.delta) < 1e-9
+    assert any("too many for a sure verdict" in line for line in end.notes)
+    assert "is ruled out" not in describe_fall(end, "reasoning")

@@ -151,13 +151,33 @@ def test_a_checkpoint_that_fails_leaves_the_race_and_is_named(tmp_path: Path) ->
         choose(tmp_path / "baseline", [broken, *models()])
 
 
-def test_a_checkpoint_without_scores_is_never_beaten_in_silence(tmp_path: Path) -> None:
-    mute = lazy("mute", lambda _: Response(finish="error", error="HTTP 500"))
-    choice = choose(tmp_path, [*models(), mute])
+def mute(request: Request) -> Response:
+    return Response(finish="error", error="HTTP 500")
+
+
+def mute_on_half(answer: Answer) -> Answer:
+    """Answers about half of the questions."""
+    speaks = right_on(0.5, "speaks")
+    return lambda request: answer(request) if speaks(request).text != "no" else mute(request)
+
+
+def test_a_checkpoint_without_scores_has_failed_and_is_no_equal(tmp_path: Path) -> None:
+    choice = choose(tmp_path / "one", [*models(), lazy("mute", mute)])
     standing = next(s for s in choice.standings if s.name == "mute")
-    assert standing.state == "equal"
+    assert (standing.state, standing.why) == ("failed", "none of its answers has a score")
     assert standing.unscored == standing.answers
-    assert any("mute have no score" in line for line in choice.notes)
+    assert {choice.best, *choice.equals} == {"a", "b"}
+    alone = choose(tmp_path / "alone", [lazy("sft", right_on(0.4)), lazy("mute", mute)])
+    assert (alone.best, alone.equals) == ("sft", ())
+    assert 0 <= alone.saved < 1
+    with pytest.raises(SkilldeltaError, match="The baseline mute failed: none of its answers has a score"):
+        choose(tmp_path / "baseline", [lazy("mute", mute), *models()])
+
+
+def test_a_checkpoint_with_few_scores_is_never_beaten_in_silence(tmp_path: Path) -> None:
+    choice = choose(tmp_path, [*models(), lazy("half", mute_on_half(right_on(0.9)))])
+    assert "half" in {choice.best, *choice.equals}
+    assert any("half have no score" in line for line in choice.notes)
 
 
 def test_a_budget_ends_the_race_and_says_so(tmp_path: Path) -> None:

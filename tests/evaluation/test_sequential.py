@@ -111,6 +111,27 @@ def test_equals_are_the_same_within_a_margin_and_otherwise_all_is_asked(tmp_path
     assert Results(tmp_path / "none").cell("dpo", "adding").read().state == "done"
 
 
+@pytest.mark.parametrize("nth", [1, 2])
+def test_answers_without_a_score_are_no_difference_of_zero(tmp_path: Path, nth: int) -> None:
+    def partly_mute(request: Request) -> Response:
+        is_mute = int(toys.answer_sum(request).text) // 2 % nth == 0
+        return Response(finish="error", error="HTTP 500") if is_mute else right(6)(request)
+
+    verdict = run(tmp_path, right(6), partly_mute, toys.adding(400), margin=10)
+    assert (verdict.verdict, verdict.used) == ("unclear", 400)
+    assert verdict.why == f"{400 // nth} of 400 items have no score on one side"
+
+
+def test_a_few_answers_without_a_score_are_left_out(tmp_path: Path) -> None:
+    def rarely_mute(request: Request) -> Response:
+        is_mute = int(toys.answer_sum(request).text) // 2 % 40 == 3
+        return Response(finish="error", error="HTTP 500") if is_mute else right(9)(request)
+
+    verdict = run(tmp_path, right(4), rarely_mute, toys.adding(400))
+    assert (verdict.verdict, verdict.why) == ("better", "")
+    assert verdict.used < 150
+
+
 def test_an_interrupted_race_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     whole = run(tmp_path / "whole", right(4), right(9), toys.adding(400))
     calls = 0

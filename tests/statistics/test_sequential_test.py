@@ -101,3 +101,19 @@ def test_stored_results_are_replayed_and_the_saving_is_told(tmp_path: Path) -> N
     (replayed_task,) = replay(tmp_path, "sft", "dpo", orders=5)
     assert {d.verdict for d in replayed_task.decisions} == {"better"}
     assert replayed_task.share_used < 0.3
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 1.0, float("nan")]), min_size=1, max_size=120), st.floats(0.02, 0.5))
+def test_items_without_a_difference_are_as_if_they_were_not_there(differences: list[float], margin: float) -> None:
+    whole = np.array(differences)
+    scored = whole[~np.isnan(whole)]
+    plan, plan_of_scored = SequentialPlan(len(whole), margin), SequentialPlan(len(scored), margin)
+    vars(plan_of_scored).update(bets=plan.bets, margin_bets=plan.margin_bets)  # they depend on the number of items
+    decision = decide(whole, plan)
+    if not len(scored):
+        assert decision.verdict == "unclear"
+        return
+    rest = decide(scored, plan_of_scored)
+    assert (decision.verdict, decision.delta) == (rest.verdict, pytest.approx(rest.delta))
+    assert decision.interval == rest.interval
+    assert np.sum(~np.isnan(whole[: decision.items_used])) == rest.items_used
