@@ -10,23 +10,39 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import is_folder, read_json
-from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, find_problem
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, INDEXES, SINGLE, find_problem
 from harness.types import Checkpoint
 from harness.visible_text import first_line, printable
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 MAX_ADAPTERS = 8  # one upon the other
 SEARCHED_PARENTS = 4  # of an adapter's folder, in which a folder of its base's name is looked for
-CLASSIFIERS = ("Classification", "RewardModel", "ForScore", "ValueModel")  # in the names of classes that grade texts
+CLASSIFIER_TASKS = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")  # peft's names
+CLASSIFIERS = (
+    "Classification",
+    "RewardModel",
+    "ForScore",
+    "ValueModel",
+    "CriticModel",
+    "SequenceRegression",
+)  # in the names of classes that grade texts
 VALUE_HEADS = ("value_head.safetensors", "value_head.bin", "v_head.safetensors", "v_head.bin")  # LLaMA-Factory's, and others'
 POLICY_METHODS = ("ppo", "grpo", "rloo", "dpo", "sft", "kto", "orpo", "online-dpo")  # that make a model which answers prompts
 POLICY_FOLDER = re.compile(r"^(?:policy|actor|adapter_model|lora_adapter|huggingface|hf|model)", re.IGNORECASE)
 OTHER_MODEL = re.compile(
     r"critic|value|reward|ref(?:erence)?(?:_|$)|optim|tokenizer", re.IGNORECASE
 )  # folders next to a policy
+NEEDS_BASE = "--base DIR"  # in each problem that another base solves
+NAME_BASE = f"name the base's folder with {NEEDS_BASE}, or put it next to the adapter"
+TWO_MODELS = (
+    "a whole model and an adapter without another base lie in one folder.  If the adapter is merged into the model (torchtune "
+    "saves both), move adapter_config.json and adapter_model.* away; if the model is its base, put it into its own folder, "
+    f"and name that with {NEEDS_BASE}"
+)
 REWARD_MODEL = "it answers no prompts"
 REWARD_KEY = re.compile(
-    r"^(?:base_model\.model\.|model\.|module\.)*(?:score|reward_head|rm_head|value_head|regression_head|classification_head)"
+    r"^(?:base_model\.model\.|model\.|module\.)*"
+    r"(?:score(?:_head)?|(?:reward|rm|value|regression|classification)_head)"
     r"(?:\.\w+)*\.(?:weight|bias)$"
 )
 
@@ -59,6 +75,11 @@ def has_model_config(folder: Path) -> bool:
     except ValueError:
         return True  # half-written, or damaged: the checkpoint's problem says so
     return bool({"model_type", "architectures"} & set(config) or any(os.path.lexists(folder / name) for name in SINGLE))
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether a whole model's weights lie in a folder, in whatever state."""
+    return any(os.path.lexists(folder / name) for name in (*SINGLE, *INDEXES))
 
 
 def describe_whole_model(folder: Path, name: str) -> Checkpoint:
@@ -99,14 +120,25 @@ def describe_adapter(folder: Path, name: str) -> Checkpoint:
     base = config.get("base_model_name_or_path") or ""
     if not isinstance(base, str):
         return replace(checkpoint, problem="adapter_config.json is damaged: base_model_name_or_path is no text")
-    if config.get("task_type") == "SEQ_CLS":
+    if config.get("task_type") in CLASSIFIER_TASKS:
         problem = f"an adapter of a reward model: {REWARD_MODEL}"
         return replace(checkpoint, base=printable(locate_base(base, folder)), method="reward", problem=problem)
-    return locate_bases(replace(checkpoint, problem=find_problem(folder, ADAPTER)), base)
+    adapter = locate_bases(replace(checkpoint, problem=find_problem(folder, ADAPTER)), base)
+    if NEEDS_BASE in adapter.problem and has_weights(folder) and has_model_config(folder):
+        return replace(adapter, problem=TWO_MODELS)
+    return adapter
 
 
-def locate_bases(checkpoint: Checkpoint, base: str, root: str = "") -> Checkpoint:
-    """An adapter with the whole model at its root, and the adapters between the two.  `root`: the model to take as the root."""
+def name_base(checkpoint: Checkpoint, base: str) -> Checkpoint:
+    """An adapter on the base that the user named: the whole model below all its adapters, or the adapter below it."""
+    problem = "" if NEEDS_BASE in checkpoint.problem else checkpoint.problem
+    if checkpoint.adapters and not (Path(base) / ADAPTER_CONFIG).is_file():
+        return replace(checkpoint, base=base, problem=problem)
+    return locate_bases(replace(checkpoint, problem=problem), base)
+
+
+def locate_bases(checkpoint: Checkpoint, base: str) -> Checkpoint:
+    """An adapter with the whole model at its root, and the adapters between the two."""
     between: list[str] = []
     folder = Path(checkpoint.path)
     while True:
@@ -114,14 +146,14 @@ def locate_bases(checkpoint: Checkpoint, base: str, root: str = "") -> Checkpoin
         if not os.path.lexists(Path(place) / ADAPTER_CONFIG) or not is_folder(place):
             break
         if place in between or Path(place).resolve() == Path(checkpoint.path).resolve() or len(between) == MAX_ADAPTERS:
-            return replace(checkpoint, problem=f"an adapter whose bases are adapters without end: {place}")
+            return replace(checkpoint, problem=f"an adapter whose bases are adapters without end: {place}; {NAME_BASE}")
         between.insert(0, place)
         try:
             folder, base = Path(place), str(read_json(Path(place) / ADAPTER_CONFIG).get("base_model_name_or_path") or "")
         except ValueError as error:
-            return replace(checkpoint, problem=f"its base {place}: {error}")
-    problem = checkpoint.problem or ("" if root else explain_missing_base(place))
-    return replace(checkpoint, base=root or printable(place), adapters=tuple(between), problem=problem)
+            return replace(checkpoint, problem=f"its base {place}: {error}; {NAME_BASE}")
+    problem = checkpoint.problem or explain_missing_base(place)
+    return replace(checkpoint, base=printable(place), adapters=tuple(between), problem=problem)
 
 
 def locate_base(base: str, folder: Path) -> str:
@@ -129,9 +161,12 @@ def locate_base(base: str, folder: Path) -> str:
 
     A path from another machine: a model in a folder of its last part's name near the adapter.
     """
-    for candidate in (base, str(folder / base), str(folder.parent / base)) if base else ():
+    is_name = bool(base.strip("./"))  # ".." is meant from the adapter's folder, not from where the program was started
+    for candidate in (base, str(folder / base), str(folder.parent / base)) if is_name else (str(folder / base),):
         if is_folder(candidate) and Path(candidate).resolve() != folder.resolve():
             return candidate
+    if not is_name:
+        return ""
     last = base.replace("\\", "/").rstrip("/").rpartition("/")[2]
     for parent in list(folder.resolve().parents)[:SEARCHED_PARENTS] if last.strip(".") else ():
         candidate = str(parent / last)
@@ -146,14 +181,13 @@ def has_model_files(folder: Path) -> bool:
 
 def explain_missing_base(base: str) -> str:
     """Why the base cannot be had; "" where it is a folder, or a model that the Hub may have."""
-    way_out = "name the base's folder with --base DIR, or put it next to the adapter"
     if not base:
-        return f"adapter_config.json names no base model (base_model_name_or_path): {way_out}"
+        return f"adapter_config.json names no base model (base_model_name_or_path): {NAME_BASE}"
     if is_folder(base):
-        return "" if has_model_files(Path(base)) else f"its base {base} holds no model: {way_out}"
+        return "" if has_model_files(Path(base)) else f"its base {base} holds no model: {NAME_BASE}"
     if is_hub_name(base):
         return ""
-    return f"its base {printable(base)[:200]} is not here: {way_out}"
+    return f"its base {printable(base)[:200]} is not here: {NAME_BASE}"
 
 
 def is_hub_name(name: str) -> bool:

@@ -8,43 +8,62 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.grouping import group_by
+from harness.numbered_folders import folder_number
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import printable
 
 # Folders that programs put models into, and whose names say nothing of the run.
 CONTAINERS = re.compile(
-    r"^(?:checkpoints?|ckpts?|exports?|models?|huggingface|hf|weights|(?:policy|actor|adapter|lora|hf)(?:_(?:hf|model|lora|adapter))?)$",
+    r"^(?:checkpoints?|ckpts?|exports?|models?|huggingface|hf|weights|modeling|consolidated"
+    r"|(?:policy|actor|adapter|lora|hf)(?:_(?:hf|model|lora|adapter))?)$",
     re.IGNORECASE,
 )
 # Models of a run beside its numbered ones.
 PARTS = re.compile(
     r"^(?:(?:final|best|last|latest|merged)(?:[_-].*)?|.*[_-](?:final|best|last|merged)|pretrained)$", re.IGNORECASE
 )
-NUMBERED_FOLDER = re.compile(
-    r"^(?P<kind>checkpoint|ckpt|step|global_step|epoch|iter|iteration|e)[-_=]?(?P<number>\d{1,15})(?:_hf)?$", re.IGNORECASE
-)
+HUB_SNAPSHOT = re.compile(r"(?:^|/)models--(?:.+--)?(?P<name>[^/]+)/snapshots/(?P<commit>[0-9a-f]{6,64})$")
+
+
+def search_root(folder: Path) -> Path:
+    """The folder from which checkpoints at or below `folder` are named: that of the run, where `folder` is one of its steps."""
+    place, is_in_run = folder, False
+    while place.name and ((is_step := is_run_folder(place)) or CONTAINERS.match(place.name)):
+        place, is_in_run = place.parent, is_in_run or is_step
+    return place if is_in_run else folder
+
+
+def is_run_folder(folder: Path) -> bool:
+    """Whether a folder's name makes it a step or a part of a run."""
+    return bool(PARTS.match(folder.name)) or folder_number(folder) is not None
 
 
 def adopt_run(checkpoint: Checkpoint, root: Path) -> Checkpoint:
     """A model that no producer placed in a run, in its run: that of a numbered folder above it, or of which it is a part.
 
-    Only folders below `root` count, the folder that is searched.
+    Only folders below `root` count, from which names are made.
     """
     path = Path(checkpoint.path)
+    if match := HUB_SNAPSHOT.search(checkpoint.path):
+        return replace(checkpoint, name=f"{match['name']}@{match['commit'][:8]}")
     if checkpoint.run or root not in path.parents:
         return checkpoint
     below = path.relative_to(root).parts
+    is_state = checkpoint.producer == "torch"  # of which programs keep parts in folders of any name
+    part: dict[str, str] = {}
     for place in reversed(range(len(below))):
         run = root.joinpath(*below[:place])
-        if match := NUMBERED_FOLDER.match(below[place]):
-            is_epoch = match["kind"].lower() in ("epoch", "e")
-            number = int(match["number"])
-            name = f"{run.name}@{'epoch' * is_epoch}{number}"
-            return replace(checkpoint, name=name, run=str(run), step=None if is_epoch else number)
+        if number := folder_number(run / below[place]):
+            name = below[place] if number.label else f"{run.name}@{number.text}"
+            return replace(checkpoint, name=name, run=str(run), step=number.step)
         if PARTS.match(below[place]):
-            return replace(checkpoint, name=below[place], run=str(run))
-        if not CONTAINERS.match(below[place]):
+            part = {"name": below[place], "run": str(run)}
+            if "merged" not in below[place].lower():  # what is merged within a numbered folder is that step's model
+                break
+        elif not is_state and not CONTAINERS.match(below[place]):
             break
+    if part:
+        return replace(checkpoint, name=part["name"], run=part["run"])
     if path.is_file():  # a file's name is the same whether it or its folder is searched
         return checkpoint
     own_name = next((part for part in reversed(below) if not CONTAINERS.match(part)), checkpoint.name)

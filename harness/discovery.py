@@ -9,18 +9,28 @@ from pathlib import Path
 
 from harness import hub_cache, registry
 from harness.bounded_files import is_folder
-from harness.checkpoint_folders import HUB_NAME, explain_value_head, locate_bases, printable_checkpoint
-from harness.checkpoint_names import CONTAINERS, NUMBERED_FOLDER, PARTS, adopt_run, leave_container, name_apart
+from harness.checkpoint_folders import (
+    HUB_NAME,
+    NEEDS_BASE,
+    explain_value_head,
+    has_model_files,
+    name_base,
+    printable_checkpoint,
+)
+from harness.checkpoint_names import CONTAINERS, PARTS, adopt_run, leave_container, name_apart, search_root
 from harness.checkpoint_selection import Selection, select_checkpoints
+from harness.integrity import ADAPTER_CONFIG, NO_WEIGHTS
+from harness.numbered_folders import natural_order, parse_number
 from harness.training_log import find_method
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 from harness.visible_text import printable
 
-MAX_DEPTH = 6  # folders below the one that was named
+MAX_DEPTH = 8  # folders below the one that was named
 MAX_FOLDERS = 5000  # that are looked into, so that an answer comes soon for a home folder too
 PASSED_OVER = re.compile(
     r"^(?:[._].*|critic|optimizer|.*_states?|node_modules|__pycache__|wandb|site-packages)$", re.IGNORECASE
 )
+REFERENCE = re.compile(r"^ref(?:erence)?(?:_(?:adapter|model|policy))?$", re.IGNORECASE)
 STEP_IN_REVISION = re.compile(r"(?:step|checkpoint|iter|global_step)[-_=]?(\d{1,15})", re.IGNORECASE)
 
 
@@ -47,8 +57,8 @@ def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
     for flag, folder in (("--base", selection.base), ("--tokenizer", selection.tokenizer)):
         if folder and not is_folder(folder) and (reason := explain_no_source(folder)):
             raise SkilldeltaError(f"{flag} {folder}: {reason}.")
-    if selection.base and checkpoint.base:
-        checkpoint = locate_bases(checkpoint, selection.base)
+    if selection.base and (checkpoint.base or NEEDS_BASE in checkpoint.problem):
+        checkpoint = name_base(checkpoint, selection.base)
     return replace(checkpoint, tokenizer=selection.tokenizer or checkpoint.tokenizer)
 
 
@@ -121,10 +131,11 @@ class FolderSearch:
 
     def run(self) -> list[Checkpoint]:
         """The checkpoints, each in its run, with the method of its run's log."""
-        checkpoints = [leave_container(adopt_run(c, self.root), self.root) for c in self.visit(self.root, 0)]
-        described = [explain_value_head(add_method(c)) for c in share_methods(checkpoints)]
-        order = {run: place for place, run in enumerate(dict.fromkeys(c.run or c.path for c in described))}
-        return sorted(map(printable_checkpoint, described), key=lambda c: (order[c.run or c.path], *step_order(c)))
+        top = search_root(self.root)
+        checkpoints = drop_states([leave_container(adopt_run(c, top), top) for c in self.visit(self.root, 0)])
+        checkpoints = [explain_value_head(add_method(c)) for c in share_methods(checkpoints)]
+        order = {run: place for place, run in enumerate(dict.fromkeys(c.run or c.path for c in checkpoints))}
+        return sorted(map(printable_checkpoint, checkpoints), key=lambda c: (order[c.run or c.path], *step_order(c)))
 
     def visit(self, folder: Path, depth: int) -> Iterator[Checkpoint]:
         """The checkpoints of a folder, then those of the folders in it that are not its own."""
@@ -137,24 +148,50 @@ class FolderSearch:
             return
         yield from checkpoints
         paths = [Path(c.path) for c in checkpoints]
-        is_model_alone = paths == [folder]
+        is_model_alone = paths == [folder] and holds_model(checkpoints[0])
         for child in self.subfolders(folder, depth) if depth < MAX_DEPTH else ():
-            is_own = any(child == path or child in path.parents for path in paths)
-            is_state = bool(checkpoints) and NUMBERED_FOLDER.match(child.name) is not None
-            if (
-                not is_own
-                and not is_state
-                and (not is_model_alone or any(kind.match(child.name) for kind in (PARTS, NUMBERED_FOLDER, CONTAINERS)))
-            ):
+            own = [c for c, path in zip(checkpoints, paths, strict=True) if child == path or child in path.parents]
+            if own or (checkpoints and parse_number(child.name)):
+                if not any(map(holds_model, own)):
+                    yield from filter(holds_model, self.visit(child, depth + 1))
+            elif not is_model_alone or is_part(child):
                 yield from self.visit(child, depth + 1)
 
     def subfolders(self, folder: Path, depth: int) -> Iterable[Path]:
         """The folders in a folder by name.  Links are followed out of the searched folder only from its first level."""
         try:
-            children = sorted(p for p in folder.iterdir() if not PASSED_OVER.match(p.name) and p.is_dir())
+            children = [p for p in folder.iterdir() if not PASSED_OVER.match(p.name) and p.is_dir()]
         except OSError:
             return []
+        children = sorted((p for p in children if not is_reference_adapter(p)), key=lambda p: natural_order(p.name))
         return [p for p in children if not p.is_symlink() or (depth == 0 and self.root not in p.resolve().parents)]
+
+
+def holds_model(checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint is a model, even a damaged one, and no state that a model could be made of."""
+    return not checkpoint.problem or (has_model_files(Path(checkpoint.path)) and not checkpoint.problem.startswith(NO_WEIGHTS))
+
+
+def is_part(folder: Path) -> bool:
+    """Whether a folder in a model's own folder may hold another model of the run."""
+    return bool(PARTS.match(folder.name) or CONTAINERS.match(folder.name)) or (folder / ADAPTER_CONFIG).is_file()
+
+
+def is_reference_adapter(folder: Path) -> bool:
+    """Whether a folder holds what peft saves beside a policy's adapter: the one that it was compared with in training."""
+    return bool(REFERENCE.match(folder.name)) and (folder / ADAPTER_CONFIG).is_file()
+
+
+def drop_states(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
+    """The checkpoints without the states of those steps of which a model lies in the same folder, or in the one beside it."""
+    models = {(c.name, numbered_parent(c)) for c in checkpoints if holds_model(c)}
+    return [c for c in checkpoints if holds_model(c) or (c.name, numbered_parent(c)) not in models]
+
+
+def numbered_parent(checkpoint: Checkpoint) -> Path | None:
+    """The folder in which the numbered folder of a checkpoint lies; None where it is in none."""
+    path = Path(checkpoint.path)
+    return next((place.parent for place in (path, *path.parents) if parse_number(place.name)), None)
 
 
 def find_by_producer(folder: Path) -> list[Checkpoint]:
@@ -166,10 +203,11 @@ def find_by_producer(folder: Path) -> list[Checkpoint]:
     return []
 
 
-def step_order(checkpoint: Checkpoint) -> tuple[bool, int, int]:
+def step_order(checkpoint: Checkpoint) -> tuple[bool | int, ...]:
     """Numbered checkpoints by step, epochs by number, then what has no number."""
-    epoch = re.search(r"@epoch(\d+)$", checkpoint.name)
-    return checkpoint.step is None and not epoch, checkpoint.step or 0, int(epoch.group(1)) if epoch else 0
+    epoch = re.search(r"@epoch(\d+)(?:-step(\d+))?$", checkpoint.name)
+    numbers = [int(number or 0) for number in epoch.groups()] if epoch else [0, 0]
+    return checkpoint.step is None and not epoch, checkpoint.step or 0, *numbers
 
 
 def add_method(checkpoint: Checkpoint) -> Checkpoint:

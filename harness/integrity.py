@@ -9,7 +9,7 @@ import math
 import os
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 NO_WEIGHTS = "no weights"
 ADAPTER_CONFIG = "adapter_config.json"
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".npz")
+STATE_NAME = re.compile(r"optim|sched|scaler|rng|random_state|training_args|value_head|dataloader", re.I)
+SHARD_NAME = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)$")
 # Bits of each type of the safetensors format.
 BITS = {"BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
 TYPE_NAME = re.compile(r"[A-Z]\w{0,15}")
@@ -64,10 +67,23 @@ def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
         if not files:
             if names == ADAPTER and (folder / "adapters.safetensors").exists():
                 return "an adapter of MLX (adapters.safetensors): `mlx_lm.fuse` makes a whole model of it and its base"
-            return f"{NO_WEIGHTS}: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}"
+            there = describe_other_files(folder)
+            return f"{NO_WEIGHTS}: none of {', '.join((*names, *(INDEXES if names == SINGLE else ())))}{there}"
         return next((fault for file in files if (fault := find_file_problem(file))), "")
     except (ValueError, OSError) as error:
         return printable(str(error))
+
+
+def describe_other_files(folder: Path) -> str:
+    """Which files that may hold weights lie in a folder under other names, and what they miss; "" for none."""
+    files = sorted(p.name for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES and not STATE_NAME.search(p.name))
+    if not files:
+        return ""
+    shard = next((match for name in files if (match := SHARD_NAME.match(name))), None)
+    way_out = (
+        f"; shards need their index, {shard[1]}.{shard[2]}.index.json: copy it from where they were saved" if shard else ""
+    )
+    return f"; there are {', '.join(map(printable, files[:3]))}{', ...' * (len(files) > 3)}{way_out}"
 
 
 def weight_files(folder: Path, names: tuple[str, ...] = SINGLE) -> list[Path]:
@@ -132,8 +148,9 @@ def read_header(file: Path) -> dict[str, TensorHeader]:
             raise ValueError(f"{name} is half-written: its header alone needs {length + 8} bytes, the file has {size}")
         text = stream.read(length)
     try:
-        header = {key: value for key, value in decode_json(text).items() if key != "__metadata__"}
+        header = {key: value for key, value in decode_json(text, once=True).items() if key != "__metadata__"}
         tensors = {key: parse_tensor(value) for key, value in header.items()}
+        require_adjacent(tuple(value["data_offsets"]) for value in header.values())
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{name} has a damaged header") from error
     full_size = 8 + length + max((end for _, end in tensors.values()), default=0)
@@ -141,6 +158,15 @@ def read_header(file: Path) -> dict[str, TensorHeader]:
         state = "half-written" if size < full_size else "longer than its header says"
         raise ValueError(f"{name} is {state}: {size} bytes, its header promises {full_size}")
     return {key: tensor for key, (tensor, _) in tensors.items()}
+
+
+def require_adjacent(places: Iterable[tuple[int, int]]) -> None:
+    """ValueError where tensors share bytes, or bytes belong to none: the format allows neither."""
+    end_before = 0
+    for start, end in sorted(places):
+        if start != end_before:
+            raise ValueError("tensors overlap, or leave bytes out")
+        end_before = end
 
 
 def parse_tensor(value: Mapping[str, Any]) -> tuple[TensorHeader, int]:

@@ -50,8 +50,9 @@ def escape_formulas(row: Sequence[Any]) -> list[Any]:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of what an error says; the name of its kind where it says nothing."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    """The first line of what an error says, with the next where it ends in a colon; its kind where it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(line.strip() for line in lines[: 1 + lines[0].endswith(":")])
 
 
 def printable(text: str) -> str:

@@ -23,6 +23,11 @@ def find(path: Path) -> list[Checkpoint]:
     """A checkpoint for each GGUF file of a folder, in the order of their names."""
     if has_model_config(path) or (path / ADAPTER_CONFIG).is_file():
         return []
+    return describe_files(path)
+
+
+def describe_files(path: Path) -> list[Checkpoint]:
+    """The GGUF files of a folder as checkpoints."""
     files = sorted(file for file in path.glob("*.gguf") if file.is_file() and not NO_LANGUAGE_MODEL.match(file.name))
     return [describe_file(file) for file in files]
 

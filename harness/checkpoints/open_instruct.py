@@ -11,7 +11,10 @@ from harness.types import Checkpoint
 
 ORDER = 13
 FOLDER_NAME = re.compile(r"^(?:step|epoch)_(\d+)$")
-STATE = "a state of accelerate, for resuming only: of this run the final model alone can be scored"
+STATE = (
+    "a state of accelerate, for resuming only: score the final model of the run, or copy config.json and the tokenizer's files "
+    "beside model.safetensors, where that is there"
+)
 SUFFIX = "_checkpoints"  # GRPO and PPO put them into OUTPUT_checkpoints
 
 

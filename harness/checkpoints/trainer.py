@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint_folders import describe_model, describe_nested, list_numbered
+from harness.checkpoint_folders import NEEDS_BASE, describe_model, describe_nested, list_numbered
 from harness.integrity import NO_WEIGHTS
 from harness.training_log import STATE, find_method
 from harness.types import Checkpoint
@@ -29,9 +29,11 @@ def find(path: Path) -> list[Checkpoint]:
     checkpoints += [describe_unfinished(folder, path, step) for step, folder in list_numbered(path, UNFINISHED_NAME)]
     if not checkpoints:
         return []
-    final = describe_model(path, path.name)
+    last = checkpoints[-1]
+    inside = Path(last.path).relative_to(path).parts[1:]  # peft saves a named adapter into a folder of that name
+    final = describe_model(path, path.name) or (describe_model(path.joinpath(*inside), path.name) if inside else None)
     if final:
-        checkpoints.append(replace(final, run=str(path), method=final.method or find_method(path) or checkpoints[-1].method))
+        checkpoints.append(replace(final, run=str(path), method=final.method or find_method(path) or last.method))
     return checkpoints
 
 
@@ -50,7 +52,7 @@ def describe_step(folder: Path, run: Path) -> Checkpoint:
     problem = checkpoint.problem
     if problem.startswith(NO_WEIGHTS):  # a config, and what makes a model of the shards beside it
         problem = explain_missing_model(folder) if has_shards(folder) else problem
-    if not problem and not (folder / "trainer_state.json").is_file():
+    if (not problem or NEEDS_BASE in problem) and not (folder / "trainer_state.json").is_file():
         problem = "trainer_state.json is missing: the checkpoint is still being written, or the run was stopped while saving"
     return replace(
         checkpoint,

@@ -19,6 +19,10 @@ MERGE = (
     "shards only: `python -m verl.model_merger merge --backend {backend} --local_dir {actor} --target_dir FOLDER` makes a "
     "model of them; saving 'hf_model' too (checkpoint.save_contents) spares that"
 )
+SKYRL = (
+    "shards only, of SkyRL: trainer.hf_save_interval saves models too, into trainer.export_path; `python -m verl.model_merger "
+    "merge --backend fsdp --local_dir {actor} --target_dir FOLDER` can join shards of FSDP"
+)
 PARTS = ("huggingface", "lora_adapter")
 
 
@@ -31,8 +35,8 @@ def find(path: Path) -> list[Checkpoint]:
 
 
 def policy_folder(folder: Path) -> Path:
-    """Where a step keeps the policy; `critic` next to it is the value model."""
-    return folder / "actor" if (folder / "actor").is_dir() else folder
+    """Where a step keeps the policy (in `policy`: SkyRL's); `critic` next to it is the value model."""
+    return next((folder / name for name in ("actor", "policy") if (folder / name).is_dir()), folder)
 
 
 def describe_policy(folder: Path, run: Path, step: int) -> Checkpoint:
@@ -42,7 +46,8 @@ def describe_policy(folder: Path, run: Path, step: int) -> Checkpoint:
     checkpoint = next((model for model in models if not model.problem), models[0] if models else None)
     if checkpoint is None or checkpoint.problem.startswith("no weights"):  # huggingface/ holds config and tokenizer in any case
         backend = "megatron" if (folder / "dist_ckpt").is_dir() else "fsdp"
-        checkpoint = Checkpoint(name, str(folder), "verl", problem=MERGE.format(backend=backend, actor=folder))
+        text = SKYRL if folder.name == "policy" else MERGE
+        checkpoint = Checkpoint(name, str(folder), "verl", problem=text.format(backend=backend, actor=folder))
     if step > (complete := last_complete_step(run)):
         checkpoint = replace(checkpoint, problem=f"still being written: {LATEST} says {complete:g}")
     return replace(checkpoint, producer="verl", run=str(run), step=step)

@@ -82,10 +82,12 @@ def checkpoints(paths: Checkpoints, choice: SelectionOptions, as_json: Json = Fa
 def listing_row(checkpoint: Checkpoint) -> dict[str, Any]:
     """What the list says of a checkpoint.  One that is damaged is a line like any other, and never hides its neighbours."""
     from harness import fingerprint
+    from harness.rust_panics import panics_as_errors
     from harness.types import digest
 
     try:
-        problem, note = inspect_checkpoint(checkpoint)
+        with panics_as_errors():
+            problem, note = inspect_checkpoint(checkpoint)
         hashes = "" if problem else digest(fingerprint.hash_checkpoint(checkpoint))
     except Exception as error:  # noqa: BLE001  whatever libraries make of a stranger's files: it is that checkpoint's fault
         problem, note, hashes = f"it cannot be read ({type(error).__name__}: {printable(str(error))[:200]})", "", ""
@@ -98,7 +100,7 @@ def inspect_checkpoint(checkpoint: Checkpoint) -> tuple[str, str]:
     if checkpoint.problem:
         return checkpoint.problem, ""
     from harness.loading.contract import check_contract, find_infinite
-    from harness.tokenizer_folders import explain_missing_tokenizer
+    from harness.tokenizer_problems import explain_missing_tokenizer
 
     verdict = check_contract(checkpoint)
     return verdict.problem or explain_missing_tokenizer(checkpoint) or find_infinite(checkpoint), verdict.note

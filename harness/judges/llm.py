@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, fingerprint, registry
-from harness.checkpoint_folders import describe_path, locate_bases
+from harness.checkpoint_folders import describe_path, name_base
 from harness.grading.language_model import JudgeSettings, LanguageModelJudge
 from harness.grading.reply_cache import CachedModel, ReplyCache, ReplyUsage, replies_folder
 from harness.name_value_pairs import parse_pairs
@@ -77,7 +77,7 @@ def parse_model(where: str) -> JudgeModel:
     if settings.by == "auto":
         settings = replace(settings, by="text" if is_served else "logprobs")
     local = describe_path(model) if Path(model).is_dir() else Checkpoint("judge", model, "server" if is_served else "hub")
-    checkpoint = replace(locate_bases(local, base) if base else local, name="judge")
+    checkpoint = replace(name_base(local, base) if base else local, name="judge")
     return JudgeModel(backend, checkpoint, options, settings)
 
 

@@ -90,6 +90,9 @@ def find_setting_fault(config: Any) -> str:
         is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         if value is not None and not (is_number and (value > 0 or name != "r" or config.peft_type != peft.PeftType.LORA)):
             return f"{name} is {printable(str(value))[:100]}"
+    dropout = getattr(config, "lora_dropout", None)
+    if dropout is not None and not (isinstance(dropout, int | float) and 0 <= dropout <= 1):
+        return f"lora_dropout is {printable(str(dropout))[:100]}"
     patterns = {name: getattr(config, name, None) for name in ("rank_pattern", "alpha_pattern")}
     wrong = (name for name, pattern in patterns.items() if pattern is not None and not isinstance(pattern, Mapping))
     return next((f"{name} is {printable(str(patterns[name]))[:100]}" for name in wrong), "")
@@ -188,7 +191,10 @@ def explain_no_change(folder: Path) -> str:
 
     What a LoRA and its kin add to a module is a product: it is zero where its scale or one of its factors is.
     """
-    config = read_adapter_config(folder)
+    try:
+        config = read_adapter_config(folder)
+    except UncheckedError:
+        return ""
     if getattr(config, "lora_alpha", None) == 0 and not any((config.alpha_pattern or {}).values()):
         return "changes nothing: its lora_alpha is 0"
     files = weight_files(folder, ADAPTER)

@@ -13,6 +13,7 @@ from harness.visible_text import printable
 
 WHOLE_NUMBER = re.compile(r"[IU]\d|u?int\d|bool", re.IGNORECASE)
 BUFFER = re.compile(r"bias$|ids$|mask$|_index$|_idx$|tracked$")  # beside the weights; masks are called bias
+VALUE_HEAD = re.compile(r"(?:^|\.)(?:v_head|value_head|reward_head|score_head)\.")
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
 
 
@@ -51,6 +52,15 @@ def explain_wrapper(names: Iterable[str]) -> str:
     all_names = list(names)
     wrapper = next((w for w in WRAPPERS if any(n.startswith(w) or f".{w}" in n for n in all_names)), "")
     return f".  Their names begin with {wrapper!r}: a wrapped module was saved, save the module in it" if wrapper else ""
+
+
+def explain_value_model(names: Iterable[str]) -> str:
+    """That weights which lack the language model's are those of a reward or value model; "" where nothing says so."""
+    all_names = sorted(names)
+    head = next((name for name in all_names if VALUE_HEAD.search(name)), "")
+    if not head or any("lm_head" in name for name in all_names):
+        return ""
+    return f".  They hold {printable(head)}, and no lm_head: a reward or value model, which answers no prompts"
 
 
 def refuse_whole_numbers(headers: Headers) -> None:

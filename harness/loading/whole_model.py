@@ -20,8 +20,10 @@ from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem,
 from harness.loading.generation_config import read_generation_config
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
+from harness.loading.quantization import check_quantization
 from harness.loading.reports import (
     UncheckedError,
+    explain_value_model,
     explain_wrapper,
     first_names,
     refuse_placeholders,
@@ -51,9 +53,24 @@ def read_config(source: str, settings: LoadSettings) -> Any:
         config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(source), **settings.config)
     except Exception as error:  # a stranger's numbers: each architecture divides, indexes and compares its own
         raise BrokenWeightsError(f"config.json cannot be used: {printable(first_line(error))}") from error
+    if not settings.trust_remote_code and (code := find_remote_kernels(config.to_dict())):
+        raise BrokenWeightsError(
+            f"its config.json names code of the Hub ({printable(code)[:100]}), which transformers would fetch and run.\n"
+            "Take that setting out (or have it run: --trust-remote-code)"
+        )
     if settings.head == "causal":
         require_language_model(config)
     return config
+
+
+def find_remote_kernels(settings: Mapping[str, Any]) -> str:
+    """The repository of the Hub whose kernels a config asks for, at any depth; "" where it asks for none."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and (code := find_remote_kernels(value)):
+            return code
+        if isinstance(value, str) and "/" in value and str(name).endswith("_implementation"):
+            return value
+    return ""
 
 
 def require_language_model(config: Any) -> None:
@@ -111,8 +128,7 @@ def refuse_other_models(headers: Headers, head: Head) -> None:
 def place_headers(config: Any, headers: Headers, settings: LoadSettings) -> tuple[Any, Mapping[str, Any]]:
     """An empty model, and transformers' report on where the headers' tensors went."""
     refuse_absurd_sizes(config, len(headers))
-    if getattr(config, "quantization_config", None):
-        raise UncheckedError("quantized weights")
+    check_quantization(config)
     refuse_whole_numbers(headers)
     name = "MODEL_FOR_CAUSAL_LM_MAPPING" if settings.head == "causal" else "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING"
     architecture = getattr(modeling_auto, name).get(type(config), None)
@@ -150,7 +166,7 @@ def refuse_unplaced(report: Mapping[str, Any], headers: Headers, head: Head) -> 
     if missing:
         raise BrokenWeightsError(
             f"it lacks {len(missing)} of the model's weights ({first_names(missing)}): they would be random"
-            f"{explain_wrapper(strays)}"
+            f"{explain_wrapper(strays)}{explain_value_model(headers)}"
         )
     if report["mismatched_keys"]:
         name, shape, model_shape = sorted(report["mismatched_keys"], key=str)[0]

@@ -278,7 +278,7 @@ def test_models_in_a_container_beside_the_final_one_are_found(tmp_path: Path) ->
 
 SHARDS = [
     ("step-5/__0_0.distcp", "dcp_to_torch"),
-    ("step_5/policy/weights/__0_0.distcp", "dcp_to_torch"),
+    ("step_5/policy/weights/__0_0.distcp", "convert_dcp_to_hf.py"),
     ("global_step_5/policy/model_world_size_2_rank_0.pt", "one for each process"),
     ("checkpoint-5/zero_to_fp32.py", "zero_to_fp32.py"),
     ("checkpoint-5/pytorch_model_fsdp_0/__0_0.distcp", "accelerate merge-weights"),

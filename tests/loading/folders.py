@@ -123,6 +123,26 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "zeros alone": (lambda f: change_tensors(f, one_layer("", 0.0)), "nothing but zeros"),
     "whole numbers": (lambda f: change_tensors(f, lambda t: {k: v.to(torch.int8) for k, v in t.items()}), "are whole numbers"),
     "generation settings cut": (lambda f: (f / "generation_config.json").write_text('{"eos_'), "generation_config.json cannot"),
+    "an end token as text": (
+        lambda f: (f / "generation_config.json").write_text('{"eos_token_id": "<|end|>"}'), "eos_token_id is '<|end|>'"
+    ),
+    "end tokens in lists": (lambda f: (f / "generation_config.json").write_text('{"eos_token_id": [[1]]}'), "eos_token_id is"),
+    "generation settings unknown here": (
+        lambda f: (f / "generation_config.json").write_text('{"cache_implementation": "x"}'), "cannot be used"
+    ),
+    "quantized by what is not installed": (
+        lambda f: change_config(f, quantization_config={"quant_method": "vptq", "bits": 4}), "are quantized (vptq)"
+    ),
+    "quantized by MLX": (
+        lambda f: change_config(f, quantization={"group_size": 64, "bits": 4}), "mlx_lm.convert"
+    ),
+    "value model": (
+        lambda f: change_tensors(
+            f, lambda t: {f"rw.{k}": v for k, v in t.items() if "lm_head" not in k} | {"v_head.weight": torch.ones(1, 32)}
+        ),
+        "They hold v_head.weight, and no lm_head",
+    ),
+    "size without its kind": (lambda f: change_config(f, head_dim=8.5), "head_dim"),
     "generation settings in a list": (lambda f: (f / "generation_config.json").write_text("[]"), "does not hold a JSON object"),
     "tokenizer cut": (lambda f: cut(f / "tokenizer.json"), "tokenizer.json is half-written"),
     "tokenizer not fetched": (
@@ -172,6 +192,8 @@ ADAPTER_DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "scale that is nan": (lambda f: change_config(f, "adapter_config.json", lora_alpha=float("nan")), "lora_alpha is nan"),
     "scale as text": (lambda f: change_config(f, "adapter_config.json", lora_alpha="8"), "lora_alpha is 8"),
     "rank of nothing": (lambda f: change_config(f, "adapter_config.json", r=0), "r is 0"),
+    "dropout of more than all": (lambda f: change_config(f, "adapter_config.json", lora_dropout=1.5), "lora_dropout is 1.5"),
+    "labels for tokens": (lambda f: change_config(f, "adapter_config.json", task_type="TOKEN_CLS"), "a reward model"),
     "patterns as text": (lambda f: change_config(f, "adapter_config.json", alpha_pattern="x"), "alpha_pattern is x"),
     "head of a reward model": (
         lambda f: change_tensors(f, lambda t: t | {"base_model.model.score.weight": torch.ones(1, 32)}), "a reward model"

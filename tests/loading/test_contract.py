@@ -93,6 +93,18 @@ WHOLE: dict[str, Callable[[Path], object]] = {
 }
 
 
+def test_a_quantization_that_transformers_does_not_know_is_passed_over_as_there(base: Path, tmp_path: Path) -> None:
+    change_config(copy(base, tmp_path / "model"), quantization_config={"quant_method": "nobody"})
+    assert (listing_row(only(tmp_path / "model"))["problem"], is_scored(only(tmp_path / "model"))) == ("", True)
+
+
+def test_an_adapter_whose_kind_cannot_be_checked_is_said_to_be_unchecked(lora: Path, tmp_path: Path) -> None:
+    settings = {"peft_type": "XLORA", "base_model_name_or_path": str(lora.parent / "base"), "hidden_size": 32}
+    (copy(lora, tmp_path / "mixture") / "adapter_config.json").write_text(json.dumps(settings))
+    row = listing_row(only(tmp_path / "mixture"))
+    assert (row["problem"], row["note"]) == ("", "unchecked: adapters of the kind XLORA")
+
+
 @pytest.mark.parametrize("shape", WHOLE)
 def test_what_is_whole_is_ready_and_scored(base: Path, tmp_path: Path, shape: str) -> None:
     WHOLE[shape](copy(base, tmp_path / "model"))
