@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,28 @@ def test_latex_is_ascii_that_its_fonts_have(comparison: Comparison) -> None:
     assert "U+57FA U+7EBF" in text
     assert latex.CODE_POINT_NOTE in text
     assert r"\'{e}" in text
+
+
+def test_latex_shows_flags_and_quotes_as_they_are_written() -> None:
+    assert latex.escape_latex("--drop a---b ?`x` ''y") == "-{}-drop a-{}-{}-b ?{}`x` '{}'y"
+    assert latex.escape_latex("“q” — *s") == "``q'' --- {*}s"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_pdflatex_typesets_the_table_of_any_names(comparison: Comparison, tmp_path: Path) -> None:
+    packages = latex.PREAMBLE_NOTE.removeprefix("% needs ")
+    names = re.sub(r".*\{(.*)\}", r"\1", packages).split(",")
+    finder = ["kpsewhich", *(f"{name}.sty" for name in names)]
+    if subprocess.run(finder, capture_output=True, check=False).returncode:
+        pytest.skip(f"pdflatex has not all of {', '.join(names)}")
+    table = latex.latex_document(comparison, decide(comparison).sentence)
+    document = ["\\documentclass{article}", packages, "\\begin{document}", table, "\\end{document}"]
+    (tmp_path / "all.tex").write_text("\n".join(document), encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "all.tex"]
+    end = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert end.returncode == 0, end.stdout[-2000:]
+    assert "Missing character" not in (tmp_path / "all.log").read_text(encoding="utf-8", errors="replace")
 
 
 @given(st.text())

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
 
 PREAMBLE_NOTE = r"% needs \usepackage{booktabs,amssymb,makecell,adjustbox}"
 LINE_BREAK = r"\\"
-# Brackets in braces: after a line break, LaTeX would read a bare one as the space to leave.
+# Brackets and stars in braces: after a line break, LaTeX would read a bare one as the space to leave, or as a kind of break.
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": "$<$", ">": "$>$", "[": "{[}", "]": "{]}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "|": r"\textbar{}", "<": "$<$", ">": "$>$", "[": "{[}",
+    "]": "{]}", "*": "{*}",
     "▲": r"$\blacktriangle$", "▼": r"$\blacktriangledown$", "·": r"$\cdot$", "−": "$-$", "—": "---", "–": "--",
     "≈": r"$\approx$", "±": r"$\pm$", "×": r"$\times$", "→": r"$\to$", "≤": r"$\le$", "≥": r"$\ge$", "…": r"\ldots{}",
     "“": "``", "”": "''", "‘": "`", "’": "'", "ß": r"\ss{}", "ø": r"\o{}", "Ø": r"\O{}", "ł": r"\l{}", "Ł": r"\L{}",
@@ -30,6 +31,7 @@ ACCENTS = {
     "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
     "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c",
 }  # fmt: skip
+LIGATURES = ("--", "''", "``", "?`", "!`")  # TeX's fonts join these to another character, such as a dash
 CODE_POINT_NOTE = "Letters that pdfLaTeX has no font for are written as code points, such as U+57FA."
 
 
@@ -72,7 +74,9 @@ def latex_cell(text: str) -> str:
 
 def escape_latex(text: str) -> str:
     """Text that pdfLaTeX typesets with its own fonts: in ASCII alone, other letters with their accents or as code points."""
-    return "".join(map(latex_character, unicodedata.normalize("NFC", show_controls(text))))
+    shown = unicodedata.normalize("NFC", show_controls(text))
+    pairs = zip(" " + shown, shown, strict=False)
+    return "".join("{}" * (a + b in LIGATURES) + latex_character(b) for a, b in pairs)
 
 
 def latex_character(character: str) -> str:
