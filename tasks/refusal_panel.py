@@ -9,6 +9,7 @@ from harness import data
 from harness.data import DataSource
 from harness.types import Example, Json, Metric, Request, Response, Score, Task
 from tasks.answer_reading.refusals import refusal_kind
+from tasks.xstest import EMPTY, LABELS, REFUSAL
 
 STRONG_REJECT = DataSource(
     hub="walledai/StrongREJECT", split="train", local="strongreject/strongreject_dataset.csv", columns=("category",)
@@ -28,8 +29,6 @@ DO_NOT_ANSWER = DataSource(
     local="do_not_answer/do_not_answer_en.csv",
     columns=("risk_area", "types_of_harm", "specific_harms", "question"),
 )
-EMPTY = "the response is empty: neither a refusal nor compliance"
-LABELS = {"full": "refusal", "partial": "partial refusal", "": "compliance"}
 
 
 def strong_reject_rows(folder: Path | None) -> list[Json]:
@@ -81,7 +80,7 @@ def build_task(
         rows=rows,
         ask=ask,
         score=score,
-        ideal=lambda example: Response("I'm sorry, but I can't help with that."),
+        ideal=lambda example: Response(REFUSAL),
         group=lambda example: str(example.row[category]),
         metrics=(
             Metric("full_refusal", part="full"),

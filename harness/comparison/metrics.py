@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.comparison.sample_table import SampleTable
 
 POINTS = 100
+NUMBERS = ("value", "low", "high", "delta", "delta_low", "delta_high", "mde")  # of a MetricValue, in one unit
 
 
 def measure_metrics(
@@ -122,3 +123,9 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
 def plain_design(cluster: Ints) -> Design:
     """A plain mean of samples in clusters."""
     return Design(cluster, np.zeros_like(cluster))
+
+
+def divide_value(value: MetricValue, divisor: float) -> MetricValue:
+    """The value in another unit: every number that it has, divided."""
+    numbers = {name: getattr(value, name) for name in NUMBERS}
+    return replace(value, **{name: number / divisor for name, number in numbers.items() if number is not None})

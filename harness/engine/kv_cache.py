@@ -18,6 +18,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import shared_prefix_attention
 from harness.engine.device import join_tokens, send_numbers
+from harness.engine.memory import layer_token_bytes
 from harness.engine.shared_prefix_attention import LayerStates, PrefixBatch, SharedPrefix
 
 GROWTH_TOKENS = 64  # by which slots grow
@@ -235,5 +236,4 @@ def rows_per_block(like: LayerStates, rows: int) -> int:
     """
     if like[0][0].device.type != "cpu":
         return rows
-    token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for t in like[0])
-    return min(rows, max(MIN_BLOCK_ROWS, MIN_BLOCK_BYTES // (TYPICAL_TOKENS * token_bytes)))
+    return min(rows, max(MIN_BLOCK_ROWS, MIN_BLOCK_BYTES // (TYPICAL_TOKENS * layer_token_bytes(like[0]))))

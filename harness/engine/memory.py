@@ -122,12 +122,17 @@ def batch_tokens(model: Any) -> float:
     return power_of_two(BATCH_MEMORY_SHARE * device_memory(device) / token_bytes)
 
 
+def layer_token_bytes(layer: tuple[torch.Tensor, torch.Tensor]) -> int:
+    """The bytes of one token's keys and values in a layer that has them as [heads, tokens, d]."""
+    return sum(t.shape[0] * t.shape[2] * t.element_size() for t in layer)
+
+
 def rows_that_fit(like: Sequence[tuple[torch.Tensor, torch.Tensor]], longest: int, max_rows: int) -> int:
     """How many rows' keys and values fit in their share of the memory, each of `longest` tokens behind its prefix.
 
     `like`: keys and values [heads, tokens, d] of each layer.
     """
-    token_bytes = sum(t.shape[0] * t.shape[2] * t.element_size() for layer in like for t in layer)
+    token_bytes = sum(map(layer_token_bytes, like))
     device = like[0][0].device
     share = CACHE_MEMORY_SHARE.get(device.type, CACHE_MEMORY_SHARE["elsewhere"])
     return int(max(1, min(max_rows, share * device_memory(device) / (token_bytes * longest))))

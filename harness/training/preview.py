@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.training import datasets, policy_prompts, tokenization
 from harness.training.batches import Tokens
+from harness.training.messages import describe_faults
 from harness.training.needs import Needs
 from harness.training.preferences import parse_pair
 from harness.training.settings import TrainerSettings
@@ -46,7 +47,7 @@ def preview_model_rows(config: TrainerSettings, needs: Needs, count: int) -> Ite
             for name, sequences in sides.items():
                 yield describe_sequence(tokenizer, f"pair {i + 1}, {name}", sequences[i], is_scored)
     if encoder.losses:
-        yield "Left out: " + ", ".join(f"{n} x {reason}" for reason, n in encoder.losses.items()) + "."
+        yield f"Left out: {describe_faults(encoder.losses)}."
 
 
 def preview_prompts(config: Any, tokenizer: Any, count: int) -> Iterator[str]:
