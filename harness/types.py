@@ -151,6 +151,11 @@ class Sample:
     cluster: str = ""  # samples of one cluster are not independent; "": the example is its own
     reading: Mapping[str, int] = field(default_factory=dict)  # of a text: what prompts/reading.py saw of its reasoning
 
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from the other samples of its cell; of equal keys the last one counts."""
+        return self.example, self.draw
+
 
 Aggregate = Literal["mean", "macro", "f1"]
 
@@ -177,10 +182,7 @@ class Judge(Protocol):
     """Grades what no rule can: a classifier, a reward model, a language model, or what one of them recorded."""
 
     def grade(self, prompt: str, response: str, reference: str) -> float | None:
-        """How good `response` is, 0..1; where there is a `reference`: the probability that it is the better of the two.
-
-        None: no verdict.
-        """
+        """How good `response` is, 0..1; with a `reference`: the probability that it is the better one.  None: no verdict."""
         ...
 
 
@@ -222,9 +224,7 @@ class Task:
     criterion: str = ""  # what its judge decides, by which its measured errors are found; "not ...": the opposite scores 1
     judge: str = ""  # PLUGIN:WHERE, what grades responses that no rule can, unless the user names another
     judged: Callable[[Any, Example, Response], Score] | None = None  # score() with a Judge; score() alone gives None then
-    grade_ahead: Callable[[Sequence[tuple[Example, Response]]], None] | None = (
-        None  # has the judge grade many responses at once
-    )
+    grade_ahead: Callable[[Sequence[tuple[Example, Response]]], None] | None = None  # has a judge grade many responses
     report: Callable[[], Json] | None = None  # what a judge's work took since the last report: kept with the results
     prepare: Callable[[], object] | None = None  # fails where score() cannot work at all, before a model is asked
     summary: str = ""  # one line for `skilldelta list tasks`

@@ -55,7 +55,7 @@ def read_judgements(cell: StoredCell) -> Judgements:
             return {}
         if math.isnan(sum(logprobs)) or math.isinf(max(logprobs)):
             continue
-        judgements[sample.example, sample.draw] = confidence_of(np.array(logprobs)), value, sample.cluster or sample.example
+        judgements[sample.key] = confidence_of(np.array(logprobs)), value, sample.cluster or sample.example
     return judgements
 
 

@@ -77,7 +77,7 @@ def answer_rows(cell: Cell, prompts: Mapping[str, Json]) -> tuple[list[Json], in
     """
     rows: list[Json] = []
     with_reasoning = 0
-    for sample in {(s.example, s.draw): s for s in cell.samples()}.values():
+    for sample in {s.key: s for s in cell.samples()}.values():
         response = sample.response
         if response.finish not in ("stop", "length") or not response.text.strip():
             continue

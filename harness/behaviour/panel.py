@@ -15,7 +15,7 @@ import numpy as np
 from harness.behaviour.measures import MEASURES, PREFIX, Answer, Measure, measure_answer, measure_draws
 from harness.behaviour.questions import question_text
 from harness.comparison.alignment import TaskPanel
-from harness.comparison.metrics import measure_metrics
+from harness.comparison.metrics import NUMBERS, divide_value, measure_metrics
 from harness.comparison.sample_table import SampleTable, float_array, make_table
 from harness.grouping import group_by
 from harness.prompts.reading import Reader
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from harness.comparison.result import MetricValue
 
 Change = Literal["more", "less", "unclear", ""]
-NUMBERS = ("value", "low", "high", "delta", "delta_low", "delta_high", "mde")
 
 
 @dataclass(frozen=True)
@@ -82,9 +81,8 @@ def values_by_measure(panel: TaskPanel, columns: SampleTable, level: float) -> d
 
 def in_unit(value: MetricValue, scale: float) -> MetricValue:
     """A value in points as one in another unit.  No measure is below 0, so neither is an interval of one."""
-    numbers = {name: getattr(value, name) for name in NUMBERS}
-    in_units = {name: number / scale for name, number in numbers.items() if number is not None}
-    return replace(value, **in_units | {"low": max(in_units["low"], 0.0)})
+    in_units = divide_value(value, scale)
+    return replace(in_units, low=max(in_units.low, 0.0))
 
 
 def is_present(value: MetricValue | None) -> bool:
@@ -113,7 +111,7 @@ def decide_change(row: BehaviourRow, p_adjusted: float, level: float) -> Behavio
 
 def measure_cell(cell: StoredCell, rows: Mapping[str, Json], most: int = 0) -> SampleTable:
     """A cell's samples as a table whose parts are those of the measures; a row for each draw."""
-    samples = {(s.example, s.draw): s for s in cell.cell.samples() if cell.includes is None or cell.includes(s.example)}
+    samples = {s.key: s for s in cell.cell.samples() if cell.includes is None or cell.includes(s.example)}
     keep = first_by_hash({example for example, _ in samples}, most)
     samples = {key: sample for key, sample in samples.items() if key[0] in keep}
     reader = Reader.from_record(cell.record.reader)

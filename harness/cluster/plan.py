@@ -111,7 +111,7 @@ def plan_cell(run: SpreadRun, unit: WorkUnit, model: LazyModel, questions: list[
             return CellPlan(unit, "open", len(questions))
         if identity.is_done(before, cell):
             return CellPlan(unit, "done")
-        count = count_stored(questions, {(s.example, s.draw) for s in cell.samples()} if before else set())
+        count = count_stored(questions, {s.key for s in cell.samples()} if before else set())
         return CellPlan(unit, "open", len(questions) - count)
     except SkilldeltaError as error:
         return CellPlan(unit, "refused", why=str(error))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.comparison.sample_table import Key, SampleTable
+from harness.comparison.sample_table import SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, influences
 from harness.statistics.estimate import ScoreEstimate, estimate_score, unscored_bounds
 from harness.statistics.weighted_means import RowSums
+
+if TYPE_CHECKING:
+    from harness.store import SampleKey
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class PairedScores:
 
     before: Floats
     after: Floats
-    keys: list[Key]
+    keys: list[SampleKey]
     design: Design
     missing: int
 

@@ -18,9 +18,8 @@ from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.statistics.aggregates import Floats, Ints
-    from harness.store import Cell
+    from harness.store import Cell, SampleKey
 
-Key = tuple[str, int]  # example, draw
 MAX_BYTES = 1 << 34  # of the samples of one cell
 
 
@@ -28,7 +27,7 @@ MAX_BYTES = 1 << 34  # of the samples of one cell
 class SampleTable:
     """The samples of one cell: a row for each (example, draw), in the order of the file."""
 
-    keys: list[Key]
+    keys: list[SampleKey]
     score: Floats  # NaN: unscored
     group: list[str]
     cluster: list[str]  # samples that are not independent share a name
@@ -59,7 +58,7 @@ def read_lines(cell: Cell) -> list[dict[str, Any]]:
     return [sample_to_json(sample) for sample in cell.samples()]
 
 
-def make_table(lines: Mapping[Key, dict[str, Any]]) -> SampleTable:
+def make_table(lines: Mapping[SampleKey, dict[str, Any]]) -> SampleTable:
     """A table from the lines of samples.jsonl by example and draw."""
     samples = list(lines.values())
     names = sorted({name for v in samples if "parts" in v for name in v["parts"]})

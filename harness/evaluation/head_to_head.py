@@ -71,15 +71,15 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
         if state not in FINISHED:
             raise SkilldeltaError(f"{record.task.name} of {who} is {state}, not done: score it to its end first.")
     rows = match.results.rows(record.task.name)
-    others = {(s.example, s.draw): s for s in reference_cell.samples()}
+    others = {s.key: s for s in reference_cell.samples()}
     own_samples = list(cell.samples())
-    samples = [sample for sample in own_samples if (sample.example, sample.draw) in others]
+    samples = [sample for sample in own_samples if sample.key in others]
     counts = Counter({name: len(own_samples) - len(samples), match.against: len(others) - len(samples)})
     note = describe_unshared(counts)
     if not samples:
         raise SkilldeltaError(f"{name} and {match.against} share no question of {record.task.name}: {note}.")
     ask = registry.task(record.task.name).ask
-    pairs = [(sample, others[sample.example, sample.draw]) for sample in samples]
+    pairs = [(sample, others[sample.key]) for sample in samples]
     readers = Reader.from_record(record.reader), Reader.from_record(reference_record.reader)
     triples = [(question_of(ask, rows, a), a, b) for a, b in pairs]
     scores = prefer(triples, match.judge, readers, is_same=name == match.against)

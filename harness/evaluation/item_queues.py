@@ -11,7 +11,7 @@ from harness.grouping import group_by
 from harness.types import Task, digest
 
 if TYPE_CHECKING:
-    from harness.store import Key
+    from harness.store import SampleKey
 
 Item = list[Question]  # questions that are not independent: one cluster
 FIRST_LOOK = 16  # questions before the first look; every further look is at half as many more
@@ -22,7 +22,7 @@ class ItemQueue:
     """A task's items in random order, and the weight of each question."""
 
     items: list[Item]
-    weights: Mapping[Key, float]  # of each question, as a share of the heaviest item
+    weights: Mapping[SampleKey, float]  # of each question, as a share of the heaviest item
     scale: float  # the mean difference of items, times this, is the task's
 
     def blocks(self, most: int) -> Iterator[list[Item]]:

@@ -42,7 +42,7 @@ class Question:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What a stored sample of it is found by."""
+        """The Sample.key of its sample."""
         return self.example.id, self.request.draw
 
 

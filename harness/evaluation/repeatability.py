@@ -69,14 +69,14 @@ def repeat_cell(
     """Asks a share of one stored cell again."""
     name = model.checkpoint.name
     cell = results.cell(name, task.name)
-    old = {(s.example, s.draw): s for s in cell.samples()}
+    old = {s.key: s for s in cell.samples()}
     if not old:
         raise SkilldeltaError(f"{name} has no samples of {task.name} in {results.folder}: score it first.")
     stored_questions = [q for q in make_questions(task, settings) if q.key in old]
     questions = choose_questions(stored_questions, share)
     batches = split_batches(questions, len(stored_questions))
     reader = choose_reader(settings.reader, is_generated(stored_questions), cell.read())
-    new = {(s.example, s.draw): s for batch in batches for s in collect_samples(task, model.get(), batch, set(), reader)}
+    new = {s.key: s for batch in batches for s in collect_samples(task, model.get(), batch, set(), reader)}
     noise = compare_samples([(old[q.key], new[q.key]) for q in questions])
     plain, ours = measure_distances(model.get(), questions, [old[q.key] for q in questions])
     noise = replace(noise, plain=plain, ours=ours)

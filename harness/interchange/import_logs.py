@@ -153,7 +153,7 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     """
     logged_task = str(log.source.get("task") or log.task.name)  # by its program's own name
     skill = options.skills.get(log.task.name) or options.skills.get(logged_task) or log.task.skill or logged_task
-    if len({(sample.example, sample.draw) for sample in log.samples}) < len(log.samples):
+    if len({sample.key for sample in log.samples}) < len(log.samples):
         raise SkilldeltaError("two of its samples are of one example and draw: is one log there twice?")
     fingerprint = {"imported": log.model}
     task = replace(log.task, skill=skill)

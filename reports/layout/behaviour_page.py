@@ -119,7 +119,7 @@ def answers_of(report: BehaviourReport, checkpoint: str) -> dict[str, list[Answe
     cell = report.results.cell(checkpoint, report.task)
     reader, rows = Reader.from_record(cell.read().reader), report.results.rows(report.task)
     answers: dict[str, list[Answer | None]] = {}
-    for sample in sorted({(s.example, s.draw): s for s in cell.samples()}.values(), key=lambda s: s.draw):
+    for sample in sorted({s.key: s for s in cell.samples()}.values(), key=lambda s: s.draw):
         answers.setdefault(sample.example, []).append(answer_of_sample(sample, rows.get(sample.example, {}), reader))
     return answers
 
