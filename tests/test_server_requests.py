@@ -126,3 +126,35 @@ class TestMeter:
     @pytest.mark.parametrize(("rate", "most"), [(0.01, 500), (0.5, 3), (1.0, 9), (0.2, 0), (0.0, 7)])
     def test_the_rest_is_the_sum_of_the_chances_that_each_token_comes(self, rate: float, most: int) -> None:
         assert expected_rest(rate, most) == pytest.approx(sum((1 - rate) ** n for n in range(most)))
+
+
+class TestWeighing:
+    """A server whose log-probabilities stand one token further than they say gives scores that look sound."""
+
+    @staticmethod
+    def logprobs(words: list[str], shift: int) -> dict[str, Any]:
+        """As of a model that expects each word of a song after the one before; `shift` 1: that of the next place."""
+        song = ["The", " quick", " brown", " fox", " jumps", " over", " the", " lazy", " dog", " again"]
+        rows = [{song[n + shift]: -0.1, words[n]: -0.1 if song[n + shift] == words[n] else -9.0} for n in range(len(words))]
+        own: list[float | None] = [row[word] for row, word in zip(rows, words, strict=True)]
+        offsets = [sum(map(len, words[:n])) for n in range(len(words))]
+        return {
+            "tokens": words,
+            "token_logprobs": [None, *own[1:]],
+            "top_logprobs": [None, *rows[1:]],
+            "text_offset": offsets,
+        }
+
+    @pytest.mark.parametrize(("shift", "is_sound"), [(0, True), (1, False)])
+    def test_log_probabilities_at_other_tokens_are_refused(self, shift: int, is_sound: bool) -> None:
+        def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+            words = [f" {word}".removeprefix(" The") or "The" for word in content["prompt"].split()]
+            words.append({8: " dog", 9: " again"}[len(words)])
+            choice = {"text": "".join(words), "logprobs": self.logprobs(words[: len(words) - shift], shift)}
+            return 200, {"choices": [choice], "usage": {"prompt_tokens": 8, "completion_tokens": 1 - shift}}
+
+        with serve(answer) as url:
+            model = openai.load(Checkpoint("m", "m", "server"), openai.OpenAIOptions(url, backoff=0.0))
+            problem = model.unsupported_reason([Request("a", choices=(" b",), raw=True)])
+        assert ("other tokens than it says" in problem) != is_sound
+        assert bool(problem) != is_sound

@@ -17,8 +17,9 @@ from typing import Any
 from harness import http
 from harness.http_streams import STREAM_FIELDS
 from harness.prompts.generation_settings import refuse_further_settings
-from harness.prompts.server_replies import ChatReply, EchoReply, PromptLogprobs, TextReply, parse_logprobs
+from harness.prompts.server_replies import ChatReply, TextReply
 from harness.prompts.templates import as_dicts, parse_arguments, plain_text
+from harness.server_logprobs import PromptWeigher
 from harness.server_meter import ServerMeter
 from harness.server_requests import FurtherFields, choice_contexts, exact_fields, sampling_fields, text_response
 from harness.server_settings import OPENAI_URL, OpenAIOptions, make_server, make_settings, served_name
@@ -29,13 +30,8 @@ from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
 FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
 MIN_PATIENCE = 8  # requests without a sound answer, one after another, that end a cell; more where more are asked at once
-PROBE = "The quick brown fox jumps over the lazy dog."
 STREAM_PROBE = Request("Count from 1 to 9: 1, 2, 3, 4,", max_tokens=24, stop=("8",))
 LONG = 1000  # tokens that an answer may have, from which on it comes in pieces: shorter ones are shown soon enough
-
-
-class NoLogprobsError(SkilldeltaError):
-    """The server answers, without log-probabilities of the prompt."""
 
 
 class OpenAIModel:
@@ -48,6 +44,7 @@ class OpenAIModel:
         self.template_args = parse_arguments(options.template_args)
         self.has_answered = False  # whether a sound answer ever came
         self.further_fields = FurtherFields()
+        self.weigher = PromptWeigher(model, server)
         self.is_heard = self.is_streaming = (
             False  # whether anybody takes reports of tokens; whether long answers come in pieces
         )
@@ -162,7 +159,7 @@ class OpenAIModel:
         """
         contexts = choice_contexts(request)
         texts = [context + choice for context, choice in zip(contexts, request.choices, strict=True)]
-        prompts = [await self.prompt_logprobs(connection, text) for text in texts]
+        prompts = [await self.weigher.weigh(connection, text) for text in texts]
         lengths = [len(text) - len(context.rstrip()) for text, context in zip(texts, contexts, strict=True)]
         values = [prompt.suffix_loglikelihood(length) for prompt, length in zip(prompts, lengths, strict=True)]
         if None in values:
@@ -174,35 +171,6 @@ class OpenAIModel:
             greedy=tuple(value[1] for value in values if value),
             tokens_in=max(len(p.logprobs) for p in prompts),
         )
-
-    async def prompt_logprobs(self, connection: http.Connection, text: str) -> PromptLogprobs:
-        """The server's log-probabilities of the tokens of `text`.  Raises SkilldeltaError where the server gives none."""
-        fields = {"model": self.model, "prompt": text, "max_tokens": 1, "temperature": 0, "logprobs": 1, "echo": True}
-        reply = await self.server.post(connection, "/completions", fields, EchoReply)
-        if reply.logprobs is None:
-            raise NoLogprobsError(self.no_choices("it answers without them"))
-        try:
-            return parse_logprobs(reply.logprobs, reply.new_tokens, text)
-        except ValueError as error:
-            raise http.UnsoundReplyError(str(error)) from None
-
-    def no_choices(self, why: str) -> str:
-        return (
-            "Tasks with choices need log-probabilities of a prompt (/completions with echo and logprobs), and "
-            f"{self.server.address.label} gives none: {why}.  vLLM gives them; tasks that generate text run on any server."
-        )
-
-    @cached_property
-    def no_choices_reason(self) -> str:
-        """Why this server cannot weigh choices, found out with one short request; "" where it can."""
-        try:
-            for _, future in http.ask_concurrently(self.prompt_logprobs, [PROBE], 1):
-                future.result()
-        except (http.ServerAwayError, NoLogprobsError) as error:
-            return str(error)
-        except (SkilldeltaError, http.RequestRefusedError, http.UnsoundReplyError) as error:
-            return self.no_choices(str(error))
-        return ""
 
     def unsupported_reason(self, requests: Sequence[Request]) -> str:
         """Why a task cannot be asked here; "" where it can."""
@@ -217,7 +185,7 @@ class OpenAIModel:
                     )
         except SkilldeltaError as error:
             return str(error)
-        return self.no_choices_reason if any(request.choices for request in requests) else ""
+        return self.weigher.problem if any(request.choices for request in requests) else ""
 
 
 def may_stream(request: Request) -> bool:

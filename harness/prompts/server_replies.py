@@ -216,7 +216,7 @@ def parse_logprobs(logprobs: TokenLogprobs, new_tokens: int, text: str) -> Promp
     offsets = logprobs.text_offset
     end = offsets[count] if new_tokens else offsets[-1] + len(logprobs.tokens[-1])
     # One may be the beginning-of-sequence token, and a tokenizer may take the first space away.
-    if end - offsets[0] - len(text) not in (0, -1, len(logprobs.tokens[0])):
+    if end - offsets[0] - len(text) not in (0, -1 if text[:1].isspace() else 0, len(logprobs.tokens[0])):
         raise ValueError(f"the offsets of a prompt's tokens span {end - offsets[0]} characters; {len(text)} were sent")
     tops = logprobs.top_logprobs or [None] * count
     best = [max(top.values()) if top else None for top in tops[:count]]
