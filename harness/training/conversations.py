@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, require_content
+from harness.training.preferences import parse_pair
 from harness.training.row_columns import (
     ADDITIONS,
     ANSWERS,
     CONVERSATIONS,
+    PAIR_ANSWERS,
     QUESTIONS,
     ParseSettings,
     RowColumns,
@@ -19,6 +21,8 @@ from harness.training.row_columns import (
 )
 from harness.types import Json, SkilldeltaError
 
+PROMPTS = (*QUESTIONS, *ADDITIONS, *CONVERSATIONS)
+COMPARED = ("chosen", "rejected", "response_w", "response_l", "conversation_a", "score_A")  # rows of two answers to a prompt
 NOT_LEARNT = {"weight", "train", "train_turn", "trainable", "loss"}  # where a message says so with 0 or false
 
 
@@ -90,13 +94,21 @@ def parse_last_turn(columns: RowColumns) -> tuple[Text, Text]:
 def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
     """A policy prompt.  A question or an instruction becomes a user turn; `prompt` and `messages` stay as they are.
 
-    The answers that a row holds as well are not read.
+    The prompt of a pair is what both answers go on from; other answers that a row holds are not read.
     """
+    has_columns = any(name in row for name in PROMPTS)
+    if any(name in row for name in COMPARED):
+        try:
+            if pair_prompt := parse_pair(row, settings).prompt:
+                return PolicyPrompt(pair_prompt, settings.source, settings.kind)
+        except UnusableRowError:  # answers that are no pair may still have a prompt
+            if not has_columns:
+                raise
     columns = RowColumns(row, settings)
-    if not any(name in row for name in (*QUESTIONS, *ADDITIONS, *CONVERSATIONS)):
+    if not has_columns and not any(name in row for name in COMPARED):
         raise SkilldeltaError(
             f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format of prompts.  "
-            f"Known are: {', '.join((*QUESTIONS, *ADDITIONS, *CONVERSATIONS))}."
+            f"Known are: {', '.join(PROMPTS)}; and pairs of answers that begin with the prompt."
         )
     if columns.holds(*QUESTIONS):
         columns.read.update(CONVERSATIONS)  # the whole conversation, of which the prompt is the beginning
@@ -107,6 +119,6 @@ def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
         prompt = prompt[:-1]
     if not prompt:
         raise UnusableRowError("no prompt")
-    columns.read.update((*ANSWERS, "text", "chosen", "rejected"))
+    columns.read.update((*ANSWERS, *PAIR_ANSWERS, "text"))
     columns.check_rest()
     return PolicyPrompt(as_user_turn(prompt) if settings.chat else prompt, settings.source, settings.kind)

@@ -29,6 +29,8 @@ QUESTIONS = ("prompt", "question", "instruction", "query", "problem")
 ADDITIONS = ("input", "context")  # the second half of an instruction; the question itself where there is no other
 CONVERSATIONS = ("messages", "conversations", "conversation")
 ANSWERS = ("completion", "response", "output", "solution", "answer")
+# Columns of answers in rows of preferences: a policy's prompts may stand in such rows.
+PAIR_ANSWERS = ("chosen", "rejected", "response_w", "response_l", "response_a", "response_b", "completions")
 # Parts of the names of columns that say something about a row and are no part of it.
 METADATA_NAMES = """
 id ids uid uuid idx index key hash source sources dataset datasets origin origins provenance split subset

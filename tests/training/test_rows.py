@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.training import datasets
 from harness.training.conversations import parse_conversation, parse_prompt
-from harness.training.messages import RichMessage, UnusableRowError
+from harness.training.messages import RichMessage, UnusableRowError, as_user_turn
 from harness.training.preferences import Pair, parse_pair
 from harness.training.row_columns import ParseSettings
 from harness.training.settings import TrainerSettings
@@ -66,6 +66,37 @@ def test_every_format_of_pairs_says_the_same(name: str) -> None:
     pair = parse_pair(PAIRS[name], SETTINGS)
     assert pair.prompt == (Message("user", ASK),)
     assert (pair.chosen, pair.rejected) == ((Message("assistant", RIGHT),), (Message("assistant", WRONG),))
+
+
+ARENA = {"conversation_a": whole(RIGHT), "conversation_b": whole(WRONG), "winner": "model_a"}
+DIALOGUES = {side: f"\n\nHuman: {ASK}\n\nAssistant: {answer}" for side, answer in (("chosen", RIGHT), ("rejected", WRONG))}
+OTHER_PAIRS = {
+    "two letters": {"prompt": ASK, "response_w": RIGHT, "response_l": WRONG},
+    "arena": ARENA,
+    "hh-rlhf": DIALOGUES,
+    "shp": {"history": ASK, "human_ref_A": RIGHT, "human_ref_B": WRONG, "score_A": 9, "score_B": 2},
+    "a vote": {"prompt": ASK, "response_a": RIGHT, "response_b": WRONG, "winner": "a"},
+    "ratings": {"instruction": ASK, "completions": [{"response": RIGHT, "overall_score": 9}, {"response": WRONG, "overall_score": 2}]},
+}
+
+
+@pytest.mark.parametrize("row", [*PAIRS.values(), *OTHER_PAIRS.values()], ids=[*PAIRS, *OTHER_PAIRS])
+def test_a_policy_answers_the_prompts_of_every_format_of_pairs(row: dict[str, Any]) -> None:
+    assert as_user_turn(parse_prompt(row, SETTINGS).prompt) == (Message("user", ASK),)
+
+
+def test_a_policy_answers_the_prompt_of_answers_that_are_no_pair() -> None:
+    row = {"prompt": ASK, "chosen": RIGHT, "rejected": RIGHT}
+    assert parse_prompt(row, SETTINGS).prompt == ASK
+    for no_prompt in (DIALOGUES | {"rejected": DIALOGUES["chosen"]}, ARENA | {"winner": "tie"}, {"chosen": "Yes.", "rejected": "No."}):
+        with pytest.raises(UnusableRowError):
+            parse_prompt(no_prompt, SETTINGS)
+
+
+def test_a_policy_answers_the_whole_conversation_that_both_answers_repeat() -> None:
+    start = [turn("user", "Hello."), turn("assistant", "Hello. What is it?")]
+    row = {"prompt": start[:1], "chosen": start + whole(RIGHT), "rejected": start + whole(WRONG)}
+    assert len(parse_prompt(row, SETTINGS).prompt) == 3
 
 
 def test_a_system_prompt_is_kept_wherever_it_stands() -> None:
