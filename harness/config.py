@@ -7,7 +7,7 @@ import inspect
 import json
 import re
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -115,6 +115,12 @@ def parse_flags(arguments: Sequence[str]) -> dict[str, str]:
             value = left.pop(0) if left and not left[0].startswith("--") else "true"
         values[key.replace("-", "_")] = value
     return values
+
+
+def changed_settings(options: Any, ignore: Collection[str]) -> dict[str, Any]:
+    """The settings of a dataclass that are not at their defaults, but those to ignore."""
+    default = dataclasses.asdict(type(options)())
+    return {name: value for name, value in to_plain(options).items() if value != default[name] and name not in ignore}
 
 
 def to_plain(value: Any) -> dict[str, Any]:

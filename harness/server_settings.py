@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
+from harness.config import changed_settings
 from harness.differences import differences
 from harness.http import JsonServer
 from harness.prompts.templates import parse_arguments
@@ -73,9 +74,7 @@ def make_settings(model: str, options: OpenAIOptions) -> dict[str, Any]:
 
 def requested_settings(options: OpenAIOptions) -> dict[str, Any]:
     """The settings that flags asked for and that can move an answer: those which are not at their default."""
-    default = asdict(OpenAIOptions())
-    values = {name: value for name, value in asdict(options).items() if value != default[name] and name not in NEUTRAL}
-    return values | ({"url": redact_urls(options.url)} if options.url != OPENAI_URL else {})
+    return changed_settings(options, NEUTRAL) | ({"url": redact_urls(options.url)} if options.url != OPENAI_URL else {})
 
 
 def settings_differences(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -12,9 +11,9 @@ from typing import Any
 
 from harness import data
 from harness.data import DataSource
-from harness.sandbox.evalplus_tests import parse_inputs, read_inputs
+from harness.sandbox.evalplus_tests import call_groups, json_inputs, read_inputs
 from harness.sandbox.extract import STOPS, complete_function, extract_program, prompt_preamble
-from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
+from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
@@ -45,8 +44,7 @@ def text_row(row: dict[str, Any]) -> Json:
     if "plus_input" not in row:
         columns["inputs"], columns["atol"] = read_inputs(columns.pop("test"), row["task_id"])
     else:
-        columns["atol"] = float(row["atol"])
-        columns |= {name: [json.dumps(each) for each in row[name] or ()] for name in ("base_input", "plus_input")}
+        columns |= {"atol": float(row["atol"])} | json_inputs(row)
     return columns
 
 
@@ -93,11 +91,7 @@ def build_problem(example: Example) -> Problem | ComparisonProblem:
     """The row for the sandbox: to compare outputs where it has inputs, else to run its test code."""
     row, entry = example.row, example.row["entry_point"]
     reference = row["prompt"] + row["canonical_solution"]
-    if "inputs" in row:
-        groups = [("plus", list(map(encode_arguments, parse_inputs(row["inputs"]))))]
-        return ComparisonProblem(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
-    if "plus_input" in row:
-        groups = [(kind, [encode_arguments(json.loads(each)) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")]
+    if groups := call_groups(row):
         return ComparisonProblem(reference, entry, groups, row["atol"], ORACLES.get(entry, ""))
     return Problem(reference, Asserts(f"{row['test']}\ncheck({entry})", (entry,), f"{row['prompt'].rstrip()}\n    pass\n"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +11,9 @@ from typing import Any
 
 from harness import data
 from harness.data import DataSource
-from harness.sandbox.evalplus_tests import parse_inputs, read_inputs
+from harness.sandbox.evalplus_tests import call_groups, json_inputs, read_inputs
 from harness.sandbox.extract import complete_function, cut_at_stop, extract_program
-from harness.sandbox.problems import ComparisonProblem, Problem, conditions, encode_arguments, examiner
+from harness.sandbox.problems import ComparisonProblem, Problem, conditions, examiner
 from harness.sandbox.verdict import Asserts
 from harness.types import Example, Json, Metric, Request, Response, SandboxOptions, Score, Task
 
@@ -103,8 +102,7 @@ def hub_row(row: dict[str, Any]) -> Json:
 
 def text_row(row: dict[str, Any]) -> Json:
     """The row with its inputs as JSON text, which holds infinities and numbers of any size."""
-    inputs = {name: [json.dumps(each) for each in row[name] or ()] for name in ("base_input", "plus_input")}
-    return {n: row[n] for n in PLUS_COLUMNS} | inputs | {"atol": float(row["atol"])}
+    return {n: row[n] for n in PLUS_COLUMNS} | json_inputs(row) | {"atol": float(row["atol"])}
 
 
 def top_level_names(code: str) -> tuple[str, ...]:
@@ -164,14 +162,8 @@ def read_study(example: Example, text: str) -> str:
 def build_problem(example: Example) -> Problem | ComparisonProblem:
     """The row for the sandbox: to compare outputs where it has inputs, else to run its tests."""
     row = example.row
-    if "plus_input" in row:
-        convert = CONVERSION.get(row["task_id"], list)
-        groups = [
-            (kind, [encode_arguments(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")
-        ]
+    if groups := call_groups(row, CONVERSION.get(str(row["task_id"]), list)):
         return compare_outputs(example, groups)
-    if "inputs" in row:
-        return compare_outputs(example, [("plus", list(map(encode_arguments, parse_inputs(row["inputs"]))))])
     code = reference_solution(example)
     tests = "\n".join([row["test_setup_code"], *row["test_list"]])
     return Problem(code, Asserts(tests, top_level_names(code), top_level_imports(code)))

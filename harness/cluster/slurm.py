@@ -105,6 +105,10 @@ class Group:
     code: int | None = None
     problem: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        return self.code is None and not self.problem
+
 
 def split_checkpoints(checkpoints: Sequence[Checkpoint], jobs: int) -> list[tuple[str, ...]]:
     """The checkpoints' names in at most so many groups of about one size; adapters of one base stay together."""
@@ -165,11 +169,11 @@ def run_groups(
     number = groups[0].job.job_id.partition("_")[0]
     look(f"submitted {len(groups)} jobs ({number}); their logs are in {output / FOLDER}")
     try:
-        while waiting := [group for group in groups if group.code is None and not group.problem]:
+        while waiting := [group for group in groups if group.is_open]:
             ready = [group for group in waiting if group.job.done()]
             for group in ready:
                 take_result(group, options, output, look)
-            submit(executor, [group for group in ready if group.code is None and not group.problem], command)
+            submit(executor, [group for group in ready if group.is_open], command)
             look("")
             if not ready:
                 time.sleep(LOOK_S)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.bounded_files import read_json
+from harness.config import changed_settings
 from harness.differences import shorten_json
 from harness.engine.device import default_device
 from harness.own_template import FOLDER, JINJA, LEGACY, find_own_template
@@ -26,8 +26,7 @@ RECORDED_AS = {"attention": "attention", "engine": "engine", "max_length": "wind
 
 def requested_settings(options: Any) -> dict[str, Any]:
     """The settings that flags asked for and that can move an answer: those which are not at their default."""
-    default = asdict(type(options)())
-    return {name: value for name, value in asdict(options).items() if value != default[name] and name not in NEUTRAL}
+    return changed_settings(options, NEUTRAL)
 
 
 def settings_differences(checkpoint: Checkpoint, options: Any, old_settings: Json, old_flags: Json | None) -> list[Difference]:

@@ -1,16 +1,19 @@
-"""EvalPlus's test code as the Hub has it: the inputs of every call and the tolerance stand in it as literals.
+"""EvalPlus's inputs, of its own files and of its test code as the Hub has it, in which they stand as literals.
 
-They are read and not run, so that a program can be judged by its outputs, as with EvalPlus's own files.
+They are read and not run, so that a program is judged by its outputs either way.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
-from harness.types import SkilldeltaError
+from harness.sandbox.problems import encode_arguments
+from harness.types import Json, SkilldeltaError
 
 INPUTS = re.compile(r"^[ \t]*inputs = (\[.*\])[ \t]*$", re.MULTILINE)
 LOOP = re.compile(r"^[ \t]*for i, .*enumerate\(.*:[ \t]*$", re.MULTILINE)
@@ -44,3 +47,20 @@ def parse_inputs(source: str) -> list[list[Any]]:
     """The arguments of every call."""
     tree = NumberNames().visit(ast.parse(source, mode="eval"))
     return [list(arguments) for arguments in ast.literal_eval(tree)]
+
+
+def json_inputs(row: Json) -> dict[str, list[str]]:
+    """The inputs of a row of EvalPlus's own files as JSON text, which holds infinities and numbers of any size."""
+    return {name: [json.dumps(each) for each in row[name] or ()] for name in ("base_input", "plus_input")}
+
+
+def call_groups(row: Json, convert: Callable[[list[Any]], list[Any]] = list) -> list[tuple[str, list[str]]]:
+    """The calls of a row, (group, arguments as the sandbox has them); [] for a row that has test code instead.
+
+    `convert` gives the arguments of JSON the types that the function takes.
+    """
+    if "plus_input" in row:
+        return [
+            (kind, [encode_arguments(convert(json.loads(each))) for each in row[f"{kind}_input"]]) for kind in ("base", "plus")
+        ]
+    return [("plus", list(map(encode_arguments, parse_inputs(row["inputs"]))))] if "inputs" in row else []

@@ -25,7 +25,7 @@ from harness.training.sampling import SamplingSettings, generate_rollouts
 from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import TrainerRun
-from harness.types import Checkpoint, SkilldeltaError, digest
+from harness.types import Checkpoint, SkilldeltaError
 
 NEEDS = Needs(stage="tune by GRPO", data="prompts", makes="policy", reward_model=True, cost=1.6, reward_cost=0.4)
 
@@ -89,7 +89,7 @@ def train(config: GRPOConfig) -> Checkpoint:
 
     for step, indices in batches.iterate_steps(len(prompt_set.training), by_prompt, run.total, first):
         items = policy_prompts.repeat([prompt_set.training[i] for i in indices], config.rollouts)
-        seed = int(digest([config.seed, "answers", step], 15), 16)
+        seed = batches.derive_seed(config.seed, "answers", step)
         sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, config.temperature, seed, ends=ends)
         with autocast(config):
             with run.costs.phase("rollout"):
@@ -177,7 +177,7 @@ def update_policy(
 ) -> dict[str, float]:
     """Every change of the weights from one batch of answers; returns the means of the log entries over the minibatches."""
     size, history = config.minibatch or len(batch.rows), []
-    generator = torch.Generator().manual_seed(int(digest([config.seed, "step", step], 15), 16))
+    generator = torch.Generator().manual_seed(batches.derive_seed(config.seed, "step", step))
     for _ in range(config.inner_epochs):
         order = torch.randperm(len(batch.rows), generator=generator).tolist()
         for places in (order[i : i + size] for i in range(0, len(order), size)):

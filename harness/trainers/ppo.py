@@ -31,7 +31,7 @@ from harness.training.sampling import SamplingSettings
 from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import Optimizers, TrainerRun
-from harness.types import Checkpoint, SkilldeltaError, digest
+from harness.types import Checkpoint, SkilldeltaError
 
 NEEDS = Needs(  # cost: sampling and training of the policy; reward_cost: scoring and the value model
     stage="tune by PPO", data="prompts", makes="policy", reward_model=True, cost=1.9, reward_cost=1.4
@@ -221,7 +221,7 @@ def episode_settings(
     sources: Rewards, models: ActorCritic, config: PPOConfig, step: int, statistics: bool = False
 ) -> EpisodeSettings:
     """How the answers of a step are sampled and scored; step 0 is the evaluation."""
-    seed = int(digest([config.seed, "answers", step], 15), 16)
+    seed = batches.derive_seed(config.seed, "answers", step)
     sampling = SamplingSettings(models.end, config.max_new, config.temperature, seed, ends=sources.ends)
     rows = config.micro_batch or config.minibatch
     return EpisodeSettings(sampling, config.missing_end, rows, sources.model_weight, statistics)
@@ -229,7 +229,7 @@ def episode_settings(
 
 def epoch_orders(count: int, config: PPOConfig, step: int) -> list[list[int]]:
     """The order of the episodes in each inner epoch of a step."""
-    generator = torch.Generator().manual_seed(int(digest([config.seed, "step", step], 15), 16))
+    generator = torch.Generator().manual_seed(batches.derive_seed(config.seed, "step", step))
     return [torch.randperm(count, generator=generator).tolist() for _ in range(config.inner_epochs)]
 
 

@@ -46,6 +46,11 @@ def steps_per_epoch(rows: int, config: TrainerSettings) -> int:
     return max(1, math.ceil(rows / config.batch))
 
 
+def derive_seed(seed: int, purpose: str, number: int) -> int:
+    """The seed of one step or epoch for one purpose, from the run's: any can be had without those before it."""
+    return int(digest([seed, purpose, number], 15), 16)
+
+
 def iterate_steps(rows: int, config: TrainerSettings, total: int, first: int = 1) -> Iterator[tuple[int, list[int]]]:
     """(step, indices of its rows) for the steps from `first` to `total`.
 
@@ -54,7 +59,7 @@ def iterate_steps(rows: int, config: TrainerSettings, total: int, first: int = 1
     """
     step, epoch = 0, 0
     while step < total:
-        generator = torch.Generator().manual_seed(int(digest([config.seed, "order", epoch], 15), 16))
+        generator = torch.Generator().manual_seed(derive_seed(config.seed, "order", epoch))
         order = torch.randperm(rows, generator=generator).tolist() if config.shuffle else list(range(rows))
         for start in range(0, rows, config.batch):
             step += 1
