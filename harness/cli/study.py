@@ -159,6 +159,11 @@ class ProgressLines:
         self.clear_line()
         note(f"✓  {stage.says}: {seconds:.0f} s  ({self.count} of {self.total})")
 
+    def fail(self, stage: Stage) -> None:
+        del self.started[stage.name]
+        self.clear_line()
+        note(f"✗  {stage.says}: failed; what does not need it goes on")
+
     def clear_line(self) -> None:
         if self.is_terminal:
             sys.stderr.write("\r\x1b[K")

@@ -75,6 +75,7 @@ class StageListener(Protocol):
 
     def begin(self, stage: Stage) -> None: ...
     def end(self, stage: Stage, seconds: float) -> None: ...
+    def fail(self, stage: Stage) -> None: ...
     def tick(self) -> None: ...
 
 
@@ -106,6 +107,7 @@ class Runner:
             if set(stage.needs) <= self.finished_stages and mark.get("done") and mark["key"] == self.keys[stage.name]:
                 self.finished_stages.add(stage.name)
         self.running: list[RunningStage] = []
+        self.failures: dict[str, SkilldeltaError] = {}
 
     def mark_file(self, stage: Stage) -> Path:
         return self.folder / "stages" / f"{stage.name}.json"
@@ -116,7 +118,7 @@ class Runner:
 
     def ready_stages(self) -> list[Stage]:
         """Stages that could begin now: those first that nothing waits for, so that there is something to see early."""
-        begun_names = self.finished_stages | {r.stage.name for r in self.running}
+        begun_names = self.finished_stages | self.failures.keys() | {r.stage.name for r in self.running}
         ready = [s for s in self.stages.values() if s.name not in begun_names and set(s.needs) <= self.finished_stages]
         needed_names = {n for s in self.stages.values() for n in s.needs}
         return sorted(ready, key=lambda s: s.name in needed_names)
@@ -186,17 +188,34 @@ def fork_server() -> multiprocessing.context.ForkServerContext:
 
 
 def run_stages(folder: Path, stages: Sequence[Stage], jobs: int, listener: StageListener) -> None:
-    """Runs every stage that is not done, at most `jobs` at once.  Interrupted, the same call goes on."""
+    """Runs every stage that is not done, at most `jobs` at once.  Interrupted, the same call goes on.
+
+    Where one fails, those that do not need it are run all the same: hours of training are not lost to a fault elsewhere.
+    Raises SkilldeltaError at the end then.
+    """
     runner = Runner(folder, stages)
     try:
-        while len(runner.finished_stages) < len(stages):
+        while True:
             for stage in runner.ready_stages()[: jobs - len(runner.running)]:
                 runner.start(stage)
                 listener.begin(stage)
-            ended_stage = wait_for_one(runner.running, listener)
-            listener.end(ended_stage.stage, runner.finish(ended_stage))
+            if not runner.running:
+                break
+            ended = wait_for_one(runner.running, listener)
+            try:
+                listener.end(ended.stage, runner.finish(ended))
+            except SkilldeltaError as error:
+                runner.failures[ended.stage.name] = error
+                listener.fail(ended.stage)
     finally:
         runner.stop()
+    if runner.failures:
+        waiting = len(stages) - len(runner.finished_stages) - len(runner.failures)
+        raise SkilldeltaError(
+            "\n".join(map(str, runner.failures.values()))
+            + (f"\n{waiting} {'stage needs' if waiting == 1 else 'stages need'} what failed.  " if waiting else "\n")
+            + "What is done stays: the same command goes on from here."
+        )
 
 
 def wait_for_one(running: Sequence[RunningStage], listener: StageListener) -> RunningStage:

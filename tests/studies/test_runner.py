@@ -18,6 +18,10 @@ from tests.conftest import ROOT
 class Quiet:
     def __init__(self) -> None:
         self.ended: list[str] = []
+        self.failed: list[str] = []
+
+    def fail(self, stage: Stage) -> None:
+        self.failed.append(stage.name)
 
     def begin(self, stage: Stage) -> None: ...
     def tick(self) -> None: ...
@@ -54,6 +58,16 @@ def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) ->
         runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
     runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
     assert ran(tmp_path) == ["a", "b", "b"]
+
+
+def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
+    made = [stage(tmp_path, "a", code=7), stage(tmp_path, "b", "a"), stage(tmp_path, "c"), stage(tmp_path, "d", "c", code=8)]
+    listener = Quiet()
+    with pytest.raises(SkilldeltaError, match=r"'a' failed with exit code 7(.|\n)*'d' failed with exit code 8(.|\n)*1 stage needs"):
+        runner.run_stages(tmp_path, [*made, stage(tmp_path, "e", "c")], 1, listener)
+    assert sorted(listener.failed) == ["a", "d"]
+    assert sorted(listener.ended) == ["c", "e"]
+    assert sorted(ran(tmp_path)) == ["a", "c", "d", "e"]
 
 
 def test_a_changed_stage_runs_what_follows_from_it_again_and_nothing_else(tmp_path: Path) -> None:
