@@ -31,6 +31,8 @@ TOO_LONG = ("context_length_exceeded", "maximum context length", "context window
 FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
 MIN_PATIENCE = 8  # requests without a sound answer, one after another, that end a cell; more where more are asked at once
 STREAM_PROBE = Request("Count from 1 to 9: 1, 2, 3, 4,", max_tokens=24, stop=("8",))
+PREFIX_PROBE = Request("Hello", prefix="A", max_tokens=1)
+MAX_PREFIX_TOKENS = 2  # of its prefix; the end of a message and the beginning of another are 4 and more in most templates
 LONG = 1000  # tokens that an answer may have, from which on it comes in pieces: shorter ones are shown soon enough
 
 
@@ -172,6 +174,29 @@ class OpenAIModel:
             tokens_in=max(len(p.logprobs) for p in prompts),
         )
 
+    @cached_property
+    def prefix_problem(self) -> str:
+        """Why this server does not go on from a text that begins the answer; "" where it may.
+
+        One that ends the assistant's message behind the text, and begins a new one, counts more tokens than the text has.
+        """
+
+        async def count_tokens(connection: http.Connection, request: Request) -> int:
+            return (await self.ask_text(connection, request, None)).tokens_in
+
+        try:
+            counts = dict(http.ask_concurrently(count_tokens, [PREFIX_PROBE, replace(PREFIX_PROBE, prefix="")], 1))
+            longer, shorter = counts[0].result(), counts[1].result()
+        except (SkilldeltaError, http.RequestRefusedError, http.UnsoundReplyError) as error:
+            return str(error)
+        if longer <= shorter + MAX_PREFIX_TOKENS:
+            return ""
+        return (
+            f"{self.server.address.label} does not go on from a text that begins the answer (prefix=continue): "
+            f"{PREFIX_PROBE.prefix!r} makes a prompt {longer - shorter} tokens longer, so its message is ended behind it.\n"
+            "Set prefix=drop to leave such texts out, or chat_template=none for plain text."
+        )
+
     def unsupported_reason(self, requests: Sequence[Request]) -> str:
         """Why a task cannot be asked here; "" where it can."""
         try:
@@ -185,7 +210,13 @@ class OpenAIModel:
                     )
         except SkilldeltaError as error:
             return str(error)
+        if self.options.prefix == "continue" and any(self.begins_answer(request) for request in requests):
+            return self.prefix_problem
         return self.weigher.problem if any(request.choices for request in requests) else ""
+
+    def begins_answer(self, request: Request) -> bool:
+        """Whether the prompt is a chat whose last message the server is to continue."""
+        return bool(request.prefix) and not request.choices and not request.raw and self.options.chat_template == "auto"
 
 
 def may_stream(request: Request) -> bool:

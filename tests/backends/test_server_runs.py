@@ -182,6 +182,24 @@ class TestWhatIsAsked:
         assert state == "failed"
         assert "prefix=continue" in why
 
+    @pytest.mark.parametrize(("extra", "is_continued"), [(1, True), (6, False), (None, True)])
+    def test_a_server_that_does_not_go_on_from_a_prefix_is_refused_before_the_task_is_asked(
+        self, extra: int | None, is_continued: bool
+    ) -> None:
+        contents: list[str] = []
+
+        def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+            contents.append(content["messages"][0]["content"])
+            tokens = 20 + (extra or 0) * (content["messages"][-1]["role"] == "assistant")
+            return 200, said("right") | {"usage": {"prompt_tokens": tokens} if extra else {}}
+
+        prefixed = replace(TEXTS, ask=lambda example: Request(f"number {example.row['n']}", prefix="It is"))
+        with serve(answer) as url:
+            ((*_, state, why),) = score(url, "m", tasks=(prefixed,), prefix="continue")
+        assert (state == "done") == is_continued
+        assert ("does not go on" in why) != is_continued
+        assert any(content.startswith("number") for content in contents) == is_continued
+
     def test_answers_without_a_sound_reply_are_asked_again_where_the_cell_fails(self) -> None:
         contents: list[str] = []
         broken = {f"number {n}" for n in range(1, 6)}
