@@ -16,6 +16,7 @@ from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
 from harness.evaluation.preflight import is_server
 from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.result_names import choose_names
 from harness.evaluation.run import score_checkpoints
 from harness.file_hashes import hash_files
 from harness.store import Results
@@ -90,8 +91,9 @@ def score(
     """
     options, settings, backend = options or RunOptions(), settings or default_settings(), backend or Backend()
     loader = backend.loader()
-    checkpoints = rename_only(find_checkpoints(paths, loader, options.selection), options.name)
-    run = workers.SpreadRun(checkpoints, resolve_tasks(tasks), Results.make(output), settings)
+    checkpoints, to_answer = find_checkpoints(paths, loader, options.selection), resolve_tasks(tasks)
+    results = Results.make(output)
+    run = workers.SpreadRun(choose_names(checkpoints, options.name, results), to_answer, results, settings)
     progress: Progress = options.progress or SilentProgress()
     if options.noise and (options.devices or options.cluster):
         raise SkilldeltaError("--check-noise asks again while a model is loaded: use it with one --device, and no --cluster.")
@@ -102,7 +104,7 @@ def score(
     if options.noise:
         repeating = options.noise.attach(loader, run.tasks, run.results, settings, progress)
         loader, progress = replace(loader, load=repeating.load), repeating
-    return score_checkpoints(checkpoints, run.tasks, loader, run.results, settings, progress)
+    return score_checkpoints(run.checkpoints, run.tasks, loader, run.results, settings, progress)
 
 
 def device_loaders(backend: Backend, devices: str) -> dict[str, Loader]:
@@ -200,16 +202,6 @@ def list_files(file: str) -> list[Path]:
     if not path.exists():
         raise SkilldeltaError(f"There is no file {file}.")
     return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
-
-
-def rename_only(checkpoints: list[Checkpoint], name: str) -> list[Checkpoint]:
-    """The only checkpoint under another name; all of them as they are without one."""
-    if not name:
-        return checkpoints
-    if len(checkpoints) != 1:
-        names = ", ".join(c.name for c in checkpoints)
-        raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {names}.")
-    return [replace(checkpoints[0], name=name)]
 
 
 def resolve_tasks(tasks: Iterable[str | Task]) -> list[Task]:

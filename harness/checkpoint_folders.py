@@ -1,18 +1,19 @@
-"""A folder as a checkpoint: a whole model or an adapter, with what is wrong with it; and folders numbered by training step."""
+"""A folder as a checkpoint: a whole model or an adapter, with what is wrong with it."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import is_folder, read_json
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, INDEXES, SINGLE, find_problem
+from harness.numbered_folders import list_numbered as list_numbered  # plug-ins take it from here
 from harness.types import Checkpoint
-from harness.visible_text import first_line, printable
+from harness.visible_text import first_line, printable, without_credentials
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 MAX_ADAPTERS = 8  # one upon the other
@@ -45,18 +46,6 @@ REWARD_KEY = re.compile(
     r"(?:score(?:_head)?|(?:reward|rm|value|regression|classification)_head)"
     r"(?:\.\w+)*\.(?:weight|bias)$"
 )
-
-
-def list_numbered(run: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
-    """(step, folder) for each folder in `run` whose name the pattern matches, in the order of the numbers in its group 1."""
-    return sorted((int(match.group(1)), path) for path, match in match_folders(run, pattern) if len(match.group(1)) < 16)
-
-
-def match_folders(run: Path, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
-    for path in run.iterdir():
-        match = pattern.match(path.name)
-        if match and path.is_dir():
-            yield path, match
 
 
 def describe_model(folder: Path, name: str) -> Checkpoint | None:
@@ -117,7 +106,7 @@ def describe_adapter(folder: Path, name: str) -> Checkpoint:
         config = read_json(folder / ADAPTER_CONFIG)
     except ValueError as error:
         return replace(checkpoint, problem=printable(str(error)))
-    base = config.get("base_model_name_or_path") or ""
+    base = without_credentials(config.get("base_model_name_or_path") or "")
     if not isinstance(base, str):
         return replace(checkpoint, problem="adapter_config.json is damaged: base_model_name_or_path is no text")
     if config.get("task_type") in CLASSIFIER_TASKS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,3 +63,15 @@ def folder_number(folder: Path) -> FolderNumber | None:
 def natural_order(name: str) -> list[tuple[int, int, str]]:
     """A key by which names sort as people count: step2 before step10."""
     return [(0, int(p), p) if p.isdecimal() and len(p) < 100 else (1, 0, p) for p in re.split(r"(\d+)", name)]
+
+
+def list_numbered(run: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]:
+    """(step, folder) for each folder in `run` whose name the pattern matches, in the order of the numbers in its group 1."""
+    return sorted((int(match.group(1)), path) for path, match in match_folders(run, pattern) if len(match.group(1)) < 16)
+
+
+def match_folders(run: Path, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
+    for path in run.iterdir():
+        match = pattern.match(path.name)
+        if match and path.is_dir():
+            yield path, match

@@ -29,12 +29,17 @@ MAX_POINTS = 200  # points of a stored curve
 MAX_CARD = 1_000_000  # bytes of a model card, or of a file of settings
 # No log names its method; the names of its metrics do (TRL 0.7 to 1.16, verl, OpenRLHF, others).  The first that fits counts.
 SIGNS = (
+    ("log_odds_ratio", "orpo"), ("rewards/chosen + kl", "kto"), ("rewards/chosen + objective/kl", "online-dpo"),
     ("rewards/chosen", "dpo"), ("rewards/margins", "dpo"), ("objective/kl", "ppo"), ("ppo/mean_non_score_reward", "ppo"),
     ("rewards/accuracies", "dpo"), ("frac_reward_zero_std", "grpo"), ("mean_reward", "reward"), ("critic/vf_loss", "ppo"),
     ("actor/pg_loss", "grpo"), ("policy_loss + value_loss", "ppo"), ("policy_loss + critic_loss", "ppo"),
     ("reward_std", "grpo"), ("policy_loss + kl", "ppo"), ("policy_loss + reward", "ppo"), ("acc_mean + loss_mean", "reward"),
     ("chosen_reward", "reward"),
     ("mean_token_accuracy", "sft"), ("reward + loss", "ppo"),
+)  # fmt: skip
+SETTINGS = (  # files of a run that name its method: the trainers' here, LLaMA-Factory's, ms-swift's, axolotl's
+    ("run.json", "method"), ("training_args.yaml", "stage"), ("llamaboard_config.yaml", "top.stage"),
+    ("args.json", "rlhf_type"), ("axolotl_config.yaml", "rl"),
 )  # fmt: skip
 STAGES = {"rm": "reward", "pt": "pretrain"}  # LLaMA-Factory's names
 TAGS = ("dpo", "ppo", "sft", "grpo", "rloo", "kto", "orpo", "online-dpo", "reward-trainer")
@@ -128,8 +133,8 @@ def read_state(folder: Path) -> list[dict[str, Any]]:
 
 def find_method(folder: Path) -> str:
     """The method of a run: from run.json, its log's metric names, its arguments or its model card; "" if unknown."""
-    for file, key in (("run.json", "method"), ("training_args.yaml", "stage"), ("llamaboard_config.yaml", "top.stage")):
-        if method := read_setting(folder / file, key):
+    for file, key in SETTINGS:
+        if (method := read_setting(folder / file, key)) and method != "null":
             return STAGES.get(method, method)
     keys = {metric.removeprefix("eval_") for entry in read_history(folder) for metric in entry}
     if method := next((name for signs, name in SIGNS if all(sign in keys for sign in signs.split(" + "))), ""):

@@ -34,6 +34,7 @@ ROOMS = [
     "harness/hub_cache.py",
     "harness/tokenizer_folders.py",
     "harness/tokenizer_problems.py",
+    "harness/numbered_folders.py",
     "harness/checkpoint_folders.py",
     "harness/own_template.py",
     "harness/name_value_pairs.py",
@@ -66,7 +67,6 @@ ROOMS = [
     "harness/sandbox/",
     "harness/world/",
     # plug-ins that need no other room
-    "harness/numbered_folders.py",
     "harness/checkpoint_names.py",
     "harness/checkpoint_selection.py",
     "harness/checkpoints/",

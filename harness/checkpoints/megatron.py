@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from harness.checkpoint_folders import list_numbered
+from harness.numbered_folders import list_numbered
 from harness.types import Checkpoint
 
 ORDER = 14

@@ -9,7 +9,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint_folders import describe_model, list_numbered
+from harness.checkpoint_folders import describe_model
+from harness.numbered_folders import list_numbered
 from harness.tokenizer_folders import has_tokenizer
 from harness.types import Checkpoint
 

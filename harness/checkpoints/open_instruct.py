@@ -6,7 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint_folders import describe_model, describe_nested, list_numbered
+from harness.checkpoint_folders import describe_model, describe_nested
+from harness.numbered_folders import list_numbered
 from harness.types import Checkpoint
 
 ORDER = 13

@@ -10,8 +10,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from harness.checkpoint_folders import NEEDS_BASE, describe_model, describe_nested, list_numbered
+from harness.checkpoint_folders import NEEDS_BASE, describe_model, describe_nested
 from harness.integrity import NO_WEIGHTS
+from harness.numbered_folders import list_numbered
 from harness.training_log import STATE, find_method
 from harness.types import Checkpoint
 

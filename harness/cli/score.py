@@ -109,12 +109,14 @@ def score_all(
 def name_run(paths: Sequence[str], tasks: Sequence[Task], output: Path, how: How, name: str) -> SpreadRun:
     """The run as a value: which checkpoints on which tasks, into which results folder."""
     from harness import api
+    from harness.evaluation.result_names import choose_names
     from harness.evaluation.workers import SpreadRun
     from harness.store import Results
 
     backend, settings, selection = how
-    checkpoints = api.rename_only(api.find_checkpoints(paths, backend.loader(), selection), name)
-    return SpreadRun(checkpoints, tasks, Results.make(output), settings)
+    results = Results.make(output)
+    checkpoints = choose_names(api.find_checkpoints(paths, backend.loader(), selection), name, results)
+    return SpreadRun(checkpoints, tasks, results, settings)
 
 
 def plan_or_submit(place: ClusterOptions, run: SpreadRun, backend: Backend, arguments: list[str], as_json: bool) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-STEP_KEYS = ("step", "global_step", "training_step", "current_steps", "_step", "iteration", "iter", "epoch")
+STEP_KEYS = (
+    "step", "global_step", "global_step/max_steps", "training_step", "current_steps", "_step", "iteration", "iter", "epoch"
+)  # fmt: skip
+OF_ALL = re.compile(r"\d{1,15}/\d{1,15}")
 MAX_BYTES = 256_000_000  # of a log
 
 
@@ -79,14 +83,20 @@ def to_number(text: str) -> Any:
         return text
 
 
+def plain_step(value: object) -> object:
+    """ms-swift's "10/100" as 10."""
+    return int(value.partition("/")[0]) if isinstance(value, str) and OF_ALL.fullmatch(value) else value
+
+
 def number_steps(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Entries with a whole number as `step`: by the first of STEP_KEYS that they have, else their place from 1."""
     rows = []
     for place, entry in enumerate(entries, start=1):
-        step = next((entry[key] for key in STEP_KEYS if is_count(entry.get(key))), place)
+        steps = (plain_step(entry.get(key)) for key in STEP_KEYS)
+        step = next((value for value in steps if is_count(value)), place)
         rows.append({**entry, "step": int(step)})
     return rows
 
 
-def is_count(value: object) -> bool:
+def is_count(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15

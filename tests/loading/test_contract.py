@@ -99,7 +99,12 @@ def test_a_quantization_that_transformers_does_not_know_is_passed_over_as_there(
 
 
 def test_an_adapter_whose_kind_cannot_be_checked_is_said_to_be_unchecked(lora: Path, tmp_path: Path) -> None:
-    settings = {"peft_type": "XLORA", "base_model_name_or_path": str(lora.parent / "base"), "hidden_size": 32}
+    settings = {
+        "peft_type": "XLORA",
+        "base_model_name_or_path": str(lora.parent / "base"),
+        "hidden_size": 32,
+        "adapters": {"a": "b"},
+    }
     (copy(lora, tmp_path / "mixture") / "adapter_config.json").write_text(json.dumps(settings))
     row = listing_row(only(tmp_path / "mixture"))
     assert (row["problem"], row["note"]) == ("", "unchecked: adapters of the kind XLORA")

@@ -112,6 +112,7 @@ def test_trackios_database_is_read(tmp_path: Path) -> None:
         ("history.json", '{"loss": [2.0, 1.0], "step": [4, 8]}'),
         ("metrics.jsonl", '{"step": 4, "data": {"loss": 2.0}}\n{"step": 8, "data": {"loss": 1.0}}\n{"torn'),
         ("trainer_log.jsonl", '{"current_steps": 4, "loss": 2.0}\n{"current_steps": 8, "loss": 1.0}\n'),
+        ("logging.jsonl", '{"global_step/max_steps": "4/8", "loss": 2.0}\n{"global_step/max_steps": "8/8", "loss": 1.0}'),
         ("progress.csv", "step,loss,note\n4,2.0,x\n8,1.0,\n"),
     ],
 )
@@ -135,6 +136,9 @@ def test_a_log_that_is_none_is_no_obstacle(tmp_path: Path, text: str) -> None:
     [
         (("rewards/chosen", "loss"), "dpo"),
         (("eval_rewards/margins",), "dpo"),
+        (("rewards/chosen", "log_odds_ratio", "nll_loss"), "orpo"),
+        (("rewards/chosen", "rewards/margins", "kl"), "kto"),
+        (("rewards/chosen", "objective/kl"), "online-dpo"),
         (("objective/kl",), "ppo"),
         (("actor/pg_loss", "critic/vf_loss"), "ppo"),
         (("actor/pg_loss",), "grpo"),
@@ -147,6 +151,20 @@ def test_a_log_that_is_none_is_no_obstacle(tmp_path: Path, text: str) -> None:
 )
 def test_a_method_is_known_by_its_metrics(tmp_path: Path, keys: tuple[str, ...], method: str) -> None:
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"step": 1} | dict.fromkeys(keys, 0.5)))
+    assert find_method(tmp_path) == method
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "method"),
+    [
+        ("args.json", '{\n  "rlhf_type": "kto",\n  "beta": 0.1\n}', "kto"),
+        ("args.json", '{\n  "rlhf_type": null,\n  "beta": 0.1\n}', ""),
+        ("axolotl_config.yaml", "base_model: x\nrl: orpo\n", "orpo"),
+        ("training_args.yaml", "stage: rm\n", "reward"),
+    ],
+)
+def test_a_method_is_read_from_the_runs_settings(tmp_path: Path, name: str, text: str, method: str) -> None:
+    (tmp_path / name).write_text(text)
     assert find_method(tmp_path) == method
 
 
