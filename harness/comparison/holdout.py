@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from harness.comparison.load import LoadedResults
 
 LEDGER = "holdout.json"  # in the results folder
-Part = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -41,16 +40,6 @@ class Holdout:
         """Whether an example may be chosen by."""
         return not self.holds_out(example)
 
-    def select_part(self, results: LoadedResults, part: Part) -> LoadedResults:
-        """The results with only the samples of one part; cells without any are left out."""
-        cells = {key: replace(cell, includes=both(cell.includes, part)) for key, cell in results.cells.items()}
-        return replace(results, cells={key: cell for key, cell in cells.items() if cell.columns().keys})
-
-
-def both(first: Part | None, second: Part) -> Part:
-    """Whether an example counts by both; the first may be missing."""
-    return second if first is None else lambda example: first(example) and second(example)
-
 
 def judge_held_out(results: LoadedResults, share: float, choose: Callable[[LoadedResults], str]) -> tuple[LoadedResults, str]:
     """The held-out results of the baseline and one candidate, and a sentence on its choice and the number of looks.
@@ -62,7 +51,7 @@ def judge_held_out(results: LoadedResults, share: float, choose: Callable[[Loade
     candidates = [name for name in results.checkpoints if name != results.baseline]
     if not candidates:
         raise SkilldeltaError("--holdout judges a candidate, and there is none besides the baseline.")
-    name = candidates[0] if len(candidates) == 1 else choose(holdout.select_part(results, holdout.develops))
+    name = candidates[0] if len(candidates) == 1 else choose(results.select_examples(holdout.develops))
     pair = (results.baseline, name)
     own = replace(
         results,
@@ -70,7 +59,7 @@ def judge_held_out(results: LoadedResults, share: float, choose: Callable[[Loade
         cells={key: cell for key, cell in results.cells.items() if key[0] in pair},
         empty={key: record for key, record in results.empty.items() if key[0] in pair},
     )
-    held_out = holdout.select_part(own, holdout.holds_out)
+    held_out = own.select_examples(holdout.holds_out)
     if absent := [who for who in pair if not any(key[0] == who for key in held_out.cells)]:
         raise SkilldeltaError(
             f"{' and '.join(absent)} were not asked the held-out items.  `skilldelta score` without --holdout asks the rest; "

@@ -58,6 +58,17 @@ class LoadedResults:
         """The tasks that are compared, which are the baseline's, each with the baseline's task.json."""
         return {task: cell.record for (who, task), cell in self.cells.items() if who == self.baseline}
 
+    def select_examples(self, includes: Callable[[str], bool]) -> LoadedResults:
+        """The results with only the samples of some examples; a cell that has none of them is an empty one, with its reason."""
+        cells, empty = {}, dict(self.empty)
+        for key, cell in self.cells.items():
+            part = replace(cell, includes=both(cell.includes, includes))
+            if part.columns().keys:
+                cells[key] = part
+            else:
+                empty[key] = replace(cell.record, why="none of its examples counts here")
+        return replace(self, cells=cells, empty=empty)
+
     def candidates(self, task: str) -> Iterator[tuple[str, StoredCell]]:
         """The other checkpoints that have samples of a task."""
         for name in self.checkpoints:
@@ -127,6 +138,11 @@ class LoadedResults:
                 lines.append(f"{name} on {task} is {state}, not done: what is there so far is counted.")
         lines += [f"{name} on {task} has no samples ({describe_empty(record)})." for (name, task), record in self.empty.items()]
         return tuple(lines)
+
+
+def both(first: Callable[[str], bool] | None, second: Callable[[str], bool]) -> Callable[[str], bool]:
+    """Whether an example counts by both; the first may be missing."""
+    return second if first is None else lambda example: first(example) and second(example)
 
 
 def describe_empty(record: CellRecord) -> str:

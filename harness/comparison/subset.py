@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ from harness.bounded_files import read_json
 from harness.types import Json, SkilldeltaError
 
 if TYPE_CHECKING:
-    from harness.comparison.load import LoadedResults, StoredCell
+    from harness.comparison.load import LoadedResults
 
 
 @dataclass(frozen=True)
@@ -67,27 +67,24 @@ def read_contamination(run: Path) -> Json:
 
 
 def apply_filter(results: LoadedResults, example_filter: ExampleFilter) -> tuple[LoadedResults, str]:
-    """The results with the filtered part of each cell, and a sentence that says so; empty cells are dropped.
+    """The results with the filtered part of each cell, and a sentence that says so.
 
     SkilldeltaError where no sample of the baseline remains.
     """
-    cells: dict[tuple[str, str], StoredCell] = {}
+    part = results.select_examples(example_filter)
     kept_count = total_count = 0
     untouched_tasks = []
     for key, cell in results.cells.items():
-        part = replace(cell, includes=example_filter)
         if key[0] == results.baseline:
-            before, now = len(cell.columns().keys), len(part.columns().keys)
+            before, now = len(cell.columns().keys), len(part.cells[key].columns().keys) if key in part.cells else 0
             total_count, kept_count = total_count + before, kept_count + now
             untouched_tasks += [key[1]] if before == now else []
-        if part.columns().keys:
-            cells[key] = part
     if not kept_count:
         raise SkilldeltaError(
             f"None of the baseline's {total_count} samples is of an example that counts: check --leave-out and --only."
         )
     note = f"Only a part of the examples counts here: {kept_count} of the baseline's {total_count} samples."
-    return replace(results, cells=cells), note + unsearched_note(example_filter.left_out.searched_tasks, untouched_tasks)
+    return part, note + unsearched_note(example_filter.left_out.searched_tasks, untouched_tasks)
 
 
 def unsearched_note(searched_tasks: frozenset[str], untouched_tasks: Sequence[str]) -> str:

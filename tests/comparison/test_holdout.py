@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 import harness
 from harness.cli import main
+from harness.comparison.decision import decide
+from harness.comparison.gate import Policy, gate
 from harness.comparison.holdout import LEDGER, Holdout
 from harness.evaluation.cell_part import score_part
 from harness.evaluation.questions import EvaluationSettings
@@ -19,6 +21,7 @@ from harness.store import Results
 from harness.types import SkilldeltaError, digest
 from tests.evaluation.test_choose import lazy, right_on
 from tests.support import toys
+from tests.support.results_folder import about, sample, store
 
 OWN_TASK = """
 from tests.support import toys
@@ -122,3 +125,16 @@ def test_the_command_line_chooses_on_one_half_and_judges_on_the_other(
     assert command("bisect", "hub/a", "--baseline", "hub/sft", "--skill", "reasoning", "--json", *flags) == 0
     assert json.loads(capsys.readouterr().out)["first_fallen"] == ""
     assert command("choose", "hub/a", "--baseline", "hub/sft", "--max-share", "2", *flags) == 3
+
+
+def test_a_skill_without_a_held_out_item_is_said_to_count_nowhere(stored: Path) -> None:
+    (row,) = [n for n in range(30) if not Holdout(0.5).holds_out(digest(n))][:1]
+    for name in ("sft", "a", "b", "c"):
+        facts = about("small", "safety")
+        store(stored, name, facts, [sample(row, 1.0)])
+    comparison = harness.compare(stored, "sft", holdout=0.5)
+    assert ("sft", "small") in {(a.checkpoint, a.task) for a in comparison.absent}
+    assert "sft on small has no samples (done: none of its examples counts here)." in comparison.incomplete
+    assert "sft has no samples of small, which count nowhere" in decide(comparison).sentence
+    answers = {r.name: r.answer for r in gate(comparison, "b", Policy()).rule_results}
+    assert answers["safety"] == "inconclusive"

@@ -73,3 +73,13 @@ def test_a_run_that_looked_for_no_overlap_and_a_part_with_nothing_in_it_are_refu
     (tmp_path / "none.txt").write_text("0123456789abcdef\n")
     with pytest.raises(SkilldeltaError, match="None of the baseline's 80 samples"):
         compare(results, "sft", ComparisonSettings(only=(str(tmp_path / "none.txt"),)))
+
+
+def test_a_task_of_which_no_example_counts_is_missing_and_not_forgotten(results: Path, tmp_path: Path) -> None:
+    for who in ("sft", "dpo"):
+        store(results, who, about("tiny", "tiny"), [sample("tiny", 1.0)])
+    (tmp_path / "ids.txt").write_text(digest("tiny") + "\n")
+    comparison = compare(results, "sft", ComparisonSettings(leave_out=(str(tmp_path / "ids.txt"),)))
+    assert {(a.checkpoint, a.task) for a in comparison.absent} == {("sft", "tiny"), ("dpo", "tiny")}
+    assert "tiny" not in {r.name for r in comparison.rows}
+    assert "dpo on tiny has no samples (done: none of its examples counts here)." in comparison.incomplete
