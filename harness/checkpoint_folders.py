@@ -206,7 +206,8 @@ def describe_nested(folder: Path, name: str) -> Checkpoint | None:
         return checkpoint
     children = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: (not POLICY_FOLDER.match(p.name), p.name))
     models = [child for child in children if not OTHER_MODEL.search(child.name) and has_model_files(child)]
-    return describe_model(models[0], name) if models else None
+    is_clear = len(models) == 1 or (models and POLICY_FOLDER.match(models[0].name))  # else each is a checkpoint of its own
+    return describe_model(models[0], name) if is_clear else None
 
 
 def explain_value_head(checkpoint: Checkpoint) -> Checkpoint:

@@ -50,17 +50,21 @@ def adopt_run(checkpoint: Checkpoint, root: Path) -> Checkpoint:
         return checkpoint
     below = path.relative_to(root).parts
     is_state = checkpoint.producer == "torch"  # of which programs keep parts in folders of any name
-    part: dict[str, str] = {}
+    part, inside = dict[str, str](), ""
     for place in reversed(range(len(below))):
         run = root.joinpath(*below[:place])
         if number := folder_number(run / below[place]):
-            name = below[place] if number.label else f"{run.name}@{number.text}"
+            name = f"{below[place] if number.label else f'{run.name}@{number.text}'}{inside}"
             return replace(checkpoint, name=name, run=str(run), step=number.step)
         if PARTS.match(below[place]):
             part = {"name": below[place], "run": str(run)}
             if "merged" not in below[place].lower():  # what is merged within a numbered folder is that step's model
                 break
-        elif not is_state and not CONTAINERS.match(below[place]):
+        elif is_state or CONTAINERS.match(below[place]):
+            continue
+        elif place + 1 == len(below) and folder_number(run) and root in run.parents:
+            inside = f"-{below[place]}"  # one of several models of a step
+        else:
             break
     if part:
         return replace(checkpoint, name=part["name"], run=part["run"])

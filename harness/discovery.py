@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from harness.bounded_files import is_folder
 from harness.checkpoint_folders import (
     HUB_NAME,
     NEEDS_BASE,
+    OTHER_MODEL,
+    POLICY_FOLDER,
     explain_value_head,
     has_model_files,
     name_base,
@@ -38,8 +40,7 @@ def find_checkpoints(paths: Sequence[str], selection: Selection = Selection()) -
     """Every checkpoint at or below `paths` that is selected, in the order of runs and steps, each with a name of its own."""
     checkpoints = [c for path in paths for c in find_at(path)]
     unique = list({(c.path, c.base, c.adapters): c for c in checkpoints}.values())
-    selected = select_checkpoints(name_apart(unique), selection)
-    return [apply_sources(c, selection) for c in selected]
+    return [apply_sources(c, selection) for c in select_checkpoints(name_apart(unique), selection)]
 
 
 def name_served_models(names: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
@@ -123,11 +124,11 @@ class FolderSearch:
     """A search below one folder, depth first, that goes no further where it has found what it looks for."""
 
     root: Path
-    visited: set[Path] = field(default_factory=set)
+    folders: set[Path] = field(default_factory=set)
 
     @property
     def is_cut_short(self) -> bool:
-        return len(self.visited) >= MAX_FOLDERS
+        return len(self.folders) >= MAX_FOLDERS
 
     def run(self) -> list[Checkpoint]:
         """The checkpoints, each in its run, with the method of its run's log."""
@@ -139,9 +140,9 @@ class FolderSearch:
 
     def visit(self, folder: Path, depth: int) -> Iterator[Checkpoint]:
         """The checkpoints of a folder, then those of the folders in it that are not its own."""
-        if self.is_cut_short or folder.resolve() in self.visited:
+        if self.is_cut_short or folder.resolve() in self.folders:
             return
-        self.visited.add(folder.resolve())
+        self.folders.add(folder.resolve())
         try:
             checkpoints = find_by_producer(folder)
         except OSError:  # deleted, or not ours to read: its neighbours are looked at all the same
@@ -163,6 +164,8 @@ class FolderSearch:
             children = [p for p in folder.iterdir() if not PASSED_OVER.match(p.name) and p.is_dir()]
         except OSError:
             return []
+        if parse_number(folder.name) and any(POLICY_FOLDER.match(p.name) for p in children):
+            children = [p for p in children if not OTHER_MODEL.search(p.name)]  # what a policy is trained with
         children = sorted((p for p in children if not is_reference_adapter(p)), key=lambda p: natural_order(p.name))
         return [p for p in children if not p.is_symlink() or (depth == 0 and self.root not in p.resolve().parents)]
 
@@ -184,8 +187,15 @@ def is_reference_adapter(folder: Path) -> bool:
 
 def drop_states(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
     """The checkpoints without the states of those steps of which a model lies in the same folder, or in the one beside it."""
-    models = {(c.name, numbered_parent(c)) for c in checkpoints if holds_model(c)}
-    return [c for c in checkpoints if holds_model(c) or (c.name, numbered_parent(c)) not in models]
+    models = [c for c in checkpoints if holds_model(c)]
+    names = {(c.name, numbered_parent(c)) for c in models}
+    folders = {parent for c in models for parent in (Path(c.path), *Path(c.path).parents)}
+    return [c for c in checkpoints if holds_model(c) or not ((c.name, numbered_parent(c)) in names or is_state_of(c, folders))]
+
+
+def is_state_of(checkpoint: Checkpoint, folders: Container[Path]) -> bool:
+    """Whether a checkpoint is a numbered folder without a model of its own, of whose subfolders one holds a model."""
+    return Path(checkpoint.path) in folders and parse_number(Path(checkpoint.path).name) is not None
 
 
 def numbered_parent(checkpoint: Checkpoint) -> Path | None:

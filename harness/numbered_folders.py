@@ -51,7 +51,7 @@ def folder_number(folder: Path) -> FolderNumber | None:
     None also where folders beside it count with other words in front: `sft-step-100` beside `dpo-step-100` are two runs.
     """
     number = parse_number(folder.name)
-    if not number or (not folder.name.strip("0123456789") and folder.parent.name.lower().startswith("seed")):
+    if not number or (not folder.name.strip("0123456789") and folder.parent.name.lower() in ("seed", "seeds")):
         return None
     if not number.label or "merged" in number.label.lower():
         return number

@@ -21,18 +21,18 @@ CONVERT = (
     "a checkpoint of NeMo-RL: `uv run examples/converters/{script} --config={folder}/config.yaml --hf-ckpt-path=FOLDER "
     "--{option}-ckpt-path={weights}` makes a model of it"
 )
-UNFINISHED = "it was being saved: NeMo-RL takes tmp_ off the name of a folder that is whole"
+HALF_SAVED = "it was being saved: NeMo-RL takes tmp_ off the name of a folder that is whole"
 
 
 def find(path: Path) -> list[Checkpoint]:
     """Every step of the run in `path` in its order, or the one that `path` is."""
     if FOLDER_NAME.match(path.name) and (path / "policy" / "weights").is_dir():
-        return [describe_step(path, path.parent)]
+        return [describe_policy_step(path, path.parent)]
     steps = (folder for _, folder in list_numbered(path, FOLDER_NAME))
-    return [describe_step(folder, path) for folder in steps if (folder / "policy" / "weights").is_dir()]
+    return [describe_policy_step(folder, path) for folder in steps if (folder / "policy" / "weights").is_dir()]
 
 
-def describe_step(folder: Path, run: Path) -> Checkpoint:
+def describe_policy_step(folder: Path, run: Path) -> Checkpoint:
     """A step_N folder: the model that lies in it, or the command that makes one of its shards."""
     step, is_unfinished = int(folder.name.rpartition("_")[2]), folder.name.startswith("tmp_")
     name = f"{run.name}{'-tmp' * is_unfinished}@{step}"
@@ -41,7 +41,7 @@ def describe_step(folder: Path, run: Path) -> Checkpoint:
     tokenizer = folder / "policy" / "tokenizer"
     if model and not has_tokenizer(Path(model.path)) and has_tokenizer(tokenizer):
         checkpoint = replace(checkpoint, tokenizer=str(tokenizer))
-    problem = UNFINISHED if is_unfinished else checkpoint.problem
+    problem = HALF_SAVED if is_unfinished else checkpoint.problem
     return replace(checkpoint, producer="nemo_rl", run=str(run), step=step, problem=problem)
 
 

@@ -19,7 +19,7 @@ from harness.types import Checkpoint
 ORDER = 10
 FOLDER_NAME = re.compile(r"^checkpoint-(\d+)$")
 UNFINISHED_NAME = re.compile(r"^tmp-checkpoint-(\d+)$")
-UNFINISHED = "it was being saved: transformers takes tmp- off the name of a folder that is whole"
+HALF_SAVED = "it was being saved: transformers takes tmp- off the name of a folder that is whole"
 
 
 def find(path: Path) -> list[Checkpoint]:
@@ -40,7 +40,7 @@ def find(path: Path) -> list[Checkpoint]:
 
 def describe_unfinished(folder: Path, run: Path, step: int) -> Checkpoint:
     """What older versions of transformers save into, which a run that was killed leaves behind."""
-    return Checkpoint(f"{run.name}-tmp@{step}", str(folder), "trainer", run=str(run), step=step, problem=UNFINISHED)
+    return Checkpoint(f"{run.name}-tmp@{step}", str(folder), "trainer", run=str(run), step=step, problem=HALF_SAVED)
 
 
 def describe_step(folder: Path, run: Path) -> Checkpoint:

@@ -32,7 +32,14 @@ def find(path: Path) -> list[Checkpoint]:
     if FOLDER_NAME.match(path.name):
         return [c for c in find(path.parent) if Path(c.path).is_relative_to(path)]
     steps = [(step, policy_folder(folder)) for step, folder in list_numbered(path, FOLDER_NAME)]
-    return [describe_policy(folder, path, step) for step, folder in steps if any((folder / part).is_dir() for part in PARTS)]
+    if not any((folder / part).is_dir() for _, folder in steps for part in PARTS):
+        return []
+    return [describe_policy(folder, path, step) for step, folder in steps if is_policy(folder)]
+
+
+def is_policy(folder: Path) -> bool:
+    """Whether a policy lies in a folder: as a model, or in shards, of which the last step may not have more yet."""
+    return any((folder / part).is_dir() for part in (*PARTS, "dist_ckpt")) or any(folder.glob("model_world_size_*"))
 
 
 def policy_folder(folder: Path) -> Path:

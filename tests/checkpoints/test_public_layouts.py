@@ -21,6 +21,7 @@ STEP_ADAPTER = "{adapter_config.json, adapter_model.safetensors, trainer_state.j
 LAYOUTS: dict[str, tuple[list[str], list[str]]] = {
     "numbers alone": ([f"run/100/{MODEL}", f"run/1000/{MODEL}", f"run/200/{MODEL}"], ["run@100", "run@200", "run@1000"]),
     "seeds are no steps": ([f"seeds/10/{MODEL}", f"seeds/9/{MODEL}"], ["9", "10"]),
+    "steps of a seed": ([f"x/seed_1/{n}/{MODEL}" for n in (5, 10)], ["seed_1@5", "seed_1@10"]),
     "dates are no steps": ([f"runs/20250101/{MODEL}", f"runs/1712345678/{MODEL}"], ["20250101", "1712345678"]),
     "names with numbers, in their order": (
         [f"run/model-{n}/{MODEL}" for n in (100, 1000, 200)], ["model-100", "model-200", "model-1000"]
@@ -79,6 +80,17 @@ LAYOUTS: dict[str, tuple[list[str], list[str]]] = {
     "peft, the reference beside the policy": (
         [f"out/checkpoint-5/{STEP_ADAPTER}", f"out/checkpoint-5/ref/{ADAPTER}", f"out/{ADAPTER}", f"out/ref/{ADAPTER}"],
         ["out@5", "out"],
+    ),
+    "peft, two adapters in one step": (
+        ["out/checkpoint-5/{trainer_state.json}", f"out/checkpoint-5/kind/{ADAPTER}", f"out/checkpoint-5/brief/{ADAPTER}"],
+        ["out@5-brief", "out@5-kind"],
+    ),
+    "a policy with what it is trained with": (
+        [f"run/step_{n}/{name}/{MODEL}" for n in (5, 10) for name in ("policy", "ref", "value_model")], ["run@5", "run@10"]
+    ),
+    "verl, stopped while saving": (
+        [f"exp/global_step_5/actor/huggingface/{MODEL}", "exp/global_step_10/actor/{model_world_size_1_rank_0.pt}"],
+        ["exp@5", "!exp@10 verl.model_merger"],
     ),
     "peft, other adapters beside the first": ([f"run/{ADAPTER}", f"run/dpo/{ADAPTER}"], ["run", "dpo"]),
     "ms-swift": (
