@@ -84,6 +84,7 @@ ROOMS = [
     "harness/formats/",
     "tasks/",
     "harness/server_settings.py",
+    "harness/server_names.py",
     "harness/server_logprobs.py",
     "harness/server_requests.py",
     "harness/server_meter.py",

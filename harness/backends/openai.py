@@ -21,6 +21,7 @@ from harness.prompts.server_replies import ChatReply, TextReply
 from harness.prompts.templates import as_dicts, parse_arguments, plain_text
 from harness.server_logprobs import PromptWeigher
 from harness.server_meter import ServerMeter
+from harness.server_names import explain_unlisted
 from harness.server_requests import FurtherFields, choice_contexts, exact_fields, sampling_fields, text_response
 from harness.server_settings import OPENAI_URL, OpenAIOptions, make_server, make_settings, served_name
 from harness.server_settings import requested_settings as requested_settings
@@ -55,6 +56,10 @@ class OpenAIModel:
     @property
     def settings(self) -> Json:
         return make_settings(self.model, self.options)
+
+    @cached_property
+    def note(self) -> str:
+        return explain_unlisted(self.server, self.model)
 
     def report_tokens(self, report: Callable[[int, float], None]) -> None:
         """From now on, `report` is called with the tokens of the answers so far and the seconds left, as answers come."""

@@ -104,6 +104,17 @@ def test_each_model_behind_it_answers_as_our_own_engine_does(url: str, checkpoin
     assert len({tuple(text) for text in texts}) == 3, "the server answered for another model"
 
 
+def test_long_answers_in_pieces_are_those_that_come_whole(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai, "LONG", 12)
+    requests = [Request(question, max_tokens=12, stop=("a",) * (place % 2)) for place, question in enumerate(QUESTIONS)]
+    model = openai.load(Checkpoint("dpo", "dpo", "server"), openai.OpenAIOptions(url))
+    model.report_tokens(lambda tokens, seconds_left: None)
+    assert model.can_stream
+    answers = dict(model.answer(requests))
+    assert model.is_streaming
+    assert [answers[place] for place in range(len(requests))] == ask(url, "dpo", requests)
+
+
 HALF_CHARACTERS = pytest.mark.xfail(strict=True, reason="a server counts the offsets of half characters otherwise")
 
 
