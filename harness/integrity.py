@@ -23,6 +23,7 @@ SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 NO_WEIGHTS = "no weights"
+ZIP_BEGIN, ZIP_END, ZIP_TAIL = b"PK\x03\x04", b"PK\x05\x06", 22 + 65_535  # a comment may follow the last record
 ADAPTER_CONFIG = "adapter_config.json"
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".msgpack", ".h5", ".npz")
 STATE_NAME = re.compile(r"optim|sched|scaler|rng|random_state|training_args|value_head|dataloader", re.I)
@@ -124,12 +125,22 @@ def find_file_problem(file: Path) -> str:
         return f"{file.name} is empty"
     if is_lfs_pointer(file):
         return f"{file.name} is a pointer of Git LFS, not a safetensors file or other weights: `git lfs pull` fetches them"
+    if file.suffix == ".bin" and is_cut_archive(file):
+        return f"{file.name} is half-written: it begins as an archive of torch, and has no end"
     if file.suffix == ".safetensors":
         try:
             read_header(file)
         except ValueError as error:
             return str(error)
     return ""
+
+
+def is_cut_archive(file: Path) -> bool:
+    """Whether a file begins as a zip archive, as torch saves weights, and lacks the record with which each ends."""
+    with open_bytes(file) as stream:
+        head = stream.read(len(ZIP_BEGIN))
+        stream.seek(max(os.fstat(stream.fileno()).st_size - ZIP_TAIL, 0))
+        return head == ZIP_BEGIN and ZIP_END not in stream.read(ZIP_TAIL)
 
 
 def read_header(file: Path) -> dict[str, TensorHeader]:

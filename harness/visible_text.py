@@ -15,6 +15,7 @@ from typing import Any
 CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
+ADDRESS_SECRETS = re.compile(r"^(\s*[\w.+-]*:?//)(?:[^/@\s]*@)?([^?#]*).*$", re.DOTALL)
 FORMULA = re.compile(r"[=+\-@\t\r\n]")
 NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 MARKDOWN = (
@@ -53,6 +54,11 @@ def first_line(error: BaseException) -> str:
     """The first line of what an error says, with the next where it ends in a colon; its kind where it says nothing."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return " ".join(line.strip() for line in lines[: 1 + lines[0].endswith(":")])
+
+
+def without_credentials(value: Any) -> Any:
+    """An address without what may be a secret: a user's name and password, and all behind the path.  Others as they are."""
+    return ADDRESS_SECRETS.sub(r"\1\2", value) if isinstance(value, str) else value
 
 
 def printable(text: str) -> str:

@@ -33,6 +33,7 @@ from harness.cli import (
     watch,
 )
 from harness.cli.screen import fail
+from harness.rust_panics import panics_as_errors
 from harness.types import SkilldeltaError
 
 app = typer.Typer(
@@ -94,7 +95,8 @@ def main(arguments: list[str] | None = None) -> None:
     gc.set_threshold(*COLLECTION_THRESHOLDS)
     try:
         flags = current_flags(sys.argv[1:] if arguments is None else arguments)
-        status = app(args=flags, obj=flags, standalone_mode=False)  # score hands its own flags on to other machines
+        with panics_as_errors():
+            status = app(args=flags, obj=flags, standalone_mode=False)  # score hands its own flags on to other machines
         code = status if isinstance(status, int) else 0  # an int is the code of a typer.Exit
     except SkilldeltaError as error:
         code = fail(str(error), 3)

@@ -19,6 +19,7 @@ from harness.evaluation.preflight import SupportsPreflight
 from harness.evaluation.scoring import SupportsAlign
 from harness.file_hashes import hash_files
 from harness.own_packages import ROOT
+from harness.rust_panics import panics_as_errors
 from harness.types import Request, SkilldeltaError
 
 BATCH_S = 0.25  # so long answers are gathered before they travel
@@ -44,7 +45,8 @@ class ModelHost:
     def work(self, order: Order, requests: Sequence[Request]) -> Iterator[Reply]:
         """The replies to one order; whatever goes wrong is the last one."""
         try:
-            yield from self.carry_out(order, requests)
+            with panics_as_errors():
+                yield from self.carry_out(order, requests)
         except SkilldeltaError as error:
             yield Failure(str(error))
         except Exception as error:  # noqa: BLE001  it is raised again where the cell is stored, with its trace

@@ -22,6 +22,7 @@ from harness.evaluation.questions import EvaluationSettings, Question, make_ques
 from harness.evaluation.task_binding import bind_tasks
 from harness.grouping import group_by
 from harness.mean_rules import MeanRule
+from harness.rust_panics import panics_as_errors
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.elimination import Round, plan_rounds
 from harness.types import SkilldeltaError, Task

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 
 from harness import fingerprint
+from harness.rust_panics import panics_as_errors
 from harness.types import Checkpoint, Model
 
 Loader = Callable[[Checkpoint], Model]
@@ -25,7 +26,8 @@ class LazyModel:
             raise self.failure
         if self.model is None:
             try:
-                self.model = self.loader(self.checkpoint)
+                with panics_as_errors():
+                    self.model = self.loader(self.checkpoint)
             except Exception as error:
                 self.failure = error
                 raise

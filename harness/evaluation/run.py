@@ -19,6 +19,7 @@ from harness.evaluation.scoring import collect_samples, grade_waiting, judge_wor
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
 from harness.records import utc_now
+from harness.rust_panics import panics_as_errors
 from harness.store import Cell, CellInUseError, Results, SampleWriter
 from harness.types import Checkpoint, Json, Sample, SkilldeltaError, Task
 
@@ -85,7 +86,8 @@ def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
             raise SkilldeltaError(job.checkpoint.problem)
         if isinstance(job.questions, SkilldeltaError):
             raise job.questions
-        return fill_cell(job, job.questions, cell, results, progress)
+        with panics_as_errors():
+            return fill_cell(job, job.questions, cell, results, progress)
     except Exception as error:  # noqa: BLE001  any failure of one cell is reported with its reason, never raised over the others
         why = describe_failure(error, cell.folder)
         if not isinstance(error, CellInUseError):  # the record is then its writer's
@@ -109,7 +111,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         cell.begin(record, job.settings.ask_again)
         check_supported(model, questions)
         grade_waiting(job.task, questions, cell, reader)
-        stored_keys = {(s.example, s.draw) for s in cell.samples()}
+        stored_keys = {s.key for s in cell.samples()}
         progress.begin(job.checkpoint.name, job.task.name, len(questions), len(stored_keys))
         connect_tokens(model, progress)
         for sample in collect_samples(job.task, model, questions, stored_keys, reader, job.settings.exact_resume):

@@ -12,10 +12,11 @@ from harness.atomic_files import FULL
 from harness.evaluation.questions import Question
 from harness.grading.questions import AGREEMENTS
 from harness.prompts.reading import Reader, missing_answer
+from harness.rust_panics import panics_as_errors
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
 if TYPE_CHECKING:
-    from harness.store import Cell, Key
+    from harness.store import Cell, SampleKey
 
 NO_ANSWER = {"overlong": "the prompt is longer than the model's window", "error": "no answer"}
 JUDGE_BLOCK = 64  # responses that a judge grades at once: so many wait for their score at most
@@ -44,7 +45,7 @@ def collect_samples(
     task: Task,
     model: Model,
     questions: Sequence[Question],
-    stored_keys: set[Key],
+    stored_keys: set[SampleKey],
     reader: Reader | None = None,
     whole_blocks: bool = False,
 ) -> Iterator[Sample]:
@@ -60,9 +61,10 @@ def collect_samples(
         blocks = [missing[start : start + model.block] for start in range(0, len(missing), model.block)]
         unfinished = [block for block in blocks if any(q.key not in stored_keys for q in block)]
         try:
-            for question, response in answer_blocks(model, unfinished):
-                if question.key not in stored_keys:
-                    yield from scorer.submit(question, response)
+            with panics_as_errors():
+                for question, response in answer_blocks(model, unfinished):
+                    if question.key not in stored_keys:
+                        yield from scorer.submit(question, response)
         except Exception:
             yield from scorer.drain()  # what was answered before the failure is kept
             raise
@@ -73,10 +75,10 @@ def grade_waiting(task: Task, questions: Sequence[Question], cell: Cell, reader:
     """Has the judge grade the stored responses for which it could not be asked before."""
     samples = list(cell.samples()) if task.grade_ahead else []
     question_by_key = {question.key: question for question in questions}
-    waiting = [(question_by_key[s.example, s.draw], s.response) for s in samples if s.score.why == AWAITS_JUDGE]
+    waiting = [(question_by_key[s.key], s.response) for s in samples if s.score.why == AWAITS_JUDGE]
     if waiting:
-        grades = {(s.example, s.draw): s for s in score_block(task, waiting, reader)}
-        cell.rewrite(grades.get((s.example, s.draw), s) for s in samples)
+        grades = {s.key: s for s in score_block(task, waiting, reader)}
+        cell.rewrite(grades.get(s.key, s) for s in samples)
 
 
 def answer_blocks(model: Model, blocks: Sequence[Sequence[Question]]) -> Iterator[tuple[Question, Response]]:

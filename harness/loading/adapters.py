@@ -15,6 +15,7 @@ from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
 from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
 from harness.integrity import ADAPTER, BrokenWeightsError, Headers, find_problem, weight_files
+from harness.loading.adapter_patterns import require_bounded_patterns
 from harness.loading.headers import explain_two_sets, open_tensors, read_headers
 from harness.loading.reports import (
     UncheckedError,
@@ -51,6 +52,7 @@ def check_adapter(model: Any, folder: Path, head: Head) -> Any:
     if fault := find_problem(folder, ADAPTER) or explain_two_sets(folder, ADAPTER):
         raise BrokenWeightsError(fault)
     headers, config = read_headers(weight_files(folder, ADAPTER)), read_adapter_config(folder)
+    require_bounded_patterns(config, (name for name, _ in model.named_modules()))
     refuse_placeholders(headers)
     refuse_whole_numbers(headers)
     if head == "causal" and (keys := find_reward_keys(headers)):

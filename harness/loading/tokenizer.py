@@ -50,7 +50,7 @@ def load_tokenizer(checkpoint: Checkpoint, settings: LoadSettings, last: LastTok
 
     def load() -> Any:
         tokenizer = transformers.AutoTokenizer.from_pretrained(place, **file, **remote)
-        require_bounded(require_vocabulary(tokenizer, source), source)
-        return give_own_template(tokenizer, checkpoint)
+        require_bounded(tokenizer, source)
+        return give_own_template(require_vocabulary(tokenizer, source), checkpoint)
 
     return last.get(tokenizer_key(source, remote, *([template] if template else [])), load)

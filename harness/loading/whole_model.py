@@ -53,7 +53,7 @@ def read_config(source: str, settings: LoadSettings) -> Any:
         config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(source), **settings.config)
     except Exception as error:  # a stranger's numbers: each architecture divides, indexes and compares its own
         raise BrokenWeightsError(f"config.json cannot be used: {printable(first_line(error))}") from error
-    if not settings.trust_remote_code and (code := find_remote_kernels(config.to_dict())):
+    if not settings.trust_remote_code and (code := find_remote_kernels(vars(config))):
         raise BrokenWeightsError(
             f"its config.json names code of the Hub ({printable(code)[:100]}), which transformers would fetch and run.\n"
             "Take that setting out (or have it run: --trust-remote-code)"
@@ -66,9 +66,10 @@ def read_config(source: str, settings: LoadSettings) -> Any:
 def find_remote_kernels(settings: Mapping[str, Any]) -> str:
     """The repository of the Hub whose kernels a config asks for, at any depth; "" where it asks for none."""
     for name, value in settings.items():
-        if isinstance(value, Mapping) and (code := find_remote_kernels(value)):
+        inner = vars(value) if isinstance(value, transformers.PretrainedConfig) else value
+        if isinstance(inner, Mapping) and (code := find_remote_kernels(inner)):
             return code
-        if isinstance(value, str) and "/" in value and str(name).endswith("_implementation"):
+        if isinstance(value, str) and "/" in value and "_implementation" in str(name):
             return value
     return ""
 

@@ -6,6 +6,7 @@ loops without end, nor from texts larger than the memory.  Templates draw no ran
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import resource
@@ -13,11 +14,12 @@ import select
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from pathlib import Path
 from typing import NoReturn
 
 from harness.prompts.templates import ChatTemplate, TemplateError, as_messages
+from harness.rust_panics import panics_as_errors
 from harness.types import Request
 
 SECONDS = 20.0  # of processor time for the first prompt; published templates take a ten-thousandth
@@ -53,17 +55,7 @@ def try_template(render: Callable[[], Iterable[str]], count: int) -> None:
     Errors of the template itself are left to the caller: it renders the same prompts, and says more.
     """
     seconds = SECONDS + SECONDS_EACH * count
-    reader, writer = os.pipe()
-    child = fork_beside_threads()
-    if not child:
-        render_in_child(render, writer, seconds)
-    os.close(writer)
-    try:
-        outcome = wait_for_byte(reader, seconds * PATIENCE)
-    finally:
-        os.close(reader)
-        os.kill(child, signal.SIGKILL)  # it is there until it is waited for
-        os.waitpid(child, 0)
+    outcome = try_in_child(render, seconds)
     if outcome not in (DONE, FAILED):
         reason = {LONG: f"a prompt of more than {LONGEST:,} letters"}.get(
             outcome, f"no end within {seconds:.0f} s and {MEMORY >> 20} MiB"
@@ -72,6 +64,25 @@ def try_template(render: Callable[[], Iterable[str]], count: int) -> None:
             f"The model's chat template cannot be used: it makes {reason} of {count} prompts.\n"
             "Render prompts in another way: --apply-chat-template tulu or none."
         )
+
+
+def try_in_child(work: Callable[[], Iterable[Sized]], seconds: float) -> bytes:
+    """How work on a stranger's file ends in a process of `seconds` of processor time and MEMORY.
+
+    DONE; LONG where something that it makes is longer than LONGEST; FAILED where it raises; else it has no end.
+    """
+    reader, writer = os.pipe()
+    child = fork_beside_threads()
+    if not child:
+        render_in_child(work, writer, seconds)
+    os.close(writer)
+    try:
+        outcome = wait_for_byte(reader, seconds * PATIENCE)
+    finally:
+        os.close(reader)
+        os.kill(child, signal.SIGKILL)  # it is there until it is waited for
+        os.waitpid(child, 0)
+    return outcome
 
 
 def fork_beside_threads() -> int:
@@ -90,9 +101,10 @@ def wait_for_byte(reader: int, seconds: float) -> bytes:
     return b""
 
 
-def render_in_child(render: Callable[[], Iterable[str]], writer: int, seconds: float) -> NoReturn:
+def render_in_child(render: Callable[[], Iterable[Sized]], writer: int, seconds: float) -> NoReturn:
     """Renders within limits, says how it ended, and ends the process without the parent's own clean-up."""
     outcome = b""
+    faulthandler.disable()  # that this process ends by a signal is what the parent wants to know
     gc.freeze()  # what the parent has left for the collector may be tensors on a device, which no child may touch
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) if Path("/proc").is_dir() else 0
@@ -105,10 +117,11 @@ def render_in_child(render: Callable[[], Iterable[str]], writer: int, seconds: f
         os._exit(0)
 
 
-def find_outcome(render: Callable[[], Iterable[str]]) -> bytes:
+def find_outcome(render: Callable[[], Iterable[Sized]]) -> bytes:
     """What the rendering comes to; b"" where memory runs out."""
     try:
-        return LONG if any(len(text) > LONGEST for text in render()) else DONE
+        with panics_as_errors():
+            return LONG if any(len(text) > LONGEST for text in render()) else DONE
     except Exception as error:  # noqa: BLE001  the parent meets the same error, and reports it
         causes = (error, error.__cause__, error.__context__)
         return b"" if any(isinstance(cause, MemoryError) for cause in causes) else FAILED
