@@ -32,7 +32,7 @@ def is_complete(folder: Path, base: str) -> bool:
     """Whether a folder holds one checkpoint with all its files; an adapter's base may be named from elsewhere."""
     try:
         (copy,) = discovery.find_at(str(folder))
-        if copy.problem and copy.base and base:
+        if copy.problem and base:
             copy = discovery.apply_sources(copy, Selection(base=base))
     except (OSError, SkilldeltaError, ValueError):
         return False

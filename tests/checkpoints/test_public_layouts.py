@@ -8,9 +8,11 @@ import pytest
 
 from harness import discovery
 from harness.checkpoint_selection import Selection
+from harness.evaluation.checkpoint_files import is_complete
 from harness.numbered_folders import parse_number
 from tests.checkpoints.test_discovery import weights
 from tests.checkpoints.test_run_folders_page import write_file
+from tests.loading.folders import cut_archive
 
 MODEL = "{config.json, model.safetensors}"
 ADAPTER = "{adapter_config.json, adapter_model.safetensors}"
@@ -177,6 +179,7 @@ def test_what_public_programs_leave_is_found_and_named(program: str, tmp_path: P
         ("STEP-3", 3, "3"),
         ("hf-100", 100, "100"),
         ("0100", 100, "100"),
+        ("step1000-unsharded-hf", 1000, "1000"),
         ("epoch_2", None, "epoch2"),
         ("e2", None, "epoch2"),
         ("epoch=1-step=20", 20, "20"),
@@ -195,6 +198,11 @@ def test_the_number_in_a_folders_name(name: str, step: int | None, text: str) ->
     ["llama-3-8b", "qwen2.5-7b", "v2", "version_0", "seed_42", "v0-20250101-120000", "20250101", "run1", "dpo", "beta0.1"],
 )
 def test_other_numbers_count_no_training(name: str) -> None:
+    assert parse_number(name) is None
+
+
+@pytest.mark.parametrize("name", ["step_1" + "_merged" * 30 + "!", "_" * 200 + "step", "epoch1" + "step" * 60, "1" * 250])
+def test_names_made_to_hurt_are_read_at_once(name: str) -> None:
     assert parse_number(name) is None
 
 
@@ -229,6 +237,20 @@ def test_a_base_that_is_named_solves_what_the_list_says_it_solves(tmp_path: Path
     (folder / "trainer_state.json").unlink()
     (found,) = discovery.find_checkpoints([str(work)], Selection(base=str(tmp_path / "base")))
     assert "still being written" in found.problem
+
+
+def test_a_file_of_torch_that_is_still_being_written_is_seen_without_loading_it(tmp_path: Path) -> None:
+    work = lay_out(tmp_path, ["run/{config.json}"])
+    cut_archive(work / "run" / "pytorch_model.bin")
+    (found,) = discovery.find_checkpoints([str(work)])
+    assert found.problem.startswith("pytorch_model.bin is half-written")
+
+
+def test_an_adapter_whose_base_is_named_is_complete(tmp_path: Path) -> None:
+    work = lay_out(tmp_path, [f"dpo/{ADAPTER}"])
+    (work / "dpo" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": None}))
+    assert not is_complete(work / "dpo", "")
+    assert is_complete(work / "dpo", str(tmp_path / "base"))
 
 
 def test_the_root_of_a_chain_of_adapters_is_named_and_the_adapters_stay(tmp_path: Path) -> None:

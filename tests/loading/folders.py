@@ -61,6 +61,12 @@ def cut(file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-8])
 
 
+def cut_archive(file: Path) -> None:
+    """A file of torch of which the second half is not there yet."""
+    torch.save({"w": torch.zeros(9)}, file)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
 def write_header(file: Path, header: bytes) -> None:
     file.write_bytes(struct.pack("<Q", len(header)) + header)
 
@@ -77,6 +83,9 @@ def one_layer(name: str, value: float) -> Callable[[Tensors], Tensors]:
 # What a folder is damaged by, with words of what is said of it.
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "half-written": (lambda f: cut(f / WHOLE), "half-written"),
+    "half-written, by torch": (
+        lambda f: replace_with(f / WHOLE, lambda p: cut_archive(p.with_name("pytorch_model.bin"))), "half-written"
+    ),
     "only its first bytes": (lambda f: (f / WHOLE).write_bytes(b"abc"), "not a safetensors file"),
     "empty file": (lambda f: (f / WHOLE).write_bytes(b""), "is empty"),
     "pointer of Git LFS": (lambda f: (f / WHOLE).write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 9"), "Git LFS"),
