@@ -35,8 +35,9 @@ class FurtherFields:
         while True:
             try:
                 reply = await send(left)
-            except http.RequestRefusedError as refusal:
-                names = {name for name in left if name in str(refusal)} or (set() if self.is_used else set(left))
+            except (http.RequestRefusedError, http.UnsoundReplyError) as failure:  # some break at what they do not know
+                may_be_any = isinstance(failure, http.RequestRefusedError) and not self.is_used
+                names = {name for name in left if name in str(failure)} or (set(left) if may_be_any else set())
                 if not names:
                     raise
                 left = {name: value for name, value in left.items() if name not in names}

@@ -45,18 +45,19 @@ class TestWhatAServerWouldDoByItself:
         assert drawn["top_k"] > 300_000
         assert not {"repeat_penalty", "repetition_penalty", "top_k", "min_p"} & set(bare)
 
-    def test_a_server_that_names_what_it_does_not_know_is_asked_without_it(self) -> None:
+    @pytest.mark.parametrize(("status", "tries"), [(400, 1), (500, 3)])
+    def test_a_server_that_names_what_it_does_not_know_is_asked_without_it(self, status: int, tries: int) -> None:
         contents: list[dict[str, Any]] = []
 
         def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
             contents.append(content)
             unknown = [name for name in content if name in ("repetition_penalty", "repeat_penalty")]
-            return (400, {"error": f"Unrecognized request argument supplied: {unknown[0]}"}) if unknown else (200, said("x"))
+            return (status, {"error": f"Unrecognized request argument supplied: {unknown[0]}"}) if unknown else (200, said("x"))
 
         with serve(answer) as url:
             responses = ask(url, Request("a"), Request("b"))
         assert [r.text for r in responses] == ["x", "x"]
-        assert len(contents) == 4  # two refusals before the first answer, none before the second
+        assert len(contents) == 2 * tries + 2  # two refusals before the first answer, none before the second
 
     def test_a_server_that_names_nothing_is_asked_without_any(self) -> None:
         def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
