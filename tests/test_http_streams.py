@@ -243,7 +243,7 @@ class TestBounds:
 
     def test_comments_without_end_end_in_time(self) -> None:
         reply, *_ = post(lambda e: e.drip(STREAM_HEAD, b": alive\n\n"), timeout=0.4)
-        assert isinstance(reply, ChatReply)  # the second try's
+        assert isinstance(reply, ChatReply | http.UnsoundReplyError)  # of the second try, which has as little time
 
     def test_a_line_in_many_packets_is_read_in_linear_time(self) -> None:
         body = stream(delta("x" * 400_000), *LAST)
