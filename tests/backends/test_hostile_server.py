@@ -6,6 +6,7 @@ import pytest
 from harness import http
 from tests.support import hostile_server
 from tests.support.hostile_server import ATTACKS, Attack
+from tests.support.odd_replies import ODD_REPLIES
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +18,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CASES = [
     pytest.param(attack, id=attack.name.encode("unicode_escape").decode(), marks=[] if place % 9 == 0 else [pytest.mark.slow])
-    for place, attack in enumerate(ATTACKS)
+    for place, attack in enumerate([*ATTACKS, *ODD_REPLIES])
 ]
 
 

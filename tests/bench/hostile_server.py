@@ -12,6 +12,7 @@ from collections import Counter
 
 from harness import http
 from tests.support.hostile_server import ATTACKS, Attack, attack
+from tests.support.odd_replies import ODD_REPLIES
 
 LIMIT = 20.0  # seconds
 FORK = multiprocessing.get_context("fork")
@@ -44,7 +45,7 @@ def find_faults_in_time(one: Attack) -> list[str]:
 
 
 def main() -> None:
-    faults = {one.name: find_faults_in_time(one) for one in ATTACKS}
+    faults = {one.name: find_faults_in_time(one) for one in [*ATTACKS, *ODD_REPLIES]}
     for name, wrong in faults.items():
         if wrong:
             sys.stdout.write(f"{name.encode('unicode_escape').decode()}: {'; '.join(wrong)}\n")

@@ -17,6 +17,7 @@ from tests.support import damage, tiny
 from tests.support.forked import Case
 from tests.support.lm_eval_run import line
 from tests.support.lm_eval_run import write as write_lm_eval
+from tests.support.odd_files import ODD_FILES
 from tests.support.results_folder import about, sample, store
 
 Arguments = Callable[[Path], list[str]]
@@ -47,7 +48,7 @@ def cases_of(good: Path, name: str, act: Callable[[Path], object], arguments: Ar
 
 def cases_of_file(good: Path, target: str, content: Any, arguments: Arguments, wrap: Any = None) -> Iterator[Case]:
     """Every damage to a file, and to the fields of its content; `wrap` makes the file's bytes of a damaged content."""
-    for name, act in damage.FILES.items():
+    for name, act in (damage.FILES | ODD_FILES).items():
         yield cases_of(good, name, act, arguments, target)
     for name, damaged in damage.damage_fields(content):
         act = wrap(damaged) if wrap else damage.write(damaged)
