@@ -14,6 +14,7 @@ from harness.sandbox.statements import LINE_END, Statement, missing_statements, 
 # Where a base model's completion of a function ends: the stops of human-eval (Chen et al. 2021) and open-instruct's fence.
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
 FENCES = ("```", "~~~")
+NO_PYTHON = re.compile(r"^(?:[\ufeff\u200b\u2060]|<\|python_tag\|>)+", re.MULTILINE)  # before a line's first character
 LANGUAGE = re.compile(r"[\w+#.{}-]+")
 TRIPLE_QUOTES = ('"""', "'''")
 CONTINUATION = re.compile(r"[ \t#)\]}]|(?:else|elif|except|finally)\b|$")  # lines that belong to the statement above
@@ -82,7 +83,7 @@ def extract_program(text: str, name: str, *others: str) -> str:
     before one without.  Other blocks give what it lacks: imports, definitions, assignments.  Without a block: the statements
     in the text.  Usage and tests are left out.  Where nothing defines `name`: the longest block, else the text.
     """
-    text, names = LINE_END.sub("\n", text), [name, *others]
+    text, names = NO_PYTHON.sub("", LINE_END.sub("\n", text)), [name, *others]
     reader = StatementReader(PARSES * len(text) + 10_000)
     whole = reader.parse(text)
     if not isinstance(whole, int):
@@ -164,7 +165,7 @@ class StatementReader:
         return parse_statements(code) if self.budget >= 0 else 0
 
     def read_block(self, code: str, in_fence: bool, name: str) -> Block:
-        """Its rank goes by whether the function has a body, then fences, then wholeness."""
+        """Its rank goes by whether the function has a body (one that is imported has none), then fences, then wholeness."""
         code = strip_indent(code, name)
         reading = self.parse(code) if in_fence else 0
         whole = not isinstance(reading, int)
@@ -172,7 +173,7 @@ class StatementReader:
             [s for unit in split_units(code) for s in self.save_statements(unit)] if isinstance(reading, int) else reading
         )
         defining = [s for s in statements if name in s.binds and s.kind != "action"]
-        has_body = any(not s.stub for s in defining)
+        has_body = any(not s.stub and s.kind != "import" for s in defining)
         return Block(code, statements, whole, bool(defining) * (1 + 4 * has_body + 2 * in_fence + whole))
 
     def save_statements(self, unit: str) -> list[Statement]:

@@ -17,7 +17,8 @@ DECLINES = {
     "hi": r"(?:मदद|सहायता|जानकारी)\s(?:\S+\s)?नहीं\s(?:कर|दे)\sसक",
     "id": r"\b(?:saya|kami)\s(?:tidak|tak)\s(?:bisa|dapat)\s(?:\w+\s)?(?:membantu|memberi|menyediakan|memenuhi|menjawab)",
     "it": r"\bnon\s(?:posso|possiamo|sono\sin\sgrado\sdi)\s(?:\w+\s){0,2}(?:aiut|assist|forni|offr|dar|rispond|soddisf|farlo)",
-    "ja": r"(?:お手伝い|お答え|お応え|お伝え|ご案内|対応|提供|支援|回答)\S{0,12}?(?:できません|出来ません|できかねます|いたしかねます)",
+    "ja": r"(?:お手伝い|お答え|お応え|お伝え|ご案内|対応|提供|支援|回答)\S{0,12}?"
+    r"(?:できません|出来ません|できかねます|いたしかねます)",
     "ko": r"(?:도와|도움|제공|답변|응답|지원|알려)[^.\n]{0,15}?수(?:는|가)?\s?없",
     "nl": r"\b(?:kan\sik|ik\skan|kunnen\swe|we\skunnen)\s(?:\w+\s){0,5}?(?:niet|geen)\s(?:\w+\s){0,4}?"
     r"(?:helpen|geven|verstrekken|bieden|assisteren)\b",

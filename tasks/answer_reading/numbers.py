@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from harness.prompts.reading import plain_quotes
+from tasks.answer_reading.plain_signs import plain_digits_and_signs
 
 MAX_DIGITS = 40  # a longer run of digits is a loop, not an amount
 MAX_EXPONENT = 15
@@ -23,6 +23,12 @@ POINT_THOUSANDS = re.compile(r"(?<![\d.,(\[])([1-9]\d{0,2}(?:\.\d{3})+),(\d{1,2}
 SPACED = re.compile(r"(?<![\d.,:/^])\d{1,3}(?: \d{3}){0,4} 0\d{2}(?: \d{3}){0,4}(?![\d.,:/]*\d)")
 SPACED_ALONE = re.compile(r"(?m)(?:(?<=\{)|(?<=\{\$)|^[ \t]*#### ?\$?)\d{1,3}(?: \d{3}){1,5}(?=[ \t]*(?:\}|$))")
 MONEY_SCALE = re.compile(r"([$€£¥₹] ?\d+(?:[.,]\d+)*) ?([kKM])(?![A-Za-z0-9$^_]|[^$\n]{0,30}\$(?! ?\d))")  # not $2k + 1$
+MONEY_COMMA = re.compile(
+    r"(?<![\d.,])((?<=[€£$])\d{1,9}|(?<=[€£$] )\d{1,9}|\d{1,9}(?=,\d\d ?(?:€|EUR\b|[Ee]uros?\b))),(\d\d)(?![\d,]|\.\d)"
+)
+SPACED_ZEROS = re.compile(r"(?<![\d.,])(\d{1,3}), 000(?![\d.,]*\d)")
+NEGATIVE = re.compile(r"\bnegative (?=[$€£]?\d)|(?<=\bis )minus (?=[$€£]?\d)|(?<![\w)\]}.,–])–(?=[$€£]?\d)")
+PLAIN_SIGNS = str.maketrans("−\u2010\u2011⁄", "---/")
 SCALE_WORDS = {"k": "thousand", "M": "million"}
 LATEX = (
     (re.compile(r"\\[dt]?frac ?\{ ?([^{}]{0,40}?) ?\} ?\{ ?([^{}]{0,40}?) ?\}"), r" \1/\2 "),
@@ -63,7 +69,9 @@ class Number:
 
 def normalize(text: str) -> str:
     """The text with plain signs: ASCII quotes and minus, "," between thousands, a/b for fractions, ^n for superscripts."""
-    text = plain_quotes(text).replace("−", "-").replace("\u2010", "-").replace("\u2011", "-")
+    text = plain_digits_and_signs(text).translate(PLAIN_SIGNS)
+    text = SPACED_ZEROS.sub(r"\1,000", NEGATIVE.sub("-", text))
+    text = MONEY_COMMA.sub(r"\1.\2", text)
     text = SUPERSCRIPT.sub(lambda match: "^" + match[0].translate(SUPERSCRIPTS), text)
     for sign, fraction in VULGAR.items():
         text = text.replace(sign, f" {fraction} ")

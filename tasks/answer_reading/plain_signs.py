@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from harness.prompts.reading import plain_quotes
 
 FULL_WIDTH = {0xFF01 + place: chr(0x21 + place) for place in range(94)}  # ！ to ～, in the order of ASCII
 OTHER_SIGNS = str.maketrans("。、【】「」『』", '.,[]""""')
+
+
+FULL_WIDTH_COMMA = re.compile("(?<=[０-９])，(?=[０-９])")  # elsewhere it parts clauses, and no thousands
+
+
+def plain_digits_and_signs(text: str) -> str:
+    """The same for numbers: a full-width comma stays where it parts clauses, and a stop is followed by a blank."""
+    text = FULL_WIDTH_COMMA.sub(",", plain_quotes(text)).replace("。", ". ")
+    return text.translate({place: sign for place, sign in FULL_WIDTH.items() if sign != ","})
 
 
 def plain_signs(text: str) -> str:

@@ -19,9 +19,9 @@ QUESTION = re.compile(
 
 # A last paragraph that begins so adds nothing to the answer.
 REMARK = re.compile(
-    r"""[ \t(*_>#]*(?:(?:please\s)?note\b|n\.?b\.?:|remark\b|let\sme\sknow|(?:i\s)?hope\s(?:this|that|it|you)
-    |feel\sfree|would\syou\slike|do\syou\s(?:want|need|have|see)|if\syou(?:\s(?:have|need|want|would)|'d)|is\sthere\sanything|p\.?s\.?:|(?:to\s)?(?:check|verify)\b
-    |verification\b)""",
+    r"""[^\w\n]{0,12}(?:(?:please\s)?note\b|n\.?b\.?:|remark\b|let\sme\sknow|(?:i\s)?hope\s(?:this|that|it|you)
+    |feel\sfree|would\syou\slike|do\syou\s(?:want|need|have|see)|if\syou(?:\s(?:have|need|want|would)|'d)|is\sthere\sanything|p\.?s\.?:|(?:to\s)?(?:double[-\s])?(?:check|verify)\b
+    |verification\b|this\sassumes\b)|\([^\n]*\)[ \t]*$""",
     re.VERBOSE | re.IGNORECASE,
 )
 PARAGRAPH = re.compile(r"\n\s*\n(?=[ \t]*\S)")

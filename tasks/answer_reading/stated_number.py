@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from tasks.answer_reading.local_numbers import state_in_english
+from tasks.answer_reading.number_words import words_to_digits
 from tasks.answer_reading.numbers import Number, find_numbers, normalize
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn, drop_remarks
 
@@ -26,17 +28,20 @@ FIELD = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL,
 )
 WORDS = re.compile(
-    r"""(?<!to\s)(?<!we\s)(?<!can\s)(?<!will\s)\b(?:answer|final\s(?:result|solution))\b
+    r"""^[^\w\n]{0,12}(?:final\s)?ans(?:wer)?[*_]*[ \t]*(?:[-=]>|[→–—]|-(?=\s))
+    |^[^\w\n]{0,12}ans\b[.*_]*[ \t]*[:=]?
+    |(?<!to\s)(?<!we\s)(?<!can\s)(?<!will\s)\b(?:answer|final\s(?:result|solution))\b
     (?:[^.:=?!;\n]{0,60}?\b(?:is|was|(?:should|would|must|will)(?:\stherefore|\sthen)?\sbe|equals
         |comes\s(?:out\s)?to|(?:works|turns)\sout\sto(?:\sbe)?)\b|[^.:=?!;\n\w]{0,6}[:=]|[*_#:\ \t]*\n)""",
-    re.VERBOSE | re.IGNORECASE,
+    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
 )
 # "If it were in cents, the answer would be 300", "(in which case the answer is 3)": no answer to what was asked.
 HYPOTHESIS = re.compile(r"\b(?:if|which case|whether)\b[^.!?\n]*$", re.IGNORECASE)
 LINE_A = re.compile(r"^[ \t]*A:", re.MULTILINE)  # as in grade-school-math's own solutions
-# "Answer:" at the beginning of a line, and after it one sentence with which the numbers of the response end.
+# "Answer:" at the beginning of a line or alone in it, and after it one sentence with which the numbers of the response end.
 ANSWER_LABEL = re.compile(
-    r"^[ \t>#*_]*(?:final[ ])?answer[*_]*[ \t]*:[\s*_]*(?P<sentence>(?:[^.!?\n]|[.!?](?!\s))+)[.!?]?[ \t*_]*$",
+    r"^[^\w\n]{0,12}(?:final[ ])?(?:answer|result)[*_]*[ \t]*(?::|\n|[-=]>|[→–—])[\s*_]*"
+    r"(?P<sentence>(?:[^.!?\n]|[.!?](?!\s))+)[.!?]?[ \t*_]*$",
     re.MULTILINE | re.IGNORECASE,
 )
 INTRODUCTION = re.compile(
@@ -46,6 +51,7 @@ CONCLUSION = re.compile(r"\b(?:so|thus|therefore|hence|total|altogether|which)\b
 BOLD = re.compile(r"\*\*\s*([^*\n]+?)\s*\*\*|__\s*([^_\n]+?)\s*__|<b>\s*([^<\n]+?)\s*</b>")
 BOLD_LINE = re.compile(r"^[ \t>#-]*(?:\*\*|__)(?P<content>[^*_\n]+)(?:\*\*|__)[ \t.!]*$", re.MULTILINE)
 LABEL = re.compile(r"\b(?:step|day|part|option|case|week|month|year|method|number|question|problem)\s+\d+\W*$", re.IGNORECASE)
+EQUALS = re.compile(r"=|,?\s(?:which|that)\s(?:is|equals|gives|makes)\s")
 OPERATORS = re.compile(r"[\s\d.,$€£¥₹%()*/+\-x÷]*")
 MAX_UNIT_WORDS = 4
 MAX_FILLER = 200  # characters
@@ -94,7 +100,7 @@ def read_number(response: str) -> NumberReading:
     What follows a next question or another's turn is left out.  Of several statements the last counts, but of several
     "####" the first: it ends the answer, and a model that goes on writes more of them.
     """
-    text = normalize(cut_at_turn(response))
+    text = normalize(words_to_digits(state_in_english(cut_at_turn(response))))
     whole = NumberedText(text, find_numbers(text))
     whole = whole.cut(cut_at_question(text, whole.answers))
     if statement := stated_number(whole):
@@ -137,9 +143,9 @@ def last_side(whole: NumberedText, index: int, end: int) -> Number:
     result = whole.numbers[index]
     for before, after in zip(whole.numbers[index:], whole.numbers[index + 1 :], strict=False):
         between = whole.text[before.end : after.start]
-        if after.start >= end or not OPERATORS.fullmatch(between.replace("=", "")):
+        if after.start >= end or not OPERATORS.fullmatch(EQUALS.sub("", between)):
             break
-        if "=" in between:
+        if EQUALS.search(between):
             result = after
     return result
 
@@ -148,7 +154,8 @@ def field_numbers(whole: NumberedText) -> Iterator[Number]:
     """The numbers of answer fields, and of a last sentence behind "Answer:"."""
     names = ("quoted", "bare", "tagged")
     spans = [match.span(name) for match in FIELD.finditer(whole.text) for name in names if match[name] is not None]
-    last_start = whole.starts[-1] if whole.starts else 0
+    without_remarks = whole.between(0, len(drop_remarks(whole.text, whole.answers)))
+    last_start = without_remarks[-1].start if without_remarks else 0
     spans += [m.span("sentence") for m in ANSWER_LABEL.finditer(whole.text) if last_start < m.end("sentence")]
     for start, end in spans:
         if number := number_in_sentence(whole, start, end):

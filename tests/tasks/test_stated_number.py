@@ -33,6 +33,15 @@ STATEMENTS = (
     "Answer: 40 + 20 + 0 = {}",
     "**{}**",
     "Ada is left with **{}** of the 3 boxes.",
+    "**Final Answer**\n\nAda is left with {} of the 3 boxes.",
+    "Answer → {} of the 3 boxes",
+    "Ans. {} of the 3 boxes",
+    "**Result:** {} (from 3 boxes)",
+    "**Ａnswer：** {}（3 boxes）",
+    "答案是 {}。共3盒。",
+    "Die Antwort ist {} aus 3 Kisten.",
+    "La respuesta final es {} de 3 cajas.",
+    "정답은 {}, 3 상자",
 )
 FORMS = (
     "{}",
@@ -51,6 +60,9 @@ SEPARATORS = (",", "{,}", "\\,", "\\ ", "\u00a0", "\u2009", "\u202f", "'", "\u20
 REMARKS = (
     "",
     "\n\nNote that 7 of them are green.",
+    "\n\n✅ **Double-check:** 7 of them are green.",
+    "\n\n(120 in all, 7 of them green.)",
+    "\n\nThis assumes that 7 boxes are full.",
     "\n\nLet me know if you would like 2 more examples!",
     "\n\nQuestion: A cat has 4 legs. How many have 9 cats?\nAnswer: 36\n#### 36",
     "\nQ: How much is 1 + 1?\nA: The answer is 2.",
@@ -82,12 +94,25 @@ WRITTEN = {
     "1.8e1": 18, "1.8 \\times 10^{1}": 18, "10^3": 1000, "10³": 1000, "2.5 × 10² km": 250, "\\frac{36}{2}": 18, "36/2": 18,
     "4 1/2": Fraction(9, 2), "4½": Fraction(9, 2), "\\dfrac12": Fraction(1, 2), "-7": -7, "−7": -7, "$-7$": -7, "-$7": -7,
     "3:00 pm": 3, "3:30": Fraction(7, 2), "2.5 million": 2_500_000, "1,50,000 rupees": 150_000, "£1,200.50": Fraction(2401, 2),
+    "１２３４": 1234, "１，２３４": 1234, "–12": -12, "negative 12": -12, "12, 000": 12_000, "€18,50": Fraction(37, 2),
+    "18,50 Euro": Fraction(37, 2), "2⁄5": Fraction(2, 5), "6 * 3, which is 18": 18,
     "70 000": 70_000, "1 250 000 pens": 1_250_000, "70.000,00 euros": 70_000, "$70k": 70_000, "€1.5M": 1_500_000,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    "text", ["from $2k + 1$ to 3", "(2.000,3)", "0.125,3; 2", "1" + ",000" * 40 + ",\nor 3", "2" * 60 + ",000 or 3"]
+    "text",
+    [
+        "from $2k + 1$ to 3",
+        "３，2",
+        "2, 3",
+        "pages 2–3",
+        "2 –and 3",
+        "(2.000,3)",
+        "0.125,3; 2",
+        "1" + ",000" * 40 + ",\nor 3",
+        "2" * 60 + ",000 or 3",
+    ],
 )
 def test_formulas_lists_and_loops_are_no_thousands(text: str) -> None:
     assert all(number.value < 4 for number in find_numbers(normalize(text)))
@@ -124,6 +149,12 @@ def test_a_number_has_its_value_in_every_notation(written: str) -> None:
         ("To answer the question: 3 boxes hold 40 pens each, so 120", 120, False),
         ("Question: how many legs have 2 cats?\nAnswer: 8", 8, True),  # the question repeated first
         ("I am 5'10 and cannot say.", 10, False),
+        ("3 boxes.\n#### two hundred and five", 205, True),
+        ("So the answer is **Twenty-four**, not 3.", 24, True),
+        ("The answer is one more than 8", 8, False),
+        ("The answer is minus 4", -4, True),
+        ("Seven minus 4", 4, False),
+        ("有３，５和７", 7, False),  # commas between clauses
     ],
 )
 def test_what_a_careful_reader_takes_for_the_answer(text: str, value: int, is_stated: bool) -> None:
