@@ -61,7 +61,7 @@ def judge_check(
     criteria = ", ".join(rates)
     note(
         f"Error rates for {criteria} are kept in {file}: what this judge grades from now on carries them, and "
-        "`skilldelta rescore` gives them to results that it graded before."
+        "`skilldelta compare` finds them for what it graded before."
         if file and rates
         else "No error rates are kept."
     )
@@ -74,7 +74,7 @@ def check_row(check: SetCheck) -> tuple[str, ...]:
     interval = f"{percent(check.interval.low)} to {percent(check.interval.high)}"
     kappa = f"{check.kappa:.2f}" if check.kappa == check.kappa else "–"
     counts = (str(check.n), str(check.unreadable))
-    shares = (percent(check.agreement), percent(check.lean), lengths, percent(check.repeats))
+    shares = (percent(check.agreement), percent(check.first_place), lengths, percent(check.repeats))
     return (check.name, *counts, percent(check.accuracy), interval, percent(check.balance), kappa, *shares, check.verdict)
 
 

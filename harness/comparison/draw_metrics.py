@@ -26,10 +26,10 @@ def metrics_of_draws(panel: TaskPanel, columns: SampleTable) -> tuple[TaskPanel,
     if count < 2 or panel.task.pass_at or not (is_drawn(panel.baseline, count) and is_drawn(columns, count)):
         return panel, columns, []
     tables = (panel.baseline, columns)
-    numbers = attempts(count) if all(map(is_right_or_wrong, tables)) else []
-    metrics = [Metric(f"avg@{count}", part="pass@1"), *(Metric(f"pass@{k}", part=f"pass@{k}") for k in numbers)]
-    baseline = by_problem(panel.baseline, numbers)
-    own = baseline if columns is panel.baseline else by_problem(columns, numbers)
+    ks = attempts(count) if all(map(is_right_or_wrong, tables)) else []
+    metrics = [Metric(f"avg@{count}", part="pass@1"), *(Metric(f"pass@{k}", part=f"pass@{k}") for k in ks)]
+    baseline = collapse_problems(panel.baseline, ks)
+    own = baseline if columns is panel.baseline else collapse_problems(columns, ks)
     return type(panel)(panel.record, baseline), own, metrics
 
 
@@ -47,7 +47,7 @@ def is_right_or_wrong(columns: SampleTable) -> bool:
     return bool(np.isin(columns.score[~np.isnan(columns.score)], (0.0, 1.0)).all())
 
 
-def by_problem(columns: SampleTable, numbers: list[int]) -> SampleTable:
-    """One row for each problem, with its mean over draws as the part pass@1, and the unbiased pass@k of each number."""
+def collapse_problems(columns: SampleTable, ks: list[int]) -> SampleTable:
+    """One row for each problem: its mean over draws as the part pass@1, its unbiased pass@k (Chen et al. 2021) for each k."""
     table = collapse_draws(columns, 1)
-    return replace(table, parts=dict(table.parts) | {f"pass@{k}": collapse_draws(columns, k).score for k in numbers})
+    return replace(table, parts=dict(table.parts) | {f"pass@{k}": collapse_draws(columns, k).score for k in ks})

@@ -86,7 +86,10 @@ def pages_needed(prompts: Sequence[TokenPrompt], rows: int, page: int) -> int:
 
 
 class PagedBatch:
-    """Rows of one kind of sampling that are decoded together; `with` frees the memory and gives the model back."""
+    """Rows of one kind of sampling that are decoded together; `with` frees the memory and gives the model back.
+
+    `probs`: each request keeps the log-probabilities of its tokens.
+    """
 
     def __init__(self, model: Any, rows: Sequence[DecodingRow], limits: PagedLimits, mode: PagedMode, probs: bool = False):
         self.model, self.rows, self.mode = inner_model(model), list(rows), mode

@@ -78,7 +78,10 @@ class RowRequest(RequestState):  # type: ignore[misc]
 
 
 class RowNumber(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
-    """A number of each row, for the processor that draws.  It leaves the logits as they are."""
+    """A number of each row (its temperature, its top_p) on the device, for RowSampler.  It leaves the logits as they are.
+
+    The library carries 32 bits of each row as an integer: here they are those of a float32.
+    """
 
     supported_kwargs: ClassVar[dict[str, type]] = {}
     ignored_kwargs: ClassVar[tuple[str, ...]] = ()
@@ -99,7 +102,7 @@ class RowNumber(ContinuousBatchingLogitsProcessor):  # type: ignore[misc]
         return scores
 
     def read(self) -> Tensor:
-        """[B] in float64."""
+        """The rows' numbers: [B] in float64."""
         return self.numbers.view(torch.float32).double()
 
 

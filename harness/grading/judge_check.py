@@ -28,7 +28,7 @@ class SetCheck:
     balance: float  # the mean of the accuracies where the label is 1, and where it is 0
     kappa: float  # Cohen's, of decisions and labels
     agreement: float  # of the two orders
-    lean: float  # to the first place; 0.5 is none
+    first_place: float  # position bias: the mean value for the first place; 0.5 is none
     longer: tuple[float, float] = (nan, nan)  # accuracy where the right answer is the longer one, and the shorter one
     repeats: float = nan  # share of decisions that stay when it is asked again
     by_subset: Mapping[str, tuple[int, float]] = field(default_factory=dict)  # questions, accuracy
@@ -63,7 +63,7 @@ def check_judge(
     by_subset: dict[str, list[float]] = {}
     for (question, _), value in zip(readable, points, strict=True):
         by_subset.setdefault(question.subset, []).append(value)
-    leans = [g.lean for _, g in readable if g.lean is not None]
+    first_places = [g.first_place for _, g in readable if g.first_place is not None]
     agreements = [float(g.agreement) for _, g in readable if g.agreement is not None]
     return SetCheck(
         name=each.name,
@@ -75,7 +75,7 @@ def check_judge(
         balance=mean([mean([credit(q, g) for q, g in readable if q.truth == truth]) for truth in (0.0, 1.0)]),
         kappa=cohens_kappa([(q.truth, g.decision) for q, g in readable]),
         agreement=mean(agreements),
-        lean=mean(leans),
+        first_place=mean(first_places),
         longer=length_accuracy(readable),
         repeats=repeats,
         by_subset={name: (len(values), mean(values)) for name, values in sorted(by_subset.items())},
@@ -155,7 +155,7 @@ def check_to_json(check: SetCheck) -> dict[str, Any]:
     return {
         "set": check.name, "n": check.n, "unreadable": check.unreadable, "accuracy": number(check.accuracy),
         "low": round(check.interval.low, 6), "high": round(check.interval.high, 6), "balanced_accuracy": number(check.balance),
-        "kappa": number(check.kappa), "orders_agree": number(check.agreement), "first_place": number(check.lean),
+        "kappa": number(check.kappa), "orders_agree": number(check.agreement), "first_place": number(check.first_place),
         "right_is_longer": number(check.longer[0]), "right_is_shorter": number(check.longer[1]),
         "repeats": number(check.repeats), "verdict": check.verdict,
         "subsets": {name: {"n": n, "accuracy": number(value)} for name, (n, value) in check.by_subset.items()},

@@ -116,8 +116,8 @@ def join_orders(replies: Sequence[OrderReply], is_same: bool) -> Grade:
     agreement = len({reply.label for reply in replies}) == 1 if len(replies) > 1 else None
     value = math.fsum(values) / len(values)
     label = replies[0].label if agreement is not False else farther_label(replies)
-    lean = (values[0] + 1.0 - values[1]) / 2 if len(values) > 1 else None
-    return Grade(value, label, agreement, lean=lean)
+    first_place = (values[0] + 1.0 - values[1]) / 2 if len(values) > 1 else None
+    return Grade(value, label, agreement, first_place=first_place)
 
 
 def farther_label(replies: Sequence[OrderReply]) -> str:

@@ -32,7 +32,7 @@ class Grade:
     label: str = ""  # the option of the criterion that is the likeliest
     agreement: bool | None = None
     why: str = ""
-    lean: float | None = None  # mean value for the first place over both orders: 0.5 for a judge that likes no place
+    first_place: float | None = None  # mean value for the first place over both orders: 0.5 for a judge that likes no place
     measures: Mapping[str, float] = field(default_factory=dict, hash=False)  # further numbers, for the sample's line
 
     @property

@@ -120,7 +120,7 @@ def test_a_judge_that_always_says_a_leans_to_the_first_place() -> None:
     judge = LanguageModelJudge(toys.model(lambda _: Response("A")), JudgeSettings(by="text"))
     pairs = [labelled_sets.make_pair("p", f"good {n}", f"bad {n}", "all") for n in range(20)]
     check = check_judge(judge, LabelledSet("s", lambda _: [], BETTER), pairs, again=judge)
-    assert (check.accuracy, check.agreement, check.lean, check.repeats) == (0.5, 0.0, 1.0, 1.0)
+    assert (check.accuracy, check.agreement, check.first_place, check.repeats) == (0.5, 0.0, 1.0, 1.0)
 
 
 RATES = ErrorRates(ClassMean(40, 0.9, 0.1), ClassMean(40, 0.2, 0.1))
