@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WORDS = r"checkpoint|ckpt|global_?steps?|steps?|epochs?|iter(?:ation)?s?|samples|updates?"
-STATE = r"(?P<state>(?:[-_](?:hf|unsharded|ckpt|full|merged|\d+bit))*)(?:\.(?:ckpt|pth))?"  # what was made of the step's weights
+STATE = (
+    r"(?P<state>(?:[-_](?:hf|unsharded|ckpt|full|merged|\d+bit))*)(?:\.(?:ckpt|pth))?"  # what was made of the step's weights
+)
 # checkpoint-100, step_100_hf, epoch2, iter_0000010; with words in front: policy_step_100.
 ONE_NUMBER = re.compile(rf"^(?:(?P<label>.+?)[-_.])??(?P<kind>{WORDS})[-_=]?(?P<number>\d{{1,15}}){STATE}$", re.IGNORECASE)
 # e2, ba500, hf-100, and a number alone; seven digits, as more of them are a date or a time.
