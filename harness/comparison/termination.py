@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from harness.comparison.metrics import POINTS, divide_value
 from harness.types import Metric
 
 if TYPE_CHECKING:
@@ -25,5 +24,7 @@ METRICS = (*LENGTHS, *SHARES)
 
 def in_units(values: Iterable[MetricValue]) -> tuple[MetricValue, ...]:
     """Lengths in characters, which were measured as if they were shares; shares in points."""
+    from harness.comparison.metrics import POINTS, divide_value  # reports name the metrics alone
+
     lengths = {metric.name for metric in LENGTHS}
     return tuple(divide_value(value, POINTS) if value.name in lengths else value for value in values)
