@@ -17,12 +17,13 @@ from harness.prompts.reading import SILENCE, Reader, missing_answer
 from harness.prompts.templates import plain_text
 from harness.records import CellRecord, TaskRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Example, Json, Request, Response, Sample, Score, SkilldeltaError, unknown_name
+from harness.types import Checkpoint, Example, Json, Message, Request, Response, Sample, Score, SkilldeltaError, unknown_name
 
 if TYPE_CHECKING:
     from harness.judge_binding import LazyJudge
 
 FINISHED = ("done", "decided")  # states of cells whose answers are compared
+MESSAGES = "messages"  # the column of a row that is a conversation alone
 ENDING = "_preferred"  # of the names of tasks that hold preferences
 AskTask = Callable[[Example], Request]
 
@@ -78,7 +79,8 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     note = describe_unshared(counts)
     if not samples:
         raise SkilldeltaError(f"{name} and {match.against} share no question of {record.task.name}: {note}.")
-    ask = registry.task(record.task.name).ask
+    is_own = all(set(row) == {MESSAGES} for row in rows.values())
+    ask = ask_conversation if is_own else registry.task(record.task.name).ask
     pairs = [(sample, others[sample.key]) for sample in samples]
     readers = Reader.from_record(record.reader), Reader.from_record(reference_record.reader)
     triples = [(question_of(ask, rows, a), a, b) for a, b in pairs]
@@ -142,6 +144,11 @@ def preference_record(match: HeadToHead, record: CellRecord, agreements: Sequenc
         imported={"task": name, "metric": f"{PREFERENCE_METRIC}{match.against}"},
         rescored=utc_now(),
     )
+
+
+def ask_conversation(example: Example) -> Request:
+    """What a row of the user's own prompts asks, whose task no file defines (`skilldelta behaviour`)."""
+    return Request(tuple(Message(turn["role"], turn["content"]) for turn in example.row[MESSAGES]))
 
 
 def question_of(ask: AskTask, rows: Mapping[str, Json], sample: Sample) -> str:

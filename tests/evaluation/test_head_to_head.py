@@ -86,6 +86,16 @@ def test_questions_that_one_side_was_not_asked_are_counted_and_said(tmp_path: Pa
     assert "none" not in records
 
 
+def test_answers_to_the_users_own_prompts_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"Name {n} colours."}]} for n in range(3)]
+    Results.make(tmp_path / "r").keep("mine", [toys.example(**row) for row in rows])
+    for name, text in (("sft", "Red."), ("dpo", "Red and blue.")):
+        store(tmp_path / "r", name, about("mine", "behaviour"), [sample(row, None, text=text) for row in rows])
+    judge = ["--judge", "llm:scripted:any,by=text,text=A"]
+    code, _, err = skilldelta(capsys, "judge", tmp_path / "r", "--against", "sft", *judge, "-o", tmp_path / "p")
+    assert (code, "dpo · mine_preferred: 3 answers, 0 unscored" in err) == (0, True), err
+
+
 def test_a_reference_without_texts_and_the_same_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = results(tmp_path / "r")
     judge = ["--judge", "llm:scripted:any"]
