@@ -154,7 +154,7 @@ def ideal_direct(example: Example) -> Response:
 STEP_BY_STEP = Task(
     name="mmlu_pro",
     skill="reasoning",
-    version=1,
+    version=2,
     source="Wang et al. 2024; prompt, exemplars and the metric authors: TIGER-AI-Lab/MMLU-Pro, evaluate_from_local.py",
     rows=rows,
     ask=ask,
