@@ -61,6 +61,10 @@ class BrokenWeightsError(Exception):
     """Weights that cannot be what they should be; the message says why."""
 
 
+class UncheckedError(Exception):
+    """The contract cannot be checked from headers; the message says why.  Loading it may work all the same."""
+
+
 def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
     """What is wrong with the weights in `folder`, "" when they are whole."""
     try:

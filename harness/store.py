@@ -70,10 +70,8 @@ class Cell:
                 raise SkilldeltaError(f"{self.samples_file} cannot be read: {error.strerror}.") from error
             except (ValueError, TypeError, OverflowError) as error:
                 number = error.lineno if isinstance(error, InvalidLineError) else place
-                raise SkilldeltaError(
-                    f"{self.samples_file}, line {number}, is not a sample ({printable(str(error))[:300]}).\n"
-                    "Delete that line: its example is asked again."
-                ) from error
+                fault = f"{self.samples_file}, line {number}, is not a sample ({printable(str(error))[:300]})"
+                raise SkilldeltaError(f"{fault}.\nDelete that line: its example is asked again.") from error
 
     def begin(self, record: CellRecord, ask_again: bool = False) -> None:
         """Writes task.json.  SkilldeltaError where the cell was begun with other inputs, another backend or checkpoint.

@@ -16,6 +16,7 @@ from tests.measure import ROOT, find_cycle, import_graph, imported_modules, long
 ROOMS = [
     "harness/types.py",
     "harness/rust_panics.py",
+    "harness/bounded_work.py",
     "harness/visible_text.py",
     "harness/noise.py",
     # files and plug-ins

@@ -10,7 +10,7 @@ import re
 
 from harness.behaviour.markup import without_code
 from harness.own_packages import own_imports
-from harness.prompts.reading import plain_quotes
+from harness.prompts.plain_quotes import plain_quotes
 
 with own_imports():
     from tasks.answer_reading.refusals import refusal_kind

@@ -11,7 +11,7 @@ from harness.behaviour.questions import MESSAGES
 from harness.data import parse_rows, read_text
 from harness.training.conversations import parse_prompt
 from harness.training.messages import Text, UnusableRowError, describe_faults
-from harness.training.row_columns import ParseSettings
+from harness.training.parse_settings import ParseSettings
 from harness.types import Example, Json, Message, Request, Response, Score, SkilldeltaError, Task, digest
 
 SKILL = "behaviour"

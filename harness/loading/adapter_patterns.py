@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from harness.bounded_work import DONE, FAILED, SECONDS, try_in_child
 from harness.integrity import BrokenWeightsError
-from harness.prompts.template_trial import DONE, FAILED, SECONDS, try_in_child
 from harness.visible_text import printable
 
 PLAIN = re.compile(r"[\w.-]*")  # a name, which is an expression that cannot hurt

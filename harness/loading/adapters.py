@@ -14,18 +14,17 @@ import torch
 from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
 from harness.checkpoint_folders import REWARD_MODEL, find_reward_keys
-from harness.integrity import ADAPTER, BrokenWeightsError, Headers, find_problem, weight_files
+from harness.integrity import ADAPTER, BrokenWeightsError, Headers, UncheckedError, find_problem, weight_files
 from harness.loading.adapter_patterns import require_bounded_patterns
 from harness.loading.headers import explain_two_sets, open_tensors, read_headers
 from harness.loading.reports import (
-    UncheckedError,
     explain_wrapper,
     first_names,
     refuse_placeholders,
     refuse_whole_numbers,
-    silent_transformers,
 )
 from harness.loading.settings import Head
+from harness.loading.silence import silent_transformers
 from harness.visible_text import printable
 
 NAME = "default"  # of the adapter within the model

@@ -14,11 +14,11 @@ import torch
 from harness import hub_cache
 from harness.bounded_files import is_folder
 from harness.checkpoint_folders import adapter_folders, explain_missing_base
-from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, weight_files, weight_sets
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, UncheckedError, weight_files, weight_sets
 from harness.loading.generation_config import GENERATION_CONFIG
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
-from harness.loading.reports import UncheckedError, explain_zeros
+from harness.loading.reports import explain_zeros
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import IGNORABLE, check_whole_model, explain_index
 from harness.types import Checkpoint, digest

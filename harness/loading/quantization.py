@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers.quantizers import AutoHfQuantizer
 
-from harness.integrity import BrokenWeightsError
-from harness.loading.reports import UncheckedError, silent_transformers
+from harness.integrity import BrokenWeightsError, UncheckedError
+from harness.loading.silence import silent_transformers
 from harness.visible_text import first_line, printable
 
 MLX = (

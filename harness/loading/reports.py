@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-
-import transformers
+from collections.abc import Iterable, Sequence
 
 from harness.integrity import BrokenWeightsError, Headers
 from harness.visible_text import printable
@@ -15,10 +12,6 @@ WHOLE_NUMBER = re.compile(r"[IU]\d|u?int\d|bool", re.IGNORECASE)
 BUFFER = re.compile(r"bias$|ids$|mask$|_index$|_idx$|tracked$")  # beside the weights; masks are called bias
 VALUE_HEAD = re.compile(r"(?:^|\.)(?:v_head|value_head|reward_head|score_head)\.")
 WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "base_model.model.", "module.", "pretrained_model.", "actor.", "policy.")
-
-
-class UncheckedError(Exception):
-    """The contract cannot be checked from headers; the message says why.  Loading it may work all the same."""
 
 
 def refuse_placeholders(headers: Headers) -> None:
@@ -30,21 +23,6 @@ def refuse_placeholders(headers: Headers) -> None:
         )
     if not headers:
         raise BrokenWeightsError("its file of weights holds no tensor at all")
-
-
-@contextmanager
-def silent_transformers() -> Iterator[None]:
-    """Without transformers' own tables and progress: what they say is said by the contract."""
-    logging = transformers.utils.logging
-    level, has_progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if has_progress:
-            logging.enable_progress_bar()
 
 
 def explain_wrapper(names: Iterable[str]) -> str:

@@ -8,10 +8,10 @@ from typing import Any
 
 import transformers
 
+from harness.bounded_work import DONE, FAILED, MEMORY, SECONDS, try_in_child
 from harness.loading.gguf import source_arguments
 from harness.loading.settings import LoadSettings
 from harness.own_template import find_own_template, give_own_template
-from harness.prompts.template_trial import DONE, FAILED, MEMORY, SECONDS, try_in_child
 from harness.prompts.tokenization import require_vocabulary
 from harness.prompts.tokenizer_cache import CachedTokenizer, LastTokenizer, tokenizer_key
 from harness.tokenizer_folders import tokenizer_source

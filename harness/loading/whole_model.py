@@ -16,21 +16,20 @@ from transformers.models.auto import modeling_auto
 
 from harness.bounded_files import read_json
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
-from harness.integrity import SINGLE, BrokenWeightsError, Headers, find_problem, weight_files, weight_sets
+from harness.integrity import SINGLE, BrokenWeightsError, Headers, UncheckedError, find_problem, weight_files, weight_sets
 from harness.loading.generation_config import read_generation_config
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
 from harness.loading.quantization import check_quantization
 from harness.loading.reports import (
-    UncheckedError,
     explain_value_model,
     explain_wrapper,
     first_names,
     refuse_placeholders,
     refuse_whole_numbers,
-    silent_transformers,
 )
 from harness.loading.settings import Head, LoadSettings
+from harness.loading.silence import silent_transformers
 from harness.visible_text import first_line, printable
 
 # Buffers that older versions saved and newer ones compute; and parts beyond the language model: value heads of a policy,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, require_content
+from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.row_columns import (
     ADDITIONS,
@@ -13,7 +14,6 @@ from harness.training.row_columns import (
     CONVERSATIONS,
     PAIR_ANSWERS,
     QUESTIONS,
-    ParseSettings,
     RowColumns,
     add_context,
     take_prompt,

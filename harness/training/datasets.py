@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from harness.training import parallel
 from harness.training.conversations import Conversation, PolicyPrompt, parse_conversation, parse_prompt
 from harness.training.messages import UnusableRowError, describe_faults
-from harness.training.row_columns import ParseSettings
+from harness.training.parse_settings import ParseSettings
 from harness.training.settings import TrainerSettings
 from harness.training.source_rows import raw_rows
 from harness.types import Json, SkilldeltaError, digest

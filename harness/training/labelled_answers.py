@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.training.batches import Tokens
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn
+from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
-from harness.training.row_columns import ParseSettings, RowColumns, take_prompt
+from harness.training.row_columns import RowColumns, take_prompt
 from harness.types import Json, SkilldeltaError
 
 if TYPE_CHECKING:

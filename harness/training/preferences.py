@@ -22,8 +22,9 @@ from harness.training.messages import (
     require_content,
     strip_prompt,
 )
+from harness.training.parse_settings import ParseSettings
 from harness.training.ratings import aspect_ratings, draw_rated_pair
-from harness.training.row_columns import CONVERSATIONS, ParseSettings, RowColumns, add_context, take_prompt, take_question
+from harness.training.row_columns import CONVERSATIONS, RowColumns, add_context, take_prompt, take_question
 from harness.types import Json, Message, SkilldeltaError
 
 __all__ = ["Pair", "ParseSettings", "Text", "Turns", "UnusableRowError", "parse_pair"]

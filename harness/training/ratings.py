@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.training.messages import UnusableRowError
-from harness.training.row_columns import ParseSettings
+from harness.training.parse_settings import ParseSettings
 from harness.types import Json, SkilldeltaError, digest
 
 

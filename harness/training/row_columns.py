@@ -22,6 +22,7 @@ from harness.training.messages import (
     parse_answer,
     parse_text,
 )
+from harness.training.parse_settings import ParseSettings
 from harness.types import Json, Message, SkilldeltaError
 
 SYSTEM = ("system", "system_prompt", "system_message")
@@ -44,23 +45,6 @@ status moderation preference reason correct incorrect
 METADATA = frozenset(METADATA_NAMES.split())
 CONTENT = frozenset(("text", "texts", "document", "documents", "passage", "passages", "content", "body", "article"))
 PICTURES = frozenset(("image", "images", "audio", "audios", "video", "videos"))
-
-
-@dataclass(frozen=True)
-class ParseSettings:
-    """How rows are read, and the labels of their source.
-
-    `rate` orders completions: "mean" of the aspects, "overall", or one aspect.  With `chat`, plain text becomes turns.
-    `ignore` columns are no part of a row; `unused` collects the names of those that nothing read.
-    """
-
-    rate: str = "mean"
-    seed: int = 0
-    source: str = ""
-    kind: str = ""
-    chat: bool = False
-    ignore: tuple[str, ...] = ()
-    unused: set[str] = field(default_factory=set, compare=False)
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.prompts.reading import plain_quotes
+from harness.prompts.plain_quotes import plain_quotes
 from tasks.answer_reading.stated_choice import read_option, stated_text
 
 # "the answer is not (A) but (B)" states (B)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness.prompts.reading import plain_quotes
+from harness.prompts.plain_quotes import plain_quotes
 
 FULL_WIDTH = {0xFF01 + place: chr(0x21 + place) for place in range(94)}  # ！ to ～, in the order of ASCII
 OTHER_SIGNS = str.maketrans("。、【】「」『』", '.,[]""""')

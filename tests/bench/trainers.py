@@ -98,8 +98,8 @@ def prepare(folder: Path, size: str, steps: int) -> None:
 def prepare_real(folder: Path, model: str, pairs: str, steps: int) -> int:
     """A real model and real pairs of at most REAL_LENGTH tokens on disk, in each method's columns; returns how many."""
     from harness.training.messages import UnusableRowError
+    from harness.training.parse_settings import ParseSettings
     from harness.training.preferences import parse_pair
-    from harness.training.row_columns import ParseSettings
     from harness.training.source_rows import raw_rows
     from harness.training.tokenization import Encoder, load_tokenizer
 

@@ -5,7 +5,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.prompts.loops import MIN_LENGTH, MIN_REPEATS, loop_length
-from harness.prompts.reading import Reader, plain_quotes
+from harness.prompts.plain_quotes import plain_quotes
+from harness.prompts.reading import Reader
 from harness.prompts.reasoning_blocks import ends_inside_block, part_reasoning
 from harness.prompts.reasoning_tags import TAGS
 from harness.types import Response, SkilldeltaError

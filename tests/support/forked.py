@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.bounded_work import fork_beside_threads
 from harness.cli import main
-from harness.prompts.template_trial import fork_beside_threads
 
 SECONDS = 30.0  # for one case, on a machine that is busy
 MEMORY = 4 << 30  # bytes that a command may have beyond what the tests have

@@ -13,7 +13,7 @@ from harness.trainers import kto
 from harness.training import labelled_answers, losses
 from harness.training.messages import UnusableRowError
 from harness.training.needs import read_needs
-from harness.training.row_columns import ParseSettings
+from harness.training.parse_settings import ParseSettings
 from harness.types import Message, SkilldeltaError
 from tests.support.training_toy import label, preference
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from harness.training import datasets
 from harness.training.conversations import parse_conversation, parse_prompt
 from harness.training.messages import RichMessage, UnusableRowError, as_user_turn
+from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import Pair, parse_pair
-from harness.training.row_columns import ParseSettings
 from harness.training.settings import TrainerSettings
 from harness.types import Message, SkilldeltaError
 
@@ -76,7 +76,10 @@ OTHER_PAIRS = {
     "hh-rlhf": DIALOGUES,
     "shp": {"history": ASK, "human_ref_A": RIGHT, "human_ref_B": WRONG, "score_A": 9, "score_B": 2},
     "a vote": {"prompt": ASK, "response_a": RIGHT, "response_b": WRONG, "winner": "a"},
-    "ratings": {"instruction": ASK, "completions": [{"response": RIGHT, "overall_score": 9}, {"response": WRONG, "overall_score": 2}]},
+    "ratings": {
+        "instruction": ASK,
+        "completions": [{"response": RIGHT, "overall_score": 9}, {"response": WRONG, "overall_score": 2}],
+    },
 }
 
 
@@ -88,7 +91,11 @@ def test_a_policy_answers_the_prompts_of_every_format_of_pairs(row: dict[str, An
 def test_a_policy_answers_the_prompt_of_answers_that_are_no_pair() -> None:
     row = {"prompt": ASK, "chosen": RIGHT, "rejected": RIGHT}
     assert parse_prompt(row, SETTINGS).prompt == ASK
-    for no_prompt in (DIALOGUES | {"rejected": DIALOGUES["chosen"]}, ARENA | {"winner": "tie"}, {"chosen": "Yes.", "rejected": "No."}):
+    for no_prompt in (
+        DIALOGUES | {"rejected": DIALOGUES["chosen"]},
+        ARENA | {"winner": "tie"},
+        {"chosen": "Yes.", "rejected": "No."},
+    ):
         with pytest.raises(UnusableRowError):
             parse_prompt(no_prompt, SETTINGS)
 
