@@ -66,6 +66,14 @@ class ReplyMessage(BaseModel):
     refusal: StrictStr | None = None
     tool_calls: list[Any] | None = None
     function_call: Any = None
+    audio: Any = None
+    images: Any = None
+
+    @model_validator(mode="after")
+    def holds_text(self) -> Self:
+        if not self.content and (self.audio or self.images):
+            raise ValueError("an answer of sound or pictures, which is no text")
+        return self
 
     def split(self) -> tuple[str, str]:
         """(answer, reasoning)."""

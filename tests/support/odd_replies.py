@@ -125,6 +125,8 @@ ODD_REPLIES = [
     Attack("error with bidi and NUL", json_reply({"error": {"message": "a\0b\u202ec\u2066"}}, "400 X"), EITHER),
     Attack("finish null", finish(None), READ),
     Attack("finish 10^6 letters", finish("x" * 10**6), ERROR),
+    Attack("sound instead", message({"content": None, "audio": {"id": "a", "data": "UklGRg=="}}), ERROR),
+    Attack("a picture instead", message({"content": "", "images": [{"url": "data:image/png;base64,"}]}), ERROR),
     Attack(
         "tool calls instead", message({"content": None, "tool_calls": [{"function": {"name": 5, "arguments": "{"}}]}), ERROR
     ),
