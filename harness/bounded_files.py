@@ -60,7 +60,7 @@ def is_there(place: str) -> bool:
 
 
 def is_listed(file: Path) -> bool:
-    """Whether a folder lists this name, though it be a link to nothing or in a circle: what is stored there is not passed over."""
+    """Whether a folder lists this name, though it be a link to nothing or in a circle: what is stored there counts."""
     return os.path.lexists(file)
 
 

@@ -63,7 +63,8 @@ def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) ->
 def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
     made = [stage(tmp_path, "a", code=7), stage(tmp_path, "b", "a"), stage(tmp_path, "c"), stage(tmp_path, "d", "c", code=8)]
     listener = Quiet()
-    with pytest.raises(SkilldeltaError, match=r"'a' failed with exit code 7(.|\n)*'d' failed with exit code 8(.|\n)*1 stage needs"):
+    failures = r"'a' failed with exit code 7(.|\n)*'d' failed with exit code 8(.|\n)*1 stage needs"
+    with pytest.raises(SkilldeltaError, match=failures):
         runner.run_stages(tmp_path, [*made, stage(tmp_path, "e", "c")], 1, listener)
     assert sorted(listener.failed) == ["a", "d"]
     assert sorted(listener.ended) == ["c", "e"]
