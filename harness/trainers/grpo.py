@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from harness.training import batches, forward, losses, model_loading, parallel, policy_models, policy_prompts, tokenization
 from harness.training.costs import measure_rates
 from harness.training.flop_rates import FlopRates
+from harness.training.group_rewards import group_numbers, warn_of_equal_rewards
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.reward_settings import RewardSettings, reward_model_folder
@@ -86,6 +87,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
     run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)
     models = GroupModels(policy, reference, rate, pad)
+    equal_shares: list[float] = []
 
     for step, indices in batches.iterate_steps(len(prompt_set.training), by_prompt, run.total, first):
         items = policy_prompts.repeat([prompt_set.training[i] for i in indices], config.rollouts)
@@ -99,8 +101,9 @@ def train(config: GRPOConfig) -> Checkpoint:
                 advantages = losses.group_advantages(rewards, config.rollouts, config.scale)
                 experience = measure_answers(models, rollouts, advantages, config, run)
         with run.costs.phase("update"):
-            numbers = metrics | group_numbers(rewards, rollouts, config) | {"learning_rate": optimizer.lr}
+            numbers = metrics | group_numbers(rewards, rollouts, config.rollouts) | {"learning_rate": optimizer.lr}
             numbers |= update_policy(models, optimizer, experience, config, run, step)
+        equal_shares.append(numbers["frac_reward_zero_std"])
         if run.logs(step):
             run.log(step, numbers | run.cost_numbers())
         is_best = False
@@ -113,6 +116,7 @@ def train(config: GRPOConfig) -> Checkpoint:
             is_best = run.is_best(step, reward)
         if is_best or run.is_due(step, config.save_steps):
             run.save(step, policy, tokenizer, {"optimizer": optimizer})
+    warn_of_equal_rewards(equal_shares)
     return run.finish()
 
 
@@ -225,16 +229,3 @@ def token_losses(logps: Tensor, old: Tensor, mask: Tensor, advantages: Tensor, c
     if config.loss == "cispo":
         return losses.cispo_policy(logps, log_ratio, advantages, config.clip_high)
     return losses.grpo_policy(log_ratio, advantages, config.clip_ratio, config.clip_high)
-
-
-def group_numbers(rewards: Tensor, rollouts: Sequence[Rollout], config: GRPOConfig) -> dict[str, float]:
-    """Means over the batch under TRL's names: the reward, its spread within groups, ends and lengths of answers."""
-    spreads = losses.nan_deviation(rewards.view(-1, config.rollouts))
-    lengths = [r.tokens.target_count for r in rollouts]
-    return {
-        "reward": rewards.nanmean().item(),
-        "reward_std": spreads.nanmean().item(),
-        "frac_reward_zero_std": (spreads.nan_to_num(0.0) < 1e-8).float().mean().item(),  # groups that teach nothing
-        "completions/mean_length": sum(lengths) / len(lengths),
-        "completions/clipped_ratio": 1 - sum(r.has_end for r in rollouts) / len(rollouts),
-    }

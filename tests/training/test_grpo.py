@@ -14,6 +14,7 @@ from harness import registry
 from harness.trainers import grpo, ppo
 from harness.training import losses, policy_prompts, rewards, task_rewards
 from harness.training.batches import Tokens
+from harness.training.group_rewards import warn_of_equal_rewards
 from harness.training.rollouts import PolicyItem, Rollout
 from harness.training.tokenization import load_tokenizer
 from harness.types import Example, Json, Request, Response, Score, SkilldeltaError, Task
@@ -221,6 +222,15 @@ class TestTaskReward:
         assert prompts.heldout
         texts = {words.decode(item.ids) for item in prompts.training}
         assert texts <= {f"<|user|>say {word}<|assistant|>" for word in WORDS[4:]}
+
+
+def test_groups_that_teach_nothing_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    warn_of_equal_rewards([])
+    warn_of_equal_rewards([0.5, 0.5])
+    assert not caplog.messages
+    warn_of_equal_rewards([1.0, 0.75])
+    (message,) = caplog.messages
+    assert message.startswith("In 88 % of the groups all answers had the same reward")
 
 
 def test_settings_that_cannot_work_are_told(tiny: str, tmp_path: Path) -> None:
