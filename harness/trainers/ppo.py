@@ -192,17 +192,20 @@ def update_models(
         row_length = lambda i: len(episodes.rows[i])  # noqa: E731
         for part in [own_places] if live else batches.micro_batches(own_places, row_length, config.micro_batch):
             batch = batches.pad_rows([episodes.rows[i] for i in part], models.pad).to(episodes.mask.device)
-            with autocast(config):
-                statistics = run.logs(experience.step)
-                targets = live.targets if live else models.logps(batch, config.temperature, statistics=statistics)
-                values = live.values if live else models.values(batch)
             mask = episodes.mask[part]
             old_logps, advantages, old_values, returns = (
                 grid[part][mask] for grid in (episodes.old_logps, experience.advantages, episodes.values, experience.returns)
             )
+            with autocast(config):
+                statistics = run.logs(experience.step)
+                targets = live.targets if live else models.logps(batch, config.temperature, statistics=statistics)
             policy = losses.ppo_policy(targets.logps, old_logps, advantages, config.clip_ratio)
+            # The two models share no weight: one is done before the other's pass, so that the activations of one are held.
+            torch.autograd.backward(policy.loss.sum() / tokens)
+            with autocast(config):
+                values = live.values if live else models.values(batch)
             value = losses.ppo_value(values, old_values, returns, config.clip_value)
-            torch.autograd.backward((policy.loss.sum() + value.loss.sum()) / tokens)  # the two share no weight
+            torch.autograd.backward(value.loss.sum() / tokens)
             with torch.no_grad():
                 entropy = policy.loss * 0 if targets.entropy is None else targets.entropy
                 kl = 0.5 * (targets.logps - old_logps) ** 2  # k2 of J. Schulman 2020, as TRL logs it
