@@ -12,6 +12,7 @@ from harness.comparison.load import weights_by_level
 from harness.comparison.result import Best, ComparisonSettings, Level
 from harness.statistics import best_of_many, weighted_means
 from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.decision import MAX_UNSCORED
 
 if TYPE_CHECKING:
     from harness.comparison.estimates import Estimate
@@ -21,12 +22,16 @@ POINTS = 100
 
 
 def best_candidates(estimates: Sequence[Estimate], results: LoadedResults, settings: ComparisonSettings) -> tuple[Best, ...]:
-    """The best candidate on average, then on each skill, wherever at least two candidates have a score."""
+    """The best candidate on average, then on each skill, wherever at least two candidates have a score.
+
+    A candidate that was asked fewer questions than another is left out: those that it lacks may be the hard ones.
+    """
     winners = []
     *skill_weights, average = weights_by_level(results.skills(), dict.fromkeys(results.averaged_tasks()), results.rule)
     for level, name, weight in [average, *(entry for entry in skill_weights if entry[0] == "skill")]:
         scores = {e.checkpoint: e.own.score for e in estimates if (e.level, e.name) == (level, name) and e.change}
-        known_scores = {who: score for who, score in scores.items() if not np.isnan(score)}
+        whole = fully_scored(estimates, list(scores), weight)
+        known_scores = {who: score for who, score in scores.items() if who in whole and not np.isnan(score)}
         if len(known_scores) > 1:
             names, influences = list(known_scores), task_influences(estimates, list(known_scores), weight)
             intervals = OwnIntervals(names, [e for e in estimates if e.checkpoint in known_scores], (level, name), weight)
@@ -34,6 +39,16 @@ def best_candidates(estimates: Sequence[Estimate], results: LoadedResults, setti
             pool = best_of_many.CandidatePool(names, scores_of_names, influences, shares, intervals.at_level)
             winners.append(best_in_points(level, name, pool, settings))
     return tuple(winners)
+
+
+def fully_scored(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> set[str]:
+    """The candidates with a score on nearly as many items (1 - MAX_UNSCORED) of each task as the one that has most."""
+    whole = set(names)
+    for task in weight:
+        counts = {e.checkpoint: e.own.n for e in estimates if (e.level, e.name) == ("task", task)}
+        most = max((counts.get(name, 0) for name in names), default=0)
+        whole -= {name for name in names if counts.get(name, 0) < (1 - MAX_UNSCORED) * most}
+    return whole
 
 
 @dataclass(frozen=True)

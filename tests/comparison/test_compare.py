@@ -142,6 +142,17 @@ def test_the_best_of_several_is_told_with_what_choosing_it_does_to_its_score(tmp
     assert sum(best["skill"].probability.values()) == pytest.approx(1)
 
 
+def test_a_candidate_that_was_asked_a_few_questions_is_not_the_best_of_all(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    for name in ("dpo", "ppo"):
+        store_scores(tmp_path, name, "gsm8k", OLD)
+    store_scores(tmp_path, "begun", "gsm8k", [1.0] * 7)
+    for best in harness.compare(tmp_path, "sft").best:
+        assert best.checkpoint in ("dpo", "ppo")
+        assert "begun" not in best.probability
+        assert "begun" not in best.equals
+
+
 def test_only_the_named_candidates_are_compared(tmp_path: Path) -> None:
     for name in ("sft", "dpo", "ppo"):
         store_scores(tmp_path, name, "gsm8k", OLD)
