@@ -55,7 +55,7 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     if not settings.trust_remote_code and (code := find_remote_kernels(vars(config))):
         raise BrokenWeightsError(
             f"its config.json names code of the Hub ({printable(code)[:100]}), which transformers would fetch and run.\n"
-            "Take that setting out (or have it run: --trust-remote-code)"
+            "Take that setting out (or have it run: --backend-args trust_remote_code=true)"
         )
     if settings.head == "causal":
         require_language_model(config)

@@ -32,6 +32,9 @@ sys.exit(any(o.state == "failed" for o in outcomes))
 """
 
 
+IN_FLIGHT = 16  # questions: answers that a worker holds or goes on giving before it sees that its head is gone
+
+
 @pytest.mark.slow
 def test_a_run_whose_head_is_killed_goes_on_with_the_same_command(tmp_path: Path) -> None:
     pytest.importorskip("ray", reason="needs Ray: pip install 'skilldelta[cluster]'")
@@ -54,7 +57,6 @@ def test_a_run_whose_head_is_killed_goes_on_with_the_same_command(tmp_path: Path
     before = cell.read_bytes().splitlines(keepends=True)
     assert 10 <= len(before) < 60
     assert Results(target).cell("base", "adding").read().state == "running"
-    asked = log.stat().st_size
     ended = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     assert cell.read_bytes().splitlines(keepends=True)[: len(before) - 1] == before[:-1], "what was stored stays"
@@ -63,4 +65,5 @@ def test_a_run_whose_head_is_killed_goes_on_with_the_same_command(tmp_path: Path
     )
     score_on_workers(alone, Sums().loader(), ThreadStarter(Sums()), 1)
     assert toys.tree(target) == toys.tree(tmp_path / "alone")
-    assert log.stat().st_size - asked <= 120 - len(before) + 1
+    # The log has a byte for each question: nothing is asked twice but what was on its way when the head was killed.
+    assert log.stat().st_size <= 120 + IN_FLIGHT
