@@ -1,12 +1,9 @@
 """A name that a server does not list is no error, and no secret either: it may answer with another model."""
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,6 +13,7 @@ from harness.server_address import parse_address
 from harness.server_names import explain_unlisted
 from tests.backends.test_openai import said
 from tests.backends.test_server_runs import TEXTS
+from tests.support.local_server import LocalHandler, serve_locally
 
 TWO = {"object": "list", "data": [{"id": "base", "object": "model"}, {"id": "tuned"}]}
 
@@ -32,33 +30,17 @@ def serve(models: bytes, status: int = 200) -> Iterator[tuple[str, list[str]]]:
     """(address, paths and keys of what was looked up) of a server that answers every name."""
     lookups: list[str] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Handler(LocalHandler):
+        def get(self) -> None:
             lookups.append(f"{self.path} {self.headers.get('Authorization')}")
             self.reply(status, models)
 
-        def do_POST(self) -> None:
+        def post(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.reply(200, json.dumps(said("right")).encode())
 
-        def reply(self, code: int, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", lookups
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_locally(Handler) as url:
+        yield url, lookups
 
 
 def test_a_cell_of_an_unlisted_name_has_a_note_and_one_of_a_listed_name_none() -> None:

@@ -5,7 +5,6 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from harness import api
 from harness.backends import openai, transformers
 from harness.types import Checkpoint, Message, Request, Response, SkilldeltaError
 from tests.support import tiny
+from tests.support.local_server import LocalHandler, serve_locally
 
 CHECKPOINT = Checkpoint("tiny", "org/tiny", "hub")
 Answer = Callable[[str, dict[str, Any], dict[str, str]], tuple[int, Any]]
@@ -25,33 +25,18 @@ Answer = Callable[[str, dict[str, Any], dict[str, str]], tuple[int, Any]]
 def serve(answer: Answer) -> Iterator[str]:
     """The address of a server that answers (path, content, headers) with (status, JSON); status 0 drops the connection."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(LocalHandler):
+        def post(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status, told = answer(self.path, content, dict(self.headers))
             if not status:
                 self.connection.close()
                 return
-            body = json.dumps(told).encode()
-            self.send_response(status)
-            if status in (301, 302, 307, 308):
-                self.send_header("Location", told["to"])
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            moved = {"Location": told["to"]} if status in (301, 302, 307, 308) else {}
+            self.reply(status, json.dumps(told).encode(), **moved)
 
-        def log_message(self, *_: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_locally(Handler) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)

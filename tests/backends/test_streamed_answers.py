@@ -4,7 +4,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 from harness import http
 from harness.backends import openai
 from harness.types import Checkpoint, Request, Response
+from tests.support.local_server import LocalHandler, serve_locally
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4}
 LONG_ANSWER = Request("Tell me.", max_tokens=2000)
@@ -47,8 +47,8 @@ def serve(pieces: Pieces, refuses: bool = False) -> Iterator[tuple[str, list[dic
     """(address, contents of all requests) of a server that streams where it is asked to."""
     contents: list[dict[str, Any]] = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
+    class Handler(LocalHandler):
+        def post(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             contents.append(content)
             if refuses and "stream" in content:
@@ -65,24 +65,8 @@ def serve(pieces: Pieces, refuses: bool = False) -> Iterator[tuple[str, list[dic
                 choice = {"message": {"content": text}, "text": text, "finish_reason": "stop"}
                 self.reply(200, json.dumps({"choices": [choice], "usage": USAGE}).encode())
 
-        def reply(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: Any) -> None:
-            """Says nothing."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1", contents
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serve_locally(Handler) as url:
+        yield url, contents
 
 
 def ask(url: str, *requests: Request, is_heard: bool = True, **options: Any) -> list[Response]:

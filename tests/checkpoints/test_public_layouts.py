@@ -1,7 +1,6 @@
 """Layouts of folders as public programs write them: what is found, under which name and step, and what the way out is."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from harness.checkpoint_selection import Selection
 from harness.evaluation.checkpoint_files import is_complete
 from harness.numbered_folders import parse_number
 from tests.checkpoints.test_discovery import weights
-from tests.checkpoints.test_run_folders_page import write_file
+from tests.checkpoints.test_run_folders_page import lay_out
 from tests.loading.folders import cut_archive
 
 MODEL = "{config.json, model.safetensors}"
@@ -140,22 +139,6 @@ LAYOUTS: dict[str, tuple[list[str], list[str]]] = {
     "a converter's folder": (["model_gguf/{config.json, m.Q4_K_M.gguf}"], ["m.Q4_K_M"]),
     "a snapshot of the Hub's cache": ([f"models--org--name/snapshots/abc123def456/{MODEL}"], ["name@abc123de"]),
 }  # fmt: skip
-
-
-def lay_out(root: Path, folders: list[str]) -> Path:
-    base = root / "base"
-    base.mkdir()
-    for name in ("config.json", "model.safetensors"):
-        write_file(base / name, base)
-    for line in folders:
-        folder, files = re.fullmatch(r"(\S+)/\{(.*)\}", line).groups()  # type: ignore[union-attr]
-        (root / "work" / folder).mkdir(parents=True, exist_ok=True)
-        for name in files.split(", "):
-            if name.endswith(".gguf"):
-                (root / "work" / folder / name).write_bytes(b"GGUF")
-            else:
-                write_file(root / "work" / folder / name, "" if name.startswith("nameless:") else base)  # type: ignore[arg-type]
-    return root / "work"
 
 
 @pytest.mark.parametrize("program", LAYOUTS)

@@ -44,19 +44,27 @@ def write_file(path: Path, base: Path) -> None:
         file.write_text("")
 
 
-@pytest.mark.parametrize("title", LAYOUTS)
-def test_what_the_page_says_is_found(title: str, tmp_path: Path) -> None:
-    folders, names = LAYOUTS[title]
-    base = tmp_path / "base"
+def lay_out(root: Path, folders: list[str]) -> Path:
+    """Makes the folders, each with the files in its braces; the folder that holds them."""
+    base = root / "base"
     base.mkdir()
     for name in ("config.json", "model.safetensors"):
         write_file(base / name, base)
     for line in folders:
         folder, files = re.fullmatch(r"(\S+)/\{(.*)\}", line).groups()  # type: ignore[union-attr]
-        (tmp_path / "work" / folder).mkdir(parents=True, exist_ok=True)
+        (root / "work" / folder).mkdir(parents=True, exist_ok=True)
         for name in files.split(", "):
-            write_file(tmp_path / "work" / folder / name, base)
-    found = discovery.find_checkpoints([str(tmp_path / "work")])
+            if name.endswith(".gguf"):
+                (root / "work" / folder / name).write_bytes(b"GGUF")
+            else:
+                write_file(root / "work" / folder / name, "" if name.startswith("nameless:") else base)  # type: ignore[arg-type]
+    return root / "work"
+
+
+@pytest.mark.parametrize("title", LAYOUTS)
+def test_what_the_page_says_is_found(title: str, tmp_path: Path) -> None:
+    folders, names = LAYOUTS[title]
+    found = discovery.find_checkpoints([str(lay_out(tmp_path, folders))])
     assert [f"{'!' if c.problem else ''}{c.name}" for c in found] == names, [c.problem for c in found]
 
 
