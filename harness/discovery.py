@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 from harness import hub_cache, registry
@@ -15,20 +17,24 @@ from harness.checkpoint_folders import (
     OTHER_MODEL,
     POLICY_FOLDER,
     explain_value_head,
-    has_model_files,
     name_base,
     printable_checkpoint,
 )
+from harness.checkpoint_methods import add_method, share_methods
 from harness.checkpoint_names import CONTAINERS, PARTS, adopt_run, leave_container, name_apart, search_root
 from harness.checkpoint_selection import Selection, select_checkpoints
-from harness.integrity import ADAPTER_CONFIG, NO_WEIGHTS
+from harness.checkpoint_states import drop_states, holds_model
+from harness.folder_entries import MAX_ENTRIES, list_entries, list_once
+from harness.grouping import group_by
+from harness.integrity import ADAPTER_CONFIG
 from harness.numbered_folders import natural_order, parse_number
-from harness.training_log import find_method
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 from harness.visible_text import printable
 
+LOG = logging.getLogger("skilldelta")
 MAX_DEPTH = 8  # folders below the one that was named
 MAX_FOLDERS = 5000  # that are looked into, so that an answer comes soon for a home folder too
+MAX_LISTED = 1_000_000  # names in all of them
 PASSED_OVER = re.compile(
     r"^(?:[._].*|critic|optimizer|.*_states?|node_modules|__pycache__|wandb|site-packages)$", re.IGNORECASE
 )
@@ -38,9 +44,23 @@ STEP_IN_REVISION = re.compile(r"(?:step|checkpoint|iter|global_step)[-_=]?(\d{1,
 
 def find_checkpoints(paths: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
     """Every checkpoint at or below `paths` that is selected, in the order of runs and steps, each with a name of its own."""
-    checkpoints = [c for path in paths for c in find_at(path)]
-    unique = list({(c.path, c.base, c.adapters): c for c in checkpoints}.values())
-    return [apply_sources(c, selection) for c in select_checkpoints(name_apart(unique), selection)]
+    present = name_different(c for path in paths for c in find_at(path))
+    return [apply_sources(c, selection) for c in select_checkpoints(present, selection)]
+
+
+def find_so_far(paths: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
+    """The same, under the same names, of paths that need not exist yet; [] also where nothing is selected yet."""
+    present = name_different(c for path in paths for c in find_inside(Path(path)))
+    try:
+        left = select_checkpoints(present, selection)
+    except SkilldeltaError:
+        return []
+    return [apply_sources(c, selection) for c in left]
+
+
+def name_different(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """The checkpoints without repetitions, each with a name of its own."""
+    return name_apart(list({(c.path, c.base, c.adapters): c for c in checkpoints}.values()))
 
 
 def name_served_models(names: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
@@ -80,8 +100,8 @@ def find_at(path: str) -> list[Checkpoint]:
     """The checkpoints of one path: a folder, the folders below it, or a Hub name, also with a revision."""
     folder = Path(path)
     if not is_folder(path):
-        if folder.is_file() and folder.suffix == ".gguf":
-            return [printable_checkpoint(registry.module("producers", "gguf").describe_file(folder))]
+        if checkpoints := find_inside(folder):
+            return checkpoints
         if folder.is_file():
             raise SkilldeltaError(f"{path} is a file.  Name the folder of a checkpoint or of a run.")
         name, _, revision = path.partition("@")
@@ -93,7 +113,7 @@ def find_at(path: str) -> list[Checkpoint]:
     checkpoints = search.run()
     if not checkpoints:
         contents = ", ".join(printable(p.name) for p in sorted(folder.iterdir())[:8]) or "nothing"
-        bound = f"  Only {MAX_FOLDERS} folders were searched: name one nearer to the models." if search.is_cut_short else ""
+        bound = f"  {search.limits}" if search.limits else ""
         raise SkilldeltaError(
             f"There is no checkpoint in {path}; it holds: {contents}.{bound}\n"
             f"Recognised are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
@@ -104,19 +124,16 @@ def find_at(path: str) -> list[Checkpoint]:
 def describe_hub_model(name: str, revision: str) -> Checkpoint:
     """A model of the Hub; of one with a revision the step that its name says."""
     label, match = name.split("/")[-1], STEP_IN_REVISION.search(revision)
-    path = f"{name}@{revision}" if revision else name
-    return Checkpoint(
-        f"{label}@{revision}" if revision else label,
-        path,
-        "hub",
-        run=name if match else "",
-        step=int(match.group(1)) if match else None,
-    )
+    own_name, path = (f"{part}@{revision}" if revision else part for part in (label, name))
+    return Checkpoint(own_name, path, "hub", run=name if match else "", step=int(match.group(1)) if match else None)
 
 
-def find_inside(folder: Path) -> list[Checkpoint]:
-    """The checkpoints of a folder that is one or a run, or of the folders below it; [] where there is none."""
-    return FolderSearch(folder.resolve()).run()
+def find_inside(place: Path) -> list[Checkpoint]:
+    """The checkpoints of a folder that is one or a run, or of the folders below it, or a GGUF file; [] where there is none."""
+    if is_folder(str(place)):
+        return FolderSearch(place.resolve()).run()
+    is_model = place.is_file() and place.suffix == ".gguf"
+    return [printable_checkpoint(registry.module("producers", "gguf").describe_file(place))] if is_model else []
 
 
 @dataclass
@@ -125,13 +142,29 @@ class FolderSearch:
 
     root: Path
     folders: set[Path] = field(default_factory=set)
+    listed: int = 0  # names in them
+    crowded: list[Path] = field(default_factory=list)
 
     @property
     def is_cut_short(self) -> bool:
-        return len(self.folders) >= MAX_FOLDERS
+        return len(self.folders) >= MAX_FOLDERS or self.listed >= MAX_LISTED
+
+    @property
+    def limits(self) -> str:
+        """Where the search saw less than there is; "" where it saw all."""
+        searched = f"Only {len(self.folders)} folders with {self.listed:,} names were searched: name one nearer to the models."
+        crowds = [f"Of the files in {printable(str(p))}, {MAX_ENTRIES:,} were looked at: it has more." for p in self.crowded]
+        return "  ".join([*([searched] if self.is_cut_short else []), *crowds[:3]])
 
     def run(self) -> list[Checkpoint]:
         """The checkpoints, each in its run, with the method of its run's log."""
+        with list_once():
+            checkpoints = self.find_all()
+        if checkpoints and self.limits:
+            warn_once(self.limits)
+        return checkpoints
+
+    def find_all(self) -> list[Checkpoint]:
         top = search_root(self.root)
         checkpoints = drop_states([leave_container(adopt_run(c, top), top) for c in self.visit(self.root, 0)])
         checkpoints = [explain_value_head(add_method(c)) for c in share_methods(checkpoints)]
@@ -144,14 +177,17 @@ class FolderSearch:
             return
         self.folders.add(folder.resolve())
         try:
+            entries = list_entries(folder)
+            self.listed += len(entries.files) + len(entries.folders)
+            self.crowded += [folder] * entries.is_cut_short
             checkpoints = find_by_producer(folder)
         except OSError:  # deleted, or not ours to read: its neighbours are looked at all the same
             return
         yield from checkpoints
-        paths = [Path(c.path) for c in checkpoints]
-        is_model_alone = paths == [folder] and holds_model(checkpoints[0])
+        is_model_alone = [Path(c.path) for c in checkpoints] == [folder] and holds_model(checkpoints[0])
+        by_child = group_by(checkpoints, lambda c: part_below(folder, Path(c.path)))
         for child in self.subfolders(folder, depth) if depth < MAX_DEPTH else ():
-            own = [c for c, path in zip(checkpoints, paths, strict=True) if child == path or child in path.parents]
+            own = by_child.get(child.name, [])
             if own or (checkpoints and parse_number(child.name)):
                 if not any(map(holds_model, own)):
                     yield from filter(holds_model, self.visit(child, depth + 1))
@@ -161,7 +197,7 @@ class FolderSearch:
     def subfolders(self, folder: Path, depth: int) -> Iterable[Path]:
         """The folders in a folder by name.  Links are followed out of the searched folder only from its first level."""
         try:
-            children = [p for p in folder.iterdir() if not PASSED_OVER.match(p.name) and p.is_dir()]
+            children = [folder / name for name in list_entries(folder).folders if not PASSED_OVER.match(name)]
         except OSError:
             return []
         if parse_number(folder.name) and any(POLICY_FOLDER.match(p.name) for p in children):
@@ -170,9 +206,15 @@ class FolderSearch:
         return [p for p in children if not p.is_symlink() or (depth == 0 and self.root not in p.resolve().parents)]
 
 
-def holds_model(checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint is a model, even a damaged one, and no state that a model could be made of."""
-    return not checkpoint.problem or (has_model_files(Path(checkpoint.path)) and not checkpoint.problem.startswith(NO_WEIGHTS))
+@cache
+def warn_once(text: str) -> None:
+    """`watch` looks again and again."""
+    LOG.warning("%s", text)
+
+
+def part_below(folder: Path, place: Path) -> str:
+    """The name of what lies in `folder` and leads to `place`; "" where that is not below it."""
+    return place.relative_to(folder).parts[0] if folder in place.parents else ""
 
 
 def is_part(folder: Path) -> bool:
@@ -183,25 +225,6 @@ def is_part(folder: Path) -> bool:
 def is_reference_adapter(folder: Path) -> bool:
     """Whether a folder holds what peft saves beside a policy's adapter: the one that it was compared with in training."""
     return bool(REFERENCE.match(folder.name)) and (folder / ADAPTER_CONFIG).is_file()
-
-
-def drop_states(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The checkpoints without the states of those steps of which a model lies in the same folder, or in the one beside it."""
-    models = [c for c in checkpoints if holds_model(c)]
-    names = {(c.name, numbered_parent(c)) for c in models}
-    folders = {parent for c in models for parent in (Path(c.path), *Path(c.path).parents)}
-    return [c for c in checkpoints if holds_model(c) or not ((c.name, numbered_parent(c)) in names or is_state_of(c, folders))]
-
-
-def is_state_of(checkpoint: Checkpoint, folders: Container[Path]) -> bool:
-    """Whether a checkpoint is a numbered folder without a model of its own, of whose subfolders one holds a model."""
-    return Path(checkpoint.path) in folders and parse_number(Path(checkpoint.path).name) is not None
-
-
-def numbered_parent(checkpoint: Checkpoint) -> Path | None:
-    """The folder in which the numbered folder of a checkpoint lies; None where it is in none."""
-    path = Path(checkpoint.path)
-    return next((place.parent for place in (path, *path.parents) if parse_number(place.name)), None)
 
 
 def find_by_producer(folder: Path) -> list[Checkpoint]:
@@ -218,18 +241,3 @@ def step_order(checkpoint: Checkpoint) -> tuple[bool | int, ...]:
     epoch = re.search(r"@epoch(\d+)(?:-step(\d+))?$", checkpoint.name)
     numbers = [int(number or 0) for number in epoch.groups()] if epoch else [0, 0]
     return checkpoint.step is None and not epoch, checkpoint.step or 0, *numbers
-
-
-def add_method(checkpoint: Checkpoint) -> Checkpoint:
-    """A checkpoint with the method that its own log names, or its run's."""
-    if checkpoint.method or checkpoint.producer == "hub":
-        return checkpoint
-    places = [checkpoint.path, checkpoint.run] if checkpoint.run else [checkpoint.path]
-    folders = [Path(place) for place in places if is_folder(place)]
-    return replace(checkpoint, method=next((method for folder in folders if (method := find_method(folder))), ""))
-
-
-def share_methods(checkpoints: Sequence[Checkpoint]) -> list[Checkpoint]:
-    """The checkpoints, of which a part of a run (final_model, best) has the method of the run's numbered ones."""
-    methods = {c.run: c.method for c in checkpoints if c.run and c.method and c.method != "reward"}
-    return [c if c.method else replace(c, method=methods.get(c.run, "")) for c in checkpoints]

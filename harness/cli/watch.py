@@ -100,7 +100,7 @@ def watch(
     if missing := [p for p in paths if not Path(p).exists()]:
         note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
     links = results.folder / run.LINK_FOLDER / name
-    watcher = run.Watch(paths, links, WatchProgress(), every, selection=choice.selection())
+    watcher = run.Watch(paths, links, WatchProgress(), every, selection=choice.selection(), results=results)
     follower = Follower(output, baseline, report, None, alarm)
     try:
         with open_session(log_to, output) as follower.session:

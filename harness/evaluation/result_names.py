@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from harness import fingerprint
-from harness.atomic_files import folder_name
+from harness.bounded_files import is_listed
 from harness.checkpoint_names import parent_names
 from harness.differences import changed_parts
+from harness.records import CheckpointRecord
 from harness.store import RECORD, Results, read_own_record
 from harness.types import Checkpoint, SkilldeltaError
 
@@ -25,27 +27,54 @@ def choose_names(checkpoints: Sequence[Checkpoint], name: str, results: Results)
         raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {names}.")
     if name:
         return [replace(checkpoints[0], name=name)]
-    others = {c.name for c in checkpoints}
-    return [replace(c, name=own_name(c, others - {c.name}, results)) for c in checkpoints]
+    chosen, records = list(checkpoints), readable_records(results)
+    for place, checkpoint in enumerate(chosen):
+        others = {c.name for c in chosen[:place] + chosen[place + 1 :]}
+        chosen[place] = replace(checkpoint, name=own_name(checkpoint, others, records))
+    return chosen
 
 
-def own_name(checkpoint: Checkpoint, others: set[str], results: Results) -> str:
-    """A checkpoint's name, with as many folders above it in front as it takes; its plain one where none will do."""
+def readable_records(results: Results) -> dict[str, CheckpointRecord]:
+    """The records of the results by name, without damaged ones: they say no name, and `Results.add` refuses theirs."""
+    records = {}
+    for path in sorted(place / RECORD for place in results.folder.iterdir()):
+        with suppress(SkilldeltaError):
+            if is_listed(path):
+                record = read_own_record(path)
+                records[record.name] = record
+    return records
+
+
+def own_name(
+    checkpoint: Checkpoint, others: Container[str], records: Mapping[str, CheckpointRecord], files: Checkpoint | None = None
+) -> str:
+    """The name under which the results hold a checkpoint; of a new one its name, with as many folders in front as it takes.
+
+    `others`: names that are no choice.  `files`: the same checkpoint where its files are read, if that is another place.
+    Where no name will do it is the plain one, and the results refuse it.
+    """
     folders = parent_names(checkpoint)
     longer = ("-".join([*folders[-depth:], checkpoint.name]) for depth in range(1, len(folders) + 1))
-    names = (name for name in (checkpoint.name, *longer) if name not in others)
-    return next((name for name in names if not belongs_to_another(name, checkpoint, results)), checkpoint.name)
+    names = (name for name in (*earlier_names(checkpoint, records), checkpoint.name, *longer) if name not in others)
+    return next((n for n in names if not belongs_to_another(records.get(n), checkpoint, files or checkpoint)), checkpoint.name)
 
 
-def belongs_to_another(name: str, checkpoint: Checkpoint, results: Results) -> bool:
-    """Whether a name is that of a checkpoint from another folder, with other weights.
+def earlier_names(checkpoint: Checkpoint, records: Mapping[str, CheckpointRecord]) -> list[str]:
+    """The names of the same folder in the results, if they differ by folders in front: its neighbours were others then."""
+    name = checkpoint.name
+    return [n for n, r in records.items() if (n.endswith(f"-{name}") or name.endswith(f"-{n}")) and is_same(r, checkpoint)]
+
+
+def is_same(record: CheckpointRecord, checkpoint: Checkpoint) -> bool:
+    """Whether a record is of the checkpoint's folder."""
+    return bool(record.path and checkpoint.path) and Path(record.path).resolve() == Path(checkpoint.path).resolve()
+
+
+def belongs_to_another(record: CheckpointRecord | None, checkpoint: Checkpoint, files: Checkpoint) -> bool:
+    """Whether a record is that of a checkpoint from another folder, with other weights than `files`.
 
     One from the same folder was trained anew: that is no other name, but the user's to decide.
     """
-    path = results.folder / folder_name(name) / RECORD
-    if not path.is_file() or not checkpoint.path:
+    if record is None or not record.path or not checkpoint.path or is_same(record, checkpoint):
         return False
-    record = read_own_record(path)
-    if not record.path or Path(record.path).resolve() == Path(checkpoint.path).resolve():
-        return False
-    return bool(changed_parts(record.fingerprint, fingerprint.hash_checkpoint(checkpoint)))
+    return bool(changed_parts(record.fingerprint, fingerprint.hash_checkpoint(files)))

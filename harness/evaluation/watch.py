@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Protocol
 from harness import discovery, fingerprint
 from harness.atomic_files import folder_name, link_file, write_json
 from harness.bounded_files import read_stored_json
-from harness.checkpoint_names import name_apart
-from harness.checkpoint_selection import Selection, parse_steps, select_checkpoints
+from harness.checkpoint_selection import Selection, parse_steps
 from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
 from harness.evaluation.lazy_model import Loader
 from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.outcome import Outcome, Progress
 from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.result_names import own_name, readable_records
 from harness.evaluation.run import score_checkpoints
 from harness.file_locks import FolderLock
 from harness.grouping import run_order
@@ -57,6 +57,8 @@ class Watch:
     every: float = 30.0  # seconds between looks
     clock: Callable[[], float] = time.monotonic
     selection: Selection = field(default_factory=Selection)
+    results: Results | None = None  # whose names are taken; None: the names of the run folder alone
+    names: dict[str, str] = field(default_factory=dict)  # by path, of what waits and of what was there at the last look
     seen_stamps: dict[str, str] = field(default_factory=dict)  # by the checkpoint's path
     waiting: list[tuple[Checkpoint, Checkpoint]] = field(default_factory=list)  # the run's own, and behind our links
     failures: dict[str, str] = field(default_factory=dict)  # by path: why it could not be taken yet
@@ -84,7 +86,9 @@ class Watch:
     def look(self) -> None:
         """Links every checkpoint that is complete and was not seen before."""
         self.last_look = self.clock()
-        for checkpoint in self.checkpoints():
+        checkpoints = self.checkpoints()
+        self.names = {c.path: c.name for c in checkpoints} | {c.path: c.name for c, _ in self.waiting}
+        for checkpoint in checkpoints:
             if checkpoint.problem:
                 self.tell_problem(checkpoint, f"waits: {checkpoint.problem}")
                 continue
@@ -106,10 +110,17 @@ class Watch:
         if self.seen_stamps.get(checkpoint.path) == stamp:
             return
         copy = link_checkpoint(checkpoint, self.folder, stamp)
+        if copy and self.results is not None:  # the name by which `score` would call it there
+            others = {name for path, name in self.names.items() if path != checkpoint.path}
+            self.names[checkpoint.path] = own_name(checkpoint, others, readable_records(self.results), copy)
+            checkpoint, copy = (replace(c, name=self.names[checkpoint.path]) for c in (checkpoint, copy))
         self.seen_stamps[checkpoint.path] = stamp
         self.failures.pop(checkpoint.path, None)
         self.last_news = self.clock()
         if copy:
+            place = Path(copy.path)
+            record = {"checkpoint": asdict(checkpoint), "folder": place.name, "stamp": stamp}
+            write_json(place.parent / RECORD, record)
             self.waiting.append((checkpoint, copy))
             self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting")
         else:
@@ -118,14 +129,9 @@ class Watch:
     def checkpoints(self) -> list[Checkpoint]:
         """What lies below the paths now and is selected; a path that does not exist yet holds nothing yet."""
         try:
-            present = name_apart([c for path in map(Path, self.paths) if path.is_dir() for c in discovery.find_inside(path)])
+            return discovery.find_so_far(self.paths, self.selection)
         except FileNotFoundError:
             return []  # the run deleted something while it was being read: the next look will tell
-        try:
-            left = select_checkpoints(present, self.selection)
-        except SkilldeltaError:
-            return []  # none yet: flags that no checkpoint can fit were refused at the start
-        return [discovery.apply_sources(c, self.selection) for c in left]
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         self.listener.begin(checkpoint, task, total, done)
@@ -181,7 +187,6 @@ def link_checkpoint(checkpoint: Checkpoint, folder: Path, stamp: str = "") -> Ch
     if not is_whole and not is_complete(target, checkpoint.base):
         shutil.rmtree(target.parent, ignore_errors=True)
         return None
-    write_json(target.parent / RECORD, {"checkpoint": asdict(checkpoint), "folder": target.name, "stamp": stamp})
     return replace(checkpoint, path=str(target))
 
 
