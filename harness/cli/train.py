@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -52,7 +53,7 @@ def train(
             say(text)
         return
     run_settings = settings.build_config(kind, values)
-    with claim_run(getattr(run_settings, "out", "")):
+    with claim_run(getattr(run_settings, "out", "")), training_lines():
         checkpoint = trainer.train(run_settings)
     folder = checkpoint.run or checkpoint.path
     note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta score {folder} --suite quick -o results")
@@ -68,6 +69,27 @@ def claim_run(folder: str) -> Iterator[None]:
         return
     with claim_folder(Path(folder), "trains"):
         yield
+
+
+@contextmanager
+def training_lines() -> Iterator[None]:
+    """Prints what a trainer logs, its progress too, on standard error."""
+    logger, handler = logging.getLogger("skilldelta"), LinesOnScreen()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+class LinesOnScreen(logging.Handler):
+    """A record's text as a line on standard error."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(record.getMessage())
 
 
 def print_methods() -> None:

@@ -22,6 +22,7 @@ from harness.bounded_files import read_json
 from harness.training import batches, model_loading, parallel, run_folder, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.optimizer import ScheduledOptimizer
+from harness.training.progress_lines import ProgressLines
 from harness.training.training_device import training_device
 from harness.types import Checkpoint, Json, SkilldeltaError
 
@@ -44,6 +45,10 @@ class TrainerRun:
     memory: dict[str, Any] = field(default_factory=dict)  # a trainer's own numbers that resumption must bring back
     previous: dict[str, Any] = field(default_factory=dict)  # run.json of the run that this one continues
     is_complete: bool = False  # the run in the folder has ended, and there is nothing to continue
+    progress: ProgressLines = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.progress = ProgressLines(self.total)
 
     @classmethod
     def over_rows(cls, trainer: str, config: settings.TrainerSettings, rows: int) -> TrainerRun:
@@ -134,8 +139,10 @@ class TrainerRun:
         write_json(self.folder / "run.json", value)
 
     def log(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Adds one line to the log; the numbers have TRL's names where TRL has them."""
+        """Adds one line to the log, and tells people; the numbers have TRL's names where TRL has them."""
         row = {k: v if math.isfinite(v) else None for k, v in ((k, float(v)) for k, v in numbers.items())}
+        if parallel.is_writer() and (line := self.progress.describe(step, row)):
+            LOG.info("%s", line)
         self.log_history.append({"epoch": round(step / self.steps_per_epoch, 6), **row, "step": step})
 
     def is_due(self, step: int, every: int) -> bool:
