@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import glob
+import hashlib
 import json
 import math
 import os
@@ -32,12 +33,20 @@ TORCH_WRITER = "inline_container.cc"  # torch.save
 DRAFT, FORMER = ".writing-", "former"
 FILES_DRAFT = re.compile(re.escape(DRAFT) + r"[a-z0-9_]{8}")  # as tempfile names them
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # a rename to the name of another folder, or of a file
+MAX_NAME, LONG_START = 255, 200  # bytes of a file's name; those that a longer one keeps
 ABANDONED = 24 * 3600.0  # seconds without a change
 
 
 def folder_name(name: str) -> str:
-    """A checkpoint's or task's name as the name of a folder, never a path: anything unusual percent-encoded."""
-    return quote(name, safe="@+=, -_.~:()") if name.strip(".") else name.replace(".", "%2E")
+    """A checkpoint's or task's name as the name of a folder, never a path: anything unusual percent-encoded.
+
+    Encoded, 29 Chinese letters are longer than a file system allows: a longer name keeps its start, and a hash of the whole.
+    """
+    encoded = quote(name, safe="@+=, -_.~:()") if name.strip(".") else name.replace(".", "%2E")
+    if len(encoded) <= MAX_NAME:
+        return encoded
+    start = re.sub("%[0-9A-F]?$", "", encoded[:LONG_START])
+    return f"{start}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 def write_json(path: Path, value: Any) -> None:

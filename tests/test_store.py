@@ -1,12 +1,14 @@
 """The results folder: nothing is lost, nothing is mixed up."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.atomic_files import folder_name
 from harness.json_lines import encode_lines
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.store import Results, SampleWriter
@@ -107,3 +109,15 @@ def test_odd_names_stay_inside_the_folder(tmp_path: Path) -> None:
     results = Results.make(tmp_path / "r")
     cell = results.cell("../../evil/../x", "lm-eval:a/b")
     assert cell.folder.resolve().is_relative_to((tmp_path / "r").resolve())
+
+
+def test_names_longer_than_a_file_system_allows_have_folders_of_their_own(tmp_path: Path) -> None:
+    """Sixty Chinese letters are 540 bytes when encoded; two such names that end differently are two checkpoints."""
+    results = Results.make(tmp_path / "r")
+    names = ["基线模型" * 15, "基线模型" * 14 + "基线模样", "b" * 255, "b" * 300, "组织/模型@750"]
+    for name in names:
+        results.add(Checkpoint(name, "", "recorded"), {"outputs": name})
+    assert set(results.checkpoints()) == set(names)
+    assert all(len(folder_name(name)) <= 255 for name in names)
+    assert not [name for name in names if folder_name(name).count("%") != len(re.findall("%[0-9A-F]{2}", folder_name(name)))]
+    assert folder_name("b" * 255) == "b" * 255, "names that had a folder before keep it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +37,8 @@ def best_candidates(estimates: Sequence[Estimate], results: LoadedResults, setti
             intervals = OwnIntervals(names, [e for e in estimates if e.checkpoint in known_scores], (level, name), weight)
             scores_of_names, shares = np.array(list(known_scores.values())), list(weight.values())
             pool = best_of_many.CandidatePool(names, scores_of_names, influences, shares, intervals.at_level)
-            winners.append(best_in_points(level, name, pool, settings))
+            left_out = tuple(who for who, score in scores.items() if who not in known_scores and not np.isnan(score))
+            winners.append(replace(best_in_points(level, name, pool, settings), left_out=left_out))
     return tuple(winners)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.comparison.gate import GateAnswer, Policy, gate, undecidable_reason
+from harness.comparison.gate import Policy, RuleResult, gate, undecidable_reason
 from harness.mean_rules import HABIT
 from harness.statistics import multiple_testing, power
 from harness.types import SKILLS
@@ -17,6 +17,7 @@ from harness.types import SKILLS
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison, Difference, Row
 
+DROP = (Policy().default or Policy.model_fields["default"].default).max_drop  # points, of the gate's default policy
 MAX_EXACT_ITEMS = 200_000  # beyond, the exact power of McNemar's test takes longer than its few per cent are worth
 
 
@@ -30,7 +31,8 @@ class CandidateStanding:
     better: tuple[Row, ...] = ()  # skills with that verdict
     worse: tuple[Row, ...] = ()
     regressions: tuple[Row, ...] = ()  # skills that the gate fails though their verdict, corrected for all candidates, is open
-    open_skills: tuple[str, ...] = ()  # skills whose largest allowed drop the gate does not rule out
+    open_skills: tuple[str, ...] = ()  # skills whose intervals leave a drop beyond DROP open
+    undecided: tuple[str, ...] = ()  # further skills that the gate cannot decide, each with the reason in brackets
 
     @property
     def is_better(self) -> bool:
@@ -61,15 +63,30 @@ def describe_standing(comparison: Comparison, checkpoint: str) -> CandidateStand
     if average is None:
         return CandidateStanding(checkpoint, None, describe_absence(comparison, checkpoint))
     if math.isnan(average.delta) or not average.pairs:
-        return CandidateStanding(checkpoint, None, f"{checkpoint} and {comparison.baseline} share no item with a score")
+        return CandidateStanding(checkpoint, None, describe_unshared(comparison, rows))
     if contradiction := contradiction_reason(comparison, checkpoint):
         return CandidateStanding(checkpoint, None, f"of {checkpoint} {contradiction}")
     skills = sorted((r for r in rows if r.level == "skill" and r.difference), key=lambda r: skill_place(r.name))
     better, worse = ([r for r in skills if r.difference and r.difference.verdict == verdict] for verdict in ("better", "worse"))
-    answers = gate_answers(comparison, checkpoint)
-    regressions = [r for r in skills if answers.get(r.name) == "regression" and r not in worse]
-    open_skills = tuple(sorted((name for name, answer in answers.items() if answer == "inconclusive"), key=skill_place))
-    return CandidateStanding(checkpoint, average, "", tuple(better), tuple(worse), tuple(regressions), open_skills)
+    results = gate_results(comparison, checkpoint)
+    regressions = [r for r in skills if r.name in results and results[r.name].answer == "regression" and r not in worse]
+    inconclusive = sorted((r for r in results.values() if r.answer == "inconclusive"), key=lambda r: skill_place(r.name))
+    open_skills = tuple(r.name for r in inconclusive if leaves_drop_open(r.row))
+    undecided = tuple(f"{r.name} ({r.why})" for r in inconclusive if not leaves_drop_open(r.row))
+    return CandidateStanding(checkpoint, average, "", tuple(better), tuple(worse), tuple(regressions), open_skills, undecided)
+
+
+def leaves_drop_open(row: Row | None) -> bool:
+    """Whether the interval reaches beyond the gate's largest allowed drop."""
+    return row is None or row.difference is None or row.difference.delta_low < -DROP
+
+
+def describe_unshared(comparison: Comparison, rows: Sequence[Row]) -> str:
+    """Why the average of a candidate with these rows is no number: on some tasks no item has a score on both sides."""
+    pairs = {r.name: r.difference.pairs for r in rows if r.level == "task" and r.difference and r.skill != HABIT}
+    empty = [name for name, count in pairs.items() if not count]
+    where = f" on {', '.join(empty)}" if len(empty) < len(pairs) else ""
+    return f"{rows[0].checkpoint} and {comparison.baseline} share no item with a score{where}"
 
 
 def skill_place(skill: str) -> int:
@@ -91,7 +108,7 @@ def describe_absence(comparison: Comparison, checkpoint: str) -> str:
     return f"{checkpoint} has no samples of {names}"
 
 
-def gate_answers(comparison: Comparison, checkpoint: str) -> dict[str, GateAnswer]:
+def gate_results(comparison: Comparison, checkpoint: str) -> dict[str, RuleResult]:
     """By skill: what `skilldelta gate` answers for this candidate alone under its default policy."""
     sides = (comparison.baseline, checkpoint)
     rows = [r for r in comparison.rows if r.checkpoint in sides]
@@ -99,7 +116,7 @@ def gate_answers(comparison: Comparison, checkpoint: str) -> dict[str, GateAnswe
     adjusted_p = dict(zip(p_by_skill, multiple_testing.holm(np.array([*p_by_skill.values()])).tolist(), strict=True))
     own_records = {name: comparison.checkpoints[name] for name in sides}
     alone = replace(comparison, rows=tuple(adjust_skill(r, adjusted_p) for r in rows), checkpoints=own_records)
-    return {result.name: result.answer for result in gate(alone, checkpoint, Policy()).rule_results}
+    return {result.name: result for result in gate(alone, checkpoint, Policy()).rule_results}
 
 
 def adjust_skill(row: Row, adjusted_p: Mapping[str, float]) -> Row:

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.comparison.candidate_standing import CandidateStanding, describe_standing, required_items
-from harness.comparison.gate import Policy
+from harness.comparison.candidate_standing import DROP, CandidateStanding, describe_standing, required_items
 from harness.comparison.number_format import format_interval, format_number, format_p_value
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 Outcome = Literal["ship", "ship at a cost", "none better", "undecided"]
 MAX_NAMES = 4
-DROP = (Policy().default or Policy.model_fields["default"].default).max_drop
+JOINT_FAMILIES = ("auto", "max-t")  # that hold the error over all candidates' averages together
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def order_by_decision(comparison: Comparison) -> Comparison:
 
 def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[CandidateStanding]) -> list[str]:
     """The clauses on a candidate that is shown better."""
-    gain = f"{measured_gain(comparison, top)}{certainty(comparison, top, len(usable))}"
+    gain = f"{measured_gain(comparison, top)}{certainty(comparison, top)}"
     if top.loses:
         losses = join_names([f"{r.name} ({describe_change(r.difference)})" for r in top.worse])
         failures = join_names([f"{r.name} ({describe_change(r.difference)})" for r in top.regressions])
@@ -89,7 +88,9 @@ def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[
         names = join_names(
             [f"{s.checkpoint} (loses {join_names([r.name for r in (*s.worse, *s.regressions)])})" for s in costly]
         )
-        parts.append(f"higher on average, but at a cost: {names}")
+        parts.append(f"higher {where(comparison)}, but at a cost: {names}")
+    if unshown := [s.checkpoint for s in usable if s.delta > top.delta and not s.is_better]:
+        parts.append(f"higher {where(comparison)}, but not shown better than {comparison.baseline}: {join_names(unshown)}")
     if len(usable) > 1 and (text := equals_clause(comparison, top)):
         parts.append(text)
     return parts
@@ -97,11 +98,15 @@ def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[
 
 def open_parts(comparison: Comparison, usable: Sequence[CandidateStanding]) -> list[str]:
     """The clauses where no candidate is shown better."""
-    top = max(usable, key=lambda s: s.delta)
-    who = f"the highest of {len(usable)}, {top.checkpoint}," if len(usable) > 1 else top.checkpoint
-    none = "No checkpoint" if len(usable) > 1 else "The checkpoint"
-    verb = "is shown" if len(usable) > 1 else "is not shown"
-    parts = [f"{none} {verb} better than {comparison.baseline}: {who} has {measured_gain(comparison, top)}"]
+    top, best = max(usable, key=lambda s: s.delta), average_best(comparison)
+    if len(usable) == 1:
+        start = f"The checkpoint is not shown better than {comparison.baseline}: {top.checkpoint} has"
+    elif best and best.checkpoint != top.checkpoint:  # scores are of all items of one side, differences of those of both
+        start = f"No checkpoint is shown better than {comparison.baseline}: the largest difference of {len(usable)}, "
+        start += f"that of {top.checkpoint}, is"
+    else:
+        start = f"No checkpoint is shown better than {comparison.baseline}: the highest of {len(usable)}, {top.checkpoint}, has"
+    parts = [f"{start} {measured_gain(comparison, top)}"]
     parts.append(items_clause(comparison, usable, top))
     parts.append(skills_clause(comparison, top))
     if lower := [s.checkpoint for s in usable if s.average and s.average.verdict == "worse"]:
@@ -112,9 +117,9 @@ def open_parts(comparison: Comparison, usable: Sequence[CandidateStanding]) -> l
 def items_clause(comparison: Comparison, usable: Sequence[CandidateStanding], top: CandidateStanding) -> str:
     """How many more items would decide, where no candidate is shown better."""
     margin = comparison.settings.margin
-    if all(s.average and s.average.verdict in ("same", "worse") for s in usable):
+    if not open_leads(comparison, usable):
         return f"none is better by more than the margin of {margin:g} points, which these items suffice to say"
-    items, target = items_to_show(comparison, usable), highest_open(usable)
+    items, target = items_to_show(comparison, usable), open_leads(comparison, usable)[0]
     if items is None or target.average is None:
         return "it is open, and these data give no number of items that would decide it"
     lead = "such a lead" if target.delta >= margin else f"a lead of {margin:g} points, if there is one,"
@@ -123,16 +128,18 @@ def items_clause(comparison: Comparison, usable: Sequence[CandidateStanding], to
     return f"about {items:,} items, {items - pairs:,} more than these {pairs:,}, would show {lead}{name} 4 times in 5"
 
 
-def highest_open(usable: Sequence[CandidateStanding]) -> CandidateStanding:
-    """The highest candidate that is neither shown better or worse nor the same."""
-    return max((s for s in usable if s.average and s.average.verdict == "unclear"), key=lambda s: s.delta)
+def open_leads(comparison: Comparison, usable: Sequence[CandidateStanding]) -> list[CandidateStanding]:
+    """The candidates whose intervals leave a lead of more than the margin open, the largest difference first."""
+    open_ones = [s for s in usable if s.average and s.average.delta_high > comparison.settings.margin]
+    return sorted(open_ones, key=lambda s: -s.delta)
 
 
 def items_to_show(comparison: Comparison, usable: Sequence[CandidateStanding]) -> int | None:
     """The number of items of the highest open candidate, rounded up to two digits; None where nothing is open."""
-    if not any(s.average and s.average.verdict == "unclear" for s in usable):
+    if not (leads := open_leads(comparison, usable)):
         return None
-    items = required_items(comparison, highest_open(usable), 1 if comparison.settings.family in ("none", "bh") else len(usable))
+    tests = tested_candidates(comparison) if comparison.settings.family in JOINT_FAMILIES else 1
+    items = required_items(comparison, leads[0], tests)
     step = 10 ** max(len(str(items)) - 2, 0)
     return -(-items // step) * step if items else None
 
@@ -176,11 +183,16 @@ def describe_change(difference: Difference | None) -> str:
     return f"{format_number(difference.delta, signed=True)} {interval}"
 
 
-def certainty(comparison: Comparison, top: CandidateStanding, candidates: int) -> str:
+def tested_candidates(comparison: Comparison) -> int:
+    return sum(row.difference is not None for row in comparison.at("average"))
+
+
+def certainty(comparison: Comparison, top: CandidateStanding) -> str:
     """How sure: the p-value in its family, and what to expect of the highest of several."""
-    d, best = top.average, average_best(comparison)
-    p = format_p_value(d.p_adjusted) if d else ""
-    parts = [f"p {p}" if candidates == 1 else f"p {p} among {candidates} candidates"]
+    d, best, family, count = top.average, average_best(comparison), comparison.settings.family, tested_candidates(comparison)
+    among = "among" if family in JOINT_FAMILIES else "by Benjamini-Hochberg among" if family == "bh" else "not corrected for"
+    parts = [f"p {format_p_value(d.p_adjusted)}"] if d else []
+    parts = [f"{part} {among} {count} candidates" for part in parts] if count > 1 else parts
     if best and best.checkpoint == top.checkpoint:
         interval = f"{format_number(best.corrected)} {format_interval(best.low, best.high)}"
         parts.append(f"its score corrected for the choice: {interval}")
@@ -200,6 +212,8 @@ def skills_clause(comparison: Comparison, standing: CandidateStanding) -> str:
         every = len(standing.open_skills) == count
         names = "any skill" if every and count > 1 else join_names(list(standing.open_skills))
         parts.append(f"a drop of more than {DROP:g} points is not ruled out in {names}")
+    if standing.undecided and standing.is_better:
+        parts.append(f"the gate does not decide on {join_names(list(standing.undecided))}")
     return ", ".join(parts)
 
 
@@ -219,8 +233,12 @@ def equals_clause(comparison: Comparison, top: CandidateStanding) -> str:
     best = average_best(comparison)
     if not best or top.checkpoint not in best.equals:
         return ""
-    equals = equal_names(comparison, top)
-    return f"cannot be told from it: {join_names(equals)}" if equals else "no other can be the highest"
+    equals, unranked = equal_names(comparison, top), list(best.left_out)
+    text = f"cannot be told from it: {join_names(equals)}" if equals else "no other can be the highest"
+    fewer = f"not ranked, with fewer scored items: {join_names(unranked)}"
+    if not unranked:
+        return text
+    return f"{text}; {fewer}" if equals else f"no other with as many scored items can be the highest; {fewer}"
 
 
 def join_names(names: Sequence[str]) -> str:

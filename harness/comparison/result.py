@@ -146,6 +146,7 @@ class Best:
     high: float
     probability: Mapping[str, float]  # of each candidate to be the highest when the items are drawn again
     equals: tuple[str, ...]  # candidates that it does not beat
+    left_out: tuple[str, ...] = ()  # candidates with fewer scored items than another, which are not ranked
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class Comparison:
 
     def json(self) -> dict[str, Any]:
         """The content of comparison.json."""
-        content: dict[str, Any] = {
+        return without_nan({
             "baseline": self.baseline,
             "rows": [r.flat() for r in self.rows],
             "families": dict(self.families),
@@ -218,8 +219,7 @@ class Comparison:
             ],
             "best": [dataclasses.asdict(b) for b in self.best],
             "published": [dataclasses.asdict(f) for table in self.published_tables for f in table.figures.values()],
-        }
-        return without_nan(content)
+        })  # fmt: skip
 
     def write(self, path: Path) -> None:
         write_json(path, self.json())

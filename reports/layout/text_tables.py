@@ -225,6 +225,9 @@ def notes(comparison: Comparison) -> list[str]:
         f"Margin for “=”: {format_number(comparison.settings.margin)} points. "
         "Detectable: the smallest difference that such data would show 4 times in 5."
     )
+    for names in dict.fromkeys(best.left_out for best in comparison.best if best.left_out):
+        places = [best.name for best in comparison.best if best.left_out == names]
+        lines.append(f"Not in the table of the best ({', '.join(places)}), with fewer scored items: {', '.join(names)}.")
     lines += [f"Allowed difference: {text}" for text in comparison.accepted_differences]
     lines += [f"Incomplete: {text}" for text in comparison.incomplete]
     lines += comparison.caveats

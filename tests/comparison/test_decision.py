@@ -116,7 +116,7 @@ def test_where_none_is_better_the_items_that_would_show_it_are_enough_in_a_simul
 
 
 def test_a_candidate_below_needs_the_items_of_the_margin(tmp_path: Path) -> None:
-    d = decision(tmp_path, {"dpo": {"reasoning": scores(3, 9)}, "ppo": {"reasoning": scores(0, 60)}})
+    d = decision(tmp_path, {"dpo": {"reasoning": scores(6, 9)}, "ppo": {"reasoning": scores(0, 60)}})
     assert d.outcome == "none better"
     assert "would show a lead of 2 points, if there is one, 4 times in 5" in d.sentence
     assert "shown worse in reasoning: ppo" in d.sentence
@@ -173,6 +173,70 @@ def test_a_candidate_without_a_task_is_left_out_by_name(tmp_path: Path) -> None:
     d = decision(tmp_path, candidates)
     assert (d.outcome, d.checkpoint, d.order) == ("ship", "ppo", ("ppo", "dpo"))
     assert "left out: dpo has no samples of safety" in d.sentence
+
+
+def test_a_task_without_a_shared_score_is_named_and_the_others_are_not_denied(tmp_path: Path) -> None:
+    store_scores(tmp_path, "dpo", "safety", [None] * ITEMS)
+    store_scores(tmp_path, "sft", "safety", scores(0))
+    d = decision(tmp_path, {"dpo": {"reasoning": scores(60)}, "ppo": {"reasoning": scores(5), "safety": scores(2)}})
+    assert "left out: dpo and sft share no item with a score on safety" in d.sentence
+    alone = decision(tmp_path / "alone", {"dpo": {"reasoning": [None] * ITEMS}})
+    assert alone.sentence == "Nothing is decided: dpo and sft share no item with a score."
+
+
+def test_a_candidate_with_fewer_scored_items_is_not_said_to_be_beaten(tmp_path: Path) -> None:
+    """Its 40 items may be the easy ones: it takes no part in the choice, so the choice says nothing of it."""
+    few: list[float | None] = [1.0] * 40 + [None] * (ITEMS - 40)
+    store_scores(tmp_path, "ppo", "reasoning", few)
+    comparison = compared(tmp_path, {"dpo": {"reasoning": scores(60)}, "rm": {"reasoning": scores(2)}})
+    sentence = decide(comparison).sentence
+    assert comparison.best[0].left_out == ("ppo",)
+    assert "no other with as many scored items can be the highest; not ranked, with fewer scored items: ppo" in sentence
+    assert comparison.json()["best"][0]["left_out"] == ["ppo"]
+
+
+def test_what_the_table_of_the_best_does_not_rank_first_is_not_called_the_highest(tmp_path: Path) -> None:
+    """ppo gained 4 of 122 items, dpo 3 of 200; the table of the best does not rank ppo."""
+    few: list[float | None] = [*scores(4)[:122], *([None] * 78)]
+    store_scores(tmp_path, "ppo", "reasoning", few)
+    comparison = compared(tmp_path, {"dpo": {"reasoning": scores(3)}, "rm": {"reasoning": scores(2)}})
+    assert comparison.best[0].checkpoint == "dpo"
+    assert "the largest difference of 3, that of ppo, is +3.3 [" in decide(comparison).sentence
+
+
+def test_a_lead_that_the_interval_rules_out_is_not_looked_for(tmp_path: Path) -> None:
+    """Four of four lost: p is 1/8 and nothing is proven, but the interval ends below 0."""
+    for name, score in (("sft", 1.0), ("dpo", 0.0)):
+        store_scores(tmp_path, name, "aime", [score] * 4)
+    d = decide(compare(tmp_path, "sft"))
+    assert (d.outcome, d.items) == ("none better", None)
+    assert "none is better by more than the margin of 2 points, which these items suffice to say" in d.sentence
+
+
+def test_of_several_the_lead_that_is_open_is_looked_for(tmp_path: Path) -> None:
+    """dpo is higher, but its interval ends below 2 points; rm is lower, and its interval does not."""
+    d = decision(tmp_path, {"dpo": {"reasoning": scores(0, 1)}, "rm": {"reasoning": scores(30, 32)}})
+    assert d.checkpoint == "dpo"
+    assert "would show a lead of 2 points, if there is one, of rm 4 times in 5" in d.sentence
+
+
+@pytest.mark.parametrize(
+    ("family", "words"),
+    [("auto", "among 2"), ("max-t", "among 2"), ("bh", "by Benjamini-Hochberg among 2"),
+     ("holm", "not corrected for 2"), ("none", "not corrected for 2")],
+)  # fmt: skip
+def test_the_sentence_says_what_the_p_value_is_corrected_for(tmp_path: Path, family: str, words: str) -> None:
+    d = decision(tmp_path, {"dpo": {"reasoning": scores(60)}, "ppo": {"reasoning": scores(5)}}, family=family)
+    assert f"(p <0.001 {words} candidates" in d.sentence
+
+
+def test_a_skill_that_the_gate_cannot_decide_has_its_reason_and_no_drop(tmp_path: Path) -> None:
+    half: list[float | None] = [*scores(90)[:-20], *([None] * 20)]
+    store_scores(tmp_path, "dpo", "reasoning", half)
+    store_scores(tmp_path, "sft", "reasoning", scores(0))
+    sentence = decide(compare(tmp_path, "sft")).sentence
+    assert "the gate does not decide on reasoning (20 of 200 samples have no score)" in sentence
+    assert "ruled out" not in sentence, "the interval is above 0"
 
 
 def test_nothing_is_decided_where_every_candidate_lacks_a_task(tmp_path: Path) -> None:
