@@ -15,6 +15,9 @@ IRRELEVANT = ("task.summary", "task.source", "task.skill", "task.chance", "backe
 SERVERS = ("lm-eval:local-", "lm-eval:openai-", "lm-eval:anthropic-")
 NAMES_MODEL = re.compile(r"\s*(?:model|base_url|pretrained)\s*=")  # arguments of lm-eval's servers
 MAX_LISTED = 12  # differences named in full; the others are counted
+RESCORE_HINT = (
+    "Where a task's version alone differs: `skilldelta rescore RESULTS` reads the stored answers by today's, without a model."
+)
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def refusal_message(not_accepted: Sequence[SettingDifference], baseline: str) ->
         "These results cannot be compared: they were made with different settings.",
         *map(side_by_side, not_accepted[:MAX_LISTED]),
         *([f"  ... and {hidden_count} more"] if hidden_count > 0 else []),
+        *([RESCORE_HINT] if any(d.name == "task.version" for d in not_accepted) else []),
         f"Score both with the same settings, or accept the differences from {baseline}: {names} (every table then lists them).",
     ))  # fmt: skip
 

@@ -26,6 +26,15 @@ def test_results_that_were_not_made_alike_are_refused_with_both_sides_named(tmp_
     assert set(comparison.frame()["allowed"]) == {'gsm8k, inputs.prompts: baseline "p1", dpo "p2"'}
 
 
+def test_refusal_of_another_version_of_a_task_names_the_verb_that_needs_no_model(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    store(tmp_path, "dpo", about("gsm8k", "gsm8k", task={"version": 7}), [sample(i, s) for i, s in enumerate(OLD)])
+    with pytest.raises(
+        SkilldeltaError, match=r"(?s)task\.version: baseline 1, dpo 7\n.*`skilldelta rescore RESULTS`.*--allow task"
+    ):
+        harness.compare(tmp_path, "sft")
+
+
 def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     facts = about("gsm8k", "gsm8k", task={"summary": "now better described"})
