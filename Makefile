@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist loadfile  # a file's tests stay together: they share what is slow to make
 
-.PHONY: help demo demo-real study tune kills chaos fuzz fuzz-coverage test unit check calibrate contradictions verdicts chaos-cluster bench bench-cluster bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
+.PHONY: help demo demo-real study tune kills chaos fuzz fuzz-coverage test unit check calibrate contradictions verdicts chaos-cluster bench bench-devices bench-cluster bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -89,6 +89,9 @@ bench-gpu: .venv/ready    ## the engine on one GPU against lm-eval's hf: under 8
 
 bench-adapters: .venv/ready   ## time and memory of 1, 3 and 10 LoRA checkpoints on one base; MODEL=a folder with the base
 	$(BIN)/python -m tests.bench.adapters $(MODEL)
+
+bench-devices: .venv/ready    ## two processor workers (--devices cpu,cpu) against one, same bytes; MODEL=a folder: a real model
+	$(BIN)/python -m tests.bench.devices $(MODEL)
 
 bench-cluster: .venv/ready   ## two workers of a local Ray cluster against one; MODEL=a folder: a real model too
 	$(BIN)/python -m tests.bench.cluster $(MODEL)

@@ -86,7 +86,7 @@ def main() -> None:
             for name in ("first", "second"):
                 shutil.copytree(sys.argv[1], folder / name)
                 copies.append(Checkpoint(name, str(folder / name), "transformers"))
-            tasks = api.resolve_tasks(["truthfulqa", "gsm8k"])
+            tasks = api.resolve_tasks(["truthfulqa_mc2", "gsm8k"])
             limits = {"": api.limits(24, None)[""]}
 
             def real(place: Path) -> SpreadRun:
