@@ -2,8 +2,8 @@
 
 SKILLDELTA_DATA=... python -m tests.bench.devices [MODEL] [--limit 32] [--rounds 3]
 
-MODEL: a folder with a real model, of which two copies are scored; without one, random Llamas of 18 M parameters.  Counted is wall
-time, so the machine must have two processors that do nothing else.
+MODEL: a folder with a real model, of which two copies are scored; without one, random Llamas of 18 M parameters.  Wall
+time is counted, so the machine must have two processors that do nothing else.
 """
 
 from __future__ import annotations
