@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+SAMPLING = ("backend.sampling", "null")  # of answers that a server gave to a version which stored nothing of it
 LATER = ("end_tokens", "special_tokens", "code", "tokenizer_used", "revision")  # parts that older results lack
 
 
@@ -36,7 +37,10 @@ def changed_parts(stored_hashes: Mapping[str, str], now: Mapping[str, str]) -> l
 
 def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:
     """The differences side by side, with the ways out."""
-    lines = "\n".join(f"  {name}: stored {old}, now {new}" for name, old, new in unlike)
+    lines = "\n".join(
+        f"  {name}: stored {old}, now {new}" + " (they may have the server's own penalties)" * ((name, old) == SAMPLING)
+        for name, old, new in unlike
+    )
     is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)
     way_out = "Give this checkpoint a --name" if is_other else "Replace them with --ask-again"
     return f"{folder} holds samples that were made differently:\n{lines}\n{way_out}, or score into another folder (-o)."

@@ -13,6 +13,8 @@ from harness.prompts.templates import plain_text
 from harness.types import Request, Response, SkilldeltaError, digest
 
 MAX_STOPS = 4  # OpenAI takes no more; the answer is cut at the others here
+TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
+FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
 EVERY_TOKEN = 1_000_000  # more than any vocabulary: servers disagree on whether 0 or -1 means all of it
 
 R = TypeVar("R", bound=Reply)
@@ -27,6 +29,12 @@ class FurtherFields:
 
     refused_names: set[str] = field(default_factory=set)
     is_used: bool = False
+
+    @property
+    def note(self) -> str:
+        """What holds instead of the fields that the server refuses; "" where it takes all."""
+        names = ", ".join(sorted(self.refused_names))
+        return f"the server refuses {names}: its own values held in these answers, if it has any" if names else ""
 
     async def post(self, send: Callable[[Mapping[str, Any]], Awaitable[R]], further: Mapping[str, Any]) -> R:
         """What `send` gives with the fields that the server takes.  Raises what it raises for other reasons."""
@@ -72,6 +80,14 @@ def exact_fields(request: Request) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {"repetition_penalty": 1.0, "repeat_penalty": 1.0}
     return fields | ({"top_k": EVERY_TOKEN, "min_p": 0.0} if request.temperature > 0 else {})
+
+
+def refused_response(refusal: str) -> Response | None:
+    """The response where a refusal is of the prompt itself; None where it is of anything else."""
+    words = refusal.lower()
+    if any(sign in words for sign in TOO_LONG):
+        return Response(finish="overlong", error=refusal)
+    return Response(finish="error", error=refusal) if any(sign in words for sign in FILTER_SIGNS) else None
 
 
 def text_response(text: str, choice: ReplyChoice, reply: Reply, request: Request) -> Response:

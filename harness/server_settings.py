@@ -58,7 +58,10 @@ class OpenAIOptions:
 
 
 def make_settings(model: str, options: OpenAIOptions) -> dict[str, Any]:
-    """What can move an answer.  The address has no password here, and the key is not among them."""
+    """What can move an answer.  The address has no password here, and the key is not among them.
+
+    `sampling` is absent where its fields are never sent, and from results of before they were.
+    """
     chat = options.chat_template == "auto"
     template_args = parse_arguments(options.template_args)
     return {
@@ -68,7 +71,7 @@ def make_settings(model: str, options: OpenAIOptions) -> dict[str, Any]:
         "template": "server" if chat else "none",
         "prefix": options.prefix if chat else "",
         **({"template_args": template_args} if template_args else {}),
-        **({"sampling": options.sampling} if options.sampling != SAMPLING_MODES[0] else {}),
+        **({"sampling": options.sampling} if options.url != OPENAI_URL or options.sampling != SAMPLING_MODES[0] else {}),
     }
 
 

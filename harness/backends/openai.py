@@ -22,14 +22,19 @@ from harness.prompts.templates import as_dicts, parse_arguments, plain_text
 from harness.server_logprobs import PromptWeigher
 from harness.server_meter import ServerMeter
 from harness.server_names import explain_unlisted
-from harness.server_requests import FurtherFields, choice_contexts, exact_fields, sampling_fields, text_response
+from harness.server_requests import (
+    FurtherFields,
+    choice_contexts,
+    exact_fields,
+    refused_response,
+    sampling_fields,
+    text_response,
+)
 from harness.server_settings import OPENAI_URL, OpenAIOptions, make_server, make_settings, served_name
 from harness.server_settings import requested_settings as requested_settings
 from harness.server_settings import settings_differences as settings_differences
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 
-TOO_LONG = ("context_length_exceeded", "maximum context length", "context window", "longer than the maximum model length")
-FILTER_SIGNS = ("content_filter", "content management policy", "responsibleaipolicy")  # of a prompt: Azure answers HTTP 400
 MIN_PATIENCE = 8  # requests without a sound answer, one after another, that end a cell; more where more are asked at once
 STREAM_PROBE = Request("Count from 1 to 9: 1, 2, 3, 4,", max_tokens=24, stop=("8",))
 PREFIX_PROBE = Request("Hello", prefix="A", max_tokens=1)
@@ -57,8 +62,12 @@ class OpenAIModel:
     def settings(self) -> Json:
         return make_settings(self.model, self.options)
 
-    @cached_property
+    @property
     def note(self) -> str:
+        return "; ".join(filter(None, (self.unlisted_note, self.further_fields.note)))
+
+    @cached_property
+    def unlisted_note(self) -> str:
         return explain_unlisted(self.server, self.model)
 
     def report_tokens(self, report: Callable[[int, float], None]) -> None:
@@ -104,11 +113,8 @@ class OpenAIModel:
         try:
             return await (self.loglikelihoods(connection, request) if request.choices else self.generate(connection, request))
         except http.RequestRefusedError as refusal:
-            reason = str(refusal).lower()
-            if any(sign in reason for sign in TOO_LONG):
-                return Response(finish="overlong", error=str(refusal))
-            if any(sign in reason for sign in FILTER_SIGNS):
-                return Response(finish="error", error=str(refusal))
+            if response := refused_response(str(refusal)):
+                return response
             raise
 
     async def generate(self, connection: http.Connection, request: Request) -> Response:

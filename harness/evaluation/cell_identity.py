@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from harness import training_log
 from harness.differences import changed_parts, describe_differences, differences
-from harness.evaluation.questions import Question, inputs_record, task_record
+from harness.evaluation.questions import Question, inputs_record, is_generated, task_record
 from harness.records import RAW, CellRecord, Inputs, TaskRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
 from harness.types import Checkpoint, Json, Model, Request, SandboxOptions, SkilldeltaError, Task
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.prompts.reading import Reader
 
 Difference = tuple[str, str, str]
+SAMPLING = "sampling"  # the setting of a backend that concerns generated texts alone
 LABEL = "task.skill"  # moves no answer and no score of a task: a suite may give a task another one
 
 
@@ -56,7 +57,8 @@ class CellIdentity:
         parts = [(f"fingerprint.{name}", old, new) for name, old, new in changed_parts(record.fingerprint, self.fingerprint)]
         loader = self.loader
         settings = loader.settings_differences(self.checkpoint, record) if isinstance(loader, SupportsSettings) else []
-        return [*(d for d in differences(then, now) if d[0] != LABEL), *parts, *settings]
+        irrelevant = (LABEL, *([f"backend.{SAMPLING}"] if record.inputs.kind == "loglikelihood" else ()))
+        return [d for d in (*differences(then, now), *parts, *settings) if d[0] not in irrelevant]
 
     @property
     def requested(self) -> dict[str, Any] | None:
@@ -67,9 +69,18 @@ class CellIdentity:
         """Whether a finished cell is what is asked for.  SkilldeltaError, with the differences, where it is another."""
         if record is None or record.state != "done":
             return False
-        if unlike := self.differences(record):
-            raise SkilldeltaError(describe_differences(cell.folder, unlike))
+        self.check_stored(record, cell)
         return True
+
+    def check_stored(self, record: CellRecord, cell: Cell) -> None:
+        """Raises SkilldeltaError, with the differences, where stored samples are of another cell.
+
+        A finished cell of an older version may not tell its sampling: it was asked in one way, and no answer joins it.
+        """
+        is_whole = record.state == "done" and SAMPLING not in record.backend
+        unlike = [d for d in self.differences(record) if not (is_whole and d[0] == f"backend.{SAMPLING}")]
+        if unlike:
+            raise SkilldeltaError(describe_differences(cell.folder, unlike))
 
     def is_equal(self, record: CellRecord) -> bool:
         """Whether another cell holds the same answers: nothing may differ, and nothing may be unknown."""
@@ -109,8 +120,10 @@ def take_answers(source: Cell, name: str, target: Cell) -> str:
 
 
 def backend_record(model: Model, questions: Sequence[Question]) -> dict[str, Any]:
-    """The backend's settings; no template where every prompt is rendered already."""
+    """The backend's settings; no template where every prompt is rendered already, no sampling where nothing is generated."""
     settings = dict(model.settings)
+    if not is_generated(questions):
+        settings.pop(SAMPLING, None)
     is_raw = all(question.request.raw for question in questions)
     return settings | {"template": RAW} if is_raw and "template" in settings else settings
 
