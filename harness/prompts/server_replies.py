@@ -26,20 +26,24 @@ class Usage(BaseModel):
 
 
 class Part(BaseModel):
-    """A part of a message.  Only texts are understood: no picture counts as an empty answer."""
+    """A part of a message.  Only texts are understood: no picture counts as an empty answer.
 
-    type: Literal["text", "output_text", "thinking", "reasoning", "refusal"]
+    `think`: LibreChat's; `redacted_thinking`: Anthropic's, which holds no words.
+    """
+
+    type: Literal["text", "output_text", "thinking", "think", "reasoning", "redacted_thinking", "refusal"]
     text: StrictStr | list[Part] | None = None
     thinking: StrictStr | list[Part] | None = None
+    think: StrictStr | None = None
     refusal: StrictStr | None = None
 
     @property
     def is_reasoning(self) -> bool:
-        return self.type in ("thinking", "reasoning")
+        return self.type in ("thinking", "think", "reasoning", "redacted_thinking")
 
     def join(self) -> str:
         """Its text, which may itself be a list of parts."""
-        value = (self.thinking if self.is_reasoning else self.refusal) or self.text or ""
+        value = (self.thinking or self.think if self.is_reasoning else self.refusal) or self.text or ""
         return value if isinstance(value, str) else "".join(part.join() for part in value)
 
 

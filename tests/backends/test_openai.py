@@ -302,6 +302,8 @@ def test_it_is_chosen_by_name(tmp_path: Path) -> None:
             "Yes.",
             "Hm.",
         ),
+        ({"content": [{"type": "think", "think": "Hm."}, {"type": "text", "text": "Yes."}]}, "Yes.", "Hm."),
+        ({"content": [{"type": "redacted_thinking", "data": "4b1d"}, {"type": "text", "text": "Yes."}]}, "Yes.", ""),
         ({"content": "<think>Hm.</think>Yes."}, "<think>Hm.</think>Yes.", ""),
     ],
 )
