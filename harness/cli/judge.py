@@ -19,6 +19,7 @@ def judge(
     judge: Annotated[str, typer.Option("--judge", help="PLUGIN:WHERE: llm:BACKEND:MODEL, reward:FOLDER, ...")],
     output: options.Output = Path("preferences"),
     tasks: options.Tasks = None,
+    include: options.Include = None,
     as_json: options.Json = False,
 ) -> None:
     """How often a judge prefers each checkpoint's stored answers to another checkpoint's.  No model answers anew."""
@@ -30,7 +31,7 @@ def judge(
 
     if output.resolve() == results.resolve():
         raise SkilldeltaError("Preferences go into a folder of their own: name another one with -o.")
-    match = HeadToHead(Results(results), against, LazyJudge(judge), Results.make(output))
+    match = HeadToHead(Results(results), against, LazyJudge(judge), Results.make(output), tuple(include or ()))
     outcomes = judge_against(match, split_names(tasks))
     if as_json:
         print_json([asdict(outcome) for outcome in outcomes])

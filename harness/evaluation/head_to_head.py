@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness import registry
@@ -17,7 +18,19 @@ from harness.prompts.reading import SILENCE, Reader, missing_answer
 from harness.prompts.templates import plain_text
 from harness.records import CellRecord, TaskRecord, utc_now
 from harness.store import Cell, Results, SampleWriter
-from harness.types import Checkpoint, Example, Json, Message, Request, Response, Sample, Score, SkilldeltaError, unknown_name
+from harness.types import (
+    Checkpoint,
+    Example,
+    Json,
+    Message,
+    Request,
+    Response,
+    Sample,
+    Score,
+    SkilldeltaError,
+    Task,
+    unknown_name,
+)
 
 if TYPE_CHECKING:
     from harness.judge_binding import LazyJudge
@@ -30,12 +43,13 @@ AskTask = Callable[[Example], Request]
 
 @dataclass(frozen=True)
 class HeadToHead:
-    """Whose answers are the reference, and who judges."""
+    """Whose answers are the reference, and who judges.  `include`: files and folders of tasks beside the program's own."""
 
     results: Results
     against: str
     judge: LazyJudge
     output: Results
+    include: tuple[Path, ...] = ()
 
 
 def judge_against(match: HeadToHead, tasks: Sequence[str] = ()) -> list[Outcome]:
@@ -80,7 +94,7 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     if not samples:
         raise SkilldeltaError(f"{name} and {match.against} share no question of {record.task.name}: {note}.")
     is_own = all(set(row) == {MESSAGES} for row in rows.values())
-    ask = ask_conversation if is_own else registry.task(record.task.name).ask
+    ask = ask_conversation if is_own else find_task(record.task.name, match.include).ask
     pairs = [(sample, others[sample.key]) for sample in samples]
     readers = Reader.from_record(record.reader), Reader.from_record(reference_record.reader)
     triples = [(question_of(ask, rows, a), a, b) for a, b in pairs]
@@ -98,6 +112,16 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     unscored = [score for score in scores if score.value is None]
     why = "; ".join(filter(None, (unscored[0].why if unscored else "", note)))
     return Outcome(name, record.task.name + ENDING, "done", len(samples), len(unscored), why)
+
+
+def find_task(name: str, include: Sequence[Path]) -> Task:
+    """The task that was scored.  SkilldeltaError, with the way out, where it is nowhere."""
+    try:
+        return registry.task(name, include)
+    except SkilldeltaError as error:
+        if include:
+            raise
+        raise SkilldeltaError(f"{error}\nWhere it was scored with --include-path, name that file or folder again.") from error
 
 
 def describe_unshared(counts: Mapping[str, int]) -> str:

@@ -131,3 +131,33 @@ def test_answers_are_read_by_their_own_cells_readers_and_unfinished_cells_are_re
     cells = {name: list(cell.samples()) for name, _, cell in Results(tmp_path / "p").cells()}
     assert {s.score.parts["length"] for s in cells["grpo"]} == {5.0}
     assert "kto" not in cells
+
+
+OWN_TASK = """
+from harness.types import Request, Response, Score, Task
+
+TASKS = (
+    Task(
+        "capitals", "factuality", 1, "made here",
+        rows=lambda folder: [],
+        ask=lambda example: Request(f"Name the capital of {example.row['country']}."),
+        score=lambda example, response: Score(1.0),
+        ideal=lambda example: Response("x"),
+    ),
+)
+"""
+
+
+def test_answers_to_a_task_of_ones_own_are_judged_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "capitals.py"
+    file.write_text(OWN_TASK, encoding="utf-8")
+    made, rows = Results.make(tmp_path / "r"), [{"country": f"country {n}"} for n in range(4)]
+    made.keep("capitals", [toys.example(**row) for row in rows])
+    for name in ("sft", "dpo"):
+        store(made.folder, name, about("capitals", "factuality"), [sample(row, 1.0, text=name) for row in rows])
+    flags = ["--against", "sft", "--judge", "llm:scripted:any,by=text,text=A", "-o", tmp_path / "p"]
+    code, _, err = skilldelta(capsys, "judge", made.folder, *flags)
+    assert code == 4
+    assert "Where it was scored with --include-path, name that file or folder again" in err
+    code, _, err = skilldelta(capsys, "judge", made.folder, *flags, "--include-path", file)
+    assert (code, "dpo · capitals_preferred: 4 answers, 0 unscored" in err) == (0, True), err
