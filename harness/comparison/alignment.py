@@ -123,10 +123,19 @@ class TaskPanel:
 
 
 @dataclass(frozen=True)
+class GradedChange:
+    """A difference of grades, without the judge's errors: its interval, and the smallest one that is detected 4 times in 5."""
+
+    interval: Interval
+    detectable: float
+
+
+@dataclass(frozen=True)
 class TaskDifference:
     """A paired difference with its contributions [clusters of the task]; `missing` as in PairedScores.
 
-    `error_factor`: by how much a judge's errors, and noise in 0/1 scores, stretch the standard error.
+    `error_factor`: by how much a judge's errors, and noise in 0/1 scores, stretch the standard error.  `graded`: the difference
+    before a judge's errors were counted; `is_decidable`: whether these leave anything to be shown by however many items.
     """
 
     delta: paired.PairedDifference
@@ -134,11 +143,20 @@ class TaskDifference:
     missing: int
     noise: float | None = None  # share of items whose score changes when they are answered again; None: not measured
     error_factor: float = 1.0
+    graded: TaskDifference | None = None
+    is_decidable: bool = True
 
     def detectable(self, level: float) -> float:
         """The smallest true difference that such data detect 4 times in 5, by a judge that errs where one graded them."""
         own = self.delta.detectable(level)
         return min(1.0, own * self.error_factor) if self.error_factor > 1 else own
+
+    def graded_change(self, level: float) -> GradedChange | None:
+        """The difference of a judge's grades; None where its errors are not measured, or rules score."""
+        if self.graded is None:
+            return None
+        detectable = self.graded.detectable(level) if self.is_decidable else float("inf")
+        return GradedChange(self.graded.delta.interval, detectable)
 
 
 def subset_design(design: Design, rows: npt.NDArray[np.bool_]) -> Design:

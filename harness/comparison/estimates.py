@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.comparison import termination
-from harness.comparison.alignment import MeasuredScore, TaskDifference, TaskPanel
+from harness.comparison.alignment import GradedChange, MeasuredScore, TaskDifference, TaskPanel
 from harness.comparison.draw_metrics import metrics_of_draws
 from harness.comparison.judged_scores import widen_difference, widen_score
 from harness.comparison.metrics import is_score, measure_metrics
@@ -42,6 +43,7 @@ class ChangeEstimate:
     flips: tuple[int, int] | None = None  # lost, gained
     noise: float | None = None  # share of items whose score changes when they are answered again
     is_mcnemar: bool = False  # the p-value is exact McNemar's, otherwise that of sign flips
+    graded: GradedChange | None = None  # where a judge with measured errors graded
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,10 @@ def estimate_change(pair: TaskDifference, rows: RowSums, sums: NullSums, level: 
     losses, gains = delta.losses, delta.gains
     p_value = sign_flip_test.PValue(mcnemar.exact_p(losses, gains)) if delta.is_plain else component.test()
     flips = (losses, gains)
-    return ChangeEstimate(component, p_value, pair.detectable(level), delta.n, pair.missing, flips, pair.noise, delta.is_plain)
+    return ChangeEstimate(
+        component, p_value, pair.detectable(level), delta.n, pair.missing, flips, pair.noise, delta.is_plain,
+        pair.graded_change(level),
+    )  # fmt: skip
 
 
 def estimate_skills(
@@ -212,6 +217,17 @@ def mean_change(
     if len(members) == 1:
         return replace(members[0], flips=None, noise=None)
     component = weighted_means.weighted_difference([m.component for m in members], weights, share_rows)
-    detectable = power.detectable_from_error(component.half_width / critical_value(level), level=level)
+    detectable = detectable_mean(component, level)
     pairs, missing = sum(m.pairs for m in members), sum(m.missing for m in members)
-    return ChangeEstimate(component, component.test(), detectable, pairs, missing)
+    graded = None
+    if any(m.graded for m in members):
+        parts = [replace(m.component, interval=m.graded.interval) if m.graded else m.component for m in members]
+        of_grades = weighted_means.weighted_difference(parts, weights, share_rows)
+        is_decidable = all(math.isfinite(m.graded.detectable) for m in members if m.graded)
+        graded = GradedChange(of_grades.interval, detectable_mean(of_grades, level) if is_decidable else math.inf)
+    return ChangeEstimate(component, component.test(), detectable, pairs, missing, graded=graded)
+
+
+def detectable_mean(component: Component, level: float) -> float:
+    """The smallest true difference of a mean that these data detect 4 times in 5."""
+    return power.detectable_from_error(component.half_width / critical_value(level), level=level)

@@ -14,6 +14,7 @@ from harness.grading.stored_checks import find_errors, has_check, rates_from_jso
 from harness.statistics.judge_error import (
     ClassMean,
     ErrorRates,
+    can_decide,
     difference_interval,
     error_factor,
     hull,
@@ -66,7 +67,8 @@ def widen_difference(pair: TaskDifference, record: CellRecord, level: float) -> 
         return pair
     interval = hull(delta.interval, difference_interval(delta.value, delta.interval, rates, level))
     factor = pair.error_factor * error_factor(delta.interval, rates, level)
-    return replace(pair, delta=replace(delta, interval=interval), error_factor=factor)
+    wide_delta = replace(delta, interval=interval)
+    return replace(pair, delta=wide_delta, error_factor=factor, graded=pair, is_decidable=can_decide(rates, level))
 
 
 def add_later_checks(results: LoadedResults) -> LoadedResults:

@@ -69,6 +69,7 @@ class Difference:
     flips: Flips | None = None
     missing: int = 0  # samples of one side without a partner, or without a score on one side
     noise: float | None = None  # % of items whose score changes when they are answered again; None: not measured
+    graded_mde: float | None = None  # mde of a judge's grades, whose errors stretch `mde`; None where none are measured
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,7 @@ class Row:
     def flat(self) -> dict[str, Any]:
         """The row as the JSON object of comparison.json: the score's fields and the difference's, all at one level."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in APART}
-        row["health"], row["reasons"] = dict(self.health), dict(self.reasons)
-        row["metrics"] = [dataclasses.asdict(m) for m in self.metrics]
+        row |= {"health": dict(self.health), "reasons": dict(self.reasons), "metrics": [*map(dataclasses.asdict, self.metrics)]}
         names = [f.name for f in dataclasses.fields(Difference)]
         return row | (dataclasses.asdict(self.difference) if self.difference else dict.fromkeys(names))
 

@@ -81,6 +81,12 @@ def difference_interval(delta: float, interval: Interval, rates: ErrorRates, lev
     return correct_draws(draw_within(delta, interval, level, SEED + 2), hit - miss, (-1.0, 1.0), level)
 
 
+def can_decide(rates: ErrorRates, level: float) -> bool:
+    """Whether enough items would ever show a difference: how well the judge tells good from bad must itself be known."""
+    hit, miss = rates.draw()
+    return float(np.mean(hit - miss < LEAST)) < 1 - level  # half of them stretch each end of the interval, see correct_draws()
+
+
 def error_factor(interval: Interval, rates: ErrorRates, level: float) -> float:
     """By how much the judge's errors stretch the standard error of a difference near 0: about 1 / (m1 - m0).
 

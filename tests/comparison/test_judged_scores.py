@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from harness.comparison.alignment import TaskDifference
+from harness.comparison.candidate_standing import describe_standing, required_items
 from harness.comparison.compare import compare
 from harness.comparison.explain import explain_cell
 from harness.comparison.judged_scores import average_sides, widen_difference
@@ -96,6 +97,35 @@ def test_no_difference_is_detectable_by_a_judge_that_guesses(tmp_path: Path) -> 
     judged = row(compared(tmp_path, "llm:x@1", rates(51, 49)))
     assert judged.difference
     assert judged.difference.mde == 100
+
+
+def lead_of_grades(folder: Path, judge: str | None, errors: ErrorRates | None, second: str = "") -> int | None:
+    """How many items would show that 100 of 200 grades of 1 are more than 92; `second`: a further task, scored by rules."""
+    for name, scores in (("sft", [1.0] * 92 + [0.0] * 108), ("dpo", [1.0] * 84 + [0.0] * 8 + [1.0] * 16 + [0.0] * 92)):
+        facts: dict[str, Any] = about("talk", "safety", task={"judge": judge} if judge else {})
+        if errors:
+            facts["conditions"] = {"judge": {"errors": {"set": "xstest", **rates_to_json(errors)}}}
+        store(folder, name, facts, [sample(i, s) for i, s in enumerate(scores)])
+        if second:
+            store(folder, name, about(second, "safety"), [sample(f"{second} {i}", s) for i, s in enumerate(scores)])
+    comparison = compare(folder, "sft")
+    return required_items(comparison, describe_standing(comparison, "dpo"), 1)
+
+
+def test_a_lead_of_grades_takes_the_items_that_show_it_among_grades(tmp_path: Path) -> None:
+    """Not those that the smaller lead of an unerring judge would take: a lead by grades is smaller than the true one."""
+    plain = lead_of_grades(tmp_path / "plain", None, None)
+    assert plain is not None
+    assert plain > 400
+    assert lead_of_grades(tmp_path / "judged", "llm:x@1", rates(300, 100)) == plain
+    of_two = lead_of_grades(tmp_path / "two", None, None, "rules")
+    assert of_two is not None
+    assert lead_of_grades(tmp_path / "both", "llm:x@1", rates(300, 100), "rules") == pytest.approx(of_two, rel=0.01)
+
+
+def test_no_number_of_items_shows_a_lead_by_a_judge_that_may_be_guessing(tmp_path: Path) -> None:
+    assert lead_of_grades(tmp_path / "a", "llm:x@1", rates(12, 8)) is None
+    assert lead_of_grades(tmp_path / "b", "llm:x@1", rates(12, 8), "rules") is None
 
 
 @pytest.mark.slow
