@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import is_folder, read_json
+from harness.folder_entries import list_entries
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, INDEXES, SINGLE, find_problem
 from harness.numbered_folders import list_numbered as list_numbered  # plug-ins take it from here
 from harness.types import Checkpoint
@@ -204,7 +205,8 @@ def describe_nested(folder: Path, name: str) -> Checkpoint | None:
     """The model in `folder`, or the policy in a folder of its own in it (adapter_model/, policy_lora/, huggingface/ ...)."""
     if checkpoint := describe_model(folder, name):
         return checkpoint
-    children = sorted((p for p in folder.iterdir() if p.is_dir()), key=lambda p: (not POLICY_FOLDER.match(p.name), p.name))
+    folders = [folder / name for name in list_entries(folder).folders]
+    children = sorted(folders, key=lambda p: (not POLICY_FOLDER.match(p.name), p.name))
     models = [child for child in children if not OTHER_MODEL.search(child.name) and has_model_files(child)]
     is_clear = len(models) == 1 or (models and POLICY_FOLDER.match(models[0].name))  # else each is a checkpoint of its own
     return describe_model(models[0], name) if is_clear else None

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from harness import hub_cache, registry
 from harness.bounded_files import is_folder
@@ -141,20 +142,22 @@ class FolderSearch:
     """A search below one folder, depth first, that goes no further where it has found what it looks for."""
 
     root: Path
+    producers: list[Any] = field(default_factory=lambda: producers_in_order())
     folders: set[Path] = field(default_factory=set)
-    listed: int = 0  # names in them
-    crowded: list[Path] = field(default_factory=list)
+    name_count: int = 0  # in them
+    crowds: list[Path] = field(default_factory=list)
 
     @property
     def is_cut_short(self) -> bool:
-        return len(self.folders) >= MAX_FOLDERS or self.listed >= MAX_LISTED
+        return len(self.folders) >= MAX_FOLDERS or self.name_count >= MAX_LISTED
 
     @property
     def limits(self) -> str:
         """Where the search saw less than there is; "" where it saw all."""
-        searched = f"Only {len(self.folders)} folders with {self.listed:,} names were searched: name one nearer to the models."
-        crowds = [f"Of the files in {printable(str(p))}, {MAX_ENTRIES:,} were looked at: it has more." for p in self.crowded]
-        return "  ".join([*([searched] if self.is_cut_short else []), *crowds[:3]])
+        counts = f"{len(self.folders)} folders with {self.name_count:,} names"
+        searched = f"Only {counts} were searched: name one nearer to the models."
+        partial = [f"Of the files in {printable(str(p))}, {MAX_ENTRIES:,} were looked at: it has more." for p in self.crowds]
+        return "  ".join([*([searched] if self.is_cut_short else []), *partial[:3]])
 
     def run(self) -> list[Checkpoint]:
         """The checkpoints, each in its run, with the method of its run's log."""
@@ -178,9 +181,9 @@ class FolderSearch:
         self.folders.add(folder.resolve())
         try:
             entries = list_entries(folder)
-            self.listed += len(entries.files) + len(entries.folders)
-            self.crowded += [folder] * entries.is_cut_short
-            checkpoints = find_by_producer(folder)
+            self.name_count += len(entries.files) + len(entries.folders)
+            self.crowds += [folder] * entries.is_cut_short
+            checkpoints = find_by_producer(folder, self.producers)
         except OSError:  # deleted, or not ours to read: its neighbours are looked at all the same
             return
         yield from checkpoints
@@ -227,13 +230,14 @@ def is_reference_adapter(folder: Path) -> bool:
     return bool(REFERENCE.match(folder.name)) and (folder / ADAPTER_CONFIG).is_file()
 
 
-def find_by_producer(folder: Path) -> list[Checkpoint]:
+def producers_in_order() -> list[Any]:
+    """The producers, those that know most about a folder first."""
+    return sorted((registry.module("producers", name) for name in registry.modules("producers")), key=lambda p: int(p.ORDER))
+
+
+def find_by_producer(folder: Path, producers: Iterable[Any]) -> list[Checkpoint]:
     """The checkpoints that the first producer which recognises this folder finds in it."""
-    producers = [registry.module("producers", name) for name in registry.modules("producers")]
-    for producer in sorted(producers, key=lambda p: int(p.ORDER)):
-        if checkpoints := list(producer.find(folder)):
-            return checkpoints
-    return []
+    return next((checkpoints for producer in producers if (checkpoints := list(producer.find(folder)))), [])
 
 
 def step_order(checkpoint: Checkpoint) -> tuple[bool | int, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import decode_json, explain_no_file, is_lfs_pointer, link_target, open_bytes, read_json
+from harness.folder_entries import list_entries
 from harness.visible_text import printable
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
@@ -81,7 +82,8 @@ def find_problem(folder: Path, names: tuple[str, ...] = SINGLE) -> str:
 
 def describe_other_files(folder: Path) -> str:
     """Which files that may hold weights lie in a folder under other names, and what they miss; "" for none."""
-    files = sorted(p.name for p in folder.iterdir() if p.suffix in WEIGHT_SUFFIXES and not STATE_NAME.search(p.name))
+    present = list_entries(folder).files
+    files = [name for name in present if Path(name).suffix in WEIGHT_SUFFIXES and not STATE_NAME.search(name)]
     if not files:
         return ""
     shard = next((match for name in files if (match := SHARD_NAME.match(name))), None)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+
+from harness.folder_entries import FolderEntries, list_entries
 
 WORDS = r"checkpoint|ckpt|global_?steps?|steps?|epochs?|iter(?:ation)?s?|samples|updates?"
 STATE = (
@@ -32,6 +35,7 @@ class FolderNumber:
     label: str = ""
 
 
+@lru_cache(maxsize=100_000)
 def parse_number(name: str) -> FolderNumber | None:
     """The number in a folder's name; None where it has none that counts training."""
     if match := TWO_NUMBERS.match(name):
@@ -57,7 +61,8 @@ def folder_number(folder: Path) -> FolderNumber | None:
         return None
     if not number.label or "merged" in number.label.lower():
         return number
-    siblings = [parse_number(p.name) for p in folder.parent.iterdir()] if folder.parent.is_dir() else []
+    beside = list_entries(folder.parent) if folder.parent.is_dir() else FolderEntries((), ())
+    siblings = map(parse_number, (*beside.files, *beside.folders))
     labels = {n.label for n in siblings if n and n.label and "merged" not in n.label.lower()}
     return number if labels <= {number.label} else None
 
@@ -73,7 +78,6 @@ def list_numbered(run: Path, pattern: re.Pattern[str]) -> list[tuple[int, Path]]
 
 
 def match_folders(run: Path, pattern: re.Pattern[str]) -> Iterator[tuple[Path, re.Match[str]]]:
-    for path in run.iterdir():
-        match = pattern.match(path.name)
-        if match and path.is_dir():
-            yield path, match
+    for name in list_entries(run).folders:
+        if match := pattern.match(name):
+            yield run / name, match

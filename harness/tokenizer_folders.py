@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from harness.folder_entries import find_entries
 from harness.types import Checkpoint
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
@@ -33,4 +34,4 @@ def has_tokenizer(folder: Path) -> bool:
 
 
 def has_vocabulary(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in VOCABULARIES) or any(folder.glob("*.tiktoken"))
+    return any((folder / name).is_file() for name in VOCABULARIES) or bool(find_entries(folder, "*.tiktoken"))

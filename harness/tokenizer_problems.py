@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from harness.bounded_files import LFS_POINTER, open_bytes
+from harness.folder_entries import find_entries
 from harness.tokenizer_folders import TOKENIZER, TOKENIZER_CONFIG, VOCABULARIES, has_vocabulary, tokenizer_source
 from harness.types import Checkpoint
 
@@ -33,6 +34,6 @@ def explain_missing_tokenizer(checkpoint: Checkpoint) -> str:
     folder = Path(tokenizer_source(checkpoint))
     if fault := explain_tokenizer(folder):
         return fault
-    if not folder.is_dir() or has_vocabulary(folder) or any(folder.glob("*.py")):
+    if not folder.is_dir() or has_vocabulary(folder) or find_entries(folder, "*.py"):
         return ""
     return "no tokenizer: none of " + ", ".join(VOCABULARIES[:4]) + "; name its folder with --tokenizer DIR"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.atomic_files import folder_name, write_json
 from harness.bounded_files import is_folder, read_json
+from harness.folder_entries import find_entries
 from harness.records import CheckpointRecord
 from harness.run_logs.find import read_run_logs
 from harness.types import Checkpoint, Json
@@ -161,7 +162,9 @@ def run_history(path: str, run: str) -> list[dict[str, Any]]:
     if entries := read_history(Path(path)):
         return entries
     places = [Path(run), Path(run) / "checkpoints"] if run and is_folder(run) else []
-    checkpoints = [c for place in places if path == run or place.name == "checkpoints" for c in place.glob("checkpoint-*")]
+    checkpoints = [
+        c for place in places if path == run or place.name == "checkpoints" for c in find_entries(place, "checkpoint-*")
+    ]
     with_state = [p for p in checkpoints if p.name.rpartition("-")[2].isdigit() and (p / STATE).is_file()]
     if latest := max(with_state, key=lambda p: int(p.name.rpartition("-")[2]), default=None):
         return read_history(latest)

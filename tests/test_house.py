@@ -21,6 +21,7 @@ ROOMS = [
     "harness/noise.py",
     # files and plug-ins
     "harness/bounded_files.py",
+    "harness/folder_entries.py",
     "harness/typed_fields.py",
     "harness/file_locks.py",
     "harness/folder_claims.py",
@@ -69,6 +70,8 @@ ROOMS = [
     "harness/world/",
     # plug-ins that need no other room
     "harness/checkpoint_names.py",
+    "harness/checkpoint_methods.py",
+    "harness/checkpoint_states.py",
     "harness/checkpoint_selection.py",
     "harness/checkpoints/",
     "harness/discovery.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.folder_entries import find_entries
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, INDEXES, SINGLE
 from harness.types import Checkpoint
 
@@ -29,7 +30,7 @@ def find(path: Path) -> list[Checkpoint]:
 def explain_bare_weights(path: Path) -> str:
     if any((path / name).is_file() for name in (*SINGLE, *INDEXES)):
         return STATE
-    if (path / "params.json").is_file() and any(path.glob("consolidated*.safetensors")):
+    if (path / "params.json").is_file() and find_entries(path, "consolidated*.safetensors"):
         return MISTRAL
     if any((path / name).is_file() for name in ADAPTER):
         return NO_ADAPTER_CONFIG

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.checkpoint_folders import has_model_config
+from harness.folder_entries import find_entries
 from harness.integrity import ADAPTER_CONFIG
 from harness.types import Checkpoint
 
@@ -28,7 +29,7 @@ def find(path: Path) -> list[Checkpoint]:
 
 def describe_files(path: Path) -> list[Checkpoint]:
     """The GGUF files of a folder as checkpoints."""
-    files = sorted(file for file in path.glob("*.gguf") if file.is_file() and not NO_LANGUAGE_MODEL.match(file.name))
+    files = sorted(file for file in find_entries(path, "*.gguf") if file.is_file() and not NO_LANGUAGE_MODEL.match(file.name))
     return [describe_file(file) for file in files]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from harness.folder_entries import find_entries
 from harness.numbered_folders import list_numbered
 from harness.types import Checkpoint
 
@@ -26,7 +27,7 @@ def find(path: Path) -> list[Checkpoint]:
     """Every iteration of the run in `path` in its order, or the one that `path` is; none of them can be scored as it is."""
     if FOLDER_NAME.match(path.name) and is_megatron(path):
         return [describe_iteration(path, path.parent, int(path.name[5:]), MEGATRON)]
-    if files := [f for f in sorted(path.glob("*.nemo")) if f.is_file()]:
+    if files := [f for f in find_entries(path, "*.nemo") if f.is_file()]:
         return [
             *list_steps(path),
             *(Checkpoint(f.stem, str(f), "megatron", run=str(path), problem=NEMO_1.format(folder=f)) for f in files),
@@ -50,7 +51,7 @@ def list_steps(path: Path) -> list[Checkpoint]:
 def is_megatron(folder: Path) -> bool:
     """Whether shards lie in it, and no model in the folder's own files."""
     shards = ("mp_rank_*", "*.distcp", "common.pt", "model_optim_rng.pt", "metadata.json")
-    return not (folder / "config.json").exists() and any(any(folder.glob(name)) for name in shards)
+    return not (folder / "config.json").exists() and any(find_entries(folder, name) for name in shards)
 
 
 def is_nemo(folder: Path) -> bool:

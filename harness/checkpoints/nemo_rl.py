@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.checkpoint_folders import describe_model
+from harness.folder_entries import find_entries
 from harness.numbered_folders import list_numbered
 from harness.tokenizer_folders import has_tokenizer
 from harness.types import Checkpoint
@@ -48,6 +49,6 @@ def describe_policy_step(folder: Path, run: Path) -> Checkpoint:
 def explain_conversion(folder: Path) -> str:
     """What makes a model of the shards of Megatron, or of torch.distributed."""
     weights = folder / "policy" / "weights"
-    megatron = next(weights.glob("iter_*"), None)
+    megatron = next(iter(find_entries(weights, "iter_*")), None)
     script, option = ("convert_megatron_to_hf.py", "megatron") if megatron else ("convert_dcp_to_hf.py", "dcp")
     return CONVERT.format(script=script, folder=folder, option=option, weights=megatron or weights)

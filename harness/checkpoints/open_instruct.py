@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.checkpoint_folders import describe_model, describe_nested
+from harness.folder_entries import list_entries
 from harness.numbered_folders import list_numbered
 from harness.types import Checkpoint
 
@@ -31,7 +32,7 @@ def find(path: Path) -> list[Checkpoint]:
 
 def has_files(folder: Path) -> bool:
     """False for a folder of folders alone: other programs keep adapters in epoch_N/NAME, which are no state."""
-    return any(path.is_file() for path in folder.iterdir())
+    return any((folder / name).is_file() for name in list_entries(folder).files)
 
 
 def describe_numbered(folder: Path, run: Path) -> Checkpoint:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from harness.checkpoint_folders import has_model_files
+from harness.folder_entries import find_entries, list_entries
 from harness.numbered_folders import parse_number
 from harness.types import Checkpoint
 
@@ -47,8 +48,8 @@ def find(path: Path) -> list[Checkpoint]:
     """Each file in `path` that may be a model's, by the number in its name; shards of one model together."""
     if has_model_files(path):
         return []
-    files = [f for f in path.iterdir() if f.suffix in SUFFIXES and f.is_file()]
-    if any(path.glob("*.distcp")):
+    files = [f for name in list_entries(path).files if (f := path / name).suffix in SUFFIXES and f.is_file()]
+    if find_entries(path, "*.distcp"):
         return [Checkpoint(path.name, str(path), "torch", problem=DISTRIBUTED.format(folder=path))]
     if composer := [f for f in files if COMPOSER_NAME.match(f.name)]:
         return sorted((describe_composer(file, path) for file in composer), key=lambda c: c.step or 0)

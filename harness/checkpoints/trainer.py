@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.checkpoint_folders import NEEDS_BASE, describe_model, describe_nested
+from harness.folder_entries import find_entries
 from harness.integrity import NO_WEIGHTS
 from harness.numbered_folders import list_numbered
 from harness.training_log import STATE, find_method
@@ -66,13 +67,14 @@ def describe_step(folder: Path, run: Path) -> Checkpoint:
 
 
 def has_shards(folder: Path) -> bool:
-    return any(folder.glob("global_step*")) or any(folder.glob("pytorch_model_fsdp*")) or (folder / "zero_to_fp32.py").exists()
+    names = ("global_step*", "pytorch_model_fsdp*", "zero_to_fp32.py")
+    return any(find_entries(folder, name) for name in names)
 
 
 def explain_missing_model(folder: Path) -> str:
     """Why a checkpoint folder without a model file cannot be scored."""
-    if any(folder.glob("global_step*")) or (folder / "zero_to_fp32.py").exists():
+    if find_entries(folder, "global_step*") or (folder / "zero_to_fp32.py").exists():
         return "only DeepSpeed shards: make a model of them with the zero_to_fp32.py that lies there"
-    if any(folder.glob("pytorch_model_fsdp*")):
+    if find_entries(folder, "pytorch_model_fsdp*"):
         return "only FSDP shards: make a model of them with `accelerate merge-weights`"
     return "neither config.json nor adapter_config.json: still being written, or no model was saved"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.checkpoint_folders import describe_model
+from harness.folder_entries import find_entries
 from harness.numbered_folders import list_numbered
 from harness.types import Checkpoint
 
@@ -39,7 +40,7 @@ def find(path: Path) -> list[Checkpoint]:
 
 def is_policy(folder: Path) -> bool:
     """Whether a policy lies in a folder: as a model, or in shards, of which the last step may not have more yet."""
-    return any((folder / part).is_dir() for part in (*PARTS, "dist_ckpt")) or any(folder.glob("model_world_size_*"))
+    return any((folder / part).is_dir() for part in (*PARTS, "dist_ckpt")) or bool(find_entries(folder, "model_world_size_*"))
 
 
 def policy_folder(folder: Path) -> Path:

@@ -10,15 +10,21 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from harness.folder_entries import list_entries
 from harness.run_logs import tables, tensorboard, wandb
 
 LOG_FOLDERS = re.compile(
     r"^(?:logs?|runs|tensorboard(?:_log)?|tb|wandb|offline-run-.*|run-.*|trackio|metrics|files)$", re.IGNORECASE
 )
 CHECKPOINT_NAME = re.compile(r"^(?:checkpoint|global_step|step|epoch|iter)[-_]?\d+", re.IGNORECASE)
-HISTORY_NAME = re.compile(r"(?:history|metrics|_log|^log|logs|progress|trainer_log|curves?)", re.I)
+HISTORY = r"(?:history|metrics|_log|^log|logs|progress|trainer_log|curves?)"
+HISTORY_NAME = re.compile(HISTORY, re.I)
+# Among a million files in a folder: what is_log() takes, in a folder of any name, and in one for logs.
+LOG_NAME = re.compile(rf"tfevents|\.wandb$|{HISTORY}.*\.(?:jsonl?|csv|db)$", re.I)
+ANY_LOG = re.compile(r"tfevents|\.(?:wandb|jsonl?|csv|db)$", re.I)
+NAMES_FOR_LOGS = ("logs", "log", "metrics", "trackio")
 NO_HISTORY = ("trainer_state.json", "config.json", "eval_config.json")
-MAX_FILES = 300  # files and folders that are looked at
+MAX_FILES = 300  # logs, and folders for them, that are looked at
 MAX_DEPTH = 3
 Entries = list[dict[str, Any]]
 READERS: dict[str, Callable[[Path], Entries]] = {
@@ -60,17 +66,20 @@ def list_logs(folder: Path) -> list[Path]:
 
 
 def walk(folder: Path, depth: int, is_for_logs: bool = False) -> Iterator[Path]:
-    """The files of a folder and of the folders for logs in it, by name; of a folder for logs every folder in it."""
+    """What is called like a log in a folder, and its folders for logs with what is in them, by name.
+
+    In a folder for logs every folder is one.
+    """
     try:
-        children = sorted(folder.iterdir())
+        entries = list_entries(folder)
     except OSError:
         return
-    for child in children:
-        if child.is_dir() and not child.is_symlink():
-            if depth and (is_for_logs or LOG_FOLDERS.match(child.name)) and not CHECKPOINT_NAME.match(child.name):
-                yield from walk(child, depth - 1, is_for_logs=True)
-        else:
-            yield child
+    folders = entries.folders if is_for_logs else entries.match(LOG_FOLDERS)
+    logs = entries.match(ANY_LOG if folder.name.lower() in NAMES_FOR_LOGS else LOG_NAME)
+    for child in [folder / name for name in sorted({*logs, *folders})]:
+        yield child
+        if depth and child.name in folders and not CHECKPOINT_NAME.match(child.name) and not child.is_symlink():
+            yield from walk(child, depth - 1, is_for_logs=True)
 
 
 def is_log(file: Path) -> bool:
@@ -79,4 +88,4 @@ def is_log(file: Path) -> bool:
         return True
     if file.suffix.lower() not in READERS or file.name in NO_HISTORY or file.name.endswith(".index.json"):
         return False
-    return bool(HISTORY_NAME.search(file.stem)) or file.parent.name.lower() in ("logs", "log", "metrics", "trackio")
+    return bool(HISTORY_NAME.search(file.stem)) or file.parent.name.lower() in NAMES_FOR_LOGS
