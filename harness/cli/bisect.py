@@ -66,18 +66,20 @@ def tasks_of_skill(tasks: list[Task], skill: str) -> list[Task]:
 def describe_fall(bisection: Bisection, skill: str) -> str:
     """The result in a sentence or two."""
     if not bisection.first_fallen:
-        states = {v.name: v.state for v in bisection.verdicts}
         last = bisection.verdicts[-1]
-        sure = f"a drop of {bisection.drop:g} points or more is ruled out" if last.is_sure else "no test decided it"
-        text = f"{skill} has not fallen at the end of the run, {last.name}: {sure}."
-        fallen = [name for name, state in states.items() if state == "fallen"]
-        return f"{text}  It was lower at {', '.join(fallen)}, and recovered." if fallen else text
+        ruled_out = f"a drop of {bisection.drop:g} points or more is ruled out"
+        text = f"{skill} has not fallen at the end of the run, {last.name}: {ruled_out}."
+        if not last.is_sure:
+            text = f"Whether {skill} has fallen at the end of the run, {last.name}, is open: no test decided it."
+        fallen = ", ".join(bisection.describe(v.name) for v in bisection.verdicts if v.state == "fallen")
+        recovery = ", and recovered" if last.is_sure else ""
+        return f"{text}  It was lower at {fallen}{recovery}." if fallen else text
     start = bisection.last_whole or f"the baseline {bisection.baseline}"
     text = f"{skill} fell between {start} and {bisection.first_fallen}."
     if not bisection.is_sure:
         text += "  Not sure: all items were asked of one of them, and no test decided; more items would."
     if not bisection.is_monotone:
-        changes = "; ".join(f"{a} to {b}" for a, b in bisection.changes)
+        changes = "; ".join(f"{bisection.describe(a)} to {bisection.describe(b)}" for a, b in bisection.changes)
         text += f"  It is not the only change: the curve is not monotone ({changes})."
     return text
 
@@ -98,6 +100,7 @@ def print_bisection(bisection: Bisection, skill: str) -> None:
     count = f"{len(bisection.verdicts)} of {bisection.checkpoints} checkpoints were asked"
     level = 100 * (1 - bisection.alpha)
     note(f"{count}, {bisection.answers} of {bisection.total} answers; what tests decided is right with {level:g} %.")
+    note(f"fallen: shown to be below the baseline.  not fallen: a drop of {bisection.drop:g} points or more is ruled out.")
     if bisection.is_monotone:
         note("Checkpoints between those that were asked may differ from both.")
 

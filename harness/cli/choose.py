@@ -105,8 +105,10 @@ def describe_result(choice: Choice) -> str:
     same = f"  {len(others)} cannot be told from it: {', '.join(others)}." if others else ""
     if choice.best == choice.baseline:
         return f"None of them scores higher than the baseline {choice.baseline}.{same}"
-    if choice.beats_baseline:
-        return f"{choice.best} is the best, and better than {choice.baseline}.{same}"
+    if choice.beats_baseline and not others:
+        return f"{choice.best} is the best, and better than {choice.baseline}."
+    if choice.beats_baseline:  # by one of those that are left, which need not be this one
+        return f"{choice.best} scores highest, and the baseline {choice.baseline} is shown not to be the best.{same}"
     return f"{choice.best} scores highest, but is not shown to be better than the baseline {choice.baseline}.{same}"
 
 

@@ -29,7 +29,7 @@ def recipes(
     runs_by_recipe = {name: runs.split(",") for text in recipe for name, runs in config.parse_pairs([text]).items()}
     rows = compare_recipes(results, runs_by_recipe, tuple(allow or ()))
     if as_json:
-        caveats = {"caveat": rows[0].contrast.caveat}
+        caveats = {"caveat": rows[0].contrast.caveat, "left_out": list(rows[0].left_out)}
         print_json([{"level": row.level, "name": row.name, **asdict(row.contrast), **caveats} for row in rows])
         return
 
@@ -39,8 +39,8 @@ def recipes(
     columns = ["", "difference", "95 %", "p", "variance from runs"]
     rows.sort(key=lambda row: (("average", "skill", "task").index(row.level), skill_order(row.name)))
     print_table(columns, [recipe_row(row) for row in rows], right=columns[1:])
-    if caveat := rows[0].contrast.caveat:
-        note(caveat)
+    for line in filter(None, (*rows[0].left_out, rows[0].contrast.caveat)):
+        note(line)
 
 
 def recipe_row(row: RecipeRow) -> list[str]:

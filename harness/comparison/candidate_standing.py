@@ -142,6 +142,8 @@ def required_items(comparison: Comparison, standing: CandidateStanding, tests: i
     share = discordance(standing.checkpoint, comparison.at("task"), d)
     if share and items <= MAX_EXACT_ITEMS:
         items = power.required_pairs(lead / 100, share, level=bonferroni_level)
+    # Signs of fewer items than these, all alike, are no proof: two of their 2^n patterns are as far out.
+    items = max(items, math.ceil(1 - math.log2(1 - bonferroni_level)))
     return items if items > d.pairs else None
 
 

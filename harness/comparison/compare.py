@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import published, suites
-from harness.comparison import best_checkpoint, caveats, estimates, readings, reward_hacking, subset, training_runs, verdicts
+from harness.comparison import (
+    best_checkpoint,
+    caveats,
+    equal_models,
+    estimates,
+    readings,
+    reward_hacking,
+    subset,
+    training_runs,
+    verdicts,
+)
 from harness.comparison.estimates import Estimate
 from harness.comparison.holdout import judge_held_out
 from harness.comparison.judged_scores import add_later_checks
@@ -60,6 +70,8 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     runs = training_runs.group_runs(loaded_results.checkpoints, baseline)
     contradictions = readings.opposed_readings(rows, loaded_results)
     skills = loaded_results.skills()
+    # One model with two settings, accepted by --allow, is compared on purpose.
+    untuned = [] if differences else equal_models.untuned_warnings(loaded_results.checkpoints, baseline)
     comparison = Comparison(
         baseline, tuple(rows), families, settings, loaded_results.checkpoints, differences,
         incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
@@ -68,7 +80,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
         runs=runs,
         absent=loaded_results.absent_tasks(),
         contradictions=contradictions,
-        warnings=(*reward_hacking.find_reward_hacking(rows, runs), *map(caveats.opposed_warning, contradictions)),
+        warnings=(*untuned, *reward_hacking.find_reward_hacking(rows, runs), *map(caveats.opposed_warning, contradictions)),
         published_tables=published_tables,
         skill_weights=dict(zip(skills, loaded_results.rule.skill_weights(skills), strict=True)),
     )  # fmt: skip
@@ -87,8 +99,11 @@ def choose_on(results: LoadedResults, settings: ComparisonSettings) -> str:
     every = estimate_all(results, settings, number_rows(results))
     best = best_checkpoint.best_candidates(every, results, settings)
     if not best or best[0].level != "average":
+        empty = sorted({task for _, task in results.empty})
+        gaps = f" (without any: {', '.join(empty)})" if empty else ""
         raise SkilldeltaError(
-            "--holdout chooses by the average, and fewer than two candidates have all tasks: name one --candidate."
+            "--holdout chooses by the average of the items that are not held out, and fewer than two candidates have scores of "
+            f"all tasks there{gaps}: name one --candidate."
         )
     return best[0].checkpoint
 

@@ -229,5 +229,5 @@ def mean_change(
 
 
 def detectable_mean(component: Component, level: float) -> float:
-    """The smallest true difference of a mean that these data detect 4 times in 5."""
-    return power.detectable_from_error(component.half_width / critical_value(level), level=level)
+    """The smallest true difference of a mean that these data detect 4 times in 5; 1 where they may detect none."""
+    return min(1.0, power.detectable_from_error(component.half_width / critical_value(level), level=level))

@@ -151,7 +151,9 @@ def task_detectable(difference: TaskDifference, level: float) -> MethodAndFormul
 
 def normal_detectable(critical: float, error: float) -> MethodAndFormula:
     z = float(special.ndtri(power.POWER))
-    return f"(t + z) * standard error, for a power of {POINTS * power.POWER:g} %", f"({critical:.4g} + {z:.4g}) * {error:.4f}"
+    most = f"; {POINTS} at most" if (critical + z) * error > POINTS else ""
+    formula = f"({critical:.4g} + {z:.4g}) * {error:.4f}{most}"
+    return f"(t + z) * standard error, for a power of {POINTS * power.POWER:g} %", formula
 
 
 MOVER = "{side} = x {sign} sqrt(sum over i, j of r_ij (w (x_i - {side}_i)) (w (x_j - {side}_j)))"

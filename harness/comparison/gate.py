@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pydantic
 
 from harness import config
 from harness.comparison.metric_rows import metric_rows
-from harness.comparison.result import Comparison, Level, Row, without_nan
+from harness.comparison.result import Comparison, Difference, Level, Row, without_nan
 from harness.grouping import group_by
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import escape_markdown
@@ -21,6 +22,7 @@ GateAnswer = Literal["pass", "regression", "inconclusive"]
 EXIT_CODES: Mapping[GateAnswer, int] = {"pass": 0, "regression": 1, "inconclusive": 2}
 MARKS: Mapping[GateAnswer, str] = {"pass": "✅", "regression": "❌", "inconclusive": "❔"}
 
+MAX_DIFFERENCE = 100.0  # points
 JSON_FIELDS = ("delta", "delta_low", "delta_high", "p", "p_adjusted", "mde")
 
 
@@ -95,6 +97,7 @@ class GateResult:
     answer: GateAnswer
     rule_results: tuple[RuleResult, ...]
     notes: tuple[str, ...] = ()
+    level: float = 0.95  # of the intervals
 
     @property
     def exit_code(self) -> int:
@@ -121,7 +124,7 @@ class GateResult:
         lines = [
             f"### {MARKS[self.answer]} {self.answer}: {title}",
             "",
-            "| | rule | difference (95 %) | allowed drop | says |",
+            f"| | rule | difference ({100 * self.level:g} %) | allowed drop | says |",
             "|---|---|---|---|---|",
             *(markdown_row(c) for c in self.rule_results),
             "",
@@ -168,7 +171,7 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     corrections += [f"metrics: Bonferroni over {tests} rules."] if tests > 1 else []
     setting_notes = [f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences]
     notes = tuple(f"- {escape_markdown(n)}" for n in (*corrections, *setting_notes, *comparison.incomplete))
-    return GateResult(comparison.baseline, candidate, answer, tuple(rule_results), notes)
+    return GateResult(comparison.baseline, candidate, answer, tuple(rule_results), notes, confidence)
 
 
 def undecidable_reason(comparison: Comparison, candidate: str, level: RuleLevel, name: str) -> str:
@@ -198,7 +201,7 @@ def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits:
         return RuleResult(level, name, rule, None, "inconclusive", "some of its tasks are not scored")
     difference, total = row.difference, row.n + row.unscored
     answer: GateAnswer = "inconclusive"
-    why = f"these samples detect differences of {difference.mde:.1f} points or more"
+    why = describe_reach(difference)
     if row.unscored and 100 * row.unscored > max_unscored * total:
         why = f"{row.unscored} of {total} samples have no score"
     elif 100 * difference.missing > max_unscored * (difference.pairs + difference.missing):
@@ -211,12 +214,23 @@ def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits:
     return RuleResult(level, name, rule, row, answer, why)
 
 
+def describe_reach(difference: Difference) -> str:
+    """What so many samples can detect at all."""
+    if math.isnan(difference.delta):
+        return "no sample has a score on both sides"
+    if difference.mde >= MAX_DIFFERENCE:
+        return "these samples are too few to detect any difference reliably"
+    return f"these samples detect differences of {difference.mde:.1f} points or more"
+
+
 def markdown_row(result: RuleResult) -> str:
     """A rule as a row of the Markdown table."""
     name = result.row.name if result.row else result.name
     kind = "" if result.rule.kind == "critical" else " (advisory)"
     difference = result.row.difference if result.row else None
-    change = f"{difference.delta:+.1f} [{difference.delta_low:+.1f}, {difference.delta_high:+.1f}]" if difference else "—"
+    change = "—"
+    if difference and not math.isnan(difference.delta):
+        change = f"{difference.delta:+.1f} [{difference.delta_low:+.1f}, {difference.delta_high:+.1f}]"
     allowance = f"{result.rule.max_drop:g}" + (f" + {result.rule.margin:g}" if result.rule.margin else "")
     label = f"{MARKS[result.answer]} | {escape_markdown(name)}{kind}"
     return f"| {label} | {change} | {allowance} | {result.answer}: {escape_markdown(result.why)} |"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,11 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecipeRow:
-    """The difference of two recipes on one task, one skill, or on average.  Units of `contrast`: 0..1."""
+    """The difference of two recipes on one task, one skill, or on average.  Units of `contrast`: 0..1.
+
+    `left_out`: the tasks that take no part in any row, each with the reason; their skills and the average have no row either.
+    """
 
     level: Level
     name: str
     contrast: RecipeContrast
+    left_out: tuple[str, ...] = ()
 
 
 def compare_recipes(
@@ -35,7 +39,8 @@ def compare_recipes(
 ) -> list[RecipeRow]:
     """The second recipe against the first; `recipes`: for each name the checkpoints of its runs.
 
-    SkilldeltaError unless there are two recipes with a checkpoint each, and a task that all checkpoints have samples of.
+    SkilldeltaError unless there are two recipes with a checkpoint each, and a task with an item that all checkpoints have a
+    score for.
     """
     if len(recipes) != 2 or not all(recipes.values()):
         raise SkilldeltaError(
@@ -50,9 +55,12 @@ def compare_recipes(
         for task in stored_results.tasks
         if all((c, task) in stored_results.cells for c in everyone)
     }
+    left_out = tuple(describe_gaps(stored_results, tasks, everyone))
+    tasks = {task: scores for task, scores in tasks.items() if scores.shape[1]}
     if not tasks:
         raise SkilldeltaError(
-            f"There is no task that all of {', '.join(everyone)} have samples of: score the same tasks for each."
+            f"There is no task with an item that all of {', '.join(everyone)} have a score for: score the same tasks for each. "
+            + "  ".join(left_out)
         )
     lines = []
     for level, name, weights in weights_by_level(stored_results.skills(), tasks, stored_results.rule):
@@ -61,8 +69,19 @@ def compare_recipes(
         matrices = [tasks[t] for t in weights]
         first = RecipeScores(before, tuple(s[: len(old)] for s in matrices))
         second = RecipeScores(after, tuple(s[len(old) :] for s in matrices))
-        lines.append(RecipeRow(level, name, recipe_difference(first, second, np.array(list(weights.values())))))
+        contrast = recipe_difference(first, second, np.array(list(weights.values())))
+        lines.append(RecipeRow(level, name, contrast, left_out))
     return lines
+
+
+def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, Floats], names: Sequence[str]) -> Iterator[str]:
+    """A sentence for each task of any of these checkpoints that cannot be compared."""
+    for task in sorted({task for _, task in (*stored_results.cells, *stored_results.empty)}):
+        absent = [name for name in names if (name, task) not in stored_results.cells]
+        if absent:
+            yield f"{task} is left out: {', '.join(absent)} have no samples of it."
+        elif task in tasks and not tasks[task].shape[1]:
+            yield f"{task} is left out: no item has a score of all checkpoints."
 
 
 def score_matrix(stored_results: LoadedResults, task: str, names: Sequence[str]) -> Floats:

@@ -2,8 +2,8 @@
 
 A checkpoint counts as `fallen` when it is shown to be below the baseline, and as `whole` when a drop of `drop` points or more
 is ruled out, whichever comes first.  The last one is tried first, then the middle of what is left.  Whatever the curve looks
-like, the skill falls at least once between the two steps that are named, because one of them was shown to be whole and the
-other to be fallen.  `checks` further checkpoints outside of them look for a second fall or a recovery.
+like, between the two steps that are named it goes from shown whole to shown fallen; a skill that lies between 0 and -drop at
+both may be called either.  `checks` further checkpoints outside of them look for a second fall or a recovery.
 """
 
 from __future__ import annotations
@@ -92,8 +92,13 @@ class Bisection:
 
     @property
     def is_sure(self) -> bool:
-        """Whether tests decided on both sides of the fall."""
-        return all(v.is_sure for v in self.verdicts if v.name in (self.last_whole, self.first_fallen))
+        """Whether tests decided on both sides of the fall; where there is none, on the last checkpoint."""
+        sides = (self.last_whole, self.first_fallen) if self.first_fallen else (self.verdicts[-1].name,)
+        return all(v.is_sure for v in self.verdicts if v.name in sides)
+
+    def describe(self, name: str) -> str:
+        """A checkpoint's name, and whether no test decided on it."""
+        return f"{name} (not sure)" if any(v.name == name and not v.is_sure for v in self.verdicts) else name
 
 
 @dataclass(frozen=True)

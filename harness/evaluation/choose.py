@@ -97,6 +97,8 @@ def choose_best(
     """
     if len({m.checkpoint.name for m in models}) < len(models):
         raise SkilldeltaError("Two checkpoints have the same name: score them one by one, each with a --name.")
+    if len(models) < 2:
+        raise SkilldeltaError("There is nothing to choose: the baseline is the only checkpoint.  Name others besides it.")
     course, notes = plan_course(tasks, settings, options.includes, read_rule(results.folder))
     entrants = [Entrant(model) for model in models]
     race = Race(len(entrants), course.sizes, course.shares)

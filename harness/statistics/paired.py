@@ -49,13 +49,13 @@ class PairedDifference:
         return student_p(self.value, error, self.freedom, least)
 
     def detectable(self, level: float) -> float:
-        """The smallest true difference that such data detect 4 times in 5."""
+        """The smallest true difference that such data detect 4 times in 5; 1 where they may detect none."""
         if not self.n:
             return float("nan")
         if self.is_plain:
             discordance = max(self.losses + self.gains, 1) / self.n
             return power.detectable_difference(self.n, discordance, level=level)
-        return power.detectable_from_error(float(np.sqrt(self.variance)), self.freedom, level=level)
+        return min(1.0, power.detectable_from_error(float(np.sqrt(self.variance)), self.freedom, level=level))
 
 
 def paired_difference(before: Floats, after: Floats, design: Design, level: float = 0.95) -> PairedDifference:

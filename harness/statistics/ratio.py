@@ -86,7 +86,8 @@ def ratio_difference(before: Ratio, after: Ratio, cluster: Ints, level: float) -
     # Influences are centred: a change of every sample by the same leaves none, and a change of few moves all a little.
     distance = np.abs(after.top - before.top) + np.abs(after.bottom - before.bottom)
     p = student_p(value, error, variance.freedom, least_sign_flip_p(cluster_sums(cluster, distance)))
-    return RatioDifference(value, interval, p, power.detectable_from_error(error, variance.freedom, level=level))
+    detectable = power.detectable_from_error(error, variance.freedom, level=level)
+    return RatioDifference(value, interval, p, min(1.0, detectable) if is_share else detectable)
 
 
 def ratio_variance(influence: Floats, cluster: Ints) -> Variance:

@@ -213,6 +213,16 @@ def test_a_lead_that_the_interval_rules_out_is_not_looked_for(tmp_path: Path) ->
     assert "none is better by more than the margin of 2 points, which these items suffice to say" in d.sentence
 
 
+def test_fewer_items_than_any_test_needs_are_never_said_to_be_enough(tmp_path: Path) -> None:
+    """Three tasks of one item, all gained: the signs of five items are no proof, whatever the lead."""
+    for task in ("reasoning", "safety", "coding"):
+        store_scores(tmp_path, "sft", task, [0.0])
+        store_scores(tmp_path, "dpo", task, [1.0])
+    d = decide(compare(tmp_path, "sft"))
+    assert d.items is not None
+    assert d.items >= 6
+
+
 def test_of_several_the_lead_that_is_open_is_looked_for(tmp_path: Path) -> None:
     """dpo is higher, but its interval ends below 2 points; rm is lower, and its interval does not."""
     d = decision(tmp_path, {"dpo": {"reasoning": scores(0, 1)}, "rm": {"reasoning": scores(30, 32)}})

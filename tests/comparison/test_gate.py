@@ -10,7 +10,8 @@ import pytest
 import harness
 from harness.cli import main
 from harness.comparison import gate
-from harness.comparison.result import Comparison
+from harness.comparison.compare import compare
+from harness.comparison.result import Comparison, ComparisonSettings
 from harness.statistics import power
 from harness.types import SkilldeltaError
 from tests.checkpoints.test_discovery import model
@@ -105,6 +106,26 @@ def test_a_skill_that_was_not_scored_is_inconclusive(tmp_path: Path) -> None:
     results(tmp_path, facts=0)
     store_scores(tmp_path, "sft", "reasoning", [1.0] * N)
     assert gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy()).answer == "inconclusive"
+
+
+def test_too_few_samples_and_none_are_said_in_words_and_not_in_impossible_numbers(tmp_path: Path) -> None:
+    for name, score in (("sft", 0.3), ("dpo", 0.4)):
+        store_scores(tmp_path, name, "reasoning", [score])
+    store_scores(tmp_path, "sft", "safety", [1.0, 0.0])
+    store_scores(tmp_path, "dpo", "safety", [None, None])
+    result = gate.gate(harness.compare(tmp_path, "sft"), "dpo", gate.Policy(max_unscored=100))
+    text = result.markdown()
+    assert result.answer == "inconclusive"
+    assert "too few to detect any difference reliably" in text
+    assert "| safety | — | 2 | inconclusive: no sample has a score on both sides |" in text
+    assert "nan" not in text
+
+
+def test_the_summary_names_the_level_of_its_intervals(tmp_path: Path) -> None:
+    for name in ("sft", "dpo"):
+        store_scores(tmp_path, name, "reasoning", [1.0, 0.0])
+    settings = ComparisonSettings(level=0.9)
+    assert "difference (90 %)" in gate.gate(compare(tmp_path, "sft", settings), "dpo", gate.Policy()).markdown()
 
 
 def test_a_wrong_policy_is_refused_with_what_there_is(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from harness.cli import main
 from harness.comparison import recipes
 from harness.types import SkilldeltaError
 from tests.support.results_folder import store_scores
@@ -40,3 +41,27 @@ def test_a_recipe_with_a_single_run_says_so(tmp_path: Path) -> None:
     assert line.contrast.caveat.startswith("There is one run of dpo and of ppo")
     with pytest.raises(SkilldeltaError, match="Two recipes"):
         recipes.compare_recipes([tmp_path], {"dpo": ["a"]})
+
+
+def test_a_task_without_a_common_item_is_left_out_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("sft", "dpo"):
+        store_scores(tmp_path, name, "reasoning", [1.0, 0.0, 1.0])
+    store_scores(tmp_path, "sft", "safety", [1.0, None])
+    store_scores(tmp_path, "dpo", "safety", [None, 1.0])
+    store_scores(tmp_path, "dpo", "coding", [1.0])
+    rows = recipes.compare_recipes([tmp_path], {"a": ["sft"], "b": ["dpo"]})
+    assert [(row.level, row.name) for row in rows] == [("task", "reasoning"), ("skill", "reasoning")]
+    assert rows[0].left_out == (
+        "coding is left out: sft have no samples of it.", "safety is left out: no item has a score of all checkpoints."
+    )  # fmt: skip
+    with pytest.raises(SystemExit) as end:
+        main(["recipes", str(tmp_path), "--recipe", "a=sft", "--recipe", "b=dpo"])
+    assert not end.value.code
+    assert "safety is left out" in "".join(capsys.readouterr())
+
+
+def test_recipes_without_any_common_item_are_refused(tmp_path: Path) -> None:
+    store_scores(tmp_path, "sft", "safety", [1.0, None])
+    store_scores(tmp_path, "dpo", "safety", [None, 1.0])
+    with pytest.raises(SkilldeltaError, match=r"no task with an item .* safety is left out"):
+        recipes.compare_recipes([tmp_path], {"a": ["sft"], "b": ["dpo"]})

@@ -81,7 +81,20 @@ def test_a_fall_and_a_recovery_are_said(tmp_path: Path) -> None:
 def test_too_few_items_are_said_to_decide_nothing(tmp_path: Path) -> None:
     end = bisect(tmp_path, run_of([0.8, 0.72]), items=30)
     assert not end.verdicts[-1].is_sure
+    assert not end.is_sure
     assert "no test decided" in describe_fall(end, "safety")
+    assert "has not fallen" not in describe_fall(end, "safety")
+
+
+def test_a_recovery_that_no_test_decided_is_not_said(tmp_path: Path) -> None:
+    end = bisect(tmp_path, run_of([0.8, 0.72, 0.8, 0.8]), items=60, checks=3)
+    assert not end.is_monotone
+    text = describe_fall(end, "safety")
+    assert text == (
+        "Whether safety has fallen at the end of the run, dpo@40, is open: no test decided it.  "
+        "It was lower at dpo@20 (not sure)."
+    )
+    assert end.to_json()["is_sure"] is False
 
 
 def test_an_interrupted_search_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:

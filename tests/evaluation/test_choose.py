@@ -12,6 +12,7 @@ import pytest
 
 import harness
 from harness.atomic_files import ROOM
+from harness.cli.choose import describe_result
 from harness.comparison.holdout import Holdout
 from harness.evaluation.cell_part import score_part
 from harness.evaluation.choose import CHOICE, Choice, ChoiceOptions, choose_best
@@ -64,6 +65,21 @@ def test_the_best_is_named_with_what_cannot_be_told_from_it_and_the_others_are_a
     assert stored(tmp_path, "e") <= stored(tmp_path, "d") < stored(tmp_path, "sft")
     assert choice.answers == sum(s.answers for s in choice.standings) < choice.total == 2400
     assert json.loads((tmp_path / CHOICE).read_text()) == choice.to_json()
+
+
+def test_where_several_are_left_none_of_them_is_said_to_beat_the_baseline(tmp_path: Path) -> None:
+    """The baseline was shown not to be the best, by one of those that are left: perhaps by the other one."""
+    both, alone = choose(tmp_path / "both", models()), choose(tmp_path / "one", models({"sft": 0.4, "a": 0.9}))
+    assert describe_result(both) == (
+        f"{both.best} scores highest, and the baseline sft is shown not to be the best.  "
+        f"1 cannot be told from it: {both.equals[0]}."
+    )
+    assert describe_result(alone) == "a is the best, and better than sft."
+
+
+def test_a_choice_of_the_baseline_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match="nothing to choose"):
+        choose(tmp_path, models({"sft": 0.4}))
 
 
 def test_the_set_is_that_of_the_whole_matrix(tmp_path: Path) -> None:

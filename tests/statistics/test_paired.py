@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from scipy import optimize, stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 
@@ -120,3 +121,11 @@ def test_an_independent_paired_difference_gets_about_students_interval() -> None
     # Two pseudo-observations make it a little wider.
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=5e-4)
     assert interval.low < low < high < interval.high
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.float64, st.integers(1, 12), elements=st.floats(0, 1)), st.data())
+def test_no_difference_beyond_the_range_is_called_detectable(before: Floats, data: st.DataObject) -> None:
+    """Of one or two items Student's t alone would give 1,355 points."""
+    after = data.draw(hnp.arrays(np.float64, len(before), elements=st.floats(0, 1)))
+    assert 0 < paired.paired_difference(before, after, simple_design(len(before))).detectable(0.95) <= 1
