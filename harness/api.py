@@ -14,7 +14,7 @@ from harness.evaluation import workers
 from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
-from harness.evaluation.preflight import is_server
+from harness.evaluation.preflight import announce_unloadable, is_server
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.result_names import choose_names
 from harness.evaluation.run import score_checkpoints
@@ -99,6 +99,7 @@ def score(
         raise SkilldeltaError("--check-noise asks again while a model is loaded: use it with one --device, and no --cluster.")
     if options.cluster:
         return options.cluster.score(run, backend, progress)
+    announce_unloadable(run.checkpoints, run.tasks, loader, results, progress)
     if options.devices:
         return workers.score_on_devices(run, device_loaders(backend, options.devices), progress)
     if options.noise:

@@ -46,7 +46,4 @@ def explain_absence(name: str, revision: str = "") -> str:
     """Why a model, or the base of an adapter, cannot be had from the Hub; "" where it is cached, or can be asked for."""
     if not is_offline() or snapshot_folder(name, revision):
         return ""
-    return (
-        "there is no such folder here, it is not in the Hub's cache, and the Hub may not be asked (HF_HUB_OFFLINE); "
-        "name the base's folder with --base DIR"
-    )
+    return "there is no such folder here, it is not in the Hub's cache, and the Hub may not be asked (HF_HUB_OFFLINE)"

@@ -167,7 +167,10 @@ def task(name: str, include: Iterable[Path] = (), prompts: PromptSettings = Prom
         return foreign_task
     tasks_by_name = tasks(include)
     if name not in tasks_by_name:
-        raise SkilldeltaError(f"{unknown_name('task', name, tasks_by_name)} Any lm-eval task runs as {LM_EVAL}NAME.")
+        raise SkilldeltaError(
+            f"{unknown_name('task', name, tasks_by_name)} `skilldelta list tasks` describes them; any lm-eval task runs as "
+            f"{LM_EVAL}NAME."
+        )
     check_prompt_settings(name, prompts, tasks_by_name)
     return tasks_by_name[name]
 

@@ -23,11 +23,11 @@ class SkilldeltaError(Exception):
 
 
 def unknown_name(noun: str, name: str, names: Iterable[str]) -> SkilldeltaError:
-    """The error for a name that is not one of `names`: says which are near, and all there are."""
-    choices = sorted(names)
-    near = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    """The error for a name that is not one of `names`: says which are near, and all there are, or how many of more than 40."""
+    near = difflib.get_close_matches(name, choices := sorted(names), n=3, cutoff=0.5)
     hint = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are: {', '.join(choices) or 'none'}.")
+    present = f" {len(choices)} in all" if near and len(choices) > 40 else f": {', '.join(choices) or 'none'}"
+    return SkilldeltaError(f"There is no {noun} {name!r}.{hint} There are{present}.")
 
 
 def digest(value: object, length: int = 16) -> str:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # no network in tests; huggingface_hub reads it once, when it is imported
+os.environ.pop("COLUMNS", None)  # tables and help are as wide as it says
 os.environ["SKILLDELTA_JUDGE_CACHE"] = "none"  # what a judge replied in one test is no reply in another
 
 # Times vary with the machine, and the same tests run every time.

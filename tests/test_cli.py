@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.cli import app, main
-from tests.checkpoints.test_discovery import model, run
+from tests.checkpoints.test_discovery import model, run, weights
 from tests.support import tiny
 
 TASK = """
@@ -116,6 +116,59 @@ def test_checkpoints_are_listed_ready_or_with_what_is_wrong(capsys: pytest.Captu
     assert good["ready"]
     assert good["fingerprint"]
     assert "half-written" in torn["problem"]
+
+
+def test_a_narrow_list_of_checkpoints_keeps_names_whole_and_says_a_common_reason_once_below(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "90")
+    names = ["policy-of-experiment-11", "policy-of-experiment-12"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        weights(tmp_path / name / "adapter_model.safetensors")
+        config = {"base_model_name_or_path": "org/nowhere", "peft_type": "LORA"}
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps(config))
+    code, out, _ = skilldelta(capsys, "checkpoints", tmp_path)
+    table, reasons = out.split("\n[1] ")
+    lines = table.splitlines()
+    assert code == 0
+    assert all(line == line.rstrip() and len(line) <= 90 for line in lines)
+    assert [line.split()[0] for line in lines[1:] if line.startswith("policy")] == names
+    assert table.count("not ready [1]") == 2, "no column of the table holds the reason itself"
+    assert reasons.count("org/nowhere") == 1
+    assert "--base DIR" in reasons
+
+
+def test_checkpoints_that_cannot_be_loaded_are_named_before_the_others_are_asked(
+    capsys: pytest.CaptureFixture[str], mine: Path
+) -> None:
+    tiny.llama(mine.parent / "whole")
+    bare = mine.parent / "bare"
+    tiny.llama(bare)
+    (bare / "tokenizer.json").unlink()
+    model(mine.parent / "half", cut=5)
+    flags = ["-t", "adding", "--include-path", mine, "--limit", "1", "--gen-kwargs", "max_tokens=1", "-o", mine.parent / "r"]
+    capsys.readouterr()
+    code, _, err = skilldelta(capsys, "score", mine.parent / "whole", bare, mine.parent / "half", *flags)
+    lines = err.splitlines()
+    assert code == 4
+    assert [line.split(":")[0] for line in lines[:2]] == ["bare cannot be scored", "half cannot be scored"]
+    assert "whole · adding: 2 samples" in lines[2]
+    assert sum("half · adding" in line for line in lines) == 2, "in its turn, and at the end"
+
+
+def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
+    code, _, err = skilldelta(capsys)
+    assert (code, err) == (3, ""), "the help is no error with an empty message"
+    code, _, err = skilldelta(capsys, "list")
+    assert (code, "Missing argument 'kind': tasks, " in err) == (3, True)
+    assert "list --help` says what else it takes" in err
+    code, _, err = skilldelta(capsys, "compare", mine.parent)
+    assert (code, "'--baseline': The checkpoint that the others are compared with." in err) == (3, True)
+    code, _, err = skilldelta(capsys, "score", mine.parent, "-t", "truthfulqa")
+    assert (code, "Did you mean 'truthfulqa_mc" in err) == (3, True)
+    assert len(err) < 400, "no list of every task where near names are known"
+    assert "`skilldelta list tasks`" in err
 
 
 def test_rescoring_from_the_command_line(capsys: pytest.CaptureFixture[str], mine: Path) -> None:

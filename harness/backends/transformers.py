@@ -18,6 +18,7 @@ from harness.engine.engine import BatchLimits, Engine
 from harness.engine.plans import LogLikelihoodPlan
 from harness.engine.token_meter import TokenMeter
 from harness.loading.decided_settings import requested_settings, settings_differences
+from harness.loading.preflight import explain_unloadable
 from harness.loading.settings import LoadSettings, parse_dtype
 from harness.loading.shared_base import BaseHolder, LoadedModel
 from harness.loading.tokenizer import load_tokenizer
@@ -26,7 +27,9 @@ from harness.prompts.text_limits import context_window, end_tokens
 from harness.prompts.tokenizer_cache import CachedTokenizer
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError, digest
 
-__all__ = ["TransformersModel", "TransformersOptions", "load", "requested_settings", "settings_differences"]
+__all__ = [
+    "TransformersModel", "TransformersOptions", "explain_unloadable", "load", "requested_settings", "settings_differences",
+]  # fmt: skip
 LAST_TOKENIZER = tokenizer_cache.LastTokenizer()
 BASES: WeakKeyDictionary[TransformersOptions, BaseHolder] = WeakKeyDictionary()  # a base lives as long as its run's settings
 DECIMALS = 6  # of log-probabilities: more is noise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 
@@ -110,7 +111,8 @@ def main(arguments: list[str] | None = None) -> None:
 def report_error(error: Exception) -> int:
     """Wrong use of flags, or a file that the system does not let us write (exit code 3), or an error of ours (10)."""
     if hasattr(error, "format_message"):  # what typer's parser raises
-        return fail(error.format_message(), 3)
+        message = explain_wrong_use(error)
+        return fail(message, 3) if message else 3  # without a verb the help was printed, and says enough
     import traceback
 
     from harness.atomic_files import explain_system_error
@@ -119,3 +121,12 @@ def report_error(error: Exception) -> int:
         return fail(refusal, 3)
     traceback.print_exception(error)
     return fail("This is an error in skilldelta itself: please report it with the lines above.", 10)
+
+
+def explain_wrong_use(error: Any) -> str:
+    """What typer's parser says of wrong use; of an argument that is missing also what it is."""
+    message = str(error.format_message())
+    meaning = getattr(getattr(error, "param", None), "help", None) if message.startswith("Missing ") else None
+    if not meaning:
+        return message
+    return f"{message.rstrip('.')}: {meaning.rstrip('.')}.  `{error.ctx.command_path} --help` says what else it takes."

@@ -70,13 +70,17 @@ def checkpoints(paths: Checkpoints, choice: SelectionOptions, as_json: Json = Fa
         print_json(entries)
         return
     columns = ["checkpoint", "producer", "method", "step", "base", "fingerprint", "state"]
+    remarks = list(dict.fromkeys(text for facts in entries if (text := facts["problem"] or facts["note"])))
     rows = []
     for facts in entries:
         step = "" if facts["step"] is None else str(facts["step"])
-        state = facts["problem"] or "; ".join(filter(None, ("ready", facts["note"])))
+        remark = facts["problem"] or facts["note"]
+        state = ("not ready" if facts["problem"] else "ready") + (f" [{remarks.index(remark) + 1}]" if remark else "")
         base = Path(facts["base"]).name
         rows.append([facts["name"], facts["producer"], facts["method"] or "?", step, base, facts["fingerprint"], state])
     print_table(columns, rows, right=["step"])
+    for number, remark in enumerate(remarks, 1):  # below: they are long, and one reason often holds for a whole run
+        say(f"[{number}] {remark}")
 
 
 def listing_row(checkpoint: Checkpoint) -> dict[str, Any]:

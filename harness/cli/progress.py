@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.cli.screen import note
+from harness.training.progress_lines import describe_left
 from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ class PlainProgress:
         self.name, self.total, self.count, self.responses, self.start, self.last_print = "", 0, 0, 0, 0.0, 0.0
         self.tokens = 0
         self.forecast: tuple[float, float] | None = None  # when it was made, and how many seconds it said
+        self.last_failure: tuple[str, str] | None = None  # of the cell that ended last: its checkpoint, and why
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         self.name, self.total, self.count, self.responses = f"{checkpoint} · {task}", total, done, 0
@@ -59,9 +62,9 @@ class PlainProgress:
         """The speed and the time left."""
         seconds = max(time.monotonic() - self.start, 1e-6)
         left = self.seconds_left()
-        parts = [f"{self.responses / seconds:.1f}/s"] if self.responses else []
-        parts += [f"{self.tokens} tokens, {self.tokens / seconds:.0f}/s"] if self.tokens else []
-        return ", ".join([*parts, *([f"{left:.0f} s left"] if left is not None else [])])
+        parts = [describe_rate(self.responses, seconds)] if self.responses else []
+        parts += [f"{self.tokens} tokens, {describe_rate(self.tokens, seconds, digits=0)}"] if self.tokens else []
+        return ", ".join([*parts, *([describe_left(left)] if left is not None else [])])
 
     def show(self) -> None:
         if time.monotonic() - self.last_print >= INTERVAL_S:
@@ -69,7 +72,10 @@ class PlainProgress:
             note(f"{self.name}: {self.count}/{self.total}, {self.describe()}")
 
     def end(self, outcome: Outcome) -> None:
-        note(describe_outcome(outcome))
+        failure = (outcome.checkpoint, outcome.why) if outcome.state == "failed" else None
+        is_repeated = failure is not None and failure == self.last_failure
+        self.last_failure = failure
+        note(describe_outcome(replace(outcome, why="for the same reason") if is_repeated else outcome))
 
     def overview(self, state: Overview) -> None:
         """A line for a run on several devices or machines, whose cells are worked on at once."""
@@ -111,11 +117,17 @@ class LiveProgress(PlainProgress):
         super().end(outcome)
 
 
+def describe_rate(count: int, seconds: float, digits: int = 1) -> str:
+    """How fast `count` things (1 or more) came: in a second, or, where fewer than one did, how long each took."""
+    rate = count / seconds
+    return f"{rate:.{digits}f}/s" if rate >= 1 else f"{seconds / count:.1f} s each"
+
+
 def describe_overview(state: Overview, seconds: float) -> str:
     """How far a run of several workers is, after so many seconds."""
     losses = f" ({state.losses} lost and replaced)" if state.losses else ""
-    rate = f", {state.answers / seconds:.1f}/s" if state.answers else ""
-    tokens = f", {state.tokens} tokens, {state.tokens / seconds:.0f}/s" if state.tokens else ""
+    rate = f", {describe_rate(state.answers, seconds)}" if state.answers else ""
+    tokens = f", {state.tokens} tokens, {describe_rate(state.tokens, seconds, digits=0)}" if state.tokens else ""
     cells = f"{state.finished_cells}/{state.cells} cells, {state.answers} answers{rate}{tokens}"
     return f"{cells}, {state.workers} of {state.size} workers{losses}, {seconds:.0f} s"
 

@@ -221,8 +221,11 @@ def print_outcomes(outcomes: Sequence[Outcome], output: Path, as_json: bool, pro
     if failures:
         others = f"; the others are stored in {output}" if len(failures) < len(outcomes) else ""
         note(f"{len(failures)} of {len(outcomes)} cells failed{others}:")
+        tasks_by_failure: dict[tuple[str, str], list[str]] = {}
         for outcome in failures:
-            note("  " + describe_outcome(outcome))
+            tasks_by_failure.setdefault((outcome.checkpoint, outcome.why), []).append(outcome.task)
+        for (checkpoint, why), tasks in tasks_by_failure.items():
+            note(f"  {checkpoint} · {', '.join(tasks)}: {why}")
         raise typer.Exit(4)
     names = list(dict.fromkeys(o.checkpoint for o in outcomes))
     choices = f" (one of {', '.join(names)})" if 1 < len(names) <= MAX_NAMES else ""

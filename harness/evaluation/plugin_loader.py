@@ -26,6 +26,12 @@ class PluginLoader:
         """Whether its checkpoints are names that a server knows, and no folders."""
         return hasattr(self.plugin, "names_models") and bool(self.plugin.names_models(self.options))
 
+    def explain_unloadable(self, checkpoint: Checkpoint) -> str:
+        """Why a checkpoint cannot be loaded, as far as its files tell; "" where nothing tells, or the backend does not look."""
+        if checkpoint.problem or not hasattr(self.plugin, "explain_unloadable"):
+            return checkpoint.problem
+        return str(self.plugin.explain_unloadable(checkpoint, self.options))
+
 
 class SettingsLoader(PluginLoader):
     """Of a backend that knows its settings before it loads a model."""

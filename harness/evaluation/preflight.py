@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from harness.evaluation.outcome import OverviewListener, Progress
 from harness.evaluation.questions import Question
-from harness.types import Model, Request, SkilldeltaError, Task
+from harness.types import Checkpoint, Model, Request, SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.evaluation.lazy_model import LazyModel
+    from harness.evaluation.plugin_loader import PluginLoader
     from harness.store import Cell, Results
 
 
@@ -58,3 +60,28 @@ def is_refused(questions: list[Question] | SkilldeltaError, model: LazyModel, ce
     except SkilldeltaError:  # the cell says why
         return True
     return False
+
+
+def announce_unloadable(
+    checkpoints: Sequence[Checkpoint], tasks: Sequence[Task], loader: PluginLoader, results: Results, progress: Progress
+) -> None:
+    """Says which checkpoints will fail before hours go into the others: they fail in their turn, with the same reason.
+
+    Those are looked at of which a cell is not done yet.
+    """
+    if not isinstance(progress, OverviewListener):
+        return
+    for checkpoint in checkpoints:
+        if all(is_finished(results.cell(checkpoint.name, task.name)) for task in tasks):
+            continue
+        if problem := loader.explain_unloadable(checkpoint):
+            progress.remark(f"{checkpoint.name} cannot be scored: {problem}")
+
+
+def is_finished(cell: Cell) -> bool:
+    """Whether a cell is done; one whose record is damaged is not."""
+    try:
+        record = cell.record()
+    except SkilldeltaError:  # the cell says why
+        return False
+    return record is not None and record.state == "done"

@@ -49,7 +49,7 @@ def check_contract(checkpoint: Checkpoint, settings: LoadSettings = LoadSettings
             name, revision = hub_cache.split_revision(place)
             problem = explain_missing_base(name) or hub_cache.explain_absence(name, revision or settings.revision)
             if problem and checkpoint.base and place == checkpoint.base:
-                problem = f"an adapter of {printable(place)}: {problem}"
+                problem = f"an adapter of {printable(place)}: {problem}; name the base's folder with --base DIR"
             return ContractVerdict(problem, "" if problem else f"unchecked: {printable(place)} is fetched from the Hub")
     try:
         return place_once([Path(str(here)) for here in local], settings)
