@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from harness.comparison.equal_models import equal_model_notes
 from harness.comparison.judged_scores import judge_notes
 from harness.mean_rules import HABIT
 from harness.statistics import noise
@@ -22,7 +23,7 @@ SEEDS = (
 
 
 def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNumbers) -> tuple[str, ...]:
-    """Caveats on seeds, on programs' sandboxes, on measured noise, and on tasks that are not independent."""
+    """Caveats on seeds, equal models, programs' sandboxes, measured noise, and tasks that are not independent."""
     noisy = [(r, r.difference) for r in rows if r.difference and r.difference.noise is not None]
     noise_notes = [f"{row.checkpoint} on {row.name}: {noise_note(difference)}" for row, difference in noisy]
     equal_rows_notes = [
@@ -42,6 +43,7 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNu
     reading_notes = metric_notes(rows, results)
     return (
         SEEDS,
+        *equal_model_notes(results.checkpoints, results.baseline),
         *reading_notes,
         *integrity_notes(results),
         *judge_notes(rows, results),
