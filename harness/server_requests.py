@@ -82,7 +82,7 @@ def exact_fields(request: Request) -> dict[str, Any]:
     return fields | ({"top_k": EVERY_TOKEN, "min_p": 0.0} if request.temperature > 0 else {})
 
 
-def refused_response(refusal: str) -> Response | None:
+def refused(refusal: str) -> Response | None:
     """The response where a refusal is of the prompt itself; None where it is of anything else."""
     words = refusal.lower()
     if any(sign in words for sign in TOO_LONG):

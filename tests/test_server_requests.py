@@ -1,15 +1,17 @@
 """Fields that no interface promises are sent where a server takes them, and its refusal costs no answer."""
 
 import asyncio
-from collections.abc import Mapping
+import heapq
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness import http
 from harness.backends import openai
 from harness.prompts.server_replies import TextReply
-from harness.server_meter import ServerMeter, expected_rest
+from harness.server_meter import ServerMeter
 from harness.server_requests import FurtherFields
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from tests.backends.test_openai import said, serve
@@ -93,41 +95,89 @@ class TestWhatAServerWouldDoByItself:
         assert "sampling" not in own  # OpenAI takes no such fields: none are sent
 
 
+class Clock:
+    """Virtual seconds, and what a meter reports by them."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.reports: list[tuple[float, int, float]] = []
+        self.meter = ServerMeter(lambda tokens, left: self.reports.append((self.now, tokens, left)), lambda: self.now)
+
+    def answer_all(self, lengths: Sequence[int], slots: int, most: int, pieces: bool) -> float:
+        """Answers of these lengths, 20 tokens a second each, so many side by side; when the last has ended."""
+        requests = [Request(f"{n}", max_tokens=most) for n in range(len(lengths))]
+        self.meter.begin_requests(requests, slots)
+        waiting, running = list(range(len(lengths)))[::-1], list[tuple[float, int, float]]()
+        while waiting or running:
+            while waiting and len(running) < slots:
+                place = waiting.pop()
+                self.meter.begin_request(requests[place])
+                heapq.heappush(running, (self.now + 0.3 + lengths[place] / 20, place, self.now))
+            end = running[0][0]
+            while (second := float(int(self.now) + 1)) < end:
+                self.now = second
+                if pieces:
+                    self.meter.live.update({id(requests[at]): int(20 * (second - begin)) + 1 for _, at, begin in running})
+                self.meter.tick()
+            self.now, place, _ = heapq.heappop(running)
+            self.meter.end(requests[place], lengths[place])
+        return self.now
+
+
 class TestMeter:
     def test_it_moves_while_no_answer_has_ended(self) -> None:
-        reports: list[tuple[int, float]] = []
-        now = [0.0]
-        meter = ServerMeter(lambda tokens, seconds: reports.append((tokens, seconds)), lambda: now[0])
+        clock = Clock()
         requests = [Request(f"{n}", max_tokens=1000) for n in range(4)]
-        meter.begin_requests(requests)
-        counters = [meter.piece_counter(request) for request in requests[:2]]
+        clock.meter.begin_requests(requests, 2)
+        for request in requests[:2]:
+            clock.meter.begin_request(request)
+        counters = [clock.meter.piece_counter(request) for request in requests[:2]]
         for _ in range(50):
             for count in counters:
                 count()
-        now[0] = 10.0
-        meter.tick()
-        assert reports == [(100, pytest.approx(390.0))]  # at ten a second: twice 950 to come, and twice 1000
-        meter.end(requests[0], 60)
-        now[0] = 11.0
-        meter.tick()
-        assert reports[-1][0] == 110
-        assert reports[-1][1] < 100  # one of 110 tokens was an end: answers have about 110, not 1000
+        clock.now = 10.0
+        clock.meter.tick()
+        assert clock.reports == [(10.0, 100, pytest.approx(390.0))]  # at five a second each: 950 to come, and then 1000
+        clock.meter.end(requests[0], 60)
+        clock.now = 11.0
+        clock.meter.tick()
+        assert clock.reports[-1][1] == 110
+        assert clock.reports[-1][2] < 100  # one of 60 tokens was an end: answers have about 110, not 1000
 
-    def test_without_pieces_it_is_by_answers(self) -> None:
-        reports: list[tuple[int, float]] = []
-        now = [0.0]
-        meter = ServerMeter(lambda tokens, seconds: reports.append((tokens, seconds)), lambda: now[0])
-        requests = [Request("a"), Request("b"), Request("c")]
-        meter.begin_requests(requests)
-        now[0] = 6.0
-        meter.tick()
-        assert reports == []
-        meter.end(requests[0], 5)
-        assert reports == [(5, pytest.approx(12.0))]
+    def test_choices_are_by_answers(self) -> None:
+        clock = Clock()
+        requests = [Request(text, choices=("x",)) for text in "abc"]
+        clock.meter.begin_requests(requests, 1)
+        clock.now = 6.0
+        clock.meter.tick()
+        assert clock.reports == []
+        clock.meter.end(requests[0], 5)
+        assert clock.reports == [(6.0, 5, pytest.approx(12.0))]
 
-    @pytest.mark.parametrize(("rate", "most"), [(0.01, 500), (0.5, 3), (1.0, 9), (0.2, 0), (0.0, 7)])
-    def test_the_rest_is_the_sum_of_the_chances_that_each_token_comes(self, rate: float, most: int) -> None:
-        assert expected_rest(rate, most) == pytest.approx(sum((1 - rate) ** n for n in range(most)))
+    def test_errors_alone_are_by_answers(self) -> None:
+        clock = Clock()
+        requests = [Request(text) for text in "abc"]
+        clock.meter.begin_requests(requests, 1)
+        clock.meter.begin_request(requests[0])
+        clock.now = 6.0
+        clock.meter.end(requests[0], 0)
+        assert clock.reports == [(6.0, 0, pytest.approx(12.0))]
+
+    @pytest.mark.parametrize("pieces", [True, False])
+    @pytest.mark.parametrize("slots", [16, 32])
+    @pytest.mark.parametrize("kind", ["alike", "half run on", "few run on", "exponential"])
+    def test_after_a_minute_it_is_within_a_factor_of_one_and_a_half(self, kind: str, slots: int, pieces: bool) -> None:
+        random, most = np.random.default_rng(3), 1280
+        lengths = {
+            "alike": np.full(500, 200),
+            "half run on": np.where(random.random(500) < 0.5, most, random.integers(40, 160, 500)),
+            "few run on": np.where(random.random(500) < 0.1, most, random.integers(100, 300, 500)),
+            "exponential": np.minimum(random.exponential(300, 500).astype(int) + 1, most),
+        }[kind]
+        clock = Clock()
+        end = clock.answer_all(lengths.tolist(), slots, most, pieces)
+        second, _, left = [report for report in clock.reports if report[0] <= 60][-1]
+        assert 1 / 1.5 < left / (end - second) < 1.5
 
 
 class TestWeighing:

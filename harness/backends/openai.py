@@ -22,14 +22,7 @@ from harness.prompts.templates import as_dicts, parse_arguments, plain_text
 from harness.server_logprobs import PromptWeigher
 from harness.server_meter import ServerMeter
 from harness.server_names import explain_unlisted
-from harness.server_requests import (
-    FurtherFields,
-    choice_contexts,
-    exact_fields,
-    refused_response,
-    sampling_fields,
-    text_response,
-)
+from harness.server_requests import FurtherFields, choice_contexts, exact_fields, refused, sampling_fields, text_response
 from harness.server_settings import OPENAI_URL, OpenAIOptions, make_server, make_settings, served_name
 from harness.server_settings import requested_settings as requested_settings
 from harness.server_settings import settings_differences as settings_differences
@@ -53,9 +46,7 @@ class OpenAIModel:
         self.has_answered = False  # whether a sound answer ever came
         self.further_fields = FurtherFields()
         self.weigher = PromptWeigher(model, server)
-        self.is_heard = self.is_streaming = (
-            False  # whether anybody takes reports of tokens; whether long answers come in pieces
-        )
+        self.is_heard = self.is_streaming = False  # whether anybody takes reports; whether long answers come in pieces
         self.meter = ServerMeter(lambda tokens, seconds_left: None)
 
     @property
@@ -83,7 +74,7 @@ class OpenAIModel:
         failures: dict[int, Exception] = {}
         in_a_row, patience = 0, max(MIN_PATIENCE, self.options.concurrency)
         self.is_streaming = self.is_heard and self.options.stream and any(map(may_stream, requests)) and self.can_stream
-        self.meter.begin_requests(requests)
+        self.meter.begin_requests(requests, self.options.concurrency)
         for place, future in http.ask_concurrently(self.answer_request, requests, self.options.concurrency, self.meter.tick):
             failure = request_failure(future)
             if failure is None:
@@ -110,10 +101,11 @@ class OpenAIModel:
 
     async def answer_request(self, connection: http.Connection, request: Request) -> Response:
         """The response to one request; an error with its reason where the prompt itself is refused."""
+        self.meter.begin_request(request)
         try:
             return await (self.loglikelihoods(connection, request) if request.choices else self.generate(connection, request))
         except http.RequestRefusedError as refusal:
-            if response := refused_response(str(refusal)):
+            if response := refused(str(refusal)):
                 return response
             raise
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import DecodingRow, TokenPrompt
-from harness.engine.token_meter import TokenMeter, expected_rest, last_end, reaching_shares
+from harness.engine.token_meter import TokenMeter
+from harness.statistics.answer_lengths import expected_rest, last_end, last_end_in_turn, reaching_shares
 from tests.engine.test_engine import CONFIGS, make
 
 
@@ -28,6 +29,22 @@ def test_where_nothing_has_ended_all_go_on_to_the_cap() -> None:
     shares = reaching_shares([], [5, 5, 5], 100)
     assert expected_rest(shares, 5) == pytest.approx(95, abs=1.5)
     assert last_end(shares, [5, 5, 5]) == 95
+
+
+def test_answers_follow_one_another_where_a_place_is_free() -> None:
+    """All have 10 tokens: one goes on for 6, one begins at once in the other place, one at 6, and the last at 10."""
+    shares = reaching_shares([10] * 50, [4], 10)
+    assert last_end_in_turn(shares, [4], 3, 2) == 20
+    assert last_end_in_turn(shares, [4], 0, 2) == 6
+    assert last_end_in_turn(shares, [], 5, 5) == 10
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(0, 50), st.integers(1, 8))
+def test_the_last_end_lies_between_its_bounds(ended: list[int], waiting: int, slots: int) -> None:
+    shares = reaching_shares(ended, [], 40)
+    end = last_end_in_turn(shares, [], waiting, slots)
+    rounds = -(-waiting // slots)
+    assert rounds * min(ended) <= end <= waiting * max(ended)
 
 
 @given(
