@@ -27,11 +27,11 @@ def choose_names(checkpoints: Sequence[Checkpoint], name: str, results: Results)
         raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {names}.")
     if name:
         return [replace(checkpoints[0], name=name)]
-    chosen, records = list(checkpoints), readable_records(results)
-    for place, checkpoint in enumerate(chosen):
-        others = {c.name for c in chosen[:place] + chosen[place + 1 :]}
-        chosen[place] = replace(checkpoint, name=own_name(checkpoint, others, records))
-    return chosen
+    renamings, records = list(checkpoints), readable_records(results)
+    for place, checkpoint in enumerate(renamings):
+        others = {c.name for c in renamings[:place] + renamings[place + 1 :]}
+        renamings[place] = replace(checkpoint, name=own_name(checkpoint, others, records))
+    return renamings
 
 
 def readable_records(results: Results) -> dict[str, CheckpointRecord]:

@@ -43,6 +43,8 @@ class ChatRenderer:
         Raises UnusableRowError where the template refuses the conversation or leaves out a part of it, and SkilldeltaError for
         a tokenizer without a template.
         """
+        if not turns:
+            return ""
         if not self.tokenizer.chat_template:
             raise SkilldeltaError(
                 "The data are conversations, and the tokenizer has no chat template.  Name one with --template: tulu, or a "
@@ -56,6 +58,8 @@ class ChatRenderer:
         except TemplateError as error:
             raise UnusableRowError(f"the chat template refuses the conversation: {error}") from error
         check_complete(text, chat, tools)
+        if not opening:
+            check_answer(text, chat[-1])
         return text
 
 
@@ -81,6 +85,19 @@ def check_complete(text: str, chat: list[dict[str, Any]], tools: list[Any] | Non
             raise UnusableRowError("the chat template leaves out tool calls")
     if any(tool.get("function", tool).get("name", "") not in text for tool in tools or ()):
         raise UnusableRowError("the chat template leaves out the tools")
+
+
+def check_answer(text: str, answer: dict[str, Any]) -> None:
+    """Raises UnusableRowError where the text lacks a part of its last message: that is what is learnt.
+
+    White space does not count, since templates put thoughts and answers onto lines of their own.
+    """
+    words = "".join(text.split())
+    for key in ("content", "reasoning_content", "thinking"):
+        part = "".join(str(answer.get(key) or "").split())
+        if not is_part(part, words):
+            what = "a part of the answer" if key == "content" else f"the {key} of the answer"
+            raise UnusableRowError(f"the chat template leaves out {what}")
 
 
 def is_part(content: str, text: str) -> bool:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, require_content
+from harness.training.messages import (
+    Text,
+    UnusableRowError,
+    as_assistant_turn,
+    as_user_turn,
+    require_content,
+    require_question,
+    strip_turns,
+)
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.row_columns import (
@@ -16,13 +24,24 @@ from harness.training.row_columns import (
     QUESTIONS,
     RowColumns,
     add_context,
+    asks,
+    has_empty_question,
     take_prompt,
     take_question,
 )
+from harness.training.votes import read_rounds
 from harness.types import Json, SkilldeltaError
 
 PROMPTS = (*QUESTIONS, *ADDITIONS, *CONVERSATIONS)
-COMPARED = ("chosen", "rejected", "response_w", "response_l", "conversation_a", "score_A")  # rows of two answers to a prompt
+COMPARED = (
+    "chosen",
+    "rejected",
+    "response_w",
+    "response_l",
+    "conversation_a",
+    "score_A",
+    "winner_model_a",
+)  # rows of two answers to a prompt
 NOT_LEARNT = {"weight", "train", "train_turn", "trainable", "loss"}  # where a message says so with 0 or false
 
 
@@ -48,18 +67,17 @@ class PolicyPrompt:
 def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
     """A row to imitate.  Of a conversation the last message is learnt; the messages before it are the prompt."""
     columns = RowColumns(row, settings)
-    if any(name in row for name in CONVERSATIONS):
+    name = columns.holds(*ANSWERS) or next((n for n in ANSWERS if n in row), "")
+    if columns.holds(*CONVERSATIONS) or (not name and any(n in row for n in CONVERSATIONS)):
         prompt, answer = parse_last_turn(columns)
-    elif name := next((n for n in ANSWERS if n in row), ""):
-        answer = columns.take_answer(name, name)
-        prompt = take_prompt(columns)
-        if isinstance(prompt, tuple):
-            answer = as_assistant_turn(answer)
-        elif isinstance(answer, tuple):
-            prompt = as_user_turn(prompt) if prompt else ""
-        if columns.holds("text"):  # Alpaca's own rendering of the other columns
-            columns.read.add("text")
+    elif name:
+        prompt, answer = parse_answered_prompt(columns, name)
     elif "text" in row:
+        if "parent_id" in row or "role" in row:
+            raise SkilldeltaError(
+                f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}: single messages of conversations, "
+                "as OpenAssistant stores them.  Join each path through a tree into a row: messages, a list of {role, content}."
+            )
         prompt, answer = "", columns.take_answer("text", "text")
     else:
         raise SkilldeltaError(
@@ -71,6 +89,20 @@ def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
     if settings.chat and isinstance(prompt, str) and prompt:
         prompt, answer = as_user_turn(prompt), as_assistant_turn(answer)
     return Conversation(prompt, answer, settings.source, settings.kind)
+
+
+def parse_answered_prompt(columns: RowColumns, name: str) -> tuple[Text, Text]:
+    """(the prompt, the answer in the column `name`), both as messages where one of them is."""
+    answer, prompt = columns.take_answer(name, name), take_prompt(columns)
+    if not prompt and has_empty_question(columns.row):
+        raise UnusableRowError("no prompt")
+    if isinstance(prompt, tuple):
+        answer = as_assistant_turn(answer)
+    elif isinstance(answer, tuple):
+        prompt = as_user_turn(prompt) if prompt else ""
+    if columns.holds("text"):  # Alpaca's own rendering of the other columns
+        columns.read.add("text")
+    return prompt, strip_turns(prompt, answer) if prompt else answer
 
 
 def parse_last_turn(columns: RowColumns) -> tuple[Text, Text]:
@@ -85,10 +117,9 @@ def parse_last_turn(columns: RowColumns) -> tuple[Text, Text]:
         if str(last[mark]).lower() in ("0", "0.0", "false"):
             raise UnusableRowError(f"the last message has the {mark} {last[mark]}")
     question = take_question(columns)
-    contents = {m.content.strip() for m in turns[:-1]}
-    if question and (question[0].content if isinstance(question, tuple) else question).strip() not in contents:
+    if question and not asks(turns, question):
         raise UnusableRowError("the prompt is no turn of the conversation")
-    return add_context(columns, turns[:-1]), require_content(turns[-1:], "assistant's")
+    return add_context(columns, require_question(turns[:-1])), require_content(turns[-1:], "assistant's")
 
 
 def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
@@ -102,7 +133,7 @@ def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
             if pair_prompt := parse_pair(row, settings).prompt:
                 return PolicyPrompt(pair_prompt, settings.source, settings.kind)
         except UnusableRowError:  # answers that are no pair may still have a prompt
-            if not has_columns:
+            if not has_columns or read_rounds(row.get("prompt")):
                 raise
     columns = RowColumns(row, settings)
     if not has_columns and not any(name in row for name in COMPARED):

@@ -56,7 +56,7 @@ def split_holdout(
 def load_mixture(config: TrainerSettings, parse: ParseRow[T]) -> TrainingRows[T]:
     """Every source through `parse`, then mixed by weight."""
     if not config.data:
-        raise SkilldeltaError("There is no data to train on: name files with --data (.jsonl, .json, .csv, each also .gz).")
+        raise SkilldeltaError("There is no data to train on: name files with --data (.jsonl, .json, .csv or .parquet).")
     count = len(config.data)
     for name, values in (("weights", config.weights), ("kinds", config.kinds)):
         if values and len(values) != count:
@@ -83,6 +83,7 @@ def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple
             rows.append(parse(row, settings))
         except UnusableRowError as fault:
             faults[str(fault)] += 1
+    settings.check_numbers()
     if not rows:
         raise SkilldeltaError(f"{name} holds no row to train on: {describe_faults(faults) or 'it is empty'}.")
     facts = {"source": name, "sha256": sha, "kind": settings.kind, "rows": len(rows), "skipped": dict(sorted(faults.items()))}

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.training.batches import Tokens
-from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn
+from harness.training.conversations import parse_last_turn
+from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, strip_turns
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
-from harness.training.row_columns import RowColumns, take_prompt
+from harness.training.row_columns import ANSWERS, CONVERSATIONS, RowColumns, take_prompt
 from harness.types import Json, SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.training.tokenization import Encoder
 
-TRUE, FALSE = (True, 1, "true", "1", "desirable"), (False, 0, "false", "0", "undesirable")
+LABELS = ("label", "kto_tag")  # TRL's and LLaMA-Factory's
+TRUE = {"true", "1", "+1", "desirable", "chosen", "accepted", "good", "positive", "yes", "like", "up", "thumbs_up"}
+FALSE = {"false", "0", "-1", "undesirable", "rejected", "bad", "negative", "no", "dislike", "down", "thumbs_down"}
 
 
 @dataclass(frozen=True)
@@ -34,22 +38,32 @@ class LabelledTokens:
 
 def parse_labels(row: Json, settings: ParseSettings) -> tuple[LabelledAnswer, ...]:
     """The labelled answers of a row: one of an unpaired row (prompt, completion, label), two of a pair."""
-    if "label" not in row or "chosen" in row:
+    columns = RowColumns(row, settings)
+    if not any(name in row for name in LABELS) or columns.holds("chosen"):
         pair = parse_pair(row, settings)
         return LabelledAnswer(pair.prompt, pair.chosen, True), LabelledAnswer(pair.prompt, pair.rejected, False)
-    columns = RowColumns(row, settings)
-    label = columns.take("label")
-    if isinstance(label, str):
-        label = label.strip().lower()
-    if label is None or label not in (*TRUE, *FALSE):
-        raise UnusableRowError("a label that is neither true nor false")
-    answer, prompt = columns.take_answer("completion", "completion", "response", "output"), take_prompt(columns)
+    is_desirable = parse_label(columns)
+    if columns.holds(*CONVERSATIONS) and not columns.holds(*ANSWERS):
+        prompt, answer = parse_last_turn(columns)
+    else:
+        answer, prompt = columns.take_answer("completion", *ANSWERS), take_prompt(columns)
     columns.check_rest()
     if not prompt:
         raise UnusableRowError("no prompt")
     if isinstance(prompt, tuple) or isinstance(answer, tuple) or settings.chat:
         prompt, answer = as_user_turn(prompt), as_assistant_turn(answer)
-    return (LabelledAnswer(prompt, answer, label in TRUE),)
+    return (LabelledAnswer(prompt, strip_turns(prompt, answer), is_desirable),)
+
+
+def parse_label(columns: RowColumns) -> bool:
+    """Whether a row's label is that of a desirable answer, in any spelling."""
+    value = columns.take(*LABELS)
+    number = value if isinstance(value, bool) or not isinstance(value, int | float) else f"{value:g}"
+    label = re.sub(r"[\s-]+(?=[a-z])", "_", str(number).strip().lower()).removesuffix(".0")
+    columns.settings.numbers.update({label} & {"-1", "0", "1"})
+    if label not in TRUE | FALSE:
+        raise UnusableRowError("a label that is neither true nor false")
+    return label in TRUE
 
 
 def encode_labels(rows: Sequence[tuple[LabelledAnswer, ...]], encoder: Encoder) -> list[LabelledTokens]:

@@ -49,6 +49,9 @@ TOOLS = "tools"  # the role of a first message that declares the tools of a conv
 
 # Messages written down as a text, as tables of a CSV file hold them.
 WRITTEN = re.compile(r"\s*\[?\s*\{\s*['\"](?:role|from|content|value)['\"]\s*:")
+# Letters of scripts that put no spaces between words: Thai to Burmese, Khmer, Japanese, Chinese.
+NO_SPACES = re.compile(r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+MAX_LABEL = 4  # letters of such a script in a label; more are words
 
 
 def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
@@ -65,6 +68,9 @@ def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
         value = [value]
     if isinstance(value, Sequence) and all(isinstance(m, Mapping) and ("role" in m or "from" in m) for m in value):
         return tuple(parse_message(m, ignore) for m in value)
+    if isinstance(value, Sequence) and all(isinstance(m, Mapping) and m.keys() <= {"input", "output"} for m in value):
+        sides = [(role, m.get(key)) for m in value for role, key in (("user", "input"), ("assistant", "output"))]  # Capybara's
+        return tuple(parse_message({"role": role, "content": text}) for role, text in sides if text is not None)
     raise UnusableRowError("neither text nor messages")
 
 
@@ -102,7 +108,7 @@ def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Mes
         more["tool_calls"] = [parse_tool_call(call) for call in more["tool_calls"]]
     for key, rest in message.items():
         if key not in (*TEMPLATE_KEYS, "role", "from", "content", "value", *ignore) and holds_words(rest):
-            raise UnusableRowError(f"a message has {key!r}, which is not understood")
+            raise UnusableRowError(f"a message has {key!r}, which is not understood (--ignore-columns {key} passes it over)")
     if content is None and not more:
         raise UnusableRowError("a message without content")
     text = content_text(content, ROLES[role])
@@ -170,7 +176,7 @@ def as_chat(turns: Turns) -> tuple[list[dict[str, Any]], list[Any] | None]:
 def holds_words(value: Any) -> bool:
     """Is there a text of more than one word in a value, at any depth?  Numbers, flags, labels and ids are no words."""
     if isinstance(value, str):
-        return len(value.split()) > 1
+        return len(value.split()) > 1 or len(NO_SPACES.findall(value)) > MAX_LABEL
     if isinstance(value, Mapping):
         return any(map(holds_words, value.values()))
     return isinstance(value, Sequence) and any(map(holds_words, value))
@@ -189,6 +195,32 @@ def parse_answer(value: Any, side: str, ignore: Sequence[str] = ()) -> Text:
     if value is None:
         raise UnusableRowError(f"no {side} answer")
     return require_content(parse_text(value, ignore), side)
+
+
+def require_question(prompt: Text) -> Text:
+    """The prompt itself; raises `UnusableRowError` where it, or a turn of the user in it, is white space."""
+    if isinstance(prompt, str):
+        is_blank = bool(prompt) and not prompt.strip()
+    else:
+        is_blank = any(m.role == "user" and not (m.content.strip() or isinstance(m, RichMessage)) for m in prompt)
+    if is_blank:
+        raise UnusableRowError("a question without words")
+    return prompt
+
+
+def strip_turns(prompt: Text, answer: Text) -> Text:
+    """An answer of messages without those of the prompt, which it may repeat.
+
+    Raises `UnusableRowError` where another than the assistant begins what is left: its turn would be learnt.
+    """
+    if isinstance(answer, str):
+        return answer
+    turns = as_user_turn(prompt)
+    if prompt and answer[: len(turns)] == turns:
+        answer = answer[len(turns) :]
+    if not answer or answer[0].role != "assistant":
+        raise UnusableRowError("an answer of messages that the assistant does not begin")
+    return answer
 
 
 def strip_prompt(prompt: Text, chosen: str, rejected: str) -> tuple[str, str]:

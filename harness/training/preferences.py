@@ -7,11 +7,10 @@ votes between two answers.  A row without a preference raises `UnusableRowError`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from harness.engine.tree import common_prefix_length
 from harness.training.messages import (
     Text,
     Turns,
@@ -20,12 +19,23 @@ from harness.training.messages import (
     as_user_turn,
     parse_answer,
     require_content,
-    strip_prompt,
+    require_question,
+    strip_turns,
 )
+from harness.training.pair_prompts import HUMAN, join_prompt, parse_dialogue, split_messages
 from harness.training.parse_settings import ParseSettings
 from harness.training.ratings import aspect_ratings, draw_rated_pair
-from harness.training.row_columns import CONVERSATIONS, RowColumns, add_context, take_prompt, take_question
-from harness.types import Json, Message, SkilldeltaError
+from harness.training.row_columns import (
+    CONVERSATIONS,
+    RowColumns,
+    add_context,
+    asks,
+    has_empty_question,
+    take_prompt,
+    take_question,
+)
+from harness.training.votes import holds_vote, parse_vote
+from harness.types import Json, SkilldeltaError
 
 __all__ = ["Pair", "ParseSettings", "Text", "Turns", "UnusableRowError", "parse_pair"]
 
@@ -48,14 +58,13 @@ class Pair:
         return self.prompt or self.chosen
 
 
-HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 LABELLED = "single answers with a label, no pairs.  `skilldelta train kto` learns from them."
-LEFT = {"a", "model_a", "left", "response_a", "1"}
-RIGHT = {"b", "model_b", "right", "response_b", "2"}
-TIES = {"", "none", "0", "both", "neither", "equal", "same", "draw"}
-# Where the prompt of two texts with a common beginning may end: after a line, a question or the label of a line ("Answer:").
-# A full stop is no such place, because abbreviations have one.
-BORDER = re.compile(r"\n+|[?!][\"'”’)\]]*(?=\s+(?![a-z]))|(?<![^\n])[\w#*][\w#*; -]{0,24}:(?=\s)")
+BETTER_AND_WORSE = (
+    ("chosen", "rejected"),
+    ("response_w", "response_l"),
+    ("response_j", "response_k"),
+    ("chosen_response", "rejected_response"),
+)
 
 
 def parse_pair(row: Json, settings: ParseSettings) -> Pair:
@@ -64,12 +73,10 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
     Raises `UnusableRowError` for a row without a preference, and SkilldeltaError for columns that are not understood.
     """
     columns = RowColumns(row, settings)
-    if "chosen" in row or "rejected" in row:
-        pair = parse_chosen_rejected(columns, "chosen", "rejected")
-    elif "response_w" in row or "response_l" in row:
-        pair = parse_chosen_rejected(columns, "response_w", "response_l")
-    elif "winner" in row or "score_A" in row:
-        pair = parse_votes(columns)
+    if names := next((names for names in BETTER_AND_WORSE if any(name in row for name in names)), None):
+        pair = parse_chosen_rejected(columns, *names)
+    elif holds_vote(columns):
+        pair = parse_voted_pair(columns)
     elif "label" in row or "labels" in row:
         is_stepwise = isinstance(row.get("labels"), list)
         raise SkilldeltaError(
@@ -78,15 +85,18 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
         )
     elif "completions" in row:
         pair = parse_ratings(columns)
+    elif has_ranks(row.get("answers")):
+        pair = parse_ranks(columns)
     else:
         raise SkilldeltaError(
             f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  "
             "Known are: chosen, rejected (text or messages), alone or with prompt, question or instruction and input, system, "
             "history, tools, or the messages before; prompt, response_w, response_l; prompt or instruction with "
             "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
-            "history, human_ref_A, human_ref_B, score_A, score_B."
+            "history, human_ref_A, human_ref_B, score_A, score_B; and the columns of HelpSteer, SafeRLHF and Nectar."
         )
     columns.check_rest()
+    require_question(pair.prompt)
     if any(isinstance(answer, tuple) and answer[-1].role != "assistant" for answer in (pair.chosen, pair.rejected)):
         raise UnusableRowError("an answer does not end with the assistant")
     if pair.chosen == pair.rejected:
@@ -108,8 +118,11 @@ def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:
     question, conversation = take_question(columns), columns.take_text(*CONVERSATIONS)
     if conversation in (chosen, rejected):
         conversation = ""  # UltraFeedback's pairs repeat the chosen conversation as messages
-    if question and conversation:
+    if question and conversation and not asks(conversation, question):
         raise UnusableRowError("a prompt next to a conversation")
+    conversation = strip_answer(conversation, chosen, rejected)
+    if not (question or conversation) and isinstance(chosen, str) and has_empty_question(columns.row):
+        raise UnusableRowError("no prompt")
     prompt, chosen, rejected = join_prompt(conversation or question, chosen, rejected)
     prompt = add_context(columns, prompt)
     if isinstance(prompt, tuple):
@@ -118,82 +131,48 @@ def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:
     return Pair(prompt, *answers, margin)
 
 
-def join_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text, Text]:
-    """(prompt, the rest of chosen, the rest of rejected) from a prompt and answers that may repeat it."""
-    if isinstance(chosen, str) != isinstance(rejected, str):
-        turns = rejected if isinstance(chosen, str) else chosen
-        if not prompt or not isinstance(turns, tuple) or turns[0].role != "assistant":
-            raise UnusableRowError("one answer is text, the other messages")
-        chosen, rejected = as_assistant_turn(chosen), as_assistant_turn(rejected)
-    if isinstance(chosen, str) and isinstance(rejected, str):
-        if prompt:
-            return prompt, *strip_prompt(prompt, chosen, rejected)
-        if chosen.startswith(HUMAN):
-            return split_messages(parse_dialogue(chosen), parse_dialogue(rejected))
-        return split_text(chosen, rejected)
-    assert not isinstance(chosen, str)
-    assert not isinstance(rejected, str)
-    if isinstance(prompt, tuple) and prompt in (chosen[: len(prompt)], rejected[: len(prompt)]):
-        common, chosen, rejected = split_messages(chosen, strip_check(rejected, prompt, chosen))
-        return common, chosen, rejected
-    if prompt and chosen[0].role == rejected[0].role == "assistant":
-        common, chosen, rejected = split_messages(chosen, rejected)
-        return (*as_user_turn(prompt), *common), chosen, rejected
-    common, chosen, rejected = split_messages(chosen, rejected)
-    if isinstance(prompt, tuple) and prompt:
-        raise UnusableRowError("the answers begin with other messages than the prompt")
-    return place_question(prompt, common) if prompt else common, chosen, rejected
+def parse_voted_pair(columns: RowColumns) -> Pair:
+    """The answer that won, and the other one."""
+    vote = parse_vote(columns)
+    if vote.repeats_prompt:
+        prompt, chosen, rejected = split_messages(as_user_turn(vote.chosen), as_user_turn(vote.rejected))
+        return Pair(prompt, require_content(chosen, "chosen"), require_content(rejected, "rejected"), vote.margin)
+    question = take_prompt(columns) if vote.prompt is None else vote.prompt
+    if not question:
+        raise UnusableRowError("no prompt")
+    prompt = as_user_turn(question)
+    better, worse = (strip_turns(prompt, as_assistant_turn(answer)) for answer in (vote.chosen, vote.rejected))
+    return Pair(prompt, better, worse, vote.margin)
 
 
-def strip_check(rejected: Turns, prompt: Turns, chosen: Turns) -> Turns:
-    """`rejected`, if both answers repeat the prompt."""
-    if rejected[: len(prompt)] != prompt or chosen[: len(prompt)] != prompt:
-        raise UnusableRowError("only one answer repeats the prompt")
-    return rejected
+def strip_answer(conversation: Text, chosen: Text, rejected: Text) -> Text:
+    """A conversation without its last turn, where that is one of the two answers.
 
-
-def place_question(question: Text, common: Turns) -> Turns:
-    """The messages that both conversations begin with, if the question is one of them; behind a lone system turn it follows."""
-    assert isinstance(question, str)
-    turns = [m.content.strip() for m in common if m.role == "user"]
-    is_dialogue = question.startswith(HUMAN) and [m.content for m in parse_dialogue(question) if m.role == "user"] == turns
-    if is_dialogue or question.strip() in turns:
-        return common
-    if [m.role for m in common] == ["system"]:
-        return (*common, Message("user", question))
-    raise UnusableRowError("the prompt is no turn of the conversations")
-
-
-def parse_dialogue(text: str) -> Turns:
-    """An HH dialogue, "\\n\\nHuman: ...\\n\\nAssistant: ...", as messages."""
-    parts = re.split(f"({re.escape(HUMAN)}|{re.escape(ASSISTANT)})", text)
-    pieces = zip(parts[1::2], parts[2::2], strict=True)
-    return tuple(Message("user" if tag == HUMAN else "assistant", content.strip()) for tag, content in pieces)
-
-
-def split_messages(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]:
-    """(the common first messages, the rest of chosen, the rest of rejected)."""
-    n = common_prefix_length(chosen, rejected)
-    if n == len(chosen) and n == len(rejected):
-        raise UnusableRowError("identical answers")
-    if not (chosen[n:] and rejected[n:] and chosen[n].role == rejected[n].role == "assistant"):
-        raise UnusableRowError("the answers part before the assistant speaks")
-    return chosen[:n], chosen[n:], rejected[n:]
-
-
-def split_text(chosen: str, rejected: str) -> tuple[str, str, str]:
-    """(the common beginning, the rest of chosen, the rest of rejected); white space at the border belongs to the answers.
-
-    The beginning ends at a BORDER, never inside a sentence.  Without one it is empty, and the whole texts are the answers: in a
-    difference of log-probabilities their common part cancels out.
+    Raises `UnusableRowError` where it ends with another answer: nothing would ask for the two.
     """
-    common = chosen[: common_prefix_length(chosen, rejected)]
-    if not common.strip() or not re.search(r"\W", common.strip() + chosen[len(common) : len(common) + 1]):
-        raise UnusableRowError("no common prompt")
-    borders = [match.end() for match in BORDER.finditer(common + " ")]
-    borders = [n for n in borders if n <= len(common) and not (chosen[n:].lstrip()[:1] + rejected[n:].lstrip()[:1]).islower()]
-    n = borders[-1] if borders else 0
-    return chosen[:n], chosen[n:], rejected[n:]
+    if isinstance(conversation, str) or not conversation or conversation[-1].role != "assistant":
+        return conversation
+    answers = [as_assistant_turn(answer)[-1].content.strip() for answer in (chosen, rejected)]
+    if conversation[-1].content.strip() not in answers:
+        raise UnusableRowError("the conversation ends with another answer")
+    return conversation[:-1]
+
+
+def has_ranks(answers: Any) -> bool:
+    """Whether the answers of a row carry ranks, as Nectar's do."""
+    return isinstance(answers, list) and bool(answers) and all(isinstance(a, dict) and "rank" in a for a in answers)
+
+
+def parse_ranks(columns: RowColumns) -> Pair:
+    """The answer of the first rank against a lower one that (seed, row) draws."""
+    completions = [{"response": a.get("answer"), "ratings": {"rank": -a["rank"]}} for a in columns.take("answers")]
+    better, worse, _ = draw_rated_pair(columns.row, completions, replace(columns.settings, rate="mean"))
+    prompt = as_user_turn(take_prompt(columns))
+    if prompt and prompt[-1].content.startswith(HUMAN):
+        turns = parse_dialogue(prompt[-1].content)
+        prompt = (*prompt[:-1], *(turns if turns[-1].content else turns[:-1]))
+    answers = [as_assistant_turn(parse_answer(c["response"], side)) for c, side in ((better, "chosen"), (worse, "rejected"))]
+    return Pair(prompt, answers[0], answers[1])
 
 
 def parse_ratings(columns: RowColumns) -> Pair:
@@ -209,33 +188,3 @@ def parse_ratings(columns: RowColumns) -> Pair:
         for c, side in ((better, "chosen"), (worse, "rejected"))
     ]
     return Pair(as_user_turn(prompt), answers[0], answers[1], margin, aspects)
-
-
-def parse_votes(columns: RowColumns) -> Pair:
-    """Two answers and the winner: the Chatbot Arena's columns, SHP's scores, or prompt, response_a, response_b, winner."""
-    row, margin = columns.row, None
-    if "score_A" in row:
-        gap = (columns.take_number("score_A") or 0) - (columns.take_number("score_B") or 0)
-        sides = columns.take_answer("first", "human_ref_A"), columns.take_answer("second", "human_ref_B")
-        prompt = as_user_turn(columns.take_text("history"))
-        verdict, margin = "a" if gap > 0 else "b" if gap < 0 else "tie", abs(gap)
-    else:
-        verdict = str(columns.take("winner")).strip().lower()
-        if "conversation_a" in row:
-            left, right = (as_turns(columns.take_text(f"conversation_{s}")) for s in "ab")
-            prompt, left, right = split_messages(left, right)
-            sides = require_content(left, "first"), require_content(right, "second")
-        else:
-            prompt = as_user_turn(take_prompt(columns))
-            sides = columns.take_answer("first", "response_a"), columns.take_answer("second", "response_b")
-    if verdict not in LEFT | RIGHT:
-        raise UnusableRowError("tied votes" if "tie" in verdict or verdict in TIES else f"the winner is {verdict[:20]!r}")
-    chosen, rejected = sides if verdict in LEFT else sides[::-1]
-    return Pair(prompt, as_assistant_turn(chosen), as_assistant_turn(rejected), margin)
-
-
-def as_turns(conversation: Text) -> Turns:
-    """A conversation as messages; raises `UnusableRowError` for plain text."""
-    if isinstance(conversation, str):
-        raise UnusableRowError("neither text nor messages")
-    return conversation

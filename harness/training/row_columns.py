@@ -21,8 +21,10 @@ from harness.training.messages import (
     holds_words,
     parse_answer,
     parse_text,
+    require_question,
 )
 from harness.training.parse_settings import ParseSettings
+from harness.training.row_texts import nested_texts
 from harness.types import Json, Message, SkilldeltaError
 
 SYSTEM = ("system", "system_prompt", "system_message")
@@ -31,7 +33,21 @@ ADDITIONS = ("input", "context")  # the second half of an instruction; the quest
 CONVERSATIONS = ("messages", "conversations", "conversation")
 ANSWERS = ("completion", "response", "output", "solution", "answer")
 # Columns of answers in rows of preferences: a policy's prompts may stand in such rows.
-PAIR_ANSWERS = ("chosen", "rejected", "response_w", "response_l", "response_a", "response_b", "completions")
+PAIR_ANSWERS = (
+    *("chosen", "rejected", "response_w", "response_l", "response_j", "response_k", "chosen_response", "rejected_response"),
+    *(
+        "response_a",
+        "response_b",
+        "response_0",
+        "response_1",
+        "response_2",
+        "response1",
+        "response2",
+        "completions",
+        "answers",
+        "winner",
+    ),
+)
 # Parts of the names of columns that say something about a row and are no part of it.
 METADATA_NAMES = """
 id ids uid uuid idx index key hash source sources dataset datasets origin origins provenance split subset
@@ -40,10 +56,17 @@ language languages locale model models generator generators generation generatio
 annotation annotations judge rater raters worker author date time timestamp tstamp created url link license
 licence version score scores rating ratings rank ranking reward rewards rate quality length tokens count num
 turn turns metadata meta info stats rationale rationales feedback critique principle explanation order
-status moderation preference reason correct incorrect
+status moderation preference preferences reason correct incorrect
 """
 METADATA = frozenset(METADATA_NAMES.split())
 CONTENT = frozenset(("text", "texts", "document", "documents", "passage", "passages", "content", "body", "article"))
+# At the end of a column's name they say what it holds: a task_description is text, a prompt_category is none.
+HEAD_NAMES = """
+instruction instructions prompt prompts question questions query input system description definition background
+premise hypothesis dialogue dialog history conversation example examples choices options code
+"""
+HEADS = frozenset(HEAD_NAMES.split())
+NO_INPUT = ("<noinput>", "noinput", "no input", "<no input>")  # Alpaca's placeholders
 PICTURES = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 
 
@@ -89,19 +112,41 @@ class RowColumns:
         return parse_answer(self.row.get(name), side, self.settings.ignore)
 
     def check_rest(self) -> None:
-        """Raises SkilldeltaError for a column of words that nothing has read; notes the others."""
-        for name, value in self.row.items():
-            if name in self.read or value in (None, "", [], {}, ()):
-                continue
-            parts = set(re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()))
-            is_known = name in self.settings.ignore or (parts & METADATA and not parts & (CONTENT | PICTURES))
-            if not is_known and (holds_words(value) or parts & PICTURES):
-                raise SkilldeltaError(
-                    f"A row of {self.settings.source or 'the data'} has the columns {', '.join(self.row)}, and nothing "
-                    f"says what {name!r} is for.  It may be a part of the prompt, so it is not dropped silently.  Put its text "
-                    f"into the prompt, or name it with --ignore-columns {name} if the model neither reads nor writes it."
-                )
-            self.settings.unused.add(name)
+        """Raises SkilldeltaError for columns of words that nothing has read; notes the others.
+
+        A column that repeats a text of the row says nothing new.
+        """
+        rest = {k: v for k, v in self.row.items() if k not in self.read and v not in (None, "", [], {}, ())}
+        words = {k: v for k, v in rest.items() if k not in self.settings.ignore and may_be_content(k, v)}
+        if words:
+            texts = {text.strip() for name in self.read for text in nested_texts(self.row.get(name))}
+            words = {k: v for k, v in words.items() if is_picture(k) or any(t.strip() not in texts for t in nested_texts(v))}
+        if words:
+            source, is_one, flag = self.settings.source or "the data", len(words) == 1, ",".join(words)
+            part, them = ("it may be a part", "it") if is_one else ("they may be parts", "them")
+            raise SkilldeltaError(
+                f"A row of {source} has the columns {', '.join(self.row)}, and nothing says what "
+                f"{', '.join(map(repr, words))} {'is' if is_one else 'are'} for: {part} of the prompt, and nothing is dropped "
+                f"silently.  Put the text into the prompt, or name {them} with --ignore-columns {flag} if the model neither "
+                f"reads nor writes {them}."
+            )
+        self.settings.unused.update(rest)
+
+
+def name_parts(column: str) -> list[str]:
+    """The words of a column's name, in lower case: model_A, modelA and model-a are the same."""
+    return re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower())
+
+
+def is_picture(column: str) -> bool:
+    return not PICTURES.isdisjoint(name_parts(column))
+
+
+def may_be_content(column: str, value: Any) -> bool:
+    """Whether a column's value may be something that the model should see: words under no name of METADATA, or a picture."""
+    parts = name_parts(column)
+    is_metadata = not METADATA.isdisjoint(parts) and CONTENT.isdisjoint(parts) and parts[-1] not in HEADS
+    return is_picture(column) or (not is_metadata and holds_words(value))
 
 
 def take_question(columns: RowColumns) -> Text:
@@ -118,6 +163,8 @@ def take_question(columns: RowColumns) -> Text:
     is_plain = names == ["prompt"]
     for name in ADDITIONS:
         addition = columns.take_text(name)
+        if isinstance(addition, str) and addition.strip().lower() in NO_INPUT:
+            addition = ""
         if addition and question:
             if not (isinstance(question, str) and isinstance(addition, str)):
                 raise UnusableRowError(f"{name} next to a prompt of messages")
@@ -127,6 +174,7 @@ def take_question(columns: RowColumns) -> Text:
     history = columns.take("history")
     if history is not None:
         question, is_plain = (*parse_history(history), *as_user_turn(question)), False
+    question = require_question(question)
     return question if is_plain or not question else as_user_turn(question)
 
 
@@ -143,10 +191,21 @@ def parse_history(value: Any) -> Turns:
 
 def take_prompt(columns: RowColumns) -> Text:
     """The prompt of a row: its question, or its conversation, after its system prompt and its tools."""
-    question, conversation = take_question(columns), columns.take_text(*CONVERSATIONS)
-    if question and conversation:
+    question, conversation = take_question(columns), require_question(columns.take_text(*CONVERSATIONS))
+    if question and conversation and not asks(conversation, question):
         raise UnusableRowError("a prompt next to a conversation")
     return add_context(columns, conversation or question)
+
+
+def asks(conversation: Text, question: Text) -> bool:
+    """Whether a question is a turn of the conversation."""
+    text = question if isinstance(question, str) else question[-1].content
+    return isinstance(conversation, tuple) and text.strip() in [m.content.strip() for m in conversation if m.role == "user"]
+
+
+def has_empty_question(row: Json) -> bool:
+    """Whether a row has a column for a question, and nothing in any of them: its prompt is missing, not left out."""
+    return any(name in row for name in QUESTIONS) and all(row.get(name) in (None, "") for name in (*QUESTIONS, *ADDITIONS))
 
 
 def add_context(columns: RowColumns, prompt: Text) -> Text:

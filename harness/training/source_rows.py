@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.data import DataSource, hub_rows, read
+from harness.bounded_files import read_bytes
+from harness.data import MAX_BYTES, DataSource, hub_rows, parse_rows, read
+from harness.training.row_texts import nested_texts
 from harness.types import Json, SkilldeltaError, digest
 
 
@@ -20,22 +23,27 @@ def raw_rows(name: str) -> tuple[Sequence[Json], str]:
     path = Path(name)
     if not path.is_file():
         raise SkilldeltaError(f"There is no data file {name}.  Rows of the Hub are named hub:NAME or hub:NAME:SPLIT.")
-    return read(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    return read_any(path), hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_any(path: Path) -> list[Json]:
+    """All rows of a file of text (`data.read`), of such a file packed by Zstandard (.zst), or of a parquet file."""
+    if path.suffix == ".parquet":
+        from harness.interchange.parquet import read_parquet
+
+        return list(read_parquet(path))
+    csv.field_size_limit(MAX_BYTES)  # a cell may hold a conversation; Python's own limit is 128 KiB
+    if path.suffix != ".zst":
+        return list(read(path))
+    from harness.interchange.archive import unpack_zstandard
+
+    try:
+        content = unpack_zstandard(read_bytes(path, MAX_BYTES), MAX_BYTES, str(path)).decode("utf-8-sig")
+    except (ValueError, OSError) as error:
+        raise SkilldeltaError(f"{path} cannot be read: {str(error)[:200]}.") from error
+    return list(parse_rows(content, path.stem))
 
 
 def row_text(row: Any) -> str:
     """Every text of a row, at any depth and in any column, as lines of one text."""
     return "\n".join(nested_texts(row))
-
-
-def nested_texts(value: Any) -> Iterator[str]:
-    """The texts of a JSON value in their order; keys are none."""
-    rest = [value]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, Mapping):
-            rest += reversed(tuple(part.values()))
-        elif isinstance(part, Sequence):
-            rest += reversed(part)
