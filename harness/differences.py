@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 SAMPLING = ("backend.sampling", "null")  # of answers that a server gave to a version which stored nothing of it
-LATER = ("end_tokens", "special_tokens", "code", "tokenizer_used", "revision")  # parts that older results lack
+LATER = (
+    "end_tokens",
+    "special_tokens",
+    "code",
+    "tokenizer_used",
+    "tokenizer_files",
+    "revision",
+)  # parts that older results lack
 
 
 def differences(left: Any, right: Any, where: str = "") -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from harness import hub_cache
 from harness.file_hashes import hash_files
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, weight_files
 from harness.own_template import JINJA, LEGACY, find_own_template
-from harness.tokenizer_folders import tokenizer_source
+from harness.tokenizer_folders import other_tokenizer_files, tokenizer_source
 from harness.types import Checkpoint, digest
 
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt", "added_tokens.json")
@@ -34,6 +34,8 @@ def hash_checkpoint(checkpoint: Checkpoint) -> dict[str, str]:
         "config": hash_files([base / "config.json"]),
         "tokenizer": hash_files(folder / n for n in TOKENIZER),
         "template": hash_files(folder / n for n in TEMPLATE),
+        # Only where there are any: judges store the hash of all parts, and most checkpoints have none.
+        "tokenizer_files": hash_files(other_tokenizer_files(Path(tokenizer_source(checkpoint)))),
     }
     later = {
         "end_tokens": hash_files(place / "generation_config.json" for place in dict.fromkeys((base, folder))),

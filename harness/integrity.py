@@ -11,6 +11,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from harness.folder_entries import list_entries
 from harness.visible_text import printable
 
 MAX_HEADER = 100_000_000  # bytes; the safetensors format's own limit
+MAX_TENSORS = 150_000  # of one file; adapters of 384 experts in each of 60 layers have 138,240
+SLACK = 1000  # brackets beside those of tensors, in what the file says of itself
 MAX_DIMENSIONS = 64  # of a tensor, as torch has it
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
@@ -164,17 +167,29 @@ def read_header(file: Path) -> dict[str, TensorHeader]:
         if length + 8 > size:
             raise ValueError(f"{name} is half-written: its header alone needs {length + 8} bytes, the file has {size}")
         text = stream.read(length)
+    if text.count(b"[") + text.count(b"{") > 3 * MAX_TENSORS + SLACK or text.count(b",") > 20 * MAX_TENSORS:
+        raise ValueError(f"{name} has a header of more than {MAX_TENSORS:,} tensors: it is damaged, or made to hurt")
     try:
-        header = {key: value for key, value in decode_json(text, once=True).items() if key != "__metadata__"}
-        tensors = {key: parse_tensor(value) for key, value in header.items()}
-        require_adjacent(tuple(value["data_offsets"]) for value in header.values())
+        tensors, end = parse_header(text)
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError, OverflowError) as error:
         raise ValueError(f"{name} has a damaged header") from error
-    full_size = 8 + length + max((end for _, end in tensors.values()), default=0)
+    full_size = 8 + length + end
     if size != full_size:
         state = "half-written" if size < full_size else "longer than its header says"
         raise ValueError(f"{name} is {state}: {size} bytes, its header promises {full_size}")
-    return {key: tensor for key, (tensor, _) in tensors.items()}
+    return dict(tensors)
+
+
+@lru_cache(maxsize=4)
+def parse_header(text: bytes) -> tuple[Headers, int]:
+    """The tensors of a safetensors header, and the bytes of their data.  ValueError and others where it is damaged.
+
+    It is asked for several times before a model is loaded, and takes seconds where there are very many tensors.
+    """
+    header = {key: value for key, value in decode_json(text, once=True).items() if key != "__metadata__"}
+    tensors = {key: parse_tensor(value) for key, value in header.items()}
+    require_adjacent(tuple(value["data_offsets"]) for value in header.values())
+    return {key: tensor for key, (tensor, _) in tensors.items()}, max((end for _, end in tensors.values()), default=0)
 
 
 def require_adjacent(places: Iterable[tuple[int, int]]) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.bounded_files import explain_no_file, read_json
-from harness.tokenizer_folders import TOKENIZER_CONFIG, has_tokenizer, own_folders, tokenizer_source
+from harness.tokenizer_folders import TEMPLATE_FOLDER, TOKENIZER_CONFIG, has_tokenizer, own_folders, tokenizer_source
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import printable
 
 Template = str | dict[str, str]  # one, or several by name
-JINJA, LEGACY, FOLDER = "chat_template.jinja", "chat_template.json", "additional_chat_templates"
+JINJA, LEGACY = "chat_template.jinja", "chat_template.json"
 MAX_TEMPLATE = 1_000_000  # bytes; the longest that people publish have about 30,000
 
 
@@ -36,7 +36,7 @@ def find_own_template(checkpoint: Checkpoint) -> Template | None:
 def read_template(folder: Path) -> Template | None:
     """The chat template in a folder: of chat_template.jinja, of tokenizer_config.json, or of older files."""
     try:
-        files = {file.stem: read_source(file) for file in sorted((folder / FOLDER).glob("*.jinja"))}
+        files = {file.stem: read_source(file) for file in sorted((folder / TEMPLATE_FOLDER).glob("*.jinja"))}
         if os.path.lexists(folder / JINJA):
             files["default"] = read_source(folder / JINJA)
         if files:

@@ -9,6 +9,12 @@ from harness.folder_entries import find_entries
 from harness.types import Checkpoint
 
 TOKENIZER, TOKENIZER_CONFIG = "tokenizer.json", "tokenizer_config.json"
+# What transformers' tokenizers read beside the files that every one of them may have.
+OTHER_VOCABULARIES = (
+    *("vocab.txt", "spiece.model", "tekken.json", "*.tiktoken", "sentencepiece*.model", "spm*.model", "*.spm", "bpe.codes"),
+    *("dict.txt", "vocab-*.json", "*_vocab.json", "byte_maps.json", "emoji.json", "normalizer.json", "prophetnet.tokenizer"),
+)
+TEMPLATE_FOLDER = "additional_chat_templates"
 VOCABULARIES = (TOKENIZER, "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model", "tekken.json")
 
 
@@ -21,6 +27,12 @@ def tokenizer_source(checkpoint: Checkpoint) -> str:
         return checkpoint.tokenizer
     own = next((place for place in own_folders(checkpoint) if has_tokenizer(Path(place))), "")
     return own or checkpoint.base or checkpoint.path
+
+
+def other_tokenizer_files(folder: Path) -> list[Path]:
+    """The vocabularies beside tokenizer.json and its like, and the templates beside the ordinary one."""
+    templates = sorted(find_entries(folder / TEMPLATE_FOLDER, "*.jinja"))
+    return sorted({file for name in OTHER_VOCABULARIES for file in find_entries(folder, name)}) + templates
 
 
 def own_folders(checkpoint: Checkpoint) -> list[str]:

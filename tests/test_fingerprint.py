@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness import api, differences, file_hashes, fingerprint
+from harness.prompts.tokenizer_cache import tokenizer_key
 from harness.types import Checkpoint
 from tests.checkpoints.test_discovery import model, weights
 from tests.support import toys
@@ -60,3 +61,33 @@ def test_other_recorded_outputs_under_the_same_name_are_another_checkpoint(tmp_p
         assert outcome.state == state, outcome.why
     assert "fingerprint.outputs: stored" in outcome.why
     assert "Give this checkpoint a --name" in outcome.why
+
+
+VOCABULARIES = ("vocab.txt", "tekken.json", "spiece.model", "qwen.tiktoken", "sentencepiece.bpe.model", "bpe.codes")
+
+
+def whole_checkpoint(folder: Path) -> Checkpoint:
+    return Checkpoint(folder.name, str(folder), "transformers")
+
+
+@pytest.mark.parametrize("name", [*VOCABULARIES, "additional_chat_templates/tools.jinja"])
+def test_a_vocabulary_or_template_beside_the_ordinary_files_is_part_of_the_tokenizer(name: str, tmp_path: Path) -> None:
+    folders = [model(tmp_path / place) for place in ("a", "b", "neither")]
+    for folder in folders[:2]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(folder.name)
+    (one, two, neither), keys = zip(
+        *((fingerprint.hash_checkpoint(whole_checkpoint(f)), tokenizer_key(str(f))) for f in folders), strict=True
+    )
+    assert {part for part, *_ in differences.changed_parts(one, two)} == {"tokenizer_files"}
+    assert {part for part, *_ in differences.changed_parts(one, neither)} == {"tokenizer_files"}
+    assert len(set(keys)) == 3
+
+
+def test_results_of_before_that_part_are_of_the_same_checkpoint(tmp_path: Path) -> None:
+    folder = model(tmp_path / "a")
+    assert "tokenizer_files" not in fingerprint.hash_checkpoint(whole_checkpoint(folder))  # judges store a hash of all parts
+    (folder / "vocab.txt").write_text("one\ntwo\n")
+    now = fingerprint.hash_checkpoint(whole_checkpoint(folder))
+    older = {name: value for name, value in now.items() if name != "tokenizer_files"}
+    assert differences.changed_parts(older, now) == []

@@ -18,6 +18,7 @@ from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsErro
 from harness.loading.generation_config import GENERATION_CONFIG
 from harness.loading.gguf import is_gguf
 from harness.loading.headers import open_tensors, read_headers
+from harness.loading.quantization import explain_unknown_method
 from harness.loading.reports import explain_zeros
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import IGNORABLE, check_whole_model, explain_index
@@ -77,7 +78,7 @@ def place_once(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
         verdict = place(folders, settings)
         if has_one_set_each:
             VERDICTS[key] = verdict
-    return replace(verdict, note="; ".join(filter(None, (verdict.note, nothing))))
+    return replace(verdict, note="; ".join(filter(None, (verdict.note, explain_unknown_method(folders[0]), nothing))))
 
 
 def contract_key(folders: Iterable[Path]) -> list[object]:

@@ -12,9 +12,9 @@ from harness.bounded_files import read_json
 from harness.config import changed_settings
 from harness.differences import shorten_json
 from harness.engine.device import default_device
-from harness.own_template import FOLDER, JINJA, LEGACY, find_own_template
+from harness.own_template import JINJA, LEGACY, find_own_template
 from harness.prompts.text_limits import WINDOWS
-from harness.tokenizer_folders import tokenizer_source
+from harness.tokenizer_folders import TEMPLATE_FOLDER, tokenizer_source
 from harness.types import Checkpoint, Json
 
 Difference = tuple[str, str, str]
@@ -69,7 +69,7 @@ def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
         return {}
     config = source / "tokenizer_config.json"
     is_in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8", errors="replace")
-    has_template = is_in_config or any((source / name).exists() for name in (JINJA, LEGACY, FOLDER))
+    has_template = is_in_config or any((source / name).exists() for name in (JINJA, LEGACY, TEMPLATE_FOLDER))
     return {"template": "own" if has_template else "none"}
 
 

@@ -27,6 +27,7 @@ from harness.loading.adapters import (
 )
 from harness.loading.headers import read_headers
 from harness.loading.placement import place_model
+from harness.loading.quantization import explain_unknown_method
 from harness.loading.settings import LoadSettings
 from harness.types import Checkpoint, SkilldeltaError, digest
 
@@ -43,7 +44,7 @@ class LoadedModel:
 
     resident: SharedBase
     tensors: dict[str, torch.Tensor] | None  # of its adapter
-    note: str = ""  # that its adapter changes nothing
+    note: str = ""  # that its adapter changes nothing, or that its weights are read as plain ones
 
     @property
     def model(self) -> Any:
@@ -98,7 +99,9 @@ class BaseHolder:
             model = loading.load_checkpoint(checkpoint, settings)
             loading.require_finite(model.named_parameters(), checkpoint.path)
             user = make_shared(key, model, checkpoint, device)
-        user.note = explain_no_change(Path(checkpoint.path)) if checkpoint.base else ""
+        quantized = explain_unknown_method(Path(checkpoint.base or checkpoint.path))
+        nothing = explain_no_change(Path(checkpoint.path)) if checkpoint.base else ""
+        user.note = "; ".join(filter(None, (quantized, nothing)))
         self.resident = user.resident
         return user
 

@@ -20,7 +20,7 @@ from harness.integrity import SINGLE, BrokenWeightsError, Headers, UncheckedErro
 from harness.loading.generation_config import read_generation_config
 from harness.loading.gguf import source_arguments
 from harness.loading.headers import explain_two_sets, read_headers
-from harness.loading.quantization import check_quantization
+from harness.loading.quantization import check_quantization, refuse_unscaled
 from harness.loading.reports import (
     explain_value_model,
     explain_wrapper,
@@ -129,6 +129,7 @@ def place_headers(config: Any, headers: Headers, settings: LoadSettings) -> tupl
     """An empty model, and transformers' report on where the headers' tensors went."""
     refuse_absurd_sizes(config, len(headers))
     check_quantization(config)
+    refuse_unscaled(config, headers)
     refuse_whole_numbers(headers)
     name = "MODEL_FOR_CAUSAL_LM_MAPPING" if settings.head == "causal" else "MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING"
     architecture = getattr(modeling_auto, name).get(type(config), None)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from harness.bounded_files import read_json
 from harness.file_hashes import hash_files
 from harness.prompts.tokenization import WindowedTokenizer
+from harness.tokenizer_folders import other_tokenizer_files
 from harness.types import digest
 
 TOKENIZER_FILES = ("token*", "vocab*", "merges*", "special*", "added*", "chat_template*", "*.model", "*.tiktoken")
@@ -69,7 +70,7 @@ def tokenizer_key(source: str, *settings: object) -> str:
     folder = Path(source)
     if not folder.is_dir():
         return ""
-    files = sorted({file for name in TOKENIZER_FILES for file in folder.glob(name) if file.is_file()})
+    files = sorted({file for name in TOKENIZER_FILES for file in folder.glob(name)}) + other_tokenizer_files(folder)
     config_file = folder / "config.json"
     config = read_json(config_file) if config_file.exists() else {}
     kind = [config.get(n) for n in ("model_type", "tokenizer_class", "auto_map")]

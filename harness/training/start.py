@@ -12,6 +12,7 @@ from harness.atomic_files import atomic_folder, link_file, write_json
 from harness.bounded_files import read_json
 from harness.integrity import ADAPTER_CONFIG
 from harness.prompts.tokenizer_cache import TOKENIZER_FILES
+from harness.tokenizer_folders import OTHER_VOCABULARIES
 from harness.training import parallel
 from harness.training.model_loading import absolute_name, is_adapter, model_folder
 from harness.training.reward_settings import RewardSettings, reward_model_folder
@@ -87,4 +88,4 @@ def write_start(source: Path, target: Path, config: TrainerSettings) -> None:
 
 
 def is_tokenizer_file(file: Path) -> bool:
-    return any(file.match(pattern) for pattern in TOKENIZER_FILES)
+    return any(file.match(pattern) for pattern in (*TOKENIZER_FILES, *OTHER_VOCABULARIES))

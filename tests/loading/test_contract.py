@@ -93,9 +93,21 @@ WHOLE: dict[str, Callable[[Path], object]] = {
 }
 
 
-def test_a_quantization_that_transformers_does_not_know_is_passed_over_as_there(base: Path, tmp_path: Path) -> None:
+def test_a_quantization_that_transformers_does_not_know_is_passed_over_as_there_and_said(base: Path, tmp_path: Path) -> None:
     change_config(copy(base, tmp_path / "model"), quantization_config={"quant_method": "nobody"})
-    assert (listing_row(only(tmp_path / "model"))["problem"], is_scored(only(tmp_path / "model"))) == ("", True)
+    row = listing_row(only(tmp_path / "model"))
+    note = "'nobody', which quantized its weights by config.json, is not known: they are loaded as they are"
+    assert (row["problem"], row["note"], is_scored(only(tmp_path / "model"))) == ("", note, True)
+    assert load(only(tmp_path / "model"), TransformersOptions(device="cpu")).note == note
+
+
+def test_small_numbers_by_a_quantization_that_transformers_does_not_know_are_refused(base: Path, tmp_path: Path) -> None:
+    folder = copy(base, tmp_path / "model")
+    change_config(folder, quantization_config={"quant_method": "nobody"})
+    change_tensors(folder, lambda t: {k: v.to(torch.float8_e4m3fn) if v.ndim > 1 else v for k, v in t.items()})
+    problem = listing_row(only(folder))["problem"]
+    assert "have 8 bits or fewer" in problem
+    assert "'nobody'" in problem
 
 
 def test_an_adapter_whose_kind_cannot_be_checked_is_said_to_be_unchecked(lora: Path, tmp_path: Path) -> None:

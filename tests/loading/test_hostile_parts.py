@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from harness import integrity
 from harness.backends.transformers import TransformersOptions, load
 from harness.checkpoint_folders import describe_adapter
 from harness.integrity import BrokenWeightsError, find_file_problem
@@ -147,3 +148,38 @@ def test_addresses_lose_their_secrets_and_names_stay(base: object, shown: object
     assert without_credentials(base) == shown
     (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base, "peft_type": "LORA"}))
     assert "SECRET" not in repr(describe_adapter(tmp_path, "a"))
+
+
+def write_header(file: Path, header: bytes) -> Path:
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    return file
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{%s}" % b",".join(b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % i for i in range(12)),
+        b'{"a":[%s]}' % b",".join([b"[]"] * 60),
+        b"{%s}" % b",".join(b'"%d":0' % i for i in range(250)),
+    ],
+)
+def test_a_header_of_more_tensors_than_any_model_has_is_not_parsed(
+    header: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integrity, "MAX_TENSORS", 10)
+    monkeypatch.setattr(integrity, "SLACK", 2)
+    monkeypatch.setattr(integrity, "parse_header", lambda text: pytest.fail("it was parsed"))
+    with pytest.raises(ValueError, match="has a header of more than 10 tensors"):
+        integrity.read_header(write_header(tmp_path / "model.safetensors", header))
+
+
+def test_a_header_is_parsed_once_and_anew_where_its_bytes_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    monkeypatch.setattr(integrity, "decode_json", lambda text, once: (parsed.append(1), json.loads(text))[1])
+    header = b'{"%s":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}}'
+    file = tmp_path / "model.safetensors"
+    for name in (b"one", b"one", b"two"):
+        assert list(integrity.read_header(write_header(file, header % (name + str(tmp_path).encode())))) == [
+            (name + str(tmp_path).encode()).decode()
+        ]
+    assert len(parsed) == 2
