@@ -1,4 +1,4 @@
-"""CSV files, for spreadsheets: a text that one would run as a formula stays a text."""
+"""CSV files, for spreadsheets and terminals: a text that one of them would act upon stays a text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.visible_text import escape_formulas
+from harness.visible_text import escape_cells
 
 
 def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]]) -> Path:
@@ -15,6 +15,6 @@ def write_csv(path: Path, columns: Iterable[str], rows: Iterable[Sequence[Any]])
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="", errors="backslashreplace") as stream:
         writer = csv.writer(stream)
-        writer.writerow(columns)
-        writer.writerows(map(escape_formulas, rows))
+        writer.writerow(escape_cells(list(columns)))
+        writer.writerows(map(escape_cells, rows))
     return path

@@ -16,7 +16,7 @@ CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 ADDRESS_SECRETS = re.compile(r"^(\s*[\w.+-]*:?//)(?:[^/@\s]*@)?([^?#]*).*$", re.DOTALL)
-FORMULA = re.compile(r"[=+\-@\t\r\n]")
+FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # also in full width, as spreadsheets of East Asia read them
 NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 MARKDOWN = (
     (re.compile(r"([\\`*|~$])"), r"\\\1"),
@@ -45,9 +45,15 @@ def escape_markdown(text: str) -> str:
     return "&nbsp;&nbsp;" + safe[2:] if safe.startswith("  ") else safe
 
 
-def escape_formulas(row: Sequence[Any]) -> list[Any]:
+def escape_cells(row: Sequence[Any]) -> list[Any]:
+    """The cells of a row of CSV, which people open in a spreadsheet and print on a terminal."""
+    return [escape_cell(value) if isinstance(value, str) else value for value in row]
+
+
+def escape_cell(text: str) -> str:
     """A spreadsheet runs a text that begins like a formula, and a model may write one: an apostrophe keeps it a text."""
-    return [f"'{v}" if isinstance(v, str) and FORMULA.match(v) and not NUMBER.fullmatch(v) else v for v in row]
+    safe = show_controls(text.replace("\r\n", "\n"))
+    return f"'{safe}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else safe
 
 
 def first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.comparison.decision import decide
-from harness.visible_text import escape_formulas, escape_markdown
+from harness.visible_text import escape_cells, escape_markdown
 from reports.layout import latex, published_tables, text_tables
 from reports.layout.markdown import markdown_list, markdown_section
 
@@ -23,13 +23,13 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     markdown.write_text(markdown_document(comparison), encoding="utf-8")
     typeset.write_text(latex.latex_document(comparison, decide(comparison).sentence), encoding="utf-8")
-    escape_cells(comparison.frame()).to_csv(flat, index=False, quoting=csv.QUOTE_MINIMAL, float_format="%.6g")
+    escape_frame(comparison.frame()).to_csv(flat, index=False, quoting=csv.QUOTE_MINIMAL, float_format="%.6g")
     return [markdown, flat, typeset]
 
 
-def escape_cells(frame: pd.DataFrame) -> pd.DataFrame:
+def escape_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with no text that a spreadsheet would run."""
-    texts = {str(name): escape_formulas(frame[name].tolist()) for name in frame.select_dtypes(exclude="number")}
+    texts = {str(name): escape_cells(frame[name].tolist()) for name in frame.select_dtypes(exclude="number")}
     return frame.assign(**texts)
 
 

@@ -18,7 +18,7 @@ from harness.comparison.compare import compare
 from harness.comparison.decision import decide
 from harness.comparison.gate import Policy, gate
 from harness.comparison.result import Comparison
-from harness.visible_text import CONTROLS, escape_formulas, escape_markdown, first_line, show_controls
+from harness.visible_text import CONTROLS, escape_cells, escape_markdown, first_line, show_controls
 from reports import page, table, tradeoff
 from reports.layout import latex
 from tests.support.results_folder import store_scores
@@ -67,9 +67,11 @@ def test_no_cell_of_a_csv_begins_like_a_formula(comparison: Comparison, tmp_path
     for row in rows:
         for cell in row.values():
             assert not re.match(r"[=+@\t\r-](?![\d.])", cell), cell
-    assert {row["checkpoint"].removeprefix("'") for row in rows} >= {n for n in NAMES if "\r" not in n}
-    assert {row["skill"] for row in rows} == {"'=ski\x1b[1mll", ""}
-    assert escape_formulas(["-3.5", "+1", "−2", "=1", 4, None]) == ["-3.5", "+1", "−2", "'=1", 4, None]
+    assert {row["checkpoint"].removeprefix("'") for row in rows} >= {show_controls(n.replace("\r\n", "\n")) for n in NAMES}
+    assert {row["skill"] for row in rows} == {"'=ski\\u001b[1mll", ""}
+    assert not CONTROLS.search(flat.read_text())
+    assert escape_cells(["-3.5", "+1", "−2", "=1", 4, None]) == ["-3.5", "+1", "−2", "'=1", 4, None]
+    assert escape_cells(["a\r\nb", "a\rb", "＝1+1", "\x1b[2J"]) == ["a\nb", "a\\rb", "'＝1+1", "\\u001b[2J"]
 
 
 def test_markdown_has_no_live_link_image_tag_or_address(comparison: Comparison, tmp_path: Path) -> None:
