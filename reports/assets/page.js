@@ -87,7 +87,7 @@ function matrix() {
 }
 
 // ---- the forest of one candidate: its table, with every interval drawn in its line
-const WIDE = 360, TALL = 30;
+const WIDE = 340, TALL = 36;
 function forestRows() {
   const rows = [[find(state.candidate, "average", "average"), "average"]];
   for (const skill of data.skills) {
@@ -113,7 +113,7 @@ function forest() {
   const heads = ["", "n", "baseline", "score", "", "difference", "p adj.", "detectable", "lost / gained"];
   const body = shown.map(([r, label]) => {
     const task = r.level === "task", base = find(data.baseline, r.level, r.name);
-    return el("tr", { class: r.level }, el("th", { scope: "row" }, label), el("td", {}, String(r.n)), el("td", {}, number(base && base.score)), el("td", {}, el("span", { class: "score" }, number(r.score))),
+    return el("tr", { class: r.level }, el("th", { scope: "row" }, ...label.split(/(?<=[_\/])/).flatMap((part) => [part, el("wbr")])), el("td", {}, String(r.n)), el("td", {}, number(base && base.score)), el("td", {}, el("span", { class: "score" }, number(r.score))),
       drawing(...grid(rule, TALL), el("svg:line", { x1: x(r.delta_low), x2: x(r.delta_high), y1: half, y2: half, class: r.verdict, "stroke-width": task ? 1.5 : 3 }),
         el("svg:circle", { cx: x(r.delta), cy: half, r: task ? 3 : 4.5, class: r.verdict })),
       el("td", { class: r.verdict }, change(r)), el("td", {}, probability(r.p_adjusted)), el("td", { class: r.verdict === "unclear" ? "" : "soft" }, number(r.mde)), el("td", {}, r.flips ? `${r.flips.lost} / ${r.flips.gained}` : ""));

@@ -1,7 +1,7 @@
 """Searches random comparisons for contradictions: python -m tests.bench.contradictions [comparisons [first]].
 
-A verdict must not stand against its own interval or its p-value, no interval may be without width or outside of its range, and
-the gate must not let a regression pass that the table shows.
+A verdict must not stand against its own interval or its p-value, no interval may be without width or outside of its range, the
+gate must not let a regression pass that the table shows, and the decision's sentence must not claim what the rows deny.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import numpy as np
 
 import harness
 from harness.comparison.gate import Policy, gate
-from harness.comparison.result import Comparison, MetricValue, Row
+from harness.comparison.result import Comparison, Family, MetricValue, Row
 from harness.statistics.aggregates import Floats
 from harness.types import Sample
+from tests.bench.sentences import sentence_faults
 from tests.support.results_folder import about, sample, store
 
 COMPARISONS = 10_000
 SIZES = (1, 2, 3, 5, 12, 20, 40, 100)
+CORRECTIONS: tuple[Family, ...] = ("auto", "auto", "auto", "holm", "bh", "none")
 SHARES = (0.0, 0.01, 0.05, 0.3, 0.5, 0.9, 0.99, 1.0)
 CHANGES = (0.0, 0.02, 0.05, 0.15, 0.5)
 METRICS = [
@@ -35,7 +37,7 @@ ROUNDING = 1e-6  # points
 
 def write_results(folder: Path, rng: np.random.Generator) -> None:
     """A random results folder: a baseline and one to three candidates on one to four tasks of up to three skills."""
-    candidates = int(rng.integers(1, 4))
+    candidates = int(rng.choice([1, 2, 3, 6]))
     for number in range(int(rng.integers(1, 5))):
         aggregate = str(rng.choice(["mean", "mean", "mean", "macro", "f1"]))
         task = {"aggregate": aggregate, "positive": "a", "metrics": METRICS}
@@ -44,13 +46,17 @@ def write_results(folder: Path, rng: np.random.Generator) -> None:
             facts["inputs"]["data"] = "the same rows"
         items, fractional, clusters = int(rng.choice(SIZES)), rng.random() < 0.3, rng.random() < 0.3
         scores = draw_scores(rng, items, fractional)
+        may_be_absent, unscored = rng.random() < 0.1, float(rng.choice([0, 0.02, 0.02, 0.3]))
         for name in ("base", *(f"candidate {i}" for i in range(candidates))):
             if name != "base":
+                if may_be_absent and rng.random() < 0.5:
+                    continue
                 changed = rng.random(items) < rng.choice(CHANGES)
                 new = np.where(changed, draw_scores(rng, items, fractional), scores)
             else:
                 new = scores
-            store(folder, name, facts, [make_sample(rng, i, float(s), clusters) for i, s in enumerate(new)])
+            missing = unscored if name != "base" else 0.02
+            store(folder, name, facts, [make_sample(rng, i, float(s), clusters, missing) for i, s in enumerate(new)])
 
 
 def draw_scores(rng: np.random.Generator, items: int, fractional: bool) -> Floats:
@@ -58,16 +64,17 @@ def draw_scores(rng: np.random.Generator, items: int, fractional: bool) -> Float
     return np.where(rng.random(items) < 0.5, right, rng.random(items)) if fractional else right
 
 
-def make_sample(rng: np.random.Generator, row: int, score: float, clusters: bool) -> Sample:
+def make_sample(rng: np.random.Generator, row: int, score: float, clusters: bool, unscored: float) -> Sample:
     bottom = float(1 + row % 3)
     parts = {"value": score, "top": min(bottom, float(np.round(bottom * score))), "bottom": bottom}
-    value = None if rng.random() < 0.02 else score
+    value = None if rng.random() < unscored else score
     more = {"cluster": f"c{row // 4}"} if clusters else {}
     return sample(row, value, parts=parts, group="ab"[row % 2], **more)
 
 
 def faults(comparison: Comparison) -> Iterator[str]:
     """Every contradiction of a comparison, in words."""
+    yield from sentence_faults(comparison)
     for row in comparison.rows:
         yield from row_faults(row, comparison.settings.margin)
         for metric in row.metrics:
@@ -93,6 +100,8 @@ def row_faults(row: Row, margin: float) -> Iterator[str]:
     if difference is None or np.isnan(difference.delta):
         return
     low, high = difference.delta_low, difference.delta_high
+    if not 0 < difference.mde <= 100:
+        yield f"detectable beyond the range: {row}"
     if not is_sound((low, difference.delta, high), -100.0, 100.0):
         yield f"difference's interval: {row}"
     proven = difference.p_adjusted <= 0.05 and (low > 0 or high < 0)
@@ -128,7 +137,8 @@ def search(comparisons: int, first: int = 0) -> Counter[str]:
         rng = np.random.default_rng(number)
         with tempfile.TemporaryDirectory() as folder:
             write_results(Path(folder), rng)
-            for fault in faults(harness.compare(folder, "base", draws=199)):
+            family = CORRECTIONS[int(rng.integers(len(CORRECTIONS)))]
+            for fault in faults(harness.compare(folder, "base", draws=199, family=family)):
                 kinds[fault.partition(":")[0]] += 1
                 print(f"{number}: {fault}", file=sys.stderr)
     return kinds

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import harness
+from harness.comparison.decision import decide
 from harness.statistics.decision import DecisionRule
-from tests.bench import contradictions
+from tests.bench import contradictions, sentences
 from tests.support.results_folder import store_scores
 
 
 def test_a_search_over_random_comparisons_finds_no_contradiction() -> None:
-    assert contradictions.search(25, first=20_000) == {}
+    assert contradictions.search(8, first=20_000) == {}
 
 
 @pytest.mark.slow
@@ -27,6 +29,30 @@ def test_the_search_sees_a_verdict_against_its_interval(tmp_path: Path, monkeypa
     monkeypatch.setattr(DecisionRule, "verdict", lambda *_: "better")
     kinds = [fault.partition(":")[0] for fault in contradictions.faults(harness.compare(tmp_path, "base"))]
     assert "better against its interval" in kinds
+
+
+@pytest.mark.parametrize(
+    ("true", "lie", "kind"),
+    [
+        ("the highest of 2, dpo, has +1.0", "the highest of 2, ppo, has +1.0", "not the highest"),
+        ("would show a lead", "which these items suffice to say: a lead", "a lead beyond the margin is open or not"),
+        ("dpo", "dpo and base share no item with a score, dpo", "share no item, though they do"),
+        ("+1.0", "nan", "no number"),
+    ],
+)
+def test_the_search_sees_a_sentence_against_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, true: str, lie: str, kind: str
+) -> None:
+    for name, gained in (("base", 0), ("dpo", 1), ("ppo", 0)):
+        store_scores(tmp_path, name, "gsm8k", [1.0] * (50 + gained) + [0.0] * (50 - gained))
+    comparison = harness.compare(tmp_path, "base")
+    assert list(sentences.sentence_faults(comparison)) == []
+    decision = decide(comparison)
+    assert true in decision.sentence
+    checkpoint = "ppo" if kind == "not the highest" else decision.checkpoint
+    changed = replace(decision, sentence=decision.sentence.replace(true, lie, 1), checkpoint=checkpoint)
+    monkeypatch.setattr(sentences, "decide", lambda _: changed)
+    assert kind in [fault.partition(":")[0] for fault in sentences.sentence_faults(comparison)]
 
 
 @pytest.mark.parametrize(
