@@ -149,7 +149,7 @@ class JsonServer:
                 if "stream" in content and is_stream(response):
                     reply: object = await read_stream(response, count)
                 else:
-                    reply = decode_json(await read_body(response))
+                    reply = decode_json(await read_body(response), is_whole=True)
                 return check_reply(self.answers.redact_value(reply), kind, self.show)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
             raise TryError(self.in_words(error), is_away=True) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import zlib
 from collections.abc import AsyncIterator, Callable
 from email.utils import parsedate_to_datetime
@@ -19,6 +20,9 @@ M = TypeVar("M", bound="BaseModel")
 AWAY_STATUSES = {408, 409, 425, 429, 502, 503, 504, 529}  # another try may reach the server
 MAX_REPLY = 1 << 25  # bytes of a reply, after decompression
 MAX_ERROR = 1 << 16  # bytes that are read of an error's text
+HALF_CHARACTER = re.compile(  # one half of a pair of escapes, behind an even number of backslashes
+    rb"(?<!\\)((?:\\\\)*)(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 UNSOUND_TRIES = 2  # of a request that is answered by something unreadable, or by nothing in time: each may be charged
 
 
@@ -58,13 +62,20 @@ async def read_parts(response: ClientResponse, most: int) -> AsyncIterator[bytes
         raise ValueError(f"a reply whose {encoding} is cut")
 
 
-def decode_json(text: bytes) -> Any:
-    """A JSON value.  Raises TryError where it is none."""
+def decode_json(text: bytes, is_whole: bool = False) -> Any:
+    """A JSON value.  Raises TryError where it is none.
+
+    `is_whole`: no other piece may hold the other half of a character; then one that was cut, as at the limit of tokens by a
+    server that counts in UTF-16, stands as U+FFFD.
+    """
     from pydantic_core import from_json
 
     try:
         return from_json(text)
     except ValueError as error:  # says where, and quotes nothing
+        whole = HALF_CHARACTER.sub(rb"\1\\ufffd", text) if is_whole else text
+        if whole != text:
+            return decode_json(whole)
         raise TryError(f"a reply that is not JSON ({error})", tries=UNSOUND_TRIES) from None
 
 

@@ -107,5 +107,7 @@ def sample_inverse_cdf(probs: torch.Tensor, uniform: torch.Tensor, _: torch.Tens
 def sample_nucleus(probs: torch.Tensor, uniform: torch.Tensor, top_p: torch.Tensor) -> torch.Tensor:
     """The same among the fewest likeliest tokens that reach top_p together (Holtzman et al. 2020, arXiv 1904.09751)."""
     sorted_probs, ids = probs.sort(dim=1, descending=True, stable=True)
-    sorted_probs = sorted_probs.masked_fill((sorted_probs.cumsum(1) - sorted_probs) >= top_p[:, None], 0)
+    is_beyond = (sorted_probs.cumsum(1) - sorted_probs) >= top_p[:, None]
+    is_beyond[:, 0] = False  # the likeliest alone reaches a top_p of 0
+    sorted_probs = sorted_probs.masked_fill(is_beyond, 0)
     return ids.gather(1, sample_inverse_cdf(sorted_probs, uniform, top_p)[:, None])[:, 0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -56,11 +57,22 @@ def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
     changes: dict[str, Any] = {"seed": settings.seed, **settings.overrides}
     if unknown := set(changes) - set(OVERRIDES):
         raise SkilldeltaError(f"Not a generation setting: {', '.join(sorted(unknown))}.  There are: {', '.join(OVERRIDES)}.")
+    check_ranges(changes)
     return [
         Question(example, replace(task.ask(example), **changes, draw=draw))
         for example in data.examples(task, settings.folder, selection)
         for draw in range(draws)
     ]
+
+
+def check_ranges(changes: Mapping[str, Any]) -> None:
+    """Raises SkilldeltaError for a temperature, a top_p or a length that nothing can be drawn with."""
+    if not 0 <= (temperature := changes.get("temperature", 0.0)) < math.inf:
+        raise SkilldeltaError(f"temperature={temperature}: write 0, which is greedy, or more.")
+    if not 0 <= (top_p := changes.get("top_p", 1.0)) <= 1:
+        raise SkilldeltaError(f"top_p={top_p}: write a share of the probability, 0 to 1.")
+    if (max_tokens := changes.get("max_tokens", 1)) < 1:
+        raise SkilldeltaError(f"max_tokens={max_tokens}: write 1 or more.")
 
 
 def choose_reader(reader: Reader, is_generated: bool, before: CellRecord | None = None) -> Reader | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from harness.engine.plain import TokenPair
@@ -83,6 +84,9 @@ class RequestEncoder:
         for place, request in enumerate(requests):
             if self.template.kind == "none" and request.chat:
                 plain_text(request)  # refuses it, for all alike: no response of its own would say more
+            if reason := explain_half_characters(request):
+                early.append((place, Response(finish="error", error=reason)))
+                continue
             try:
                 choices = self.tokenizer.encode_choices(request, self.template)
             except TemplateError:
@@ -116,6 +120,9 @@ class RequestEncoder:
         in_block = set[int]()
         for place, request in enumerate(requests):
             refuse_further_settings(request, supported)
+            if reason := explain_half_characters(request):
+                early.append((place, Response(finish="error", error=reason)))
+                continue
             text = self.template.render(request)
             ids = self.tokenizer.with_start(self.tokenizer.encode(text))
             if ends_inside_block(text):
@@ -167,3 +174,14 @@ class RequestEncoder:
             check(generation.ids)
             finish = "length" if check.over_budget else finish
         return Response(text, finish, tokens_out=len(generation.ids), in_block=in_block)
+
+
+def explain_half_characters(request: Request) -> str:
+    """Why no tokenizer takes the request's texts: one has half a character, as where an emoji was cut; "" where it can."""
+    prompts = [(p,) if isinstance(p, str) else tuple(m.content for m in p) for p in (request.prompt, *request.contexts)]
+    for text in chain(*prompts, (request.prefix, *request.choices)):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            return f"a text of the prompt holds half a character, U+{ord(text[error.start]):04X}, which no tokenizer takes"
+    return ""

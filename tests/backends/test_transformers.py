@@ -94,8 +94,9 @@ def test_draws_differ_and_repeat(model: TransformersModel) -> None:
     assert other != texts
 
 
-def test_a_tiny_nucleus_is_greedy(model: TransformersModel) -> None:
-    greedy, narrow = ask(model, [Request("A", max_tokens=8), Request("A", max_tokens=8, temperature=1.5, top_p=1e-6)])
+@pytest.mark.parametrize("top_p", [1e-6, 0.0])
+def test_a_tiny_nucleus_is_greedy(top_p: float, model: TransformersModel) -> None:
+    greedy, narrow = ask(model, [Request("A", max_tokens=8), Request("A", max_tokens=8, temperature=1.5, top_p=top_p)])
     assert narrow.text == greedy.text
 
 

@@ -209,3 +209,19 @@ def test_rows_with_the_same_content_are_two_examples() -> None:
 def test_an_unknown_generation_setting_is_refused() -> None:
     with pytest.raises(SkilldeltaError, match="There are: max_tokens"):
         make_questions(toys.adding(), EvaluationSettings(overrides={"heat": 1}))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "word"),
+    [
+        ({"temperature": -1.0}, "temperature=-1.0"),
+        ({"temperature": float("nan")}, "temperature=nan"),
+        ({"temperature": float("inf")}, "temperature=inf"),
+        ({"top_p": 1.5}, "top_p=1.5"),
+        ({"top_p": -0.1}, "top_p=-0.1"),
+        ({"max_tokens": 0}, "max_tokens=0"),
+    ],
+)
+def test_settings_that_nothing_can_be_drawn_with_are_refused(overrides: dict[str, float], word: str, tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match=word):
+        make_questions(toys.adding(), EvaluationSettings(overrides=overrides))
