@@ -20,7 +20,7 @@ from harness.atomic_files import folder_name, remove_halves, whole_stream, write
 from harness.bounded_files import is_folder, is_listed, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
-from harness.file_locks import LOCK_FILE, FolderLock, lock_folder
+from harness.file_locks import LOCK_FILE, lock_folder, make_locked
 from harness.grouping import run_order
 from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
 from harness.records import CellRecord, CheckpointRecord, read_record
@@ -127,10 +127,9 @@ class SampleWriter:
     """
 
     def __init__(self, cell: Cell) -> None:
-        cell.folder.mkdir(parents=True, exist_ok=True)
         self.cell = cell
         try:
-            lock = FolderLock(cell.folder)
+            lock = make_locked(cell.folder)
         except BlockingIOError as error:
             raise CellInUseError(f"Another process is writing {cell.folder}: wait for it, or stop it.") from error
         self.resources = ExitStack()

@@ -121,3 +121,21 @@ def test_names_longer_than_a_file_system_allows_have_folders_of_their_own(tmp_pa
     assert all(len(folder_name(name)) <= 255 for name in names)
     assert not [name for name in names if folder_name(name).count("%") != len(re.findall("%[0-9A-F]{2}", folder_name(name)))]
     assert folder_name("b" * 255) == "b" * 255, "names that had a folder before keep it"
+
+
+@pytest.mark.parametrize(("name", "other"), [("toy", "Toy"), ("caf\u00e9 X", "caf\u00e9 x")])
+@pytest.mark.parametrize("is_task", [False, True])
+def test_names_that_a_file_system_takes_for_one_are_not_mixed(name: str, other: str, is_task: bool, tmp_path: Path) -> None:
+    results = Results.make(tmp_path / "r")
+    cells = [results.cell("toy", each) if is_task else results.cell(each, "adding") for each in (name, other)]
+    with SampleWriter(cells[0]) as writer:
+        writer.append(Sample("e", "r", Response("1"), Score(1.0)))
+    with SampleWriter(cells[1]):
+        assert not list(cells[1].samples()), "two folders here: each has its own"
+    cells[1].folder.rmdir()
+    place = cells[1].folder if is_task else cells[1].folder.parent
+    if not is_task:
+        place.rmdir()
+    place.symlink_to(folder_name(name))  # as a file system shows it that ignores case
+    with pytest.raises(SkilldeltaError, match="one folder here"):
+        SampleWriter(cells[1])
