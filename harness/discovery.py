@@ -108,8 +108,9 @@ def find_at(path: str) -> list[Checkpoint]:
         name, _, revision = path.partition("@")
         if names_hub_model(name):
             return [describe_hub_model(name, revision)]
-        near = [str(p) for p in sorted(folder.parent.glob("*")) if p.is_dir()] if is_folder(str(folder.parent)) else []
-        raise unknown_name("folder", path, near)
+        above = next((p for p in folder.parents if is_folder(str(p))), Path())
+        near = [str(p) for p in sorted(above.glob("*")) if p.is_dir()]
+        raise SkilldeltaError(f"{unknown_name('folder', path, near)}{'' if near else f'  {above} holds no folder.'}")
     search = FolderSearch(folder.resolve())
     checkpoints = search.run()
     if not checkpoints:

@@ -93,7 +93,7 @@ def module(kind: str, name: str) -> ModuleType:
     stems = modules(kind)
     stem = name.replace("-", "_")
     if stem not in stems:
-        raise unknown_name(kind.removesuffix("s"), name, [s.replace("_", "-") if kind == "backends" else s for s in stems])
+        raise unknown_name(kind.removesuffix("s"), name, [s.replace("_", "-") for s in stems])
     return import_own(f"{KINDS[kind].package}.{stem}")
 
 

@@ -153,7 +153,8 @@ def test_checkpoints_that_cannot_be_loaded_are_named_before_the_others_are_asked
     lines = err.splitlines()
     assert code == 4
     assert [line.split(":")[0] for line in lines[:2]] == ["bare cannot be scored", "half cannot be scored"]
-    assert "whole · adding: 2 samples" in lines[2]
+    assert lines[2] == "whole: loading", "of a large model that takes minutes"
+    assert "whole · adding: 2 samples" in lines[3]
     assert sum("half · adding" in line for line in lines) == 2, "in its turn, and at the end"
 
 
@@ -165,6 +166,11 @@ def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytes
     assert "list --help` says what else it takes" in err
     code, _, err = skilldelta(capsys, "compare", mine.parent)
     assert (code, "'--baseline': The checkpoint that the others are compared with." in err) == (3, True)
+    run(mine.parent / "dpo" / "checkpoints", (10,))
+    code, _, err = skilldelta(capsys, "checkpoints", mine.parent / "dpo" / "checkpoint-10" / "adapter")
+    assert (code, f"There are: {mine.parent / 'dpo' / 'checkpoints'}." in err) == (3, True), "a level was left out"
+    code, _, err = skilldelta(capsys, "export", mine.parent, "--to", "lmeval")
+    assert (code, "Did you mean 'lm-eval'" in err) == (3, True), "as the help and `list` spell it"
     code, _, err = skilldelta(capsys, "score", mine.parent, "-t", "truthfulqa")
     assert (code, "Did you mean 'truthfulqa_mc" in err) == (3, True)
     assert len(err) < 400, "no list of every task where near names are known"
@@ -316,3 +322,25 @@ def test_every_verb_and_every_flag_has_a_line_of_help() -> None:
     silent += [f"{name} {p.opts[0]}" for name, c in commands.items() for p in c.params if not getattr(p, "help", "")]
     assert not silent
     assert not [p.opts for c in commands.values() for p in c.params if any("_" in o for o in p.opts if o.startswith("--"))]
+
+
+def test_a_task_that_does_not_say_what_it_reads_has_no_unreadable_answers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    task = """
+from harness.types import Request, Response, Score, Task
+TASKS = tuple(Task(
+    name=name, skill="factuality", version=1, source="made here", rows=lambda folder: [{"n": n} for n in range(3)],
+    ask=lambda example: Request(f"Say {example.row['n']}.", max_tokens=4),
+    score=lambda example, response: Score(float(str(example.row["n"]) in response.text), extracted=EXTRACTED),
+    ideal=lambda example: Response(str(example.row["n"])),
+) for name in ("own",))
+"""
+    for name, extracted in (("silent", '""'), ("saying", 'response.text if "1" in str(example.row) else ""')):
+        file = tmp_path / f"{name}.py"
+        file.write_text(task.replace("EXTRACTED", extracted))
+        flags = ["-t", "own", "--include-path", file, "--backend", "scripted", "--backend-args", "text=1"]
+        code, _, err = skilldelta(capsys, "score", model(tmp_path / f"model-{name}"), *flags, "-o", tmp_path / name)
+        assert code == 0, err
+        _, out, _ = skilldelta(capsys, "compare", tmp_path / name, "--baseline", f"model-{name}")
+        assert ("unreadable" in out) == (name == "saying")

@@ -9,18 +9,19 @@ from harness.cli import screen
 CELLS = st.text("abcdefgh", min_size=1, max_size=60)
 
 
-@given(longest=st.lists(st.integers(1, 300), min_size=1, max_size=9), width=st.integers(1, 200))
-def test_columns_share_the_width(longest: list[int], width: int) -> None:
-    sizes = screen.share_width(longest, width)
-    assert len(sizes) == len(longest)
+@given(st.lists(st.tuples(st.integers(1, 300), st.integers(1, 12)), min_size=1, max_size=9), st.integers(1, 200))
+def test_columns_share_the_width(columns: list[tuple[int, int]], width: int) -> None:
+    longest, words = [wish for wish, _ in columns], [min(pair) for pair in columns]
+    sizes = screen.share_width(longest, words, width)
     assert all(1 <= size <= wish for size, wish in zip(sizes, longest, strict=True))
     if sum(longest) <= width:
         assert sizes == longest
-    elif width >= 2 * len(longest):
-        assert sum(sizes) <= width
-        assert sizes[0] == min(longest[0], width // 2)
-        cut = [size for size, wish in zip(sizes[1:], longest[1:], strict=True) if size < wish]
-        assert all(size >= bound - 1 for size in cut for bound in sizes[1:]), "a wide column is as wide as any"
+        return
+    assert sum(sizes) <= max(width, len(sizes))
+    first = min(longest[0], max(width // 2, 1))
+    if first + sum(words[1:]) <= width:
+        assert sizes[0] >= first
+        assert all(size >= word for size, word in zip(sizes[1:], words[1:], strict=True)), "no word is broken"
 
 
 @given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=4), width=st.integers(30, 120))

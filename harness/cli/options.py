@@ -122,7 +122,7 @@ class DataOptions:
 class ModelOptions:
     """What runs the model."""
 
-    backend_name: Annotated[str, model_option("--backend", text="transformers, openai or lm-eval:NAME.")] = "transformers"
+    backend_name: Annotated[str, model_option("--backend", text="See `skilldelta list backends`.")] = "transformers"
     backend_args: Annotated[str, model_option("--backend-args", text="Settings of the backend: name=value,...")] = ""
     device: Annotated[str, model_option("--device", text="cpu, cuda, cuda:1 or mps; default: the fastest there is.")] = ""
     dtype: Annotated[
@@ -180,7 +180,7 @@ class GenerationOptions:
     draws: Annotated[
         int | None, model_option("--draws", text="Responses sampled for each prompt; default: the task's own.")
     ] = None
-    seed: Annotated[int, model_option("--seed", text="Seed of sampling.")] = 0
+    seed: Annotated[int, model_option("--seed", text="Seed of sampled responses.")] = 0
     thinking_budget: Annotated[
         int, model_option("--thinking-budget", text="Tokens for reasoning, besides max_tokens, which then are the answer's.")
     ] = 0

@@ -34,6 +34,9 @@ class PlainProgress:
         self.tokens, self.forecast = 0, None
         self.start = self.last_print = time.monotonic()
 
+    def loading(self, checkpoint: str) -> None:
+        note(f"{checkpoint}: loading")
+
     def advance(self) -> None:
         self.count, self.responses = self.count + 1, self.responses + 1
         self.show()

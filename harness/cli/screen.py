@@ -54,7 +54,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     )
     cells = [(name, *(row[place] for row in rows)) for place, name in enumerate(columns)]
     longest = [max(cell_len(line) for cell in column for line in show_controls(cell).split("\n")) for column in cells]
-    for name, size in zip(columns, share_width(longest, width - GAP * (len(columns) - 1)), strict=True):
+    words = [max(cell_len(word) for cell in column for word in [*show_controls(cell).split(), ""]) for column in cells]
+    for name, size in zip(columns, share_width(longest, words, width - GAP * (len(columns) - 1)), strict=True):
         heading = Text(show_controls(name))
         grid.add_column(heading, justify="right" if name in right else "left", overflow="fold", width=size)
     for row in rows:
@@ -65,15 +66,20 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     sys.stdout.write("\n".join(line.rstrip() for line in lines.get().split("\n")))  # no blanks up to the edge
 
 
-def share_width(longest: Sequence[int], width: int) -> list[int]:
+def share_width(longest: Sequence[int], words: Sequence[int], width: int) -> list[int]:
     """How wide each column is, 1 or more: as its longest cell, or, where that is too much, as one bound for all wide ones.
 
-    The first column has its own width up to half of all.
+    The first column has its own width up to half of all, and of the `words` (the longest of each column) the longest break.
     """
-    first = min(longest[0], max(width // 2, 1)) if sum(longest) > width else longest[0]
-    left, sizes = width - first, {0: first}
-    for count, place in enumerate(sorted(range(1, len(longest)), key=longest.__getitem__)):
-        share = left // (len(longest) - 1 - count)
-        sizes[place] = max(min(longest[place], share), 1)
-        left -= sizes[place]
-    return [sizes[place] for place in range(len(longest))]
+    first = min(longest[0], max(width // 2, 1))
+    for largest in range(max(words), 0, -1):
+        least = [first, *(min(word, largest) for word in words[1:])]
+        if sum(least) <= width:
+            break
+    else:
+        least = [1 for _ in words]
+    for bound in range(max(longest), 0, -1):
+        sizes = [max(low, min(wish, bound)) for wish, low in zip(longest, least, strict=True)]
+        if sum(sizes) <= width:
+            return sizes
+    return least

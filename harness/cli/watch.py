@@ -73,6 +73,8 @@ def watch(
     what: options.TaskOptions,
     where: options.DataOptions,
     model: options.ModelOptions,
+    generation: options.GenerationOptions,
+    confinement: options.ConfinementOptions,
     choice: SelectionOptions,
     alarm_options: AlarmOptions,
     output: options.Output = Path("results"),
@@ -91,7 +93,7 @@ def watch(
     tasks, selections = what.choose(model.chat_template)
     keep_rule(what.suite, output)
     settings, loader, results = (
-        where.settings(selections=selections),
+        where.settings(selections=selections, sandbox=confinement.options(), **generation.settings()),
         with_suite_template(model, what.suite).backend().loader(),
         Results.make(output),
     )

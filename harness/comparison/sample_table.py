@@ -99,11 +99,17 @@ def count_health(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         "overlong": ends["overlong"],
         "failed": ends["error"],
         "empty": sum(not v["response"].strip() for v in text_samples),
-        "unreadable": sum(bool(v["response"].strip()) for v in text_samples if not (v.get("extracted") or v.get("read_as"))),
+        "unreadable": count_unreadable(text_samples),
         "refused": sum(v["parts"].get("refused", 0) > 0 for v in lines if "parts" in v),
         "unscored": [v["score"] for v in lines].count(None),
         **{name: count for name, count in count_readings(lines).items() if count},
     }
+
+
+def count_unreadable(text_samples: Sequence[Mapping[str, Any]]) -> int:
+    """How many texts nothing was taken from.  A task that gives points for such texts does not say what it takes: none."""
+    texts = [v for v in text_samples if v["response"].strip() and not (v.get("extracted") or v.get("read_as"))]
+    return 0 if any((v["score"] or 0) > 0 for v in texts) else len(texts)
 
 
 def count_readings(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:

@@ -52,6 +52,13 @@ class OverviewListener(Protocol):
         ...
 
 
+@runtime_checkable
+class LoadingListener(Protocol):
+    """A Progress that is also called before a checkpoint is loaded."""
+
+    def loading(self, checkpoint: str) -> None: ...
+
+
 class SilentProgress:
     """Shows nothing."""
 

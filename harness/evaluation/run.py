@@ -12,7 +12,7 @@ from harness.evaluation.cell_identity import find_equal_cell, identify_cell, new
 from harness.evaluation.failures import describe_failure, store_failure_reason
 from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.model_reports import SupportsNote, answer_cost, connect_tokens
-from harness.evaluation.outcome import Outcome, Progress, SilentProgress
+from harness.evaluation.outcome import LoadingListener, Outcome, Progress, SilentProgress
 from harness.evaluation.preflight import check_supported, is_server, unsupported_first
 from harness.evaluation.questions import EvaluationSettings, Question, choose_reader, is_generated, make_questions
 from harness.evaluation.scoring import collect_samples, grade_waiting, judge_work
@@ -21,7 +21,7 @@ from harness.prompts.reading import Reader
 from harness.records import utc_now
 from harness.rust_panics import panics_as_errors
 from harness.store import Cell, CellInUseError, Results, SampleWriter
-from harness.types import Checkpoint, Json, Sample, SkilldeltaError, Task
+from harness.types import Checkpoint, Json, Model, Sample, SkilldeltaError, Task
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         return replace(make_outcome(job, "already", list(cell.samples()), start), why=source)
     if job.task.prepare:
         job.task.prepare()
-    model = job.model.get()
+    model = load_model(job, progress)
     store_context(results, job.model, job.task, questions)
     record = new_record(job.task, questions, job.model, job.settings.sandbox, reader)
     with SampleWriter(cell) as writer:
@@ -125,6 +125,15 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         cell.update(state="done", finished=utc_now(), why="", traceback="", **facts)
     outcome = make_outcome(job, "done", list(cell.samples()), start)
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
+
+
+def load_model(job: CellJob, progress: Progress) -> Model:
+    """The checkpoint's model, with a word before it is loaded: of a large one that takes minutes."""
+    model = job.model
+    is_new = model.model is None and model.failure is None and not is_server(model.loader)
+    if is_new and isinstance(progress, LoadingListener):
+        progress.loading(job.checkpoint.name)
+    return model.get()
 
 
 def judge_report(task: Task, cell: Cell) -> dict[str, Json]:
