@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.training import batches, datasets, forward, labelled_answers, losses, parallel, policy_models, tokenization
+from harness.training.batches import Tokens
 from harness.training.costs import measure_rates
 from harness.training.labelled_answers import LabelledTokens
 from harness.training.needs import Needs
@@ -62,7 +63,8 @@ def train(config: KTOConfig) -> Checkpoint:
         step_rows = [rows[i] for i in indices]
         numbers: dict[str, float] = {}
         with run.costs.phase("reference"):
-            baseline = measure_baseline(policy, reference, step_rows, pad, config)
+            strangers = labelled_answers.exchange_answers(step_rows, rows)
+            baseline = measure_baseline(policy, reference, strangers, pad, config)
         with run.costs.phase("update"):
             places = list(range(len(step_rows)))
             for part, weight in batches.weighted_micro_batches(places, lambda i: len(step_rows[i].tokens), config.micro_batch):  # noqa: B023
@@ -97,14 +99,11 @@ def answer_numbers(log_ratio: Tensor, rows: list[LabelledTokens], baseline: Tens
 
 
 @torch.no_grad()
-def measure_baseline(
-    policy: nn.Module, reference: nn.Module, rows: list[LabelledTokens], pad: int, config: KTOConfig
-) -> Tensor:
+def measure_baseline(policy: nn.Module, reference: nn.Module, strangers: list[Tokens], pad: int, config: KTOConfig) -> Tensor:
     """The KL that answers are measured from: max(0, the mean log-ratio of answers to other prompts), over the whole step.
 
-    Each prompt gets the answer of the row before it (equation 7 of the paper), as in TRL.
+    Each prompt has the answer of the row before it (equation 7 of the paper), as in TRL, but never one to the same prompt.
     """
-    strangers = [labelled_answers.exchange_answer(row, rows[i - 1]) for i, row in enumerate(rows)]
     total = 0.0
     places = list(range(len(strangers)))
     for part, weight in batches.weighted_micro_batches(places, lambda i: len(strangers[i]), config.micro_batch):

@@ -94,7 +94,9 @@ def answer_scores(model: nn.Module, batch: Batch) -> Tensor:
 
 def head_scores(model: nn.Module, batch: Batch, places: Tensor) -> Tensor:
     """The score heads at some places, inside of a model whose weights are whole: [places, A]."""
-    scores: Tensor = inner_model(model).score(hidden_states(model, batch).flatten(0, 1)[places]).float()
+    states = hidden_states(model, batch).flatten(0, 1)[places]
+    with torch.autocast(states.device.type, enabled=False):  # bfloat16 would round rewards and values to three digits
+        scores: Tensor = inner_model(model).score(states.to(inner_model(model).dtype)).float()
     return scores
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from harness.training.batches import Tokens
@@ -79,7 +80,16 @@ def encode_labels(rows: Sequence[tuple[LabelledAnswer, ...]], encoder: Encoder) 
     return fitting
 
 
-def exchange_answer(row: LabelledTokens, other: LabelledTokens) -> Tokens:
-    """The prompt of one row with the answer of another."""
-    prompt = row.tokens.ids[: row.tokens.start]
-    return Tokens((*prompt, *other.tokens.ids[other.tokens.start :]), len(prompt))
+def exchange_answers(rows: Sequence[LabelledTokens], others: Sequence[LabelledTokens]) -> list[Tokens]:
+    """Each prompt with the answer of the nearest row before it, in a circle, that has another prompt; else one of `others`."""
+    strangers = []
+    for i, row in enumerate(rows):
+        prompt = row_prompt(row)
+        circle = chain((rows[i - offset] for offset in range(1, len(rows))), others)
+        other = next((r for r in circle if row_prompt(r) != prompt), rows[i - 1])
+        strangers.append(Tokens((*prompt, *other.tokens.ids[other.tokens.start :]), len(prompt)))
+    return strangers
+
+
+def row_prompt(row: LabelledTokens) -> tuple[int, ...]:
+    return row.tokens.ids[: row.tokens.start]

@@ -180,8 +180,8 @@ def ppo_value(values: Tensor, old: Tensor, returns: Tensor, clip: float) -> Clip
 def explained_variance(values: Tensor, returns: Tensor, mask: Tensor) -> Tensor:
     """1 - Var(returns - values) / Var(returns) over the mask: 1 is a perfect value model, 0 a constant one."""
     inside = mask.bool()
-    variance = returns[inside].var()
-    return 1 - (returns - values)[inside].var() / variance if variance > 0 else torch.zeros_like(variance)
+    variance = returns[inside].var(correction=0)  # a single token has one too; the fraction is the same
+    return 1 - (returns - values)[inside].var(correction=0) / variance if variance > 0 else torch.zeros_like(variance)
 
 
 def group_advantages(rewards: Tensor, group: int, scale: str) -> Tensor:

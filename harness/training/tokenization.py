@@ -195,7 +195,12 @@ class Encoder:
         places = [i for i in range(max(start, 0), len(ids)) if ids[i] == end or ids[i] in self.ends]
         rest = ids[places[-1] + 1 :] if places else ids
         is_last = bool(places) and not (rest and str(self.tokenizer.decode(rest)).strip())
-        return Tokens(ids[: places[-1] + 1] if is_last else (*ids, end), start)
+        if not is_last:
+            return Tokens((*ids, end), start)
+        last = places[-1]
+        while last - 1 in places and ids[last - 1] == ids[last]:  # an answer that was stored with its end
+            last -= 1
+        return Tokens(ids[: last + 1], start)
 
     def fit(self, tokens: Tokens) -> Tokens | None:
         """The sequence, cut or dropped if it is longer than `max_length`."""

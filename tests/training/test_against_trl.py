@@ -190,7 +190,7 @@ def test_kto(weights: tuple[float, float], tiny: str, write: Rows, tmp_path: Pat
     batch = batches.pad_rows([row.tokens for row in part], 0)
     model, reference = (policy_models.load_model(policy_models.CAUSAL, tiny) for _ in range(2))
     perturb(model, trainer.model)
-    baseline = kto.measure_baseline(model, reference, part, 0, config)
+    baseline = kto.measure_baseline(model, reference, labelled_answers.exchange_answers(part, part), 0, config)
     assert baseline > 0
     logps, before = (forward.answer_logps(forward.target_logps(m, batch), batch) for m in (model, reference))
     numbers = kto.answer_numbers(logps - before.detach(), part, baseline, config)

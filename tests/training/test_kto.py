@@ -11,6 +11,7 @@ import torch
 
 from harness.trainers import kto
 from harness.training import labelled_answers, losses
+from harness.training.batches import Tokens
 from harness.training.messages import UnusableRowError
 from harness.training.needs import read_needs
 from harness.training.parse_settings import ParseSettings
@@ -72,6 +73,17 @@ def test_micro_batches_change_nothing(tiny: str, write: Rows, tmp_path: Path) ->
     data = write("pairs.jsonl", map(preference, range(8)))
     one, two = (read_log(kto.train(config(tiny, data, tmp_path / str(size), micro_batch=size)).path) for size in (0, 3))
     assert [row["loss"] for row in one] == pytest.approx([row["loss"] for row in two], abs=1e-5)
+
+
+def test_the_baseline_is_of_answers_to_other_prompts_even_in_a_step_of_one_row_or_one_pair() -> None:
+    def labelled(prompt: int, answer: int) -> labelled_answers.LabelledTokens:
+        return labelled_answers.LabelledTokens(Tokens((prompt, answer, 9), 1), True)
+
+    rows = [labelled(1, 10), labelled(1, 11), labelled(2, 20), labelled(3, 30)]
+    assert [t.ids[:2] for t in labelled_answers.exchange_answers(rows, rows)] == [(1, 30), (1, 30), (2, 11), (3, 20)]
+    for step in (rows[:1], rows[:2]):
+        assert {t.ids[1] for t in labelled_answers.exchange_answers(step, rows)} == {20}
+    assert labelled_answers.exchange_answers(rows[:2], rows[:2])[1].ids[1] == 10  # a source with one prompt has no others
 
 
 def test_answers_of_one_label_are_refused(tiny: str, write: Rows, tmp_path: Path) -> None:

@@ -186,6 +186,18 @@ def away(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).requires_grad_()
 
 
+@pytest.mark.filterwarnings("error")
+def test_one_answer_of_one_token_is_a_batch_too() -> None:
+    one = torch.ones(1, 1)
+    assert losses.explained_variance(one * 0.3, one * 2, one) == 0
+    advantages, returns = losses.gae(one * 2, one * 0.5, one)
+    assert (advantages.item(), returns.item()) == (1.5, 2.0)
+    assert losses.whiten(advantages, one).item() == 0
+    assert losses.group_advantages(torch.tensor([1.0, float("nan")]), 2, "group").tolist() == [0, 0]
+    for kind in ("grpo", "dapo", "bnpo", "dr_grpo"):
+        assert losses.token_weights(kind, one, 1, 1.0).item() == 1
+
+
 def test_gradients_agree_with_numeric_differentiation() -> None:
     a, b, c = away(2, 3, seed=1), away(2, 3, seed=2), away(2, 3, seed=3)
     sign = t(1, -1, 0, 1, 1, -1).reshape(2, 3)
