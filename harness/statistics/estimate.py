@@ -22,7 +22,7 @@ from harness.statistics.aggregates import (
     means_of_strata,
     sample_weights,
 )
-from harness.statistics.pseudo_observations import PSEUDO_PAIRS, cluster_weight, pseudo_square, shrunk_mean
+from harness.statistics.pseudo_observations import PSEUDO_PAIRS, cluster_weight, pseudo_square, shrunk_mean, squared_weights
 
 Method = Literal["none", "wilson", "student"]
 ROUNDING = 1e-20  # a smaller variance is rounding error alone
@@ -53,8 +53,9 @@ def robust_variance(influence: Floats, design: Design) -> Variance:
         return Variance(float("nan"), 1.0)
     count = clusters_per_stratum[estimable]
     per_stratum = squares[estimable] * count / (count - 1)
-    # A stratum with a single cluster says nothing about its own variance: it is given the average of the others.
-    inflation = len(clusters_per_stratum) / int(estimable.sum())
+    # A stratum with a single cluster says nothing about its own variance: it is given that of the others' clusters, by weight.
+    _, weights = squared_weights(design)
+    inflation = float(weights.sum() / weights[estimable].sum()) if weights[estimable].sum() else 1.0
     total = float(per_stratum.sum()) * inflation
     denominator = float(np.sum(per_stratum**2 / (count - 1))) * inflation**2
     return Variance(total, total**2 / denominator if denominator > 0 else float(np.sum(count - 1)))

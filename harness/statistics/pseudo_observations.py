@@ -32,10 +32,23 @@ def shrunk_mean(score: float, variance: float, n: float) -> tuple[float, float]:
     return centre, float(np.sqrt(squares / (n + more - 1) / (n + more)))
 
 
-def cluster_weight(design: Design) -> float:
-    """What a cluster that changes as a whole adds to the aggregate: the root of the mean square over clusters."""
+def squared_weights(design: Design) -> tuple[Floats, Floats]:
+    """[strata] each: the number of clusters, and the sum over them of the square of what each adds to the aggregate."""
     halves = np.full(len(design.sizes), 0.5)
-    return float(np.sqrt(np.mean(cluster_sums(design.clusters, sample_weights(halves, design)) ** 2)))
+    squares = cluster_sums(design.clusters, sample_weights(halves, design)) ** 2
+    counts = np.bincount(design.cluster_strata).astype(np.float64)
+    return counts, np.bincount(design.cluster_strata, weights=squares).astype(np.float64)
+
+
+def cluster_weight(design: Design) -> float:
+    """What a cluster that changes as a whole adds to the aggregate: the root of the mean square over clusters.
+
+    A cluster of a small group adds more to a macro mean than one of a large group.  Groups count there by what they add to the
+    variance, so that the few clusters of the small ones, whose changes may not have been seen, are not lost among the many.
+    """
+    counts, squares = squared_weights(design)
+    mean_squares, shares = squares / counts, squares if design.aggregate == "macro" else counts
+    return float(np.sqrt(np.sum(shares * mean_squares) / np.sum(shares))) if np.sum(shares) else 0.0
 
 
 def pseudo_square(deviations: Floats, whole: float) -> float:

@@ -11,7 +11,7 @@ from scipy import stats
 from harness.statistics import best_of_many, paired, ratio, training_variance, weighted_means
 from harness.statistics.aggregates import Design, Floats, Interval, simple_design
 from harness.statistics.estimate import estimate_score
-from harness.statistics.pseudo_observations import least_sign_flip_p, pseudo_square
+from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square
 from harness.statistics.weighted_means import RowSums
 from tests.bench.simulated import candidate_pool
 
@@ -151,3 +151,23 @@ def test_a_mean_takes_each_side_from_the_same_side_of_its_members(parts: list[tu
     total, interval = weighted_means.weighted_mean(values, intervals, weights)
     assert total - interval.low == pytest.approx(sum((d / len(parts)) ** 2 for _, d, _ in parts) ** 0.5, abs=1e-9)
     assert interval.high - total == pytest.approx(sum((u / len(parts)) ** 2 for _, _, u in parts) ** 0.5, abs=1e-9)
+
+
+@pytest.mark.parametrize("sizes", [(1, 2, 50), (3, 100), (1, 1, 1, 1, 1, 30, 30, 30, 30, 30)])
+def test_small_groups_of_a_macro_mean_are_not_lost_among_the_many_items_of_large_ones(sizes: tuple[int, ...]) -> None:
+    """A group of one item weighs as much as one of fifty, and its changes are rarely seen: 61 to 88 % held the truth before."""
+    rng = np.random.default_rng(len(sizes))
+    group = np.repeat(np.arange(len(sizes)), sizes)
+    design, held = Design(np.arange(len(group)), group, "macro"), np.zeros(2)
+    for _ in range(100):
+        before = (rng.random(len(group)) < 0.5).astype(float)
+        after = np.where(rng.random(len(group)) < 0.15, 1 - before, before)
+        intervals = estimate_score(before, design).interval, paired.paired_difference(before, after, design).interval
+        held += [interval.low <= truth <= interval.high for interval, truth in zip(intervals, (0.5, 0.0), strict=True)]
+    assert (held >= 92).all()
+
+
+def test_equal_groups_weigh_as_before() -> None:
+    rows = np.arange(60)
+    macro, plain = Design(rows, rows % 3, "macro"), simple_design(60)
+    assert cluster_weight(macro) == pytest.approx(cluster_weight(plain)) == pytest.approx(1 / 60)
