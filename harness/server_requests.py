@@ -66,8 +66,9 @@ def choice_contexts(request: Request) -> tuple[str, ...]:
 
 def sampling_fields(request: Request) -> dict[str, Any]:
     """The settings of generation; the seed depends on the request alone, as far as the server keeps to it."""
-    fields: dict[str, Any] = {"temperature": request.temperature}
-    if request.temperature > 0:
+    is_drawn = request.temperature > 0 and request.top_p > 0  # some servers refuse a share of 0, which is greedy
+    fields: dict[str, Any] = {"temperature": request.temperature if is_drawn else 0.0}
+    if is_drawn:
         fields |= {"top_p": request.top_p, "seed": int(digest(["draw", request.id]), 16) % 2**31}
     return fields | ({"stop": list(request.stop[:MAX_STOPS])} if request.stop else {})
 

@@ -31,6 +31,11 @@ MARKDOWN = (
 )
 
 
+def replace_surrogates(text: str) -> str:
+    """The text with "?" for lone surrogates, which no UTF-8 holds and no tokenizer takes."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def show_controls(text: str) -> str:
     r"""The text with everything that acts unseen written as an escape: \u001b, \u202e.  In JSON the escapes mean the same."""
     return CONTROLS.sub(lambda match: json.dumps(match.group())[1:-1], text)

@@ -10,9 +10,10 @@ import pytest
 
 from harness import http
 from harness.backends import openai
+from harness.backends.lm_eval import generation_settings
 from harness.prompts.server_replies import TextReply
 from harness.server_meter import ServerMeter
-from harness.server_requests import FurtherFields
+from harness.server_requests import FurtherFields, sampling_fields
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from tests.backends.test_openai import said, serve
 
@@ -46,6 +47,11 @@ class TestWhatAServerWouldDoByItself:
         assert (drawn["repeat_penalty"], drawn["min_p"]) == (1.0, 0.0)
         assert drawn["top_k"] > 300_000
         assert not {"repeat_penalty", "repetition_penalty", "top_k", "min_p"} & set(bare)
+
+    def test_a_share_of_nothing_is_greedy_as_everywhere(self) -> None:
+        fields = sampling_fields(Request("a", temperature=0.7, top_p=0.0))
+        assert fields == {"temperature": 0.0}
+        assert generation_settings(Request("a", temperature=0.7, top_p=0.0), 8)["do_sample"] is False
 
     @pytest.mark.parametrize(("status", "tries"), [(400, 1), (500, 3)])
     def test_a_server_that_names_what_it_does_not_know_is_asked_without_it(self, status: int, tries: int) -> None:

@@ -178,8 +178,9 @@ def make_instance(kind: str, arguments: tuple[Any, ...]) -> Any:
 
 def generation_settings(request: Request, max_tokens: int) -> dict[str, Any]:
     """A request's settings under lm-eval's names."""
-    settings: dict[str, Any] = {"until": list(request.stop), "max_gen_toks": max_tokens, "do_sample": request.temperature > 0}
-    if request.temperature > 0:
+    is_drawn = request.temperature > 0 and request.top_p > 0  # some refuse a share of 0, which is greedy
+    settings: dict[str, Any] = {"until": list(request.stop), "max_gen_toks": max_tokens, "do_sample": is_drawn}
+    if is_drawn:
         settings |= {"temperature": request.temperature, "top_p": request.top_p}
     return settings | dict(request.generation)
 

@@ -149,7 +149,7 @@ class VllmModel:
     def text_job(self, request: Request, prompt: TokenPrompt) -> VllmJob:
         """A request for a text as vLLM's job."""
         settings: dict[str, Any] = {"max_tokens": prompt.max_tokens, "stop_token_ids": sorted(self.end_tokens)}
-        if prompt.temperature > 0:
+        if prompt.temperature > 0 and prompt.top_p > 0:  # vLLM refuses a share of 0, which is greedy
             settings |= {"temperature": prompt.temperature, "top_p": prompt.top_p, "seed": prompt.seed % 2**63}
         return VllmJob(prompt.ids, settings | {FURTHER_SETTINGS[n]: v for n, v in request.generation}, prompt.should_stop)
 

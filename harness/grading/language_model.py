@@ -12,7 +12,7 @@ from harness.grading.judge_prompts import LETTERS, lettered_options, read_letter
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.prompts.reading import Reader
 from harness.types import Request, Response
-from harness.visible_text import printable
+from harness.visible_text import printable, replace_surrogates
 
 Way = Literal["auto", "logprobs", "text"]
 REPLY_LENGTH = 80  # characters of a reply that cannot be read
@@ -75,6 +75,7 @@ class LanguageModelJudge:
         return verdicts
 
     def make_request(self, prompt: str, options: int) -> Request:
+        prompt = replace_surrogates(prompt)
         if self.settings.by == "logprobs":
             return Request(prompt, choices=tuple(LETTERS[:options]), draw=self.settings.draw)
         return Request(prompt, max_tokens=self.settings.max_tokens, draw=self.settings.draw)

@@ -14,7 +14,7 @@ from harness.grading.criteria import CRITERIA
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError
-from harness.visible_text import first_line
+from harness.visible_text import first_line, replace_surrogates
 
 BATCH = 32  # texts at once
 FIRST_POSITION = 2  # RoBERTa counts positions from here, so that its window is so much shorter than its table
@@ -53,7 +53,7 @@ class ClassifierJudge:
         import torch
 
         options: dict[str, Any] = {"truncation": True, "padding": len(texts) > 1, "return_tensors": "pt"}
-        inputs = self.tokenizer(list(texts), **options).to(self.model.device)
+        inputs = self.tokenizer([replace_surrogates(text) for text in texts], **options).to(self.model.device)
         with torch.inference_mode():
             logits = self.model(**inputs).logits.double()  # [texts, labels]
         return [1.0 - p for p in torch.softmax(logits, dim=-1)[:, self.bad].tolist()]

@@ -18,6 +18,7 @@ from harness.grading.preferences import first_probability
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError, digest
+from harness.visible_text import replace_surrogates
 
 
 class RewardJudge:
@@ -33,6 +34,8 @@ class RewardJudge:
 
     def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
         """A grade for each question; each answer is read once, however often it is compared."""
+        whole = replace_surrogates
+        questions = [JudgeQuestion(whole(q.prompt), whole(q.response), whole(q.reference), q.criterion) for q in questions]
         responses = self.scorer.score([(q.prompt, q.response) for q in questions])
         is_pair = [compares_answers(q.criterion, q.reference) for q in questions]
         references = self.scorer.score([(q.prompt, q.reference) for q, pair in zip(questions, is_pair, strict=True) if pair])

@@ -16,6 +16,7 @@ from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.modes import Cooperative, Stdout
 from harness.sandbox.process import Slot, SlotTemplate
 from harness.sandbox.verdict import Asserts, RecordCalls, SandboxError, Tests, Tier, Verdict, decide_outcome
+from harness.visible_text import replace_surrogates
 
 ATTEMPTS = 2
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")  # of an object, in the text of an exception: chance, which must not be stored
@@ -151,11 +152,6 @@ def stage_seconds(start: float, slot: list[float], grader: list[float]) -> dict[
         return {}
     points = (start, *slot[:2], *grader, *slot[2:], time.monotonic())
     return {name: end - begin for name, begin, end in zip(STAGES, points, points[1:], strict=False)}
-
-
-def replace_surrogates(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 files cannot hold."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 class SlotPool:

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +18,10 @@ from harness.evaluation.questions import EvaluationSettings, task_record
 from harness.evaluation.rescore import rescore
 from harness.evaluation.run import score_checkpoints
 from harness.grading.bound_judge import BoundJudge
+from harness.grading.language_model import JudgeSettings, LanguageModelJudge
 from harness.grading.questions import Grade, JudgeQuestion, grade_all
 from harness.store import Results
-from harness.types import Example, Judge, Response, Score, SkilldeltaError, Task
+from harness.types import Example, Judge, Request, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
 from tests.support import toys
 from tests.test_cli import skilldelta
@@ -69,6 +70,22 @@ def test_a_classifier_grades_as_transformers_pipeline_does(classifier: Path) -> 
         (labels,) = pipeline([text], top_k=None, truncation=True)
         good = next(label["score"] for label in labels if label["label"] == "LABEL_0")
         assert judge.grade("ignored", text, "ignored") == pytest.approx(good, abs=1e-5)
+
+
+def test_an_answer_with_half_a_character_is_graded(classifier: Path) -> None:
+    """As where an emoji was cut: no tokenizer takes it, and one such answer ended its whole block."""
+    judge = registry.module("judges", "classifier").load(str(classifier))
+    grades = grade_all(judge, [JudgeQuestion("p", "You are \ud83d"), JudgeQuestion("p", "You are ?")])
+    assert grades[0].value == grades[1].value is not None
+
+    class Letters:
+        def answer(self, requests: Sequence[Request]) -> Iterator[tuple[int, Response]]:
+            for place, request in enumerate(requests):
+                assert str(request.prompt).encode()
+                yield place, Response("A")
+
+    (grade,) = LanguageModelJudge(Letters(), JudgeSettings(by="text")).grade_all([JudgeQuestion("\ud83d", "\ude42", "b")])
+    assert grade.value == 0.5
 
 
 def test_a_classifier_cuts_at_its_window_and_needs_no_padding(classifier: Path, tmp_path: Path) -> None:

@@ -54,6 +54,12 @@ def test_it_prefers_by_the_difference_of_the_models_own_rewards(reward_folder: P
     assert judge.grade("one", "two", "three") == pytest.approx(first, abs=1e-5)
 
 
+def test_half_a_character_is_read_as_a_question_mark(reward_folder: Path) -> None:
+    judge = reward.load(str(reward_folder))
+    halves, marks = judge.grade_all([JudgeQuestion("one", "\ud83d", "\ude42"), JudgeQuestion("one", "?", "?")])
+    assert halves.value == marks.value == 0.5
+
+
 def test_it_is_identified_by_its_weights(reward_folder: Path, tmp_path: Path) -> None:
     other = reward_model(tmp_path / "other", seed=1)
     names = {judge_binding.LazyJudge(f"reward:{folder}").identity for folder in (reward_folder, other)}
