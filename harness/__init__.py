@@ -16,3 +16,8 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         return getattr(import_module("harness.evaluation.callback" if name in CALLBACKS else "harness.api"), name)
     raise AttributeError(f"module 'harness' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """What is for users, which completion offers."""
+    return __all__

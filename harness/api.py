@@ -76,15 +76,15 @@ class RunOptions:
 
 
 def score(
-    paths: Sequence[str],
-    tasks: Sequence[str | Task],
+    paths: str | Path | Sequence[str | Path],
+    tasks: str | Task | Sequence[str | Task],
     output: str | Path,
     *,
     backend: Backend | None = None,
     settings: EvaluationSettings | None = None,
     options: RunOptions | None = None,
 ) -> list[Outcome]:
-    """Scores every checkpoint at or below `paths` on every task; what `output` holds already is not asked again.
+    """Scores every checkpoint at or below `paths` on every task (one or several of each), except what `output` holds.
 
     With `options.noise`, a share of each cell is asked once more in other batches, and its task.json keeps what changed.
     SkilldeltaError for unknown names and settings; a failure of one checkpoint on one task is its Outcome.
@@ -146,10 +146,12 @@ def lazy_models(paths: Sequence[str], baseline: str, loader: Loader, selection: 
     return models
 
 
-def find_checkpoints(paths: Sequence[str], loader: Loader | None, selection: Selection = Selection()) -> list[Checkpoint]:
+def find_checkpoints(
+    paths: str | Path | Sequence[str | Path], loader: Loader | None, selection: Selection = Selection()
+) -> list[Checkpoint]:
     """The checkpoints at or below `paths`; for a server's loader, the models that it has under these names."""
     find = discovery.name_served_models if is_server(loader) else discovery.find_checkpoints
-    return find(paths, selection)
+    return find([str(path) for path in ([paths] if isinstance(paths, str | Path) else paths)], selection)
 
 
 def only_checkpoint(path: str, selection: Selection = Selection(), loader: Loader | None = None) -> Checkpoint:
@@ -205,9 +207,10 @@ def list_files(file: str) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
 
 
-def resolve_tasks(tasks: Iterable[str | Task]) -> list[Task]:
-    """Tasks, where some are only named."""
-    return [registry.task(task) if isinstance(task, str) else task for task in tasks]
+def resolve_tasks(tasks: str | Task | Iterable[str | Task]) -> list[Task]:
+    """Tasks, where some are only named; a name alone, or several with commas between, as on the command line."""
+    listed = config.split_names([tasks]) if isinstance(tasks, str) else [tasks] if isinstance(tasks, Task) else tasks
+    return [registry.task(task) if isinstance(task, str) else task for task in listed]
 
 
 def default_settings() -> EvaluationSettings:

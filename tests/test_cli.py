@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import harness
+from harness import registry
+from harness.api import Backend, resolve_tasks
 from harness.cli import app, main
 from tests.checkpoints.test_discovery import model, run, weights
 from tests.support import tiny
@@ -175,6 +178,16 @@ def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytes
     assert (code, "Did you mean 'truthfulqa_mc" in err) == (3, True)
     assert len(err) < 400, "no list of every task where near names are known"
     assert "`skilldelta list tasks`" in err
+
+
+def test_in_python_one_path_and_one_task_need_no_list(mine: Path) -> None:
+    folder, tasks = model(mine.parent / "sft"), registry.tasks([mine])
+    backend = Backend("scripted", {"text": "4"})
+    for number, (path, task) in enumerate([(folder, tasks["adding"]), (str(folder), [tasks["adding"]])]):
+        (outcome,) = harness.score(path, task, mine.parent / f"r{number}", backend=backend)
+        assert (outcome.checkpoint, outcome.task, outcome.state) == ("sft", "adding", "done")
+    assert [task.name for task in resolve_tasks("gsm8k, xstest")] == ["gsm8k", "xstest"]
+    assert {"score", "compare", "ScoreCallback"} <= set(dir(harness))
 
 
 def test_rescoring_from_the_command_line(capsys: pytest.CaptureFixture[str], mine: Path) -> None:

@@ -216,7 +216,7 @@ def print_differences(outcomes: Sequence[Outcome], output: Path, baseline: str) 
         return
     for row in (*comparison.at("average"), *comparison.at("skill")):
         if row.checkpoint == name and row.difference:
-            say(f"{name}: {row.name} {format_number(row.score)}, {format_difference(row.difference)}")
+            say(f"{name}: {row.name} {format_number(row.score)} points, difference {format_difference(row.difference)}")
 
 
 VERBS = (watch,)

@@ -20,6 +20,15 @@ def describe_faults(faults: Mapping[str, int]) -> str:
     return ", ".join(f"{count} x {fault}" for fault, count in faults.items())
 
 
+def describe_losses(losses: Mapping[str, int], config: object) -> list[str]:
+    """Sentences on what is left out or shortened, by an encoder's counts and the lengths in a trainer's settings."""
+    name = "max_prompt" if hasattr(config, "max_prompt") else "max_length"
+    bound = f"--{name.replace('_', '-')} {getattr(config, name)} tokens"
+    faults = {f"longer than {bound}" if fault == "overlong" else fault: n for fault, n in losses.items() if fault != "cut"}
+    sentences = [f"Left out: {describe_faults(faults)}."] if faults else []
+    return [*sentences, *([f"Cut: {losses['cut']} x to {bound}."] if losses.get("cut") else [])]
+
+
 class RichMessage(NamedTuple):
     """A message with more than words; `more` is the JSON of the further keys that chat templates read (tool calls, names)."""
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 from harness import fingerprint
 from harness.bounded_files import read_json
@@ -110,6 +111,7 @@ def load_model(kind: str, model: str, **more: Any) -> nn.Module:
 
     Raises SkilldeltaError for a folder that holds another kind of model, or not all of its weights.
     """
+    disable_progress_bar()  # a run says by itself how far it is
     path = model_folder(model)
     if kind == CAUSAL and has_score_head(path):
         raise SkilldeltaError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,10 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
             task_type=kind,
         )
         model.name_or_path = adapter_base(config)
-        resumed_model = checkpoint and PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
-        model = resumed_model or get_peft_model(model, settings)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")  # peft asks for a property by its old name
+            resumed_model = checkpoint and PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
+            model = resumed_model or get_peft_model(model, settings)
     if config.checkpointing:
         inner = inner_model(model)
         enable = getattr(inner, "activation_checkpointing_enable", None) or inner.gradient_checkpointing_enable

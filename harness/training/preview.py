@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.training import datasets, policy_prompts, tokenization
 from harness.training.batches import Tokens
-from harness.training.messages import describe_faults
+from harness.training.messages import describe_losses
 from harness.training.needs import Needs
 from harness.training.preferences import parse_pair
 from harness.training.settings import TrainerSettings
@@ -46,8 +46,7 @@ def preview_model_rows(config: TrainerSettings, needs: Needs, count: int) -> Ite
         for i in range(len(pairs)):
             for name, sequences in sides.items():
                 yield describe_sequence(tokenizer, f"pair {i + 1}, {name}", sequences[i], is_scored)
-    if encoder.losses:
-        yield f"Left out: {describe_faults(encoder.losses)}."
+    yield from describe_losses(encoder.losses, config)
 
 
 def preview_prompts(config: Any, tokenizer: Any, count: int) -> Iterator[str]:

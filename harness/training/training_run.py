@@ -21,6 +21,7 @@ from harness.atomic_files import atomic_folder, remove_halves, write_json
 from harness.bounded_files import read_json
 from harness.training import batches, model_loading, parallel, run_folder, settings
 from harness.training.costs import Costs, peak_memory
+from harness.training.messages import describe_losses
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.progress_lines import ProgressLines
 from harness.training.training_device import training_device
@@ -109,7 +110,7 @@ class TrainerRun:
         run_folder.check_same_data(self.folder, self.previous.get("data", []), facts["data"])
         self.facts |= facts
         if facts.get("lost") and parallel.is_writer():
-            LOG.warning("Left out: %s.", ", ".join(f"{n} x {reason}" for reason, n in facts["lost"].items()))
+            LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
         self.facts.setdefault("base", model_loading.describe_model(self.config.model))
         self.folder.mkdir(parents=True, exist_ok=True)
         if parallel.is_writer():

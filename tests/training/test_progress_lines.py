@@ -7,6 +7,9 @@ import logging
 import pytest
 
 from harness.cli.train import training_lines
+from harness.trainers.dpo import DPOConfig
+from harness.trainers.ppo import PPOConfig
+from harness.training.messages import describe_losses
 from harness.training.progress_lines import ProgressLines
 
 
@@ -40,3 +43,22 @@ def test_verb_shows_what_a_trainer_logs_and_leaves_the_logger_as_it_was(capsys: 
         logger.info("step 1 of 2: loss \x1b[31m1")
     assert capsys.readouterr().err == "step 1 of 2: loss \\u001b[31m1\n"
     assert (logger.level, list(logger.handlers)) == before
+
+
+@pytest.mark.parametrize(
+    ("losses", "config", "sentences"),
+    [
+        (
+            {"overlong": 3, "no text": 1},
+            DPOConfig(max_length=64),
+            ["Left out: 3 x longer than --max-length 64 tokens, 1 x no text."],
+        ),
+        ({"overlong": 2}, PPOConfig(max_prompt=32), ["Left out: 2 x longer than --max-prompt 32 tokens."]),
+        ({"cut": 5}, DPOConfig(max_length=64), ["Cut: 5 x to --max-length 64 tokens."]),
+        ({}, DPOConfig(), []),
+    ],
+)
+def test_rows_that_are_too_long_are_named_with_the_setting_and_a_cut_row_is_not_left_out(
+    losses: dict[str, int], config: object, sentences: list[str]
+) -> None:
+    assert describe_losses(losses, config) == sentences
