@@ -70,12 +70,15 @@ def best_of_n(
     draws: Annotated[Path, typer.Argument(help="A results folder with several draws of each example (score --draws N).")],
     models: Annotated[list[str], typer.Argument(help="Folders of reward models, or of their runs.")],
     output: options.Output = Path("best-of-n"),
+    base: Annotated[
+        str, typer.Option("--base", help="The folder of the base of adapters whose base is not where they say.")
+    ] = "",
     as_json: options.Json = False,
 ) -> None:
     """For each reward model, the draw that it likes best: a results folder to compare with the first draws, `first`."""
     from harness.studies.best_of_n import choose_draws
 
-    accuracies = choose_draws(draws, output, models)
+    accuracies = choose_draws(draws, output, models, base=base)
     if as_json:
         print_json(accuracies)
         return

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from harness import fingerprint, registry
@@ -19,6 +21,9 @@ from harness.checkpoint_folders import describe_path
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
 from harness.training import policy_models
+from harness.training.model_loading import is_adapter
+from harness.training.settings import TrainerSettings
+from harness.training.start import write_start
 from harness.types import Checkpoint, Example, Message, Sample, SkilldeltaError, digest
 
 FIRST = "first"
@@ -101,12 +106,35 @@ def main(arguments: Sequence[str]) -> None:
         store_first_draws(draws, Results.make(target), list(read_draws(draws)))
 
 
+@contextmanager
+def rebased_models(runs: Sequence[str], base: str) -> Iterator[list[str]]:
+    """The folders of reward models; with a `base`, adapters among them are copies that name it.
+
+    SkilldeltaError for a base that is no folder, or that no model needs.
+    """
+    folders = [policy_models.model_folder(run) for run in runs]
+    if not base:
+        yield folders
+        return
+    if not (Path(base) / "config.json").is_file():
+        raise SkilldeltaError(f"--base {base}: there is no model in such a folder.")
+    if not any(map(is_adapter, folders)):
+        raise SkilldeltaError(f"--base is for adapters: {', '.join(runs)} is a whole model.")
+    with TemporaryDirectory() as place:
+        copies = [Path(place) / str(i) / Path(folder).name for i, folder in enumerate(folders)]
+        for folder, copy in zip(folders, copies, strict=True):
+            if is_adapter(folder):
+                write_start(Path(folder), copy, TrainerSettings(base=base))
+        yield [str(copy) if copy.is_dir() else folder for folder, copy in zip(folders, copies, strict=True)]
+
+
 def choose_draws(
-    source: Path | str, target: Path | str, runs: Sequence[str], with_first: bool = True
+    source: Path | str, target: Path | str, runs: Sequence[str], with_first: bool = True, base: str = ""
 ) -> dict[str, dict[str, Any]]:
     """Stores each reward model's choices, and the first draws (`with_first`); the reward models' accuracies by name.
 
-    SkilldeltaError for a folder without draws, and for two reward models of one name.
+    `base`: the model of adapters whose base is not where they say.  SkilldeltaError for a folder without draws, and for two
+    reward models of one name.
     """
     draws = Results(source)
     tasks = list(read_draws(draws))
@@ -119,12 +147,13 @@ def choose_draws(
     if with_first:
         store_first_draws(draws, output, tasks)
     accuracies = {}
-    for name, run in zip(names, runs, strict=True):
-        scores = score_draws(run, tasks)
-        content = digest(fingerprint.hash_checkpoint(describe_path(policy_models.model_folder(run))))
-        store_choices(output, Checkpoint(name, "", "best-of-n", method="best-of-n", content=content), tasks, scores)
-        accuracies[name] = ranking_accuracy(tasks, scores)
-        write_json(output.folder / "_accuracy" / f"{folder_name(name)}.json", accuracies[name])
+    with rebased_models(runs, base) as folders:
+        for name, folder in zip(names, folders, strict=True):
+            scores = score_draws(folder, tasks)
+            content = digest(fingerprint.hash_checkpoint(describe_path(folder)))
+            store_choices(output, Checkpoint(name, "", "best-of-n", method="best-of-n", content=content), tasks, scores)
+            accuracies[name] = ranking_accuracy(tasks, scores)
+            write_json(output.folder / "_accuracy" / f"{folder_name(name)}.json", accuracies[name])
     return accuracies
 
 

@@ -117,7 +117,7 @@ def train(config: RewardConfig) -> Checkpoint:
             is_best = run.is_best(step, -figures["loss"])
         if is_best or saves:
             scale = reward_model.measure_scale(model, answers, head_weights, pad, config)
-            heads = {"heads": list(config.heads), "combine": head_weights.tolist()}
+            heads = {"heads": list(config.heads), "combine": head_weights.tolist(), "ends": sorted(ends)}
             card = {**heads, **scale, "held_out": run.facts.get("held_out")}
             run.save(step, model, tokenizer, {"optimizer": optimizer}, {reward_model.CARD: card})
     return run.finish()

@@ -34,10 +34,15 @@ class RewardScorer:
     def tokenizer(self) -> Any:
         return load_tokenizer(policy_models.model_folder(self.path))
 
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Answers end as in the training of the reward model: it reads the last token."""
+        return Encoder(self.tokenizer, MAX_TOKENS, "cut", ends=self.model.ends)
+
     def score(self, answers: Sequence[tuple[Text, str]]) -> list[float | None]:
         """The reward of each answer to its prompt; None where the chat template cannot write the two."""
         missing = [pair for pair in dict.fromkeys(answers) if pair not in self.rewards]
-        rows = Encoder(self.tokenizer, MAX_TOKENS, "cut").encode_answers(missing) if missing else []
+        rows = self.encoder.encode_answers(missing) if missing else []
         self.rewards |= {pair: None for pair, row in zip(missing, rows, strict=True) if row is None}
         scorable = [(pair, row) for pair, row in zip(missing, rows, strict=True) if row is not None]
         values = score_rows(self.model, [row for _, row in scorable]) if scorable else []

@@ -46,6 +46,7 @@ class RewardModel:
     weights: Tensor
     mean: float = 0.0
     sd: float = 1.0
+    ends: frozenset[int] = frozenset()  # ids that ended the answers of its training, besides the tokenizer's end
 
     @property
     def device(self) -> torch.device:
@@ -69,7 +70,8 @@ def load(path: str, seed: int = 0) -> RewardModel:
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
     heads = card.get("heads") or head_names(folder)
     model = model_loading.load_classifier(folder, tuple(heads), seed)
-    return RewardModel(model, head_weights(heads, card.get("combine", ())), card.get("mean", 0.0), card.get("sd", 1.0))
+    weights, ends = head_weights(heads, card.get("combine", ())), frozenset(card.get("ends", ()))
+    return RewardModel(model, weights, card.get("mean", 0.0), card.get("sd", 1.0), ends)
 
 
 def head_names(folder: str) -> list[str]:

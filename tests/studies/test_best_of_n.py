@@ -1,12 +1,19 @@
 """Reward models asked directly: right above wrong, and the draw that is liked best."""
 
+import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from harness.records import CellRecord, Inputs, TaskRecord
 from harness.store import Results
 from harness.studies import best_of_n
 from harness.studies.best_of_n import TaskDraws
-from harness.types import Checkpoint, Message, Response, Sample, Score
+from harness.trainers import reward
+from harness.training.answer_rewards import RewardScorer
+from harness.types import Checkpoint, Message, Response, Sample, Score, SkilldeltaError
+from tests.support.training_toy import preference
 
 RECORD = CellRecord(task=TaskRecord(name="sums", skill="reasoning"), inputs=Inputs(draws=3))
 
@@ -40,3 +47,20 @@ def test_the_best_liked_draw_is_kept_as_an_ordinary_result(tmp_path: Path) -> No
     assert [(s.response.text, s.draw, s.score.value) for s in kept] == [("e0 said 1", 0, 0.0), ("e1 said 0", 0, 0.0)]
     assert output.cell("rm", "sums").read().inputs.draws == 1
     assert list(output.checkpoints()) == ["rm"]
+
+
+def test_the_base_of_an_adapter_may_be_named(tiny: str, write: Any, tmp_path: Path) -> None:
+    """A reward model by LoRA whose base lay elsewhere when it was trained scores as it did there."""
+    rows, run = write("pairs.jsonl", map(preference, range(8))), tmp_path / "rm"
+    settings = {"model": tiny, "data": (rows,), "batch": 8, "samples": 0, "max_steps": 1, "lora": 2, "lr": 0.01}
+    folder = Path(reward.train(reward.RewardConfig(out=str(run), **settings)).path)
+    answers = [("one ?", "two"), ("one ?", "three")]
+    before = RewardScorer(str(run)).score(answers)
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": "/home/somebody/base"}))
+    with best_of_n.rebased_models([str(run)], tiny) as (copy,):
+        assert RewardScorer(copy).score(answers) == pytest.approx(before, abs=1e-5)
+    assert json.loads(file.read_text())["base_model_name_or_path"] == "/home/somebody/base"
+    for runs, base, words in (([tiny], tiny, "is a whole model"), ([str(run)], str(tmp_path / "none"), "there is no model")):
+        with pytest.raises(SkilldeltaError, match=words), best_of_n.rebased_models(runs, base):
+            pass

@@ -13,9 +13,11 @@ import torch
 from harness.discovery import find_checkpoints
 from harness.trainers import reward
 from harness.training import batches, datasets, forward, policy_models, reward_model
+from harness.training.answer_rewards import RewardScorer
 from harness.training.batches import Tokens
 from harness.training.preferences import parse_pair
-from harness.types import SkilldeltaError
+from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
+from harness.types import Message, SkilldeltaError
 from tests.support.training_toy import WORDS, preference, text
 
 Rows = Callable[[str, Iterable[Any]], str]
@@ -168,3 +170,24 @@ def test_a_tokenizer_that_pads_with_its_end_needs_no_change(tiny: str, pairs: st
         ours = forward.answer_scores(model, batches.pad_rows(rows, 1))[:, 0]
         padded = torch.tensor([[*r.ids, *[saved.pad_token_id] * (4 - len(r.ids))] for r in rows])
         assert torch.allclose(theirs(input_ids=padded, attention_mask=(padded != saved.pad_token_id).long()).logits[:, 0], ours)
+
+
+def test_it_scores_the_sequences_that_it_was_trained_on_where_a_turn_ends_with_another_token(
+    tiny: str, write: Rows, tmp_path: Path
+) -> None:
+    shutil.copytree(tiny, tmp_path / "chat")
+    (tmp_path / "chat/generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2]}))
+    template = tmp_path / "template.jinja"  # Gemma's way: a turn ends with a token of its own and a line break
+    template.write_text(
+        "{% for m in messages %}{{ '<|assistant|>' + m['content'] + '<|user|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+    )
+    rows = write("pairs.jsonl", map(preference, range(8)))
+    run = reward.train(config(str(tmp_path / "chat"), rows, tmp_path / "rm", max_steps=1, samples=0, template=str(template)))
+    tokenizer, prompt = load_tokenizer(run.path), (Message("user", "one ?"),)
+    ends = answer_ends(tokenizer, str(tmp_path / "chat"))
+    (tokens,) = Encoder(tokenizer, 64, ends=ends).fitting_answers([(prompt, "two")])
+    assert tokens.ids[-1] == 2
+    model = reward_model.load(run.path)
+    expected = model.scores(batches.pad_rows([tokens], 0).to(model.device)).item()
+    assert RewardScorer(run.path).score([(prompt, "two")]) == [pytest.approx(expected, abs=1e-5)]
