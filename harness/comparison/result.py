@@ -100,6 +100,7 @@ class MetricValue:
 
 
 LATER = ("holdout", "suite")  # settings that older versions have not: comparison.json tells of them where they are set
+SPARSE = "graded_mde"  # left out where it is None: older versions have it not
 APART = ("difference", "metrics", "termination")  # fields of a Row that flat() does not take as they are
 
 
@@ -129,8 +130,9 @@ class Row:
         """The row as the JSON object of comparison.json: the score's fields and the difference's, all at one level."""
         row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in APART}
         row |= {"health": dict(self.health), "reasons": dict(self.reasons), "metrics": [*map(dataclasses.asdict, self.metrics)]}
-        names = [f.name for f in dataclasses.fields(Difference)]
-        return row | (dataclasses.asdict(self.difference) if self.difference else dict.fromkeys(names))
+        nothing = dict.fromkeys(f.name for f in dataclasses.fields(Difference))
+        row |= dataclasses.asdict(self.difference) if self.difference else nothing
+        return {name: value for name, value in row.items() if name != SPARSE or value is not None}
 
 
 @dataclass(frozen=True)
@@ -191,10 +193,7 @@ class Comparison:
 
     def row(self, checkpoint: str, level: Level, name: str) -> Row:
         """One row; KeyError where there is none."""
-        for row in self.rows:
-            if (row.checkpoint, row.level, row.name) == (checkpoint, level, name):
-                return row
-        raise KeyError((checkpoint, level, name))
+        return {(row.checkpoint, row.level, row.name): row for row in reversed(self.rows)}[checkpoint, level, name]
 
     def at(self, level: Level) -> list[Row]:
         return [r for r in self.rows if r.level == level]
