@@ -14,8 +14,8 @@ from harness.visible_text import printable
 
 # Folders that programs put models into, and whose names say nothing of the run.
 CONTAINERS = re.compile(
-    r"^(?:checkpoints?|ckpts?|exports?|models?|huggingface|hf|weights|modeling|consolidated"
-    r"|(?:policy|actor|adapter|lora|hf)(?:_(?:hf|model|lora|adapter))?)$",
+    r"^(?:checkpoints?|ckpts?|exports?|models?|huggingface|hf|weights|broadcasts|modeling|consolidated"
+    r"|(?:policy|actor|adapter|lora|hf)(?:_(?:hf|model|lora|adapters?))?)$",
     re.IGNORECASE,
 )
 # Models of a run beside its numbered ones.

@@ -53,6 +53,17 @@ LAYOUTS: dict[str, tuple[list[str], list[str]]] = {
         ],
         ["!run@10 hf_save_interval", "run@20"],
     ),
+    "prime-rl": (
+        [
+            f"exp/weights/step_100/{MODEL}", f"exp/weights/step_200/{MODEL}", f"exp/broadcasts/step_201/{MODEL}",
+            "exp/checkpoints/step_300/trainer/{__0_0.distcp}",
+        ],
+        ["exp@100", "exp@200", "exp@201", "!exp@300 dcp_to_torch"],
+    ),
+    "prime-rl, by LoRA": (
+        [f"exp/weights/step_{n}/lora_adapters/{ADAPTER}" for n in (10, 20)] + [f"exp/run_a/broadcasts/step_20/{MODEL}"],
+        ["run_a@20", "exp@10", "exp@20"],
+    ),
     "XTuner": (
         ["cfg/{iter_500.pth, iter_1000.pth}", f"cfg/iter_500_hf/{ADAPTER}", f"cfg/iter_1000_hf/{ADAPTER}"],
         ["cfg@500", "cfg@1000"],
