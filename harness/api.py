@@ -20,7 +20,7 @@ from harness.evaluation.result_names import choose_names
 from harness.evaluation.run import score_checkpoints
 from harness.file_hashes import hash_files
 from harness.store import Results
-from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest
+from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest, unknown_name
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
@@ -139,7 +139,10 @@ def compare_in_turn(
 def lazy_models(paths: Sequence[str], baseline: str, loader: Loader, selection: Selection = Selection()) -> list[LazyModel]:
     """The baseline, which is a path or the name of a checkpoint of `paths`, and every other checkpoint of `paths`."""
     others = find_checkpoints(paths, loader, selection)
-    first = next((c for c in others if c.name == baseline), None) or only_checkpoint(baseline, selection, loader)
+    first = next((c for c in others if c.name == baseline), None)
+    if first is None and not is_server(loader) and not Path(baseline).exists() and "/" not in baseline:
+        raise unknown_name("folder or checkpoint", baseline, [c.name for c in others])
+    first = first or only_checkpoint(baseline, selection, loader)
     models = [LazyModel(c, loader) for c in (first, *(c for c in others if c.path != first.path))]
     if len(models) < 2:
         raise SkilldeltaError(f"There is no checkpoint to compare with {first.name}: name a folder of another one.")

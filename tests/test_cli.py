@@ -169,7 +169,12 @@ def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytes
     assert "list --help` says what else it takes" in err
     code, _, err = skilldelta(capsys, "compare", mine.parent)
     assert (code, "'--baseline': The checkpoint that the others are compared with." in err) == (3, True)
+    code, _, err = skilldelta(capsys, "best-of-n", mine.parent, "reward:rm,base=sft")
+    assert (code, "no judge such as reward:rm,base=sft (their base: --base)" in err) == (3, True)
     run(mine.parent / "dpo" / "checkpoints", (10,))
+    flags = ["-t", "xstest", "--backend", "scripted", "-o", mine.parent / "choice"]
+    code, _, err = skilldelta(capsys, "choose", mine.parent / "dpo", "--baseline", "dpo@1", *flags)
+    assert (code, "no folder or checkpoint 'dpo@1'. Did you mean 'dpo@10'?" in err) == (3, True)
     code, _, err = skilldelta(capsys, "checkpoints", mine.parent / "dpo" / "checkpoint-10" / "adapter")
     assert (code, f"There are: {mine.parent / 'dpo' / 'checkpoints'}." in err) == (3, True), "a level was left out"
     code, _, err = skilldelta(capsys, "export", mine.parent, "--to", "lmeval")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
-from harness.cli.choose import BaselinePath, refuse_devices
+from harness.cli.choose import BaselinePath, announce_race, refuse_devices
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
@@ -48,7 +48,9 @@ def bisect(
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     models = api.lazy_models(paths, baseline, with_suite_template(model, what.suite).backend().loader(), selection.selection())
     search = BisectOptions(drop, checks, note)
-    bisection = bisect_run(models, tasks_of_skill(tasks, skill), Results.make(output), settings, search)
+    chosen_tasks = tasks_of_skill(tasks, skill)
+    announce_race(models, chosen_tasks)
+    bisection = bisect_run(models, chosen_tasks, Results.make(output), settings, search)
     if as_json:
         print_json(bisection.to_json())
     else:

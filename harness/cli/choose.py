@@ -60,6 +60,7 @@ def choose(
     keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     models = api.lazy_models(paths, baseline, with_suite_template(model, what.suite).backend().loader(), selection.selection())
+    announce_race(models, tasks)
     race = ChoiceOptions(until == "decided", max_share, split.develops if split else None, note)
     choice = choose_best(models, tasks, Results.make(output), settings, race)
     verdict = None
@@ -73,6 +74,13 @@ def choose(
         print_choice(choice, verdict)
     if any(s.state == "failed" for s in choice.standings):
         raise typer.Exit(4)
+
+
+def announce_race(models: Sequence[LazyModel], tasks: Sequence[Task]) -> None:
+    """Says what begins: the first line of the race itself comes after every checkpoint was loaded and asked once."""
+    count, names = len(models) - 1, ", ".join(task.name for task in tasks)
+    candidates = f"{count} checkpoint{'s' * (count != 1)}"
+    note(f"{candidates} and the baseline {models[0].checkpoint.name} on {names}: loading, then a line for each look.")
 
 
 def refuse_devices(model: options.ModelOptions) -> None:

@@ -12,6 +12,7 @@ from harness.cli.screen import note, print_json, print_table
 from harness.types import SkilldeltaError
 
 Models = Annotated[list[str], typer.Argument(help="Folders of reward models, or judges as PLUGIN:WHERE.")]
+Base = Annotated[str, typer.Option("--base", help="The folder of the base of adapters whose base is not where they say.")]
 COLUMNS = ("section", "subset", "pairs", "unreadable", "accuracy %", "95 % interval")
 
 
@@ -22,6 +23,7 @@ def reward_accuracy(
     ] = None,
     data: Annotated[Path | None, typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with rewardbench/.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-L", help="Only the first N pairs of each subset; 0: all.")] = 0,
+    base: Base = "",
     as_json: options.Json = False,
 ) -> None:
     """How often each reward model or judge prefers the better answer of a pair: by subset and by RewardBench's sections."""
@@ -35,7 +37,7 @@ def reward_accuracy(
     rows = [pair for subset in subsets for pair in list(subset)[: limit or None]]
     facts: list[dict[str, Any]] = []
     for model in models:
-        judge = LazyJudge(model if ":" in model else f"reward:{model}")
+        judge = LazyJudge(model if ":" in model else f"reward:{model}" + (f",base={base}" if base else ""))
         accuracies = subset_accuracies(judge.get(), rows)
         sections = section_scores({a.name: (a.n, a.accuracy) for a in accuracies})
         facts.append(
@@ -70,13 +72,16 @@ def best_of_n(
     draws: Annotated[Path, typer.Argument(help="A results folder with several draws of each example (score --draws N).")],
     models: Annotated[list[str], typer.Argument(help="Folders of reward models, or of their runs.")],
     output: options.Output = Path("best-of-n"),
-    base: Annotated[
-        str, typer.Option("--base", help="The folder of the base of adapters whose base is not where they say.")
-    ] = "",
+    base: Base = "",
     as_json: options.Json = False,
 ) -> None:
     """For each reward model, the draw that it likes best: a results folder to compare with the first draws, `first`."""
     from harness.studies.best_of_n import choose_draws
+
+    if judges := [model for model in models if ":" in model and not Path(model).exists()]:
+        raise SkilldeltaError(
+            f"best-of-n takes folders of reward models, and no judge such as {judges[0]} (their base: --base)."
+        )
 
     accuracies = choose_draws(draws, output, models, base=base)
     if as_json:

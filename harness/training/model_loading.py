@@ -137,7 +137,10 @@ def explain_failure(path: str, error: Exception) -> str:
     if Path(path).is_dir():
         return f"The tokenizer of {path} cannot be loaded: {type(error).__name__}: {first_line(error)}"
     reason = f"There is no model folder {path}, and the Hub gives no model of that name ({first_line(error)})."
-    return reason + describe_neighbours(Path(path))
+    is_hub_name = path.count("/") == 1 and not Path(path).parent.is_dir()
+    return reason + (
+        "  Of the base of an adapter, --base DIR names the folder." if is_hub_name else describe_neighbours(Path(path))
+    )
 
 
 def as_classifier(model: Any, **more: Any) -> nn.Module:
