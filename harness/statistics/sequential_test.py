@@ -14,21 +14,26 @@ Items must come in random order.  With draws or clusters, an item is a cluster a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from scipy import special
 
 from harness.statistics import mcnemar
-from harness.statistics.aggregates import Design, Floats, Interval, critical_value
+from harness.statistics.aggregates import Design, Floats, Interval, Ints, critical_value
 
 if TYPE_CHECKING:
     from harness.statistics.decision import Verdict
 
 ALPHA = 0.05
 BET_WEIGHTS = np.array([0.1, 0.8, 0.1])
+MAX_BET = 0.9
+PRECISION = 1e-6  # of an interval's ends
+CHUNK_SIZE = 256  # differences in memory at once
 MARGIN_DISCORDANCES = (0.05, 0.1, 0.2, 0.4)  # the discordances for which the bets against a margin are the best ones
 
 
@@ -46,7 +51,7 @@ class SequentialPlan:
         # The best bet is difference / discordance.  The typical one aims at 1.5 times the difference that all items would just
         # detect, 1.5 * 2.8 / sqrt(discordance * items), at a discordance of 1/7.
         typical = min(0.6, 11 / np.sqrt(self.items))
-        bets: Floats = np.minimum(np.array([0.4, 1.0, 2.2]) * typical, 0.9)
+        bets: Floats = np.minimum(np.array([0.4, 1.0, 2.2]) * typical, MAX_BET)
         return bets
 
     @cached_property
@@ -61,7 +66,7 @@ class SequentialDecision:
     items_used: int  # until the decision, of `items`
     items: int
     delta: float  # mean difference of the items used
-    interval: Interval  # valid at any stopping time
+    interval: Interval  # valid at any stopping time; it bears the verdict out, see `bearing_interval`
 
 
 def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
@@ -82,15 +87,31 @@ def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
         above = first_crossing(log_capital(differences, plan.margin_bets, -plan.margin) >= limit)
         events.append((max(below, above), "same"))
     count, verdict = min(events, key=lambda e: e[0])
-    if count > len(differences):
+    is_final = count > len(differences)
+    if is_final:
         count, verdict = len(differences), final_verdict(differences, plan)
     so_far = differences[:count]
     so_far = so_far[~np.isnan(so_far)]
     mean = float(so_far.mean()) if len(so_far) else 0.0
-    return SequentialDecision(verdict, count, plan.items, mean, confidence_interval(so_far, plan))
+    return SequentialDecision(verdict, count, plan.items, mean, bearing_interval(so_far, plan, verdict, is_final))
 
 
-def first_crossing(hits: np.typing.NDArray[np.bool_]) -> int:
+def bearing_interval(scored: Floats, plan: SequentialPlan, verdict: Verdict, is_final: bool) -> Interval:
+    """The interval of the scored differences that agrees with the verdict.
+
+    Where the bets decided, they have rejected 0 or the margin, and so does the interval.  Where the exact test after the last
+    item decided, it is Tango's of all items, as that test's.
+    """
+    if is_final and verdict != "unclear":
+        gains, losses = int(np.sum(scored > 0)), int(np.sum(scored < 0))
+        return mcnemar.tango_interval(losses, gains, len(scored), critical_value(1 - plan.alpha))
+    interval = confidence_interval(scored, plan)
+    if verdict == "same":  # by other bets, which rejected all beyond the margin
+        return Interval(max(interval.low, -plan.margin), min(interval.high, plan.margin))
+    return interval
+
+
+def first_crossing(hits: npt.NDArray[np.bool_]) -> int:
     """The number of items up to the first hit; one more than the number of items where there is none."""
     return int(hits.argmax()) + 1 if hits.any() else len(hits) + 1
 
@@ -137,21 +158,49 @@ def final_p(flips: int, lead: int, plan: SequentialPlan) -> float:
     return crossing_chance + float(alive[leads >= lead].sum())
 
 
-def confidence_interval(differences: Floats, plan: SequentialPlan, steps: int = 800) -> Interval:
-    """The mean differences that the bets have not rejected, each side at half of alpha; exact to one step of the range."""
-    grid = np.linspace(-1, 1, steps + 1)
+def confidence_interval(differences: Floats, plan: SequentialPlan, steps: int = 400) -> Interval:
+    """The mean differences that the bets have not rejected, each side at half of alpha."""
+    values, counts = np.unique(differences, return_counts=True)
     limit = np.log(2 / plan.alpha)
-    bets = np.minimum(plan.bets, 0.45)  # at the ends of the range 1 + bet (d - m) must stay positive
-    up, down = np.zeros((2, steps + 1, len(bets)))
-    for value, count in zip(*np.unique(differences, return_counts=True), strict=True):
-        up += count * np.log1p(np.outer(value - grid, bets))
-        down += count * np.log1p(np.outer(grid - value, bets))
-    wealth_up, wealth_down = (special.logsumexp(side, axis=1, b=BET_WEIGHTS) for side in (up, down))
-    inside = grid[(wealth_up < limit) & (wealth_down < limit)]
+
+    def is_open(means: Floats) -> npt.NDArray[np.bool_]:
+        """[means]: whether neither the bets on more nor those on less have reached the limit."""
+        wealth = [log_wealth(side * values, counts, side * means, plan.bets) for side in (1, -1)]
+        return np.asarray((wealth[0] < limit) & (wealth[1] < limit))
+
+    grid = np.linspace(-1, 1, steps + 1)
+    inside = np.flatnonzero(is_open(grid))
     if not len(inside):
         return Interval(-1, 1)
-    step = grid[1] - grid[0]
-    return Interval(max(-1.0, float(inside.min() - step)), min(1.0, float(inside.max() + step)))
+    low, high = grid[inside[0]], grid[inside[-1]]
+    if inside[0] > 0:
+        low = last_open(is_open, float(low), float(grid[inside[0] - 1]))
+    if inside[-1] < steps:
+        high = last_open(is_open, float(high), float(grid[inside[-1] + 1]))
+    return Interval(float(low), float(high))
+
+
+def log_wealth(values: Floats, counts: Ints, means: Floats, bets: Floats) -> Floats:
+    """[means]: the logarithm of the capital of bets that differences, `counts` of each of `values`, exceed each mean.
+
+    At a mean of 0 or less these are the bets of `decide`; above it they shrink, so that 1 + bet * (d - mean) stays positive.
+    """
+    fair_bets = np.minimum(bets, MAX_BET / (1 + np.maximum(means, 0))[:, None])  # [means, bets]
+    gains = np.zeros_like(fair_bets)
+    for start in range(0, len(values), CHUNK_SIZE):
+        part = slice(start, start + CHUNK_SIZE)
+        excess = (values[part] - means[:, None])[:, :, None]  # [means, values, 1]
+        gains += np.einsum("v,mvb->mb", counts[part], np.log1p(excess * fair_bets[:, None, :]))
+    wealth: Floats = special.logsumexp(gains, axis=1, b=BET_WEIGHTS)
+    return wealth
+
+
+def last_open(is_open: Callable[[Floats], npt.NDArray[np.bool_]], inside: float, outside: float) -> float:
+    """The end of an interval between a mean that is not rejected and one that is, by bisection."""
+    while abs(inside - outside) > PRECISION:
+        middle = (inside + outside) / 2
+        inside, outside = (middle, outside) if is_open(np.array([middle]))[0] else (inside, middle)
+    return inside
 
 
 def cluster_differences(change: Floats, design: Design) -> tuple[Floats, float]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.comparison.replay import replay
@@ -117,3 +117,22 @@ def test_items_without_a_difference_are_as_if_they_were_not_there(differences: l
     assert (decision.verdict, decision.delta) == (rest.verdict, pytest.approx(rest.delta))
     assert decision.interval == rest.interval
     assert np.sum(~np.isnan(whole[: decision.items_used])) == rest.items_used
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([20, 100, 300]), st.floats(0, 0.5), st.floats(0, 1), st.booleans())
+def test_no_decision_stands_against_its_interval(seed: int, items: int, discordance: float, gains: float, halves: bool) -> None:
+    """The interval had smaller bets than the test: three of four decisions came with an interval that holds 0."""
+    rng = np.random.default_rng(seed)
+    changes = np.where(rng.random(items) < discordance, np.where(rng.random(items) < gains, 1.0, -1.0), 0.0)
+    if halves:
+        changes *= rng.choice([0.5, 1.0], items)
+    plan = SequentialPlan(items, 0.05)
+    decision = decide(changes, plan)
+    low, high = decision.interval.low, decision.interval.high
+    assert -1 <= low <= decision.delta + 1e-5
+    assert decision.delta - 1e-5 <= high <= 1
+    assert low < high
+    assert (low > 0) or decision.verdict != "better"
+    assert (high < 0) or decision.verdict != "worse"
+    assert (-0.05 <= low and high <= 0.05) or decision.verdict != "same"
