@@ -17,6 +17,12 @@ LATER = (
     "revision",
 )  # parts that older results lack
 
+# Values that say nothing to people: what they are the hash of, and which flags move them.
+HASHED = {
+    "inputs.data": " (the rows: another file, --limit, --sample-seed or --suite)",
+    "inputs.prompts": " (the requests: the rows, a task's wording, --gen-kwargs, --draws or --seed)",
+}
+
 
 def differences(left: Any, right: Any, where: str = "") -> list[tuple[str, str, str]]:
     """Where two JSON values differ, as (name, one side, other side), each side as short JSON."""
@@ -45,7 +51,9 @@ def changed_parts(stored_hashes: Mapping[str, str], now: Mapping[str, str]) -> l
 def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -> str:
     """The differences side by side, with the ways out."""
     lines = "\n".join(
-        f"  {name}: stored {old}, now {new}" + " (they may have the server's own penalties)" * ((name, old) == SAMPLING)
+        f"  {name}: stored {old}, now {new}"
+        + " (they may have the server's own penalties)" * ((name, old) == SAMPLING)
+        + HASHED.get(name, "")
         for name, old, new in unlike
     )
     is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)

@@ -185,6 +185,28 @@ def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytes
     assert "`skilldelta list tasks`" in err
 
 
+def test_stored_hashes_that_differ_are_explained_by_the_flags_that_move_them(
+    capsys: pytest.CaptureFixture[str], mine: Path
+) -> None:
+    folder = model(mine.parent / "sft")
+    scored(capsys, mine, [folder])
+    code, _, err = scored(capsys, mine, [folder], "--gen-kwargs", "max_tokens=3")
+    assert code == 4
+    assert any("inputs.prompts: stored" in line and "--gen-kwargs" in line for line in err.splitlines())
+    code, _, err = scored(capsys, mine, [folder], "--limit", "1")
+    assert any("inputs.data: stored" in line and "--limit" in line for line in err.splitlines())
+
+
+def test_a_plan_without_sizes_promises_no_minutes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SMOLLM2", "org/nowhere")
+    code, out, err = skilldelta(capsys, "study", "smollm2-quick", "--plan", "-o", tmp_path / "plan")
+    assert code == 0, err
+    assert "3 of 3 stages cannot be estimated" in out
+    assert "minutes" not in out.splitlines()[-1]
+
+
 def test_in_python_one_path_and_one_task_need_no_list(mine: Path) -> None:
     folder, tasks = model(mine.parent / "sft"), registry.tasks([mine])
     backend = Backend("scripted", {"text": "4"})

@@ -132,11 +132,15 @@ def print_plan(plan: StudyPlan, folder: Path, jobs: int) -> None:
         for name, stage in plan.stages.items()
     ]
     print_table(["stage", "what it does", "about, s", "needs"], rows, right=["about, s"])
-    seconds_left = sum(costs[name] or 0 for name in plan.stages if name not in done_names)
-    say(
-        f"\n{len(plan.stages)} stages, {len(done_names)} done.  About {seconds_left / 60:.0f} minutes of one processor core, "
-        f"{seconds_left / 60 / jobs:.0f} with {jobs} at a time: estimated from parameters and tokens."
+    left = [costs[name] for name in plan.stages if name not in done_names]
+    minutes, unknown = sum(cost or 0 for cost in left) / 60, left.count(None)
+    sizes = f"{unknown} of {len(left)} stages cannot be estimated (?): the size of a model or of the data is not known here."
+    estimate = (
+        f"About {minutes:.0f} minutes of one processor core, {minutes / jobs:.0f} with {jobs} at a time: estimated from "
+        "parameters and tokens."
     )
+    parts = [*([estimate] if unknown < len(left) or not left else []), *([sizes] if unknown else [])]
+    say(f"\n{len(plan.stages)} stages, {len(done_names)} done.  {'  '.join(parts)}")
 
 
 class ProgressLines:
