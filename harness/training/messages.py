@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from harness.training.row_texts import holds_words
 from harness.types import Message
 
 
@@ -58,9 +59,6 @@ TOOLS = "tools"  # the role of a first message that declares the tools of a conv
 
 # Messages written down as a text, as tables of a CSV file hold them.
 WRITTEN = re.compile(r"\s*\[?\s*\{\s*['\"](?:role|from|content|value)['\"]\s*:")
-# Letters of scripts that put no spaces between words: Thai to Burmese, Khmer, Japanese, Chinese.
-NO_SPACES = re.compile(r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-MAX_LABEL = 4  # letters of such a script in a label; more are words
 
 
 def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
@@ -180,15 +178,6 @@ def as_chat(turns: Turns) -> tuple[list[dict[str, Any]], list[Any] | None]:
         else:
             chat.append({"role": turn.role, "content": turn.content, **more})
     return chat, tools
-
-
-def holds_words(value: Any) -> bool:
-    """Is there a text of more than one word in a value, at any depth?  Numbers, flags, labels and ids are no words."""
-    if isinstance(value, str):
-        return len(value.split()) > 1 or len(NO_SPACES.findall(value)) > MAX_LABEL
-    if isinstance(value, Mapping):
-        return any(map(holds_words, value.values()))
-    return isinstance(value, Sequence) and any(map(holds_words, value))
 
 
 def require_content(answer: Text, side: str) -> Text:

@@ -18,13 +18,12 @@ from harness.training.messages import (
     UnusableRowError,
     as_user_turn,
     declare_tools,
-    holds_words,
     parse_answer,
     parse_text,
     require_question,
 )
 from harness.training.parse_settings import ParseSettings
-from harness.training.row_texts import nested_texts
+from harness.training.row_texts import holds_words, nested_texts
 from harness.types import Json, Message, SkilldeltaError
 
 SYSTEM = ("system", "system_prompt", "system_message")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+# Letters of scripts that put no spaces between words: Thai to Burmese, Khmer, Japanese, Chinese.
+NO_SPACES = re.compile(r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+MAX_LABEL = 4  # letters of such a script in a label; more are words
 
 
 def nested_texts(value: Any) -> Iterator[str]:
@@ -17,3 +22,12 @@ def nested_texts(value: Any) -> Iterator[str]:
             rest += reversed(tuple(part.values()))
         elif isinstance(part, Sequence):
             rest += reversed(part)
+
+
+def holds_words(value: Any) -> bool:
+    """Is there a text of more than one word in a value, at any depth?  Numbers, flags, labels and ids are no words."""
+    if isinstance(value, str):
+        return len(value.split()) > 1 or len(NO_SPACES.findall(value)) > MAX_LABEL
+    if isinstance(value, Mapping):
+        return any(map(holds_words, value.values()))
+    return isinstance(value, Sequence) and any(map(holds_words, value))
