@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.prompts.display_blocks import part_displayed
 from harness.prompts.loops import loop_length
-from harness.prompts.reasoning_blocks import Parts, part_reasoning
+from harness.prompts.reasoning_blocks import Parts, part_reasoning, trim_answer
 from harness.prompts.reasoning_tags import TAGS, TagPair, leading_block
 from harness.types import Response, SkilldeltaError
 
@@ -101,7 +102,7 @@ class Reader:
             return Parts(response.reasoning, response.text, "closed" if response.reasoning else "")
         truncated = response.finish == "length"
         text = cut_turn_end(response.text)
-        parts = part_reasoning(text, self.tags, response.in_block and not response.reasoning, truncated)
+        parts = part_text(text, self.tags, response.in_block and not response.reasoning, truncated)
         if not response.reasoning:
             return parts
         return Parts(f"{response.reasoning}\n{parts.reasoning}".strip(), parts.answer, parts.state or "closed")
@@ -118,6 +119,16 @@ class Reader:
             loop=loop_length(response.text if response.text.strip() else response.reasoning),
             unknown_block=bool(self.tags and leading_block(parts.answer)),
         )
+
+
+def part_text(text: str, tags: tuple[TagPair, ...], in_block: bool, truncated: bool) -> Parts:
+    """part_reasoning(), with the known tags also of what programs for chats have put into a text for their pages."""
+    shown = part_displayed(text) if tags == TAGS and not in_block else None
+    if shown is None:
+        return part_reasoning(text, tags, in_block, truncated)
+    rest = part_reasoning(shown.answer, tags, False, truncated)
+    reasoning = f"{shown.reasoning}\n{rest.reasoning}".strip()
+    return Parts(reasoning, trim_answer(rest.answer), rest.state or "closed" if shown.is_closed else "unclosed")
 
 
 def missing_answer(answer: str, reading: Reading) -> str:

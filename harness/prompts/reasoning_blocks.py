@@ -20,7 +20,6 @@ from typing import Literal
 
 from harness.grouping import group_by
 from harness.prompts.channels import LEAD, part_channels
-from harness.prompts.display_blocks import part_displayed
 from harness.prompts.mentioned_tags import QUOTES, WINDOW, is_form, is_indented, is_markup, is_quoted, is_word
 from harness.prompts.reasoning_tags import ANSWER_TAGS, HEADING_TAGS, TAGS, TagPair, tag_pattern
 
@@ -57,14 +56,10 @@ class Tag:
 def part_reasoning(text: str, pairs: tuple[TagPair, ...] = TAGS, in_block: bool = False, truncated: bool = False) -> Parts:
     """The text in two.  `in_block`: the prompt has opened a block, so that the text begins inside it.
 
-    `truncated`: generation ended at the limit of tokens.  Channels and pages are only looked for next to the known tags.
+    `truncated`: generation ended at the limit of tokens.  Channels are only looked for next to the known tags.
     """
     if pairs == TAGS and (channels := part_channels(text)):
         return Parts(channels.reasoning, channels.final, "closed" if channels.has_final else "unclosed")
-    if pairs == TAGS and not in_block and (shown := part_displayed(text)):
-        rest = BlockParser(shown.answer, pairs).part(False, truncated)
-        reasoning = f"{shown.reasoning}\n{rest.reasoning}".strip()
-        return Parts(reasoning, trim_answer(rest.answer), "unclosed" if not shown.is_closed else rest.state or "closed")
     if not in_block and not tag_pattern(pairs).search(text):
         return Parts("", text)
     return BlockParser(text, pairs).part(in_block, truncated)

@@ -7,10 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.prompts.reading import Reader, missing_answer
-from harness.prompts.reasoning_blocks import part_reasoning
+from harness.prompts.reasoning_blocks import Parts
 from harness.types import Response
 
 THOUGHT = "Seven times six.\nThat is <b>42</b>."
+
+
+def read(text: str) -> Parts:
+    return Reader().part(Response(text))
 
 
 def open_webui(reasoning: str, done: bool = True) -> str:
@@ -36,20 +40,20 @@ FORMS = [
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("answer", ["42", "The answer is **42**.\n\n> quoted\n", "- one\n- two", "<p>42</p>"])
 def test_the_answer_is_what_follows_the_block(form: str, answer: str) -> None:
-    parts = part_reasoning(form + answer)
+    parts = read(form + answer)
     assert parts.answer.strip() == answer.strip()
     assert "Seven times six." in parts.reasoning
     assert parts.state == "closed"
 
 
 def test_several_blocks_with_text_between_them() -> None:
-    parts = part_reasoning(f"{open_webui('one')}Let me look.\n{open_webui('two')}It is 5.")
+    parts = read(f"{open_webui('one')}Let me look.\n{open_webui('two')}It is 5.")
     assert parts.answer == "Let me look.\n\nIt is 5."
     assert (parts.reasoning.count("one"), parts.reasoning.count("two"), "Let" in parts.reasoning) == (1, 1, False)
 
 
 def test_tags_behind_the_block_are_read_as_well() -> None:
-    parts = part_reasoning(open_webui("one") + "<think>two</think>\n5")
+    parts = read(open_webui("one") + "<think>two</think>\n5")
     assert (parts.answer, parts.state) == ("5", "closed")
     assert parts.reasoning.endswith("two")
 
@@ -78,7 +82,7 @@ def test_a_block_alone_is_no_answer() -> None:
     ],
 )
 def test_other_pages_stay_whole(text: str) -> None:
-    assert part_reasoning(text).answer == text
+    assert read(text).answer == text
 
 
 @given(
@@ -87,7 +91,7 @@ def test_other_pages_stay_whole(text: str) -> None:
 @settings(max_examples=60)
 def test_nothing_is_invented(pieces: list[str]) -> None:
     text = "".join(pieces)
-    parts = part_reasoning(text)
+    parts = read(text)
     assert set(parts.answer.split()) <= set(text.split())
 
 
@@ -95,5 +99,5 @@ def test_nothing_is_invented(pieces: list[str]) -> None:
     "unit", ['<details type="reasoning">\n', "*Thinking...*\n> ", ":::thinking\n", "<details><summary>Thinking"]
 )
 def test_hostile_pages_take_linear_time(unit: str) -> None:
-    part_reasoning(unit * 10_000)
-    part_reasoning("```\n" + unit * 20_000)
+    read(unit * 10_000)
+    read("```\n" + unit * 20_000)
