@@ -44,7 +44,9 @@ def behaviour(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for answers, tables, plot and page.")] = Path(
         "behaviour"
     ),
-    limit: Annotated[int, typer.Option("--limit", "-L", help="Only the first N prompts; of each choice task the first N.")] = 0,
+    limit: Annotated[
+        int, typer.Option("--limit", "-L", help="Only the first N prompts, and N of each choice task; 0: all.")
+    ] = 0,
     tasks: ChoiceTasks = None,
     divergence: Annotated[
         bool, typer.Option("--divergence/--no-divergence", help="Also ask both models how likely the answers are to them.")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from harness.types import Task
 
 BaselinePath = Annotated[
-    str, typer.Option("--baseline", help="What the others are compared with: a checkpoint's folder, or the name of one of RUN.")
+    str,
+    typer.Option("--baseline", help="What the others are compared with: a checkpoint's folder, or the name of one of PATHS."),
 ]
 
 

@@ -23,7 +23,7 @@ class SelectionOptions:
     """Which checkpoints of a folder are taken, and what they are loaded with."""
 
     steps: Annotated[str, choice("--steps", text="Of each run only these steps: FIRST:LAST:EVERY, or 100,200.")] = ""
-    last: Annotated[int, choice("--last", text="Of each run only the last N checkpoints.")] = 0
+    last: Annotated[int, choice("--last", text="Of each run only the last N checkpoints; 0: all.")] = 0
     best: Annotated[
         str, choice("--best", text="Of each run only the step with the best METRIC in its own log; METRIC:min, METRIC:max.")
     ] = ""
