@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,9 +60,9 @@ class RewardModel:
 
 
 def load(path: str, seed: int = 0) -> RewardModel:
-    """A reward model from its folder; without a card (another program's model) the plain mean of its heads.
+    """A reward model from its folder; without a card (another program's model) its only head is the reward.
 
-    Raises SkilldeltaError for a folder that holds no sequence classifier.
+    Raises SkilldeltaError for a folder that holds no sequence classifier, or one of several outputs that no card combines.
     """
     folder = model_loading.model_folder(path)
     file = Path(folder) / CARD
@@ -69,6 +70,11 @@ def load(path: str, seed: int = 0) -> RewardModel:
     if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
     heads = card.get("heads") or head_names(folder)
+    if len(heads) > 1 and not card:
+        raise SkilldeltaError(
+            f"{folder} has {len(heads)} outputs ({', '.join(heads[:6])}), and nothing says how they make one reward.  Write "
+            f'{CARD} next to its weights: {{"heads": {json.dumps(heads[:6])}, "combine": [a weight for each]}}.'
+        )
     model = model_loading.load_classifier(folder, tuple(heads), seed)
     weights, ends = head_weights(heads, card.get("combine", ())), frozenset(card.get("ends", ()))
     return RewardModel(model, weights, card.get("mean", 0.0), card.get("sd", 1.0), ends)

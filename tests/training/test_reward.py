@@ -191,3 +191,18 @@ def test_it_scores_the_sequences_that_it_was_trained_on_where_a_turn_ends_with_a
     model = reward_model.load(run.path)
     expected = model.scores(batches.pad_rows([tokens], 0).to(model.device)).item()
     assert RewardScorer(run.path).score([(prompt, "two")]) == [pytest.approx(expected, abs=1e-5)]
+
+
+def test_a_classifier_of_several_labels_needs_a_word_on_which_is_the_reward(tiny: str, tmp_path: Path) -> None:
+    from transformers import AutoModelForSequenceClassification
+
+    folder = tmp_path / "classifier"
+    shutil.copytree(tiny, folder)
+    labels = {0: "harmful", 1: "harmless"}
+    AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=2, id2label=labels).save_pretrained(folder)
+    with pytest.raises(SkilldeltaError, match=r"2 outputs \(harmful, harmless\).*Write reward.json"):
+        reward_model.load(str(folder))
+    (folder / reward_model.CARD).write_text(json.dumps({"heads": list(labels.values()), "combine": [0, 1]}))
+    model, batch = reward_model.load(str(folder)), batches.pad_rows([Tokens((2, 30, 1), 1)], 0)
+    raw = forward.answer_scores(model.model, batch.to(model.device))
+    assert model.scores(batch.to(model.device)).item() == pytest.approx(raw[0, 1].item(), abs=1e-6)
