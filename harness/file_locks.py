@@ -65,7 +65,7 @@ def make_locked(folder: Path) -> FolderLock:
     for place in (folder.parent, folder):
         if name := other_spelling(place):
             raise SkilldeltaError(
-                f"{printable(str(place))} and {printable(name)} are one folder here, as the file system takes capital letters for "
+                f"{printable(str(place))} and {printable(name)} are one folder here: the file system takes capital letters for "
                 "small ones: what is in one would be mixed with the other.  Give one another --name, or name another -o."
             )
     return FolderLock(folder)

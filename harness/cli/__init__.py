@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from harness.bounded_files import is_there
 from harness.cli import (
     behaviour,
     bisect,
@@ -94,6 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     Refused is wrong use, and what the system refuses: a full disk, a folder that is read-only.
     """
     gc.set_threshold(*COLLECTION_THRESHOLDS)
+    flags: Sequence[str] = ()
     try:
         flags = current_flags(sys.argv[1:] if arguments is None else arguments)
         with panics_as_errors():
@@ -104,11 +108,11 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = fail("Stopped.  The same command continues from here.", 130)
     except Exception as error:  # noqa: BLE001  the last door: an internal error is reported as one, with its trace
-        code = report_error(error)
+        code = report_error(error, flags)
     sys.exit(code)
 
 
-def report_error(error: Exception) -> int:
+def report_error(error: Exception, flags: Sequence[str] = ()) -> int:
     """Wrong use of flags, or a file that the system does not let us write (exit code 3), or an error of ours (10)."""
     if hasattr(error, "format_message"):  # what typer's parser raises
         message = explain_wrong_use(error)
@@ -117,10 +121,21 @@ def report_error(error: Exception) -> int:
 
     from harness.atomic_files import explain_system_error
 
-    if refusal := explain_system_error(error):
+    if refusal := explain_system_error(error) or explain_missing_place(error, flags):
         return fail(refusal, 3)
     traceback.print_exception(error)
     return fail("This is an error in skilldelta itself: please report it with the lines above.", 10)
+
+
+def explain_missing_place(error: Exception, flags: Sequence[str]) -> str:
+    """That a place which the user named is not there, or cannot be made; "" for a file that the program itself misses."""
+    if not isinstance(error, FileNotFoundError) or not error.filename:
+        return ""
+    place = Path(os.fsdecode(error.filename)).absolute()
+    values = {Path(value).absolute() for flag in flags for value in (flag, flag.partition("=")[2]) if value}
+    if not any(place.is_relative_to(v) or v.is_relative_to(place) for v in values if not is_there(str(v))):
+        return ""
+    return f"{error.strerror}: {error.filename}.  Name another file or folder."
 
 
 def explain_wrong_use(error: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness import registry
 from harness.atomic_files import atomic_folder
+from harness.bounded_files import is_folder, is_listed
 from harness.comparison.alignment import MeasuredScore, TaskPanel
 from harness.comparison.load import StoredCell
 from harness.comparison.metrics import measure_metrics
@@ -73,7 +74,7 @@ def export_results(folder: Path, to: str, output: Path, checkpoints: Sequence[st
     cells = list(finished_cells(results, records, checkpoints or tuple(records)))
     if not cells:
         raise SkilldeltaError(f"{folder} holds no finished cells: score or import something first.")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if is_listed(output) and (not is_folder(str(output)) or any(output.iterdir())):
         raise SkilldeltaError(f"{output} exists already, and is not empty: name a new folder with -o.")
     with atomic_folder(output) as draft:
         paths: list[Path] = plugin.write(cells, draft)
