@@ -79,7 +79,7 @@ bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=a Python with ev
 bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last TRL that had it); MODEL=folder PAIRS=file: a real model too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
 	$(BIN)/python tests/bench/trainers.py
-	$(if $(MODEL),$(BIN)/python tests/bench/trainers.py --model $(MODEL) --pairs $(PAIRS) --only sft,reward,dpo --steps 6)
+	$(if $(MODEL),$(BIN)/python tests/bench/trainers.py --model $(MODEL) --pairs $(PAIRS) --only sft,reward,dpo,grpo --steps 6)
 
 bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M,real MODEL=a folder: parts
 	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MODEL),--model $(MODEL))

@@ -1,7 +1,7 @@
 """Training steps per CPU second: the trainers here against TRL's, on the same model, rows and batches, interleaved.
 
     python tests/bench/trainers.py [--rounds 3] [--steps 40] [--size small|large] [--only sft,reward,...]
-    python tests/bench/trainers.py --model FOLDER --pairs FILE --only sft,reward,dpo --steps 6    a real model on real pairs
+    python tests/bench/trainers.py --model FOLDER --pairs FILE --only sft,reward,dpo,grpo --steps 6   a real model on real pairs
 
 Counted is the CPU time of training itself, on one thread: TRL's from on_train_begin to on_train_end, without checkpoints;
 ours the phases update and reference.  Loading, tokenising and saving are left out on both sides.  PPO is measured where a TRL
@@ -104,6 +104,7 @@ def prepare_real(folder: Path, model: str, pairs: str, steps: int) -> int:
     from harness.training.tokenization import Encoder, load_tokenizer
 
     (folder / "model").symlink_to(Path(model).resolve())
+    write_judge(model, folder / "judge")
     encoder = Encoder(load_tokenizer(model), REAL_LENGTH)
     parsed = []
     for raw in raw_rows(pairs)[0]:
@@ -121,7 +122,17 @@ def prepare_real(folder: Path, model: str, pairs: str, steps: int) -> int:
             turns = {c: [{"role": m.role, "content": m.content} for m in sides[c]] for c in columns}
             lines.append(json.dumps(turns) + "\n")
         (folder / f"{method}.jsonl").write_text("".join(lines))
+    prompts = [{"prompt": [{"role": m.role, "content": m.content} for m in pair.prompt]} for pair in fitting]
+    (folder / "ppo.jsonl").write_text("".join(json.dumps(p) + "\n" for p in prompts))
     return len(fitting)
+
+
+def write_judge(model: str, folder: Path) -> None:
+    """A reward model of the same size, whose head knows nothing: what it says costs as much as if it knew."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    AutoModelForSequenceClassification.from_pretrained(model, num_labels=1).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
 
 
 def ours(method: str, folder: Path, steps: int) -> float:
@@ -180,21 +191,24 @@ def theirs(method: str, folder: Path, steps: int) -> float:
 
 
 EPISODES, MINI, NEW = 64, 32, 48
+ANSWERS, GROUP = (8 if BATCH == 4 else 64), 4  # of a step of GRPO, and to each prompt
 
 
-def our_ppo(folder: Path, steps: int) -> float:
-    """CPU seconds of our PPO."""
-    from harness.trainers import ppo
+def ours_with_rollouts(method: str, folder: Path, steps: int) -> float:
+    """CPU seconds of our PPO or GRPO, sampling and scoring included."""
+    from harness import registry
+    from harness.config import settings_class
     from harness.training import costs
 
     costs.time = SimpleNamespace(perf_counter=time.process_time)  # type: ignore[attr-defined]
+    module = registry.module("trainers", method)
+    more = {"batch": EPISODES, "minibatch": MINI} if method == "ppo" else {"batch": ANSWERS, "rollouts": GROUP}
     with tempfile.TemporaryDirectory() as out:
-        config = ppo.PPOConfig(
+        config = settings_class(module)(
             model=str(folder / "model"), reward=str(folder / "judge"), data=(str(folder / "ppo.jsonl"),), out=out,
-            batch=EPISODES, minibatch=MINI, lr=1e-5, max_steps=steps, max_new=NEW, temperature=1.0, resume=False,
-            missing_end=-1.0,
+            lr=1e-5, max_steps=steps, max_new=NEW, temperature=1.0, resume=False, missing_end=-1.0, **more,
         )  # fmt: skip
-        ppo.train(config)
+        module.train(config)
         seconds = json.loads((Path(out) / "run.json").read_text())["seconds"]
     return float(sum(v for k, v in seconds.items() if k != "save"))
 
@@ -231,6 +245,32 @@ def their_ppo(folder: Path, steps: int) -> float:
     return time.process_time() - start
 
 
+def their_grpo(folder: Path, steps: int) -> float:
+    """CPU seconds of TRL's GRPO with the same reward model."""
+    import trl
+    from datasets import Dataset
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    rows = [json.loads(line) for line in (folder / "ppo.jsonl").read_text().splitlines()]
+    words = AutoTokenizer.from_pretrained(folder / "model", padding_side="left")
+    judge = AutoModelForSequenceClassification.from_pretrained(folder / "judge", num_labels=1)
+    with tempfile.TemporaryDirectory() as out:
+        settings = trl.GRPOConfig(
+            output_dir=out, max_steps=steps, per_device_train_batch_size=ANSWERS, num_generations=GROUP, beta=0.0,
+            max_completion_length=NEW, temperature=1.0, learning_rate=1e-5, report_to=[], bf16=False, use_cpu=True,
+            gradient_checkpointing=False, disable_tqdm=True, save_strategy="no",
+        )  # fmt: skip
+        trainer = trl.GRPOTrainer(
+            model=AutoModelForCausalLM.from_pretrained(folder / "model"), reward_funcs=judge, args=settings,
+            train_dataset=Dataset.from_list(rows), processing_class=words,
+            reward_processing_classes=AutoTokenizer.from_pretrained(folder / "judge"),
+        )  # fmt: skip
+        start = time.process_time()
+        trainer.train()
+    return time.process_time() - start
+
+
+SAMPLED = {"ppo": their_ppo, "grpo": their_grpo}  # methods that sample answers, with TRL's side
 ROWS = 256
 
 
@@ -268,8 +308,8 @@ def one(side: str, method: str, folder: Path, steps: int) -> dict[str, float]:
     warnings.simplefilter("ignore")
     if method == "rollout":
         spent = rollout(side, folder, steps * EPISODES)
-    elif method == "ppo":
-        spent = {"ours": our_ppo, "trl": their_ppo}[side](folder, steps)
+    elif method in SAMPLED:
+        spent = ours_with_rollouts(method, folder, steps) if side == "ours" else SAMPLED[method](folder, steps)
     else:
         spent = {"ours": ours, "trl": theirs}[side](method, folder, steps)
     return {"seconds": spent, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
@@ -290,7 +330,7 @@ def main() -> None:
     reader.add_argument("--rounds", type=int, default=3)
     reader.add_argument("--steps", type=int, default=40)
     reader.add_argument("--size", choices=SIZES, default="small")
-    reader.add_argument("--only", default="sft,reward,dpo,rollout,ppo")
+    reader.add_argument("--only", default="sft,reward,dpo,rollout,grpo,ppo")
     reader.add_argument("--model", default="", help="a folder with a real model, instead of --size")
     reader.add_argument("--pairs", default="", help="a file of real pairs for it")
     reader.add_argument("--child", default="")
@@ -314,7 +354,7 @@ def main() -> None:
             if method == "ppo" and not PPO_TRL.is_dir():
                 print(f"ppo     left out: no TRL with a PPOTrainer in {PPO_TRL} (see the head of this file)")
                 continue
-            compare(method, folder, given.steps // 4 if method in ("ppo", "rollout") else given.steps, given.rounds)
+            compare(method, folder, given.steps // 4 if method in ("ppo", "grpo", "rollout") else given.steps, given.rounds)
 
 
 def compare(method: str, folder: Path, steps: int, rounds: int) -> None:
@@ -328,7 +368,7 @@ def compare(method: str, folder: Path, steps: int, rounds: int) -> None:
     ratios = sorted(r["trl"]["seconds"] / r["ours"]["seconds"] for r in runs)
     memory = {side: statistics.median(r[side]["megabytes"] for r in runs) for side in ("ours", "trl")}
     print(
-        f"{method:7} {rate['ours']:8.1f} {what}/CPU-s here, {rate['trl']:8.1f} {them}: {statistics.median(ratios):.2f} x "
+        f"{method:7} {rate['ours']:8.3g} {what}/CPU-s here, {rate['trl']:8.3g} {them}: {statistics.median(ratios):.2f} x "
         f"({ratios[0]:.2f} to {ratios[-1]:.2f}); peak {memory['ours']:.0f} and {memory['trl']:.0f} MB",
         flush=True,
     )
