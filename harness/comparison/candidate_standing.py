@@ -32,7 +32,7 @@ class CandidateStanding:
     worse: tuple[Row, ...] = ()
     regressions: tuple[Row, ...] = ()  # skills that the gate fails though their verdict, corrected for all candidates, is open
     open_skills: tuple[str, ...] = ()  # skills whose intervals leave a drop beyond DROP open
-    undecided: tuple[str, ...] = ()  # further skills that the gate cannot decide, each with the reason in brackets
+    gate_gaps: tuple[str, ...] = ()  # further skills that the gate cannot decide, each with the reason in brackets
 
     @property
     def is_better(self) -> bool:
@@ -72,8 +72,8 @@ def describe_standing(comparison: Comparison, checkpoint: str) -> CandidateStand
     regressions = [r for r in skills if r.name in results and results[r.name].answer == "regression" and r not in worse]
     inconclusive = sorted((r for r in results.values() if r.answer == "inconclusive"), key=lambda r: skill_place(r.name))
     open_skills = tuple(r.name for r in inconclusive if leaves_drop_open(r.row))
-    undecided = tuple(f"{r.name} ({r.why})" for r in inconclusive if not leaves_drop_open(r.row))
-    return CandidateStanding(checkpoint, average, "", tuple(better), tuple(worse), tuple(regressions), open_skills, undecided)
+    gate_gaps = tuple(f"{r.name} ({r.why})" for r in inconclusive if not leaves_drop_open(r.row))
+    return CandidateStanding(checkpoint, average, "", tuple(better), tuple(worse), tuple(regressions), open_skills, gate_gaps)
 
 
 def leaves_drop_open(row: Row | None) -> bool:

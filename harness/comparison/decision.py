@@ -89,8 +89,8 @@ def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[
             [f"{s.checkpoint} (loses {join_names([r.name for r in (*s.worse, *s.regressions)])})" for s in costly]
         )
         parts.append(f"higher {where(comparison)}, but at a cost: {names}")
-    if unshown := [s.checkpoint for s in usable if s.delta > top.delta and not s.is_better]:
-        parts.append(f"higher {where(comparison)}, but not shown better than {comparison.baseline}: {join_names(unshown)}")
+    if higher_names := [s.checkpoint for s in usable if s.delta > top.delta and not s.is_better]:
+        parts.append(f"higher {where(comparison)}, but not shown better than {comparison.baseline}: {join_names(higher_names)}")
     if len(usable) > 1 and (text := equals_clause(comparison, top)):
         parts.append(text)
     return parts
@@ -212,8 +212,8 @@ def skills_clause(comparison: Comparison, standing: CandidateStanding) -> str:
         every = len(standing.open_skills) == count
         names = "any skill" if every and count > 1 else join_names(list(standing.open_skills))
         parts.append(f"a drop of more than {DROP:g} points is not ruled out in {names}")
-    if standing.undecided and standing.is_better:
-        parts.append(f"the gate does not decide on {join_names(list(standing.undecided))}")
+    if standing.gate_gaps and standing.is_better:
+        parts.append(f"the gate does not decide on {join_names(list(standing.gate_gaps))}")
     return ", ".join(parts)
 
 
@@ -233,10 +233,10 @@ def equals_clause(comparison: Comparison, top: CandidateStanding) -> str:
     best = average_best(comparison)
     if not best or top.checkpoint not in best.equals:
         return ""
-    equals, unranked = equal_names(comparison, top), list(best.left_out)
+    equals, names_without_rank = equal_names(comparison, top), list(best.left_out)
     text = f"cannot be told from it: {join_names(equals)}" if equals else "no other can be the highest"
-    fewer = f"not ranked, with fewer scored items: {join_names(unranked)}"
-    if not unranked:
+    fewer = f"not ranked, with fewer scored items: {join_names(names_without_rank)}"
+    if not names_without_rank:
         return text
     return f"{text}; {fewer}" if equals else f"no other with as many scored items can be the highest; {fewer}"
 

@@ -135,4 +135,4 @@ def test_no_decision_stands_against_its_interval(seed: int, items: int, discorda
     assert low < high
     assert (low > 0) or decision.verdict != "better"
     assert (high < 0) or decision.verdict != "worse"
-    assert (-0.05 <= low and high <= 0.05) or decision.verdict != "same"
+    assert (low >= -0.05 and high <= 0.05) or decision.verdict != "same"
