@@ -20,7 +20,7 @@ MAX_QUESTION = 160  # characters of a question that the screen shows
 def overlap(
     data: Annotated[
         list[str],
-        typer.Argument(help="Training data: .jsonl, .json, .csv or .txt (each also .gz), or hub:NAME or hub:NAME:SPLIT."),
+        typer.Argument(help="Training data: .jsonl, .json, .csv, .txt (also .gz, .zst), .parquet, hub:NAME or hub:NAME:SPLIT."),
     ],
     tasks: Annotated[
         list[str],

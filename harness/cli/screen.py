@@ -11,6 +11,7 @@ from harness.visible_text import show_controls
 
 FILE_WIDTH = 160  # of a table that goes into a file or to another program
 GAP = 2  # blanks between two columns
+BREAKABLE = 7  # letters: longer words break before names get less than half of the width
 
 
 def say(text: str) -> None:
@@ -69,11 +70,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 def share_width(longest: Sequence[int], words: Sequence[int], width: int) -> list[int]:
     """How wide each column is, 1 or more: as its longest cell, or, where that is too much, as one bound for all wide ones.
 
-    The first column has its own width up to half of all, and of the `words` (the longest of each column) the longest break.
+    The first column has its own width up to half of all, and of the `words` (the longest of each column) the longest break
+    first.
     """
-    first = min(longest[0], max(width // 2, 1))
-    for largest in range(max(words), 0, -1):
-        least = [first, *(min(word, largest) for word in words[1:])]
+    # Half of the width for names, a third where words of more than 7 letters would break beside them, and so on.
+    bounds = [(part, largest) for part in (2, 3, 4) for largest in range(max(words), BREAKABLE - 1, -1)]
+    for part, largest in [*bounds, *((4, largest) for largest in range(BREAKABLE, 0, -1))]:
+        least = [min(longest[0], max(width // part, 1)), *(min(word, largest) for word in words[1:])]
         if sum(least) <= width:
             break
     else:

@@ -71,11 +71,14 @@ def announce_unloadable(
     """
     if not isinstance(progress, OverviewListener):
         return
+    names_by_problem: dict[str, list[str]] = {}
     for checkpoint in checkpoints:
         if all(is_finished(results.cell(checkpoint.name, task.name)) for task in tasks):
             continue
         if problem := loader.explain_unloadable(checkpoint):
-            progress.remark(f"{checkpoint.name} cannot be scored: {problem}")
+            names_by_problem.setdefault(problem, []).append(checkpoint.name)
+    for problem, names in names_by_problem.items():
+        progress.remark(f"{', '.join(names)} cannot be scored: {problem}")
 
 
 def is_finished(cell: Cell) -> bool:
