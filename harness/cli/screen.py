@@ -74,8 +74,9 @@ def share_width(longest: Sequence[int], words: Sequence[int], width: int) -> lis
     first.
     """
     # Half of the width for names, a third where words of more than 7 letters would break beside them, and so on.
-    bounds = [(part, largest) for part in (2, 3, 4) for largest in range(max(words), BREAKABLE - 1, -1)]
-    for part, largest in [*bounds, *((4, largest) for largest in range(BREAKABLE, 0, -1))]:
+    longest_word = max(words)
+    bounds = [(part, size) for part in (2, 3, 4) for size in range(longest_word, min(BREAKABLE, longest_word) - 1, -1)]
+    for part, largest in [*bounds, *((4, size) for size in range(BREAKABLE, 0, -1))]:
         least = [min(longest[0], max(width // part, 1)), *(min(word, largest) for word in words[1:])]
         if sum(least) <= width:
             break
