@@ -75,7 +75,7 @@ def build(root: Path, layout: Sequence[tuple[str, str, str, int]]) -> list[str]:
 
 @pytest.mark.slow
 @patch("os.fsync", lambda file: None)  # nothing here is to outlive a power cut
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(layout=LAYOUTS, first=st.integers(0, 5), names_folders=st.booleans())
 def test_both_give_the_same_names_in_any_layout(
     layout: list[tuple[str, str, str, int]], first: int, names_folders: bool
@@ -94,7 +94,7 @@ def test_both_give_the_same_names_in_any_layout(
 
 @pytest.mark.slow
 @patch("os.fsync", lambda file: None)
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(layout=LAYOUTS)
 def test_a_run_that_grows_keeps_the_names_that_its_checkpoints_have(layout: list[tuple[str, str, str, int]]) -> None:
     """A watch that is started again after each new model gives every checkpoint of before the same name."""
