@@ -212,8 +212,8 @@ def list_files(file: str) -> list[Path]:
 
 def resolve_tasks(tasks: str | Task | Iterable[str | Task]) -> list[Task]:
     """Tasks, where some are only named; a name alone, or several with commas between, as on the command line."""
-    listed = config.split_names([tasks]) if isinstance(tasks, str) else [tasks] if isinstance(tasks, Task) else tasks
-    return [registry.task(task) if isinstance(task, str) else task for task in listed]
+    names_or_tasks = config.split_names([tasks]) if isinstance(tasks, str) else [tasks] if isinstance(tasks, Task) else tasks
+    return [registry.task(task) if isinstance(task, str) else task for task in names_or_tasks]
 
 
 def default_settings() -> EvaluationSettings:

@@ -42,10 +42,10 @@ def folder_name(name: str) -> str:
 
     Encoded, 29 Chinese letters are longer than a file system allows: a longer name keeps its start, and a hash of the whole.
     """
-    encoded = quote(name, safe="@+=, -_.~:()") if name.strip(".") else name.replace(".", "%2E")
-    if len(encoded) <= MAX_NAME:
-        return encoded
-    start = re.sub("%[0-9A-F]?$", "", encoded[:LONG_START])
+    folder = quote(name, safe="@+=, -_.~:()") if name.strip(".") else name.replace(".", "%2E")
+    if len(folder) <= MAX_NAME:
+        return folder
+    start = re.sub("%[0-9A-F]?$", "", folder[:LONG_START])
     return f"{start}~{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 

@@ -18,7 +18,7 @@ LATER = (
 )  # parts that older results lack
 
 # Values that say nothing to people: what they are the hash of, and which flags move them.
-HASHED = {
+FLAGS_OF_HASHES = {
     "inputs.data": " (the rows: another file, --limit, --sample-seed or --suite)",
     "inputs.prompts": " (the requests: the rows, a task's wording, --gen-kwargs, --draws or --seed)",
 }
@@ -53,7 +53,7 @@ def describe_differences(folder: Path, unlike: Sequence[tuple[str, str, str]]) -
     lines = "\n".join(
         f"  {name}: stored {old}, now {new}"
         + " (they may have the server's own penalties)" * ((name, old) == SAMPLING)
-        + HASHED.get(name, "")
+        + FLAGS_OF_HASHES.get(name, "")
         for name, old, new in unlike
     )
     is_other = any(name.startswith("fingerprint.") for name, *_ in unlike)

@@ -156,9 +156,9 @@ class FolderSearch:
     def limits(self) -> str:
         """Where the search saw less than there is; "" where it saw all."""
         counts = f"{len(self.folders)} folders with {self.name_count:,} names"
-        searched = f"Only {counts} were searched: name one nearer to the models."
+        limit = f"Only {counts} were searched: name one nearer to the models."
         partial = [f"Of the files in {printable(str(p))}, {MAX_ENTRIES:,} were looked at: it has more." for p in self.crowds]
-        return "  ".join([*([searched] if self.is_cut_short else []), *partial[:3]])
+        return "  ".join([*([limit] if self.is_cut_short else []), *partial[:3]])
 
     def run(self) -> list[Checkpoint]:
         """The checkpoints, each in its run, with the method of its run's log."""

@@ -20,9 +20,10 @@ from harness.atomic_files import folder_name, remove_halves, whole_stream, write
 from harness.bounded_files import is_folder, is_listed, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
-from harness.file_locks import LOCK_FILE, lock_folder, make_locked
+from harness.file_locks import LOCK_FILE, lock_folder
 from harness.grouping import run_order
 from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
+from harness.own_folders import make_locked
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError

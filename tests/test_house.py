@@ -24,6 +24,7 @@ ROOMS = [
     "harness/folder_entries.py",
     "harness/typed_fields.py",
     "harness/file_locks.py",
+    "harness/own_folders.py",
     "harness/folder_claims.py",
     "harness/differences.py",
     "harness/parent_process.py",

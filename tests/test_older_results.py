@@ -105,9 +105,12 @@ def test_a_comparison_is_the_same(old: Path) -> None:
 def without_intervals(row: dict[str, Any]) -> dict[str, Any]:
     """A row with the values of its metrics, and without intervals and what follows from them.
 
-    Metrics of repeated draws (avg@2) are newer than the files, and come of samples that were always there.
+    Metrics of repeated draws (avg@2) are newer than the files, and come of samples that were always there.  own_advice gives
+    points for texts without saying what it read: they counted as unreadable, and do no more (its skill: instruction following).
     """
     rest = {k: v for k, v in row.items() if not k.endswith(("_low", "_high")) and k not in ("mde", "metrics")}
+    if "health" in row and row["name"] in ("own_advice", "instruction following", "average"):
+        rest["health"] = {k: v for k, v in row["health"].items() if k != "unreadable"}
     metrics = [(m["name"], m["value"], m["delta"]) for m in row.get("metrics", [])]
     return rest | {"metrics": [m for m in metrics if not m[0].startswith(("avg@", "pass@"))]}
 

@@ -73,8 +73,7 @@ def behaviour(
     loader = model.backend().loader()
     checkpoints = [m.checkpoint for m in api.lazy_models(paths, baseline, loader, selection.selection())]
     shared = (loader, settings, choice_tasks, allow or (), divergence, progress_display())
-    plan = BehaviourPlan(checkpoints, file, output, *shared)
-    report = measure_checkpoints(plan)
+    report = measure_checkpoints(BehaviourPlan(checkpoints, file, output, *shared))
     for path in write_report(report, output):
         note(f"wrote {path}")
     if as_json:

@@ -99,8 +99,7 @@ def watch(
     )
     name = run.watch_name(paths)
     alarm = alarm_options.make(results, baseline, name, tasks)
-    if missing := [p for p in paths if not Path(p).exists()]:
-        note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
+    announce_missing(paths)
     links = results.folder / run.LINK_FOLDER / name
     watcher = run.Watch(paths, links, WatchProgress(), every, selection=choice.selection(), results=results)
     follower = Follower(output, baseline, report, None, alarm)
@@ -119,6 +118,11 @@ def watch(
         note(str(error))  # an alarm is what the caller must hear of, whatever failed after it
     if code := follower.exit_code():
         raise typer.Exit(code)
+
+
+def announce_missing(paths: list[str]) -> None:
+    if missing := [p for p in paths if not Path(p).exists()]:
+        note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
 
 
 class WatchProgress(PlainProgress):

@@ -71,7 +71,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
     contradictions = readings.opposed_readings(rows, loaded_results)
     skills = loaded_results.skills()
     # One model with two settings, accepted by --allow, is compared on purpose.
-    untuned = [] if differences else equal_models.untuned_warnings(loaded_results.checkpoints, baseline)
+    equal = [] if differences else equal_models.untuned_warnings(loaded_results.checkpoints, baseline)
     comparison = Comparison(
         baseline, tuple(rows), families, settings, loaded_results.checkpoints, differences,
         incomplete=(*loaded_results.missing_notes(), *caveats.unpaired_notes(rows)),
@@ -80,7 +80,7 @@ def analyse(results: str | Path | Sequence[str | Path], baseline: str, settings:
         runs=runs,
         absent=loaded_results.absent_tasks(),
         contradictions=contradictions,
-        warnings=(*untuned, *reward_hacking.find_reward_hacking(rows, runs), *map(caveats.opposed_warning, contradictions)),
+        warnings=(*equal, *reward_hacking.find_reward_hacking(rows, runs), *map(caveats.opposed_warning, contradictions)),
         published_tables=published_tables,
         skill_weights=dict(zip(skills, loaded_results.rule.skill_weights(skills), strict=True)),
     )  # fmt: skip

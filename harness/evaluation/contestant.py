@@ -15,7 +15,7 @@ from harness.evaluation.scoring import collect_samples
 from harness.prompts.reading import Reader
 from harness.records import utc_now
 from harness.store import Cell, Results, SampleKey, SampleWriter
-from harness.types import SkilldeltaError, Task
+from harness.types import Task
 
 if TYPE_CHECKING:
     from harness.evaluation.lazy_model import LazyModel

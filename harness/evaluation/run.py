@@ -104,7 +104,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
         return replace(make_outcome(job, "already", list(cell.samples()), start), why=source)
     if job.task.prepare:
         job.task.prepare()
-    model = load_model(job, progress)
+    model = announce_and_load(job, progress)
     store_context(results, job.model, job.task, questions)
     record = new_record(job.task, questions, job.model, job.settings.sandbox, reader)
     with SampleWriter(cell) as writer:
@@ -127,7 +127,7 @@ def fill_cell(job: CellJob, questions: list[Question], cell: Cell, results: Resu
     return replace(outcome, why="; ".join(filter(None, (note, outcome.why))))
 
 
-def load_model(job: CellJob, progress: Progress) -> Model:
+def announce_and_load(job: CellJob, progress: Progress) -> Model:
     """The checkpoint's model, with a word before it is loaded: of a large one that takes minutes."""
     model = job.model
     is_new = model.model is None and model.failure is None and not is_server(model.loader)

@@ -99,9 +99,9 @@ class BaseHolder:
             model = loading.load_checkpoint(checkpoint, settings)
             loading.require_finite(model.named_parameters(), checkpoint.path)
             user = make_shared(key, model, checkpoint, device)
-        quantized = explain_unknown_method(Path(checkpoint.base or checkpoint.path))
+        method_note = explain_unknown_method(Path(checkpoint.base or checkpoint.path))
         nothing = explain_no_change(Path(checkpoint.path)) if checkpoint.base else ""
-        user.note = "; ".join(filter(None, (quantized, nothing)))
+        user.note = "; ".join(filter(None, (method_note, nothing)))
         self.resident = user.resident
         return user
 

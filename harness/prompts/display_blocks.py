@@ -16,14 +16,14 @@ from harness.prompts.mentioned_tags import ANNOUNCES, WINDOW
 
 SUMMARY = r"\s*<summary[^<>\n]{0,80}>\s*(?:[^<>\n]{0,80})</summary>"
 OWN_BLOCK = re.compile(rf"^<details\b[^<>\n]{{0,300}}\btype=[\"']reasoning[\"'][^<>\n]{{0,300}}>(?:{SUMMARY})?", re.MULTILINE)
-SUMMARIZED = re.compile(
+SUMMARY_BLOCK = re.compile(
     r"<details\b[^<>\n]{0,300}>\s*<summary[^<>\n]{0,80}>\W{0,8}"
     r"(?:thinking|thoughts?|reasoning)(?: process)?(?: for [^<>\n]{1,40})?\W{0,8}</summary>",
     re.IGNORECASE,
 )
 DIRECTIVE = re.compile(r":::thinking[ \t]*\n")
 DIRECTIVE_END = re.compile(r"^:::[ \t]*$", re.MULTILINE)
-QUOTED = re.compile(r"\*Thinking\.\.\.\*[ \t]*\n\s*((?:^>[^\n]*(?:\n|\Z))+)", re.MULTILINE)
+THOUGHT_QUOTE = re.compile(r"\*Thinking\.\.\.\*[ \t]*\n\s*((?:^>[^\n]*(?:\n|\Z))+)", re.MULTILINE)
 END = "</details>"
 FENCE = re.compile(r"^[ \t]*(?:`{3}|~{3})", re.MULTILINE)
 
@@ -42,13 +42,13 @@ def part_displayed(text: str) -> DisplayedParts | None:
         return None
     lead = LEAD.match(text)
     start = lead.end() if lead else 0
-    if quoted := QUOTED.match(text, start):
-        return DisplayedParts(re.sub("^> ?", "", quoted[1], flags=re.MULTILINE).strip(), text[quoted.end() :], True)
+    if quote := THOUGHT_QUOTE.match(text, start):
+        return DisplayedParts(re.sub("^> ?", "", quote[1], flags=re.MULTILINE).strip(), text[quote.end() :], True)
     if directive := DIRECTIVE.match(text, start):
         end = DIRECTIVE_END.search(text, directive.end())
         return DisplayedParts(text[directive.end() : end and end.start()].strip(), text[end.end() :] if end else "", bool(end))
-    if (summarized := SUMMARIZED.match(text, start)) and not OWN_BLOCK.match(text, start):
-        reasoning, end_tag, answer = text[summarized.end() :].partition(END)
+    if (block := SUMMARY_BLOCK.match(text, start)) and not OWN_BLOCK.match(text, start):
+        reasoning, end_tag, answer = text[block.end() :].partition(END)
         # A page that was asked for may be all of an answer.
         return DisplayedParts(reasoning.strip(), answer, bool(end_tag)) if answer.strip() or not end_tag else None
     return part_own_blocks(text, start)

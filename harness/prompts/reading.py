@@ -123,12 +123,12 @@ class Reader:
 
 def part_text(text: str, tags: tuple[TagPair, ...], in_block: bool, truncated: bool) -> Parts:
     """part_reasoning(), with the known tags also of what programs for chats have put into a text for their pages."""
-    shown = part_displayed(text) if tags == TAGS and not in_block else None
-    if shown is None:
+    display = part_displayed(text) if tags == TAGS and not in_block else None
+    if display is None:
         return part_reasoning(text, tags, in_block, truncated)
-    rest = part_reasoning(shown.answer, tags, False, truncated)
-    reasoning = f"{shown.reasoning}\n{rest.reasoning}".strip()
-    return Parts(reasoning, trim_answer(rest.answer), rest.state or "closed" if shown.is_closed else "unclosed")
+    rest = part_reasoning(display.answer, tags, False, truncated)
+    reasoning = f"{display.reasoning}\n{rest.reasoning}".strip()
+    return Parts(reasoning, trim_answer(rest.answer), rest.state or "closed" if display.is_closed else "unclosed")
 
 
 def missing_answer(answer: str, reading: Reading) -> str:

@@ -96,16 +96,16 @@ def decide(differences: Floats, plan: SequentialPlan) -> SequentialDecision:
     return SequentialDecision(verdict, count, plan.items, mean, bearing_interval(so_far, plan, verdict, is_final))
 
 
-def bearing_interval(scored: Floats, plan: SequentialPlan, verdict: Verdict, is_final: bool) -> Interval:
+def bearing_interval(values: Floats, plan: SequentialPlan, verdict: Verdict, is_final: bool) -> Interval:
     """The interval of the scored differences that agrees with the verdict.
 
     Where the bets decided, they have rejected 0 or the margin, and so does the interval.  Where the exact test after the last
     item decided, it is Tango's of all items, as that test's.
     """
     if is_final and verdict != "unclear":
-        gains, losses = int(np.sum(scored > 0)), int(np.sum(scored < 0))
-        return mcnemar.tango_interval(losses, gains, len(scored), critical_value(1 - plan.alpha))
-    interval = confidence_interval(scored, plan)
+        gains, losses = int(np.sum(values > 0)), int(np.sum(values < 0))
+        return mcnemar.tango_interval(losses, gains, len(values), critical_value(1 - plan.alpha))
+    interval = confidence_interval(values, plan)
     if verdict == "same":  # by other bets, which rejected all beyond the margin
         return Interval(max(interval.low, -plan.margin), min(interval.high, plan.margin))
     return interval
@@ -129,13 +129,13 @@ def final_verdict(differences: Floats, plan: SequentialPlan) -> Verdict:
 
     `same` is then tested once more with Tango's interval; with the bets before, each side errs with at most alpha in all.
     """
-    scored = differences[~np.isnan(differences)]
-    if len(differences) < plan.items or not len(scored) or not np.all(np.isin(scored, (-1.0, 0.0, 1.0))):
+    values = differences[~np.isnan(differences)]
+    if len(differences) < plan.items or not len(values) or not np.all(np.isin(values, (-1.0, 0.0, 1.0))):
         return "unclear"
     gains, losses = int(np.sum(differences > 0)), int(np.sum(differences < 0))
     if gains != losses and final_p(gains + losses, abs(gains - losses), plan) <= plan.alpha:
         return "better" if gains > losses else "worse"
-    interval = mcnemar.tango_interval(losses, gains, len(scored), critical_value(1 - plan.alpha))
+    interval = mcnemar.tango_interval(losses, gains, len(values), critical_value(1 - plan.alpha))
     return "same" if plan.margin and -plan.margin <= interval.low and interval.high <= plan.margin else "unclear"
 
 

@@ -16,7 +16,7 @@ QUIET_SECONDS = 5.0  # between two lines: a small model makes hundreds of steps 
 
 
 @dataclass
-class ProgressLines:
+class StepLines:
     """Says which steps are worth a line.  Times are of this process: a run that was continued measures anew."""
 
     total: int  # steps
@@ -50,8 +50,8 @@ class ProgressLines:
 def main_figures(numbers: Mapping[str, float | None]) -> dict[str, float]:
     """The few figures that a line shows, by their names in the log; those of held-out rows keep their eval_."""
     names = [f"{prefix}{name}" for name in MAIN_FIGURES for prefix in ("", "eval_")]
-    found = {name: value for name in names if (value := numbers.get(name)) is not None}
-    return dict(list(found.items())[:SHOWN_FIGURES])
+    figures = {name: value for name in names if (value := numbers.get(name)) is not None}
+    return dict(list(figures.items())[:SHOWN_FIGURES])
 
 
 def describe_left(seconds: float) -> str:

@@ -23,7 +23,7 @@ from harness.training import batches, model_loading, parallel, run_folder, setti
 from harness.training.costs import Costs, peak_memory
 from harness.training.messages import describe_losses
 from harness.training.optimizer import ScheduledOptimizer
-from harness.training.progress_lines import ProgressLines
+from harness.training.progress_lines import StepLines
 from harness.training.training_device import training_device
 from harness.types import Checkpoint, Json, SkilldeltaError
 
@@ -46,10 +46,10 @@ class TrainerRun:
     memory: dict[str, Any] = field(default_factory=dict)  # a trainer's own numbers that resumption must bring back
     previous: dict[str, Any] = field(default_factory=dict)  # run.json of the run that this one continues
     is_complete: bool = False  # the run in the folder has ended, and there is nothing to continue
-    progress: ProgressLines = field(init=False)
+    progress: StepLines = field(init=False)
 
     def __post_init__(self) -> None:
-        self.progress = ProgressLines(self.total)
+        self.progress = StepLines(self.total)
 
     @classmethod
     def over_rows(cls, trainer: str, config: settings.TrainerSettings, rows: int) -> TrainerRun:

@@ -10,11 +10,11 @@ from harness.cli.train import training_lines
 from harness.trainers.dpo import DPOConfig
 from harness.trainers.ppo import PPOConfig
 from harness.training.messages import describe_losses
-from harness.training.progress_lines import ProgressLines
+from harness.training.progress_lines import StepLines
 
 
 def test_line_names_the_figures_of_the_method_and_the_time_left() -> None:
-    lines = ProgressLines(total=40)
+    lines = StepLines(total=40)
     first = lines.describe(1, {"loss": 0.69314, "grad_norm": 3.0, "rewards/accuracies": 0.0, "learning_rate": 1e-6}, 100.0)
     later = lines.describe(11, {"loss": 0.5, "rewards/accuracies": 0.75, "rewards/margins": None}, 160.0)
     last = lines.describe(40, {"loss": 0.25}, 161.0)
@@ -24,14 +24,14 @@ def test_line_names_the_figures_of_the_method_and_the_time_left() -> None:
 
 
 def test_lines_are_rare_where_steps_are_quick_but_held_out_figures_are_always_said() -> None:
-    lines = ProgressLines(total=1000)
+    lines = StepLines(total=1000)
     said = [step for step in range(1, 1001) if lines.describe(step, {"loss": 1.0}, step / 100)]
     assert said == [1, 501, 1000]
     assert lines.describe(999, {"eval_loss": 2.0}, 10.0).startswith("step 999 of 1000: eval_loss 2")
 
 
 def test_pace_of_a_continued_run_counts_its_own_steps_alone() -> None:
-    lines = ProgressLines(total=300)
+    lines = StepLines(total=300)
     lines.describe(101, {"loss": 1.0}, 0.0)
     assert lines.describe(111, {"loss": 1.0}, 100.0).endswith("10 s a step, 32 min left")
 
