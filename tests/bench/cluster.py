@@ -25,6 +25,7 @@ from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.workers import SpreadRun
 from harness.store import Results
 from harness.types import Checkpoint
+from tests.bench.devices import note_another_model
 from tests.support import toys
 from tests.support.cluster_toys import Sums
 
@@ -85,6 +86,7 @@ def main() -> None:
             copies = []
             for name in ("first", "second"):
                 shutil.copytree(sys.argv[1], folder / name)
+                note_another_model(folder / name)
                 copies.append(Checkpoint(name, str(folder / name), "transformers"))
             tasks = api.resolve_tasks(["truthfulqa_mc2", "gsm8k"])
             limits = {"": api.limits(24, None)[""]}
