@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import html
 import json
 import re
@@ -15,6 +16,7 @@ MASK = "***"
 SHORTEST = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
 LONG = 16  # characters of a key whose beginning alone gives it away
 BEGINNING = 12
+MAX_SPELLED = 64  # letters of a secret that are looked for one by one
 USER_INFO = re.compile(r"(?<=//)[^\s,;]*@")
 SECRET_PARAMETER = re.compile(
     r"([?&;][^=&\s]*(?:key|token|secret|pass|pwd|sig|auth|credential)[^=&\s]*=)[^&\s]*", re.IGNORECASE
@@ -63,8 +65,10 @@ class Redactor:
     def pattern(self) -> re.Pattern[str] | None:
         forms = sorted({form for secret in self.secrets for form in secret_forms(secret)}, key=len, reverse=True)
         # The beginning of a long key: a server cuts what it echoes, and the rest of the word is the key's, too.
-        cut = [rf"{re.escape(secret[:BEGINNING])}\S*" for secret in self.secrets if len(secret) >= LONG]
-        return re.compile("|".join([*map(re.escape, forms), *cut]), re.IGNORECASE) if forms else None
+        long = [secret for secret in self.secrets if len(secret) >= LONG]
+        cut = [rf"{re.escape(secret[:BEGINNING])}\S*|{re.escape(secret[-BEGINNING:])}" for secret in long]
+        parts = [spell_out(secret[:MAX_SPELLED]) for secret in self.secrets if len(secret) >= BEGINNING]
+        return re.compile("|".join([*map(re.escape, forms), *parts, *cut]), re.IGNORECASE) if forms else None
 
     def redact(self, text: str) -> str:
         return self.pattern.sub(MASK, text) if self.pattern else text
@@ -82,6 +86,20 @@ class Redactor:
         return value
 
 
+def spell_out(secret: str) -> str:
+    """A pattern of a secret letter by letter: each as it is, in full width or by its number, with marks between them.
+
+    Numbers as in %73, %2573, =73, \\x73, \\163, \\u{73}, &#115;, &#x73; or alone.
+    """
+    units = []
+    for letter in secret:
+        code = ord(letter)
+        wide = re.escape(chr(code + 0xFEE0)) if 0x21 <= code <= 0x7E else re.escape(letter)
+        sixteen = rf"(?:%(?:25){{0,4}}|=|\\{{1,4}}x|\\{{1,4}}u\{{?|U\+|0x|&\#x)?0{{0,6}}{code:x}[;}}]?"
+        units.append(rf"(?:{re.escape(letter)}|{wide}|{sixteen}|(?:&\#)?0{{0,6}}{code};?|\\{{1,4}}0{{0,6}}{code:o})")
+    return r"[\W_]{0,6}?".join(units)
+
+
 def secret_forms(secret: str) -> set[str]:
     """The ways in which a secret may be written."""
     data = secret.encode("utf-8", "surrogatepass")
@@ -97,7 +115,11 @@ def secret_forms(secret: str) -> set[str]:
         data.hex(),
         html.escape(secret),
     }
-    return forms | {json.dumps(secret)[1:-1]} | base64_forms(data)
+    wide = secret.encode("utf-16-le", "surrogatepass")
+    other_bases = {base64.b32encode(data), base64.b85encode(data), base64.a85encode(data)}
+    forms |= {json.dumps(secret)[1:-1], wide.hex(), codecs.encode(secret, "rot13")}
+    forms |= {text.decode().rstrip("=") for text in other_bases}
+    return forms | base64_forms(data) | base64_forms(wide) | base64_forms(base64.b64encode(data))
 
 
 def base64_forms(data: bytes) -> set[str]:

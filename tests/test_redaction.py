@@ -1,15 +1,18 @@
 """Keys and passwords among the settings that other programs log: masked, and nothing else is."""
 
+import base64
+import codecs
 import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from harness.backends import vllm
 from harness.interchange.import_logs import ImportOptions, import_logs
-from harness.redaction import MASK, redact_settings
+from harness.redaction import MASK, Redactor, redact_settings
 from harness.store import Results
 from harness.vllm_engine import VllmOptions
 from tests.support.lm_eval_run import line, write
@@ -74,3 +77,46 @@ def test_a_token_among_vllms_arguments_is_not_stored(monkeypatch: pytest.MonkeyP
     settings = vllm.VllmModel.settings.fget(model)  # type: ignore[attr-defined]
     assert "hush" not in str(settings)
     assert "max_num_seqs=8" in settings["args"]
+
+
+SECRET = "sk-SECRET-7153xyzABCDEFGH"
+LETTERS, NUMBERS = list(SECRET), SECRET.encode()
+ECHOES = {
+    "as it is": SECRET,
+    "in capitals": SECRET.upper(),
+    "in two lines": f"{SECRET[:9]}\n{SECRET[9:]}",
+    "letter by letter": " ".join(LETTERS),
+    "with invisible marks": "\u200b".join(LETTERS),
+    "as a list": json.dumps(LETTERS),
+    "as numbers": str(list(NUMBERS)),
+    "in full width": "".join(chr(ord(letter) + 0xFEE0) for letter in LETTERS),
+    "percent-encoded": "".join(f"%{n:02X}" for n in NUMBERS),
+    "percent-encoded twice": quote("".join(f"%{n:02X}" for n in NUMBERS)),
+    "quoted-printable": "".join(f"={n:02X}" for n in NUMBERS),
+    "as Python's bytes": "".join(f"\\x{n:02x}" for n in NUMBERS),
+    "in octal": "".join(f"\\{n:03o}" for n in NUMBERS),
+    "as JavaScript's letters": "".join(f"\\u{{{n:x}}}" for n in NUMBERS),
+    "as HTML's letters": "".join(f"&#{n};" for n in NUMBERS),
+    "as HTML's letters by sixteen": "".join(f"&#x{n:04X};" for n in NUMBERS),
+    "in hex with colons": NUMBERS.hex(":"),
+    "in UTF-16": SECRET.encode("utf-16-le").hex(),
+    "in base 32": base64.b32encode(NUMBERS).decode(),
+    "in base 85": base64.b85encode(NUMBERS).decode(),
+    "in base64 of more": base64.b64encode(b"Bearer " + NUMBERS).decode(),
+    "in base64 twice": base64.b64encode(base64.b64encode(NUMBERS)).decode(),
+    "turned by 13": codecs.encode(SECRET, "rot13"),
+    "its end alone": SECRET[-14:],
+}
+
+
+@pytest.mark.parametrize("name", ECHOES)
+def test_a_key_is_masked_in_whatever_form_a_server_echoes_it(name: str) -> None:
+    shown = Redactor([SECRET]).redact(f"Your key: {ECHOES[name]} is wrong.")
+    assert shown.startswith("Your key: ")
+    assert MASK in shown
+    assert len(shown) < len(f"Your key: {MASK} is wrong.") + 16
+
+
+def test_texts_that_share_letters_and_numbers_with_a_key_stay_as_they_are() -> None:
+    text = "sk-SECRET is what begins it, 7153 is in it; 115, 107, 45, 83; %73%6B%2D; s k - S E C R E T - 7 1 5 4 x y z\n" * 50
+    assert Redactor([SECRET]).redact(text) == text
