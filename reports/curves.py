@@ -84,8 +84,13 @@ def draw_figure(comparison: Comparison) -> Figure | None:
 
 def select_runs(comparison: Comparison) -> list[TrainingRun]:
     """The runs that make a curve: several checkpoints; where no run has, those with one checkpoint and a log."""
-    several = [r for r in comparison.runs if len(r.steps) > 1]
-    return several or [r for r in comparison.runs if r.steps and r.curves]
+    several = [r for r in comparison.runs if len(placed_steps(r)) > 1]
+    return several or [r for r in comparison.runs if placed_steps(r) and r.curves]
+
+
+def placed_steps(run: TrainingRun) -> dict[str, int]:
+    """The step of each checkpoint, but of a final model after a log that counts no steps: where that run ended is not known."""
+    return {name: step for name, step in run.steps.items() if step or name not in run.final}
 
 
 def align_panels(axes: Sequence[Axes], upper: int, runs: Mapping[int, TrainingRun]) -> None:
@@ -102,7 +107,7 @@ def align_panels(axes: Sequence[Axes], upper: int, runs: Mapping[int, TrainingRu
 def figure_notes(comparison: Comparison, runs: Sequence[TrainingRun]) -> list[str]:
     """How to read the picture, and which checkpoints and runs it leaves out."""
     lines = ["training step; bands and bars: 95 % interval of each score; marks: the paired difference from the baseline"]
-    single = [c for c in comparison.checkpoints if c != comparison.baseline and not any(c in r.steps for r in runs)]
+    single = [c for c in comparison.checkpoints if c != comparison.baseline and not any(c in placed_steps(r) for r in runs)]
     if single:
         more = f" and {len(single) - MAX_NAMES} more" if len(single) > MAX_NAMES else ""
         lines.append(f"Not drawn, since one checkpoint makes no curve: {', '.join(single[:MAX_NAMES])}{more}.")
@@ -114,7 +119,7 @@ def figure_notes(comparison: Comparison, runs: Sequence[TrainingRun]) -> list[st
 def curve_points(run: TrainingRun, rows: Sequence[Row]) -> list[CurvePoint]:
     """A run's checkpoints that have a score, by step."""
     by_name = {r.checkpoint: r for r in rows if drawing.is_number(r.score)}
-    points = [CurvePoint(step, by_name[name], name in run.final) for name, step in run.steps.items() if name in by_name]
+    points = [CurvePoint(step, by_name[name], name in run.final) for name, step in placed_steps(run).items() if name in by_name]
     return sorted(points, key=lambda p: (p.step, p.final))
 
 
@@ -163,7 +168,8 @@ def draw_log(axis: Axes, quantity: str, runs: Mapping[int, TrainingRun]) -> None
     for number, run in runs.items():
         if curve := run.curves.get(quantity):
             colour, style = drawing.run_colour(number), drawing.run_line_style(number)
-            axis.plot(curve.steps, curve.values, color=colour, linestyle=style, linewidth=1.2)
+            marker = "." if len(curve.steps) == 1 else ""  # a line through one point is invisible
+            axis.plot(curve.steps, curve.values, color=colour, linestyle=style, linewidth=1.2, marker=marker)
     keys = ", ".join(dict.fromkeys(run.curves[quantity].key for run in runs.values() if quantity in run.curves))
     axis.set_title(quantity, fontsize=9.5, loc="left", color=INK)
     room = PANEL_WIDTH - 0.75 - text_width(quantity, 9.5)

@@ -98,3 +98,18 @@ def test_nothing_is_drawn_where_no_run_has_steps(tmp_path: Path) -> None:
     for name in ("sft", "dpo"):
         store(tmp_path / "results", name, {"reasoning": 0.5})
     assert curves.render(compare(tmp_path / "results", "sft"), tmp_path / "report") == []
+
+
+def test_final_model_after_a_log_without_steps_has_no_place_and_a_log_of_one_row_is_visible(tmp_path: Path) -> None:
+    folder = tmp_path / "results"
+    store(folder, "sft", {"reasoning": 0.5})
+    store(folder, "other-final_model", {"reasoning": 0.6}, "other", None, {"KL": curve("kl", [0.05], every=0)})
+    store(folder, "ppo@90", {"reasoning": 0.6}, "ppo", 90, {"KL": curve("objective/kl", [0.1])})
+    comparison = compare(folder, "sft")
+    assert next(r for r in comparison.runs if r.name == "other").steps == {"other-final_model": 0}
+    notes = " ".join(curves.figure_notes(comparison, curves.select_runs(comparison)))
+    assert "one checkpoint makes no curve: other-final_model." in notes
+    drawn = panels(comparison)
+    places = [x for line in drawn["reasoning"].lines if line.get_marker() not in ("", "None") for x in line.get_xdata()]
+    assert places == [90]
+    assert [line.get_marker() for line in drawn["KL"].lines] == ["."]
