@@ -245,6 +245,6 @@ def test_from_the_command_line_each_new_checkpoint_is_compared(tmp_path: Path, c
             main(["watch", str(tmp_path / "runs"), *flags, *baseline])
         assert end.value.code == 0
     out, err = capsys.readouterr()
-    assert "dpo@10: reasoning 16.7, 0.0 [" in out
+    assert "dpo@10: reasoning 16.7 points, difference 0.0 [" in out
     assert "dpo@10 · adding: 6 samples, done before" in err
     assert json.loads((tmp_path / "results" / "dpo@10" / "checkpoint.json").read_text())["step"] == 10
