@@ -68,7 +68,7 @@ def is_plain(value: Json) -> bool:
         kinds = REQUIRED.get(name) or SPARSE.get(name, EVERY)
         if kinds is not EVERY and type(part) not in kinds:
             return False
-    numbers = [value["score"] or 0, *(part or 0 for part in value.get("parts", {}).values())]
+    numbers = [value["score"] or 0, *(0 if part is None else part for part in value.get("parts", {}).values())]
     if type(value["response"]) is list:
         numbers += value["response"]
     counts = value["draw"], value["tokens_in"], value["tokens_out"], value.get("truncated", 0)
@@ -162,6 +162,6 @@ def sample_from_json(line: Json) -> Sample:
         reasoning=value.get("reasoning", ""),
         in_block=value.get("in_block", False),
     )
-    score = Score(value["score"], value["extracted"], value.get("parts", {}), value.get("why", ""))
-    group, cluster, reading = value.get("group", ""), value.get("cluster", ""), value.get("reading", {})
+    score = Score(value["score"], value["extracted"], value.get("parts") or {}, value.get("why", ""))
+    group, cluster, reading = value.get("group", ""), value.get("cluster", ""), value.get("reading") or {}
     return Sample(value["example"], value["request"], response, score, value["draw"], group, cluster, reading)

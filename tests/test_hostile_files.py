@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.atomic_files import explain_system_error
@@ -69,6 +69,10 @@ def test_json_as_deep_as_allowed_is_read() -> None:
 
 
 @given(st.sampled_from(sorted(LINE)), SOME_JSON)
+@example("parts", None)
+@example("reading", None)
+@example("parts", {"digits": ""})
+@example("parts", {"digits": False})
 def test_a_line_with_a_field_of_anything_is_a_sample_or_a_value_error(name: str, value: object) -> None:
     line = LINE | {name: value}
     try:
