@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 from harness.backends import openai
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
+from tests.support.local_server import run_server
 
 KEY = "sk-Hostile/7153+abcdef="
 VARIABLE = "HOSTILE_SERVER_KEY"
@@ -92,15 +93,11 @@ def serve(behaviour: Behaviour) -> Iterator[str]:
         daemon_threads = True
         request_queue_size = 64
 
-    with Server(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with run_server(Server(("127.0.0.1", 0), Handler)) as address:
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}/v1"
+            yield address
         finally:
             over.set()
-            server.shutdown()
-            thread.join()
 
 
 def read_request(connection: socket.socket) -> tuple[bytes, bytes]:

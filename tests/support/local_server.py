@@ -1,8 +1,9 @@
 """A server on this machine: what the scripted servers of tests share."""
 
+import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -34,14 +35,18 @@ class LocalHandler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
-@contextmanager
-def serve_locally(handler: type[LocalHandler]) -> Iterator[str]:
+def serve_locally(handler: type[LocalHandler]) -> AbstractContextManager[str]:
     """The address of a server with this handler."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    return run_server(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+
+
+@contextmanager
+def run_server(server: socketserver.TCPServer) -> Iterator[str]:
+    """The address of a server that runs in a thread, and is closed afterwards."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
+        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     finally:
         server.shutdown()
         thread.join()
