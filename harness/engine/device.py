@@ -21,6 +21,18 @@ def to_float64(values: Tensor) -> Tensor:
     return values.cpu().double() if values.device.type == "mps" else values.double()
 
 
+def argmax_rows(values: Tensor) -> Tensor:
+    """The place of the first largest value of each row, [rows, n] -> [rows]; of a NaN, where a row has one.
+
+    On a processor by numpy: torch's own goes value by value, 13 times as slow in float32 and 25 times in bfloat16.
+    """
+    if values.device.type != "cpu":
+        return values.argmax(1)
+    if values.dtype in (torch.bfloat16, torch.float16):  # numpy has not the one, and is slow at the other
+        values = values.float()
+    return torch.from_numpy(values.detach().numpy().argmax(1))
+
+
 def send_numbers(numbers: Sequence[float], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
     """Numbers as a tensor on a device.  A GPU is not waited for: a copy from common memory would do that."""
     if device.type != "cuda":

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from harness.engine.device import to_float64
+from harness.engine.device import argmax_rows, to_float64
 from harness.engine.memory import TokenBudget, halve_or_raise
 from harness.engine.plain import LogLikelihood, TokenPair
 from harness.engine.tree import Nodes, build_tree
 from harness.engine.tree_prefill import PrefillStep, prefill_tree
 
+SCORED_ROWS = {"cpu": 16}  # logits that are scored at once: so many stay in a processor's cache; elsewhere all
 Scores = tuple[NDArray[np.float64], NDArray[np.bool_]]  # of the targets: log-probabilities, and is each the likeliest token?
 
 
@@ -76,21 +78,28 @@ def score_step(step: PrefillStep, targets: Targets, into: Scores, budget: TokenB
 
 @torch.inference_mode()
 def score_logits(step: PrefillStep, targets: Targets, logprobs: NDArray[np.float64], greedy: NDArray[np.bool_]) -> None:
-    """Fills in the log-probabilities of a step's targets, and whether each is the likeliest token.
+    """Fills in the log-probabilities of a step's targets, and whether each is the likeliest token."""
+    size = SCORED_ROWS.get(step.logits.device.type, len(step.nodes) or 1)
+    for start in range(0, len(step.nodes), size):
+        rows = slice(start, start + size)
+        score_rows(step.nodes[rows], step.logits[rows], targets, (logprobs, greedy))
+
+
+def score_rows(nodes: Nodes, logits: Tensor, targets: Targets, into: Scores) -> None:
+    """The same for the logits [W, V] after some nodes [W].
 
     log p(t) = z_t - lse,  lse = log sum_v exp(z_v - max z) + max z, with the last logarithm in float64.
     """
-    if not len(step.nodes):
-        return
-    low, high = np.searchsorted(targets.nodes, [step.nodes[0], step.nodes[-1] + 1])
-    row = torch.from_numpy(np.searchsorted(step.nodes, targets.nodes[low:high])).to(step.logits.device)
-    token = torch.from_numpy(targets.tokens[low:high]).to(step.logits.device)
-    logits = step.logits.float()
-    target_logits, best = logits[row, token], logits.amax(1)
-    is_best = target_logits == best[row]
-    # Of several likeliest tokens the first one counts: looked for only where a target is one of them.
-    is_best[is_best.clone()] = logits[row[is_best]].argmax(1) == token[is_best]
-    sums = logits.sub_(best[:, None]).exp_().sum(1)  # in place: a chunk's logits are its largest tensor
-    lse = to_float64(sums).log() + to_float64(best)
+    low, high = np.searchsorted(targets.nodes, [nodes[0], nodes[-1] + 1])
+    row = torch.from_numpy(np.searchsorted(nodes, targets.nodes[low:high])).to(logits.device)
+    token = torch.from_numpy(targets.tokens[low:high]).to(logits.device)
+    logits = logits.float()
+    best_tokens = argmax_rows(logits)
+    best = logits.gather(1, best_tokens[:, None])
+    target_logits = logits[row, token]
+    is_best = (best_tokens[row] == token) & ~target_logits.isnan()
+    sums = logits.sub_(best).exp_().sum(1)  # in place: a chunk's logits are its largest tensor
+    lse = to_float64(sums).log() + to_float64(best[:, 0])
+    logprobs, greedy = into
     logprobs[low:high] = (to_float64(target_logits) - lse[row.to(lse.device)]).cpu().numpy()
     greedy[low:high] = is_best.cpu().numpy()

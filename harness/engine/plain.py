@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from harness.engine.device import to_float64
+from harness.engine.device import argmax_rows, to_float64
 from harness.engine.memory import halve_or_raise
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, append_next_tokens, choose_tokens
 from harness.engine.tree import TokenIds
@@ -101,7 +101,7 @@ def loglikelihood_of(logits: torch.Tensor, targets: TokenIds) -> LogLikelihood:
     tokens = torch.tensor(targets, device=logits.device)
     logits = logits.float()
     logprobs = to_float64(logits.gather(1, tokens[:, None])[:, 0]) - to_float64(logits.logsumexp(1))
-    return LogLikelihood(logprobs.sum().item(), bool((logits.argmax(1) == tokens).all()))
+    return LogLikelihood(logprobs.sum().item(), bool((argmax_rows(logits) == tokens).all()))
 
 
 class CachedBatch:

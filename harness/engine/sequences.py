@@ -9,7 +9,7 @@ from typing import Literal
 
 import torch
 
-from harness.engine.device import send_numbers, to_float64
+from harness.engine.device import argmax_rows, send_numbers, to_float64
 from harness.engine.tree import TokenIds
 
 
@@ -78,7 +78,7 @@ def choose_tokens(logits: torch.Tensor, rows: Sequence[DecodingRow]) -> torch.Te
 
     A row draws one uniform number for each token.  Rows with top_p < 1 are a batch of their own, because they need a sort.
     """
-    tokens = logits.argmax(1)
+    tokens = argmax_rows(logits)
     for sampler, uses_top_p in ((sample_inverse_cdf, False), (sample_nucleus, True)):
         places = [i for i, r in enumerate(rows) if r.prompt.temperature > 0 and (r.prompt.top_p < 1) == uses_top_p]
         if places:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from harness.engine.device import default_device, to_float64
+from harness.engine.device import argmax_rows, default_device, to_float64
 
 
 @pytest.mark.parametrize("accelerator", ["cuda", "mps"])
@@ -25,3 +25,15 @@ def test_float64_keeps_the_numbers_and_the_device() -> None:
     values = torch.tensor([0.1, 3.0])
     assert torch.equal(to_float64(values), values.double())
     assert to_float64(values).device == values.device
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_the_first_of_the_largest_values_is_found_as_torch_finds_it(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(3)
+    values = torch.randint(-40, 40, (300, 97), generator=generator).to(dtype)  # many ties
+    values[7, 50] = values[8, 0] = values[8, 96] = torch.nan
+    values[9] = -torch.inf
+    places = argmax_rows(values)
+    assert torch.equal(places, values.argmax(1))
+    assert places[7:10].tolist() == [50, 0, 0]
+    assert torch.equal(argmax_rows(values[:, ::3]), values[:, ::3].argmax(1))  # not contiguous
