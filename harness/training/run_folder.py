@@ -13,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from harness.atomic_files import write_json
+from harness.redaction import redact_settings
 from harness.training import parallel, settings
 from harness.types import Json, SkilldeltaError
 
 # Settings that may differ between a run and its resumption: none of them changes a weight.
 CHANGEABLE = {"out", "resume", "save_steps", "save_limit", "log_steps", "device", "micro_batch", "shard"}
+CHANGEABLE |= {"vllm_memory", "vllm_args"}
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
@@ -77,9 +79,14 @@ def full_weights(model: nn.Module) -> dict[str, Any] | None:
     """The weights of a sharded model, in the writing process; None for a model that is whole itself."""
     if not any(isinstance(p, DTensor) for p in model.parameters()):
         return None
-    aliases = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
-    weights: dict[str, Any] = parallel.gather_full({k: v for k, v in model.state_dict().items() if k not in aliases})
+    weights: dict[str, Any] = parallel.gather_full(untied_weights(model))
     return weights
+
+
+def untied_weights(model: nn.Module) -> dict[str, Tensor]:
+    """The weights of a model by their names, each once."""
+    aliases = dict(model.named_parameters(remove_duplicate=False)).keys() - dict(model.named_parameters()).keys()
+    return {name: weight for name, weight in model.state_dict().items() if name not in aliases}
 
 
 def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -> None:
@@ -90,6 +97,12 @@ def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -
             f"{folder} holds a run that began with other content of {', '.join(names)}.  "
             "Name another --output, or start again with --resume false."
         )
+
+
+def settings_without_keys(config: settings.TrainerSettings) -> Json:
+    """The settings as run.json keeps them: the arguments of another program may hold keys."""
+    values = dataclasses.asdict(config)
+    return values | ({"vllm_args": redact_settings(values["vllm_args"])} if "vllm_args" in values else {})
 
 
 def check_same_settings(folder: Path, before: Json, config: settings.TrainerSettings) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,15 @@ class SampledAnswer:
 
     ids: tuple[int, ...]
     has_end: bool
+    logprobs: tuple[float, ...] = ()  # of the tokens, at the sampling temperature, where the sampler is another program
+
+
+class Sampler(Protocol):
+    """Draws an answer of a model to every prompt, as `sample_answers` does."""
+
+    def __call__(
+        self, model: nn.Module, prompts: Sequence[Sequence[int]], settings: SamplingSettings, stops: Sequence[StopCheck] = (), /
+    ) -> list[SampledAnswer]: ...
 
 
 # Parameters of a small policy.  Its passes cost little compared with the upkeep of decoding slots: padded batches are faster.
@@ -114,15 +123,20 @@ def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
 
 
 def generate_rollouts(
-    policy: nn.Module, rate: flop_rates.FlopRates, items: Sequence[PolicyItem], settings: SamplingSettings, costs: Costs
+    policy: nn.Module,
+    rate: flop_rates.FlopRates,
+    items: Sequence[PolicyItem],
+    settings: SamplingSettings,
+    costs: Costs,
+    sampler: Sampler = sample_answers,
 ) -> list[Rollout]:
     """An answer of the policy to each prompt."""
     is_training = policy.training
     policy.eval()  # gradient checkpointing, which needs training mode, would forbid the cache
-    answers = sample_answers(policy, [item.ids for item in items], settings, [item.should_stop for item in items])
+    answers = sampler(policy, [item.ids for item in items], settings, [item.should_stop for item in items])
     policy.train(is_training)
     rollouts = [
-        Rollout(item, Tokens((*item.ids, *answer.ids), len(item.ids)), answer.has_end)
+        Rollout(item, Tokens((*item.ids, *answer.ids), len(item.ids)), answer.has_end, answer.logprobs)
         for item, answer in zip(items, answers, strict=True)
     ]
     costs.count_sampling(rate, parallel.own_share([r.tokens for r in rollouts]))

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ class TrainerRun:
     memory: dict[str, Any] = field(default_factory=dict)  # a trainer's own numbers that resumption must bring back
     previous: dict[str, Any] = field(default_factory=dict)  # run.json of the run that this one continues
     is_complete: bool = False  # the run in the folder has ended, and there is nothing to continue
+    resources: ExitStack = field(default_factory=ExitStack)  # what ends with the run
     progress: StepLines = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +127,7 @@ class TrainerRun:
             "method": self.method,
             "status": status,
             "step": step,
-            "config": dataclasses.asdict(self.config),
+            "config": run_folder.settings_without_keys(self.config),
             "flops": self.costs.flops,
             "tokens": self.costs.tokens,
             "seconds": {k: round(v, 3) for k, v in sorted(self.costs.seconds.items())},
@@ -222,6 +224,7 @@ class TrainerRun:
 
     def finish(self) -> Checkpoint:
         """Closes the account and returns the checkpoint to use: the best one if held-out rows chose one, else the last."""
+        self.resources.close()
         self.costs = self.total_costs()
         self.write("done", self.total)
         parallel.barrier()

@@ -199,7 +199,7 @@ class TestWithoutVllm:
             logprob = float("nan")
 
         with pytest.raises(SkilldeltaError, match="NaN"):
-            backend.token_logprob(3, VllmOutput([3], first_logprobs={3: Entry()}))
+            backend.token_logprob(3, VllmOutput([3], logprobs=[{3: Entry()}]))
 
     def test_further_arguments_are_read_as_json_where_they_are(self) -> None:
         assert parse_json_pairs("a=true;b=2;c=mp;d=[1]") == {"a": True, "b": 2, "c": "mp", "d": [1]}
