@@ -27,6 +27,7 @@ from harness.types import SkilldeltaError
 from harness.visible_text import first_line
 
 CAUSAL, CLASSIFIER = "CAUSAL_LM", "SEQ_CLS"  # peft's names of the two kinds
+ALIGNMENT = 64  # bytes, of torch's own memory on a processor
 # The folder, in a run of LoRA that starts from an adapter, with the model that its adapters change.  Searches for checkpoints
 # pass over names with an underscore.
 MERGED = "_merged-base"
@@ -123,7 +124,19 @@ def load_model(kind: str, model: str, **more: Any) -> nn.Module:
 
     head: Head = "causal" if kind == CAUSAL else "classifier"
     whole: nn.Module = load_merged(path, LoadSettings(head=head, config=more))
+    align_weights(whole)
     return disable_dropout(whole).requires_grad_(True)
+
+
+def align_weights(model: nn.Module) -> None:
+    """Moves weights to addresses where torch itself puts them.
+
+    Those of a file lie where its header ends, and kernels round by where a tensor begins: a run would go on from its checkpoint
+    with other last digits than without the interruption.
+    """
+    for weight in model.parameters():
+        if weight.device.type == "cpu" and weight.data_ptr() % ALIGNMENT:
+            weight.data = weight.data.clone()
 
 
 def tensor_rows(path: str, endings: tuple[str, ...]) -> int:

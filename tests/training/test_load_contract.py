@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from harness.trainers import dpo, reward
+from harness.training import model_loading
 from harness.types import SkilldeltaError
 from tests.loading.folders import Tensors, change_tensors, copy, one_layer, save_lora
+from tests.support import tiny as tiny_models
 
 DAMAGES: dict[str, tuple[Callable[[Tensors], Tensors], str]] = {
     "torch.compile": (lambda t: {f"_orig_mod.{k}": v for k, v in t.items()}, "Their names begin with '_orig_mod.'"),
@@ -49,3 +52,13 @@ def test_an_adapter_with_values_that_are_no_numbers_is_no_start(tiny: str, pairs
     change_tensors(folder, lambda t: {k: torch.full_like(v, float("inf")) if "lora_B" in k else v for k, v in t.items()})
     with pytest.raises(SkilldeltaError, match="no numbers"):
         dpo.train(dpo.DPOConfig(model=str(folder), data=(pairs,), out=str(tmp_path / "run")))
+
+
+def test_weights_lie_where_torch_puts_its_own(tmp_path: Path) -> None:
+    """Tensors of a file begin behind its header, wherever that ends, and some kernels round by where a tensor begins."""
+    folder = tiny_models.llama(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    for padding in (0, 8, 24):
+        save_file(weights, folder / "model.safetensors", {"format": "pt", "padding": " " * padding})
+        model = model_loading.load_model(model_loading.CAUSAL, str(folder))
+        assert {weight.data_ptr() % model_loading.ALIGNMENT for weight in model.parameters()} == {0}
