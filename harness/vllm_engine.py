@@ -96,19 +96,20 @@ class VllmEngine:
         name, revision = hub_place(source, options.revision)
         arguments: dict[str, Any] = {
             "model": name,
+            "revision": revision or None,
             "dtype": options.dtype,
+            "max_model_len": options.max_length or None,
             "tensor_parallel_size": options.tensor_parallel,
             "gpu_memory_utilization": options.memory,
             "trust_remote_code": options.trust_remote_code,
             "enable_prefix_caching": True,
             "generation_config": "vllm",  # no sampling settings of the checkpoint's own: the request has them all
-            "disable_log_stats": True,
+            "worker_extension_cls": "harness.vllm_worker.EndingWorker",
         }
-        arguments |= {"max_model_len": options.max_length} if options.max_length else {}
-        arguments |= {"revision": revision} if revision else {}
         arguments |= {"enable_lora": True, "max_lora_rank": max_rank} if max_rank else {}
         try:
             self.llm = vllm.LLM(**arguments | config.parse_json_pairs(options.args))
+            self.llm.collective_rpc("end_with_process", args=(os.getpid(),))
         except Exception as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # vLLM's texts are long
             raise SkilldeltaError(

@@ -93,6 +93,7 @@ ROOMS = [
     "harness/server_logprobs.py",
     "harness/server_requests.py",
     "harness/server_meter.py",
+    "harness/vllm_worker.py",
     "harness/vllm_engine.py",
     "harness/backends/",
     "harness/lm_eval_model.py",
