@@ -36,6 +36,7 @@ OTHER_MODEL = re.compile(
 )  # folders next to a policy
 NEEDS_BASE = "--base DIR"  # in each problem that another base solves
 NAME_BASE = f"name the base's folder with {NEEDS_BASE}, or put it next to the adapter"
+TORCHTUNE_ADAPTER = "adapter_model.pt"  # torchtune writes it beside peft's form, and copies no weights of the base
 TWO_MODELS = (
     "a whole model and an adapter without another base lie in one folder.  If the adapter is merged into the model (torchtune "
     "saves both), move adapter_config.json and adapter_model.* away; if the model is its base, put it into its own folder, "
@@ -102,6 +103,8 @@ def find_config_fault(config: Mapping[str, Any]) -> str:
 
 def describe_adapter(folder: Path, name: str) -> Checkpoint:
     """A folder with adapter_config.json as a checkpoint, with the base that it changes."""
+    if os.path.lexists(folder / TORCHTUNE_ADAPTER) and has_weights(folder) and has_model_config(folder):
+        return describe_whole_model(folder, name)  # the same adapter, merged into its base
     checkpoint = Checkpoint(name, str(folder), "peft")
     try:
         config = read_json(folder / ADAPTER_CONFIG)

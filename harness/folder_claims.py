@@ -18,6 +18,7 @@ from pathlib import Path
 
 from harness.bounded_files import read_json
 from harness.file_locks import LOOK, UNKNOWN, is_named
+from harness.own_folders import refuse_other_spelling
 from harness.types import SkilldeltaError
 from harness.visible_text import printable
 
@@ -35,12 +36,13 @@ class FolderInUseError(SkilldeltaError):
 def claim_folder(folder: Path, work: str) -> Iterator[None]:
     """Makes a folder this process's alone; `work` says what it does there, for those who are refused ("trains").
 
-    FolderInUseError where another process has it.  Where the file system keeps no locks, or nothing may be written, that is
-    said, and the work goes on: it says itself what it cannot write.
+    FolderInUseError where another process has it, and what refuse_other_spelling() raises.  Where the file system keeps no
+    locks, or nothing may be written, that is said, and the work goes on: it says itself what it cannot write.
     """
     file, new_folders = folder / CLAIM_FILE, [place for place in (folder, *folder.parents) if not place.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        refuse_other_spelling(folder)
         descriptor = acquire(file)
     except OSError as error:
         LOG.warning("%s cannot be kept from other processes (%s): let no other one write there.", folder, error.strerror)

@@ -43,7 +43,7 @@ async def read_stream(response: ClientResponse, count: Callable[[], None] | None
         elif name == b"event":
             event = value
         elif name == b"error" or (name == b"data" and event == b"error"):  # llama.cpp, and gateways
-            reply.error = read_error_value(value)
+            reply.errors.append(read_error_value(value))
         elif name == b"data" and value.strip() == END:
             break
         elif name == b"data":
@@ -86,14 +86,15 @@ class StreamedReply:
         self.message: dict[str, list[Any]] | None = None  # for each field, what came of it
         self.endings: dict[str, Any] = {}
         self.usage: Any = None
-        self.error: Any = None
+        self.errors: list[Any] = []
 
     def add(self, piece: Any) -> bool:
         """Takes a piece; whether it holds a part of the answer.  Raises TryError for what is none."""
         choices = (piece.get("choices") or []) if isinstance(piece, dict) else None
         if not isinstance(choices, list):
             raise unsound("a stream with a piece that is none of a reply")
-        self.error = piece.get("error") or (piece if piece.get("object") == "error" else self.error)
+        if error := piece.get("error") or (piece if piece.get("object") == "error" else None):
+            self.errors.append(error)
         self.usage = piece.get("usage") or self.usage
         parts = [self.add_choice(choice) for choice in choices]
         return any(parts)
@@ -116,8 +117,8 @@ class StreamedReply:
 
     def whole(self) -> dict[str, Any]:
         """The reply.  Raises TryError where the stream has ended too early."""
-        if self.error:
-            return {"error": self.error}
+        if self.errors:  # the earlier ones: a key may be cut into two
+            return {"earlier": self.errors[:-1], "error": self.errors[-1]}
         if not self.endings:
             raise unsound("a stream that ends before its answer does")
         if not self.usage:

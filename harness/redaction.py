@@ -7,7 +7,7 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -16,6 +16,9 @@ MASK = "***"
 SHORTEST = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
 LONG = 16  # characters of a key whose beginning alone gives it away
 BEGINNING = 12
+PART = 4  # letters of each of two parts of a secret that are looked for apart
+GAP = 160  # characters between them: what a log writes before each line
+KIND = "type"  # of a part of a message: its value stands between two texts that belong together
 MAX_SPELLED = 64  # letters of a secret that are looked for one by one
 USER_INFO = re.compile(r"(?<=//)[^\s,;]*@")
 SECRET_PARAMETER = re.compile(
@@ -71,19 +74,91 @@ class Redactor:
         return re.compile("|".join([*map(re.escape, forms), *parts, *cut]), re.IGNORECASE) if forms else None
 
     def redact(self, text: str) -> str:
-        return self.pattern.sub(MASK, text) if self.pattern else text
+        if not self.pattern:
+            return text
+        (clean,) = cut_spans([text], self.find_parts(text))
+        return self.pattern.sub(MASK, clean)
+
+    def find_parts(self, text: str) -> list[tuple[int, int]]:
+        """The places (start, end), in their order, of the parts of secrets that lie in two parts in a text."""
+        long = [secret for secret in self.secrets if len(secret) >= BEGINNING]
+        return merge_spans(span for secret in long for span in find_two_parts(text, secret))
 
     def redact_value(self, value: object) -> object:
-        """A JSON value with every text in it redacted; the names in its objects, too."""
+        """A JSON value with every text in it redacted; the names in its objects, too, and secrets cut over several texts."""
         if not self.pattern:
             return value
+        texts: list[str] = []
+        map_texts(value, lambda text: texts.append(text) or text)  # type: ignore[func-returns-value]
+        if spans := self.find_parts("".join(texts)):
+            pieces = iter(cut_spans(texts, spans))
+            value = map_texts(value, lambda _: next(pieces))
+        return self.redact_texts(value)
+
+    def redact_texts(self, value: object) -> object:
         if isinstance(value, str):
             return self.redact(value)
         if isinstance(value, list):
-            return [self.redact_value(element) for element in value]
+            return [self.redact_texts(element) for element in value]
         if isinstance(value, dict):
-            return {self.redact(name): self.redact_value(element) for name, element in value.items()}
+            return {self.redact(name): self.redact_texts(element) for name, element in value.items()}
         return value
+
+
+def map_texts(value: object, change: Callable[[str], str]) -> object:
+    """A JSON value with its texts changed in their order, but for names and kinds."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [map_texts(element, change) for element in value]
+    if isinstance(value, dict):
+        return {name: element if name == KIND else map_texts(element, change) for name, element in value.items()}
+    return value
+
+
+def find_two_parts(text: str, secret: str) -> list[tuple[int, int]]:
+    """The places of a secret's two parts, at most GAP characters apart; of a part alone where nearly all of it is there."""
+    spans, start = [], text.find(secret[:PART])
+    while start >= 0:
+        pairs = enumerate(zip(secret, text[start : start + len(secret)], strict=False))
+        length = next((i for i, (letter, other) in pairs if letter != other), min(len(secret), len(text) - start))
+        for cut in range(length, PART - 1, -1):
+            end, rest = start + cut, secret[cut:]
+            place = text.find(rest, end, end + GAP + len(rest)) if len(rest) >= PART else end
+            if place >= 0:
+                spans += [(start, end), (place, place + len(rest) if len(rest) >= PART else end)]
+                break
+        start = text.find(secret[:PART], start + 1)
+    place = text.find(secret[PART - 1 :])
+    while place >= 0:
+        spans.append((place, place + len(secret) - PART + 1))
+        place = text.find(secret[PART - 1 :], place + 1)
+    return spans
+
+
+def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The same places, in their order, without those that touch or overlap."""
+    areas: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if areas and start <= areas[-1][1]:
+            areas[-1] = (areas[-1][0], max(end, areas[-1][1]))
+        else:
+            areas.append((start, end))
+    return areas
+
+
+def cut_spans(texts: list[str], spans: list[tuple[int, int]]) -> list[str]:
+    """The texts with MASK instead of each place, which counts characters of all of them joined; it stands in the first one."""
+    pieces, offset = [], 0
+    for text in texts:
+        piece, place = "", 0
+        for start, end in spans:
+            if end > offset and start < offset + len(text):
+                piece += text[place : max(start - offset, 0)] + (MASK if start >= offset else "")
+                place = min(end - offset, len(text))
+        pieces.append(piece + text[place:])
+        offset += len(text)
+    return pieces
 
 
 def spell_out(secret: str) -> str:

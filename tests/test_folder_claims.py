@@ -14,6 +14,7 @@ import pytest
 from harness import folder_claims
 from harness.cli import main
 from harness.folder_claims import CLAIM_FILE, FolderInUseError, claim_folder
+from harness.types import SkilldeltaError
 from tests.test_atomic_files import die, killed_child
 
 
@@ -139,3 +140,17 @@ def test_the_verbs_that_work_for_hours_refuse_a_folder_in_use(
         main(command(verb, tmp_path))
     assert end.value.code == 3
     assert "is in use: process" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "other"), [("dpo", "DPO"), ("caf\u00e9", "cafe\u0301"), ("stra\u00dfe", "STRASSE")])
+def test_a_folder_is_claimed_by_one_spelling_of_its_name_alone(name: str, other: str, tmp_path: Path) -> None:
+    with claim_folder(tmp_path / name, "trains"), claim_folder(tmp_path / other, "trains"):
+        (tmp_path / name / "model").touch()
+        (tmp_path / other / "model").touch()
+    if not (tmp_path / other).samefile(tmp_path / name):
+        (tmp_path / other / "model").unlink()
+        (tmp_path / other).rmdir()
+        (tmp_path / other).symlink_to(name)  # as a file system shows it that takes both for one
+    with pytest.raises(SkilldeltaError, match="one folder here"), claim_folder(tmp_path / other, "trains"):
+        pass
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["model"]

@@ -42,7 +42,9 @@ LAST = (delta(finish="stop"), {"choices": [], "usage": USAGE})
 FINE = (delta("", role="assistant"), delta("It is "), delta("18"), *LAST)
 
 
-def post(behaviour: Behaviour, secret: str = "", timeout: float = 20.0, is_streamed: bool = True) -> tuple[Any, int, bool]:
+def post(
+    behaviour: Behaviour, secret: str = "", timeout: float = 20.0, is_streamed: bool = True, retries: int = 1
+) -> tuple[Any, int, bool]:
     """(text and reasoning or the exception, pieces counted, whether streams are still taken for sound).
 
     The server streams `behaviour` first, and answers "whole" to the second try.
@@ -58,7 +60,7 @@ def post(behaviour: Behaviour, secret: str = "", timeout: float = 20.0, is_strea
             exchange.send(hostile_server.http_reply(json.dumps(text_reply("whole")).encode()))
 
     async def ask(url: str) -> tuple[Any, int, bool]:
-        server = http.JsonServer(parse_address(url, secret), timeout, retries=1, backoff=0.0)
+        server = http.JsonServer(parse_address(url, secret), timeout, retries=retries, backoff=0.0)
         async with http.open_session(1) as session:
             connection = http.Connection(session)
             content = {"q": 1, **(http_streams.STREAM_FIELDS if is_streamed else {})}
@@ -263,6 +265,22 @@ class TestSecrets:
     def test_a_key_cut_into_pieces_is_in_no_answer(self) -> None:
         pieces = [delta(self.KEY[start : start + 5]) for start in range(0, len(self.KEY), 5)]
         assert answer_of(stream(*pieces, *LAST), secret=self.KEY) == ("***", "")
+
+    @pytest.mark.parametrize("cut", [1, 5, 11, 20])
+    def test_nor_where_its_pieces_are_parts_of_lists_or_two_errors(self, cut: int) -> None:
+        first, second = self.KEY[:cut], self.KEY[cut:]
+        parts = [delta([{"type": "text", "text": piece}]) for piece in (first, second)]
+        assert answer_of(stream(*parts, *LAST), secret=self.KEY) == ("***", "")
+        details = [delta(reasoning_details=[{"text": piece}]) for piece in (first, second)]
+        assert answer_of(stream(*details, *LAST), secret=self.KEY) == ("", "***")
+        error, *_ = post(
+            lambda exchange: exchange.send(
+                STREAM_HEAD + f"event: error\ndata: bad {first}\ndata: {second} is refused\n\n".encode()
+            ),
+            secret=self.KEY,
+            retries=0,
+        )
+        assert str(error).endswith(": is refused")
 
     def test_nor_in_an_error(self) -> None:
         errors = [event({"error": {"message": f"bad {self.KEY}"}}), f"event: error\ndata: {self.KEY}\n\n".encode()]

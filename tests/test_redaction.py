@@ -120,3 +120,30 @@ def test_a_key_is_masked_in_whatever_form_a_server_echoes_it(name: str) -> None:
 def test_texts_that_share_letters_and_numbers_with_a_key_stay_as_they_are() -> None:
     text = "sk-SECRET is what begins it, 7153 is in it; 115, 107, 45, 83; %73%6B%2D; s k - S E C R E T - 7 1 5 4 x y z\n" * 50
     assert Redactor([SECRET]).redact(text) == text
+
+
+LINES = ("2026-11-28 12:00:00 ERROR bad key {}\n2026-11-28 12:00:00 ERROR {} refused", "{}\n{}", "'{}' + '{}'", "{} and {}")
+TREES: tuple[Any, ...] = (
+    lambda first, second: [{"type": "text", "text": first}, {"type": "text", "text": second}],
+    lambda first, second: [{"thinking": [{"type": "text", "text": first}]}, {"type": "thinking", "thinking": second}],
+    lambda first, second: {"reasoning_content": first, "content": second},
+    lambda first, second: [first[:2], first[2:], second[:3], second[3:]],
+)
+
+
+@pytest.mark.parametrize("secret", ["sk-Short-7153", SECRET, "sk-proj-" + "aB3dE5gH7jK9mN1p" * 3])
+def test_a_key_in_two_parts_is_masked_wherever_it_is_cut(secret: str) -> None:
+    redactor = Redactor([secret])
+    for cut in range(1, len(secret)):
+        parts = secret[:cut], secret[cut:]
+        shown = [redactor.redact(line.format(*parts)) for line in LINES]
+        shown += [json.dumps(redactor.redact_value(tree(*parts))) for tree in TREES]
+        for text in shown:
+            assert MASK in text
+            assert not [start for start in range(len(secret) - 4) if secret[start : start + 5] in text], text
+    assert redactor.redact(LINES[0].format(secret[:7], secret[7:])) == LINES[0].format(MASK, MASK)
+
+
+def test_one_part_of_a_key_is_no_key() -> None:
+    values: list[Any] = ["sk-Sh is all there is", ["Short-715", "4"], {"a": "sk-S" + "x" * 200, "b": "hort-7153"}]
+    assert Redactor(["sk-Short-7153"]).redact_value(values) == values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +20,7 @@ from harness.json_lines import read_lines
 from harness.records import CellRecord, CheckpointRecord
 from harness.store import Cell, Results
 from harness.types import Json, Sample, SkilldeltaError, unknown_name
+from harness.visible_text import printable
 
 LEVEL = 0.95
 POINTS = 100
@@ -78,7 +80,19 @@ def export_results(folder: Path, to: str, output: Path, checkpoints: Sequence[st
         raise SkilldeltaError(f"{output} exists already, and is not empty: name a new folder with -o.")
     with atomic_folder(output) as draft:
         paths: list[Path] = plugin.write(cells, draft)
+        check_distinct(paths, draft)
     return [output / path.relative_to(draft) for path in paths]
+
+
+def check_distinct(paths: Sequence[Path], folder: Path) -> None:
+    """SkilldeltaError where two names became one file: by a format's own rules, or as the file system ignores case."""
+    places = Counter((status.st_dev, status.st_ino) for status in map(Path.stat, paths))
+    if doubles := [path for path in paths if places[path.stat().st_dev, path.stat().st_ino] > 1]:
+        name = printable(str(doubles[0].relative_to(folder)))
+        raise SkilldeltaError(
+            f"Two results would be one file of this format here, {name}: their names differ too little for it.  Export one "
+            "checkpoint at a time, each into a folder of its own (--checkpoint NAME, -o)."
+        )
 
 
 def finished_cells(

@@ -137,6 +137,18 @@ LAYOUTS: dict[str, tuple[list[str], list[str]]] = {
         ["out/epoch_0/{nameless:adapter_config.json, adapter_model.safetensors, config.json, model.safetensors}"],
         ["!out@epoch0 a whole model and an adapter"],
     ),
+    "torchtune, merged beside the adapter": (
+        [
+            "out/epoch_0/{adapter_config.json, adapter_model.safetensors, adapter_model.pt, config.json, model.safetensors}",
+            "out/epoch_1/{nameless:adapter_config.json, adapter_model.safetensors, adapter_model.pt, config.json,"
+            " model.safetensors}",
+            "out/recipe_state/{recipe_state.pt}",
+        ],
+        ["out@epoch0", "out@epoch1"],
+    ),
+    "torchtune, the adapter alone": (
+        ["out/epoch_0/{adapter_config.json, adapter_model.safetensors, adapter_model.pt, config.json}"], ["out@epoch0"]
+    ),
     "torchtune, other names": (["out/{config.json, hf_model_0001_0.pt}"], ["!out there are hf_model_0001_0.pt"]),
     "states of accelerate": (
         ["run/checkpoints/checkpoint_1/{model.safetensors, optimizer.bin}", f"run/checkpoints/checkpoint_2/hf_model/{MODEL}"],

@@ -114,3 +114,30 @@ def test_nothing_is_written_over(results: Path, tmp_path: Path, capsys: pytest.C
         export_results(results, "xml", tmp_path / "out2")
     with pytest.raises(SkilldeltaError, match="There is no checkpoint 'ppo'"):
         export_results(results, "csv", tmp_path / "out2", ["ppo"])
+
+
+@pytest.mark.parametrize("to", ["lm-eval", "hub", "nel", "csv"])
+def test_names_that_a_format_takes_for_one_are_refused_and_nothing_is_left(
+    to: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("Sft", "sft"):
+        store_scores(tmp_path / "r", name, "gsm8k", SCORES, "reasoning")
+    fold = lambda name: name.lower()  # noqa: E731  as a file system that ignores case
+    monkeypatch.setattr("harness.interchange.lm_eval_results.folder_name", fold)
+    for module in ("hub", "nel"):
+        monkeypatch.setattr(f"harness.formats.{module}.folder_name", fold)
+    if to == "csv":  # one file for all checkpoints
+        assert export_results(tmp_path / "r", to, tmp_path / "out")
+        return
+    with pytest.raises(SkilldeltaError, match="one file of this format"):
+        export_results(tmp_path / "r", to, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert export_results(tmp_path / "r", to, tmp_path / "out", ["sft"])
+
+
+def test_names_that_lm_eval_writes_alike_are_not_mixed(tmp_path: Path) -> None:
+    for name in ("org/m", "org__m"):
+        store_scores(tmp_path / "r", name, "gsm8k", SCORES, "reasoning")
+    with pytest.raises(SkilldeltaError, match="one file of this format"):
+        export_results(tmp_path / "r", "lm-eval", tmp_path / "out")
+    assert export_results(tmp_path / "r", "csv", tmp_path / "csv")
