@@ -37,7 +37,7 @@ fuzz-coverage: .venv/ready  ## atheris against every reader of strangers' texts,
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/atheris 'atheris==3.0.0'
 	PYTHONPATH=build/atheris $(BIN)/python -m tests.bench.fuzz_coverage --seconds $(or $(SECONDS),120)
 
-chaos: .venv/ready    ## 200 seeded faults over scoring, comparing, exporting and training, and what was lost: 5 minutes
+chaos: .venv/ready    ## 200 seeded faults over scoring, comparing, exporting, importing and training, and what was lost: 5 minutes
 	$(BIN)/python -m tests.bench.chaos $(or $(FAULTS),200) $(or $(SEED),0)
 
 chaos-cluster: .venv/ready  ## 100 seeded faults of workers, machines, disk and head of a local Ray cluster: half an hour

@@ -125,6 +125,8 @@ def find_two_parts(text: str, secret: str) -> list[tuple[int, int]]:
         for cut in range(length, PART - 1, -1):
             end, rest = start + cut, secret[cut:]
             place = text.find(rest, end, end + GAP + len(rest)) if len(rest) >= PART else end
+            if place < 0:  # a field of its second part may come first
+                place = text.find(rest, max(start - GAP - len(rest), 0), start)
             if place >= 0:
                 spans += [(start, end), (place, place + len(rest) if len(rest) >= PART else end)]
                 break

@@ -127,6 +127,7 @@ TREES: tuple[Any, ...] = (
     lambda first, second: [{"type": "text", "text": first}, {"type": "text", "text": second}],
     lambda first, second: [{"thinking": [{"type": "text", "text": first}]}, {"type": "thinking", "thinking": second}],
     lambda first, second: {"reasoning_content": first, "content": second},
+    lambda first, second: {"content": second, "reasoning_content": first},
     lambda first, second: [first[:2], first[2:], second[:3], second[3:]],
 )
 

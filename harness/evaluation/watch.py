@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness import discovery, fingerprint
-from harness.atomic_files import folder_name, link_file, write_json
+from harness.atomic_files import explain_system_error, folder_name, link_file, write_json
 from harness.bounded_files import read_stored_json
 from harness.checkpoint_selection import Selection, parse_steps
 from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
@@ -95,8 +95,8 @@ class Watch:
             try:
                 self.take(checkpoint)
             except OSError as error:  # a full disk, a right that is missing: it may be mended, and others can be linked
-                why = f"{type(error).__name__}: {error}"
-                self.tell_problem(checkpoint, f"cannot be linked yet ({why}); the next look tries again")
+                why = explain_system_error(error) or f"{type(error).__name__}: {error}"
+                self.tell_problem(checkpoint, f"cannot be linked yet; the next look tries again ({why})")
 
     def tell_problem(self, checkpoint: Checkpoint, text: str) -> None:
         """Says once why a checkpoint is not scored yet."""
@@ -114,13 +114,14 @@ class Watch:
             others = {name for path, name in self.names.items() if path != checkpoint.path}
             self.names[checkpoint.path] = own_name(checkpoint, others, readable_records(self.results), copy)
             checkpoint, copy = (replace(c, name=self.names[checkpoint.path]) for c in (checkpoint, copy))
+        if copy:  # on a full disk it is not seen yet
+            place = Path(copy.path)
+            record = {"checkpoint": asdict(checkpoint), "folder": place.name, "stamp": stamp}
+            write_json(place.parent / RECORD, record)
         self.seen_stamps[checkpoint.path] = stamp
         self.failures.pop(checkpoint.path, None)
         self.last_news = self.clock()
         if copy:
-            place = Path(copy.path)
-            record = {"checkpoint": asdict(checkpoint), "folder": place.name, "stamp": stamp}
-            write_json(place.parent / RECORD, record)
             self.waiting.append((checkpoint, copy))
             self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting")
         else:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Literal
 
 from harness import registry
-from harness.atomic_files import write_bytes
+from harness.atomic_files import explain_system_error, write_bytes
 from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, storable
@@ -65,7 +65,7 @@ def import_logs(paths: Sequence[Path], results: Results, options: ImportOptions 
                 start = time.monotonic()
         except Exception as error:  # noqa: BLE001  a log of unknown origin may hold anything: the other logs go on
             surprise = f"{files[0].path} is not as {format_name(plugin)} writes it: {error!r}"[:500]
-            why = str(error) if isinstance(error, SkilldeltaError) else surprise
+            why = str(error) if isinstance(error, SkilldeltaError) else explain_system_error(error) or surprise
             outcomes.append(Outcome(files[0].name, format_name(plugin), "failed", why=why))
     return outcomes + [Outcome(file.name, "unknown format", "failed", why=file.problem) for file in unread]
 

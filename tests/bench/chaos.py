@@ -1,11 +1,12 @@
-"""Faults at seeded moments of scoring, comparing, exporting and training, and what was lost by them.
+"""Faults at seeded moments of scoring, comparing, exporting, importing and training, and what was lost by them.
 
 python -m tests.bench.chaos [FAULTS] [SEED] [FOLDER]     e.g. 200 0 /tmp/chaos
 
 Each trial forks a process that works in a folder of its own and meets one fault: it is killed, the disk is full, a file may
-grow no further (which tears a line in two), the folder is read-only, the clock jumps back, or another writer is at work.  Then
-the same work is done again without a fault.  After the fault nothing that is stored may be wrong or half; in the end everything
-must be as in an undisturbed run, and no answer may have been asked again but those that were on their way.
+grow no further (which tears a line in two), the folder is read-only, the clock jumps (an hour or years back, a day on), or
+another writer is at work.  Then the same work is done again without a fault.  After the fault nothing that is stored may be
+wrong or half; in the end everything must be as in an undisturbed run, and no answer may have been asked again but those that
+were on their way.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from harness.cli.compare import write_reports
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.interchange.export_results import export_results
+from harness.interchange.import_logs import import_logs
 from harness.store import Results
 from harness.trainers import sft
 from harness.types import Request, Response, SkilldeltaError
@@ -42,7 +44,8 @@ from tests.support.training_toy import chat, make_model
 
 ITEMS = 40
 KINDS = ("killed", "disk full", "file size", "read-only", "clock", "two writers")
-SHARES = {"score": 10, "compare": 3, "export": 4, "train": 3}  # of 20 faults
+SHARES = {"score": 8, "compare": 3, "export": 3, "import": 3, "train": 3}  # of 20 faults
+JUMPS = (-3600.0, 86400.0, -10 * 365 * 86400.0)  # seconds
 LEAST = 4 * ITEMS  # bytes that a file may always have: the count of answers is one
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 OK, REFUSED, FAILED, INTERNAL = 0, 3, 4, 10
@@ -126,13 +129,32 @@ def prepare_fault(trial: Trial, folder: Path) -> None:
             raise OSError(REFUSALS[trial.kind], os.strerror(REFUSALS[trial.kind]), str(folder))
 
     if trial.kind == "clock":
-        earlier = time.time() - 10 * 365 * 86400
-        time.time = lambda: earlier
+        jump_clock(trial, folder)
     elif trial.kind == "file size":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (trial.size, resource.RLIM_INFINITY))
     elif trial.kind != "two writers":
+        flush = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            touch("fsync")
+            flush(descriptor)
+
+        os.fsync = fsync
         watch_files(folder, touch)
+
+
+def jump_clock(trial: Trial, folder: Path) -> None:
+    """In the process: the clock jumps at the trial's moment, in the middle of the work."""
+    count, clock, calendar, jump = 0, time.time, time.gmtime, JUMPS[trial.size % len(JUMPS)]
+
+    def touch(event: str) -> None:
+        nonlocal count
+        count += 1
+
+    time.time = lambda: clock() + (jump if count >= trial.moment else 0.0)
+    time.gmtime = lambda seconds=None: calendar(time.time() if seconds is None else seconds)
+    watch_files(folder, touch)
 
 
 def score(folder: Path) -> int:
@@ -162,6 +184,10 @@ def compare(results: Path, folder: Path) -> int:
 def export(results: Path, folder: Path) -> int:
     export_results(results, "csv", folder)
     return OK
+
+
+def import_into(logs: Path, folder: Path) -> int:
+    return FAILED if any(o.state == "failed" for o in import_logs([logs], Results.make(folder))) else OK
 
 
 def content_of(folder: Path) -> dict[str, bytes]:
@@ -286,10 +312,12 @@ def prepare_works(folder: Path) -> dict[str, Work]:
     model = make_model(folder / "tiny")
     compare(results, folder / "warm-compare")  # what is imported now is there for every trial
     export(results, folder / "warm-export")
+    export_results(results, "lm-eval", folder / "logs")
     runs = {
         "score": score,
         "compare": lambda place: compare(results, place),
         "export": lambda place: export(results, place),
+        "import": lambda place: import_into(folder / "logs", place),
         "train": lambda place: train(model, data, place),
     }
     return {name: measure(run, folder / f"undisturbed-{name}") for name, run in runs.items()}

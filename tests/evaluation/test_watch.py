@@ -205,19 +205,22 @@ def test_another_checkpoint_under_a_known_path_is_seen(tmp_path: Path) -> None:
     assert "fingerprint.weights" in outcome.why
 
 
-def test_what_cannot_be_linked_yet_is_said_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("writer", ["link_file", "write_json"])
+def test_what_cannot_be_linked_yet_is_said_once_and_tried_again(
+    writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
 
     folder = run(tmp_path / "dpo", (10,))
     watching = looking([folder], Results.make(tmp_path / "results"))
     with monkeypatch.context() as patch:
-        patch.setattr(watch, "link_file", full)
+        patch.setattr(watch, writer, full)
         watching.look()
         watching.look()
     assert isinstance(watching.listener, Ear)
     (text,) = watching.listener.texts
-    assert "dpo@10: cannot be linked yet (OSError: [Errno 28] No space left on device)" in text
+    assert "dpo@10: cannot be linked yet; the next look tries again (No space left on device.  Make room" in text
     watching.look()
     assert [checkpoint.name for checkpoint, _ in watching.waiting] == ["dpo@10"]
 
