@@ -19,6 +19,7 @@ from harness.engine.packed_linear import temporarily_packed
 from harness.engine.sequences import DecodingRow, TokenPrompt
 from harness.training import flop_rates, forward, messages, model_loading, parallel
 from harness.training.batches import Tokens
+from harness.training.half_precision import weights_in_half
 from harness.training.rollouts import PolicyItem, Rollout, StopCheck, never_ends
 from harness.training.settings import TrainerSettings
 from harness.training.training_device import training_device
@@ -87,10 +88,10 @@ def sample_answers(
 
     policy: Any = forward.inner_model(model)
     is_small = sum(p.numel() for p in policy.parameters()) < SMALL
-    autocasts = torch.is_autocast_enabled(policy.device.type)
-    # Autocast's cache would keep the bfloat16 weights without their gradient, and the next update would use them.
-    casts = torch.autocast(policy.device.type, enabled=autocasts, cache_enabled=False)
-    with casts, nullcontext() if is_small or autocasts else temporarily_packed(policy):
+    device = policy.device.type
+    autocasts = torch.is_autocast_enabled(device)
+    halves = weights_in_half(policy, torch.get_autocast_dtype(device)) if autocasts else nullcontext()
+    with halves, nullcontext() if is_small else temporarily_packed(policy):
         engine = engine_of(policy, settings.rows, "plain" if is_small else "auto", autocasts)
         generations = dict(engine.generate(engine.plan_prompts(token_prompts), ends, choose))
     answers = {}
