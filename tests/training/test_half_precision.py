@@ -1,4 +1,4 @@
-"""Answers sampled under autocast: those of the model in half precision, by the engine's fast paths; its weights are unharmed."""
+"""Answers sampled under autocast: those of the model in half precision, by the engine's fast paths; weights unharmed."""
 
 import pytest
 import torch
