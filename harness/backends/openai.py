@@ -32,7 +32,7 @@ MIN_PATIENCE = 8  # requests without a sound answer, one after another, that end
 STREAM_PROBE = Request("Count from 1 to 9: 1, 2, 3, 4,", max_tokens=24, stop=("8",))
 PREFIX_PROBE = Request("Hello", prefix="A", max_tokens=1)
 MAX_PREFIX_TOKENS = 2  # of its prefix; the end of a message and the beginning of another are 4 and more in most templates
-LONG = 1000  # tokens that an answer may have, from which on it comes in pieces: shorter ones are shown soon enough
+LONG = 128  # tokens that an answer may have, from which on it comes in pieces: a slow server needs a minute for them
 
 
 class OpenAIModel:
