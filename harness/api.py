@@ -19,6 +19,7 @@ from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.result_names import choose_names
 from harness.evaluation.run import score_checkpoints
 from harness.file_hashes import hash_files
+from harness.named_bases import adopt_named_bases
 from harness.store import Results
 from harness.types import Checkpoint, Model, SkilldeltaError, Task, digest, unknown_name
 
@@ -143,7 +144,7 @@ def lazy_models(paths: Sequence[str], baseline: str, loader: Loader, selection: 
     if first is None and not is_server(loader) and not Path(baseline).exists() and "/" not in baseline:
         raise unknown_name("folder or checkpoint", baseline, [c.name for c in others])
     first = first or only_checkpoint(baseline, selection, loader)
-    models = [LazyModel(c, loader) for c in (first, *(c for c in others if c.path != first.path))]
+    models = [LazyModel(c, loader) for c in adopt_named_bases([first, *(c for c in others if c.path != first.path)])]
     if len(models) < 2:
         raise SkilldeltaError(f"There is no checkpoint to compare with {first.name}: name a folder of another one.")
     return models

@@ -28,6 +28,7 @@ from harness.checkpoint_states import drop_states, holds_model
 from harness.folder_entries import MAX_ENTRIES, list_entries, list_once
 from harness.grouping import group_by
 from harness.integrity import ADAPTER_CONFIG
+from harness.named_bases import adopt_named_bases
 from harness.numbered_folders import natural_order, parse_number
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 from harness.visible_text import printable
@@ -46,7 +47,8 @@ STEP_IN_REVISION = re.compile(r"(?:step|checkpoint|iter|global_step)[-_=]?(\d{1,
 def find_checkpoints(paths: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
     """Every checkpoint at or below `paths` that is selected, in the order of runs and steps, each with a name of its own."""
     present = name_different(c for path in paths for c in find_at(path))
-    return [apply_sources(c, selection) for c in select_checkpoints(present, selection)]
+    candidates = present if selection.base else adopt_named_bases(present)
+    return [apply_sources(c, selection) for c in select_checkpoints(candidates, selection)]
 
 
 def find_so_far(paths: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:

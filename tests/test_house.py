@@ -18,6 +18,7 @@ ROOMS = [
     "harness/rust_panics.py",
     "harness/bounded_work.py",
     "harness/visible_text.py",
+    "harness/shares.py",
     "harness/noise.py",
     # files and plug-ins
     "harness/bounded_files.py",
@@ -75,6 +76,7 @@ ROOMS = [
     "harness/checkpoint_states.py",
     "harness/checkpoint_selection.py",
     "harness/checkpoints/",
+    "harness/named_bases.py",
     "harness/discovery.py",
     "harness/loading/",
     "harness/grading/",

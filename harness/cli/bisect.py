@@ -49,7 +49,7 @@ def bisect(
     models = api.lazy_models(paths, baseline, with_suite_template(model, what.suite).backend().loader(), selection.selection())
     search = BisectOptions(drop, checks, note)
     chosen_tasks = tasks_of_skill(tasks, skill)
-    announce_race(models, chosen_tasks)
+    announce_race(models, chosen_tasks, Results.make(output))
     bisection = bisect_run(models, chosen_tasks, Results.make(output), settings, search)
     if as_json:
         print_json(bisection.to_json())

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from harness.cli import options
+from harness.cli.progress import PlainProgress
 from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
 from harness.cli.suite_template import with_suite_template
+from harness.shares import check_share
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -54,14 +56,13 @@ def choose(
 
     refuse_devices(model)
     options.check_until(until)
-    if not 0 < max_share <= 1:
-        raise SkilldeltaError(f"--max-share {max_share:g}: write a share above 0, up to 1.")
+    check_share("--max-share", max_share)
     split = Holdout(holdout) if holdout else None
     tasks, selections = what.choose(model.chat_template)
     keep_rule(what.suite, output)
     settings = where.settings(selections=selections, sandbox=confinement.options(), **generation.settings())
     models = api.lazy_models(paths, baseline, with_suite_template(model, what.suite).backend().loader(), selection.selection())
-    announce_race(models, tasks)
+    announce_race(models, tasks, Results.make(output))
     race = ChoiceOptions(until == "decided", max_share, split.develops if split else None, note)
     choice = choose_best(models, tasks, Results.make(output), settings, race)
     verdict = None
@@ -77,8 +78,11 @@ def choose(
         raise typer.Exit(4)
 
 
-def announce_race(models: Sequence[LazyModel], tasks: Sequence[Task]) -> None:
-    """Says what begins: the first line of the race itself comes after every checkpoint was loaded and asked once."""
+def announce_race(models: Sequence[LazyModel], tasks: Sequence[Task], results: Results) -> None:
+    """Says what begins, and who will fail: the race's first line comes after every checkpoint was loaded and asked once."""
+    from harness.evaluation.preflight import announce_unloadable
+
+    announce_unloadable([model.checkpoint for model in models], tasks, models[0].loader, results, PlainProgress())
     count, names = len(models) - 1, ", ".join(task.name for task in tasks)
     candidates = f"{count} checkpoint{'s' * (count != 1)}"
     note(f"{candidates} and the baseline {models[0].checkpoint.name} on {names}: loading, then a line for each look.")

@@ -11,6 +11,7 @@ from harness.cli import options
 from harness.cli.noise_table import noise_row, print_noise_table
 from harness.cli.screen import note, print_json
 from harness.cli.selection import SelectionOptions
+from harness.shares import check_share
 
 
 @options.with_option_groups
@@ -22,7 +23,7 @@ def noise(
     tasks: options.Tasks = None,
     include: options.Include = None,
     output: options.Output = Path("results"),
-    share: Annotated[float, typer.Option(help="%: how much of each task to repeat, but at least 50 items.")] = 10.0,
+    share: Annotated[float, typer.Option(help="Repeat this share (0.1: 10 %) of each task, but at least 50 items.")] = 0.1,
     as_json: options.Json = False,
 ) -> None:
     """Repeats a share of stored questions in another order and other batches, and stores how many scores change."""
@@ -30,13 +31,14 @@ def noise(
     from harness.evaluation.repeatability import RepeatShare, repeat_cells
     from harness.store import Results
 
+    check_share("--share", share)
     settings, loader = where.settings(), model.backend().loader()
     checkpoints, selected_tasks = (
         api.find_checkpoints(paths, loader, choice.selection()),
         api.resolve(",".join(tasks or ()), include or ()),
     )
     repeats = []
-    for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share / 100)):
+    for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share)):
         note(f"{repeat.checkpoint} · {repeat.task}: asked again")
         repeats.append(repeat)
     if as_json:

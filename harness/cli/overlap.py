@@ -11,6 +11,7 @@ import typer
 from harness.cli import options
 from harness.cli.screen import note, print_json, print_table, say
 from harness.name_value_pairs import split_names
+from harness.shares import check_share
 from harness.types import Example, SkilldeltaError
 from harness.visible_text import printable
 
@@ -70,8 +71,7 @@ def overlap(
 
 
 def check_overlap_options(share: float, output: Path | None) -> None:
-    if not 0 < share <= 1:
-        raise SkilldeltaError(f"--share is {share}: write a number above 0 and at most 1.")
+    check_share("--share", share)
     if output and output.suffix != ".json":
         raise SkilldeltaError(f"--output {output}: name a file that ends with .json.")
 

@@ -9,6 +9,7 @@ import typer
 
 from harness.cli.options import Json, ResultsFolder
 from harness.cli.screen import note, print_json, print_table
+from harness.shares import check_share
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def power(
     results: Annotated[list[Path] | None, typer.Argument(help="Results folders: what their items can show.")] = None,
     baseline: Annotated[str, typer.Option(help="The checkpoint that the others are compared with; needed with results.")] = "",
     delta: Annotated[float, typer.Option(help="Points: the difference to detect.")] = 2.0,
-    discordance: Annotated[float, typer.Option(help="%: items that only one of two checkpoints gets right.")] = 15.0,
+    discordance: Annotated[float, typer.Option(help="The share of items that only one of two checkpoints gets right.")] = 0.15,
     n: Annotated[int | None, typer.Option(help="How many items there are.")] = None,
     probability: Annotated[float, typer.Option(help="Probability of detecting it, 0.05 to 1.")] = 0.8,
     as_json: Json = False,
@@ -31,7 +32,7 @@ def power(
     if results:
         rows = power_rows_from_results(results, baseline, delta, probability)
     else:
-        rows = [power_row("", n, discordance / 100, delta / 100, probability)]
+        rows = [power_row("", n, discordance, delta / 100, probability)]
     if as_json:
         print_json(rows)
         return
@@ -43,8 +44,9 @@ def power(
 
 
 def check_power_options(delta: float, discordance: float, probability: float) -> None:
-    if not (0 < delta <= 100 and 0 < discordance <= 100 and 0.05 < probability < 1):
-        raise SkilldeltaError("--delta and --discordance must be above 0 and at most 100; --probability between 0.05 and 1.")
+    if not (0 < delta <= 100 and 0.05 < probability < 1):
+        raise SkilldeltaError("--delta must be above 0 and at most 100, --probability between 0.05 and 1.")
+    check_share("--discordance", discordance)
 
 
 def power_row(name: str, n: int | None, discordance: float, delta: float, probability: float) -> dict[str, Any]:

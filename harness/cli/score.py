@@ -141,11 +141,13 @@ def start_race(
     """Asks checkpoints and a baseline in turn."""
     from harness import api
     from harness.evaluation import sequential
+    from harness.evaluation.preflight import announce_unloadable
     from harness.store import Results
 
     backend, settings, selection = how
-    models = api.lazy_models(paths, against, backend.loader(), selection)
-    return sequential.compare_in_turn(models, api.resolve_tasks(tasks), Results.make(output), settings)
+    models, results = api.lazy_models(paths, against, backend.loader(), selection), Results.make(output)
+    announce_unloadable([model.checkpoint for model in models], tasks, models[0].loader, results, progress_display())
+    return sequential.compare_in_turn(models, api.resolve_tasks(tasks), results, settings)
 
 
 def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path, share: float, how: How) -> list[Outcome]:
@@ -154,12 +156,15 @@ def score_other_items(paths: Sequence[str], tasks: Sequence[Task], output: Path,
     from harness.comparison.holdout import Holdout
     from harness.evaluation.cell_part import score_part
     from harness.evaluation.lazy_model import LazyModel
+    from harness.evaluation.preflight import announce_unloadable
     from harness.store import Results
 
     split, (backend, settings, selection) = Holdout(share), how
-    loader = backend.loader()
-    models = [LazyModel(checkpoint, loader) for checkpoint in api.find_checkpoints(paths, loader, selection)]
-    return score_part(models, tasks, Results.make(output), settings, split.develops, progress_display())
+    loader, results, progress = backend.loader(), Results.make(output), progress_display()
+    checkpoints = api.find_checkpoints(paths, loader, selection)
+    announce_unloadable(checkpoints, tasks, loader, results, progress)
+    models = [LazyModel(checkpoint, loader) for checkpoint in checkpoints]
+    return score_part(models, tasks, results, settings, split.develops, progress)
 
 
 def check_combination(

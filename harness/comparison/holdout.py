@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from harness.atomic_files import write_json
 from harness.bounded_files import is_listed, read_stored_json
 from harness.records import utc_now
+from harness.shares import check_share
 from harness.types import Json, SkilldeltaError, digest
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ class Holdout:
     share: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise SkilldeltaError(f"--holdout {self.share:g}: write a share between 0 and 1, such as 0.5.")
+        check_share("--holdout", self.share, may_be_all=False)
 
     def holds_out(self, example: str) -> bool:
         """Whether an example, by its id, is held out."""

@@ -82,10 +82,10 @@ def score_logits(step: PrefillStep, targets: Targets, logprobs: NDArray[np.float
     size = SCORED_ROWS.get(step.logits.device.type, len(step.nodes) or 1)
     for start in range(0, len(step.nodes), size):
         rows = slice(start, start + size)
-        score_rows(step.nodes[rows], step.logits[rows], targets, (logprobs, greedy))
+        score_targets(step.nodes[rows], step.logits[rows], targets, (logprobs, greedy))
 
 
-def score_rows(nodes: Nodes, logits: Tensor, targets: Targets, into: Scores) -> None:
+def score_targets(nodes: Nodes, logits: Tensor, targets: Targets, into: Scores) -> None:
     """The same for the logits [W, V] after some nodes [W].
 
     log p(t) = z_t - lse,  lse = log sum_v exp(z_v - max z) + max z, with the last logarithm in float64.

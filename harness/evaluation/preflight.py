@@ -1,4 +1,4 @@
-"""What a server cannot answer at all is known, and said, before anything is asked of it."""
+"""What cannot be answered at all is said before anything is asked: tasks of a server, and checkpoints that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from harness.types import Checkpoint, Model, Request, SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.evaluation.lazy_model import LazyModel
-    from harness.evaluation.plugin_loader import PluginLoader
     from harness.store import Cell, Results
 
 
@@ -21,6 +20,15 @@ class ServerLoader(Protocol):
 
     @property
     def is_server(self) -> bool: ...
+
+
+@runtime_checkable
+class SupportsContract(Protocol):
+    """A loader that knows beforehand which checkpoints it cannot load."""
+
+    def explain_unloadable(self, checkpoint: Checkpoint) -> str:
+        """Why it cannot load this one, as far as its files tell; "" where nothing tells."""
+        ...
 
 
 @runtime_checkable
@@ -62,14 +70,19 @@ def is_refused(questions: list[Question] | SkilldeltaError, model: LazyModel, ce
     return False
 
 
+def find_explanation(loader: object) -> Callable[[Checkpoint], str]:
+    """What tells why this loader cannot load a checkpoint; it tells nothing where the loader does not know beforehand."""
+    return loader.explain_unloadable if isinstance(loader, SupportsContract) else lambda _: ""
+
+
 def announce_unloadable(
-    checkpoints: Sequence[Checkpoint], tasks: Sequence[Task], loader: PluginLoader, results: Results, progress: Progress
+    checkpoints: Sequence[Checkpoint], tasks: Sequence[Task], loader: object, results: Results, progress: Progress
 ) -> None:
     """Says which checkpoints will fail before hours go into the others: they fail in their turn, with the same reason.
 
     Those are looked at of which a cell is not done yet.
     """
-    if not isinstance(progress, OverviewListener):
+    if not isinstance(progress, OverviewListener) or not isinstance(loader, SupportsContract):
         return
     names_by_problem: dict[str, list[str]] = {}
     for checkpoint in checkpoints:

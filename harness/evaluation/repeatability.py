@@ -16,6 +16,7 @@ from harness.evaluation.questions import EvaluationSettings, Question, choose_re
 from harness.evaluation.scoring import collect_samples
 from harness.evaluation.task_binding import bind_tasks
 from harness.noise import Noise
+from harness.shares import check_share
 from harness.statistics.noise import measure_noise
 from harness.types import Checkpoint, Model, Response, Sample, SkilldeltaError, Task, digest
 
@@ -143,8 +144,7 @@ class NoiseCheck:
         self, loader: Loader, tasks: Sequence[Task], results: Results, settings: EvaluationSettings, progress: Progress
     ) -> RepeatingProgress:
         """A run's loader and progress around those given.  SkilldeltaError where the share is none."""
-        if not 0 < self.share <= 1:
-            raise SkilldeltaError(f"--check-noise {self.share:g}: a share above 0 and at most 1 (0.02 is 2 %).")
+        check_share("--check-noise", self.share)
 
         def repeat(model: LazyModel, task: str) -> None:
             self.cells.append(repeat_cell(model, tasks_by_name[task], results, settings, RepeatShare(self.share, 1)))

@@ -23,6 +23,7 @@ from harness.evaluation.checkpoint_files import is_complete, is_for_training, st
 from harness.evaluation.lazy_model import Loader
 from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.outcome import Outcome, Progress
+from harness.evaluation.preflight import find_explanation
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.result_names import own_name, readable_records
 from harness.evaluation.run import score_checkpoints
@@ -58,6 +59,7 @@ class Watch:
     clock: Callable[[], float] = time.monotonic
     selection: Selection = field(default_factory=Selection)
     results: Results | None = None  # whose names are taken; None: the names of the run folder alone
+    explain_unloadable: Callable[[Checkpoint], str] = lambda _: ""  # why the loader cannot load one
     names: dict[str, str] = field(default_factory=dict)  # by path, of what waits and of what was there at the last look
     seen_stamps: dict[str, str] = field(default_factory=dict)  # by the checkpoint's path
     waiting: list[tuple[Checkpoint, Checkpoint]] = field(default_factory=list)  # the run's own, and behind our links
@@ -123,7 +125,9 @@ class Watch:
         self.last_news = self.clock()
         if copy:
             self.waiting.append((checkpoint, copy))
-            self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting")
+            problem = self.explain_unloadable(copy)
+            warning = f"; it cannot be scored: {problem}" if problem else ""
+            self.listener.tell(f"{checkpoint.name}: found, {len(self.waiting)} waiting{warning}")
         else:
             self.listener.tell(f"{checkpoint.name}: deleted by its run before it could be linked: not scored")
 
@@ -212,6 +216,7 @@ def score_new_checkpoints(
     except BlockingIOError as error:
         raise SkilldeltaError(f"Another process watches the same paths ({watch.folder}): wait for it, or stop it.") from error
     try:
+        watch.explain_unloadable = find_explanation(loader)
         watch.adopt()
         while True:
             watch.look()

@@ -162,7 +162,7 @@ def test_the_summary_is_appended_to_a_file_and_json_holds_the_same(tmp_path: Pat
 
 def test_power_is_planned_from_numbers_or_from_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["power", "--delta", "3.45", "--discordance", "20", "--n", "1319", "--json"])
+        main(["power", "--delta", "3.45", "--discordance", "0.2", "--n", "1319", "--json"])
     (plan,) = json.loads(capsys.readouterr().out)
     assert plan["items_needed"] == pytest.approx(1319, rel=0.05)
     assert plan["detectable"] == pytest.approx(3.5, abs=0.1)
@@ -170,6 +170,16 @@ def test_power_is_planned_from_numbers_or_from_results(tmp_path: Path, capsys: p
         main(["power", str(results(tmp_path, facts=-100)), "--baseline", "sft", "--json"])
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["task"], row["discordant_%"], row["items"]) == ("dpo: facts", 5.0, N)
+
+
+@pytest.mark.parametrize("words", [["power", "--discordance", "15"], ["noise", "x/y", "--share", "15"]])
+def test_percent_where_a_share_is_meant_is_refused_with_the_way_out(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 3
+    assert f"{words[-2]} 15: a share is above 0 and at most 1: for 15 % write 0.15." in capsys.readouterr().err
 
 
 def test_stored_results_are_replayed_and_recipes_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from harness.atomic_files import ROOM
-from harness.cli.choose import describe_result
+from harness.cli.choose import announce_race, describe_result
 from harness.comparison.holdout import Holdout
 from harness.evaluation.cell_part import score_part
 from harness.evaluation.choose import CHOICE, Choice, ChoiceOptions, choose_best
@@ -254,3 +254,19 @@ def test_choosing_sees_one_half_and_the_other_half_judges(tmp_path: Path) -> Non
     assert row.n == sum(split.holds_out(e) for e in results.rows("adding"))
     assert row.difference
     assert row.difference.verdict == "better"
+
+
+def test_before_a_race_those_are_named_that_cannot_be_loaded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class PickyLoader:
+        def __call__(self, checkpoint: Checkpoint) -> toys.ScriptedModel:
+            raise AssertionError("nothing is loaded for this")
+
+        def explain_unloadable(self, checkpoint: Checkpoint) -> str:
+            return "no tokenizer" if checkpoint.name in "bc" else ""
+
+    loader = PickyLoader()
+    racers = [LazyModel(toys.checkpoint(name), loader) for name in ("sft", "a", "b", "c")]
+    announce_race(racers, [toys.adding(6)], Results.make(tmp_path))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "b, c cannot be scored: no tokenizer"
+    assert second.startswith("3 checkpoints and the baseline sft on ")

@@ -251,3 +251,21 @@ def test_from_the_command_line_each_new_checkpoint_is_compared(tmp_path: Path, c
     assert "dpo@10: reasoning 16.7 points, difference 0.0 [" in out
     assert "dpo@10 · adding: 6 samples, done before" in err
     assert json.loads((tmp_path / "results" / "dpo@10" / "checkpoint.json").read_text())["step"] == 10
+
+
+def test_what_the_loader_cannot_load_is_said_when_it_is_found(tmp_path: Path) -> None:
+    class PickyLoader:
+        def __call__(self, checkpoint: Checkpoint) -> toys.ScriptedModel:
+            return toys.model(toys.answer_sum, block=2)
+
+        def explain_unloadable(self, checkpoint: Checkpoint) -> str:
+            return "no tokenizer" if checkpoint.step == 20 else ""
+
+    results = Results.make(tmp_path / "results")
+    look = looking([run(tmp_path / "dpo", (10, 20))], results)
+    list(watch.score_new_checkpoints(look, [toys.adding(6)], PickyLoader(), results, EvaluationSettings(), idle=0.0))
+    assert isinstance(look.listener, Ear)
+    assert look.listener.texts[:2] == [
+        "dpo@10: found, 1 waiting",
+        "dpo@20: found, 2 waiting; it cannot be scored: no tokenizer",
+    ]
