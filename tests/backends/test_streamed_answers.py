@@ -91,7 +91,7 @@ def test_an_answer_in_pieces_is_the_answer(template: str) -> None:
 @pytest.mark.parametrize(
     ("request_", "how"),
     [
-        (Request("Tell me.", max_tokens=500), {}),
+        (Request("Tell me.", max_tokens=127), {}),
         (Request("Tell me.", max_tokens=2000, raw=True), {}),
         (LONG_ANSWER, {"stream": False}),
         (LONG_ANSWER, {"is_heard": False}),
