@@ -7,7 +7,7 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -88,8 +88,7 @@ class Redactor:
         """A JSON value with every text in it redacted; the names in its objects, too, and secrets cut over several texts."""
         if not self.pattern:
             return value
-        texts: list[str] = []
-        map_texts(value, lambda text: texts.append(text) or text)  # type: ignore[func-returns-value]
+        texts = list(texts_in(value))
         if spans := self.find_parts("".join(texts)):
             pieces = iter(cut_spans(texts, spans))
             value = map_texts(value, lambda _: next(pieces))
@@ -105,8 +104,21 @@ class Redactor:
         return value
 
 
+def texts_in(value: object) -> Iterator[str]:
+    """The texts of a JSON value in their order, but for names and kinds."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for element in value:
+            yield from texts_in(element)
+    elif isinstance(value, dict):
+        for name, element in value.items():
+            if name != KIND:
+                yield from texts_in(element)
+
+
 def map_texts(value: object, change: Callable[[str], str]) -> object:
-    """A JSON value with its texts changed in their order, but for names and kinds."""
+    """A JSON value with the texts of `texts_in` changed, in the same order."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
