@@ -18,6 +18,7 @@ from typing import Any
 from harness import fingerprint, registry
 from harness.atomic_files import folder_name, write_json
 from harness.checkpoint_folders import describe_path
+from harness.prompts.reading import Reader
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
 from harness.training import policy_models
@@ -52,13 +53,25 @@ def read_draws(results: Results) -> Iterator[TaskDraws]:
 
 
 def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]:
-    """A reward model's scores: [task][example][draw].  An answer that it cannot read is worth less than any other."""
+    """A reward model's scores: [task][example][draw].
+
+    It reads what the task's scorer and a judge read: the answer without the reasoning before it.  Where nothing is left, and
+    where it cannot read the answer, a draw is worth less than any other.
+    """
     from harness.training.answer_rewards import RewardScorer  # loads torch: a first draw is taken without
 
-    texts = [(p, s.response.text) for t in tasks for p, draws in zip(t.prompts, t.samples, strict=True) for s in draws]
-    rewards = RewardScorer(run).score(texts)
-    flat = iter([float("-inf") if reward is None else reward for reward in rewards])
+    pairs = [pair for task in tasks for pair in prompts_and_answers(task)]
+    rewards = iter(RewardScorer(run).score([(prompt, answer) for prompt, answer in pairs if answer.strip()]))
+    worths = [next(rewards) if answer.strip() else None for _, answer in pairs]
+    flat = iter([float("-inf") if worth is None else worth for worth in worths])
     return [[[next(flat) for _ in draws] for draws in t.samples] for t in tasks]
+
+
+def prompts_and_answers(task: TaskDraws) -> Iterator[tuple[tuple[Message, ...], str]]:
+    """The prompt and the answer of each draw, read as they were when they were scored."""
+    reader = Reader.from_record(task.record.reader)
+    for prompt, draws in zip(task.prompts, task.samples, strict=True):
+        yield from ((prompt, reader.read(sample.response)[0]) for sample in draws)
 
 
 def ranking_accuracy(tasks: Sequence[TaskDraws], scores: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:

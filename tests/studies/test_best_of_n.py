@@ -1,6 +1,7 @@
 """Reward models asked directly: right above wrong, and the draw that is liked best."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,25 @@ def test_the_best_liked_draw_is_kept_as_an_ordinary_result(tmp_path: Path) -> No
     assert [(s.response.text, s.draw, s.score.value) for s in kept] == [("e0 said 1", 0, 0.0), ("e1 said 0", 0, 0.0)]
     assert output.cell("rm", "sums").read().inputs.draws == 1
     assert list(output.checkpoints()) == ["rm"]
+
+
+@pytest.mark.parametrize("reader", [{}, {"version": 1}, {"version": 1, "tags": "none"}])
+def test_a_reward_model_reads_the_answer_alone_as_it_was_read_for_its_score(
+    reader: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What draws before an answer, or that there is none, never makes a draw the best; tags that nobody parts are its text."""
+    monkeypatch.setattr(RewardScorer, "score", lambda self, answers: [float(len(text)) for _, text in answers])
+    texts = [
+        "<think>Let me add them, one after the other.</think>\n\nSeven.",
+        "It is seven.",
+        "<think>So long that it ends.",
+        "",
+    ]
+    samples = [Sample("e", f"request {d}", Response(text), Score(1.0), d) for d, text in enumerate(texts)]
+    task = TaskDraws(replace(RECORD, reader=reader), [(Message("user", "3+4?"),)], [samples])
+    whole = reader.get("tags") == "none"
+    expected = [float(len(text)) for text in texts[:3]] if whole else [6.0, 12.0, float("-inf")]
+    assert best_of_n.score_draws("rm", [task]) == [[[*expected, float("-inf")]]]
 
 
 def test_the_base_of_an_adapter_may_be_named(tiny: str, write: Any, tmp_path: Path) -> None:
