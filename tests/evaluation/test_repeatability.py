@@ -143,7 +143,7 @@ def test_scoring_can_ask_a_share_again_at_once_with_the_model_that_is_loaded(tmp
 
 
 def test_a_share_of_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SkilldeltaError, match="a share above 0 and at most 1"):
+    with pytest.raises(SkilldeltaError, match="a share is above 0 and at most 1"):
         NoiseCheck(2.0).attach(lambda _: toys.model(), [], Results.make(tmp_path), EvaluationSettings(), SilentProgress())
 
 
