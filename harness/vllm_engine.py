@@ -6,7 +6,6 @@ import gc
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -241,10 +240,3 @@ def same_shape(source: str, other: str) -> bool:
         names = {"_name_or_path", "transformers_version"}
         shapes.append((digest({k: v for k, v in values.items() if k not in names}), tokenizer_cache.tokenizer_key(str(folder))))
     return shapes[0] == shapes[1]
-
-
-def vllm_version() -> str:
-    """vLLM's version, whatever its package is called."""
-    for name in metadata.packages_distributions().get("vllm", ["vllm"]):
-        return f"{name} {metadata.version(name)}" if name != "vllm" else metadata.version(name)
-    return ""

@@ -95,6 +95,7 @@ ROOMS = [
     "harness/server_logprobs.py",
     "harness/server_requests.py",
     "harness/server_meter.py",
+    "harness/vllm_package.py",
     "harness/vllm_worker.py",
     "harness/vllm_engine.py",
     "harness/backends/",

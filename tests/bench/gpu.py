@@ -19,7 +19,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,8 @@ from harness.backends import vllm
 from harness.engine.device import describe_devices
 from harness.engine.sequences import TokenPrompt
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
-from harness.vllm_engine import VllmJob, VllmOptions, vllm_version
+from harness.vllm_engine import VllmJob, VllmOptions
+from harness.vllm_package import has_vllm, vllm_version
 from tests.bench.works import make_workload, write_model
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -133,7 +133,7 @@ def measure_own(place: Path, works: Works, bench: Bench) -> Measured:
 
 
 def measure_vllm(place: Path, works: Works, bench: Bench) -> Measured:
-    if "vllm" not in metadata.packages_distributions():
+    if not has_vllm():
         return Measured(way="not installed")
     options = VllmOptions(dtype="bfloat16", device=bench.device, chat_template="none", memory=MEMORY)
     try:
@@ -280,10 +280,6 @@ def main() -> None:
                     f"| {size} | ifeval, whole command | {count} | {IFEVAL_GOAL} | {seconds} | - | not asked | - | - | |",
                     flush=True,
                 )
-
-
-def has_vllm() -> bool:
-    return "vllm" in metadata.packages_distributions()
 
 
 if __name__ == "__main__":

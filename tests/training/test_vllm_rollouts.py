@@ -8,7 +8,6 @@ import logging
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,9 +26,10 @@ from harness.training.sampling_gap import GAP, check_gap
 from harness.training.tokenization import load_tokenizer
 from harness.types import Request, Response, Score, SkilldeltaError, Task
 from harness.vllm_engine import VllmJob, VllmOptions, VllmOutput
+from harness.vllm_package import has_vllm
 from tests.support import tiny
 
-HAS_VLLM = "vllm" in metadata.packages_distributions()
+HAS_VLLM = has_vllm()
 pytestmark = [pytest.mark.filterwarnings("ignore")] if HAS_VLLM else []  # vLLM's own, also when its processes end
 needs_vllm = pytest.mark.skipif(
     not HAS_VLLM, reason="vLLM is not installed here: make test-vllm makes an environment that has it"
