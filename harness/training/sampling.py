@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from harness.engine.device import argmax_rows
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.packed_linear import temporarily_packed
 from harness.engine.sequences import DecodingRow, TokenPrompt
@@ -116,7 +117,7 @@ def engine_of(policy: Any, rows: int, mode: Literal["auto", "plain"], autocasts:
 def draw_tokens(logits: Tensor, uniform: Tensor, temperature: float) -> Tensor:
     """One token per row: the first whose cumulative probability passes the uniform number.  [rows, V], [rows] -> [rows]."""
     if temperature == 0:
-        return logits.argmax(-1)
+        return argmax_rows(logits)
     cumulative = torch.softmax(logits.float() / temperature, dim=-1).cumsum(-1)
     # Scaled by the last sum, which rounding leaves a little off 1.
     tokens = torch.searchsorted(cumulative, (uniform[:, None] * cumulative[:, -1:]).float(), right=True)[:, 0]
