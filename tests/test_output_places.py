@@ -7,8 +7,7 @@ import pytest
 
 from harness.cli import report_error
 from tests.support.forked import run_command
-from tests.support.lm_eval_run import line, write
-from tests.support.results_folder import store_scores
+from tests.support.sources import store_sources
 
 PLACES: dict[str, Callable[[Path], Path]] = {
     "where the system takes no names": lambda folder: Path("/proc/new"),
@@ -25,9 +24,7 @@ PLACES: dict[str, Callable[[Path], Path]] = {
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("places")
-    for name in ("base", "cand"):
-        store_scores(place / "results", name, "sums", [0.0, 1.0, 1.0, 0.0])
-    write(place / "logs", "sums", [line(i, {"acc": float(i % 2)}) for i in range(3)], {"acc,none": 1 / 3})
+    store_sources(place, "sums")
     (place / "file").write_text("x")
     (place / "dangling").symlink_to("/proc/nowhere/x")
     (place / "circle").symlink_to("circle")

@@ -23,8 +23,7 @@ from tests.evaluation.test_choose import choose, models
 from tests.evaluation.test_watch import looking
 from tests.support import toys
 from tests.support.disk_faults import faults_from
-from tests.support.lm_eval_run import line, write
-from tests.support.results_folder import store_scores
+from tests.support.sources import store_sources
 
 MOMENTS = 7  # of each writer, evenly spread over its changes
 VARIABLE = ("task.json", "run.json")  # hold times
@@ -81,9 +80,7 @@ WRITERS: dict[str, Callable[[Path, Path], list[str]]] = {
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("source")
-    for name in ("base", "cand"):
-        store_scores(place / "results", name, "gsm8k", [0.0, 1.0, 1.0, 0.0])
-    write(place / "logs", "sums", [line(i, {"acc": float(i % 2)}) for i in range(3)], {"acc,none": 1 / 3})
+    store_sources(place, "gsm8k")
     run(place / "dpo", (10,))
     return place
 
