@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.name_value_pairs import split_names
+from harness.shares import check_share
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
 from harness.vllm_package import INSTALL, has_vllm
@@ -47,8 +48,7 @@ class RewardSettings(TrainerSettings):
             raise SkilldeltaError(f"--reward-weights has {len(self.reward_weights)} numbers for {len(names)} rewards.")
         if sum(not name.startswith(PREFIX) for name in names) > 1:
             raise SkilldeltaError("--reward names more than one reward model: one can be used, next to any number of tasks.")
-        if not 0 < self.vllm_memory < 1:
-            raise SkilldeltaError(f"--vllm-memory is {self.vllm_memory}: it is a share of a GPU, between 0 and 1.")
+        check_share("--vllm-memory", self.vllm_memory, may_be_all=False)
         if self.sampler == "vllm" and not has_vllm():
             raise SkilldeltaError(f"{INSTALL}, or use --sampler engine, which needs no other package.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.shares import check_share
 from harness.types import SkilldeltaError
 
 
@@ -80,9 +81,11 @@ class TrainerSettings:
                 raise SkilldeltaError(f"--{name} is {value}: it must be at least 1.")
         if self.micro_batch > self.batch:
             raise SkilldeltaError(f"--micro-batch is {self.micro_batch}, more than the batch of {self.batch}.")
-        if not 0 <= self.holdout < 1:
-            raise SkilldeltaError(f"--holdout is {self.holdout}: it is a share of the prompts, from 0 to less than 1.")
-        if not 0 < (share := self.overlap_share) <= 1:
-            raise SkilldeltaError(f"--overlap-share is {share}: it is a share of a question, more than 0, at most 1.")
+        check_share("--overlap-share", self.overlap_share)
+        if self.holdout:  # 0: nothing is held out
+            check_share("--holdout", self.holdout, may_be_all=False)
+        for name, share in (("warmup", self.warmup), ("lr-end", self.lr_end)):
+            if share:  # 0: no warm-up; down to nothing
+                check_share(f"--{name}", share)
         if self.epochs <= 0 and not self.max_steps:
             raise SkilldeltaError(f"--epochs is {self.epochs}, and there is no --max-steps: there is no step to train.")

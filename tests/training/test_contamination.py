@@ -139,7 +139,7 @@ class TestRefusals:
         assert "Did you mean 'mbpp'" in capsys.readouterr().err.replace("\n", " ")
         with pytest.raises(SystemExit):
             main([*flags, "--overlap_share", "0"])
-        assert "--overlap-share is 0.0" in capsys.readouterr().err.replace("\n", " ")
+        assert "--overlap-share 0: a share is above 0" in capsys.readouterr().err.replace("\n", " ")
 
 
 def test_what_training_gave_away_is_left_out_of_the_comparison(tiny: str, write: Rows, tmp_path: Path) -> None:

@@ -64,3 +64,12 @@ def test_the_run_folder_is_named_by_the_flag_of_every_other_verb() -> None:
     assert [OUTPUT.sub("--out", flag) for flag in ("-o", "--output", "--output=x", "--out", "--outline")] == [
         "--out", "--out", "--out=x", "--out", "--outline",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("flag", ["--holdout", "--overlap-share", "--warmup", "--lr-end"])
+def test_percent_where_a_share_is_wanted_is_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["train", "sft", "--model", "m", "--data", "rows.jsonl", "--output", "run", flag, "20"])
+    assert exit_info.value.code == 3
+    assert f"{flag} 20: a share is above 0" in (text := " ".join(capsys.readouterr().err.split()))
+    assert "for 20 % write 0.2" in text
