@@ -18,18 +18,9 @@ from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from harness.file_locks import LOCK_FILE, FolderLock, is_named, lock_folder
+from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
 
-ROOM = "Make room; the same command continues from what is stored."
-RIGHT = "Give this user the right to it, or name another folder with -o."
-FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: ROOM}
-BROKEN = "The disk fails, or the server that it is on: see the system's log."
-OTHER_NAME = "Name another file or folder."
-REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
-REFUSALS |= {errno.EIO: BROKEN, errno.ESTALE: BROKEN, errno.EMFILE: "Allow more open files (ulimit -n)."}
-REFUSALS |= dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST), OTHER_NAME)
-RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
-TORCH_WRITER = "inline_container.cc"  # torch.save
 DRAFT, FORMER = ".writing-", "former"
 FILES_DRAFT = re.compile(re.escape(DRAFT) + r"[a-z0-9_]{8}")  # as tempfile names them
 TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)  # a rename to the name of another folder, or of a file
@@ -51,7 +42,11 @@ def folder_name(name: str) -> str:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole or not at all: a reader never sees half of it."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
+    write_bytes(path, encode_json(value))
+
+
+def encode_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -231,20 +226,3 @@ def remove_drafts(folder: Path, own: Path) -> None:
         with lock_abandoned(draft, own) as is_abandoned:
             if is_abandoned:
                 shutil.rmtree(draft)
-
-
-def explain_system_error(error: BaseException, place: Path | str = "") -> str:
-    """What the system refused, and the way out, where an error says that a file could not be written; else "".
-
-    Libraries that write files in another language report a full disk in words of their own.
-    """
-    code = error.errno if isinstance(error, OSError) else None
-    if match := RUST_ERROR.search(str(error)):
-        code = int(match[1])
-    elif TORCH_WRITER in str(error):
-        code = next((number for number in REFUSALS if os.strerror(number) in str(error)), errno.ENOSPC)
-    if code not in REFUSALS:
-        return ""
-    where = getattr(error, "filename", None) or place
-    reason = getattr(error, "strerror", None) or os.strerror(code)
-    return f"{reason}{f': {where}' if where else ''}.  {REFUSALS[code]}"

@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import folder_name, remove_halves, whole_stream, write_json
+from harness.atomic_files import encode_json, folder_name, remove_halves, whole_file, whole_stream, write_json
 from harness.bounded_files import is_folder, is_listed, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
@@ -101,10 +101,12 @@ class Cell:
         """Changes fields of task.json, which must be there."""
         self.write_record(replace(self.read(), **changes))
 
-    def rewrite(self, samples: Iterable[Sample]) -> None:
-        """Replaces all samples, whole or not at all."""
-        with whole_stream(self.samples_file) as stream:
-            open_writer(stream).write_all(map(sample_to_json, samples))
+    def rewrite(self, samples: Iterable[Sample], record: CellRecord | None = None) -> None:
+        """Replaces all samples, and the record with them, whole or not at all: both are written before either has its name."""
+        with ExitStack() as stack:
+            if record:  # entered first: it has its name last
+                stack.enter_context(whole_file(self.record_file)).write_bytes(encode_json(record.to_json()))
+            open_writer(stack.enter_context(whole_stream(self.samples_file))).write_all(map(sample_to_json, samples))
 
 
 def read_own_record(path: Path) -> CheckpointRecord:
@@ -151,8 +153,7 @@ class SampleWriter:
     @cached_property
     def lines(self) -> Writer:
         """Opened with the first sample: until then the cell may still be emptied."""
-        stream = self.resources.enter_context(self.cell.samples_file.open("ab+"))
-        remove_torn_line(stream)
+        remove_torn_line(stream := self.resources.enter_context(self.cell.samples_file.open("ab+")))
         return open_writer(stream, flush=True)
 
     def append(self, sample: Sample) -> None:
@@ -197,8 +198,7 @@ class Results:
             raise SkilldeltaError(f"{path} is a file, not a folder for results.")
         if not (path / MARKER).exists():
             mark_folder(path)
-        results = cls(path)
-        results.upgrade()
+        (results := cls(path)).upgrade()
         return results
 
     def upgrade(self) -> None:
@@ -214,10 +214,10 @@ class Results:
         with lock_folder(self.folder):
             before = read_record(path, CheckpointRecord) if is_listed(path) else None
             if before and (parts := changed_parts(before.fingerprint, record.fingerprint)):
-                unlike = ", ".join(name for name, *_ in parts)
                 raise SkilldeltaError(
                     f"{self.folder} already holds another checkpoint named {checkpoint.name!r} ({before.path or 'recorded'}); "
-                    f"they differ in: {unlike}.\nGive this one a --name, or score into another folder."
+                    f"they differ in: {', '.join(name for name, *_ in parts)}.\n"
+                    "Give this one a --name, or score into another folder."
                 )
             remove_halves(path)
             write_json(path, record.to_json())

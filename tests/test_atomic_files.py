@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from harness import atomic_files, file_locks
-from harness.atomic_files import atomic_folder, explain_system_error, remove_halves, whole_files, write_bytes, write_json
+from harness.atomic_files import atomic_folder, remove_halves, whole_files, write_bytes, write_json
 from harness.file_locks import FolderLock, lock_folder
+from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
 
 

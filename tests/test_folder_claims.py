@@ -14,7 +14,9 @@ import pytest
 from harness import folder_claims
 from harness.cli import main
 from harness.folder_claims import CLAIM_FILE, FolderInUseError, claim_folder
+from harness.studies.work import copy_model
 from harness.types import SkilldeltaError
+from tests.checkpoints.test_discovery import run
 from tests.test_atomic_files import die, killed_child
 
 
@@ -154,3 +156,15 @@ def test_a_folder_is_claimed_by_one_spelling_of_its_name_alone(name: str, other:
     with pytest.raises(SkilldeltaError, match="one folder here"), claim_folder(tmp_path / other, "trains"):
         pass
     assert [path.name for path in (tmp_path / name).iterdir()] == ["model"]
+
+
+def test_the_copy_of_a_model_keeps_others_out_and_comes_whole(tmp_path: Path) -> None:
+    run(tmp_path / "sft", (10, 20))
+    with other_process(tmp_path / "copy"), pytest.raises(FolderInUseError, match="trains there since"):
+        copy_model(tmp_path / "sft", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+    copy_model(tmp_path / "sft", tmp_path / "copy")
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["checkpoint-20"]
+    files = [path for path in (tmp_path / "sft" / "checkpoint-20").rglob("*") if path.is_file()]
+    assert files
+    assert all((tmp_path / "copy" / path.relative_to(tmp_path / "sft")).read_bytes() == path.read_bytes() for path in files)

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from harness.atomic_files import explain_system_error
 from harness.bounded_files import MAX_DEPTH, UnreadableFileError, decode_json, read_bytes, read_stored_json
 from harness.cli import main
 from harness.comparison.load import load_results
 from harness.sample_lines import are_plain, is_plain, sample_from_json, sample_to_json
 from harness.store import Results
+from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
 from harness.yaml_files import load_yaml
 from tests.support import damage

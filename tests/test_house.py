@@ -29,6 +29,7 @@ ROOMS = [
     "harness/folder_claims.py",
     "harness/differences.py",
     "harness/parent_process.py",
+    "harness/system_errors.py",
     "harness/atomic_files.py",
     "harness/json_lines.py",
     "harness/csv_files.py",

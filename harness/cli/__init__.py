@@ -119,7 +119,7 @@ def report_error(error: Exception, flags: Sequence[str] = ()) -> int:
         return fail(message, 3) if message else 3  # without a verb the help was printed, and says enough
     import traceback
 
-    from harness.atomic_files import explain_system_error
+    from harness.system_errors import explain_system_error
 
     if refusal := explain_system_error(error) or explain_missing_place(error, flags):
         return fail(refusal, 3)

@@ -114,8 +114,8 @@ def take_answers(source: Cell, name: str, target: Cell) -> str:
     record = source.read()
     where = f"{name} in {source.folder.parent.parent}"
     with SampleWriter(target):
-        target.rewrite(source.samples())
-        target.write_record(replace(record, note=f"the answers of {where}: the same checkpoint, asked the same"))
+        note = f"the answers of {where}: the same checkpoint, asked the same"
+        target.rewrite(source.samples(), replace(record, note=note))
     return f"taken from {where}"
 
 

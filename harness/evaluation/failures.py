@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.atomic_files import explain_system_error
 from harness.bounded_files import is_listed
+from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:

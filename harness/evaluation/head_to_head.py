@@ -106,8 +106,8 @@ def judge_cell(match: HeadToHead, name: str, record: CellRecord, cell: Cell, ref
     with SampleWriter(target):
         agreements = [score.parts["orders_agree"] for score in scores if "orders_agree" in score.parts]
         state = "decided" if note else record.state  # one side was asked a part
-        target.write_record(replace(preference_record(match, record, agreements), state=state, note=note))
-        target.rewrite(replace(sample, score=score) for sample, score in zip(samples, scores, strict=True))
+        preferences = (replace(sample, score=score) for sample, score in zip(samples, scores, strict=True))
+        target.rewrite(preferences, replace(preference_record(match, record, agreements), state=state, note=note))
     match.output.keep(record.task.name + ENDING, [Example(rows[e]) for e in {s.example: None for s in samples} if e in rows])
     unscored = [score for score in scores if score.value is None]
     why = "; ".join(filter(None, (unscored[0].why if unscored else "", note)))

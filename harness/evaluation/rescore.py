@@ -64,13 +64,13 @@ def rescore_cell(checkpoint: str, task: Task, cell: Cell, settings: EvaluationSe
     pairs = list(zip(questions, (sample.response for sample in old), strict=True))
     new = [replace(sample, request=old[place].request) for place, sample in enumerate(score_block(task, pairs, reader))]
     with SampleWriter(cell):
-        cell.rewrite(new)
         conditions = dict(task.conditions(settings.sandbox)) if task.conditions else {}
         conditions |= {"judge": work} if (work := judge_work(task, new)) else {}
-        record = task_record(task)
+        before, about = cell.read(), task_record(task)
         if ":" in task.name:  # its prompts may have been built by other settings, which `source` tells
-            record = replace(record, source=cell.read().task.source)
-        cell.update(task=record, reader=reader.record if reader else {}, conditions=conditions, rescored=utc_now())
+            about = replace(about, source=before.task.source)
+        read_by = reader.record if reader else {}
+        cell.rewrite(new, replace(before, task=about, reader=read_by, conditions=conditions, rescored=utc_now()))
     change_count = sum(a.score != b.score for a, b in zip(old, new, strict=True))
     unscored_count = sum(s.score.value is None for s in new)
     return Outcome(checkpoint, task.name, "done", len(new), unscored_count, f"{change_count} scores changed")

@@ -8,11 +8,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from harness.atomic_files import FULL
 from harness.evaluation.questions import Question
 from harness.grading.questions import AGREEMENTS
 from harness.prompts.reading import Reader, missing_answer
 from harness.rust_panics import panics_as_errors
+from harness.system_errors import FULL
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
 if TYPE_CHECKING:

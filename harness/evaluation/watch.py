@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness import discovery, fingerprint
-from harness.atomic_files import explain_system_error, folder_name, link_file, write_json
+from harness.atomic_files import folder_name, link_file, write_json
 from harness.bounded_files import read_stored_json
 from harness.checkpoint_selection import Selection, parse_steps
 from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
@@ -30,6 +30,7 @@ from harness.evaluation.run import score_checkpoints
 from harness.file_locks import FolderLock
 from harness.grouping import run_order
 from harness.records import build_plain
+from harness.system_errors import explain_system_error
 from harness.types import Checkpoint, SkilldeltaError, Task, digest
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Literal
 
 from harness import registry
-from harness.atomic_files import explain_system_error, write_bytes
+from harness.atomic_files import write_bytes
 from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, storable
@@ -22,6 +22,7 @@ from harness.records import CellRecord, utc_now
 from harness.redaction import redact_settings
 from harness.sample_lines import sample_to_json
 from harness.store import MARKER, Results
+from harness.system_errors import explain_system_error
 from harness.types import Checkpoint, Example, SkilldeltaError
 from harness.visible_text import printable
 

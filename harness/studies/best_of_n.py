@@ -105,9 +105,9 @@ def store_choices(
         ]
         fingerprint = {"weights": digest([checkpoint.name, checkpoint.content])}
         inputs = replace(task.record.inputs, draws=1)
-        cell.write_record(replace(task.record, state="done", inputs=inputs, fingerprint=fingerprint))
+        record = replace(task.record, state="done", inputs=inputs, fingerprint=fingerprint)
         with SampleWriter(cell):
-            cell.rewrite([replace(sample, draw=0) for sample in choices])
+            cell.rewrite([replace(sample, draw=0) for sample in choices], record)
 
 
 def main(arguments: Sequence[str]) -> None:

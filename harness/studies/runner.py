@@ -23,12 +23,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import own_packages, registry
-from harness.atomic_files import write_json
+from harness.atomic_files import write_bytes, write_json
 from harness.bounded_files import read_stored_json
 from harness.parent_process import end_with_parent
+from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError, digest
 
 SHOWN_LOG_LINES = 15  # lines of a failed stage's log that are shown
+PROBE, PROBE_SIZE = "room-for-a-log", 1 << 16  # a file, and its bytes
 # Imported once, by the process that stages are forked from: this saves seconds of processor time for each of them.
 PRELOADED_MODULES = [
     "transformers.models.llama.modeling_llama",
@@ -64,6 +66,11 @@ def run_stage(arguments: Sequence[str], folder: str, log: str) -> None:
     sys.argv[1:] = arguments[1:]
     try:
         runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+    except (OSError, SkilldeltaError) as error:
+        reason = str(error) if isinstance(error, SkilldeltaError) else explain_system_error(error)
+        if not reason:
+            raise
+        sys.exit(reason)
     finally:
         sys.stdout.flush()
         processor_seconds = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
@@ -133,6 +140,7 @@ class Runner:
         if self.read_mark(stage).get("key") != facts["key"]:
             self.remove_outputs(stage)
         write_json(self.mark_file(stage), facts)
+        self.log_file(stage).touch()  # where that is refused, the stage could not say so
         process = fork_server().Process(
             target=run_stage, args=(stage.arguments, str(self.folder), str(self.log_file(stage).resolve()))
         )
@@ -149,9 +157,10 @@ class Runner:
         seconds = time.monotonic() - running_stage.start_time
         if running_stage.process.exitcode:
             lines = self.log_file(running_stage.stage).read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
+            reasons = [*(f"  {text}" for text in lines), *find_refusal(self.folder)]
             raise SkilldeltaError(
                 f"The stage {running_stage.stage.name!r} failed with exit code {running_stage.process.exitcode}.  The end of "
-                f"{self.log_file(running_stage.stage)}:\n" + "\n".join(f"  {text}" for text in lines)
+                f"{self.log_file(running_stage.stage)}:\n" + "\n".join(reasons)
             )
         match = re.search(
             r"^processor time: ([\d.]+) s$", self.log_file(running_stage.stage).read_text(errors="replace")[-200:], re.MULTILINE
@@ -165,6 +174,16 @@ class Runner:
         for running_stage in self.running:
             running_stage.process.kill()
             running_stage.process.join()
+
+
+def find_refusal(folder: Path) -> list[str]:
+    """Why a folder takes no more files, where it does not: a stage's log holds nothing of it, as it could not be written."""
+    try:
+        write_bytes(folder / PROBE, bytes(PROBE_SIZE))
+        (folder / PROBE).unlink()
+    except OSError as error:
+        return [explain_system_error(error) or str(error)]
+    return []
 
 
 def fork_server() -> multiprocessing.context.ForkServerContext:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from harness import config, registry
-from harness.atomic_files import write_bytes
+from harness.atomic_files import atomic_folder, write_bytes
+from harness.folder_claims import claim_folder
 from harness.studies.plan import last_checkpoint
 from harness.types import Checkpoint, Request
 from harness.world import corpus, ratings
@@ -74,9 +75,17 @@ def sample_answers(model: str, prompts: Sequence[Row], samples: int) -> list[lis
 
 
 def copy_model(run: Path, target: Path) -> None:
-    """The last checkpoint of a run in another folder: a comparison of the two must find nothing."""
+    """The last checkpoint of a run in another folder: a comparison of the two must find nothing.
+
+    FolderInUseError where another process copies there, or trains.
+    """
     checkpoint = last_checkpoint(run)
-    shutil.copytree(checkpoint, target / checkpoint.name, dirs_exist_ok=True)
+    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file()]
+    with claim_folder(target, "copies a model"), atomic_folder(target / checkpoint.name) as draft:
+        for file in files:
+            place = draft / file.relative_to(checkpoint)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, place)
 
 
 def main(arguments: Sequence[str]) -> None:

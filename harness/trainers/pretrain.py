@@ -13,6 +13,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from harness.atomic_files import atomic_folder
 from harness.data import read
 from harness.trainers import sft
 from harness.training import parallel
@@ -57,8 +58,9 @@ def train(config: PretrainConfig) -> Checkpoint:
     blank = Path(config.out) / "blank"
     if parallel.is_writer() and not (blank / "config.json").exists():
         tokenizer = train_tokenizer(config)
-        random_model(config, tokenizer).save_pretrained(blank)
-        tokenizer.save_pretrained(blank)
+        with atomic_folder(blank) as draft:
+            random_model(config, tokenizer).save_pretrained(draft)
+            tokenizer.save_pretrained(draft)
     parallel.barrier()
     settings = {f.name: getattr(config, f.name) for f in fields(sft.SFTConfig)}
     return sft.train(sft.SFTConfig(**settings | {"model": str(blank)}))

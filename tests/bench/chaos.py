@@ -30,13 +30,13 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # threads do not survive a fork
 
 from harness import api
-from harness.atomic_files import explain_system_error
 from harness.cli.compare import write_reports
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.interchange.export_results import export_results
 from harness.interchange.import_logs import import_logs
 from harness.store import Results
+from harness.system_errors import explain_system_error
 from harness.trainers import sft
 from harness.types import Request, Response, SkilldeltaError
 from tests.support import toys

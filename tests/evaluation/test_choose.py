@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import harness
-from harness.atomic_files import ROOM
 from harness.cli.choose import announce_race, describe_result
 from harness.comparison.holdout import Holdout
 from harness.evaluation.cell_part import score_part
@@ -21,6 +20,7 @@ from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.store import Results
+from harness.system_errors import ROOM
 from harness.types import Checkpoint, Request, Response, SkilldeltaError, Task, digest
 from tests.support import toys
 

@@ -2,30 +2,38 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from harness import api
-from harness.atomic_files import ROOM, explain_system_error
 from harness.cli.compare import write_reports
+from harness.evaluation.head_to_head import HeadToHead, judge_against
 from harness.evaluation.questions import EvaluationSettings
+from harness.evaluation.rescore import rescore
 from harness.evaluation.run import score_checkpoints
 from harness.evaluation.watch import score_new_checkpoints
 from harness.folder_claims import claim_folder
 from harness.interchange.export_results import export_results
 from harness.interchange.import_logs import import_logs
-from harness.store import Results
-from harness.types import SkilldeltaError
+from harness.judge_binding import LazyJudge
+from harness.store import MARKER, Results
+from harness.studies.work import copy_model
+from harness.system_errors import ROOM, explain_system_error
+from harness.types import Score, SkilldeltaError
 from tests.checkpoints.test_discovery import run
 from tests.evaluation.test_bisect import bisect, run_of
 from tests.evaluation.test_choose import choose, models
 from tests.evaluation.test_watch import looking
 from tests.support import toys
 from tests.support.disk_faults import faults_from
+from tests.support.results_folder import about, sample, store
 from tests.support.sources import store_sources
 
 MOMENTS = 7  # of each writer, evenly spread over its changes
+EVERY_MOMENT = ("judge", "rescore", "copy")  # of writers that replace what is there
+JUDGE = "llm:scripted:any,by=text,text=A"
 VARIABLE = ("task.json", "run.json")  # hold times
 
 
@@ -63,6 +71,22 @@ def import_from(source: Path, folder: Path) -> list[str]:
     return [o.why for o in import_logs([source / "logs"], Results.make(folder)) if o.state == "failed"]
 
 
+def judge(source: Path, folder: Path) -> list[str]:
+    match = HeadToHead(Results(source / "judged"), "sft", LazyJudge(JUDGE), Results.make(folder))
+    return [o.why for o in judge_against(match) if o.state == "failed"]
+
+
+def rescore_in(source: Path, folder: Path) -> list[str]:
+    """By a scorer that has turned round: a cell's samples and its record are both of before, or both of after."""
+    tasks = {name: replace(toys.adding(6, name), score=lambda e, r: Score(0.25), version=2) for name in ("adding", "more")}
+    return [o.why for o in rescore(Results(folder), tasks, EvaluationSettings()) if o.state == "failed"]
+
+
+def copy_in(source: Path, folder: Path) -> list[str]:
+    copy_model(source / "dpo", folder)
+    return []
+
+
 def export_as(to: str) -> Callable[[Path, Path], list[str]]:
     def export(source: Path, folder: Path) -> list[str]:
         export_results(source / "results", to, folder)
@@ -73,8 +97,19 @@ def export_as(to: str) -> Callable[[Path, Path], list[str]]:
 
 WRITERS: dict[str, Callable[[Path, Path], list[str]]] = {
     "score": score, "watch": watch, "choose": choose_from, "bisect": bisect_in, "compare": compare, "import": import_from,
+    "judge": judge, "rescore": rescore_in, "copy": copy_in,
     **{f"export {to}": export_as(to) for to in ("csv", "lm-eval", "nel", "hub")},
 }  # fmt: skip
+
+
+def store_answers(folder: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": f"Say {number}."}]} for number in range(4)]
+    Results.make(folder).keep("chat", [toys.example(**row) for row in rows])
+    for name in ("sft", "dpo"):
+        store(folder, name, about("chat", "writing"), [sample(row, 1.0, text=f"{name} {i}") for i, row in enumerate(rows)])
+
+
+PREPARED: dict[str, Callable[[Path, Path], list[str]]] = {"rescore": score}  # what is in a writer's folder before
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +117,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("source")
     store_sources(place, "gsm8k")
     run(place / "dpo", (10,))
+    store_answers(place / "judged")
     return place
 
 
@@ -91,8 +127,22 @@ def content_of(folder: Path) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): b"" if p.name in VARIABLE else p.read_bytes() for p in files}
 
 
+def prepare(writer: str, source: Path, folder: Path) -> None:
+    if writer in PREPARED:
+        assert not PREPARED[writer](source, folder)
+
+
+def check_cells(folder: Path) -> None:
+    """A finished cell has its samples, and its record is of the scorer that scored them."""
+    for _, record, cell in Results(folder).cells() if (folder / MARKER).is_file() else ():
+        scores = [sample.score.value for sample in cell.samples()]
+        assert scores or record.state != "done", cell.folder
+        assert (0.25 in scores) == (record.task.version == 2 and not record.task.judge), cell.folder
+
+
 def undisturbed(writer: str, source: Path, folder: Path) -> tuple[dict[str, bytes], int]:
     """What a writer leaves, and how many changes that takes."""
+    prepare(writer, source, folder)
     with faults_from(folder) as faults:
         assert not WRITERS[writer](source, folder)
     return content_of(folder), faults.count
@@ -103,9 +153,11 @@ def test_a_disk_that_fills_up_leaves_nothing_half_and_the_same_command_ends_the_
     writer: str, source: Path, tmp_path: Path
 ) -> None:
     expected, count = undisturbed(writer, source, tmp_path / "whole")
-    for moment in sorted({1 + place * (count - 1) // (MOMENTS - 1) for place in range(MOMENTS)}):
+    last = count - 1 if writer in EVERY_MOMENT else MOMENTS - 1
+    for moment in sorted({1 + place * (count - 1) // last for place in range(last + 1)}):
         folder = tmp_path / f"full-{moment}"
         reasons: list[str] = []
+        prepare(writer, source, folder)
         with faults_from(folder, moment, is_full=True):
             try:
                 reasons = WRITERS[writer](source, folder)
@@ -116,6 +168,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_and_the_same_command_ends_the_
         for name, content in (content_of(folder) if folder.exists() else {}).items():
             if name.endswith(".json"):
                 json.loads(content or (folder / name).read_bytes())
+        check_cells(folder)
         assert not WRITERS[writer](source, folder)
         assert content_of(folder) == expected, f"{moment} of {count}"
         assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
@@ -125,6 +178,7 @@ def test_a_disk_that_fills_up_leaves_nothing_half_and_the_same_command_ends_the_
 @pytest.mark.parametrize("writer", [w for w in WRITERS if w != "compare"])  # it reads no clock
 def test_a_clock_that_jumps_in_the_middle_changes_nothing(writer: str, jump: float, source: Path, tmp_path: Path) -> None:
     expected, count = undisturbed(writer, source, tmp_path / "whole")
+    prepare(writer, source, tmp_path / "jumps")
     with faults_from(tmp_path / "jumps", count // 2, jump=jump):
         assert not WRITERS[writer](source, tmp_path / "jumps")
     assert content_of(tmp_path / "jumps") == expected

@@ -1,5 +1,6 @@
 """Stages: in the order of their needs, each once, gone on with after a failure."""
 
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 
 from harness.studies import runner
 from harness.studies.runner import Stage
+from harness.system_errors import ROOM, explain_system_error
 from harness.types import SkilldeltaError
 from tests.conftest import ROOT
+from tests.support.disk_faults import faults_from
 
 
 class Quiet:
@@ -58,6 +61,33 @@ def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) ->
         runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())
     runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a")], 1, Quiet())
     assert ran(tmp_path) == ["a", "b", "b"]
+
+
+def test_a_full_disk_ends_a_study_by_name_at_any_moment_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    def work(folder: Path) -> None:
+        runner.run_stages(folder, [stage(folder, "a"), stage(folder, "b", "a")], 1, Quiet())
+
+    with faults_from(tmp_path / "whole") as faults:
+        work(tmp_path / "whole")
+    for moment in range(1, faults.count + 1):
+        folder = tmp_path / f"full-{moment}"
+        with faults_from(folder, moment, is_full=True), pytest.raises((OSError, SkilldeltaError)) as refusal:
+            work(folder)
+        assert ROOM in (explain_system_error(refusal.value) or str(refusal.value))
+        for mark in folder.glob("stages/*.json"):
+            assert json.loads(mark.read_text())["key"]
+        work(folder)
+        assert sorted(set(ran(folder))) == ["a", "b"]
+        assert {p.name for p in folder.rglob("*") if p.is_file()} == {"a.json", "b.json", "a.log", "b.log", "ran"}
+
+
+def test_a_failed_stage_whose_log_could_not_be_written_is_named_with_the_disk(tmp_path: Path) -> None:
+    assert runner.find_refusal(tmp_path) == []
+    assert not list(tmp_path.iterdir())
+    with faults_from(tmp_path, 1, is_full=True):
+        (reason,) = runner.find_refusal(tmp_path)
+    assert reason.startswith(f"No space left on device: {tmp_path}")
+    assert ROOM in reason
 
 
 def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:

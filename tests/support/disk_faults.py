@@ -1,9 +1,14 @@
-"""A disk that is full from a chosen moment on, and a clock that jumps there, in this process and below one folder alone."""
+"""A disk that is full from a chosen moment on, and a clock that jumps there, in this process and below one folder alone.
+
+What Python opens is seen, and what a library in another language opens (safetensors, torch, tokenizers) is not: `largest_file`
+stops those, too.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 import sys
 import time
 from collections.abc import Iterator
@@ -24,6 +29,8 @@ class DiskFaults:
         if not self.root or event not in EVENTS or (event == "open" and not int(str(arguments[2] or 0)) & WRITING):
             return
         path = str(arguments[0 if event in ("open", "os.mkdir") else 1])
+        if event == "os.rename" and Path(path).is_file():  # the name is there: a new one for it takes no room
+            return
         if path == self.root or path.startswith(f"{self.root}/"):
             self.touch(path)
 
@@ -31,6 +38,17 @@ class DiskFaults:
         self.count += 1
         if self.is_full and self.count >= self.moment:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """In the block no file may grow beyond so many bytes, whoever writes it: a library in another language, too."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))  # Python ignores the signal that comes with it
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 FAULTS = DiskFaults()
