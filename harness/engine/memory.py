@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from collections.abc import Sequence
@@ -52,6 +53,15 @@ def halve_or_raise(size: int, error: RuntimeError) -> int:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the failed pass left fragments that a smaller one could not use
     return size // 2
+
+
+def return_freed_memory() -> None:
+    """Gives the system back what the C library keeps of freed memory; does nothing where that library has no such call.
+
+    After the weights of a model were replaced one by one, glibc keeps a quarter of them (SmolLM2 in bfloat16: 200 MB).
+    """
+    with suppress(OSError, AttributeError, TypeError):  # musl, macOS and Windows have no malloc_trim
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def device_memory(device: torch.device) -> int:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.engine import memory
+
 LAYOUT_ROWS = 64  # for which the layout is chosen; of 8, 64 and 256 none was better for all numbers of rows
 DTYPES = (torch.float32, torch.bfloat16)
 # The share of the probability that the other order of sums may move when a model is packed.  Log-probabilities would not do:
@@ -59,6 +61,7 @@ def pack_model(model: Any, changing: Collection[nn.Module] = ()) -> bool:
         for weights in (*model.parameters(), *model.buffers()):
             if weights.device.type == "cpu":  # one tensor left in a checkpoint's mapped file keeps the whole file in memory
                 weights.data = weights.data.clone()
+        memory.return_freed_memory()
         return True
     unpack_model(model)
     return False

@@ -1,6 +1,8 @@
 """What the engine holds at once: tokens in a pass, rows in slots, logits, and the limits of a container."""
 
+import ctypes
 import math
+import resource
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,3 +185,27 @@ def test_a_processor_counts_rows_alone() -> None:
     assert (memory.pass_tokens(model), memory.batch_tokens(model)) == (512, math.inf)
     assert Engine(model, BatchLimits(3, 2), "plain").batch_rows(10**6) == 3
     assert Engine(model, BatchLimits(3, 2, 100), "plain").batch_rows(60) == 1
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library has no malloc_trim")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.malloc.argtypes, library.free.argtypes = (
+        ctypes.c_void_p,
+        [ctypes.c_size_t],
+        [ctypes.c_void_p],
+    )
+    size, count = 1 << 14, 6000  # about 100 MB, in pieces that the library keeps in its heap
+    pieces = [library.malloc(size) for _ in range(count)]
+    for piece in pieces:
+        ctypes.memset(piece, 1, size)
+    for piece in pieces[:-1]:  # the last one holds the heap open
+        library.free(piece)
+    before = resident_bytes()
+    memory.return_freed_memory()
+    assert before - resident_bytes() > size * count / 2
+    library.free(pieces[-1])
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()
