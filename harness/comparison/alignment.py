@@ -13,6 +13,7 @@ from harness.comparison.sample_table import SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, influences
+from harness.statistics.best_of_many import ClusterLayout
 from harness.statistics.estimate import ScoreEstimate, estimate_score, unscored_bounds
 from harness.statistics.weighted_means import RowSums
 
@@ -31,6 +32,7 @@ class MeasuredScore:
     influences: Floats = field(default_factory=lambda: np.zeros(0))  # [clusters of the task]
     estimate: ScoreEstimate | None = None  # of a task: what its interval is made of
     rows: RowSums | None = None  # its influences row by row, where tasks share rows
+    layout: ClusterLayout | None = None  # of a task: how its clusters vary
 
 
 @dataclass
@@ -86,7 +88,9 @@ class TaskPanel:
         score, influence = influences(scores, scored_design) if len(scores) else (float("nan"), scores)
         per_cluster = np.bincount(scored_design.cluster, weights=influence, minlength=len(self.clusters.codes))
         estimate, bounds = estimate_score(scores, scored_design, level), unscored_bounds(columns.score, design)
-        return MeasuredScore(len(scores), score, estimate.interval, bounds, per_cluster.astype(np.float64), estimate)
+        layout = ClusterLayout.of_design(scored_design, len(per_cluster))
+        influence_of = per_cluster.astype(np.float64)
+        return MeasuredScore(len(scores), score, estimate.interval, bounds, influence_of, estimate, layout=layout)
 
     def scored_samples(self, columns: SampleTable) -> tuple[Floats, Design]:
         """The scores that are there, and their design."""

@@ -11,7 +11,8 @@ import numpy as np
 from harness.comparison.load import weights_by_level
 from harness.comparison.result import Best, ComparisonSettings, Level
 from harness.statistics import best_of_many, weighted_means
-from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.aggregates import Interval
+from harness.statistics.best_of_many import PoolTask
 from harness.statistics.decision import MAX_UNSCORED
 
 if TYPE_CHECKING:
@@ -33,10 +34,9 @@ def best_candidates(estimates: Sequence[Estimate], results: LoadedResults, setti
         whole = fully_scored(estimates, list(scores), weight)
         known_scores = {who: score for who, score in scores.items() if who in whole and not np.isnan(score)}
         if len(known_scores) > 1:
-            names, influences = list(known_scores), task_influences(estimates, list(known_scores), weight)
+            names, tasks = list(known_scores), pool_tasks(estimates, list(known_scores), weight)
             intervals = OwnIntervals(names, [e for e in estimates if e.checkpoint in known_scores], (level, name), weight)
-            scores_of_names, shares = np.array(list(known_scores.values())), list(weight.values())
-            pool = best_of_many.CandidatePool(names, scores_of_names, influences, shares, intervals.at_level)
+            pool = best_of_many.CandidatePool(names, np.array(list(known_scores.values())), tasks, intervals.at_level)
             left_out = tuple(who for who, score in scores.items() if who not in known_scores and not np.isnan(score))
             winners.append(replace(best_in_points(level, name, pool, settings), left_out=left_out))
     return tuple(winners)
@@ -76,15 +76,20 @@ class OwnIntervals:
         return Interval(max(0.0, min(table_interval.low, interval.low)), min(1.0, max(table_interval.high, interval.high)))
 
 
-def task_influences(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> list[Floats]:
-    """For each task [clusters, candidates]: the influences on the weighted sum; 0 for clusters that a candidate lacks."""
-    matrices = []
-    for task, share in weight.items():
-        influences = {e.checkpoint: e.own.influences for e in estimates if e.level == "task" and e.name == task}
-        longest = max(len(influences[n]) for n in names)
-        columns = [np.pad(influences[n], (0, longest - len(influences[n]))) for n in names]
-        matrices.append(share * np.stack(columns, axis=1))
-    return matrices
+def pool_tasks(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapping[str, float]) -> list[PoolTask]:
+    """The tasks of a weighted sum; the influences of clusters that a candidate lacks are 0."""
+    tasks = []
+    for place, (task, share) in enumerate(weight.items()):
+        by_name = {e.checkpoint: e.own for e in estimates if e.level == "task" and e.name == task}
+        own = [by_name[n] for n in names]
+        longest = max(len(score.influences) for score in own)
+        influences = np.stack([np.pad(score.influences, (0, longest - len(score.influences))) for score in own], axis=1)
+        layouts = [score.layout for score in own if score.layout]
+        units = next((score.rows.units for score in own if score.rows), None)  # where any tasks share rows
+        if units is not None:  # clusters that the baseline lacks have no number: no other task has theirs
+            units = np.concatenate([units, -1 - place - len(weight) * np.arange(longest - len(units))])
+        tasks.append(PoolTask.of_layouts(share * influences, layouts, share, units))
+    return tasks
 
 
 def best_in_points(level: Level, name: str, pool: best_of_many.CandidatePool, settings: ComparisonSettings) -> Best:

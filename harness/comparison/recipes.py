@@ -12,13 +12,22 @@ import numpy as np
 from harness.comparison.alignment import TaskPanel
 from harness.comparison.load import LoadedResults, load_results, weights_by_level
 from harness.comparison.sample_table import SampleTable
-from harness.statistics.aggregates import Floats
+from harness.comparison.shared_rows import number_rows
+from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.estimate import pseudo_values
-from harness.statistics.training_variance import RecipeContrast, RecipeScores, recipe_difference
+from harness.statistics.training_variance import RecipeContrast, RecipeScores, TaskItems, recipe_difference
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.result import Level
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """Checkpoints on one task: pseudo-values [checkpoints, items], whose means are the scores, and what the items are."""
+
+    values: Floats
+    items: TaskItems
 
 
 @dataclass(frozen=True)
@@ -50,13 +59,14 @@ def compare_recipes(
     stored_results = load_results([Path(r) for r in results], old[0], [*old[1:], *new])
     stored_results.accept_differences(allow)
     everyone = [*old, *new]
+    numbers = number_rows(stored_results).numbers
     tasks = {
-        task: score_matrix(stored_results, task, everyone)
+        task: task_scores(stored_results, task, everyone, numbers[task])
         for task in stored_results.tasks
         if all((c, task) in stored_results.cells for c in everyone)
     }
     left_out = tuple(describe_gaps(stored_results, tasks, everyone))
-    tasks = {task: scores for task, scores in tasks.items() if scores.shape[1]}
+    tasks = {task: scores for task, scores in tasks.items() if len(scores.items.design.cluster)}
     if not tasks:
         raise SkilldeltaError(
             f"There is no task with an item that all of {', '.join(everyone)} have a score for: score the same tasks for each. "
@@ -66,30 +76,36 @@ def compare_recipes(
     for level, name, weights in weights_by_level(stored_results.skills(), tasks, stored_results.rule):
         if not weights:  # the average, where every task measures a habit
             continue
-        matrices = [tasks[t] for t in weights]
-        first = RecipeScores(before, tuple(s[: len(old)] for s in matrices))
-        second = RecipeScores(after, tuple(s[len(old) :] for s in matrices))
-        contrast = recipe_difference(first, second, np.array(list(weights.values())))
+        scores = [tasks[t] for t in weights]
+        first = RecipeScores(before, tuple(s.values[: len(old)] for s in scores))
+        second = RecipeScores(after, tuple(s.values[len(old) :] for s in scores))
+        contrast = recipe_difference(first, second, np.array(list(weights.values())), items=[s.items for s in scores])
         lines.append(RecipeRow(level, name, contrast, left_out))
     return lines
 
 
-def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, Floats], names: Sequence[str]) -> Iterator[str]:
+def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, TaskScores], names: Sequence[str]) -> Iterator[str]:
     """A sentence for each task of any of these checkpoints that cannot be compared."""
     for task in sorted({task for _, task in (*stored_results.cells, *stored_results.empty)}):
         absent = [name for name in names if (name, task) not in stored_results.cells]
         if absent:
             yield f"{task} is left out: {', '.join(absent)} have no samples of it."
-        elif task in tasks and not tasks[task].shape[1]:
+        elif task in tasks and not len(tasks[task].items.design.cluster):
             yield f"{task} is left out: no item has a score of all checkpoints."
 
 
-def score_matrix(stored_results: LoadedResults, task: str, names: Sequence[str]) -> Floats:
-    """[checkpoints, clusters]: pseudo-values on the items that all checkpoints have a score for."""
+def task_scores(stored_results: LoadedResults, task: str, names: Sequence[str], numbers: Ints) -> TaskScores:
+    """The checkpoints on the items that all of them have a score for; `numbers`: of the rows of the baseline's clusters."""
     first = stored_results.cells[names[0], task].columns()
     panel = TaskPanel(stored_results.cells[names[0], task].record, first)
     tables = (first if name == names[0] else stored_results.cells[name, task].columns() for name in names)
-    return pseudo_values(panel.design, np.stack([scores_along(panel, table) for table in tables]))
+    return align_scores(panel, [scores_along(panel, table) for table in tables], numbers)
+
+
+def align_scores(panel: TaskPanel, rows: Sequence[Floats], numbers: Ints) -> TaskScores:
+    """Scores [rows of the panel] of checkpoints, on the items that all of them have a score for."""
+    values, design = pseudo_values(panel.design, np.stack(rows))
+    return TaskScores(values, TaskItems(design, numbers[np.unique(design.cluster)]))
 
 
 def scores_along(panel: TaskPanel, columns: SampleTable) -> Floats:

@@ -5,16 +5,17 @@ The highest of k noisy scores is too high, because the choice prefers luck as we
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Floats, Interval
-from harness.statistics.estimate import Variance, bounded_estimate
+from harness.statistics.aggregates import Design, Floats, Interval, Ints, simple_design
+from harness.statistics.estimate import Variance, bounded_estimate, stratum_scale
+from harness.statistics.pseudo_observations import cluster_weight
 
-FOLDS = 2
+HALVES = 2
 DRAWS = 2_000
 
 
@@ -31,30 +32,113 @@ class BestSelection:
 
 
 @dataclass(frozen=True)
-class CandidatePool:
-    """k checkpoints with comparable scores [k]; `parts`: for each task the influences [clusters, k] on the scores.
+class ClusterLayout:
+    """How the clusters of a task vary.
 
-    `shares` [parts]: the weight of each task's score, which tells what a whole cluster adds to it.  `interval_of`: a
-    checkpoint's own interval at a level; without it one is made from the influences.
+    `strata` [clusters]: the stratum of each, -1 for one without a score.  `scale` [clusters]: the variance of the task's score
+    is the sum of the squares of what influences make with it.  `whole`: what a cluster adds that changes as a whole.
+    """
+
+    strata: Ints
+    scale: Floats
+    whole: float
+
+    @classmethod
+    def of_design(cls, design: Design, clusters: int) -> ClusterLayout:
+        """Of samples whose clusters have codes below `clusters`."""
+        strata, scale = np.full(clusters, -1), np.zeros(clusters)
+        if len(design.cluster):
+            codes = np.unique(design.cluster)
+            strata[codes], scale[codes] = design.cluster_strata, np.sqrt(stratum_scale(design))[design.cluster_strata]
+        return cls(strata, scale, cluster_weight(design) if len(design.cluster) else 0.0)
+
+
+@dataclass(frozen=True)
+class PoolTask:
+    """One task of k checkpoints: the influences [clusters, k] on their scores, and what makes the errors of these.
+
+    `errors` [clusters, k]: influences, scaled so that their squares add up to variances.  `strata` [clusters].  `whole`: what a
+    cluster adds to a score if it changes as a whole.  `units` [clusters]: the numbers of its rows, which tasks over the same
+    rows share; None: this task shares none.
+    """
+
+    influences: Floats
+    errors: Floats
+    strata: Ints
+    whole: float
+    units: Ints | None = None
+
+    @classmethod
+    def of_items(cls, influences: Floats, share: float = 1.0, units: Ints | None = None) -> PoolTask:
+        """Of independent items, whose mean has the weight `share` in the score."""
+        layout = ClusterLayout.of_design(simple_design(len(influences)), len(influences))
+        return cls.of_layouts(influences, [layout], share, units)
+
+    @classmethod
+    def of_layouts(
+        cls, influences: Floats, layouts: Sequence[ClusterLayout], share: float, units: Ints | None = None
+    ) -> PoolTask:
+        """`layouts`: of each checkpoint, or one for all of them; those with fewer clusters lack the last ones."""
+        count = len(influences)
+        scales = np.stack([np.pad(layout.scale, (0, count - len(layout.scale))) for layout in layouts], axis=1)
+        longest = max(layouts, key=lambda layout: int(np.sum(layout.strata >= 0)))
+        strata = np.pad(longest.strata, (0, count - len(longest.strata)), constant_values=-1)
+        return cls(influences, influences * scales, strata, share * max(layout.whole for layout in layouts), units)
+
+
+@dataclass(frozen=True)
+class CandidatePool:
+    """k checkpoints with comparable scores [k].
+
+    `interval_of`: a checkpoint's own interval at a level; without it one is made from the influences.
     """
 
     names: Sequence[str]
     scores: Floats
-    parts: Sequence[Floats]
-    shares: Sequence[float] = ()
+    tasks: Sequence[PoolTask]
     interval_of: Callable[[int, float], Interval] | None = None
-
-    def cluster_weights(self) -> Floats:
-        """[parts]: what a cluster adds to a score if it changes as a whole."""
-        shares = self.shares or [1 / len(self.parts)] * len(self.parts)
-        return np.array([share / max(len(part), 1) for share, part in zip(shares, self.parts, strict=True)])
 
     def own_interval(self, place: int, level: float) -> Interval:
         if self.interval_of:
             return self.interval_of(place, level)
-        clusters = 1 / float(np.sum([len(p) * w**2 for p, w in zip(self.parts, self.cluster_weights(), strict=True)]))
-        variance = sum(float(np.sum(p[:, place] ** 2)) * len(p) / max(len(p) - 1, 1) for p in self.parts)
+        blocks = list(self.blocks())
+        clusters = 1 / sum(len(b.influences) * b.whole**2 for b in blocks)
+        variance = sum(float(np.sum(b.errors[:, place] ** 2)) for b in blocks)
         return bounded_estimate(float(self.scores[place]), Variance(variance, max(clusters - 1, 1.0)), clusters, level).interval
+
+    def blocks(self) -> Iterator[PoolTask]:
+        """The tasks, with those that share rows made one task whose clusters are the rows."""
+        groups: list[list[PoolTask]] = []
+        for task in self.tasks:
+            apart, together = [], []
+            for group in groups:
+                if any(share_rows(task, other) for other in group):
+                    together += group
+                else:
+                    apart.append(group)
+            groups = [*apart, [*together, task]]
+        yield from map(merge_tasks, groups)
+
+
+def share_rows(first: PoolTask, second: PoolTask) -> bool:
+    return first.units is not None and second.units is not None and bool(np.intersect1d(first.units, second.units).size)
+
+
+def merge_tasks(tasks: Sequence[PoolTask]) -> PoolTask:
+    """One task whose clusters are the rows of these; what a row adds to several scores is added up."""
+    if len(tasks) == 1:
+        return tasks[0]
+    units = [np.arange(0) if t.units is None else t.units for t in tasks]
+    rows = np.unique(np.concatenate(units))
+    strata = np.full((len(rows), len(tasks)), -1)
+    influences, errors = np.zeros((2, len(rows), tasks[0].influences.shape[1]))
+    for column, (task, own) in enumerate(zip(tasks, units, strict=True)):
+        place = np.searchsorted(rows, own)
+        influences[place] += task.influences
+        errors[place] += task.errors
+        strata[place, column] = task.strata
+    together = np.unique(strata, axis=0, return_inverse=True)[1].reshape(-1)
+    return PoolTask(influences, errors, together.astype(np.int64), sum(t.whole for t in tasks), rows)
 
 
 def select_best(pool: CandidatePool, level: float = 0.95, seed: int = 0) -> BestSelection:
@@ -82,13 +166,13 @@ def bootstrap_errors(pool: CandidatePool, seed: int = 0) -> Floats:
     """
     rng = np.random.default_rng(seed)
     errors = np.zeros((DRAWS, len(pool.scores)))
-    for part in pool.parts:
-        clusters = len(part)
-        scale, influence = np.sqrt(clusters / max(clusters - 1, 1)), part.astype(np.float32)
+    blocks = list(pool.blocks())
+    for block in blocks:
+        of_clusters = block.errors.astype(np.float32)
         for start in range(0, DRAWS, 500):
-            multipliers = rng.standard_normal((min(500, DRAWS - start), clusters), np.float32)
-            errors[start : start + 500] += scale * multipliers @ influence
-    pseudo_error = float(np.sqrt(np.sum(pool.cluster_weights() ** 2)))
+            multipliers = rng.standard_normal((min(500, DRAWS - start), len(of_clusters)), np.float32)
+            errors[start : start + 500] += multipliers @ of_clusters
+    pseudo_error = float(np.sqrt(sum(block.whole**2 for block in blocks)))
     return errors + pseudo_error * rng.standard_normal(errors.shape)
 
 
@@ -98,21 +182,32 @@ def cross_fit_score(pool: CandidatePool, seed: int = 0, repeats: int = 50) -> fl
     It is unbiased for the choice that half of the items makes, whatever the true scores; a bootstrap of the maximum is not,
     where several are equal.  It is a little too low where all items choose better than half of them.
     """
-    # Two folds: with more, the candidate that leads by luck leads in every fold, which doubles the error.  The score of a fold
-    # is made from influences: score + (clusters / clusters in the fold) * their sum.
+    # With more than two halves, the candidate that leads by luck leads in most of them, which doubles the error.
     rng = np.random.default_rng(seed)
-    fold_scores = []
+    blocks, half_scores = list(pool.blocks()), []
     for _ in range(repeats):
-        inside, outside = np.zeros((2, FOLDS, len(pool.scores)))
-        for part in pool.parts:
-            fold = rng.permutation(len(part)) % FOLDS
-            sums = np.stack([part[fold == f].sum(axis=0) for f in range(FOLDS)])
-            share = np.bincount(fold, minlength=FOLDS)[:, None] / len(part)
-            inside += sums / np.maximum(share, 1 / len(part))
-            outside += (sums.sum(axis=0) - sums) / np.maximum(1 - share, 1 / len(part))
-        picks = np.argmax(pool.scores + outside, axis=1)
-        fold_scores.append(np.mean([pool.scores[k] + inside[f, k] for f, k in enumerate(picks)]))
-    return float(np.mean(fold_scores))
+        halves = pool.scores + sum(score_halves(block, rng) for block in blocks)
+        picks = np.argmax(halves[::-1], axis=1)
+        half_scores.append(np.mean([halves[half, k] for half, k in enumerate(picks)]))
+    return float(np.mean(half_scores))
+
+
+def score_halves(task: PoolTask, rng: np.random.Generator) -> Floats:
+    """[2, k]: by how much the scores of two random halves of the clusters, of every stratum, differ from those of all.
+
+    A stratum with a single cluster is the same in both.
+    """
+    # Of a stratum's clusters in a half: (clusters of the stratum / of them in the half) * the sum of their influences.
+    order = np.argsort(rng.permutation(len(task.strata)))
+    strata = np.unique(task.strata, return_inverse=True)[1].reshape(-1)
+    by_stratum = order[np.argsort(strata[order], kind="stable")]
+    sizes = np.bincount(strata)
+    rank = np.arange(len(strata)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    half = np.empty(len(strata), np.int64)
+    half[by_stratum] = (rank + strata[by_stratum]) % HALVES
+    counts = np.stack([np.bincount(strata[half == h], minlength=len(sizes)) for h in range(HALVES)])
+    factors = (sizes / np.maximum(counts, 1))[:, strata] * (half == np.arange(HALVES)[:, None])
+    return np.asarray(factors @ task.influences)
 
 
 def winner_interval(pool: CandidatePool, errors: Floats, winner: int, level: float) -> Interval:
@@ -121,6 +216,8 @@ def winner_interval(pool: CandidatePool, errors: Floats, winner: int, level: flo
     Choosing can make a score too high, never too low.  Both sides are those of the checkpoint's own interval, the lower one at
     the level at which all k intervals hold together.
     """
+    if len(pool.scores) == 1:
+        return pool.own_interval(winner, level)
     largest = np.max(errors / errors.std(axis=0), axis=1)
     simultaneous = float(special.ndtr(np.quantile(largest, 0.5 + level / 2)))
     return Interval(pool.own_interval(winner, max(level, 2 * simultaneous - 1)).low, pool.own_interval(winner, level).high)
@@ -134,6 +231,8 @@ def possible_best(scores: Floats, errors: Floats, level: float) -> list[int]:
     `level`.
     """
     candidates = []
+    if len(scores) == 1:
+        return [0]
     for i in range(len(scores)):
         gaps = np.delete(errors - errors[:, [i]], i, axis=1)
         sd = gaps.std(axis=0)

@@ -43,22 +43,28 @@ def robust_variance(influence: Floats, design: Design) -> Variance:
     estimate of Cochran (1977, 5.3), with the degrees of freedom of Satterthwaite (1946).  NaN where no stratum has two
     clusters.
     """
-    if len(influence) < 2:
-        return Variance(float("nan"), 1.0)
-    sums = cluster_sums(design.clusters, influence)
-    clusters_per_stratum = np.bincount(design.cluster_strata).astype(np.float64)
-    squares = np.bincount(design.cluster_strata, weights=sums**2)
-    estimable = clusters_per_stratum > 1
+    return cluster_variance(cluster_sums(design.clusters, influence), design)
+
+
+def cluster_variance(sums: Floats, design: Design) -> Variance:
+    """The variance of an aggregate from the sums [clusters] of its influences: see `robust_variance`."""
+    count, scale = np.bincount(design.cluster_strata), stratum_scale(design)
+    estimable = count > 1
     if not estimable.any():
         return Variance(float("nan"), 1.0)
-    count = clusters_per_stratum[estimable]
-    per_stratum = squares[estimable] * count / (count - 1)
+    freedom = count[estimable] - 1.0
+    per_stratum = (scale * np.bincount(design.cluster_strata, weights=sums**2))[estimable]
+    total, denominator = float(per_stratum.sum()), float(np.sum(per_stratum**2 / freedom))
+    return Variance(total, total**2 / denominator if denominator > 0 else float(np.sum(freedom)))
+
+
+def stratum_scale(design: Design) -> Floats:
+    """[strata]: what the squared sum of a cluster counts in the variance, C/(C-1); 0 for the single cluster of a stratum."""
     # A stratum with a single cluster says nothing about its own variance: it is given that of the others' clusters, by weight.
-    _, weights = squared_weights(design)
+    count, weights = squared_weights(design)
+    estimable = count > 1
     inflation = float(weights.sum() / weights[estimable].sum()) if weights[estimable].sum() else 1.0
-    total = float(per_stratum.sum()) * inflation
-    denominator = float(np.sum(per_stratum**2 / (count - 1))) * inflation**2
-    return Variance(total, total**2 / denominator if denominator > 0 else float(np.sum(count - 1)))
+    return np.where(estimable, inflation * count / np.maximum(count - 1, 1), 0.0)
 
 
 def effective_size(design: Design) -> float:
@@ -175,12 +181,12 @@ def unscored_bounds(scores: Floats, design: Design) -> Interval:
     return Interval(low, high)
 
 
-def pseudo_values(design: Design, scores: Floats) -> Floats:
+def pseudo_values(design: Design, scores: Floats) -> tuple[Floats, Design]:
     """[checkpoints, clusters] of scores [checkpoints, samples]: their plain mean over clusters is the aggregate itself.
 
     A cluster's pseudo-value is the aggregate plus the number of clusters times the cluster's influence.  This is the score of
     an item where every item is a cluster, and holds by linearisation for a macro mean and for F1.  Samples that some
-    checkpoint has no score for (NaN) are left out.
+    checkpoint has no score for (NaN) are left out; the design is that of the others.
     """
     complete = np.asarray(~np.isnan(scores).any(axis=0))
     common = design.subset(complete)
@@ -189,4 +195,4 @@ def pseudo_values(design: Design, scores: Floats) -> Floats:
     for place, row in enumerate(scores[:, complete]):
         score, each = influences(row, common)
         values[place] = score + count * np.bincount(common.clusters, weights=each, minlength=count)
-    return values
+    return values, common

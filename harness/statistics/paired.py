@@ -17,7 +17,7 @@ from harness.statistics.aggregates import (
     means_of_strata,
     sample_weights,
 )
-from harness.statistics.estimate import Variance, is_binary, robust_variance
+from harness.statistics.estimate import Variance, cluster_variance, is_binary
 from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square, student_p
 
 
@@ -71,7 +71,7 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
     losses, gains = int(np.sum(after < before)), int(np.sum(after > before))
     plain = design.is_plain and is_binary(before) and is_binary(after)
     per_cluster = cluster_contributions(before, after, design)
-    variance = add_pseudo_observations(new_influence - old_influence, design)
+    variance = add_pseudo_observations(cluster_sums(design.clusters, new_influence - old_influence), design)
     if plain:
         interval = mcnemar.tango_interval(losses, gains, len(before), critical_value(level))
     else:
@@ -92,14 +92,14 @@ def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floa
     return cluster_sums(design.clusters, sample_weights(halfway, design) * (after - before))
 
 
-def add_pseudo_observations(influence: Floats, design: Design) -> Variance:
-    """The variance of influences [samples] with one more lost and one more gained cluster.
+def add_pseudo_observations(sums: Floats, design: Design, other_variance: float = 0.0) -> Variance:
+    """The variance from sums [clusters] of influences, with one more lost and one more gained cluster.
 
     1 where it cannot be known: of one cluster alone, and of an F1 without positives, which no cluster moves.
+    `other_variance`: the part that is not of the clusters, and is taken off.
     """
     # Without them, an interval of few changes is too short too often, and has no width where nothing changed.
-    variance, whole = robust_variance(influence, design), cluster_weight(design)
+    variance, whole = cluster_variance(sums, design), cluster_weight(design)
     if np.isnan(variance.value) or not whole:
         return Variance(1.0, 1.0)
-    pseudo = pseudo_square(cluster_sums(design.clusters, influence), whole)
-    return Variance(variance.value + 2 * pseudo, variance.freedom)
+    return Variance(max(variance.value - other_variance, 0.0) + 2 * pseudo_square(sums, whole), variance.freedom)

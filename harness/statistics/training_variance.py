@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.statistics.aggregates import Floats, Interval, critical_value
+from harness.statistics.aggregates import Design, Floats, Interval, Ints, critical_value, simple_design
 from harness.statistics.estimate import Variance
-from harness.statistics.pseudo_observations import least_sign_flip_p, pseudo_square, student_p
+from harness.statistics.paired import add_pseudo_observations
+from harness.statistics.pseudo_observations import least_sign_flip_p, student_p
+from harness.statistics.weighted_means import RowSums, add_rows, correlation_matrix
 
 if TYPE_CHECKING:
     from harness.statistics.variance_shrinkage import VariancePrior
@@ -26,8 +28,19 @@ ONE_SEED = (
 
 
 @dataclass(frozen=True)
+class TaskItems:
+    """The items of a task: the clusters of its samples' `design`, in the order of their codes.
+
+    `units` [items]: their numbers, which tasks over the same rows share; None: this task shares none.
+    """
+
+    design: Design
+    units: Ints | None = None
+
+
+@dataclass(frozen=True)
 class RecipeScores:
-    """Runs of one recipe: for each task the scores [runs, items] on the same items, 0..1.
+    """Runs of one recipe: for each task the scores [runs, items] on the same items, whose mean is the score of the task, 0..1.
 
     `is_fixed`: the model that the others started from; it was not drawn, so its single run has no variance of runs.
     """
@@ -78,10 +91,18 @@ class RecipeContrast:
 
 
 def recipe_difference(
-    old: RecipeScores, new: RecipeScores, weights: Floats | None = None, level: float = 0.95
+    old: RecipeScores,
+    new: RecipeScores,
+    weights: Floats | None = None,
+    level: float = 0.95,
+    items: Sequence[TaskItems] = (),
 ) -> RecipeContrast:
-    """The difference new - old of two recipes' scores, cut to -1..1; `weights` [tasks], None for their plain mean."""
-    contrast = recipe_sum([old.scale(-1), new], weights, level, [True] * len(old.tasks))
+    """The difference new - old of two recipes' scores, cut to -1..1; `weights` [tasks], None for their plain mean.
+
+    `items` [tasks]; default: independent ones.
+    """
+    independent = [TaskItems(simple_design(t.shape[1])) for t in old.tasks]
+    contrast = recipe_sum([old.scale(-1), new], weights, level, items or independent)
     return cut_interval(contrast, Interval(-1.0, 1.0))
 
 
@@ -92,7 +113,10 @@ def cut_interval(contrast: RecipeContrast, reach: Interval) -> RecipeContrast:
 
 
 def recipe_sum(
-    parts: Sequence[RecipeScores], weights: Floats | None = None, level: float = 0.95, has_items: Sequence[bool] = ()
+    parts: Sequence[RecipeScores],
+    weights: Floats | None = None,
+    level: float = 0.95,
+    items: Sequence[TaskItems | None] = (),
 ) -> RecipeContrast:
     """The sum of the parts' scores: a difference where one part is scaled by -1, an average where they are divided.
 
@@ -100,36 +124,40 @@ def recipe_sum(
 
         variance = var over items of the run-averaged sum / items + sum over parts of (var of run means / runs) - interaction
 
-    The interaction of item and run is in both terms, so it is subtracted once.  Two pseudo-observations join the items (see
-    `pseudo_square`).  Degrees of freedom by Satterthwaite (1946); with few runs they are few, and the interval is wide.
-    `has_items` [tasks]: False for a single number a run (a cost), which varies by runs alone; default: where there are several.
+    The interaction of item and run is in both terms, so it is subtracted once.  The variance over items is that of a paired
+    difference, with its two pseudo-observations.  Degrees of freedom by Satterthwaite (1946); with few runs they are few, and
+    the interval is wide.
+    `items` [tasks]: None for a single number a run (a cost), which varies by runs alone; default: independent items where
+    there are several.
     """
     count = len(parts[0].tasks)
     weight = np.full(count, 1 / count) if weights is None else weights
-    sampled_items = has_items or [t.shape[1] > 1 for t in parts[0].tasks]
+    items = items or [TaskItems(simple_design(t.shape[1])) if t.shape[1] > 1 else None for t in parts[0].tasks]
     change = [np.sum([p.tasks[t].mean(axis=0) for p in parts], axis=0) for t in range(count)]
-    item_terms = [
-        (w * w * v.value, v.freedom)
-        for t, (w, c) in enumerate(zip(weight, change, strict=True))
-        if sampled_items[t]
-        for v in (item_variance(c, sum(interaction_variance(p.tasks[t]) for p in parts)),)
+    task_changes = [
+        TaskChange(float(w), c, sum(interaction_variance(p.tasks[t]) for p in parts), i)
+        for t, (w, c, i) in enumerate(zip(weight, change, items, strict=True))
+        if i
     ]
-    run_terms = [(s.value / p.runs, s.freedom) for p in parts if p.runs > 1 for s in (p.run_variance(weight),)]
-    variance = sum(v for v, _ in item_terms + run_terms)
-    denominator = sum(v * v / d for v, d in item_terms + run_terms)
-    freedom = variance**2 / denominator if denominator > 0 else float(sum(d for _, d in item_terms + run_terms))
-    changes = [w * c for w, c, has in zip(weight, change, sampled_items, strict=True) if has]
+    over_items = [item_variance(task_changes)] if task_changes else []
+    over_runs = [Variance(s.value / p.runs, s.freedom) for p in parts if p.runs > 1 for s in (p.run_variance(weight),)]
     contrast = RecipeContrast(
         delta=float(sum(w * c.mean() for w, c in zip(weight, change, strict=True))),
         interval=Interval(0.0, 0.0),
         p=1.0,
-        freedom=freedom,
-        from_items=sum(v for v, _ in item_terms),
-        from_runs=sum(v for v, _ in run_terms),
+        freedom=satterthwaite_freedom([*over_items, *over_runs]),
+        from_items=sum(v.value for v in over_items),
+        from_runs=sum(v.value for v in over_runs),
         single=tuple(p.name for p in parts if p.runs == 1 and not p.is_fixed),
-        least_p=least_sign_flip_p(np.concatenate(changes)) if changes else 0.0,
+        least_p=least_p(task_changes) if task_changes else 0.0,
     )
     return finish_contrast(contrast, level)
+
+
+def satterthwaite_freedom(terms: Sequence[Variance]) -> float:
+    """The degrees of freedom of a sum of independent variances (Satterthwaite 1946); those of all where each is 0."""
+    denominator = sum(t.value**2 / t.freedom for t in terms)
+    return sum(t.value for t in terms) ** 2 / denominator if denominator > 0 else sum(t.freedom for t in terms)
 
 
 def finish_contrast(contrast: RecipeContrast, level: float) -> RecipeContrast:
@@ -141,13 +169,49 @@ def finish_contrast(contrast: RecipeContrast, level: float) -> RecipeContrast:
     return replace(contrast, interval=interval, p=student_p(contrast.delta, contrast.error, contrast.freedom, contrast.least_p))
 
 
-def item_variance(change: Floats, interaction: float) -> Variance:
-    """The variance of a mean of changes [items] over items alone, with two pseudo-observations; of a single item: 1."""
-    items = len(change)
-    if items < 2:
-        return Variance(1.0, 1.0)
-    own = max(float(np.var(change, ddof=1)) / items - interaction, 0.0)
-    return Variance(own + 2 * pseudo_square((change - change.mean()) / items, 1 / items), items - 1)
+@dataclass(frozen=True)
+class TaskChange:
+    """What the items of one task add to a contrast: `change` [items] of the scores, averaged over runs, and its weight."""
+
+    weight: float
+    change: Floats
+    interaction: float  # the part of the variance of its mean that is of items and runs together
+    items: TaskItems
+
+    @property
+    def variance(self) -> Variance:
+        """Of the mean change over items alone, with two pseudo-observations; of a single item: 1."""
+        sums = (self.change - self.change.mean()) / len(self.change)
+        return add_pseudo_observations(sums, self.items.design, self.interaction)
+
+    @property
+    def rows(self) -> RowSums:
+        units = np.arange(len(self.change)) if self.items.units is None else self.items.units
+        return RowSums(units, self.change / len(self.change))
+
+
+def item_variance(changes: Sequence[TaskChange]) -> Variance:
+    """The variance of a weighted sum of mean changes over the items of its tasks; those over the same rows vary together.
+
+    Degrees of freedom as by Satterthwaite, where the estimates of two variances correlate as the square of what they are of.
+    """
+    variances = [c.variance for c in changes]
+    shares_rows = len(changes) > 1 and all(c.items.units is not None for c in changes)
+    correlations = correlation_matrix([c.rows for c in changes]) if shares_rows else np.eye(len(changes))
+    errors = np.array([abs(c.weight) * v.value**0.5 for c, v in zip(changes, variances, strict=True)])
+    parts = errors * (correlations @ errors)
+    spread = parts / np.sqrt([v.freedom for v in variances])
+    denominator = float(spread @ correlations**2 @ spread)
+    freedom = float(parts.sum()) ** 2 / denominator if denominator > 0 else sum(v.freedom for v in variances)
+    return Variance(float(parts.sum()), freedom)
+
+
+def least_p(changes: Sequence[TaskChange]) -> float:
+    """The smallest p-value that flipping the signs of rows can give."""
+    weighted = [c.rows.scale(c.weight) for c in changes]
+    if any(c.items.units is None for c in changes):
+        return least_sign_flip_p(np.concatenate([r.contributions for r in weighted]))
+    return least_sign_flip_p(add_rows(weighted).contributions)
 
 
 def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95) -> RecipeContrast:

@@ -98,8 +98,8 @@ def combine(measures: StudyMeasures, weights: Weights, shrink: bool = True) -> R
             prior = measures.prior(first, {c: len(group) * runs[first] for c, runs in weights.items() if first in runs})
         parts.append(RecipeScores(name, tasks, len(group) == 1 and all(m.is_start for m in group[0]), prior))
     more = sum(measures.sampling_variance(column, runs) for column, runs in weights.items())
-    has_items = [column[0] not in SINGLE_NUMBERS for column in weights]
-    contrast = training_variance.recipe_sum(parts, np.ones(len(weights)), LEVEL, has_items)
+    items = [None if column[0] in SINGLE_NUMBERS else measures.items(column, list(runs)) for column, runs in weights.items()]
+    contrast = training_variance.recipe_sum(parts, np.ones(len(weights)), LEVEL, items)
     return training_variance.cut_interval(training_variance.add_item_variance(contrast, more, LEVEL), reach(weights))
 
 

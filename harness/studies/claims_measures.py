@@ -13,10 +13,12 @@ from harness.comparison import recipes
 from harness.comparison.alignment import TaskPanel
 from harness.comparison.load import LoadedResults, StoredCell, load_results, weights_by_level
 from harness.comparison.sample_table import SampleTable, make_table, read_lines
+from harness.comparison.shared_rows import number_rows
 from harness.grouping import group_by
-from harness.statistics.aggregates import Floats
-from harness.statistics.estimate import Variance, pseudo_values
+from harness.statistics.aggregates import Floats, Ints
+from harness.statistics.estimate import Variance
 from harness.statistics.pseudo_observations import shrunk_mean
+from harness.statistics.training_variance import TaskItems
 from harness.statistics.variance_shrinkage import VariancePrior, fit_prior
 from harness.studies.claims_file import ACCURACY, AVERAGE, BEST_OF_N, COSTS, STEPS
 from harness.studies.trained_model import Column, NotInStudy, TrainedModel
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from harness.studies.record import StudyRecord
 
 SCORE = "score"
+OTHER_ROWS = 1 << 40  # more than there are rows
 # A sum that is worked out in the answer: "7 + 5 = 12", "3 * (2 + 1) = 9", "$12/3 = $4".
 WORKED_STEP = re.compile(r"\d\s*[)%]?\s*[-+*/x×÷−]\s*[($]*\d[^=\n]{0,40}=\s*\$?\d")
 
@@ -46,6 +49,7 @@ class StudyMeasures:
         self.record = record
         self.tables: dict[tuple[str, Column], SampleTable] = {}
         self.arrays: dict[tuple[Column, tuple[TrainedModel, ...]], Floats] = {}
+        self.scores: dict[tuple[Column, tuple[TrainedModel, ...]], recipes.TaskScores] = {}
 
     @cached_property
     def answers(self) -> LoadedResults:
@@ -94,18 +98,38 @@ class StudyMeasures:
             elif kind == ACCURACY:
                 self.arrays[key] = np.array([[self.accuracy(run)] for run in runs])
             else:
-                self.arrays[key] = self.scores(kind, task, [run.checkpoint for run in runs])
+                self.scores[key] = self.align_runs(kind, task, [run.checkpoint for run in runs])
+                self.arrays[key] = self.scores[key].values
         return self.arrays[key]
 
-    def scores(self, kind: str, task: str, checkpoints: Sequence[str]) -> Floats:
-        """[checkpoints, clusters] on the items that all of them have a score for."""
+    def items(self, column: Column, runs: Sequence[TrainedModel]) -> TaskItems:
+        """What the clusters of a column's values are."""
+        self.values(column, runs)
+        return self.scores[column, tuple(runs)].items
+
+    def align_runs(self, kind: str, task: str, checkpoints: Sequence[str]) -> recipes.TaskScores:
+        """The checkpoints on the items that all of them have a score for."""
         tables = [self.table(name, (kind, task)) for name in checkpoints]
         stored = self.stored(kind)
         panel = TaskPanel(stored.tasks[task], self.table(stored.baseline, (kind, task)))
-        rows = np.stack([recipes.scores_along(panel, table) for table in tables])
+        rows = [recipes.scores_along(panel, table) for table in tables]
         if np.isnan(rows).any(axis=0).all():
             raise NotInStudy(f"no item of {task} that all of {', '.join(checkpoints)} have a score for")
-        return pseudo_values(panel.design, rows)
+        return recipes.align_scores(panel, rows, self.row_numbers(kind)[task])
+
+    def row_numbers(self, kind: str) -> Mapping[str, Ints]:
+        """By task the numbers of its rows; the choices of reward models are taken for rows of their own."""
+        if kind == BEST_OF_N:
+            return {task: numbers + OTHER_ROWS for task, numbers in self.best_of_rows.items()}
+        return self.answer_rows
+
+    @cached_property
+    def answer_rows(self) -> Mapping[str, Ints]:
+        return number_rows(self.answers).numbers
+
+    @cached_property
+    def best_of_rows(self) -> Mapping[str, Ints]:
+        return number_rows(self.best_of_n).numbers
 
     def stored(self, kind: str) -> LoadedResults:
         return self.best_of_n if kind == BEST_OF_N else self.answers

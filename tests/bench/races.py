@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.evaluation.item_rounds import rounds_between_looks
 from harness.statistics.aggregates import Floats
-from harness.statistics.best_of_many import CandidatePool, bootstrap_errors, possible_best
+from harness.statistics.best_of_many import CandidatePool, PoolTask, bootstrap_errors, possible_best
 from harness.statistics.elimination import Race, Round, plan_rounds
 from harness.statistics.fall_test import FallTest
 from tests.bench.rates import PromiseLine, rate_line
@@ -49,8 +49,8 @@ def race_on(tasks: Sequence[Floats], shares: Sequence[float]) -> tuple[Race, flo
 def whole_matrix_set(tasks: Sequence[Floats], shares: Sequence[float]) -> set[int]:
     """What all answers leave as possibly the best, by the method of `compare`."""
     scores = np.sum([s * t.mean(axis=0) for s, t in zip(shares, tasks, strict=True)], axis=0)
-    parts = [s * (t - t.mean(axis=0)) / len(t) for s, t in zip(shares, tasks, strict=True)]
-    pool = CandidatePool([str(i) for i in range(len(scores))], scores, parts, list(shares))
+    parts = [PoolTask.of_items(s * (t - t.mean(axis=0)) / len(t), s) for s, t in zip(shares, tasks, strict=True)]
+    pool = CandidatePool([str(i) for i in range(len(scores))], scores, parts)
     return set(possible_best(scores, bootstrap_errors(pool), 0.95))
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.statistics.aggregates import Design, Floats, influences, simple_design
-from harness.statistics.best_of_many import CandidatePool
+from harness.statistics.aggregates import Design, Floats, cluster_sums, influences, simple_design
+from harness.statistics.best_of_many import CandidatePool, ClusterLayout, PoolTask
+from harness.statistics.estimate import estimate_score
 
 Rng = np.random.Generator
 MEAN = 1.2 / 2.2  # the mean difficulty of `answers`
@@ -58,11 +59,14 @@ def pairs(n: int, discordance: float, delta: float, rng: Rng) -> Floats:
     return rng.choice([1.0, -1.0, 0.0], size=n, p=[(discordance + delta) / 2, (discordance - delta) / 2, 1 - discordance])
 
 
-def candidate_pool(scores: Floats) -> CandidatePool:
-    """The pool of checkpoints "0", "1" ... with scores [k, items] of one task."""
-    estimates = [influences(row, simple_design(len(row))) for row in scores]
-    names = [str(i) for i in range(len(scores))]
-    return CandidatePool(names, np.array([v for v, _ in estimates]), [np.stack([i for _, i in estimates], axis=1)])
+def candidate_pool(scores: Floats, design: Design | None = None) -> CandidatePool:
+    """The pool of checkpoints "0", "1" ... with scores [k, samples] of one task; `design`: by default of independent items."""
+    samples = design or simple_design(scores.shape[1])
+    own = [estimate_score(row, samples) for row in scores]
+    sums = np.stack([cluster_sums(samples.clusters, influences(row, samples)[1]) for row in scores], axis=1)
+    task = PoolTask.of_layouts(sums, [ClusterLayout.of_design(samples, len(sums))], 1.0)
+    interval_of = (lambda place, level: own[place].at_level(level).interval) if design else None
+    return CandidatePool([str(i) for i in range(len(scores))], np.array([e.score for e in own]), [task], interval_of)
 
 
 SHAPES = {

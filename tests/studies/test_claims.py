@@ -14,9 +14,9 @@ from scipy import stats
 from harness.atomic_files import write_json
 from harness.cli import main
 from harness.statistics import training_variance, variance_shrinkage
-from harness.statistics.aggregates import Floats, Interval
+from harness.statistics.aggregates import Floats, Interval, simple_design
 from harness.statistics.estimate import Variance
-from harness.statistics.training_variance import RecipeContrast
+from harness.statistics.training_variance import RecipeContrast, TaskItems
 from harness.studies import claims, claims_contrast, claims_file, claims_measures, file, record
 from harness.studies.claims import HypothesisResult, assess_claims, claim_verdict
 from harness.studies.claims_contrast import independent_groups, pair_recipes, region_p_values
@@ -238,6 +238,9 @@ class RandomScores(StudyMeasures):
 
     def values(self, column: Column, runs: Sequence[TrainedModel]) -> Floats:
         return np.stack([self.made_up[m] for m in runs])
+
+    def items(self, column: Column, runs: Sequence[TrainedModel]) -> TaskItems:
+        return TaskItems(simple_design(len(self.made_up[runs[0]])))
 
 
 def false_alarms(wobble: Sequence[float], trials: int, family: str) -> float:
