@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
 )
 ADDRESS_SECRETS = re.compile(r"^(\s*[\w.+-]*:?//)(?:[^/@\s]*@)?([^?#]*).*$", re.DOTALL)
+SHAPELESS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that show nothing: Hangul's fillers, Braille's blank
 FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # also in full width, as spreadsheets of East Asia read them
 NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 MARKDOWN = (
@@ -29,6 +31,11 @@ MARKDOWN = (
     (re.compile(r"\bwww\.", re.IGNORECASE), r"www\\."),
     (re.compile(r"(?<!\w)@(?=\w)|@(?=[\w.-]*\.[A-Za-z])"), "@\u200b"),  # and tells people that they were mentioned
 )
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: white space, and signs without a shape (zero width, soft hyphens, marks of direction)."""
+    return all(c.isspace() or c in SHAPELESS or unicodedata.category(c) in ("Cc", "Cf") for c in text)
 
 
 def replace_surrogates(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 # What may stand before a response's own text: tokens that begin a text, and those of the assistant's role.
 LEAD = re.compile(
-    r"(?:[\s\ufeff\u200b]|<s>|<bos>|<sop>|\[gMASK\]|<[|｜][\w▁]{1,40}[|｜]>(?:assistant\b)?|[Aa]ssistant:?[ \t]*\n)*"
+    r"(?:[\s\ufeff\u200b]|<s>|<bos>|<sop>|\[gMASK\]|<[|｜][\w▁]{1,40}[|｜]>(?:assistant\b)?|[Aa]ssistant(?::|(?=[ \t]*\n)))*"
 )
 CHANNEL, MESSAGE, FINAL = "<|channel|>", "<|message|>", "assistantfinal"
 MESSAGE_END = re.compile(r"<\|(?:end|return|call|start)\|>")

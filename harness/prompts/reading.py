@@ -14,6 +14,7 @@ from harness.prompts.loops import loop_length
 from harness.prompts.reasoning_blocks import Parts, part_reasoning, trim_answer
 from harness.prompts.reasoning_tags import TAGS, TagPair, leading_block
 from harness.types import Response, SkilldeltaError
+from harness.visible_text import is_blank
 
 VERSION = 1  # goes up with each released change that can move a reading
 WHOLE_TEXT = "none"  # as tags: nothing is parted
@@ -110,7 +111,7 @@ class Reader:
     def read(self, response: Response) -> tuple[str, Reading]:
         """The answer, and what was seen of the reasoning before it."""
         parts = self.part(response)
-        has_answer = bool(parts.answer.strip())
+        has_answer = not is_blank(parts.answer)
         cut_in_reasoning = not has_answer and parts.reasoning and response.finish == "length"
         return parts.answer, Reading(
             reasoning=len(parts.reasoning),
@@ -133,7 +134,7 @@ def part_text(text: str, tags: tuple[TagPair, ...], in_block: bool, truncated: b
 
 def missing_answer(answer: str, reading: Reading) -> str:
     """Why there is no answer to score; "" where there is one."""
-    if answer.strip():
+    if not is_blank(answer):
         return ""
     if reading.unclosed:
         return UNCLOSED

@@ -10,9 +10,10 @@ TagPair = tuple[str, str]
 WORDS = (
     *("think", "thinking", "thought", "thoughts", "reasoning", "reflection", "scratchpad", "scratchpad_reasoning"),
     *("inner_monologue", "inner_thoughts", "chain_of_thought", "cot", "seed:think", "mm:think", "longcat_think"),
+    *("think_fast", "think_faster", "internal_thoughts", "internal_monologue"),
 )
 # DeepSeek-R1, Qwen3, OLMo, SmolLM3, Seed-OSS, MiniMax, LongCat, distillations and recipes; Magistral; ether0; Kimi;
-# OpenThinker and Sky-T1; Command A; Apertus; Gemma 4; MedGemma; Solar Open; Unsloth's GRPO recipes; s1.
+# K2 (think_fast); OpenThinker and Sky-T1; Command A; Apertus; Gemma 4; MedGemma; Solar Open; Unsloth's GRPO recipes; s1.
 TAGS: tuple[TagPair, ...] = (
     *((f"<{word}>", f"</{word}>") for word in WORDS),
     *((f"[{word}]", f"[/{word}]") for word in ("THINK", "THINKING", "REASONING")),
@@ -41,7 +42,7 @@ ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a b
 NAME = re.compile(r"</?[A-Za-z][\w:-]*>")
 ATTRIBUTES = r"(?:\s+[\w:-]+\s*=[^<>\n]{0,80})?\s*>"  # as in <think type="long"> and </think >
 # Around all of a text's beginning, with text behind it: <plan>...</plan> and the like, which may be reasoning.
-LEADING_BLOCK = re.compile(r"\s*(?:<\|?([A-Za-z_][\w:.-]{0,40})\|?>|\[([A-Z_]{2,40})\])")
+LEADING_BLOCK = re.compile(r"\s*(?:<\|?([^\W\d][\w:.-]{0,40})\|?>|\[([A-Z_]{2,40})\])")
 TEXT_MARKUP = frozenset(
     re.findall(
         r"\w+",

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.training.row_texts import holds_words
+from harness.training.row_texts import holds_words, split_columns
 from harness.types import Message
+from harness.visible_text import is_blank
 
 
 class UnusableRowError(Exception):
@@ -54,6 +55,7 @@ TEMPLATE_KEYS = (
     "reasoning_content",
     "thinking",
 )  # what chat templates read besides words
+READ_KEYS = (*TEMPLATE_KEYS, "role", "from", "content", "value", "function_call")
 TOOLS = "tools"  # the role of a first message that declares the tools of a conversation
 
 
@@ -72,7 +74,7 @@ def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
             return value
         value = messages
     if isinstance(value, Mapping):
-        value = [value]
+        value = split_columns(value)
     if isinstance(value, Sequence) and all(isinstance(m, Mapping) and ("role" in m or "from" in m) for m in value):
         return tuple(parse_message(m, ignore) for m in value)
     if isinstance(value, Sequence) and all(isinstance(m, Mapping) and m.keys() <= {"input", "output"} for m in value):
@@ -111,10 +113,14 @@ def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Mes
         role, more, content = "assistant", {"tool_calls": [parse_json(content)]}, None
     if role not in ROLES:
         raise UnusableRowError(f"a message of the unknown role {role!r}")
+    if isinstance(message.get("function_call"), Mapping):  # OpenAI's form before tool_calls
+        more.setdefault("tool_calls", [message["function_call"]])
+    if message.get("channel") not in (None, "", "final"):
+        raise UnusableRowError(f"a message of the channel {message['channel']!r}, which is no part of an answer")
     if "tool_calls" in more:
         more["tool_calls"] = [parse_tool_call(call) for call in more["tool_calls"]]
     for key, rest in message.items():
-        if key not in (*TEMPLATE_KEYS, "role", "from", "content", "value", *ignore) and holds_words(rest):
+        if key not in (*READ_KEYS, *ignore) and holds_words(rest):
             raise UnusableRowError(f"a message has {key!r}, which is not understood (--ignore-columns {key} passes it over)")
     if content is None and not more:
         raise UnusableRowError("a message without content")
@@ -183,7 +189,7 @@ def as_chat(turns: Turns) -> tuple[list[dict[str, Any]], list[Any] | None]:
 def require_content(answer: Text, side: str) -> Text:
     """The answer itself; raises `UnusableRowError` if it is white space, and calls no tool either."""
     text = answer if isinstance(answer, str) else "".join(m.content or getattr(m, "more", "") for m in answer)
-    if not text.strip():
+    if is_blank(text):
         raise UnusableRowError(f"empty {side} answer")
     return answer
 
@@ -198,10 +204,10 @@ def parse_answer(value: Any, side: str, ignore: Sequence[str] = ()) -> Text:
 def require_question(prompt: Text) -> Text:
     """The prompt itself; raises `UnusableRowError` where it, or a turn of the user in it, is white space."""
     if isinstance(prompt, str):
-        is_blank = bool(prompt) and not prompt.strip()
+        has_gap = bool(prompt) and is_blank(prompt)
     else:
-        is_blank = any(m.role == "user" and not (m.content.strip() or isinstance(m, RichMessage)) for m in prompt)
-    if is_blank:
+        has_gap = any(m.role == "user" and is_blank(m.content) and not isinstance(m, RichMessage) for m in prompt)
+    if has_gap:
         raise UnusableRowError("a question without words")
     return prompt
 

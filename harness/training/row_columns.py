@@ -66,6 +66,7 @@ premise hypothesis dialogue dialog history conversation example examples choices
 """
 HEADS = frozenset(HEAD_NAMES.split())
 NO_INPUT = ("<noinput>", "noinput", "no input", "<no input>")  # Alpaca's placeholders
+TEMPLATE_SETTINGS = "chat_template_kwargs"
 PICTURES = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 
 
@@ -119,7 +120,7 @@ class RowColumns:
         words = {k: v for k, v in rest.items() if k not in self.settings.ignore and may_be_content(k, v)}
         if words:
             texts = {text.strip() for name in self.read for text in nested_texts(self.row.get(name))}
-            words = {k: v for k, v in words.items() if is_picture(k) or any(t.strip() not in texts for t in nested_texts(v))}
+            words = {k: v for k, v in words.items() if has_effect(k) or any(t.strip() not in texts for t in nested_texts(v))}
         if words:
             source, is_one, flag = self.settings.source or "the data", len(words) == 1, ",".join(words)
             part, them = ("it may be a part", "it") if is_one else ("they may be parts", "them")
@@ -137,15 +138,16 @@ def name_parts(column: str) -> list[str]:
     return re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower())
 
 
-def is_picture(column: str) -> bool:
-    return not PICTURES.isdisjoint(name_parts(column))
+def has_effect(column: str) -> bool:
+    """Whether a column moves what the model sees, though it may hold no words: pictures, TRL's settings of the template."""
+    return column == TEMPLATE_SETTINGS or not PICTURES.isdisjoint(name_parts(column))
 
 
 def may_be_content(column: str, value: Any) -> bool:
-    """Whether a column's value may be something that the model should see: words under no name of METADATA, or a picture."""
+    """Whether a column's value may be something that the model should see: words under no name of METADATA, a picture, ..."""
     parts = name_parts(column)
     is_metadata = not METADATA.isdisjoint(parts) and CONTENT.isdisjoint(parts) and parts[-1] not in HEADS
-    return is_picture(column) or (not is_metadata and holds_words(value))
+    return has_effect(column) or (not is_metadata and holds_words(value))
 
 
 def take_question(columns: RowColumns) -> Text:

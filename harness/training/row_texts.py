@@ -31,3 +31,11 @@ def holds_words(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(holds_words, value.values()))
     return isinstance(value, Sequence) and any(map(holds_words, value))
+
+
+def split_columns(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """One message, or the messages that a table holds as lists by key: {"role": [...], "content": [...]}."""
+    columns = [column for column in value.values() if isinstance(column, list)]
+    if len(columns) < len(value) or not value.keys() & {"content", "value"} or len(set(map(len, columns))) > 1:
+        return [value]
+    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]

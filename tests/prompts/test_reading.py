@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from harness.prompts.loops import MIN_LENGTH, MIN_REPEATS, loop_length
 from harness.prompts.plain_quotes import plain_quotes
-from harness.prompts.reading import Reader
+from harness.prompts.reading import ONLY_REASONING, SILENCE, Reader, missing_answer
 from harness.prompts.reasoning_blocks import ends_inside_block, part_reasoning
 from harness.prompts.reasoning_tags import TAGS
 from harness.types import Response, SkilldeltaError
@@ -199,6 +199,9 @@ def test_loops_and_what_is_none() -> None:
         ("<|inner_prefix|>a<|inner_suffix|>Yes.", "Yes."),
         ("<|channel>thought\na\n<channel|>Yes.", "Yes."),
         ("thought\na<unused95>Yes.", "Yes."),
+        ("<think_fast>\na\n</think_fast>\nYes.", "Yes."),
+        ("<internal_monologue>a</internal_monologue>Yes.", "Yes."),
+        ("Assistant: <think>\na\n</think>\nYes.", "Yes."),
         ("<|think|>a.<|end|><|begin|>assistant<|content|>Yes.", "Yes."),
         ("<Thought>\na\n</Thought>\n<Output>\nYes.\n</Output>", "Yes."),
         ("<start_working_out>a<end_working_out>\n<SOLUTION>Yes.</SOLUTION>", "Yes."),
@@ -225,6 +228,18 @@ def test_tags_channels_and_headings_of_other_models(text: str, answer: str) -> N
 def test_texts_that_only_look_alike_stay_whole(text: str) -> None:
     answer, reading = Reader().read(Response(text))
     assert (answer, reading.unknown_block) == (text, False)
+
+
+@pytest.mark.parametrize("sign", ["\u200b", "\ufeff", "\u2060\u200d", "\xad", "\u2800", "\u3164\u3164", " \u200e\n"])
+def test_a_text_that_shows_nothing_is_no_answer(sign: str) -> None:
+    for text, reason in ((sign, SILENCE), (f"<think>a</think>\n{sign}", ONLY_REASONING), (f"{sign}4", "")):
+        assert missing_answer(*Reader().read(Response(text))) == reason
+
+
+@pytest.mark.parametrize("tag", ["思考", "réflexion"])
+def test_a_block_in_tags_of_another_language_is_counted(tag: str) -> None:
+    answer, reading = Reader().read(Response(text := f"<{tag}>a</{tag}>\nYes."))
+    assert (answer, reading.unknown_block) == (text, True)
 
 
 def test_a_block_in_tags_that_are_not_known_is_counted_and_can_be_named() -> None:

@@ -127,6 +127,7 @@ REFUSED = [
     ({"prompt": ASK, "passage": "The Earth turns once.", "chosen": RIGHT, "rejected": WRONG}, "'passage'"),
     ({"prompt": ASK, "source_text": "The Earth turns once.", "chosen": RIGHT, "rejected": WRONG}, "'source_text'"),
     ({"prompt": ASK, "images": ["a.png"], "chosen": RIGHT, "rejected": WRONG}, "'images'"),
+    ({"prompt": ASK, "chat_template_kwargs": {"x": False}, "chosen": RIGHT, "rejected": WRONG}, "'chat_template_kwargs'"),
     ({"prompt": ASK, "completion": RIGHT, "label": True}, "train kto"),
     ({"prompt": ASK, "completions": [RIGHT, WRONG], "labels": [True, False]}, "process reward"),
 ]
@@ -155,6 +156,8 @@ UNUSABLE = [
         "'image', which is no text",
     ),
     ({"prompt": [turn("user", ASK, quotes="of two words")], "chosen": RIGHT, "rejected": WRONG}, "'quotes', which is not"),
+    ({"prompt": [turn("assistant", "Hm", channel="analysis")], "chosen": RIGHT, "rejected": WRONG}, "channel 'analysis'"),
+    ({"prompt": ASK, "chosen": "\u200b", "rejected": WRONG}, "empty chosen answer"),
     ({"chosen": RIGHT, "rejected": "Nobody knows."}, "no common prompt"),
     ({"prompt": ASK, "chosen": str(whole(RIGHT)).replace(", {", "\n {"), "rejected": WRONG}, "text that is no JSON"),
     ({"prompt": ASK, "chosen": RIGHT, "rejected": WRONG, "margin": "large"}, "a margin that is no number"),
@@ -226,6 +229,7 @@ def test_an_implicit_prompt_and_its_answers_are_the_texts(common: str, one: str,
 
 CONVERSATIONS = [
     {"messages": whole(RIGHT)},
+    {"messages": {"role": ["user", "assistant"], "content": [ASK, RIGHT]}},
     {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": RIGHT}]},
     {"prompt": ASK, "prompt_id": "7", "messages": whole(RIGHT)},
     {"instruction": ASK, "input": "", "output": RIGHT, "text": f"### Instruction: {ASK} ### Response: {RIGHT}"},
@@ -276,6 +280,15 @@ def test_tool_calls_and_tools_reach_the_template_in_its_own_form() -> None:
     assert json.loads(tools.more) == {"tools": [schema]}
     assert json.loads(asked.more)["tool_calls"][0]["function"] == {"name": "clock", "arguments": {"zone": "UTC"}}
     assert told.content == '{"hours": 24}'
+
+
+def test_a_call_in_the_older_form_is_the_same_call() -> None:
+    call = {"name": "clock", "arguments": '{"zone": "UTC"}'}
+    older, newer = (
+        parse_conversation({"messages": [turn("user", ASK), turn("assistant", None, **form)]}, SETTINGS)
+        for form in ({"function_call": call}, {"tool_calls": [{"function": call}]})
+    )
+    assert older == newer
 
 
 def test_skipped_rows_and_unused_columns_are_said(write: Rows, caplog: pytest.LogCaptureFixture) -> None:
