@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import harness
 from harness.cli import main
 from harness.comparison import recipes
 from harness.types import SkilldeltaError
-from tests.support.results_folder import store_scores
+from tests.support.results_folder import about, sample, store, store_scores
 
 
 def test_recipes_are_compared_from_stored_results(tmp_path: Path) -> None:
@@ -65,3 +66,37 @@ def test_recipes_without_any_common_item_are_refused(tmp_path: Path) -> None:
     store_scores(tmp_path, "dpo", "safety", [None, 1.0])
     with pytest.raises(SkilldeltaError, match=r"no task with an item .* safety is left out"):
         recipes.compare_recipes([tmp_path], {"a": ["sft"], "b": ["dpo"]})
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "sizes"), [("macro", (1, 2, 30)), ("mean", (1, 1, 1, 1, 1, 1, 12, 12)), ("mean", (4,) * 12)]
+)
+def test_one_run_of_each_recipe_has_the_interval_that_a_comparison_shows(
+    tmp_path: Path, aggregate: str, sizes: tuple[int, ...]
+) -> None:
+    """Groups of a macro mean, or clusters of a plain one, of these sizes; one sample has no score."""
+    rng, part = np.random.default_rng(3), np.repeat(np.arange(len(sizes)), sizes)
+    for name, share in (("sft", 0.9), ("dpo", 0.6)):
+        right = (rng.random(len(part)) < share).astype(float)
+        names: list[dict[str, str]] = [{"group" if aggregate == "macro" else "cluster": f"p{p}"} for p in part]
+        samples = [sample(i, None if name == "dpo" and i == 5 else float(right[i]), **names[i]) for i in range(len(part))]
+        store(tmp_path, name, about("passages", "reading", task={"aggregate": aggregate}), samples)
+    (row, *_) = recipes.compare_recipes([tmp_path], {"sft": ["sft"], "dpo": ["dpo"]})
+    difference = harness.compare(tmp_path, "sft").row("dpo", "task", "passages").difference
+    assert difference is not None
+    interval = row.contrast.interval
+    assert 100 * row.contrast.delta == pytest.approx(difference.delta)
+    assert (100 * interval.low, 100 * interval.high) == pytest.approx((difference.delta_low, difference.delta_high))
+
+
+def test_the_mean_of_two_readings_of_the_same_rows_is_as_uncertain_as_one_of_them(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for name in ("sft-0", "sft-1", "dpo-0", "dpo-1"):
+        scores = rng.random(60)
+        for task in ("mc1", "mc2"):
+            facts = about(task, "truth", inputs={"data": "the same rows"})
+            store(tmp_path, name, facts, [sample(i, float(s)) for i, s in enumerate(scores)])
+    rows = recipes.compare_recipes([tmp_path], {"sft": ["sft-0", "sft-1"], "dpo": ["dpo-0", "dpo-1"]})
+    contrasts = {row.name: row.contrast for row in rows}
+    assert contrasts["truth"].from_items == pytest.approx(contrasts["mc1"].from_items)
+    assert contrasts["truth"].interval.low == pytest.approx(contrasts["mc1"].interval.low)
