@@ -15,8 +15,9 @@ from harness.comparison.compare import Analysis, analyse
 from harness.comparison.estimates import add_noise
 from harness.comparison.judged_scores import judge_errors, widen_difference
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row, without_nan
+from harness.statistics.aggregates import is_binary
 from harness.statistics.decision import DecisionRule
-from harness.statistics.estimate import estimate_score, is_binary
+from harness.statistics.estimate import estimate_score
 from harness.types import unknown_name
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from harness.comparison import explain_f1
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row
 from harness.statistics import judge_error, power, sign_flip_test
 from harness.statistics.aggregates import critical_value
@@ -35,6 +36,14 @@ def score(estimate: ScoreEstimate, aggregate: Aggregate, row: Row, level: float)
     method = f"{AGGREGATES[aggregate]}, n = {row.n}"
     if estimate.method == "none":
         return f"{method}; no interval without scores", "the whole range"
+    if estimate.counts is None:
+        return linear_score(estimate, row, method, level)
+    own = (method, "") if estimate.method == "f1" else linear_score(estimate, row, method, level)
+    return explain_f1.score_from_counts(estimate, estimate.counts, own, level)
+
+
+def linear_score(estimate: ScoreEstimate, row: Row, method: str, level: float) -> MethodAndFormula:
+    """`method`: how the score itself is made."""
     variance = estimate.variance
     spread = f"cluster-robust variance {variance.value:.6g}, {variance.freedom:.4g} degrees of freedom"
     if estimate.method == "student":
@@ -67,6 +76,9 @@ def task_difference(difference: TaskDifference, level: float) -> MethodAndFormul
             f"within +- {critical_value(level):.4g}"
         )
         return f"gains minus losses; {100 * level:g} % interval: Tango (1998){widening}", formula
+    if d.pairs is not None:
+        method, formula = explain_f1.difference_from_counts(d, d.pairs, level)
+        return f"{method}{widening}", formula
     t = critical_value(level, d.freedom)
     formula = (
         f"{POINTS * d.value:.4f} +- t * sqrt(variance), t = {t:.4g} with {d.freedom:.4g} degrees of freedom, "

@@ -82,6 +82,10 @@ class Design:
         return strata if bool(np.all(strata[self.clusters] == self.strata)) else np.zeros(count, np.int64)
 
 
+def is_binary(scores: Floats) -> bool:
+    return bool(np.all((scores == 0) | (scores == 1)))
+
+
 def simple_design(n: int) -> Design:
     """The design of n independent samples of a plain mean."""
     return Design(np.arange(n), np.zeros(n, np.int64))

@@ -19,12 +19,14 @@ from harness.statistics.aggregates import (
     cluster_sums,
     critical_value,
     influences,
+    is_binary,
     means_of_strata,
     sample_weights,
 )
+from harness.statistics.f1_interval import F1Counts, count_scores
 from harness.statistics.pseudo_observations import PSEUDO_PAIRS, cluster_weight, pseudo_square, shrunk_mean, squared_weights
 
-Method = Literal["none", "wilson", "student"]
+Method = Literal["none", "wilson", "student", "f1"]
 ROUNDING = 1e-20  # a smaller variance is rounding error alone
 
 
@@ -94,7 +96,8 @@ def wilson_interval(share: float, n: float, critical: float) -> Interval:
 class ScoreEstimate:
     """A score in 0..1, with everything that its interval is made of.
 
-    `n`: the number of samples, or the effective number of independent ones.
+    `n`: the number of samples, or the effective number of independent ones.  `counts`: of an F1, with the critical value
+    `normal` of the normal distribution.
     """
 
     score: float
@@ -103,13 +106,26 @@ class ScoreEstimate:
     critical: float  # of Student's t with `freedom`
     variance: Variance
     freedom: float = float("inf")
+    counts: F1Counts | None = None
+    normal: float = float("nan")
 
     def at_level(self, level: float) -> ScoreEstimate:
         """The same score with the interval of another level."""
-        return replace(self, critical=critical_value(level, self.freedom))
+        return replace(self, critical=critical_value(level, self.freedom), normal=critical_value(level))
 
     @property
     def interval(self) -> Interval:
+        """Around the score; of an F1 of dependent or fractional scores the wider one on each side."""
+        if self.counts is None:
+            return self.linear_interval
+        counted, own = self.counts.interval(self.normal), self.linear_interval
+        return Interval(min(counted.low, own.low), max(counted.high, own.high))
+
+    @property
+    def linear_interval(self) -> Interval:
+        """Without the counts of an F1; of counts alone the score itself."""
+        if self.method == "f1":
+            return Interval(self.score, self.score)
         if self.method == "none":
             return Interval(0.0, 1.0)
         if self.method == "wilson":
@@ -134,6 +150,7 @@ def build_estimate(
 def estimate_score(scores: Floats, design: Design, level: float = 0.95) -> ScoreEstimate:
     """One score and the method of its interval.
 
+    From the counts for an F1 (see `f1_interval`), and where its scores are not independent ones of 0/1 from the others as well.
     Wilson for a plain mean of 0/1 scores.  For 0/1 scores in clusters or strata, Wilson with the effective sample size
     p(1-p)/variance, at most the number of samples (Korn and Graubard 1998; Dean and Pagano 2015).  Otherwise Student's t
     around the cluster-robust variance with two pseudo-observations (see `shrunk_mean`), cut to 0..1.
@@ -141,6 +158,18 @@ def estimate_score(scores: Floats, design: Design, level: float = 0.95) -> Score
     no_variance = Variance(float("nan"), float("inf"))
     if len(scores) == 0:
         return build_estimate(float("nan"), "none", 0.0, no_variance, level)
+    if design.aggregate != "f1":
+        return linear_estimate(scores, design, level)
+    counts, normal = count_scores(scores, design), critical_value(level)
+    own = linear_estimate(scores, design, level)
+    if counts.is_exact:
+        own = build_estimate(own.score, "f1", len(scores), no_variance, level)
+    return replace(own, counts=counts, normal=normal)
+
+
+def linear_estimate(scores: Floats, design: Design, level: float) -> ScoreEstimate:
+    """One score with the interval of its linearised aggregate; at least one sample."""
+    no_variance = Variance(float("nan"), float("inf"))
     score, influence = influences(scores, design)
     if design.is_plain and is_binary(scores):
         return build_estimate(score, "wilson", len(scores), no_variance, level)
@@ -168,10 +197,6 @@ def effective_share_size(scores: Floats, score: float, variance: float, design: 
     guard = pseudo_square(cluster_sums(design.clusters, weight * rare), cluster_weight(design))
     spread, clusters = score * (1 - score), effective_size(design)
     return min(max(spread / (variance + guard), min(clusters, spread / variance)), float(len(scores)))
-
-
-def is_binary(scores: Floats) -> bool:
-    return bool(np.all((scores == 0) | (scores == 1)))
 
 
 def unscored_bounds(scores: Floats, design: Design) -> Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,10 +14,12 @@ from harness.statistics.aggregates import (
     cluster_sums,
     critical_value,
     influences,
+    is_binary,
     means_of_strata,
     sample_weights,
 )
-from harness.statistics.estimate import Variance, cluster_variance, is_binary
+from harness.statistics.estimate import Variance, cluster_variance
+from harness.statistics.f1_interval import F1Pairs, count_pairs
 from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square, student_p
 
 
@@ -34,6 +36,7 @@ class PairedDifference:
     gains: int
     contributions: Floats  # [clusters]: their sum is the difference
     is_plain: bool  # a mean of independent 0/1 scores: McNemar and Tango apply
+    pairs: F1Pairs | None = None  # the counts of an F1, which its interval is made of
 
     def test(self, seed: int = 0) -> sign_flip_test.PValue:
         """Exact McNemar for independent 0/1 scores, sign flips of clusters otherwise."""
@@ -62,7 +65,8 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
     """The difference after - before of two arrays [n] of scores of the same samples, without NaN.
 
     The interval is Tango's for independent 0/1 scores.  Otherwise it is Student's t around the cluster-robust variance of the
-    differences of influences, cut to -1..1.  Without samples: NaN, and the whole range as the interval.
+    differences of influences, cut to -1..1; of an F1 it is made from the counts (see `f1_interval`), and where scores are not
+    independent ones of 0/1 it is the wider of both on each side.  Without samples: NaN, and the whole range as the interval.
     """
     if len(before) == 0:
         empty = np.zeros(0)
@@ -77,8 +81,19 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
     else:
         half_width = critical_value(level, variance.freedom) * float(np.sqrt(variance.value))
         interval = Interval(max(-1.0, new - old - half_width), min(1.0, new - old + half_width))
-    value, freedom = variance.value, variance.freedom
-    return PairedDifference(len(before), new - old, interval, value, freedom, losses, gains, per_cluster, plain)
+    difference = PairedDifference(
+        len(before), new - old, interval, variance.value, variance.freedom, losses, gains, per_cluster, plain
+    )
+    return use_counts(difference, count_pairs(before, after, design), level) if design.aggregate == "f1" else difference
+
+
+def use_counts(linear: PairedDifference, pairs: F1Pairs, level: float) -> PairedDifference:
+    """The difference of an F1 with the interval of its counts, and the variance that such a width has."""
+    z = critical_value(level)
+    counted, own = pairs.interval(z), Interval(linear.value, linear.value) if pairs.is_exact else linear.interval
+    interval = Interval(min(counted.low, own.low), max(counted.high, own.high))
+    error = (interval.high - interval.low) / 2 / z
+    return replace(linear, interval=interval, variance=error**2, freedom=float("inf"), pairs=pairs)
 
 
 def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floats:

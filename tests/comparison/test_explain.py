@@ -94,6 +94,26 @@ def test_the_drawn_p_is_the_quotient_that_the_formula_shows(results: Path) -> No
     assert p.value == int(numerator) / int(denominator)
 
 
+def test_an_f1_is_explained_by_the_counts_of_its_groups(results: Path) -> None:
+    explanation = explain_cell(results, ("sft", "ppo", "f1"))
+    score, difference = step(explanation, "score of ppo"), step(explanation, "difference")
+    assert "mid-P limits of the counts" in score.method
+    assert "mid-P limits of the counts" in difference.method
+    assert " of 40 positive and " in score.formula
+    assert " of 80 other decisions are right" in score.formula
+    assert difference.formula.startswith(f"{difference.value:.4f}; every difference whose shares have a sum of u^2 <= z^2")
+
+
+def test_draws_of_an_f1_are_explained_by_both_intervals(tmp_path: Path) -> None:
+    for name, right in (("sft", 5), ("dpo", 9)):
+        lines = [sample(i // 3, float(i % 10 < right), draw=i % 3, group="ab"[i // 3 % 2]) for i in range(60)]
+        store(tmp_path, name, about("f1", "safety", task={"aggregate": "f1", "positive": "a"}), lines)
+    explanation = explain_cell(tmp_path, ("sft", "dpo", "f1"))
+    for name in ("score of dpo", "difference"):
+        assert "the wider of both on each side" in step(explanation, name).method
+        assert "mid-P" in step(explanation, name).formula
+
+
 def test_holm_is_shown_with_the_p_values_of_the_family(tmp_path: Path) -> None:
     for name, right in (("sft", 10), ("dpo", 30)):
         for task, more in (("a", 0), ("b", right)):
