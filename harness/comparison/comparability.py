@@ -18,6 +18,10 @@ MAX_LISTED = 12  # differences named in full; the others are counted
 RESCORE_HINT = (
     "Where a task's version alone differs: `skilldelta rescore RESULTS` reads the stored answers by today's, without a model."
 )
+COUNT_HINT = (
+    "Where inputs.examples differs, the sides were asked different numbers of questions: score both with one --limit, or compare "
+    "the questions that both were asked with --allow inputs."
+)
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ def refusal_message(not_accepted: Sequence[SettingDifference], baseline: str) ->
         *map(side_by_side, not_accepted[:MAX_LISTED]),
         *([f"  ... and {hidden_count} more"] if hidden_count > 0 else []),
         *([RESCORE_HINT] if any(d.name == "task.version" for d in not_accepted) else []),
+        *([COUNT_HINT] if any(d.name == "inputs.examples" for d in not_accepted) else []),
         f"Score both with the same settings, or accept the differences from {baseline}: {names} (every table then lists them).",
     ))  # fmt: skip
 

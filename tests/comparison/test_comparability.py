@@ -35,6 +35,16 @@ def test_refusal_of_another_version_of_a_task_names_the_verb_that_needs_no_model
         harness.compare(tmp_path, "sft")
 
 
+def test_two_numbers_of_questions_are_refused_with_the_flag_that_made_them(tmp_path: Path) -> None:
+    inputs = {"data": "d2", "examples": 50, "prompts": "p2"}
+    store_scores(tmp_path, "sft", "gsm8k", OLD)
+    store(tmp_path, "dpo", about("gsm8k", "gsm8k", inputs=inputs), [sample(i, s) for i, s in enumerate(OLD[:50])])
+    with pytest.raises(SkilldeltaError, match=r"(?s)dpo 50\n.*different numbers of questions: .* --limit, .* --allow inputs"):
+        harness.compare(tmp_path, "sft")
+    table = harness.compare(tmp_path, "sft", allow=["inputs"]).frame()
+    assert set(table[table["checkpoint"] == "dpo"]["n"]) == {50}
+
+
 def test_what_cannot_move_a_score_may_differ(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     facts = about("gsm8k", "gsm8k", task={"summary": "now better described"})
