@@ -19,8 +19,8 @@ RESCORE_HINT = (
     "Where a task's version alone differs: `skilldelta rescore RESULTS` reads the stored answers by today's, without a model."
 )
 COUNT_HINT = (
-    "Where inputs.examples differs, the sides were asked different numbers of questions: score both with one --limit, or compare "
-    "the questions that both were asked with --allow inputs."
+    "Where inputs.examples differs, the sides were asked different numbers of questions: score both with one --limit, or "
+    "compare the questions that both were asked with --allow inputs."
 )
 
 
