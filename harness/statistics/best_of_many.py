@@ -14,6 +14,7 @@ from scipy import special
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, simple_design
 from harness.statistics.estimate import Variance, bounded_estimate, stratum_scale
 from harness.statistics.pseudo_observations import cluster_weight
+from harness.statistics.weighted_means import share_rows
 
 HALVES = 2
 DRAWS = 2_000
@@ -112,16 +113,12 @@ class CandidatePool:
         for task in self.tasks:
             apart, together = [], []
             for group in groups:
-                if any(share_rows(task, other) for other in group):
+                if any(share_rows(task.units, other.units) for other in group):
                     together += group
                 else:
                     apart.append(group)
             groups = [*apart, [*together, task]]
         yield from map(merge_tasks, groups)
-
-
-def share_rows(first: PoolTask, second: PoolTask) -> bool:
-    return first.units is not None and second.units is not None and bool(np.intersect1d(first.units, second.units).size)
 
 
 def merge_tasks(tasks: Sequence[PoolTask]) -> PoolTask:

@@ -16,7 +16,7 @@ from harness.statistics.aggregates import Design, Floats, Interval, Ints, critic
 from harness.statistics.estimate import Variance
 from harness.statistics.paired import add_pseudo_observations
 from harness.statistics.pseudo_observations import least_sign_flip_p, student_p
-from harness.statistics.weighted_means import RowSums, add_rows, correlation_matrix
+from harness.statistics.weighted_means import RowSums, add_rows, correlation_matrix, share_rows
 
 if TYPE_CHECKING:
     from harness.statistics.variance_shrinkage import VariancePrior
@@ -124,9 +124,9 @@ def recipe_sum(
 
         variance = var over items of the run-averaged sum / items + sum over parts of (var of run means / runs) - interaction
 
-    The interaction of item and run is in both terms, so it is subtracted once.  The variance over items is that of a paired
-    difference, with its two pseudo-observations.  Degrees of freedom by Satterthwaite (1946); with few runs they are few, and
-    the interval is wide.
+    The interaction of item and run is in both terms, so it is subtracted once (see `shared_variances`).  The variance over
+    items is that of a paired difference, with its two pseudo-observations.  Degrees of freedom by Satterthwaite (1946); with
+    few runs they are few, and the interval is wide.
     `items` [tasks]: None for a single number a run (a cost), which varies by runs alone; default: independent items where
     there are several.
     """
@@ -134,8 +134,9 @@ def recipe_sum(
     weight = np.full(count, 1 / count) if weights is None else weights
     items = items or [TaskItems(simple_design(t.shape[1])) if t.shape[1] > 1 else None for t in parts[0].tasks]
     change = [np.sum([p.tasks[t].mean(axis=0) for p in parts], axis=0) for t in range(count)]
+    shared = [shared_variances(p, weight, items) for p in parts]
     task_changes = [
-        TaskChange(float(w), c, sum(interaction_variance(p.tasks[t]) for p in parts), i)
+        TaskChange(float(w), c, sum(of_tasks[t] for of_tasks in shared), i)
         for t, (w, c, i) in enumerate(zip(weight, change, items, strict=True))
         if i
     ]
@@ -175,7 +176,7 @@ class TaskChange:
 
     weight: float
     change: Floats
-    interaction: float  # the part of the variance of its mean that is of items and runs together
+    interaction: float  # the part of its mean's variance over items that is in the variance over runs as well
     items: TaskItems
 
     @property
@@ -221,6 +222,20 @@ def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95
     variance = contrast.from_items + contrast.from_runs
     freedom = contrast.freedom * ((variance + more) / variance) ** 2 if variance else float("inf")
     return finish_contrast(replace(contrast, freedom=freedom, from_items=contrast.from_items + more), level)
+
+
+def shared_variances(recipe: RecipeScores, weights: Floats, items: Sequence[TaskItems | None]) -> list[float]:
+    """[tasks]: what the variance over items has of the variance over runs: the interaction, at most what the latter says.
+
+    With two runs this may be next to nothing by chance; to subtract more would take from what varies by items.
+    """
+    own = [interaction_variance(t) for t in recipe.tasks]
+    errors = np.abs(weights) * np.sqrt(own)
+    units = [i.units if i else None for i in items]
+    together = np.array([[i == j or share_rows(a, b) for j, b in enumerate(units)] for i, a in enumerate(units)], np.float64)
+    total = float(errors @ together @ errors)  # tasks over the same rows are taken for alike
+    share = min(1.0, recipe.run_variance(weights).value / recipe.runs / total) if total else 0.0
+    return [share * o for o in own]
 
 
 def interaction_variance(scores: Floats) -> float:

@@ -36,6 +36,11 @@ def add_rows(parts: Sequence[RowSums]) -> RowSums:
     return RowSums(units, cluster_sums(place.astype(np.int64), np.concatenate([p.contributions for p in parts])))
 
 
+def share_rows(first: Ints | None, second: Ints | None) -> bool:
+    """Whether two tasks have rows of the same number; None: a task that shares none."""
+    return first is not None and second is not None and bool(np.intersect1d(first, second).size)
+
+
 def correlation_matrix(parts: Sequence[RowSums]) -> Floats:
     """[parts, parts]: the correlations of estimates from the rows that they share; those without shared rows are 0.
 
