@@ -12,7 +12,7 @@ import numpy.typing as npt
 from harness.comparison.result import MetricValue
 from harness.statistics.aggregates import Design, Floats, Ints
 from harness.statistics.estimate import estimate_score
-from harness.statistics.paired import paired_difference
+from harness.statistics.paired import PairedDifference, paired_difference
 from harness.statistics.ratio import Ratio, RatioDifference, ratio_difference, ratio_interval
 from harness.types import Metric
 
@@ -75,6 +75,19 @@ class MetricRows:
     def ratio(self) -> Ratio:
         return Ratio(self.top[self.counts], self.bottom[self.counts])
 
+    def f1_scores(self, design: Design) -> Floats | None:
+        """[samples that count]: the right decisions, where this is another F1 of a task of that kind; None where it is not.
+
+        A positive item adds 2 TP above and 1 + TP below the line, another one nothing above and FP below.
+        """
+        positive = (design.group == design.positive)[self.counts]
+        top, bottom = self.top[self.counts], self.bottom[self.counts]
+        scores = np.where(positive, top / 2, 1 - bottom)
+        fits = (
+            (bottom == 1 + np.where(positive, scores, -scores)) & (top == 2 * scores * positive) & (scores >= 0) & (scores <= 1)
+        )
+        return scores if design.aggregate == "f1" and positive.any() and bool(fits.all()) else None
+
 
 def rows_of_metric(metric: Metric, columns: SampleTable) -> MetricRows:
     """[samples]: the rows of a metric; those without a value do not count."""
@@ -86,10 +99,14 @@ def rows_of_metric(metric: Metric, columns: SampleTable) -> MetricRows:
 
 def metric_value(metric: Metric, panel: TaskPanel, columns: SampleTable, level: float) -> MetricValue:
     """The metric of one checkpoint: with the interval of a score where it is a mean, otherwise that of a ratio."""
-    rows, cluster = rows_of_metric(metric, columns), panel.design_of(columns).cluster
+    rows, design = rows_of_metric(metric, columns), panel.design_of(columns)
+    cluster, decisions = design.cluster, rows.f1_scores(design)
     if rows.is_mean:
         scored_rows = rows.counts & (rows.bottom == 1)
         estimate = estimate_score(rows.top[scored_rows], plain_design(cluster[scored_rows]), level)
+        value, interval = estimate.score, estimate.interval
+    elif decisions is not None:
+        estimate = estimate_score(decisions, design.subset(rows.counts), level)
         value, interval = estimate.score, estimate.interval
     else:
         value, interval = rows.ratio.value, ratio_interval(rows.ratio, cluster[rows.counts], level)
@@ -106,11 +123,15 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
     both = old.counts & new.counts
     missing = int(np.sum(old.in_group & ~both))
     old, new, cluster = old.subset(both), new.subset(both), panel.design.cluster[old_rows][both]
+    design = replace(panel.design, cluster=cluster, group=panel.design.group[old_rows][both])
+    decisions = old.f1_scores(design), new.f1_scores(design)
     if old.is_mean and new.is_mean and np.array_equal(old.bottom, new.bottom):
         rows = old.bottom == 1
         delta = paired_difference(old.top[rows], new.top[rows], plain_design(cluster[rows]), level)
-        difference = RatioDifference(delta.value, delta.interval, delta.quick_p(), delta.detectable(level))
-        pairs = delta.n
+        difference, pairs = as_ratio(delta, level), delta.n
+    elif decisions[0] is not None and decisions[1] is not None:
+        delta = paired_difference(decisions[0], decisions[1], design, level)
+        difference, pairs = as_ratio(delta, level), delta.n
     else:
         difference, pairs = ratio_difference(old.ratio, new.ratio, cluster, level), int(both.sum())
     return replace(
@@ -118,6 +139,10 @@ def add_difference(metric: Metric, value: MetricValue, panel: TaskPanel, columns
         delta_high=POINTS * difference.interval.high, p=difference.p, mde=POINTS * difference.detectable,
         pairs=pairs, missing=missing,
     )  # fmt: skip
+
+
+def as_ratio(delta: PairedDifference, level: float) -> RatioDifference:
+    return RatioDifference(delta.value, delta.interval, delta.quick_p(), delta.detectable(level))
 
 
 def plain_design(cluster: Ints) -> Design:

@@ -186,6 +186,27 @@ def test_a_metric_of_a_task_has_an_interval_and_a_difference(tmp_path: Path) -> 
     assert row.difference.verdict == "worse"
 
 
+def test_a_metric_that_is_an_f1_of_the_same_groups_has_the_interval_of_one(tmp_path: Path) -> None:
+    """Two positive items of thirty: as a ratio of sums its interval would be too short."""
+    metrics = [{"name": "authors_f1", "part": "hits", "over": "weight", "group": "", "lower_is_better": False}]
+    facts = about("xstest", "safety", task={"aggregate": "f1", "positive": "unsafe", "metrics": metrics})
+    for name, false in (("sft", 2), ("dpo", 6)):
+        unsafe = [
+            sample(i, float(i < 1), parts={"hits": 2.0 * (i < 1), "weight": 1.0 + (i < 1)}, group="unsafe") for i in (0, 1)
+        ]
+        safe = [
+            sample(i, float(i > false), parts={"hits": 0.0, "weight": float(i <= false)}, group="safe") for i in range(2, 30)
+        ]
+        store(tmp_path, name, facts, [*unsafe, *safe])
+    row = harness.compare(tmp_path, "sft").row("dpo", "task", "xstest")
+    (extra,) = row.metrics
+    assert (extra.value, extra.low, extra.high) == pytest.approx((row.score, row.score_low, row.score_high))
+    assert row.difference is not None
+    found = (row.difference.delta, row.difference.delta_low, row.difference.delta_high)
+    assert (extra.delta, extra.delta_low, extra.delta_high) == pytest.approx(found)
+    assert extra.high - extra.low > 40
+
+
 def test_a_damaged_line_is_told_by_its_number_and_a_torn_last_one_passed_over(tmp_path: Path) -> None:
     store_scores(tmp_path, "sft", "gsm8k", OLD)
     store_scores(tmp_path, "dpo", "gsm8k", OLD)
