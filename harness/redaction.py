@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
-import codecs
-import html
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote, quote_plus
+
+from harness.secret_spellings import PART, find_in_parts, secret_forms, spell_out, wrapped_base64
 
 MASK = "***"
 SHORTEST = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
 LONG = 16  # characters of a key whose beginning alone gives it away
 BEGINNING = 12
-PART = 4  # letters of each of two parts of a secret that are looked for apart
-GAP = 160  # characters between them: what a log writes before each line
 KIND = "type"  # of a part of a message: its value stands between two texts that belong together
 MAX_SPELLED = 64  # letters of a secret that are looked for one by one
 USER_INFO = re.compile(r"(?<=//)[^\s,;]*@")
@@ -65,28 +61,51 @@ class Redactor:
         self.secrets = tuple(secret for secret in dict.fromkeys(secrets) if len(secret) >= shortest)
 
     @cached_property
+    def forms(self) -> list[str]:
+        """The longest first."""
+        return sorted({form for secret in self.secrets for form in secret_forms(secret)}, key=len, reverse=True)
+
+    @cached_property
+    def literals(self) -> tuple[frozenset[str], re.Pattern[str]]:
+        """The forms in small letters, which are looked for first as that is quick, and the pattern of all of them."""
+        return frozenset(map(str.lower, self.forms)), re.compile("|".join(map(re.escape, self.forms)), re.IGNORECASE)
+
+    @cached_property
     def pattern(self) -> re.Pattern[str] | None:
-        forms = sorted({form for secret in self.secrets for form in secret_forms(secret)}, key=len, reverse=True)
         # The beginning of a long key: a server cuts what it echoes, and the rest of the word is the key's, too.
         long = [secret for secret in self.secrets if len(secret) >= LONG]
         cut = [rf"{re.escape(secret[:BEGINNING])}\S*|{re.escape(secret[-BEGINNING:])}" for secret in long]
-        parts = [spell_out(secret[:MAX_SPELLED]) for secret in self.secrets if len(secret) >= BEGINNING]
-        return re.compile("|".join([*map(re.escape, forms), *parts, *cut]), re.IGNORECASE) if forms else None
+        heads = [secret[:MAX_SPELLED] for secret in self.secrets if len(secret) >= BEGINNING]
+        parts = [spell_out(text) for secret in heads for text in (secret, secret[::-1])]
+        parts += [wrapped_base64(secret) for secret in heads]
+        return re.compile("|".join([*parts, *cut]), re.IGNORECASE) if heads else None
 
     def redact(self, text: str) -> str:
-        if not self.pattern:
+        if not self.secrets:
             return text
         (clean,) = cut_spans([text], self.find_parts(text))
-        return self.pattern.sub(MASK, clean)
+        small, (small_forms, literals) = clean.lower(), self.literals
+        if any(form in small for form in small_forms):
+            clean = literals.sub(MASK, clean)
+        return self.pattern.sub(MASK, clean) if self.pattern else clean
 
     def find_parts(self, text: str) -> list[tuple[int, int]]:
-        """The places (start, end), in their order, of the parts of secrets that lie in two parts in a text."""
-        long = [secret for secret in self.secrets if len(secret) >= BEGINNING]
-        return merge_spans(span for secret in long for span in find_two_parts(text, secret))
+        """The places (start, end), in their order, of the parts of secrets that lie in several parts in a text."""
+        return merge_spans(span for form, least in self.divisible_forms for span in find_in_parts(text, form, least))
+
+    @cached_property
+    def divisible_forms(self) -> list[tuple[str, int]]:
+        """What is looked for in parts: each long secret, and its base64 and hex, with the letters of the shortest part."""
+        forms = []
+        for secret in self.secrets:
+            if len(secret) >= BEGINNING:
+                data = secret.encode("utf-8", "surrogatepass")
+                forms += [(secret, PART), (base64.b64encode(data).decode().rstrip("="), 2 * PART), (data.hex(), 4 * PART)]
+        return forms
 
     def redact_value(self, value: object) -> object:
         """A JSON value with every text in it redacted; the names in its objects, too, and secrets cut over several texts."""
-        if not self.pattern:
+        if not self.secrets:
             return value
         texts = list(texts_in(value))
         if spans := self.find_parts("".join(texts)):
@@ -128,28 +147,6 @@ def map_texts(value: object, change: Callable[[str], str]) -> object:
     return value
 
 
-def find_two_parts(text: str, secret: str) -> list[tuple[int, int]]:
-    """The places of a secret's two parts, at most GAP characters apart; of a part alone where nearly all of it is there."""
-    spans, start = [], text.find(secret[:PART])
-    while start >= 0:
-        pairs = enumerate(zip(secret, text[start : start + len(secret)], strict=False))
-        length = next((i for i, (letter, other) in pairs if letter != other), min(len(secret), len(text) - start))
-        for cut in range(length, PART - 1, -1):
-            end, rest = start + cut, secret[cut:]
-            place = text.find(rest, end, end + GAP + len(rest)) if len(rest) >= PART else end
-            if place < 0:  # a field of its second part may come first
-                place = text.find(rest, max(start - GAP - len(rest), 0), start)
-            if place >= 0:
-                spans += [(start, end), (place, place + len(rest) if len(rest) >= PART else end)]
-                break
-        start = text.find(secret[:PART], start + 1)
-    place = text.find(secret[PART - 1 :])
-    while place >= 0:
-        spans.append((place, place + len(secret) - PART + 1))
-        place = text.find(secret[PART - 1 :], place + 1)
-    return spans
-
-
 def merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """The same places, in their order, without those that touch or overlap."""
     areas: list[tuple[int, int]] = []
@@ -173,51 +170,3 @@ def cut_spans(texts: list[str], spans: list[tuple[int, int]]) -> list[str]:
         pieces.append(piece + text[place:])
         offset += len(text)
     return pieces
-
-
-def spell_out(secret: str) -> str:
-    """A pattern of a secret letter by letter: each as it is, in full width or by its number, with marks between them.
-
-    Numbers as in %73, %2573, =73, \\x73, \\163, \\u{73}, &#115;, &#x73; or alone.
-    """
-    units = []
-    for letter in secret:
-        code = ord(letter)
-        wide = re.escape(chr(code + 0xFEE0)) if 0x21 <= code <= 0x7E else re.escape(letter)
-        sixteen = rf"(?:%(?:25){{0,4}}|=|\\{{1,4}}x|\\{{1,4}}u\{{?|U\+|0x|&\#x)?0{{0,6}}{code:x}[;}}]?"
-        units.append(rf"(?:{re.escape(letter)}|{wide}|{sixteen}|(?:&\#)?0{{0,6}}{code};?|\\{{1,4}}0{{0,6}}{code:o})")
-    return r"[\W_]{0,6}?".join(units)
-
-
-def secret_forms(secret: str) -> set[str]:
-    """The ways in which a secret may be written."""
-    data = secret.encode("utf-8", "surrogatepass")
-    percent = "".join(f"%{byte:02x}" for byte in data)
-    backslashes = "".join(f"\\u{ord(character):04x}" for character in secret)
-    forms = {
-        secret,
-        secret[::-1],
-        quote(data, safe=""),
-        quote_plus(data),
-        percent,
-        backslashes,
-        data.hex(),
-        html.escape(secret),
-    }
-    wide = secret.encode("utf-16-le", "surrogatepass")
-    other_bases = {base64.b32encode(data), base64.b85encode(data), base64.a85encode(data)}
-    forms |= {json.dumps(secret)[1:-1], wide.hex(), codecs.encode(secret, "rot13")}
-    forms |= {text.decode().rstrip("=") for text in other_bases}
-    return forms | base64_forms(data) | base64_forms(wide) | base64_forms(base64.b64encode(data))
-
-
-def base64_forms(data: bytes) -> set[str]:
-    """What base64 makes of `data` in a longer text, for each of three places in it: the letters that no neighbour changes."""
-    forms = set()
-    for before in range(3):
-        text = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
-        first = (before * 8 + 5) // 6  # letters that hold bits of what is before
-        last = len(text) - 1 if (before + len(data)) % 3 else len(text)  # the last one holds bits of what follows
-        forms.add(text[first:last])
-    forms |= {form.translate(str.maketrans("+/", "-_")) for form in forms}
-    return {form for form in forms if len(form) >= SHORTEST}

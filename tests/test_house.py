@@ -59,6 +59,7 @@ ROOMS = [
     "harness/run_logs/",
     "harness/training_log.py",
     "harness/published.py",
+    "harness/secret_spellings.py",
     "harness/redaction.py",
     "harness/server_address.py",
     "harness/http_errors.py",

@@ -3,6 +3,8 @@
 import base64
 import codecs
 import json
+import textwrap
+from itertools import permutations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -81,6 +83,7 @@ def test_a_token_among_vllms_arguments_is_not_stored(monkeypatch: pytest.MonkeyP
 
 SECRET = "sk-SECRET-7153xyzABCDEFGH"
 LETTERS, NUMBERS = list(SECRET), SECRET.encode()
+REDACTOR = Redactor([SECRET])
 ECHOES = {
     "as it is": SECRET,
     "in capitals": SECRET.upper(),
@@ -106,12 +109,19 @@ ECHOES = {
     "in base64 twice": base64.b64encode(base64.b64encode(NUMBERS)).decode(),
     "turned by 13": codecs.encode(SECRET, "rot13"),
     "its end alone": SECRET[-14:],
+    "in bold letters": "".join(chr(0x1D41A + ord(x) - 97) if x.islower() else x for x in LETTERS),
+    "as invisible tags": "".join(chr(0xE0000 + n) for n in NUMBERS),
+    "in binary": " ".join(f"{n:08b}" for n in NUMBERS),
+    "backwards with spaces": " ".join(reversed(LETTERS)),
+    "backwards in base64": base64.b64encode(NUMBERS[::-1]).decode(),
+    "in base64 in short lines": "\n".join(textwrap.wrap(base64.b64encode(NUMBERS).decode(), 12)),
+    "in base64 of hex": base64.b64encode(NUMBERS.hex().encode()).decode(),
 }
 
 
 @pytest.mark.parametrize("name", ECHOES)
 def test_a_key_is_masked_in_whatever_form_a_server_echoes_it(name: str) -> None:
-    shown = Redactor([SECRET]).redact(f"Your key: {ECHOES[name]} is wrong.")
+    shown = REDACTOR.redact(f"Your key: {ECHOES[name]} is wrong.")
     assert shown.startswith("Your key: ")
     assert MASK in shown
     assert len(shown) < len(f"Your key: {MASK} is wrong.") + 16
@@ -145,6 +155,29 @@ def test_a_key_in_two_parts_is_masked_wherever_it_is_cut(secret: str) -> None:
     assert redactor.redact(LINES[0].format(secret[:7], secret[7:])) == LINES[0].format(MASK, MASK)
 
 
+THREE_LINES = ("{}\n{}\n{}", "12:00 WARN {}\n12:01 WARN {}\n12:02 WARN {}", "It begins with {}, then {}, then {}.")
+
+
+@pytest.mark.parametrize("secret", [SECRET, "gw_0a7Xk-4421-PPrst"])
+def test_a_key_in_three_parts_is_masked_in_lines_fields_and_texts_of_any_order(secret: str) -> None:
+    redactor = Redactor([secret])
+    for first, second in ((4, 9), (7, 12), (5, len(secret) - 4)):
+        parts = secret[:first], secret[first:second], secret[second:]
+        for order in permutations(parts):
+            shown = [redactor.redact(line.format(*order)) for line in THREE_LINES]
+            fields: list[Any] = [dict(zip("abc", order, strict=True)), ["user", order[0], "said", order[1], {"x": [order[2]]}]]
+            shown += [json.dumps(redactor.redact_value(value)) for value in fields]
+            shown.append(redactor.redact(json.dumps(fields[0])))
+            assert all(text.count(MASK) == 3 or text.count(MASK) == 1 for text in shown[:3]), shown
+            assert not [part for part in parts for text in shown if part in text]
+
+
+def test_two_of_three_parts_are_no_key() -> None:
+    text = f"{SECRET[:7]}\n{SECRET[7:14]}\n"
+    assert Redactor([SECRET]).redact(text) == text
+
+
 def test_one_part_of_a_key_is_no_key() -> None:
     values: list[Any] = ["sk-Sh is all there is", ["Short-715", "4"], {"a": "sk-S" + "x" * 200, "b": "hort-7153"}]
-    assert Redactor(["sk-Short-7153"]).redact_value(values) == values
+    redactor = Redactor(["sk-Short-7153"])
+    assert [redactor.redact_value(value) for value in values] == values
