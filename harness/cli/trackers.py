@@ -37,6 +37,13 @@ class TrackerOptions:
         str, typer.Option("--baseline", help="With --log-to: the checkpoint in the results that differences are from.")
     ] = ""
 
+    def __post_init__(self) -> None:
+        if self.baseline and not self.log_to:
+            raise SkilldeltaError(
+                "--baseline is for --log-to here.  Score the baseline like any other checkpoint, then compare: "
+                f"skilldelta compare RESULTS --baseline {self.baseline}"
+            )
+
     def refuse(self, why: str) -> None:
         """Raises SkilldeltaError where a tracker is named."""
         if self.log_to:

@@ -315,3 +315,10 @@ def test_trackio_has_them_in_its_own_local_database(offline: Path, capsys: pytes
     log_comparison(store_run(offline / "r"), "trackio:tuning", capsys)
     logs = SQLiteStorage.get_logs("tuning", "dpo")
     assert {entry["step"]: entry["skills/coding/difference"] for entry in logs} == {20: -5.0, 100: -2.5}
+
+
+def test_a_baseline_that_nothing_would_use_is_refused_with_the_verb_that_compares(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["score", "dpo", "-t", "gsm8k", "--baseline", "sft", "-o", "results"])
+    assert end.value.code == 3
+    assert "skilldelta compare RESULTS --baseline sft" in " ".join(capsys.readouterr().err.split())
