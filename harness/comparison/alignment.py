@@ -13,7 +13,7 @@ from harness.comparison.sample_table import SampleTable
 from harness.records import CellRecord
 from harness.statistics import paired
 from harness.statistics.aggregates import Design, Floats, Interval, Ints, influences
-from harness.statistics.best_of_many import ClusterLayout
+from harness.statistics.cluster_layout import ClusterLayout
 from harness.statistics.estimate import ScoreEstimate, estimate_score, unscored_bounds
 from harness.statistics.weighted_means import RowSums
 

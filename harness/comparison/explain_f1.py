@@ -42,4 +42,4 @@ def difference_from_counts(difference: PairedDifference, pairs: F1Pairs, level: 
 
 
 def describe_pairs(count: PairedCount) -> str:
-    return f"{count.n:.6g} ({count.right:.6g} right under both, {count.lost:.6g} lost, {count.gained:.6g} gained)"
+    return f"{count.n:.6g} ({count.right:.6g} right under both, {count.losses:.6g} lost, {count.gains:.6g} gained)"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class TaskScores:
+class RecipeTask:
     """Checkpoints on one task: pseudo-values [checkpoints, items], whose means are the scores, and what the items are."""
 
     values: Floats
@@ -84,7 +84,7 @@ def compare_recipes(
     return lines
 
 
-def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, TaskScores], names: Sequence[str]) -> Iterator[str]:
+def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, RecipeTask], names: Sequence[str]) -> Iterator[str]:
     """A sentence for each task of any of these checkpoints that cannot be compared."""
     for task in sorted({task for _, task in (*stored_results.cells, *stored_results.empty)}):
         absent = [name for name in names if (name, task) not in stored_results.cells]
@@ -94,7 +94,7 @@ def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, TaskScores]
             yield f"{task} is left out: no item has a score of all checkpoints."
 
 
-def task_scores(stored_results: LoadedResults, task: str, names: Sequence[str], numbers: Ints) -> TaskScores:
+def task_scores(stored_results: LoadedResults, task: str, names: Sequence[str], numbers: Ints) -> RecipeTask:
     """The checkpoints on the items that all of them have a score for; `numbers`: of the rows of the baseline's clusters."""
     first = stored_results.cells[names[0], task].columns()
     panel = TaskPanel(stored_results.cells[names[0], task].record, first)
@@ -102,10 +102,10 @@ def task_scores(stored_results: LoadedResults, task: str, names: Sequence[str], 
     return align_scores(panel, [scores_along(panel, table) for table in tables], numbers)
 
 
-def align_scores(panel: TaskPanel, rows: Sequence[Floats], numbers: Ints) -> TaskScores:
+def align_scores(panel: TaskPanel, rows: Sequence[Floats], numbers: Ints) -> RecipeTask:
     """Scores [rows of the panel] of checkpoints, on the items that all of them have a score for."""
     values, design = pseudo_values(panel.design, np.stack(rows))
-    return TaskScores(values, TaskItems(design, numbers[np.unique(design.cluster)]))
+    return RecipeTask(values, TaskItems(design, numbers[np.unique(design.cluster)]))
 
 
 def scores_along(panel: TaskPanel, columns: SampleTable) -> Floats:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Design, Floats, Interval, Ints, simple_design
-from harness.statistics.estimate import Variance, bounded_estimate, stratum_scale
-from harness.statistics.pseudo_observations import cluster_weight
+from harness.statistics.aggregates import Floats, Interval, Ints, simple_design
+from harness.statistics.cluster_layout import ClusterLayout
+from harness.statistics.estimate import Variance, bounded_estimate
 from harness.statistics.weighted_means import share_rows
 
 HALVES = 2
@@ -30,28 +30,6 @@ class BestSelection:
     interval: Interval  # for the true score of the chosen one, whichever it is
     probability: Floats  # [k]: how often each comes out highest when the items are drawn again
     equals: tuple[str, ...]  # candidates that the best does not beat; they hold the true best with probability `level`
-
-
-@dataclass(frozen=True)
-class ClusterLayout:
-    """How the clusters of a task vary.
-
-    `strata` [clusters]: the stratum of each, -1 for one without a score.  `scale` [clusters]: the variance of the task's score
-    is the sum of the squares of what influences make with it.  `whole`: what a cluster adds that changes as a whole.
-    """
-
-    strata: Ints
-    scale: Floats
-    whole: float
-
-    @classmethod
-    def of_design(cls, design: Design, clusters: int) -> ClusterLayout:
-        """Of samples whose clusters have codes below `clusters`."""
-        strata, scale = np.full(clusters, -1), np.zeros(clusters)
-        if len(design.cluster):
-            codes = np.unique(design.cluster)
-            strata[codes], scale[codes] = design.cluster_strata, np.sqrt(stratum_scale(design))[design.cluster_strata]
-        return cls(strata, scale, cluster_weight(design) if len(design.cluster) else 0.0)
 
 
 @dataclass(frozen=True)

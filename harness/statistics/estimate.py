@@ -23,11 +23,18 @@ from harness.statistics.aggregates import (
     means_of_strata,
     sample_weights,
 )
-from harness.statistics.f1_interval import F1Counts, count_scores
-from harness.statistics.pseudo_observations import PSEUDO_PAIRS, cluster_weight, pseudo_square, shrunk_mean, squared_weights
+from harness.statistics.f1_interval import BinomialCount, F1Counts, group_sizes
+from harness.statistics.pseudo_observations import (
+    PSEUDO_PAIRS,
+    ROUNDING,
+    cluster_weight,
+    information_share,
+    pseudo_square,
+    shrunk_mean,
+    stratum_scale,
+)
 
 Method = Literal["none", "wilson", "student", "f1"]
-ROUNDING = 1e-20  # a smaller variance is rounding error alone
 
 
 @dataclass(frozen=True)
@@ -58,15 +65,6 @@ def cluster_variance(sums: Floats, design: Design) -> Variance:
     per_stratum = (scale * np.bincount(design.cluster_strata, weights=sums**2))[estimable]
     total, denominator = float(per_stratum.sum()), float(np.sum(per_stratum**2 / freedom))
     return Variance(total, total**2 / denominator if denominator > 0 else float(np.sum(freedom)))
-
-
-def stratum_scale(design: Design) -> Floats:
-    """[strata]: what the squared sum of a cluster counts in the variance, C/(C-1); 0 for the single cluster of a stratum."""
-    # A stratum with a single cluster says nothing about its own variance: it is given that of the others' clusters, by weight.
-    count, weights = squared_weights(design)
-    estimable = count > 1
-    inflation = float(weights.sum() / weights[estimable].sum()) if weights[estimable].sum() else 1.0
-    return np.where(estimable, inflation * count / np.maximum(count - 1, 1), 0.0)
 
 
 def effective_size(design: Design) -> float:
@@ -118,8 +116,8 @@ class ScoreEstimate:
         """Around the score; of an F1 of dependent or fractional scores the wider one on each side."""
         if self.counts is None:
             return self.linear_interval
-        counted, own = self.counts.interval(self.normal), self.linear_interval
-        return Interval(min(counted.low, own.low), max(counted.high, own.high))
+        of_counts, own = self.counts.interval(self.normal), self.linear_interval
+        return Interval(min(of_counts.low, own.low), max(of_counts.high, own.high))
 
     @property
     def linear_interval(self) -> Interval:
@@ -221,3 +219,13 @@ def pseudo_values(design: Design, scores: Floats) -> tuple[Floats, Design]:
         score, each = influences(row, common)
         values[place] = score + count * np.bincount(common.clusters, weights=each, minlength=count)
     return values, common
+
+
+def count_scores(scores: Floats, design: Design) -> F1Counts:
+    """The counts behind an F1 of scores [n] in 0..1."""
+    groups = []
+    for rows in (design.group == design.positive, design.group != design.positive):
+        share = information_share(scores[rows], design.clusters[rows])
+        groups.append(BinomialCount(share * float(scores[rows].sum()), share * int(rows.sum())))
+    positives, rest = groups
+    return F1Counts(positives, rest, group_sizes(design), design.is_independent and is_binary(scores))

@@ -23,15 +23,13 @@ from itertools import product
 import numpy as np
 from scipy import interpolate, special
 
-from harness.statistics.aggregates import Design, Floats, Interval, Ints, cluster_sums, is_binary
-from harness.statistics.pseudo_observations import pseudo_square
+from harness.statistics.aggregates import Design, Floats, Interval
 
 NODES, GRID = 33, 513  # deviates at which a limit is solved, and at which it is tabled
 LARGEST_DEVIATE = 8.0  # tails beyond are below 1e-15
 CLIMBERS = 8
 FIRST_STEP, LAST_STEP = 0.4, 2e-4  # in radii; a step of h leaves about h^2 of an interval's width
 LEAST_RISE = 1e-4  # of a step
-ROUNDING = 1e-20  # a smaller variance is rounding error alone
 
 
 @dataclass(frozen=True)
@@ -48,20 +46,20 @@ class PairedCount:
 
     n: float
     right: float
-    lost: float
-    gained: float
+    losses: float
+    gains: float
 
     def swap(self) -> PairedCount:
-        return PairedCount(self.n, self.right, self.gained, self.lost)
+        return PairedCount(self.n, self.right, self.gains, self.losses)
 
     def shares(self) -> list[BinomialCount]:
         """Changed of all, right of the unchanged, gained of the changed: the likelihood is the product of these three."""
-        changed = self.lost + self.gained
-        unchanged = max(self.n - changed, 0.0)
+        changes = self.losses + self.gains
+        constant = max(self.n - changes, 0.0)
         return [
-            BinomialCount(changed, self.n),
-            BinomialCount(min(self.right, unchanged), unchanged),
-            BinomialCount(self.gained, changed),
+            BinomialCount(changes, self.n),
+            BinomialCount(min(self.right, constant), constant),
+            BinomialCount(self.gains, changes),
         ]
 
 
@@ -123,10 +121,10 @@ def f1_of(recall: Floats, specificity: Floats, sizes: tuple[int, int]) -> Floats
     return value
 
 
-def rates_of(changed: Floats, right: Floats, gained: Floats) -> tuple[Floats, Floats]:
+def rates_of(changes: Floats, right: Floats, gains: Floats) -> tuple[Floats, Floats]:
     """The rates of right items before and after, from the three shares of `PairedCount.shares`."""
-    unchanged = (1 - changed) * right
-    return unchanged + changed * (1 - gained), unchanged + changed * gained
+    constant = (1 - changes) * right
+    return constant + changes * (1 - gains), constant + changes * gains
 
 
 def limit_tables(counts: Sequence[BinomialCount], critical: float) -> Floats:
@@ -149,9 +147,9 @@ def lower_limits(hits: Floats, n: Floats, tails: Floats) -> Floats:
     low, high = np.zeros((len(hits), len(tails))), np.ones((len(hits), len(tails)))
     for _ in range(50):
         middle = (low + high) / 2
-        reached = special.betainc(np.maximum(hits, 1e-300), n - hits + 1, middle)
-        passed = special.betainc(hits + 1, np.maximum(n - hits, 1e-300), middle)
-        tail = (np.where(hits > 0, reached, 1.0) + np.where(hits < n, passed, 0.0)) / 2
+        at_least = special.betainc(np.maximum(hits, 1e-300), n - hits + 1, middle)
+        above = special.betainc(hits + 1, np.maximum(n - hits, 1e-300), middle)
+        tail = (np.where(hits > 0, at_least, 1.0) + np.where(hits < n, above, 0.0)) / 2
         low, high = np.where(tail < tails, middle, low), np.where(tail < tails, high, middle)
     return np.where(hits > 0, (low + high) / 2, 0.0)
 
@@ -171,9 +169,9 @@ def largest_value(value: Callable[[Floats], Floats], dimensions: int) -> float:
     moves = starts[np.count_nonzero(starts, axis=1) <= 2]
     while (steps > LAST_STEP).any():
         tries = normalize(points[:, None] + steps[:, None, None] * moves)
-        reached = value(tries)
-        which = np.argmax(reached, axis=1)
-        top = np.take_along_axis(reached, which[:, None], axis=1)[:, 0]
+        new_heights = value(tries)
+        which = np.argmax(new_heights, axis=1)
+        top = np.take_along_axis(new_heights, which[:, None], axis=1)[:, 0]
         higher = top > heights + LEAST_RISE * steps
         points = np.where(higher[:, None], tries[np.arange(len(points)), which], points)
         heights, steps = np.maximum(heights, top), np.where(higher, steps, steps / 2)
@@ -185,49 +183,6 @@ def normalize(vectors: Floats) -> Floats:
     return unit
 
 
-def count_scores(scores: Floats, design: Design) -> F1Counts:
-    """The counts behind an F1 of scores [n] in 0..1."""
-    groups = []
-    for rows in (design.group == design.positive, design.group != design.positive):
-        share = information_share(scores[rows], design.clusters[rows])
-        groups.append(BinomialCount(share * float(scores[rows].sum()), share * int(rows.sum())))
-    positives, rest = groups
-    return F1Counts(positives, rest, group_sizes(design), design.is_independent and is_binary(scores))
-
-
-def count_pairs(before: Floats, after: Floats, design: Design) -> F1Pairs:
-    """The counts behind a difference of F1 of scores [n] in 0..1 of the same samples."""
-    groups = []
-    for rows in (design.group == design.positive, design.group != design.positive):
-        old, new, clusters = before[rows], after[rows], design.clusters[rows]
-        share = min(information_share(values, clusters) for values in (old, new, new - old))
-        lost, gained = (float(np.maximum(change, 0).sum()) for change in (old - new, new - old))
-        both = float(np.minimum(old, new).sum())
-        groups.append(PairedCount(share * int(rows.sum()), share * both, share * lost, share * gained))
-    positives, rest = groups
-    return F1Pairs(positives, rest, group_sizes(design), design.is_independent and is_binary(before) and is_binary(after))
-
-
 def group_sizes(design: Design) -> tuple[int, int]:
     positives = int(np.sum(design.group == design.positive))
     return positives, len(design.group) - positives
-
-
-def information_share(values: Floats, clusters: Ints) -> float:
-    """How many independent items of whole changes would know the mean of values [n] in -1..1 as well, for each of the n.
-
-    1 of independent values; at least one item for each cluster, where these are of equal size (Kish 1965, 8.2), as draws of one
-    problem may all be alike.  Above that, what the clusters' variance says, with a guard against its luck (`pseudo_square`).
-    """
-    n, members = len(values), np.unique(clusters, return_inverse=True)[1]
-    sizes = np.bincount(members).astype(np.float64)
-    if len(sizes) == n:
-        return 1.0
-    least = n**2 / float(np.sum(sizes**2))
-    sums = cluster_sums(members, values - values.mean()) / n
-    variance = float(np.sum(sums**2)) * len(sizes) / max(len(sizes) - 1, 1)
-    spread = float(np.abs(values).mean() - values.mean() ** 2)
-    if variance <= ROUNDING or len(sizes) < 2:
-        return least / n
-    guarded = spread / (variance + pseudo_square(sums, 1 / least))
-    return min(max(guarded, min(least, spread / variance)), float(n)) / n

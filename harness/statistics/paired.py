@@ -19,8 +19,14 @@ from harness.statistics.aggregates import (
     sample_weights,
 )
 from harness.statistics.estimate import Variance, cluster_variance
-from harness.statistics.f1_interval import F1Pairs, count_pairs
-from harness.statistics.pseudo_observations import cluster_weight, least_sign_flip_p, pseudo_square, student_p
+from harness.statistics.f1_interval import F1Pairs, PairedCount, group_sizes
+from harness.statistics.pseudo_observations import (
+    cluster_weight,
+    information_share,
+    least_sign_flip_p,
+    pseudo_square,
+    student_p,
+)
 
 
 @dataclass(frozen=True)
@@ -90,8 +96,8 @@ def paired_difference(before: Floats, after: Floats, design: Design, level: floa
 def use_counts(linear: PairedDifference, pairs: F1Pairs, level: float) -> PairedDifference:
     """The difference of an F1 with the interval of its counts, and the variance that such a width has."""
     z = critical_value(level)
-    counted, own = pairs.interval(z), Interval(linear.value, linear.value) if pairs.is_exact else linear.interval
-    interval = Interval(min(counted.low, own.low), max(counted.high, own.high))
+    of_counts, own = pairs.interval(z), Interval(linear.value, linear.value) if pairs.is_exact else linear.interval
+    interval = Interval(min(of_counts.low, own.low), max(of_counts.high, own.high))
     error = (interval.high - interval.low) / 2 / z
     return replace(linear, interval=interval, variance=error**2, freedom=float("inf"), pairs=pairs)
 
@@ -118,3 +124,16 @@ def add_pseudo_observations(sums: Floats, design: Design, other_variance: float 
     if np.isnan(variance.value) or not whole:
         return Variance(1.0, 1.0)
     return Variance(max(variance.value - other_variance, 0.0) + 2 * pseudo_square(sums, whole), variance.freedom)
+
+
+def count_pairs(before: Floats, after: Floats, design: Design) -> F1Pairs:
+    """The counts behind a difference of F1 of scores [n] in 0..1 of the same samples."""
+    groups = []
+    for rows in (design.group == design.positive, design.group != design.positive):
+        old, new, clusters = before[rows], after[rows], design.clusters[rows]
+        share = min(information_share(values, clusters) for values in (old, new, new - old))
+        losses, gains = (float(np.maximum(change, 0).sum()) for change in (old - new, new - old))
+        both = float(np.minimum(old, new).sum())
+        groups.append(PairedCount(share * int(rows.sum()), share * both, share * losses, share * gains))
+    positives, rest = groups
+    return F1Pairs(positives, rest, group_sizes(design), design.is_independent and is_binary(before) and is_binary(after))

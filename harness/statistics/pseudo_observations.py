@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from harness.statistics.aggregates import Design, Floats, cluster_sums, sample_weights
+from harness.statistics.aggregates import Design, Floats, Ints, cluster_sums, sample_weights
 
+ROUNDING = 1e-20  # a smaller variance is rounding error alone
 PSEUDO_PAIRS = 1  # a mean gets so many pseudo-observations of 0, and as many of 1
 # Many small changes must not hide what a few whole ones add.  Of the powers of a change's size, in steps of a quarter, this is
 # the smallest weight whose intervals hold the truth at least 93 % of the time, whatever share of 10 to 1,200 answers changes a
@@ -74,3 +75,32 @@ def least_sign_flip_p(contributions: Floats) -> float:
     """The smallest p-value that flipping the signs of m non-zero contributions can give: 2^(1-m)."""
     # No test of symmetry can be surer.  Student's t is, where all of a few changes are alike.
     return float(min(1.0, 2.0 ** (1 - np.count_nonzero(contributions))))
+
+
+def stratum_scale(design: Design) -> Floats:
+    """[strata]: what the squared sum of a cluster counts in the variance, C/(C-1); 0 for the single cluster of a stratum."""
+    # A stratum with a single cluster says nothing about its own variance: it is given that of the others' clusters, by weight.
+    count, weights = squared_weights(design)
+    estimable = count > 1
+    inflation = float(weights.sum() / weights[estimable].sum()) if weights[estimable].sum() else 1.0
+    return np.where(estimable, inflation * count / np.maximum(count - 1, 1), 0.0)
+
+
+def information_share(values: Floats, clusters: Ints) -> float:
+    """How many independent items of whole changes would know the mean of values [n] in -1..1 as well, for each of the n.
+
+    1 of independent values; at least one item for each cluster, where these are of equal size (Kish 1965, 8.2), as draws of one
+    problem may all be alike.  Above that, what the clusters' variance says, with a guard against its luck (`pseudo_square`).
+    """
+    n, members = len(values), np.unique(clusters, return_inverse=True)[1]
+    sizes = np.bincount(members).astype(np.float64)
+    if len(sizes) == n:
+        return 1.0
+    least = n**2 / float(np.sum(sizes**2))
+    sums = cluster_sums(members, values - values.mean()) / n
+    variance = float(np.sum(sums**2)) * len(sizes) / max(len(sizes) - 1, 1)
+    spread = float(np.abs(values).mean() - values.mean() ** 2)
+    if variance <= ROUNDING or len(sizes) < 2:
+        return least / n
+    guarded = spread / (variance + pseudo_square(sums, 1 / least))
+    return min(max(guarded, min(least, spread / variance)), float(n)) / n

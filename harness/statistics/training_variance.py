@@ -134,9 +134,9 @@ def recipe_sum(
     weight = np.full(count, 1 / count) if weights is None else weights
     items = items or [TaskItems(simple_design(t.shape[1])) if t.shape[1] > 1 else None for t in parts[0].tasks]
     change = [np.sum([p.tasks[t].mean(axis=0) for p in parts], axis=0) for t in range(count)]
-    shared = [shared_variances(p, weight, items) for p in parts]
+    per_part = [shared_variances(p, weight, items) for p in parts]
     task_changes = [
-        TaskChange(float(w), c, sum(of_tasks[t] for of_tasks in shared), i)
+        TaskChange(float(w), c, sum(of_tasks[t] for of_tasks in per_part), i)
         for t, (w, c, i) in enumerate(zip(weight, change, items, strict=True))
         if i
     ]
@@ -209,10 +209,10 @@ def item_variance(changes: Sequence[TaskChange]) -> Variance:
 
 def least_p(changes: Sequence[TaskChange]) -> float:
     """The smallest p-value that flipping the signs of rows can give."""
-    weighted = [c.rows.scale(c.weight) for c in changes]
+    rows = [c.rows.scale(c.weight) for c in changes]
     if any(c.items.units is None for c in changes):
-        return least_sign_flip_p(np.concatenate([r.contributions for r in weighted]))
-    return least_sign_flip_p(add_rows(weighted).contributions)
+        return least_sign_flip_p(np.concatenate([r.contributions for r in rows]))
+    return least_sign_flip_p(add_rows(rows).contributions)
 
 
 def add_item_variance(contrast: RecipeContrast, more: float, level: float = 0.95) -> RecipeContrast:

@@ -49,7 +49,7 @@ class StudyMeasures:
         self.record = record
         self.tables: dict[tuple[str, Column], SampleTable] = {}
         self.arrays: dict[tuple[Column, tuple[TrainedModel, ...]], Floats] = {}
-        self.scores: dict[tuple[Column, tuple[TrainedModel, ...]], recipes.TaskScores] = {}
+        self.scores: dict[tuple[Column, tuple[TrainedModel, ...]], recipes.RecipeTask] = {}
 
     @cached_property
     def answers(self) -> LoadedResults:
@@ -107,7 +107,7 @@ class StudyMeasures:
         self.values(column, runs)
         return self.scores[column, tuple(runs)].items
 
-    def align_runs(self, kind: str, task: str, checkpoints: Sequence[str]) -> recipes.TaskScores:
+    def align_runs(self, kind: str, task: str, checkpoints: Sequence[str]) -> recipes.RecipeTask:
         """The checkpoints on the items that all of them have a score for."""
         tables = [self.table(name, (kind, task)) for name in checkpoints]
         stored = self.stored(kind)

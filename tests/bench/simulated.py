@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.statistics.aggregates import Design, Floats, cluster_sums, influences, simple_design
-from harness.statistics.best_of_many import CandidatePool, ClusterLayout, PoolTask
+from harness.statistics.best_of_many import CandidatePool, PoolTask
+from harness.statistics.cluster_layout import ClusterLayout
 from harness.statistics.estimate import estimate_score
 
 Rng = np.random.Generator

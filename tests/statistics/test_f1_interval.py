@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from harness.statistics import f1_interval
 from harness.statistics.aggregates import Design, Floats, Interval, critical_value, influences
 from harness.statistics.estimate import estimate_score
 from harness.statistics.f1_interval import BinomialCount, F1Counts, F1Pairs, PairedCount
 from harness.statistics.paired import paired_difference
+from harness.statistics.pseudo_observations import information_share
 
 Z = critical_value(0.95)
 
@@ -185,10 +185,10 @@ def test_draws_of_one_problem_count_as_what_they_know() -> None:
     rng = np.random.default_rng(0)
     clusters = np.repeat(np.arange(40), 5)
     alike, free = np.repeat((rng.random(40) < 0.5).astype(float), 5), (rng.random(200) < 0.5).astype(float)
-    assert f1_interval.information_share(alike, clusters) == pytest.approx(0.2, abs=0.01)
-    assert f1_interval.information_share(free, clusters) > 0.6
-    assert f1_interval.information_share(np.ones(200), clusters) == pytest.approx(0.2)
-    assert f1_interval.information_share(free, np.arange(200)) == 1
+    assert information_share(alike, clusters) == pytest.approx(0.2, abs=0.01)
+    assert information_share(free, clusters) > 0.6
+    assert information_share(np.ones(200), clusters) == pytest.approx(0.2)
+    assert information_share(free, np.arange(200)) == 1
     group = (np.arange(40) >= 2).astype(np.int64)
     once = estimate_score(alike[::5], Design(np.arange(40), group, "f1", 0)).interval
     drawn = estimate_score(alike, Design(clusters, np.repeat(group, 5), "f1", 0)).interval
