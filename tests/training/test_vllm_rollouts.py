@@ -295,7 +295,7 @@ class TestRefusals:
             grpo.train(grpo.GRPOConfig(**settings(model, tmp_path / "run")))
 
     def test_a_share_of_memory_that_is_none(self, model: str, tmp_path: Path) -> None:
-        with pytest.raises(SkilldeltaError, match="--vllm-memory 30: .* for 30 % write 0.3"):
+        with pytest.raises(SkilldeltaError, match=r"--vllm-memory 30: .* for 30 % write 0.3"):
             grpo.train(grpo.GRPOConfig(**settings(model, tmp_path, vllm_memory=30)))
 
 
