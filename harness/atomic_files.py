@@ -104,6 +104,16 @@ def remove_halves(path: Path) -> None:
 
 
 @contextmanager
+def sole_writer(*files: Path) -> Iterator[None]:
+    """Files of one folder, to this process alone; the folder is made, and what killed writers of them left is removed."""
+    files[0].parent.mkdir(parents=True, exist_ok=True)
+    with lock_folder(files[0].parent):
+        for file in files:
+            remove_halves(file)
+        yield
+
+
+@contextmanager
 def whole_files(folder: Path) -> Iterator[Path]:
     """A folder to write into, whose files come to `folder` one by one, each whole, once all of them are written."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Literal
 
 from harness import registry
-from harness.atomic_files import write_bytes
+from harness.atomic_files import sole_writer, write_bytes
 from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, storable
@@ -166,15 +166,17 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     before = cell.record()
     if before and before.state != "failed":
         # Written anew for the comparison: earlier versions stored samples under other keys.
-        old_content = encode_lines(map(sample_to_json, cell.samples()))
+        with sole_writer(cell.samples_file, cell.record_file):
+            old_content = encode_lines(map(sample_to_json, cell.samples()))
         if old_content == content and before.identity() == record.identity():
             return "already"
         raise SkilldeltaError(f"{cell.folder} holds this task of {name} already, and not the same: import into another folder.")
     add_checkpoint(log.model, program_name(log.task.name), name, results, options)
     drop_failures(log, name, results)
     results.keep(log.task.name, (Example(row) for row in log.rows.values()))
-    write_bytes(cell.samples_file, content)
-    cell.write_record(replace(record, note=log.note, finished=utc_now(), imported=redact_settings(dict(log.source))))
+    with sole_writer(cell.samples_file, cell.record_file):
+        write_bytes(cell.samples_file, content)
+        cell.write_record(replace(record, note=log.note, finished=utc_now(), imported=redact_settings(dict(log.source))))
     return "done"
 
 

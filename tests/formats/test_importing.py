@@ -52,6 +52,18 @@ def test_a_log_of_inspects_own_gives_its_accuracy(tmp_path: Path) -> None:
     assert [s.response.text for s in found] == ["The answer is 1", "The answer is 9", "The answer is 4"]
 
 
+def test_what_a_killed_import_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    cell = Results.make(tmp_path).cell("before", "inspect:sums")
+    for record in (False, True):  # killed before the cell was whole, and beside a process that made it whole
+        cell.folder.mkdir(parents=True, exist_ok=True)
+        halves = [cell.folder / ".samples.jsonl.57fd5025", cell.folder / ".task.json.9535086a"]
+        for half in halves:
+            half.write_text("{", encoding="utf-8")
+        assert cell.record_file.exists() == record
+        assert [o.state for o in brought(LOGS / "inspect.eval", to=tmp_path)] == ["already" if record else "done"]
+        assert sorted(f.name for f in cell.folder.iterdir()) == ["samples.jsonl", "task.json"]
+
+
 def inspect_log(samples_: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     return {
         "version": 2, "status": "success", "plan": {"steps": [], "config": {"temperature": 0}}, "results": {},
