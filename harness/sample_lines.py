@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Any, cast
 
-from harness.types import Finish, Json, Response, Sample, Score
+from harness.types import Finish, Json, Response, Sample, Score, SkilldeltaError
+from harness.visible_text import printable
 
 FORMER: Mapping[str, str] = {"read_as": "extracted", "cut": "truncated"}  # keys of format 1, with their name now
 MAX_COUNT = 10**12  # of tokens, of draws
@@ -58,6 +59,17 @@ def sample_to_json(sample: Sample) -> dict[str, Any]:
         "cluster": sample.cluster,
     }
     return value | {k: v for k, v in sparse.items() if v}
+
+
+def imported_to_json(sample: Sample) -> dict[str, Any]:
+    """The line of a sample that another program's log made.  SkilldeltaError where it is none that could be read again."""
+    line = sample_to_json(sample)
+    if not is_plain(line):
+        try:
+            check_line(line)
+        except ValueError as error:
+            raise SkilldeltaError(f"a sample of the log cannot be stored: {printable(str(error))[:300]}.") from error
+    return line
 
 
 def is_plain(value: Json) -> bool:

@@ -128,11 +128,18 @@ def combine_groups(tasks: Mapping[str, LoggedTask], results: Json) -> Iterator[L
     yield from single_tasks.values()
 
 
-def list_leaves(group: str, tree: Mapping[str, Sequence[str]], depth: int = 0) -> list[str]:
-    """The tasks under a group, at any depth."""
-    if not tree.get(group) or depth > len(tree):
-        return [group]
-    return list(dict.fromkeys(leaf for child in tree[group] for leaf in list_leaves(child, tree, depth + 1)))
+def list_leaves(group: str, tree: Mapping[str, Sequence[str]]) -> list[str]:
+    """The tasks under a group, at any depth.  Each group is entered once: they may lie in one another, or in a circle."""
+    names, leaves, left = set(), [], [group]
+    while left:
+        if (name := left.pop()) in names:
+            continue
+        names.add(name)
+        if children := tree.get(name):
+            left += reversed(children)
+        else:
+            leaves.append(name)
+    return leaves
 
 
 def find_aggregate(table: MetricTable, group: str, results: Json) -> Aggregate | None:

@@ -16,11 +16,11 @@ from harness import registry
 from harness.atomic_files import sole_writer, write_bytes
 from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
-from harness.interchange.untrusted_files import UntrustedFile, storable
+from harness.interchange.untrusted_files import UntrustedFile, require_file, storable
 from harness.json_lines import encode_lines
 from harness.records import CellRecord, utc_now
 from harness.redaction import redact_settings
-from harness.sample_lines import sample_to_json
+from harness.sample_lines import imported_to_json, sample_to_json
 from harness.store import MARKER, Results
 from harness.system_errors import explain_system_error
 from harness.types import Checkpoint, Example, SkilldeltaError
@@ -126,6 +126,8 @@ def list_files(path: Path) -> list[UntrustedFile]:
     """A file, or every file below a folder."""
     if not path.exists():
         raise SkilldeltaError(f"There is no file {path}.")
+    if not path.is_dir():
+        require_file(path)
     return [UntrustedFile(p) for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [UntrustedFile(path)]
 
 
@@ -161,7 +163,7 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     inputs = replace(log.inputs, settings=redact_settings(log.inputs.settings))  # logs keep the keys of their command lines
     record = CellRecord(task=task, inputs=inputs, backend=redact_settings(log.backend), fingerprint=fingerprint)
     record = CellRecord.from_json(storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
-    content = encode_lines(map(sample_to_json, log.samples))
+    content = encode_lines(map(imported_to_json, log.samples))
     cell = results.cell(name, log.task.name)
     before = cell.record()
     if before and before.state != "failed":

@@ -19,6 +19,7 @@ from harness.types import Json, SkilldeltaError
 
 MAX_BYTES = 1 << 30  # of a JSON file, once unpacked
 MAX_LINE = 1 << 26  # bytes of one line
+MAX_BLANK = 1 << 24  # bytes of empty lines in succession: a few KB of gzip hold more of them than anybody waits for
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,17 @@ class UntrustedFile:
 def open_file(path: Path) -> IO[bytes]:
     """The bytes of a file, those of a .gz unpacked as they are read."""
     data.refuse_lfs_pointer(path)
-    if fault := explain_no_file(path):
-        raise SkilldeltaError(f"{path} cannot be read: {fault}.")
+    require_file(path)
     try:
         return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
     except OSError as error:
         raise SkilldeltaError(f"{path} cannot be read: {error}.") from error
+
+
+def require_file(path: Path) -> None:
+    """Raises SkilldeltaError for what is no ordinary file: a pipe would be waited for, a device read without end."""
+    if fault := explain_no_file(path):
+        raise SkilldeltaError(f"{path} cannot be read: {fault}.")
 
 
 def read_at_most(stream: IO[bytes], most: int, where: str) -> bytes:
@@ -130,7 +136,8 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
 
 
 def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """The lines of a stream, or an error at the first that is longer than MAX_LINE."""
+    """The lines of a stream, or an error at the first that is longer than MAX_LINE, or behind MAX_BLANK of empty ones."""
+    blank = 0
     for number in count(1):
         try:
             line = stream.readline(MAX_LINE + 1)
@@ -140,6 +147,9 @@ def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
             return
         if len(line) > MAX_LINE:
             raise SkilldeltaError(f"{path}, line {number}, is longer than {MAX_LINE >> 20} MiB: it is not read.")
+        blank = blank + len(line) if line.isspace() else 0
+        if blank > MAX_BLANK:
+            raise SkilldeltaError(f"{path}, line {number}: more than {MAX_BLANK:,} bytes of empty lines: it is not read.")
         yield line
 
 

@@ -9,6 +9,7 @@ import pytest
 from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
 from harness.evaluation.outcome import Outcome
+from harness.formats.lm_eval import list_leaves
 from harness.interchange.export_results import export_results, finished_cells
 from harness.interchange.import_logs import ImportOptions, import_logs
 from harness.store import Results
@@ -184,6 +185,17 @@ def test_documents_are_paired_by_content_whatever_their_order(tmp_path: Path) ->
     assert row.difference is not None
     assert row.difference.flips is not None
     assert (row.difference.pairs, row.difference.flips.lost, row.difference.flips.gained) == (3, 0, 0)
+
+
+def test_groups_that_hold_one_another_many_times_over_are_read_at_once(tmp_path: Path) -> None:
+    layers = {f"g{i}": [f"g{i + 1}"] * 2 + [f"g{(i + 1) // 2}"] for i in range(1, 60)} | {
+        "g60": ["sums"],
+        "all": ["g1", "sums"],
+    }
+    assert list_leaves("all", layers) == ["sums"]  # 2^60 ways lead there, and some in a circle
+    assert list_leaves("b", {"b": ["x", "c", "z"], "c": ["y", "x"]}) == ["x", "y", "z"]
+    log = write(tmp_path / "m", "sums", [line(0, {"acc": 1.0})], {"acc,none": 1.0}, group_subtasks=layers | {"sums": []})
+    assert [o.state for o in brought(log, to=tmp_path / "r").values()] == ["done"]
 
 
 def test_an_older_log_without_filters_is_refused_where_it_had_several(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Other harnesses' logs become results with the scores that they gave; a hostile or broken one is told and leaves nothing."""
 
 import csv
+import gzip
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -229,6 +231,14 @@ def test_rewards_of_nemo_evaluator_are_scores_and_a_failed_solver_has_none(tmp_p
     assert found[0].example == found[1].example != found[2].example
 
 
+@pytest.mark.parametrize("odd", [{"repeat": -1}, {"tokens": -7}, {"tokens": 1e300}])
+def test_what_no_results_folder_may_hold_is_not_stored(tmp_path: Path, odd: dict[str, Any]) -> None:
+    record = {"problem_idx": 0, "reward": 1.0} | odd
+    (outcome,) = brought(bundle(tmp_path / "nel", "dpo", [record]), to=tmp_path / "r")
+    assert (outcome.state, "a sample of the log cannot be stored" in outcome.why) == ("failed", True), outcome
+    assert not list((tmp_path / "r").rglob("samples.jsonl"))
+
+
 def test_rewards_beyond_one_are_refused(tmp_path: Path) -> None:
     (outcome,) = brought(bundle(tmp_path / "nel", "dpo", [{"problem_idx": 0, "reward": 7}]), to=tmp_path / "r")
     assert "its rewards are no scores of 0 to 1: 1 of 1, the first 7" in outcome.why
@@ -318,6 +328,23 @@ def test_a_line_too_long_or_nested_too_deep_is_told(tmp_path: Path, monkeypatch:
         list(untrusted_files.read_objects(long))
     with pytest.raises(SkilldeltaError, match="is not JSON"):
         untrusted_files.load_json(deep)
+
+
+@pytest.mark.parametrize("name", ["log.eval", "details_a_2026.parquet", "log.json"])
+def test_a_pipe_that_is_named_as_a_log_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SkilldeltaError, match="is a pipe, not a file"):
+        brought(tmp_path / name, to=tmp_path / "r")
+
+
+def test_empty_lines_without_end_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(untrusted_files, "MAX_BLANK", 1000)
+    some, many = tmp_path / "some.jsonl.gz", tmp_path / "many.jsonl.gz"
+    some.write_bytes(gzip.compress(b"\n" * 900 + b'{"a": 1}\n' + b" \n" * 400 + b'{"a": 2}\n'))
+    many.write_bytes(gzip.compress(b"\n" * 2000 + b'{"a": 1}\n'))
+    assert [value["a"] for _, value in untrusted_files.read_objects(some)] == [1, 2]
+    with pytest.raises(SkilldeltaError, match="bytes of empty lines"):
+        list(untrusted_files.read_objects(many))
 
 
 @pytest.mark.parametrize(
