@@ -9,6 +9,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from harness.bounded_files import read_bytes
 from harness.checkpoint_folders import describe_model
 from harness.folder_entries import find_entries
 from harness.numbered_folders import list_numbered
@@ -17,6 +18,7 @@ from harness.types import Checkpoint
 ORDER = 11  # before OpenRLHF's, whose names are alike
 FOLDER_NAME = re.compile(r"^global_step_(\d+)$")
 LATEST = "latest_checkpointed_iteration.txt"
+MAX_NUMBER = 100  # bytes of a file that holds a step
 MERGE = (
     "shards only: `python -m verl.model_merger merge --backend {backend} --local_dir {actor} --target_dir FOLDER` makes a "
     "model of them; saving 'hf_model' too (checkpoint.save_contents) spares that"
@@ -65,6 +67,6 @@ def describe_policy(folder: Path, run: Path, step: int) -> Checkpoint:
 def last_complete_step(run: Path) -> float:
     """The last step that was saved completely; infinite where no file says it."""
     try:
-        return int((run / LATEST).read_text(encoding="utf-8"))
+        return float(int(read_bytes(run / LATEST, MAX_NUMBER)))
     except (OSError, ValueError):
         return float("inf")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from harness.bounded_files import read_json
-from harness.types import Json, SkilldeltaError
+from harness.bounded_files import read_bytes, read_json
+from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.load import LoadedResults
@@ -52,18 +52,31 @@ def read_ids(files: Sequence[str]) -> NamedExamples:
         if path.suffix == ".json":
             tasks = read_contamination(path)
             searched_tasks |= tasks.keys()
-            examples |= {str(example) for task in tasks.values() for example in task["examples"]}
+            examples |= {str(example) for ids in tasks.values() for example in ids}
         else:
-            examples |= set(path.read_text(encoding="utf-8").split())
+            examples |= set(read_text(path).split())
     return NamedExamples(frozenset(examples), frozenset(searched_tasks))
 
 
-def read_contamination(run: Path) -> Json:
+def read_contamination(run: Path) -> dict[str, list[Any]]:
     """By task, the evaluation examples that a run's training data contain.  SkilldeltaError where nobody searched them."""
-    contamination: Json = read_json(run).get("audit", {}).get("overlap")
+    audit = read_json(run).get("audit")
+    contamination = audit.get("overlap") if isinstance(audit, Mapping) else None
     if not contamination:
         raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap-with and the names of the tasks.")
-    return contamination
+    tasks = contamination if isinstance(contamination, Mapping) else {"overlap": contamination}
+    ids = {name: task.get("examples") if isinstance(task, Mapping) else None for name, task in tasks.items()}
+    if damaged := [name for name, examples in ids.items() if not isinstance(examples, list)]:
+        raise SkilldeltaError(f"{run} is damaged: its overlap of {damaged[0]!r:.80} has no list of `examples`.")
+    return {name: examples or [] for name, examples in ids.items()}
+
+
+def read_text(path: Path) -> str:
+    """A list of ids.  SkilldeltaError where it is no text."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except ValueError as error:
+        raise SkilldeltaError(f"{path} is no text with one example id a line: {error}.") from error
 
 
 def apply_filter(results: LoadedResults, example_filter: ExampleFilter) -> tuple[LoadedResults, str]:

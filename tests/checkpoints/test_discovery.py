@@ -1,6 +1,7 @@
 """Finding checkpoints: in the order of their steps, whole ones only, whoever wrote them."""
 
 import json
+import os
 import struct
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,15 @@ def test_a_verl_run_gives_models_adapters_and_what_to_do_with_shards(tmp_path: P
     assert found[3].problem == "still being written: latest_checkpointed_iteration.txt says 100"
     (one,) = discovery.find_checkpoints([str(folder / "global_step_100")])
     assert (one.name, one.producer) == ("grpo@100", "verl")
+
+
+@pytest.mark.parametrize("content", [None, b"9" * 400, b"-" + b"9" * 400, b"\xff\xfe1", b"", b"1" * 5000])
+def test_a_last_step_that_verl_never_wrote_is_passed_over(content: bytes | None, tmp_path: Path) -> None:
+    model(tmp_path / "grpo" / "global_step_7" / "actor" / "huggingface")
+    file = tmp_path / "grpo" / "latest_checkpointed_iteration.txt"
+    os.mkfifo(file) if content is None else file.write_bytes(content)
+    (only,) = discovery.find_checkpoints([str(tmp_path / "grpo")])
+    assert (only.name, only.problem) == ("grpo@7", "")
 
 
 def test_verls_sft_keeps_its_model_without_an_actor(tmp_path: Path) -> None:

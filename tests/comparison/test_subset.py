@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +74,19 @@ def test_a_run_that_looked_for_no_overlap_and_a_part_with_nothing_in_it_are_refu
     (tmp_path / "none.txt").write_text("0123456789abcdef\n")
     with pytest.raises(SkilldeltaError, match="None of the baseline's 80 samples"):
         compare(results, "sft", ComparisonSettings(only=(str(tmp_path / "none.txt"),)))
+
+
+@pytest.mark.parametrize("audit", [[], "x", {"overlap": [1]}, {"overlap": {"a": 1}}, {"overlap": {"a": {"examples": 3}}}])
+def test_a_damaged_audit_is_refused(audit: Any, results: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"audit": audit}))
+    with pytest.raises(SkilldeltaError, match=r"no overlap|is damaged"):
+        compare(results, "sft", ComparisonSettings(leave_out=(str(tmp_path),)))
+
+
+def test_ids_that_are_no_text_are_refused(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes(b"\xff\xfea\0b\0")
+    with pytest.raises(SkilldeltaError, match=r"ids\.txt is no text"):
+        compare(results, "sft", ComparisonSettings(only=(str(tmp_path / "ids.txt"),)))
 
 
 def test_a_task_of_which_no_example_counts_is_missing_and_not_forgotten(results: Path, tmp_path: Path) -> None:
