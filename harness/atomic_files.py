@@ -20,6 +20,7 @@ from urllib.parse import quote
 from harness.file_locks import LOCK_FILE, FolderLock, is_named, lock_folder
 from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
+from harness.visible_text import printable, replace_surrogates
 
 DRAFT, FORMER = ".writing-", "former"
 FILES_DRAFT = re.compile(re.escape(DRAFT) + r"[a-z0-9_]{8}")  # as tempfile names them
@@ -32,7 +33,12 @@ def folder_name(name: str) -> str:
     """A checkpoint's or task's name as the name of a folder, never a path: anything unusual percent-encoded.
 
     Encoded, 29 Chinese letters are longer than a file system allows: a longer name keeps its start, and a hash of the whole.
+    SkilldeltaError for a name that no UTF-8 holds: a damaged file's, or a folder's whose bytes are no text.
     """
+    if replace_surrogates(name) != name:
+        raise SkilldeltaError(
+            f"{printable(name)[:80]!r} cannot be a name: it holds what is no text in UTF-8.  Name it otherwise."
+        )
     folder = quote(name, safe="@+=, -_.~:()") if name.strip(".") else name.replace(".", "%2E")
     if len(folder) <= MAX_NAME:
         return folder

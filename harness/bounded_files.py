@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections import Counter
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
@@ -126,8 +127,7 @@ def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object of these keys and values.  ValueError where a key is there twice."""
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
         raise ValueError(f"the key {printable(twice)[:80]!r} is there twice")
     return content
 

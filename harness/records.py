@@ -24,6 +24,7 @@ RequestKind = Literal["loglikelihood", "generate"]
 KINDS: Mapping[str, RequestKind] = {"weigh": "loglikelihood", "continue": "generate"}  # older values of `kind`
 D = TypeVar("D")
 R = TypeVar("R", bound="Record")
+MAX_METRICS = 1_000  # of a task, each with intervals of its own: benchmarks have up to a hundred
 RAW = "raw"  # backend.template where no prompt was rendered by a template
 
 
@@ -102,6 +103,8 @@ class TaskRecord(Record):
 
     @classmethod
     def parse(cls, name: str, value: Any) -> Any:
+        if name == "metrics" and len(value) > MAX_METRICS:
+            raise SkilldeltaError(f"it names {len(value):,} metrics, of which {MAX_METRICS:,} at most are compared.")
         return tuple(build_plain(Metric, metric) for metric in value) if name == "metrics" else value
 
 

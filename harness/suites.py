@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -75,7 +76,7 @@ def read_suite(path: Path) -> Suite:
         rule = MeanRule(path.stem, skills, weights, content.weights, content.mean)
     except SkilldeltaError as error:
         raise SkilldeltaError(f"{path} is not a suite: {error}") from error
-    if repeated_names := sorted({p.task for p in parts if sum(q.task == p.task for q in parts) > 1}):
+    if repeated_names := sorted(n for n, count in Counter(p.task for p in parts).items() if count > 1):
         raise SkilldeltaError(f"{path} names {', '.join(repeated_names)} more than once.")
     if tasks_without_examples := [p.task for p in parts if p.limit is not None and p.limit < 1]:
         raise SkilldeltaError(f"{path}: the limit of {', '.join(tasks_without_examples)} is below 1.")

@@ -6,6 +6,7 @@ itself: what a file stands for is counted from its events, before anything of it
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from functools import cache
 from pathlib import Path
@@ -91,7 +92,7 @@ def strict_loader() -> Any:
     class StrictLoader(yaml.SafeLoader):
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
             keys = [(key.tag, key.value) for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
-            if twice := next((key for key in keys if keys.count(key) > 1), None) if len(set(keys)) < len(keys) else None:
+            if twice := next((key for key, count in Counter(keys).items() if count > 1), None):
                 raise yaml.constructor.ConstructorError(None, None, f"the key {twice[1]!r} is there twice", node.start_mark)
             mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
             return mapping

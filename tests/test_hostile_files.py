@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from harness.atomic_files import write_json
 from harness.bounded_files import MAX_DEPTH, UnreadableFileError, decode_json, read_bytes, read_stored_json
 from harness.cli import main
 from harness.comparison.load import load_results
@@ -22,9 +23,9 @@ from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
 from harness.yaml_files import load_yaml
 from tests.support import damage
-from tests.support.forked import run_cases
+from tests.support.forked import run_cases, run_command
 from tests.support.hostile_tables import TABLES
-from tests.support.results_folder import sample
+from tests.support.results_folder import sample, store_scores
 
 CASES = 40  # of each table; together about a minute
 LINE = sample_to_json(sample(1, 1.0, parts={"digits": 1.0}, group="a", cluster="b"))
@@ -51,6 +52,30 @@ def test_what_is_no_file_is_not_read(kind: str, tmp_path: Path) -> None:
     damage.FILES[kind](file)
     with pytest.raises(UnreadableFileError, match=r"config\.json"):
         read_bytes(file)
+
+
+def test_metrics_without_number_are_refused(tmp_path: Path) -> None:
+    store_scores(tmp_path / "r", "base", "sums", [1.0, 0.0])
+    record = Results(tmp_path / "r").cell("base", "sums").record_file
+    content = read_stored_json(record)
+    content["task"]["metrics"] = [{"name": f"m{i}", "part": "digits"} for i in range(1_001)]
+    write_json(record, content)
+    code, output = run_command(["compare", str(tmp_path / "r"), "--baseline", "base"])
+    assert (code, "task.json: it names 1,001 metrics" in output) == (3, True), output
+
+
+def test_a_key_that_is_there_twice_among_many_is_named_at_once() -> None:
+    keys = [*map(str, range(300_000)), "299999"]  # compared each with each, they would take an hour
+    with pytest.raises(ValueError, match="'299999' is there twice"):
+        decode_json("{" + ",".join(f'"{key}":0' for key in keys) + "}", once=True)
+
+
+def test_a_name_that_no_utf8_holds_is_refused_where_it_is_read(tmp_path: Path) -> None:
+    store_scores(tmp_path / "r", "base", "sums", [1.0, 0.0])
+    record = tmp_path / "r" / "base" / "checkpoint.json"
+    record.write_text(record.read_text().replace('"name": "base"', '"name": "b\\udcffse"'))
+    code, output = run_command(["compare", str(tmp_path / "r"), "--baseline", "base"])
+    assert (code, "udcffse' cannot be a name" in output) == (3, True), output
 
 
 def test_a_file_of_the_system_is_read_though_it_says_that_it_is_empty() -> None:
