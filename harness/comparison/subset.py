@@ -54,7 +54,7 @@ def read_ids(files: Sequence[str]) -> NamedExamples:
             searched_tasks |= tasks.keys()
             examples |= {str(example) for ids in tasks.values() for example in ids}
         else:
-            examples |= set(read_text(path).split())
+            examples |= set(read_id_list(path))
     return NamedExamples(frozenset(examples), frozenset(searched_tasks))
 
 
@@ -71,10 +71,10 @@ def read_contamination(run: Path) -> dict[str, list[Any]]:
     return {name: examples or [] for name, examples in ids.items()}
 
 
-def read_text(path: Path) -> str:
-    """A list of ids.  SkilldeltaError where it is no text."""
+def read_id_list(path: Path) -> list[str]:
+    """The ids in a text.  SkilldeltaError where it is none."""
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig").split()
     except ValueError as error:
         raise SkilldeltaError(f"{path} is no text with one example id a line: {error}.") from error
 
