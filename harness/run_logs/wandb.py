@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import read_bytes
 from harness.run_logs.protobuf import first_field, read_fields
 
 PATTERN = "run-*.wandb"
@@ -25,7 +24,7 @@ def read_history_records(file: Path) -> list[dict[str, Any]]:
     """One mapping a logged step, with `step`.  What follows a damaged record is left out."""
     entries = []
     try:
-        for record in read_log(read_bytes(file)):
+        for record in read_log(file.read_bytes()):
             history = first_field(record, HISTORY)
             if isinstance(history, bytes):
                 entries.append(read_history_entry(history))
