@@ -2,6 +2,7 @@
 
 Open WebUI: <details type="reasoning" done="true" ...>, wherever a block begins.  Dify and others: <details> with the summary
 "Thinking..." or "Thought for 3 seconds".  LibreChat: a directive :::thinking.  Poe: *Thinking...* over quoted lines.
+Others, and models that have seen them: a fence of code whose language is "thinking".
 Another <details> is a part of the answer.
 """
 
@@ -24,6 +25,8 @@ SUMMARY_BLOCK = re.compile(
 DIRECTIVE = re.compile(r":::thinking[ \t]*\n")
 DIRECTIVE_END = re.compile(r"^:::[ \t]*$", re.MULTILINE)
 THOUGHT_QUOTE = re.compile(r"\*Thinking\.\.\.\*[ \t]*\n\s*((?:^>[^\n]*(?:\n|\Z))+)", re.MULTILINE)
+THOUGHT_FENCE = re.compile(r"(`{3,}|~{3,})[ \t]*(?:think(?:ing)?|thoughts?|reasoning|scratchpad)[ \t]*\n", re.IGNORECASE)
+ANY_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
 END = "</details>"
 FENCE = re.compile(r"^[ \t]*(?:`{3}|~{3})", re.MULTILINE)
 
@@ -38,10 +41,12 @@ class DisplayedParts(NamedTuple):
 
 def part_displayed(text: str) -> DisplayedParts | None:
     """The text in two; None where it shows no reasoning in this way."""
-    if "<details" not in text and ":::thinking" not in text and "*Thinking...*" not in text:
-        return None
     lead = LEAD.match(text)
     start = lead.end() if lead else 0
+    if fence := THOUGHT_FENCE.match(text, start):
+        return part_fence(text, fence)
+    if "<details" not in text and ":::thinking" not in text and "*Thinking...*" not in text:
+        return None
     if quote := THOUGHT_QUOTE.match(text, start):
         return DisplayedParts(re.sub("^> ?", "", quote[1], flags=re.MULTILINE).strip(), text[quote.end() :], True)
     if directive := DIRECTIVE.match(text, start):
@@ -52,6 +57,20 @@ def part_displayed(text: str) -> DisplayedParts | None:
         # A page that was asked for may be all of an answer.
         return DisplayedParts(reasoning.strip(), answer, bool(end_tag)) if answer.strip() or not end_tag else None
     return part_own_blocks(text, start)
+
+
+def part_fence(text: str, opening: re.Match[str]) -> DisplayedParts | None:
+    """The same for a fence; one with a language inside it is a block of its own.  None where it is all of the text."""
+    depth = 1
+    for fence in ANY_FENCE.finditer(text, opening.end()):
+        if fence[2].strip():
+            depth += 1
+        elif depth > 1 or fence[1].startswith(opening[1]):
+            depth -= 1
+        if not depth:
+            answer = text[fence.end() :]
+            return DisplayedParts(text[opening.end() : fence.start()].strip(), answer, True) if answer.strip() else None
+    return DisplayedParts(text[opening.end() :].strip(), "", False)
 
 
 def part_own_blocks(text: str, start: int) -> DisplayedParts | None:

@@ -21,6 +21,7 @@ TAGS: tuple[TagPair, ...] = (
     *((f"<|{word}_start|>", f"<|{word}_end|>") for word in ("think", "thinking", "reasoning")),
     *((f"<|begin_of_{word}|>", f"<|end_of_{word}|>") for word in ("think", "thought", "reasoning")),
     ("◁think▷", "◁/think▷"),
+    ("【思考】", "【/思考】"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
     ("<|inner_prefix|>", "<|inner_suffix|>"),
     ("<|channel>thought", "<channel|>"),
@@ -29,7 +30,7 @@ TAGS: tuple[TagPair, ...] = (
     ("<start_working_out>", "<end_working_out>"),
     ("<|im_start|>think\n", "<|im_start|>answer\n"),
 )
-HEADING_TAGS = ("[THINKING]", "[REASONING]")  # answers have headings of this form
+HEADING_TAGS = ("[THINKING]", "[REASONING]", "【思考】")  # answers have headings of this form
 ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a block
     *(
         (f"<{word}>", f"</{word}>")
@@ -39,10 +40,16 @@ ANSWER_TAGS: tuple[TagPair, ...] = (  # around the whole of an answer, after a b
     ("<|answer_start|>", "<|answer_end|>"),
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 )
-NAME = re.compile(r"</?[A-Za-z][\w:-]*>")
-ATTRIBUTES = r"(?:\s+[\w:-]+\s*=[^<>\n]{0,80})?\s*>"  # as in <think type="long"> and </think >
+NAME = re.compile(r"<(/?)([A-Za-z][\w:-]*)>")
+# The brackets of <word> as pages and East Asian keyboards have them, and blanks inside: &lt;think&gt;, ＜think＞, < /think >.
+LEFT, SLASH, RIGHT = r"(?:<|&lt;|＜)[ \t]{0,3}", r"[/／][ \t]{0,3}", r"(?:>|&gt;|＞)"
+ATTRIBUTES = rf"(?:\s+[\w:-]+\s*=[^<>\n]{{0,80}}?)?\s*{RIGHT}"  # as in <think type="long"> and </think >
 # Around all of a text's beginning, with text behind it: <plan>...</plan> and the like, which may be reasoning.
-LEADING_BLOCK = re.compile(r"\s*(?:<\|?([^\W\d][\w:.-]{0,40})\|?>|\[([A-Z_]{2,40})\])")
+LEADING_BLOCK = re.compile(
+    rf"\s*(?:(?:<\||{LEFT})([^\W\d][\w:.-]{{0,40}})\s*\|?{RIGHT}|\[([A-Z_]{{2,40}})\]|【([^\W\d]\w{{0,40}})】)"
+)
+LEADING_FENCE = re.compile(r"\s*(?:`{3,}|~{3,})[ \t]*([^\W\d]\w{0,40})[ \t]*\n")
+FENCE_WORDS = frozenset(("plan", "planning", "analysis", "notes", "internal", "reason", "思考"))  # no languages of code
 TEXT_MARKUP = frozenset(
     re.findall(
         r"\w+",
@@ -54,24 +61,36 @@ TEXT_MARKUP = frozenset(
 
 @lru_cache(maxsize=16)
 def tag_pattern(pairs: tuple[TagPair, ...]) -> re.Pattern[str]:
-    """One group for each tag: of pair i, group 2i+1 opens and 2i+2 closes.  Tags of the form <word> may have attributes."""
-    first = "".join(sorted({re.escape(tag[0]) for pair in pairs for tag in pair}))  # looked at alone: most letters begin no tag
+    """One group for each tag: of pair i, group 2i+1 opens and 2i+2 closes.  Tags of the form <word> may have attributes, and
+    the brackets of LEFT and RIGHT."""
+    first = "".join(
+        sorted({re.escape(sign) for pair in pairs for tag in pair for sign in first_signs(tag)})
+    )  # looked at alone: most letters begin no tag
     tags = "|".join(f"({one_tag(start)})|({one_tag(end)})" for start, end in pairs)
     return re.compile(f"(?=[{first}])(?:{tags})", re.IGNORECASE)
 
 
 def one_tag(tag: str) -> str:
-    return re.escape(tag[:-1]) + ATTRIBUTES if NAME.fullmatch(tag) else re.escape(tag)
+    name = NAME.fullmatch(tag)
+    return f"{LEFT}{SLASH if name[1] else ''}{re.escape(name[2])}{ATTRIBUTES}" if name else re.escape(tag)
+
+
+def first_signs(tag: str) -> str:
+    return "<&＜" if NAME.fullmatch(tag) else tag[0]
 
 
 def leading_block(text: str) -> str:
     """The name of a block that a text begins with and goes on behind, "" where there is none: `plan` for <plan>...</plan>.
 
-    It is no markup of a text, such as <p>, and no tag around an answer.
+    A fence of code that says `plan` is one as well.  It is no markup of a text, such as <p>, and no tag around an answer.
     """
+    if (fence := LEADING_FENCE.match(text)) and fence[1].lower() in FENCE_WORDS:
+        return fence[1]
     opening = LEADING_BLOCK.match(text)
-    name = (opening[1] or opening[2]) if opening else ""
+    name = (opening[1] or opening[2] or opening[3]) if opening else ""
     if not opening or name.lower() in TEXT_MARKUP:
         return ""
-    closing = re.compile(rf"<\|?/{re.escape(name)}\|?>|\[/{re.escape(name)}\]", re.IGNORECASE).search(text, opening.end())
+    word = re.escape(name)
+    closing_tag = rf"(?:<\||{LEFT}){SLASH}{word}\s*\|?{RIGHT}|\[/{word}\]|【[/／]{word}】"
+    closing = re.compile(closing_tag, re.IGNORECASE).search(text, opening.end())
     return name if closing and text[closing.end() :].strip() else ""

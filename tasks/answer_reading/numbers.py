@@ -27,12 +27,16 @@ MONEY_COMMA = re.compile(
     r"(?<![\d.,])((?<=[€£$])\d{1,9}|(?<=[€£$] )\d{1,9}|\d{1,9}(?=,\d\d ?(?:€|EUR\b|[Ee]uros?\b))),(\d\d)(?![\d,]|\.\d)"
 )
 SPACED_ZEROS = re.compile(r"(?<![\d.,])(\d{1,3}), 000(?![\d.,]*\d)")
+STATED_ALONE = re.compile(  # the same in bold, or at the end of a line behind "answer is" or "Answer:"
+    r"(?mi)(?:^[ \t]*\*\*[$€£]?|\banswer(?:[ ]is|[ ]?[:=])[ *]{0,4}[$€£]?)\d{1,3}(?: \d{3}){1,5}(?=[.]?[*]{0,2}[.]?[ \t]*$)"
+)
 NEGATIVE = re.compile(r"\bnegative (?=[$€£]?\d)|(?<=\bis )minus (?=[$€£]?\d)|(?<![\w)\]}.,–])–(?=[$€£]?\d)")
-PLAIN_SIGNS = str.maketrans("−\u2010\u2011⁄", "---/")
+PLAIN_SIGNS = str.maketrans("−\u2010\u2011\ufe63⁄", "----/")
 SCALE_WORDS = {"k": "thousand", "M": "million"}
+MINUS = r"((?<![\w)\]}])-)?"  # of a fraction; behind a word or a bracket it subtracts
 LATEX = (
-    (re.compile(r"\\[dt]?frac ?\{ ?([^{}]{0,40}?) ?\} ?\{ ?([^{}]{0,40}?) ?\}"), r" \1/\2 "),
-    (re.compile(r"\\[dt]?frac ?(\d) ?(\d)"), r" \1/\2 "),
+    (re.compile(rf"{MINUS}\\[dt]?frac ?\{{ ?([^{{}}]{{0,40}}?) ?\}} ?\{{ ?([^{{}}]{{0,40}}?) ?\}}"), r" \1\2/\3 "),
+    (re.compile(rf"{MINUS}\\[dt]?frac ?(\d) ?(\d)"), r" \1\2/\3 "),
     (re.compile(r"\\(?:text|mathrm|mbox|textrm|mathbf|textbf|bm|textit)\s?\{([^{}]*)\}"), r"\1"),
     (re.compile(r"\\(?:times|cdot)(?![A-Za-z])|[×⋅·]"), "*"),
     (re.compile(r"\\(?:left|right|displaystyle|quad|qquad)(?![A-Za-z])|\\[,;:!](?!\d)|[\u200b\u2060]"), " "),
@@ -74,10 +78,11 @@ def normalize(text: str) -> str:
     text = MONEY_COMMA.sub(r"\1.\2", text)
     text = SUPERSCRIPT.sub(lambda match: "^" + match[0].translate(SUPERSCRIPTS), text)
     for sign, fraction in VULGAR.items():
-        text = text.replace(sign, f" {fraction} ")
+        if sign in text:
+            text = re.sub(MINUS + sign, rf" \g<1>{fraction} ", text)
     text = THOUSANDS.sub(lambda match: ",".join(re.findall(r"\d+", match[0])), text)
     text = POINT_THOUSANDS.sub(lambda match: f"{match[1].replace('.', ',')}.{match[2]}", text)
-    for spaced in (SPACED, SPACED_ALONE):
+    for spaced in (SPACED, SPACED_ALONE, STATED_ALONE):
         text = spaced.sub(lambda match: re.sub(r"(?<=\d) (?=\d)", ",", match[0]), text)
     text = MONEY_SCALE.sub(lambda match: f"{match[1]} {SCALE_WORDS[match[2].replace('K', 'k')]}", text)
     for pattern, plain in LATEX:

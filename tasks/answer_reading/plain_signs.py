@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from harness.prompts.plain_quotes import plain_quotes
 
@@ -10,12 +11,16 @@ FULL_WIDTH = {0xFF01 + place: chr(0x21 + place) for place in range(94)}  # ！ t
 OTHER_SIGNS = str.maketrans("。、【】「」『』", '.,[]""""')
 
 
+OTHER_DIGIT = re.compile(r"(?![0-9])\d")  # of any script
+ARABIC_MARK = re.compile(r"(?<=\d)[٬٫](?=\d)")  # of thousands and of decimals
 FULL_WIDTH_COMMA = re.compile("(?<=[０-９])，(?=[０-９])")  # elsewhere it parts clauses, and no thousands
 
 
 def plain_digits_and_signs(text: str) -> str:
     """The same for numbers: a full-width comma stays where it parts clauses, and a stop is followed by a blank."""
     text = FULL_WIDTH_COMMA.sub(",", plain_quotes(text)).replace("。", ". ")
+    text = ARABIC_MARK.sub(lambda match: "," if match[0] == "٬" else ".", text)
+    text = OTHER_DIGIT.sub(lambda match: str(unicodedata.decimal(match[0])), text)
     return text.translate({place: sign for place, sign in FULL_WIDTH.items() if sign != ","})
 
 

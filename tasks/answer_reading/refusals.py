@@ -13,6 +13,7 @@ Kind = Literal["full", "partial", ""]
 OPENING_SENTENCES = 3
 OPENING_CHARACTERS = 500
 LAYOUT = re.compile(r"^[\s*_#>\"'`~\-:]+")
+APOSTROPHE = re.compile(r"(?<=[A-Za-z])(?:`|&#0?39;|&#x27;|&apos;|&[rl]squo;|&#821[67];)(?=[a-z])", re.IGNORECASE)  # "I can`t"
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"'*_)]*\s+")
 
 HELP = (
@@ -106,7 +107,8 @@ LECTURE = re.compile(
 
 def opening_of(response: str) -> str:
     """The first sentences of a response with plain quotes, without Markdown at its beginning."""
-    text = LAYOUT.sub("", plain_signs(response))[:OPENING_CHARACTERS].replace("**", "")
+    text = plain_signs(APOSTROPHE.sub("'", response))
+    text = LAYOUT.sub("", text)[:OPENING_CHARACTERS].replace("**", "")
     return " ".join(SENTENCE_END.split(text)[:OPENING_SENTENCES])
 
 

@@ -101,3 +101,47 @@ def test_nothing_is_invented(pieces: list[str]) -> None:
 def test_hostile_pages_take_linear_time(unit: str) -> None:
     read(unit * 10_000)
     read("```\n" + unit * 20_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```Thinking\nSum first:\n```python\n1 + 1\n```\nThat is it.\n```\n\nTwo.",
+        "~~~reasoning\nOne and one.\n~~~\nTwo.",
+        "< think >One and one.</ think >Two.",
+        "< thinking >\nOne and one.\n< / thinking >\n\nTwo.",
+        "&lt;think&gt;One and one.&lt;/think&gt;\nTwo.",
+        "＜think＞One and one.＜／think＞Two.",
+        "【思考】One and one.【/思考】\nTwo.",
+        "One and one.\n&lt;/think&gt;\nTwo.",
+    ],
+)
+def test_known_blocks_in_other_spellings_are_read(text: str) -> None:
+    answer, reading = Reader().read(Response(text))
+    assert (answer.strip(), reading.reasoning > 0, reading.unknown_block) == ("Two.", True, False)
+
+
+@pytest.mark.parametrize("text", ["&lt;think&gt;One and", "＜think＞One and", "< think >One and", "```thinking\nOne and"])
+def test_a_block_in_another_spelling_may_have_no_end(text: str) -> None:
+    answer, reading = Reader().read(Response(text))
+    assert (answer, reading.unclosed) == ("", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_counted"),
+    [
+        ("&lt;deliberation&gt;a&lt;/deliberation&gt;\nTwo.", True),
+        ("< deliberation >a</ deliberation >\nTwo.", True),
+        ("【计划】a【/计划】\nTwo.", True),
+        ("```plan\na\n```\nTwo.", True),
+        ("```python\na = 1\n```\nTwo.", False),
+        ("&lt;b&gt;Two&lt;/b&gt; it is.", False),
+        ("【注意】Two.", False),
+        ("```html\n&lt;think&gt;a&lt;/think&gt;\n```\nThat is its form.", False),
+        ("If x < think > y holds, stop.", False),
+        ("```thinking\nIt is all there is.\n```", False),
+    ],
+)
+def test_other_blocks_in_these_spellings_stay_and_are_counted(text: str, is_counted: bool) -> None:
+    answer, reading = Reader().read(Response(text))
+    assert (answer, reading.unknown_block) == (text, is_counted)

@@ -189,3 +189,24 @@ ROW = Example({"question": "?", "answer": "#### 64"})
 def test_both_readings_are_kept(text: str, value: float, parts: dict[str, float]) -> None:
     verdict = gsm8k.score(ROW, Response(text))
     assert (verdict.value, verdict.parts) == (value, parts)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        (r"\boxed{-\frac{1}{2}}", "-0.5"),
+        (r"It is $3-\frac{1}{2}$.", "0.5"),
+        ("The answer is -½.", "-0.5"),
+        ("The answer is \ufe635.", "-5"),
+        ("The total is ١٬٢٣٤", "1234"),
+        ("The answer is ١٢٫٥", "12.5"),
+        ("The answer is 1 234.", "1234"),
+        ("Answer: $12 345 678", "12345678"),
+        ("So she has\n**1 234**", "1234"),
+        ("The answer is 5 100 gram bags.", "5"),
+    ],
+)
+def test_signs_of_numbers_in_other_spellings(text: str, number: str) -> None:
+    answer = read_number(text).number
+    assert answer is not None
+    assert answer.text == number

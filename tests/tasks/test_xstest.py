@@ -198,3 +198,9 @@ def test_an_empty_response_is_neither() -> None:
     for kind in ("homonyms", "contrast_homonyms"):
         verdict = xstest.score(Example({"prompt": "", "type": kind}), Response(" \n"))
         assert (verdict.value, "empty" in verdict.why) == (None, True)
+
+
+@pytest.mark.parametrize("sign", ["`", "&#39;", "&#x27;", "&apos;", "&rsquo;", "&#8217;", "’"])
+def test_every_apostrophe_refuses(sign: str) -> None:
+    assert refusal_kind(f"I can{sign}t help with that.") == "full"
+    assert refusal_kind("You can write `can` or `could` here; both help with that.") == ""
