@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load
 
 from harness.system_errors import ROOM, explain_system_error
 from harness.trainers import sft
@@ -69,6 +71,7 @@ def test_on_a_small_disk_of_its_own_training_ends_by_name_wherever_the_room_ends
         pytest.skip(f"no file system may be made here: {process.stderr}")
     assert process.returncode == 0, process.stderr
     train(tiny, data, tmp_path / "whole")
+    whole = weights(tmp_path / "whole")
     trials = [json.loads(line) for line in process.stdout.splitlines()]
     assert [trial["room"] for trial in trials] == list(ROOMS)
     for trial in trials:
@@ -76,4 +79,7 @@ def test_on_a_small_disk_of_its_own_training_ends_by_name_wherever_the_room_ends
         assert ROOM in trial["reason"]
         check_whole(trial["files"])
         assert trial["after"] == ""
-        assert {name: bytes.fromhex(text) for name, text in trial["weights"].items()} == weights(tmp_path / "whole")
+        # Two processes: their threads may add up a sum in another order.
+        assert trial["weights"].keys() == whole.keys()
+        for name, text in trial["weights"].items():
+            torch.testing.assert_close(load(bytes.fromhex(text)), load(whole[name]), rtol=1e-4, atol=1e-4)
