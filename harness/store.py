@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import encode_json, folder_name, remove_halves, whole_file, whole_stream, write_json
+from harness.atomic_files import encode_json, folder_name, remove_halves, sole_writer, whole_file, whole_stream, write_json
 from harness.bounded_files import is_folder, is_listed, open_bytes, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
@@ -153,7 +153,8 @@ class SampleWriter:
     @cached_property
     def lines(self) -> Writer:
         """Opened with the first sample: until then the cell may still be emptied."""
-        remove_torn_line(stream := self.resources.enter_context(self.cell.samples_file.open("ab+")))
+        stream = self.resources.enter_context(self.cell.samples_file.open("ab+"))
+        remove_torn_line(stream)
         return open_writer(stream, flush=True)
 
     def append(self, sample: Sample) -> None:
@@ -168,9 +169,7 @@ class SampleWriter:
 
 def mark_folder(path: Path) -> None:
     """Makes a results folder of a new or empty one; of two processes that do so at once, one finds it made."""
-    path.mkdir(parents=True, exist_ok=True)
-    with lock_folder(path):
-        remove_halves(path / MARKER)
+    with sole_writer(path / MARKER):
         if {file.name for file in path.iterdir()} - {MARKER, LOCK_FILE}:
             raise SkilldeltaError(f"{path} holds other things, and no {MARKER}: name a new or empty folder for results.")
         write_json(path / MARKER, {"format": FORMAT})
@@ -198,7 +197,8 @@ class Results:
             raise SkilldeltaError(f"{path} is a file, not a folder for results.")
         if not (path / MARKER).exists():
             mark_folder(path)
-        (results := cls(path)).upgrade()
+        results = cls(path)
+        results.upgrade()
         return results
 
     def upgrade(self) -> None:

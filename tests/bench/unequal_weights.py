@@ -15,17 +15,7 @@ from harness.statistics.training_variance import RecipeContrast, RecipeScores, T
 from tests.bench.edges import MOST, holds
 from tests.bench.rates import PromiseLine, coverage_line, rate_line, run_trials
 from tests.bench.simulated import Rng, candidate_pool
-
-
-def macro_design(*sizes: int) -> Design:
-    """Independent items in groups of these sizes."""
-    return Design(np.arange(sum(sizes)), np.repeat(np.arange(len(sizes)), sizes), "macro")
-
-
-def cluster_design(*sizes: int) -> Design:
-    """A plain mean of samples in clusters of these sizes."""
-    return Design(np.repeat(np.arange(len(sizes)), sizes), np.zeros(sum(sizes), np.int64))
-
+from tests.support.unequal_designs import cluster_design, macro_design
 
 DESIGNS = {
     "macro of groups of 1, 2 and 50": macro_design(1, 2, 50),

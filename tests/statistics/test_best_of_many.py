@@ -11,6 +11,7 @@ from harness.statistics.best_of_many import CandidatePool, PoolTask
 from harness.statistics.estimate import estimate_score
 from harness.statistics.paired import paired_difference
 from tests.bench.simulated import candidate_pool
+from tests.support.unequal_designs import UNEQUAL
 
 
 def equals(k: int, n: int, seed: int) -> Floats:
@@ -69,14 +70,6 @@ def test_the_corrected_score_lies_within_its_interval_even_next_to_the_end_of_th
     assert choice.best == "a"
     assert choice.corrected_score < 0.99
     assert choice.interval.low <= choice.corrected_score <= choice.interval.high
-
-
-UNEQUAL = {
-    "macro of small groups": Design(np.arange(53), np.repeat(np.arange(3), (1, 2, 50)), "macro"),
-    "macro of pairs": Design(np.arange(40), np.arange(40) // 2, "macro"),
-    "passages of unlike length": Design(np.repeat(np.arange(30), [1] * 25 + [40] * 5), np.zeros(225, np.int64)),
-    "problems of four draws": Design(np.arange(80) // 4, np.zeros(80, np.int64)),
-}
 
 
 @pytest.mark.parametrize("name", UNEQUAL)

@@ -9,6 +9,7 @@ from scipy import stats
 from harness.statistics import noise, paired, training_variance
 from harness.statistics.aggregates import Design, Floats, Ints, simple_design
 from harness.statistics.estimate import pseudo_values
+from tests.support.unequal_designs import UNEQUAL
 
 
 def test_recipes_vary_by_items_and_by_runs() -> None:
@@ -66,14 +67,6 @@ def recipes_of(scores: Floats, design: Design, units: Ints | None = None) -> tra
     values, common = pseudo_values(design, scores)
     old, new = (training_variance.RecipeScores(name, (half,)) for name, half in zip("ab", np.split(values, 2), strict=True))
     return training_variance.recipe_difference(old, new, items=[training_variance.TaskItems(common, units)])
-
-
-UNEQUAL = {
-    "macro of small groups": Design(np.arange(53), np.repeat(np.arange(3), (1, 2, 50)), "macro"),
-    "macro of pairs": Design(np.arange(40), np.arange(40) // 2, "macro"),
-    "passages of unlike length": Design(np.repeat(np.arange(30), [1] * 25 + [40] * 5), np.zeros(225, np.int64)),
-    "problems of four draws": Design(np.arange(80) // 4, np.zeros(80, np.int64)),
-}
 
 
 @pytest.mark.parametrize("name", UNEQUAL)
