@@ -95,8 +95,10 @@ def pool_tasks(estimates: Sequence[Estimate], names: Sequence[str], weight: Mapp
 def best_in_points(level: Level, name: str, pool: best_of_many.CandidatePool, settings: ComparisonSettings) -> Best:
     """The selection from a pool, in points."""
     choice = best_of_many.select_best(pool, settings.level, settings.seed)
+    score_of = dict(zip(pool.names, pool.scores.tolist(), strict=True))
+    nearest_first = sorted(choice.equals, key=lambda who: -score_of[who])
     return Best(
-        level=level, name=name, checkpoint=choice.best, equals=choice.equals,
+        level=level, name=name, checkpoint=choice.best, equals=tuple(nearest_first),
         score=POINTS * choice.score, corrected=POINTS * choice.corrected_score,
         low=POINTS * choice.interval.low, high=POINTS * choice.interval.high,
         probability={n: float(p) for n, p in zip(pool.names, choice.probability, strict=True) if p > 0},

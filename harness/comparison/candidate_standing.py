@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from harness.comparison.result import Comparison, Difference, Row
 
 DROP = (Policy().default or Policy.model_fields["default"].default).max_drop  # points, of the gate's default policy
+JOINT_FAMILIES = ("auto", "max-t")  # that hold the error over all candidates' averages together
 MAX_EXACT_ITEMS = 200_000  # beyond, the exact power of McNemar's test takes longer than its few per cent are worth
 
 
@@ -39,6 +40,10 @@ class CandidateStanding:
         return self.average is not None and self.average.verdict == "better"
 
     @property
+    def is_worse(self) -> bool:
+        return self.average is not None and self.average.verdict == "worse"
+
+    @property
     def loses(self) -> bool:
         return bool(self.worse or self.regressions)
 
@@ -53,7 +58,7 @@ class CandidateStanding:
             return (4, 0.0)
         if self.is_better:
             return (1 if self.loses else 0, -self.delta)
-        return (3 if self.average.verdict == "worse" else 2, -self.delta)
+        return (3 if self.is_worse else 2, -self.delta)
 
 
 def describe_standing(comparison: Comparison, checkpoint: str) -> CandidateStanding:
@@ -124,6 +129,26 @@ def adjust_skill(row: Row, adjusted_p: Mapping[str, float]) -> Row:
     if row.level != "skill" or row.difference is None:
         return row
     return replace(row, difference=replace(row.difference, p_adjusted=adjusted_p[row.name]))
+
+
+def open_leads(comparison: Comparison, usable: Sequence[CandidateStanding]) -> list[CandidateStanding]:
+    """The candidates whose intervals leave a lead of more than the margin open, the largest difference first."""
+    open_ones = [s for s in usable if s.average and s.average.delta_high > comparison.settings.margin]
+    return sorted(open_ones, key=lambda s: -s.delta)
+
+
+def items_to_show(comparison: Comparison, usable: Sequence[CandidateStanding]) -> int | None:
+    """The number of items of the highest open candidate, rounded up to two digits; None where nothing is open."""
+    if not (leads := open_leads(comparison, usable)):
+        return None
+    tests = tested_candidates(comparison) if comparison.settings.family in JOINT_FAMILIES else 1
+    items = required_items(comparison, leads[0], tests)
+    step = 10 ** max(len(str(items)) - 2, 0)
+    return -(-items // step) * step if items else None
+
+
+def tested_candidates(comparison: Comparison) -> int:
+    return sum(row.difference is not None for row in comparison.at("average"))
 
 
 def required_items(comparison: Comparison, standing: CandidateStanding, tests: int) -> int | None:

@@ -27,7 +27,8 @@ def list_caveats(rows: Sequence[Row], results: LoadedResults, row_numbers: RowNu
     noisy = [(r, r.difference) for r in rows if r.difference and r.difference.noise is not None]
     noise_notes = [f"{row.checkpoint} on {row.name}: {noise_note(difference)}" for row, difference in noisy]
     equal_rows_notes = [
-        f"{' and '.join(names)} share rows: their mean takes the covariance, paired by row, into its interval."
+        f"{', '.join(names[:-1])} and {names[-1]} share rows: "
+        "their mean takes the covariance, paired by row, into its interval."
         for names in row_numbers.groups
         if len(names) > 1
     ]

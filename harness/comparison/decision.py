@@ -11,7 +11,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from harness.comparison.candidate_standing import DROP, CandidateStanding, describe_standing, required_items
+from harness.comparison.candidate_standing import (
+    DROP,
+    JOINT_FAMILIES,
+    CandidateStanding,
+    describe_standing,
+    items_to_show,
+    open_leads,
+    tested_candidates,
+)
 from harness.comparison.number_format import format_interval, format_number, format_p_value
 
 if TYPE_CHECKING:
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
 
 Outcome = Literal["ship", "ship at a cost", "none better", "undecided"]
 MAX_NAMES = 4
-JOINT_FAMILIES = ("auto", "max-t")  # that hold the error over all candidates' averages together
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,8 @@ def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[
         parts = [f"Ship {top.checkpoint} only if {' and '.join(conditions)} is acceptable: {gain}"]
     else:
         parts = [f"Ship {top.checkpoint}: {gain}"]
-    parts.append(skills_clause(comparison, top))
+    if text := skills_clause(comparison, top):
+        parts.append(text)
     costly = [s for s in usable if s.is_better and s.loses and s.delta > top.delta and s is not top]
     if costly and not top.loses:
         names = join_names(
@@ -97,19 +105,24 @@ def ship_parts(comparison: Comparison, top: CandidateStanding, usable: Sequence[
 
 
 def open_parts(comparison: Comparison, usable: Sequence[CandidateStanding]) -> list[str]:
-    """The clauses where no candidate is shown better."""
+    """The clauses where no candidate is shown better.  The skills stand next to the candidate that they are those of."""
     top, best = max(usable, key=lambda s: s.delta), average_best(comparison)
-    if len(usable) == 1:
-        start = f"The checkpoint is not shown better than {comparison.baseline}: {top.checkpoint} has"
+    gain = measured_gain(comparison, top)
+    if len(usable) == 1 and top.is_worse:
+        start = f"Keep {comparison.baseline}: {top.checkpoint} is shown worse, {gain}"
+    elif len(usable) == 1:
+        start = f"The checkpoint is not shown better than {comparison.baseline}: {top.checkpoint} has {gain}"
     elif best and best.checkpoint != top.checkpoint:  # scores are of all items of one side, differences of those of both
         start = f"No checkpoint is shown better than {comparison.baseline}: the largest difference of {len(usable)}, "
-        start += f"that of {top.checkpoint}, is"
+        start += f"that of {top.checkpoint}, is {gain}"
     else:
-        start = f"No checkpoint is shown better than {comparison.baseline}: the highest of {len(usable)}, {top.checkpoint}, has"
-    parts = [f"{start} {measured_gain(comparison, top)}"]
-    parts.append(items_clause(comparison, usable, top))
-    parts.append(skills_clause(comparison, top))
-    if lower := [s.checkpoint for s in usable if s.average and s.average.verdict == "worse"]:
+        start = f"No checkpoint is shown better than {comparison.baseline}: "
+        start += f"the highest of {len(usable)}, {top.checkpoint}, has {gain}"
+    parts = [", ".join(filter(None, [start, skills_clause(comparison, top)]))]
+    if not top.is_worse or open_leads(comparison, usable):
+        parts.append(items_clause(comparison, usable, top))
+    lower = [s.checkpoint for s in usable if s.is_worse]
+    if lower and len(usable) > 1:
         parts.append(f"shown worse {where(comparison)}: {join_names(lower)}")
     return parts
 
@@ -126,22 +139,6 @@ def items_clause(comparison: Comparison, usable: Sequence[CandidateStanding], to
     name = "" if target is top else f" of {target.checkpoint}"
     pairs = target.average.pairs
     return f"about {items:,} items, {items - pairs:,} more than these {pairs:,}, would show {lead}{name} 4 times in 5"
-
-
-def open_leads(comparison: Comparison, usable: Sequence[CandidateStanding]) -> list[CandidateStanding]:
-    """The candidates whose intervals leave a lead of more than the margin open, the largest difference first."""
-    open_ones = [s for s in usable if s.average and s.average.delta_high > comparison.settings.margin]
-    return sorted(open_ones, key=lambda s: -s.delta)
-
-
-def items_to_show(comparison: Comparison, usable: Sequence[CandidateStanding]) -> int | None:
-    """The number of items of the highest open candidate, rounded up to two digits; None where nothing is open."""
-    if not (leads := open_leads(comparison, usable)):
-        return None
-    tests = tested_candidates(comparison) if comparison.settings.family in JOINT_FAMILIES else 1
-    items = required_items(comparison, leads[0], tests)
-    step = 10 ** max(len(str(items)) - 2, 0)
-    return -(-items // step) * step if items else None
 
 
 def undecided_sentence(comparison: Comparison, standings: Sequence[CandidateStanding]) -> str:
@@ -183,10 +180,6 @@ def describe_change(difference: Difference | None) -> str:
     return f"{format_number(difference.delta, signed=True)} {interval}"
 
 
-def tested_candidates(comparison: Comparison) -> int:
-    return sum(row.difference is not None for row in comparison.at("average"))
-
-
 def certainty(comparison: Comparison, top: CandidateStanding) -> str:
     """How sure: the p-value in its family, and what to expect of the highest of several."""
     d, best, family, count = top.average, average_best(comparison), comparison.settings.family, tested_candidates(comparison)
@@ -200,14 +193,17 @@ def certainty(comparison: Comparison, top: CandidateStanding) -> str:
 
 
 def skills_clause(comparison: Comparison, standing: CandidateStanding) -> str:
-    """Which skills got better and worse, and where the gate cannot rule out a drop."""
+    """Which skills got better and worse, and where the gate cannot rule out a drop; of one skill alone, what is new."""
     count = len({r.name for r in comparison.at("skill")})
     gains = join_names(
         [f"{r.name} ({format_number(r.difference.delta, signed=True)})" for r in standing.better if r.difference]
     )
     losses = join_names([f"{r.name} ({describe_change(r.difference)})" for r in standing.worse])
     parts = [f"better in {gains}"] if gains and count > 1 else []
-    parts += [f"worse in {losses}"] if losses else ["shown worse in none" if parts else "shown worse in no skill"]
+    if losses and not (count == 1 and standing.is_worse):
+        parts.append(f"worse in {losses}")
+    elif not losses and count > 1:
+        parts.append("shown worse in none" if parts else "shown worse in no skill")
     if standing.open_skills and standing.is_better:
         every = len(standing.open_skills) == count
         names = "any skill" if every and count > 1 else join_names(list(standing.open_skills))
@@ -231,7 +227,9 @@ def equal_names(comparison: Comparison, top: CandidateStanding) -> tuple[str, ..
 
 def equals_clause(comparison: Comparison, top: CandidateStanding) -> str:
     best = average_best(comparison)
-    if not best or top.checkpoint not in best.equals:
+    if best is None or top.checkpoint in best.left_out:
+        return "not ranked among the candidates, since their numbers of scored items differ"
+    if top.checkpoint not in best.equals:
         return ""
     equals, names_without_rank = equal_names(comparison, top), list(best.left_out)
     text = f"cannot be told from it: {join_names(equals)}" if equals else "no other can be the highest"

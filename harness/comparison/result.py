@@ -147,7 +147,7 @@ class Best:
     low: float
     high: float
     probability: Mapping[str, float]  # of each candidate to be the highest when the items are drawn again
-    equals: tuple[str, ...]  # candidates that it does not beat
+    equals: tuple[str, ...]  # itself and the candidates that it does not beat, the highest score first
     left_out: tuple[str, ...] = ()  # candidates with fewer scored items than another, which are not ranked
 
 

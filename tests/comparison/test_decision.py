@@ -1,5 +1,6 @@
 """The decision first: true for every constellation of results, and never at odds with a verdict or the gate."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -95,6 +96,23 @@ def test_a_tie_of_several_names_those_that_cannot_be_told_from_it(tmp_path: Path
     assert d.order[:3] == ("dpo@100", "dpo@200", "dpo@300")
 
 
+def test_of_those_that_cannot_be_told_from_it_the_nearest_are_named(tmp_path: Path) -> None:
+    gains = {"dpo@1": 50, "dpo@2": 52, "dpo@3": 60, "dpo@4": 54, "dpo@5": 58, "dpo@6": 51, "dpo@7": 56}
+    d = decision(tmp_path, {name: {"reasoning": scores(gain)} for name, gain in gains.items()})
+    assert d.checkpoint == "dpo@3"
+    assert d.equals == tuple(sorted(d.equals, key=lambda name: -gains[name]))
+    assert "cannot be told from it: dpo@5, dpo@7 and dpo@4" in d.sentence
+
+
+def test_one_that_is_not_ranked_against_another_is_not_shipped_as_if_it_were(tmp_path: Path) -> None:
+    """ppo has a score on 100 of 200 items: who is higher on all of them is not known."""
+    few: list[float | None] = [*([1.0] * 50), *([None] * 100), *([1.0] * 50)]
+    store_scores(tmp_path, "ppo", "reasoning", few)
+    d = decide(compared(tmp_path, {"dpo": {"reasoning": scores(60)}}))
+    assert (d.outcome, d.checkpoint, d.equals) == ("ship", "ppo", ())
+    assert d.sentence.endswith("not ranked among the candidates, since their numbers of scored items differ.")
+
+
 @pytest.mark.slow
 def test_where_none_is_better_the_items_that_would_show_it_are_enough_in_a_simulation(tmp_path: Path) -> None:
     d = decision(tmp_path, {"dpo": {"reasoning": scores(14, 6)}})
@@ -121,6 +139,24 @@ def test_a_candidate_below_needs_the_items_of_the_margin(tmp_path: Path) -> None
     assert "would show a lead of 2 points, if there is one, 4 times in 5" in d.sentence
     assert "shown worse in reasoning: ppo" in d.sentence
     assert d.order == ("dpo", "ppo")
+
+
+def test_where_the_only_candidate_is_worse_the_baseline_is_kept_and_nothing_is_said_twice(tmp_path: Path) -> None:
+    d = decision(tmp_path, {"dpo": {"reasoning": scores(0, 60)}})
+    assert (d.outcome, d.checkpoint, d.items) == ("none better", "dpo", None)
+    assert re.fullmatch(r"Keep sft: dpo is shown worse, −30\.0 \[−[\d.]+, −[\d.]+\] points in reasoning\.", d.sentence)
+
+
+def test_the_skills_stand_next_to_the_candidate_that_they_are_those_of(tmp_path: Path) -> None:
+    candidates = {
+        "dpo": {"reasoning": scores(0), "safety": scores(5, 5)},
+        "ppo": {"reasoning": scores(0, 60), "safety": scores(40, 4)},
+    }
+    d = decision(tmp_path, candidates)
+    start, *others = d.sentence.split("; ")
+    assert "the highest of 2, dpo, has 0.0 [" in start
+    assert start.endswith("points on average, shown worse in no skill")
+    assert others[-1] == "shown worse on average: ppo."
 
 
 def test_where_all_are_the_same_no_more_items_are_asked_for(tmp_path: Path) -> None:
