@@ -11,7 +11,7 @@ from typing import Any
 from harness.secret_spellings import PART, find_in_parts, secret_forms, spell_out, wrapped_base64
 
 MASK = "***"
-SHORTEST = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
+SHORTEST_SECRET = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
 LONG = 16  # characters of a key whose beginning alone gives it away
 BEGINNING = 12
 KIND = "type"  # of a part of a message: its value stands between two texts that belong together
@@ -57,7 +57,7 @@ def redact_urls(text: str) -> str:
 class Redactor:
     """Masks secrets of at least `shortest` characters, also percent-encoded, in base64, in hex, or as JSON or HTML has them."""
 
-    def __init__(self, secrets: Iterable[str], shortest: int = SHORTEST) -> None:
+    def __init__(self, secrets: Iterable[str], shortest: int = SHORTEST_SECRET) -> None:
         self.secrets = tuple(secret for secret in dict.fromkeys(secrets) if len(secret) >= shortest)
 
     @cached_property

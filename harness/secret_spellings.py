@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
-SHORTEST = 4  # letters of a form that is looked for
+SHORTEST_FORM = 4  # letters of a form that is looked for
 LONG_ENOUGH = 8  # letters of a secret whose forms are in no ordinary text, backwards either
 PART = 4  # letters of each part of a secret that are looked for apart
 GAP = 160  # characters between parts: what a log writes before each line
@@ -128,7 +128,7 @@ def plain_forms(secret: str) -> set[str]:
     forms |= {binascii.b2a_uu(data[start : start + 45]).decode()[1:-1] for start in range(0, len(data), 45)}
     for bytes_of in (data, wide, secret.encode("utf-16-be", "surrogatepass"), base64.b64encode(data), data.hex().encode()):
         forms |= base64_forms(bytes_of)
-    return {form for form in forms if len(form) >= SHORTEST}
+    return {form for form in forms if len(form) >= SHORTEST_FORM}
 
 
 def base64_forms(data: bytes) -> set[str]:
@@ -140,7 +140,7 @@ def base64_forms(data: bytes) -> set[str]:
         last = len(text) - 1 if (before + len(data)) % 3 else len(text)  # the last one holds bits of what follows
         forms.add(text[first:last])
     forms |= {form.translate(str.maketrans("+/", "-_")) for form in forms}
-    return {form for form in forms if len(form) >= SHORTEST}
+    return {form for form in forms if len(form) >= SHORTEST_FORM}
 
 
 def wrapped_base64(secret: str) -> str:
