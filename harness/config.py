@@ -8,6 +8,7 @@ import json
 import re
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from types import ModuleType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -26,7 +27,7 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
 
     if not isinstance(values, Mapping):
         raise SkilldeltaError(f"{printable(repr(values))[:80]} stands where names and values were expected.")
-    hints = get_type_hints(kind)
+    hints, validator = field_types(kind)  # type: ignore[arg-type]
     ready = {}
     for key, value in values.items():
         name = str(key).replace("-", "_")
@@ -34,7 +35,7 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
             raise unknown_name("setting", name, hints)
         ready[name] = build_nested(split_text(value, hints[name]), hints[name])
     try:
-        config = pydantic.TypeAdapter(kind).validate_python(ready, strict=False)
+        config: T = validator.validate_python(ready, strict=False)
     except pydantic.ValidationError as error:
         places = [(".".join(map(str, e["loc"])) or kind.__name__, e) for e in error.errors()[:20]]
         faults = "; ".join(f"{place}: {e['msg']}, not {printable(repr(e['input']))[:200]}" for place, e in places)
@@ -42,6 +43,14 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
     if no_numbers := [name for name in ready if (value := getattr(config, name)) != value]:
         raise SkilldeltaError(f"{', '.join(no_numbers)} is NaN: write a number.")
     return config
+
+
+@cache
+def field_types(kind: Any) -> tuple[dict[str, Any], Any]:
+    """The types of a dataclass's fields, and what validates it: made once, as a suite may have thousands of entries."""
+    import pydantic
+
+    return get_type_hints(kind), pydantic.TypeAdapter(kind)
 
 
 def build_nested(value: Any, hint: Any) -> Any:

@@ -3,9 +3,10 @@
 import random
 from pathlib import Path
 
+import pydantic
 import pytest
 
-from harness import data, registry, suites
+from harness import config, data, registry, suites
 from harness.cli.options import ModelOptions
 from harness.cli.suite_template import with_suite_template
 from harness.data import ExampleSelection
@@ -117,3 +118,18 @@ def test_a_judge_for_all_tasks_is_the_one_of_every_task_that_has_none_named() ->
     assert bound.pop("toxigen") == ""
     assert len(bound) == 4
     assert all(judge.startswith("llm:scripted:x@") for judge in bound.values())
+
+
+def test_a_suite_of_many_tasks_builds_each_of_its_classes_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    builds, adapter = [], pydantic.TypeAdapter
+
+    def build(kind: type) -> object:
+        builds.append(kind.__name__)
+        return adapter(kind)
+
+    monkeypatch.setattr(pydantic, "TypeAdapter", build)
+    config.field_types.cache_clear()
+    path = tmp_path / "long.yaml"
+    path.write_text("summary: long\ntasks:\n" + "".join(f"- {{task: t{i}}}\n" for i in range(500)))
+    assert len(suites.read_suite(path).parts) == 500
+    assert sorted(builds) == ["SuiteFile", "SuitePart"]
