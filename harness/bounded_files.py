@@ -19,6 +19,7 @@ from harness.visible_text import printable
 
 MAX_JSON = 512_000_000  # bytes; a trainer's log of a long run is the largest that is read
 MAX_DEPTH = 200  # of lists and objects within one another; Python's own functions give up at about 1,000
+MAX_OPENINGS = 40_000_000  # of lists and objects, 64 bytes of memory each, also where they stand in texts
 LFS_POINTER = b"version https://git-lfs"  # how a file begins that stands for data which Git LFS did not fetch
 KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a folder", stat.S_IFSOCK: "a socket"}
 
@@ -108,13 +109,15 @@ def decode_json(text: bytes | str, allows_nan: bool = False, once: bool = False)
     `allows_nan`: programs that are not strict about JSON write NaN and Infinity.  `once`: no object has a key twice, of which
     most programs take the last one and some the first.
     """
+    content = text if isinstance(text, str) else text.decode("utf-8")
+    if (openings := content.count("[") + content.count("{")) > MAX_OPENINGS:
+        raise ValueError(f"it has more than {MAX_OPENINGS:,} brackets and braces that open")
     hooks: dict[str, Any] = {} if allows_nan else {"parse_constant": refuse_constant}
     try:
-        content = text if isinstance(text, str) else text.decode("utf-8")
         value = json.loads(content, **hooks, object_pairs_hook=build_object if once else None)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if content.count("[") + content.count("{") > MAX_DEPTH and is_deep(value):
+    if openings > MAX_DEPTH and is_deep(value):
         raise ValueError("it is nested too deeply")
     return value
 

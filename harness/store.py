@@ -27,7 +27,7 @@ from harness.own_folders import make_locked
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
-from harness.visible_text import printable
+from harness.visible_text import printable, replace_surrogates
 
 MARKER = "skilldelta.json"
 RECORD = "checkpoint.json"
@@ -112,10 +112,10 @@ class Cell:
 def read_own_record(path: Path) -> CheckpointRecord:
     """A checkpoint.json.  SkilldeltaError where it is damaged, or lies in the folder of another checkpoint."""
     record = read_record(path, CheckpointRecord)
-    own_folder = path.parent.parent / folder_name(record.name)
-    if not is_folder(str(own_folder)) or not own_folder.samefile(path.parent):
-        name = printable(record.name)[:200]
-        raise SkilldeltaError(f"{path} is of a checkpoint named {name!r}, which belongs into another folder.")
+    name, shown_name = replace_surrogates(record.name), printable(record.name)[:200]  # what is no text names no folder
+    own_folder = path.parent.parent / folder_name(name)
+    if name != record.name or not is_folder(str(own_folder)) or not own_folder.samefile(path.parent):
+        raise SkilldeltaError(f"{path} is of a checkpoint named {shown_name!r}, which belongs into another folder.")
     return record
 
 

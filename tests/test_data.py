@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import config, data
+from harness import config, data, row_bounds
 from harness.types import SkilldeltaError
 
 SOURCE = data.DataSource("org/name", "things/test.jsonl", ("question", "answer"))
@@ -83,3 +83,23 @@ def test_an_unknown_setting_lists_the_known_ones() -> None:
         config.build_config(ScriptedOptions, {"txt": "x"})
     with pytest.raises(SkilldeltaError, match="choice"):
         config.build_config(ScriptedOptions, {"choice": "two"})
+
+
+@pytest.mark.parametrize("name", ["x.jsonl.gz", "x.csv.gz"])
+def test_packed_rows_have_a_bound_and_the_way_out_is_named(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b'{"a": 1}\n' * 40_000))
+    monkeypatch.setattr(row_bounds, "FREE", 1000)
+    with pytest.raises(SkilldeltaError, match=r"unpacks to more than [\d,]+ bytes.*Unpack it yourself"):
+        data.read(tmp_path / name)
+
+
+def test_a_table_whose_rows_lack_most_of_their_cells_is_refused(tmp_path: Path) -> None:
+    """A few MB of header and short rows would be 10^10 cells."""
+    (tmp_path / "x.csv").write_text("a,b,c\n1,2\n\n3,4,5\n")
+    assert data.read(tmp_path / "x.csv") == [{"a": "1", "b": "2", "c": None}, {"a": "3", "b": "4", "c": "5"}]
+    (tmp_path / "x.csv").write_text("a,b\n1,2\n1,2,3\n")
+    with pytest.raises(SkilldeltaError, match=r"Row 2 of x\.csv has more cells"):
+        data.read(tmp_path / "x.csv")
+    (tmp_path / "x.csv").write_text("c," * 100_000 + "\n" + "7\n" * 100_000)
+    with pytest.raises(SkilldeltaError, match="lack more than 1,000,000 cells"):
+        data.read(tmp_path / "x.csv")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from harness import bounded_files
 from harness.atomic_files import write_json
 from harness.bounded_files import MAX_DEPTH, UnreadableFileError, decode_json, read_bytes, read_stored_json
 from harness.cli import main
@@ -75,7 +76,7 @@ def test_a_name_that_no_utf8_holds_is_refused_where_it_is_read(tmp_path: Path) -
     record = tmp_path / "r" / "base" / "checkpoint.json"
     record.write_text(record.read_text().replace('"name": "base"', '"name": "b\\udcffse"'))
     code, output = run_command(["compare", str(tmp_path / "r"), "--baseline", "base"])
-    assert (code, "udcffse' cannot be a name" in output) == (3, True), output
+    assert (code, "base/checkpoint.json is of a checkpoint named 'b\\\\udcffse'" in output) == (3, True), output
 
 
 def test_a_file_of_the_system_is_read_though_it_says_that_it_is_empty() -> None:
@@ -182,3 +183,10 @@ def test_a_disk_that_fails_while_samples_are_read_is_named(tmp_path: Path) -> No
         list(cell.samples())
     for code in (errno.EIO, errno.ESTALE, errno.ENAMETOOLONG, errno.ENOTDIR):
         assert explain_system_error(OSError(code, os.strerror(code), "results"))
+
+
+def test_json_of_more_brackets_than_memory_holds_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounded_files, "MAX_OPENINGS", 1000)
+    assert len(decode_json("[" + "[]," * 998 + "[]]")) == 999
+    with pytest.raises(ValueError, match="more than 1,000 brackets"):
+        decode_json("[" + "[]," * 999 + "[]]")

@@ -54,6 +54,7 @@ ROOMS = [
     "harness/sample_lines.py",
     "harness/example_rows.py",
     "harness/store.py",
+    "harness/row_bounds.py",
     "harness/data.py",
     "harness/suites.py",
     "harness/run_logs/",

@@ -11,11 +11,10 @@ from pathlib import Path
 
 from harness.data import refuse_lfs_pointer
 from harness.interchange.untrusted_files import read_at_most
+from harness.row_bounds import most_unpacked
 from harness.types import SkilldeltaError
 
 MAX_MEMBER = 1 << 28  # bytes of one member, unpacked
-MAX_RATIO = 200  # unpacked bytes for each byte of the file, over all members that are read
-FREE = 1 << 26  # bytes that any file may unpack to
 ZSTANDARD = 93  # a method of compression that zipfile knows only from Python 3.14 on
 HEADER = struct.Struct("<4s22xHH")  # of a member: its signature, the lengths of its name and of its extra field
 
@@ -30,7 +29,7 @@ class Archive:
             self.zip = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError) as error:
             raise SkilldeltaError(f"{path} is not a zip archive ({error}): is the file whole?") from error
-        self.bytes_left = FREE + MAX_RATIO * path.stat().st_size
+        self.bytes_left = most_unpacked(path.stat().st_size)  # over all members that are read
 
     def __enter__(self) -> Archive:
         return self

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import IO, Any
 from harness import bounded_files, data
 from harness.bounded_files import explain_no_file
 from harness.json_lines import InvalidLineError, read_lines
+from harness.row_bounds import MAX_PACKED_LINES, UNPACK_IT, most_unpacked
 from harness.types import Json, SkilldeltaError
 
 MAX_BYTES = 1 << 30  # of a JSON file, once unpacked
@@ -86,7 +88,7 @@ def open_file(path: Path) -> IO[bytes]:
     data.refuse_lfs_pointer(path)
     require_file(path)
     try:
-        return gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")  # type: ignore[return-value]
+        return gzip.open(path, "rb") if is_packed(path) else path.open("rb")  # type: ignore[return-value]
     except OSError as error:
         raise SkilldeltaError(f"{path} cannot be read: {error}.") from error
 
@@ -108,10 +110,19 @@ def read_at_most(stream: IO[bytes], most: int, where: str) -> bytes:
     return content
 
 
+def is_packed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def most_bytes(path: Path) -> int:
+    """How many bytes of a .json file are read, those of a .gz unpacked."""
+    return min(MAX_BYTES, most_unpacked(path.stat().st_size)) if is_packed(path) else MAX_BYTES
+
+
 def load_json(path: Path) -> Any:
     """The value in a .json file, plain or .gz."""
     with open_file(path) as stream:
-        return parse_json(read_at_most(stream, MAX_BYTES, str(path)), str(path))
+        return parse_json(read_at_most(stream, most_bytes(path), str(path)), str(path))
 
 
 def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
@@ -124,7 +135,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
             lines = read_bounded_lines(stream, path)
             first = next(lines, b"")
             if first.strip() == b"[":
-                rest = read_at_most(stream, MAX_BYTES, str(path))
+                rest = read_at_most(stream, most_bytes(path), str(path))
                 for number, value in enumerate(parse_json(first + rest, str(path)), 1):
                     yield number, require_object(value, f"{path}, object {number}")
                 return
@@ -136,7 +147,11 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
 
 
 def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
-    """The lines of a stream, or an error at the first that is longer than MAX_LINE, or behind MAX_BLANK of empty ones."""
+    """The lines of a stream, or an error at the first that is longer than MAX_LINE, or behind MAX_BLANK of empty ones.
+
+    A .gz has a bound for all of its lines, too: a few KB of it can stand for any number of rows.
+    """
+    bytes_left = most_unpacked(path.stat().st_size) if is_packed(path) else sys.maxsize
     blank = 0
     for number in count(1):
         try:
@@ -147,6 +162,10 @@ def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
             return
         if len(line) > MAX_LINE:
             raise SkilldeltaError(f"{path}, line {number}, is longer than {MAX_LINE >> 20} MiB: it is not read.")
+        bytes_left -= len(line)
+        if bytes_left < 0 or (number > MAX_PACKED_LINES and is_packed(path)):
+            lines, size = f"{MAX_PACKED_LINES:,}", f"{most_unpacked(path.stat().st_size):,}"
+            raise SkilldeltaError(f"{path} unpacks to more than {lines} lines or {size} bytes: {UNPACK_IT}")
         blank = blank + len(line) if line.isspace() else 0
         if blank > MAX_BLANK:
             raise SkilldeltaError(f"{path}, line {number}: more than {MAX_BLANK:,} bytes of empty lines: it is not read.")

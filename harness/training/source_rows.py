@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import read_bytes
+from harness.bounded_files import open_bytes, read_bytes
 from harness.data import MAX_BYTES, DataSource, hub_rows, parse_rows, read
+from harness.row_bounds import most_unpacked
 from harness.training.row_texts import nested_texts
 from harness.types import Json, SkilldeltaError, digest
 
@@ -23,7 +24,9 @@ def raw_rows(name: str) -> tuple[Sequence[Json], str]:
     path = Path(name)
     if not path.is_file():
         raise SkilldeltaError(f"There is no data file {name}.  Rows of the Hub are named hub:NAME or hub:NAME:SPLIT.")
-    return read_any(path), hashlib.sha256(path.read_bytes()).hexdigest()
+    values = read_any(path)
+    with open_bytes(path) as stream:
+        return values, hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_any(path: Path) -> list[Json]:
@@ -38,7 +41,8 @@ def read_any(path: Path) -> list[Json]:
     from harness.interchange.archive import unpack_zstandard
 
     try:
-        content = unpack_zstandard(read_bytes(path, MAX_BYTES), MAX_BYTES, str(path)).decode("utf-8-sig")
+        archive = read_bytes(path, MAX_BYTES)
+        content = unpack_zstandard(archive, min(MAX_BYTES, most_unpacked(len(archive))), str(path)).decode("utf-8-sig")
     except (ValueError, OSError) as error:
         raise SkilldeltaError(f"{path} cannot be read: {str(error)[:200]}.") from error
     return list(parse_rows(content, path.stem))

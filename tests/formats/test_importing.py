@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
+from harness import row_bounds
 from harness.atomic_files import folder_name
 from harness.comparison.compare import compare
 from harness.comparison.result import ComparisonSettings
 from harness.evaluation.outcome import Outcome
-from harness.interchange import archive, untrusted_files
+from harness.interchange import untrusted_files
 from harness.interchange.import_logs import ImportOptions, import_logs, shorten_model
+from harness.interchange.parquet import read_parquet
 from harness.store import Results
 from harness.types import Sample, SkilldeltaError
 from tests.support.lm_eval_run import line, write
@@ -118,7 +122,7 @@ def zipped(path: Path, members: Mapping[str, bytes]) -> Path:
 
 
 def test_an_archive_that_unpacks_to_too_much_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "FREE", 1 << 20)
+    monkeypatch.setattr(row_bounds, "FREE", 1 << 20)
     bomb = zipped(tmp_path / "bomb.eval", {"header.json": b" " * (1 << 23)})
     assert bomb.stat().st_size < 1 << 14
     (outcome,) = brought(bomb, to=tmp_path / "r")
@@ -127,7 +131,7 @@ def test_an_archive_that_unpacks_to_too_much_is_not_read(tmp_path: Path, monkeyp
 
 
 def test_many_small_members_may_not_add_up_to_a_bomb_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive, "FREE", 1 << 20)
+    monkeypatch.setattr(row_bounds, "FREE", 1 << 20)
     header = {k: v for k, v in inspect_log([]).items() if k != "samples"}
     member = json.dumps(inspect_sample(1, "C", store={"x": "y" * (1 << 18)})).encode()
     names = {f"samples/{i}.json": member for i in range(120)}
@@ -345,6 +349,40 @@ def test_empty_lines_without_end_are_not_read(tmp_path: Path, monkeypatch: pytes
     assert [value["a"] for _, value in untrusted_files.read_objects(some)] == [1, 2]
     with pytest.raises(SkilldeltaError, match="bytes of empty lines"):
         list(untrusted_files.read_objects(many))
+
+
+def test_sound_rows_without_end_are_not_read_where_they_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some KB of gzip are rows of any number: by bytes, and by lines, as a short row takes longer than its bytes say."""
+    rows = b'{"a": 1}\n' * 40_000
+    (tmp_path / "plain.jsonl").write_bytes(rows)
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(rows))
+    (tmp_path / "list.json.gz").write_bytes(gzip.compress(b"[" + b"[]," * 999_999 + b"[]]"))
+    assert len(list(untrusted_files.read_objects(tmp_path / "packed.jsonl.gz"))) == 40_000
+    monkeypatch.setattr(untrusted_files, "MAX_PACKED_LINES", 39_999)
+    with pytest.raises(SkilldeltaError, match=r"packed.jsonl.gz unpacks to more than 39,999 lines.*Unpack it yourself"):
+        list(untrusted_files.read_objects(tmp_path / "packed.jsonl.gz"))
+    monkeypatch.setattr(untrusted_files, "MAX_PACKED_LINES", 40_000)
+    monkeypatch.setattr(row_bounds, "FREE", 1000)
+    with pytest.raises(SkilldeltaError, match="unpacks to more than 40,000 lines or"):
+        list(untrusted_files.read_objects(tmp_path / "packed.jsonl.gz"))
+    with pytest.raises(SkilldeltaError, match="once it is unpacked"):
+        untrusted_files.load_json(tmp_path / "list.json.gz")
+    assert len(list(untrusted_files.read_objects(tmp_path / "plain.jsonl"))) == 40_000
+
+
+@pytest.mark.parametrize("value", ["x", "y" * (1 << 17)])
+def test_a_parquet_file_that_stands_for_any_number_of_rows_is_not_read(
+    tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, count = tmp_path / "rows.parquet", 1000
+    parquet.write_table(pyarrow.table({"text": [value] * count}), file, compression="zstd")
+    assert len(list(read_parquet(file))) == count
+    monkeypatch.setattr("harness.interchange.parquet.FREE_ROWS", 0 if len(value) == 1 else count)
+    monkeypatch.setattr("harness.interchange.parquet.MAX_BYTES", 1 << 24)
+    padding = file.stat().st_size
+    with pytest.raises(SkilldeltaError, match=r"it is not read"):
+        list(read_parquet(file))
+    assert padding < 10_000
 
 
 @pytest.mark.parametrize(
