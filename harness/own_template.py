@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from harness.bounded_files import explain_no_file, read_json
+from harness.bounded_files import read_bytes, read_json
 from harness.tokenizer_folders import TEMPLATE_FOLDER, TOKENIZER_CONFIG, has_tokenizer, own_folders, tokenizer_source
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import printable
@@ -51,11 +51,7 @@ def read_template(folder: Path) -> Template | None:
 
 def read_source(file: Path) -> str:
     """The text of a template's file.  ValueError where it is none."""
-    if fault := explain_no_file(file):
-        raise ValueError(fault)
-    if file.stat().st_size > MAX_TEMPLATE:
-        raise ValueError(f"{file.name} has more than {MAX_TEMPLATE:,} bytes")
-    return file.read_text(encoding="utf-8")
+    return read_bytes(file, MAX_TEMPLATE).decode().replace("\r\n", "\n").replace("\r", "\n")
 
 
 def check_template(value: Any, name: str) -> Template:

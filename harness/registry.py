@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 
+from harness.bounded_files import read_bytes
 from harness.own_packages import ROOT, import_own
 from harness.types import SkilldeltaError, Task, unknown_name
 
@@ -134,7 +135,7 @@ def included_tasks(path: Path) -> Iterator[Task]:
 
 def defines_tasks(file: Path) -> bool:
     """Whether a Python file sets TASKS; one that cannot be read as Python is taken to, so that running it says why."""
-    text = file.read_text(encoding="utf-8", errors="replace")
+    text = read_bytes(file).decode(errors="replace")  # a pipe would be waited for
     try:
         return "TASKS" in text and any(map(KINDS["tasks"].is_hook, ast.parse(text).body))
     except (SyntaxError, ValueError):

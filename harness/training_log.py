@@ -6,11 +6,10 @@ small copy is stored with the results when a checkpoint is scored, so that its c
 
 from __future__ import annotations
 
-import math
 import re
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,9 @@ from harness.bounded_files import is_folder, read_json
 from harness.folder_entries import find_entries
 from harness.records import CheckpointRecord
 from harness.run_logs.find import read_run_logs
-from harness.types import Checkpoint, Json
+from harness.typed_fields import MAX_COUNT, check_fields
+from harness.types import Checkpoint, Json, SkilldeltaError
+from harness.visible_text import printable
 
 if TYPE_CHECKING:
     from harness.store import Results
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 STATE = "trainer_state.json"
 FILE = "training.json"  # in a checkpoint's folder of the results
 MAX_POINTS = 200  # points of a stored curve
+MAX_NUMBER = 1e300  # of what is logged: sums stay finite
 MAX_CARD = 1_000_000  # bytes of a model card, or of a file of settings
 # No log names its method; the names of its metrics do (TRL 0.7 to 1.16, verl, OpenRLHF, others).  The first that fits counts.
 SIGNS = (
@@ -90,13 +92,14 @@ def parse_curves(history: Sequence[Json]) -> dict[str, Curve]:
     curves_by_quantity = {}
     for quantity, keys in (KEYS | COSTS).items():
         key = next((k for k in keys if any(is_number(entry.get(k)) for entry in history)), None)
-        if key and (points := {int(e["step"]): float(e[key]) for e in history if is_number(e.get(key)) and "step" in e}):
+        entries = [e for e in history if is_number(e.get(key)) and is_number(e.get("step"))] if key else []
+        if key and (points := {int(entry["step"]): float(entry[key]) for entry in entries}):
             curves_by_quantity[quantity] = thin_curve(key, points)
     return curves_by_quantity
 
 
 def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MAX_NUMBER < value < MAX_NUMBER
 
 
 def thin_curve(key: str, points: Mapping[int, float]) -> Curve:
@@ -190,4 +193,22 @@ def stored_curves(record: CheckpointRecord) -> dict[str, Curve]:
     if not path.is_file():
         return read_curves(record.path, record.run, record.step)
     content = read_json(path)
-    return {q: Curve(c["key"], tuple(c["steps"]), tuple(c["values"])) for q, c in content.items()}
+    try:
+        return {quantity: read_curve(curve) for quantity, curve in content.items()}
+    except SkilldeltaError as error:
+        raise SkilldeltaError(f"{path}: {error}") from error
+
+
+def read_curve(content: Any) -> Curve:
+    """A curve from its JSON.  SkilldeltaError where it is none."""
+    names = {each.name for each in fields(Curve)}
+    if not isinstance(content, dict) or content.keys() != names:
+        raise SkilldeltaError(f"a curve has {', '.join(sorted(names))}, and here is {printable(repr(content))[:80]}.")
+    curve = Curve(**check_fields(Curve, content))
+    if not 0 < len(curve.steps) == len(curve.values):
+        raise SkilldeltaError(f"a curve has {len(curve.steps)} steps and {len(curve.values)} values.")
+    if not all(map(is_number, curve.values)) or list(curve.steps) != sorted(set(curve.steps)):
+        raise SkilldeltaError("a curve has steps that do not ascend, or values that are no numbers.")
+    if max(map(abs, curve.steps)) > MAX_COUNT:
+        raise SkilldeltaError(f"a curve has steps beyond {MAX_COUNT:,}.")
+    return curve

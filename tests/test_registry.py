@@ -1,5 +1,6 @@
 """Plug-ins are found by their hook, with its parameters."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -102,3 +103,12 @@ def test_rescoring_a_task_of_ones_own_names_the_flag_that_is_missing(
             assert "scored with --include-path" in error
             assert "skilldelta rescore r --include-path FILE" in error
             assert "lm-eval:NAME" not in error
+
+
+@pytest.mark.parametrize("name", ["tasks.py", "tasks.yaml"])
+def test_a_pipe_among_tasks_is_never_waited_for(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(SystemExit) as end:
+        main(["list", "tasks", "--include-path", str(tmp_path)])
+    assert end.value.code in (0, 3)
+    assert name.endswith("yaml") or "is a pipe, not a file" in capsys.readouterr().err

@@ -9,6 +9,7 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from harness.bounded_files import UnreadableFileError, open_bytes
 from harness.checkpoint_folders import has_model_config
 from harness.folder_entries import find_entries
 from harness.integrity import ADAPTER_CONFIG
@@ -42,9 +43,13 @@ def find_problem(file: Path) -> str:
     """Why a file cannot be scored; ""."""
     if SPLIT.search(file.stem):
         return "a part of a split GGUF file: join the parts first (llama-gguf-split --merge)"
-    with file.open("rb") as stream:
-        if stream.read(len(MAGIC)) != MAGIC:
-            return "no GGUF file: it does not begin with the letters GGUF (a pointer of Git LFS, or half a download?)"
+    try:
+        with open_bytes(file) as stream:
+            is_gguf = stream.read(len(MAGIC)) == MAGIC
+    except UnreadableFileError as error:
+        return str(error)
+    if not is_gguf:
+        return "no GGUF file: it does not begin with the letters GGUF (a pointer of Git LFS, or half a download?)"
     if find_spec("gguf") is None:
         return "a GGUF file, and the package that reads them is missing: pip install 'skilldelta[gguf]'"
     return ""

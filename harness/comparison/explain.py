@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.bounded_files import read_bytes
 from harness.comparison import explain_formulas as formulas
 from harness.comparison.alignment import PairedScores, TaskPanel
 from harness.comparison.compare import Analysis, analyse
 from harness.comparison.estimates import add_noise
 from harness.comparison.judged_scores import judge_errors, widen_difference
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row, without_nan
+from harness.comparison.sample_table import MAX_BYTES
 from harness.statistics.aggregates import is_binary
 from harness.statistics.decision import DecisionRule
 from harness.statistics.estimate import estimate_score
@@ -138,7 +140,7 @@ def explain_task(analysis: Analysis, row: Row) -> Explanation:
 def side_files(row: Row, stored_cell: StoredCell) -> SideFiles:
     """The files of one checkpoint on a task."""
     cell = stored_cell.cell
-    lines = cell.samples_file.read_bytes().count(b"\n")
+    lines = read_bytes(cell.samples_file, MAX_BYTES).count(b"\n")
     return SideFiles(row.checkpoint, str(cell.folder / "task.json"), str(cell.samples_file), lines, row.n, row.unscored)
 
 

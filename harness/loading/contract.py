@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from harness import hub_cache
-from harness.bounded_files import is_folder
+from harness.bounded_files import is_folder, read_bytes
 from harness.checkpoint_folders import adapter_folders, explain_missing_base
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, SINGLE, BrokenWeightsError, UncheckedError, weight_files, weight_sets
 from harness.loading.generation_config import GENERATION_CONFIG
@@ -89,7 +89,7 @@ def contract_key(folders: Iterable[Path]) -> list[object]:
         files = [folder / name for name in configs if (folder / name).is_file()]
         headers = read_headers([file for file in weight_files(folder, names) if file.is_file()])
         parts += [
-            [file.read_text(encoding="utf-8", errors="replace") for file in files],
+            [read_bytes(file).decode(errors="replace") for file in files],
             "" if number else explain_index(folder),
             sorted((key, tensor.shape, tensor.dtype) for key, tensor in headers.items()),
         ]

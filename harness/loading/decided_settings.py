@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from harness.bounded_files import read_json
+from harness.bounded_files import read_bytes, read_json
 from harness.config import changed_settings
 from harness.differences import shorten_json
 from harness.engine.device import default_device
 from harness.own_template import JINJA, LEGACY, find_own_template
 from harness.prompts.text_limits import WINDOWS
-from harness.tokenizer_folders import TEMPLATE_FOLDER, tokenizer_source
+from harness.tokenizer_folders import TEMPLATE_FOLDER, TOKENIZER_CONFIG, tokenizer_source
 from harness.types import Checkpoint, Json
 
 Difference = tuple[str, str, str]
@@ -67,8 +67,8 @@ def decide_template(checkpoint: Checkpoint, options: Any) -> dict[str, Any]:
     source = Path(tokenizer_source(checkpoint))
     if not source.is_dir():
         return {}
-    config = source / "tokenizer_config.json"
-    is_in_config = config.is_file() and '"chat_template"' in config.read_text(encoding="utf-8", errors="replace")
+    config = source / TOKENIZER_CONFIG
+    is_in_config = config.is_file() and b'"chat_template"' in read_bytes(config)
     has_template = is_in_config or any((source / name).exists() for name in (JINJA, LEGACY, TEMPLATE_FOLDER))
     return {"template": "own" if has_template else "none"}
 

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -16,6 +16,8 @@ STEP_KEYS = (
 )  # fmt: skip
 OF_ALL = re.compile(r"\d{1,15}/\d{1,15}")
 MAX_BYTES = 256_000_000  # of a log
+MAX_CELL, ROW_SIZE = 1_000_000, 100  # bytes: of the longest value in a database, and of a row beside its texts
+STEPS, MAX_STEPS = 10_000, 100_000_000  # instructions of SQLite's between two looks at how many there were, and of all
 
 
 def read_json_history(file: Path) -> list[dict[str, Any]]:
@@ -27,8 +29,10 @@ def read_json_history(file: Path) -> list[dict[str, Any]]:
     if isinstance(content, dict):
         columns = {key: value for key, value in content.items() if isinstance(value, list)}
         if columns:
-            length = max(map(len, columns.values()))
-            content = [{key: value[i] for key, value in columns.items() if i < len(value)} for i in range(length)]
+            content = [{} for _ in range(max(map(len, columns.values())))]
+            for key, values in columns.items():
+                for entry, value in zip(content, values, strict=False):
+                    entry[key] = value
         else:
             content = [content]
     return number_steps(entry for entry in content if isinstance(entry, dict)) if isinstance(content, list) else []
@@ -50,18 +54,36 @@ def read_json_lines(file: Path) -> list[dict[str, Any]]:
 
 def read_csv(file: Path) -> list[dict[str, Any]]:
     """A row a step; what is no number stays text."""
-    rows = csv.DictReader(read_text(file).splitlines())
+    rows = csv.reader(read_text(file).splitlines())
+    header = next(rows, [])
     return number_steps(
-        {key: to_number(value) for key, value in row.items() if key and value not in (None, "")} for row in rows
+        {key: to_number(value) for key, value in zip(header, row, strict=False) if key and value} for row in rows if row
     )
 
 
 def read_trackio(file: Path) -> list[dict[str, Any]]:
-    """The metrics of a trackio database, of its last run."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro&immutable=1", uri=True)) as connection:
-        rows = connection.execute("select run_name, step, metrics from metrics order by id").fetchall()
-    last = rows[-1][0] if rows else ""
-    return number_steps({**parse_object(text), "step": step} for run, step, text in rows if run == last)
+    """The metrics of a trackio database, of its last run.
+
+    sqlite3.Error where reading them takes more work than a log does: a view or a column can compute without end.
+    """
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as connection:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_CELL)
+        connection.execute("pragma trusted_schema = off")
+        steps_left = iter(range(MAX_STEPS // STEPS))
+        connection.set_progress_handler(lambda: next(steps_left, None) is None, STEPS)
+        rows = sorted(bounded_rows(connection.execute("select id, run_name, step, metrics from metrics")))
+    last = rows[-1][1] if rows else ""
+    return number_steps({**parse_object(text), "step": step} for _, run, step, text in rows if run == last)
+
+
+def bounded_rows(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """The same rows.  ValueError where they are longer than a log: a few bytes of a database can stand for any number."""
+    size = 0
+    for row in rows:
+        size += ROW_SIZE + sum(len(value) for value in row if isinstance(value, str | bytes))
+        if size > MAX_BYTES:
+            raise ValueError(f"its rows have more than {MAX_BYTES:,} bytes")
+        yield row
 
 
 def parse_object(text: Any) -> dict[str, Any]:

@@ -14,13 +14,19 @@ from typing import Any
 from harness.run_logs.protobuf import read_fields
 
 PATTERN = "events.out.tfevents*"
+MAX_BYTES = 1 << 30  # of a file
 MAX_RECORD = 1 << 26  # bytes: scalars are small, pictures and graphs are passed over
 STEP, SUMMARY, VALUE, TAG, SIMPLE_VALUE, TENSOR = 2, 5, 1, 1, 2, 8  # fields of Event, Summary and Summary.Value
 FLOAT_VALUES, CONTENT = 5, 4  # fields of TensorProto
 
 
 def read_events(file: Path) -> list[dict[str, Any]]:
-    """One mapping a step: its scalars by tag, and `step`.  A record that was torn off ends the log."""
+    """One mapping a step: its scalars by tag, and `step`.  A record that was torn off ends the log.
+
+    ValueError for a file that is too long to be a log.
+    """
+    if file.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{file.name} has more than {MAX_BYTES:,} bytes")
     by_step: dict[int, dict[str, Any]] = {}
     try:
         for record in read_records(file):
@@ -37,8 +43,8 @@ def read_records(file: Path) -> Iterator[bytes]:
     with file.open("rb") as stream:
         while len(head := stream.read(12)) == 12:
             length = struct.unpack("<Q", head[:8])[0]
-            if length > MAX_RECORD:
-                raise ValueError("a record that is too long")
+            if not 0 < length <= MAX_RECORD:
+                raise ValueError("an empty record, as where there is nothing but zeros, or one that is too long")
             content = stream.read(length)
             if len(content) < length or len(stream.read(4)) < 4:
                 return

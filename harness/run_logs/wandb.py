@@ -9,48 +9,59 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterator
+from os import SEEK_CUR
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from harness.run_logs.protobuf import first_field, read_fields
 
 PATTERN = "run-*.wandb"
 BLOCK, IDENT = 32768, b":W&B"
+MAX_BYTES, MAX_RECORD = 1 << 30, 1 << 26  # of a file, and of one record
 FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 HISTORY, ITEM, STEP, STEP_NUMBER, KEY, NESTED_KEY, VALUE_JSON = 2, 1, 2, 1, 1, 2, 16
 
 
 def read_history_records(file: Path) -> list[dict[str, Any]]:
-    """One mapping a logged step, with `step`.  What follows a damaged record is left out."""
+    """One mapping a logged step, with `step`.  What follows a damaged record is left out.
+
+    ValueError for a file that is too long to be a log.
+    """
+    if file.stat().st_size > MAX_BYTES:
+        raise ValueError(f"{file.name} has more than {MAX_BYTES:,} bytes")
     entries = []
-    try:
-        for record in read_log(file.read_bytes()):
-            history = first_field(record, HISTORY)
-            if isinstance(history, bytes):
-                entries.append(read_history_entry(history))
-    except ValueError:
-        return entries
+    with file.open("rb") as stream:
+        try:
+            for record in read_log(stream):
+                history = first_field(record, HISTORY)
+                if isinstance(history, bytes):
+                    entries.append(read_history_entry(history))
+        except ValueError:
+            return entries
     return entries
 
 
-def read_log(data: bytes) -> Iterator[bytes]:
-    """The records of a LevelDB log."""
-    place = 7 if data.startswith(IDENT) else 0
-    parts: list[bytes] = []
-    while place + 7 <= len(data):
-        room = BLOCK - place % BLOCK
-        if room < 7:
-            place += room
-            continue
-        length, kind = struct.unpack("<HB", data[place + 4 : place + 7])
-        content = data[place + 7 : place + 7 + length]
+def read_log(stream: BinaryIO) -> Iterator[bytes]:
+    """The records of a LevelDB log.  ValueError for one that is longer than any of W&B's."""
+    stream.seek(7 if stream.read(7).startswith(IDENT) else 0)
+    record = bytearray()
+    while True:
+        if (room := BLOCK - stream.tell() % BLOCK) < 7:
+            stream.seek(room, SEEK_CUR)
+        if len(head := stream.read(7)) < 7:
+            return
+        length, kind = struct.unpack("<HB", head[4:])
+        content = stream.read(length)
         if kind not in (FULL, FIRST, MIDDLE, LAST) or len(content) < length:
             return
-        place += 7 + length
-        parts = [content] if kind in (FULL, FIRST) else [*parts, content]
+        if kind in (FULL, FIRST):
+            record.clear()
+        record += content
+        if len(record) > MAX_RECORD:
+            raise ValueError("a record that is too long")
         if kind in (FULL, LAST):
-            yield b"".join(parts)
-            parts = []
+            yield bytes(record)
+            record.clear()
 
 
 def read_history_entry(history: bytes) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from harness.engine.tree import common_prefix_length
 from harness.integrity import BrokenWeightsError
 from harness.loading.generation_config import read_generation_config
+from harness.own_template import read_source
 from harness.prompts.templates import TULU
 from harness.prompts.text_limits import end_tokens
 from harness.prompts.tokenization import WindowedTokenizer
@@ -52,7 +53,10 @@ def read_template(name: str) -> str:
     path = Path(name)
     if not path.is_file():
         raise SkilldeltaError(f"There is no chat template {name!r}: known are {', '.join(TEMPLATES)}, or name a Jinja file.")
-    return path.read_text(encoding="utf-8")
+    try:
+        return read_source(path)
+    except ValueError as error:
+        raise SkilldeltaError(f"The chat template {name} cannot be read: {error}.") from error
 
 
 def padding_token(tokenizer: Any) -> int:

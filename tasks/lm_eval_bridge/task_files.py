@@ -8,17 +8,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.bounded_files import read_bytes
 from harness.types import SkilldeltaError
+from harness.yaml_files import MAX_BYTES
 
 OTHER_FILES = {".py", ".pyc", ".md", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".jpg", ".png"}  # they name no task
 NAME = re.compile(rb"^[\"']?(?:task|group|tag)[\"']?: *[\"']?([^\s\"'#\[\]][^\r\n\"'#]*?)[\"']? *\r?$", re.MULTILINE)
 
 
 def read_task_files(root: Path) -> Iterator[tuple[Path, Path, bytes]]:
-    """Every file below `root` that may name a task: its folder directly below `root`, its path, its content."""
+    """Every file below `root` that may name a task: its folder directly below `root`, its path, its content.
+
+    One that is larger than any YAML file that is read names none.
+    """
     for file in sorted(root.rglob("*")):
-        if file.suffix not in OTHER_FILES and file.is_file():
-            yield root / file.relative_to(root).parts[0], file, file.read_bytes()
+        if file.suffix not in OTHER_FILES and file.is_file() and file.stat().st_size <= MAX_BYTES:
+            yield root / file.relative_to(root).parts[0], file, read_bytes(file, MAX_BYTES)
 
 
 def mentioning_folders(root: Path, names: Iterable[str]) -> set[Path]:

@@ -1,15 +1,18 @@
 """Logs as trackers write them: read without the trackers, and as far as they are whole."""
 
 import json
+import os
 import sqlite3
 import struct
 from pathlib import Path
 
 import pytest
 
+from harness.records import CheckpointRecord
 from harness.run_logs import tables, tensorboard, wandb
 from harness.run_logs.find import read_run_logs
-from harness.training_log import find_method, parse_curves, read_curves, read_history
+from harness.training_log import find_method, parse_curves, read_curves, read_history, stored_curves
+from harness.types import SkilldeltaError
 
 
 def varint(number: int) -> bytes:
@@ -178,3 +181,71 @@ def test_a_runs_log_counts_up_to_a_checkpoints_step(tmp_path: Path) -> None:
 
 def test_entries_without_a_step_are_numbered() -> None:
     assert [entry["step"] for entry in tables.number_steps([{"a": 1}, {"a": 2}, {"global_step": 7}])] == [1, 2, 7]
+
+
+def test_a_log_that_only_seems_long_ends_at_once(tmp_path: Path) -> None:
+    """A few bytes, or none, that stand for terabytes: holes in files, columns and headers without rows."""
+    events, history = tmp_path / "events.out.tfevents.1", tmp_path / "run-a.wandb"
+    write_events(events, [(1, "loss", 1.0), (2, "loss", 2.0)])
+    write_wandb(history, [{"loss": 3.0}])
+    for file in (events, history):
+        os.truncate(file, 1 << 29)
+    assert [entry["step"] for entry in tensorboard.read_events(events)] == [1, 2]
+    assert wandb.read_history_records(history) == [{"loss": 3.0, "step": 0}]
+    for file, read in ((events, tensorboard.read_events), (history, wandb.read_history_records)):
+        os.truncate(file, 1 << 40)
+        with pytest.raises(ValueError, match="more than"):
+            read(file)
+    (tmp_path / "metrics.json").write_text(json.dumps({f"c{i}": [] for i in range(20_000)} | {"loss": [1.0] * 200_000}))
+    assert len(tables.read_json_history(tmp_path / "metrics.json")) == 200_000
+    (tmp_path / "metrics.csv").write_text("step," + "c," * 200_000 + "\n" + "7\n" * 200_000)
+    assert tables.read_csv(tmp_path / "metrics.csv")[-1] == {"step": 7}
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "with recursive c(i) as (select 1 union all select i + 1 from c) select i, 'r', i, '{}' from c where i < 0",
+        "with recursive c(i) as (select 1 union all select i + 1 from c) select i, 'r', i, '{}' from c",
+        "select 1, 'r', 1, hex(zeroblob(400000000))",
+    ],
+    ids=["searches without end", "rows without end", "a value of a gigabyte"],
+)
+def test_a_database_that_computes_its_rows_is_left_alone(tmp_path: Path, rows: str) -> None:
+    with sqlite3.connect(tmp_path / "metrics.db") as base:
+        base.execute(f"create view metrics(id, run_name, step, metrics) as {rows}")
+    with pytest.raises((sqlite3.Error, ValueError)):
+        tables.read_trackio(tmp_path / "metrics.db")
+    assert read_run_logs(tmp_path) == []
+
+
+@pytest.mark.parametrize("step", ["seven", None, [1], {}, float("nan"), float("inf"), True])
+@pytest.mark.parametrize("loss", [10**400, 1.0])
+def test_entries_whose_numbers_are_none_give_no_points(tmp_path: Path, step: object, loss: float) -> None:
+    entries = [{"step": step, "loss": loss}, {"step": 5, "loss": 2.0}]
+    (tmp_path / "trainer_state.json").write_text(json.dumps({"log_history": entries}))
+    assert parse_curves(read_history(tmp_path))["loss"].values == (2.0,)
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        {"key": "loss", "steps": [], "values": []},
+        {"key": "loss", "steps": [1, 2], "values": [1.0]},
+        {"key": "loss", "steps": [2, 1], "values": [1.0, 2.0]},
+        {"key": "loss", "steps": [1], "values": [float("nan")]},
+        {"key": "loss", "steps": [10**40], "values": [1.0]},
+        {"key": "loss", "steps": ["a"], "values": [1.0]},
+        {"steps": [1], "values": [1.0]},
+        5,
+    ],
+)
+def test_a_stored_curve_that_is_none_is_an_error_of_its_file(tmp_path: Path, curve: object) -> None:
+    record = CheckpointRecord(name="cand", results=str(tmp_path))
+    file = tmp_path / "cand" / "training.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps({"loss": {"key": "loss", "steps": [1, 2], "values": [2, 1.5]}}))
+    assert stored_curves(record)["loss"].values == (2.0, 1.5)
+    file.write_text(json.dumps({"loss": curve}))
+    with pytest.raises(SkilldeltaError, match=r"training\.json: "):
+        stored_curves(record)
