@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from harness.comparison.sample_table import SampleTable
 from harness.comparison.shared_rows import number_rows
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.estimate import pseudo_values
+from harness.statistics.paired import count_variance
 from harness.statistics.training_variance import RecipeContrast, RecipeScores, TaskItems, recipe_difference
 from harness.types import SkilldeltaError
 
@@ -24,10 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RecipeTask:
-    """Checkpoints on one task: pseudo-values [checkpoints, items], whose means are the scores, and what the items are."""
+    """Checkpoints on one task.
+
+    `values` [checkpoints, items]: pseudo-values, whose means are the scores.  `samples` [checkpoints, samples]: the scores.
+    """
 
     values: Floats
     items: TaskItems
+    samples: Floats
+
+    def items_between(self, old: int) -> TaskItems:
+        """The items of the difference between the first `old` checkpoints and the others."""
+        least_variance = count_variance(self.samples[:old], self.samples[old:], self.items.design)
+        return replace(self.items, least_variance=least_variance)
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ def compare_recipes(
         scores = [tasks[t] for t in weights]
         first = RecipeScores(before, tuple(s.values[: len(old)] for s in scores))
         second = RecipeScores(after, tuple(s.values[len(old) :] for s in scores))
-        contrast = recipe_difference(first, second, np.array(list(weights.values())), items=[s.items for s in scores])
+        items = [s.items_between(len(old)) for s in scores]
+        contrast = recipe_difference(first, second, np.array(list(weights.values())), items=items)
         lines.append(RecipeRow(level, name, contrast, left_out))
     return lines
 
@@ -104,8 +115,10 @@ def task_scores(stored_results: LoadedResults, task: str, names: Sequence[str], 
 
 def align_scores(panel: TaskPanel, rows: Sequence[Floats], numbers: Ints) -> RecipeTask:
     """Scores [rows of the panel] of checkpoints, on the items that all of them have a score for."""
-    values, design = pseudo_values(panel.design, np.stack(rows))
-    return RecipeTask(values, TaskItems(design, numbers[np.unique(design.cluster)]))
+    scores = np.stack(rows)
+    values, design = pseudo_values(panel.design, scores)
+    samples = scores[:, ~np.isnan(scores).any(axis=0)]
+    return RecipeTask(values, TaskItems(design, numbers[np.unique(design.cluster)]), samples)
 
 
 def scores_along(panel: TaskPanel, columns: SampleTable) -> Floats:

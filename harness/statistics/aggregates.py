@@ -46,6 +46,10 @@ class Design:
     def subset(self, rows: npt.NDArray[np.bool_]) -> Design:
         return Design(self.cluster[rows], self.group[rows], self.aggregate, self.positive)
 
+    def repeat(self, times: int) -> Design:
+        """The design of `times` draws of each sample, one draw of all of them after the other."""
+        return Design(np.tile(self.cluster, times), np.tile(self.group, times), self.aggregate, self.positive)
+
     @cached_property
     def strata(self) -> Ints:
         """The stratum of each sample, 0 .. H-1."""

@@ -102,6 +102,20 @@ def use_counts(linear: PairedDifference, pairs: F1Pairs, level: float) -> Paired
     return replace(linear, interval=interval, variance=error**2, freedom=float("inf"), pairs=pairs)
 
 
+def count_variance(before: Floats, after: Floats, design: Design) -> float:
+    """The variance that the longer side of the interval from counts has, of the F1 of scores [runs, n]; 0 of other aggregates.
+
+    Runs count as draws of the same samples.  Those of the side that has fewer are taken again.
+    """
+    if design.aggregate != "f1" or not before.size:
+        return 0.0
+    runs, z = max(len(before), len(after)), critical_value(0.95)
+    old, new = (np.resize(side, (runs, side.shape[1])).ravel() for side in (before, after))
+    draws = design.repeat(runs)
+    interval, value = count_pairs(old, new, draws).interval(z), influences(new, draws)[0] - influences(old, draws)[0]
+    return (max(interval.high - value, value - interval.low) / z) ** 2
+
+
 def cluster_contributions(before: Floats, after: Floats, design: Design) -> Floats:
     """[clusters]: what each cluster adds to the difference, with the aggregate linearised between the two checkpoints.
 

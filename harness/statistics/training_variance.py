@@ -31,11 +31,13 @@ ONE_SEED = (
 class TaskItems:
     """The items of a task: the clusters of its samples' `design`, in the order of their codes.
 
-    `units` [items]: their numbers, which tasks over the same rows share; None: this task shares none.
+    `units` [items]: their numbers, which tasks over the same rows share; None: this task shares none.  `least_variance`: of the
+    difference over items, where more is known than the linearised scores tell (see `paired.count_variance`).
     """
 
     design: Design
     units: Ints | None = None
+    least_variance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class TaskChange:
     def variance(self) -> Variance:
         """Of the mean change over items alone, with two pseudo-observations; of a single item: 1."""
         sums = (self.change - self.change.mean()) / len(self.change)
-        return add_pseudo_observations(sums, self.items.design, self.interaction)
+        linear = add_pseudo_observations(sums, self.items.design, self.interaction)
+        return Variance(max(linear.value, self.items.least_variance), linear.freedom)
 
     @property
     def rows(self) -> RowSums:

@@ -10,7 +10,7 @@ from harness.statistics import best_of_many, training_variance
 from harness.statistics.aggregates import Design, Floats, simple_design
 from harness.statistics.best_of_many import CandidatePool, PoolTask
 from harness.statistics.estimate import estimate_score, pseudo_values
-from harness.statistics.paired import paired_difference
+from harness.statistics.paired import count_variance, paired_difference
 from harness.statistics.training_variance import RecipeContrast, RecipeScores, TaskItems
 from tests.bench.edges import MOST, holds
 from tests.bench.rates import PromiseLine, coverage_line, rate_line, run_trials
@@ -69,7 +69,8 @@ def recipe_contrast(scores: Floats, design: Design) -> RecipeContrast:
     """Scores [runs of both recipes, samples], the first recipe's in the first half."""
     values, common = pseudo_values(design, scores)
     old, new = np.split(values, 2)
-    return training_variance.recipe_difference(RecipeScores("a", (old,)), RecipeScores("b", (new,)), items=[TaskItems(common)])
+    items = TaskItems(common, least_variance=count_variance(*np.split(scores, 2), common))
+    return training_variance.recipe_difference(RecipeScores("a", (old,)), RecipeScores("b", (new,)), items=[items])
 
 
 def recipes_over_equal_rows(runs: int) -> Iterator[PromiseLine]:
