@@ -15,7 +15,8 @@ class ClusterLayout:
     """How the clusters of a task vary.
 
     `strata` [clusters]: the stratum of each, -1 for one without a score.  `scale` [clusters]: the variance of the task's score
-    is the sum of the squares of what influences make with it.  `whole`: what a cluster adds that changes as a whole.
+    is the sum of the squares of what influences make with it.  `whole`: what a cluster adds that changes as a whole; 1 where
+    none can, as of an F1 without positives, whose error cannot be known.
     """
 
     strata: Ints
@@ -29,4 +30,4 @@ class ClusterLayout:
         if len(design.cluster):
             codes = np.unique(design.cluster)
             strata[codes], scale[codes] = design.cluster_strata, np.sqrt(stratum_scale(design))[design.cluster_strata]
-        return cls(strata, scale, cluster_weight(design) if len(design.cluster) else 0.0)
+        return cls(strata, scale, (cluster_weight(design) or 1.0) if len(design.cluster) else 0.0)

@@ -123,3 +123,11 @@ def test_tasks_over_the_same_rows_are_one_task() -> None:
     assert [len(b.influences) for b in CandidatePool(names, means, [first, last, second]).blocks()] == [40, 40]
     linked = PoolTask.of_items(np.repeat(influences, 2, axis=0), 1.0, np.arange(80))
     assert [len(b.influences) for b in CandidatePool(names, means, [first, last, linked]).blocks()] == [80]
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_f1_without_positives_leaves_everyone_and_everything_possible() -> None:
+    scores = np.array([[1.0, 0, 1, 1], [1.0, 1, 1, 1], [0.0, 0, 0, 1]])
+    choice = best_of_many.select_best(candidate_pool(scores, Design(np.arange(4), np.ones(4, np.int64), "f1", 0)))
+    assert choice.equals == ("0", "1", "2")
+    assert (choice.interval.low, choice.interval.high) == (0, 1)
