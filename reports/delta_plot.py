@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
     from harness.comparison.result import Comparison, Row
 
-# Okabe and Ito's palette: colour-blind readers tell the colours apart, and the marker's shape needs no colour at all.
-VERDICT_COLOURS = {"better": "#0072B2", "worse": "#D55E00", "same": "#555555", "unclear": "#7f7f7f"}
+# Okabe and Ito's blue, and their vermilion darkened until numbers can be read in it: colour-blind readers tell them apart,
+# and the marker's shape needs no colour at all.
+VERDICT_COLOURS = {"better": "#0072B2", "worse": "#B84A00", "same": "#333333", "unclear": drawing.GREY}
 NUMBER_BOX = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}  # keeps a number readable on the zero line
 PANELS_PER_ROW = 3
 MAX_PANELS = 6  # of more candidates the heat map shows all
@@ -51,16 +52,16 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     foot = [unit, *drawing.allowed_differences(comparison), VERDICT_LEGEND]
     figure.supxlabel(wrap_lines(foot, 1.5 + PANEL_WIDTH * across, 9), fontsize=9)
     if len(candidates) > len(panels):
-        figure.suptitle(f"Of {len(candidates)} candidates the {len(panels)} with the best standing", fontsize=9)
+        title = f"Of {len(candidates)} candidates the {len(panels)} with the best standing, the best choice first"
+        figure.suptitle(title, fontsize=9)
     return drawing.save_figure(figure, folder, "deltas")
 
 
 def select_highest(candidates: list[str], comparison: Comparison) -> list[str]:
-    """The candidates that come first in the decision, as many as fit, in their old order."""
+    """The candidates as they are; of more than fit, those that come first in the decision, in its order."""
     if len(candidates) <= MAX_PANELS:
         return candidates
-    highest = [c for c in decide(comparison).order if c in candidates][:MAX_PANELS]
-    return [c for c in candidates if c in highest]
+    return [c for c in decide(comparison).order if c in candidates][:MAX_PANELS]
 
 
 def candidate_rows(comparison: Comparison, checkpoint: str) -> list[Row]:
@@ -77,7 +78,7 @@ def draw_panel(axis: Axes, checkpoint: str, rows: list[Row], labels: bool) -> No
     axis.set_yticks([-i for i in range(len(rows))], names, fontsize=9)
     for tick, row in zip(axis.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if row.level == "average" else "normal")
-        tick.set_color("#777777" if row.level == "task" else "#111111")
+        tick.set_color(drawing.GREY if row.level == "task" else drawing.INK)
     axis.set_ylim(-len(rows) + 0.4, 0.6)
     axis.set_title(fit_label(checkpoint, PANEL_WIDTH - 0.35, 10, lines=2), fontsize=10, loc="left", pad=8)
     axis.margins(x=0.14)

@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from harness import registry
 from harness.bounded_files import read_bytes
 from harness.comparison.decision import decide
 from harness.comparison.sample_table import MAX_BYTES
+from harness.grouping import run_order
 from harness.store import Results
 from reports.layout import html_tables, text_tables
 from reports.layout.page_frame import ASSETS, escape_html, fill_page, html_items, html_picture
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 MAX_INLINE_BYTES = 8_000_000  # of compressed samples that a page holds itself
 MAX_INLINE_SOURCE = 4 * MAX_INLINE_BYTES  # of samples.jsonl: beyond, compressing them to see would be lost time
+MAX_OPEN_WARNINGS = 3
+BADGES = {"ship": "to ship", "ship at a cost": "to ship, at a cost", "none better": "highest candidate", "undecided": ""}
 INLINE_LEVEL, FILE_LEVEL = 6, 2  # of compression; for files it is half of all the work
 
 
@@ -50,7 +54,10 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     samples, examples = list_chunks(comparison)
     decision = decide(comparison)
     facts = page_facts(comparison) | {
+        "decision": decision.checkpoint,
+        "badge": BADGES[decision.outcome],
         "order": decision.order,
+        "steps": sorted((n for n in comparison.checkpoints if n != comparison.baseline), key=partial(step_order, comparison)),
         "chunks": {task: {name: c.number for name, c in cells.items()} for task, cells in samples.items()},
         "examples": {task: c.number for task, c in examples.items()},
     }
@@ -64,12 +71,12 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
         f"What moved against {comparison.baseline}",
         style,
         script,
-        decision=escape_html(decision.sentence),
+        decision=decision_heading(decision.sentence),
         lead=escape_html(lead_sentence(comparison)),
         baseline=escape_html(comparison.baseline),
         overview="".join(plot_sections(comparison, overview=True)),
         plots="".join(plot_sections(comparison)),
-        warnings=html_items(comparison.warnings),
+        warnings=warning_items([*comparison.warnings, *(f"Incomplete: {text}" for text in comparison.incomplete)]),
         tables=html_tables.render_sections(comparison) + "".join(table_sections(comparison)),
         notes=html_items(text_tables.notes(comparison)),
         data=script_json(facts),
@@ -78,6 +85,27 @@ def render(comparison: Comparison, folder: Path) -> list[Path]:
     index = folder / "index.html"
     index.write_text(page, encoding="utf-8", newline="\n")
     return [index, *files]
+
+
+def step_order(comparison: Comparison, name: str) -> Any:
+    """A key to sort checkpoints by: run, step and name."""
+    record = comparison.checkpoints[name]
+    return run_order(record.run, record.step, name)
+
+
+def decision_heading(sentence: str) -> str:
+    """The sentence, its first clause in bold: what to do, by how much and how sure."""
+    first, semicolon, others = escape_html(sentence).partition("; ")
+    return f"<strong>{first}{semicolon.rstrip()}</strong> {others}".rstrip()
+
+
+def warning_items(warnings: Sequence[str]) -> str:
+    """The warnings as items of a list; of many all but the first few are folded."""
+    shown, others = warnings[:MAX_OPEN_WARNINGS], warnings[MAX_OPEN_WARNINGS:]
+    if not others:
+        return html_items(shown)
+    count = f"{len(others)} more warning{'s' * (len(others) != 1)}"
+    return f"{html_items(shown)}<li><details><summary>{count}</summary><ul>{html_items(others)}</ul></details></li>"
 
 
 def plot_sections(comparison: Comparison, overview: bool = False) -> Iterator[str]:

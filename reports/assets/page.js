@@ -4,8 +4,9 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const MARK = { better: "▲", worse: "▼", same: "=", unclear: "·" };
 const PAGE = 200, SHORT = 80;
 const $ = (id) => document.getElementById(id);
-const state = { task: data.tasks[0] || "", candidate: data.checkpoints.find((c) => c !== data.baseline) || data.baseline,
-  filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "", order: "steps" };
+const given = data.checkpoints.filter((c) => c !== data.baseline);
+const state = { task: data.tasks[0] || "", candidate: data.decision || data.checkpoints.find((c) => c !== data.baseline) || data.baseline,
+  filter: "all", search: "", item: "", everyone: false, tasks: false, rows: "", sort: "", order: given.join() === data.order.join() && given.join() !== data.steps.join() ? "decision" : "steps" };
 
 // What acts unseen (controls, marks that turn the direction) is written out, as in the other reports.
 const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
@@ -51,8 +52,9 @@ function cell(checkpoint, level, name) {
     choose({ task, filter: base ? "all" : "changed", item: "" });
     $("samples").scrollIntoView({ behavior: "smooth" });
   };
-  return el("td", { class: `${level} ${base ? "" : row.verdict}`, title, tabindex: 0, onclick: open, onkeydown: (e) => { if (e.key === "Enter") open(); } },
-    el("span", { class: "score" }, number(row.score)), change(row, true));
+  const missing = row.missing ? el("span", { class: "delta" }, el("span", { class: "soft" }, `${row.pairs} of ${row.pairs + row.missing} items`)) : null;
+  return el("td", { class: `${level} ${base ? "" : row.verdict}`, title, tabindex: -1, onclick: open, onkeydown: (e) => { if (e.key === "Enter") open(); } },
+    el("span", { class: "score" }, number(row.score)), change(row, true), missing);
 }
 // A difference, its interval in softer print, its mark in a column of its own; of the baseline, the score's interval.
 function change(row, tall) {
@@ -67,7 +69,8 @@ function ordered(shown) {
   const others = data.checkpoints.filter((c) => c !== data.baseline && words.every((w) => c.toLowerCase().includes(w)));
   const column = shown.find(([level, n]) => `${level} ${n}` === state.sort);
   const score = (c) => { const row = find(c, ...column); return row && row.score !== null ? row.score : -1; };
-  if (state.order === "decision" && !column) others.sort((a, b) => data.order.indexOf(a) - data.order.indexOf(b));
+  const order = data[state.order === "decision" ? "order" : "steps"];
+  if (!column) others.sort((a, b) => order.indexOf(a) - order.indexOf(b));
   return [data.baseline, ...(column ? others.sort((a, b) => score(b) - score(a)) : others)];
 }
 function heading(text, sort) {
@@ -81,13 +84,30 @@ function matrix() {
   const drawn = ordered(shown);
   $("rowcount").textContent = state.rows ? `${drawn.length} of ${data.checkpoints.length} checkpoints` : "";
   const body = drawn.map((c) => el("tr", {},
-    el("th", { scope: "row" }, el("span", { class: "name" }, c, c === data.baseline ? el("span", { class: "quiet" }, " baseline") : null)),
+    el("th", { scope: "row" }, el("span", { class: "name" }, c, c === data.baseline ? el("span", { class: "quiet" }, " baseline") : null,
+      c === data.decision ? el("span", {}, " ", el("span", { class: "badge" }, data.badge)) : null)),
     ...shown.map(([level, name]) => cell(c, level, name))));
   $("matrix").replaceChildren(el("thead", {}, head), el("tbody", {}, ...body));
+  const first = $("matrix").querySelector("td[tabindex]");
+  if (first) first.tabIndex = 0;
 }
+// One cell of the matrix is reached by Tab, the others from it by arrows: thousands of stops would bar the way.
+const ARROWS = { ArrowDown: [1, 0], ArrowUp: [-1, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] };
+$("matrix").addEventListener("keydown", (e) => {
+  const from = e.target.closest("td[tabindex]"), arrow = ARROWS[e.key];
+  if (!from || !arrow) return;
+  e.preventDefault();
+  const rows = $("matrix").tBodies[0].rows, line = rows[from.parentElement.rowIndex - 1 + arrow[0]];
+  const to = line && line.cells[from.cellIndex + arrow[1]];
+  if (!to || !to.hasAttribute("tabindex")) return;
+  from.tabIndex = -1;
+  to.tabIndex = 0;
+  to.focus();
+});
 
 // ---- the forest of one candidate: its table, with every interval drawn in its line
-const WIDE = 340, TALL = 36;
+const NARROW = matchMedia("(max-width: 800px)"), TALL = 36;
+let WIDE = 340;
 function forestRows() {
   const rows = [[find(state.candidate, "average", "average"), "average"]];
   for (const skill of data.skills) {
@@ -100,7 +120,7 @@ function forestRows() {
 }
 function ruler(shown) {
   const most = Math.max(1, ...shown.flatMap(([r]) => [Math.abs(r.delta_low), Math.abs(r.delta_high)])) * 1.05;
-  const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => most / s <= 4) || 100, at = [];
+  const step = [0.5, 1, 2, 5, 10, 20, 50, 100].find((s) => most / s <= (WIDE < 200 ? 2 : 4)) || 100, at = [];
   for (let v = -Math.floor(most / step) * step; v <= most; v += step) at.push(v);
   return { at, x: (v) => (v / most + 1) / 2 * WIDE };
 }
@@ -108,19 +128,20 @@ const drawing = (...parts) => el("td", { class: "plot" }, el("svg:svg", { viewBo
 const grid = ({ at, x }, low) => at.map((v) => el("svg:line", { x1: x(v), x2: x(v), y1: 0, y2: low, class: v ? "axis" : "zero" }));
 const probability = (p) => p === null ? "—" : p < 0.001 ? "<0.001" : p.toFixed(3);
 function forest() {
+  WIDE = NARROW.matches ? 150 : 340;
   const shown = forestRows(), rule = ruler(shown), { x } = rule, half = TALL / 2;
   if (!shown.length) { $("forest").replaceChildren(); return; }
   const heads = ["", "n", "baseline", "score", "", "difference", "p adj.", "detectable", "lost / gained"];
   const body = shown.map(([r, label]) => {
     const task = r.level === "task", base = find(data.baseline, r.level, r.name);
-    return el("tr", { class: r.level }, el("th", { scope: "row" }, ...label.split(/(?<=[_\/])/).flatMap((part) => [part, el("wbr")])), el("td", {}, String(r.n)), el("td", {}, number(base && base.score)), el("td", {}, el("span", { class: "score" }, number(r.score))),
+    return el("tr", { class: r.level }, el("th", { scope: "row" }, ...label.split(/(?<=[_\/])/).flatMap((part) => [part, el("wbr")])), el("td", { class: "less" }, String(r.n)), el("td", { class: "less" }, number(base && base.score)), el("td", { class: "less" }, el("span", { class: "score" }, number(r.score))),
       drawing(...grid(rule, TALL), el("svg:line", { x1: x(r.delta_low), x2: x(r.delta_high), y1: half, y2: half, class: r.verdict, "stroke-width": task ? 1.5 : 3 }),
         el("svg:circle", { cx: x(r.delta), cy: half, r: task ? 3 : 4.5, class: r.verdict })),
-      el("td", { class: r.verdict }, change(r)), el("td", {}, probability(r.p_adjusted)), el("td", { class: r.verdict === "unclear" ? "" : "soft" }, number(r.mde)), el("td", {}, r.flips ? `${r.flips.lost} / ${r.flips.gained}` : ""));
+      el("td", { class: r.verdict }, change(r, NARROW.matches)), el("td", {}, probability(r.p_adjusted)), el("td", { class: r.verdict === "unclear" ? "" : "soft" }, number(r.mde)), el("td", {}, r.flips ? `${r.flips.lost} / ${r.flips.gained}` : ""));
   });
   const ticks = rule.at.map((v) => el("svg:text", { x: Math.min(Math.max(x(v), 14), WIDE - 14), y: 18, "text-anchor": "middle", class: "quiet" }, number(v, true).replace(/\.0$/, "")));
-  $("forest").replaceChildren(el("thead", {}, el("tr", {}, ...heads.map((h) => el("th", { scope: "col" }, h)))), el("tbody", {}, ...body),
-    el("tfoot", {}, el("tr", {}, el("th", {}), el("td", { colspan: 3 }), drawing(...grid(rule, 4), ...ticks), el("td", { colspan: 4 }))));
+  $("forest").replaceChildren(el("thead", {}, el("tr", {}, ...heads.map((h, i) => el("th", { scope: "col", class: i > 0 && i < 4 ? "less" : null }, h)))), el("tbody", {}, ...body),
+    el("tfoot", {}, el("tr", {}, el("th", {}), ...[1, 2, 3].map(() => el("td", { class: "less" })), drawing(...grid(rule, 4), ...ticks), el("td", { colspan: 4 }))));
 }
 
 // ---- samples: chunks of compressed lines, inside this file or in page/
@@ -275,7 +296,9 @@ document.addEventListener("keydown", (e) => {
   if (e.key === "/") { e.preventDefault(); $("search").focus(); }
 });
 // The link holds the choice, so buttons, not anchors, lead to the sections.
-for (const h of document.querySelectorAll("h2")) $("nav").append(el("button", { onclick: () => h.scrollIntoView({ behavior: "smooth" }) }, h.textContent));
+for (const h of document.querySelectorAll("h2")) $("nav").append(el("button", { onclick: () => { h.tabIndex = -1; h.scrollIntoView({ behavior: "smooth" }); h.focus({ preventScroll: true }); } }, h.textContent));
 window.addEventListener("hashchange", follow);
+NARROW.addEventListener("change", forest);
+$("order").value = state.order;
 matrix();
 follow();

@@ -15,7 +15,8 @@ from reports.layout import drawing
 
 ASSETS = Path(__file__).parent.parent / "assets"
 PICTURE = """<div class="plot"><picture>
-<source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" src="{light}"></picture></div>"""
+<source media="(prefers-color-scheme: dark)" srcset="{dark}"><img alt="{alt}" width="{width}" src="{light}"></picture></div>"""
+PIXELS_PER_INCH = 100  # of a picture's natural width: its small print has 10 pixels
 
 
 def fill_page(asset: str, title: str, style: str, script: str = "", **parts: str) -> str:
@@ -44,7 +45,9 @@ def html_items(sentences: Iterable[str]) -> str:
 def html_picture(figure: Any, alt: str) -> str:
     """A figure as images for light and for dark."""
     svg = drawing.render_svg(figure)
-    return PICTURE.format(light=data_address(svg), dark=data_address(drawing.darken_svg(svg)), alt=escape_html(alt))
+    width = round(PIXELS_PER_INCH * figure.get_size_inches()[0])
+    light, dark = data_address(svg), data_address(drawing.darken_svg(svg))
+    return PICTURE.format(light=light, dark=dark, alt=escape_html(alt), width=width)
 
 
 def data_address(svg: str) -> str:

@@ -36,7 +36,7 @@ class TradeoffPanel:
 
 
 def fill_panels(comparison: Comparison) -> list[TradeoffPanel]:
-    """The panels for which at least two checkpoints have both numbers."""
+    """The panels for which at least two checkpoints have both numbers, and the costs of two differ."""
     spots = tradeoff.checkpoint_costs(comparison)
     panels = [
         cost_panel("Gain by KL", "KL from the start of the run, as logged", spots, [s.kl for s in spots]),
@@ -44,7 +44,7 @@ def fill_panels(comparison: Comparison) -> list[TradeoffPanel]:
         refusal_panel(spots),
         *(front_panel(spots, choice) for choice in tradeoff.skill_fronts(comparison)[:1]),
     ]
-    return [p for p in panels if len(p.points) > 1]
+    return [p for p in panels if len({point.x.value for point in p.points}) > 1]
 
 
 def cost_panel(title: str, x_label: str, spots: Sequence[CheckpointCost], costs: Sequence[float | None]) -> TradeoffPanel:

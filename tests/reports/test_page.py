@@ -1,13 +1,10 @@
 """The page in a real browser: filters work, links hold, and a hostile output does nothing."""
 
-import html
 import json
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
@@ -22,6 +19,7 @@ from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from reports import page
 from reports.layout import drawing
 from tests.support import toys
+from tests.support.browser import browser, inside, opened
 from tests.support.training_runs import curve, store
 
 HOSTILE = (
@@ -71,40 +69,6 @@ def pictured(index: Path, profile: Path, dark: bool) -> set[str]:
     with Image.open(shot) as image:
         counted = image.convert("RGB").getcolors(2**24) or []
     return {"#{:02x}{:02x}{:02x}".format(*colour) for count, colour in counted if count > 30}
-
-
-def browser() -> str:
-    found = next((b for name in ("chromium", "chromium-browser", "google-chrome") if (b := shutil.which(name))), None)
-    if not found:
-        pytest.skip("needs Chromium")
-    return found
-
-
-def opened(index: Path, profile: Path, **link: str) -> tuple[str, str]:
-    """The page's DOM after its script has run, as text, and what the console said."""
-    quiet = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags = [
-        *quiet.split(),
-        "--disable-component-update",
-        "--disable-sync",
-        "--enable-logging=stderr",
-        f"--user-data-dir={profile}",
-    ]
-    address = f"{index.resolve().as_uri()}#{urlencode(link)}"
-    ran = subprocess.run(
-        [browser(), *flags, "--virtual-time-budget=8000", "--dump-dom", address], capture_output=True, text=True, check=True
-    )
-    console = "\n".join(line for line in ran.stderr.splitlines() if "CONSOLE" in line)
-    return ran.stdout, console
-
-
-def inside(dom: str, name: str) -> str:
-    """The text of the element with an id, tags taken off."""
-    match = re.search(rf'<(\w+)[^>]* id="{name}"[^>]*>(.*?)</\1>', dom, re.DOTALL) or re.search(
-        rf'<(\w+) id="{name}"[^>]*>(.*?)</\1>', dom, re.DOTALL
-    )
-    assert match, f"no {name}"
-    return html.unescape(re.sub(r"<[^>]*>", " ", match.group(2)))
 
 
 def test_no_text_of_a_model_stands_in_the_page_unescaped(comparison: Comparison, tmp_path: Path) -> None:
@@ -217,11 +181,9 @@ def test_the_matrix_is_filtered_by_name_and_sorted_by_a_column_with_the_baseline
     for name, rate in (("sft", 0.5), ("dpo@1", 0.3), ("dpo@2", 0.7), ("ppo@1", 0.6)):
         store(tmp_path / "results", name, {"reasoning": rate, "coding": 1 - rate})
     (index,) = page.render(compare(tmp_path / "results", "sft"), tmp_path / "report")
-    typed = """<script>$("rows").value = "DPO"; $("rows").dispatchEvent(new Event("input"));
-    [...document.querySelectorAll("#matrix th button")].find((b) => b.textContent === "reasoning").click();</script></body>"""
-    acted = re.sub(r"<meta http-equiv[^>]*>", "", index.read_text()).replace("</body>", typed)
-    index.write_text(acted)
-    dom, console = opened(index, tmp_path / "profile")
+    typed = """$("rows").value = "DPO"; $("rows").dispatchEvent(new Event("input"));
+    [...document.querySelectorAll("#matrix th button")].find((b) => b.textContent === "reasoning").click();"""
+    dom, console = opened(index, tmp_path / "profile", script=typed)
     assert console == ""
     assert re.findall(r'<th scope="row"><span class="name">([^<]*)', dom[dom.index('id="matrix"') : dom.index("</table>")]) == [
         "sft",
