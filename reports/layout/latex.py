@@ -1,14 +1,15 @@
-"""Tables in LaTeX: booktabs, no wider than the page, notes beneath."""
+"""Tables in LaTeX: booktabs, no wider and no longer than the page, long names on several lines, notes beneath."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.visible_text import show_controls
 from reports.layout import published_tables, text_tables
+from reports.layout.labels import BREAK
 
 if TYPE_CHECKING:
     from harness.comparison.result import Comparison
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 PREAMBLE_NOTE = r"% needs \usepackage{booktabs,amssymb,makecell,adjustbox}"
 LINE_BREAK = r"\\"
+MAX_ROWS = 12  # of one float: rows of three lines, on the smallest usual page
+MAX_ROWS_WITH_NOTES = 6  # beyond, the notes have a float of their own
+NAME_WIDTH = 26  # letters of a line of a name: longer lines would shrink the numbers until nobody can read them
 # Brackets and stars in braces: after a line break, LaTeX would read a bare one as the space to leave, or as a kind of break.
 ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -49,21 +53,59 @@ def latex_document(comparison: Comparison, headline: str) -> str:
 
 
 def latex_table(table: TextTable, notes: Sequence[str] = ()) -> str:
+    """The table as one float, or as several where it is longer than a page; then the notes in one of their own."""
+    rows = table.rows
+    if len(rows) <= MAX_ROWS_WITH_NOTES or (len(rows) <= MAX_ROWS and not notes):
+        return latex_float(table, notes)
+    parts = [replace(table, rows=rows[start : start + MAX_ROWS]) for start in range(0, len(rows), MAX_ROWS)]
+    more = [replace(part, title=f"{table.title} (continued)") for part in parts[1:]]
+    floats = [latex_float(part) for part in (parts[0], *more)]
+    if notes:
+        floats.append("\n".join([r"\begin{table}", *small_print(notes), r"\end{table}"]))
+    return "\n\n".join(floats)
+
+
+def small_print(notes: Sequence[str]) -> list[str]:
+    return [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {escape_latex(text)}}}" for text in notes]
+
+
+def latex_float(table: TextTable, notes: Sequence[str] = ()) -> str:
     tall = any("\n" in cell for row in table.rows for cell in row)
     between = "\n\\addlinespace\n" if tall else "\n"
-    body = between.join(latex_row([escape_latex(row[0]), *map(latex_cell, row[1:])]) for row in table.rows)
-    small_print = [rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {escape_latex(text)}}}" for text in notes]
+    body = between.join(latex_row([latex_name(row[0]), *map(latex_cell, row[1:])]) for row in table.rows)
     lines = [
         r"\begin{table}", r"\centering", r"\small", rf"\caption{{{escape_latex(table.title)}}}",
         r"\begin{adjustbox}{max width=\linewidth}", rf"\begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"\toprule", latex_row([*map(escape_latex, table.columns)]), r"\midrule", body, r"\bottomrule",
-        r"\end{tabular}", r"\end{adjustbox}", *small_print, r"\end{table}",
+        r"\end{tabular}", r"\end{adjustbox}", *small_print(notes), r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines)
 
 
 def latex_row(cells: Sequence[str]) -> str:
     return " & ".join(cells) + LINE_BREAK
+
+
+def latex_name(text: str) -> str:
+    """A name on lines of at most NAME_WIDTH letters, broken where a reader would."""
+    lines = [""]
+    for piece in name_pieces(text):
+        if lines[-1] and typeset_width(lines[-1] + piece.rstrip()) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += piece
+    escaped = [escape_latex(line.strip()) for line in lines]
+    return rf"\makecell[tl]{{{LINE_BREAK.join(escaped)}}}" if len(escaped) > 1 else escape_latex(text)
+
+
+def name_pieces(text: str) -> Iterator[str]:
+    """What must stay together: words with the sign after them; the letters of a word that no line holds."""
+    for word in BREAK.split(text):
+        yield from [word] if typeset_width(word.rstrip()) <= NAME_WIDTH else word
+
+
+def typeset_width(text: str) -> int:
+    """How many letters a text takes: one that is written as a code point takes several."""
+    return sum(len(typeset) if (typeset := latex_character(c)).startswith("U+") else 1 for c in text)
 
 
 def latex_cell(text: str) -> str:

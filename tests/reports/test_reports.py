@@ -18,7 +18,7 @@ from harness.evaluation.run import score_checkpoints
 from harness.store import Results
 from harness.types import Request, Response
 from reports import delta_plot, page, published_table, table
-from reports.layout import published_tables, text_tables
+from reports.layout import latex, published_tables, text_tables
 from tests.support import toys
 
 ODD = "dpo|<b>$x_1$ & 100%"
@@ -61,13 +61,13 @@ def test_the_tables_hold_the_comparisons_numbers(comparison: Comparison) -> None
 
 
 def test_markdown_survives_odd_names(comparison: Comparison, tmp_path: Path) -> None:
-    markdown, _, latex = table.render(comparison, tmp_path)
+    markdown, _, typeset = table.render(comparison, tmp_path)
     text = markdown.read_text()
     assert "<b>" not in text
     (matrix,) = [part for part in text.split("\n## ") if part.startswith(text_tables.MATRIX_TITLE)]
     (line,) = [line for line in matrix.splitlines() if line.startswith("| dpo")]
     assert len(line.replace(r"\|", "").strip("|").split("|")) == 4
-    assert r"\$x\_1\$ \& 100\%" in latex.read_text()
+    assert r"\$x\_1\$ \& 100\%" in typeset.read_text()
 
 
 def test_an_interval_never_follows_a_latex_line_break_bare(comparison: Comparison, tmp_path: Path) -> None:
@@ -76,6 +76,24 @@ def test_an_interval_never_follows_a_latex_line_break_bare(comparison: Compariso
     assert r"\\[" not in text.replace(" ", "")
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
     assert r"\makecell[tr]{75.0\\+25.0 $\blacktriangle$\\{\scriptsize {[}+16.8, +33.2{]}}}" in text
+
+
+def test_a_long_table_is_split_between_floats_and_a_long_name_between_lines() -> None:
+    name = "meta-llama-3.1-8b-tulu-3-dpo-ultrafeedback-lr5e-7-beta0.1-ep3@1200/偏好"
+    cells = ("50.0\n+1.0 ·\n[-1.0, +2.0]",) * 6
+    rows = tuple((f"{name}{i}", *cells) for i in range(31))
+    text = latex.latex_table(text_tables.TextTable("Scores", ("checkpoint", *"abcdef"), rows), ["a note"])
+    floats = text.split(r"\end{table}")[:-1]
+    assert [part.count("{-}1.0") + part.count("$-$1.0") + part.count("[}-1.0") for part in floats] == [72, 72, 42, 0]
+    assert [r"\caption{Scores}" in part for part in floats] == [True, False, False, False]
+    assert text.count(r"\caption{Scores (continued)}") == 2
+    assert "a note" in floats[-1]
+    broken = latex.latex_name(rows[3][0])
+    assert broken.startswith(r"\makecell[tl]{meta-llama-3.1-8b-tulu-3-\\dpo-ultrafeedback-lr5e-7-\\")
+    lines = broken.removeprefix(r"\makecell[tl]{").removesuffix("}").split(r"\\")
+    assert "".join(lines) == latex.escape_latex(rows[3][0])
+    assert max(map(len, lines)) <= latex.NAME_WIDTH + 1
+    assert latex.latex_name("dpo@100") == "dpo@100"
 
 
 def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison) -> None:
@@ -89,10 +107,10 @@ def test_published_figures_stand_beside_in_every_output_marked_as_others(
     beside = replace(
         comparison, published_tables=published.select_tables(["unpacking-dpo-ppo:table5", "unpacking-dpo-ppo:table4"])
     )
-    markdown, _, latex = table.render(beside, tmp_path)
+    markdown, _, typeset = table.render(beside, tmp_path)
     print_comparison(beside)
     (index, *_), (flat,) = page.render(beside, tmp_path), published_table.render(beside, tmp_path)
-    for text in (markdown.read_text(), latex.read_text(), index.read_text(), capsys.readouterr().out):
+    for text in (markdown.read_text(), typeset.read_text(), index.read_text(), capsys.readouterr().out):
         for shown in (
             "Published, other models",
             "Table 5",
