@@ -92,7 +92,7 @@ def is_lfs_pointer(file: Path) -> bool:
 
 def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
     """All bytes of an ordinary file of at most `most` bytes; UnreadableFileError otherwise."""
-    with open_bytes(file) as stream:
+    with open_text(file) as stream:
         size = os.fstat(stream.fileno()).st_size  # 0 for some files of the system that have a content
         try:
             content = stream.read(size) + stream.read(min(1 << 20, most)) if size <= most else b""
@@ -101,6 +101,20 @@ def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
     if size > most or len(content) > most:
         raise UnreadableFileError(f"{printable(file.name)} has more than {most:,} bytes: it is not read")
     return content
+
+
+def open_text(file: Path) -> BufferedReader:
+    """The bytes of an ordinary file of text.  UnreadableFileError where parts of it were never written: a text has no holes."""
+    stream = open_bytes(file)
+    try:
+        hole = os.lseek(stream.fileno(), 0, os.SEEK_HOLE)  # its end, if there is none
+        stream.seek(0)
+    except OSError:  # not every file system knows
+        return stream
+    if hole < os.fstat(stream.fileno()).st_size:
+        stream.close()
+        raise UnreadableFileError(f"{printable(file.name)} has holes from byte {hole:,} on, where nothing was written")
+    return stream
 
 
 def decode_json(text: bytes | str, allows_nan: bool = False, once: bool = False) -> Any:
@@ -160,7 +174,10 @@ def read_json(file: Path) -> dict[str, Any]:
 def read_stored_json(path: Path) -> dict[str, Any]:
     """The JSON object of a file of the results folder."""
     try:
-        content = decode_json(read_bytes(path), once=True)
+        data = read_bytes(path)
+        content = decode_json(data, once=True)
+        if b"\\ud" in data.lower():  # how halves of pairs, which no UTF-8 holds, are written in JSON
+            json.dumps(content, ensure_ascii=False).encode()
     except ValueError as error:
         raise SkilldeltaError(f"{path} cannot be read ({error}): the results folder is damaged there.") from error
     if not isinstance(content, dict):

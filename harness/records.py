@@ -16,6 +16,7 @@ from harness.bounded_files import read_stored_json
 from harness.differences import changed_parts, differences
 from harness.json_values import plain
 from harness.noise import Noise
+from harness.redaction import redact_settings
 from harness.typed_fields import check_fields
 from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError
 
@@ -151,10 +152,8 @@ class CellRecord(Record):
     """task.json: one checkpoint on one task.  The only place for times (UTC, ISO 8601)."""
 
     FORMER: ClassVar[Mapping[str, str]] = {"asked": "inputs", "answered": "backend", "scored": "conditions"}
-    SPARSE = (
-        *("requested", "reader", "rendered", "traceback", "note", "started", "finished", "seconds", "rescored", "noise"),
-        *("decision", "imported", "cost"),
-    )
+    SPARSE = ("requested", "reader", "rendered", "traceback", "note", "started", "finished", "seconds", "rescored", "noise",
+              "decision", "imported", "cost")  # fmt: skip
 
     task: TaskRecord
     inputs: Inputs = field(default_factory=Inputs)
@@ -179,6 +178,7 @@ class CellRecord(Record):
 
     @classmethod
     def parse(cls, name: str, value: Any) -> Any:
+        value = redact_settings(value)  # other programs, and older versions, may have stored a key
         if name == "noise":
             return value and build_plain(Noise, {"backend" if key == "answered" else key: part for key, part in value.items()})
         parts: Mapping[str, type[Record]] = {"task": TaskRecord, "inputs": Inputs, "decision": SequentialVerdict}

@@ -14,6 +14,7 @@ from harness.visible_text import printable
 
 FORMER: Mapping[str, str] = {"read_as": "extracted", "cut": "truncated"}  # keys of format 1, with their name now
 MAX_COUNT = 10**12  # of tokens, of draws
+LENGTHS = frozenset({"reasoning", "answer"})  # of each reading; the other counts are there where they are not 0
 MAX_SCORE = 1e9  # beyond any metric's: sums and squares stay finite
 NUMBERS: frozenset[type] = frozenset({int, float})
 TEXT, COUNT, EVERY = frozenset({str}), frozenset({int}), frozenset[type]()
@@ -83,6 +84,8 @@ def is_plain(value: Json) -> bool:
     numbers = [value["score"] or 0, *(0 if part is None else part for part in value.get("parts", {}).values())]
     if type(value["response"]) is list:
         numbers += value["response"]
+    if not is_reading(value.get("reading")):
+        return False
     counts = value["draw"], value["tokens_in"], value["tokens_out"], value.get("truncated", 0)
     return all(type(n) in NUMBERS and -MAX_SCORE <= n <= MAX_SCORE for n in numbers) and all(
         0 <= n <= MAX_COUNT for n in counts
@@ -98,9 +101,9 @@ def are_plain(lines: Sequence[Any]) -> bool:
         if not set(map(type, present)) <= kinds or (name in REQUIRED and name != "extracted" and len(present) < len(lines)):
             return False
     mappings = [line["reading"] for line in lines if "reading" in line]
-    if not set(map(type, mappings)) <= {dict}:
+    if not all(map(is_reading, mappings)):
         return False
-    mappings += [line["parts"] for line in lines if "parts" in line]
+    mappings = [line["parts"] for line in lines if "parts" in line]
     numbers = [line["score"] for line in lines if line["score"] is not None]
     numbers += [n for mapping in mappings for n in mapping.values() if n is not None]
     counts = [n for line in lines for n in (line["draw"], line["tokens_out"])]
@@ -108,6 +111,15 @@ def are_plain(lines: Sequence[Any]) -> bool:
         return False
     has_scores = min(numbers, default=0) >= -MAX_SCORE and max(numbers, default=0) <= MAX_SCORE
     return has_scores and min(counts, default=0) >= 0 and max(counts, default=0) <= MAX_COUNT
+
+
+def is_reading(value: object) -> bool:
+    """Whether a value is what was seen of a text's reasoning: nothing, or counts, both lengths among them."""
+    if not value:
+        return value is None or value == {}
+    if not isinstance(value, dict) or not value.keys() >= LENGTHS:
+        return False
+    return all(type(count) is int and 0 <= count <= MAX_COUNT for count in value.values())
 
 
 @cache
@@ -122,7 +134,8 @@ def line_type() -> Any:
     logprob: Any = Annotated[float, pydantic.BeforeValidator(require_number), pydantic.AllowInfNan(False)]
     always = {"example": text, "request": text, "draw": count, "response": text | list[logprob], "finish": text}
     always |= {"tokens_in": count, "tokens_out": count, "score": number | None, "extracted": text}
-    sparse = {"greedy": list[bool] | None, "truncated": count, "in_block": bool, "reading": dict[str, int] | None}
+    sparse = {"greedy": list[bool] | None, "truncated": count, "in_block": bool}
+    sparse |= {"reading": Annotated[dict[text, int] | None, pydantic.AfterValidator(require_reading)]}
     sparse |= {
         "parts": dict[text, number | None] | None,
         **dict.fromkeys(("error", "reasoning", "why", "group", "cluster"), text),
@@ -138,6 +151,12 @@ def require_number(value: object) -> object:
     """A number or a truth value; ValueError for a text that reads like one."""
     if not isinstance(value, int | float):
         raise ValueError("no number")
+    return value
+
+
+def require_reading(value: object) -> object:
+    if not is_reading(value):
+        raise ValueError(f"not counts of characters, with {' and '.join(sorted(LENGTHS))} among them")
     return value
 
 

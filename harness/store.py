@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.atomic_files import encode_json, folder_name, remove_halves, sole_writer, whole_file, whole_stream, write_json
-from harness.bounded_files import is_folder, is_listed, open_bytes, read_stored_json
+from harness.bounded_files import is_folder, is_listed, open_text, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
 from harness.file_locks import LOCK_FILE, lock_folder
@@ -27,7 +27,7 @@ from harness.own_folders import make_locked
 from harness.records import CellRecord, CheckpointRecord, read_record
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
-from harness.visible_text import printable, replace_surrogates
+from harness.visible_text import printable
 
 MARKER = "skilldelta.json"
 RECORD = "checkpoint.json"
@@ -63,7 +63,7 @@ class Cell:
         if not is_listed(self.samples_file):
             return
         place = 0
-        with open_bytes(self.samples_file) as stream:
+        with open_text(self.samples_file) as stream:
             try:
                 for place, value in read_lines(complete_lines(stream)):  # noqa: B007  an error's
                     yield sample_from_json(value)
@@ -112,10 +112,10 @@ class Cell:
 def read_own_record(path: Path) -> CheckpointRecord:
     """A checkpoint.json.  SkilldeltaError where it is damaged, or lies in the folder of another checkpoint."""
     record = read_record(path, CheckpointRecord)
-    name, shown_name = replace_surrogates(record.name), printable(record.name)[:200]  # what is no text names no folder
-    own_folder = path.parent.parent / folder_name(name)
-    if name != record.name or not is_folder(str(own_folder)) or not own_folder.samefile(path.parent):
-        raise SkilldeltaError(f"{path} is of a checkpoint named {shown_name!r}, which belongs into another folder.")
+    own_folder = path.parent.parent / folder_name(record.name)
+    if not is_folder(str(own_folder)) or not own_folder.samefile(path.parent):
+        name = printable(record.name)[:200]
+        raise SkilldeltaError(f"{path} is of a checkpoint named {name!r}, which belongs into another folder.")
     return record
 
 

@@ -37,6 +37,7 @@ from harness.cli import (
     watch,
 )
 from harness.cli.screen import fail
+from harness.library_messages import make_libraries_printable
 from harness.rust_panics import panics_as_errors
 from harness.types import SkilldeltaError
 
@@ -97,6 +98,7 @@ def main(arguments: list[str] | None = None) -> None:
     Refused is wrong use, and what the system refuses: a full disk, a folder that is read-only.
     """
     gc.set_threshold(*COLLECTION_THRESHOLDS)
+    make_libraries_printable()
     flags: Sequence[str] = ()
     try:
         flags = current_flags(sys.argv[1:] if arguments is None else arguments)

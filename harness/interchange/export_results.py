@@ -15,8 +15,8 @@ from harness.comparison.alignment import MeasuredScore, TaskPanel
 from harness.comparison.load import StoredCell
 from harness.comparison.metrics import measure_metrics
 from harness.comparison.result import MetricValue
+from harness.example_rows import read_rows
 from harness.grouping import group_by
-from harness.json_lines import read_lines
 from harness.records import CellRecord, CheckpointRecord
 from harness.store import Cell, Results
 from harness.types import Json, Sample, SkilldeltaError, unknown_name
@@ -48,10 +48,7 @@ class ExportedCell:
     @cached_property
     def rows(self) -> Mapping[str, Json]:
         """Rows by example; empty where none were kept."""
-        if not self.examples.is_file():
-            return {}
-        with self.examples.open("rb") as stream:
-            return {line["example"]: line["row"] for _, line in read_lines(stream)}
+        return read_rows(self.examples)
 
     @cached_property
     def measures(self) -> tuple[MeasuredScore, tuple[MetricValue, ...]]:

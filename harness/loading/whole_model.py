@@ -14,7 +14,7 @@ import torch
 import transformers
 from transformers.models.auto import modeling_auto
 
-from harness.bounded_files import read_json
+from harness.bounded_files import is_folder, is_there, read_json
 from harness.checkpoint_folders import CLASSIFIERS, REWARD_MODEL, find_reward_keys
 from harness.integrity import SINGLE, BrokenWeightsError, Headers, UncheckedError, find_problem, weight_files, weight_sets
 from harness.loading.generation_config import read_generation_config
@@ -42,6 +42,8 @@ HEAD_KEYS: Mapping[Head, re.Pattern[str]] = {  # keys by which a causal model an
     "causal": re.compile(r"(?!)"),
     "classifier": re.compile(r"^(?:score|classifier|lm_head|embed_out|v_head)\."),
 }
+PARTS = re.compile(r"(?:num|n)_(?!positions|ctx|embd|embed)")  # how a setting is called that counts layers, heads, labels ...
+MAX_PARTS = 1_000_000
 ADAPTER_KEY = re.compile(r"\.(?:lora_[AB]|lora_embedding_[AB]|base_layer)\b")
 
 
@@ -49,6 +51,8 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     """The config of a folder or Hub model.  BrokenWeightsError where it is none, or the model gives no text."""
     try:
         place, file = source_arguments(source)
+        if is_folder(place) and is_there(str(Path(place) / "config.json")):
+            refuse_absurd_counts(read_json(Path(place) / "config.json"))
         config = transformers.AutoConfig.from_pretrained(place, **file, **settings.remote(source), **settings.config)
     except Exception as error:  # a stranger's numbers: each architecture divides, indexes and compares its own
         raise BrokenWeightsError(f"config.json cannot be used: {printable(first_line(error))}") from error
@@ -60,6 +64,15 @@ def read_config(source: str, settings: LoadSettings) -> Any:
     if settings.head == "causal":
         require_language_model(config)
     return config
+
+
+def refuse_absurd_counts(settings: Mapping[str, Any]) -> None:
+    """Raises ValueError for a count of parts beyond MAX_PARTS, at any depth: configs name and list their parts when built."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            refuse_absurd_counts(value)
+        elif isinstance(value, int) and value > MAX_PARTS and PARTS.match(str(name)):
+            raise ValueError(f"{printable(str(name))[:80]} is {value}")
 
 
 def find_remote_kernels(settings: Mapping[str, Any]) -> str:

@@ -1,6 +1,8 @@
 """Parts of a checkpoint that hurt whoever loads them: tokenizers that grow, kernels from the Hub, headers that lie."""
 
 import json
+import logging
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +13,11 @@ from harness import integrity
 from harness.backends.transformers import TransformersOptions, load
 from harness.checkpoint_folders import describe_adapter
 from harness.integrity import BrokenWeightsError, find_file_problem
+from harness.library_messages import make_libraries_printable
 from harness.loading import adapter_patterns
 from harness.loading import tokenizer as loaded_tokenizers
 from harness.loading.adapter_patterns import find_patterns, require_bounded_patterns
-from harness.loading.whole_model import find_remote_kernels
+from harness.loading.whole_model import find_remote_kernels, refuse_absurd_counts
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import without_credentials
 from tests.support import tiny
@@ -183,3 +186,32 @@ def test_a_header_is_parsed_once_and_anew_where_its_bytes_differ(tmp_path: Path,
             (name + str(tmp_path).encode()).decode()
         ]
     assert len(parsed) == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"num_labels": 10**9}, {"num_hidden_layers": 10**9}, {"text_config": {"num_local_experts": 10**12}}, {"n_layer": 10**9}],
+)
+def test_a_config_of_absurd_counts_is_refused_before_it_is_built(folder: Path, tmp_path: Path, values: dict[str, Any]) -> None:
+    """transformers would make a name for each of a billion labels."""
+    with pytest.raises(SkilldeltaError, match=r"config\.json cannot be used: n\w+ is 10+"):
+        load_changed(folder, tmp_path, "config.json", values)
+
+
+def test_counts_that_models_have_are_not_refused() -> None:
+    refuse_absurd_counts({"num_labels": 100_000, "n_positions": 10**7, "vocab_size": 10**7, "num_hidden_layers": None})
+
+
+def test_what_a_library_logs_moves_no_cursor(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_libraries_printable()
+    with pytest.raises(SkilldeltaError):
+        load_changed(folder, tmp_path, "config.json", {"rope_scaling": {"rope_type": "\x1b[31m", "factor": 2.0}})
+    shown = capfd.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+
+
+def test_logs_and_warnings_are_shown_line_by_line() -> None:
+    make_libraries_printable()
+    record = logging.getLogRecordFactory()("x", logging.INFO, "f", 1, "for %s\nand more", ("\x1b[2J",), None)
+    assert record.getMessage() == "for \\x1b[2J\nand more"
+    assert "\\x1b[2J" in warnings.formatwarning(UserWarning("a \x1b[2J"), UserWarning, "f", 1)
