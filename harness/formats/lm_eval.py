@@ -26,7 +26,7 @@ from harness.interchange.lm_eval_results import add_group, add_task, sanitize_mo
 from harness.interchange.lm_eval_samples import parse_outputs, read_task
 from harness.interchange.metric_tables import TOLERANCE, LoggedTask, MetricTable, combine_members
 from harness.interchange.recorded_outputs import RecordedOutput
-from harness.interchange.untrusted_files import UntrustedFile, load_json, require_object
+from harness.interchange.untrusted_files import UntrustedFile, load_json, read_objects, require_object
 from harness.json_lines import encode_lines
 from harness.registry import LM_EVAL
 from harness.types import Aggregate, Json, SkilldeltaError, digest
@@ -34,6 +34,8 @@ from harness.types import Aggregate, Json, SkilldeltaError, digest
 IDENTITY = ("pretrained", "peft", "delta", "path", "model", "engine", "revision", "subfolder", "tokenizer", "base_url")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d")
 MODEL_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")  # the first names the model, as lm-eval has it
+# The name of a file of samples; before lm-eval 0.4.3 it began with the arguments of the model.
+SAMPLES_NAME = re.compile(rf"samples_|(?:{'|'.join((*MODEL_ARGUMENTS, 'dtype', 'parallelize'))})(?:=|__)")
 
 
 def holds_outputs(file: UntrustedFile) -> bool:
@@ -51,7 +53,10 @@ def read_outputs(file: UntrustedFile, model: str) -> Iterator[RecordedOutput]:
 
 def holds_scores(file: UntrustedFile) -> bool:
     if file.suffix == ".jsonl":
-        return {"doc_id", "resps"} <= set(file.first) or (bool(file.problem) and file.name.startswith("samples_"))
+        return {"doc_id", "resps"} <= set(file.first) or (bool(file.problem) and bool(SAMPLES_NAME.match(file.name)))
+    if file.problem:
+        time = time_in_name(file.name)
+        return bool(file.name.startswith("results") and time and list(file.path.parent.glob(f"samples_*_{time}.jsonl*")))
     return {"results", "configs", "versions"} <= set(file.first) and "config_general" not in file.first
 
 
@@ -67,10 +72,14 @@ def time_in_name(name: str) -> str:
 
 
 def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | RefusedLog]:
-    """Every task of a run."""
+    """Every task of a run.  Where its results file is there and cannot be read, nobody knows what its samples are: all fail."""
     results_files = [file.path for file in files if file.suffix == ".json"]
     if len(results_files) > 1:
         raise SkilldeltaError(f"{results_files[0]} and {results_files[1]} are of one run: which one belongs to its samples?")
+    if opaque := next((file for file in files if file.suffix == ".json" and file.problem), None):
+        names = [task_in_name(file.name, ()) for file in files if file is not opaque]
+        yield from (RefusedLog(opaque.path.parent.name, f"{LM_EVAL}{name}", opaque.problem, is_missing=True) for name in names)
+        return
     results = require_object(load_json(results_files[0]), str(results_files[0])) if results_files else {}
     arguments = model_arguments(results)  # older versions do not write the model's name
     model_argument = next((str(arguments[name]) for name in MODEL_ARGUMENTS if name in arguments), "")
@@ -81,9 +90,15 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     for file in (file for file in files if file.suffix == ".jsonl"):
         name = task_in_name(file.name, task_names)
         try:
-            tasks[name] = read_task(name, file.path, results)
+            tasks[name] = read_task(name, file.path.name, read_objects(file.path), results)
         except SkilldeltaError as error:
             refusals[name] = str(error)
+    for name, rows in list_own_samples(results):
+        if name not in tasks and name not in refusals:
+            try:
+                tasks[name] = read_task(name, f"{results_files[0].name}, samples of {name}", enumerate(rows, 1), results)
+            except SkilldeltaError as error:
+                refusals[name] = str(error)
     for name in task_names:
         if name not in tasks and name not in refusals:
             refusals[name] = (
@@ -94,6 +109,14 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     yield from (RefusedLog(model, f"{LM_EVAL}{name}", why, is_missing=True) for name, why in refusals.items())
     for task in combine_groups(tasks, results):
         yield from make_logs(model, task, results)
+
+
+def list_own_samples(results: Json) -> Iterator[tuple[str, list[Json]]]:
+    """(task, rows) of the samples in a results file itself: what lm-eval's own function returns, stored as it is."""
+    samples = results.get("samples")
+    for name, rows in (samples if isinstance(samples, dict) else {}).items():
+        if isinstance(rows, list) and all(isinstance(row, dict) for row in rows):
+            yield str(name), rows
 
 
 def list_tasks(results: Json) -> list[str]:

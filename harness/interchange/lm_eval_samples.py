@@ -6,9 +6,8 @@ All filters of a document see the same `resps`, which the model gave; `filtered_
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy as np
 from harness.interchange.imported_log import UNKNOWN
 from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable
 from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
-from harness.interchange.untrusted_files import read_objects, require_field, shorten, storable
+from harness.interchange.untrusted_files import require_field, shorten, storable
 from harness.types import Json, Response, SkilldeltaError, digest
 
 FIELDS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
@@ -51,26 +50,29 @@ def parse_likelihood(response: Any) -> tuple[float, bool] | None:
     return None
 
 
-def read_task(name: str, path: Path, results: Json) -> LoggedTask:
-    """The samples of one file, under every filter; as many as the results file says."""
+def read_task(name: str, where: str, rows: Iterable[tuple[int, Json]], results: Json) -> LoggedTask:
+    """The samples of one file, as (line, row), under every filter; as many as the results file says.
+
+    `where`: the file, in messages.
+    """
     by_filter: dict[str, list[LoggedDocument]] = {}
     counts: Counter[tuple[str | None, int]] = Counter()
     filters = list_filters(name, results)
-    for number, row in read_objects(path):
-        document = parse_document(row, f"{path.name}, line {number}")
+    for number, row in rows:
+        document = parse_document(row, f"{where}, line {number}")
         key = row.get("filter"), document.place
         filter_name = str(row.get("filter") or "".join(filters[counts[key] : counts[key] + 1]))
         counts[key] += 1
         if not filter_name or ("filter" in row and counts[key] > 1):
-            where = f" under {filter_name}" if filter_name else f", and the results name no filter but {', '.join(filters)}"
-            raise SkilldeltaError(f"{path.name} has document {document.place} {counts[key]} times{where}")
+            under = f" under {filter_name}" if filter_name else f", and the results name no filter but {', '.join(filters)}"
+            raise SkilldeltaError(f"{where} has document {document.place} {counts[key]} times{under}")
         by_filter.setdefault(filter_name, []).append(document)
     size = ((results.get("n-samples") or {}).get(name) or {}).get("effective")
     for filter_name, documents in by_filter.items():
         if isinstance(size, int) and len(documents) != size:
-            raise SkilldeltaError(f"{path.name} holds {len(documents)} of {size} samples under {filter_name}: is it whole?")
+            raise SkilldeltaError(f"{where} holds {len(documents)} of {size} samples under {filter_name}: is it whole?")
     if not by_filter:
-        raise SkilldeltaError(f"{path} is empty: was the run interrupted, or the file not downloaded?")
+        raise SkilldeltaError(f"{where} is empty: was the run interrupted, or the file not downloaded?")
     tables = (make_metric_table(name, filter_name, documents, results) for filter_name, documents in by_filter.items())
     return LoggedTask(name, tuple(tables))
 

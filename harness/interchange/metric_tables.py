@@ -192,10 +192,14 @@ def parse_value(value: Any) -> tuple[float, float] | None:
 
 
 def any_number(value: Any) -> float | None:
-    """A number, also an infinite one; None for anything else."""
-    if isinstance(value, float) and math.isinf(value):
-        return value
-    return None if isinstance(value, str | bool) else finite_number(value)
+    """A number, also an infinite one and one that is written as text ("inf"); None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return None if math.isnan(number) else number
 
 
 def combine_members(group: str, members: Sequence[LoggedTask]) -> LoggedTask | None:

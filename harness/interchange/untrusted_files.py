@@ -134,7 +134,7 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
         try:
             lines = read_bounded_lines(stream, path)
             first = next(lines, b"")
-            if first.strip() == b"[":
+            if first.lstrip().startswith(b"["):
                 rest = read_at_most(stream, most_bytes(path), str(path))
                 for number, value in enumerate(parse_json(first + rest, str(path)), 1):
                     yield number, require_object(value, f"{path}, object {number}")

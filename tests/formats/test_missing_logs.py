@@ -150,6 +150,55 @@ def test_the_layout_before_0_4_3_is_read_under_every_filter(tmp_path: Path) -> N
     assert [o.state for o in one.values()] == ["done"]
 
 
+def test_a_list_in_one_line_is_read_as_an_indented_one(tmp_path: Path) -> None:
+    log = old_layout(tmp_path / "m", ["only"])
+    (samples,) = log.glob("*_sums_cot.jsonl")
+    samples.write_text(json.dumps(json.loads(samples.read_text())))
+    assert [o.state for o in brought(log, to=tmp_path / "r").values()] == ["done"]
+
+
+@pytest.mark.parametrize(("content", "reason"), [(POINTER, "git lfs pull"), ("", "is empty"), ("[\n {", "is not JSON")])
+def test_the_older_names_of_samples_that_cannot_be_read_give_the_task_its_reason(
+    tmp_path: Path, content: str, reason: str
+) -> None:
+    log = old_layout(tmp_path / "m", ["only"])
+    (samples,) = log.glob("*_sums_cot.jsonl")
+    samples.write_text(content)
+    outcomes = brought(log, to=tmp_path / "r")
+    assert list(outcomes) == ["gpt2/lm-eval:sums_cot"]
+    assert reason in outcomes["gpt2/lm-eval:sums_cot"].why
+
+
+@pytest.mark.parametrize("content", [POINTER, '{"results": {"sums'])
+def test_samples_without_the_results_that_tell_what_they_are_have_no_score(tmp_path: Path, content: str) -> None:
+    two_tasks(tmp_path / "m")
+    (results,) = (tmp_path / "m").glob("results_*.json")
+    results.write_text(content)
+    outcomes = brought(tmp_path / "m", to=tmp_path / "r")
+    assert {name: o.state for name, o in outcomes.items()} == {"m/lm-eval:rivers": "failed", "m/lm-eval:sums": "failed"}
+    assert all(results.name in o.why for o in outcomes.values())
+    assert not list((tmp_path / "r").rglob("samples.jsonl"))
+
+
+def test_samples_in_the_results_file_itself_are_read(tmp_path: Path) -> None:
+    two_tasks(tmp_path / "m")
+    (results,) = (tmp_path / "m").glob("results_*.json")
+    own_samples = {}
+    for name in ("sums", "rivers"):
+        (samples,) = (tmp_path / "m").glob(f"samples_{name}_*")
+        own_samples[name] = [json.loads(row) for row in samples.read_text().splitlines()]
+        samples.unlink()
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"samples": own_samples}))
+    outcomes = brought(tmp_path / "m", to=tmp_path / "r")
+    assert {name: (o.state, o.samples) for name, o in outcomes.items()} == {
+        "org/m/lm-eval:sums": ("done", 2), "org/m/lm-eval:rivers": ("done", 2)
+    }  # fmt: skip
+    cut = {"sums": own_samples["sums"], "rivers": own_samples["rivers"][:1]}
+    results.write_text(json.dumps(json.loads(results.read_text()) | {"samples": cut}))
+    outcomes = brought(tmp_path / "m", to=tmp_path / "r2")
+    assert "holds 1 of 2 samples" in outcomes["org/m/lm-eval:rivers"].why
+
+
 def make_log(folder: Path, values: list[dict[str, Any]], figures: dict[str, Any], **configs: Any) -> Path:
     metrics = configs.pop("metrics", ["acc"])
     listed = [{"metric": m, "aggregation": "mean", "higher_is_better": True} for m in metrics]
@@ -174,9 +223,12 @@ def test_documents_without_a_number_change_nothing_about_the_task(tmp_path: Path
     assert (row.difference.pairs, row.score) == (1, 100.0)
 
 
-@pytest.mark.parametrize(("value", "reason"), [(1.5, "outside of 0 to 1"), (float("inf"), "infinite"), (-0.1, "outside")])
-def test_a_share_outside_of_0_to_1_is_refused(tmp_path: Path, value: float, reason: str) -> None:
-    log = make_log(tmp_path / "m", [{"acc": value}, {"acc": 1.0}], {"acc,none": (value + 1) / 2})
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [(1.5, "outside of 0 to 1"), (float("inf"), "infinite"), (-0.1, "outside"), ("-inf", "infinite"), ("1e999", "infinite")],
+)
+def test_a_share_outside_of_0_to_1_is_refused(tmp_path: Path, value: float | str, reason: str) -> None:
+    log = make_log(tmp_path / "m", [{"acc": value}, {"acc": 1.0}], {"acc,none": (float(value) + 1) / 2})
     (outcome,) = brought(log, to=tmp_path / "r").values()
     assert outcome.state == "failed"
     assert reason in outcome.why
