@@ -11,7 +11,7 @@ import typer
 
 from harness.cli import options
 from harness.cli.options import Allow, Baseline, Candidates, Correction, Json, Margin, ResultsFolders
-from harness.cli.screen import note, print_json, print_table, say
+from harness.cli.screen import note, print_json, print_wide_table, say, say_sentences
 from harness.cli.suite_rule import Suite
 from harness.cli.trackers import LogTo, log_comparison, open_session
 from harness.own_packages import own_imports
@@ -100,7 +100,8 @@ def print_comparison(comparison: Comparison) -> None:
     with own_imports():
         from reports.layout import published_tables, text_tables
 
-    say(f"{decide(comparison).sentence}\n")
+    say_sentences(decide(comparison).sentence)
+    say("")
     candidates = len(comparison.checkpoints) - 1
     tables = text_tables.all_tables(comparison)
     if candidates == 1:
@@ -112,10 +113,10 @@ def print_comparison(comparison: Comparison) -> None:
             text_tables.numeric_columns(table) if table.title != text_tables.MATRIX_TITLE else [False] * len(table.columns)
         )
         right = [column for column, is_number in zip(table.columns, numeric, strict=True) if is_number]
-        print_table(table.columns, table.rows, title=table.title, right=right)
+        print_wide_table(table.columns, table.rows, title=table.title, right=right)
         say("")
     for text in (*comparison.warnings, *text_tables.notes(comparison), *published_tables.source_notes(comparison)):
-        say(text)
+        say_sentences(text)
     sys.stdout.flush()
 
 

@@ -12,10 +12,20 @@ from harness.visible_text import show_controls
 FILE_WIDTH = 160  # of a table that goes into a file or to another program
 GAP = 2  # blanks between two columns
 BREAKABLE = 7  # letters: longer words break before names get less than half of the width
+MAX_WHOLE_WORD = 14  # letters: a table of which such words would break stands as several, one beneath the other
 
 
 def say(text: str) -> None:
     sys.stdout.write(show_controls(text) + "\n")
+
+
+def say_sentences(text: str) -> None:
+    """Prints a text, on a terminal with its lines broken between words."""
+    import textwrap
+
+    if sys.stdout.isatty():
+        text = textwrap.fill(text, screen_width(), break_long_words=False, break_on_hyphens=False)
+    say(text)
 
 
 def note(text: str) -> None:
@@ -38,14 +48,11 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
 
     The first column has the names, which people copy: it stays whole up to half of the width.
     """
-    import shutil
-
-    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    width = shutil.get_terminal_size((120 if sys.stdout.isatty() else FILE_WIDTH, 24)).columns
+    width = screen_width()
     grid = Table(
         title=Text(show_controls(title), "italic") if title else None,
         title_justify="left",
@@ -53,9 +60,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
         box=None,
         pad_edge=False,
     )
-    cells = [(name, *(row[place] for row in rows)) for place, name in enumerate(columns)]
-    longest = [max(cell_len(line) for cell in column for line in show_controls(cell).split("\n")) for column in cells]
-    words = [max(cell_len(word) for cell in column for word in [*show_controls(cell).split(), ""]) for column in cells]
+    longest, words = measure_columns(columns, rows)
     for name, size in zip(columns, share_width(longest, words, width - GAP * (len(columns) - 1)), strict=True):
         heading = Text(show_controls(name))
         grid.add_column(heading, justify="right" if name in right else "left", overflow="fold", width=size)
@@ -65,6 +70,49 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     with console.capture() as lines:
         console.print(grid)
     sys.stdout.write("\n".join(line.rstrip() for line in lines.get().split("\n")))  # no blanks up to the edge
+
+
+def screen_width() -> int:
+    """Of the terminal, or as COLUMNS says."""
+    import shutil
+
+    return shutil.get_terminal_size((120 if sys.stdout.isatty() else FILE_WIDTH, 24)).columns
+
+
+def measure_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[int], list[int]]:
+    """The width of each column's longest line, and that of its longest word."""
+    from rich.cells import cell_len
+
+    cells = [(name, *(row[place] for row in rows)) for place, name in enumerate(columns)]
+    longest = [max(cell_len(line) for cell in column for line in show_controls(cell).split("\n")) for column in cells]
+    words = [max(cell_len(word) for cell in column for word in [*show_controls(cell).split(), ""]) for column in cells]
+    return longest, words
+
+
+def print_wide_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "", right: Sequence[str] = ()) -> None:
+    """As print_table(); as several tables with the first column in each, where words would break in one."""
+    groups = group_columns(*measure_columns(columns, rows), screen_width())
+    for number, group in enumerate(groups):
+        places = [0, *group]
+        if number:
+            say("")
+        block = [[row[place] for place in places] for row in rows]
+        print_table([columns[place] for place in places], block, "" if number else title, right)
+
+
+def group_columns(longest: Sequence[int], words: Sequence[int], width: int) -> list[list[int]]:
+    """The columns but the first, in groups of which each fits beside the first one without a break in a word."""
+    groups: list[list[int]] = [[]]
+    names = min(longest[0], width // 2)
+    taken = names
+    for place, word in enumerate(words[1:], start=1):
+        needed = GAP + min(word, MAX_WHOLE_WORD)
+        if groups[-1] and taken + needed > width:
+            groups.append([])
+            taken = names
+        groups[-1].append(place)
+        taken += needed
+    return groups
 
 
 def share_width(longest: Sequence[int], words: Sequence[int], width: int) -> list[int]:
