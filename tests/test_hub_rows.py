@@ -1,5 +1,6 @@
 """The default way of a new user: every task reads its rows from the Hub, through the real client."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -39,6 +40,16 @@ try:
     print(json.dumps(data.rows(data.DataSource(local="things/test.jsonl", columns=("q",), **fields), None)))
 except Exception as error:
     print(json.dumps(f"{type(error).__name__}: {error}"))
+"""
+
+READ_TRAINING = """
+import json, sys
+from harness.training.source_rows import raw_rows
+for name in json.load(sys.stdin):
+    try:
+        print(json.dumps(raw_rows(name)[0]))
+    except Exception as error:
+        print(json.dumps(f"{type(error).__name__}: {error}"))
 """
 
 
@@ -127,6 +138,23 @@ def test_what_the_hub_lacks_is_named_with_the_way_out(
     assert said.startswith("SkilldeltaError")
     for text in (*words, "things/test.jsonl", "--data"):
         assert text in said, said
+
+
+@pytest.mark.slow
+def test_training_data_are_a_split_or_a_file_of_the_hub(tmp_path: Path) -> None:
+    pairs = [{"chosen": "yes", "rejected": "no"}]
+    things = files_of({"main": {"train": parquet([{"q": "2+2?"}])}}) | {"harmless/train.jsonl.gz": gzip.compress(lines(pairs))}
+    names = ("things", "things/harmless/train.jsonl.gz", "things/absent.jsonl", "things/a/b.jsonl:dev")
+    with serve_hub({"org/things": things}) as address:
+        split, file, absent, both = run_client(READ_TRAINING, [f"hub:org/{name}" for name in names], address, tmp_path)
+    assert (split, file) == ([{"q": "2+2?"}], pairs)
+    assert "no file 'absent.jsonl'" in absent
+    assert "--data" not in absent
+    assert "a file and a split" in both
+
+
+def lines(rows: list[Any]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
 @pytest.mark.slow

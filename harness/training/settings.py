@@ -22,7 +22,7 @@ class TrainerSettings:
     tokenizer: str = ""  # the folder of another tokenizer than the model's own
     out: str = ""  # the run folder to write
     # data
-    data: tuple[str, ...] = ()  # files (.jsonl, .json, .csv, each also .gz or .zst; .parquet), or hub:NAME or hub:NAME:SPLIT
+    data: tuple[str, ...] = ()  # files (.jsonl, .json, .csv, also .gz or .zst; .parquet), hub:SET[:SPLIT] or hub:OWNER/SET/FILE
     weights: tuple[float, ...] = ()  # the share of each source in the mixture; none: every row is used once
     kinds: tuple[str, ...] = ()  # a label for each source: synthetic, human, web
     limit: int = 0  # the most rows of the mixture; 0: all

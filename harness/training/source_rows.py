@@ -14,19 +14,29 @@ from harness.row_bounds import most_unpacked
 from harness.training.row_texts import nested_texts
 from harness.types import Json, SkilldeltaError, digest
 
+HUB_FORMS = "hub:SET, hub:SET:SPLIT or hub:OWNER/SET/FILE"
+
 
 def raw_rows(name: str) -> tuple[Sequence[Json], str]:
-    """The rows of a file, or of `hub:NAME` or `hub:NAME:SPLIT`, with a hash of their content."""
+    """The rows of a file, or of the Hub (see `hub_source`), with a hash of their content."""
     if name.startswith("hub:"):
-        hub, _, split = name.removeprefix("hub:").partition(":")
-        rows = list(hub_rows(DataSource(hub, "", (), split=split or "train")))
+        rows = list(hub_rows(hub_source(name)))
         return rows, digest(rows, 64)
     path = Path(name)
     if not path.is_file():
-        raise SkilldeltaError(f"There is no data file {name}.  Rows of the Hub are named hub:NAME or hub:NAME:SPLIT.")
+        raise SkilldeltaError(f"There is no data file {name}.  Rows of the Hub are named {HUB_FORMS}.")
     values = read_any(path)
     with open_bytes(path) as stream:
         return values, hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def hub_source(name: str) -> DataSource:
+    """A data set of the Hub, `hub:OWNER/SET`, with `:SPLIT` ("train" by default), or one file of it, `hub:OWNER/SET/FILE`."""
+    path, _, split = name.removeprefix("hub:").partition(":")
+    *hub, file = path.split("/", 2) if path.count("/") > 1 else (path, "")
+    if file and split:
+        raise SkilldeltaError(f"{name} names a file and a split; rows of the Hub are named {HUB_FORMS}.")
+    return DataSource("/".join(hub), "", (), split=split or "train", file=file)
 
 
 def read_any(path: Path) -> list[Json]:
