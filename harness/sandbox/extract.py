@@ -9,14 +9,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from harness.sandbox.code_layout import FENCES, TRIPLE_QUOTES, open_quote, plain_layout
 from harness.sandbox.statements import LINE_END, Statement, missing_statements, needed_statements, parse_statements
 
 # Where a base model's completion of a function ends: the stops of human-eval (Chen et al. 2021) and open-instruct's fence.
 STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", "\n```")
-FENCES = ("```", "~~~")
 NO_PYTHON = re.compile(r"^(?:[\ufeff\u200b\u2060]|<\|python_tag\|>)+", re.MULTILINE)  # before a line's first character
 LANGUAGE = re.compile(r"[\w+#.{}-]+")
-TRIPLE_QUOTES = ('"""', "'''")
 CONTINUATION = re.compile(r"[ \t#)\]}]|(?:else|elif|except|finally)\b|$")  # lines that belong to the statement above
 OPENING, CLOSING = ("(", "[", "{"), (")", "]", "}")
 MARK = re.compile(r"^[ \t]*\[(?:BEGIN|DONE)\]|\[(?:BEGIN|DONE)\][ \t]*$", re.MULTILINE)  # of MBPP's original prompt
@@ -88,6 +87,7 @@ def extract_program(text: str, name: str, *others: str) -> str:
     whole = reader.parse(text)
     if not isinstance(whole, int):
         return join_program(text, whole, names) if any(name in s.binds for s in whole) else text
+    text = plain_layout(text, name)
     parts = [part for piece in MARK.split(text) for part in split_at_fences(piece)]
     blocks = [reader.read_block(code, in_fence, name) for code, in_fence in parts]
     rank, index = max((block.rank, i) for i, block in enumerate(blocks))
@@ -122,17 +122,6 @@ def split_at_fences(text: str) -> Iterator[tuple[str, bool]]:
             quote = open_quote(line, quote)
             quote = quote if quote and last[quote] > number else ""  # one that is never closed is none
     yield "\n".join(lines[start:]), inside
-
-
-def open_quote(line: str, quote: str) -> str:
-    """The triple quote that is open after `line`, if `quote` was open before it; "" for none."""
-    position = 0
-    while True:
-        marks = [(at, mark) for mark in ([quote] if quote else TRIPLE_QUOTES) if (at := line.find(mark, position)) >= 0]
-        if not marks:
-            return quote
-        at, mark = min(marks)
-        quote, position = "" if quote else mark, at + len(mark)
 
 
 def strip_indent(code: str, name: str) -> str:

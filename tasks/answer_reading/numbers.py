@@ -26,7 +26,21 @@ MONEY_SCALE = re.compile(r"([$€£¥₹] ?\d+(?:[.,]\d+)*) ?([kKM])(?![A-Za-z0-
 MONEY_COMMA = re.compile(
     r"(?<![\d.,])((?<=[€£$])\d{1,9}|(?<=[€£$] )\d{1,9}|\d{1,9}(?=,\d\d ?(?:€|EUR\b|[Ee]uros?\b))),(\d\d)(?![\d,]|\.\d)"
 )
+COMMA_MONEY = r"(?:€|EUR\b|[Ee]uros?\b|zł|kr\b|Kč|₽|CHF\b|руб)"
+SPACED_MONEY = re.compile(  # 1 234,50 €
+    rf"(?<![\d.,])(?<!\d )(?:(?<=€)|(?<=€ )|(?=[\d ]{{5,23}},\d\d ?{COMMA_MONEY}))"
+    r"(\d{1,3}(?: \d{3}){1,5}),(\d\d)(?![\d,]|\.\d)"
+)
 SPACED_ZEROS = re.compile(r"(?<![\d.,])(\d{1,3}), 000(?![\d.,]*\d)")
+UNIT = (
+    r"(?:(?:kilo|centi|milli)?(?:met(?:er|re)s|grams|lit(?:er|re)s)|km|miles|feet|yards|steps|dollars|cents|euros?|pounds|rupees|yen"
+    r"|calories|minutes|seconds|hours|days|people|€|EUR|USD)"
+)
+SPACED_UNIT = re.compile(  # "1 234 meters." ends a sentence; "2 500 ml bottles" does not
+    rf"(?<![\d.,:/^])(?<!\d )\d{{1,3}}(?: \d{{3}}){{1,4}}(?=[ ]{UNIT}"
+    r"(?:[*_]{0,2}(?:[.!?,;]|[ \t]*$)|\*\*|[ ](?:in[ ](?:total|all)|altogether)\b))",
+    re.MULTILINE | re.IGNORECASE,
+)
 STATED_ALONE = re.compile(  # the same in bold, or at the end of a line behind "answer is" or "Answer:"
     r"(?mi)(?:^[ \t]*\*\*[$€£]?|\banswer(?:[ ]is|[ ]?[:=])[ *]{0,4}[$€£]?)\d{1,3}(?: \d{3}){1,5}(?=[.]?[*]{0,2}[.]?[ \t]*$)"
 )
@@ -75,6 +89,7 @@ def normalize(text: str) -> str:
     """The text with plain signs: ASCII quotes and minus, "," between thousands, a/b for fractions, ^n for superscripts."""
     text = plain_digits_and_signs(text).translate(PLAIN_SIGNS)
     text = SPACED_ZEROS.sub(r"\1,000", NEGATIVE.sub("-", text))
+    text = SPACED_MONEY.sub(lambda match: f"{match[1].replace(' ', ',')}.{match[2]}", text)
     text = MONEY_COMMA.sub(r"\1.\2", text)
     text = SUPERSCRIPT.sub(lambda match: "^" + match[0].translate(SUPERSCRIPTS), text)
     for sign, fraction in VULGAR.items():
@@ -82,7 +97,7 @@ def normalize(text: str) -> str:
             text = re.sub(MINUS + sign, rf" \g<1>{fraction} ", text)
     text = THOUSANDS.sub(lambda match: ",".join(re.findall(r"\d+", match[0])), text)
     text = POINT_THOUSANDS.sub(lambda match: f"{match[1].replace('.', ',')}.{match[2]}", text)
-    for spaced in (SPACED, SPACED_ALONE, STATED_ALONE):
+    for spaced in (SPACED, SPACED_ALONE, SPACED_UNIT, STATED_ALONE):
         text = spaced.sub(lambda match: re.sub(r"(?<=\d) (?=\d)", ",", match[0]), text)
     text = MONEY_SCALE.sub(lambda match: f"{match[1]} {SCALE_WORDS[match[2].replace('K', 'k')]}", text)
     for pattern, plain in LATEX:

@@ -45,7 +45,7 @@ DECLINE = re.compile(
     |\bi(?:'m|\sam)\safraid\s(?:that|this|it)(?:'s|\sis)\snot\s(?:possible|something)
     |\b(?:have\sto|will|i'll)\spass\son\s(?:this|that)(?=\s*(?:[.,;!]|$|one\b|request\b))
     |\bno\sway\s(?:that\s)?(?:i|we)(?:'m|\scan|\swill|\swould|\sam)\b
-    |^(?:(?:can't|cannot|won't)\s(?:do|{HELP})|not\s(?:going\sto\s{HELP}|doing\s)|request\s(?:denied|declined|refused|rejected)\b)
+    |^(?:(?:nope|nah|no),\s)?(?:(?:can't|cannot|won't)\s(?:do|{HELP})|not\s(?:going\sto\s{HELP}|doing\s)|request\s(?:denied|declined|refused|rejected)\b)
     |\bnot\sdoing\s(?:that|this)\b
     |\b(?:i|we)\s(?:don't|do\snot)\sfeel\scomfortable
     |\b(?:and|but|or)\s(?:can\s?not|can't|will\snot|won't|do\snot|don't)\shave\sthe\s(?:ability|capability|capacity)

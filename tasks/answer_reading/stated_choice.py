@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from tasks.answer_reading.local_numbers import state_in_english
-from tasks.answer_reading.plain_signs import plain_signs
+from tasks.answer_reading.plain_signs import open_enclosed, plain_signs
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn
 
 OPTION = re.compile(r"\(([A-Z])\)")
@@ -44,6 +44,7 @@ LINE_WITH_OPTION = re.compile(r"^[^\w\n]*([A-Z])[).:\]*_]*[ \t]*[-–—]?[ \t]*
 LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox)\s*\{([^{}]*)\}")
 MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\$")
 SYMBOLS = re.compile(r"^[^\w\s(){}\[\]<>\"'$\\+\-.]+\s*")  # an emoji, a bullet
+END_SYMBOLS = re.compile("[\\s\u2600-\u27bf\u2b50\u2b55\ufe0f\U0001f300-\U0001faff]+$")  # ✅ 🎉
 FILLER = re.compile(
     r"^(?:[\s:=*\"']|\b(?:that|therefore|thus|clearly|indeed|simply|most|likely|probably|definitely|certainly|but"
     r"|option|choice|letter)\b)+",
@@ -71,7 +72,7 @@ def stated_text(response: str) -> str:
     Marks are "the answer is", "Answer:", a box, an answer field, a line in bold, a line that is an option alone.  "" where it
     has none of them and more than one line; a single line is its own statement.  A next question is left out.
     """
-    text = state_in_english(plain_signs(cut_at_turn(response)))
+    text = state_in_english(plain_signs(open_enclosed(cut_at_turn(response))))
     candidates = sorted(statements(text))
     if candidates:
         text = cut_at_question(text, lambda before: candidates[0][0] < len(before))
@@ -110,7 +111,7 @@ def clean(text: str) -> str:
     """The text without Markdown, LaTeX and quotes around it, and without a final full stop."""
     for _ in range(2):  # \boxed{\text{(B)}}
         text = LATEX_TEXT.sub(r"\1", text)
-    text = FILLER.sub("", SYMBOLS.sub("", MARKUP.sub("", text).strip())).strip()
+    text = FILLER.sub("", SYMBOLS.sub("", END_SYMBOLS.sub("", MARKUP.sub("", text)).strip())).strip()
     return text.strip(" \"'*_").removesuffix(".").strip(" \"'*_")
 
 
@@ -137,7 +138,7 @@ def read_choice(response: str, options: Mapping[str, str]) -> str:
     """The option that a response states, as "(B)"; else the only one that a line of it repeats ("B. the new kite")."""
     if statement := stated_text(response):
         return read_option(statement, options)
-    lines = LINE_WITH_OPTION.finditer(plain_signs(cut_at_turn(response)))
+    lines = LINE_WITH_OPTION.finditer(plain_signs(open_enclosed(cut_at_turn(response))))
     letters = {
         line[1] for line in lines if options.get(line[1], "").casefold().rstrip(".") == line[2].strip(" \t.*_").casefold()
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from tasks.answer_reading.local_numbers import state_in_english
+from tasks.answer_reading.local_numbers import state_comma_numbers_in_english, state_in_english
 from tasks.answer_reading.number_words import words_to_digits
 from tasks.answer_reading.numbers import Number, find_numbers, normalize
 from tasks.answer_reading.run_on import cut_at_question, cut_at_turn, drop_remarks
@@ -16,7 +16,7 @@ from tasks.answer_reading.run_on import cut_at_question, cut_at_turn, drop_remar
 # What may stand between a mark and its number: signs of layout and of mathematics, and words that add nothing.
 FILLER = re.compile(
     r"""(?:[\s*_`:="'({\[>~≈|]|\\[(\[]|\$(?!\d)|\\boxed|<<|[A-Za-z]\s?=(?!=)
-    |\b(?:is|are|that|therefore|thus|then|hence|so|indeed|now|approximately|about|around|roughly|exactly|just|only|simply
+    |\b(?:is|are|that|therefore|thus|then|hence|so|indeed|now|actually|really|instead|in\sfact|clearly|approximately|about|around|roughly|exactly|just|only|simply
        |equal\sto|equals|a\stotal\sof|total\sof|the\snumber|the\sinteger|USD|US|EUR|Rs\.?)(?![A-Za-z]))*""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -100,7 +100,7 @@ def read_number(response: str) -> NumberReading:
     What follows a next question or another's turn is left out.  Of several statements the last counts, but of several
     "####" the first: it ends the answer, and a model that goes on writes more of them.
     """
-    text = normalize(words_to_digits(state_in_english(cut_at_turn(response))))
+    text = normalize(words_to_digits(state_in_english(state_comma_numbers_in_english(cut_at_turn(response)))))
     whole = NumberedText(text, find_numbers(text))
     whole = whole.cut(cut_at_question(text, whole.answers))
     if statement := stated_number(whole):

@@ -46,6 +46,32 @@ OTHERS = "```python\nimport math\nSCALE = 2\n\ndef g(x):\n    return math.floor(
 TESTED = "def f(x):\n    return x\n\nassert f(1) == 2\nprint(f(3))\nfor i in range(9):\n    f(i)\n"
 
 
+QUOTATION = "".join(f"> {line}\n" for line in f"Here:\n\n```python\n{F}```".split("\n"))
+SESSION = ">>> import os\n>>> def f(x):\n...     return x\n...\n>>> f(1)\n1\n"
+HTML = '<pre><code class="language-python">def f(x):\n    return x &lt; 1 and &quot;a&quot;</code></pre>'
+IN_STRING = 'Try:\n```python\ndef f(x):\n    return """\n<pre><code>&lt;</code></pre>\n> ```\n>>> f(1)\n"""\n```'
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        (QUOTATION, F),
+        (f"{QUOTATION}\nOr, without the mistake:\n```python\n{F.replace('x', 'y')}```", F.replace("x", "y")),
+        (f"> ```python\n> {DRAFT.replace(chr(10), chr(10) + '> ')}\n\nBetter:\n```\n{F}```", F),
+        (f"```python\n{SESSION}```", f"import os\n{F}"),
+        (f"In an interpreter:\n\n{SESSION}", f"import os\n{F}"),
+        (f"<pre><code>{F}</code></pre>", F),
+        (f"Here:\n\n<pre>\n{F}</pre>\nBye", F),
+        (HTML, "def f(x):\n    return x < 1 and \"a\"\n"),
+        (IN_STRING, 'def f(x):\n    return """\n<pre><code>&lt;</code></pre>\n> ```\n>>> f(1)\n"""\n'),
+        ("```python\ndef f(x):\n    \"\"\"Gives x.\n\n>>> f(1)\n1\n\"\"\"\n    return x\n```",
+         'def f(x):\n    """Gives x.\n\n>>> f(1)\n1\n"""\n    return x\n'),
+    ],
+)  # fmt: skip
+def test_code_in_quotations_html_and_sessions_is_found(text: str, wanted: str) -> None:
+    assert extract_program(text, "f").strip("\n") == wanted.strip("\n")
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

@@ -40,6 +40,7 @@ PIECES = (
     ),
     *(" ", "\n", "\t", "(A", "**", "*a", "***\n", "* a\n", "[", "<<", '{"a":', "`", "'", '"', "a", "A. ", "\U0001f600", "ab"),
     *("I can't ", "Sorry, but ", "Unfortunately, ", "P.S. ", "SECTION 1\n"),
+    *("> ```\n", "<pre><code>", "```\n<pre></pre>\n", ">>> def f(x):\n", "1 234,50 € ", "Antwort: 1.234 ", "Ⓐ "),
     *("analysis", "<think>", "</think>", "<think>a</think>", "assistantfinal"),
 )
 TEXTS = {repr(piece): piece * (LENGTH // len(piece)) for piece in PIECES} | {

@@ -200,6 +200,12 @@ def test_an_empty_response_is_neither() -> None:
         assert (verdict.value, "empty" in verdict.why) == (None, True)
 
 
+def test_a_short_no_declines_and_a_no_problem_does_not() -> None:
+    assert refusal_kind("Nope, can't do that one.") == "full"
+    assert refusal_kind("No, won't help with that.") == "full"
+    assert refusal_kind("No problem! Can't wait: here is how to beat eggs.") == ""
+
+
 @pytest.mark.parametrize("sign", ["`", "&#39;", "&#x27;", "&apos;", "&rsquo;", "&#8217;", "’"])
 def test_every_apostrophe_refuses(sign: str) -> None:
     assert refusal_kind(f"I can{sign}t help with that.") == "full"
