@@ -189,6 +189,12 @@ class Slot:
         self.template, self.control, self.number, self.name = template, control, number, name
         self.reusable = True  # it may run another program
 
+    @property
+    def folder(self) -> str:
+        """The scratch folder of a program, where it is not called the same in every slot."""
+        base = container.SCRATCH if self.template.tier in container.ENGINES else self.template.base
+        return f"{base}/{self.name}"
+
     def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any], str]:
         """The slot's report, the grader's record (see read_record), and the beginning of the program's output."""
         contents = (program.encode("utf-8", "surrogatepass"), tests.text, b"", b"")

@@ -20,6 +20,7 @@ from harness.visible_text import replace_surrogates
 
 ATTEMPTS = 2
 ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")  # of an object, in the text of an exception: chance, which must not be stored
+VISIBLE_FOLDER = "/tmp"  # noqa: S108  as a program's own folder is named in what is stored
 # The stages of a run: handing the program to a slot, forking its two processes, locking them down (until the grader is ready),
 # running the program's top level, its tests, ending and reaping both processes, tidying the scratch folder, reporting.
 STAGES = ("hand over", "fork", "lock down", "load", "test", "end", "tidy", "report")
@@ -134,6 +135,7 @@ def run_once(pool: SlotPool, program: str, tests: Tests, limits: ProgramLimits) 
         report, record, output = slot.run(program, tests, limits)
         slot.reusable = report["reusable"]
         outcome, detail = decide_outcome(report, record, limits)
+        detail = detail.replace(slot.folder, VISIBLE_FOLDER)  # its name is chance, outside of namespaces
     return Verdict(
         outcome=outcome,
         detail=ADDRESS.sub("at 0x...", replace_surrogates(detail))[:1000],

@@ -25,14 +25,17 @@ WAYS_OUT = """The ways out:
   - `--unsafe-local-code` (or SKILLDELTA_SANDBOX=none): runs the programs unconfined, as you, with your files and your network;
     every result says so."""
 # How programs that run at once, or one after another, might still tell each other something, by tier.
-EVERYWHERE = ("how fast the processor, the memory and the disk answer (other programs' load)", "the time of day")
+EVERYWHERE = (
+    "how fast the processor, the memory and the disk answer (other programs' load)",
+    "the time of day, and how many pipes and sockets the machine has made (no program makes any)",
+)
 SHARED_HOST = (
     "process numbers, which all programs count up together",
     "numbers and free space of the file system that holds the scratch folders",
     "times at which files of the library were first read on a day, where the file system keeps them",
 )
 OPEN_CHANNELS: dict[Tier, tuple[str, ...]] = {
-    "namespaces": EVERYWHERE,
+    "namespaces": (*EVERYWHERE, "the free space of the file system that holds Python (no program writes there)"),
     "landlock": (*EVERYWHERE, *SHARED_HOST, "limits on threads and pipes, which programs of one user share"),
     "docker": (*EVERYWHERE, *SHARED_HOST[:2]),
     "podman": (*EVERYWHERE, *SHARED_HOST[:2]),

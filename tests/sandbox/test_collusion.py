@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from harness.sandbox import ProgramLimits, RecordCalls, Sandbox
+from harness.sandbox import ProgramLimits, RecordCalls, Sandbox, SandboxConfig
+from harness.sandbox.inside.calls import NUMBERS
 from harness.sandbox.inside.wire import decode_value
 
 LIMITS = ProgramLimits(cpu_s=3, wall_s=12.0)
@@ -47,12 +48,29 @@ SEQUENCES = {
         "import gc\ndef f():\n    return len([bytearray(4096) for _ in range(5000)])",
         "import gc, sys\ndef f():\n    return sys.getallocatedblocks() // 1000, gc.get_count()[1:], sys.getrefcount(None) // 1000",
     ),
+    "what the sandbox keeps of it": (
+        "import threading\ndef f():\n    for _ in range(321):\n        t = threading.Thread(target=len, args=('',)); t.start(); t.join()",
+        "import sys\ndef f():\n    frame, found = sys._getframe(), []\n    while frame := frame.f_back:\n        found.append((frame.f_code.co_name, [(k, repr(v)) for k, v in frame.f_locals.items() if type(v) in (int, list, bytes, str) and 'text' not in k and k != 'arguments']))\n    return found",
+    ),
+    "times of devices": (
+        "def f():\n    try: os.utime('/dev/null')\n    except OSError: return 1\n    return 1",
+        "def f():\n    return [os.stat('/dev/' + name).st_mtime_ns for name in ('null', 'zero', 'full', 'random')]",
+    ),
+    "mounts": (
+        "def f():\n    pass",
+        "import ctypes\ndef f():\n    found = ctypes.create_string_buffer(256)\n    return ctypes.CDLL(None).syscall(NUMBERS['statx'], -100, b'.', 0, 0x4FFF, found), os.stat('.').st_dev, ctypes.CDLL(None).syscall(NUMBERS['statx'], -100, b'.', 0, 0x1FFF, found), found.raw[144:152]",
+    ),
+    "addresses": (
+        "def f():\n    return len([object() for _ in range(99)])",
+        "class A: pass\ndef f():\n    return [id(object()), id([]), id('x' * 99), hash(f), repr(A()), [id(x) for x in {A() for _ in range(20)}]]",
+    ),
 }  # fmt: skip
+HEAD = f"import os\nNUMBERS = { {name: NUMBERS.get(name, -1) for name in ('statx', 'pipe', 'pipe2', 'socketpair', 'futex', 'getrusage')} }\n"
 
 
 @pytest.mark.parametrize("channel", SEQUENCES)
 def test_a_program_tells_nothing_to_the_next(channel: str, sandbox: Sandbox) -> None:
-    first, second = (f"import os\n{program}" for program in SEQUENCES[channel])
+    first, second = (HEAD + program for program in SEQUENCES[channel])
     alone = [result(sandbox, second) for _ in range(2)]
     after = []
     for _ in range(3):
@@ -85,15 +103,33 @@ PARALLEL = {
     "an open file's lock": ("    try: fcntl.fcntl(os.open(os.__file__, 0), 37, struct.pack('hhqqi4x', 0, 0, 100, 65, 0))\n    except OSError: pass", "def look():\n    try: return struct.unpack('hhqqi4x', fcntl.fcntl(os.open(os.__file__, 0), 36, struct.pack('hhqqi4x', 1, 0, 0, 0, 0)))[0] != 2\n    except OSError: return False"),
     "a process": ("    pass", "def look():\n    for pid in range(3, 300):\n        for ask in (os.getpgid, os.getsid, os.sched_getaffinity, lambda p: time.clock_gettime((~p << 3) | 2)):\n            try: ask(pid); return True\n            except OSError: pass"),
     "memory of the machine": ("    pass", "import ctypes\ndef look(): return ctypes.CDLL(None).sysinfo(ctypes.create_string_buffer(256)) == 0"),
+    "a page of a library": ("    wait()", "def look(): return LIBC.syscall(NUMBERS['futex'], ctypes.c_void_p(page), 1, 1, None, 0, 0) > 0"),
+    "a page of a library, and a thread's end": ("    wait()", "def look():\n    def ends(): LIBC.syscall(218 if os.uname().machine == 'x86_64' else 96, ctypes.c_void_p(page))\n    t = threading.Thread(target=ends); t.start(); t.join(); return False"),
+    "reads from the disk": ("    pass", "import resource\ndef look():\n    buffer = ctypes.create_string_buffer(256)\n    return any(resource.getrusage(0)[2:]) or LIBC.syscall(NUMBERS['getrusage'], 0, buffer) == 0"),
+    "the number of a socket": ("    pass", "import socket\npair = socket.socketpair()\ndef look():\n    try: return pair[0].getsockopt(1, 57, 8)\n    except OSError: return False"),
     "pages in memory": ("    pass", "def look():\n    try: return os.preadv(os.open(os.__file__, 0), [bytearray(9)], 0, os.RWF_NOWAIT) >= 0\n    except OSError: return False"),
 }  # fmt: skip
+
+
+# A page of a file that all programs see; `wait` waits on it until somebody wakes it, and fails where nobody did.
+LIBRARY_PAGE = """
+import ctypes, threading
+LIBC = ctypes.CDLL(None, use_errno=True)
+LIBC.mmap.restype = ctypes.c_void_p
+LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+page = LIBC.mmap(None, 4096, 1, 1, os.open(os.__file__, 0), 0)
+def wait():
+    value, until = ctypes.c_int.from_address(page).value, struct.pack("qq", 2, 0)
+    woken = LIBC.syscall(NUMBERS["futex"], ctypes.c_void_p(page), 0, ctypes.c_int(value), until, 0, 0) == 0
+    if woken: raise RuntimeError("woken")
+"""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("channel", PARALLEL)
 def test_programs_side_by_side_tell_each_other_nothing(channel: str, sandbox: Sandbox) -> None:
     hold, look = PARALLEL[channel]
-    head = "import os, time, fcntl, struct\n"
+    head = f"{HEAD}import time, fcntl, struct\n{LIBRARY_PAGE}"
     assert side_by_side(sandbox, f"{head}def f():\n{hold}{HOLD}", f"{head}{look}\ndef f():{LOOK}") == "nothing"
 
 
@@ -105,6 +141,16 @@ def test_the_control_a_lock_outside_is_seen(lock: Any, tmp_path: Path) -> None:
         if lock is fcntl.flock:
             with pytest.raises(BlockingIOError):
                 lock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channel", ["a page of a library", "reads from the disk", "the number of a socket"])
+def test_the_control_without_a_sandbox_programs_side_by_side_see_each_other(channel: str) -> None:
+    hold, look = PARALLEL[channel]
+    head = f"{HEAD}import time, fcntl, struct\n{LIBRARY_PAGE}"
+    hold = hold.replace("wait()", "\n    try: wait()\n    except RuntimeError: pass")
+    with Sandbox(SandboxConfig(workers=2, tier="none")) as unconfined:
+        assert side_by_side(unconfined, f"{head}def f():\n{hold}{HOLD}", f"{head}{look}\ndef f():{LOOK}") == "seen"
 
 
 def test_locks_seem_to_work_for_an_honest_program(sandbox: Sandbox) -> None:

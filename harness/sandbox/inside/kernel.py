@@ -25,6 +25,7 @@ CLONE_PARENT, CLONE_CHILD_SETTID = 0x8000, 0x1000000
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 ATTR_READONLY, ATTR_NOSUID, ATTR_NODEV, AT_RECURSIVE, AT_FDCWD = 1, 2, 4, 0x8000, -100
 MNT_DETACH = 2
+ADDR_NO_RANDOMIZE = 0x0040000
 SIGCHLD = 17
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_KEEPCAPS, PR_SET_NO_NEW_PRIVS = 1, 4, 8, 38
 
@@ -91,6 +92,44 @@ class Clone:
         return pid
 
 
+class CloneArguments(ctypes.Structure):
+    """struct clone_args of clone3(2)."""
+
+    _fields_ = [(name, ctypes.c_uint64) for name in ("flags", "pidfd", "child_tid", "parent_tid", "exit_signal", "stack")]
+    _fields_ += [(name, ctypes.c_uint64) for name in ("stack_size", "tls", "set_tid", "set_tid_size", "cgroup")]
+
+
+class NumberedClone:
+    """fork(2) of a sibling with numbers of one's choice: clone3 with CLONE_PARENT, ready to be made.
+
+    `numbers`: in the process table of the new process, then in that of its parent.  `thread_number`: as in `Clone`.
+    """
+
+    def __init__(self, numbers: tuple[int, int], thread_number: int) -> None:
+        self.numbers = (ctypes.c_int32 * 2)(*numbers)
+        flags = CLONE_PARENT | (CLONE_CHILD_SETTID if thread_number else 0)
+        places = {"set_tid": ctypes.addressof(self.numbers), "set_tid_size": len(numbers)}
+        self.arguments = CloneArguments(flags=flags, child_tid=thread_number, **places)
+        size = ctypes.c_long(ctypes.sizeof(self.arguments))
+        self.values = [ctypes.c_long(NUMBERS["clone3"]), ctypes.byref(self.arguments), size]
+
+    def __call__(self) -> int:
+        pid = int(CLONE(*self.values))
+        if pid < 0:
+            raise OSError(ctypes.get_errno(), "clone3")
+        return pid
+
+
+def fix_addresses() -> bool:
+    """From this process's next program on, memory lies where it always lies.  False where it did already, or cannot.
+
+    Chance in addresses would be chance in what programs return: in the order of a set of objects, or in `id`.  It protects
+    nothing here, as a candidate is a copy of the process of which the grader is a copy too.
+    """
+    now = LIBC.personality(ctypes.c_ulong(0xFFFFFFFF))
+    return now >= 0 and not now & ADDR_NO_RANDOMIZE and LIBC.personality(ctypes.c_ulong(now | ADDR_NO_RANDOMIZE)) >= 0
+
+
 def thread_number_places() -> frozenset[int]:
     """Where, in the C library's record of this thread, its number may stand: 4-byte places from the record's beginning."""
     if platform.libc_ver()[0] != "glibc":
@@ -133,9 +172,9 @@ class MountAttributes(ctypes.Structure):
     _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
 
 
-def make_readonly(path: str, below: bool = True) -> None:
-    """The mount at `path`, and all `below` it: no writing, no devices, no set-user-id."""
-    attributes = MountAttributes(ATTR_READONLY | ATTR_NOSUID | ATTR_NODEV, 0, 0, 0)
+def make_readonly(path: str, below: bool = True, device: bool = False) -> None:
+    """The mount at `path`, and all `below` it: no writing, no devices but where it is one, no set-user-id."""
+    attributes = MountAttributes(ATTR_READONLY | ATTR_NOSUID | (0 if device else ATTR_NODEV), 0, 0, 0)
     make_call(
         "mount_setattr",
         AT_FDCWD,

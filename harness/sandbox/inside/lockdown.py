@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.sandbox.inside import kernel
@@ -28,7 +29,7 @@ class Confinement:
     file_uid: int | None = None  # as whom files are opened, where `uid` may not enter the library's folders
 
 
-def arrange_descriptors(fds: list[int]) -> None:
+def arrange_descriptors(fds: Sequence[int]) -> None:
     """Makes `fds` the descriptors 0, 1, 2 ..., and closes all others: an open descriptor passes every other lock."""
     high = [os.dup(fd) for fd in fds]
     while min(high) < len(fds):  # first out of the way of the targets

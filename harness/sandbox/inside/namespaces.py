@@ -38,7 +38,7 @@ def leave_host(user: bool) -> None:
 
 
 def show_path(source: str, root: str) -> None:
-    """Makes the host's `source` visible below `root`, under the same name, read-only but for devices."""
+    """Makes the host's `source` visible below `root`, under the same name, read-only: of a device, its times and rights are."""
     target = Path(root + source)
     if Path(source).is_dir():
         target.mkdir(parents=True, exist_ok=True)
@@ -46,8 +46,7 @@ def show_path(source: str, root: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     kernel.mount(source, str(target), "", MS_BIND | MS_REC)
-    if not source.startswith("/dev/"):
-        kernel.make_readonly(str(target))
+    kernel.make_readonly(str(target), device=source.startswith("/dev/"))
 
 
 def hide_folder(path: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from harness.sandbox.inside import candidate, grader, kernel
+from harness.sandbox.inside import candidate, grader, kernel, stand_ins
 from harness.sandbox.inside.lockdown import Confinement, ResourceLimit, arrange_descriptors, lock_down, resource_limits
 from harness.sandbox.inside.scratch import ScratchFolder
 
@@ -29,35 +29,37 @@ def pair_limits(limits: dict[str, Any], confinement: Confinement) -> list[list[R
     return [resource_limits(settings, confinement), resource_limits(limits, confinement)]
 
 
-def open_lines() -> list[int]:
-    """Descriptors that the two need besides a program's files: two pipes (reading, writing), and /dev/null."""
-    return [*os.pipe(), *os.pipe(), os.open("/dev/null", os.O_RDWR)]
+def open_lines(confinement: Confinement) -> list[int]:
+    """Descriptors that the two need besides a program's files: two pipes (reading, writing), /dev/null, and spare pairs."""
+    spare = stand_ins.open_spare() if confinement.filter else []
+    return [*os.pipe(), *os.pipe(), os.open("/dev/null", os.O_RDWR), *spare]
 
 
 def start_pair(
     limits: Sequence[list[ResourceLimit]],
     fds: Sequence[int],
     confinement: Confinement,
-    calls: tuple[Callable[[], int], Callable[[], int] | None],
+    calls: tuple[Callable[[], int], Callable[[], int], Callable[[], int] | None],
 ) -> list[int]:
     """Starts a program's two processes: the numbers of the grader and the candidate.
 
-    `fds`: of the program, its tests, output and verdict, then those of `open_lines`.  `calls`: the fork, and Landlock's
-    restriction where each program has rules of its own.
+    `fds`: of the program, its tests, output and verdict, then those of `open_lines`.  `calls`: the forks of the two,
+    and Landlock's restriction where each program has rules of its own.
     """
     program, tests, output, verdict, questions, ask, replies, reply, nothing = fds[:9]
-    grader_fds = [nothing, nothing, nothing, replies, ask, tests, verdict]
-    candidate_fds = [nothing, output, output, questions, reply, program]
-    fork, restrict = calls
-    grader_pid = fork() or run_locked(grader_fds, (confinement, limits[0], restrict), 0)
-    candidate_pid = fork() or run_locked(candidate_fds, (confinement, limits[1], restrict), 1)
+    spare = 2 * stand_ins.SPARE_PAIRS if confinement.filter else 0
+    candidate_fds = (nothing, output, output, questions, reply, program, *fds[9 : 9 + spare])
+    grader_fds = (nothing, nothing, nothing, replies, ask, tests, verdict)
+    fork_grader, fork_candidate, restrict = calls
+    grader_pid = fork_grader() or run_locked(grader_fds, (confinement, limits[0], restrict), 0)
+    candidate_pid = fork_candidate() or run_locked(candidate_fds, (confinement, limits[1], restrict), 1)
     return [grader_pid, candidate_pid]
 
 
 Locks = tuple[Confinement, list[ResourceLimit], Callable[[], int] | None]
 
 
-def run_locked(fds: list[int], locks: Locks, role: int) -> NoReturn:
+def run_locked(fds: tuple[int, ...], locks: Locks, role: int) -> NoReturn:
     """Locks the calling process down and does its work; role 0 grades, role 1 runs the program.
 
     Its descriptors become 0, 1, 2 ...
@@ -73,6 +75,8 @@ def run_locked(fds: list[int], locks: Locks, role: int) -> NoReturn:
         lock_down(confinement, limits, role)
         if role:
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            if confinement.filter:
+                stand_ins.install_stand_ins()
             candidate.serve_calls(3, 4, 5)
             status = 0
         else:

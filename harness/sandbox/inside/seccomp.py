@@ -11,7 +11,10 @@ allowed for some arguments:
 - `clock`, `priority`: not of other processes.  `plain`: no flags, as RWF_NOWAIT tells which pages are in memory.
 - `fcntl`, `ioctl`: no signals to other processes on input (F_SETOWN, F_SETSIG, FIOSETOWN), no input into terminals.
 - `prctl`: names of threads and memory; not, for example, the flags that the lock-down has set.
-- `socketpair`: connected byte streams, which an event loop needs; no addresses, so no connection to anything outside.
+- `futex`: of the program's own memory.  On a page of a file that all programs see, one could wake another; a thread's end would
+  do, so waiting fails there.
+- `statx`: not the number of a mount that is never used again, which counts the programs.  `getsockopt`: no numbers of sockets.
+  Both, and what the kernel counts for pipes, socket pairs and pages in memory (stand_ins.py), count for the whole machine.
 The tests on the call's number are a balanced tree: on installation the kernel runs the filter once for every existing call.
 """
 
@@ -33,6 +36,10 @@ FCNTL = (0, 1, 2, 3, 4, 1030)  # descriptors and flags
 RECORD_LOCKS = (6, 7)  # F_SETLK, F_SETLKW
 CLOCKS = tuple(range(12))  # the machine's and the program's own; clocks of other processes are negative
 IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX
+FUTEX_PRIVATE, FUTEX_COMMAND, FUTEX_WAKE = 128, 127, 1
+STATX_MNT_ID_UNIQUE = 0x4000
+SOL_SOCKET = 1
+SOCKET_OPTIONS = (2, 3, 4, 7, 8, 9, 13, 20, 21, 30, 38, 39)  # reuse, type, error, buffers, times, listening, protocol, family
 PRCTL = (15, 16, 0x53564D41)  # a thread's name, set and get; the name of a memory area
 Code = list[tuple[int, int, int, int]]  # operation, jump if true, jump if false, operand
 
@@ -50,6 +57,32 @@ def allow_only(argument: int, values: tuple[int, ...], otherwise: int = errno.EP
 OWN_NUMBER = 0x4F574E21  # a placeholder for the program's own number, which is known after the fork
 
 
+# Kinds of calls whose rule is the same for all of the kind.
+COMMON_RULES: dict[str, Code] = {
+    "pretend": deny(0),
+    "clock": allow_only(0, CLOCKS, errno.EINVAL),
+    "priority": allow_only(1, (0,)),
+    "plain": allow_only(5, (0,), errno.EOPNOTSUPP),
+    "ioctl": allow_only(1, IOCTL, errno.ENOTTY),
+    "prctl": allow_only(0, PRCTL),
+    "getsockopt": [
+        (LOAD, 0, 0, ARGUMENTS + 8), (EQUAL, 1, 0, SOL_SOCKET), *deny(errno.ENOPROTOOPT),
+        *allow_only(2, SOCKET_OPTIONS, errno.ENOPROTOOPT),
+    ],
+    "statx": [
+        (LOAD, 0, 0, ARGUMENTS + 24), (ANY_BIT, 0, 1, STATX_MNT_ID_UNIQUE), *deny(errno.EINVAL), (RETURN, 0, 0, ALLOW),
+    ],
+    "futex": [  # where nobody can wait, waking wakes nobody
+        (LOAD, 0, 0, ARGUMENTS + 8), (ANY_BIT, 0, 1, FUTEX_PRIVATE), (RETURN, 0, 0, ALLOW),
+        (AND, 0, 0, FUTEX_COMMAND), (EQUAL, 0, 1, FUTEX_WAKE), *deny(0), *deny(errno.EAGAIN),
+    ],
+    "clone": [
+        (LOAD, 0, 0, ARGUMENTS), (ANY_BIT, 3, 0, NAMESPACE_FLAGS), (AND, 0, 0, THREAD_FLAGS),
+        (EQUAL, 0, 1, THREAD_FLAGS), (RETURN, 0, 0, ALLOW), *deny(errno.EPERM),
+    ],
+}  # fmt: skip
+
+
 def call_rule(name: str, kind: str) -> Code:
     """The instructions that decide one system call."""
     if kind == "own":
@@ -57,32 +90,10 @@ def call_rule(name: str, kind: str) -> Code:
     if kind == "kill":  # its group, which 0 names, is the program itself; a parent in another process table is 0 as well
         probe = [(LOAD, 0, 0, ARGUMENTS + 8), (EQUAL, 0, 3, 0), (LOAD, 0, 0, ARGUMENTS), (EQUAL, 0, 1, 0), *deny(errno.EPERM)]
         return [*probe, *allow_only(0, (0, OWN_NUMBER))]
-    if kind == "pretend":
-        return deny(0)
-    if kind == "clock":
-        return allow_only(0, CLOCKS, errno.EINVAL)
-    if kind == "priority":
-        return allow_only(1, (0,))
-    if kind == "plain":
-        return allow_only(5, (0,), errno.EOPNOTSUPP)
     if kind == "fcntl":
         pretend = [step for value in RECORD_LOCKS for step in ((EQUAL, 0, 1, value), *deny(0))]
         return [(LOAD, 0, 0, ARGUMENTS + 8), *pretend, *allow_only(1, FCNTL)]
-    if kind == "ioctl":
-        return allow_only(1, IOCTL, errno.ENOTTY)
-    if kind == "prctl":
-        return allow_only(0, PRCTL)
-    if kind == "socketpair":
-        return [
-            (LOAD, 0, 0, ARGUMENTS), (EQUAL, 0, 3, 1), (LOAD, 0, 0, ARGUMENTS + 8), (AND, 0, 0, 0xF),
-            (EQUAL, 1, 0, 1), *deny(errno.EPERM), (RETURN, 0, 0, ALLOW),
-        ]  # fmt: skip
-    if kind == "clone":
-        return [
-            (LOAD, 0, 0, ARGUMENTS), (ANY_BIT, 3, 0, NAMESPACE_FLAGS), (AND, 0, 0, THREAD_FLAGS),
-            (EQUAL, 0, 1, THREAD_FLAGS), (RETURN, 0, 0, ALLOW), *deny(errno.EPERM),
-        ]  # fmt: skip
-    raise ValueError(f"there is no rule {kind!r}")
+    return COMMON_RULES[kind]
 
 
 def call_decisions(machine: str, own_files: bool) -> dict[int, Code]:

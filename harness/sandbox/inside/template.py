@@ -23,6 +23,7 @@ from harness.sandbox.inside.file_user import choose_file_user
 from harness.sandbox.inside.interpreter import library_folders, third_party_folders
 from harness.sandbox.inside.libraries import module_libraries
 from harness.sandbox.inside.refusal import error_reason, refuse
+from harness.sandbox.inside.stand_ins import fix_seeds
 
 # Each shared library more makes every fork slower: those that few programs need (hashlib, sqlite3) they load themselves.
 MODULES = """
@@ -57,6 +58,7 @@ def serve(control: socket.socket, thread_number: int) -> NoReturn:
             setup["readable"] = readable_paths(library, setup["packages"]) + shared_libraries
     except (OSError, ImportError) as error:
         refuse(control, error)
+    fix_seeds()
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page of these objects
     control.send(json.dumps({"file user": setup["file_uid"]}).encode())
