@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
-from harness.secret_spellings import PART, find_in_parts, secret_forms, spell_out, wrapped_base64
+from harness.secret_spellings import MAX_MISSING, PART, find_in_parts, secret_forms, spell_out, wrapped_base64
 
 MASK = "***"
 SHORTEST_SECRET = 4  # characters: a shorter text is masked nowhere, as it would be found in ordinary words
@@ -80,8 +80,15 @@ class Redactor:
         parts += [wrapped_base64(secret) for secret in heads]
         return re.compile("|".join([*parts, *cut]), re.IGNORECASE) if heads else None
 
+    @cached_property
+    def least_letters(self) -> int:
+        """No shorter text holds a secret in any form: most of a reply's millions of texts are a token each."""
+        lengths = [len(form) for form in self.forms]
+        lengths += [min(BEGINNING, len(secret) - MAX_MISSING) for secret in self.secrets if len(secret) >= BEGINNING]
+        return min(lengths, default=0)
+
     def redact(self, text: str) -> str:
-        if not self.secrets:
+        if not self.secrets or len(text) < self.least_letters:
             return text
         (clean,) = cut_spans([text], self.find_parts(text))
         small, (small_forms, literals) = clean.lower(), self.literals

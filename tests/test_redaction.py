@@ -181,3 +181,16 @@ def test_one_part_of_a_key_is_no_key() -> None:
     values: list[Any] = ["sk-Sh is all there is", ["Short-715", "4"], {"a": "sk-S" + "x" * 200, "b": "hort-7153"}]
     redactor = Redactor(["sk-Short-7153"])
     assert [redactor.redact_value(value) for value in values] == values
+
+
+@pytest.mark.parametrize("secret", ["abcd", "hunter2!", "elevenchars", "twelve-chars", KEY])
+def test_a_text_that_is_passed_over_as_too_short_holds_no_form_of_a_secret(secret: str) -> None:
+    """Most of a reply's millions of texts are shorter than any form of the key: they are not searched."""
+    redactor = Redactor([secret])
+    assert redactor.least_letters >= 4
+    for form in (*redactor.forms, secret[:12], secret[-12:], secret[3:], secret[:-3], "-".join(secret)):
+        short = form[: redactor.least_letters - 1]
+        thorough = Redactor([secret])
+        thorough.least_letters = 0  # type: ignore[misc]
+        assert redactor.redact(short) == thorough.redact(short) == short
+        assert redactor.redact(form) == thorough.redact(form)

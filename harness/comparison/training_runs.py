@@ -41,7 +41,7 @@ def group_runs(checkpoints: Mapping[str, CheckpointRecord], baseline: str) -> tu
     for folder, own in members.items():
         if own != [baseline]:
             path = Path(folder)
-            short = path.name if names[path.name] == 1 else f"{path.parent.name}/{path.name}"
+            short = path.name or folder if names[path.name] == 1 else f"{path.parent.name}/{path.name}"
             runs.append(build_run(short, {name: checkpoints[name] for name in own}))
     return tuple(runs)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.data import refuse_lfs_pointer
 from harness.interchange.untrusted_files import MAX_BYTES
+from harness.row_bounds import most_unpacked
 from harness.types import Json, SkilldeltaError
 
 BATCH, LEAST_BATCH = 256, 32  # rows
@@ -24,13 +25,13 @@ def read_parquet(path: Path) -> Iterator[Json]:
             groups = range(file.metadata.num_row_groups)
             if (size := sum(file.metadata.row_group(i).total_byte_size for i in groups)) > MAX_BYTES:
                 raise SkilldeltaError(f"{path} holds {size >> 20} MiB: more than {MAX_BYTES >> 20} is not read.")
-            if (count := file.metadata.num_rows) > FREE_ROWS + path.stat().st_size:
-                raise SkilldeltaError(f"{path} holds {count:,} rows in {path.stat().st_size:,} bytes: it is not read.")
-            bytes_left = MAX_BYTES
+            if (count := file.metadata.num_rows) > FREE_ROWS + (packed_size := path.stat().st_size):
+                raise SkilldeltaError(f"{path} holds {count:,} rows in {packed_size:,} bytes: it is not read.")
+            bytes_left = most_left = min(MAX_BYTES, most_unpacked(packed_size))
             for batch in file.iter_batches(batch_size=max(LEAST_BATCH, min(BATCH, MAX_BYTES // max(size, 1)))):
                 bytes_left -= batch.nbytes  # a value that is stored once may stand in every row
                 if bytes_left < 0:
-                    raise SkilldeltaError(f"{path} unpacks to more than {MAX_BYTES >> 20} MiB: it is not read.")
+                    raise SkilldeltaError(f"{path} unpacks to more than {most_left >> 20} MiB: it is not read.")
                 yield from batch.to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise SkilldeltaError(f"{path} cannot be read as parquet ({str(error)[:200]}): is the file whole?") from error
