@@ -21,9 +21,7 @@ MAX_QUESTION = 160  # characters of a question that the screen shows
 def overlap(
     data: Annotated[
         list[str],
-        typer.Argument(
-            help="Training data: .jsonl, .json, .csv, .txt (also .gz, .zst), .parquet, hub:SET[:SPLIT] or hub:OWNER/SET/FILE."
-        ),
+        typer.Argument(help="Training data: .jsonl, .json, .csv, .txt (also .gz, .zst), .parquet, hub:SET, hub:OWNER/SET/FILE"),
     ],
     tasks: Annotated[
         list[str],

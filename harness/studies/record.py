@@ -131,13 +131,13 @@ def policy_facts(folder: Path, name: str, plan: StudyPlan, labels: dict[str, str
     run = plan.run_folder(name, {r.name: r.run for r in plan.runs})
     path = folder / run  # an absolute path stays what it is
     checkpoints = discovery.find_checkpoints([str(path) if path.exists() else run])
-    scored = Results(folder / RESULTS).checkpoints()
+    records = Results(folder / RESULTS).checkpoints()
     # By their paths: two folders of one name, found together, were told apart by longer names.
-    names = {(folder / c.path).resolve(): name for name, c in scored.items()}
-    found = [names.get((folder / c.path).resolve()) or (c.name if c.name in scored else "") for c in checkpoints]
-    if not (known := [name for name in found if name]):
+    names = {(folder / c.path).resolve(): name for name, c in records.items()}
+    matches = [names.get((folder / c.path).resolve()) or (c.name if c.name in records else "") for c in checkpoints]
+    if not (own := [name for name in matches if name]):
         raise SkilldeltaError(
-            f"{run} has no checkpoint in {folder / RESULTS}; there are: {', '.join(scored) or 'none'}.  Score it, or delete "
+            f"{run} has no checkpoint in {folder / RESULTS}; there are: {', '.join(records) or 'none'}.  Score it, or delete "
             f"{folder / 'stages'} and run the study again: what is stored is not asked again."
         )
-    return {"checkpoint": known[-1], "run": run, "labels": labels, "seed": seed}
+    return {"checkpoint": own[-1], "run": run, "labels": labels, "seed": seed}
