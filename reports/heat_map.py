@@ -30,7 +30,7 @@ MAX_NAME_WIDTH = 3.6
 NAME_SIZE = 8.5
 BOLD_WIDTH = 1.13  # of a bold label, by the plain one's
 LEGEND_HEIGHT = 0.95
-STEPS = (0.2, 0.5, 1.0, 2.0, 4.0, 5.0, 10.0, 20.0)  # points of one colour
+STEPS = (0.2, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0)  # points of one colour
 MAX_BEYOND = 0.1  # of the differences, that may be larger than the darkest colour's: else a few pale all others
 
 
@@ -100,10 +100,11 @@ def draw_cells(axis: Axes, cells: Sequence[Sequence[Row | None]], step: float) -
             d = row.difference if row else None
             has_score = d is not None and not math.isnan(d.delta)
             face = colour_of(d.delta, step) if d and has_score else PALE_GREY
-            axis.add_patch(Rectangle((across, down), 1, 1, facecolor=face, edgecolor=PAPER, linewidth=1.2))
             text = "no score" if not has_score else ""
             if d and d.verdict in ("better", "worse"):
                 text = f"{MARKS[d.verdict]} {format_number(d.delta, signed=True)}"
+                face = colour_of(math.copysign(max(abs(d.delta), step / 2), d.delta), step)  # never as if it were none
+            axis.add_patch(Rectangle((across, down), 1, 1, facecolor=face, edgecolor=PAPER, linewidth=1.2))
             axis.text(across + 0.5, down + 0.52, text, ha="center", va="center", fontsize=7.5, color=INK if d else GREY)
     axis.set_xlim(0, len(cells[0]))
     axis.set_ylim(len(cells), 0)

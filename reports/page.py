@@ -101,11 +101,11 @@ def decision_heading(sentence: str) -> str:
 
 def warning_items(warnings: Sequence[str]) -> str:
     """The warnings as items of a list; of many all but the first few are folded."""
-    shown, others = warnings[:MAX_OPEN_WARNINGS], warnings[MAX_OPEN_WARNINGS:]
+    first, others = warnings[:MAX_OPEN_WARNINGS], warnings[MAX_OPEN_WARNINGS:]
     if not others:
-        return html_items(shown)
+        return html_items(first)
     count = f"{len(others)} more warning{'s' * (len(others) != 1)}"
-    return f"{html_items(shown)}<li><details><summary>{count}</summary><ul>{html_items(others)}</ul></details></li>"
+    return f"{html_items(first)}<li><details><summary>{count}</summary><ul>{html_items(others)}</ul></details></li>"
 
 
 def plot_sections(comparison: Comparison, overview: bool = False) -> Iterator[str]:

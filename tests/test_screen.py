@@ -59,8 +59,8 @@ def test_every_column_stands_in_one_group_and_each_group_fits(columns: list[tupl
     groups = screen.group_columns(longest, words, width)
     assert [place for group in groups for place in group] == list(range(1, len(columns)))
     for group in groups:
-        needed = min(longest[0], width // 2) + sum(screen.GAP + min(words[p], screen.MAX_WHOLE_WORD) for p in group)
-        assert needed <= width or len(group) == 1
+        total = min(longest[0], width // 2) + sum(screen.GAP + min(words[p], screen.MAX_WHOLE_WORD) for p in group)
+        assert total <= width or len(group) == 1
 
 
 @given(rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=4), width=st.integers(30, 120))

@@ -104,14 +104,14 @@ def group_columns(longest: Sequence[int], words: Sequence[int], width: int) -> l
     """The columns but the first, in groups of which each fits beside the first one without a break in a word."""
     groups: list[list[int]] = [[]]
     names = min(longest[0], width // 2)
-    taken = names
+    used_width = names
     for place, word in enumerate(words[1:], start=1):
-        needed = GAP + min(word, MAX_WHOLE_WORD)
-        if groups[-1] and taken + needed > width:
+        column_width = GAP + min(word, MAX_WHOLE_WORD)
+        if groups[-1] and used_width + column_width > width:
             groups.append([])
-            taken = names
+            used_width = names
         groups[-1].append(place)
-        taken += needed
+        used_width += column_width
     return groups
 
 

@@ -107,7 +107,7 @@ $("matrix").addEventListener("keydown", (e) => {
 
 // ---- the forest of one candidate: its table, with every interval drawn in its line
 const NARROW = matchMedia("(max-width: 800px)"), TALL = 36;
-let WIDE = 340;
+let WIDE = 330;
 function forestRows() {
   const rows = [[find(state.candidate, "average", "average"), "average"]];
   for (const skill of data.skills) {
@@ -128,7 +128,7 @@ const drawing = (...parts) => el("td", { class: "plot" }, el("svg:svg", { viewBo
 const grid = ({ at, x }, low) => at.map((v) => el("svg:line", { x1: x(v), x2: x(v), y1: 0, y2: low, class: v ? "axis" : "zero" }));
 const probability = (p) => p === null ? "—" : p < 0.001 ? "<0.001" : p.toFixed(3);
 function forest() {
-  WIDE = NARROW.matches ? 150 : 340;
+  WIDE = NARROW.matches ? 150 : 330;
   const shown = forestRows(), rule = ruler(shown), { x } = rule, half = TALL / 2;
   if (!shown.length) { $("forest").replaceChildren(); return; }
   const heads = ["", "n", "baseline", "score", "", "difference", "p adj.", "detectable", "lost / gained"];

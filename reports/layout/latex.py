@@ -93,8 +93,8 @@ def latex_name(text: str) -> str:
         if lines[-1] and typeset_width(lines[-1] + piece.rstrip()) > NAME_WIDTH:
             lines.append("")
         lines[-1] += piece
-    escaped = [escape_latex(line.strip()) for line in lines]
-    return rf"\makecell[tl]{{{LINE_BREAK.join(escaped)}}}" if len(escaped) > 1 else escape_latex(text)
+    lines = [escape_latex(line.strip()) for line in lines]
+    return rf"\makecell[tl]{{{LINE_BREAK.join(lines)}}}" if len(lines) > 1 else escape_latex(text)
 
 
 def name_pieces(text: str) -> Iterator[str]:
@@ -105,7 +105,7 @@ def name_pieces(text: str) -> Iterator[str]:
 
 def typeset_width(text: str) -> int:
     """How many letters a text takes: one that is written as a code point takes several."""
-    return sum(len(typeset) if (typeset := latex_character(c)).startswith("U+") else 1 for c in text)
+    return sum(len(latex) if (latex := latex_character(c)).startswith("U+") else 1 for c in text)
 
 
 def latex_cell(text: str) -> str:

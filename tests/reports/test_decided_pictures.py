@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.colors import to_hex
 
 from harness.comparison.compare import compare
 from harness.comparison.decision import decide, order_by_decision
@@ -35,9 +36,9 @@ def test_the_forests_of_a_selection_stand_in_the_order_of_the_decision(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [name for name in comparison.checkpoints if name != "sft"]
-    shown = delta_plot.select_highest(names, comparison)
-    assert shown == list(decide(comparison).order[: delta_plot.MAX_PANELS])
-    assert shown[0] == "dpo@3"
+    panels = delta_plot.select_highest(names, comparison)
+    assert panels == list(decide(comparison).order[: delta_plot.MAX_PANELS])
+    assert panels[0] == "dpo@3"
     assert delta_plot.select_highest(names[:6], comparison) == names[:6], "where all fit, they stay as they are"
 
 
@@ -61,6 +62,10 @@ def test_one_large_difference_does_not_pale_the_others_and_the_scale_says_that_i
     assert figure
     scale = [t.get_text() for t in figure.axes[1].get_xticklabels()]
     assert scale == [f"≤ −{5 * step:g}", "0", f"≥ +{5 * step:g}"]
+    marks = {t.get_position()[::-1] for t in figure.axes[0].texts if t.get_text()[:1] in "▲▼" and t.get_text()}
+    cells = {(p.get_y() + 0.52, p.get_x() + 0.5): to_hex(p.get_facecolor()) for p in figure.axes[0].patches}  # type: ignore[attr-defined]
+    assert marks
+    assert drawing.PAPER not in {cells[place] for place in marks}, "what is decided has a colour"
     even = [replace(r, difference=replace(r.difference, delta=3.0)) for r in rows if r.difference]
     assert heat_map.colour_step(even) == 1.0
     assert heat_map.colour_of(40, step) == drawing.GAIN_COLOURS[-1]

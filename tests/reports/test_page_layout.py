@@ -39,9 +39,9 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
 
 def title(dom: str) -> Any:
     """What the test's script has left in the title."""
-    found = re.search(r"<title>(.*?)</title>", dom)
-    assert found
-    return json.loads(found.group(1).replace("&quot;", '"'))
+    match = re.search(r"<title>(.*?)</title>", dom)
+    assert match
+    return json.loads(match.group(1).replace("&quot;", '"'))
 
 
 def row_names(dom: str) -> list[str]:
@@ -80,10 +80,10 @@ def test_the_page_opens_on_the_checkpoint_of_the_decision(comparison: Comparison
 @pytest.mark.slow
 @pytest.mark.parametrize("by_decision", [False, True])
 def test_rows_stand_in_the_order_that_the_list_names(comparison: Comparison, tmp_path: Path, by_decision: bool) -> None:
-    shown = order_by_decision(comparison) if by_decision else comparison
-    index, *_ = page.render(shown, tmp_path / "report")
+    table = order_by_decision(comparison) if by_decision else comparison
+    index, *_ = page.render(table, tmp_path / "report")
     dom, _ = opened(index, tmp_path / "profile")
-    assert row_names(dom) == list(shown.checkpoints)
+    assert row_names(dom) == list(table.checkpoints)
     other = "steps" if by_decision else "decision"
     choose = f"$('order').value = '{other}'; $('order').dispatchEvent(new Event('change'))"
     dom, _ = opened(index, tmp_path / "again", choose)
@@ -110,7 +110,7 @@ def test_what_is_incomplete_stands_at_the_top_and_in_its_cell_and_many_warnings_
     index, *_ = page.render(compare(tmp_path / "results", "sft"), tmp_path / "report")
     dom, _ = opened(index, tmp_path / "profile")
     warnings = dom[dom.index('id="warnings"') : dom.index("</header>")]
-    open_ones, folded = warnings.split("<details>")
-    assert open_ones.count("40 items lack a score on one side; 20 are paired") == page.MAX_OPEN_WARNINGS
-    assert f"<summary>{len(SKILLS) - page.MAX_OPEN_WARNINGS} more warnings</summary>" in folded
+    top, hint = warnings.split("<details>")
+    assert top.count("40 items lack a score on one side; 20 are paired") == page.MAX_OPEN_WARNINGS
+    assert f"<summary>{len(SKILLS) - page.MAX_OPEN_WARNINGS} more warnings</summary>" in hint
     assert "20 of 60 items" in inside(dom, "matrix")

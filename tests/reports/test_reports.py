@@ -88,9 +88,9 @@ def test_a_long_table_is_split_between_floats_and_a_long_name_between_lines() ->
     assert [r"\caption{Scores}" in part for part in floats] == [True, False, False, False]
     assert text.count(r"\caption{Scores (continued)}") == 2
     assert "a note" in floats[-1]
-    broken = latex.latex_name(rows[3][0])
-    assert broken.startswith(r"\makecell[tl]{meta-llama-3.1-8b-tulu-3-\\dpo-ultrafeedback-lr5e-7-\\")
-    lines = broken.removeprefix(r"\makecell[tl]{").removesuffix("}").split(r"\\")
+    lines_of_name = latex.latex_name(rows[3][0])
+    assert lines_of_name.startswith(r"\makecell[tl]{meta-llama-3.1-8b-tulu-3-\\dpo-ultrafeedback-lr5e-7-\\")
+    lines = lines_of_name.removeprefix(r"\makecell[tl]{").removesuffix("}").split(r"\\")
     assert "".join(lines) == latex.escape_latex(rows[3][0])
     assert max(map(len, lines)) <= latex.NAME_WIDTH + 1
     assert latex.latex_name("dpo@100") == "dpo@100"
