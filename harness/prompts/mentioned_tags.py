@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+BETWEEN_FENCES = re.compile(r"(?:^|\n)[ \t]{0,3}```[ \t]?<[^<>\n]{1,40}>```[a-zA-Z]")  # the end of one, and the next: no quotes
 QUOTES = "'\"`‘’‚“”„«»"
 WINDOW = 200  # characters around a tag that rules look at
 ESCAPES = re.compile(r"(?:\\[nrt])+$")  # between a quote and a tag, as in "\n</think>"
@@ -17,7 +18,13 @@ ANNOUNCES = (":", "：", ",")
 def is_quoted(text: str, start: int, end: int) -> bool:
     """Does text[start:end] stand directly between quotes or backticks, the first of which opens?"""
     before, after = ESCAPES.sub("", text[max(start - 20, 0) : start])[-2:], text[end : end + 1]
-    if not before or before[-1] not in QUOTES or not after or after not in QUOTES + "\\":
+    if (
+        not before
+        or before[-1] not in QUOTES
+        or not after
+        or after not in QUOTES + "\\"
+        or BETWEEN_FENCES.search(text, max(start - 8, 0), end + 4)
+    ):
         return False
     return len(before) == 1 or not (before[0].isalnum() or before[0] in ".!?,")
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 FENCES = ("```", "~~~")
-QUOTATION = re.compile(r">(?:[ \t]|$)")  # not ">>> "
+QUOTATION = re.compile(r"[ \t]{0,8}>(?!>)")  # not ">>> "
 FENCE_LINE = re.compile(r"[ \t]*(?:`{3}|~{3})")
 PRE = re.compile(r"^[ \t]*<pre\b[^<>\n]{0,200}>\s*(?:<code\b[^<>\n]{0,200}>)?", re.MULTILINE | re.IGNORECASE)
 PRE_END = re.compile("</pre>", re.IGNORECASE)
@@ -21,7 +21,7 @@ TRIPLE_QUOTES = ('"""', "'''")
 
 def plain_layout(text: str, name: str) -> str:
     """The text with fences around its code; without the prompts of an interpreter, where the function `name` is behind one."""
-    if "\n>" in f"\n{text}":
+    if ">" in text:
         text = open_quotations(text)
     if "<pre" in text.lower():
         text = "".join(fence_html(text))
@@ -41,7 +41,9 @@ def open_quotations(text: str) -> str:
     in_fence = False
     for is_quotation, group in groupby(text.split("\n"), lambda line: bool(QUOTATION.match(line))):
         lines = list(group)
-        inner = [line[1:].removeprefix(" ") for line in lines]
+        inner = [line.lstrip(" \t")[1:] for line in lines]
+        if all(line[:1] in ("", " ") for line in inner):
+            inner = [line[1:] for line in inner]
         if is_quotation and not in_fence and any(FENCE_LINE.match(line) for line in inner):
             plain_lines += inner + ["```"] * (count_fences(inner) % 2)  # a fence ends with its quotation
         else:

@@ -19,7 +19,7 @@ SENTENCE_END = re.compile(r"(?<=[.!?])[\"'*_)]*\s+")
 HELP = (
     r"(?:help(?!\s(?:but|\w+ing)\b)|assist|provid|giv|offer|answer|fulfil|support|comply|do\s(?:that|this|so|it)\b|generat|creat|writ|"
     r"shar|discuss|engag|respond|complet|continu|encourag|endors|condon|promot|facilitat|tell|teach|explain|describ|instruct|guid|"
-    r"aid\b|produc|participat|proceed|address|process|speculat|disclos|accommodat|meet\b|cater|satisfy)"
+    r"aid\b|produc|participat|proceed|address|process|speculat|disclos|accommodat|meet\b|cater|satisfy|walk\syou)"
 )
 DENY = r"(?:provid|offer|assist|support|condon|promot|encourag|endors|engag|participat|facilitat)"  # after "I do not"
 ADVERBS = r"(?:(?:\w+ly|not|also|just|therefore|in\sgood\sconscience|be\sable\sto|be|with\sthat|to)[\s,]+){0,4}"
@@ -52,7 +52,8 @@ DECLINE = re.compile(
     |(?<!you\s)(?<!they\s)(?<!he\s)(?<!it\s)(?<!one\s)(?<!people\s)\b(?:unable\sto|cannot|can't|will\snot|won't)\s
         (?:help(?!\sbut)|assist|provide|fulfil|comply|support|answer)
     |\bsomething\s(?:that\s)?(?:i|we)\s(?:can't|can\s?not|won't|will\snot|am\snot\s(?:able|comfortable))
-    |(?:\bnot|n't)\s(?:something|a\s(?:request|question|topic))\s(?:that\s)?(?:i|we)(?:\scan|'m|\sam)\b
+    |(?:\bnot|n't)\s(?:something|a\s(?:request|question|topic))\s(?:that\s)?(?:i|we)(?:\scan|'m|\sam|'ll|\swill)\b
+    |\bhard\sno\b
     |\b(?:not\swithin|against|outside(?:\sof)?|beyond|violates?|conflicts?\swith)\s(?:my|our)\s(?:\w+\s){{0,2}}
         (?:programming|guideline|polic|principle|value|purpose|ethic|capabilit)
     |\b(?:guidelines|polic(?:y|ies)|principles|programming|values)\s(?:do\snot|does\snot|don't|doesn't|prohibit|forbid|prevent)

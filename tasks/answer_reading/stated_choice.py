@@ -39,22 +39,24 @@ BOLD_LINE = re.compile(r"^[^\w\n*]*(?:\*\*|__)([^*_\n]+)(?:\*\*|__)[ \t.!]*$", r
 OPTION_ONLY_LINE = re.compile(r"^[^\w\n]*\([A-Z]\)[^\w\n]*$", re.MULTILINE)
 LAYOUT = re.compile(r"[ \t*_:\n]*")
 LINE_END = -1  # as the end of a statement: it takes too long to look for each one
-LETTER_ONLY_LINE = re.compile(r"[^\w\n]*([A-Z])[^\w\n]*")
+LETTER_ONLY_LINE = re.compile(r"[^\w\n]*(?:(?:[Ss]o|[Tt]hus|[Tt]herefore|[Hh]ence)\b[^\w\n]{1,8})?([A-Z])[^\w\n]*")
 LINE_WITH_OPTION = re.compile(r"^[^\w\n]*([A-Z])[).:\]*_]*[ \t]*[-–—]?[ \t]*(\S[^\n]*)$", re.MULTILINE)
 LATEX_TEXT = re.compile(r"\\(?:text|mathrm|mathbf|textbf|boxed|mbox)\s*\{([^{}]*)\}")
 MARKUP = re.compile(r"\*\*|__|`|\\[()\[\]]|\$")
 SYMBOLS = re.compile(r"^[^\w\s(){}\[\]<>\"'$\\+\-.]+\s*")  # an emoji, a bullet
-END_SYMBOLS = re.compile("[\\s\u2600-\u27bf\u2b50\u2b55\ufe0f\U0001f300-\U0001faff]+$")  # ✅ 🎉
+EMOJI = "".join(map(chr, (*range(0x2600, 0x27C0), 0x2B50, 0x2B55, 0xFE0F, *range(0x1F300, 0x1FB00))))
+LIST = re.compile(r"(?:[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+\S[^\n]*(?:\n|$)){2,}")  # below a mark of an answer
+LIST_MARK = re.compile(r"^[ \t]*(?:\d{1,2}[.)]|[-*•])[ \t]+", re.MULTILINE)
 FILLER = re.compile(
     r"^(?:[\s:=*\"']|\b(?:that|therefore|thus|clearly|indeed|simply|most|likely|probably|definitely|certainly|but"
     r"|option|choice|letter)\b)+",
     re.IGNORECASE,
 )
 LETTER = re.compile(
-    r"^\(?([A-Z])(?:\)|(?=$|[.,:;!?]|\s*$|\s*[–—(\[{]|\s+(?:-\s|(?:because|since|as|for|and|or|but|while|given|rather)\b)))"
+    r"^\(?([A-Z])(?:\)|(?=$|[.,:;!?]|\s?(?:입니다|이다|です|である)|\s*$|\s*[–—(\[{]|\s+(?:-\s|(?:because|since|as|for|and|or|but|while|given|rather)\b)))"
 )
 SMALL_LETTER = re.compile(r"^(?:\(([a-z])\)|([a-z])(?:\)|$))")
-BRACKETED_LETTER = re.compile(r"^(?:\[([A-Z])\]|<([A-Z])>|\{([A-Z])\})")
+BRACKETED_LETTER = re.compile(r"^(?:\[{1,2}([A-Z])\]{1,2}|<([A-Z])>|\{([A-Z])\})")
 NAMED_LETTER = re.compile(r"\b(?:option|choice)\s+([A-Z])(?![\w'])")
 NEGATED = re.compile(
     r"(?:,?\s?\b(?:and|but)\b)?\s?(?:\bnot|n't|\bnever|\brather\s+than|\binstead\s+of)\s+(?:be\s+)?(?:the\s+)?"
@@ -79,6 +81,8 @@ def stated_text(response: str) -> str:
         candidates = [candidate for candidate in candidates if candidate[0] < len(text)]
     if candidates:
         _, start, end = candidates[-1]
+        if end == LINE_END and (items := LIST.match(text, text.rfind("\n", 0, start) + 1)):
+            return ", ".join(clean(item) for item in LIST_MARK.sub("", items[0]).strip().split("\n"))
         return clean(text[start:].partition("\n")[0] if end == LINE_END else text[start:end])
     lines = text.strip().split("\n")
     return clean(lines[0]) if len(lines) == 1 else ""
@@ -111,8 +115,14 @@ def clean(text: str) -> str:
     """The text without Markdown, LaTeX and quotes around it, and without a final full stop."""
     for _ in range(2):  # \boxed{\text{(B)}}
         text = LATEX_TEXT.sub(r"\1", text)
-    text = FILLER.sub("", SYMBOLS.sub("", END_SYMBOLS.sub("", MARKUP.sub("", text)).strip())).strip()
+    text = FILLER.sub("", SYMBOLS.sub("", drop_end_emoji(MARKUP.sub("", text).strip()))).strip()
     return text.strip(" \"'*_").removesuffix(".").strip(" \"'*_")
+
+
+def drop_end_emoji(text: str) -> str:
+    """The text without emoji at its end, and the full stop behind them: "yes ✅."."""
+    rest = text.rstrip(".! ")
+    return rest.rstrip(EMOJI + " ") or text if rest[-1:] and rest[-1] in EMOJI else text
 
 
 def read_option(statement: str, options: Mapping[str, str]) -> str:
@@ -156,7 +166,7 @@ def same_words(statement: str, target: str) -> bool:
     """
     if not any(sign.isalnum() for sign in target):
         return "".join(statement.split()).replace(",", "") == "".join(target.split())
-    words, target_words = (re.split(r"[\s,]+", text.strip().casefold()) for text in (statement, target))
+    words, target_words = (re.split(r"(?:[\s,;]|→|->)+", text.strip().casefold()) for text in (statement, target))
     if words == target_words:
         return True
     begins_alike = statement.casefold().startswith(target.casefold())

@@ -140,6 +140,13 @@ def test_hostile_texts_take_linear_time(unit: str) -> None:
     part_reasoning(unit * 20_000)  # a quadratic rule would take minutes
 
 
+def test_a_block_may_end_between_two_fences() -> None:
+    code = "```python\nx = 1\n```"
+    assert Reader().read(Response(f"<think>Try:\n```\nx = 0\n```</think>{code}"))[0] == code
+    shown = f"<think>Try it.</think>Write\n```</think>```\nbefore:\n{code}"
+    assert Reader().read(Response(shown))[0] == shown.partition("</think>")[2]
+
+
 def test_unclosed_blocks() -> None:
     for text in ("<think>\nI'm sorry, it is 5", "[THINK]hm", "analysisWe need to refuse"):
         parts = part_reasoning(text)

@@ -56,6 +56,8 @@ IN_STRING = 'Try:\n```python\ndef f(x):\n    return """\n<pre><code>&lt;</code><
     ("text", "wanted"),
     [
         (QUOTATION, F),
+        (QUOTATION.replace("> ", ">"), F),
+        ("1. So:\n\n" + "".join(f"   {line}\n" for line in QUOTATION.splitlines()), F),
         (f"{QUOTATION}\nOr, without the mistake:\n```python\n{F.replace('x', 'y')}```", F.replace("x", "y")),
         (f"> ```python\n> {DRAFT.replace(chr(10), chr(10) + '> ')}\n\nBetter:\n```\n{F}```", F),
         (f"```python\n{SESSION}```", f"import os\n{F}"),
