@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -47,10 +48,22 @@ def find_family(letters: frozenset[str]) -> str:
     """The family of a font on this machine that has all these letters; "" where none has."""
     from matplotlib import font_manager
 
+    add_fonts()
     every = [f for f in font_manager.fontManager.ttflist if not PLACEHOLDERS.search(f.name)]
     fonts = sorted(every, key=lambda f: (not WIDE_FONTS.search(f.name), f.name, f.fname))
     codes = frozenset(map(ord, letters))
     return next((font.name for font in fonts if codes <= letters_of(font.fname)), "")
+
+
+@lru_cache(maxsize=1)
+def add_fonts() -> None:
+    """Adds the fonts that matplotlib's cache of an earlier day lacks, once a process."""
+    from matplotlib import font_manager
+
+    manager = font_manager.fontManager
+    for path in sorted(set(font_manager.findSystemFonts()) - {font.fname for font in manager.ttflist}):
+        with suppress(OSError, RuntimeError):  # a broken font of the machine is one that has no letters
+            manager.addfont(path)
 
 
 @lru_cache(maxsize=4096)

@@ -178,6 +178,24 @@ def test_a_font_of_the_machine_draws_what_the_default_one_lacks(tmp_path: Path) 
         labels.find_family.cache_clear()
 
 
+def test_a_font_that_was_installed_after_matplotlib_looked_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib import font_manager
+
+    broken = tmp_path / "broken.ttf"
+    broken.write_bytes(b"no font")
+    paths = [make_font(tmp_path / "late.ttf", "\U000f1235"), str(broken)]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: paths)
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", list(font_manager.fontManager.ttflist))
+    for cache in (labels.find_family, labels.add_fonts):
+        cache.cache_clear()
+    try:
+        assert labels.drawable_text("a\U000f1235") == "a\U000f1235"
+        assert labels.drawable_text("a\U000f1236") == "aU+F1236"
+    finally:
+        for cache in (labels.find_family, labels.add_fonts):
+            cache.cache_clear()
+
+
 def make_font(path: Path, letter: str) -> str:
     """A font with one letter, a square."""
     pen = TTGlyphPen(None)
