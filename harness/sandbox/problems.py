@@ -17,7 +17,7 @@ from harness.sandbox.inside.grader import TOO_LARGE_OUTPUT
 from harness.sandbox.inside.wire import encode_value
 from harness.sandbox.limits import ProgramLimits, paper_limits
 from harness.sandbox.modes import Cooperative, Stdout
-from harness.sandbox.verdict import CallGroup, Calls, GraderError, Integrity, RecordCalls, Tests, Verdict
+from harness.sandbox.verdict import CallGroup, Calls, GraderError, Integrity, RecordCalls, SandboxError, Tests, Verdict
 from harness.types import Json, SandboxOptions, Score
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TIER_VARIABLE = "SKILLDELTA_SANDBOX"  # a tier by name; unset: the strongest that this machine allows
 LIMITS_VARIABLE = "SKILLDELTA_SANDBOX_LIMITS"  # cpu_s=10,memory_mb=2048 and so on; or paper
 REFERENCE_CPU_S = 120
+MAX_FAILURES = 5  # of the whole sandbox in a row, before the run ends
 MANY_CALLS_FACTOR = 2  # times the usual processor time, for hundreds of calls; EvalPlus gives each call a second
 SLOWDOWN_FACTOR = 4  # a program may take so many times its reference's processor time; EvalPlus's factor
 
@@ -69,19 +70,28 @@ class Examiner:
         self.problems: dict[str, PreparedProblem] = {}
         self.locks: dict[str, threading.Lock] = {}
         self.lock = threading.Lock()
+        self.failures = 0  # of the whole sandbox, since the last verdict
 
     def score(self, name: str, build: Build, program: str) -> Score:
         """1 for a pass, 0 for any other outcome; None where the problem itself is at fault, or the grader failed twice.
 
-        `name` identifies the problem; `build` makes it, the first time.  SandboxError if the whole sandbox fails twice.
+        `name` identifies the problem; `build` makes it, the first time.  None too where the whole sandbox failed twice;
+        SandboxError if it did so for MAX_FAILURES programs in a row.
         """
-        problem = self.prepare_once(name, build)
-        if problem.tests is None:
-            return Score(None, why=problem.why)
         try:
-            return verdict_score(self.sandbox.run(program, problem.tests, problem.limits), problem.tests)
+            problem = self.prepare_once(name, build)
+            if problem.tests is None:
+                return Score(None, why=problem.why)
+            verdict = self.sandbox.run(program, problem.tests, problem.limits)
         except GraderError as error:
             return Score(None, why=f"{error}")
+        except SandboxError as error:
+            self.failures += 1
+            if self.failures >= MAX_FAILURES:
+                raise
+            return Score(None, why=f"{error}")
+        self.failures = 0
+        return verdict_score(verdict, problem.tests)
 
     def prepare_once(self, name: str, build: Build) -> PreparedProblem:
         with self.lock:

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import secrets
+import select
 import socket
 import subprocess
 import sys
@@ -50,6 +51,7 @@ entrance.main(*sys.argv[2:])
 """
 INTERPRETER_ARGUMENTS = ["-P", "-s", "-S", "-B", "-c", START_PROGRAM, str(Path(__file__).parent.parent)]  # then the socket
 START_S = 60.0
+HANG_UP_MS = 500
 MAX_SLOTS = 2000  # at a time: each may have two user numbers of its own
 MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
 
@@ -63,8 +65,12 @@ class SlotTemplate:
         self.numbers: set[int] = set()  # of the slots that there are
         self.old_folders: list[str] = []  # folders of slots that have ended, for the template to delete
         self.lock = threading.Lock()
-        self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
+        try:
+            self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
+        except BaseException:
+            remove_folder(Path(self.base))
+            raise
         try:
             setup = {"tier": tier, "base": self.base, **package_setup(packages)}
             setup |= {"scratch_mb": limits.scratch_mb, "scratch_files": limits.scratch_files}
@@ -86,7 +92,11 @@ class SlotTemplate:
         Path(self.base).chmod(0o755)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            return self.popen([sys.executable, *INTERPRETER_ARGUMENTS, str(theirs.fileno())], (theirs.fileno(),)), ours
+            try:
+                return self.popen([sys.executable, *INTERPRETER_ARGUMENTS, str(theirs.fileno())], (theirs.fileno(),)), ours
+            except BaseException:
+                ours.close()
+                raise
 
     def popen(self, command: Sequence[str], descriptors: Sequence[int] = ()) -> subprocess.Popen[bytes]:
         environment = None if self.tier in container.ENGINES else ENVIRONMENT  # an engine's client needs the user's settings
@@ -155,6 +165,12 @@ class SlotTemplate:
             self.release(number, name)
             raise
         return Slot(self, ours, number, name)
+
+    def has_ended(self) -> bool:
+        """Has the template ended?  Its slots end with it, and this process may hear of them first."""
+        hang_up = select.poll()
+        hang_up.register(self.control, 0)
+        return self.process.poll() is not None or bool(hang_up.poll(HANG_UP_MS))
 
     def release(self, number: int, name: str) -> None:
         """Takes back what an ended slot had: its number, and the folder of its name."""

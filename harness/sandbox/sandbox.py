@@ -77,13 +77,17 @@ class Sandbox:
         """One run, and one more if the sandbox failed."""
         packages = bool(self.package_names.search(f"{program}\n{package_text(tests)}"))
         for attempt in range(ATTEMPTS):
-            pool = self.get_pool(packages)
+            pool = None
             try:
+                pool = self.get_pool(packages)
                 return replace(run_once(pool, program, tests, limits), tier=self.tier)
-            except SandboxError:
-                self.drop_dead_pool(packages, pool)
+            except (SandboxError, OSError) as error:  # OSError: no process, descriptor, memory or place on a disk is left
+                if pool:
+                    self.drop_dead_pool(packages, pool)
                 if attempt + 1 == ATTEMPTS:
-                    raise
+                    if isinstance(error, SandboxError):
+                        raise
+                    raise SandboxError(f"No program can be run: {error}") from error
         raise AssertionError("not reached")
 
     def get_pool(self, packages: bool) -> SlotPool:
@@ -97,7 +101,7 @@ class Sandbox:
     def drop_dead_pool(self, packages: bool, pool: SlotPool) -> None:
         """Closes a pool whose template has ended: the next program gets a new one."""
         with self.lock:
-            if self.pools.get(packages) is pool and pool.template.process.poll() is not None:
+            if self.pools.get(packages) is pool and pool.template.has_ended():
                 del self.pools[packages]
                 pool.close()
 

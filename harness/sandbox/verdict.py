@@ -88,6 +88,9 @@ class RecordCalls:
         return json.dumps({"kind": "record", "entry": self.entry, "inputs": list(self.inputs)}).encode()
 
 
+MALFORMED_REPLY = "malformed reply"  # how the grader's reason begins where a program wrote nonsense into its pipe
+
+
 Tests = Asserts | Calls | RecordCalls
 
 
@@ -137,7 +140,7 @@ def explain_end(report: Json, cpu_limit_s: int, detail: str) -> tuple[Outcome, s
         return "timeout", f"used its {cpu_limit_s} s of processor time"
     if status == -signal.SIGXFSZ:
         return "output", "a file, or its output, grew beyond the limit"
-    if report["killed"]:
+    if report["killed"] or detail.startswith(MALFORMED_REPLY):  # how it ended after that depends on who was first
         return "crash", detail
     if status < 0:
         return "crash", f"ended by {signal.Signals(-status).name if -status in list(signal.Signals) else -status}"

@@ -31,6 +31,7 @@ from harness.sandbox.inside.scratch import empty_folder
 from harness.sandbox.inside.supervision import Child, PairSupervision
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.sandbox import RunGate
+from harness.sandbox.verdict import decide_outcome
 from harness.types import SkilldeltaError
 
 ADD = "def add(a, b): return a + b"
@@ -349,6 +350,13 @@ def test_the_filter_allows_what_the_table_allows_and_nothing_else(machine: str) 
             assert allowed, number
         elif number not in known or known[number] == "inner":
             assert not allowed, number
+
+
+def test_nonsense_in_the_pipe_has_one_reason_whoever_ends_first() -> None:
+    record = {"outcome": "gone", "detail": "malformed reply: a message of 9 bytes"}
+    for status, killed in ((0, False), (1, False), (-9, True)):
+        report = {"stopped": "", "grader": 3, "candidate": status, "killed": killed, "cpu": 0.0}
+        assert decide_outcome(report, record, ProgramLimits()) == ("crash", record["detail"])
 
 
 @pytest.mark.parametrize("machine", HEADERS)
