@@ -39,7 +39,7 @@ PREFIX = "A:"  # as in open-instruct's eval/bbh, which the study ran; the worked
 # A model without a chat format continues with a next question of its own, which is no part of its answer.
 STOP = ("\n\nQ:",)
 MARKER = re.compile("the answer is", re.IGNORECASE)
-STUDY_ANSWER = re.compile(r"[t|T]he answer is (.*?)\.")  # open-instruct's expression, its stray "|" included
+STUDY_MARKER = re.compile(r"[t|T]he answer is ")  # open-instruct's "[t|T]he answer is (.*?)\.", its stray "|" included
 INTEGER = re.compile(r"-?\d+")
 CANARY_LINES = 2  # the authors' files begin with a warning and a line of dashes, which are no part of the prompt
 
@@ -122,10 +122,20 @@ def score(example: Example, response: Response) -> Score:
     """
     target = str(example.row["target"])
     answer, is_right = read_answer(response.text, str(example.row["input"]), target)
-    match = STUDY_ANSWER.search(response.text)
-    study = strip_punctuation(match[1] if match else response.text) == strip_punctuation(target)
+    stated = find_study_answer(response.text)
+    study = strip_punctuation(response.text if stated is None else stated) == strip_punctuation(target)
     parts = {"study": float(study), "authors": float(extract_answer(response.text) == target)}
     return Score(float(is_right), extracted=answer, parts=parts)
+
+
+def find_study_answer(text: str) -> str | None:
+    """What open-instruct's expression finds, up to the first full stop in the same line; in linear time."""
+    for line in text.split("\n"):
+        if marker := STUDY_MARKER.search(line):
+            answer, stop, _ = line[marker.end() :].partition(".")
+            if stop:  # or no later marker of the line has one either
+                return answer
+    return None
 
 
 def read_answer(text: str, question: str, target: str) -> tuple[str, bool]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from harness import data, registry
 from harness.prompts.reading import Reader
 from harness.types import Example, Response
+from tasks import bbh
 from tasks.ifeval_rules import layout
 
 LENGTH = 30_000
@@ -44,7 +45,8 @@ PIECES = (
     *("analysis", "<think>", "</think>", "<think>a</think>", "assistantfinal"),
 )
 TEXTS = {repr(piece): piece * (LENGTH // len(piece)) for piece in PIECES} | {
-    "a long word, then another": "ab" * (LENGTH // 2) + "c"
+    "a long word, then another": "ab" * (LENGTH // 2) + "c",
+    "answers without a full stop": "The answer is not (A), so the answer is " * 2500,
 }
 LIMIT_S = 1.0
 NLTK_LIMIT_S = 20.0  # nltk splits words sentence by sentence, 0.25 ms each: two rules of a row on 10,000 sentences took 5.3 s
@@ -99,6 +101,13 @@ def test_the_reading_step_answers_in_bounded_processor_time() -> None:
 def test_a_number_longer_than_python_reads_is_a_wrong_answer_and_no_error(text: str) -> None:
     score = registry.task("gsm8k").score(Example({"answer": "So #### 7"}), Response(text))
     assert score.value == score.parts["study"] == 0
+
+
+@given(st.lists(st.sampled_from(["The answer is ", "|he answer is ", "a", ".", "\n", "\r", " "])).map("".join))
+@also("The answer is a\nthe answer is b.")
+def test_the_studys_answer_is_what_its_expression_finds(text: str) -> None:
+    official = re.search(r"[t|T]he answer is (.*?)\.", text)
+    assert bbh.find_study_answer(text) == (official[1] if official else None)
 
 
 @given(st.text("<> a\n", max_size=24))
