@@ -122,8 +122,8 @@ def score(example: Example, response: Response) -> Score:
     """
     target = str(example.row["target"])
     answer, is_right = read_answer(response.text, str(example.row["input"]), target)
-    stated = find_study_answer(response.text)
-    study = strip_punctuation(response.text if stated is None else stated) == strip_punctuation(target)
+    study_answer = find_study_answer(response.text)
+    study = strip_punctuation(response.text if study_answer is None else study_answer) == strip_punctuation(target)
     parts = {"study": float(study), "authors": float(extract_answer(response.text) == target)}
     return Score(float(is_right), extracted=answer, parts=parts)
 

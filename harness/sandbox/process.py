@@ -1,7 +1,6 @@
 """The sandbox's processes, seen from the harness: a template, and slots forked from it.
 
-The harness never forks itself, as a child would hold its memory (tests, tokens, keys): it spawns a fresh interpreter with an
-environment of ten fixed variables.
+The harness never forks itself, as a child would hold its memory (tests, tokens, keys): it spawns a fresh interpreter.
 """
 
 from __future__ import annotations
@@ -24,32 +23,11 @@ from typing import Any
 from harness.sandbox import container
 from harness.sandbox.inside.channel import write_all
 from harness.sandbox.inside.scratch import empty_folder
+from harness.sandbox.interpreter_command import ENVIRONMENT, INTERPRETER_ARGUMENTS
 from harness.sandbox.limits import ProgramLimits
 from harness.sandbox.packages import package_setup
 from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
 
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "LANG": "C.UTF-8",
-    "LC_ALL": "C.UTF-8",
-    "TZ": "UTC",
-    "PYTHONHASHSEED": "0",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "HOME": "/",
-}
-# The template imports harness.sandbox.inside without running the __init__ of its parents: they belong to the harness, and
-# every module that the template loads is memory that programs inherit.
-START_PROGRAM = """
-import sys, types
-for name, path in (("harness", sys.argv[1]), ("harness.sandbox", sys.argv[1] + "/sandbox")):
-    package = types.ModuleType(name); package.__path__ = [path]; sys.modules[name] = package
-from harness.sandbox.inside import entrance
-entrance.main(*sys.argv[2:])
-"""
-INTERPRETER_ARGUMENTS = ["-P", "-s", "-S", "-B", "-c", START_PROGRAM, str(Path(__file__).parent.parent)]  # then the socket
 START_S = 60.0
 HANG_UP_MS = 500
 MAX_SLOTS = 2000  # at a time: each may have two user numbers of its own
@@ -254,8 +232,3 @@ def remove_folder(folder: Path) -> None:
     """Deletes a folder, however deep it is."""
     empty_folder(str(folder))
     folder.rmdir()
-
-
-def environment_names() -> Sequence[str]:
-    """The variables of a program's environment."""
-    return sorted([*ENVIRONMENT, "TMPDIR"])

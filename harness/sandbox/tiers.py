@@ -10,8 +10,9 @@ from typing import Any, get_args
 from harness.sandbox import probe
 from harness.sandbox.inside.calls import MACHINE, system_calls
 from harness.sandbox.inside.wire import decode_value
+from harness.sandbox.interpreter_command import environment_names
 from harness.sandbox.limits import ProgramLimits
-from harness.sandbox.process import SlotTemplate, environment_names
+from harness.sandbox.process import SlotTemplate
 from harness.sandbox.verdict import SandboxError, Tier, UnavailableError, decide_outcome
 from harness.types import SkilldeltaError
 

@@ -17,16 +17,16 @@ FULL_WIDTH_COMMA = re.compile("(?<=[０-９])，(?=[０-９])")  # elsewhere it 
 
 
 # Letters in a circle, a square or brackets, black or white, as "(A)": Ⓐ ⓐ ⒜ 🄐 🄰 🅐 🅰, and what makes an emoji of one.
-ENCLOSED = {
+ENCLOSURES = {
     start + place: f"({chr(ord('A') + place)})" for start in (0x24B6, 0x1F110, 0x1F130, 0x1F150, 0x1F170) for place in range(26)
 }
-ENCLOSED |= {start + place: f"({chr(ord('a') + place)})" for start in (0x24D0, 0x249C) for place in range(26)}
-ANY_ENCLOSED = re.compile(f"([{''.join(map(chr, ENCLOSED))}])\ufe0f?")
+ENCLOSURES |= {start + place: f"({chr(ord('a') + place)})" for start in (0x24D0, 0x249C) for place in range(26)}
+ANY_ENCLOSURE = re.compile(f"([{''.join(map(chr, ENCLOSURES))}])\ufe0f?")
 
 
 def open_enclosed(text: str) -> str:
     """The text with letters in brackets for those in a circle or a square."""
-    return ANY_ENCLOSED.sub(lambda match: ENCLOSED[ord(match[1])], text)
+    return ANY_ENCLOSURE.sub(lambda match: ENCLOSURES[ord(match[1])], text)
 
 
 def plain_digits_and_signs(text: str) -> str:

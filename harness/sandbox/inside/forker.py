@@ -25,12 +25,12 @@ from harness.sandbox.inside.pair import SlotPlace, start_pair
 # They are always the same: the kernel's own count there goes on with every thread of a program, and what this process learns
 # of it, every later program finds in its memory.
 PROCESS_NUMBERS = ((1, 3), (2, 4))
-STARTED = b"started"
+PAIR_STARTS = b"the pair starts"
 DESCRIPTORS = socket.CMSG_SPACE(4 * 32)  # bytes
 
 
 def serve_forks(control: socket.socket, place: SlotPlace) -> NoReturn:
-    """Forks a grader and a candidate for each request, and answers STARTED.
+    """Forks a grader and a candidate for each request, and answers PAIR_STARTS.
 
     They are children of the slot, with PROCESS_NUMBERS.  A request: the limits of the two as JSON, and the
     descriptors that `start_pair` needs.
@@ -62,5 +62,5 @@ def serve_forks(control: socket.socket, place: SlotPlace) -> NoReturn:
         rejoin_slot()
         for fd in fds:
             os.close(fd)
-        control.send(STARTED)
+        control.send(PAIR_STARTS)
         del limits, fds, ancillary, message

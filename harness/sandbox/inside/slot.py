@@ -106,7 +106,7 @@ def run_program(
     fds = [*files, *open_lines(place.confinement)]
     if forks:
         socket.send_fds(forks, [json.dumps(limits).encode()], fds)
-        pids = [number for _, number in forker.PROCESS_NUMBERS] if forks.recv(1 << 12) == forker.STARTED else []
+        pids = [number for _, number in forker.PROCESS_NUMBERS] if forks.recv(1 << 12) == forker.PAIR_STARTS else []
     else:
         pids = start_pair(limits, fds, place.confinement, (kernel.fork, kernel.fork, None))
     for fd in fds:
