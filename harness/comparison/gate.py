@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -170,8 +170,18 @@ def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     corrections = [f"{level}s: {words}." for level, words in comparison.families.items() if level in levels]
     corrections += [f"metrics: Bonferroni over {tests} rules."] if tests > 1 else []
     setting_notes = [f"Made with different settings, accepted: {a}." for a in comparison.accepted_differences]
-    notes = tuple(f"- {escape_markdown(n)}" for n in (*corrections, *setting_notes, *comparison.incomplete))
+    units = explain_small_drops(rule_results)
+    notes = tuple(f"- {escape_markdown(n)}" for n in (*corrections, *units, *setting_notes, *comparison.incomplete))
     return GateResult(comparison.baseline, candidate, answer, tuple(rule_results), notes, confidence)
+
+
+def explain_small_drops(results: Iterable[RuleResult]) -> list[str]:
+    """Says the unit where an allowed drop looks like a share."""
+    shares = sorted({c.rule.max_drop for c in results if 0 < c.rule.max_drop < 1})
+    if not shares:
+        return []
+    drop = shares[0]
+    return [f"Allowed drops are points of 100: {drop:g} is {drop:g} points.  If a share is meant, write {100 * drop:g}."]
 
 
 def undecidable_reason(comparison: Comparison, candidate: str, level: RuleLevel, name: str) -> str:

@@ -55,6 +55,16 @@ def test_what_may_be_lost_is_said_on_the_command_line_or_in_a_policy(tmp_path: P
     assert verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--policy", str(policy)) == 0
 
 
+def test_a_drop_that_looks_like_a_share_is_told_its_unit(tmp_path: Path) -> None:
+    compared = comparison(tmp_path, facts=0)
+    notes = {
+        drop: [n for n in gate.gate(compared, "dpo", gate.parse_policy({"default": {"max_drop": drop}})).notes if "share" in n]
+        for drop in (0, 0.1, 1, 10)
+    }
+    note = "- Allowed drops are points of 100: 0.1 is 0.1 points.  If a share is meant, write 10."
+    assert notes == {0: [], 0.1: [note], 1: [], 10: []}
+
+
 def test_a_regression_in_one_critical_skill_decides(tmp_path: Path) -> None:
     answer = gate.gate(comparison(tmp_path, facts=-100, reasoning=100), "dpo", gate.Policy())
     assert {c.name: c.answer for c in answer.rule_results} == {"facts": "regression", "reasoning": "pass"}
