@@ -1,5 +1,7 @@
 """Progress lines: tokens while nothing is finished, and a forecast that covers the blocks to come."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.cli import progress
@@ -39,6 +41,41 @@ def test_without_a_forecast_the_samples_tell_the_time(
     display.count_tokens(512, 10, 7.0)
     now[0] += 60  # the model has said nothing since
     assert display.seconds_left() == pytest.approx(81 / 20 * 40)
+
+
+def test_slow_tokens_are_not_taken_for_slow_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    display = progress.PlainProgress()
+    display.begin("dpo", "gsm8k", 4, 0)
+    now[0] = 12.0
+    display.count_tokens(4, 3, 5.0)
+    assert display.describe() == "3 tokens, 4.0 s a token, 5 s left"
+
+
+def test_a_checkpoint_that_cannot_be_loaded_is_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    display, output = progress.PlainProgress(), Path("results")
+    display.remark("dpo, ppo cannot be scored: its base is not here")
+    whys = {
+        "dpo": "runs/dpo cannot be loaded: its base is not here.",
+        "ppo": "runs/ppo cannot be loaded: its base is not here.",
+    }
+    failures = [Outcome(name, "mmlu", "failed", why=why) for name, why in whys.items()]
+    for outcome in failures:
+        display.end(outcome)
+    progress.print_failures(failures, 2, output, display.reasons)
+    assert capsys.readouterr().err.splitlines() == [
+        "dpo, ppo cannot be scored: its base is not here",
+        "dpo · mmlu: FAILED: as said above",
+        "ppo · mmlu: FAILED: as said above",
+        "2 of 2 cells failed, as said above.",
+    ]
+    other = Outcome("ppo", "xstest", "failed", why="the disk is full")
+    display.end(other)
+    progress.print_failures([*failures, other], 4, output, display.reasons)
+    printed = capsys.readouterr().err
+    assert "ppo · xstest: FAILED: the disk is full" in printed
+    assert "  dpo · mmlu: runs/dpo cannot be loaded" in printed, "hours of other cells may lie between"
 
 
 @pytest.mark.parametrize(("count", "seconds", "text"), [(20, 10.0, "2.0/s"), (2, 60.0, "30.0 s each"), (3, 3.0, "1.0/s")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from harness.training.progress_lines import describe_left
 from harness.visible_text import show_controls
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.progress import Progress
 
     from harness.evaluation.outcome import Outcome, Overview
@@ -28,6 +31,8 @@ class PlainProgress:
         self.tokens = 0
         self.forecast: tuple[float, float] | None = None  # when it was made, and how many seconds it said
         self.last_failure: tuple[str, str] | None = None  # of the cell that ended last: its checkpoint, and why
+        self.remarks: list[str] = []  # that were made
+        self.reasons: set[str] = set()  # reasons of failures that were printed
 
     def begin(self, checkpoint: str, task: str, total: int, done: int) -> None:
         self.name, self.total, self.count, self.responses = f"{checkpoint} · {task}", total, done, 0
@@ -66,7 +71,7 @@ class PlainProgress:
         seconds = max(time.monotonic() - self.start, 1e-6)
         left = self.seconds_left()
         parts = [describe_rate(self.responses, seconds)] if self.responses else []
-        parts += [f"{self.tokens} tokens, {describe_rate(self.tokens, seconds, digits=0)}"] if self.tokens else []
+        parts += [describe_tokens(self.tokens, seconds)] if self.tokens else []
         return ", ".join([*parts, *([describe_left(left)] if left is not None else [])])
 
     def show(self) -> None:
@@ -76,9 +81,14 @@ class PlainProgress:
 
     def end(self, outcome: Outcome) -> None:
         failure = (outcome.checkpoint, outcome.why) if outcome.state == "failed" else None
-        is_repeated = failure is not None and failure == self.last_failure
+        if failure is not None and failure == self.last_failure:
+            outcome = replace(outcome, why="for the same reason")
+        elif failure is not None:
+            self.reasons.add(outcome.why)
+            if any(remark.endswith(find_reason(outcome.why)) for remark in self.remarks):
+                outcome = replace(outcome, why="as said above")
         self.last_failure = failure
-        note(describe_outcome(replace(outcome, why="for the same reason") if is_repeated else outcome))
+        note(describe_outcome(outcome))
 
     def overview(self, state: Overview) -> None:
         """A line for a run on several devices or machines, whose cells are worked on at once."""
@@ -89,6 +99,7 @@ class PlainProgress:
             note(describe_overview(state, max(now - self.start, 1e-6)))
 
     def remark(self, text: str) -> None:
+        self.remarks.append(text)
         note(text)
 
 
@@ -120,17 +131,26 @@ class LiveProgress(PlainProgress):
         super().end(outcome)
 
 
-def describe_rate(count: int, seconds: float, digits: int = 1) -> str:
+def find_reason(why: str) -> str:
+    """Why a checkpoint cannot be loaded, without its path; other reasons as they are."""
+    return (why.partition(" cannot be loaded: ")[2] or why).rstrip(".")
+
+
+def describe_rate(count: int, seconds: float, digits: int = 1, each: str = "each") -> str:
     """How fast `count` things (1 or more) came: in a second, or, where fewer than one did, how long each took."""
     rate = count / seconds
-    return f"{rate:.{digits}f}/s" if rate >= 1 else f"{seconds / count:.1f} s each"
+    return f"{rate:.{digits}f}/s" if rate >= 1 else f"{seconds / count:.1f} s {each}"
+
+
+def describe_tokens(count: int, seconds: float) -> str:
+    return f"{count} tokens, {describe_rate(count, seconds, digits=0, each='a token')}"
 
 
 def describe_overview(state: Overview, seconds: float) -> str:
     """How far a run of several workers is, after so many seconds."""
     losses = f" ({state.losses} lost and replaced)" if state.losses else ""
     rate = f", {describe_rate(state.answers, seconds)}" if state.answers else ""
-    tokens = f", {state.tokens} tokens, {describe_rate(state.tokens, seconds, digits=0)}" if state.tokens else ""
+    tokens = f", {describe_tokens(state.tokens, seconds)}" if state.tokens else ""
     cells = f"{state.finished_cells}/{state.cells} cells, {state.answers} answers{rate}{tokens}"
     return f"{cells}, {state.workers} of {state.size} workers{losses}, {seconds:.0f} s"
 
@@ -148,3 +168,17 @@ def describe_outcome(outcome: Outcome) -> str:
     reason = f" ({outcome.why})" if outcome.why else ""
     duration = "done before" if outcome.state == "already" else f"in {outcome.seconds:.1f} s"
     return f"{name}: {outcome.samples} samples, {duration}{missing}{reason}"
+
+
+def print_failures(failures: Sequence[Outcome], total: int, output: Path, reasons: Collection[str]) -> None:
+    """Counts the cells that failed, of so many, and says why, each reason of a checkpoint once."""
+    if len(failures) == total and all(outcome.why in reasons for outcome in failures):
+        note(f"{total} of {total} cells failed, as said above.")
+        return
+    others = f"; the others are stored in {output}" if len(failures) < total else ""
+    note(f"{len(failures)} of {total} cells failed{others}:")
+    tasks_by_failure: dict[tuple[str, str], list[str]] = {}
+    for outcome in failures:
+        tasks_by_failure.setdefault((outcome.checkpoint, outcome.why), []).append(outcome.task)
+    for (checkpoint, why), tasks in tasks_by_failure.items():
+        note(f"  {checkpoint} · {', '.join(tasks)}: {why}")

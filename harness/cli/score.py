@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ import typer
 from harness.cli import options
 from harness.cli.cluster import ClusterOptions, carry_out
 from harness.cli.noise_table import print_noise_table
-from harness.cli.progress import PlainProgress, describe_outcome, progress_display
+from harness.cli.progress import PlainProgress, describe_outcome, print_failures, progress_display
 from harness.cli.screen import note, print_json, print_table
 from harness.cli.selection import EarlierAnswerOptions, SelectionOptions
 from harness.cli.suite_rule import keep_rule
@@ -103,7 +103,8 @@ def score_all(
         log_scores(session, outcomes, output, tracking.baseline)
     if run_options.noise and not as_json:
         print_noise_table(run_options.noise.cells)
-    print_outcomes(outcomes, output, as_json)
+    reasons = run_options.progress.reasons if isinstance(run_options.progress, PlainProgress) else ()
+    print_outcomes(outcomes, output, as_json, reasons=reasons)
 
 
 def name_run(paths: Sequence[str], tasks: Sequence[Task], output: Path, how: How, name: str) -> SpreadRun:
@@ -216,21 +217,24 @@ def rescore(
     print_outcomes(evaluation.rescore(store, tasks, where.settings()), results, as_json, PlainProgress())
 
 
-def print_outcomes(outcomes: Sequence[Outcome], output: Path, as_json: bool, progress: PlainProgress | None = None) -> None:
-    """Prints how a run of cells ended.  Exit code 4 when a cell failed."""
+def print_outcomes(
+    outcomes: Sequence[Outcome],
+    output: Path,
+    as_json: bool,
+    progress: PlainProgress | None = None,
+    reasons: Collection[str] = (),
+) -> None:
+    """Prints how a run of cells ended.  Exit code 4 when a cell failed.
+
+    `reasons` that were printed stand right above where nothing else came: there they are not repeated.
+    """
     if as_json:
         print_json([asdict(o) for o in outcomes])
     for outcome in outcomes if progress else ():
         note(describe_outcome(outcome))
     failures = [o for o in outcomes if o.state == "failed"]
     if failures:
-        others = f"; the others are stored in {output}" if len(failures) < len(outcomes) else ""
-        note(f"{len(failures)} of {len(outcomes)} cells failed{others}:")
-        tasks_by_failure: dict[tuple[str, str], list[str]] = {}
-        for outcome in failures:
-            tasks_by_failure.setdefault((outcome.checkpoint, outcome.why), []).append(outcome.task)
-        for (checkpoint, why), tasks in tasks_by_failure.items():
-            note(f"  {checkpoint} · {', '.join(tasks)}: {why}")
+        print_failures(failures, len(outcomes), output, reasons)
         raise typer.Exit(4)
     names = list(dict.fromkeys(o.checkpoint for o in outcomes))
     choices = f" (one of {', '.join(names)})" if 1 < len(names) <= MAX_NAMES else ""
