@@ -80,7 +80,8 @@ def test_a_half_written_checkpoint_fails_alone_with_exit_code_four(capsys: pytes
     code, _, err = scored(capsys, mine, [whole, half])
     assert code == 4
     assert "whole · adding: 6 samples" in err
-    assert "half · adding: FAILED: model.safetensors is half-written" in err
+    assert "half cannot be scored: model.safetensors is half-written" in err
+    assert "half · adding: FAILED: as said above" in err
 
 
 def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
@@ -108,6 +109,48 @@ def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.Capt
     assert (code, "The limit is 0: write 1 or more" in err) == (3, True)
     code, _, err = skilldelta(capsys, "power", mine.parent / "r")
     assert (code, "With results, power needs --baseline" in err) == (3, True)
+
+
+def test_a_flag_that_is_missing_is_told_with_the_names_that_the_results_have(
+    capsys: pytest.CaptureFixture[str], mine: Path
+) -> None:
+    scored(capsys, mine, [model(mine.parent / "sft"), model(mine.parent / "dpo")])
+    results = mine.parent / "results"
+    for verb, flags, names in (
+        ("compare", [], "dpo, sft"),
+        ("gate", ["--baseline", "sft"], "dpo"),
+        ("explain", ["--baseline", "sft", "--candidate", "dpo"], "average, reasoning, adding"),
+    ):
+        code, _, err = skilldelta(capsys, verb, results, *flags)
+        assert (code, f"There are: {names}.  `" in err) == (3, True), err
+    (results / "skilldelta.json").write_text('{"format": 99}')
+    code, _, err = skilldelta(capsys, "compare", results)
+    assert (code, "reads 1 to 2.  Read it with the version that wrote it" in err) == (3, True)
+
+
+def test_ctrl_c_ends_with_a_sentence_and_the_shells_exit_code(
+    capsys: pytest.CaptureFixture[str], mine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("harness.cli.docs.summary", interrupt)
+    code, _, err = skilldelta(capsys, "docs")
+    assert (code, err) == (130, "skilldelta: Stopped.  The same command continues from here.\n")
+
+
+def test_a_folder_without_checkpoints_hides_none_of_the_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    good, empty = model(tmp_path / "runs" / "good"), tmp_path / "empty"
+    empty.mkdir()
+    code, out, err = skilldelta(capsys, "checkpoints", empty, good, tmp_path / "absent")
+    assert code == 4
+    assert "good" in out
+    assert "no checkpoint in" in err
+    assert "no folder" in err
+    code, out, err = skilldelta(capsys, "checkpoints", empty, tmp_path / "absent")
+    assert (code, out, "no checkpoint in" in err) == (3, "", True)
+    code, _, err = skilldelta(capsys, "checkpoints", good, "--match", "nothing*")
+    assert (code, "is chosen by these flags" in err) == (3, True)
 
 
 def test_checkpoints_are_listed_ready_or_with_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

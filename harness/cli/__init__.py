@@ -36,6 +36,7 @@ from harness.cli import (
     train,
     watch,
 )
+from harness.cli.missing_options import list_choices
 from harness.cli.screen import fail
 from harness.library_messages import make_libraries_printable
 from harness.rust_panics import panics_as_errors
@@ -67,6 +68,7 @@ GROUPS = {
     "Data of this and other programs": (interchange.VERBS,),
     "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),
 }
+INTERRUPTED = 130  # the shells' exit code of what Ctrl-C ended
 # Spellings of flags that scripts may still use; the help names the present one alone.
 OLD_FLAGS = {"--out": "--output", "--model": "--backend", "--model-args": "--backend-args", "--family": "--correction"}
 
@@ -105,10 +107,12 @@ def main(arguments: list[str] | None = None) -> None:
         with panics_as_errors():
             status = app(args=flags, obj=flags, standalone_mode=False)  # score hands its own flags on to other machines
         code = status if isinstance(status, int) else 0  # an int is the code of a typer.Exit
+        if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C, without a word
+            raise KeyboardInterrupt
     except SkilldeltaError as error:
         code = fail(str(error), 3)
     except KeyboardInterrupt:
-        code = fail("Stopped.  The same command continues from here.", 130)
+        code = fail("Stopped.  The same command continues from here.", INTERRUPTED)
     except Exception as error:  # noqa: BLE001  the last door: an internal error is reported as one, with its trace
         code = report_error(error, flags)
     sys.exit(code)
@@ -146,4 +150,5 @@ def explain_wrong_use(error: Any) -> str:
     meaning = getattr(getattr(error, "param", None), "help", None) if message.startswith("Missing ") else None
     if not meaning:
         return message
-    return f"{message.rstrip('.')}: {meaning.rstrip('.')}.  `{error.ctx.command_path} --help` says what else it takes."
+    choices = list_choices(str(error.param.name), error.ctx.params)
+    return f"{message.rstrip('.')}: {meaning.rstrip('.')}.{choices}  `{error.ctx.command_path} --help` says what else it takes."

@@ -11,12 +11,13 @@ import typer
 
 from harness import registry
 from harness.cli.options import Checkpoints, Include, Json, with_option_groups
-from harness.cli.screen import print_json, print_table, say
+from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
-from harness.types import unknown_name
+from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
 
 if TYPE_CHECKING:
+    from harness.checkpoint_selection import Selection
     from harness.types import Checkpoint
 
 DATA_KINDS = ("suites", "studies", "published")  # kinds whose members are YAML files, not plug-ins
@@ -63,12 +64,44 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
 @with_option_groups
 def checkpoints(paths: Checkpoints, choice: SelectionOptions, as_json: Json = False) -> None:
     """The checkpoints in a folder: name, producer, method, step, base, fingerprint, and whether `score` can load each."""
-    from harness import discovery
-
-    entries = [listing_row(c) for c in discovery.find_checkpoints(paths, choice.selection())]
+    found, faults = find_where_possible(paths, choice.selection())
+    entries = [listing_row(c) for c in found]
     if as_json:
         print_json(entries)
-        return
+    else:
+        print_entries(entries)
+    for fault in faults:
+        note(fault)
+    if faults:
+        raise typer.Exit(4)
+
+
+def find_where_possible(paths: Sequence[str], selection: Selection) -> tuple[list[Checkpoint], list[str]]:
+    """The checkpoints of the paths that hold any, and what is wrong with the others.  SkilldeltaError if none does."""
+    from harness import discovery
+
+    try:
+        return discovery.find_checkpoints(paths, selection), []
+    except SkilldeltaError:
+        faults = {path: fault for path in paths if (fault := explain_nothing_at(path))}
+        if not faults or len(faults) == len(set(paths)):
+            raise
+    return discovery.find_checkpoints([p for p in paths if p not in faults], selection), list(faults.values())
+
+
+def explain_nothing_at(path: str) -> str:
+    """Why there is no checkpoint at a path; "" where there is one."""
+    from harness import discovery
+
+    try:
+        discovery.find_at(path)
+    except SkilldeltaError as error:
+        return str(error)
+    return ""
+
+
+def print_entries(entries: Sequence[dict[str, Any]]) -> None:
+    """The checkpoints as a table, with remarks below it."""
     columns = ["checkpoint", "producer", "method", "step", "base", "fingerprint", "state"]
     remarks = list(dict.fromkeys(text for facts in entries if (text := facts["problem"] or facts["note"])))
     rows = []
