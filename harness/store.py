@@ -185,8 +185,8 @@ class Results:
             raise SkilldeltaError(f"{state} {self.folder}.  `skilldelta score ... -o FOLDER` makes one (it holds {MARKER}).")
         self.format = read_stored_json(self.folder / MARKER).get("format")
         if self.format not in READABLE:
-            found = f"{self.folder} has format {self.format!r:.60}; this version of skilldelta reads {READABLE[0]} to {FORMAT}."
-            raise SkilldeltaError(f"{found}  Read it with the version that wrote it, or score into another folder (-o).")
+            fault = f"{self.folder} has format {self.format!r:.60}; this version of skilldelta reads {READABLE[0]} to {FORMAT}."
+            raise SkilldeltaError(f"{fault}  Read it with the version that wrote it, or score into another folder (-o).")
 
     @classmethod
     def make(cls, folder: Path | str) -> Results:

@@ -64,8 +64,8 @@ def kind_table(kind: str, include: Sequence[Path]) -> tuple[list[str], list[list
 @with_option_groups
 def checkpoints(paths: Checkpoints, choice: SelectionOptions, as_json: Json = False) -> None:
     """The checkpoints in a folder: name, producer, method, step, base, fingerprint, and whether `score` can load each."""
-    found, faults = find_where_possible(paths, choice.selection())
-    entries = [listing_row(c) for c in found]
+    present, faults = find_where_possible(paths, choice.selection())
+    entries = [listing_row(c) for c in present]
     if as_json:
         print_json(entries)
     else:
