@@ -22,7 +22,8 @@ from harness.training.training_device import autocast, training_device
 from harness.training.training_run import TrainerRun
 from harness.types import Checkpoint
 
-NEEDS = Needs(stage="tune by KTO", data="pairs", makes="policy", cost=2.2)  # answers of other prompts measure the KL
+# The cost includes answers of other prompts, which measure the KL.
+NEEDS = Needs(stage="tune by KTO", data="pairs", labels=True, makes="policy", cost=2.2)
 
 
 @dataclass(frozen=True)

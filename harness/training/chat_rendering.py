@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,6 +15,7 @@ from harness.training.messages import Turns, UnusableRowError, as_chat
 from harness.types import SkilldeltaError
 
 PROBE = "a7f3 probe"  # a text that no template writes by itself
+CALL_NAME = "a7f3_call"  # the name of a function, likewise
 
 
 @dataclass
@@ -57,10 +59,44 @@ class ChatRenderer:
             text = self.apply(chat, tools, opening)
         except TemplateError as error:
             raise UnusableRowError(f"the chat template refuses the conversation: {error}") from error
-        check_complete(text, chat, tools)
+        check_complete(text, chat)
+        if has_functions(chat, tools):
+            self.check_functions(chat, tools)
         if not opening:
             check_answer(text, chat[-1])
         return text
+
+    def check_functions(self, chat: list[dict[str, Any]], tools: list[Any] | None) -> None:
+        """Raises UnusableRowError where the template leaves out tool calls or tools.
+
+        They get other names: a short one, or that of a tool which is called, stands in a text more often than once.
+        """
+        for what, probed_chat, probed_tools in (
+            ("tool calls", [name_calls(message) for message in chat], tools),
+            ("the tools", chat, [name_tool(tool) for tool in tools or ()]),
+        ):
+            names = re.findall(CALL_NAME, json.dumps([probed_chat, probed_tools]))
+            try:
+                text = self.apply(probed_chat, probed_tools or None, False)
+            except TemplateError:  # a template that looks a called tool up among the tools
+                continue
+            if text.count(CALL_NAME) < len(names):
+                raise UnusableRowError(f"the chat template leaves out {what}")
+
+
+def has_functions(chat: list[dict[str, Any]], tools: list[Any] | None) -> bool:
+    return bool(tools) or any(message.get("tool_calls") for message in chat)
+
+
+def name_calls(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with another name in each of its tool calls."""
+    calls = [call | {"function": call["function"] | {"name": CALL_NAME}} for call in message.get("tool_calls", ())]
+    return message | ({"tool_calls": calls} if calls else {})
+
+
+def name_tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """The tool under another name."""
+    return tool | ({"function": tool["function"] | {"name": CALL_NAME}} if "function" in tool else {"name": CALL_NAME})
 
 
 def merge_system(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -73,18 +109,14 @@ def merge_system(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [rest[0] | {"content": f"{system['content']}\n\n{rest[0]['content']}"}, *rest[1:]]
 
 
-def check_complete(text: str, chat: list[dict[str, Any]], tools: list[Any] | None) -> None:
-    """Raises UnusableRowError where the text lacks a question, a tool's result, a call or a tool of the conversation.
+def check_complete(text: str, chat: list[dict[str, Any]]) -> None:
+    """Raises UnusableRowError where the text lacks a question or a tool's result of the conversation.
 
     Answers are not searched for: templates of reasoning models leave out earlier thoughts on purpose.
     """
     for message in chat:
         if message["role"] != "assistant" and not is_part(str(message["content"]).strip(), text):
             raise UnusableRowError(f"the chat template leaves out a message of the role {message['role']!r}")
-        if any(call["function"]["name"] not in text for call in message.get("tool_calls", ())):
-            raise UnusableRowError("the chat template leaves out tool calls")
-    if any(tool.get("function", tool).get("name", "") not in text for tool in tools or ()):
-        raise UnusableRowError("the chat template leaves out the tools")
 
 
 def check_answer(text: str, answer: dict[str, Any]) -> None:

@@ -80,6 +80,8 @@ def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple
     rows, faults = [], Counter[str]()
     for row in raw:
         try:
+            if not row:
+                raise UnusableRowError("an empty row")
             rows.append(parse(row, settings))
         except UnusableRowError as fault:
             faults[str(fault)] += 1

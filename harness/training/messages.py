@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from harness.training.dialogues import question_turns
 from harness.training.row_texts import holds_words, split_columns
 from harness.types import Message
 from harness.visible_text import is_blank
@@ -237,8 +238,8 @@ def strip_prompt(prompt: Text, chosen: str, rejected: str) -> tuple[str, str]:
 
 
 def as_user_turn(prompt: Text) -> Turns:
-    """A prompt as messages: text is one user turn."""
-    return (Message("user", prompt),) if isinstance(prompt, str) else prompt
+    """A prompt as messages: text is one user turn, or the turns of a dialogue that it writes down."""
+    return tuple(Message(*turn) for turn in question_turns(prompt)) if isinstance(prompt, str) else prompt
 
 
 def as_assistant_turn(answer: Text) -> Turns:

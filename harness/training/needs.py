@@ -22,6 +22,7 @@ class Needs:
     stage: str  # what a study's stage does, for people: "tune by DPO"
     data: Literal["texts", "conversations", "pairs", "prompts"]  # what a row of the training data is
     makes: Literal["base model", "SFT model", "reward model", "policy"]
+    labels: bool = False  # does it learn from single answers with a label, and from pairs as two of them?
     reward_model: bool = False  # does it need --reward, the folder of a reward model?
     cost: float = 1.0  # of passes through the trained model, its reference and its sampling
     reward_cost: float = 0.0  # of passes through models that have the size of the reward model

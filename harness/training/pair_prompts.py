@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from harness.engine.tree import common_prefix_length
+from harness.training.dialogues import HUMAN, parse_dialogue
 from harness.training.messages import (
     Text,
     Turns,
@@ -15,7 +16,6 @@ from harness.training.messages import (
 )
 from harness.types import Message
 
-HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 # Where the prompt of two texts with a common beginning may end: after a line, a question or the label of a line ("Answer:").
 # A full stop is no such place, because abbreviations have one.
 BORDER = re.compile(r"\n+|[？！؟][\"'”’」』）)\]]*|[?!][\"'”’)\]]*(?=\s+(?![a-z]))|(?<![^\n])[\w#*][\w#*; -]{0,24}:(?=\s)")
@@ -32,7 +32,7 @@ def join_prompt(prompt: Text, chosen: Text, rejected: Text) -> tuple[Text, Text,
         if prompt:
             return prompt, *strip_prompt(prompt, chosen, rejected)
         if chosen.startswith(HUMAN):
-            return split_messages(parse_dialogue(chosen), parse_dialogue(rejected))
+            return split_messages(*(tuple(Message(*turn) for turn in parse_dialogue(text)) for text in (chosen, rejected)))
         return split_text(chosen, rejected)
     assert not isinstance(chosen, str)
     assert not isinstance(rejected, str)
@@ -59,19 +59,12 @@ def place_question(question: Text, common: Turns) -> Turns:
     """The messages that both conversations begin with, if the question is one of them; behind a lone system turn it follows."""
     assert isinstance(question, str)
     turns = [m.content.strip() for m in common if m.role == "user"]
-    is_dialogue = question.startswith(HUMAN) and [m.content for m in parse_dialogue(question) if m.role == "user"] == turns
+    is_dialogue = question.startswith(HUMAN) and [text for role, text in parse_dialogue(question) if role == "user"] == turns
     if is_dialogue or question.strip() in turns:
         return common
     if [m.role for m in common] == ["system"]:
         return (*common, Message("user", question))
     raise UnusableRowError("the prompt is no turn of the conversations")
-
-
-def parse_dialogue(text: str) -> Turns:
-    """An HH dialogue, "\\n\\nHuman: ...\\n\\nAssistant: ...", as messages."""
-    parts = re.split(f"({re.escape(HUMAN)}|{re.escape(ASSISTANT)})", text)
-    pieces = zip(parts[1::2], parts[2::2], strict=True)
-    return tuple(Message("user" if tag == HUMAN else "assistant", content.strip()) for tag, content in pieces)
 
 
 def split_messages(chosen: Turns, rejected: Turns) -> tuple[Turns, Turns, Turns]:

@@ -22,7 +22,7 @@ from harness.training.messages import (
     require_question,
     strip_turns,
 )
-from harness.training.pair_prompts import HUMAN, join_prompt, parse_dialogue, split_messages
+from harness.training.pair_prompts import join_prompt, split_messages
 from harness.training.parse_settings import ParseSettings
 from harness.training.ratings import aspect_ratings, draw_rated_pair
 from harness.training.row_columns import (
@@ -65,6 +65,9 @@ BETTER_AND_WORSE = (
     ("response_j", "response_k"),
     ("chosen_response", "rejected_response"),
 )
+
+# What is read of a rated completion, and the notes on it.
+COMPLETION_COLUMNS = ("response", "text", "annotations", "ratings", "overall_score", "overall")
 
 
 def parse_pair(row: Json, settings: ParseSettings) -> Pair:
@@ -168,9 +171,6 @@ def parse_ranks(columns: RowColumns) -> Pair:
     completions = [{"response": a.get("answer"), "ratings": {"rank": -a["rank"]}} for a in columns.take("answers")]
     better, worse, _ = draw_rated_pair(columns.row, completions, replace(columns.settings, rate="mean"))
     prompt = as_user_turn(take_prompt(columns))
-    if prompt and prompt[-1].content.startswith(HUMAN):
-        turns = parse_dialogue(prompt[-1].content)
-        prompt = (*prompt[:-1], *(turns if turns[-1].content else turns[:-1]))
     answers = [as_assistant_turn(parse_answer(c["response"], side)) for c, side in ((better, "chosen"), (worse, "rejected"))]
     return Pair(prompt, answers[0], answers[1])
 
@@ -178,6 +178,8 @@ def parse_ranks(columns: RowColumns) -> Pair:
 def parse_ratings(columns: RowColumns) -> Pair:
     """The best completion against a lower one that (seed, row) draws, as in the cleaned UltraFeedback pairs."""
     better, worse, margin = draw_rated_pair(columns.row, columns.take("completions"), columns.settings)
+    for completion in (better, worse):  # what else they hold may have moved the answer, such as a system prompt of their own
+        RowColumns(completion, columns.settings, set(COMPLETION_COLUMNS)).check_rest()
     prompt = take_prompt(columns)
     if not prompt:
         raise UnusableRowError("no prompt")

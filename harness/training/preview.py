@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.training import datasets, policy_prompts, tokenization
 from harness.training.batches import Tokens
+from harness.training.labelled_answers import parse_labels
 from harness.training.messages import describe_losses
 from harness.training.needs import Needs
 from harness.training.preferences import parse_pair
@@ -39,6 +40,12 @@ def preview_model_rows(config: TrainerSettings, needs: Needs, count: int) -> Ite
         rows = datasets.load_mixture(config, datasets.parse_conversation).rows[:count]
         answers = encoder.encode_answers([(row.prompt, row.answer) for row in rows])
         yield from (describe_sequence(tokenizer, f"row {i}", tokens) for i, tokens in enumerate(answers, 1))
+    elif needs.labels:
+        rows_of_answers = datasets.load_mixture(config, parse_labels).rows[:count]
+        labelled = [(f"row {i}", answer) for i, row in enumerate(rows_of_answers, 1) for answer in row]
+        sequences = encoder.encode_answers([(answer.prompt, answer.answer) for _, answer in labelled])
+        for (name, answer), tokens in zip(labelled, sequences, strict=True):
+            yield describe_sequence(tokenizer, f"{name}, {'' if answer.is_desirable else 'un'}desirable", tokens)
     else:
         pairs = datasets.load_mixture(config, parse_pair).rows[:count]
         sides = {name: encoder.encode_answers([(p.prompt, getattr(p, name)) for p in pairs]) for name in ("chosen", "rejected")}

@@ -211,7 +211,7 @@ def has_empty_question(row: Json) -> bool:
 
 def add_context(columns: RowColumns, prompt: Text) -> Text:
     """The prompt behind the row's system prompt and tools, or as it is where there are none."""
-    system, tools = columns.take_text(*SYSTEM), declare_tools(columns.take("tools"))
+    system, tools = columns.take_text(*SYSTEM), declare_tools(columns.take(columns.holds("tools") or "functions"))
     if isinstance(system, tuple):
         raise UnusableRowError("a system prompt of messages")
     if system and prompt and isinstance(prompt, tuple) and prompt[0].role == "system":

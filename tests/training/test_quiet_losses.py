@@ -1,0 +1,101 @@
+"""What a row of real data may lose without a word: roles in a text, calls of tools, prompts of a completion's own, labels."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.training import datasets
+from harness.training.conversations import parse_conversation, parse_prompt
+from harness.training.needs import read_needs
+from harness.training.parse_settings import ParseSettings
+from harness.training.preferences import parse_pair
+from harness.training.preview import preview_rows
+from harness.training.settings import TrainerSettings
+from harness.training.tokenization import Encoder, load_tokenizer
+from harness.types import Message, SkilldeltaError
+from tests.support.training_toy import TEMPLATE
+
+ASK, RIGHT, WRONG = "Which planet is the largest?", "Jupiter is the largest planet.", "It is Mars, I think."
+DIALOGUE = f"\n\nHuman: Hello.\n\nAssistant: Hello!\n\nHuman: {ASK}\n\nAssistant:"
+TURNS = (Message("user", "Hello."), Message("assistant", "Hello!"), Message("user", ASK))
+SETTINGS = ParseSettings(source="rows.jsonl")
+
+
+@pytest.mark.parametrize("ending", ["", " ", "\n"])
+def test_a_dialogue_in_a_prompt_keeps_its_roles_wherever_turns_are_needed(ending: str) -> None:
+    prompt, answer = DIALOGUE + ending, [{"role": "assistant", "content": RIGHT}]
+    other = [{"role": "assistant", "content": WRONG}]
+    assert parse_pair({"prompt": prompt, "chosen": answer, "rejected": other}, SETTINGS).prompt == TURNS
+    assert parse_conversation({"prompt": prompt, "completion": answer}, SETTINGS).prompt == TURNS
+    chat = ParseSettings(chat=True)
+    assert parse_pair({"prompt": prompt, "chosen": RIGHT, "rejected": WRONG}, chat).prompt == TURNS
+    assert parse_prompt({"prompt": prompt}, chat).prompt == TURNS
+    with_system = parse_pair({"system": "Be terse.", "prompt": prompt, "chosen": RIGHT, "rejected": WRONG}, SETTINGS)
+    assert with_system.prompt == (Message("system", "Be terse."), *TURNS)
+    assert parse_pair({"prompt": prompt, "chosen": RIGHT, "rejected": WRONG}, SETTINGS).prompt == prompt  # plain, as in TRL
+
+
+def test_a_completion_with_a_prompt_of_its_own_is_refused() -> None:
+    notes = {"model": "one model", "principle": "be of help", "critique": "It is good.", "fine-grained_score": 4.0}
+    completions = [
+        {"response": text, "overall_score": score, "annotations": {"truth": {"Rating": score, "Rationale": "It is so."}}}
+        | notes
+        for text, score in ((RIGHT, 9), (WRONG, 2))
+    ]
+    assert parse_pair({"instruction": ASK, "completions": completions}, SETTINGS).chosen == (Message("assistant", RIGHT),)
+    row = {"instruction": ASK, "completions": [c | {"custom_system_prompt": "Answer as a pirate."} for c in completions]}
+    with pytest.raises(SkilldeltaError, match="custom_system_prompt"):
+        parse_pair(row, SETTINGS)
+    assert parse_pair(row, ParseSettings(ignore=("custom_system_prompt",))).rejected == (Message("assistant", WRONG),)
+
+
+TOOL = {"type": "function", "function": {"name": "one", "parameters": {}}}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "one", "arguments": "{}"}}]}
+WRITES_TOOLS = "{% if tools %}{{ tools | tojson }}{% endif %}"
+WRITES_CALLS = TEMPLATE.replace(
+    "m['content']", "m['content'] + (m.tool_calls[0].function.name ~ m.tool_calls[1:] if m.tool_calls else '')"
+)
+RENDERED: list[tuple[str, bool, str]] = [
+    (TEMPLATE, False, "tool calls"),  # the question holds the short name of the function
+    (WRITES_TOOLS + TEMPLATE, True, "tool calls"),  # the list of tools holds it
+    (WRITES_CALLS, True, "the tools"),  # the call holds it
+    (WRITES_CALLS, False, ""),
+    (WRITES_TOOLS + WRITES_CALLS, True, ""),
+]
+
+
+@pytest.mark.parametrize(("template", "has_tools", "lost"), RENDERED)
+def test_a_name_elsewhere_in_the_text_hides_no_lost_call_or_tool(template: str, has_tools: bool, lost: str, tiny: str) -> None:
+    messages = [{"role": "user", "content": "one ?"}, CALL, {"role": "tool", "content": "two"}]
+    row = {"messages": [*messages, {"role": "assistant", "content": "three"}]} | ({"functions": [TOOL]} if has_tools else {})
+    conversation = parse_conversation(row, SETTINGS)
+    encoder = Encoder(load_tokenizer(tiny), 512)
+    encoder.tokenizer.chat_template = template
+    (tokens,) = encoder.encode_answers([(conversation.prompt, conversation.answer)])
+    assert (tokens is None) == bool(lost)
+    assert encoder.losses == ({f"the chat template leaves out {lost}": 1} if lost else {})
+
+
+def as_file(file: Path, rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return (str(file),)
+
+
+def test_an_empty_row_is_counted(tmp_path: Path) -> None:
+    data = as_file(tmp_path / "rows.jsonl", [{}, {"prompt": ASK, "chosen": RIGHT, "rejected": WRONG}])
+    assert datasets.load_mixture(TrainerSettings(data=data), parse_pair).report[0]["skipped"] == {"an empty row": 1}
+
+
+def test_labelled_answers_and_pairs_are_shown_with_their_labels(tmp_path: Path, tiny: str) -> None:
+    labels: list[dict[str, Any]] = [
+        {"prompt": "one ?", "completion": text, "label": label} for text, label in (("two", 1), ("three", 0))
+    ]
+    pair = {"prompt": "one ?", "chosen": "two", "rejected": "three"}
+    for rows, second in ((labels, "row 2"), ([pair], "row 1")):
+        names = ["row 1, desirable", f"{second}, undesirable"]
+        config = TrainerSettings(model=tiny, data=as_file(tmp_path / "rows.jsonl", rows), out=str(tmp_path / "run"))
+        shown = list(preview_rows(config, read_needs("kto"), 2))
+        assert [text.split(":")[0] for text in shown] == [f"--- {name}" for name in names]
+        assert ["⟦two" in text for text in shown] == [True, False]
