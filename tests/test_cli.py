@@ -123,6 +123,10 @@ def test_a_flag_that_is_missing_is_told_with_the_names_that_the_results_have(
     ):
         code, _, err = skilldelta(capsys, verb, results, *flags)
         assert (code, f"There are: {names}.  `" in err) == (3, True), err
+    (mine.parent / "none").mkdir()
+    (mine.parent / "none" / "skilldelta.json").write_text('{"format": 2}')
+    code, _, err = skilldelta(capsys, "compare", mine.parent / "none", "--baseline", "sft")
+    assert (code, "hold no checkpoint yet" in err) == (3, True)
     (results / "skilldelta.json").write_text('{"format": 99}')
     code, _, err = skilldelta(capsys, "compare", results)
     assert (code, "reads 1 to 2.  Read it with the version that wrote it" in err) == (3, True)

@@ -195,6 +195,8 @@ def load_results(
                 cells[key] = StoredCell(record, cell)
             else:
                 empty[key] = record
+    if not checkpoints:
+        raise SkilldeltaError("The results hold no checkpoint yet: nothing was scored into them, or none could be loaded.")
     names = [baseline, *(candidates or checkpoints)]
     for name in names:
         if name not in checkpoints:
