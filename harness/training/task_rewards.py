@@ -19,7 +19,7 @@ from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
 from harness.training.question_overlap import contaminated_questions, question_words
 from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
-from harness.training.source_rows import raw_rows
+from harness.training.source_rows import raw_rows, row_text
 from harness.types import Json, Response, SkilldeltaError, Task, digest
 
 SILENT = "no answer"  # how the reasons begin for which the reader finds nothing to score
@@ -106,8 +106,7 @@ def refuse_test_rows(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]
     Questions are compared by their words, so that another spacing or another answer hides none.
     """
     questions = {words for row in test_rows for words in question_words(row)}
-    texts = ["\n".join(v for v in row.values() if isinstance(v, str)) for row in rows]
-    leaks = contaminated_questions(questions, texts, 1.0)
+    leaks = contaminated_questions(questions, map(row_text, rows), 1.0)  # at any depth of a row
     leaks |= {q for q in questions if len(q) > 2} & {words for row in rows for words in question_words(row)}
     if leaks:
         example = " ".join(sorted(leaks)[0][:12])

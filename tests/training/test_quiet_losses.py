@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from harness import registry
 from harness.training import datasets
 from harness.training.conversations import parse_conversation, parse_prompt
 from harness.training.needs import read_needs
@@ -13,6 +14,7 @@ from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.preview import preview_rows
 from harness.training.settings import TrainerSettings
+from harness.training.task_rewards import refuse_test_rows
 from harness.training.tokenization import Encoder, load_tokenizer
 from harness.types import Message, SkilldeltaError
 from tests.support.training_toy import TEMPLATE
@@ -99,3 +101,11 @@ def test_labelled_answers_and_pairs_are_shown_with_their_labels(tmp_path: Path, 
         shown = list(preview_rows(config, read_needs("kto"), 2))
         assert [text.split(":")[0] for text in shown] == [f"--- {name}" for name in names]
         assert ["⟦two" in text for text in shown] == [True, False]
+
+
+def test_a_question_of_the_test_is_found_at_any_depth_of_a_row() -> None:
+    question = "How many of the nine planets that we knew are larger than the Earth?"
+    row = {"question": "What is two and two?", "answer": "4", "notes": {"turns": [{"content": question.upper()}]}}
+    with pytest.raises(SkilldeltaError, match="1 questions of the test"):
+        refuse_test_rows(registry.task("gsm8k"), [row], [{"question": question, "answer": "4"}])
+    refuse_test_rows(registry.task("gsm8k"), [row | {"notes": None}], [{"question": question, "answer": "4"}])
