@@ -146,9 +146,11 @@ class SlotTemplate:
 
     def has_ended(self) -> bool:
         """Has the template ended?  Its slots end with it, and this process may hear of them first."""
+        if self.process.poll() is not None or self.control.fileno() < 0:  # closed on this side
+            return True
         hang_up = select.poll()
         hang_up.register(self.control, 0)
-        return self.process.poll() is not None or bool(hang_up.poll(HANG_UP_MS))
+        return bool(hang_up.poll(HANG_UP_MS))
 
     def release(self, number: int, name: str) -> None:
         """Takes back what an ended slot had: its number, and the folder of its name."""
