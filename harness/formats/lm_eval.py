@@ -22,7 +22,7 @@ from harness.grouping import group_by
 from harness.interchange.export_results import ExportedCell, group_by_checkpoint
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.lm_eval_documents import document_lines, split_task
-from harness.interchange.lm_eval_results import add_group, add_task, sanitize_model, start_results
+from harness.interchange.lm_eval_results import add_group, add_task, name_in_lm_eval, sanitize_model, start_results
 from harness.interchange.lm_eval_samples import parse_outputs, read_task
 from harness.interchange.metric_tables import TOLERANCE, LoggedTask, MetricTable, combine_members
 from harness.interchange.recorded_outputs import RecordedOutput
@@ -31,6 +31,7 @@ from harness.json_lines import encode_lines
 from harness.registry import LM_EVAL
 from harness.types import Aggregate, Json, SkilldeltaError, digest
 
+AGGREGATES = ("mean", "macro")  # that its results file can tell
 IDENTITY = ("pretrained", "peft", "delta", "path", "model", "engine", "revision", "subfolder", "tokenizer", "base_url")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d")
 MODEL_ARGUMENTS = ("peft", "delta", "pretrained", "model", "path", "engine")  # the first names the model, as lm-eval has it
@@ -224,11 +225,6 @@ def describe_backend(results: Json) -> dict[str, object]:
 def write(cells: Sequence[ExportedCell], folder: Path) -> list[Path]:
     """A folder for each checkpoint: MODEL/results_TIME.json and MODEL/samples_TASK_TIME.jsonl."""
     return [path for name, group in group_by_checkpoint(cells).items() for path in write_run(name, group, folder)]
-
-
-def name_in_lm_eval(task: str) -> str:
-    """TASK of lm-eval:TASK@FILTER; other programs' tasks keep their names."""
-    return task.removeprefix(LM_EVAL).partition("@")[0] if task.startswith(LM_EVAL) else task
 
 
 def write_run(name: str, cells: Sequence[ExportedCell], folder: Path) -> list[Path]:

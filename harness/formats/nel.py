@@ -26,6 +26,7 @@ from harness.json_lines import encode_lines
 from harness.types import Json, Response, Sample, Score, SkilldeltaError, digest
 
 RESULTS = "results.jsonl"
+AGGREGATES = ("mean",)  # that its bundle can tell
 IDENTITY = ("model", "model_url", "model_id", "api_key", "output_dir", "benchmark")  # settings that move no answer
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import get_args
 
 from harness import registry
 from harness.atomic_files import atomic_folder
@@ -19,10 +21,12 @@ from harness.example_rows import read_rows
 from harness.grouping import group_by
 from harness.records import CellRecord, CheckpointRecord
 from harness.store import Cell, Results
-from harness.types import Json, Sample, SkilldeltaError, unknown_name
+from harness.types import Aggregate, Json, Sample, SkilldeltaError, unknown_name
 from harness.visible_text import printable
 
+LOG = logging.getLogger("skilldelta")
 LEVEL = 0.95
+AGGREGATE_WORDS = {"mean": "a mean", "macro": "a mean of the means of groups", "f1": "F1 of a group"}
 POINTS = 100
 TARGETS = ("answer", "target", "expected_answer", "label", "gold")  # columns that hold the expected answer
 
@@ -75,10 +79,22 @@ def export_results(folder: Path, to: str, output: Path, checkpoints: Sequence[st
         raise SkilldeltaError(f"{folder} holds no finished cells: score or import something first.")
     if is_listed(output) and (not is_folder(str(output)) or any(output.iterdir())):
         raise SkilldeltaError(f"{output} exists already, and is not empty: name a new folder with -o.")
+    for sentence in describe_losses(cells, to, getattr(plugin, "AGGREGATES", get_args(Aggregate))):
+        LOG.warning(sentence)
     with atomic_folder(output) as draft:
         paths: list[Path] = plugin.write(cells, draft)
         check_distinct(paths, draft)
     return [output / path.relative_to(draft) for path in paths]
+
+
+def describe_losses(cells: Sequence[ExportedCell], to: str, aggregates: Collection[Aggregate]) -> list[str]:
+    """A sentence for each way to make a score of items that the format has no words for, with the tasks that have it."""
+    others = {cell.name: cell.record.task.aggregate for cell in cells if cell.record.task.aggregate not in aggregates}
+    return [
+        f"{', '.join(sorted(name for name in others if others[name] == aggregate))}: {AGGREGATE_WORDS[aggregate]} here.  "
+        f"{to} cannot tell that: its files have every item, and another score."
+        for aggregate in sorted(set(others.values()))
+    ]
 
 
 def check_distinct(paths: Sequence[Path], folder: Path) -> None:

@@ -22,6 +22,11 @@ def sanitize_model(name: str) -> str:
     return folder_name("".join("__" if character in UNSAFE else character for character in name))
 
 
+def name_in_lm_eval(task: str) -> str:
+    """TASK of lm-eval:TASK@FILTER; other programs' tasks keep their names."""
+    return task.removeprefix(LM_EVAL).partition("@")[0] if task.startswith(LM_EVAL) else task
+
+
 def start_results(name: str, cell: ExportedCell, date: float) -> dict[str, Any]:
     """The file without tasks.  `date` is in seconds since 1970."""
     backend = cell.record.backend

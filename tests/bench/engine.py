@@ -29,7 +29,7 @@ from tests.bench.works import make_workload, write_model
 QUESTIONS = {
     "18M": {"truthfulqa": 64, "mmlu": 0, "gsm8k": 128, "bbh": 48},
     "135M": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 12},
-    "real": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 12, "ifeval": 48},
+    "real": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 24, "ifeval": 48},
 }
 BATCHES = (1, 8, 32)
 HEAD = (

@@ -50,6 +50,16 @@ def test_a_macro_mean_is_a_group_whose_members_count_alike(results: Path, tmp_pa
     assert Results(tmp_path / "b").cell("sft", "lm-eval:bbh").read().task.aggregate == "macro"
 
 
+@pytest.mark.parametrize(("to", "lost"), [("lm-eval", ["xstest"]), ("nel", ["xstest", "bbh"]), ("csv", []), ("hub", [])])
+def test_a_score_that_the_format_cannot_tell_is_said(
+    results: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, to: str, lost: list[str]
+) -> None:
+    f1 = about("xstest", "safety", task={"aggregate": "f1", "positive": "unsafe"})
+    store(results, "sft", f1, [sample(i, float(i == 0), group="unsafe" if i < 2 else "safe") for i in range(4)])
+    export_results(results, to, tmp_path / "out")
+    assert sorted(message.split(":")[0] for message in caplog.messages if "another score" in message) == sorted(lost)
+
+
 def test_nemo_evaluators_bundle_pairs_by_content_and_has_no_record_without_a_reward(results: Path, tmp_path: Path) -> None:
     paths = export_results(results, "nel", tmp_path / "out")
     records = {p.parent: [json.loads(one) for one in p.read_text().splitlines()] for p in paths if p.name == "results.jsonl"}

@@ -29,7 +29,7 @@ WITHOUT_ADDRESS = ("names of its own", "generators without a seed", "a folder of
 
 @pytest.mark.slow
 def test_what_a_program_returns_holds_no_chance(sandbox: Sandbox) -> None:
-    """In another sandbox too, as a second command has.  Addresses follow what ran there before; nothing else does."""
+    """In another sandbox too, as a second command has.  One that is set up otherwise may have other addresses."""
     if sandbox.tier != "namespaces":
         pytest.skip("other tiers share process numbers and folders with the machine")
 
