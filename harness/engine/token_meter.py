@@ -52,6 +52,8 @@ class TokenMeter:
             self.rows[id(row.prompt)] = row
         self.tokens, self.steps = self.tokens + len(rows), self.steps + 1
         now = self.clock()
+        if self.steps == 1:  # until now the prompts were read: that says nothing of a step
+            self.history = [(now, self.tokens, self.steps)]
         if now - self.history[-1][0] >= INTERVAL_S:
             self.history.append((now, self.tokens, self.steps))
             while now - self.history[1][0] > RECENT_S:

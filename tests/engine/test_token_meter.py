@@ -58,12 +58,16 @@ def test_shares_fall_from_at_most_one_to_none(ended: list[int], running: list[in
 
 
 class Simulation:
-    """A run that is decoded in `slots`, one step in 0.1 s and 2 ms a row, and what its meter says on the way."""
+    """A run that is decoded in `slots`, one step in 0.1 s and 2 ms a row, and what its meter says on the way.
 
-    def __init__(self, lengths: list[int], most: int, slots: int) -> None:
+    `reading`: seconds that the prompts take before the first step.
+    """
+
+    def __init__(self, lengths: list[int], most: int, slots: int, reading: float = 0.0) -> None:
         self.now, self.reports = 0.0, list[tuple[float, float]]()
         meter = TokenMeter(lambda _, left: self.reports.append((self.now, left)), clock=lambda: self.now)
         meter.begin(len(lengths), most)
+        self.now += reading
         waiting = [DecodingRow(TokenPrompt([n + 1], most, lambda ids: False), frozenset([0])) for n in range(len(lengths))]
         goals = {id(row): length for row, length in zip(waiting, lengths, strict=True)}
         active: list[DecodingRow] = []
@@ -97,6 +101,12 @@ def test_after_a_minute_the_forecast_is_within_a_factor_of_one_and_a_half(kind: 
     minutes = [seconds for seconds in (60.0, 90.0, 150.0, 300.0) if seconds < 0.9 * run.now]
     for seconds in minutes:
         assert 1 / 1.5 < (seconds + run.said_after(seconds)) / run.now < 1.5
+
+
+def test_the_time_for_the_prompts_is_no_speed_of_the_steps() -> None:
+    run = Simulation([64] * 40, 64, 40, reading=30.0)
+    at, left = run.reports[0]
+    assert 1 / 1.5 < (at + left) / run.now < 1.5
 
 
 def test_the_engine_counts_the_tokens_of_trees_and_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
