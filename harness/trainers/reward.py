@@ -82,9 +82,8 @@ def train(config: RewardConfig) -> Checkpoint:
         sampling = SamplingSettings(tokenizer.eos_token_id, config.max_new, seed=config.seed, ends=ends)
         policy = config.sft or config.model
         answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
-    model = policy_models.trainable_reward_model(config, config.heads, checkpoint)
+    model = policy_models.trainable_reward_model(config, config.heads, tokenizer.pad_token_id, checkpoint)
     policy_models.check_vocabulary(model, [tokens.ids for row in rows for tokens in row.tokens], config.model)
-    forward.inner_model(model).config.pad_token_id = tokenizer.pad_token_id  # None: others must score one answer at a time
     rate = measure_rates(model, forward.inner_model(model).score)
     optimizer = ScheduledOptimizer(policy_models.shard(model, config).parameters(), config, run.total)
     first = run.restore(checkpoint, {"optimizer": optimizer})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from harness.training.settings import TrainerSettings
 from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
 
+LOG = logging.getLogger("skilldelta")
 __all__ = [
     "CAUSAL",
     "CLASSIFIER",
@@ -50,10 +52,21 @@ def trainable_policy(config: TrainerSettings, checkpoint: Path | None = None) ->
     return prepare_training(model, config, CAUSAL, checkpoint)
 
 
-def trainable_reward_model(config: TrainerSettings, heads: tuple[str, ...], checkpoint: Path | None = None) -> nn.Module:
-    """The reward model to train, from the beginning or from a checkpoint of the same run."""
+def trainable_reward_model(
+    config: TrainerSettings, heads: tuple[str, ...], pad: int | None, checkpoint: Path | None = None
+) -> nn.Module:
+    """The reward model to train, from the beginning or from a checkpoint of the same run.
+
+    Programs that know no lengths read the score before the first `pad`; None: they must score one answer at a time.
+    """
     source = str(checkpoint) if checkpoint and not config.lora else config.model
-    model = load_classifier(source, heads, config.seed)
+    model: Any = load_classifier(source, heads, config.seed)
+    if config.lora and not is_adapter(model_folder(config.model)) and model.config.pad_token_id != pad:
+        LOG.warning(
+            f"An adapter has the padding token of its base: other programs must set model.config.pad_token_id = {pad} (it is "
+            f"{model.config.pad_token_id}), or they may read another score than the learnt one.  skilldelta knows lengths."
+        )
+    model.config.pad_token_id = pad
     save_merged_base(config, model)
     return prepare_training(model, config, CLASSIFIER, checkpoint)
 

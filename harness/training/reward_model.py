@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import AutoConfig
 
 from harness.bounded_files import read_json
 from harness.statistics.aggregates import critical_value
@@ -85,7 +86,8 @@ def head_names(folder: str) -> list[str]:
     if model_loading.is_adapter(folder):
         rows = model_loading.tensor_rows(folder, ("score.weight", "score.modules_to_save.weight"))
         return [f"head {i}" for i in range(rows)] if rows > 1 else ["reward"]
-    return list(read_json(Path(folder) / "config.json")["id2label"].values())
+    labels = AutoConfig.from_pretrained(folder).id2label  # a config.json leaves out what is transformers' default: two labels
+    return [labels[place] for place in sorted(labels)]
 
 
 def draw_prompts(prompts: Sequence[messages.Text], count: int, seed: int) -> list[messages.Text]:

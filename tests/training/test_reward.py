@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from harness.discovery import find_checkpoints
-from harness.trainers import reward
+from harness.trainers import reward, sft
 from harness.training import batches, datasets, forward, policy_models, reward_model
 from harness.training.answer_rewards import RewardScorer
 from harness.training.batches import Tokens
 from harness.training.preferences import parse_pair
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
 from harness.types import Message, SkilldeltaError
-from tests.support.training_toy import WORDS, preference, text
+from tests.support.training_toy import WORDS, chat, preference, text
 
 Rows = Callable[[str, Iterable[Any]], str]
 ASPECTS = ("honesty", "helpfulness")
@@ -206,3 +206,47 @@ def test_a_classifier_of_several_labels_needs_a_word_on_which_is_the_reward(tiny
     model, batch = reward_model.load(str(folder)), batches.pad_rows([Tokens((2, 30, 1), 1)], 0)
     raw = forward.answer_scores(model.model, batch.to(model.device))
     assert model.scores(batch.to(model.device)).item() == pytest.approx(raw[0, 1].item(), abs=1e-6)
+
+
+def pads_with_its_end(source: str, folder: Path) -> str:
+    """A copy of a model whose tokenizer and config pad with the end token, as many are published."""
+    shutil.copytree(source, folder)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(settings | {"pad_token_id": settings["eos_token_id"]}))
+    words = load_tokenizer(str(folder))
+    words.pad_token = words.eos_token
+    words.save_pretrained(folder)
+    return str(folder)
+
+
+def test_others_read_an_adapters_score_where_it_was_learnt(
+    tiny: str, write: Rows, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An adapter has the padding of its base: that of a merged base is set, and of a base that is not ours it is said."""
+    from transformers import AutoModelForSequenceClassification
+
+    base, chats = pads_with_its_end(tiny, tmp_path / "base"), write("chats.jsonl", map(chat, range(8)))
+    pairs, shared = write("pairs.jsonl", map(preference, range(16))), {"lora": 2, "max_steps": 1, "samples": 0}
+    start = sft.train(
+        sft.SFTConfig(model=base, data=(chats,), out=str(tmp_path / "sft"), lora=2, batch=8, max_steps=1, lr=0.01, warmup=0.0)
+    )
+    paid = reward.train(config(start.path, pairs, tmp_path / "merged", **shared))
+    assert "padding token" not in caplog.text
+    theirs = AutoModelForSequenceClassification.from_pretrained(paid.path, num_labels=1).eval()
+    row = Tokens((2, 30, 40, 3, 50, 1), 3)
+    with torch.no_grad():
+        score = theirs(input_ids=torch.tensor([row.ids])).logits[0, 0].item()
+    (ours,) = forward.answer_scores(reward_model.load(paid.path).model, batches.pad_rows([row], 0)).tolist()
+    assert score == pytest.approx(ours[0], abs=1e-5)
+    reward.train(config(base, pairs, tmp_path / "whole", **shared))
+    assert "model.config.pad_token_id = 0 (it is 1)" in caplog.text
+
+
+def test_labels_that_a_config_leaves_out_are_counted(tiny: str, tmp_path: Path) -> None:
+    """transformers writes no id2label for its default of two labels."""
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    LlamaForSequenceClassification(LlamaConfig.from_pretrained(tiny, num_labels=2)).save_pretrained(tmp_path)
+    assert "id2label" not in json.loads((tmp_path / "config.json").read_text())
+    with pytest.raises(SkilldeltaError, match="has 2 outputs"):
+        reward_model.load(str(tmp_path))
