@@ -40,6 +40,8 @@ def model_folder(model: str) -> str:
     """
     folder = Path(model)
     if not folder.is_dir():
+        if folder.exists():
+            raise SkilldeltaError(f"{model} is a file: name the folder of a model{describe_model_above(folder)}.")
         if model.startswith(("/", ".", "~")) or (len(folder.parts) > 1 and folder.parent.is_dir()):
             raise SkilldeltaError(f"There is no model folder {model}.{describe_neighbours(folder)}")
         return model
@@ -49,6 +51,12 @@ def model_folder(model: str) -> str:
     if not checkpoints:
         raise SkilldeltaError(f"{folder} holds neither a model (config.json) nor checkpoint-N folders.")
     return str(max(checkpoints, key=lambda p: int(p.name.removeprefix("checkpoint-"))))
+
+
+def describe_model_above(file: Path) -> str:
+    """The folder of a file, where it is that of a model."""
+    is_model = any((file.parent / name).is_file() for name in ("config.json", "adapter_config.json"))
+    return f", such as {file.parent}" if is_model else ""
 
 
 def describe_neighbours(folder: Path) -> str:

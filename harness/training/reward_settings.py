@@ -44,6 +44,14 @@ class RewardSettings(TrainerSettings):
             raise SkilldeltaError(
                 f"--reward names {', '.join(twice)} more than once: give it one weight with --reward-weights."
             )
+        plain = [name.split("=")[0] if name.startswith(PREFIX) else name for name in names]
+        if plain != names:
+            raise SkilldeltaError(
+                f"--reward {','.join(names)}: weights have a flag of their own, with a number for each: --reward "
+                f"{','.join(plain)} --reward-weights W,..."
+            )
+        if self.reward_weights and not any(self.reward_weights):
+            raise SkilldeltaError("--reward-weights are all 0: then no answer earns anything, and nothing is learnt.")
         if self.reward_weights and len(self.reward_weights) != len(names):
             raise SkilldeltaError(f"--reward-weights has {len(self.reward_weights)} numbers for {len(names)} rewards.")
         if sum(not name.startswith(PREFIX) for name in names) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +72,19 @@ class TrainerSettings:
         """The settings that have no default."""
         return ("model", "out", "data")
 
+    def check_numbers(self) -> None:
+        """Raises SkilldeltaError for a value that is no finite number, and for shares of sources that make no mixture."""
+        for name, value in vars(self).items():
+            numbers = value if isinstance(value, tuple) else (value,)
+            if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+                raise SkilldeltaError(f"--{name.replace('_', '-')} is {','.join(map(str, numbers))}: it takes finite numbers.")
+        if self.lr < 0:
+            raise SkilldeltaError(f"--lr is {self.lr}: it must be at least 0.")
+        if self.weights and (min(self.weights) < 0 or not any(self.weights)):
+            raise SkilldeltaError(
+                f"--weights is {','.join(map(str, self.weights))}: the share of a source is at least 0, and of one it is more."
+            )
+
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work, before anything is loaded."""
         for name in self.mandatory():
@@ -79,6 +93,7 @@ class TrainerSettings:
         for name, value in (("batch", self.batch), ("max-length", self.max_length), ("log-steps", self.log_steps)):
             if value < 1:
                 raise SkilldeltaError(f"--{name} is {value}: it must be at least 1.")
+        self.check_numbers()
         if self.micro_batch > self.batch:
             raise SkilldeltaError(f"--micro-batch is {self.micro_batch}, more than the batch of {self.batch}.")
         check_share("--overlap-share", self.overlap_share)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness import data, registry
 from harness.evaluation.questions import EvaluationSettings, Question, make_questions
@@ -65,6 +66,8 @@ def training_questions(reward: TaskReward, files: Sequence[str]) -> tuple[list[Q
     a training row asks a question of the test.
     """
     task, folder, rows, report = reward.task, data.default_folder(), list[Json](), list[Json]()
+    test_rows = list(task.rows(folder))
+    require_generated(task, test_rows, folder)
     for name in files:
         part, sha = raw_rows(name)
         rows += part
@@ -75,16 +78,19 @@ def training_questions(reward: TaskReward, files: Sequence[str]) -> tuple[list[Q
         rows = list(task.training_rows(folder))
         facts = {"sha256": digest(rows, 64), "kind": "", "rows": len(rows), "skipped": {}, "used": len(rows)}
         report.append({"source": f"{PREFIX}{task.name}", **facts})
-    test_rows = list(task.rows(folder))
     check_columns(task, rows, test_rows)
     refuse_test_rows(task, rows, test_rows)
-    questions = make_questions(replace(task, rows=lambda _: rows, draws=1), EvaluationSettings(folder))
+    return make_questions(replace(task, rows=lambda _: rows, draws=1), EvaluationSettings(folder)), report
+
+
+def require_generated(task: Task, test_rows: Sequence[Json], folder: Path | None) -> None:
+    """Raises SkilldeltaError for a task that weighs choices, whatever the training rows are: its own test tells."""
+    questions = make_questions(replace(task, rows=lambda _: list(test_rows[:1]), draws=1), EvaluationSettings(folder))
     if questions and questions[0].request.choices:
         raise SkilldeltaError(
             f"The task {task.name} compares the probabilities of given choices and generates no text, so it can grade no "
             "answer.  Name a task that generates."
         )
-    return questions, report
 
 
 def check_columns(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]) -> None:

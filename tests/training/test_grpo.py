@@ -210,7 +210,7 @@ class TestTaskReward:
             task_rewards.training_questions(task_rewards.TaskReward(TOY), (file,))
 
     @pytest.mark.parametrize(
-        ("name", "reason"), [("mmlu", "knows no training rows"), ("alpaca_eval", "judge"), ("toyy", "no task 'toyy'")]
+        ("name", "reason"), [("world_sums", "knows no training rows"), ("alpaca_eval", "judge"), ("toyy", "no task 'toyy'")]
     )
     def test_a_task_that_cannot_pay_is_refused(self, name: str, reason: str) -> None:
         with pytest.raises(SkilldeltaError, match=reason):
@@ -222,6 +222,16 @@ class TestTaskReward:
         assert prompts.heldout
         texts = {words.decode(item.ids) for item in prompts.training}
         assert texts <= {f"<|user|>say {word}<|assistant|>" for word in WORDS[4:]}
+
+
+def test_a_task_of_given_choices_is_refused_whatever_its_training_rows(
+    tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"prompt": "a row of another task"}) + "\n")
+    choosing = replace(TOY, ask=lambda example: Request(str(example.row["question"]), choices=("A", "B")))
+    monkeypatch.setattr(registry, "task", lambda name: choosing)
+    with pytest.raises(SkilldeltaError, match="generates no text"):
+        grpo.train(config(tiny, tmp_path / "run", data=(str(tmp_path / "rows.jsonl"),)))
 
 
 def test_groups_that_teach_nothing_are_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -239,6 +249,13 @@ def test_settings_that_cannot_work_are_told(tiny: str, tmp_path: Path) -> None:
         ({"rollouts": 1}, "at least 2 answers"),
         ({"batch": 10}, "no multiple"),
         ({"reward_weights": (1.0, 2.0)}, "2 numbers for 1 rewards"),
+        ({"reward_weights": (math.nan,)}, "--reward-weights is nan: it takes finite numbers"),
+        ({"reward_weights": (0.0,)}, "--reward-weights are all 0"),
+        ({"reward": "task:toy=1,task:gsm8k=0.5"}, "--reward task:toy,task:gsm8k --reward-weights W,..."),
+        ({"lr": math.inf}, "--lr is inf"),
+        ({"lr": -1.0}, "--lr is -1.0: it must be at least 0"),
+        ({"weights": (1.0, -1.0)}, "--weights is 1.0,-1.0"),
+        ({"weights": (0.0, 0.0)}, "--weights is 0.0,0.0"),
         ({"reward": "task:gsm8k,task:gsm8k"}, "task:gsm8k more than once"),
         ({"reward": "runs/a,runs/b", "data": ("rows.jsonl",)}, "more than one reward model"),
     ):

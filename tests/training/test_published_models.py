@@ -183,6 +183,12 @@ def test_a_mistyped_model_is_told_from_its_neighbours(tiny: str, pairs: str, tmp
         dpo.train(settings)
 
 
+def test_a_file_is_no_model_folder(tiny: str, pairs: str, tmp_path: Path) -> None:
+    for file, words in ((f"{tiny}/model.safetensors", f", such as {tiny}"), (pairs, "")):
+        with pytest.raises(SkilldeltaError, match=f"is a file: name the folder of a model{words}[.]"):
+            dpo.train(dpo.DPOConfig(model=file, data=(pairs,), out=str(tmp_path / "run")))
+
+
 def test_tokens_without_an_embedding_are_an_error_in_words(tiny: str) -> None:
     model = policy_models.load_model(policy_models.CAUSAL, tiny)
     with pytest.raises(SkilldeltaError, match=r"token 90000, and .* has embeddings for"):
