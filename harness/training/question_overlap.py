@@ -14,14 +14,26 @@ from harness.types import Json
 N = 8
 # Names of the column that holds the question, the surest first.  A row without any of them is searched for all of its texts.
 QUESTION_COLUMNS = ("question", "prompt", "instruction", "problem", "query", "input", "text")
+OPTION = re.compile(r"(?m)^[ \t]*\(?[A-Z][).:][ \t]+(.+)$")  # (A) text, A. text, A) text, A: text
 Words = tuple[str, ...]
 
 
 def question_words(row: Json) -> list[Words]:
     """The words of a row's question; of a row without a question column, the words of each of its texts."""
+    return [split_words(text) for text in question_texts(row)]
+
+
+def question_texts(row: Json) -> list[str]:
+    """A row's question; of a row without a question column, each of its texts."""
     texts = {name.lower(): value for name, value in row.items() if isinstance(value, str)}
     question = next((texts[name] for name in QUESTION_COLUMNS if name in texts), None)
-    return [split_words(question)] if question is not None else [split_words(text) for text in texts.values()]
+    return [question] if question is not None else list(texts.values())
+
+
+def words_in_option_order(text: str) -> Words:
+    """The words of a question, with lettered lines sorted and without their letters: shuffled options are the same question."""
+    options = sorted(split_words(option) for option in OPTION.findall(text))
+    return split_words(OPTION.sub("", text)) + sum(options, ())
 
 
 def contaminated_questions(questions: set[Words], texts: Iterable[str], share: float) -> set[Words]:

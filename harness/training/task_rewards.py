@@ -18,7 +18,13 @@ from harness.evaluation.questions import EvaluationSettings, Question, make_ques
 from harness.evaluation.scoring import score_response
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
-from harness.training.question_overlap import contaminated_questions, question_words
+from harness.training.question_overlap import (
+    contaminated_questions,
+    question_texts,
+    question_words,
+    split_words,
+    words_in_option_order,
+)
 from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
 from harness.training.source_rows import raw_rows, row_text
 from harness.types import Json, Response, SkilldeltaError, Task, digest
@@ -109,11 +115,14 @@ def check_columns(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]) -
 def refuse_test_rows(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]) -> None:
     """Raises SkilldeltaError where a training row holds a whole question of the test: its score would mean nothing.
 
-    Questions are compared by their words, so that another spacing or another answer hides none.
+    Questions are compared by their words, so that another spacing, another answer or another order of lettered options hides
+    none.
     """
     questions = {words for row in test_rows for words in question_words(row)}
     leaks = contaminated_questions(questions, map(row_text, rows), 1.0)  # at any depth of a row
-    leaks |= {q for q in questions if len(q) > 2} & {words for row in rows for words in question_words(row)}
+    ordered = {words_in_option_order(text): split_words(text) for row in test_rows for text in question_texts(row)}
+    found = {words_in_option_order(text) for row in rows for text in question_texts(row)}
+    leaks |= {ordered[words] for words in found & ordered.keys() if len(words) > 2}
     if leaks:
         example = " ".join(sorted(leaks)[0][:12])
         raise SkilldeltaError(

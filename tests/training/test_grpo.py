@@ -224,6 +224,18 @@ class TestTaskReward:
         assert texts <= {f"<|user|>say {word}<|assistant|>" for word in WORDS[4:]}
 
 
+@pytest.mark.parametrize("form", ["({}) {}", "{}. {}", "  {}) {}"])
+def test_options_in_another_order_make_no_other_question(form: str) -> None:
+    def ask(*options: str) -> Json:
+        lines = (form.format(letter, option) for letter, option in zip("ABC", options, strict=True))
+        return {"question": "Which of them is a large animal?\nOptions:\n" + "\n".join(lines), "answer": "(A)"}
+
+    test = [ask("a whale", "an ant", "a bee")]
+    with pytest.raises(SkilldeltaError, match="hold 1 questions of the test"):
+        task_rewards.refuse_test_rows(TOY, [ask("a bee", "a whale", "an ant")], test)
+    task_rewards.refuse_test_rows(TOY, [ask("a horse", "an ant", "a bee")], test)  # other options: another question
+
+
 def test_a_task_of_given_choices_is_refused_whatever_its_training_rows(
     tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
