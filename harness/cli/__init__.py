@@ -68,7 +68,7 @@ GROUPS = {
     "Data of this and other programs": (interchange.VERBS,),
     "Look up": (listing.VERBS, docs.VERBS, doctor.VERBS),
 }
-INTERRUPTED = 130  # the shells' exit code of what Ctrl-C ended
+CTRL_C_CODE = 130  # the shells' exit code of what Ctrl-C ended
 # Spellings of flags that scripts may still use; the help names the present one alone.
 OLD_FLAGS = {"--out": "--output", "--model": "--backend", "--model-args": "--backend-args", "--family": "--correction"}
 
@@ -107,12 +107,12 @@ def main(arguments: list[str] | None = None) -> None:
         with panics_as_errors():
             status = app(args=flags, obj=flags, standalone_mode=False)  # score hands its own flags on to other machines
         code = status if isinstance(status, int) else 0  # an int is the code of a typer.Exit
-        if code == INTERRUPTED:  # typer makes an exit code of Ctrl-C, without a word
+        if code == CTRL_C_CODE:  # typer makes an exit code of Ctrl-C, without a word
             raise KeyboardInterrupt
     except SkilldeltaError as error:
         code = fail(str(error), 3)
     except KeyboardInterrupt:
-        code = fail("Stopped.  The same command continues from here.", INTERRUPTED)
+        code = fail("Stopped.  The same command continues from here.", CTRL_C_CODE)
     except Exception as error:  # noqa: BLE001  the last door: an internal error is reported as one, with its trace
         code = report_error(error, flags)
     sys.exit(code)

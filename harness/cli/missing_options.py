@@ -24,8 +24,8 @@ def list_choices(flag: str, values: Mapping[str, Any]) -> str:
     except SkilldeltaError as error:
         return f"  {error}"
     names = [name for name in names if name != values.get("baseline")]
-    shown = ", ".join(map(printable, names[:MAX_CHOICES])) or "none"
-    return f"  There are: {shown}{', ...' if len(names) > MAX_CHOICES else ''}."
+    choices = ", ".join(map(printable, names[:MAX_CHOICES])) or "none"
+    return f"  There are: {choices}{', ...' if len(names) > MAX_CHOICES else ''}."
 
 
 def stored_names(folder: Any, flag: str) -> list[str]:
