@@ -71,7 +71,8 @@ def open_faults(comparison: Comparison, decision: Decision, averages: Mapping[st
     if "the highest of" in sentence and is_first not in (False, decision.checkpoint):
         yield f"the highest is another one in the table of the best: {sentence}"
     open_leads = [d for d in averages.values() if d.delta_high > margin]
-    if ("suffice to say" in sentence) != (not open_leads):
+    is_lost = averages[str(decision.checkpoint)].verdict == "worse"  # which says by itself that no lead is open
+    if ("suffice to say" in sentence and open_leads) or not (open_leads or is_lost or "suffice to say" in sentence):
         yield f"a lead beyond the margin is open or not: {sentence}"
     if decision.items is not None and decision.items <= min(d.pairs for d in open_leads):
         yield f"no more items than there are: {sentence}"

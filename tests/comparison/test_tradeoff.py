@@ -149,10 +149,13 @@ def test_the_table_has_a_line_for_each_checkpoint_and_says_what_is_unknown(compa
 
 def test_there_is_a_panel_for_each_trade_that_these_results_know(comparison: Comparison, tmp_path: Path) -> None:
     titles = [p.title.split(" (")[0].split(";")[0] for p in fill_panels(comparison)]
-    assert titles == ["Gain by KL", "Gain by answer length", "Refusal, both ways", "The other skills by reasoning"]
+    assert titles == ["Gain by KL", "Refusal, both ways", "The other skills by reasoning"]  # all answers are of one length
     store(tmp_path, "sft", {"reasoning": 0.5})
     store(tmp_path, "dpo", {"reasoning": 0.6})
-    assert [p.title for p in fill_panels(compare(tmp_path, "sft"))] == ["Gain by answer length"]
+    alike = compare(tmp_path, "sft")
+    assert fill_panels(alike) == []  # no cost is known but the length, and that is the same
+    rows = tuple(replace(row, tokens=row.tokens + 5) if row.checkpoint == "dpo" else row for row in alike.rows)
+    assert [p.title for p in fill_panels(replace(alike, rows=rows))] == ["Gain by answer length"]
 
 
 def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: Comparison, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda f: (f / "tokenizer.json").write_bytes(b"version https://git-lfs.github.com/spec/v1\nsize 9"), "Git LFS"
     ),
     "negative number of layers": (lambda f: change_config(f, num_hidden_layers=-1), "num_hidden_layers is -1"),
-    "layers without end": (lambda f: change_config(f, num_hidden_layers=10**9), "1000000000 layers"),
+    "layers without end": (lambda f: change_config(f, num_hidden_layers=10**9), "num_hidden_layers is 1000000000"),
     "no heads": (lambda f: change_config(f, num_attention_heads=0), "config.json"),
     "architectures that are no list": (lambda f: change_config(f, architectures=5), "architectures is 5"),
     "unknown model type": (lambda f: change_config(f, model_type="nobody"), "config.json cannot be used"),

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from harness.cli.train import training_lines
+from harness.library_messages import make_libraries_printable
 from harness.trainers.dpo import DPOConfig
 from harness.trainers.ppo import PPOConfig
 from harness.training.messages import describe_losses
@@ -37,11 +38,12 @@ def test_pace_of_a_continued_run_counts_its_own_steps_alone() -> None:
 
 
 def test_verb_shows_what_a_trainer_logs_and_leaves_the_logger_as_it_was(capsys: pytest.CaptureFixture[str]) -> None:
+    make_libraries_printable()  # as the command line does
     logger = logging.getLogger("skilldelta")
     before = (logger.level, list(logger.handlers))
     with training_lines():
         logger.info("step 1 of 2: loss \x1b[31m1")
-    assert capsys.readouterr().err == "step 1 of 2: loss \\u001b[31m1\n"
+    assert capsys.readouterr().err == "step 1 of 2: loss \\x1b[31m1\n"
     assert (logger.level, list(logger.handlers)) == before
 
 
