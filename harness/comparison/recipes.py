@@ -82,6 +82,7 @@ def compare_recipes(
             f"There is no task with an item that all of {', '.join(everyone)} have a score for: score the same tasks for each. "
             + "  ".join(left_out)
         )
+    items = {task: scores.items_between(len(old)) for task, scores in tasks.items()}
     lines = []
     for level, name, weights in weights_by_level(stored_results.skills(), tasks, stored_results.rule):
         if not weights:  # the average, where every task measures a habit
@@ -89,8 +90,7 @@ def compare_recipes(
         scores = [tasks[t] for t in weights]
         first = RecipeScores(before, tuple(s.values[: len(old)] for s in scores))
         second = RecipeScores(after, tuple(s.values[len(old) :] for s in scores))
-        items = [s.items_between(len(old)) for s in scores]
-        contrast = recipe_difference(first, second, np.array(list(weights.values())), items=items)
+        contrast = recipe_difference(first, second, np.array(list(weights.values())), items=[items[t] for t in weights])
         lines.append(RecipeRow(level, name, contrast, left_out))
     return lines
 
