@@ -13,6 +13,7 @@ from harness.cli.screen import note, print_json, print_table, say
 from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
 from harness.cli.suite_template import with_suite_template
+from harness.comparison.number_format import format_number
 from harness.types import Task, unknown_name
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def print_bisection(bisection: Bisection, skill: str) -> None:
     words = {"whole": "not fallen", "fallen": "fallen"}
     rows = [
         [v.name, "" if v.step is None else str(v.step), words[v.state] + ("" if v.is_sure else " (not sure)"),
-         f"{v.delta:+.1f}", str(v.answers)] for v in bisection.verdicts
+         format_number(v.delta, signed=True), str(v.answers)] for v in bisection.verdicts
     ]  # fmt: skip
     print_table(
         ["checkpoint", "step", "", "difference, points", "answers"], rows, right=["step", "difference, points", "answers"]

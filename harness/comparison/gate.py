@@ -12,6 +12,7 @@ import pydantic
 
 from harness import config
 from harness.comparison.metric_rows import metric_rows
+from harness.comparison.number_format import ABSENT, format_change
 from harness.comparison.result import Comparison, Difference, Level, Row, without_nan
 from harness.grouping import group_by
 from harness.types import SkilldeltaError, unknown_name
@@ -238,9 +239,9 @@ def markdown_row(result: RuleResult) -> str:
     name = result.row.name if result.row else result.name
     kind = "" if result.rule.kind == "critical" else " (advisory)"
     difference = result.row.difference if result.row else None
-    change = "—"
+    change = ABSENT
     if difference and not math.isnan(difference.delta):
-        change = f"{difference.delta:+.1f} [{difference.delta_low:+.1f}, {difference.delta_high:+.1f}]"
+        change = format_change(difference.delta, difference.delta_low, difference.delta_high)
     allowance = f"{result.rule.max_drop:g}" + (f" + {result.rule.margin:g}" if result.rule.margin else "")
     label = f"{MARKS[result.answer]} | {escape_markdown(name)}{kind}"
     return f"| {label} | {change} | {allowance} | {result.answer}: {escape_markdown(result.why)} |"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,25 +11,30 @@ if TYPE_CHECKING:
 
 MARKS = {"better": "▲", "worse": "▼", "same": "=", "unclear": "·"}
 ABSENT = "—"
+ZERO = re.compile(r"^[+-]0(?=(\.0*)?$)")  # a sign before nothing but zeros
 
 
-def format_number(value: float | None, signed: bool = False) -> str:
-    """Points with one decimal and a true minus sign; an em dash for None and NaN."""
+def format_number(value: float | None, signed: bool = False, decimals: int = 1) -> str:
+    """A number, of points mostly, with a true minus sign; zero has no sign; an em dash for None and NaN."""
     if value is None or math.isnan(value):
         return ABSENT
     value = float(f"{value:.8g}")  # comparison.json holds 8 digits: a page that reads it must round alike
-    text = f"{value:+.1f}" if signed else f"{value:.1f}"
-    return text.replace("-", "−").replace("−0.0", "0.0").replace("+0.0", "0.0")
+    text = f"{value:+.{decimals}f}" if signed else f"{value:.{decimals}f}"
+    return ZERO.sub("0", text).replace("-", "−")
 
 
 def format_interval(low: float | None, high: float | None, signed: bool = False) -> str:
     return f"[{format_number(low, signed)}, {format_number(high, signed)}]"
 
 
+def format_change(delta: float | None, low: float | None, high: float | None) -> str:
+    """A difference in points with its interval."""
+    return f"{format_number(delta, signed=True)} {format_interval(low, high, signed=True)}"
+
+
 def format_difference(difference: Difference) -> str:
     """A difference in points with its interval and the mark of its verdict."""
-    interval = format_interval(difference.delta_low, difference.delta_high, signed=True)
-    return f"{format_number(difference.delta, signed=True)} {interval} {MARKS[difference.verdict]}"
+    return f"{format_change(difference.delta, difference.delta_low, difference.delta_high)} {MARKS[difference.verdict]}"
 
 
 def format_verdict(verdict: str) -> str:

@@ -7,6 +7,7 @@ from itertools import combinations
 from math import hypot
 from typing import TYPE_CHECKING
 
+from harness.comparison.number_format import format_change
 from harness.comparison.result import OpposedReadings, Row
 from harness.grouping import group_by
 
@@ -25,7 +26,7 @@ def opposed_readings(rows: Sequence[Row], results: LoadedResults) -> tuple[Oppos
         pairs = [pair for group in groups for pair in combinations(group, 2) if are_opposed(*pair)]
         if pairs:
             one, other = max(pairs, key=lambda pair: abs(pair[0][1] - pair[1][1]))
-            words = " but ".join(f"{name} by {delta:+.1f} [{low:+.1f}, {high:+.1f}]" for name, delta, low, high in (one, other))
+            words = " but ".join(f"{name} by {format_change(*change)}" for name, *change in (one, other))
             contradictions.append(
                 OpposedReadings(checkpoint, task, of_task[0].skill, f"{checkpoint} on {task} changes {words}")
             )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from harness.comparison.number_format import format_change, format_number
+
 if TYPE_CHECKING:
     from harness.comparison.result import Row
     from harness.comparison.training_runs import TrainingRun
@@ -76,7 +78,7 @@ def describe_rise(run: TrainingRun, quantity: str, row: Row) -> str:
 
 
 def format_logged(value: float | None) -> str:
-    return f"{(value or 0.0) + 0.0:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    return format_number(value or 0.0, decimals=2)
 
 
 def skill_rows(rows: Sequence[Row], checkpoint: str) -> dict[str, Row]:
@@ -99,7 +101,7 @@ def interval_of(row: Row) -> tuple[float, float]:
 
 def format_points(row: Row) -> str:
     low, high = interval_of(row)
-    return f"{difference_of(row):+.1f} [{low:+.1f}, {high:+.1f}]".replace("-", "−")
+    return format_change(difference_of(row), low, high)
 
 
 def rises(curve: Curve, until: int, since: int = 0) -> bool:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from harness.comparison.number_format import format_number
 from harness.evaluation.item_rounds import Course, Entrant, plan_course
 from harness.evaluation.lazy_model import LazyModel
 from harness.evaluation.questions import EvaluationSettings
@@ -140,9 +141,8 @@ class Search:
                 ) from error
             self.verdicts[place] = verdict
             sure = "" if verdict.is_sure else ", not sure"
-            self.options.listener(
-                f"{verdict.name}: {verdict.state}{sure} ({verdict.delta:+.1f} points, {verdict.answers} answers)"
-            )
+            delta = format_number(verdict.delta, signed=True)
+            self.options.listener(f"{verdict.name}: {verdict.state}{sure} ({delta} points, {verdict.answers} answers)")
         return self.verdicts[place].state == "fallen"
 
     def try_checkpoint(self, entrant: Entrant) -> StepVerdict:

@@ -71,7 +71,7 @@ def divergence_table(divergences: Sequence[Divergence]) -> TextTable | None:
 
 
 def signed_number(value: float) -> str:
-    return f"{value:+.4f}".replace("-", "−")
+    return format_number(value, signed=True, decimals=4)
 
 
 def calibration_table(rows: Sequence[CalibrationRow]) -> TextTable | None:

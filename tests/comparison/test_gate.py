@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import harness
 from harness.cli import main
 from harness.comparison import gate
 from harness.comparison.compare import compare
+from harness.comparison.number_format import format_number
 from harness.comparison.result import Comparison, ComparisonSettings
 from harness.statistics import power
 from harness.types import SkilldeltaError
@@ -53,6 +55,18 @@ def test_what_may_be_lost_is_said_on_the_command_line_or_in_a_policy(tmp_path: P
     policy = tmp_path / "policy.yaml"
     policy.write_text("skills:\n  facts: {max_drop: 1, kind: advisory}\n")
     assert verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--policy", str(policy)) == 0
+
+
+def test_its_numbers_read_as_those_of_the_table_do(tmp_path: Path) -> None:
+    rows = gate.gate(comparison(tmp_path, facts=-100, reasoning=0), "dpo", gate.Policy()).markdown()
+    assert "| −5.0 [−6.0, −4.1] |" in rows
+    assert "| 0.0 [" in rows
+    assert "+0.0" not in rows
+    assert not re.search(r"-\d", rows)
+    for value, signed, text in ((-0.04, True, "0.0"), (0.04, True, "0.0"), (-0.0, False, "0.0"), (-10.0, True, "−10.0")):
+        assert format_number(value, signed) == text
+    for value, decimals, text in ((-0.00001, 4, "0.0000"), (0.0, 0, "0"), (-20.0, 0, "−20")):
+        assert format_number(value, True, decimals) == text
 
 
 def test_a_drop_that_looks_like_a_share_is_told_its_unit(tmp_path: Path) -> None:
