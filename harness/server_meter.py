@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from harness.evaluation.model_reports import AnswerMeter
-from harness.statistics.answer_lengths import last_end_in_turn, reaching_shares
+from harness.statistics.answer_lengths import are_foreseeable, last_end_in_turn, reaching_shares
 from harness.types import Request
 
 RECENT_S = 300.0  # what was so many seconds ago has a weight of 1/e in the speed: servers have quick minutes and slow ones
@@ -67,7 +67,7 @@ class ServerMeter(AnswerMeter):
     def all_tokens(self) -> int:
         return self.tokens + sum(list(self.live.values()))  # a copy, made at once: the other thread goes on counting
 
-    def seconds_left(self, seconds: float) -> float:
+    def seconds_left(self, seconds: float) -> float | None:
         """By how long texts become and how fast one is made; for others, by the answers to come at the speed so far.
 
         The age of an answer that comes whole is what its seconds make likely.
@@ -83,6 +83,8 @@ class ServerMeter(AnswerMeter):
         speed = self.recent_speed(now, sum(self.lengths) + sum(lives.values()), busy)
         speed = min([speed, *(self.most / max(silence, 1e-9) for silence in silences)])  # none is longer than is allowed
         ages = [min(int(age), self.most - 1) for age in [*lives.values(), *(silence * speed for silence in silences)]]
+        if not are_foreseeable(len(self.lengths), ages, self.answers, self.most):
+            return None
         waiting = max(self.answers - self.count - len(ages), 0)
         return last_end_in_turn(reaching_shares(self.lengths, ages, self.most), ages, waiting, self.slots) / speed
 

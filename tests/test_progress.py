@@ -26,6 +26,18 @@ def test_lines_show_tokens_and_the_time_left_before_a_sample_is_ready(
     assert capsys.readouterr().err == "", "a line every 15 s"
 
 
+def test_a_model_that_cannot_tell_yet_takes_its_forecast_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    display = progress.PlainProgress()
+    display.begin("dpo", "xstest", 16, 0)
+    now[0] = 10.0
+    display.count_tokens(16, 500, 80.0)
+    assert display.describe() == "500 tokens, 50/s, 80 s left"
+    display.count_tokens(16, 510, None)
+    assert display.describe() == "510 tokens, 51/s"
+
+
 def test_without_a_forecast_the_samples_tell_the_time(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,7 +80,7 @@ class AutoModel:
     def __init__(self, checkpoint: Checkpoint, options: AutoOptions, tree: TransformersModel, refusal: str) -> None:
         self.checkpoint, self.options, self.tree, self.refusal = checkpoint, options, tree, refusal
         self.block = tree.block
-        self.report: Callable[[int, float], None] | None = None
+        self.report: Callable[[int, float | None], None] | None = None
 
     @cached_property
     def writer(self) -> VllmModel | TransformersModel:
@@ -116,7 +116,7 @@ class AutoModel:
                 for at, response in model.answer([requests[i] for i in places]):
                     yield places[at], response
 
-    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+    def report_tokens(self, report: Callable[[int, float | None], None]) -> None:
         """From now on, `report` is called with the tokens computed so far and the seconds left, as answers are being made."""
         self.tree.report_tokens(report)
         self.report = report

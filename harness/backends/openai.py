@@ -61,7 +61,7 @@ class OpenAIModel:
     def unlisted_note(self) -> str:
         return explain_unlisted(self.server, self.model)
 
-    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+    def report_tokens(self, report: Callable[[int, float | None], None]) -> None:
         """From now on, `report` is called with the tokens of the answers so far and the seconds left, as answers come."""
         self.meter, self.is_heard = ServerMeter(report), True
 

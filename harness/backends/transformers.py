@@ -119,7 +119,7 @@ class TransformersModel:
         """That its adapter changes nothing, and why the model is slower than it could be; "" for neither."""
         return "; ".join(filter(None, (self.user.note if self.user else "", self.engine.note)))
 
-    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+    def report_tokens(self, report: Callable[[int, float | None], None]) -> None:
         """From now on, `report` is called with the tokens computed so far and the seconds left, as answers are being made."""
         self.engine.meter = TokenMeter(report)
 

@@ -84,7 +84,7 @@ class VllmModel:
             "args": redact_settings(self.engine.options.args),
         }
 
-    def report_tokens(self, report: Callable[[int, float], None]) -> None:
+    def report_tokens(self, report: Callable[[int, float | None], None]) -> None:
         """From now on, `report` is called with the tokens of the answers so far and the seconds left, as answers come."""
         self.meter = AnswerMeter(report)
 

@@ -46,15 +46,19 @@ class PlainProgress:
         self.count, self.responses = self.count + 1, self.responses + 1
         self.show()
 
-    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
-        """`tokens` were computed for a block of so many questions, and it needs `seconds_left` more.
+    def count_tokens(self, block: int, tokens: int, seconds_left: float | None) -> None:
+        """`tokens` were computed for a block of so many questions, and it needs `seconds_left` more; None: nothing tells yet.
 
         The blocks after it are expected to take as long, question by question.
         """
+        self.tokens = tokens
+        if seconds_left is None:
+            self.forecast = None
+            self.show()
+            return
         now = time.monotonic()
         block_end = min((self.responses // block + 1) * block, self.total - self.count + self.responses)
         later = max(self.total - self.count + self.responses - block_end, 0)
-        self.tokens = tokens
         self.forecast = now, seconds_left + later * (now - self.start + seconds_left) / max(block_end, 1)
         self.show()
 

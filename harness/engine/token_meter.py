@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.engine.sequences import DecodingRow
-from harness.statistics.answer_lengths import expected_rest, last_end, reaching_shares
+from harness.statistics.answer_lengths import are_foreseeable, expected_rest, last_end, reaching_shares
 
-Report = Callable[[int, float], None]  # tokens computed so far, seconds that are left
+Report = Callable[[int, float | None], None]  # tokens computed so far, seconds that are left (None: nothing tells yet)
 INTERVAL_S = 1.0  # between reports
 RECENT_S = 30.0  # the speed is that of so many last seconds
 
@@ -60,8 +60,8 @@ class TokenMeter:
                 self.history.pop(0)
             self.report(self.tokens, self.seconds_left())
 
-    def seconds_left(self) -> float:
-        """By the tokens to come at the speed so far, or more where a few long answers will go on alone.
+    def seconds_left(self) -> float | None:
+        """By the tokens to come at the speed so far, or more where a few long answers will go on alone; None: nothing tells.
 
         A step costs less with fewer rows, but not in proportion: the tokens at the full speed are too few seconds, the steps of
         the last answer at today's are too many, and their geometric mean lies between.
@@ -69,6 +69,8 @@ class TokenMeter:
         ends = [len(row.ids) for row in self.rows.values() if row.finish == "stop"]
         cuts = [len(row.ids) for row in self.rows.values() if row.finish == "length"]
         ages = [len(row.ids) for row in self.rows.values() if not row.finish]
+        if not are_foreseeable(len(ends) + len(cuts), ages, self.answers, self.most):
+            return None
         shares = reaching_shares(ends, [*cuts, *ages], self.most)
         waiting = max(self.answers - len(self.rows), 0)
         tokens = sum(expected_rest(shares, age) for age in ages) + waiting * expected_rest(shares, 0)

@@ -30,16 +30,19 @@ class SupportsDeviceTime(Protocol):
 
 @runtime_checkable
 class TokenListener(Protocol):
-    """A Progress that takes the tokens computed so far for a block of so many questions, and the seconds left for it."""
+    """A Progress that takes the tokens computed so far for a block of so many questions, and the seconds left for it.
 
-    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None: ...
+    None: nothing tells yet how long its answers become.
+    """
+
+    def count_tokens(self, block: int, tokens: int, seconds_left: float | None) -> None: ...
 
 
 @runtime_checkable
 class SupportsTokenReports(Protocol):
     """A Model that reports its tokens while answers are being made."""
 
-    def report_tokens(self, report: Callable[[int, float], None]) -> None: ...
+    def report_tokens(self, report: Callable[[int, float | None], None]) -> None: ...
 
 
 @runtime_checkable
@@ -62,7 +65,7 @@ def connect_tokens(model: Model, progress: object) -> None:
 class AnswerMeter:
     """Counts the tokens of answers that come whole, as from a server, and reports them about once a second."""
 
-    def __init__(self, report: Callable[[int, float], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, report: Callable[[int, float | None], None], clock: Callable[[], float] = time.monotonic) -> None:
         self.report, self.clock = report, clock
         self.tokens = self.count = self.answers = 0
         self.start = self.last_time = clock()
@@ -86,7 +89,7 @@ class AnswerMeter:
     def all_tokens(self) -> int:
         return self.tokens
 
-    def seconds_left(self, seconds: float) -> float:
+    def seconds_left(self, seconds: float) -> float | None:
         """Those of the answers to come, at the speed of those that came in so many seconds."""
         return seconds * max(self.answers - self.count, 0) / self.count
 

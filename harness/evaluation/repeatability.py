@@ -172,7 +172,7 @@ class RepeatingProgress:
     def advance(self) -> None:
         self.progress.advance()
 
-    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
+    def count_tokens(self, block: int, tokens: int, seconds_left: float | None) -> None:
         if isinstance(self.progress, TokenListener):
             self.progress.count_tokens(block, tokens, seconds_left)
 

@@ -146,7 +146,7 @@ class Watch:
         self.listener.advance()
         self.look_in_time()
 
-    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
+    def count_tokens(self, block: int, tokens: int, seconds_left: float | None) -> None:
         if isinstance(self.listener, TokenListener):
             self.listener.count_tokens(block, tokens, seconds_left)
         self.look_in_time()

@@ -34,7 +34,7 @@ class ReportingProgress:
     def advance(self) -> None:
         self.note(replace(self.report, answers=self.report.answers + 1))
 
-    def count_tokens(self, block: int, tokens: int, seconds_left: float) -> None:
+    def count_tokens(self, block: int, tokens: int, seconds_left: float | None) -> None:
         self.note(replace(self.report, tokens=tokens))
 
     def end(self, outcome: Outcome) -> None: ...

@@ -13,6 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Shares = NDArray[np.float64]
+ENOUGH_ENDS = 3  # with fewer, a forecast is off by a factor of several
+
+
+def are_foreseeable(ends: int, ages: Sequence[int], answers: int, most: int) -> bool:
+    """Whether anything tells how long `answers` become: `ends` of them have ended, or the oldest has half of all it may get."""
+    return ends >= min(ENOUGH_ENDS, answers) or 2 * max(ages, default=0) >= most
 
 
 def reaching_shares(ends: Sequence[int], ages: Sequence[int], most: int) -> Shares:

@@ -150,7 +150,7 @@ def test_tokens_are_reported_while_no_answer_has_ended(monkeypatch: pytest.Monke
             is_shown.wait(timeout=60)  # the answer goes on once its first pieces are reported
         yield from pieces[3:]
 
-    def report(tokens: int, seconds_left: float) -> None:
+    def report(tokens: int, seconds_left: float | None) -> None:
         reports.append((tokens, answers))
         if tokens >= 3:
             is_shown.set()
