@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from harness import config, registry
+from harness import config, registry, suites
 from harness.bounded_files import read_json
-from harness.studies.grid import BUILDERS, COPY, PlannedRun, StudyBase
+from harness.studies.grid import BUILDERS, COPY, NONE, PlannedRun, StudyBase, StudySettings
 from harness.studies.plan import StudyPlan, reward_name
 from harness.training.needs import read_needs
 
@@ -17,7 +17,9 @@ from harness.training.needs import read_needs
 # products cost.
 SECONDS_PER_PARAMETER, OVERHEAD_PARAMETERS = 1e-10, 0.25e6
 TEXT, CHAT, PAIR, EPISODE = 35, 33, 48, 33  # tokens of the world's rows (texts are short, and fill their batches badly)
+REAL_TEXT, REAL_PROMPT, REAL_QUESTION = 300, 100, 150  # tokens of real rows: a text at most, a prompt, a question with answer
 START_SECONDS = 1.0  # seconds until a stage's process works
+WORLD_SUITES = ("world", "world-validation")
 QUESTIONS, QUESTIONS_DRAWN = 2200, 480  # questions of the world, and those of one draw
 
 
@@ -61,11 +63,9 @@ def stage_cost(plan: StudyPlan, name: str, runs: Mapping[str, PlannedRun], sizes
         )
         return START_SECONDS + rows * EPISODE * seconds_per_token(size) * 0.7
     if kind in ("score", "choose", "first"):
-        return (
-            None
-            if size is None
-            else START_SECONDS + 0.6 * QUESTIONS * EPISODE * seconds_per_token(size) * len(plan.stages[name].needs or (name,))
-        )
+        if size is None or (tokens := question_tokens(study.tasks)) is None:
+            return None
+        return START_SECONDS + tokens * seconds_per_token(size) * len(plan.stages[name].needs or (name,))
     return training_cost(plan, runs[name], kind == "reward", sizes)
 
 
@@ -85,17 +85,44 @@ def training_cost(plan: StudyPlan, recipe: PlannedRun, is_reward: bool, sizes: M
         default = getattr(config.settings_class(registry.module("trainers", method)), name, 0) if name not in settings else 0
         return float(settings.get(name, default) or 0)
 
-    if needs.data == "prompts":
-        steps = int(number("max_steps")) or plan.study.world.policy_prompts // int(number("batch"))
-        rows, tokens = number("batch") * steps, EPISODE
-    else:
-        pairs = {"full": 0.95 * plan.study.world.prompts, **plan.study.sizes}[recipe.size]
-        mixture = plan.study.data.get(recipe.data)  # a mixture is as large as its parts
-        rows, tokens = pairs * (len(mixture.kinds) or 1 if mixture else 1) * number("epochs"), PAIR
+    rows_and_tokens = (count_episodes if needs.data == "prompts" else count_pairs)(plan.study, recipe, number)
+    if rows_and_tokens is None:
+        return None
+    rows, tokens = rows_and_tokens
     reward_size = sizes.get(recipe.reward) or size if needs.reward_model and not recipe.has_reward else 0.0
     return START_SECONDS + rows * tokens * (
         needs.cost * seconds_per_token(size) + needs.reward_cost * seconds_per_token(reward_size)
     )
+
+
+def question_tokens(suite: str) -> float | None:
+    """The tokens of a suite's questions that count like training; None where the suite does not limit a task's questions."""
+    if suite in WORLD_SUITES:
+        return 0.6 * QUESTIONS * EPISODE
+    limits = [part.limit for part in suites.find_suite(suite).parts]
+    return None if None in limits else sum(filter(None, limits)) * REAL_QUESTION / 3
+
+
+def count_episodes(study: StudySettings, recipe: PlannedRun, number: Callable[[str], float]) -> tuple[float, float]:
+    """Answers that a policy gives in training, and the tokens of each."""
+    is_real = recipe.has_reward or (recipe.prompts != NONE and bool(study.prompts[recipe.prompts].files))
+    steps = number("max_steps") or study.world.policy_prompts // number("batch")
+    return number("batch") * steps, REAL_PROMPT + number("max_new") if is_real else EPISODE
+
+
+def count_pairs(study: StudySettings, recipe: PlannedRun, number: Callable[[str], float]) -> tuple[float, float] | None:
+    """Pairs that are trained on, and the tokens that count for each; None where nobody has counted the rows of its files."""
+    mixture = study.data.get(recipe.data)  # a mixture is as large as its parts
+    is_real, at_most = bool(mixture and mixture.files), number("max_steps") * number("batch")
+    if recipe.size != "full":
+        pairs = float(study.sizes[recipe.size])
+    elif is_real:
+        pairs = at_most / max(number("epochs"), 1)
+    else:
+        pairs = 0.95 * study.world.prompts * (len(mixture.kinds) or 1 if mixture else 1)
+    rows = pairs * number("epochs")
+    rows = min(rows, at_most) if at_most else rows
+    return (rows, min(number("max_length") or REAL_TEXT, REAL_TEXT) if is_real else PAIR) if rows else None
 
 
 def seconds_per_token(size: float) -> float:

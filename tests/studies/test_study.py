@@ -154,6 +154,28 @@ def test_tasks_and_reward_models_stand_side_by_side(tmp_path: Path) -> None:
     assert all(cost_estimate.stage_seconds(study)[run.name] for run in study.runs)
 
 
+def test_a_cost_counts_the_steps_that_are_run_and_no_rows_that_nobody_counted(tmp_path: Path) -> None:
+    """With rows of others, `max_steps` tells how many pairs are trained on; without it, their number is not known here."""
+    pairs = {"mine": {"files": ["pairs.jsonl"]}}
+
+    def cost(name: str, size: str = "full", **settings: object) -> float | None:
+        folder = tmp_path / name
+        folder.mkdir()
+        entry = {"method": "dpo", "data": "mine", "label": "dpo", "size": size, "settings": settings}
+        return cost_estimate.stage_seconds(plan(folder, grid=[entry], data=pairs, sizes={"few": 50}, seeds=[0]))["dpo"]
+
+    short, twice = cost("short", batch=4, max_steps=10), cost("twice", batch=4, max_steps=20)
+    assert short is not None
+    assert twice is not None
+    assert twice - cost_estimate.START_SECONDS == pytest.approx(2 * (short - cost_estimate.START_SECONDS))
+    assert cost("all", batch=4) is None
+    assert cost("few", "few", batch=4) is not None
+    assert cost("few-cut", "few", batch=4, max_steps=10) == pytest.approx(short)
+    assert cost("few-whole", "few", batch=4, max_steps=1000) == pytest.approx(cost("few-again", "few", batch=4))
+    assert cost_estimate.question_tokens("real-quick") == (100 + 50) * cost_estimate.REAL_QUESTION / 3
+    assert cost_estimate.question_tokens("real") is None, "HumanEval+ is asked whole: its size is not in the suite"
+
+
 def test_a_misspelt_task_is_no_reward(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"no task 'gsm9k'.*Did you mean 'gsm8k'"):
         files.read_study_file(file(tmp_path, grid=[{"method": "ppo", "reward": "task:gsm9k"}]))
