@@ -16,22 +16,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from harness.atomic_files import encode_json, folder_name, remove_halves, sole_writer, whole_file, whole_stream, write_json
+from harness.atomic_files import encode_json, folder_name, remove_halves, whole_file, whole_stream, write_json
 from harness.bounded_files import is_folder, is_listed, open_text, read_stored_json
 from harness.differences import changed_parts, describe_differences
 from harness.example_rows import add_rows, read_rows
-from harness.file_locks import LOCK_FILE, lock_folder
+from harness.file_locks import lock_folder
 from harness.grouping import run_order
 from harness.json_lines import InvalidLineError, Writer, complete_lines, open_writer, read_lines, remove_torn_line
 from harness.own_folders import make_locked
 from harness.records import CellRecord, CheckpointRecord, read_record
+from harness.results_marker import FORMAT, mark_folder
+from harness.results_marker import MARKER as MARKER
 from harness.sample_lines import sample_from_json, sample_to_json
 from harness.types import Checkpoint, Example, Json, Sample, SkilldeltaError
 from harness.visible_text import printable
 
-MARKER = "skilldelta.json"
 RECORD = "checkpoint.json"
-FORMAT = 2  # 2: other keys than 1 in all files; both are read, and a folder becomes 2 when something is written to it
 READABLE = (1, 2)
 SampleKey = tuple[str, int]  # of Sample.key: Example.id and draw
 
@@ -165,14 +165,6 @@ class SampleWriter:
         place = {key: i for i, key in enumerate(order)}
         samples = {s.key: s for s in self.cell.samples()}
         self.cell.rewrite(sorted(samples.values(), key=lambda s: place[s.key]))
-
-
-def mark_folder(path: Path) -> None:
-    """Makes a results folder of a new or empty one; of two processes that do so at once, one finds it made."""
-    with sole_writer(path / MARKER):
-        if {file.name for file in path.iterdir()} - {MARKER, LOCK_FILE}:
-            raise SkilldeltaError(f"{path} holds other things, and no {MARKER}: name a new or empty folder for results.")
-        write_json(path / MARKER, {"format": FORMAT})
 
 
 class Results:

@@ -39,6 +39,7 @@ from harness.cli import (
 from harness.cli.missing_options import list_choices
 from harness.cli.screen import fail
 from harness.library_messages import make_libraries_printable
+from harness.results_marker import forget_new, remove_unused
 from harness.rust_panics import panics_as_errors
 from harness.types import SkilldeltaError
 
@@ -103,6 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     make_libraries_printable()
     flags: Sequence[str] = ()
     try:
+        forget_new()
         flags = current_flags(sys.argv[1:] if arguments is None else arguments)
         with panics_as_errors():
             status = app(args=flags, obj=flags, standalone_mode=False)  # score hands its own flags on to other machines
@@ -115,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         code = fail("Stopped.  The same command continues from here.", CTRL_C_CODE)
     except Exception as error:  # noqa: BLE001  the last door: an internal error is reported as one, with its trace
         code = report_error(error, flags)
+    remove_unused()
     sys.exit(code)
 
 
