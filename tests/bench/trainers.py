@@ -279,12 +279,15 @@ def rollout(side: str, folder: Path, answers: int) -> float:
     import torch
 
     from harness.training import policy_models
+    from harness.training.conversations import parse_prompt
+    from harness.training.parse_settings import ParseSettings
     from harness.training.sampling import SamplingSettings, sample_answers
     from harness.training.tokenization import Encoder, load_tokenizer
 
     model: Any = policy_models.load_model(policy_models.CAUSAL, str(folder / "model"))
     rows = [json.loads(line) for line in (folder / "ppo.jsonl").read_text().splitlines()]
-    known = Encoder(load_tokenizer(str(folder / "model")), 256).encode_prompts([r["prompt"] for r in rows])
+    prompts = [parse_prompt(row, ParseSettings()).prompt for row in rows]
+    known = Encoder(load_tokenizer(str(folder / "model")), 256).encode_prompts(prompts)
     asked = [known[i % len(known)] for i in range(answers)]
     start = time.process_time()
     if side == "ours":
