@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -32,7 +31,7 @@ from harness.http_replies import (
 )
 from harness.http_streams import is_stream, read_stream, without_stream
 from harness.redaction import Redactor
-from harness.server_address import ServerAddress
+from harness.server_address import Proxy, ServerAddress, find_proxy
 from harness.types import SkilldeltaError
 from harness.visible_text import printable
 
@@ -78,20 +77,21 @@ class JsonServer:
 
     @cached_property
     def errors(self) -> Redactor:
-        """Takes the key out of the server's errors."""
-        return Redactor(self.address.secrets)
+        """Takes the key, and the proxy's password, out of the server's errors."""
+        return Redactor(self.secrets)
 
     @cached_property
     def answers(self) -> Redactor:
         """Takes the key out of replies."""
-        return Redactor(self.address.secrets, ANSWER_SECRET)
+        return Redactor(self.secrets, ANSWER_SECRET)
 
     @cached_property
-    def proxy(self) -> str | None:
-        """The proxy that the environment names for this server."""
-        request = urllib.request.Request(self.address.base)  # noqa: S310  parse_address() checks the scheme
-        is_direct = urllib.request.proxy_bypass(request.host)
-        return None if is_direct else urllib.request.getproxies().get(request.type)
+    def proxy(self) -> Proxy:
+        return find_proxy(self.address.base)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return self.address.secrets + self.proxy.secrets
 
     async def post(
         self, connection: Connection, path: str, content: Mapping[str, Any], kind: type[M], count: Count | None = None
@@ -141,7 +141,7 @@ class JsonServer:
                     data=json.dumps(content).encode(),
                     headers=headers,
                     allow_redirects=False,  # the key is for the named server alone
-                    proxy=self.proxy,
+                    proxy=self.proxy.url,
                 ) as response,
             ):
                 if response.status // 100 != 2:

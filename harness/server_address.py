@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import os
 import re
+import urllib.request
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
-from harness.redaction import KEY_FORM, redact_urls
+from harness.redaction import KEY_FORM, MASK, redact_urls
 from harness.types import SkilldeltaError
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -46,16 +47,54 @@ def parse_address(url: str, key: str = "") -> ServerAddress:
         is_whole, host, port = None, "", None
     if not is_whole:
         raise SkilldeltaError(
-            f"{redact_urls(url)!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...)."
+            f"{mask_user(url)!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...)."
         )
-    user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    pair = base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else ""
+    password, pair = credentials(parts)
     name = f"[{host}]" if ":" in host else host
     base = f"{parts.scheme}://{name}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
     authorization = f"Bearer {key}" if key else f"Basic {pair}" if pair else ""
     values = tuple(unquote(value) for part in parts.query.split("&") if (value := part.partition("=")[2]) and is_secret(part))
     secrets = tuple(filter(None, (key, password, pair, *values, *KEY_FORM.findall(parts.path))))
     return ServerAddress(base, redact_urls(url.rstrip("/")), parts.query, authorization, secrets)
+
+
+def credentials(parts: SplitResult) -> tuple[str, str]:
+    """The password of an address, and user and password as a header has them; "" where it has none."""
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    return password, base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else ""
+
+
+def mask_user(url: str) -> str:
+    """A text that was meant for an address, as it may be shown: without all before its last @, wherever its user begins."""
+    return redact_urls(f"{MASK}@{url.rpartition('@')[2]}" if "@" in url else url)
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy before a server; `url` None: none.  Its password comes with `url`, and must be shown nowhere."""
+
+    url: str | None = field(default=None, repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+
+def find_proxy(base: str) -> Proxy:
+    """The proxy that the environment names for a server.  SkilldeltaError, without a password, where it names none."""
+    request = urllib.request.Request(base)  # noqa: S310  parse_address() checks the scheme
+    named = "" if urllib.request.proxy_bypass(request.host) else urllib.request.getproxies().get(request.type, "")
+    if not (url := named.strip()):
+        return Proxy()
+    url = url if "://" in url else f"http://{url}"  # as curl reads it
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and HEADER_TEXT.fullmatch(url)
+    except ValueError:
+        is_whole = None
+    if not is_whole or parts.path.strip("/") or parts.query or parts.fragment:
+        raise SkilldeltaError(
+            f"The environment variable {request.type}_proxy holds {mask_user(named)!r}, no address of an HTTP proxy; one "
+            f"looks like http://localhost:3128.  no_proxy={urlsplit(base).hostname} asks this server without a proxy."
+        )
+    return Proxy(url, tuple(filter(None, credentials(parts))))
 
 
 def is_secret(parameter: str) -> bool:

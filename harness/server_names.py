@@ -45,7 +45,9 @@ async def list_names(server: http.JsonServer) -> list[str]:
         async with (
             asyncio.timeout(min(PATIENCE_S, server.timeout)),
             http.open_session(1) as session,
-            session.get(server.address.url("/models"), headers=headers, allow_redirects=False, proxy=server.proxy) as response,
+            session.get(
+                server.address.url("/models"), headers=headers, allow_redirects=False, proxy=server.proxy.url
+            ) as response,
         ):
             if response.status != 200:
                 return []

@@ -114,4 +114,6 @@ def make_server(options: OpenAIOptions) -> JsonServer:
             f"The environment variable {name} holds no key for {address.label}.  Set it, name another variable with "
             "key=NAME, or another server with url=http://HOST:PORT/v1."
         )
-    return JsonServer(address, options.timeout, options.retries, options.backoff)
+    server = JsonServer(address, options.timeout, options.retries, options.backoff)
+    _ = server.proxy  # refused now, where it is none
+    return server

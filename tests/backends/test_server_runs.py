@@ -284,8 +284,46 @@ class TestSecrets:
         assert b"api-version=2" in stored
         assert not [word for word in (b"pass@word1", b"pass%40word1", b"very-secret", pair.encode()) if word in stored]
 
+    @pytest.mark.parametrize("scheme", ["http://", ""])
+    def test_a_password_of_a_proxy_is_sent_to_it_and_stored_nowhere(self, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        heads: list[str] = []
+
+        def answer(path: str, content: dict[str, Any], headers: dict[str, str]) -> tuple[int, Any]:
+            heads.append(f"{path} {headers.get('Proxy-Authorization')}")
+            echo = f"{headers} {base64.b64decode(headers['Proxy-Authorization'].split()[1]).decode()}"
+            return (407, echo) if "3" in content["messages"][0]["content"] else (200, said(echo))
+
+        with serve(answer) as url:
+            monkeypatch.setenv("no_proxy", "")
+            monkeypatch.setenv("http_proxy", f"{scheme}me:pass%40word1@{url.split('/')[2]}")
+            score("http://model.invalid/v1", "m")
+        pair = base64.b64encode(b"me:pass@word1").decode()
+        assert heads[0] == f"http://model.invalid/v1/chat/completions Basic {pair}"
+        stored = every_stored_byte()
+        assert b"Proxy-Authorization" in stored
+        assert not [word for word in (b"pass@word1", b"pass%40word1", pair.encode()) if word in stored]
+
     @pytest.mark.parametrize(
-        "url", ["http://me:PASSWORD@", "ftp://me:PASSWORD@host/v1", "http://me:PASS/WORD@host", "http://me:PASSWORD@host:x/v1"]
+        "proxy",
+        [
+            *("socks5://me:PASSWORD@host:1", "http://me:PASSWORD@", "http://me:PASSWORD@host:x", "http://me:PASS#WORD@host:1"),
+            *("http://me:PASS/WORD@host:1", "http://me:PASS WORD@host:1", "me:PASSWORD@", "http:/me:PASSWORD@host"),
+        ],
+    )
+    def test_a_proxy_that_is_none_is_refused_without_its_password(self, proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("http_proxy", proxy)
+        with pytest.raises(SkilldeltaError, match="http_proxy holds") as caught:
+            openai.load(Checkpoint("m", "m", "server"), openai.OpenAIOptions("http://model.invalid/v1"))
+        assert "PASS" not in str(caught.value)
+        assert "WORD" not in str(caught.value)
+        assert openai.load(Checkpoint("m", "m", "server"), openai.OpenAIOptions("http://127.0.0.1:1/v1"))
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            *("http://me:PASSWORD@", "ftp://me:PASSWORD@host/v1", "http://me:PASS/WORD@host", "http://me:PASSWORD@host:x/v1"),
+            *("me:PASSWORD@host/v1", "http:me:PASSWORD@host/v1", "http:/me:PASS WORD@host", "//me:PASS@WORD@host/v1"),
+        ],
     )
     def test_an_address_that_is_none_is_refused_without_its_password(self, url: str) -> None:
         with pytest.raises(SkilldeltaError, match="no address of a server") as caught:
