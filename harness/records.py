@@ -20,7 +20,7 @@ from harness.redaction import redact_settings
 from harness.typed_fields import check_fields
 from harness.types import Aggregate, Checkpoint, Json, Metric, SkilldeltaError
 
-State = Literal["running", "done", "decided", "failed"]
+State = Literal["running", "done", "decided", "failed", "not comparable"]  # the last: imported, without a score an item
 RequestKind = Literal["loglikelihood", "generate"]
 KINDS: Mapping[str, RequestKind] = {"weigh": "loglikelihood", "continue": "generate"}  # older values of `kind`
 D = TypeVar("D")

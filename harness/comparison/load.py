@@ -107,7 +107,8 @@ class LoadedResults:
         for name in self.checkpoints:
             others = self.checkpoints.keys() - {name} if name == self.baseline else {self.baseline}
             records_by_task = {task: cell.record for (who, task), cell in self.cells.items() if who in others}
-            records_by_task |= {task: record for (who, task), record in self.empty.items() if who == name}
+            empty = {task: record for (who, task), record in self.empty.items() if who == name}
+            records_by_task |= {task: record for task, record in empty.items() if record.state != "not comparable"}
             for task, record in records_by_task.items():
                 if (name, task) not in self.cells and record.task.variant_of not in self.tasks:
                     own = self.empty.get((name, task))
@@ -136,7 +137,10 @@ class LoadedResults:
                 )
             elif state != "done":
                 lines.append(f"{name} on {task} is {state}, not done: what is there so far is counted.")
-        lines += [f"{name} on {task} has no samples ({describe_empty(record)})." for (name, task), record in self.empty.items()]
+        for (task, reason), cells in group_by(self.empty.items(), lambda item: (item[0][1], describe_empty(item[1]))).items():
+            names = sorted((name for (name, _), _ in cells), key=list(self.checkpoints).index)
+            have = "have" if len(names) > 1 else "has"
+            lines.append(f"{', '.join(names)} on {task} {have} no samples ({reason.rstrip('.')}).")
         return tuple(lines)
 
 

@@ -49,7 +49,7 @@ def make_task_log(header: Json, contents: Iterable[Any], where: str) -> Imported
     rows = ExampleRows()
     samples = [parse_sample(require_object(content, f"{where}, a sample"), rows, where) for content in contents]
     if not samples:
-        return RefusedLog(model, f"inspect:{name}", f"{where} holds no samples: run inspect without --no-log-samples.")
+        return RefusedLog(model, f"inspect:{name}", f"{where} holds no samples: run inspect without --no-log-samples.", True)
     refuse_infinities(samples, where)
     scorers = list(dict.fromkeys([*list_scorers(header), *(scorer for sample in samples for scorer in sample.values)]))
     headline = find_headline(header, scorers, samples)

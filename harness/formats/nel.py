@@ -53,7 +53,7 @@ def read_scores(files: Sequence[UntrustedFile]) -> Iterator[ImportedLog | Refuse
     model = str(config.get("model") or records.parent.parent.name)
     if not records.is_file():
         why = f"there is no {records}: only means, which cannot be compared problem by problem."
-        yield RefusedLog(model, f"nel:{name}", why)
+        yield RefusedLog(model, f"nel:{name}", why, is_missing=True)
         return
     rows: dict[str, Json] = {}
     prompts: dict[str, str] = {}

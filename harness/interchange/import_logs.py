@@ -18,7 +18,7 @@ from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, require_file, storable
 from harness.json_lines import encode_lines
-from harness.records import CellRecord, utc_now
+from harness.records import CellRecord, State, utc_now
 from harness.redaction import redact_settings
 from harness.sample_lines import imported_to_json, sample_to_json
 from harness.store import MARKER, Results
@@ -36,6 +36,7 @@ MODEL_FILES = re.compile(
 )
 NOT_CHECKPOINTS = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
 Run = tuple[ModuleType, list[UntrustedFile]]  # a format, and the files of one run
+WITHOUT_SAMPLES: tuple[State, State] = ("failed", "not comparable")
 LONGEST = 120  # characters of a name, so that it fits in a path
 STEP = re.compile(r"(checkpoint-|step_?|global_step_?|iter_?)\d+")  # folders' names that need the run's name before them
 # A name that ends with its step: RUN/checkpoint-200, RUN__checkpoint-200, RUN-step_200, RUN_iter200.
@@ -137,8 +138,7 @@ def store_outcome(log: ImportedLog | RefusedLog, results: Results, options: Impo
     try:
         name = options.name or shorten_model(log.model)
         if isinstance(log, RefusedLog):
-            if log.is_missing:
-                store_failure(log, name, results, options)
+            store_failure(log, name, results, options)
             raise SkilldeltaError(log.why)
         for text in (name, task):
             check_name(text)
@@ -166,7 +166,7 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     content = encode_lines(map(imported_to_json, log.samples))
     cell = results.cell(name, log.task.name)
     before = cell.record()
-    if before and before.state != "failed":
+    if before and before.state not in WITHOUT_SAMPLES:
         # Written anew for the comparison: earlier versions stored samples under other keys.
         with sole_writer(cell.samples_file, cell.record_file):
             old_content = encode_lines(map(sample_to_json, cell.samples()))
@@ -209,7 +209,7 @@ def program_name(task: str) -> str:
 
 
 def store_failure(log: RefusedLog, name: str, results: Results, options: ImportOptions) -> None:
-    """Writes a cell without samples, so that no comparison takes the task for one that nobody ran."""
+    """Writes a cell without samples, so that every comparison says of the task that it was run, and what is wrong."""
     for text in (name, log.task):
         check_name(text)
     cell = results.cell(name, log.task)
@@ -221,7 +221,8 @@ def store_failure(log: RefusedLog, name: str, results: Results, options: ImportO
     skill = options.skills.get(log.task) or options.skills.get(logged_task) or task.skill or logged_task
     source = {"task": logged_task, "filter": "", "metric": ""}
     fingerprint = {"imported": log.model}
-    record = CellRecord(task=replace(task, skill=skill), fingerprint=fingerprint, state="failed", why=log.why, imported=source)
+    state = WITHOUT_SAMPLES[not log.is_missing]
+    record = CellRecord(task=replace(task, skill=skill), fingerprint=fingerprint, state=state, why=log.why, imported=source)
     cell.write_record(CellRecord.from_json(storable(record.to_json())))
 
 
@@ -230,7 +231,7 @@ def drop_failures(log: ImportedLog, name: str, results: Results) -> None:
     for task in (str(log.source.get("task") or ""), *log.members):
         cell = results.cell(name, f"{program_name(log.task.name)}:{task}")
         record = cell.record()
-        if record and record.state == "failed" and not cell.samples_file.exists():
+        if record and record.state in WITHOUT_SAMPLES and not cell.samples_file.exists():
             shutil.rmtree(cell.folder)
 
 

@@ -35,7 +35,7 @@ class RefusedLog:
     model: str
     task: str
     why: str
-    is_missing: bool = False  # the scores exist, and cannot be read: a comparison must not go on as if nobody had asked
+    is_missing: bool = False  # the scores exist, and cannot be read: a gate must not pass as if nobody had asked
 
 
 class ExampleRows:

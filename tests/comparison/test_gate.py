@@ -12,7 +12,6 @@ import harness
 from harness.cli import main
 from harness.comparison import gate
 from harness.comparison.compare import compare
-from harness.comparison.number_format import format_number
 from harness.comparison.result import Comparison, ComparisonSettings
 from harness.statistics import power
 from harness.types import SkilldeltaError
@@ -63,10 +62,6 @@ def test_its_numbers_read_as_those_of_the_table_do(tmp_path: Path) -> None:
     assert "| 0.0 [" in rows
     assert "+0.0" not in rows
     assert not re.search(r"-\d", rows)
-    for value, signed, text in ((-0.04, True, "0.0"), (0.04, True, "0.0"), (-0.0, False, "0.0"), (-10.0, True, "−10.0")):
-        assert format_number(value, signed) == text
-    for value, decimals, text in ((-0.00001, 4, "0.0000"), (0.0, 0, "0"), (-20.0, 0, "−20")):
-        assert format_number(value, True, decimals) == text
 
 
 def test_a_drop_that_looks_like_a_share_is_told_its_unit(tmp_path: Path) -> None:

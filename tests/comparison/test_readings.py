@@ -35,7 +35,7 @@ def test_a_strict_reading_that_falls_and_a_flexible_one_that_rises_decide_nothin
     comparison = store_filters(tmp_path, (200, 260), (320, 280))
     assert answers(comparison) == {"reasoning": "inconclusive", "facts": "pass"}
     (warning,) = comparison.warnings
-    assert "gsm8k flexible by -10.0" in warning
+    assert "gsm8k flexible by −10.0" in warning
     assert "gsm8k by +15.0" in warning
     assert "point opposite ways" in warning
     assert comparison.json()["contradictions"][0]["task"] == "gsm8k"
@@ -94,7 +94,7 @@ def test_a_cell_that_failed_on_both_sides_is_a_task_that_both_lack(tmp_path: Pat
         store(tmp_path, name, failed | {"why": "samples_bbh.jsonl is a Git LFS pointer"}, [])
     comparison = harness.compare(tmp_path, "sft")
     assert answers(comparison) == {"reasoning": "inconclusive"}
-    assert "sft on bbh has no samples (failed: samples_bbh.jsonl is a Git LFS pointer)." in comparison.incomplete
+    assert "sft, dpo on bbh have no samples (failed: samples_bbh.jsonl is a Git LFS pointer)." in comparison.incomplete
 
 
 def test_many_items_without_a_partner_are_no_pass(tmp_path: Path) -> None:

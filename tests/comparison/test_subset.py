@@ -96,4 +96,4 @@ def test_a_task_of_which_no_example_counts_is_missing_and_not_forgotten(results:
     comparison = compare(results, "sft", ComparisonSettings(leave_out=(str(tmp_path / "ids.txt"),)))
     assert {(a.checkpoint, a.task) for a in comparison.absent} == {("sft", "tiny"), ("dpo", "tiny")}
     assert "tiny" not in {r.name for r in comparison.rows}
-    assert "dpo on tiny has no samples (done: none of its examples counts here)." in comparison.incomplete
+    assert "sft, dpo on tiny have no samples (done: none of its examples counts here)." in comparison.incomplete

@@ -88,6 +88,26 @@ def test_a_gate_never_passes_over_a_task_that_could_not_be_read(tmp_path: Path, 
     assert "inconclusive" in out
 
 
+def test_a_task_without_a_score_for_each_item_is_named_by_every_comparison(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("base", "cand"):
+        pairs = [line(i, {"acc": float(i)}) for i in range(2)]
+        write(tmp_path / name / "sums", "sums", pairs, {"acc,none": 0.5}, model_name=name)
+        texts = [line(i, {"word_perplexity": [-90.0 - i, 40]}) for i in range(2)]
+        write(tmp_path / name / "wiki", "wiki", texts, {"word_perplexity,none": 9.8}, model_name=name)
+    code, _, told = skilldelta(capsys, "import", tmp_path / "base", tmp_path / "cand", "-o", tmp_path / "r")
+    assert code == 4
+    assert "it has: word_perplexity" in told
+    record = Results(tmp_path / "r").cell("base", "lm-eval:wiki").read()
+    assert record.state == "not comparable"
+    pair = ["--baseline", "base", "--candidate", "cand"]
+    for verb in ("compare", "gate"):
+        code, out, notes = skilldelta(capsys, verb, tmp_path / "r", *pair, *(["--max-drop", "100"] if verb == "gate" else []))
+        assert code == 0, "what no two models can be compared by decides nothing"
+        assert "base, cand on lm-eval:wiki have no samples (not comparable: no metric under none is the mean" in out + notes
+
+
 @pytest.mark.parametrize("content", [POINTER, "", '{"eval": {"task": "sums"', "nothing"])
 def test_a_file_that_nobody_can_read_is_named_beside_those_that_could_be(tmp_path: Path, content: str) -> None:
     put(tmp_path / "logs" / "whole.json", inspect_log([inspect_sample(1, "C")]))
