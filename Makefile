@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 PARALLEL := -n $(WORKERS) --dist loadfile  # a file's tests stay together: they share what is slow to make
 
-.PHONY: help demo demo-real study tune kills chaos fuzz fuzz-coverage test unit check calibrate contradictions verdicts chaos-cluster bench bench-devices bench-cluster bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
+.PHONY: help demo demo-real study tune kills chaos fuzz fuzz-coverage damage test unit check calibrate contradictions verdicts chaos-cluster bench bench-devices bench-cluster bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -36,6 +36,9 @@ fuzz: .venv/ready     ## damaged checkpoints, results, YAML and imports, and wha
 fuzz-coverage: .venv/ready  ## atheris against every reader of strangers' texts, led by the lines it reaches; SECONDS=600
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/atheris 'atheris==3.0.0'
 	PYTHONPATH=build/atheris $(BIN)/python -m tests.bench.fuzz_coverage --seconds $(or $(SECONDS),120)
+
+damage: .venv/ready   ## damaged files, hostile replies and programs, and how many hold: TABLE=checkpoints; BEFORE=COMMIT beside an older program
+	$(BIN)/python -m tests.bench.damage $(if $(TABLE),--table $(TABLE)) $(if $(BEFORE),--before $(BEFORE))
 
 chaos: .venv/ready    ## 200 seeded faults over scoring, comparing, exporting, importing and training, and what was lost: 5 minutes
 	$(BIN)/python -m tests.bench.chaos $(or $(FAULTS),200) $(or $(SEED),0)

@@ -4,6 +4,7 @@ exception that is none of ours, the key, or a score for what is no answer."""
 import pytest
 
 from harness import http
+from tests.hostile.command_runner import VARIABLE
 from tests.support import hostile_server
 from tests.support.hostile_server import ATTACKS, Attack
 from tests.support.odd_replies import ODD_REPLIES
@@ -12,7 +13,7 @@ from tests.support.odd_replies import ODD_REPLIES
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setenv(hostile_server.VARIABLE, hostile_server.KEY)
+    monkeypatch.setenv(VARIABLE, hostile_server.KEY)
     monkeypatch.setattr(http, "MAX_PAUSE", 0.01)
 
 

@@ -3,12 +3,10 @@
 import base64
 import gzip
 import json
-import os
 import socket
 import socketserver
 import struct
 import threading
-import traceback
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,13 +15,10 @@ from functools import cache
 from typing import Any
 from urllib.parse import quote
 
-from harness.backends import openai
-from harness.types import Checkpoint, Request, Response, SkilldeltaError
+from tests.hostile.command_runner import SOUND, ask_server
 from tests.support.local_server import run_server
 
 KEY = "sk-Hostile/7153+abcdef="
-VARIABLE = "HOSTILE_SERVER_KEY"
-SOUND = "a sound question"  # is answered as it should be, whatever the others get
 MEGABYTE = b" " * (1 << 20)
 
 
@@ -68,6 +63,7 @@ class Attack:
     wanted: tuple[str, ...]
     choices: bool = False  # whether the request is one with choices
     timeout: float = 30.0  # seconds that a request may take: few where nothing ends by itself
+    key: str = KEY
 
 
 @contextmanager
@@ -394,21 +390,6 @@ class Ending:
 
 def attack(one: Attack) -> Ending:
     """Asks a sound question, then one that is answered with the attack."""
-    os.environ[VARIABLE] = KEY
+    choices = (QUESTION[:-4], QUESTION[-4:]) if one.choices else ()
     with serve(one.behaviour) as url:
-        options = openai.OpenAIOptions(url, key=VARIABLE, concurrency=1, timeout=one.timeout, retries=1, backoff=0.0)
-        model = openai.load(Checkpoint("m", "m", "server"), options)
-        if one.choices:
-            requests = [Request(SOUND, choices=(" yes",), raw=True), Request(QUESTION[:-4], choices=(QUESTION[-4:],), raw=True)]
-        else:
-            requests = [Request(SOUND, max_tokens=5), Request("a question", max_tokens=5)]
-        responses: dict[int, Response] = {}
-        try:
-            responses.update(model.answer(requests))
-            kind = "error" if responses[1].finish == "error" else "answer"
-            text = f"{responses[1].error} {responses[1].text} {responses[1].reasoning}"
-        except SkilldeltaError as error:
-            kind, text = "cell", "".join(traceback.format_exception(error))
-        except Exception as error:  # noqa: BLE001  which one it is, is the finding
-            kind, text = type(error).__name__, "".join(traceback.format_exception(error))
-    return Ending(kind, 0 in responses and responses[0].finish in ("stop", "length"), text)
+        return Ending(**ask_server(url, one.key, choices, one.timeout))

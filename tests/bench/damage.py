@@ -1,0 +1,91 @@
+"""`make damage`: how many damaged files, hostile replies and hostile programs hold, on this checkout and on an older one.
+
+python -m tests.bench.damage [--table checkpoints] [--before COMMIT|FOLDER] prints what did not hold, and a row for each table.
+
+A case holds if its command ends by itself within bounds of time and memory, with an exit code of its own, without a traceback,
+without letters that a terminal obeys, without a key on the screen or in a file, without code of a stranger's that ran, and if
+it says what it must say all the same.  A reply holds if its request ends in an answer or an error of the program's own, if no
+lie is taken for an answer, and if the sound answer before it is kept.  A hostile program holds if it reaches nothing, a cheat
+if it does not pass, an honest program if it passes.  The older checkout runs the same cases by its own command line; what it
+has no command or flag for is counted as not there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.hostile.checkouts import ROOT, Checkout
+from tests.hostile.findings import Finding
+from tests.hostile.tables import TABLES, run_table
+
+COLUMNS = ("table", "cases", "held before", "held now")
+
+
+def find_checkout(before: str, scratch: Path) -> Path:
+    """The folder of an older checkout: the one named, or the files of a commit of this repository."""
+    if Path(before, "harness").is_dir():
+        return Path(before).resolve()
+    archive = scratch / "before.tar"
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "archive", "-o", str(archive), before], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        sys.exit(f"{before} is neither a folder with a checkout nor a commit of {ROOT}: {done.stderr.strip()}")
+    with tarfile.open(archive) as opened:
+        opened.extractall(scratch / "before", filter="data")
+    return scratch / "before"
+
+
+def count(findings: Iterable[Finding]) -> str:
+    """held of cases, and how many are not there."""
+    there = [finding for finding in findings if not finding.absent]
+    absent = len(list(findings)) - len(there)
+    held = sum(not finding.fault for finding in there)
+    return (f"{held} of {len(there)}" if there else "not run") + (f", {absent} not there" if absent and there else "")
+
+
+def print_faults(when: str, table: str, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        if finding.fault:
+            sys.stdout.write(f"NOT HELD {when}: {table}, {finding.name!a}: {finding.fault!a}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--table", choices=sorted(TABLES), action="append")
+    parser.add_argument("--before", default="", help="a commit, or the folder of a checkout")
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    scratch = Path(tempfile.mkdtemp(prefix="damage-"))
+    try:
+        older = [find_checkout(options.before, scratch)] if options.before else []
+        rows, failures = [], 0
+        for table in options.table or list(TABLES):
+            counts = []
+            for when, folder in [*(("before", each) for each in older), ("now", ROOT)]:
+                findings = run_table(table, Checkout(folder), scratch / f"{table}-{when}", options.jobs)
+                print_faults(when, table, findings)
+                counts.append(count(findings))
+            failures += sum(bool(finding.fault) for finding in findings)
+            rows.append((table, str(len(findings)), *counts))
+        names = COLUMNS if older else COLUMNS[:2] + COLUMNS[3:]
+        widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+        for row in (names, *rows):
+            sys.stdout.write(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
+    finally:
+        for folder in (path for path in scratch.rglob("*") if path.is_dir() and not path.is_symlink()):
+            folder.chmod(0o700)
+        shutil.rmtree(scratch, ignore_errors=True)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
