@@ -15,7 +15,7 @@ from harness.training.messages import Turns, UnusableRowError, as_chat
 from harness.types import SkilldeltaError
 
 PROBE = "a7f3 probe"  # a text that no template writes by itself
-CALL_NAME = "a7f3_call"  # the name of a function, likewise
+CALL_NAME = "a7f3_call"  # the name of a function, or of who speaks, likewise
 
 
 @dataclass
@@ -62,6 +62,8 @@ class ChatRenderer:
         check_complete(text, chat)
         if has_functions(chat, tools):
             self.check_functions(chat, tools)
+        if any(has_name(message) for message in chat):
+            self.check_names(chat, tools)
         if not opening:
             check_answer(text, chat[-1])
         return text
@@ -82,6 +84,17 @@ class ChatRenderer:
                 continue
             if text.count(CALL_NAME) < len(names):
                 raise UnusableRowError(f"the chat template leaves out {what}")
+
+    def check_names(self, chat: list[dict[str, Any]], tools: list[Any] | None) -> None:
+        """Raises UnusableRowError where the template leaves out who speaks: of several users, nobody knows then which."""
+        probe_chat = [message | {"name": CALL_NAME} if has_name(message) else message for message in chat]
+        if self.apply(probe_chat, tools, False).count(CALL_NAME) < sum(map(has_name, chat)):
+            raise UnusableRowError("the chat template leaves out the name of a message (--ignore-columns name passes it over)")
+
+
+def has_name(message: dict[str, Any]) -> bool:
+    """Whether a message says who speaks.  A tool's name is that of a call before it."""
+    return bool(message.get("name")) and message["role"] != "tool"
 
 
 def has_functions(chat: list[dict[str, Any]], tools: list[Any] | None) -> bool:

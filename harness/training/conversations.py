@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from harness.training.column_names import NOTE_NAMES
 from harness.training.messages import (
     Text,
     UnusableRowError,
@@ -41,6 +42,8 @@ COMPARED = (
     "conversation_a",
     "score_A",
     "winner_model_a",
+    "preferred_output",
+    "rejected_messages",
 )  # rows of two answers to a prompt
 NOT_LEARNT = {"weight", "train", "train_turn", "trainable", "loss"}  # where a message says so with 0 or false
 
@@ -85,10 +88,22 @@ def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
             "Known are: messages or conversations; prompt, question or instruction and input, with completion, response, "
             "output or answer; text."
         )
-    columns.check_rest()
+    columns.check_rest(NOTE_NAMES)
+    if (prompt or "prompt" in row) and is_undesirable(columns):
+        raise UnusableRowError("an answer whose label is false")
     if settings.chat and isinstance(prompt, str) and prompt:
         prompt, answer = as_user_turn(prompt), as_assistant_turn(answer)
     return Conversation(prompt, answer, settings.source, settings.kind)
+
+
+def is_undesirable(columns: RowColumns) -> bool:
+    """Whether a row for KTO says of its answer that it is none to imitate.  Elsewhere a number may label anything."""
+    name = columns.holds("label", "kto_tag") if columns.row.get("label") != 0 else "label"
+    value = columns.row.get(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not (name == "kto_tag" or columns.holds("completion")):
+        return False
+    return str(value).strip().lower() in ("false", "0", "0.0", "-1", "undesirable", "rejected")
 
 
 def parse_answered_prompt(columns: RowColumns, name: str) -> tuple[Text, Text]:

@@ -1,4 +1,4 @@
-"""Dialogues in one text, "\\n\\nHuman: ...\\n\\nAssistant: ..." (HH-RLHF, Nectar), as turns."""
+"""Dialogues in one text as turns: "\\n\\nHuman: ...\\n\\nAssistant: ..." (HH-RLHF, Nectar), or marked by NeMo (HelpSteer)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Literal
 Turn = tuple[Literal["user", "assistant"], str]  # role and content
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
+# NeMo's marks of turns.  A prompt of several turns has them from its second turn on.
+TURN_MARK = re.compile(r"\n?<extra_id_1>(User|Assistant)\n")
 
 
 def parse_dialogue(text: str) -> tuple[Turn, ...]:
@@ -17,8 +19,22 @@ def parse_dialogue(text: str) -> tuple[Turn, ...]:
     return tuple(("user" if tag == HUMAN else "assistant", content.strip()) for tag, content in pieces)
 
 
+def has_turn_marks(text: str) -> bool:
+    """Whether NeMo's marks divide a text into turns."""
+    return bool(TURN_MARK.search(text))
+
+
+def parse_marked_turns(text: str) -> tuple[Turn, ...]:
+    """The turns between NeMo's marks, of which the first may have none and is the user's."""
+    first, *rest = TURN_MARK.split(text)
+    pieces = [("User", first), *zip(rest[::2], rest[1::2], strict=True)]
+    return tuple(("user" if name == "User" else "assistant", part) for name, part in pieces if part.strip())
+
+
 def question_turns(text: str) -> tuple[Turn, ...]:
     """A prompt in plain text as turns: the turns of a dialogue, or one turn of the user."""
+    if has_turn_marks(text):
+        return parse_marked_turns(text)
     if not text.startswith(HUMAN):
         return (("user", text),)
     turns = parse_dialogue(text)

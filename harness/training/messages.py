@@ -23,15 +23,6 @@ def describe_faults(faults: Mapping[str, int]) -> str:
     return ", ".join(f"{count} x {fault}" for fault, count in faults.items())
 
 
-def describe_losses(losses: Mapping[str, int], config: object) -> list[str]:
-    """Sentences on what is left out or shortened, by an encoder's counts and the lengths in a trainer's settings."""
-    name = "max_prompt" if hasattr(config, "max_prompt") else "max_length"
-    bound = f"--{name.replace('_', '-')} {getattr(config, name)} tokens"
-    faults = {f"longer than {bound}" if fault == "overlong" else fault: n for fault, n in losses.items() if fault != "cut"}
-    sentences = [f"Left out: {describe_faults(faults)}."] if faults else []
-    return [*sentences, *([f"Cut: {losses['cut']} x to {bound}."] if losses.get("cut") else [])]
-
-
 class RichMessage(NamedTuple):
     """A message with more than words; `more` is the JSON of the further keys that chat templates read (tool calls, names)."""
 
@@ -45,7 +36,7 @@ Text = str | Turns  # plain text, or messages for the chat template
 
 ROLES = {
     **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bard", "bing", "model"), "assistant"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "chatbot", "bard", "bing", "model"), "assistant"),
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("tool", "function", "function_response", "observation", "ipython"), "tool"),
 }
@@ -109,7 +100,7 @@ def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Mes
     """A message in the words of chat templates.  Raises `UnusableRowError` for a role, a content or a key that is unknown."""
     role = str(message.get("role", message.get("from"))).lower()
     content = message.get("content", message.get("value"))
-    more = {key: message[key] for key in TEMPLATE_KEYS if message.get(key)}
+    more = {key: message[key] for key in TEMPLATE_KEYS if message.get(key) and key not in ignore}
     if role == "function_call":  # LLaMA-Factory's name for a turn that calls a tool
         role, more, content = "assistant", {"tool_calls": [parse_json(content)]}, None
     if role not in ROLES:
@@ -118,6 +109,8 @@ def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Mes
         more.setdefault("tool_calls", [message["function_call"]])
     if message.get("channel") not in (None, "", "final"):
         raise UnusableRowError(f"a message of the channel {message['channel']!r}, which is no part of an answer")
+    if ROLES.get(str(more.get("name")).lower()) == ROLES[role]:
+        del more["name"]  # it says what the role says
     if "tool_calls" in more:
         more["tool_calls"] = [parse_tool_call(call) for call in more["tool_calls"]]
     for key, rest in message.items():

@@ -22,6 +22,7 @@ from harness.training.messages import (
     require_question,
     strip_turns,
 )
+from harness.training.nested_columns import unfold_columns
 from harness.training.pair_prompts import join_prompt, split_messages
 from harness.training.parse_settings import ParseSettings
 from harness.training.ratings import aspect_ratings, draw_rated_pair
@@ -64,6 +65,7 @@ BETTER_AND_WORSE = (
     ("response_w", "response_l"),
     ("response_j", "response_k"),
     ("chosen_response", "rejected_response"),
+    ("preferred_output", "non_preferred_output"),
 )
 
 # What is read of a rated completion, and the notes on it.
@@ -75,6 +77,7 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
 
     Raises `UnusableRowError` for a row without a preference, and SkilldeltaError for columns that are not understood.
     """
+    row = unfold_columns(row)
     columns = RowColumns(row, settings)
     if names := next((names for names in BETTER_AND_WORSE if any(name in row for name in names)), None):
         pair = parse_chosen_rejected(columns, *names)
@@ -96,7 +99,8 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
             "Known are: chosen, rejected (text or messages), alone or with prompt, question or instruction and input, system, "
             "history, tools, or the messages before; prompt, response_w, response_l; prompt or instruction with "
             "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
-            "history, human_ref_A, human_ref_B, score_A, score_B; and the columns of HelpSteer, SafeRLHF and Nectar."
+            "history, human_ref_A, human_ref_B, score_A, score_B; the columns of HelpSteer, SafeRLHF and Nectar; OpenAI's "
+            "input, preferred_output, non_preferred_output; and messages with rejected_response or rejected_messages."
         )
     columns.check_rest()
     require_question(pair.prompt)
@@ -117,6 +121,8 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
 def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:
     """Two answers with a prompt of their own, or with one that both repeat or begin with."""
     chosen, rejected = columns.take_answer("chosen", better), columns.take_answer("rejected", worse)
+    if str(columns.row.get("status")).lower() == "tie":  # distilabel's judge saw no better one
+        raise UnusableRowError("tied ratings")
     margin = columns.take_number("margin")
     question, conversation = take_question(columns), columns.take_text(*CONVERSATIONS)
     if conversation in (chosen, rejected):

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.training import datasets, policy_prompts, tokenization
 from harness.training.batches import Tokens
+from harness.training.encoding_losses import describe_losses
 from harness.training.labelled_answers import parse_labels
-from harness.training.messages import describe_losses
 from harness.training.needs import Needs
 from harness.training.preferences import parse_pair
 from harness.training.settings import TrainerSettings

@@ -1,17 +1,18 @@
 """The columns of a training row: what holds the prompt, what is a label, and what would be lost without a word.
 
-A column is read, or it is a label (a number, a flag, an id, a name of METADATA), or the row is refused: a column of words that
-nobody understands may be half of the question.
+A column is read, or it is a label (a number, a flag, an id) or a note on the answers, or the row is refused: a column of words
+that nobody understands may be half of the question.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.training.column_names import NOTE_NAMES, REASON_NAMES, has_effect, may_be_content, name_parts
+from harness.training.dialogues import has_turn_marks
 from harness.training.messages import (
     Text,
     Turns,
@@ -23,7 +24,7 @@ from harness.training.messages import (
     require_question,
 )
 from harness.training.parse_settings import ParseSettings
-from harness.training.row_texts import holds_words, nested_texts
+from harness.training.row_texts import nested_texts
 from harness.types import Json, Message, SkilldeltaError
 
 SYSTEM = ("system", "system_prompt", "system_message")
@@ -47,27 +48,10 @@ PAIR_ANSWERS = (
         "winner",
     ),
 )
-# Parts of the names of columns that say something about a row and are no part of it.
-METADATA_NAMES = """
-id ids uid uuid idx index key hash source sources dataset datasets origin origins provenance split subset
-category categories type kind task tasks topic topics domain skill skills tag tags cluster label labels lang
-language languages locale model models generator generators generation generations annotator annotators
-annotation annotations judge rater raters worker author date time timestamp tstamp created url link license
-licence version score scores rating ratings rank ranking reward rewards rate quality length tokens count num
-turn turns metadata meta info stats rationale rationales feedback critique principle explanation order
-status moderation preference preferences reason correct incorrect
-"""
-METADATA = frozenset(METADATA_NAMES.split())
-CONTENT = frozenset(("text", "texts", "document", "documents", "passage", "passages", "content", "body", "article"))
-# At the end of a column's name they say what it holds: a task_description is text, a prompt_category is none.
-HEAD_NAMES = """
-instruction instructions prompt prompts question questions query input system description definition background
-premise hypothesis dialogue dialog history conversation example examples choices options code
-"""
-HEADS = frozenset(HEAD_NAMES.split())
+# Who else was asked something, for the row to be made; and what stood in a column before it was changed.
+OTHER_READERS = ("labelling", "labeling", "generation", "judge", "annotator", "annotation", "rater")
+EARLIER = ("original", "raw")
 NO_INPUT = ("<noinput>", "noinput", "no input", "<no input>")  # Alpaca's placeholders
-TEMPLATE_SETTINGS = "chat_template_kwargs"
-PICTURES = frozenset(("image", "images", "audio", "audios", "video", "videos"))
 
 
 @dataclass
@@ -111,13 +95,17 @@ class RowColumns:
         name = self.holds(*present) or (present or [""])[0]
         return parse_answer(self.row.get(name), side, self.settings.ignore)
 
-    def check_rest(self) -> None:
+    def check_rest(self, notes: frozenset[str] = NOTE_NAMES | REASON_NAMES) -> None:
         """Raises SkilldeltaError for columns of words that nothing has read; notes the others.
 
-        A column that repeats a text of the row says nothing new.
+        A column that repeats a text of the row says nothing new; `notes` are the names of those that hold remarks.
         """
         rest = {k: v for k, v in self.row.items() if k not in self.read and v not in (None, "", [], {}, ())}
-        words = {k: v for k, v in rest.items() if k not in self.settings.ignore and may_be_content(k, v)}
+        words = {
+            k: v
+            for k, v in rest.items()
+            if k not in self.settings.ignore and not self.is_provenance(k) and may_be_content(k, v, notes)
+        }
         if words:
             texts = {text.strip() for name in self.read for text in nested_texts(self.row.get(name))}
             words = {k: v for k, v in words.items() if has_effect(k) or any(t.strip() not in texts for t in nested_texts(v))}
@@ -132,22 +120,12 @@ class RowColumns:
             )
         self.settings.unused.update(rest)
 
-
-def name_parts(column: str) -> list[str]:
-    """The words of a column's name, in lower case: model_A, modelA and model-a are the same."""
-    return re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column).lower())
-
-
-def has_effect(column: str) -> bool:
-    """Whether a column moves what the model sees, though it may hold no words: pictures, TRL's settings of the template."""
-    return column == TEMPLATE_SETTINGS or not PICTURES.isdisjoint(name_parts(column))
-
-
-def may_be_content(column: str, value: Any) -> bool:
-    """Whether a column's value may be something that the model should see: words under no name of METADATA, a picture, ..."""
-    parts = name_parts(column)
-    is_metadata = not METADATA.isdisjoint(parts) and CONTENT.isdisjoint(parts) and parts[-1] not in HEADS
-    return has_effect(column) or (not is_metadata and holds_words(value))
+    def is_provenance(self, column: str) -> bool:
+        """Whether a column says how a row with a question was made: what a labeller read, or the question before a change."""
+        first, *others = name_parts(column)
+        has_question = bool(self.holds(*QUESTIONS, *ADDITIONS, *CONVERSATIONS))
+        is_request = first in OTHER_READERS and others[-1:] == ["prompt"]
+        return has_question and (is_request or (first in EARLIER and "_".join(others) in self.read))
 
 
 def take_question(columns: RowColumns) -> Text:
@@ -176,7 +154,8 @@ def take_question(columns: RowColumns) -> Text:
     if history is not None:
         question, is_plain = (*parse_history(history), *as_user_turn(question)), False
     question = require_question(question)
-    return question if is_plain or not question else as_user_turn(question)
+    is_text = is_plain and not (isinstance(question, str) and has_turn_marks(question))
+    return question if is_text or not question else as_user_turn(question)
 
 
 def parse_history(value: Any) -> Turns:

@@ -9,6 +9,7 @@ from typing import Any
 # Letters of scripts that put no spaces between words: Thai to Burmese, Khmer, Japanese, Chinese.
 NO_SPACES = re.compile(r"[\u0e00-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 MAX_LABEL = 4  # letters of such a script in a label; more are words
+SENTENCE_WORDS, CLAUSE_WORDS = 13, 4  # a text of so many words is a sentence; so is one of the latter that ends like one
 
 
 def nested_texts(value: Any) -> Iterator[str]:
@@ -31,6 +32,17 @@ def holds_words(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(map(holds_words, value.values()))
     return isinstance(value, Sequence) and any(map(holds_words, value))
+
+
+def holds_sentence(value: Any) -> bool:
+    """Does a value hold a sentence, at any depth?  A label has fewer words."""
+    for text in nested_texts(value):
+        count = len(text.split())
+        if count >= SENTENCE_WORDS or (count >= CLAUSE_WORDS and text.rstrip().endswith((".", "?", "!", ":"))):
+            return True
+        if len(NO_SPACES.findall(text)) > SENTENCE_WORDS:
+            return True
+    return False
 
 
 def split_columns(value: Mapping[str, Any]) -> list[Mapping[str, Any]]:

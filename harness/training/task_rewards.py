@@ -19,11 +19,10 @@ from harness.evaluation.scoring import score_response
 from harness.evaluation.task_binding import bind_tasks
 from harness.prompts.reading import Reader
 from harness.training.question_overlap import (
-    contaminated_questions,
+    OptionQuestions,
+    copied_questions,
     question_texts,
     question_words,
-    split_words,
-    words_in_option_order,
 )
 from harness.training.reward_settings import PREFIX, RewardSettings, weighted_names
 from harness.training.source_rows import raw_rows, row_text
@@ -113,16 +112,15 @@ def check_columns(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]) -
 
 
 def refuse_test_rows(task: Task, rows: Sequence[Json], test_rows: Sequence[Json]) -> None:
-    """Raises SkilldeltaError where a training row holds a whole question of the test: its score would mean nothing.
+    """Raises SkilldeltaError where a training row holds a question of the test: its score would mean nothing.
 
-    Questions are compared by their words, so that another spacing, another answer or another order of lettered options hides
-    none.
+    Questions are compared by their words, so that another spacing, another answer, some changed words, or another order of the
+    options hides none.
     """
-    questions = {words for row in test_rows for words in question_words(row)}
-    leaks = contaminated_questions(questions, map(row_text, rows), 1.0)  # at any depth of a row
-    ordered = {words_in_option_order(text): split_words(text) for row in test_rows for text in question_texts(row)}
-    found = {words_in_option_order(text) for row in rows for text in question_texts(row)}
-    leaks |= {ordered[words] for words in found & ordered.keys() if len(words) > 2}
+    texts = [row_text(row) for row in rows]  # at any depth of a row
+    leaks = copied_questions({words for row in test_rows for words in question_words(row)}, texts)
+    with_options = OptionQuestions(text for row in test_rows for text in question_texts(row))
+    leaks |= {words for text in texts for words in with_options.find(text)}
     if leaks:
         example = " ".join(sorted(leaks)[0][:12])
         raise SkilldeltaError(

@@ -19,6 +19,7 @@ from harness.prompts.tokenization import WindowedTokenizer
 from harness.training import model_loading
 from harness.training.batches import Tokens
 from harness.training.chat_rendering import ChatRenderer
+from harness.training.encoding_losses import SPECIAL_COUNT, SpecialTokens
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn
 from harness.types import SkilldeltaError
 
@@ -94,7 +95,10 @@ def answer_ends(tokenizer: Any, model: str) -> frozenset[int]:
 
 @dataclass
 class Encoder:
-    """Prompts and answers as ids, at most `max_length` of them; `losses` counts the rows that do not fit, by reason."""
+    """Prompts and answers as ids, at most `max_length` of them; `losses` counts the rows that do not fit, by reason.
+
+    It also counts the messages that spell a special token (see `SpecialTokens`).
+    """
 
     tokenizer: Any
     max_length: int
@@ -105,6 +109,10 @@ class Encoder:
     @cached_property
     def renderer(self) -> ChatRenderer:
         return ChatRenderer(self.tokenizer)
+
+    @cached_property
+    def special_tokens(self) -> SpecialTokens:
+        return SpecialTokens(self.tokenizer)
 
     @cached_property
     def windowed(self) -> WindowedTokenizer:
@@ -127,10 +135,17 @@ class Encoder:
     def try_rendering(self, prompt: Text, answer: Text) -> tuple[str, str] | None:
         """The texts of a prompt and of the whole; None, and counted, for a row that the chat template cannot write."""
         try:
-            return self.render(prompt, (), opening=True), self.render(prompt, answer)
+            texts = self.render(prompt, (), opening=True), self.render(prompt, answer)
         except UnusableRowError as fault:
             self.losses[str(fault)] += 1
             return None
+        self.count_special(prompt, answer)
+        return texts
+
+    def count_special(self, prompt: Text, answer: Text = ()) -> None:
+        """Counts a sequence of which a message spells a special token."""
+        if token := self.special_tokens.find_special(prompt, answer):
+            self.losses[f"{SPECIAL_COUNT}{token}"] += 1
 
     def fitting_answers(self, rows: Sequence[tuple[Text, Text]]) -> list[Tokens]:
         """The answers that fit.  Raises SkilldeltaError where none does."""
@@ -165,6 +180,7 @@ class Encoder:
         for prompt in prompts:
             try:
                 texts.append(self.render(prompt, (), opening=True))
+                self.count_special(prompt)
             except UnusableRowError as fault:
                 self.losses[str(fault)] += 1
         return self.windowed.encode_batch(texts)

@@ -22,7 +22,7 @@ from harness.atomic_files import atomic_folder, remove_halves, write_json
 from harness.bounded_files import read_json
 from harness.training import batches, model_loading, parallel, run_folder, settings
 from harness.training.costs import Costs, peak_memory
-from harness.training.messages import describe_losses
+from harness.training.encoding_losses import describe_losses
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.progress_lines import StepLines
 from harness.training.training_device import training_device

@@ -10,7 +10,7 @@ from harness.cli.train import training_lines
 from harness.library_messages import make_libraries_printable
 from harness.trainers.dpo import DPOConfig
 from harness.trainers.ppo import PPOConfig
-from harness.training.messages import describe_losses
+from harness.training.encoding_losses import describe_losses
 from harness.training.progress_lines import StepLines
 
 

@@ -67,6 +67,22 @@ PAIRS: dict[str, dict[str, Any]] = {
     },
     "a conversation that ends with an answer": {"messages": turns(RIGHT), "chosen": RIGHT, "rejected": WRONG},
     "a conversation that waits for one": {"question": ASK, "messages": turns("")[:1], "chosen": RIGHT, "rejected": WRONG},
+    "orca pairs with what their labeller was asked": {
+        "input": ASK, "chosen": RIGHT, "rejected": WRONG, "generations": [RIGHT, WRONG], "order": ["gpt4", "chatgpt"],
+        "labelling_model": "gpt-4", "labelling_prompt": turns("Which of the two is better?"), "rating": [9.0, 2.0],
+        "raw_labelling_response": "9 2\nThe first is right.", "rationale": "The first is right.", "status": "swapped",
+        "original_chosen": WRONG, "original_rejected": RIGHT, "chosen_score": 9.0, "in_gsm8k_train": False,
+    },
+    "capybara with the prompts of its generators": {
+        "prompt": ASK, "generation_prompt": [f"You are an AI.\n{ASK}"], "raw_generation_responses": [f"{WRONG} "],
+        "new_generations": [WRONG], "chosen": turns(RIGHT), "rejected": turns(WRONG), "original_response": RIGHT,
+    },
+    "openai's": {
+        "input": {"messages": turns("")[:1], "tools": [], "parallel_tool_calls": True},
+        "preferred_output": turns(RIGHT)[1:], "non_preferred_output": turns(WRONG)[1:],
+    },
+    "ms-swift's": {"messages": turns(RIGHT), "rejected_response": WRONG},
+    "ms-swift's with two conversations": {"messages": turns(RIGHT), "rejected_messages": turns(WRONG)},
     "content parts with the nulls of a table": {
         "prompt": [{"role": "user", "content": [{"type": "text", "text": ASK, "image": None}]}], "images": None,
         "chosen": turns(RIGHT)[1:], "rejected": turns(WRONG)[1:],
@@ -114,6 +130,16 @@ CONVERSATIONS: dict[str, dict[str, Any]] = {
     "a mixture's empty columns": {"messages": None, "completion": None, "question": ASK, "response": RIGHT, "text": None},
     "a completion that repeats the prompt": {"prompt": turns("")[:1], "completion": turns(RIGHT)},
     "a placeholder for no input": {"instruction": ASK, "input": "<noinput>", "output": RIGHT},
+    "metamath, whose question was another one": {
+        "type": "MATH_Rephrased",
+        "query": ASK,
+        "original_question": "What is the largest planet?",
+        "response": RIGHT,
+    },
+    "math with its levels": {"problem": ASK, "level": "Level 5", "type": "Counting & Probability", "solution": RIGHT},
+    "cohere": {"messages": [{"role": "User", "content": ASK}, {"role": "Chatbot", "content": RIGHT}]},
+    "hermes": {"id": "1", "conversations": turns(RIGHT, "from", "value"), "subcategory": "Two words", "task": "Name planets"},
+    "names that are the roles": {"messages": [message | {"name": message["role"]} for message in turns(RIGHT)]},
     "numina": {"source": "x", "problem": ASK, "solution": RIGHT, "messages": turns(RIGHT)},
 }
 
@@ -159,6 +185,13 @@ REFUSED: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (parse_pair, {"prompt": ASK, "passage": "木星是太阳系最大的行星", "chosen": RIGHT, "rejected": WRONG}, "'passage' is for"),
     (parse_pair, {"prompt": ASK, "hint": "Think of gas.", "scene": "At night.", "chosen": RIGHT, "rejected": WRONG},
      "'hint', 'scene' are for.*--ignore-columns hint,scene if"),
+    (parse_pair, {"prompt": ASK, "initial_reason_steps": "Step 1: it is round.", "chosen": RIGHT, "rejected": WRONG},
+     "'initial_reason_steps' is for"),
+    (parse_pair, {"generation_prompt": "Ask of planets.", "chosen": turns(RIGHT)[1:], "rejected": turns(WRONG)[1:]},
+     "'generation_prompt' is for"),
+    (parse_pair, {"prompt": ASK, "original_article": "They are round.", "chosen": RIGHT, "rejected": WRONG}, "'original_art"),
+    (parse_conversation, {"task": "Translate this into French.", "input": ASK, "output": RIGHT}, "'task' is for"),
+    (parse_conversation, {"question": ASK, "rationale": "It is a gas giant.", "answer": RIGHT}, "'rationale' is for"),
     (parse_pair, {"prompt": ASK, "images": ["a b"], "chosen": RIGHT, "rejected": ["a b"]}, "neither text nor"),
 ]  # fmt: skip
 
@@ -178,7 +211,15 @@ UNUSABLE: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (parse_pair, {"prompt": [{"role": "user", "content": ""}], "chosen": RIGHT, "rejected": WRONG}, "question without words"),
     (parse_pair, {"messages": turns("It is Venus."), "chosen": RIGHT, "rejected": WRONG}, "ends with another answer"),
     (parse_pair, PAIRS["safe rlhf"] | {"response_1": turns("x")[:1]}, "the assistant does not begin"),
+    (parse_pair, PAIRS["orca pairs with what their labeller was asked"] | {"status": "tie"}, "tied ratings"),
+    (parse_pair, PAIRS["openai's"] | {"tools": [{"name": "one"}]}, "tools next to the input and in it"),
+    (parse_pair, {"messages": turns("")[:1], "rejected_response": WRONG}, "no chosen answer"),
     (parse_conversation, {"instruction": "", "output": RIGHT}, "no prompt"),
+    *(
+        (parse_conversation, {"prompt": ASK, "completion": WRONG, "label": label}, "label is false")
+        for label in (False, 0, "-1")
+    ),
+    (parse_conversation, {"messages": turns(WRONG), "kto_tag": "undesirable"}, "label is false"),
     (parse_conversation, {"messages": [{"role": "user", "content": " "}, *turns(RIGHT)[1:]]}, "question without words"),
     (parse_conversation, {"prompt": "Another?", "completion": turns(RIGHT)}, "the assistant does not begin"),
     (parse_prompt, {"messages": [{"role": "user", "content": "\t"}]}, "question without words"),

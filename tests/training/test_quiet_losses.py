@@ -9,6 +9,7 @@ import pytest
 from harness import registry
 from harness.training import datasets
 from harness.training.conversations import parse_conversation, parse_prompt
+from harness.training.encoding_losses import describe_losses
 from harness.training.needs import read_needs
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
@@ -109,3 +110,82 @@ def test_a_question_of_the_test_is_found_at_any_depth_of_a_row() -> None:
     with pytest.raises(SkilldeltaError, match="1 questions of the test"):
         refuse_test_rows(registry.task("gsm8k"), [row], [{"question": question, "answer": "4"}])
     refuse_test_rows(registry.task("gsm8k"), [row | {"notes": None}], [{"question": question, "answer": "4"}])
+
+
+NAMED = [{"role": "user", "name": "alice", "content": "one alice ?"}, {"role": "assistant", "content": "two"}]
+
+
+def test_who_speaks_is_written_or_counted_or_passed_over_by_name(tiny: str) -> None:
+    writes_names = TEMPLATE.replace("m['content']", "(m.name or '') + m['content']")
+    for template, ignored, lost in ((TEMPLATE, (), 1), (writes_names, (), 0), (TEMPLATE, ("name",), 0)):
+        row = parse_conversation({"messages": NAMED}, ParseSettings(ignore=ignored))
+        encoder = Encoder(load_tokenizer(tiny), 512)
+        encoder.tokenizer.chat_template = template
+        (tokens,) = encoder.encode_answers([(row.prompt, row.answer)])
+        assert (tokens is None) == bool(lost)
+        assert sum(encoder.losses.values()) == lost
+        assert all("leaves out the name of a message (--ignore-columns name" in fault for fault in encoder.losses)
+
+
+def test_a_message_that_spells_a_special_token_is_said_and_encoded_as_in_scoring(tiny: str) -> None:
+    encoder = Encoder(load_tokenizer(tiny), 512)
+    end = encoder.tokenizer.eos_token
+    for question, answer, count in (
+        ("one ?", "two", 0),
+        (f"one {end} ?", "two", 1),
+        ("one ?", f"tw{end}o", 1),
+        ("one ?", f"two{end}", 0),
+    ):
+        encoder.losses.clear()
+        prompt: Any = (Message("user", question),)
+        (tokens,) = encoder.encode_answers([(prompt, (Message("assistant", answer),))])
+        assert tokens is not None
+        assert encoder.losses == ({f"special token in a message: {end}": 1} if count else {})
+        (asked,) = encoder.encode_prompts([prompt])
+        assert list(asked) == encoder.windowed.encode(encoder.render(prompt, (), opening=True))
+        assert tokens.ids[: len(asked)] == asked
+    assert not describe_losses({}, TrainerSettings())
+    assert describe_losses({f"special token in a message: {end}": 2, "overlong": 1}, TrainerSettings()) == [
+        "Left out: 1 x longer than --max-length 1024 tokens.",
+        f"Messages spell special tokens: 2 x {end}.  They are encoded as these tokens, as servers and scoring do: such a text "
+        "may end its own turn.",
+    ]
+
+
+def test_turns_marked_by_nemo_are_turns() -> None:
+    prompt = f"Hello.<extra_id_1>Assistant\nHello!\n<extra_id_1>User\n{ASK}"
+    turns = (Message("user", "Hello."), Message("assistant", "Hello!"), Message("user", ASK))
+    pair = parse_pair({"prompt": prompt, "response_1": WRONG, "response_2": RIGHT, "preference_strength": 1}, SETTINGS)
+    assert (pair.prompt, pair.chosen) == (turns, (Message("assistant", RIGHT),))
+    assert parse_conversation({"prompt": prompt, "response": RIGHT}, SETTINGS).prompt == turns
+
+
+OPTIONS = ("Which is it?", "one thing", "another thing", "neither of them")
+MARKS = (("- {}", "(A) {}"), ("{}", "* {}"), ("1. {}", "2) {}"))
+
+
+@pytest.mark.parametrize("mark", [mark for marks in MARKS for mark in marks])
+def test_a_question_of_the_test_is_found_with_its_options_in_any_order_and_marks(mark: str) -> None:
+    stem, *options = OPTIONS
+    written = "\n".join([stem, *map("- {}".format, options)])
+    other = "\n".join([f"Question: {stem.upper()}", *map(mark.format, options[::-1]), "Answer: (A)"])
+    for row in ({"question": other}, {"messages": [{"content": f"Is it?\nAnswer: no\n\n{other}"}]}):
+        with pytest.raises(SkilldeltaError, match="1 questions of the test"):
+            refuse_test_rows(registry.task("gsm8k"), [row], [{"question": written}])
+    refuse_test_rows(
+        registry.task("gsm8k"), [{"question": other.replace("another thing", "two things")}], [{"question": written}]
+    )
+    inline = f"{stem} (a) {options[1]} (b) {options[0]} (c) {options[2]}"
+    with pytest.raises(SkilldeltaError, match="1 questions of the test"):
+        refuse_test_rows(registry.task("gsm8k"), [{"question": inline}], [{"question": written}])
+
+
+def test_a_question_with_some_other_words_is_refused_unless_the_test_is_made_from_a_template() -> None:
+    question = "We knew nine planets.  How many of them are larger than the Earth and have at least one moon each?"
+    near = {"question": question.replace("We knew nine", "I knew eight")}
+    with pytest.raises(SkilldeltaError, match="1 questions of the test"):
+        refuse_test_rows(registry.task("gsm8k"), [near], [{"question": question}])
+    template = [{"question": question}, {"question": question.replace("nine", "seven").replace("We", "They")}]
+    refuse_test_rows(registry.task("gsm8k"), [near], template)
+    with pytest.raises(SkilldeltaError, match="1 questions of the test"):
+        refuse_test_rows(registry.task("gsm8k"), [{"question": question}], template)
