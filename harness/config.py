@@ -16,6 +16,7 @@ from harness.name_value_pairs import parse_pairs as parse_pairs
 from harness.name_value_pairs import split_names as split_names
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
+from harness.wrong_values import explain_wrong_value
 from harness.yaml_files import load_yaml as load_yaml
 
 T = TypeVar("T")
@@ -37,8 +38,7 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
     try:
         config: T = validator.validate_python(ready, strict=False)
     except pydantic.ValidationError as error:
-        places = [(".".join(map(str, e["loc"])) or kind.__name__, e) for e in error.errors()[:20]]
-        faults = "; ".join(f"{place}: {e['msg']}, not {printable(repr(e['input']))[:200]}" for place, e in places)
+        faults = "; ".join(map(explain_wrong_value, error.errors()[:20]))
         raise SkilldeltaError(f"These settings do not fit: {faults}.") from error
     if no_numbers := [name for name in ready if (value := getattr(config, name)) != value]:
         raise SkilldeltaError(f"{', '.join(no_numbers)} is NaN: write a number.")

@@ -28,6 +28,7 @@ from harness.checkpoint_states import drop_states, holds_model
 from harness.folder_entries import MAX_ENTRIES, list_entries, list_once
 from harness.grouping import group_by
 from harness.integrity import ADAPTER_CONFIG
+from harness.missing_checkpoints import explain_no_checkpoint
 from harness.named_bases import adopt_named_bases
 from harness.numbered_folders import natural_order, parse_number
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
@@ -116,12 +117,7 @@ def find_at(path: str) -> list[Checkpoint]:
     search = FolderSearch(folder.resolve())
     checkpoints = search.run()
     if not checkpoints:
-        contents = ", ".join(printable(p.name) for p in sorted(folder.iterdir())[:8]) or "nothing"
-        bound = f"  {search.limits}" if search.limits else ""
-        raise SkilldeltaError(
-            f"There is no checkpoint in {path}; it holds: {contents}.{bound}\n"
-            f"Recognised are the folders of: {', '.join(p.replace('_', '-') for p in registry.modules('producers'))}."
-        )
+        raise SkilldeltaError(explain_no_checkpoint(folder, search.limits))
     return checkpoints
 
 

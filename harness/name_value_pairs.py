@@ -20,6 +20,6 @@ def parse_pairs(text: str | Sequence[str]) -> dict[str, str]:
         if part:
             key, equals, value = part.partition("=")
             if not equals:
-                raise SkilldeltaError(f"{part!r} is not name=value.")
+                raise SkilldeltaError(f"{part!r} is not name=value: write one NAME=VALUE, or several with commas between them.")
             values[key.strip()] = value.strip()
     return values

@@ -46,7 +46,9 @@ def find_yaml(name: str, noun: str, folder: Path, fits: Callable[[Path], bool] =
         return Path(name)
     names = sorted(path.stem for path in folder.glob("*.yaml") if fits(path))
     if name not in names:
-        raise unknown_name(noun, name, names)
+        error = unknown_name(noun, name, names)
+        state = "is a folder" if Path(name).is_dir() else "is a file of another name" if Path(name).exists() else ""
+        raise SkilldeltaError(f"{error}  {name} {state}: a file of your own ends in .yaml." if state else str(error))
     return folder / f"{name}.yaml"
 
 

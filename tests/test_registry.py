@@ -100,7 +100,8 @@ def test_rescoring_a_task_of_ones_own_names_the_flag_that_is_missing(
         error = capsys.readouterr().err
         if code:
             assert "'capitals'" in error
-            assert "scored with --include-path" in error
+            assert "r holds the task 'capitals', which no file of this program defines" in error
+            assert "which `score` was given as --include-path" in error
             assert "skilldelta rescore r --include-path FILE" in error
             assert "lm-eval:NAME" not in error
 

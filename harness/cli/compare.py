@@ -48,7 +48,9 @@ def compare_(
     """Tables of scores and differences with intervals; refuses results that cannot be compared."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the products are small: idle threads would waste half the time
     from harness import api
+    from harness.comparison.candidate_names import refuse_baseline
 
+    refuse_baseline(results, baseline, candidate or ())
     settings = {"margin": margin, "allow": allow or [], "family": correction, "candidates": candidate or []}
     settings |= {"leave_out": leave_out or [], "only": only or [], "published": published_tables or []}
     settings |= {"holdout": holdout, "suite": suite}

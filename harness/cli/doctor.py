@@ -27,7 +27,8 @@ def doctor(as_json: Json = False) -> None:
 
 def describe_machine() -> str:
     system = f"{platform.system()} {platform.release()}, {platform.machine()}"
-    return f"{system}, {os.cpu_count()} processors, Python {platform.python_version()}"
+    count = os.cpu_count()
+    return f"{system}, {count} processor{'s' * (count != 1)}, Python {platform.python_version()}"
 
 
 def describe_device() -> str:

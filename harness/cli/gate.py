@@ -31,9 +31,11 @@ def gate(
 ) -> None:
     """May this checkpoint be shipped?  Exit code 0 pass, 1 regression, 2 inconclusive."""
     from harness.comparison import gate as rules
+    from harness.comparison.candidate_names import refuse_baseline
     from harness.comparison.compare import compare
     from harness.comparison.result import ComparisonSettings
 
+    refuse_baseline(results, baseline, [candidate])
     rules_in_force = add_drops(rules.read_policy(policy) if policy else rules.Policy(), max_drop or [])
     settings = ComparisonSettings(allow=tuple(allow or ()), candidates=(candidate,), suite=suite)
     verdict = rules.gate(compare(results, baseline, settings), candidate, rules_in_force)

@@ -11,7 +11,9 @@ from harness.cli import options
 from harness.cli.noise_table import noise_row, print_noise_table
 from harness.cli.screen import note, print_json
 from harness.cli.selection import SelectionOptions
+from harness.name_value_pairs import split_names
 from harness.shares import check_share
+from harness.types import SkilldeltaError
 
 
 @options.with_option_groups
@@ -32,10 +34,14 @@ def noise(
     from harness.store import Results
 
     check_share("--share", share)
+    names = split_names(tasks)
+    if not names:
+        stored_tasks = sorted({record.task.name for _, record, _ in Results(output).cells()})
+        raise SkilldeltaError(f"Say what to repeat: --tasks NAME,...; {output} holds: {', '.join(stored_tasks) or 'no task'}.")
     settings, loader = where.settings(), model.backend().loader()
     checkpoints, selected_tasks = (
         api.find_checkpoints(paths, loader, choice.selection()),
-        api.resolve(",".join(tasks or ()), include or ()),
+        api.resolve(",".join(names), include or ()),
     )
     repeats = []
     for repeat in repeat_cells(checkpoints, selected_tasks, loader, Results(output), settings, RepeatShare(share)):

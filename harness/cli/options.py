@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from harness.cli.option_groups import with_option_groups as with_option_groups
+from harness.name_value_pairs import split_names
 from harness.types import SandboxOptions, SkilldeltaError, Task
 
 if TYPE_CHECKING:
@@ -78,13 +79,11 @@ class TaskOptions:
     include: Include = None
 
     def choose(self, chat_template: str = "") -> tuple[list[Task], dict[str, ExampleSelection]]:
-        """The tasks, and which examples of each: a suite may take a part of a task.
-
-        A chat template that the user named is also for lm-eval's tasks, which have none by default.
-        """
+        """The tasks, and which examples of each.  A chat template that the user named is also for lm-eval's tasks."""
         from harness import api, registry, suites
 
-        if bool(self.tasks) == bool(self.suite):
+        names = split_names(self.tasks)
+        if bool(names) == bool(self.suite):
             raise SkilldeltaError(
                 "Say what to score: --tasks NAME,... or --suite NAME (`skilldelta list tasks`, `skilldelta list suites`)."
             )
@@ -93,7 +92,7 @@ class TaskOptions:
         if self.suite:
             tasks, selections = suites.load_suite(self.suite, self.include or (), prompts)
         else:
-            tasks, selections = api.resolve(",".join(self.tasks or ()), self.include or (), prompts), {}
+            tasks, selections = api.resolve(",".join(names), self.include or (), prompts), {}
         return tasks, api.limits(self.limit, self.sample_seed) or selections
 
 

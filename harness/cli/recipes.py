@@ -9,6 +9,7 @@ import typer
 from harness.cli.options import Allow, Json, ResultsFolders
 from harness.cli.screen import note, print_json, print_table
 from harness.own_packages import own_imports
+from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.recipes import RecipeRow
@@ -26,6 +27,8 @@ def recipes(
     from harness import config
     from harness.comparison.recipes import compare_recipes
 
+    if unnamed := [text for text in recipe if "=" not in text]:
+        raise SkilldeltaError(f"--recipe {unnamed[0]}: write NAME=CHECKPOINT,CHECKPOINT,... twice, the baseline first.")
     runs_by_recipe = {name: runs.split(",") for text in recipe for name, runs in config.parse_pairs([text]).items()}
     rows = compare_recipes(results, runs_by_recipe, tuple(allow or ()))
     if as_json:

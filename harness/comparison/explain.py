@@ -12,6 +12,7 @@ import numpy as np
 from harness.bounded_files import read_bytes
 from harness.comparison import explain_formulas as formulas
 from harness.comparison.alignment import PairedScores, TaskPanel
+from harness.comparison.candidate_names import check_candidate
 from harness.comparison.compare import Analysis, analyse
 from harness.comparison.estimates import add_noise
 from harness.comparison.judged_scores import judge_errors, widen_difference
@@ -103,9 +104,7 @@ def explain_cell(
     baseline, candidate, name = names
     analysis = analyse(results, baseline, settings or ComparisonSettings())
     comparison = analysis.comparison
-    candidates = [c for c in comparison.checkpoints if c != baseline]
-    if candidate not in candidates:
-        raise unknown_name("candidate", candidate, candidates)
+    check_candidate(candidate, baseline, comparison.checkpoints)
     rows = {r.name: r for r in comparison.rows if r.checkpoint == candidate}
     rows |= {r.name: r for r in comparison.at("task") if r.checkpoint == candidate}  # a task before a skill of its name
     if name not in rows:

@@ -11,12 +11,14 @@ from typing import Any, Literal
 import pydantic
 
 from harness import config
+from harness.comparison.candidate_names import check_candidate
 from harness.comparison.metric_rows import metric_rows
 from harness.comparison.number_format import ABSENT, format_change
 from harness.comparison.result import Comparison, Difference, Level, Row, without_nan
 from harness.grouping import group_by
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import escape_markdown
+from harness.wrong_values import explain_wrong_value
 
 RuleLevel = Level | Literal["metric"]
 GateAnswer = Literal["pass", "regression", "inconclusive"]
@@ -143,7 +145,8 @@ def parse_policy(values: Mapping[str, object], source: str = "the policy") -> Po
     try:
         return Policy.model_validate(values)
     except pydantic.ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        keys = lambda depth: Rule.model_fields if depth else Policy.model_fields  # noqa: E731
+        faults = "; ".join(explain_wrong_value(e, keys) for e in error.errors()[:20])
         raise SkilldeltaError(
             f"{source} is not a policy: {faults}.\n"
             "It may hold: default, skills, tasks, metrics, average (each with max_drop, margin, kind), max_unscored."
@@ -152,8 +155,7 @@ def parse_policy(values: Mapping[str, object], source: str = "the policy") -> Po
 
 def gate(comparison: Comparison, candidate: str, policy_: Policy) -> GateResult:
     """Checks every rule of the policy on one candidate.  SkilldeltaError where no rule applies, or a name is unknown."""
-    if candidate not in comparison.checkpoints or candidate == comparison.baseline:
-        raise SkilldeltaError(str(unknown_name("candidate", candidate, set(comparison.checkpoints) - {comparison.baseline})))
+    check_candidate(candidate, comparison.baseline, comparison.checkpoints)
     candidate_rows = [r for r in comparison.rows if r.checkpoint == candidate]
     rows: dict[tuple[RuleLevel, str], Row] = {(r.level, r.name): r for r in candidate_rows}
     confidence, tests = comparison.settings.level, len(policy_.metrics)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.comparison.alignment import TaskPanel
+from harness.comparison.candidate_names import refuse_baseline
 from harness.comparison.load import load_results
 from harness.statistics.sequential_test import SequentialDecision, SequentialPlan, cluster_differences, decide
 
@@ -28,6 +29,7 @@ class ReplayedTask:
 
 def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0.0, orders: int = 20) -> list[ReplayedTask]:
     """Every task that both checkpoints have and that is a mean, in `orders` seeded random orders; `margin` in points."""
+    refuse_baseline([results], baseline, [candidate])
     stored_results = load_results([Path(results)], baseline, [candidate])
     stored_results.accept_differences(())
     replays = []

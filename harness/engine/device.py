@@ -55,7 +55,8 @@ def describe_devices() -> str:
         return ", ".join(torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count()))
     if (device := default_device()).type != "cpu":
         return device.type
-    return f"the processor, {torch.get_num_threads()} threads, {torch.backends.cpu.get_cpu_capability()}"
+    threads = torch.get_num_threads()
+    return f"the processor, {threads} thread{'s' * (threads != 1)}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def count_gpus() -> int:

@@ -25,8 +25,9 @@ def stored_tasks(results: Results, include: Iterable[Path] = ()) -> dict[str, Ta
     names = sorted({record.task.name for _, record, _ in results.cells() if not record.imported})
     if foreign := [name for name in names if name not in tasks and ":" not in name]:
         raise SkilldeltaError(
-            f"{results.folder} holds {', '.join(map(repr, foreign))}, which no file of this program defines: scored with "
-            f"--include-path.\nName that file again: skilldelta rescore {results.folder} --include-path FILE"
+            f"{results.folder} holds the task{'s' * (len(foreign) > 1)} {', '.join(map(repr, foreign))}, which no file of this "
+            f"program defines: a file of your own does, which `score` was given as --include-path.\n"
+            f"Name that file again: skilldelta rescore {results.folder} --include-path FILE"
         )
     try:
         return {name: tasks[name] if name in tasks else registry.task(name, include) for name in names}
