@@ -104,6 +104,9 @@ def test_a_count_tells_what_is_not_there_from_what_holds() -> None:
     findings = [Finding("a"), Finding("b", "hangs"), Finding("c", absent=True)]
     assert damage.count(findings) == "1 of 2, 1 not there"
     assert damage.count(findings[2:]) == "not run"
+    assert damage.print_faults("before", "results", findings) == 1
+    assert damage.print_faults("now", "results", findings) == 2  # a command of today's that fails without damage is a fault
+    assert damage.print_faults("now", "hostile-programs", findings) == 1
 
 
 def test_an_older_checkout_is_found_by_its_folder_or_its_commit(toy: Checkout, tmp_path: Path) -> None:
