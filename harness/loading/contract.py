@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
+from math import isfinite
 from pathlib import Path
-
-import torch
 
 from harness import hub_cache
 from harness.bounded_files import is_folder, read_bytes
@@ -120,20 +120,40 @@ def place(folders: list[Path], settings: LoadSettings) -> ContractVerdict:
 def find_infinite(checkpoint: Checkpoint) -> str:
     """Which of the files' tensors hold values that are no numbers, or nothing but zeros; "" where none does.
 
-    Reads all of them, one at a time.
+    Reads all of them, one at a time; a base that several adapters share once.
     """
     whole, is_zero = [(Path(checkpoint.base or checkpoint.path), SINGLE)], list[bool]()
     for folder, names in [*whole, *((Path(path), ADAPTER) for path in adapter_folders(checkpoint))]:
         files = weight_files(folder, names) if folder.is_dir() else []
-        tensors = sorted(read_headers(files))
-        for name, tensor in zip(tensors, open_tensors(files, tensors), strict=True):
-            values = tensor[...]
-            if not values.is_floating_point() or values.element_size() == 1 or not values.numel() or IGNORABLE.search(name):
-                continue
-            if not bool(torch.isfinite(values).all()):
-                return f"{printable(name)} holds values that are no numbers (NaN or infinite): nothing can be scored"
-            if (largest := float(values.abs().max())) > ABSURD:
-                return f"{printable(name)} holds values up to {largest:.0e}, which overflow: nothing can be scored"
-            if names == SINGLE and values.ndim > 1:
-                is_zero.append(largest == 0)
+        stamps = [(file, (stat := file.stat()).st_mtime_ns, stat.st_size, stat.st_ino) for file in files if file.is_file()]
+        values = check_values(tuple(files), tuple(stamps))
+        if values.problem:
+            return values.problem
+        is_zero += values.is_zero if names == SINGLE else ()
     return explain_zeros(is_zero)
+
+
+@dataclass(frozen=True)
+class CheckedValues:
+    """What is wrong with the values of a set of weights, and which of its matrices are nothing but zeros."""
+
+    problem: str = ""
+    is_zero: tuple[bool, ...] = ()
+
+
+@cache
+def check_values(files: tuple[Path, ...], stamps: tuple[tuple[Path, int, int, int], ...]) -> CheckedValues:
+    """Reads a set of weights.  `stamps`: of the files, so that others under the same names are read anew."""
+    tensors, is_zero = sorted(read_headers(files)), list[bool]()
+    for name, tensor in zip(tensors, open_tensors(files, tensors), strict=True):
+        values = tensor[...]
+        if not values.is_floating_point() or values.element_size() == 1 or not values.numel() or IGNORABLE.search(name):
+            continue
+        largest = float(values.abs().max())  # NaN where any value is: twice as fast as a test of each
+        if not isfinite(largest):
+            return CheckedValues(f"{printable(name)} holds values that are no numbers (NaN or infinite): nothing can be scored")
+        if largest > ABSURD:
+            return CheckedValues(f"{printable(name)} holds values up to {largest:.0e}, which overflow: nothing can be scored")
+        if values.ndim > 1:
+            is_zero.append(largest == 0)
+    return CheckedValues(is_zero=tuple(is_zero))
