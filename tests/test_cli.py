@@ -208,6 +208,16 @@ def test_checkpoints_that_cannot_be_loaded_are_named_before_the_others_are_asked
     assert sum("half · adding" in line for line in lines) == 2, "in its turn, and at the end"
 
 
+@pytest.mark.parametrize(
+    ("verb", "way"), [("tasks", "list tasks"), ("judges", "list judges"), ("backend", "list backends"), ("card", "--help")]
+)
+def test_an_unknown_command_is_told_where_to_look(verb: str, way: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = skilldelta(capsys, verb)
+    assert code == 3
+    assert f"No such command '{verb}'." in err
+    assert f"`skilldelta {way}`" in err
+
+
 def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
     code, _, err = skilldelta(capsys)
     assert (code, err) == (3, ""), "the help is no error with an empty message"

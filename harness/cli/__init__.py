@@ -147,9 +147,21 @@ def explain_missing_place(error: Exception, flags: Sequence[str]) -> str:
     return f"{error.strerror}: {error.filename}.  Name another file or folder."
 
 
+def explain_unknown_command(message: str) -> str:
+    """typer's sentence, and where the verbs stand; of a kind of thing also how it is listed."""
+    from harness import registry
+
+    name = message.removeprefix("No such command ").partition(".")[0].strip("'")
+    kind = next((kind for kind in (*registry.KINDS, *listing.DATA_KINDS) if name in (kind, kind.removesuffix("s"))), "")
+    way = f"`skilldelta list {kind}` lists them." if kind else "`skilldelta --help` lists the commands."
+    return f"{message}  {way}"
+
+
 def explain_wrong_use(error: Any) -> str:
     """What typer's parser says of wrong use; of an argument that is missing also what it is."""
     message = str(error.format_message())
+    if message.startswith("No such command "):
+        return explain_unknown_command(message)
     meaning = getattr(getattr(error, "param", None), "help", None) if message.startswith("Missing ") else None
     if not meaning:
         return message

@@ -16,6 +16,7 @@ from harness.cli.selection import SelectionOptions
 from harness.cli.suite_rule import keep_rule
 from harness.cli.suite_template import with_suite_template
 from harness.cli.trackers import LogTo, log_scores, open_session
+from harness.cli.watch_start import announce_start, check_times, find_baseline, next_step
 from harness.types import SkilldeltaError, Task
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def watch(
 
     if report and not baseline:
         raise SkilldeltaError("--report compares: say with which checkpoint of the results, --baseline NAME.")
+    check_times(every, idle)
     tasks, selections = what.choose(model.chat_template)
     keep_rule(what.suite, output)
     settings, loader, results = (
@@ -98,8 +100,9 @@ def watch(
         Results.make(output),
     )
     name = run.watch_name(paths)
+    baseline = find_baseline(results, baseline)
     alarm = alarm_options.make(results, baseline, name, tasks)
-    announce_missing(paths)
+    announce_start(paths, results, baseline, every)
     links = results.folder / run.LINK_FOLDER / name
     watcher = run.Watch(paths, links, WatchProgress(), every, selection=choice.selection(), results=results)
     follower = Follower(output, baseline, report, None, alarm)
@@ -110,19 +113,13 @@ def watch(
                 if follower.follow(outcomes):
                     break
             else:
-                command = f"skilldelta compare {output} --baseline {baseline or 'NAME'}"
-                note(f"No new checkpoint for {idle:g} minutes.  Next: {command}")
+                note(f"No new checkpoint for {idle:g} minutes.  {next_step(results, baseline)}")
     except SkilldeltaError as error:
         if follower.exit_code() != 1:
             raise
         note(str(error))  # an alarm is what the caller must hear of, whatever failed after it
     if code := follower.exit_code():
         raise typer.Exit(code)
-
-
-def announce_missing(paths: list[str]) -> None:
-    if missing := [p for p in paths if not Path(p).exists()]:
-        note(f"Waiting for {', '.join(missing)}: it does not exist yet.")
 
 
 class WatchProgress(PlainProgress):
