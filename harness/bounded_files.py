@@ -103,6 +103,13 @@ def read_bytes(file: Path, most: int = MAX_JSON) -> bytes:
     return content
 
 
+def read_end(file: Path, most: int) -> bytes:
+    """The last bytes of an ordinary file, `most` at most; UnreadableFileError for anything else."""
+    with open_bytes(file) as stream:
+        stream.seek(max(os.fstat(stream.fileno()).st_size - most, 0))
+        return stream.read(most)
+
+
 def open_text(file: Path) -> BufferedReader:
     """The bytes of an ordinary file of text.  UnreadableFileError where parts of it were never written: a text has no holes."""
     stream = open_bytes(file)

@@ -12,13 +12,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from harness.bounded_files import open_bytes
+from harness.bounded_files import UnreadableFileError, is_listed, open_bytes
 from harness.file_locks import lock_folder
 from harness.json_lines import complete_lines, open_writer, parse_line
+from harness.row_bounds import bounded_lines
 from harness.types import Json, Model, Request, Response, SkilldeltaError, digest
 
 VARIABLE = "SKILLDELTA_JUDGE_CACHE"  # another folder for replies; "none": they are not kept
 SPOILT = ("error", "overlong")  # endings of no reply
+MAX_BYTES = 1 << 31  # of the replies of one judge
+WAY_OUT = f"Name another folder with {VARIABLE}=FOLDER, or {VARIABLE}=none to ask again whatever is lost."
 NAMES = {each.name for each in fields(Response)}
 
 
@@ -59,15 +62,30 @@ class ReplyCache:
         return cls(folder / f"{digest(identity, 32)}.jsonl" if folder else None)
 
     def refresh(self) -> None:
-        """Reads what this process, or another, has appended.  Lines that are damaged are passed over: they are asked again."""
-        if self.file is None or not self.file.is_file():
+        """Reads what this process, or another, has appended.  Lines that are damaged are passed over: they are asked again.
+
+        SkilldeltaError where it is no file, or larger than any judge's replies.
+        """
+        if self.file is None or not is_listed(self.file):
             return
-        with open_bytes(self.file) as stream:
-            stream.seek(self.position)
-            for line in complete_lines(stream):
-                self.position += len(line)
-                if (reply := parse_reply(line)) is not None:
-                    self.replies[reply[0]] = reply[1]
+        try:
+            with open_bytes(self.file) as stream:
+                self.read_on(stream)
+        except ValueError as error:
+            place = "" if isinstance(error, UnreadableFileError) else f"{self.file.name}: "
+            raise SkilldeltaError(
+                f"The judge's replies in {self.file.parent} cannot be read: {place}{error}.\n{WAY_OUT}"
+            ) from error
+
+    def read_on(self, stream: BinaryIO) -> None:
+        """Reads the replies that are not read yet.  ValueError where there are too many, or one is too long."""
+        if (size := os.fstat(stream.fileno()).st_size) > MAX_BYTES:
+            raise ValueError(f"it has {size:,} bytes, more than the {MAX_BYTES:,} that are read")
+        stream.seek(self.position)
+        for line in complete_lines(bounded_lines(stream)):
+            self.position += len(line)
+            if (reply := parse_reply(line)) is not None:
+                self.replies[reply[0]] = reply[1]
 
     def keep(self, key: str, response: Response) -> None:
         """Appends a reply.  SkilldeltaError where it cannot be written: it would be paid for again."""
@@ -80,10 +98,7 @@ class ReplyCache:
                 end_torn_line(stream)
                 open_writer(stream).write({"request": key, "response": asdict(response)})
         except OSError as error:
-            raise SkilldeltaError(
-                f"The judge's replies cannot be kept in {self.file}: {error.strerror}.\n"
-                f"Name another folder with {VARIABLE}=FOLDER, or {VARIABLE}=none to ask again whatever is lost."
-            ) from error
+            raise SkilldeltaError(f"The judge's replies cannot be kept in {self.file}: {error.strerror}.\n{WAY_OUT}") from error
 
 
 def end_torn_line(stream: BinaryIO) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +15,10 @@ from typing import IO, Any
 from harness import bounded_files, data
 from harness.bounded_files import explain_no_file
 from harness.json_lines import InvalidLineError, read_lines
-from harness.row_bounds import MAX_PACKED_LINES, UNPACK_IT, most_unpacked
+from harness.row_bounds import MAX_LINE, MAX_PACKED_LINES, MAX_PLAIN, MAX_PLAIN_LINES, UNPACK_IT, most_unpacked
 from harness.types import Json, SkilldeltaError
 
 MAX_BYTES = 1 << 30  # of a JSON file, once unpacked
-MAX_LINE = 1 << 26  # bytes of one line
 MAX_BLANK = 1 << 24  # bytes of empty lines in succession: a few KB of gzip hold more of them than anybody waits for
 
 
@@ -149,9 +147,15 @@ def read_objects(path: Path) -> Iterator[tuple[int, Json]]:
 def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
     """The lines of a stream, or an error at the first that is longer than MAX_LINE, or behind MAX_BLANK of empty ones.
 
-    A .gz has a bound for all of its lines, too: a few KB of it can stand for any number of rows.
+    All lines together have a bound, too, and those of a .gz a lower one: a few KB of it can stand for any number of rows.
     """
-    bytes_left = most_unpacked(path.stat().st_size) if is_packed(path) else sys.maxsize
+    size = path.stat().st_size
+    most, most_lines, verb, hint = (
+        (most_unpacked(size), MAX_PACKED_LINES, "unpacks to", UNPACK_IT)
+        if is_packed(path)
+        else (MAX_PLAIN, MAX_PLAIN_LINES, "has", "it is not read.  Import it in parts.")
+    )
+    bytes_left = most
     blank = 0
     for number in count(1):
         try:
@@ -163,9 +167,8 @@ def read_bounded_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
         if len(line) > MAX_LINE:
             raise SkilldeltaError(f"{path}, line {number}, is longer than {MAX_LINE >> 20} MiB: it is not read.")
         bytes_left -= len(line)
-        if bytes_left < 0 or (number > MAX_PACKED_LINES and is_packed(path)):
-            lines, size = f"{MAX_PACKED_LINES:,}", f"{most_unpacked(path.stat().st_size):,}"
-            raise SkilldeltaError(f"{path} unpacks to more than {lines} lines or {size} bytes: {UNPACK_IT}")
+        if bytes_left < 0 or number > most_lines:
+            raise SkilldeltaError(f"{path} {verb} more than {most_lines:,} lines or {most:,} bytes: {hint}")
         blank = blank + len(line) if line.isspace() else 0
         if blank > MAX_BLANK:
             raise SkilldeltaError(f"{path}, line {number}: more than {MAX_BLANK:,} bytes of empty lines: it is not read.")

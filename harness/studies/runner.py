@@ -24,12 +24,12 @@ from typing import Any, Protocol
 
 from harness import own_packages, registry
 from harness.atomic_files import write_bytes, write_json
-from harness.bounded_files import read_stored_json
+from harness.bounded_files import UnreadableFileError, read_end, read_stored_json
 from harness.parent_process import end_with_parent
 from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError, digest
 
-SHOWN_LOG_LINES = 15  # lines of a failed stage's log that are shown
+SHOWN_LOG_LINES, MAX_LOG_END = 15, 1 << 16  # lines, and bytes, of the end of a failed stage's log that are shown
 PROBE, PROBE_SIZE = "room-for-a-log", 1 << 16  # a file, and its bytes
 # Imported once, by the process that stages are forked from: this saves seconds of processor time for each of them.
 PRELOADED_MODULES = [
@@ -133,6 +133,12 @@ class Runner:
     def log_file(self, stage: Stage) -> Path:
         return self.folder / "logs" / f"{stage.name}.log"
 
+    def log_end(self, stage: Stage) -> str:
+        try:
+            return read_end(self.log_file(stage), MAX_LOG_END).decode(errors="replace")
+        except UnreadableFileError as error:
+            return str(error)
+
     def start(self, stage: Stage) -> None:
         """Begins a stage.  What an earlier form of it left is removed; what it left itself is gone on from."""
         self.log_file(stage).parent.mkdir(parents=True, exist_ok=True)
@@ -141,9 +147,8 @@ class Runner:
             self.remove_outputs(stage)
         write_json(self.mark_file(stage), facts)
         self.log_file(stage).touch()  # where that is refused, the stage could not say so
-        process = fork_server().Process(
-            target=run_stage, args=(stage.arguments, str(self.folder), str(self.log_file(stage).resolve()))
-        )
+        arguments = (stage.arguments, str(self.folder), str(self.log_file(stage).resolve()))
+        process = fork_server().Process(target=run_stage, args=arguments)
         process.start()
         self.running.append(RunningStage(stage, process, time.monotonic()))
 
@@ -156,15 +161,12 @@ class Runner:
         self.running.remove(running_stage)
         seconds = time.monotonic() - running_stage.start_time
         if running_stage.process.exitcode:
-            lines = self.log_file(running_stage.stage).read_text(errors="replace").splitlines()[-SHOWN_LOG_LINES:]
+            lines = self.log_end(running_stage.stage).splitlines()[-SHOWN_LOG_LINES:]
             reasons = [*(f"  {text}" for text in lines), *find_refusal(self.folder)]
-            raise SkilldeltaError(
-                f"The stage {running_stage.stage.name!r} failed with exit code {running_stage.process.exitcode}.  The end of "
-                f"{self.log_file(running_stage.stage)}:\n" + "\n".join(reasons)
-            )
-        match = re.search(
-            r"^processor time: ([\d.]+) s$", self.log_file(running_stage.stage).read_text(errors="replace")[-200:], re.MULTILINE
-        )
+            code = running_stage.process.exitcode
+            title = f"The stage {running_stage.stage.name!r} failed with exit code {code}.  The end of "
+            raise SkilldeltaError(f"{title}{self.log_file(running_stage.stage)}:\n" + "\n".join(reasons))
+        match = re.search(r"^processor time: ([\d.]+) s$", self.log_end(running_stage.stage)[-200:], re.MULTILINE)
         durations = {"seconds": round(seconds, 1), "processor_seconds": float(match[1]) if match else None}
         write_json(self.mark_file(running_stage.stage), self.read_mark(running_stage.stage) | {"done": True} | durations)
         self.finished_stages.add(running_stage.stage.name)

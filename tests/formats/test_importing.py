@@ -370,6 +370,18 @@ def test_sound_rows_without_end_are_not_read_where_they_are_packed(tmp_path: Pat
     assert len(list(untrusted_files.read_objects(tmp_path / "plain.jsonl"))) == 40_000
 
 
+@pytest.mark.parametrize(("bound", "most"), [("MAX_PLAIN_LINES", 99), ("MAX_PLAIN", 899)])
+def test_a_plain_file_has_a_bound_for_all_of_its_lines(
+    bound: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "plain.jsonl").write_bytes(b'{"a": 1}\n' * 100)
+    monkeypatch.setattr(untrusted_files, bound, most + 1)
+    assert len(list(untrusted_files.read_objects(tmp_path / "plain.jsonl"))) == 100
+    monkeypatch.setattr(untrusted_files, bound, most)
+    with pytest.raises(SkilldeltaError, match=rf"plain.jsonl has more than .*{most:,}.*Import it in parts"):
+        list(untrusted_files.read_objects(tmp_path / "plain.jsonl"))
+
+
 @pytest.mark.parametrize("value", ["x", "y" * (1 << 15)])
 def test_a_parquet_file_that_stands_for_any_number_of_rows_is_not_read(
     tmp_path: Path, value: str, monkeypatch: pytest.MonkeyPatch

@@ -1,10 +1,13 @@
 """Replies of a judge are kept as they come: nothing that was answered is asked twice, whatever ends the asking."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from harness import row_bounds
+from harness.grading import reply_cache
 from harness.grading.reply_cache import CachedModel, ReplyCache, replies_folder
 from harness.types import Json, Model, Request, Response, SkilldeltaError
 from tests.support import toys
@@ -99,3 +102,30 @@ def test_a_folder_that_cannot_be_written_is_an_error_with_the_way_out(tmp_path: 
     (tmp_path / "file").write_text("")
     with pytest.raises(SkilldeltaError, match="SKILLDELTA_JUDGE_CACHE=none"):
         asked(Failing(), tmp_path / "file")
+
+
+def damage_replies(place: str, file: Path) -> str:
+    """Puts something else in a file's place; what is said of it."""
+    file.parent.mkdir(exist_ok=True)
+    if place == "a pipe":
+        os.mkfifo(file)
+    elif place == "a device":
+        file.symlink_to("/dev/zero")
+    elif place == "a line without end":
+        file.write_bytes(b"x" * 101)
+    else:
+        file.write_bytes(b"{}\n" * 100)
+    return {"a line without end": "a line is longer", "too many": "300 bytes, more than the 299"}.get(place, "not a file")
+
+
+@pytest.mark.parametrize("place", ["a pipe", "a device", "a line without end", "too many"])
+def test_replies_that_are_no_file_or_have_no_end_are_refused(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reply_cache, "MAX_BYTES", 299)
+    monkeypatch.setattr(row_bounds, "MAX_LINE", 100)
+    file = ReplyCache.of({"model": "m"}, tmp_path / "replies").file
+    assert file is not None
+    words = damage_replies(place, file)
+    with pytest.raises(SkilldeltaError, match=rf"replies cannot be read: .*{words}[^\n]*\nName another folder with"):
+        asked(Failing(), tmp_path / "replies")

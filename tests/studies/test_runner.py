@@ -90,6 +90,23 @@ def test_a_failed_stage_whose_log_could_not_be_written_is_named_with_the_disk(tm
     assert ROOM in reason
 
 
+def test_of_a_log_only_the_end_is_read_and_what_is_no_log_is_named(tmp_path: Path) -> None:
+    work = runner.Runner(tmp_path, [stage(tmp_path, "a")])
+    log = work.log_file(work.stages["a"])
+    log.parent.mkdir()
+    with log.open("wb") as stream:
+        stream.truncate(1 << 40)
+        stream.seek(0, os.SEEK_END)
+        stream.write(b"\nthe reason\nprocessor time: 2.5 s\n")
+    assert work.log_end(work.stages["a"]).endswith("\nthe reason\nprocessor time: 2.5 s\n")
+    assert len(work.log_end(work.stages["a"])) == runner.MAX_LOG_END
+    log.unlink()
+    os.mkfifo(log)
+    assert work.log_end(work.stages["a"]) == "a.log is a pipe, not a file"
+    log.unlink()
+    assert work.log_end(work.stages["a"]) == "a.log is missing"
+
+
 def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
     made = [stage(tmp_path, "a", code=7), stage(tmp_path, "b", "a"), stage(tmp_path, "c"), stage(tmp_path, "d", "c", code=8)]
     listener = Quiet()
