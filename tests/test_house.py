@@ -20,6 +20,7 @@ ROOMS = [
     "harness/visible_text.py",
     "harness/library_messages.py",
     "harness/shares.py",
+    "harness/wrong_values.py",
     "harness/noise.py",
     # files and plug-ins
     "harness/bounded_files.py",
@@ -32,6 +33,7 @@ ROOMS = [
     "harness/parent_process.py",
     "harness/system_errors.py",
     "harness/atomic_files.py",
+    "harness/results_marker.py",
     "harness/json_lines.py",
     "harness/csv_files.py",
     "harness/grouping.py",
@@ -81,6 +83,7 @@ ROOMS = [
     "harness/checkpoint_selection.py",
     "harness/checkpoints/",
     "harness/named_bases.py",
+    "harness/missing_checkpoints.py",
     "harness/discovery.py",
     "harness/loading/",
     "harness/grading/",

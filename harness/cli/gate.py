@@ -62,6 +62,8 @@ def add_drops(policy: Policy, drops: list[str]) -> Policy:
             raise SkilldeltaError(
                 f"--max-drop {drop}: write SKILL=POINTS, TASK/METRIC=POINTS, or POINTS for every skill."
             ) from error
+        if not largest_drop >= 0:
+            raise SkilldeltaError(f"--max-drop {drop}: a drop is counted in points of 0 or more.")
         if name == "average":
             values["average"] = (values["average"] or {}) | {"max_drop": largest_drop}
         elif "/" in name:

@@ -99,8 +99,7 @@ def watch(
         with_suite_template(model, what.suite).backend().loader(),
         Results.make(output),
     )
-    name = run.watch_name(paths)
-    baseline = find_baseline(results, baseline)
+    name, baseline = run.watch_name(paths), find_baseline(results, baseline)
     alarm = alarm_options.make(results, baseline, name, tasks)
     announce_start(paths, results, baseline, every)
     links = results.folder / run.LINK_FOLDER / name

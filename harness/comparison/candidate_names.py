@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from harness.store import Results
 from harness.types import SkilldeltaError, unknown_name
 from harness.visible_text import printable
 
@@ -24,6 +23,8 @@ def check_candidate(candidate: str, baseline: str, checkpoints: Iterable[str]) -
 def refuse_baseline(folders: Iterable[Path | str], baseline: str, candidates: Collection[str]) -> None:
     """SkilldeltaError where the baseline is named as a candidate; says what else the results hold."""
     if baseline in candidates:
+        from harness.store import Results
+
         checkpoints = {name for folder in folders for name in Results(folder).checkpoints()}
         if baseline in checkpoints:
             check_candidate(baseline, baseline, sorted(checkpoints))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +13,10 @@ from harness.comparison.alignment import TaskPanel
 from harness.comparison.candidate_names import refuse_baseline
 from harness.comparison.load import load_results
 from harness.statistics.sequential_test import SequentialDecision, SequentialPlan, cluster_differences, decide
+from harness.types import SkilldeltaError
+
+if TYPE_CHECKING:
+    from harness.records import CellRecord
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,12 @@ class ReplayedTask:
 
 
 def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0.0, orders: int = 20) -> list[ReplayedTask]:
-    """Every task that both checkpoints have and that is a mean, in `orders` seeded random orders; `margin` in points."""
+    """Every task that both checkpoints have and that is a mean, in `orders` seeded random orders; `margin` in points.
+
+    SkilldeltaError where no task is left, or for a margin below 0.
+    """
+    if not margin >= 0:
+        raise SkilldeltaError(f"--margin {margin:g}: write points, 0 or more.")
     refuse_baseline([results], baseline, [candidate])
     stored_results = load_results([Path(results)], baseline, [candidate])
     stored_results.accept_differences(())
@@ -43,4 +54,15 @@ def replay(results: Path | str, baseline: str, candidate: str, margin: float = 0
             plan = SequentialPlan(len(items), margin / 100 / scale)
             orderings = (np.random.default_rng(seed).permutation(items) for seed in range(orders))
             replays.append(ReplayedTask(task, len(items), tuple(decide(s, plan) for s in orderings)))
+    if not replays:
+        own_tasks = [task for who, task in stored_results.cells if who == candidate]
+        raise SkilldeltaError(explain_nothing(stored_results.tasks, own_tasks))
     return replays
+
+
+def explain_nothing(tasks: Mapping[str, CellRecord], own_tasks: Collection[str]) -> str:
+    """Why no task can be replayed."""
+    f1_tasks = [task for task in tasks if task in own_tasks and tasks[task].task.aggregate == "f1"]
+    if f1_tasks:
+        return f"Nothing can be replayed: the score of {', '.join(f1_tasks)} is an F1, which is no mean of items."
+    return f"Nothing can be replayed: no item of {', '.join(tasks)} has a score of both checkpoints."
