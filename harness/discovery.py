@@ -202,7 +202,8 @@ class FolderSearch:
             children = [folder / name for name in list_entries(folder).folders if not PASSED_OVER.match(name)]
         except OSError:
             return []
-        if parse_number(folder.name) and any(POLICY_FOLDER.match(p.name) for p in children):
+        holds_adapter = (folder / ADAPTER_CONFIG).is_file()
+        if parse_number(folder.name) and (holds_adapter or any(POLICY_FOLDER.match(p.name) for p in children)):
             children = [p for p in children if not OTHER_MODEL.search(p.name)]  # what a policy is trained with
         children = sorted((p for p in children if not is_reference_adapter(p)), key=lambda p: natural_order(p.name))
         return [p for p in children if not p.is_symlink() or (depth == 0 and self.root not in p.resolve().parents)]

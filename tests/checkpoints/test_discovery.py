@@ -250,6 +250,13 @@ def test_an_adapter_in_a_folder_of_its_own_belongs_to_its_step(tmp_path: Path) -
     assert (found.name, found.step, found.problem) == ("qlora@1875", 1875, "")
 
 
+def test_the_value_model_of_a_step_is_no_checkpoint_of_its_own_however_the_step_is_named(tmp_path: Path) -> None:
+    policy = adapter(tmp_path / "ppo" / "checkpoint-2")
+    adapter(policy / "value")
+    for place in (tmp_path / "ppo", policy):
+        assert names(place) == ["ppo@2"]
+
+
 def test_what_cannot_be_loaded_is_seen_and_said(tmp_path: Path) -> None:
     (tmp_path / "torch").mkdir()
     (tmp_path / "torch" / "checkpoint_step_10.pt").write_bytes(b"x")
