@@ -43,5 +43,8 @@ def explain_wrong_value(error: Mapping[str, Any], names_at: Callable[[int], Iter
     if error["type"] == "missing":
         return f"{where}it is missing"
     wish = next((text for kind, text in WISHES.items() if str(error["type"]).startswith(kind)), "")
-    wish = wish.format_map(error.get("ctx", {})) if wish else str(error["msg"]).removeprefix("Value error, ")
-    return f"{where}{wish}, not {printable(repr(error['input']))[:MAX_SHOWN]}"
+    value = printable(repr(error["input"]))[:MAX_SHOWN]
+    if wish:
+        return f"{where}{wish.format_map(error.get('ctx', {}))}, not {value}"
+    message = printable(str(error["msg"])).removeprefix("Value error, ").rstrip(".")
+    return f"{where}{message}" if value in message else f"{where}{message}, not {value}"

@@ -42,6 +42,7 @@ from harness.library_messages import make_libraries_printable
 from harness.results_marker import forget_new, remove_unused
 from harness.rust_panics import panics_as_errors
 from harness.types import SkilldeltaError
+from harness.wrong_values import explain_wrong_value
 
 app = typer.Typer(
     name="skilldelta",
@@ -158,8 +159,10 @@ def explain_unknown_command(message: str) -> str:
 
 
 def explain_wrong_use(error: Any) -> str:
-    """What typer's parser says of wrong use; of an argument that is missing also what it is."""
+    """What typer's parser says of wrong use; of an argument that is missing also what it is, of a wrong value what to write."""
     message = str(error.format_message())
+    if message.startswith("Invalid value") and hasattr(error.__cause__, "errors"):  # its words are pydantic's
+        return f"{message.partition(': ')[0]}: {'; '.join(map(explain_wrong_value, error.__cause__.errors()))}."
     if message.startswith("No such command "):
         return explain_unknown_command(message)
     meaning = getattr(getattr(error, "param", None), "help", None) if message.startswith("Missing ") else None

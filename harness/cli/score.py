@@ -236,7 +236,9 @@ def print_outcomes(
     if failures:
         print_failures(failures, len(outcomes), output, reasons)
         raise typer.Exit(4)
-    names = list(dict.fromkeys(o.checkpoint for o in outcomes))
+    from harness.store import Results
+
+    names = list(dict.fromkeys([*(o.checkpoint for o in outcomes), *(Results(output).checkpoints() if outcomes else ())]))
     choices = f" (one of {', '.join(names)})" if 1 < len(names) <= MAX_NAMES else ""
     cells = f"{len(outcomes)} cell{'s' * (len(outcomes) != 1)}"
     note(f"{cells} in {output}.  Next: skilldelta compare {output} --baseline NAME{choices}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.studies.plan import StudyPlan
     from harness.studies.runner import Stage
 
-Jobs = Annotated[int, typer.Option(help="Stages at a time; 0: one for each processor.")]
+Jobs = Annotated[int, typer.Option(min=0, help="Stages at a time; 0: one for each processor.")]
 Full = Annotated[bool, typer.Option("--full", help="Also run what the study file marks with `full`.")]
 
 

@@ -1,0 +1,36 @@
+"""The last line of a run names what the results hold, and a wrong value of a flag is told what to write."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.cli.score import print_outcomes
+from harness.evaluation.outcome import Outcome
+from tests.support.results_folder import store_scores
+from tests.test_cli import skilldelta
+
+
+def test_the_next_step_names_every_checkpoint_of_the_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("sft", "dpo"):
+        store_scores(tmp_path, name, "sums", [1.0])
+    print_outcomes([Outcome("sft", "sums", "done", 1)], tmp_path, as_json=False)
+    assert "1 cell in" in (err := capsys.readouterr().err)
+    assert "--baseline NAME (one of sft, dpo)" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("study", "unpacking-quick", "--plan", "--jobs", "-3"), "'--jobs': write 0 or more, not '-3'."),
+        (("score", "x", "-L", "abc"), "'--limit' / '-L': write a whole number, not 'abc'."),
+        (("compare", "x", "--baseline", "y", "--margin", "two"), "'--margin': write a number, not 'two'."),
+        (("compare", "x", "--baseline", "y", "--order", "best"), "'--order': 'best' is not one of 'steps', 'decision'.\n"),
+    ],
+)
+def test_a_wrong_value_of_a_flag_is_told_what_to_write(
+    arguments: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = skilldelta(capsys, *arguments)
+    assert code == 3
+    assert words in err
+    assert "Input should" not in err
