@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 WORKERS ?= 2
+REAL_METHODS := sft,reward,dpo,grpo  # a variable, because a comma inside $(if ...) would end its text
 PARALLEL := -n $(WORKERS) --dist loadfile  # a file's tests stay together: they share what is slow to make
 
 .PHONY: help demo demo-real study tune kills chaos fuzz fuzz-coverage damage test unit check calibrate contradictions verdicts chaos-cluster bench bench-devices bench-cluster bench-trainers bench-sandbox bench-compare bench-gpu bench-adapters bench-families test-vllm clean
@@ -82,7 +83,7 @@ bench-sandbox: .venv/ready   ## milliseconds per program; PEERS=a Python with ev
 bench-trainers: .venv/ready  ## training speed against TRL (PPO against the last TRL that had it); MODEL=folder PAIRS=file: a real model too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target build/trl-ppo 'trl==1.10.0'
 	$(BIN)/python tests/bench/trainers.py
-	$(if $(MODEL),$(BIN)/python tests/bench/trainers.py --model $(MODEL) --pairs $(PAIRS) --only sft,reward,dpo,grpo --steps 6)
+	$(if $(MODEL),$(BIN)/python tests/bench/trainers.py --model $(MODEL) --pairs $(PAIRS) --only $(REAL_METHODS) --steps 6)
 
 bench: .venv/ready    ## speed against lm-eval's hf backend (needs SKILLDELTA_DATA); ROWS=truthfulqa,mmlu SIZES=18M,real MODEL=a folder: parts
 	$(BIN)/python -m tests.bench.engine $(if $(ROWS),--rows $(ROWS)) $(if $(SIZES),--sizes $(SIZES)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(MODEL),--model $(MODEL))
