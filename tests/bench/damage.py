@@ -13,7 +13,6 @@ has no command or flag for is counted as not there.
 from __future__ import annotations
 
 import argparse
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -23,7 +22,7 @@ from pathlib import Path
 
 from tests.hostile.checkouts import ROOT, Checkout
 from tests.hostile.findings import Finding
-from tests.hostile.tables import FILE_TABLES, TABLES, run_table
+from tests.hostile.tables import FILE_TABLES, TABLES, remove, run_table
 
 COLUMNS = ("table", "cases", "held before", "held now")
 
@@ -84,9 +83,7 @@ def main() -> int:
         for row in (names, *rows):
             sys.stdout.write(" | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() + "\n")
     finally:
-        for folder in (path for path in scratch.rglob("*") if path.is_dir() and not path.is_symlink()):
-            folder.chmod(0o700)
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove(scratch)
     return 1 if failures else 0
 
 

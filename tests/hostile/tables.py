@@ -56,14 +56,21 @@ def written_files(folder: Path) -> list[Path]:
     return [file for file in found if file.is_file() and not file.is_symlink() and file.stat().st_size < 50_000_000]
 
 
+def remove(folder: Path) -> None:
+    """Removes a folder, however deep its folders and whatever their rights."""
+    if folder.exists():
+        subprocess.run(["chmod", "-R", "u+rwX", str(folder)], check=False, stderr=subprocess.DEVNULL)  # of links to nothing
+        subprocess.run(["rm", "-rf", str(folder)], check=True)
+
+
 def run_in_copy(runner: Runner, case: Case, place: Path) -> tuple[Finding, dict[str, Any]]:
     """Damages a fresh copy of the case's good folder and runs its command on it; the finding, and how the command ended."""
-    subprocess.run(["rm", "-rf", str(place)], check=True)
+    remove(place)
     folder = place / "case"
     shutil.copytree(case.good, folder, symlinks=True)
     case.damage(folder)
     ending = runner.run("command", arguments=case.arguments(folder), folder=str(folder))
-    if ending["code"] == 2 and ("No such command" in ending["output"] or "No such option" in ending["output"]):
+    if ending["code"] in (2, 3) and ("No such command" in ending["output"] or "No such option" in ending["output"]):
         return Finding(case.name, absent=True), ending
     return Finding(case.name, find_fault(case, ending, place)), ending
 
