@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from tasks.answer_reading.plain_signs import plain_digits_and_signs
 
@@ -72,6 +74,8 @@ NUMBER = re.compile(
 # The exponent of a unit: m^2, cm^{3}, \text{m}^2, and Python's m**2.
 AFTER_UNIT = re.compile(r"[A-Za-z})](?:\s?\^\s?\{?|\*\*)$")
 LIST_MARK = re.compile(r"(?:^|\n)[\s#>*_]*(?:[Ss]tep\s+)?$")
+STEP = re.compile(r"\b[Ss]teps?\s+$")
+ITEM = re.compile(r"(?:[.):]|\\\.)[*_]*[ \t]+[^\W\d]")
 SCALES = {"": 1, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 
 
@@ -117,17 +121,24 @@ def find_numbers(text: str) -> list[Number]:
 
 
 def parse(match: re.Match[str], text: str) -> Number | None:
-    if AFTER_UNIT.search(text[max(0, match.start() - 6) : match.start()]) or is_list_mark(match, text):
+    if is_power(match, text) or is_list_mark(match, text):
         return None
-    sign = -1 if match["sign"] or match["second_sign"] else 1
+    value, plain = read_signed_value(match.groups())
+    return None if value is None else Number(value, plain, match.start(), match.end())
+
+
+@lru_cache(1 << 12)  # a model that goes astray writes the same number a hundred thousand times
+def read_signed_value(groups: tuple[str | None, ...]) -> tuple[Fraction | None, str]:
+    """The value of what NUMBER's groups hold, None for what is no number after all; and its text."""
+    match = {name: groups[place - 1] or "" for name, place in NUMBER.groupindex.items()}
     value, plain = read_value(match)
-    if value is None:
-        return None
-    return Number(sign * value, ("-" if sign < 0 else "") + plain, match.start(), match.end())
+    if value is not None and (match["sign"] or match["second_sign"]):
+        return -value, "-" + plain
+    return value, plain
 
 
-def read_value(match: re.Match[str]) -> tuple[Fraction | None, str]:
-    """The value without its sign, None for what is no number after all; and its text."""
+def read_value(match: Mapping[str, str]) -> tuple[Fraction | None, str]:
+    """The same without its sign."""
     if match["hour"]:
         value = Fraction(int(match["hour"])) + Fraction(int(match["minute"]), 60)
         return value, match["hour"] if match["minute"] == "00" else f"{match['hour']}:{match['minute']}"
@@ -144,7 +155,7 @@ def read_value(match: re.Match[str]) -> tuple[Fraction | None, str]:
         value = value ** read_exponent(exponent) if value else value
     elif exponent := match["ten"] or match["e"]:
         value *= Fraction(10) ** read_exponent(exponent)
-    value *= SCALES[(match["scale"] or "").strip()]
+    value *= SCALES[match["scale"].strip()]
     return value, plain if value == Fraction(plain) else decimal(value)
 
 
@@ -167,13 +178,26 @@ def decimal(value: Fraction) -> str:
     return f"{float(value):.{places}f}" if places else str(value)
 
 
+def is_power(match: re.Match[str], text: str) -> bool:
+    """Is this the exponent of a unit?"""
+    start = match.start()
+    return ends_in(text, start, "^{*") and bool(AFTER_UNIT.search(text[max(0, start - 6) : start]))
+
+
+def ends_in(text: str, end: int, marks: str) -> bool:
+    """Whether white space or one of the marks stands before `end`: a quick look before any expression's."""
+    before = text[end - 1 : end] if end else ""
+    return before.isspace() or before in marks
+
+
 def is_list_mark(match: re.Match[str], text: str) -> bool:
     """Is this the number of a list item or of a step: "2. Then ...", "3) ...", "Step 4: ..."?"""
     if not match["digits"] or len(match["digits"]) > 2 or match["power"] or match["scale"]:
         return False
+    is_marked = bool(ITEM.match(text, match.end(), match.end() + 12))
+    if not is_marked and not ends_in(text, match.start(), ""):
+        return False
     line_start = text[max(0, match.start() - 20) : match.start()]
-    rest = text[match.end() : match.end() + 12]
-    if re.search(r"\b[Ss]teps?\s+$", line_start):
+    if STEP.search(line_start):
         return True
-    begins_line = bool(LIST_MARK.search(line_start)) or (match.start() < 20 and not line_start.strip("#>*_ \t\n"))
-    return begins_line and bool(re.match(r"(?:[.):]|\\\.)[*_]*[ \t]+[^\W\d]", rest))
+    return is_marked and (bool(LIST_MARK.search(line_start)) or (match.start() < 20 and not line_start.strip("#>*_ \t\n")))

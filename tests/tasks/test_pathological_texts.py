@@ -42,16 +42,32 @@ PIECES = (
     *(" ", "\n", "\t", "(A", "**", "*a", "***\n", "* a\n", "[", "<<", '{"a":', "`", "'", '"', "a", "A. ", "\U0001f600", "ab"),
     *("I can't ", "Sorry, but ", "Unfortunately, ", "P.S. ", "SECTION 1\n"),
     *("> ```\n", "<pre><code>", "```\n<pre></pre>\n", ">>> def f(x):\n", "1 234,50 € ", "Antwort: 1.234 ", "Ⓐ "),
+    *("1+", "9,", "1.", "-1-", "½ Ⅷ", "١٢ ", "~", "~~~\n", "x = 1\n", "twenty-five hundred and ", "50% ", "Step 1: ", "1) 2 "),
+    *("''", "(", "{", "\\(", "\\text{a} ", "\\", "_a_ ", "|a ", "- \n", "\r\n", "\x0c\n", "\0", "a\u2028", "e\u0301", "\u202e"),
+    *(
+        "Q: a\nA: ",
+        "\nUser: a\nAssistant: ",
+        "not (A), ",
+        "Answer: A or B ",
+        "aB",
+        "AbC ",
+        "a? ",
+        "一二三 ",
+        "\U0001f468\u200d",
+    ),
     *("analysis", "<think>", "</think>", "<think>a</think>", "assistantfinal"),
 )
 TEXTS = {repr(piece): piece * (LENGTH // len(piece)) for piece in PIECES} | {
+    "brackets within one another": "[(" * (LENGTH // 4) + ")]" * (LENGTH // 4),
+    "boxes within one another": "\\boxed{" * (LENGTH // 8) + "1" + "}" * (LENGTH // 8),
+    "a number of 100,000 digits": f"The answer is {'9' * 100_000}.",
     "a long word, then another": "ab" * (LENGTH // 2) + "c",
     "answers without a full stop": "The answer is not (A), so the answer is " * 2500,
 }
 LIMIT_S = 1.0
 NLTK_LIMIT_S = 20.0  # nltk splits words sentence by sentence, 0.25 ms each: two rules of a row on 10,000 sentences took 5.3 s
 NLTK_RULE = "change_case:capital_word_frequency"
-ROWS = {"gsm8k": 1, "bbh": 40, "xstest": 1, "ifeval": 541}  # rows among which every kind of rule is found
+ROWS = {"gsm8k": 1, "cot_rate": 1, "bbh": 40, "xstest": 1, "ifeval": 541}  # rows among which every kind of rule is found
 
 
 def examples(task: str, folder: Path) -> list[Example]:
