@@ -136,7 +136,7 @@ def hub_rows(source: DataSource) -> Iterable[dict[str, Any]]:
             return read(hub_file(source))
         dataset = datasets.load_dataset(source.hub, source.config or None, split=source.split, revision=source.revision or None)
     except Exception as error:  # datasets raises many kinds: each means that the rows cannot be read
-        local = f"\nOr put the file {source.local} into a folder, and name that folder with --data or {VARIABLE}."
+        local = f"\nOr put the file {source.local} into a folder, and name it with {VARIABLE} (`score` also takes --data)."
         raise SkilldeltaError(f"{explain_hub_error(source, error)}{local if source.local else ''}") from error
     return (dict(row) for row in dataset)
 

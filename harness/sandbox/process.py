@@ -98,7 +98,7 @@ class SlotTemplate:
                     return process, listener.accept()[0]
         process.kill()
         process.wait()
-        raise UnavailableError(f"{self.tier} does not run the container: {self.error_output().strip()}")
+        raise UnavailableError(f"{self.tier} does not run the container: {self.error_output()}")
 
     def expect_ready(self, control: socket.socket) -> dict[str, Any]:
         """What a template or slot says when it is ready.
@@ -117,8 +117,8 @@ class SlotTemplate:
         return answer
 
     def error_output(self) -> str:
-        """The end of its processes' standard error."""
-        return os.pread(self.error_file.fileno(), MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")[-2000:]
+        """What its processes' standard error says last, in a line."""
+        return last_words(os.pread(self.error_file.fileno(), MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace"))
 
     def new_slot(self) -> Slot:
         """Forks a new slot; SandboxError where the template has ended."""
@@ -216,6 +216,18 @@ class Slot:
         """Ends it and deletes its scratch folder."""
         self.control.close()
         self.template.release(self.number, self.name)
+
+
+def last_words(output: str) -> str:
+    """The error in which a process ended, without the lines of code before it; of any other output the end."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if not any(line.startswith("Traceback") for line in lines):
+        return " ".join(lines)[-500:]
+    is_refused_process = lines[-1].startswith("BlockingIOError")
+    hint = (
+        "  The system lends no further process: raise `ulimit -u`, or pids.max of the container." if is_refused_process else ""
+    )
+    return lines[-1][:500] + hint
 
 
 def read_record(descriptor: int) -> dict[str, Any]:

@@ -110,3 +110,19 @@ def test_a_sandbox_that_fails_every_time_ends_the_run(sandbox: Sandbox, monkeypa
         assert examiner.score("problem", lambda: PROBLEM, PROGRAM).value is None
     with pytest.raises(SandboxError, match="No space left"):
         examiner.score("problem", lambda: PROBLEM, PROGRAM)
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        ('Traceback (most recent call last):\n  File "x.py", line 3, in serve\n    os.fork()\nOSError: [Errno 12] no memory\n',
+         "OSError: [Errno 12] no memory"),
+        ("Traceback (most recent call last):\nBlockingIOError: [Errno 11] Resource temporarily unavailable\n",
+         "BlockingIOError: [Errno 11] Resource temporarily unavailable  The system lends no further process: raise"
+         " `ulimit -u`, or pids.max of the container."),
+        ("bwrap: no such\n  option\n", "bwrap: no such option"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_a_fault_is_told_in_a_line_without_code(output: str, words: str) -> None:
+    assert process.last_words(output) == words
