@@ -3,7 +3,7 @@
 
 import os
 
-from harness.sandbox import Sandbox, SandboxConfig
+from harness.sandbox import Asserts, Sandbox, SandboxConfig
 from tests.sandbox.test_collusion import HEAD, result
 
 # How often the program can push on the counters from which the kernel numbers pipes and sockets, by Python and by itself.
@@ -55,3 +55,25 @@ def f():
     return sum(sums), both, text, b.recv(9), b.recv(9), resource.getrusage(resource.RUSAGE_SELF).ru_utime >= 0
 """
     assert result(sandbox, program) == (190, [0, 1], "text", b"x", b"", True)
+
+
+def test_tests_start_event_loops_too(sandbox: Sandbox) -> None:
+    """Their pairs are not the program's: the two processes meet at their own lines alone."""
+    tests = "import asyncio, os\nasync def g(i): return i + f()\nfor i in range(9): assert asyncio.run(g(i)) == i + 1\n"
+    with_pipe = tests + "r, w = os.pipe()\nassert os.write(w, b'x') == 1 and os.read(r, 9) == b'x'"
+    assert sandbox.run("def f(): return 1", Asserts(with_pipe, ("f",))).outcome == "pass"
+    assert sandbox.run("def f(): return 2", Asserts(with_pipe, ("f",))).outcome == "wrong"
+    listening = """
+import os, fcntl
+SEEN = []
+for n in range(6, 64):
+    try: fcntl.fcntl(n, fcntl.F_SETFL, os.O_NONBLOCK)
+    except OSError: pass
+def f():
+    for n in range(6, 64):
+        try: SEEN.append(os.read(n, 9))
+        except OSError: pass
+    return len([x for x in SEEN if x])
+"""
+    telling = "import os\nr, w = os.pipe()\nos.write(w, b'told')\nassert f() == 0"
+    assert sandbox.run(listening, Asserts(telling, ("f",))).outcome == "pass"

@@ -31,7 +31,7 @@ def pair_limits(limits: dict[str, Any], confinement: Confinement) -> list[list[R
 
 def open_lines(confinement: Confinement) -> list[int]:
     """Descriptors that the two need besides a program's files: two pipes (reading, writing), /dev/null, and spare pairs."""
-    spare = stand_ins.open_spare() if confinement.filter else []
+    spare = [end for process in ("candidate", "grader") for end in stand_ins.open_spare(process)] if confinement.filter else []
     return [*os.pipe(), *os.pipe(), os.open("/dev/null", os.O_RDWR), *spare]
 
 
@@ -47,9 +47,9 @@ def start_pair(
     and Landlock's restriction where each program has rules of its own.
     """
     program, tests, output, verdict, questions, ask, replies, reply, nothing = fds[:9]
-    spare = 2 * stand_ins.SPARE_PAIRS if confinement.filter else 0
-    candidate_fds = (nothing, output, output, questions, reply, program, *fds[9 : 9 + spare])
-    grader_fds = (nothing, nothing, nothing, replies, ask, tests, verdict)
+    split = 9 + 2 * stand_ins.SPARE_PAIRS["candidate"]  # the spare pairs of each are its own: the two do not meet there
+    candidate_fds = (nothing, output, output, questions, reply, program, *fds[9:split])
+    grader_fds = (nothing, nothing, nothing, replies, ask, tests, verdict, *fds[split:])
     fork_grader, fork_candidate, restrict = calls
     grader_pid = fork_grader() or run_locked(grader_fds, (confinement, limits[0], restrict), 0)
     candidate_pid = fork_candidate() or run_locked(candidate_fds, (confinement, limits[1], restrict), 1)
@@ -80,6 +80,8 @@ def run_locked(fds: tuple[int, ...], locks: Locks, role: int) -> NoReturn:
             candidate.serve_calls(3, 4, 5)
             status = 0
         else:
+            if confinement.filter:
+                stand_ins.install_pairs("grader")
             status = grader.grade(3, 4, 5, 6)
     except BaseException as error:  # noqa: BLE001  the process must end here, whatever happens
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

@@ -18,16 +18,16 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-FIRST_SPARE = 6  # the first descriptor of the pairs, in a candidate
-SPARE_PAIRS = 4
+FIRST_SPARE = {"grader": 7, "candidate": 6}  # the first descriptor of the pairs of each process
+SPARE_PAIRS = {"grader": 2, "candidate": 4}
 NONBLOCK = 0o4000  # O_NONBLOCK and SOCK_NONBLOCK
 LOOP_CALLER = "_make_self_pipe"  # of asyncio: a loop wakes itself up by a socket pair
 RANDOM_BYTES = random.Random(0)
 
 
-def open_spare() -> list[int]:
-    """The descriptors of SPARE_PAIRS pairs of connected byte streams."""
-    return [end.detach() for _ in range(SPARE_PAIRS) for end in _socket.socketpair()]
+def open_spare(process: str) -> list[int]:
+    """The descriptors of SPARE_PAIRS pairs of connected byte streams, for a "grader" or a "candidate"."""
+    return [end.detach() for _ in range(SPARE_PAIRS[process]) for end in _socket.socketpair()]
 
 
 def fix_seeds() -> None:
@@ -42,11 +42,16 @@ def fix_seeds() -> None:
     random.__dict__["_urandom"] = RANDOM_BYTES.randbytes  # of SystemRandom, and so of secrets
 
 
+def install_pairs(process: str) -> None:
+    """Puts the pairs that were made for it into this process: tests too start event loops."""
+    first = FIRST_SPARE[process]
+    pairs = SparePairs(range(first, first + 2 * SPARE_PAIRS[process]))
+    os.pipe, os.pipe2, _socket.socketpair = pairs.pipe, pairs.pipe2, pairs.socketpair
+
+
 def install_stand_ins() -> None:
     """Puts all of them into this process, which is to run a program."""
-    spare = range(FIRST_SPARE, FIRST_SPARE + 2 * SPARE_PAIRS)
-    pairs = SparePairs(spare)
-    os.pipe, os.pipe2, _socket.socketpair = pairs.pipe, pairs.pipe2, pairs.socketpair
+    install_pairs("candidate")
     os.urandom, os.getrandom = RANDOM_BYTES.randbytes, lambda size, flags=0: RANDOM_BYTES.randbytes(size)
     resource.getrusage = processor_times
 
@@ -64,11 +69,12 @@ class SparePairs:
 
     def __init__(self, descriptors: Sequence[int]) -> None:
         self.free = list(zip(descriptors[::2], descriptors[1::2], strict=True))
+        self.count = len(self.free)
         self.of_loops: list[LoopPair] = []
 
     def take(self) -> tuple[int, int]:
         if not self.free:
-            raise OSError(errno.EMFILE, f"a program may have {SPARE_PAIRS} pipes and socket pairs")
+            raise OSError(errno.EMFILE, f"a program may have {self.count} pipes and socket pairs")
         return self.free.pop(0)
 
     def pipe(self) -> tuple[int, int]:
