@@ -98,6 +98,11 @@ def run_claimed_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
         write_reports(best_of_n, folder / "report" / record.BEST_OF)
         print_comparison(best_of_n)
     report_claims(plan, folder)
+    if not plan.study.claims:  # claims compare recipes, with all their runs
+        from harness.studies.seeds import describe_seeds
+
+        for line in describe_seeds(folder / record.RESULTS, comparison, record_content["cells"]):
+            say(line)
     index = next(p for p in paths if p.name == "index.html").resolve()
     say(f"\nDone in {(time.monotonic() - start) / 60:.1f} minutes.  Open the page: {index.as_uri()}")
     return comparison
