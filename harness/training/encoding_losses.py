@@ -37,7 +37,7 @@ class SpecialTokens:
         contents = [
             text for part in (prompt, answer) for text in ([part] if isinstance(part, str) else [m.content for m in part])
         ]
-        contents[-1:] = [text.rstrip().removesuffix(self.tokenizer.eos_token) for text in contents[-1:]]
+        contents[-1:] = [text.rstrip().removesuffix(self.tokenizer.eos_token or "") for text in contents[-1:]]
         return next((match.group() for text in contents if (match := self.pattern.search(text))), "")
 
 

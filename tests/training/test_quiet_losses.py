@@ -9,7 +9,7 @@ import pytest
 from harness import registry
 from harness.training import datasets
 from harness.training.conversations import parse_conversation, parse_prompt
-from harness.training.encoding_losses import describe_losses
+from harness.training.encoding_losses import SpecialTokens, describe_losses
 from harness.training.needs import read_needs
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
@@ -150,6 +150,15 @@ def test_a_message_that_spells_a_special_token_is_said_and_encoded_as_in_scoring
         f"Messages spell special tokens: 2 x {end}.  They are encoded as these tokens, as servers and scoring do: such a text "
         "may end its own turn.",
     ]
+
+
+def test_a_tokenizer_without_an_end_spells_its_other_tokens(tiny: str) -> None:
+    tokenizer = load_tokenizer(tiny)
+    end, tokenizer.eos_token = tokenizer.eos_token, None
+    prompt: Any = (Message("user", "one ?"),)
+    assert tokenizer.eos_token is None
+    assert SpecialTokens(tokenizer).find_special(prompt, "two") == ""
+    assert SpecialTokens(tokenizer).find_special(prompt, f"two {end}") == end, "no end of its own is expected there"
 
 
 def test_turns_marked_by_nemo_are_turns() -> None:
