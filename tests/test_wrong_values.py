@@ -11,7 +11,9 @@ from harness.comparison.gate import parse_policy
 from harness.config import build_config
 from harness.discovery import find_at
 from harness.store import Results
+from harness.studies.file import read_study_file
 from harness.types import SkilldeltaError
+from harness.wrong_values import show_value
 from tests.support.results_folder import store_scores
 
 
@@ -69,3 +71,17 @@ def test_a_recipe_without_a_name_is_told_its_form(tmp_path: Path, capsys: pytest
         main(["recipes", str(tmp_path), "--recipe", "dpo", "--recipe", "a=b"])
     assert end.value.code == 3
     assert "--recipe dpo: write NAME=CHECKPOINT" in capsys.readouterr().err
+
+
+def test_a_value_that_python_cannot_write_is_named(tmp_path: Path) -> None:
+    """By a policy, by a study, by a suite: YAML reads hexadecimal and sexagesimal numbers of any length."""
+    nested: list[object] = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert show_value(nested) == "a value of too many levels"
+    assert show_value([16**6000]) == show_value(16**6000) == "a number of thousands of digits"
+    file = tmp_path / "study.yaml"
+    for number in ("0x" + "f" * 6000, ":".join(["59"] * 3000)):
+        file.write_text(f"grid: [{{method: dpo, data: human}}]\nseeds: {number}\nsummary: {number}\n")
+        with pytest.raises(SkilldeltaError, match="a number of thousands of digits"):
+            read_study_file(file)
