@@ -240,7 +240,7 @@ def test_a_folder_that_cannot_be_written_is_exit_3_with_a_word(
         raise OSError(code, os.strerror(code), str(path))
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("harness.store.write_json", refuse)
+    monkeypatch.setattr("harness.results_marker.write_json", refuse)
     with pytest.raises(SystemExit) as end:
         main([*verb, "-o", "results"])
     message = capsys.readouterr().err
