@@ -157,7 +157,7 @@ class TestMeter:
 
     @pytest.mark.parametrize("pieces", [True, False])
     def test_a_server_that_becomes_slow_is_foretold_by_its_speed_of_today(self, pieces: bool) -> None:
-        """Three of 16 answers end at once, then others load the machine: each answer has a token in 4 s instead of 10 in one."""
+        """Three of 16 answers end at once, then others load the machine: each has a token in 4 s instead of 10 in one."""
         clock, most = Clock(), 400
         requests = [Request(f"{n}", max_tokens=most) for n in range(16)]
         clock.meter.begin_requests(requests, 8)
