@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,17 +113,14 @@ def count_episodes(study: StudySettings, recipe: PlannedRun, number: Callable[[s
 
 def count_pairs(study: StudySettings, recipe: PlannedRun, number: Callable[[str], float]) -> tuple[float, float] | None:
     """Pairs that are trained on, and the tokens that count for each; None where nobody has counted the rows of its files."""
-    mixture = study.data.get(recipe.data)  # a mixture is as large as its parts
-    is_real, at_most = bool(mixture and mixture.files), number("max_steps") * number("batch")
-    if recipe.size != "full":
-        pairs = float(study.sizes[recipe.size])
-    elif is_real:
-        pairs = at_most / max(number("epochs"), 1)
-    else:
-        pairs = 0.95 * study.world.prompts * (len(mixture.kinds) or 1 if mixture else 1)
-    rows = pairs * number("epochs")
-    rows = min(rows, at_most) if at_most else rows
-    return (rows, min(number("max_length") or REAL_TEXT, REAL_TEXT) if is_real else PAIR) if rows else None
+    mixture = study.data.get(recipe.data)
+    is_real, parts = bool(mixture and mixture.files), len(mixture.kinds) or 1 if mixture else 1
+    world_pairs = math.inf if is_real else 0.95 * study.world.prompts
+    pairs = {"full": world_pairs, **study.sizes}[recipe.size] * parts  # a mixture is as large as its parts
+    rows = min(pairs * number("epochs"), number("max_steps") * number("batch") or math.inf)
+    if math.isinf(rows):
+        return None
+    return rows, min(number("max_length") or REAL_TEXT, REAL_TEXT) if is_real else PAIR
 
 
 def seconds_per_token(size: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 from harness.comparison.number_format import format_interval, format_number
 from harness.comparison.recipes import compare_recipes
 from harness.comparison.result import Comparison
+from harness.grouping import group_by
 from harness.types import SkilldeltaError
 
 
@@ -17,10 +18,9 @@ def describe_seeds(results: Path, comparison: Comparison, policies: Sequence[Map
 
     `policies`: the "cells" of study.json, each with its checkpoint, labels and seed.
     """
-    runs_of_recipes: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for policy in policies:
-        runs_of_recipes.setdefault(tuple(sorted(policy["labels"].items())), []).append(policy["checkpoint"])
-    for runs in runs_of_recipes.values():
+    by_run = {row.checkpoint: row.difference.delta for row in comparison.at("average") if row.difference}
+    for recipe in group_by(policies, lambda policy: tuple(sorted(policy["labels"].items()))).values():
+        runs = [policy["checkpoint"] for policy in recipe]
         if len(runs) < 2 or comparison.baseline in runs:
             continue
         recipes = {"baseline": [comparison.baseline], "recipe": runs}
@@ -30,11 +30,9 @@ def describe_seeds(results: Path, comparison: Comparison, policies: Sequence[Map
             yield f"{', '.join(runs)} differ by their seed alone, and cannot be taken together: {error}"
             continue
         average = next((row.contrast for row in rows if row.level == "average"), None)
-        by_run = {row.checkpoint: row.difference.delta for row in comparison.at("average") if row.difference}
-        deltas = [by_run[run] for run in runs if run in by_run]
         if average is None:
             continue
-        each = ", ".join(format_number(delta, signed=True) for delta in deltas)
+        each = ", ".join(format_number(by_run[run], signed=True) for run in runs if run in by_run)
         interval = format_interval(100 * average.interval.low, 100 * average.interval.high, signed=True)
         yield (
             f"{', '.join(runs)} differ by their seed alone: {each} on average against {comparison.baseline}, and "
