@@ -8,11 +8,18 @@ from harness.cli import progress
 from harness.evaluation.outcome import Outcome
 
 
+@pytest.fixture
+def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The display's clock: its seconds are the only item."""
+    seconds = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: seconds[0])
+    return seconds
+
+
 def test_lines_show_tokens_and_the_time_left_before_a_sample_is_ready(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    now: list[float], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    now[0] = 100.0
     display = progress.PlainProgress()
     display.begin("dpo", "ifeval", 541, 0)
     now[0] += 20
@@ -26,9 +33,7 @@ def test_lines_show_tokens_and_the_time_left_before_a_sample_is_ready(
     assert capsys.readouterr().err == "", "a line every 15 s"
 
 
-def test_a_model_that_cannot_tell_yet_takes_its_forecast_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+def test_a_model_that_cannot_tell_yet_takes_its_forecast_back(now: list[float]) -> None:
     display = progress.PlainProgress()
     display.begin("dpo", "xstest", 16, 0)
     now[0] = 10.0
@@ -38,11 +43,7 @@ def test_a_model_that_cannot_tell_yet_takes_its_forecast_back(monkeypatch: pytes
     assert display.describe() == "510 tokens, 51/s"
 
 
-def test_without_a_forecast_the_samples_tell_the_time(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+def test_without_a_forecast_the_samples_tell_the_time(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     display = progress.PlainProgress()
     display.begin("dpo", "mmlu", 100, 40)
     for _ in range(20):
@@ -55,9 +56,7 @@ def test_without_a_forecast_the_samples_tell_the_time(
     assert display.seconds_left() == pytest.approx(81 / 20 * 40)
 
 
-def test_slow_tokens_are_not_taken_for_slow_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+def test_slow_tokens_are_not_taken_for_slow_samples(now: list[float]) -> None:
     display = progress.PlainProgress()
     display.begin("dpo", "gsm8k", 4, 0)
     now[0] = 12.0
