@@ -45,7 +45,7 @@ def explain(
 
 def describe(explanation: Explanation) -> Iterator[str]:
     """An explanation as lines of text."""
-    from harness.comparison.number_format import format_verdict
+    from harness.comparison.number_format import format_change, format_verdict
 
     e = explanation
     where = e.level if e.level == e.name else f"{e.level} {e.name}"
@@ -56,8 +56,8 @@ def describe(explanation: Explanation) -> Iterator[str]:
         yield f"{side.checkpoint}: {side.task_json}"
         yield f"  {side.samples}: {side.lines} lines, {side.scored_count} scored, {side.unscored_count} unscored"
     for member in e.members:
-        interval = f"[{member.delta_low:+.4f}, {member.delta_high:+.4f}]"
-        yield f"{member.name}, weight {member.weight:.4g}: {member.delta:+.4f} {interval}"
+        change = format_change(member.delta, member.delta_low, member.delta_high, decimals=4)
+        yield f"{member.name}, weight {member.weight:.4g}: {change}"
     clusters = f" in {e.clusters} clusters" if e.clusters else ""
     yield f"{e.pairs} pairs{clusters}, {e.missing} samples without a partner or a score on one side"
     if e.counts:

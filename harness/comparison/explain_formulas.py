@@ -9,6 +9,7 @@ import numpy as np
 from scipy import special
 
 from harness.comparison import explain_f1
+from harness.comparison.number_format import format_interval
 from harness.comparison.result import ComparisonSettings, Difference, Level, Row
 from harness.statistics import judge_error, power, sign_flip_test
 from harness.statistics.aggregates import critical_value
@@ -223,7 +224,7 @@ def mean_detectable(count: int, difference: Difference, level: float) -> MethodA
 def rule(difference: Difference, decision: DecisionRule) -> str:
     """The rule that gave the verdict, with its inputs."""
     alpha, margin = 1 - decision.level, decision.margin
-    interval = f"[{difference.delta_low:+.4f}, {difference.delta_high:+.4f}]"
+    interval = format_interval(difference.delta_low, difference.delta_high, signed=True, decimals=4)
     if difference.verdict in ("better", "worse"):
         sign = ">" if difference.delta > 0 else "<"
         return f"p adjusted {difference.p_adjusted:.4g} <= {alpha:.4g} and difference {sign} 0, and the interval excludes 0"

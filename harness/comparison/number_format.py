@@ -23,13 +23,13 @@ def format_number(value: float | None, signed: bool = False, decimals: int = 1) 
     return ZERO.sub("0", text).replace("-", "−")
 
 
-def format_interval(low: float | None, high: float | None, signed: bool = False) -> str:
-    return f"[{format_number(low, signed)}, {format_number(high, signed)}]"
+def format_interval(low: float | None, high: float | None, signed: bool = False, decimals: int = 1) -> str:
+    return f"[{format_number(low, signed, decimals)}, {format_number(high, signed, decimals)}]"
 
 
-def format_change(delta: float | None, low: float | None, high: float | None) -> str:
+def format_change(delta: float | None, low: float | None, high: float | None, decimals: int = 1) -> str:
     """A difference in points with its interval."""
-    return f"{format_number(delta, signed=True)} {format_interval(low, high, signed=True)}"
+    return f"{format_number(delta, True, decimals)} {format_interval(low, high, True, decimals)}"
 
 
 def format_difference(difference: Difference) -> str:
