@@ -80,7 +80,9 @@ def run_claimed_study(plan: StudyPlan, folder: Path, jobs: int) -> Comparison:
     from harness.comparison.compare import compare
     from harness.comparison.result import ComparisonSettings
     from harness.studies import record, runner
+    from harness.studies.inputs import check_inputs
 
+    check_inputs(plan)
     start = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     stages = list(plan.stages.values())
@@ -123,6 +125,7 @@ def report_claims(plan: StudyPlan, folder: Path) -> None:
 def print_plan(plan: StudyPlan, folder: Path, jobs: int) -> None:
     """The stages with what they are estimated to cost."""
     from harness.studies import cost_estimate
+    from harness.studies.inputs import missing_inputs
     from harness.studies.runner import Runner
 
     costs = cost_estimate.stage_seconds(plan)
@@ -146,6 +149,8 @@ def print_plan(plan: StudyPlan, folder: Path, jobs: int) -> None:
     )
     parts = [*([estimate] if unknown < len(left) or not left else []), *([sizes] if unknown else [])]
     say(f"\n{len(plan.stages)} stages, {len(done_names)} done.  {'  '.join(parts)}")
+    for missing in missing_inputs(plan):
+        say(f"Not there yet, and the study does not begin without it: {missing}")
 
 
 class ProgressLines:
