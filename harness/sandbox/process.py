@@ -25,13 +25,13 @@ from harness.sandbox.inside.channel import write_all
 from harness.sandbox.inside.scratch import empty_folder
 from harness.sandbox.interpreter_command import ENVIRONMENT, INTERPRETER_ARGUMENTS
 from harness.sandbox.limits import ProgramLimits
+from harness.sandbox.output_files import MAX_OUTPUT_BYTES, OutputFiles
 from harness.sandbox.packages import package_setup
 from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
 
 START_S = 60.0
 HANG_UP_MS = 500
 MAX_SLOTS = 2000  # at a time: each may have two user numbers of its own
-MAX_OUTPUT_BYTES = 64 << 10  # bytes of a program's output
 
 
 class SlotTemplate:
@@ -46,6 +46,7 @@ class SlotTemplate:
         self.base = tempfile.mkdtemp(prefix="skilldelta-")
         try:
             self.error_file = tempfile.TemporaryFile()  # noqa: SIM115  its standard error
+            self.outputs = OutputFiles(workers, reuse=tier != "none")
         except BaseException:
             remove_folder(Path(self.base))
             raise
@@ -173,8 +174,9 @@ class SlotTemplate:
         self.remove_files()
 
     def remove_files(self) -> None:
-        """Deletes its standard error and its folder."""
+        """Deletes its standard error, the programs' output and its folder."""
         self.error_file.close()
+        self.outputs.close()
         remove_folder(Path(self.base))
 
 
@@ -193,24 +195,22 @@ class Slot:
 
     def run(self, program: str, tests: Tests, limits: ProgramLimits) -> tuple[dict[str, Any], dict[str, Any], str]:
         """The slot's report, the grader's record (see read_record), and the beginning of the program's output."""
-        contents = (program.encode("utf-8", "surrogatepass"), tests.text, b"", b"")
-        files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in contents]
-        try:
+        contents = (program.encode("utf-8", "surrogatepass"), tests.text, b"")
+        with self.template.outputs.lend() as output, contextlib.ExitStack() as stack:
+            files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in contents]
             for file, content in zip(files, contents, strict=True):
+                stack.callback(os.close, file)
                 write_all(file, content)
             request = json.dumps({"limits": limits.settings(), "patience": limits.patience}).encode()
             try:
                 self.control.settimeout(limits.wall * limits.patience + 30)
-                socket.send_fds(self.control, [request], files)
+                socket.send_fds(self.control, [request], [*files[:2], output, files[2]])
                 answer = self.control.recv(1 << 16)
             except OSError as error:
                 raise SandboxError(f"A slot does not answer: {error}") from error
             if not answer:
                 raise SandboxError(f"A slot ended.  {self.template.error_output()}")
-            return json.loads(answer), read_record(files[3]), os.pread(files[2], MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")
-        finally:
-            for file in files:
-                os.close(file)
+            return json.loads(answer), read_record(files[2]), os.pread(output, MAX_OUTPUT_BYTES, 0).decode("utf-8", "replace")
 
     def close(self) -> None:
         """Ends it and deletes its scratch folder."""

@@ -29,17 +29,19 @@ WAYS_OUT = """The ways out:
 EVERYWHERE = (
     "how fast the processor, the memory and the disk answer (other programs' load)",
     "the time of day, and how many pipes and sockets the machine has made (no program makes any)",
+    "how many files in memory the machine had made before a run (other runs' programs make some)",
 )
 SHARED_HOST = (
     "process numbers, which all programs count up together",
+    "names, sizes and times of files and processes (/proc), which programs see though they may not open them",
     "numbers and free space of the file system that holds the scratch folders",
     "times at which files of the library were first read on a day, where the file system keeps them",
 )
 OPEN_CHANNELS: dict[Tier, tuple[str, ...]] = {
     "namespaces": (*EVERYWHERE, "the free space of the file system that holds Python (no program writes there)"),
     "landlock": (*EVERYWHERE, *SHARED_HOST, "limits on threads and pipes, which programs of one user share"),
-    "docker": (*EVERYWHERE, *SHARED_HOST[:2]),
-    "podman": (*EVERYWHERE, *SHARED_HOST[:2]),
+    "docker": (*EVERYWHERE, *SHARED_HOST[:3]),
+    "podman": (*EVERYWHERE, *SHARED_HOST[:3]),
     "none": ("everything that the user may do",),
 }
 PROBE_LIMITS = ProgramLimits(cpu_s=10)

@@ -4,6 +4,7 @@
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from harness.sandbox import ProgramLimits, RecordCalls, Sandbox, SandboxConfig
 from harness.sandbox.inside.calls import NUMBERS
 from harness.sandbox.inside.wire import decode_value
+from harness.sandbox.tiers import OPEN_CHANNELS, unavailable_reason
 
 LIMITS = ProgramLimits(cpu_s=3, wall_s=12.0)
 
@@ -60,6 +62,22 @@ SEQUENCES = {
         "def f():\n    pass",
         "import ctypes\ndef f():\n    found = ctypes.create_string_buffer(256)\n    return ctypes.CDLL(None).syscall(NUMBERS['statx'], -100, b'.', 0, 0x4FFF, found), os.stat('.').st_dev, ctypes.CDLL(None).syscall(NUMBERS['statx'], -100, b'.', 0, 0x1FFF, found), found.raw[144:152]",
     ),
+    "names that were looked up": (
+        "def f():\n    return os.path.exists(os.path.dirname(os.__file__) + '/looked-up')",
+        "import ctypes, struct\ndef f():\n    found = [], struct.pack('QQQ', 0o10000000, 0, 32), os.path.dirname(os.__file__)\n    for name in ('looked-up', 'never'):\n        ctypes.set_errno(0); ctypes.CDLL(None, use_errno=True).syscall(437, -100, f'{found[2]}/{name}'.encode(), found[1], 24); found[0].append(ctypes.get_errno())\n    return found[0]",
+    ),
+    "numbers of processes in messages": (
+        "import threading\ndef f():\n    for _ in range(321):\n        t = threading.Thread(target=len, args=('',)); t.start(); t.join()",
+        "import socket, struct\ndef f():\n    a, b = socket.socketpair()\n    try: b.setsockopt(1, 76, 1)\n    except OSError: pass\n    a.send(b'x')\n    return [os.fstat(struct.unpack('i', data)[0]).st_ino for _, _, data in b.recvmsg(9, 99)[1]]",
+    ),
+    "files in memory": (
+        "import mmap\ndef f():\n    for _ in range(777): mmap.mmap(-1, 4096).close()",
+        "def f():\n    return [os.fstat(descriptor).st_ino for descriptor in (1, 2)]",
+    ),
+    "the output's state": (
+        "import ctypes, fcntl\ndef f():\n    fcntl.fcntl(1, 4, 0o2000); os.write(1, b'x'); ctypes.CDLL(None).fallocate(1, 1, ctypes.c_long(0), ctypes.c_long(1 << 20))\n    for change in (lambda: os.chmod(1, 0o600), lambda: os.utime(1, (5, 5))):\n        try: change()\n        except PermissionError: pass",
+        "import fcntl\ndef f():\n    s = os.fstat(1)\n    return fcntl.fcntl(1, 3), os.lseek(1, 0, 1), s.st_blocks, s.st_size, oct(s.st_mode), s.st_atime > 99, s.st_mtime > 99",
+    ),
     "addresses": (
         "def f():\n    return len([object() for _ in range(99)])",
         "class A: pass\ndef f():\n    return [id(object()), id([]), id('x' * 99), hash(f), repr(A()), [id(x) for x in {A() for _ in range(20)}]]",
@@ -78,6 +96,59 @@ def test_a_program_tells_nothing_to_the_next(channel: str, sandbox: Sandbox) -> 
         after.append(result(sandbox, second))
     assert {repr(each) for each in (*alone, *after)} == {repr(alone[0])}
     assert "error" not in repr(alone[0])
+
+
+# What the weaker tier cannot close, by the words with which `doctor` lists it, with what is chance there or refused.
+LISTED = {"inode numbers": "numbers and free space", "files": "numbers and free space", "free space": "numbers and free space"}
+LISTED |= {
+    "process numbers": "process numbers",
+    "what the sandbox keeps of it": "process numbers",
+    "addresses": "process numbers",
+}
+
+
+@pytest.fixture(scope="module")
+def landlock() -> Iterator[Sandbox]:
+    if reason := unavailable_reason("landlock"):
+        pytest.skip(f"no landlock here: {reason}")
+    with Sandbox(SandboxConfig(workers=2, tier="landlock")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("channel", SEQUENCES)
+def test_what_stays_open_without_namespaces_is_listed(channel: str, landlock: Sandbox) -> None:
+    if channel in LISTED:
+        assert any(each.startswith(LISTED[channel]) for each in OPEN_CHANNELS["landlock"])
+    else:
+        test_a_program_tells_nothing_to_the_next(channel, landlock)
+
+
+THREADS_SEEN = "def f():\n    me = threading.get_native_id(); end = time.monotonic() + 2; most = 0\n    while time.monotonic() < end:\n        most = max(most, sum(os.path.exists(f'/proc/{n}') for n in range(max(1, me - 300), me + 300))); time.sleep(0.05)\n    return most"
+
+
+@pytest.mark.slow
+def test_threads_of_a_program_beside_are_seen_without_namespaces_alone(sandbox: Sandbox, landlock: Sandbox) -> None:
+    head = "import os, threading, time\n"
+    many = (
+        head
+        + "def f():\n    for _ in range(12): threading.Thread(target=time.sleep, args=(2,), daemon=True).start()\n    time.sleep(2)"
+    )
+    assert side_by_side(landlock, many, head + THREADS_SEEN) > 12
+    assert any("/proc" in each for each in OPEN_CHANNELS["landlock"])
+    if sandbox.tier == "namespaces":
+        assert side_by_side(sandbox, many, head + THREADS_SEEN) == 0
+
+
+UNCONFINED = ["names that were looked up", "numbers of processes in messages", "files in memory"]
+
+
+@pytest.mark.parametrize("channel", UNCONFINED)
+def test_the_control_an_unconfined_program_tells_the_next(channel: str) -> None:
+    first, second = (HEAD + program.replace("looked-up", f"looked-up-{os.getpid()}") for program in SEQUENCES[channel])
+    with Sandbox(SandboxConfig(workers=1, tier="none")) as unconfined:
+        alone = result(unconfined, second)
+        result(unconfined, first)
+        assert repr(result(unconfined, second)) != repr(alone)
 
 
 def test_the_control_one_process_sees_its_own_traces(sandbox: Sandbox) -> None:

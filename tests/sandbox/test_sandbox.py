@@ -378,6 +378,9 @@ def test_the_filter_reads_arguments(machine: str) -> None:
     assert run_filter(machine, n["getsockopt"], 3, 1, 3) == allow  # SO_TYPE
     assert run_filter(machine, n["getsockopt"], 3, 1, 57) != allow  # SO_COOKIE
     assert run_filter(machine, n["getsockopt"], 3, 6, 3) != allow  # another level
+    assert run_filter(machine, n["setsockopt"], 3, 1, 7) == allow  # SO_SNDBUF
+    assert run_filter(machine, n["setsockopt"], 3, 1, 76) != allow  # SO_PASSPIDFD
+    assert run_filter(machine, n["openat2"]) == seccomp.DENY | errno.ENOSYS
     assert run_filter(machine, n["fcntl"], 3, 8, 1) != allow  # F_SETOWN
     assert run_filter(machine, n["prctl"], 4, 1) != allow  # PR_SET_DUMPABLE
     assert run_filter(machine, n["ioctl"], 0, 0x5412) != allow  # TIOCSTI

@@ -18,7 +18,7 @@ mprotect 10 226, munmap 11 215, brk 12 214, rt_sigaction 13 134, rt_sigprocmask 
 pwrite64 18 68, readv 19 65, writev 20 66, access 21 -, select 23 -, sched_yield 24 124, mremap 25 216,
 msync 26 227, madvise 28 233, dup 32 23, dup2 33 -, pause 34 -, nanosleep 35 101, getitimer 36 102, alarm 37 -,
 setitimer 38 103, getpid 39 172, sendfile 40 71, sendto 44 206, recvfrom 45 207, recvmsg 47 212, shutdown 48 210,
-getsockname 51 204, getpeername 52 205, setsockopt 54 208, exit 60 93, uname 63 160, fsync 74 82,
+getsockname 51 204, getpeername 52 205, exit 60 93, uname 63 160, fsync 74 82,
 fdatasync 75 83, ftruncate 77 46, getdents 78 -, getcwd 79 17, chdir 80 49, fchdir 81 50, rename 82 -, mkdir 83 -, rmdir 84 -,
 creat 85 -, link 86 -, unlink 87 -, symlink 88 -, readlink 89 -, umask 95 166, gettimeofday 96 169, getrlimit 97 163,
 times 100 153, getuid 102 174, getgid 104 176, geteuid 107 175, getegid 108 177, getppid 110 173,
@@ -30,7 +30,7 @@ newfstatat 262 79, unlinkat 263 35, renameat 264 38, linkat 265 37, symlinkat 26
 pselect6 270 72, ppoll 271 73, set_robust_list 273 99, epoll_pwait 281 22, timerfd_create 283 85, fallocate 285 47,
 timerfd_settime 286 86, timerfd_gettime 287 87, eventfd2 290 19, epoll_create1 291 20, dup3 292 24,
 preadv 295 69, pwritev 296 70, getcpu 309 168, renameat2 316 276, getrandom 318 278, membarrier 324 283,
-copy_file_range 326 285, rseq 334 293, close_range 436 436, openat2 437 437, faccessat2 439 439,
+copy_file_range 326 285, rseq 334 293, close_range 436 436, faccessat2 439 439,
 epoll_pwait2 441 441
 """,
     "namespaces": """
@@ -51,10 +51,11 @@ sched_getparam 143 121, sched_getscheduler 145 120, sched_getaffinity 204 123
     "ioctl": "ioctl 16 29",
     "prctl": "prctl 157 167",
     "futex": "futex 202 98",
-    "getsockopt": "getsockopt 55 209",
+    "sockopt": "getsockopt 55 209, setsockopt 54 208",
+    "missing": "clone3 435 435, openat2 437 437",
     "statx": "statx 332 291",
     "inner": """
-clone3 435 435, mount 165 40, umount2 166 39, pivot_root 155 41, unshare 272 97, sethostname 170 161, seccomp 317 277,
+mount 165 40, umount2 166 39, pivot_root 155 41, unshare 272 97, sethostname 170 161, seccomp 317 277,
 capset 126 91, mount_setattr 442 442, landlock_create_ruleset 444 444, landlock_add_rule 445 445,
 landlock_restrict_self 446 446, socket 41 198, connect 42 203, fork 57 -, vfork 58 -, execve 59 221, ptrace 101 117,
 add_key 248 217, io_uring_setup 425 425, memfd_create 319 279, shmget 29 194, userfaultfd 323 282, bpf 321 280,

@@ -13,8 +13,11 @@ allowed for some arguments:
 - `prctl`: names of threads and memory; not, for example, the flags that the lock-down has set.
 - `futex`: of the program's own memory.  On a page of a file that all programs see, one could wake another; a thread's end would
   do, so waiting fails there.
-- `statx`: not the number of a mount that is never used again, which counts the programs.  `getsockopt`: no numbers of sockets.
-  Both, and what the kernel counts for pipes, socket pairs and pages in memory (stand_ins.py), count for the whole machine.
+- `missing`: calls with arguments in memory, which a filter cannot read; the C library then makes older ones.  `clone3` has new
+  namespaces; `openat2` tells which names of files the machine has looked up.
+- `statx`: not the number of a mount that is never used again, which counts the programs.  `sockopt`: no numbers of sockets, and
+  none of processes (SO_PASSPIDFD).  They, and what the kernel counts for pipes, socket pairs and pages in memory, count for the
+  whole machine (stand_ins.py).
 The tests on the call's number are a balanced tree: on installation the kernel runs the filter once for every existing call.
 """
 
@@ -65,7 +68,8 @@ COMMON_RULES: dict[str, Code] = {
     "plain": allow_only(5, (0,), errno.EOPNOTSUPP),
     "ioctl": allow_only(1, IOCTL, errno.ENOTTY),
     "prctl": allow_only(0, PRCTL),
-    "getsockopt": [
+    "missing": deny(errno.ENOSYS),
+    "sockopt": [
         (LOAD, 0, 0, ARGUMENTS + 8), (EQUAL, 1, 0, SOL_SOCKET), *deny(errno.ENOPROTOOPT),
         *allow_only(2, SOCKET_OPTIONS, errno.ENOPROTOOPT),
     ],
@@ -100,9 +104,7 @@ def call_decisions(machine: str, own_files: bool) -> dict[int, Code]:
     """The code for each number that does not simply fail."""
     codes: dict[int, Code] = {}
     for name, (number, kind) in system_calls(machine).items():
-        if name == "clone3":
-            codes[number] = deny(errno.ENOSYS)  # a filter cannot read its flags; the C library then uses clone, whose it can
-        elif kind == "allow" or (kind == "namespaces" and own_files):
+        if kind == "allow" or (kind == "namespaces" and own_files):
             codes[number] = [(RETURN, 0, 0, ALLOW)]
         elif kind not in ("inner", "namespaces"):
             codes[number] = call_rule(name, kind)
