@@ -11,7 +11,9 @@ from typing import Any
 from jinja2 import TemplateError
 
 from harness.prompts.templates import CLOCK, TemplateSettings
+from harness.training.column_names import TEMPLATE_SETTINGS
 from harness.training.messages import Turns, UnusableRowError, as_chat
+from harness.training.row_texts import nested_texts
 from harness.types import SkilldeltaError
 
 PROBE = "a7f3 probe"  # a text that no template writes by itself
@@ -33,8 +35,8 @@ class ChatRenderer:
         except TemplateError:
             return False
 
-    def apply(self, chat: list[dict[str, Any]], tools: list[Any] | None, opening: bool) -> str:
-        how: dict[str, Any] = {"tools": tools, "tokenize": False, "add_generation_prompt": opening}
+    def apply(self, chat: list[dict[str, Any]], tools: list[Any] | None, opening: bool, **settings: Any) -> str:
+        how: dict[str, Any] = {**settings, "tools": tools, "tokenize": False, "add_generation_prompt": opening}
         if CLOCK in str(self.tokenizer.chat_template):  # the day that scoring renders, so that two runs see the same texts
             how["chat_template"] = TemplateSettings().fix_clock(self.tokenizer.get_chat_template(tools=tools))
         return str(self.tokenizer.apply_chat_template(chat, **how))
@@ -52,14 +54,15 @@ class ChatRenderer:
                 "The data are conversations, and the tokenizer has no chat template.  Name one with --template: tulu, or a "
                 "Jinja file."
             )
-        chat, tools = as_chat(turns)
+        chat, tools, settings = as_chat(turns)
         if chat and chat[0]["role"] == "system" and not self.has_system_role:
             chat = merge_system(chat)
         try:
-            text = self.apply(chat, tools, opening)
+            text = self.apply(chat, tools, opening, **settings)
         except TemplateError as error:
             raise UnusableRowError(f"the chat template refuses the conversation: {error}") from error
         check_complete(text, chat)
+        self.check_settings(text, settings)
         if has_functions(chat, tools):
             self.check_functions(chat, tools)
         if any(has_name(message) for message in chat):
@@ -67,6 +70,15 @@ class ChatRenderer:
         if not opening:
             check_answer(text, chat[-1])
         return text
+
+    def check_settings(self, text: str, settings: dict[str, Any]) -> None:
+        """Raises UnusableRowError where the template leaves out a text of its settings, or does not read one that is on."""
+        for name, value in settings.items():
+            is_read = re.search(rf"\b{re.escape(name)}\b", str(self.tokenizer.chat_template))
+            if (value and not is_read) or not all(is_part(part.strip(), text) for part in nested_texts(value)):
+                raise UnusableRowError(
+                    f"the chat template leaves out {name} (--ignore-columns {TEMPLATE_SETTINGS} passes such settings over)"
+                )
 
     def check_functions(self, chat: list[dict[str, Any]], tools: list[Any] | None) -> None:
         """Raises UnusableRowError where the template leaves out tool calls or tools.

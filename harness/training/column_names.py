@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from harness.training.row_texts import holds_sentence, holds_words
 
 # Parts of the names of columns that say something about a row and are no part of it: labels, which have few words.
 LABELS_TEXT = """
-id ids uid uuid idx index key hash source sources dataset datasets origin origins provenance split subset
+id ids uid uuid idx index key hash source sources dataset datasets origin origins provenance split subset country state
 category categories subcategory type kind task tasks topic topics domain skill skills tag tags cluster label
 labels lang language languages locale model models date time timestamp tstamp created url link license level
 difficulty licence version score scores rating ratings rank ranking reward rewards rate quality length tokens
@@ -48,6 +49,8 @@ def has_effect(column: str) -> bool:
 
 def may_be_content(column: str, value: Any, notes: frozenset[str]) -> bool:
     """Whether a column's value may be something that the model should see: a picture, or words that are no label or note."""
+    if isinstance(value, Mapping) and "user-agent" in value:  # WildChat's header of a browser's request
+        return False
     parts = name_parts(column)
     may_be_aside = CONTENT.isdisjoint(parts) and parts[-1] not in HEADS
     is_note = may_be_aside and not notes.isdisjoint(parts)

@@ -15,6 +15,7 @@ from harness.training.messages import (
     require_question,
     strip_turns,
 )
+from harness.training.nested_columns import PAIR_FORMS, ROW_FORMS, unfold_columns
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.row_columns import (
@@ -44,6 +45,7 @@ COMPARED = (
     "winner_model_a",
     "preferred_output",
     "rejected_messages",
+    "summaries",
 )  # rows of two answers to a prompt
 NOT_LEARNT = {"weight", "train", "train_turn", "trainable", "loss"}  # where a message says so with 0 or false
 
@@ -69,7 +71,9 @@ class PolicyPrompt:
 
 def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
     """A row to imitate.  Of a conversation the last message is learnt; the messages before it are the prompt."""
-    columns = RowColumns(row, settings)
+    original = row
+    row = unfold_columns(original, ROW_FORMS, settings.unused)
+    columns = RowColumns(row, settings, file_columns=tuple(original))
     name = columns.holds(*ANSWERS) or next((n for n in ANSWERS if n in row), "")
     if columns.holds(*CONVERSATIONS) or (not name and any(n in row for n in CONVERSATIONS)):
         prompt, answer = parse_last_turn(columns)
@@ -78,15 +82,17 @@ def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
     elif "text" in row:
         if "parent_id" in row or "role" in row:
             raise SkilldeltaError(
-                f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}: single messages of conversations, "
-                "as OpenAssistant stores them.  Join each path through a tree into a row: messages, a list of {role, content}."
+                f"A row of {settings.source or 'the data'} has the columns {', '.join(original)}: single messages of "
+                "conversations, as OpenAssistant stores them.  Join each path through a tree into a row: messages, a list of "
+                "{role, content}."
             )
         prompt, answer = "", columns.take_answer("text", "text")
     else:
         raise SkilldeltaError(
-            f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format to imitate.  "
+            f"A row of {settings.source} has the columns {', '.join(original)}, which is no known format to imitate.  "
             "Known are: messages or conversations; prompt, question or instruction and input, with completion, response, "
-            "output or answer; text."
+            "output or answer; text; Gemini's contents; the columns of Glaive, xLAM and UltraChat.  Of pairs, name the "
+            "better answer so."
         )
     columns.check_rest(NOTE_NAMES)
     if (prompt or "prompt" in row) and is_undesirable(columns):
@@ -142,25 +148,24 @@ def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
 
     The prompt of a pair is what both answers go on from; other answers that a row holds are not read.
     """
+    original = row
+    row = unfold_columns(original, PAIR_FORMS, settings.unused)
     has_columns = any(name in row for name in PROMPTS)
     if any(name in row for name in COMPARED):
         try:
-            if pair_prompt := parse_pair(row, settings).prompt:
+            if pair_prompt := parse_pair(original, settings).prompt:
                 return PolicyPrompt(pair_prompt, settings.source, settings.kind)
         except UnusableRowError:  # answers that are no pair may still have a prompt
             if not has_columns or read_rounds(row.get("prompt")):
                 raise
-    columns = RowColumns(row, settings)
+    columns = RowColumns(row, settings, file_columns=tuple(original))
     if not has_columns and not any(name in row for name in COMPARED):
         raise SkilldeltaError(
-            f"A row of {settings.source} has the columns {', '.join(row)}, which is no known format of prompts.  "
+            f"A row of {settings.source} has the columns {', '.join(original)}, which is no known format of prompts.  "
             f"Known are: {', '.join(PROMPTS)}; and pairs of answers that begin with the prompt."
         )
-    if columns.holds(*QUESTIONS):
-        columns.read.update(CONVERSATIONS)  # the whole conversation, of which the prompt is the beginning
-        prompt = add_context(columns, take_question(columns))
-    else:
-        prompt = take_prompt(columns)
+    question = take_question(columns) if columns.holds(*QUESTIONS) else ""
+    prompt = add_context(columns, place_in_conversation(columns, question)) if question else take_prompt(columns)
     if isinstance(prompt, tuple) and prompt and prompt[-1].role == "assistant":
         prompt = prompt[:-1]
     if not prompt:
@@ -168,3 +173,18 @@ def parse_prompt(row: Json, settings: ParseSettings) -> PolicyPrompt:
     columns.read.update((*ANSWERS, *PAIR_ANSWERS, "text"))
     columns.check_rest()
     return PolicyPrompt(as_user_turn(prompt) if settings.chat else prompt, settings.source, settings.kind)
+
+
+def place_in_conversation(columns: RowColumns, question: Text) -> Text:
+    """A question behind the turns that precede it in the row's conversation; as it is where that begins with it, or is none.
+
+    Raises `UnusableRowError` where the conversation does not hold the question.
+    """
+    conversation = columns.take_text(*CONVERSATIONS)
+    if not conversation:
+        return question
+    if not asks(conversation, question):
+        raise UnusableRowError("a prompt next to a conversation")
+    turns, text = as_user_turn(conversation), as_user_turn(question)[-1].content.strip()
+    place = next(i for i, m in enumerate(turns) if m.role == "user" and m.content.strip() == text)
+    return turns[: place + 1] if place else question

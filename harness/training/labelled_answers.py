@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.training.batches import Tokens
 from harness.training.conversations import parse_last_turn
 from harness.training.messages import Text, UnusableRowError, as_assistant_turn, as_user_turn, strip_turns
+from harness.training.nested_columns import ROW_FORMS, unfold_columns
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.row_columns import ANSWERS, CONVERSATIONS, RowColumns, take_prompt
@@ -39,7 +40,7 @@ class LabelledTokens:
 
 def parse_labels(row: Json, settings: ParseSettings) -> tuple[LabelledAnswer, ...]:
     """The labelled answers of a row: one of an unpaired row (prompt, completion, label), two of a pair."""
-    columns = RowColumns(row, settings)
+    columns = RowColumns(unfold_columns(row, ROW_FORMS, settings.unused), settings, file_columns=tuple(row))
     if not any(name in row for name in LABELS) or columns.holds("chosen"):
         pair = parse_pair(row, settings)
         return LabelledAnswer(pair.prompt, pair.chosen, True), LabelledAnswer(pair.prompt, pair.rejected, False)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from harness.training.dialogues import question_turns
+from harness.training.message_lists import ROLES, list_messages
 from harness.training.row_texts import holds_words, split_columns
 from harness.types import Message
 from harness.visible_text import is_blank
@@ -34,12 +35,6 @@ class RichMessage(NamedTuple):
 Turns = tuple[Message | RichMessage, ...]
 Text = str | Turns  # plain text, or messages for the chat template
 
-ROLES = {
-    **dict.fromkeys(("user", "human", "prompter"), "user"),
-    **dict.fromkeys(("assistant", "gpt", "chatgpt", "chatbot", "bard", "bing", "model"), "assistant"),
-    **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("tool", "function", "function_response", "observation", "ipython"), "tool"),
-}
 TEMPLATE_KEYS = (
     "tool_calls",
     "name",
@@ -48,7 +43,9 @@ TEMPLATE_KEYS = (
     "thinking",
 )  # what chat templates read besides words
 READ_KEYS = (*TEMPLATE_KEYS, "role", "from", "content", "value", "function_call")
+SENDER_KEYS = ("country", "header", "state", "timestamp")  # of who wrote a message (WildChat)
 TOOLS = "tools"  # the role of a first message that declares the tools of a conversation
+SETTINGS = "settings"  # what it may hold besides: the row's own arguments of the chat template
 
 
 # Messages written down as a text, as tables of a CSV file hold them.
@@ -67,12 +64,10 @@ def parse_text(value: Any, ignore: Sequence[str] = ()) -> Text:
         value = messages
     if isinstance(value, Mapping):
         value = split_columns(value)
-    if isinstance(value, Sequence) and all(isinstance(m, Mapping) and ("role" in m or "from" in m) for m in value):
-        return tuple(parse_message(m, ignore) for m in value)
-    if isinstance(value, Sequence) and all(isinstance(m, Mapping) and m.keys() <= {"input", "output"} for m in value):
-        sides = [(role, m.get(key)) for m in value for role, key in (("user", "input"), ("assistant", "output"))]  # Capybara's
-        return tuple(parse_message({"role": role, "content": text}) for role, text in sides if text is not None)
-    raise UnusableRowError("neither text nor messages")
+    messages = list_messages(value)
+    if messages is None:
+        raise UnusableRowError("neither text nor messages")
+    return tuple(parse_message(m, ignore) for m in messages)
 
 
 def parse_written(text: str) -> list[Any] | None:
@@ -114,7 +109,7 @@ def parse_message(message: Mapping[str, Any], ignore: Sequence[str] = ()) -> Mes
     if "tool_calls" in more:
         more["tool_calls"] = [parse_tool_call(call) for call in more["tool_calls"]]
     for key, rest in message.items():
-        if key not in (*READ_KEYS, *ignore) and holds_words(rest):
+        if key not in (*READ_KEYS, *SENDER_KEYS, *ignore) and holds_words(rest):
             raise UnusableRowError(f"a message has {key!r}, which is not understood (--ignore-columns {key} passes it over)")
     if content is None and not more:
         raise UnusableRowError("a message without content")
@@ -158,26 +153,41 @@ def parse_json(value: Any) -> Any:
         raise UnusableRowError("a tool call or a list of tools that is no JSON") from error
 
 
-def declare_tools(value: Any) -> Turns:
-    """The tools of a row (a list of JSON schemas, or its JSON) as a first message; none for an empty list."""
-    tools = parse_json(value)
-    if not tools:
+def declare_tools(value: Any, settings: Any = None) -> Turns:
+    """The tools of a row (a list of JSON schemas, or its JSON) as a first message; none for an empty list.
+
+    So are TRL's `chat_template_kwargs`, of which those that are empty say nothing.
+    """
+    if not isinstance(settings or {}, Mapping):
+        raise UnusableRowError("settings of the chat template that are no mapping")
+    more = {name: part for name, part in (settings or {}).items() if part not in (None, "", [])}
+    tools = parse_json(value) or ()
+    if not (tools or more):
         return ()
     if not isinstance(tools, Sequence) or not all(isinstance(tool, Mapping) for tool in tools):
         raise UnusableRowError("tools that are no list of schemas")
-    return (RichMessage(TOOLS, "", json.dumps({TOOLS: tools}, ensure_ascii=False)),)
+    parts = ((TOOLS, [as_function(tool) for tool in tools]), (SETTINGS, more))
+    return (RichMessage(TOOLS, "", json.dumps({name: part for name, part in parts if part}, ensure_ascii=False)),)
 
 
-def as_chat(turns: Turns) -> tuple[list[dict[str, Any]], list[Any] | None]:
-    """(messages, tools) as chat templates take them."""
-    chat, tools = [], None
+def as_function(tool: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Anthropic's {name, description, input_schema} as a function with parameters; other schemas as they are."""
+    if "input_schema" not in tool or "parameters" in tool:
+        return tool
+    rest = {name: value for name, value in tool.items() if name != "input_schema"}
+    return {"type": "function", "function": {**rest, "parameters": tool["input_schema"]}}
+
+
+def as_chat(turns: Turns) -> tuple[list[dict[str, Any]], list[Any] | None, dict[str, Any]]:
+    """(messages, tools, further settings of the template) as chat templates take them."""
+    chat, tools, settings = [], None, dict[str, Any]()
     for turn in turns:
         more = json.loads(turn.more) if isinstance(turn, RichMessage) else {}
         if turn.role == TOOLS:
-            tools = more[TOOLS]
+            tools, settings = more.get(TOOLS), more.get(SETTINGS, {})
         else:
             chat.append({"role": turn.role, "content": turn.content, **more})
-    return chat, tools
+    return chat, tools, settings
 
 
 def require_content(answer: Text, side: str) -> Text:

@@ -22,7 +22,7 @@ from harness.training.messages import (
     require_question,
     strip_turns,
 )
-from harness.training.nested_columns import unfold_columns
+from harness.training.nested_columns import PAIR_FORMS, unfold_columns
 from harness.training.pair_prompts import join_prompt, split_messages
 from harness.training.parse_settings import ParseSettings
 from harness.training.ratings import aspect_ratings, draw_rated_pair
@@ -77,8 +77,9 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
 
     Raises `UnusableRowError` for a row without a preference, and SkilldeltaError for columns that are not understood.
     """
-    row = unfold_columns(row)
-    columns = RowColumns(row, settings)
+    original = row
+    row = unfold_columns(original, PAIR_FORMS, settings.unused)
+    columns = RowColumns(row, settings, file_columns=tuple(original))
     if names := next((names for names in BETTER_AND_WORSE if any(name in row for name in names)), None):
         pair = parse_chosen_rejected(columns, *names)
     elif holds_vote(columns):
@@ -86,7 +87,7 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
     elif "label" in row or "labels" in row:
         is_stepwise = isinstance(row.get("labels"), list)
         raise SkilldeltaError(
-            f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}: "
+            f"A row of {settings.source or 'the data'} has the columns {', '.join(original)}: "
             + ("steps with labels, which train process reward models; none is made here." if is_stepwise else LABELLED)
         )
     elif "completions" in row:
@@ -95,12 +96,13 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
         pair = parse_ranks(columns)
     else:
         raise SkilldeltaError(
-            f"A row of {settings.source or 'the data'} has the columns {', '.join(row)}, which is no known preference format.  "
-            "Known are: chosen, rejected (text or messages), alone or with prompt, question or instruction and input, system, "
-            "history, tools, or the messages before; prompt, response_w, response_l; prompt or instruction with "
+            f"A row of {settings.source or 'the data'} has the columns {', '.join(original)}, which is no known preference "
+            "format.  Known are: chosen, rejected (text or messages), alone or with prompt, question or instruction and input, "
+            "system, history, tools, or the messages before; prompt, response_w, response_l; prompt or instruction with "
             "completions that carry ratings; prompt, response_a, response_b, winner; conversation_a, conversation_b, winner; "
-            "history, human_ref_A, human_ref_B, score_A, score_B; the columns of HelpSteer, SafeRLHF and Nectar; OpenAI's "
-            "input, preferred_output, non_preferred_output; and messages with rejected_response or rejected_messages."
+            "history, human_ref_A, human_ref_B, score_A, score_B; the columns of HelpSteer, SafeRLHF, Nectar, WebGPT, "
+            "UltraInteract, Stack Exchange's votes and the comparisons of summarize_from_feedback; OpenAI's input, "
+            "preferred_output, non_preferred_output; and messages with rejected_response or rejected_messages."
         )
     columns.check_rest()
     require_question(pair.prompt)

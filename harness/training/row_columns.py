@@ -6,20 +6,23 @@ that nobody understands may be half of the question.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.training.column_names import NOTE_NAMES, REASON_NAMES, has_effect, may_be_content, name_parts
+from harness.training.column_names import NOTE_NAMES, REASON_NAMES, TEMPLATE_SETTINGS, has_effect, may_be_content, name_parts
 from harness.training.dialogues import has_turn_marks
 from harness.training.messages import (
     Text,
     Turns,
     UnusableRowError,
     as_user_turn,
+    content_text,
     declare_tools,
     parse_answer,
+    parse_json,
     parse_text,
     require_question,
 )
@@ -61,16 +64,18 @@ class RowColumns:
     row: Json
     settings: ParseSettings
     read: set[str] = field(default_factory=set)
+    file_columns: tuple[str, ...] = ()  # the names of the columns as the file has them, where the row was put into other ones
 
     def holds(self, *names: str) -> str:
         """The first of the columns that has a value; "" for none."""
         return next((n for n in names if n not in self.settings.ignore and self.row.get(n) not in (None, "", [], ())), "")
 
     def take(self, *names: str) -> Any:
-        """The value of the first of the columns that has one; all of them count as read."""
-        self.read.update(names)
+        """The value of the first of the columns that has one.  It counts as read, and so do those that are empty or equal."""
         name = self.holds(*names)
-        return self.row[name] if name else None
+        value = self.row[name] if name else None
+        self.read.update(n for n in names if n == name or self.row.get(n) in (None, "", [], (), value))
+        return value
 
     def take_number(self, name: str) -> float | None:
         """The same as a finite number.  Raises `UnusableRowError` where it is none."""
@@ -113,7 +118,7 @@ class RowColumns:
             source, is_one, flag = self.settings.source or "the data", len(words) == 1, ",".join(words)
             part, them = ("it may be a part", "it") if is_one else ("they may be parts", "them")
             raise SkilldeltaError(
-                f"A row of {source} has the columns {', '.join(self.row)}, and nothing says what "
+                f"A row of {source} has the columns {', '.join(self.file_columns or self.row)}, and nothing says what "
                 f"{', '.join(map(repr, words))} {'is' if is_one else 'are'} for: {part} of the prompt, and nothing is dropped "
                 f"silently.  Put the text into the prompt, or name {them} with --ignore-columns {flag} if the model neither "
                 f"reads nor writes {them}."
@@ -190,15 +195,30 @@ def has_empty_question(row: Json) -> bool:
 
 def add_context(columns: RowColumns, prompt: Text) -> Text:
     """The prompt behind the row's system prompt and tools, or as it is where there are none."""
-    system, tools = columns.take_text(*SYSTEM), declare_tools(columns.take(columns.holds("tools") or "functions"))
-    if isinstance(system, tuple):
+    said, tools = columns.take(*SYSTEM), columns.take(columns.holds("tools") or "functions")
+    if not isinstance(said, str | list | None) or any("role" in part for part in said or () if isinstance(part, dict)):
         raise UnusableRowError("a system prompt of messages")
+    system = content_text(said, "system")
     if system and prompt and isinstance(prompt, tuple) and prompt[0].role == "system":
         if prompt[0].content != system:
             raise UnusableRowError("two different system prompts")
         system = ""
-    if not (system or tools):
+    if repeats_tools(
+        [system, *(m.content for m in prompt if m.role == "system")] if isinstance(prompt, tuple) else [system], tools
+    ):
+        tools = None
+    settings = columns.take(TEMPLATE_SETTINGS) if isinstance(prompt, tuple) else None  # plain text goes through no template
+    tool_turn = declare_tools(tools, settings)
+    if not (system or tool_turn):
         return prompt
     if not prompt:
         raise UnusableRowError("a system prompt or tools without a question")
-    return (*tools, *((Message("system", system),) if system else ()), *as_user_turn(prompt))
+    return (*tool_turn, *((Message("system", system),) if system else ()), *as_user_turn(prompt))
+
+
+def repeats_tools(systems: Sequence[str], tools: Any) -> bool:
+    """Whether the system prompts write down every text of a row's tools already, as JSON or Python does (Hermes)."""
+    texts, system = list(nested_texts(parse_json(tools) or ())), "\n".join(systems)
+    return bool(texts) and all(
+        any(quoted in system for quoted in (json.dumps(t, ensure_ascii=False), json.dumps(t), repr(t))) for t in texts
+    )
