@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.comparison.alignment import TaskPanel
+from harness.comparison.equal_models import equal_models
 from harness.comparison.load import LoadedResults, load_results, weights_by_level
 from harness.comparison.sample_table import SampleTable
 from harness.comparison.shared_rows import number_rows
+from harness.grouping import group_by
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.estimate import pseudo_values
 from harness.statistics.paired import count_variance
@@ -21,6 +24,7 @@ from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
     from harness.comparison.result import Level
+    from harness.records import CheckpointRecord
 
 
 @dataclass(frozen=True)
@@ -58,15 +62,19 @@ def compare_recipes(
 ) -> list[RecipeRow]:
     """The second recipe against the first; `recipes`: for each name the checkpoints of its runs.
 
-    SkilldeltaError unless there are two recipes with a checkpoint each, and a task with an item that all checkpoints have a
-    score for.
+    SkilldeltaError unless there are two recipes with a checkpoint each, no run is counted twice (its difference from itself
+    would pass for the variance of runs), and there is a task with an item that all checkpoints have a score for.
     """
     if len(recipes) != 2 or not all(recipes.values()):
         raise SkilldeltaError(
             f"Two recipes are needed, each with at least one checkpoint; there are: {', '.join(recipes) or 'none'}."
         )
     (before, old), (after, new) = recipes.items()
+    if repeated := [name for name, count in Counter([*old, *new]).items() if count > 1]:
+        raise SkilldeltaError(f"{repeated[0]} is named twice: name each run once, in one recipe.")
     stored_results = load_results([Path(r) for r in results], old[0], [*old[1:], *new])
+    for recipe, names in recipes.items():
+        check_runs(recipe, {name: stored_results.checkpoints[name] for name in names})
     stored_results.accept_differences(allow)
     everyone = [*old, *new]
     numbers = number_rows(stored_results).numbers
@@ -93,6 +101,21 @@ def compare_recipes(
         contrast = recipe_difference(first, second, np.array(list(weights.values())), items=[items[t] for t in weights])
         lines.append(RecipeRow(level, name, contrast, left_out))
     return lines
+
+
+def check_runs(recipe: str, checkpoints: Mapping[str, CheckpointRecord]) -> None:
+    """Raises SkilldeltaError where two checkpoints of a recipe are one model, or steps of one run."""
+    for names in equal_models(checkpoints):
+        raise SkilldeltaError(
+            f"{' and '.join(names)} are one model, so they are one run of {recipe}: the same weights, adapter and tokenizer.  "
+            "Name one of them."
+        )
+    for run, steps in group_by(checkpoints, lambda name: checkpoints[name].run).items():
+        if run and len(steps) > 1 and all(checkpoints[name].step is not None for name in steps):
+            raise SkilldeltaError(
+                f"{' and '.join(steps)} are steps of one run ({run}), and a recipe is compared over several runs of it, with "
+                f"other seeds: name one checkpoint of each run of {recipe}."
+            )
 
 
 def describe_gaps(stored_results: LoadedResults, tasks: Mapping[str, RecipeTask], names: Sequence[str]) -> Iterator[str]:
