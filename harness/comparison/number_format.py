@@ -27,7 +27,7 @@ def format_interval(low: float | None, high: float | None, signed: bool = False,
     return f"[{format_number(low, signed, decimals)}, {format_number(high, signed, decimals)}]"
 
 
-def format_change(delta: float | None, low: float | None, high: float | None, decimals: int = 1) -> str:
+def format_change(delta: float | None, low: float | None, high: float | None, *, decimals: int = 1) -> str:
     """A difference in points with its interval."""
     return f"{format_number(delta, True, decimals)} {format_interval(low, high, True, decimals)}"
 

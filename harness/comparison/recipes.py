@@ -70,8 +70,8 @@ def compare_recipes(
             f"Two recipes are needed, each with at least one checkpoint; there are: {', '.join(recipes) or 'none'}."
         )
     (before, old), (after, new) = recipes.items()
-    if repeated := [name for name, count in Counter([*old, *new]).items() if count > 1]:
-        raise SkilldeltaError(f"{repeated[0]} is named twice: name each run once, in one recipe.")
+    if twice := [name for name, count in Counter([*old, *new]).items() if count > 1]:
+        raise SkilldeltaError(f"{twice[0]} is named twice: name each run once, in one recipe.")
     stored_results = load_results([Path(r) for r in results], old[0], [*old[1:], *new])
     for recipe, names in recipes.items():
         check_runs(recipe, {name: stored_results.checkpoints[name] for name in names})
