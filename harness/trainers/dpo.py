@@ -13,6 +13,7 @@ from harness.training import batches, data_report, datasets, forward, losses, pa
 from harness.training.batches import PairTokens, pair_length
 from harness.training.costs import measure_rates
 from harness.training.flop_rates import FlopRates
+from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
@@ -63,6 +64,7 @@ def train(config: DPOConfig) -> Checkpoint:
     report = data_report.report_pairs(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
     policy_models.check_vocabulary(policy, [tokens.ids for pair in rows for tokens in pair], config.model)
+    config = bound_rows(config, policy, [len(chosen) + len(rejected) for chosen, rejected in rows], config.batch)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)
     with run.costs.phase("reference"):

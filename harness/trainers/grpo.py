@@ -17,6 +17,7 @@ from harness.training import batches, forward, losses, model_loading, parallel, 
 from harness.training.costs import measure_rates
 from harness.training.flop_rates import FlopRates
 from harness.training.group_rewards import group_numbers, warn_of_equal_rewards
+from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.reward_settings import RewardSettings, reward_model_folder
@@ -86,6 +87,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     size = config.minibatch or config.batch
     optimizer = ScheduledOptimizer(policy.parameters(), config, run.total * config.inner_epochs * -(-config.batch // size))
     first = run.restore(checkpoint, {"optimizer": optimizer})
+    config = bound_rows(config, policy, [len(item.ids) + config.max_new for item in prompt_set.training], size)
     reward_folder = reward_model_folder(config)
     facts = {"reward_model": model_loading.describe_model(reward_folder)} if reward_folder else {}
     run.begin(data=prompt_set.report, lost=prompt_set.losses, audit=prompt_set.audit, **facts)

@@ -14,6 +14,7 @@ from harness.training import batches, datasets, forward, labelled_answers, losse
 from harness.training.batches import Tokens
 from harness.training.costs import measure_rates
 from harness.training.labelled_answers import LabelledTokens
+from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
@@ -53,6 +54,7 @@ def train(config: KTOConfig) -> Checkpoint:
         return run.final_checkpoint()
     policy = policy_models.trainable_policy(config, checkpoint)
     policy_models.check_vocabulary(policy, [row.tokens.ids for row in rows], config.model)
+    config = bound_rows(config, policy, [len(row.tokens) for row in rows], config.batch)
     rate = measure_rates(policy, forward.output_head(policy))
     policy = policy_models.shard(policy, config)
     optimizer = ScheduledOptimizer(policy.parameters(), config, run.total)

@@ -23,6 +23,7 @@ from harness.training.experience import (
     measure_episodes,
     sample_scored,
 )
+from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.reward_settings import RewardSettings, reward_model_folder
@@ -99,6 +100,7 @@ def train(config: PPOConfig) -> Checkpoint:
     )
     policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
     models = replace(models, sampler=choose_sampler(config, models.policy, prompt_set, run.resources))
+    config = bound_rows(config, models.policy, [len(item.ids) + config.max_new for item in prompts], config.minibatch, passes=2)
     updates = run.total * config.inner_epochs * -(-config.batch // config.minibatch)
     optimizers = {
         "optimizer": ScheduledOptimizer(models.policy.parameters(), config, updates),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from harness.training import batches, data_report, datasets, forward, losses, packing, parallel, policy_models, reward_model
 from harness.training.costs import measure_rates
+from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.preferences import Pair, parse_pair
@@ -84,6 +85,7 @@ def train(config: RewardConfig) -> Checkpoint:
         answers = sample_scale_answers(policy, prompts, encoder, sampling, config) if config.samples else []
     model = policy_models.trainable_reward_model(config, config.heads, tokenizer.pad_token_id, checkpoint)
     policy_models.check_vocabulary(model, [tokens.ids for row in rows for tokens in row.tokens], config.model)
+    config = bound_rows(config, model, [sum(map(len, row.tokens)) for row in rows], config.batch)
     rate = measure_rates(model, forward.inner_model(model).score)
     optimizer = ScheduledOptimizer(policy_models.shard(model, config).parameters(), config, run.total)
     first = run.restore(checkpoint, {"optimizer": optimizer})

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from harness.training import batches, costs, data_report, datasets, forward, parallel, policy_models, tokenization
+from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.settings import TrainerSettings
@@ -47,6 +48,7 @@ def train(config: SFTConfig) -> Checkpoint:
     report = data_report.report_rows(data.rows, config)
     policy = policy_models.trainable_policy(config, checkpoint)
     policy_models.check_vocabulary(policy, [row.ids for row in rows], config.model)
+    config = bound_rows(config, policy, [len(row) for row in rows], config.batch)
     rate = costs.measure_rates(policy, forward.output_head(policy))
     optimizer = ScheduledOptimizer(policy_models.shard(policy, config).parameters(), config, run.total)
     first = run.restore(checkpoint, {"optimizer": optimizer})

@@ -21,16 +21,16 @@ NOT_FOR_MODELS = {
 Unfold = Callable[[Json], Json | None]  # the row in the columns of every row; None: a row of another form
 
 
-def unfold_columns(row: Json, forms: tuple[Unfold, ...], unused: set[str]) -> Json:
+def unfold_columns(row: Json, forms: tuple[Unfold, ...], asides: set[str]) -> Json:
     """The row in the columns of every row, by the first of the forms that it has; a row of no such form as it is.
 
-    `unused` gets the names of the columns that the form passes over.  Raises `UnusableRowError` for a row of a form with a
+    `asides` gets the names of the columns that the form passes over.  Raises `UnusableRowError` for a row of a form with a
     part that is missing or of another kind.
     """
     plain = next((found for unfold in forms if (found := unfold(row)) is not None), None)
     if plain is None:
         return row
-    unused.update(name for names in NOT_FOR_MODELS.values() for name in names if name in row and name not in plain)
+    asides.update(name for names in NOT_FOR_MODELS.values() for name in names if name in row and name not in plain)
     return plain
 
 

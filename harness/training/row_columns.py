@@ -195,10 +195,12 @@ def has_empty_question(row: Json) -> bool:
 
 def add_context(columns: RowColumns, prompt: Text) -> Text:
     """The prompt behind the row's system prompt and tools, or as it is where there are none."""
-    said, tools = columns.take(*SYSTEM), columns.take(columns.holds("tools") or "functions")
-    if not isinstance(said, str | list | None) or any("role" in part for part in said or () if isinstance(part, dict)):
+    system_value, tools = columns.take(*SYSTEM), columns.take(columns.holds("tools") or "functions")
+    if not isinstance(system_value, str | list | None) or any(
+        "role" in part for part in system_value or () if isinstance(part, dict)
+    ):
         raise UnusableRowError("a system prompt of messages")
-    system = content_text(said, "system")
+    system = content_text(system_value, "system")
     if system and prompt and isinstance(prompt, tuple) and prompt[0].role == "system":
         if prompt[0].content != system:
             raise UnusableRowError("two different system prompts")
@@ -220,5 +222,5 @@ def repeats_tools(systems: Sequence[str], tools: Any) -> bool:
     """Whether the system prompts write down every text of a row's tools already, as JSON or Python does (Hermes)."""
     texts, system = list(nested_texts(parse_json(tools) or ())), "\n".join(systems)
     return bool(texts) and all(
-        any(quoted in system for quoted in (json.dumps(t, ensure_ascii=False), json.dumps(t), repr(t))) for t in texts
+        any(quote in system for quote in (json.dumps(t, ensure_ascii=False), json.dumps(t), repr(t))) for t in texts
     )
