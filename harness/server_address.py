@@ -7,9 +7,9 @@ import os
 import re
 import urllib.request
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
-from harness.redaction import KEY_FORM, MASK, redact_urls
+from harness.redaction import BEGINNING, KEY_FORM, MASK, SHORTEST_SECRET, Redactor, redact_urls
 from harness.types import SkilldeltaError
 
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -47,7 +47,7 @@ def parse_address(url: str, key: str = "") -> ServerAddress:
         is_whole, host, port = None, "", None
     if not is_whole:
         raise SkilldeltaError(
-            f"{mask_user(url)!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...)."
+            f"{hide_key(mask_user(url), key)!r} is no address of a server; one looks like http://localhost:8000/v1 (url=...)."
         )
     password, pair = credentials(parts)
     name = f"[{host}]" if ":" in host else host
@@ -55,7 +55,7 @@ def parse_address(url: str, key: str = "") -> ServerAddress:
     authorization = f"Bearer {key}" if key else f"Basic {pair}" if pair else ""
     values = tuple(unquote(value) for part in parts.query.split("&") if (value := part.partition("=")[2]) and is_secret(part))
     secrets = tuple(filter(None, (key, password, pair, *values, *KEY_FORM.findall(parts.path))))
-    return ServerAddress(base, redact_urls(url.rstrip("/")), parts.query, authorization, secrets)
+    return ServerAddress(base, show_address(url.rstrip("/"), key), parts.query, authorization, secrets)
 
 
 def credentials(parts: SplitResult) -> tuple[str, str]:
@@ -64,9 +64,24 @@ def credentials(parts: SplitResult) -> tuple[str, str]:
     return password, base64.b64encode(f"{user}:{password}".encode()).decode() if user or password else ""
 
 
+def show_address(url: str, key: str) -> str:
+    """An address as it may be shown and stored: without password and secret parameters, and without the key in its path."""
+    return hide_key(redact_urls(url), key)
+
+
+def hide_key(url: str, key: str) -> str:
+    """An address without the key; a short one is masked as a whole part alone, since "host" stands in many addresses."""
+    if len(key) >= SHORTEST_SECRET:
+        forms = "|".join(map(re.escape, {key, quote(key), quote(key, safe="")}))
+        url = re.sub(rf"(?<![^/?&=#:@])(?:{forms})(?![^/?&#@])", MASK, url)
+    return Redactor([key], shortest=BEGINNING).redact(url)
+
+
 def mask_user(url: str) -> str:
-    """A text that was meant for an address, as it may be shown: without all before its last @, wherever its user begins."""
-    return redact_urls(f"{MASK}@{url.rpartition('@')[2]}" if "@" in url else url)
+    """A text that was meant for an address, as it may be shown: without all before its last @, wherever its user
+    begins, and without what follows a #."""
+    place, sign, _ = url.rpartition("@")[2].partition("#")
+    return redact_urls((f"{MASK}@{place}" if "@" in url else place) + (sign and f"#{MASK}"))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,7 @@ from harness.differences import differences
 from harness.http import JsonServer
 from harness.prompts.templates import parse_arguments
 from harness.records import RAW
-from harness.redaction import redact_urls
-from harness.server_address import parse_address, read_key
+from harness.server_address import parse_address, read_key, show_address
 from harness.types import Checkpoint, Json, SkilldeltaError, unknown_name
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -66,7 +66,7 @@ def make_settings(model: str, options: OpenAIOptions) -> dict[str, Any]:
     template_args = parse_arguments(options.template_args)
     return {
         "backend": "openai",
-        "url": redact_urls(options.moved_from or options.url),
+        "url": show_address(options.moved_from or options.url, os.environ.get(options.key, "")),
         "model": model,
         "template": "server" if chat else "none",
         "prefix": options.prefix if chat else "",
@@ -77,7 +77,8 @@ def make_settings(model: str, options: OpenAIOptions) -> dict[str, Any]:
 
 def requested_settings(options: OpenAIOptions) -> dict[str, Any]:
     """The settings that flags asked for and that can move an answer: those which are not at their default."""
-    return changed_settings(options, NEUTRAL) | ({"url": redact_urls(options.url)} if options.url != OPENAI_URL else {})
+    url = show_address(options.url, os.environ.get(options.key, ""))
+    return changed_settings(options, NEUTRAL) | ({"url": url} if options.url != OPENAI_URL else {})
 
 
 def settings_differences(

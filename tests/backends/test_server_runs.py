@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -19,7 +20,8 @@ from harness.comparison.comparability import setting_differences
 from harness.evaluation.questions import EvaluationSettings
 from harness.records import CellRecord
 from harness.redaction import Redactor, redact_urls
-from harness.server_address import parse_address, read_key
+from harness.server_address import mask_user, parse_address, read_key
+from harness.server_settings import make_settings, requested_settings
 from harness.types import Checkpoint, Request, Response, Score, SkilldeltaError, Task
 from tests.backends.test_openai import said, serve
 
@@ -329,6 +331,29 @@ class TestSecrets:
         with pytest.raises(SkilldeltaError, match="no address of a server") as caught:
             parse_address(url)
         assert "PASS" not in str(caught.value)
+
+    @pytest.mark.parametrize("key", ["sk-Quartz/91+zeta=Umbra77", "pass"])
+    @pytest.mark.parametrize("form", ["http://127.0.0.1:1/{}/v1", "http://127.0.0.1:1/v1?x={}", "http://127.0.0.1:1/v1/{}"])
+    def test_a_key_in_an_address_is_neither_shown_nor_stored(
+        self, form: str, key: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        for text in (key, quote(key, safe="")):
+            options = openai.OpenAIOptions(form.format(text))
+            shown = [parse_address(options.url, key).label, str(make_settings("m", options)), str(requested_settings(options))]
+            assert [text in each for each in shown] == [False] * 3
+            assert [form.format("***") in each for each in shown] == [True] * 3
+            assert parse_address(options.url, key).url("/x").count(text) == 1  # sent nevertheless
+
+    @pytest.mark.parametrize("url", ["{}", "http://host/v1#{}", "host:{}/v1"])
+    def test_a_key_that_stands_for_an_address_is_not_shown(self, url: str) -> None:
+        with pytest.raises(SkilldeltaError, match="no address of a server") as caught:
+            parse_address(url.format("sk-Quartz/91+zeta=Umbra77"), "sk-Quartz/91+zeta=Umbra77")
+        assert "Umbra77" not in str(caught.value)
+
+    def test_an_address_keeps_the_letters_that_a_short_key_shares_with_it(self) -> None:
+        assert parse_address("http://localhost:8000/local/v1", "loca").label == "http://localhost:8000/local/v1"
+        assert mask_user("http://host/v1#x") == "http://host/v1#***"
 
     @pytest.mark.slow
     def test_nothing_of_a_key_that_is_echoed_reaches_the_screen_or_the_results(self, monkeypatch: pytest.MonkeyPatch) -> None:
