@@ -25,6 +25,7 @@ from harness.training.rewards import load_rewards
 from harness.training.rollouts import Rollout
 from harness.training.sampling import SamplingSettings, generate_rollouts
 from harness.training.sampling_gap import GAP, check_gap, pad_logprobs
+from harness.training.soft_losses import sapo_policy, vespo_policy
 from harness.training.start import begin_training
 from harness.training.training_device import autocast
 from harness.training.training_run import TrainerRun
@@ -46,7 +47,7 @@ class GRPOConfig(RewardSettings):
     inner_epochs: int = 1  # passes over a batch of answers
     max_new: int = 512
     temperature: float = 1.0  # of the sampled answers
-    loss: Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"] = "dapo"  # how tokens are weighted and clipped
+    loss: Literal["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo", "sapo", "luspo", "vespo"] = "dapo"  # how tokens count
     scale: Literal["group", "batch", "none"] = "group"  # the deviation that rewards are divided by
     clip_ratio: float = 0.2  # the largest fall of a token's probability ratio that still gains
     clip_high: float = 0.2  # the largest rise of it (DAPO: 0.28)
@@ -236,7 +237,11 @@ def accumulate_gradients(
 
 def token_losses(logps: Tensor, old: Tensor, mask: Tensor, advantages: Tensor, config: GRPOConfig) -> losses.ClippedLoss:
     """The loss of each token: [B, T] from log-probabilities [B, T] and advantages [B, 1]."""
-    log_ratio = losses.sequence_ratio(logps, old, mask) if config.loss == "gspo" else logps - old
+    log_ratio = losses.sequence_ratio(logps, old, mask) if config.loss in ("gspo", "luspo") else logps - old
+    if config.loss == "sapo":
+        return sapo_policy(log_ratio, advantages)
+    if config.loss == "vespo":
+        return vespo_policy(logps, log_ratio, mask, advantages)
     if config.loss == "cispo":
         return losses.cispo_policy(logps, log_ratio, advantages, config.clip_high)
     return losses.grpo_policy(log_ratio, advantages, config.clip_ratio, config.clip_high)

@@ -228,12 +228,15 @@ def cispo_policy(logp: Tensor, log_ratio: Tensor, advantages: Tensor, high: floa
 def token_weights(kind: str, mask: Tensor, max_new: int, batch_tokens: float) -> Tensor:
     """What each token of a minibatch counts, so that its loss is the sum of weight x loss: mask [B, T] -> [B, T].
 
-    "grpo" and "gspo": every answer counts the same (arXiv 2402.03300, equation 3).  "dr_grpo": every token, over a constant
-    (arXiv 2503.20783).  "bnpo": every token of the minibatch.  "dapo" and "cispo": every token of the whole batch, of which
-    `batch_tokens` is the minibatch's share (arXiv 2503.14476, equation 8).
+    "grpo", "gspo", "sapo": every answer counts the same (arXiv 2402.03300, equation 3).  "luspo": every token, over the
+    answers (arXiv 2602.05261).  "dr_grpo": every token, over a constant (arXiv 2503.20783).  "bnpo": every token of the
+    minibatch.  "dapo", "cispo", "vespo": every token of the whole batch, of which `batch_tokens` is the minibatch's share
+    (arXiv 2503.14476, equation 8).
     """
-    if kind in ("grpo", "gspo"):
+    if kind in ("grpo", "gspo", "sapo"):
         return mask / mask.sum(1, keepdim=True).clamp(min=1) / len(mask)  # 1 / (B |y_i|)
+    if kind == "luspo":
+        return mask / len(mask)  # 1 / B
     if kind == "dr_grpo":
         return mask / (len(mask) * max_new)  # 1 / (B T_max)
     if kind == "bnpo":

@@ -256,7 +256,7 @@ def test_settings_are_those_that_a_comparison_needs() -> None:
 
 
 @pytest.mark.parametrize("kl", [0.0, 0.2])
-@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo", "sapo", "luspo", "vespo"])
 def test_grpo_on_the_same_rollout(loss: str, kl: float, tiny: str, tmp_path: Path) -> None:
     """TRL's loss and gradients on answers, rewards and old log-probabilities that both are given: equal to 1e-5."""
     import trl
@@ -272,7 +272,8 @@ def test_grpo_on_the_same_rollout(loss: str, kl: float, tiny: str, tmp_path: Pat
     model = policy_models.load_model(policy_models.CAUSAL, tiny)
     args = trl.GRPOConfig(
         str(tmp_path), loss_type="grpo" if loss == "gspo" else loss, beta=kl, epsilon=0.2, num_generations=group,
-        epsilon_high=1 + high if loss == "cispo" else high, importance_sampling_level="sequence" if loss == "gspo" else "token",
+        epsilon_high=1 + high if loss == "cispo" else high,
+        importance_sampling_level="sequence" if loss in ("gspo", "luspo") else "token",
         max_completion_length=width, per_device_train_batch_size=len(rows), report_to=[], bf16=False, use_cpu=True,
         gradient_checkpointing=False, temperature=0.9,
     )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 
 from harness import registry
 from harness.trainers import grpo, ppo
-from harness.training import losses, policy_prompts, rewards, task_rewards
+from harness.training import losses, policy_prompts, rewards, soft_losses, task_rewards
 from harness.training.batches import Tokens
 from harness.training.group_rewards import warn_of_equal_rewards
 from harness.training.rollouts import PolicyItem, Rollout
@@ -92,6 +92,9 @@ class TestWeights:
             ("grpo", 1 / 8, 1 / 2),
             ("gspo", 1 / 8, 1 / 2),
             ("dr_grpo", 1 / 20, 1 / 20),
+            ("luspo", 1 / 2, 1 / 2),
+            ("sapo", 1 / 8, 1 / 2),
+            ("vespo", 1 / 8, 1 / 8),
             ("bnpo", 1 / 5, 1 / 5),
             ("dapo", 1 / 8, 1 / 8),
         ],
@@ -114,7 +117,27 @@ class TestWeights:
         )
 
 
-@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo"])
+def test_soft_gates_are_one_at_the_sampling_policy_and_known_elsewhere() -> None:
+    ones, mask = torch.tensor([[1.0], [-1.0]]), torch.tensor([[True, True], [True, False]])
+    logps = torch.tensor([[-1.0, -2.0], [-3.0, 0.0]], requires_grad=True)
+    still, doubled = torch.zeros(2, 2), torch.log(torch.tensor([[2.0, 1.0], [2.0, 1.0]]))
+    vespo = soft_losses.vespo_policy(logps, still, mask, ones)
+    assert (vespo.loss * mask).tolist() == [[1.0, 2.0], [-3.0, 0.0]]
+    weights = math.exp(3) * 2**2 * math.exp(-6), math.exp(2) * 2**3 * math.exp(-4)  # both answers are twice as likely
+    found = soft_losses.vespo_policy(logps, doubled, mask, ones).loss
+    assert found[0].tolist() == pytest.approx([weights[0], 2 * weights[0]])
+    assert found[1, 0].item() == pytest.approx(-3 * weights[1])
+    log_ratio = still.clone().requires_grad_()
+    sapo = soft_losses.sapo_policy(log_ratio, ones).loss
+    assert sapo[:, 0].tolist() == pytest.approx([-2.0, 2.0 / 1.05])
+    sapo.sum().backward()
+    assert log_ratio.grad is not None
+    assert log_ratio.grad[:, 0].tolist() == pytest.approx([-1.0, 1.0])  # as of a ratio that nothing cuts off
+    sigmoid = 1 / (1 + math.exp(-1.0))
+    assert soft_losses.sapo_policy(doubled, ones).loss[0, 0].item() == pytest.approx(-4 * sigmoid)
+
+
+@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo", "sapo", "luspo", "vespo"])
 def test_micro_batches_change_nothing(loss: str, tiny: str, tmp_path: Path) -> None:
     runs = [
         grpo.train(config(tiny, tmp_path / str(size), loss=loss, micro_batch=size, max_steps=2, minibatch=8, kl=0.1))
