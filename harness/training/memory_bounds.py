@@ -28,7 +28,7 @@ def bound_rows(config: C, model: nn.Module, lengths: Sequence[int], rows: int, p
     `lengths`: the tokens of each row of the data, at most.  `rows`: how many one change of the weights takes.  `passes`: how
     many models keep their activations at the same time when all rows are computed at once.
     """
-    rows = -(-rows // parallel.process_count())
+    rows = -(-min(rows, config.batch) // parallel.process_count())
     if config.micro_batch or rows < 2 or not lengths or parallel.uses_shards(config.shard):  # shards need the same number
         return config
     device = forward.inner_model(model).device

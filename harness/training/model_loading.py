@@ -49,8 +49,17 @@ def model_folder(model: str) -> str:
         return model
     checkpoints = [p for p in folder.glob("checkpoint-*") if p.name.removeprefix("checkpoint-").isdigit()]
     if not checkpoints:
-        raise SkilldeltaError(f"{folder} holds neither a model (config.json) nor checkpoint-N folders.")
+        raise SkilldeltaError(
+            f"{folder} holds neither a model (config.json) nor checkpoint-N folders.{describe_models_below(folder)}"
+        )
     return str(max(checkpoints, key=lambda p: int(p.name.removeprefix("checkpoint-"))))
+
+
+def describe_models_below(folder: Path) -> str:
+    """The first models and run folders in a folder that is none, as a sentence."""
+    names = ("config.json", "adapter_config.json", "checkpoint-*")
+    models = sorted(path for path in folder.iterdir() if path.is_dir() and any(next(path.glob(n), None) for n in names))
+    return f"  Did you mean {', '.join(map(str, models[:3]))}{', ...' if len(models) > 3 else ''}?" if models else ""
 
 
 def describe_model_above(file: Path) -> str:

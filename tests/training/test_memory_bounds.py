@@ -41,6 +41,7 @@ def test_rows_are_bounded_where_they_do_not_fit_and_nowhere_else(
         assert bound_rows(replace(config, micro_batch=16), model, [100] * 20, 16).micro_batch == 16  # as the user says
         assert bound_rows(config, model, [100] + [10] * 20, 16) is config  # most rows are short
         assert bound_rows(config, model, [100] * 20, 1) is config
+        assert bound_rows(replace(config, batch=4), model, [100] * 20, 16).micro_batch == 0  # a step has no more rows
     assert not caplog.records
     with caplog.at_level(logging.WARNING, "skilldelta"):
         assert bound_rows(config, model, [100] * 20, 16).micro_batch == 8

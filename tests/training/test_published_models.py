@@ -189,6 +189,16 @@ def test_a_file_is_no_model_folder(tiny: str, pairs: str, tmp_path: Path) -> Non
             dpo.train(dpo.DPOConfig(model=file, data=(pairs,), out=str(tmp_path / "run")))
 
 
+def test_a_folder_one_level_too_high_names_the_models_in_it(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(SkilldeltaError, match=r"nor checkpoint-N folders\.$"):
+        model_loading.model_folder(str(tmp_path))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "run" / "checkpoint-2").mkdir(parents=True)
+    shutil.copytree(tiny, tmp_path / "mine")
+    with pytest.raises(SkilldeltaError, match=r"Did you mean \S*/mine, \S*/run\?$"):
+        model_loading.model_folder(str(tmp_path))
+
+
 def test_tokens_without_an_embedding_are_an_error_in_words(tiny: str) -> None:
     model = policy_models.load_model(policy_models.CAUSAL, tiny)
     with pytest.raises(SkilldeltaError, match=r"token 90000, and .* has embeddings for"):
