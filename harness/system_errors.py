@@ -16,6 +16,7 @@ REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGH
 REFUSALS |= {errno.EIO: BROKEN, errno.ESTALE: BROKEN, errno.EMFILE: "Allow more open files (ulimit -n)."}
 REFUSALS |= dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST), OTHER_NAME)
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
+NO_TEMPORARY = "No usable temporary directory found in "  # of the standard library's tempfile, with a code for a missing file
 TORCH_WRITER = re.compile(r"inline_container\.cc|iostream error")  # torch.save, as it writes and as it closes a file
 
 
@@ -25,6 +26,10 @@ def explain_system_error(error: BaseException, place: Path | str = "") -> str:
     Libraries that write files in another language report a full disk in words of their own.
     """
     code = error.errno if isinstance(error, OSError) else None
+    words = (error.strerror or "") if isinstance(error, OSError) else ""
+    if words.startswith(NO_TEMPORARY):
+        folders = words.removeprefix(NO_TEMPORARY).strip("[]")
+        return f"No temporary file can be written in any of {folders}.  Make room there, or name a folder in TMPDIR."
     if match := RUST_ERROR.search(str(error)):
         code = int(match[1])
     elif isinstance(error, RuntimeError) and TORCH_WRITER.search(str(error)):

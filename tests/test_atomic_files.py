@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this machine lets nobody mount a small file system")
     yield place
     os.system(f"umount --lazy {place}")  # a library may hold a file open still
+
+
+def test_a_machine_without_room_for_temporary_files_is_told_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/no-such-folder"])
+    with pytest.raises(FileNotFoundError) as refusal:
+        tempfile.mkdtemp()
+    reason = explain_system_error(refusal.value)
+    assert (
+        reason
+        == "No temporary file can be written in any of '/proc/no-such-folder'.  Make room there, or name a folder in TMPDIR."
+    )
+    assert explain_system_error(FileNotFoundError(errno.ENOENT, "No such file or directory", "/x")) == ""
 
 
 def test_a_file_on_a_full_disk_stays_as_it_was_and_leaves_no_half(full_disk: Path) -> None:
