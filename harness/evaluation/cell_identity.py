@@ -89,14 +89,21 @@ class CellIdentity:
         return not is_served and is_alike and not self.differences(record)
 
 
-def find_equal_cell(identity: CellIdentity, folders: Sequence[Results], own: Cell) -> tuple[str, Cell] | None:
+def holds_all(cell: Cell, questions: Sequence[Question]) -> bool:
+    """Whether a cell has a sample for each of the questions."""
+    return {q.key for q in questions} <= {s.key for s in cell.samples()}
+
+
+def find_equal_cell(
+    identity: CellIdentity, questions: Sequence[Question], folders: Sequence[Results], own: Cell
+) -> tuple[str, Cell] | None:
     """A finished cell with the same answers under another name, or in another results folder: (its name, the cell)."""
     if not isinstance(identity.loader, SupportsSettings):
         return None
     for results in folders:
         for name, cell in cells_of_task(results, identity.task.name):
             record = cell.record() if cell.folder.resolve() != own.folder.resolve() else None
-            if record and identity.is_equal(record):
+            if record and identity.is_equal(record) and holds_all(cell, questions):
                 return name, cell
     return None
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.evaluation.cell_identity import find_equal_cell, identify_cell, new_record, store_context, take_answers
+from harness.evaluation.cell_identity import find_equal_cell, holds_all, identify_cell, new_record, store_context, take_answers
 from harness.evaluation.failures import describe_failure, store_failure_reason
 from harness.evaluation.lazy_model import LazyModel, Loader
 from harness.evaluation.model_reports import SupportsNote, answer_cost, connect_tokens
@@ -148,8 +148,8 @@ def take_stored(job: CellJob, questions: Sequence[Question], reader: Reader | No
     if before and settings.ask_again and identity.differences(before):
         return None
     if identity.is_done(before, cell):
-        return ""
-    equal = None if before else find_equal_cell(identity, [results, *map(Results, settings.reuse)], cell)
+        return "" if holds_all(cell, questions) else None  # a file that lost lines: what is missing is asked again
+    equal = None if before else find_equal_cell(identity, questions, [results, *map(Results, settings.reuse)], cell)
     if equal is None:
         return None
     store_context(results, job.model, job.task, questions)

@@ -46,6 +46,25 @@ def test_a_finished_cell_is_not_asked_again_and_no_model_is_loaded(tmp_path: Pat
     assert outcome.state == "already"
 
 
+@pytest.mark.parametrize("kept", [0, 7, 19])
+def test_lines_that_a_finished_cell_lost_are_asked_again_and_only_they(tmp_path: Path, kept: int) -> None:
+    """As after a copy that broke off: `done` stands in the record, and what is there is no average of the task."""
+    run(tmp_path / "r")
+    file = Results(tmp_path / "r").cell("toy", "adding").samples_file
+    whole = file.read_bytes()
+    file.write_bytes(b"".join(whole.splitlines(keepends=True)[:kept]))
+    requests: list[str] = []
+
+    def answer(request: Request) -> Response:
+        requests.append(str(request.prompt))
+        return toys.answer_sum(request)
+
+    (outcome,) = run(tmp_path / "r", answer)
+    assert (outcome.state, outcome.samples, len(requests)) == ("done", 20, 20 - kept)
+    assert file.read_bytes() == whole
+    assert run(tmp_path / "r", answer)[0].state == "already"
+
+
 KILL_SCRIPT = """
 import os, signal, sys
 from tests.support import toys
