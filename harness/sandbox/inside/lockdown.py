@@ -31,12 +31,22 @@ class Confinement:
 
 def arrange_descriptors(fds: Sequence[int]) -> None:
     """Makes `fds` the descriptors 0, 1, 2 ..., and closes all others: an open descriptor passes every other lock."""
-    high = [os.dup(fd) for fd in fds]
+    high = list(fds)
     while min(high) < len(fds):  # first out of the way of the targets
-        high = [os.dup(fd) for fd in high]
+        high = [fd if fd >= len(fds) else os.dup(fd) for fd in high]
     for target, fd in enumerate(high):
         os.dup2(fd, target)
     os.closerange(len(fds), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def close_descriptors(fds: Sequence[int]) -> None:
+    """Closes them, those with numbers in a row by one call."""
+    ordered = sorted(fds)
+    first = 0
+    for i, fd in enumerate(ordered):
+        if i + 1 == len(ordered) or ordered[i + 1] != fd + 1:
+            os.closerange(ordered[first], fd + 1)
+            first = i + 1
 
 
 ResourceLimit = tuple[int, tuple[int, int]]  # which, and its soft and hard limit
@@ -79,7 +89,7 @@ def take_user(uid: int, file_uid: int | None) -> None:
     kernel.LIBC.setfsuid(file_uid)  # tells no error: a wrong user meets closed folders
 
 
-def lock_down(confinement: Confinement, limits: list[ResourceLimit], role: int) -> None:
+def lock_down(confinement: Confinement, limits: Sequence[ResourceLimit], role: int) -> None:
     """Irrevocably: a user of its own, limits, no capability, no new privileges, no system call but the allowed ones.
 
     `role` (0 grader, 1 candidate) separates their user numbers, so that neither may signal or trace the other.

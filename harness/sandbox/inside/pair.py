@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import struct
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,19 @@ def pair_limits(limits: dict[str, Any], confinement: Confinement) -> list[list[R
     return [resource_limits(settings, confinement), resource_limits(limits, confinement)]
 
 
+def pack_limits(limits: Sequence[list[ResourceLimit]]) -> bytes:
+    """The limits of the grader and the candidate as 8-byte integers, three for each limit, behind the grader's count."""
+    numbers = [number for of_process in limits for which, pair in of_process for number in (which, *pair)]
+    return struct.pack(f"{len(numbers) + 1}q", len(limits[0]), *numbers)
+
+
+def unpack_limits(message: bytes) -> tuple[Sequence[ResourceLimit], Sequence[ResourceLimit]]:
+    """What `pack_limits` packed: in a fraction of the time that JSON takes in a process whose memory is shared."""
+    count, *numbers = struct.unpack(f"{len(message) // 8}q", message)
+    limits = tuple((numbers[i], (numbers[i + 1], numbers[i + 2])) for i in range(0, len(numbers), 3))
+    return limits[:count], limits[count:]
+
+
 def open_lines(confinement: Confinement) -> list[int]:
     """Descriptors that the two need besides a program's files: two pipes (reading, writing), /dev/null, and spare pairs."""
     spare = [end for process in ("candidate", "grader") for end in stand_ins.open_spare(process)] if confinement.filter else []
@@ -36,7 +50,7 @@ def open_lines(confinement: Confinement) -> list[int]:
 
 
 def start_pair(
-    limits: Sequence[list[ResourceLimit]],
+    limits: Sequence[Sequence[ResourceLimit]],
     fds: Sequence[int],
     confinement: Confinement,
     calls: tuple[Callable[[], int], Callable[[], int], Callable[[], int] | None],
@@ -56,7 +70,7 @@ def start_pair(
     return [grader_pid, candidate_pid]
 
 
-Locks = tuple[Confinement, list[ResourceLimit], Callable[[], int] | None]
+Locks = tuple[Confinement, Sequence[ResourceLimit], Callable[[], int] | None]
 
 
 def run_locked(fds: tuple[int, ...], locks: Locks, role: int) -> NoReturn:

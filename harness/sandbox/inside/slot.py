@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.sandbox.inside import forker, kernel, landlock, namespaces
-from harness.sandbox.inside.lockdown import Confinement
-from harness.sandbox.inside.pair import SlotPlace, open_lines, pair_limits, start_pair
+from harness.sandbox.inside.lockdown import Confinement, close_descriptors
+from harness.sandbox.inside.pair import SlotPlace, open_lines, pack_limits, pair_limits, start_pair
 from harness.sandbox.inside.scratch import ScratchFolder, empty_folder
 from harness.sandbox.inside.seccomp import SeccompFilter
 from harness.sandbox.inside.supervision import Child, PairSupervision
@@ -68,12 +68,15 @@ def serve_programs(control: socket.socket, place: SlotPlace) -> None:
         report["reusable"] = place.scratch.own_filesystem
         report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
+        if forks:
+            forks.send(forker.PAIR_ENDED)
 
 
 def rehearse(place: SlotPlace, control: socket.socket, forks: socket.socket) -> None:
     """An empty program, so that also the first one finds the forker's memory as all later ones do, at the same addresses."""
     files = [os.memfd_create("rehearsal", os.MFD_CLOEXEC) for _ in range(4)]
     run_program({"limits": REHEARSAL, "patience": 1}, files, place, control, forks)
+    forks.send(forker.PAIR_ENDED)
 
 
 def start_forker(place: SlotPlace, control: socket.socket) -> socket.socket:
@@ -105,12 +108,11 @@ def run_program(
     limits = pair_limits(request["limits"], place.confinement)
     fds = [*files, *open_lines(place.confinement)]
     if forks:
-        socket.send_fds(forks, [json.dumps(limits).encode()], fds)
+        socket.send_fds(forks, [pack_limits(limits)], fds)
         pids = [number for _, number in forker.PROCESS_NUMBERS] if forks.recv(1 << 12) == forker.PAIR_STARTS else []
     else:
         pids = start_pair(limits, fds, place.confinement, (kernel.fork, kernel.fork, None))
-    for fd in fds:
-        os.close(fd)
+    close_descriptors(fds)
     if not pids:
         raise RuntimeError("the process that forks programs has ended")
     start_end = time.monotonic()
