@@ -14,6 +14,8 @@ from harness.prompts.stopping import AnswerBudget, StopCheck, cut_at_stop
 from harness.prompts.templates import ChatTemplate
 from harness.types import Request, SkilldeltaError
 
+MAX_TOKEN_LETTERS = 10_000  # that one token stands for: the longest of a real tokenizer are some hundred blanks or signs
+
 
 @dataclass(frozen=True)
 class ChoicePair:
@@ -168,7 +170,14 @@ class WindowedTokenizer:
         return "".join(pieces) + self.decode_plainly(piece if self.special_tags else ids)
 
     def decode_plainly(self, ids: Sequence[int]) -> str:
-        return str(self.hf_tokenizer.decode(list(ids), skip_special_tokens=True))
+        """The text of ids.  Raises SkilldeltaError for more letters than tokens stand for: a decoder may insert any text."""
+        text = str(self.hf_tokenizer.decode(list(ids), skip_special_tokens=True))
+        if len(text) > MAX_TOKEN_LETTERS * max(len(ids), 1):
+            raise SkilldeltaError(
+                f"The tokenizer makes {len(text):,} letters of {len(ids):,} tokens: the `decoder` in its tokenizer.json is "
+                "damaged.\nCopy tokenizer.json from the base model, or name its folder with --tokenizer DIR."
+            )
+        return text
 
     def decode_until_stop(self, ids: Sequence[int], stops: Sequence[str], in_block: bool = False) -> str:
         """The text of generated ids, cut before the first stop string of its answer."""

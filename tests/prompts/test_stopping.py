@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
+from tokenizers import decoders
 
 from harness.engine.sequences import Generation
 from harness.prompts.encoding import RequestEncoder
 from harness.prompts.stopping import cut_at_stop
 from harness.prompts.templates import ChatTemplate
 from harness.prompts.tokenization import WindowedTokenizer
-from harness.types import Request
+from harness.types import Request, SkilldeltaError
 from tests.support import tiny
 
 THOUGHT = "<think>\nHm.\n\nQuestion: what?"
@@ -91,3 +92,17 @@ def test_special_tokens_that_are_tags_stay_in_the_text() -> None:
     ids = made.encode("<think>a b</think>c<|end|>", add_special_tokens=False)
     assert windowed.decode(ids) == "<think>a b</think>c"
     assert made.decode(ids, skip_special_tokens=True) == "a bc"
+
+
+@pytest.mark.parametrize("letters", [1, 20_001])
+def test_a_decoder_that_floods_the_text_is_an_error_of_its_checkpoint(letters: int) -> None:
+    """tokenizer.json says how tokens become text, and a stranger's may put a book between two letters."""
+    tokenizer = tiny.tokenizer()
+    ids = tokenizer.encode("It is 7.", add_special_tokens=False)
+    words = WindowedTokenizer(tokenizer, 512)
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence([decoders.Fuse(), decoders.Replace("7", "y" * letters * len(ids))])
+    if letters == 1:
+        assert words.decode(ids) == tokenizer.decode(ids)
+        return
+    with pytest.raises(SkilldeltaError, match=r"makes .* letters of \d+ tokens: the `decoder` in its tokenizer"):
+        words.decode(ids)
