@@ -25,7 +25,7 @@ from harness.sandbox.inside.channel import write_all
 from harness.sandbox.inside.scratch import empty_folder
 from harness.sandbox.interpreter_command import ENVIRONMENT, INTERPRETER_ARGUMENTS
 from harness.sandbox.limits import ProgramLimits
-from harness.sandbox.output_files import MAX_OUTPUT_BYTES, OutputFiles
+from harness.sandbox.output_files import MAX_OUTPUT_BYTES, OutputFiles, create_file
 from harness.sandbox.packages import package_setup
 from harness.sandbox.verdict import SandboxError, Tests, Tier, UnavailableError
 
@@ -197,9 +197,10 @@ class Slot:
         """The slot's report, the grader's record (see read_record), and the beginning of the program's output."""
         contents = (program.encode("utf-8", "surrogatepass"), tests.text, b"")
         with self.template.outputs.lend() as output, contextlib.ExitStack() as stack:
-            files = [os.memfd_create("skilldelta", os.MFD_CLOEXEC) for _ in contents]
-            for file, content in zip(files, contents, strict=True):
+            files = [create_file() for _ in contents]
+            for file in files:
                 stack.callback(os.close, file)
+            for file, content in zip(files, contents, strict=True):
                 write_all(file, content)
             request = json.dumps({"limits": limits.settings(), "patience": limits.patience}).encode()
             try:
