@@ -130,11 +130,13 @@ def policy_facts(folder: Path, name: str, plan: StudyPlan, labels: dict[str, str
     """A run with the name of its last checkpoint in the results."""
     run = plan.run_folder(name, {r.name: r.run for r in plan.runs})
     path = folder / run  # an absolute path stays what it is
-    checkpoints = discovery.find_checkpoints([str(path) if path.exists() else run])
     records = Results(folder / RESULTS).checkpoints()
     # By their paths: two folders of one name, found together, were told apart by longer names.
     names = {(folder / c.path).resolve(): name for name, c in records.items()}
-    matches = [names.get((folder / c.path).resolve()) or (c.name if c.name in records else "") for c in checkpoints]
+    matches = [name for place, name in names.items() if place.is_relative_to(path.resolve())]
+    if path.exists() or not matches:  # what was scored may be gone since
+        checkpoints = discovery.find_checkpoints([str(path) if path.exists() else run])
+        matches = [names.get((folder / c.path).resolve()) or (c.name if c.name in records else "") for c in checkpoints]
     if not (own := [name for name in matches if name]):
         raise SkilldeltaError(
             f"{run} has no checkpoint in {folder / RESULTS}; there are: {', '.join(records) or 'none'}.  Score it, or delete "

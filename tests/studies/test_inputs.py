@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,41 @@ def test_the_command_stops_before_the_first_stage_and_the_plan_says_it(
         main([*command, "--plan"])
     assert ended.value.code == 0
     assert "does not begin without it: data 'pairs': paris.jsonl" in capsys.readouterr().out
+
+
+FINISHED = """
+summary: one pair of checkpoints
+tasks: {suite}
+bases: {{small: {{path: {base}}}}}
+data: {{pairs: {{files: [{pairs}]}}}}
+settings: {{dpo: {{lr: {rate}, batch: 8, max_steps: 2, max_length: 96}}}}
+grid:
+  - {{method: dpo, data: pairs}}
+"""
+
+
+@pytest.mark.slow
+def test_a_finished_study_is_reported_again_though_its_inputs_are_gone(
+    tmp_path: Path, tiny: str, pairs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What nothing is left to do for needs no inputs; a change of what is trained does."""
+    base, suite = shutil.copytree(tiny, tmp_path / "base"), tmp_path / "few.yaml"
+    suite.write_text("summary: two questions\ntasks: [{task: world_sums, limit: 2}]\n", encoding="utf-8")
+    places = {"suite": suite, "base": base, "pairs": pairs}
+
+    def run(rate: str) -> int | str | None:
+        (tmp_path / "study.yaml").write_text(FINISHED.format(**places, rate=rate), encoding="utf-8")
+        shutil.rmtree(tmp_path / "out" / "report", ignore_errors=True)
+        with pytest.raises(SystemExit) as ended:
+            main(["study", str(tmp_path / "study.yaml"), "-o", str(tmp_path / "out"), "--jobs", "1"])
+        return ended.value.code
+
+    assert run("1e-4") == 0
+    first = (tmp_path / "out" / "report" / "table.csv").read_bytes()
+    Path(pairs).unlink()
+    shutil.rmtree(base)
+    assert run("1e-4") == 0
+    assert (tmp_path / "out" / "report" / "table.csv").read_bytes() == first
+    capsys.readouterr()
+    assert run("1e-3") == 3
+    assert f"data 'pairs': {pairs}" in capsys.readouterr().err
