@@ -156,7 +156,8 @@ def stage_seconds(start: float, slot: list[float], grader: list[float]) -> dict[
     """Seconds between time stamps; all processes read the same clock.  Empty where the tests did not end."""
     if len(grader) < 3:  # the program's top level never ended
         return {}
-    points = (start, *slot[:2], *grader, *slot[2:], time.monotonic())
+    fork_end = min(slot[1], grader[0])  # where processes share a processor, the grader is ready before the slot hears of it
+    points = (start, slot[0], fork_end, *grader, *slot[2:], time.monotonic())
     return {name: end - begin for name, begin, end in zip(STAGES, points, points[1:], strict=False)}
 
 

@@ -4,10 +4,12 @@ import errno
 import gc
 import json
 import os
+import random
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -322,7 +324,10 @@ def test_system_call_numbers_are_the_kernels(machine: str) -> None:
 
 def run_filter(machine: str, number: int, *arguments: int, own_files: bool = True) -> int:
     """What the filter answers, by a small interpreter of classic BPF."""
-    code = seccomp.build_filter(machine, own_files)
+    return interpret(seccomp.build_filter(machine, own_files), machine, number, arguments)
+
+
+def interpret(code: seccomp.Code, machine: str, number: int, arguments: Sequence[int]) -> int:
     words = {0: number, 4: calls.AUDIT[machine]} | {16 + 8 * i: a & 0xFFFFFFFF for i, a in enumerate(arguments)}
     at, value = 0, 0
     while True:
@@ -339,6 +344,22 @@ def run_filter(machine: str, number: int, *arguments: int, own_files: bool = Tru
         else:
             tests = {seccomp.EQUAL: value == k, seccomp.AT_LEAST: value >= k, seccomp.ANY_BIT: bool(value & k)}
             at += if_true if tests[operation] else if_false
+
+
+@pytest.mark.parametrize("own_files", [True, False])
+@pytest.mark.parametrize("machine", HEADERS)
+def test_the_filter_decides_each_call_as_its_own_code_does(machine: str, own_files: bool) -> None:
+    """Whatever of the code is shared, and wherever it stands: every number, with arguments that the rules know and others."""
+    whole, each = seccomp.build_filter(machine, own_files), seccomp.call_decisions(machine, own_files)
+    assert all(max(if_true, if_false) <= seccomp.MAX_BRANCH for _, if_true, if_false, _ in whole)
+    chance = random.Random(machine)
+    known = sorted({k for code in each.values() for operation, _, _, k in code if operation != seccomp.RETURN})
+    for number in range(seccomp.NEWEST + 20):
+        alone = each.get(number, seccomp.deny(errno.EPERM if number <= seccomp.NEWEST else errno.ENOSYS))
+        for _ in range(60):
+            arguments = [chance.choice([0, chance.getrandbits(32), chance.choice(known), -1]) for _ in range(6)]
+            found, right = (interpret(code, machine, number, arguments) for code in (whole, alone))
+            assert found == right, (number, arguments)
 
 
 @pytest.mark.parametrize("machine", HEADERS)

@@ -31,16 +31,11 @@ def serve_calls(reading: int, writing: int, source: int) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(SEED)
     line.answer(0, 0, lambda: run_program(text, module))
-    while True:
-        try:
-            sequence, operation, *rest = channel.receive()
-        except EOFError:
-            return
-        if operation == "many":
-            for part, arguments in enumerate(rest[1]):
-                line.answer(sequence, part, partial(objects.call, rest[0], arguments, []))
-        else:
-            line.answer(sequence, 0, partial(getattr(objects, operation), *rest))
+    try:
+        while True:
+            line.serve_request()
+    except EOFError:
+        return
 
 
 def run_program(text: bytes, module: types.ModuleType) -> None:
@@ -121,6 +116,15 @@ class GraderLine:
             self.channel.send(wire.dumps([sequence, part, *result]))
         except (wire.UnsendableError, MemoryError, RecursionError) as error:
             self.channel.send(wire.dumps([sequence, part, "unsendable", f"{type(error).__name__}: {error}"[:MAX_TEXT]]))
+
+    def serve_request(self) -> None:
+        """Answers the grader's next message, of one call or many; EOFError where it has hung up."""
+        sequence, operation, *rest = self.channel.receive()
+        if operation == "many":
+            for part, arguments in enumerate(rest[1]):
+                self.answer(sequence, part, partial(self.objects.call, rest[0], arguments, []))
+        else:
+            self.answer(sequence, 0, partial(getattr(self.objects, operation), *rest))
 
     def attempt(self, action: Callable[[], Any]) -> list[Any]:
         try:

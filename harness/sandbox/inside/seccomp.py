@@ -34,6 +34,7 @@ LOAD, JUMP, EQUAL, AT_LEAST, ANY_BIT, AND, RETURN = 0x20, 0x05, 0x15, 0x35, 0x45
 ALLOW, DENY, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 SECCOMP_SET_MODE_FILTER = 1
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
+MAX_BRANCH = 255  # instructions over which a test can jump
 THREAD_FLAGS, NAMESPACE_FLAGS = 0x00010F00, 0x7E020080  # CLONE_VM|FS|FILES|SIGHAND|THREAD; every CLONE_NEW*
 FCNTL = (0, 1, 2, 3, 4, 1030)  # descriptors and flags
 RECORD_LOCKS = (6, 7)  # F_SETLK, F_SETLKW
@@ -111,13 +112,41 @@ def call_decisions(machine: str, own_files: bool) -> dict[int, Code]:
     return codes
 
 
-def decision_tree(ranges: list[tuple[int, Code]]) -> Code:
-    """Code that finds, by halving, the range that holds the number; a range is (its first number, its code)."""
-    if len(ranges) == 1:
-        return ranges[0][1]
-    middle = len(ranges) // 2
-    left, right = decision_tree(ranges[:middle]), decision_tree(ranges[middle:])
-    return [(AT_LEAST, 0, 1, ranges[middle][0]), (JUMP, 0, 0, len(left)), *left, *right]
+class DecisionTree:
+    """Code that finds, by halving, the range that holds the number.
+
+    It is written from its end to its beginning, as every jump goes forward: then a branch may go to equal code that is
+    there already, if it is near enough.  The kernel translates the filter anew for every process, so its length counts.
+    """
+
+    def __init__(self) -> None:
+        self.backwards: Code = []
+        self.places: dict[tuple[tuple[int, int, int, int], ...], int] = {}  # of code: the length from its first instruction on
+
+    def add(self, ranges: list[tuple[int, Code]]) -> int:
+        """Adds the tree of `ranges`, of which each is (its first number, its code); gives the place of its root."""
+        if len(ranges) == 1:
+            return self.add_code(ranges[0][1])
+        middle = len(ranges) // 2
+        right, left = self.add(ranges[middle:]), self.add(ranges[:middle])
+        right, left = self.bring_near(right), self.bring_near(left)
+        here = len(self.backwards)
+        self.backwards.append((AT_LEAST, here - right, here - left, ranges[middle][0]))
+        return len(self.backwards)
+
+    def add_code(self, code: Code) -> int:
+        place = self.places.get(tuple(code), 0)
+        if not place or (len(code) == 1 and len(self.backwards) - place > MAX_BRANCH // 2):
+            self.backwards += reversed(code)
+            place = self.places[tuple(code)] = len(self.backwards)
+        return place
+
+    def bring_near(self, place: int) -> int:
+        """The place itself, or that of a jump to it where a branch does not reach so far."""
+        if len(self.backwards) - place > MAX_BRANCH - 2:  # before it there may be one more jump
+            self.backwards.append((JUMP, 0, 0, len(self.backwards) - place))
+            return len(self.backwards)
+        return place
 
 
 def build_filter(machine: str, own_files: bool) -> Code:
@@ -132,7 +161,9 @@ def build_filter(machine: str, own_files: bool) -> Code:
     ranges.append((NEWEST + 1, missing))
     # Another architecture (32-bit calls on x86-64) has other numbers: it ends the program.
     head = [(LOAD, 0, 0, ARCHITECTURE), (EQUAL, 1, 0, AUDIT[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, NUMBER)]
-    return head + decision_tree(ranges)
+    tree = DecisionTree()
+    tree.add(ranges)
+    return head + tree.backwards[::-1]
 
 
 class FilterProgram(ctypes.Structure):

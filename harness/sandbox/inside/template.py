@@ -24,6 +24,7 @@ from harness.sandbox.inside.interpreter import library_folders, third_party_fold
 from harness.sandbox.inside.libraries import module_libraries
 from harness.sandbox.inside.refusal import error_reason, refuse
 from harness.sandbox.inside.stand_ins import fix_seeds
+from harness.sandbox.inside.warm_up import warm_up
 
 # Each shared library more makes every fork slower: those that few programs need (hashlib, sqlite3) they load themselves.
 MODULES = """
@@ -58,6 +59,7 @@ def serve(control: socket.socket, thread_number: int) -> NoReturn:
             setup["readable"] = readable_paths(library, setup["packages"]) + shared_libraries
     except (OSError, ImportError) as error:
         refuse(control, error)
+    warm_up()
     fix_seeds()
     gc.collect()
     gc.freeze()  # a collection in a child would write to, and so copy, every page of these objects
