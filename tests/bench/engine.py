@@ -2,6 +2,7 @@
 
     SKILLDELTA_DATA=... python -m tests.bench.engine [--rows truthfulqa,mmlu,...] [--sizes 18M,135M,real] [--rounds 3]
                                                      [--scale 1] [--model FOLDER] [--dtypes float32,bfloat16]
+                                                     [--rows-at-once N]
 
 Rows: truthfulqa, mmlu, gsm8k, bbh, ifeval (the real model alone); family (8 checkpoints by one command against 8 lm_eval
 commands), start (a whole command, from cold), adapters (LoRA checkpoints on one base), rollouts (answers sampled in training,
@@ -89,7 +90,7 @@ def compare_size(size: str, names: list[str], options: argparse.Namespace, rows:
             if not (place / "config.json").exists():
                 print(f"\nThe real model is left out: there is none in {place or 'SKILLDELTA_MODEL'}", flush=True)
                 return
-            subjects = [Subject(place, rows, dtype, real=True) for dtype in options.dtypes.split(",")]
+            subjects = [Subject(place, rows, dtype, True, options.rows_at_once) for dtype in options.dtypes.split(",")]
         else:
             subjects = [Subject(write_model(Path(folder) / "model", rows, size), rows)]
         for subject in subjects:
@@ -109,6 +110,7 @@ def main() -> None:
     parser.add_argument("--sizes", default="18M,135M,real")
     parser.add_argument("--model", default=os.environ.get("SKILLDELTA_MODEL", ""), help="folder of the real model")
     parser.add_argument("--dtypes", default="float32,bfloat16", help="of the real model")
+    parser.add_argument("--rows-at-once", type=int, default=0, help="answers of the real model decoded together here")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0, help="times the questions")
     options = parser.parse_args()

@@ -27,12 +27,16 @@ STATUS, REFS = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and the rows that it is asked.  `real`: somebody trained it, so it ends its answers itself."""
+    """A model and the rows that it is asked.  `real`: somebody trained it, so it ends its answers itself.
+
+    `rows_at_once`: as many answers are decoded together here; 0: as many as the engine chooses.
+    """
 
     place: Path
     rows: Path
     dtype: str = "float32"
     real: bool = False
+    rows_at_once: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,7 +98,10 @@ class SideModel:
         checkpoint = Checkpoint("bench", str(subject.place), "transformers")
         if self.ours:
             options = ours.TransformersOptions(
-                dtype="float64" if kind == "exact" else dtype, device="cpu", chat_template="none"
+                dtype="float64" if kind == "exact" else dtype,
+                device="cpu",
+                chat_template="none",
+                batch_size=subject.rows_at_once,
             )
             self.model: Any = ours.load(checkpoint, options)
             dict(
