@@ -111,6 +111,17 @@ def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.Capt
     assert (code, "With results, power needs --baseline" in err) == (3, True)
 
 
+def test_an_error_while_wrong_use_is_explained_is_internal_and_not_a_failed_gate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, mine: Path
+) -> None:
+    def fall(*_: object) -> str:
+        raise ZeroDivisionError("an explanation that fails")
+
+    monkeypatch.setattr("harness.cli.list_choices", fall)
+    code, _, err = skilldelta(capsys, "gate", mine.parent)
+    assert (code, "an explanation that fails" in err, "MissingParameter" in err) == (10, True, True)
+
+
 def test_a_flag_that_is_missing_is_told_with_the_names_that_the_results_have(
     capsys: pytest.CaptureFixture[str], mine: Path
 ) -> None:
@@ -119,6 +130,7 @@ def test_a_flag_that_is_missing_is_told_with_the_names_that_the_results_have(
     for verb, flags, names in (
         ("compare", [], "dpo, sft"),
         ("gate", ["--baseline", "sft"], "dpo"),
+        ("replay", ["--baseline", "sft"], "dpo"),
         ("explain", ["--baseline", "sft", "--candidate", "dpo"], "average, reasoning, adding"),
     ):
         code, _, err = skilldelta(capsys, verb, results, *flags)

@@ -124,17 +124,25 @@ def main(arguments: list[str] | None = None) -> None:
 
 def report_error(error: Exception, flags: Sequence[str] = ()) -> int:
     """Wrong use of flags, or a file that the system does not let us write (exit code 3), or an error of ours (10)."""
-    if hasattr(error, "format_message"):  # what typer's parser raises
-        message = explain_wrong_use(error)
-        return fail(message, 3) if message else 3  # without a verb the help was printed, and says enough
     import traceback
 
-    from harness.system_errors import explain_system_error
-
-    if refusal := explain_system_error(error) or explain_missing_place(error, flags):
-        return fail(refusal, 3)
+    try:
+        refusal = explain_refusal(error, flags)
+    except Exception as fault:  # noqa: BLE001  its trace shows the first error too
+        error, refusal = fault, None
+    if refusal is not None:
+        return fail(refusal, 3) if refusal else 3  # without a verb the help was printed, and says enough
     traceback.print_exception(error)
     return fail("This is an error in skilldelta itself: please report it with the lines above.", 10)
+
+
+def explain_refusal(error: Exception, flags: Sequence[str]) -> str | None:
+    """What was wrong with the use or with the system, and the way out; None for an error of ours."""
+    if hasattr(error, "format_message"):  # what typer's parser raises
+        return explain_wrong_use(error)
+    from harness.system_errors import explain_system_error
+
+    return explain_system_error(error) or explain_missing_place(error, flags) or None
 
 
 def explain_missing_place(error: Exception, flags: Sequence[str]) -> str:

@@ -16,12 +16,13 @@ def list_choices(flag: str, values: Mapping[str, Any]) -> str:
 
     "" where results do not decide it.  `values`: the arguments that were read before it, by name.
     """
-    folders = values.get("results")
+    named = values.get("results")
+    folders = named if isinstance(named, list | tuple) else [named] if named else []  # some commands take one folder
     if flag not in ("baseline", "candidate", "task") or not folders:
         return ""
     try:
         names = list(dict.fromkeys(name for folder in folders for name in stored_names(folder, flag)))
-    except SkilldeltaError as error:
+    except (SkilldeltaError, OSError) as error:
         return f"  {error}"
     names = [name for name in names if name != values.get("baseline")]
     choices = ", ".join(map(printable, names[:MAX_CHOICES])) or "none"
