@@ -86,13 +86,23 @@ def load(where: str) -> ClassifierJudge:
     import transformers
 
     from harness.engine.device import default_device
+    from harness.loading.reports import first_names
+    from harness.loading.silence import silent_transformers
 
     name, bad = parse_classifier(where)
     try:
-        model = transformers.AutoModelForSequenceClassification.from_pretrained(name)
+        with silent_transformers():
+            model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
+                name, weights_only=True, output_loading_info=True
+            )
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
         raise SkilldeltaError(f"The classifier {name!r} cannot be loaded: {first_line(error)}") from error
+    if random := sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]):
+        raise SkilldeltaError(
+            f"The classifier {name!r} lacks {len(random)} of its weights ({first_names(random)}): they would be random, and so "
+            "would the grades.  A language model is no classifier: llm:NAME asks one as a judge."
+        )
     if (count := model.config.num_labels) != 2:
         raise SkilldeltaError(f"The classifier {name!r} has {count} labels; a good and a bad one are needed.")
     labels = {str(label).lower(): int(place) for place, label in model.config.id2label.items()}

@@ -17,6 +17,7 @@ from harness.loading.gguf import dense_weights, forget_quantization, source_argu
 from harness.loading.headers import UNSAFE_WEIGHTS, UnsafeWeightsError
 from harness.loading.reports import explain_zeros, first_names
 from harness.loading.settings import LoadSettings
+from harness.loading.silence import silent_transformers
 from harness.loading.whole_model import read_config, refuse_unplaced
 from harness.types import Checkpoint, SkilldeltaError
 
@@ -55,17 +56,18 @@ def load_base(source: str, settings: LoadSettings) -> Any:
     config = read_config(source, settings)
     kind = transformers.AutoModelForCausalLM if settings.head == "causal" else transformers.AutoModelForSequenceClassification
     place, file = source_arguments(source)
-    model, report = kind.from_pretrained(
-        place,
-        config=config,
-        dtype=settings.dtype,
-        attn_implementation=settings.attention or None,
-        weights_only=True,
-        output_loading_info=True,
-        **file,
-        **dense_weights(source),
-        **settings.remote(source),
-    )
+    with silent_transformers():  # what it would print of missing tensors, refuse_unplaced says where it is a fault
+        model, report = kind.from_pretrained(
+            place,
+            config=config,
+            dtype=settings.dtype,
+            attn_implementation=settings.attention or None,
+            weights_only=True,
+            output_loading_info=True,
+            **file,
+            **dense_weights(source),
+            **settings.remote(source),
+        )
     refuse_unplaced(report, {}, settings.head)
     matrices = (value for value in model.parameters() if value.is_floating_point() and value.ndim > 1)
     if fault := explain_zeros([not (value[:1].any() or value.any()) for value in matrices]):

@@ -1,6 +1,7 @@
 """Judges: chosen by name, loaded when needed, told in task.json; a classifier against transformers' own pipeline."""
 
 import json
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import safetensors.torch
 import tokenizers
 import torch
 import transformers
@@ -24,7 +26,10 @@ from harness.store import Results
 from harness.types import Example, Judge, Request, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
 from tests.support import toys
+from tests.support.training_fixtures import tiny
 from tests.test_cli import skilldelta
+
+__all__ = ["tiny"]
 
 
 def by_length(judge: Judge, example: Example, response: Response) -> Score:
@@ -99,6 +104,18 @@ def test_a_classifier_cuts_at_its_window_and_needs_no_padding(classifier: Path, 
     grades = grade_all(judge, [JudgeQuestion("", text) for text in texts])
     assert [grade.value for grade in grades] == pytest.approx([judge.grade("", text, "") for text in texts])
     assert grades[0] == grades[1]
+
+
+def test_a_model_without_a_head_for_labels_is_no_classifier(classifier: Path, tmp_path: Path, tiny: str) -> None:
+    """transformers would give a language model two labels and a random head."""
+    load = registry.module("judges", "classifier").load
+    with pytest.raises(SkilldeltaError, match=r"lacks 1 of its weights \(score.weight\): they would be random.*llm:NAME"):
+        load(tiny)
+    shutil.copytree(classifier, tmp_path / "cut")
+    weights = safetensors.torch.load_file(tmp_path / "cut" / "model.safetensors")
+    safetensors.torch.save_file({"classifier.bias": weights["classifier.bias"]}, tmp_path / "cut" / "model.safetensors")
+    with pytest.raises(SkilldeltaError, match=r"lacks \d+ of its weights \(bert"):
+        load(str(tmp_path / "cut"))
 
 
 @pytest.mark.parametrize("number", [float("nan"), -0.1, 1.5, float("inf")])
