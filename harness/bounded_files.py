@@ -6,6 +6,7 @@ ends with its value or with an UnreadableFileError that says what is wrong.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -122,6 +123,21 @@ def open_text(file: Path) -> BufferedReader:
         stream.close()
         raise UnreadableFileError(f"{printable(file.name)} has holes from byte {hole:,} on, where nothing was written")
     return stream
+
+
+def count_written(file: Path) -> int:
+    """The bytes of an ordinary file that were ever written: its size without its holes, as some file systems know them."""
+    with open_bytes(file) as stream:
+        number, size = stream.fileno(), os.fstat(stream.fileno()).st_size
+        written = place = 0
+        try:
+            while place < size:
+                begin = os.lseek(number, place, os.SEEK_DATA)
+                place = os.lseek(number, begin, os.SEEK_HOLE)
+                written += place - begin
+        except OSError as error:
+            return written if error.errno == errno.ENXIO else size  # no data behind `place`, or no such question here
+        return written
 
 
 def decode_json(text: bytes | str, allows_nan: bool = False, once: bool = False) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 ROOM = "Make room; the same command continues from what is stored."
 RIGHT = "Give this user the right to it, or name another folder with -o."
-FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: ROOM}
+LARGER = "Allow larger files (ulimit -f), or name a folder elsewhere; the same command continues from what is stored."
+FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: LARGER}
 BROKEN = "The disk fails, or the server that it is on: see the system's log."
 OTHER_NAME = "Name another file or folder."
 REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}

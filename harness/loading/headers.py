@@ -47,9 +47,9 @@ def open_pickled(file: Path, device: str) -> dict[str, torch.Tensor]:
         content: Any = torch.load(file, map_location=device, weights_only=True, mmap=device == "cpu" or None)
     except UnsafeWeightsError as error:
         raise BrokenWeightsError(f"{file.name} {UNSAFE_WEIGHTS}") from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
-        raise BrokenWeightsError(f"{file.name} is half-written or no file of torch: {first_line(error)}") from error
-    if not isinstance(content, dict) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    except Exception as error:  # of damaged bytes torch's unpickler raises whatever Python does: IndexError, AssertionError
+        raise BrokenWeightsError(f"{file.name} is half-written or no file of torch: {printable(first_line(error))}") from error
+    if not isinstance(content, dict) or not all(isinstance(n, str) and isinstance(v, torch.Tensor) for n, v in content.items()):
         raise BrokenWeightsError(f"{file.name} holds something else than named tensors")
     return content
 

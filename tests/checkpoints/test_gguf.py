@@ -46,6 +46,16 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "pip install 'skilldelta[gguf]'" in gguf.find_problem(write_file(tmp_path / "n.gguf"))
 
 
+def test_a_file_that_was_hardly_written_is_no_model_and_nobody_reads_its_terabyte(tmp_path: Path) -> None:
+    half, whole = write_file(tmp_path / "half.gguf"), write_file(tmp_path / "whole.gguf", b"GGUF" + bytes(3 << 20))
+    os.truncate(half, 1 << 40)
+    os.truncate(whole, 4 << 20)  # its last weights are zeros
+    problem = gguf.find_problem(half)
+    if half.stat().st_blocks * 512 < 1 << 30:  # a file system without holes writes the zeros
+        assert problem.startswith("half a download: of its 1,099,511,627,776 bytes ")
+    assert "half a download" not in gguf.find_problem(whole)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("SKILLDELTA_GGUF" not in os.environ, reason="SKILLDELTA_GGUF names no file of an instruction-tuned model")
 def test_a_real_file_answers_with_its_own_tokenizer_and_template() -> None:

@@ -1,13 +1,16 @@
 """Parts of a checkpoint that hurt whoever loads them: tokenizers that grow, kernels from the Hub, headers that lie."""
 
+import contextlib
 import json
 import logging
 import warnings
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from harness import integrity
 from harness.backends.transformers import TransformersOptions, load
@@ -17,6 +20,7 @@ from harness.library_messages import make_libraries_printable
 from harness.loading import adapter_patterns
 from harness.loading import tokenizer as loaded_tokenizers
 from harness.loading.adapter_patterns import find_patterns, require_bounded_patterns
+from harness.loading.headers import pickled_headers
 from harness.loading.whole_model import find_remote_kernels, refuse_absurd_counts
 from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import without_credentials
@@ -215,3 +219,23 @@ def test_logs_and_warnings_are_shown_line_by_line() -> None:
     record = logging.getLogRecordFactory()("x", logging.INFO, "f", 1, "for %s\nand more", ("\x1b[2J",), None)
     assert record.getMessage() == "for \\x1b[2J\nand more"
     assert "\\x1b[2J" in warnings.formatwarning(UserWarning("a \x1b[2J"), UserWarning, "f", 1)
+
+
+@pytest.mark.parametrize("is_archive", [True, False], ids=["as an archive", "as one pickle"])
+def test_damaged_files_of_torch_are_broken_weights_whatever_their_reader_raises(is_archive: bool, tmp_path: Path) -> None:
+    file, random = tmp_path / "pytorch_model.bin", Random(0)
+    torch.save({"a": torch.zeros(3)}, file, _use_new_zipfile_serialization=is_archive)
+    sound = file.read_bytes()
+    damaged = [b"\x80\xff.", b"e.", b"\x80\x02h\xff.", b"\x80\x02}q\x00K\x01K\x01s."]
+    for _ in range(150):
+        place, size = random.randrange(len(sound)), random.randrange(3)
+        damaged.append(sound[:place] + random.randbytes(size) + sound[place + random.choice((size, 40, len(sound))) :])
+    torch.save({1: torch.zeros(3)}, file)
+    seen = set()
+    for content in (file.read_bytes(), *damaged):
+        file.write_bytes(content)
+        with contextlib.suppress(BrokenWeightsError), warnings.catch_warnings(action="ignore"):
+            assert all(isinstance(name, str) for name in pickled_headers(file))
+            continue
+        seen.add(content)
+    assert len(seen) > len(damaged) / 2  # most of them are damaged where it is read
