@@ -14,9 +14,11 @@ FULL = {errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: LARGER}
 BROKEN = "The disk fails, or the server that it is on: see the system's log."
 OTHER_NAME = "Name another file or folder."
 REFUSALS = FULL | {errno.EBUSY: "Wait for it, or stop it."} | {errno.EROFS: RIGHT, errno.EACCES: RIGHT, errno.EPERM: RIGHT}
+REFUSALS |= {errno.EAGAIN: "Allow more processes and threads (ulimit -u), or end others of this user."}
 REFUSALS |= {errno.EIO: BROKEN, errno.ESTALE: BROKEN, errno.EMFILE: "Allow more open files (ulimit -n)."}
 REFUSALS |= dict.fromkeys((errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EEXIST), OTHER_NAME)
 RUST_ERROR = re.compile(r"\(os error (\d+)\)")  # safetensors, tokenizers
+NO_THREAD = "can't start new thread"  # of Python's threading, which has no number for it
 NO_TEMPORARY = "No usable temporary directory found in "  # of the standard library's tempfile, with a code for a missing file
 TORCH_WRITER = re.compile(r"inline_container\.cc|iostream error")  # torch.save, as it writes and as it closes a file
 
@@ -35,6 +37,8 @@ def explain_system_error(error: BaseException, place: Path | str = "") -> str:
         code = int(match[1])
     elif isinstance(error, RuntimeError) and TORCH_WRITER.search(str(error)):
         code = next((number for number in REFUSALS if os.strerror(number) in str(error)), errno.ENOSPC)
+    if isinstance(error, RuntimeError) and NO_THREAD in str(error):
+        code = errno.EAGAIN
     if code not in REFUSALS:
         return ""
     where = getattr(error, "filename", None) or place

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import resource
 import sys
 from typing import Any, get_args
 
@@ -11,9 +12,10 @@ from harness.sandbox import probe
 from harness.sandbox.inside.calls import MACHINE, system_calls
 from harness.sandbox.inside.wire import decode_value
 from harness.sandbox.interpreter_command import environment_names
-from harness.sandbox.limits import ProgramLimits
+from harness.sandbox.limits import MIB, ProgramLimits
 from harness.sandbox.process import SlotTemplate
 from harness.sandbox.verdict import SandboxError, Tier, UnavailableError, decide_outcome
+from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
 
 ORDER: tuple[Tier, ...] = ("namespaces", "landlock")
@@ -88,9 +90,31 @@ def examine_tier(tier: Tier) -> tuple[str, int | None]:
     try:
         template = SlotTemplate(tier, (), ProgramLimits())
         with contextlib.closing(template), probe.make_target() as target:
-            return run_probe(template, target, tier), template.file_user
+            reason = run_probe(template, target, tier)
+            return f"{reason}{explain_low_limits()}" if reason else "", template.file_user
     except (UnavailableError, SandboxError) as error:
-        return f"{error}", None
+        return f"{error}{explain_low_limits()}", None
+    except OSError as error:  # of the start of a process
+        return explain_system_error(error) or str(error), None
+
+
+def explain_low_limits() -> str:
+    """Which limits of this process are below those that a program gets, which no process may then set; "" for none."""
+    defaults = ProgramLimits()
+    limits = {
+        "-u": (resource.RLIMIT_NPROC, defaults.threads + 1, "processes and threads"),
+        "-f": (resource.RLIMIT_FSIZE, defaults.file_mb * MIB, "bytes in a file"),
+        "-s": (resource.RLIMIT_STACK, defaults.stack_mb * MIB, "bytes of stack"),
+        "-v": (resource.RLIMIT_AS, defaults.memory_mb * MIB, "bytes of memory"),
+        "-n": (resource.RLIMIT_NOFILE, defaults.open_files, "open files"),
+        "-t": (resource.RLIMIT_CPU, defaults.grader_cpu_s + 1, "seconds of processor time"),
+    }
+    texts = []
+    for flag, (limit, needed, what) in limits.items():
+        bound = resource.getrlimit(limit)[1]
+        if bound != resource.RLIM_INFINITY and bound < needed:
+            texts.append(f"{bound:,} {what} are allowed here and {needed:,} needed: raise `ulimit {flag}`")
+    return "".join(f"; {text}" for text in texts)
 
 
 def run_probe(template: SlotTemplate, target: probe.ProbeTarget, tier: Tier) -> str:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness.sandbox import Asserts, Sandbox, SandboxConfig, SandboxError, process
+from harness.sandbox import Asserts, Sandbox, SandboxConfig, SandboxError, process, tiers
 from harness.sandbox.problems import MAX_FAILURES, Examiner, Problem
 from harness.sandbox.tiers import ORDER, unavailable_reason
 
@@ -126,3 +127,20 @@ def test_a_sandbox_that_fails_every_time_ends_the_run(sandbox: Sandbox, monkeypa
 )  # fmt: skip
 def test_a_fault_is_told_in_a_line_without_code(output: str, words: str) -> None:
     assert process.last_words(output) == words
+
+
+def test_a_system_without_a_process_for_the_sandbox_is_the_reason_of_each_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork(*_: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(tiers, "SlotTemplate", fork)
+    assert {"ulimit -u" in tiers.examine_tier.__wrapped__(tier)[0] for tier in ORDER} == {True}
+
+
+def test_a_limit_below_what_a_program_gets_is_told_beside_what_the_probe_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = {resource.RLIMIT_NPROC: 50, resource.RLIMIT_FSIZE: 1024}
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (0, allowed.get(limit, resource.RLIM_INFINITY)))
+    words = "; 50 processes and threads are allowed here and 65 needed: raise `ulimit -u`"
+    assert tiers.explain_low_limits().startswith(f"{words}; 1,024 bytes in a file ")
+    allowed.clear()
+    assert tiers.explain_low_limits() == ""
