@@ -20,7 +20,7 @@ from urllib.parse import quote
 from harness.file_locks import LOCK_FILE, FolderLock, is_named, lock_folder
 from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError
-from harness.visible_text import printable, replace_surrogates
+from harness.visible_text import printable, replace_surrogates, show_controls
 
 DRAFT, FORMER = ".writing-", "former"
 FILES_DRAFT = re.compile(re.escape(DRAFT) + r"[a-z0-9_]{8}")  # as tempfile names them
@@ -52,7 +52,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def encode_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
+    return (show_controls(json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)) + "\n").encode()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

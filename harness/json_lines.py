@@ -10,22 +10,22 @@ from typing import IO, Any
 
 import jsonlines
 
+from harness.visible_text import show_controls
+
 InvalidLineError = jsonlines.InvalidLineError
 Writer = jsonlines.Writer
 EMPTY = object()
 STRICT = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
-STRICT_ASCII = json.JSONEncoder(allow_nan=False)
 
 
 def encode(value: Any) -> bytes:
-    """A value as UTF-8 JSON, without a newline.  Lone surrogates, which UTF-8 cannot hold, are escaped.
+    """A value as UTF-8 JSON, without a newline.
 
-    Raises ValueError for NaN and infinities, which JSON does not have.
+    Escaped is what a terminal or an editor would act upon, and lone surrogates, which UTF-8 cannot hold: to who parses it,
+    the value is the same.  Raises ValueError for NaN and infinities, which JSON does not have.
     """
-    try:
-        return STRICT.encode(value).encode()
-    except UnicodeEncodeError:
-        return STRICT_ASCII.encode(value).encode()
+    text = STRICT.encode(value)
+    return (text if text.isascii() and text.isprintable() else show_controls(text)).encode()
 
 
 def encode_lines(values: Iterable[Any]) -> bytes:

@@ -3,12 +3,14 @@
 import io
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.atomic_files import encode_json
 from harness.json_lines import InvalidLineError, complete_lines, encode, encode_lines, open_writer, read_lines
 
 JSON_VALUES = st.recursive(
@@ -30,8 +32,15 @@ def test_keys_keep_their_order_and_letters_are_not_escaped() -> None:
 
 
 def test_a_lone_surrogate_is_escaped_and_comes_back() -> None:
-    assert encode("a\ud800é") == b'"a\\ud800\\u00e9"'
+    assert encode("a\ud800é") == '"a\\ud800é"'.encode()
     assert list(read_lines([encode("a\ud800é") + b"\n"])) == [(1, "a\ud800é")]
+
+
+@pytest.mark.parametrize("content", [encode, encode_json])
+def test_what_a_terminal_obeys_is_escaped_and_comes_back(content: Callable[[object], bytes]) -> None:
+    value = {f"\\{sign}": sign for sign in "\x1b\x7f\x85\x9b\u061c\u2028\u202e\u2066\U000e0041"}
+    assert not set(content(value).decode()) & set(value.values())
+    assert json.loads(content(value)) == value
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
