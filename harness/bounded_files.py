@@ -129,15 +129,15 @@ def count_written(file: Path) -> int:
     """The bytes of an ordinary file that were ever written: its size without its holes, as some file systems know them."""
     with open_bytes(file) as stream:
         number, size = stream.fileno(), os.fstat(stream.fileno()).st_size
-        written = place = 0
+        total = place = 0
         try:
             while place < size:
                 begin = os.lseek(number, place, os.SEEK_DATA)
                 place = os.lseek(number, begin, os.SEEK_HOLE)
-                written += place - begin
+                total += place - begin
         except OSError as error:
-            return written if error.errno == errno.ENXIO else size  # no data behind `place`, or no such question here
-        return written
+            return total if error.errno == errno.ENXIO else size  # no data behind `place`, or no such question here
+        return total
 
 
 def decode_json(text: bytes | str, allows_nan: bool = False, once: bool = False) -> Any:

@@ -46,13 +46,13 @@ def find_problem(file: Path) -> str:
     try:
         with open_bytes(file) as stream:
             is_gguf = stream.read(len(MAGIC)) == MAGIC
-        size, written = file.stat().st_size, count_written(file)
+        size, content = file.stat().st_size, count_written(file)
     except UnreadableFileError as error:
         return str(error)
     if not is_gguf:
         return "no GGUF file: it does not begin with the letters GGUF (a pointer of Git LFS, or half a download?)"
-    if written < size / 2:  # nothing reads so much emptiness; whole files may have holes where their weights are zeros
-        return f"half a download: of its {size:,} bytes {written:,} were written"
+    if content < size / 2:  # nothing reads so much emptiness; whole files may have holes where their weights are zeros
+        return f"half a download: of its {size:,} bytes {content:,} were written"
     if find_spec("gguf") is None:
         return "a GGUF file, and the package that reads them is missing: pip install 'skilldelta[gguf]'"
     return ""

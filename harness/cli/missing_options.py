@@ -16,8 +16,8 @@ def list_choices(flag: str, values: Mapping[str, Any]) -> str:
 
     "" where results do not decide it.  `values`: the arguments that were read before it, by name.
     """
-    named = values.get("results")
-    folders = named if isinstance(named, list | tuple) else [named] if named else []  # some commands take one folder
+    place = values.get("results")
+    folders = place if isinstance(place, list | tuple) else [place] if place else []  # some commands take one folder
     if flag not in ("baseline", "candidate", "task") or not folders:
         return ""
     try:
