@@ -18,7 +18,8 @@ CONTROLS = re.compile(
 )
 ADDRESS_SECRETS = re.compile(r"^(\s*[\w.+-]*:?//)(?:[^/@\s]*@)?([^?#]*).*$", re.DOTALL)
 SHAPELESS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and signs that show nothing: Hangul's fillers, Braille's blank
-FORMULA = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")  # also in full width, as spreadsheets of East Asia read them
+# Also behind blanks, which some spreadsheets take away, and in full width, as those of East Asia read them.
+FORMULA = re.compile(r"[\s\u00ad\u200b\u2060]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 NUMBER = re.compile(r"[+-]?[\d.,]+(e[+-]?\d+)?", re.IGNORECASE)
 MARKDOWN = (
     (re.compile(r"([\\`*|~$])"), r"\\\1"),
@@ -65,7 +66,7 @@ def escape_cells(row: Sequence[Any]) -> list[Any]:
 def escape_cell(text: str) -> str:
     """A spreadsheet runs a text that begins like a formula, and a model may write one: an apostrophe keeps it a text."""
     safe = show_controls(text.replace("\r\n", "\n"))
-    return f"'{safe}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else safe
+    return f"'{safe}" if FORMULA.match(text) and not NUMBER.fullmatch(text.strip(" ")) else safe
 
 
 def first_line(error: BaseException) -> str:

@@ -71,6 +71,7 @@ def test_no_cell_of_a_csv_begins_like_a_formula(comparison: Comparison, tmp_path
     assert {row["skill"] for row in rows} == {"'=ski\\u001b[1mll", ""}
     assert not CONTROLS.search(flat.read_text())
     assert escape_cells(["-3.5", "+1", "−2", "=1", 4, None]) == ["-3.5", "+1", "−2", "'=1", 4, None]
+    assert escape_cells([" =1", "\u00a0@x", "\u200b+a", " -3", " a=1"]) == ["' =1", "'\u00a0@x", "'\u200b+a", " -3", " a=1"]
     assert escape_cells(["a\r\nb", "a\rb", "＝1+1", "\x1b[2J"]) == ["a\nb", "a\\rb", "'＝1+1", "\\u001b[2J"]
 
 
