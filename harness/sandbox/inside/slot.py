@@ -68,15 +68,12 @@ def serve_programs(control: socket.socket, place: SlotPlace) -> None:
         report["reusable"] = place.scratch.own_filesystem
         report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
-        if forks:
-            forks.send(forker.PAIR_ENDED)
 
 
 def rehearse(place: SlotPlace, control: socket.socket, forks: socket.socket) -> None:
     """An empty program, so that also the first one finds the forker's memory as all later ones do, at the same addresses."""
     files = [os.memfd_create("rehearsal", os.MFD_CLOEXEC) for _ in range(4)]
     run_program({"limits": REHEARSAL, "patience": 1}, files, place, control, forks)
-    forks.send(forker.PAIR_ENDED)
 
 
 def start_forker(place: SlotPlace, control: socket.socket) -> socket.socket:
@@ -121,6 +118,8 @@ def run_program(
     pair = PairSupervision(Child(pids[0]), Child(pids[1]), control, quota, own_table=own)
     why = pair.wait(start + request["limits"]["wall_s"], request["patience"])
     pair.end(why)
+    if forks:
+        forks.send(forker.PAIR_ENDED)  # before the report: the next folder is made meanwhile
     return {
         "stamps": [start, start_end, time.monotonic()],
         "stopped": why,
