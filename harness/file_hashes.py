@@ -26,8 +26,7 @@ def hash_files(paths: Iterable[Path]) -> str:
 def hash_content(path: Path) -> bytes:
     """SHA-256 of a file's content.  The hash of a large file is cached until the file changes."""
     status = path.stat()
-    if path.suffix in SETTINGS and status.st_size > MAX_JSON:
-        raise UnreadableFileError(f"{printable(path.name)} has more than {MAX_JSON:,} bytes: it is not read")
+    require_readable_size(path)
     if status.st_size < LARGE:
         return hash_stream(path)
     # A write changes the change time (st_ctime), which no program can set back, so that the cache never gives a stale hash.
@@ -39,6 +38,12 @@ def hash_content(path: Path) -> bytes:
     with suppress(OSError):  # a home that is full or read-only costs time, nothing else
         write_bytes(memo, content_hash)
     return content_hash
+
+
+def require_readable_size(path: Path) -> None:
+    """Raises UnreadableFileError for a file of settings or of a tokenizer that is too large to be one."""
+    if path.suffix in SETTINGS and path.stat().st_size > MAX_JSON:
+        raise UnreadableFileError(f"{printable(path.name)} has more than {MAX_JSON:,} bytes: it is not read")
 
 
 def hash_stream(path: Path) -> bytes:

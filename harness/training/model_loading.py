@@ -16,6 +16,7 @@ from transformers.utils.logging import disable_progress_bar
 from harness import fingerprint
 from harness.bounded_files import read_json
 from harness.checkpoint_folders import describe_path
+from harness.file_hashes import require_readable_size
 from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
 from harness.loading.settings import Head, LoadSettings
@@ -105,8 +106,11 @@ def tokenizer_folder(model: str) -> str:
 
 def load_own_tokenizer(model: str) -> Any:
     """The tokenizer of a model, with the chat template of the model's own folder."""
-    path = model_folder(model)
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(model))
+    path, source = model_folder(model), tokenizer_folder(model)
+    for name in ("config.json", "special_tokens_map.json", *fingerprint.TOKENIZER, *fingerprint.TEMPLATE):  # are read whole
+        if (file := Path(source, name)).is_file():
+            require_readable_size(file)
+    tokenizer = AutoTokenizer.from_pretrained(source)
     if Path(path).is_dir():
         give_own_template(tokenizer, describe_path(path))
     if tokenizer.chat_template:

@@ -1,5 +1,6 @@
 """Training starts from what scoring would load: a folder that breaks the load contract is refused by name."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.trainers import dpo, reward
 from harness.training import model_loading
+from harness.training.tokenization import load_tokenizer
 from harness.types import SkilldeltaError
 from tests.loading.folders import Tensors, change_tensors, copy, one_layer, save_lora
 from tests.support import tiny as tiny_models
@@ -62,3 +64,13 @@ def test_weights_lie_where_torch_puts_its_own(tmp_path: Path) -> None:
         save_file(weights, folder / "model.safetensors", {"format": "pt", "padding": " " * padding})
         model = model_loading.load_model(model_loading.CAUSAL, str(folder))
         assert {weight.data_ptr() % model_loading.ALIGNMENT for weight in model.parameters()} == {0}
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_a_file_of_settings_without_end_is_refused_before_it_is_read(name: str, tiny: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny, tmp_path / "model")
+    (folder / name).unlink()
+    with (folder / name).open("wb") as stream:
+        stream.truncate(1 << 40)
+    with pytest.raises(SkilldeltaError, match=f"{name} has more than .* bytes: it is not read"):
+        load_tokenizer(str(folder))
