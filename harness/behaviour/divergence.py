@@ -18,7 +18,7 @@ import numpy as np
 from harness.behaviour.prompts import NOT_SCORED, SKILL, messages_of, refuse_ideal
 from harness.statistics.aggregates import Floats, Interval, Ints, cluster_sums, critical_value
 from harness.statistics.ratio import Ratio, guard_variance
-from harness.types import Example, Json, Request, Response, Score, Task
+from harness.types import Example, Json, Request, Response, Score, SkilldeltaError, Task
 
 if TYPE_CHECKING:
     from harness.store import Cell
@@ -84,6 +84,11 @@ def answer_rows(cell: Cell, prompts: Mapping[str, Json]) -> tuple[list[Json], in
         if response.reasoning:
             with_reasoning += 1
             continue
+        if sample.example not in prompts:
+            raise SkilldeltaError(
+                f"A prompt of {cell.samples_file}, example {sample.example}, is not stored beside it: the folder is damaged.  "
+                "Name a new one with -o."
+            )
         row = {"example": sample.example, "draw": sample.draw, "answer": response.text, "tokens": response.tokens_out}
         rows.append(row | dict(prompts[sample.example]))
     return rows, with_reasoning

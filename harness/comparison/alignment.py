@@ -121,7 +121,7 @@ class TaskPanel:
         pairs = self.pair(columns)
         delta = paired.paired_difference(pairs.before, pairs.after, pairs.design, level)
         # Candidates may lack different clusters: over all clusters of the task their contributions can be stacked.
-        contributions = np.zeros(int(self.design.cluster.max()) + 1)
+        contributions = np.zeros(int(self.design.cluster.max(initial=-1)) + 1)
         contributions[np.unique(pairs.design.cluster)] = delta.contributions
         return TaskDifference(delta, contributions, pairs.missing)
 

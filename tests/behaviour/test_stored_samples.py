@@ -1,5 +1,6 @@
 """What is measured of stored samples, in whatever order they came and whatever their scores say."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -7,10 +8,13 @@ import numpy as np
 import pytest
 
 from harness.behaviour.choice_calibration import read_judgements
+from harness.behaviour.divergence import answer_rows
 from harness.behaviour.measures import PREFIX
 from harness.behaviour.panel import measure_cell
 from harness.comparison.load import StoredCell
-from harness.types import Response, Sample, Score
+from harness.store import Results
+from harness.types import Response, Sample, Score, SkilldeltaError
+from tests.support.results_folder import store_scores
 
 
 def stored(*samples: Sample) -> StoredCell:
@@ -36,3 +40,9 @@ def test_draws_that_came_in_another_order_pair_all_the_same() -> None:
     for places, column in zip(keys, values, strict=True):
         assert column[places.index(("e", 0))] == 3
         assert np.isnan(column[places.index(("e", 1))])
+
+
+def test_answers_without_their_prompts_are_a_damaged_folder(tmp_path: Path) -> None:
+    store_scores(tmp_path, "dpo", "p", [1.0])
+    with pytest.raises(SkilldeltaError, match="is not stored beside it: the folder is damaged"):
+        answer_rows(Results(tmp_path).cell("dpo", "p"), {})

@@ -275,3 +275,11 @@ def test_the_foot_says_how_far_a_pass_of_a_program_can_be_believed() -> None:
     assert notes[0].endswith("they ran UNCONFINED.")
     assert notes[1].startswith("Programs of humaneval, mbpp were judged on plain values")
     assert notes[1].endswith("(integrity: values); sandbox: namespaces.")
+
+
+def test_a_baseline_whose_samples_are_lost_is_incomplete_and_no_error_of_ours(tmp_path: Path) -> None:
+    for name in ("base", "tuned"):
+        store_scores(tmp_path, name, "sums", [1.0, 0.0, 1.0])
+    (tmp_path / "base" / "sums" / "samples.jsonl").write_bytes(bytes(5000))
+    comparison = harness.compare(tmp_path, "base")
+    assert any("0 are paired" in line for line in comparison.incomplete)
