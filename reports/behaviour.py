@@ -86,12 +86,20 @@ def write_rows(rows: Sequence[BehaviourRow], path: Path) -> Path:
 
 
 def write_report(report: BehaviourReport, folder: Path) -> list[Path]:
-    """The page, its plot, its tables and numbers: index.html, and behaviour.png, .svg, .md, .csv and .json."""
+    """The page, its plot, its tables and numbers: index.html, and behaviour.png, .svg, .md, .csv and .json; all or none."""
+    from harness.atomic_files import whole_files
+
+    with whole_files(folder) as draft:
+        paths = write_files(report, draft)
+    return [folder / path.relative_to(draft) for path in paths]
+
+
+def write_files(report: BehaviourReport, folder: Path) -> list[Path]:
+    """The files of a report, one after another."""
     from harness.atomic_files import write_json
     from harness.comparison.result import without_nan
     from reports.layout.behaviour_page import behaviour_document, behaviour_page
 
-    folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "behaviour.json", without_nan(report.to_json()))
     index = folder / "index.html"
     index.write_text(behaviour_page(report), encoding="utf-8", newline="\n")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +27,7 @@ from harness.types import Checkpoint, Model, Request, Response, Score, Skilldelt
 from reports import behaviour, page
 from reports.behaviour import write_report
 from tests.support import tiny, toys
+from tests.support.disk_faults import faults_from
 
 Answer = Callable[[Request], Response]
 HOSTILE = "</pre></section><script>alert(1)</script><img src=x onerror=alert(1)> \u202e\u2028\ud800\x1b[2J & $title ${x}"
@@ -306,3 +309,26 @@ def test_the_verb_from_two_models_to_their_page(tmp_path: Path, capsys: pytest.C
     assert "temperature" in run("--draws", "3")[2]
     assert "The limit is -1" in run("-L", "-1")[2]
     assert run("--gen-kwargs", "max_tokens=9")[0] == 3, "stored answers were asked for otherwise"
+
+
+@pytest.mark.slow
+def test_a_report_is_whole_or_not_there(report: BehaviourReport, tmp_path: Path) -> None:
+    """Where the disk fills up, the earlier report stays; a pipe in its place is replaced, and nobody waits for its reader."""
+    write_report(report, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with faults_from(tmp_path) as faults:
+        write_report(report, tmp_path)
+    refusals = []
+    for moment in range(1, faults.count + 1):
+        with faults_from(tmp_path, moment, is_full=True):
+            try:
+                write_report(report, tmp_path)
+            except OSError as error:
+                refusals.append(error.errno)
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert len(refusals) > 6  # one file after another
+    assert set(refusals) == {errno.ENOSPC}
+    (tmp_path / "behaviour.csv").unlink()
+    os.mkfifo(tmp_path / "behaviour.csv")
+    write_report(report, tmp_path)
+    assert (tmp_path / "behaviour.csv").read_bytes() == before["behaviour.csv"]
