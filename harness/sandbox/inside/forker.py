@@ -33,7 +33,8 @@ def serve_forks(control: socket.socket, place: SlotPlace) -> NoReturn:
     """Forks a grader and a candidate for each request, and answers PAIR_STARTS.
 
     They are children of the slot, with PROCESS_NUMBERS.  A request: the limits of the two (`pack_limits`), and the
-    descriptors that `start_pair` needs.  PAIR_ENDED comes when both have ended; then the next program's folder is made.
+    descriptors that `start_pair` needs.  PAIR_ENDED comes when both have ended; then all is made for the next program that does
+    not depend on it, before anybody waits for it.
     """
     folder, uid = place.scratch.folder, place.confinement.uid
     rules = ProgramRules(["/"], namespaces.DEVICES) if place.confinement.own_rules else None
@@ -44,25 +45,22 @@ def serve_forks(control: socket.socket, place: SlotPlace) -> NoReturn:
     restrict = rules.restrict if rules else None
     rejoin_slot = kernel.SystemCall("setns", os.pidfd_open(os.getppid()), kernel.CLONE_NEWPID)
     kernel.unshare(kernel.CLONE_NEWNS)
-    make_folder()
-    os.chdir(folder)
     while True:
+        make_folder()
+        os.chdir(folder)
+        own = (rules.make(folder),) if rules else ()
+        leave_slot()  # the first child is number 1 of a new process table, which ends with it; the second is number 2
         message, ancillary, _, _ = control.recvmsg(1 << 16, DESCRIPTORS)
         if not message:
             os._exit(0)
-        fds = tuple(memoryview(ancillary[0][2]).cast("i"))
+        fds = (*memoryview(ancillary[0][2]).cast("i"), *own)
         limits = unpack_limits(message)
-        leave_slot()  # the first child is number 1 of a new process table, which ends with it; the second is number 2
-        if rules:
-            fds += (rules.make(folder),)
         start_pair(limits, fds, place.confinement, (fork_grader, fork_candidate, restrict))
         rejoin_slot()
         close_descriptors(fds)
         control.send(PAIR_STARTS)
-        del limits, fds, ancillary, message
+        del limits, fds, own, ancillary, message
         if not control.recv(len(PAIR_ENDED)):
             os._exit(0)
         os.chdir("/")  # or the old folder would stay until the new one is there, and have another number
         remove_folder()  # the kernel waits here until no processor looks at it, while the harness reads the last verdict
-        make_folder()
-        os.chdir(folder)

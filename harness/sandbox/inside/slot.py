@@ -57,23 +57,25 @@ def serve_programs(control: socket.socket, place: SlotPlace) -> None:
     forks = start_forker(place, control) if place.scratch.own_filesystem else None
     if forks:
         rehearse(place, control, forks)
+    lines = open_lines(place.confinement)
     control.send(b"{}")
     while True:
-        message, fds, _, _ = socket.recv_fds(control, 1 << 16, 4)
+        message, files, _, _ = socket.recv_fds(control, 1 << 16, 4)
         if not message:
             return
-        report = run_program(json.loads(message), fds, place, control, forks)
+        report = run_program(json.loads(message), [*files, *lines], place, control, forks)
         if not place.scratch.own_filesystem:
             empty_folder(place.scratch.folder)
         report["reusable"] = place.scratch.own_filesystem
         report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
+        lines = open_lines(place.confinement)  # for the next program: nobody waits for it yet
 
 
 def rehearse(place: SlotPlace, control: socket.socket, forks: socket.socket) -> None:
     """An empty program, so that also the first one finds the forker's memory as all later ones do, at the same addresses."""
     files = [os.memfd_create("rehearsal", os.MFD_CLOEXEC) for _ in range(4)]
-    run_program({"limits": REHEARSAL, "patience": 1}, files, place, control, forks)
+    run_program({"limits": REHEARSAL, "patience": 1}, [*files, *open_lines(place.confinement)], place, control, forks)
 
 
 def start_forker(place: SlotPlace, control: socket.socket) -> socket.socket:
@@ -95,15 +97,14 @@ def start_forker(place: SlotPlace, control: socket.socket) -> socket.socket:
 
 
 def run_program(
-    request: dict[str, Any], files: list[int], place: SlotPlace, control: socket.socket, forks: socket.socket | None
+    request: dict[str, Any], fds: list[int], place: SlotPlace, control: socket.socket, forks: socket.socket | None
 ) -> dict[str, Any]:
     """One program: starts its two processes, waits for the grader, ends both; gives the report.  Times in seconds.
 
-    Closes `files`, the descriptors of the program, its tests, output and verdict.
+    Closes `fds`, the descriptors of the program, its tests, output and verdict, then those of `open_lines`.
     """
     start = time.monotonic()
     limits = pair_limits(request["limits"], place.confinement)
-    fds = [*files, *open_lines(place.confinement)]
     if forks:
         socket.send_fds(forks, [pack_limits(limits)], fds)
         pids = [number for _, number in forker.PROCESS_NUMBERS] if forks.recv(1 << 12) == forker.PAIR_STARTS else []
