@@ -56,7 +56,9 @@ def train(
     with claim_run(getattr(run_settings, "out", "")), training_lines():
         checkpoint = trainer.train(run_settings)
     folder = checkpoint.run or checkpoint.path
-    note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta score {folder} --suite quick -o results")
+    is_reward = checkpoint.method == "reward"  # it writes no answers that could be scored
+    command = f"reward-accuracy {folder}" if is_reward else f"score {folder} --suite quick -o results"
+    note(f"{checkpoint.name} is in {checkpoint.path}.  Next: skilldelta {command}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`skilldelta train`: the list of trainers, and one line of help on every setting of each."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +74,15 @@ def test_percent_where_a_share_is_wanted_is_refused(flag: str, capsys: pytest.Ca
     assert exit_info.value.code == 3
     assert f"{flag} 20: a share is above 0" in (text := " ".join(capsys.readouterr().err.split()))
     assert "for 20 % write 0.2" in text
+
+
+@pytest.mark.parametrize(("method", "command"), [("reward", "reward-accuracy {run}"), ("dpo", "score {run} --suite")])
+def test_what_can_be_done_next_with_a_model_is_said(
+    method: str, command: str, tiny: str, pairs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A reward model writes no answers: it is not scored, but compared with preferences."""
+    run = tmp_path / "run"
+    with pytest.raises(SystemExit) as ended:
+        main(["train", method, "--model", tiny, "--data", pairs, "-o", str(run), "--max-steps", "1", "--batch", "2"])
+    assert ended.value.code == 0
+    assert f"Next: skilldelta {command.format(run=run)}" in capsys.readouterr().err
