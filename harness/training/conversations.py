@@ -12,6 +12,7 @@ from harness.training.messages import (
     as_assistant_turn,
     as_user_turn,
     require_content,
+    require_prompt,
     require_question,
     strip_turns,
 )
@@ -99,6 +100,7 @@ def parse_conversation(row: Json, settings: ParseSettings) -> Conversation:
         raise UnusableRowError("an answer whose label is false")
     if settings.chat and isinstance(prompt, str) and prompt:
         prompt, answer = as_user_turn(prompt), as_assistant_turn(answer)
+    require_prompt(prompt, answer)
     return Conversation(prompt, answer, settings.source, settings.kind)
 
 

@@ -19,6 +19,7 @@ from harness.training.messages import (
     as_user_turn,
     parse_answer,
     require_content,
+    require_prompt,
     require_question,
     strip_turns,
 )
@@ -113,10 +114,11 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
     if settings.chat:
         pair = replace(
             pair,
-            prompt=as_user_turn(pair.prompt),
+            prompt=as_user_turn(pair.prompt) if pair.prompt else (),
             chosen=as_assistant_turn(pair.chosen),
             rejected=as_assistant_turn(pair.rejected),
         )
+    require_prompt(pair.prompt, pair.chosen, pair.rejected)
     return replace(pair, source=settings.source, kind=settings.kind)
 
 

@@ -190,7 +190,8 @@ def asks(conversation: Text, question: Text) -> bool:
 
 def has_empty_question(row: Json) -> bool:
     """Whether a row has a column for a question, and nothing in any of them: its prompt is missing, not left out."""
-    return any(name in row for name in QUESTIONS) and all(row.get(name) in (None, "") for name in (*QUESTIONS, *ADDITIONS))
+    has_column = any(name in row for name in QUESTIONS)
+    return has_column and all(row.get(name) in (None, "", [], ()) for name in (*QUESTIONS, *ADDITIONS))
 
 
 def add_context(columns: RowColumns, prompt: Text) -> Text:

@@ -199,8 +199,6 @@ class Encoder:
 
     def render(self, prompt: Text, answer: Text, opening: bool = False) -> str:
         """The text of a prompt with its answer, or with the opening of an answer."""
-        if isinstance(prompt, str) and not prompt and isinstance(answer, tuple) and answer:
-            return self.render(answer, ())
         if isinstance(prompt, str):
             return prompt + (answer if isinstance(answer, str) else "".join(m.content for m in answer))
         return self.renderer.render((*prompt, *(as_assistant_turn(answer) if answer else ())), opening)

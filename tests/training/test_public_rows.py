@@ -223,7 +223,40 @@ UNUSABLE: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (parse_conversation, {"messages": [{"role": "user", "content": " "}, *turns(RIGHT)[1:]]}, "question without words"),
     (parse_conversation, {"prompt": "Another?", "completion": turns(RIGHT)}, "the assistant does not begin"),
     (parse_prompt, {"messages": [{"role": "user", "content": "\t"}]}, "question without words"),
+    (parse_conversation, {"messages": turns(RIGHT)[1:]}, "no prompt"),
+    (parse_conversation, {"prompt": [], "completion": RIGHT}, "no prompt"),
+    (parse_conversation, {"completion": turns(RIGHT)}, "no prompt"),
+    (parse_conversation, {"messages": turns(RIGHT)[1:], "tools": []}, "no prompt"),
+    (parse_labels, {"messages": turns(RIGHT)[1:], "label": True}, "no prompt"),
+    (parse_pair, {"conversation_a": turns(RIGHT)[1:], "conversation_b": turns(WRONG)[1:], "winner": "model_a"}, "no prompt"),
+    (parse_prompt, {"chosen": turns(RIGHT)[1:], "rejected": turns(WRONG)[1:]}, "no prompt"),
+    (parse_prompt, {"messages": turns(RIGHT)[1:]}, "no prompt"),
 ]
+
+
+@pytest.mark.parametrize("prompt", [{}, {"prompt": None}, {"prompt": ""}, {"prompt": []}, {"question": ""}, {"messages": []}])
+@pytest.mark.parametrize("chat", [False, True])
+def test_answers_of_messages_to_nothing_are_counted(prompt: dict[str, Any], chat: bool) -> None:
+    """A chat template opens such a conversation with its own system prompt, which would be learnt."""
+    pair = {"chosen": turns(RIGHT)[1:], "rejected": turns(WRONG)[1:]}
+    for parse in (parse_pair, parse_labels, parse_prompt):
+        with pytest.raises(UnusableRowError, match="no prompt"):
+            parse(prompt | pair, ParseSettings(chat=chat))
+
+
+def test_whole_texts_are_no_answers_of_a_chat() -> None:
+    """Texts that share no line, question or label are learnt whole; as messages they would answer nothing."""
+    row = {"chosen": "The sun is hot and far.", "rejected": "The sun is cold and near."}
+    assert parse_pair(row, ParseSettings()).chosen == row["chosen"]
+    with pytest.raises(UnusableRowError, match="no prompt"):
+        parse_pair(row, ParseSettings(chat=True))
+
+
+def test_a_system_prompt_alone_may_ask() -> None:
+    system = {"role": "system", "content": "Greet the user."}
+    pair = {"chosen": [system, *turns(RIGHT)[1:]], "rejected": [system, *turns(WRONG)[1:]]}
+    assert parse_pair(pair, ParseSettings()).prompt == (Message("system", "Greet the user."),)
+    assert parse_conversation({"messages": [system, *turns(RIGHT)[1:]]}, ParseSettings()).prompt
 
 
 @pytest.mark.parametrize(("parse", "row", "reason"), UNUSABLE, ids=[f"{i}: {r[2]}" for i, r in enumerate(UNUSABLE)])
