@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import damage
-from tests.hostile import edits
+from tests.hostile import edits, programs
 from tests.hostile.checkouts import ROOT, Checkout, Runner
 from tests.hostile.findings import Finding
 from tests.hostile.tables import (
@@ -122,6 +122,30 @@ def test_a_count_tells_what_is_not_there_from_what_holds() -> None:
     assert damage.print_faults("before", "results", findings) == 1
     assert damage.print_faults("now", "results", findings) == 2  # a command of today's that fails without damage is a fault
     assert damage.print_faults("now", "hostile-programs", findings) == 1
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("run", [programs.run_cheats, programs.run_honest_programs])
+def test_programs_of_a_sandbox_that_fails_are_faults_and_those_of_none_are_not_there(
+    run: Callable[[Checkout], list[Finding]], toy: Checkout
+) -> None:
+    assert all(finding.absent and not finding.fault for finding in run(toy))
+    (toy.folder / "harness" / "sandbox.py").write_text("raise RuntimeError('a defect of the sandbox')")
+    findings = run(toy)
+    assert findings
+    assert all("a defect of the sandbox" in finding.fault and not finding.absent for finding in findings)
+
+
+def test_a_hostile_run_that_fails_is_a_fault_of_each_program(toy: Checkout) -> None:
+    assert all(finding.absent for finding in programs.run_hostile_programs(toy))  # it has no such run
+    outer = toy.folder / "tests" / "sandbox" / "outer.py"
+    outer.parent.mkdir(parents=True)
+    outer.write_text("raise SystemExit('a defect of the run')")
+    findings = programs.run_hostile_programs(toy)
+    if all(finding.absent for finding in findings):
+        pytest.skip("this machine cannot run hostile programs safely")
+    assert any("a defect of the run" in finding.fault for finding in findings)
+    assert all(finding.absent or "its run failed" in finding.fault for finding in findings)
 
 
 def test_an_older_checkout_is_found_by_its_folder_or_its_commit(toy: Checkout, tmp_path: Path) -> None:

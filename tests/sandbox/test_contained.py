@@ -62,8 +62,11 @@ def cgroups() -> Iterator[list[str]]:
 
 
 @functools.cache
-def attempted(tier: str, uid: int | None, exhaust: bool) -> dict[str, Any] | str:
-    """Runs every program in that tier: what was seen of it, or why it cannot be done here."""
+def attempted(tier: str, uid: int | None, exhaust: bool, outer: Path = OUTER) -> dict[str, Any] | str:
+    """Runs every program in that tier: what was seen of it, or why it cannot be done here.
+
+    `outer` is the runner of a checkout; where it fails, its last words are the only thing seen: {"error": ...}.
+    """
     if uid is not None and os.geteuid() != 0:
         return "only root can become another user"
     # The Landlock tier as root gives programs a user of their own: an interpreter that only root may read will not do.
@@ -78,7 +81,7 @@ def attempted(tier: str, uid: int | None, exhaust: bool) -> dict[str, Any] | str
     with cgroups() as groups:
         request = json.dumps({"tier": tier, "uid": uid, "only": [], "exhaust": exhaust, "cgroups": groups})
         done = subprocess.run(
-            [*unshare, python, "-B", str(OUTER)], input=request, capture_output=True, text=True, check=False,
+            [*unshare, python, "-B", str(outer)], input=request, capture_output=True, text=True, check=False,
             env={"PATH": os.environ["PATH"], "TMPDIR": folder},
         )  # fmt: skip
     shutil.rmtree(folder)
