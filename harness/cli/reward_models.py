@@ -19,8 +19,8 @@ COLUMNS = ("section", "subset", "pairs", "unreadable", "accuracy %", "95 % inter
 def reward_accuracy(
     models: Models,
     pairs: Annotated[
-        Path | None, typer.Option("--pairs", help="A file of rows with prompt, chosen, rejected, subset; default: RewardBench.")
-    ] = None,
+        str, typer.Option("--pairs", help="Preference pairs, as `train reward` reads them; default: RewardBench.")
+    ] = "",
     data: Annotated[Path | None, typer.Option("--data", envvar="SKILLDELTA_DATA", help="Folder with rewardbench/.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-L", help="Only the first N pairs of each subset; 0: all.")] = 0,
     base: Base = "",
@@ -30,11 +30,16 @@ def reward_accuracy(
     from harness.grading.rewardbench import read_pairs, section_scores, subset_accuracies
     from harness.grouping import group_by
     from harness.judge_binding import LazyJudge
+    from harness.training.messages import describe_faults
+    from harness.training.pair_questions import read_pair_questions
 
     if limit < 0:
         raise SkilldeltaError(f"--limit {limit}: write 1 or more, or 0 for all.")
-    subsets = group_by(read_pairs(data, pairs), lambda pair: pair.subset).values()
+    every, faults = read_pair_questions(pairs) if pairs else (read_pairs(data), {})
+    subsets = group_by(every, lambda pair: pair.subset).values()
     rows = [pair for subset in subsets for pair in list(subset)[: limit or None]]
+    if faults:
+        note(f"{pairs}: {len(every)} pairs; {sum(faults.values())} skipped: {describe_faults(faults)}.")
     facts: list[dict[str, Any]] = []
     for model in models:
         judge = LazyJudge(model if ":" in model else f"reward:{model}" + (f",base={base}" if base else ""))

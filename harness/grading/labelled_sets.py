@@ -13,7 +13,7 @@ from typing import Any
 from harness import data
 from harness.grading.criteria import BETTER, BOTH, COMPLIANCE, COMPLIES, INFORMATIVE, TRUTHFUL
 from harness.grading.questions import JudgeQuestion
-from harness.types import SkilldeltaError, digest, unknown_name
+from harness.types import Message, SkilldeltaError, digest, unknown_name
 from harness.visible_text import first_line
 
 LLMBAR = ("Natural", "Adversarial_Neighbor", "Adversarial_GPTInst", "Adversarial_GPTOut", "Adversarial_Manual")
@@ -30,11 +30,14 @@ class LabelledQuestion:
     subset: str
 
 
-def make_pair(prompt: str, better: str, worse: str, subset: str, tie: bool = False) -> LabelledQuestion:
+def make_pair(
+    prompt: str, better: str, worse: str, subset: str, tie: bool = False, conversation: tuple[Message, ...] = ()
+) -> LabelledQuestion:
     """A pair in an order that its content decides, so that neither place is right more often."""
     swap = int(digest([prompt, better, worse]), 16) % 2 == 1
     first, second = (worse, better) if swap else (better, worse)
-    return LabelledQuestion((JudgeQuestion(prompt, first, second, BETTER),), 0.5 if tie else float(not swap), subset)
+    question = JudgeQuestion(prompt, first, second, BETTER, conversation)
+    return LabelledQuestion((question,), 0.5 if tie else float(not swap), subset)
 
 
 def llmbar(folder: Path) -> list[LabelledQuestion]:

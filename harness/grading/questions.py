@@ -6,19 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from harness.types import Judge
+from harness.types import Judge, Message
 
 NO_VERDICT = "the judge gave no verdict"
 AGREEMENTS = {"orders_agree": "two orders", "annotators_agree": "annotators"}  # parts of samples, and what agrees
 
 
 class JudgeQuestion(NamedTuple):
-    """Texts to judge.  With a `reference`: is `response` the better of the two?  `criterion`: a name of grading/criteria.py."""
+    """Texts to judge.  With a `reference`: is `response` the better of the two?  `criterion`: a name of grading/criteria.py.
+
+    `conversation`: the messages that `prompt` writes down as one text, where they are more than one of a user.
+    """
 
     prompt: str
     response: str
     reference: str = ""
     criterion: str = ""
+    conversation: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from harness.grading.labelled_sets import LabelledQuestion, make_pair
 from harness.grading.questions import grade_all
 from harness.statistics.aggregates import Interval, critical_value
 from harness.statistics.estimate import wilson_interval
-from harness.types import SkilldeltaError
 
 DATA = DataSource(
     hub="allenai/reward-bench",
@@ -47,22 +46,10 @@ class SubsetAccuracy:
     interval: Interval
 
 
-def read_pairs(folder: Path | None, file: Path | None = None) -> list[LabelledQuestion]:
-    """RewardBench's pairs, or those of a file with the same columns; without the column `subset` all are one."""
-    rows = data.read(file) if file else data.rows(DATA, folder)
-    missing = [name for name in ("prompt", "chosen", "rejected") if rows and name not in rows[0]]
-    if not rows or missing:
-        raise SkilldeltaError(
-            f"{file or DATA.local} holds no pairs: each row has prompt, chosen, rejected, and may have subset."
-        )
-    pairs = []
-    for number, row in enumerate(rows, 1):
-        texts = [row.get(name) for name in ("prompt", "chosen", "rejected")]
-        if not all(isinstance(text, str) for text in texts):
-            raise SkilldeltaError(f"{file or DATA.local}, row {number}: prompt, chosen and rejected are texts.")
-        prompt, better, worse = map(str, texts)
-        pairs.append(make_pair(prompt, better, worse, str(row.get("subset") or "all")))
-    return pairs
+def read_pairs(folder: Path | None) -> list[LabelledQuestion]:
+    """RewardBench's pairs."""
+    rows = data.rows(DATA, folder)
+    return [make_pair(row["prompt"], row["chosen"], row["rejected"], str(row["subset"])) for row in rows]
 
 
 def subset_accuracies(judge: object, pairs: Sequence[LabelledQuestion]) -> list[SubsetAccuracy]:

@@ -17,8 +17,10 @@ from harness.grading.criteria import compares_answers
 from harness.grading.preferences import first_probability
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
-from harness.types import SkilldeltaError, digest
+from harness.types import Message, SkilldeltaError, digest
 from harness.visible_text import replace_surrogates
+
+READING = "texts are turns of conversations"  # how a question is put to the model: a part of what graded
 
 
 class RewardJudge:
@@ -35,10 +37,11 @@ class RewardJudge:
     def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
         """A grade for each question; each answer is read once, however often it is compared."""
         whole = replace_surrogates
-        questions = [JudgeQuestion(whole(q.prompt), whole(q.response), whole(q.reference), q.criterion) for q in questions]
-        responses = self.scorer.score([(q.prompt, q.response) for q in questions])
+        prompts = [tuple(Message(m.role, whole(m.content)) for m in q.conversation) or whole(q.prompt) for q in questions]
+        responses = self.scorer.score([(prompt, whole(q.response)) for prompt, q in zip(prompts, questions, strict=True)])
         is_pair = [compares_answers(q.criterion, q.reference) for q in questions]
-        references = self.scorer.score([(q.prompt, q.reference) for q, pair in zip(questions, is_pair, strict=True) if pair])
+        compared = [(p, whole(q.reference)) for p, q, pair in zip(prompts, questions, is_pair, strict=True) if pair]
+        references = self.scorer.score(compared)
         remaining = iter(references)
         return [grade_rewards(r, next(remaining) if pair else 0.0) for r, pair in zip(responses, is_pair, strict=True)]
 
@@ -72,7 +75,8 @@ def identity(where: str) -> str:
 
     path = model_folder(folder)
     bases = fingerprint.hash_checkpoint(describe_path(base)) if base else {}
-    return digest([fingerprint.hash_checkpoint(describe_path(path)), bases, hash_files([Path(path) / CARD])])
+    parts = [fingerprint.hash_checkpoint(describe_path(path)), bases, hash_files([Path(path) / CARD])]
+    return digest([*parts, READING])
 
 
 def load(where: str) -> RewardJudge:

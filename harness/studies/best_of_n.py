@@ -35,7 +35,7 @@ class TaskDraws:
     """A task's draws: for each example its prompt, and the samples by draw."""
 
     record: CellRecord
-    prompts: list[tuple[Message, ...]]
+    prompts: list[str | tuple[Message, ...]]
     samples: list[list[Sample]]
 
 
@@ -48,8 +48,7 @@ def read_draws(results: Results) -> Iterator[TaskDraws]:
         for sample in cell.samples():
             samples_by_example.setdefault(sample.example, []).append(sample)
         prompts = [task.ask(Example(rows[example])).prompt for example in samples_by_example]
-        conversations = [(Message("user", p),) if isinstance(p, str) else p for p in prompts]
-        yield TaskDraws(record, conversations, list(samples_by_example.values()))
+        yield TaskDraws(record, prompts, list(samples_by_example.values()))
 
 
 def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]:
@@ -67,7 +66,7 @@ def score_draws(run: str, tasks: Sequence[TaskDraws]) -> list[list[list[float]]]
     return [[[next(flat) for _ in draws] for draws in t.samples] for t in tasks]
 
 
-def prompts_and_answers(task: TaskDraws) -> Iterator[tuple[tuple[Message, ...], str]]:
+def prompts_and_answers(task: TaskDraws) -> Iterator[tuple[str | tuple[Message, ...], str]]:
     """The prompt and the answer of each draw, read as they were when they were scored."""
     reader = Reader.from_record(task.record.reader)
     for prompt, draws in zip(task.prompts, task.samples, strict=True):

@@ -119,9 +119,14 @@ def train(config: RewardConfig) -> Checkpoint:
         if is_best or saves:
             scale = reward_model.measure_scale(model, answers, head_weights, pad, config)
             heads = {"heads": list(config.heads), "combine": head_weights.tolist(), "ends": sorted(ends)}
-            card = {**heads, **scale, "held_out": run.facts.get("held_out")}
+            card = {**heads, **scale, "conversations": has_conversations(data.rows), "held_out": run.facts.get("held_out")}
             run.save(step, model, tokenizer, {"optimizer": optimizer}, {reward_model.CARD: card})
     return run.finish()
+
+
+def has_conversations(pairs: Sequence[Pair]) -> bool:
+    """Whether a reward model reads texts as turns of a conversation, or as they are."""
+    return any(isinstance(pair.chosen, tuple) for pair in pairs)
 
 
 def encode_pairs(pairs: Sequence[Pair], encoder: Encoder, config: RewardConfig) -> list[EncodedPair]:

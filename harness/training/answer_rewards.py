@@ -10,7 +10,7 @@ from typing import Any
 from harness.engine.device import default_device
 from harness.training import batches, policy_models, reward_model
 from harness.training.batches import Tokens
-from harness.training.messages import Text
+from harness.training.messages import Text, as_user_turn
 from harness.training.tokenization import Encoder, load_tokenizer
 
 BATCH_ROWS = 32  # answers that are scored at once
@@ -22,7 +22,7 @@ class RewardScorer:
     """A reward model in a folder (a run folder stands for its last checkpoint), loaded with the first answer."""
 
     path: str
-    rewards: dict[tuple[Text, str], float | None] = field(default_factory=dict)  # by (prompt, answer)
+    rewards: dict[tuple[Text, Text], float | None] = field(default_factory=dict)  # by (prompt, answer)
 
     @cached_property
     def model(self) -> reward_model.RewardModel:
@@ -39,8 +39,16 @@ class RewardScorer:
         """Answers end as in the training of the reward model: it reads the last token."""
         return Encoder(self.tokenizer, MAX_TOKENS, "cut", ends=self.model.ends)
 
-    def score(self, answers: Sequence[tuple[Text, str]]) -> list[float | None]:
+    @cached_property
+    def reads_conversations(self) -> bool:
+        """Whether a plain text is put to it as a turn of the user: as in its training, else where it has a chat template."""
+        trained = self.model.conversations
+        return bool(self.tokenizer.chat_template) if trained is None else trained
+
+    def score(self, answers: Sequence[tuple[Text, Text]]) -> list[float | None]:
         """The reward of each answer to its prompt; None where the chat template cannot write the two."""
+        if self.reads_conversations:
+            answers = [(as_user_turn(prompt) if prompt else prompt, answer) for prompt, answer in answers]
         missing = [pair for pair in dict.fromkeys(answers) if pair not in self.rewards]
         rows = self.encoder.encode_answers(missing) if missing else []
         self.rewards |= {pair: None for pair, row in zip(missing, rows, strict=True) if row is None}

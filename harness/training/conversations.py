@@ -12,13 +12,12 @@ from harness.training.messages import (
     as_assistant_turn,
     as_user_turn,
     require_content,
-    require_prompt,
     require_question,
     strip_turns,
 )
 from harness.training.nested_columns import PAIR_FORMS, ROW_FORMS, unfold_columns
 from harness.training.parse_settings import ParseSettings
-from harness.training.preferences import parse_pair
+from harness.training.preferences import parse_pair, require_prompt
 from harness.training.row_columns import (
     ADDITIONS,
     ANSWERS,

@@ -216,16 +216,6 @@ def require_question(prompt: Text) -> Text:
     return prompt
 
 
-def require_prompt(prompt: Text, *answers: Text) -> None:
-    """Raises `UnusableRowError` for answers of messages to nothing: a chat template's own system prompt would be learnt.
-
-    Answers of text without a prompt are whole texts.
-    """
-    has_prompt = bool(prompt) if isinstance(prompt, str) else any(m.role != TOOLS for m in prompt)
-    if not has_prompt and any(isinstance(answer, tuple) for answer in answers):
-        raise UnusableRowError("no prompt")
-
-
 def strip_turns(prompt: Text, answer: Text) -> Text:
     """An answer of messages without those of the prompt, which it may repeat.
 

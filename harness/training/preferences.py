@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.training.messages import (
+    TOOLS,
     Text,
     Turns,
     UnusableRowError,
@@ -19,7 +20,6 @@ from harness.training.messages import (
     as_user_turn,
     parse_answer,
     require_content,
-    require_prompt,
     require_question,
     strip_turns,
 )
@@ -120,6 +120,16 @@ def parse_pair(row: Json, settings: ParseSettings) -> Pair:
         )
     require_prompt(pair.prompt, pair.chosen, pair.rejected)
     return replace(pair, source=settings.source, kind=settings.kind)
+
+
+def require_prompt(prompt: Text, *answers: Text) -> None:
+    """Raises `UnusableRowError` for answers of messages to nothing: a chat template's own system prompt would be learnt.
+
+    Answers of text without a prompt are whole texts.
+    """
+    has_prompt = bool(prompt) if isinstance(prompt, str) else any(m.role != TOOLS for m in prompt)
+    if not has_prompt and any(isinstance(answer, tuple) for answer in answers):
+        raise UnusableRowError("no prompt")
 
 
 def parse_chosen_rejected(columns: RowColumns, better: str, worse: str) -> Pair:

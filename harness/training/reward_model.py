@@ -20,7 +20,7 @@ from harness.training import batches, forward, messages, model_loading, settings
 from harness.training.training_device import autocast, training_device
 from harness.types import SkilldeltaError, digest
 
-CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation
+CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation, conversations or texts
 BINS = 10
 
 
@@ -49,6 +49,7 @@ class RewardModel:
     mean: float = 0.0
     sd: float = 1.0
     ends: frozenset[int] = frozenset()  # ids that ended the answers of its training, besides the tokenizer's end
+    conversations: bool | None = None  # whether it was trained on conversations, or on plain texts; None: nobody says
 
     @property
     def device(self) -> torch.device:
@@ -78,7 +79,7 @@ def load(path: str, seed: int = 0) -> RewardModel:
         )
     model = model_loading.load_classifier(folder, tuple(heads), seed)
     weights, ends = head_weights(heads, card.get("combine", ())), frozenset(card.get("ends", ()))
-    return RewardModel(model, weights, card.get("mean", 0.0), card.get("sd", 1.0), ends)
+    return RewardModel(model, weights, card.get("mean", 0.0), card.get("sd", 1.0), ends, card.get("conversations"))
 
 
 def head_names(folder: str) -> list[str]:

@@ -8,8 +8,9 @@ import pytest
 
 from harness import data
 from harness.grading.questions import Grade, JudgeQuestion
-from harness.grading.rewardbench import read_pairs, section_scores, subset_accuracies
+from harness.grading.rewardbench import section_scores, subset_accuracies
 from harness.store import Results
+from harness.training.pair_questions import read_pair_questions
 from harness.types import SkilldeltaError
 from tests.judges.test_reward import reward_model
 from tests.support import toys
@@ -48,7 +49,9 @@ class LikesGood:
 
 def test_subsets_count_ties_by_half_and_unreadable_grades_apart(tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
-    first, second = subset_accuracies(LikesGood(), read_pairs(None, tmp_path / "pairs.jsonl"))
+    pairs, faults = read_pair_questions(str(tmp_path / "pairs.jsonl"))
+    first, second = subset_accuracies(LikesGood(), pairs)
+    assert not faults
     assert (first.name, first.section, first.n, first.unreadable, first.accuracy) == ("donotanswer", "Safety", 2, 0, 0.5)
     assert (second.name, second.section, second.n, second.unreadable, second.accuracy) == ("own", "", 1, 1, 0.5)
     assert not section_scores({first.name: (first.n, first.accuracy)})
@@ -57,8 +60,8 @@ def test_subsets_count_ties_by_half_and_unreadable_grades_apart(tmp_path: Path) 
 @pytest.mark.parametrize("rows", [[], [{"prompt": "p"}], [{"prompt": "p", "chosen": 3, "rejected": "x"}]])
 def test_what_is_no_file_of_pairs_is_refused(rows: list[object], tmp_path: Path) -> None:
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(SkilldeltaError, match="prompt, chosen"):
-        read_pairs(None, tmp_path / "pairs.jsonl")
+    with pytest.raises(SkilldeltaError, match=r"prompt, chosen|no known preference format"):
+        read_pair_questions(str(tmp_path / "pairs.jsonl"))
 
 
 def test_both_verbs_ask_a_reward_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

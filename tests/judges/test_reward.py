@@ -14,7 +14,7 @@ from harness.judges import reward
 from harness.training.answer_rewards import RewardScorer
 from harness.training.batches import pad_rows
 from harness.training.tokenization import Encoder
-from harness.types import SkilldeltaError
+from harness.types import Message, SkilldeltaError
 from tests.judges.test_judges import classifier  # noqa: F401  a fixture
 from tests.support import tiny
 
@@ -38,7 +38,7 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_prefers_by_the_difference_of_the_models_own_rewards(reward_folder: Path) -> None:
     scorer = RewardScorer(str(reward_folder))
-    (row,) = Encoder(scorer.tokenizer, 512).encode_answers([("one", "two")])
+    (row,) = Encoder(scorer.tokenizer, 512).encode_answers([((Message("user", "one"),), "two")])
     assert row
     alone = float(scorer.model.scores(pad_rows([row], 0).to(scorer.model.device)))
     two, three = scorer.score([("one", "two"), ("one", "three")])
