@@ -74,6 +74,7 @@ def train(config: GRPOConfig) -> Checkpoint:
     ends = tokenization.answer_ends(tokenizer, config.model)
     pad = tokenization.padding_token(tokenizer)
     sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
+    sources.check_form(prompt_set)
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of answers
     run = TrainerRun.over_rows(__name__, config, len(prompt_set.training) * config.rollouts)

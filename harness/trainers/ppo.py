@@ -82,6 +82,7 @@ def train(config: PPOConfig) -> Checkpoint:
     tokenizer = tokenization.load_tokenizer(config.model, config.template)
     ends = tokenization.answer_ends(tokenizer, config.model)
     sources, prompt_set = load_rewards(config, tokenizer, ends), policy_prompts.load_policy_prompts(config, tokenizer)
+    sources.check_form(prompt_set)
     prompts = prompt_set.training
 
     by_prompt = replace(config, batch=config.batch // config.rollouts)  # a batch of prompts, not of episodes
@@ -90,13 +91,9 @@ def train(config: PPOConfig) -> Checkpoint:
     if run.is_complete:
         return run.final_checkpoint()
     reward_folder = reward_model_folder(config)
-    pad = tokenization.padding_token(tokenizer)
+    end_and_pad = tokenizer.eos_token_id, tokenization.padding_token(tokenizer)
     models = load_actor_critic(
-        config,
-        sources.model,
-        policy_models.model_folder(reward_folder or config.model),
-        (tokenizer.eos_token_id, pad),
-        checkpoint,
+        config, sources.model, policy_models.model_folder(reward_folder or config.model), end_and_pad, checkpoint
     )
     policy_models.check_vocabulary(models.policy, [item.ids for item in prompts], config.model)
     models = replace(models, sampler=choose_sampler(config, models.policy, prompt_set, run.resources))

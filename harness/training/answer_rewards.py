@@ -42,8 +42,8 @@ class RewardScorer:
     @cached_property
     def reads_conversations(self) -> bool:
         """Whether a plain text is put to it as a turn of the user: as in its training, else where it has a chat template."""
-        trained = self.model.conversations
-        return bool(self.tokenizer.chat_template) if trained is None else trained
+        is_known = self.model.conversations is not None
+        return bool(self.model.conversations if is_known else self.tokenizer.chat_template)
 
     def score(self, answers: Sequence[tuple[Text, Text]]) -> list[float | None]:
         """The reward of each answer to its prompt; None where the chat template cannot write the two."""

@@ -27,6 +27,7 @@ class PolicyPrompts:
     report: list[dict[str, Any]]
     losses: dict[str, int] = field(default_factory=dict)
     audit: dict[str, Any] = field(default_factory=dict)
+    conversations: bool = True  # whether they go through a chat template
 
 
 def load_policy_prompts(config: RewardSettings, tokenizer: Any) -> PolicyPrompts:
@@ -43,7 +44,8 @@ def load_row_prompts(config: RewardSettings, tokenizer: Any) -> PolicyPrompts:
         [PolicyItem(ids) for ids in encoder.fitting_prompts([row.prompt for row in part])] for part in (data.rows, heldout)
     )
     audit = data_report.report_rows(data.rows, config)
-    return PolicyPrompts(training, heldout_items, data.report, dict(encoder.losses), audit)
+    conversations = any(isinstance(row.prompt, tuple) for row in data.rows)
+    return PolicyPrompts(training, heldout_items, data.report, dict(encoder.losses), audit, conversations)
 
 
 def load_task_prompts(config: RewardSettings, tokenizer: Any, tasks: Sequence[TaskReward]) -> PolicyPrompts:
@@ -68,7 +70,8 @@ def load_task_prompts(config: RewardSettings, tokenizer: Any, tasks: Sequence[Ta
     if not fitting:
         raise SkilldeltaError(f"No prompt has at most {config.max_prompt} tokens: raise --max-prompt.")
     audit = data_report.report_rows(rows, config)
-    return PolicyPrompts(fitting, fitting_heldout, report, {"overlong": overlong} if overlong else {}, audit)
+    losses = {"overlong": overlong} if overlong else {}
+    return PolicyPrompts(fitting, fitting_heldout, report, losses, audit, template.kind != "none")
 
 
 def encode_questions(

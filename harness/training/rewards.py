@@ -18,6 +18,7 @@ from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
+    from harness.training.policy_prompts import PolicyPrompts
     from harness.training.reward_model import RewardModel
     from harness.training.rollouts import Rollout
 
@@ -31,6 +32,21 @@ class Rewards:
     model: RewardModel | None = None
     model_weight: float = 1.0
     ends: frozenset[int] = field(default_factory=frozenset)  # tokens that are no part of an answer's text
+
+    def check_form(self, prompts: PolicyPrompts) -> None:
+        """Raises SkilldeltaError for a reward model of conversations where the prompts are plain texts, or the other way round.
+
+        It would score texts unlike those that it knows.
+        """
+        reads_chat = self.model.conversations if self.model else None
+        if reads_chat is None or reads_chat == prompts.conversations:
+            return
+        own, others = ("conversations", "plain texts") if reads_chat else ("plain texts", "conversations")
+        way_out = "--chat makes conversations of them" if reads_chat else "Train the reward model with --chat"
+        raise SkilldeltaError(
+            f"The reward model was trained on {own}, and the prompts are {others}: it would score texts unlike those that it "
+            f"knows.  {way_out}."
+        )
 
     def grade(self, rollouts: Sequence[Rollout]) -> Tensor:
         """The tasks' scores, 0 to 1: [B]; 0 where no task grades an answer, NaN where its scorer fails.

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from harness.discovery import find_checkpoints
-from harness.trainers import ppo, reward
+from harness.trainers import grpo, ppo, reward
 from harness.training import batches, experience, forward, losses, policy_models, reward_model
 from harness.training.batches import Tokens
 from harness.training.costs import Costs
@@ -359,3 +359,24 @@ class TestRefusals:
     def test_no_reward_model(self, tiny: str, prompts: str, tmp_path: Path) -> None:
         with pytest.raises(SkilldeltaError, match="--reward is missing"):
             replace(config(tiny, "", prompts, tmp_path)).check()
+
+    def test_a_reward_model_of_conversations_for_plain_texts(self, tiny: str, judge: str, write: Rows, tmp_path: Path) -> None:
+        plain = write("plain.jsonl", ({"prompt": text(i)} for i in range(40)))
+        with pytest.raises(SkilldeltaError, match=r"trained on conversations, and the prompts are plain texts.*--chat makes"):
+            ppo.train(config(tiny, judge, plain, tmp_path / "run"))
+        assert ppo.train(config(tiny, judge, plain, tmp_path / "run", chat=True)).step == 3
+
+    def test_a_reward_model_of_plain_texts_for_conversations(
+        self, tiny: str, judge: str, prompts: str, write: Rows, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "other"
+        shutil.copytree(judge, other)
+        card = other / "reward.json"
+        card.write_text(json.dumps(json.loads(card.read_text()) | {"conversations": False}))
+        fault = r"trained on plain texts, and the prompts are conversations.*with --chat"
+        with pytest.raises(SkilldeltaError, match=fault):
+            ppo.train(config(tiny, str(other), prompts, tmp_path / "run"))
+        with pytest.raises(SkilldeltaError, match=fault):
+            grpo.train(grpo.GRPOConfig(model=tiny, reward=str(other), data=(prompts,), out=str(tmp_path / "grpo")))
+        plain = write("plain.jsonl", ({"prompt": text(i)} for i in range(40)))
+        assert ppo.train(config(tiny, str(other), plain, tmp_path / "run")).step == 3
