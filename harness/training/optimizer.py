@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import distributed, nn
 from torch.distributed.tensor import DTensor
 
+from harness.bounded_files import UnreadableFileError
 from harness.training import parallel
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
@@ -37,8 +38,8 @@ class ScheduledOptimizer:
             fused=True,
         )
         warmup = math.ceil(total * config.warmup)
-        factor = lambda step: schedule_factor(step, total, warmup, config.lr_end)  # noqa: E731
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)
+        self.factor: Callable[[int], float] = lambda step: schedule_factor(step, total, warmup, config.lr_end)
+        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self.factor)
 
     @property
     def lr(self) -> float:
@@ -82,9 +83,36 @@ class ScheduledOptimizer:
         """(optimiser, schedule) to save, as one process has them, however many there are.  Every process must call this."""
         return parallel.gather_full(self.optimizer.state_dict()), self.schedule.state_dict()
 
-    def restore(self, optimizer: dict[str, Any], schedule: dict[str, Any]) -> None:
-        """Continues from a saved state."""
+    def check_state(self, optimizer: dict[str, Any], last: int) -> None:
+        """Raises UnreadableFileError, or what a wrong type raises, for a state after `last` changes that does not fit.
+
+        What the settings decide must be as they have it.  Moments of another shape would end the process.
+        """
+        (own,), (theirs,) = self.optimizer.state_dict()["param_groups"], optimizer["param_groups"]
+        others = [name for name in own.keys() & theirs.keys() - {"lr"} if own[name] != theirs[name]]
+        if others or not isinstance(last, int):
+            raise UnreadableFileError(f"its optimiser has another {', '.join(sorted(others)) or 'step'}")
+        for place, moments in optimizer["state"].items():
+            weight = self.parameters[own["params"].index(place)]
+            shapes = {name: value.shape for name, value in moments.items()}
+            if shapes != {"step": (), "exp_avg": weight.shape, "exp_avg_sq": weight.shape}:
+                raise UnreadableFileError("its optimiser has moments of other weights")
+            if not all(value.isfinite().all() for value in moments.values()):
+                raise UnreadableFileError("its optimiser has moments that are no finite numbers")
+        if last != max((int(moments["step"]) for moments in optimizer["state"].values()), default=last):
+            raise UnreadableFileError("its optimiser and its schedule have made different numbers of steps")
+
+    def restore(self, optimizer: dict[str, Any], last: int) -> None:
+        """Continues from a saved state after `last` changes, which `check_state` has let pass.
+
+        The learning rate is that of the schedule: were it another one, a step would be made with it.
+        """
+        for own, group in zip(self.optimizer.param_groups, optimizer["param_groups"], strict=True):
+            group["lr"] = own["initial_lr"] * self.factor(last)
         for place, tensors in optimizer["state"].items():
             optimizer["state"][place] = {k: parallel.local_shard(v, self.parameters[place]) for k, v in tensors.items()}
         self.optimizer.load_state_dict(optimizer)
-        self.schedule.load_state_dict(schedule)
+        rates = [group["lr"] for group in optimizer["param_groups"]]
+        self.schedule.load_state_dict(
+            self.schedule.state_dict() | {"last_epoch": last, "_step_count": last + 1, "_last_lr": rates}
+        )

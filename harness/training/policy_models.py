@@ -11,6 +11,8 @@ from typing import Any
 from torch import nn
 
 from harness.atomic_files import atomic_folder
+from harness.bounded_files import UnreadableFileError, read_json
+from harness.integrity import ADAPTER, ADAPTER_CONFIG, find_problem
 from harness.training import parallel
 from harness.training.forward import can_pack, has_plain_head, inner_model
 from harness.training.model_loading import (
@@ -25,6 +27,7 @@ from harness.training.model_loading import (
     load_own_tokenizer,
     model_folder,
 )
+from harness.training.saved_state import naming_damage
 from harness.training.settings import TrainerSettings
 from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
@@ -116,14 +119,25 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
         model.name_or_path = adapter_base(config)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")  # peft asks for a property by its old name
-            resumed_model = checkpoint and PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
-            model = resumed_model or get_peft_model(model, settings)
+            if checkpoint is None:
+                model = get_peft_model(model, settings)
+            else:
+                with naming_damage(checkpoint):
+                    require_whole(checkpoint)
+                    model = PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
     if config.checkpointing:
         inner = inner_model(model)
         enable = getattr(inner, "activation_checkpointing_enable", None) or inner.gradient_checkpointing_enable
         enable({"use_reentrant": False})
         model.train()
     return place(model, config)
+
+
+def require_whole(adapter: Path) -> None:
+    """Raises UnreadableFileError for an adapter whose files are damaged."""
+    read_json(adapter / ADAPTER_CONFIG)
+    if problem := find_problem(adapter, ADAPTER):
+        raise UnreadableFileError(problem)
 
 
 def place(model: nn.Module, config: TrainerSettings) -> nn.Module:

@@ -19,6 +19,8 @@ from torch.distributed.tensor import DTensor
 from harness.atomic_files import write_json
 from harness.redaction import redact_settings
 from harness.training import parallel, settings
+from harness.training.optimizer import ScheduledOptimizer
+from harness.training.saved_state import NAME, STATE, naming_damage, read_tensors
 from harness.types import Json, SkilldeltaError
 
 # Settings that may differ between a run and its resumption: none of them changes a weight.
@@ -27,8 +29,8 @@ CHANGEABLE |= {"vllm_memory", "vllm_args"}
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
-    """The complete checkpoint-N folders, by N."""
-    complete = [p for p in folder.glob("checkpoint-*") if (p / "trainer_state.json").is_file()]
+    """The complete checkpoint-N folders, by N; folders whose names go on are somebody's copies."""
+    complete = [p for p in folder.glob("checkpoint-*") if NAME.fullmatch(p.name) and (p / STATE).is_file()]
     return sorted(complete, key=lambda p: int(p.name.rpartition("-")[2]))
 
 
@@ -69,10 +71,13 @@ def write_training_state(draft: Path, states: Mapping[str, tuple[Json, Json]], m
     torch.save({"cpu": torch.get_rng_state()}, draft / "rng_state.pth")
 
 
-def read_optimizer_state(checkpoint: Path, optimizer: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The states of an optimiser and of its schedule, as `write_training_state` wrote them."""
-    files = [checkpoint / f"{name}.pt" for name in (optimizer, optimizer.replace("optimizer", "scheduler"))]
-    return torch.load(files[0], weights_only=True), torch.load(files[1], weights_only=True)
+def restore_optimizer(checkpoint: Path, name: str, optimizer: ScheduledOptimizer) -> None:
+    """Brings back an optimiser and its schedule, as `write_training_state` wrote them.  SkilldeltaError for damaged files."""
+    files = [checkpoint / f"{part}.pt" for part in (name, name.replace("optimizer", "scheduler"))]
+    with naming_damage(checkpoint):
+        state, schedule = map(read_tensors, files)
+        optimizer.check_state(state, schedule["last_epoch"])
+    optimizer.restore(state, schedule["last_epoch"])
 
 
 def full_weights(model: nn.Module) -> dict[str, Any] | None:
@@ -97,6 +102,13 @@ def check_same_data(folder: Path, before: Sequence[Json], now: Sequence[Json]) -
             f"{folder} holds a run that began with other content of {', '.join(names)}.  "
             "Name another --output, or start again with --resume false."
         )
+
+
+def check_steps(folder: Path, total: int) -> None:
+    """Raises SkilldeltaError for a checkpoint of a step after the last one: without a step to make, the run would be done."""
+    latest = latest_checkpoint(folder)
+    if latest and int(latest.name.rpartition("-")[2]) > total:
+        raise SkilldeltaError(f"{latest} is none of this run, which has {total} steps: remove it, or name another --output.")
 
 
 def settings_without_keys(config: settings.TrainerSettings) -> Json:

@@ -19,8 +19,7 @@ import transformers
 from torch import nn
 
 from harness.atomic_files import atomic_folder, remove_halves, write_json
-from harness.bounded_files import read_json
-from harness.training import batches, model_loading, parallel, run_folder, settings
+from harness.training import batches, model_loading, parallel, run_folder, saved_state, settings
 from harness.training.costs import Costs, peak_memory
 from harness.training.encoding_losses import describe_losses
 from harness.training.optimizer import ScheduledOptimizer
@@ -45,7 +44,7 @@ class TrainerRun:
     best: tuple[float, str] | None = None  # (metric, checkpoint's name)
     facts: dict[str, Any] = field(default_factory=dict)  # further content of run.json: data, held-out figures
     memory: dict[str, Any] = field(default_factory=dict)  # a trainer's own numbers that resumption must bring back
-    previous: dict[str, Any] = field(default_factory=dict)  # run.json of the run that this one continues
+    previous: saved_state.SavedRun | None = None  # run.json of the run that this one continues
     is_complete: bool = False  # the run in the folder has ended, and there is nothing to continue
     resources: ExitStack = field(default_factory=ExitStack)  # what ends with the run
     progress: StepLines = field(init=False)
@@ -76,22 +75,13 @@ class TrainerRun:
             checkpoint = None
         if checkpoint is None:
             return None
-        previous, state = read_json(run_json), read_json(checkpoint / "trainer_state.json")
-        try:
-            run_folder.check_same_settings(self.folder, previous["config"], self.config)
-            self.previous, self.is_complete = previous, previous["status"] == "done"
-            self.log_history = state["log_history"]
-            if state["best_model_checkpoint"]:
-                self.best = (state["best_metric"], Path(state["best_model_checkpoint"]).name)
-            own_state = state["stateful_callbacks"]["skilldelta"]
-            # The account is a sum over the processes: only one of them may bring the old part.
-            self.costs = Costs(**own_state["costs"]) if parallel.is_writer() else Costs()
-            self.memory = own_state["carried"]
-        except (KeyError, TypeError) as error:
-            raise SkilldeltaError(
-                f"{checkpoint} cannot be continued: its files lack what this trainer writes ({error!r}).\n"
-                "Name another --output, or start again with --resume false, which removes the checkpoints of this folder."
-            ) from error
+        self.previous = saved_state.read_run(run_json)
+        run_folder.check_same_settings(self.folder, self.previous.config, self.config)
+        progress = saved_state.read_progress(checkpoint)
+        self.is_complete = self.previous.status == "done"
+        self.log_history, self.best, self.memory = list(progress.log_history), progress.best, dict(progress.carried)
+        # The account is a sum over the processes: only one of them may bring the old part.
+        self.costs = Costs(**vars(progress.costs)) if parallel.is_writer() else Costs()
         return checkpoint
 
     def restore(self, checkpoint: Path | None, optimizers: Optimizers) -> int:
@@ -103,13 +93,15 @@ class TrainerRun:
         if checkpoint is None:
             return 1
         for name, optimizer in optimizers.items():
-            optimizer.restore(*run_folder.read_optimizer_state(checkpoint, name))
-        torch.set_rng_state(torch.load(checkpoint / "rng_state.pth", weights_only=True)["cpu"])
+            run_folder.restore_optimizer(checkpoint, name, optimizer)
+        torch.set_rng_state(saved_state.read_random_state(checkpoint))
         return int(checkpoint.name.rpartition("-")[2]) + 1
 
     def begin(self, **facts: Any) -> None:
         """Writes run.json before the first step: the settings, and the data by their hashes."""
-        run_folder.check_same_data(self.folder, self.previous.get("data", []), facts["data"])
+        if self.previous:
+            run_folder.check_same_data(self.folder, self.previous.data, facts["data"])
+            run_folder.check_steps(self.folder, self.total)
         self.facts |= facts
         if facts.get("lost") and parallel.is_writer():
             LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
@@ -236,6 +228,10 @@ class TrainerRun:
         if latest is None:
             raise SkilldeltaError(f"{self.folder} holds no complete checkpoint.")
         name = self.best[1] if self.best else latest.name
+        if not (self.folder / name).is_dir():
+            raise SkilldeltaError(
+                f"{self.folder} holds no {name}, which is the best one: it was removed, or run.json is damaged."
+            )
         step = int(name.rpartition("-")[2])
         base = model_loading.adapter_base(self.config) if self.config.lora else ""
         run, path = str(self.folder), str(self.folder / name)
