@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness.bounded_files import UnreadableFileError, is_lfs_pointer, read_bytes
+from harness.bounded_files import UnreadableFileError, decode_json, is_lfs_pointer, read_bytes
 from harness.grouping import group_by
 from harness.row_bounds import parse_csv, unpack_gzip
 from harness.types import Example, Json, SkilldeltaError, Task, digest
@@ -99,16 +99,16 @@ def parse_rows(content: str, name: str) -> list[dict[str, Any]]:
     """Rows of a file, in the format that the ending of `name` stands for.  SkilldeltaError for what is no table of rows."""
     try:
         if name.endswith(".json") and not (content.startswith("{") and "\n{" in content):  # objects line by line
-            values = json.loads(content)
+            values = decode_json(content, allows_nan=True)
         elif name.endswith((".json", ".jsonl")):
-            values = [json.loads(line) for line in content.split("\n") if line.strip()]
+            values = [decode_json(line, allows_nan=True) for line in content.split("\n") if line.strip()]
         elif name.endswith(".txt"):  # one text a line, in the column that `datasets` gives it
             values = [{"text": line} for line in content.splitlines() if line.strip()]
         elif name.endswith(".csv"):
             values = parse_csv(content, name)
         else:
             raise SkilldeltaError(f"{name} has an unknown format; known are .jsonl, .json, .csv and .txt, each also .gz.")
-    except (ValueError, RecursionError, csv.Error) as error:
+    except (ValueError, csv.Error) as error:
         raise SkilldeltaError(f"{name} cannot be read: {error}.  Is the file complete?") from error
     if not isinstance(values, list):
         raise SkilldeltaError(f"{name} holds {json.dumps(values)[:60]}, not a list of rows.")

@@ -14,7 +14,8 @@ from typing import Any
 from harness.interchange import untrusted_files
 from harness.interchange.archive import Archive
 from harness.interchange.imported_log import UNKNOWN, ExampleRows, ImportedLog, RefusedLog, describe_inputs, describe_task
-from harness.interchange.untrusted_files import UntrustedFile, finite_number, require_field, require_object, storable
+from harness.interchange.untrusted_files import UntrustedFile, finite_number, require_field, require_object
+from harness.json_values import storable
 from harness.types import Finish, Json, Metric, Response, Sample, Score, SkilldeltaError, digest
 
 GRADES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}

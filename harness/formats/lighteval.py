@@ -13,7 +13,8 @@ from harness.grouping import group_by
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable, combine_members
 from harness.interchange.parquet import read_parquet
-from harness.interchange.untrusted_files import UntrustedFile, finite_number, load_json, require_object, storable
+from harness.interchange.untrusted_files import UntrustedFile, finite_number, load_json, require_object
+from harness.json_values import storable
 from harness.types import Json, Response, SkilldeltaError, digest
 
 COLUMNS = ("doc", "metric", "model_response")  # documented, and written by some versions, as __doc__ and so on

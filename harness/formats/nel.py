@@ -23,6 +23,7 @@ from harness.interchange.export_results import ExportedCell, find_target
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_inputs, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, finite_number, load_json, require_field
 from harness.json_lines import encode_lines
+from harness.json_values import storable
 from harness.types import Json, Response, Sample, Score, SkilldeltaError, digest
 
 RESULTS = "results.jsonl"
@@ -80,7 +81,7 @@ def parse_record(record: Json, rows: dict[str, Json], prompts: dict[str, str], w
         raise SkilldeltaError(f"{where}: a record needs a reward, and a whole number as repeat; it has: {columns}.")
     details = record["scoring_details"] if isinstance(record.get("scoring_details"), dict) else {}
     metadata = record["metadata"] if isinstance(record.get("metadata"), dict) else {}
-    row = untrusted_files.storable({"problem_idx": place} | {name: record.get(name) for name in ("prompt", "expected_answer")})
+    row = storable({"problem_idx": place} | {name: record.get(name) for name in ("prompt", "expected_answer")})
     example = digest(row)
     rows[example] = row
     if record.get("prompt"):

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from harness import registry
+from harness import json_values, registry
 from harness.atomic_files import sole_writer, write_bytes
 from harness.evaluation.outcome import Outcome
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
-from harness.interchange.untrusted_files import UntrustedFile, require_file, storable
+from harness.interchange.untrusted_files import UntrustedFile, require_file
 from harness.json_lines import encode_lines
 from harness.records import CellRecord, State, utc_now
 from harness.redaction import redact_settings
@@ -162,7 +162,7 @@ def store_log(log: ImportedLog, name: str, results: Results, options: ImportOpti
     task = replace(log.task, skill=skill)
     inputs = replace(log.inputs, settings=redact_settings(log.inputs.settings))  # logs keep the keys of their command lines
     record = CellRecord(task=task, inputs=inputs, backend=redact_settings(log.backend), fingerprint=fingerprint)
-    record = CellRecord.from_json(storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
+    record = CellRecord.from_json(json_values.storable(record.to_json()))  # without anything that JSON or UTF-8 cannot hold
     content = encode_lines(map(imported_to_json, log.samples))
     cell = results.cell(name, log.task.name)
     before = cell.record()
@@ -223,7 +223,7 @@ def store_failure(log: RefusedLog, name: str, results: Results, options: ImportO
     fingerprint = {"imported": log.model}
     state = WITHOUT_SAMPLES[not log.is_missing]
     record = CellRecord(task=replace(task, skill=skill), fingerprint=fingerprint, state=state, why=log.why, imported=source)
-    cell.write_record(CellRecord.from_json(storable(record.to_json())))
+    cell.write_record(CellRecord.from_json(json_values.storable(record.to_json())))
 
 
 def drop_failures(log: ImportedLog, name: str, results: Results) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.interchange.benchmarks import find_skill
-from harness.interchange.untrusted_files import storable
+from harness.json_values import storable
 from harness.records import Inputs, RequestKind, TaskRecord
 from harness.types import Aggregate, Example, Json, Metric, Sample, digest
 

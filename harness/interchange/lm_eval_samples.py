@@ -15,7 +15,8 @@ import numpy as np
 from harness.interchange.imported_log import UNKNOWN
 from harness.interchange.metric_tables import LoggedDocument, LoggedTask, MetricTable
 from harness.interchange.recorded_outputs import IDS, PROMPTS, RecordedOutput, first_text
-from harness.interchange.untrusted_files import require_field, shorten, storable
+from harness.interchange.untrusted_files import require_field, shorten
+from harness.json_values import storable
 from harness.types import Json, Response, SkilldeltaError, digest
 
 FIELDS = {"doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",

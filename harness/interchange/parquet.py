@@ -33,5 +33,5 @@ def read_parquet(path: Path) -> Iterator[Json]:
                 if bytes_left < 0:
                     raise SkilldeltaError(f"{path} unpacks to more than {most_left >> 20} MiB: it is not read.")
                 yield from batch.to_pylist()
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, LookupError) as error:  # dates, and their zones
         raise SkilldeltaError(f"{path} cannot be read as parquet ({str(error)[:200]}): is the file whole?") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness import registry
 from harness.data import default_folder, examples, number_rows, read
+from harness.json_values import storable
 from harness.training.question_overlap import contaminated_questions, question_words
 from harness.training.source_rows import raw_rows, row_text
 from harness.types import Example, SkilldeltaError, Task, unknown_name
@@ -66,7 +67,7 @@ def evaluation_examples(name: str, include: Sequence[Path] = (), flag: str = "--
     if name.endswith(FILES):
         if not Path(name).is_file():
             raise SkilldeltaError(f"There is no file of evaluation rows {name}.  {flag} takes names of tasks as well.")
-        return {name: number_rows(read(Path(name)))}
+        return {name: number_rows(map(storable, read(Path(name))))}
     return {task.name: examples(task, default_folder()) for task in find_tasks(name, include, flag)}
 
 

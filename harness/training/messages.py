@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from harness.training.dialogues import question_turns
 from harness.training.message_lists import ROLES, list_messages
-from harness.training.row_texts import holds_words, split_columns
+from harness.training.row_texts import decode_text, holds_words, split_columns
 from harness.types import Message
 from harness.visible_text import is_blank
 
@@ -76,7 +76,7 @@ def parse_written(text: str) -> list[Any] | None:
     Raises `UnusableRowError` for messages in a form that cannot be read, such as a table's own print of them.
     """
     value = None
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (decode_text, ast.literal_eval):
         try:
             value = parse(text)
             break
@@ -148,8 +148,8 @@ def parse_json(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except json.JSONDecodeError as error:
+        return decode_text(value)
+    except ValueError as error:
         raise UnusableRowError("a tool call or a list of tools that is no JSON") from error
 
 

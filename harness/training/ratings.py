@@ -7,6 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.json_values import storable
 from harness.training.messages import UnusableRowError
 from harness.training.parse_settings import ParseSettings
 from harness.types import Json, SkilldeltaError, digest
@@ -27,7 +28,7 @@ def draw_rated_pair(row: Json, completions: Sequence[Json] | None, settings: Par
     lower = [(r, c) for r, c in candidates if r < best]
     if not lower:
         raise UnusableRowError("tied ratings")
-    generator = random.Random(digest([settings.seed, dict(row)]))
+    generator = random.Random(digest(storable([settings.seed, dict(row)])))
     better = generator.choice([c for r, c in candidates if r == best])
     rating, worse = generator.choice(lower)
     return better, worse, best - rating

@@ -12,6 +12,13 @@ MAX_LABEL = 4  # letters of such a script in a label; more are words
 SENTENCE_WORDS, CLAUSE_WORDS = 13, 4  # a text of so many words is a sentence; so is one of the latter that ends like one
 
 
+def decode_text(text: str) -> Any:
+    """The value that a text is the JSON of, be it NaN.  ValueError where it is none, or nested too deeply."""
+    from harness.bounded_files import decode_json  # here, because most rows hold none
+
+    return decode_json(text, allows_nan=True)
+
+
 def nested_texts(value: Any) -> Iterator[str]:
     """The texts of a JSON value in their order; keys are none."""
     rest = [value]

@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.bounded_files import open_bytes, read_bytes
 from harness.data import MAX_BYTES, DataSource, hub_rows, parse_rows, read
+from harness.json_values import storable
 from harness.row_bounds import most_unpacked
 from harness.training.row_texts import nested_texts
 from harness.types import Json, SkilldeltaError, digest
@@ -21,7 +22,7 @@ def raw_rows(name: str) -> tuple[Sequence[Json], str]:
     """The rows of a file, or of the Hub (see `hub_source`), with a hash of their content."""
     if name.startswith("hub:"):
         rows = list(hub_rows(hub_source(name)))
-        return rows, digest(rows, 64)
+        return rows, digest(storable(rows), 64)
     path = Path(name)
     if not path.is_file():
         raise SkilldeltaError(f"There is no data file {name}.  Rows of the Hub are named {HUB_FORMS}.")

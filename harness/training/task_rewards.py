@@ -17,6 +17,7 @@ from harness import data, registry
 from harness.evaluation.questions import EvaluationSettings, Question, make_questions
 from harness.evaluation.scoring import score_response
 from harness.evaluation.task_binding import bind_tasks
+from harness.json_values import storable
 from harness.prompts.reading import Reader
 from harness.training.question_overlap import (
     OptionQuestions,
@@ -75,13 +76,13 @@ def training_questions(reward: TaskReward, files: Sequence[str]) -> tuple[list[Q
     require_generated(task, test_rows, folder)
     for name in files:
         part, sha = raw_rows(name)
-        rows += part
+        rows += map(storable, part)  # questions have hashes of what JSON holds
         report.append({"source": name, "sha256": sha, "kind": "", "rows": len(part), "skipped": {}, "used": len(part)})
     if not files:
         if task.training_rows is None:
             raise SkilldeltaError(f"The task {task.name} knows no training rows: name files with its columns with --data.")
         rows = list(task.training_rows(folder))
-        facts = {"sha256": digest(rows, 64), "kind": "", "rows": len(rows), "skipped": {}, "used": len(rows)}
+        facts = {"sha256": digest(storable(rows), 64), "kind": "", "rows": len(rows), "skipped": {}, "used": len(rows)}
         report.append({"source": f"{PREFIX}{task.name}", **facts})
     check_columns(task, rows, test_rows)
     refuse_test_rows(task, rows, test_rows)

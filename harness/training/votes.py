@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.training.messages import Text, Turns, UnusableRowError, as_user_turn
+from harness.training.row_texts import decode_text
 from harness.types import Message
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def take_sides(columns: RowColumns) -> tuple[Text, Text, bool]:
 def read_rounds(value: Any) -> list[Any]:
     """The texts of several turns, written as one JSON list (the Arena's table of 2024); [] for any other text."""
     try:
-        texts = json.loads(value) if isinstance(value, str) and value.startswith("[") else value
+        texts = decode_text(value) if isinstance(value, str) and value.startswith("[") else value
     except ValueError:
         return []
     is_list = isinstance(texts, list) and all(isinstance(text, str | None) for text in texts)
