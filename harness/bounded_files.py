@@ -62,6 +62,14 @@ def is_there(place: str) -> bool:
         return False
 
 
+def resolve_links(place: Path | str) -> Path:
+    """Where a path from outside leads; as it is where that is nowhere: links in a circle, a name that no file system takes."""
+    try:
+        return Path(place).resolve()
+    except (OSError, RuntimeError, ValueError):
+        return Path(place).absolute()
+
+
 def is_listed(file: Path) -> bool:
     """Whether a folder lists this name, though it be a link to nothing or in a circle: what is stored there counts."""
     return os.path.lexists(file)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from harness.bounded_files import resolve_links
 from harness.cli import options
 from harness.cli.screen import note, print_json
 from harness.name_value_pairs import split_names
@@ -29,7 +30,7 @@ def judge(
     from harness.judge_binding import LazyJudge
     from harness.store import Results
 
-    if output.resolve() == results.resolve():
+    if resolve_links(output) == resolve_links(results):
         raise SkilldeltaError("Preferences go into a folder of their own: name another one with -o.")
     match = HeadToHead(Results(results), against, LazyJudge(judge), Results.make(output), tuple(include or ()))
     outcomes = judge_against(match, split_names(tasks))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.bounded_files import resolve_links
 from harness.cli.screen import note
 from harness.types import SkilldeltaError
 
@@ -49,8 +50,8 @@ def find_baseline(results: Results, baseline: str) -> str:
     stored_checkpoints = results.checkpoints()
     if not baseline or baseline in stored_checkpoints or not Path(baseline).is_dir():
         return baseline
-    place = Path(baseline).resolve()
-    if names := [name for name, record in stored_checkpoints.items() if record.path and Path(record.path).resolve() == place]:
+    place = resolve_links(baseline)
+    if names := [name for name, record in stored_checkpoints.items() if record.path and resolve_links(record.path) == place]:
         return names[0]
     checkpoints = discovery.find_at(baseline)
     if len(checkpoints) > 1:

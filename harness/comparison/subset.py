@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.bounded_files import read_bytes, read_json
+from harness.bounded_files import UnreadableFileError, read_bytes, read_json
 from harness.types import SkilldeltaError
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def read_ids(files: Sequence[str]) -> NamedExamples:
 
 def read_contamination(run: Path) -> dict[str, list[Any]]:
     """By task, the evaluation examples that a run's training data contain.  SkilldeltaError where nobody searched them."""
-    audit = read_json(run).get("audit")
+    try:
+        audit = read_json(run).get("audit")
+    except UnreadableFileError as error:
+        raise SkilldeltaError(f"{run.parent}: {error}.") from error
     contamination = audit.get("overlap") if isinstance(audit, Mapping) else None
     if not contamination:
         raise SkilldeltaError(f"{run} tells of no overlap: train with --overlap-with and the names of the tasks.")

@@ -31,6 +31,7 @@ from harness.types import (
     Task,
     unknown_name,
 )
+from harness.visible_text import printable
 
 if TYPE_CHECKING:
     from harness.judge_binding import LazyJudge
@@ -175,11 +176,20 @@ def ask_conversation(example: Example) -> Request:
     return Request(tuple(Message(turn["role"], turn["content"]) for turn in example.row[MESSAGES]))
 
 
+def request_of(ask: AskTask, rows: Mapping[str, Json], example: str) -> Request:
+    """What was asked.  SkilldeltaError where the row was not stored, or is no row of the task."""
+    if example not in rows:
+        raise SkilldeltaError(f"The row {example} is not stored with the results: they are too old to be judged.")
+    try:
+        return ask(Example(rows[example]))
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = printable(f"{type(error).__name__}: {error}")[:200]
+        raise SkilldeltaError(f"The row {example} in _examples of the results is no row of its task ({reason}).") from error
+
+
 def question_of(ask: AskTask, rows: Mapping[str, Json], sample: Sample) -> str:
-    """What was asked, as text.  SkilldeltaError where the row was not stored."""
-    if sample.example not in rows:
-        raise SkilldeltaError(f"The row {sample.example} is not stored with the results: they are too old to be judged.")
-    request = ask(Example(rows[sample.example]))
+    """What was asked, as text.  SkilldeltaError as above."""
+    request = request_of(ask, rows, sample.example)
     if isinstance(request.prompt, str):
         return request.prompt
     return request.prompt[0].content if len(request.prompt) == 1 else plain_text(replace(request, prefix=""))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from harness import fingerprint
-from harness.bounded_files import is_listed
+from harness.bounded_files import is_listed, resolve_links
 from harness.checkpoint_names import parent_names
 from harness.differences import changed_parts
 from harness.records import CheckpointRecord
@@ -67,7 +66,7 @@ def earlier_names(checkpoint: Checkpoint, records: Mapping[str, CheckpointRecord
 
 def is_same(record: CheckpointRecord, checkpoint: Checkpoint) -> bool:
     """Whether a record is of the checkpoint's folder."""
-    return bool(record.path and checkpoint.path) and Path(record.path).resolve() == Path(checkpoint.path).resolve()
+    return bool(record.path and checkpoint.path) and resolve_links(record.path) == resolve_links(checkpoint.path)
 
 
 def belongs_to_another(record: CheckpointRecord | None, checkpoint: Checkpoint, files: Checkpoint) -> bool:

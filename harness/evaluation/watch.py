@@ -11,16 +11,16 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from harness import discovery, fingerprint
-from harness.atomic_files import folder_name, link_file, write_json
-from harness.bounded_files import read_stored_json
+from harness.atomic_files import folder_name, link_file
 from harness.checkpoint_selection import Selection, parse_steps
 from harness.evaluation.checkpoint_files import is_complete, is_for_training, stamp_files
 from harness.evaluation.lazy_model import Loader
+from harness.evaluation.link_records import RECORD, read_links, write_links
 from harness.evaluation.model_reports import TokenListener
 from harness.evaluation.outcome import Outcome, Progress
 from harness.evaluation.preflight import find_explanation
@@ -29,7 +29,6 @@ from harness.evaluation.result_names import own_name, readable_records
 from harness.evaluation.run import score_checkpoints
 from harness.file_locks import FolderLock
 from harness.grouping import run_order
-from harness.records import build_plain
 from harness.system_errors import explain_system_error
 from harness.types import Checkpoint, SkilldeltaError, Task, digest
 
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from harness.store import Results
 
 LINK_FOLDER = ".held"
-RECORD = "held.json"  # next to the links of a checkpoint, written when all of them are there
 
 
 class WatchListener(Progress, Protocol):
@@ -78,10 +76,9 @@ class Watch:
             if not (folder / RECORD).is_file():
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
-            content = read_stored_json(folder / RECORD)
-            checkpoint = build_plain(Checkpoint, content["checkpoint"])
-            self.seen_stamps[checkpoint.path] = content["stamp"]
-            self.waiting.append((checkpoint, replace(checkpoint, path=str(folder / content["folder"]))))
+            checkpoint, place, stamp = read_links(folder)
+            self.seen_stamps[checkpoint.path] = stamp
+            self.waiting.append((checkpoint, replace(checkpoint, path=str(place))))
         self.waiting.sort(key=lambda pair: run_order(pair[0].run, pair[0].step, pair[0].name))
         for checkpoint, _ in self.waiting:
             self.listener.tell(f"{checkpoint.name}: linked before, waiting")
@@ -118,9 +115,7 @@ class Watch:
             self.names[checkpoint.path] = own_name(checkpoint, others, readable_records(self.results), copy)
             checkpoint, copy = (replace(c, name=self.names[checkpoint.path]) for c in (checkpoint, copy))
         if copy:  # on a full disk it is not seen yet
-            place = Path(copy.path)
-            record = {"checkpoint": asdict(checkpoint), "folder": place.name, "stamp": stamp}
-            write_json(place.parent / RECORD, record)
+            write_links(checkpoint, Path(copy.path), stamp)
         self.seen_stamps[checkpoint.path] = stamp
         self.failures.pop(checkpoint.path, None)
         self.last_news = self.clock()

@@ -72,7 +72,7 @@ class AlarmAction:
             if kind == "stop":
                 write_json(Path(rest), verdict)
             elif kind == "run":
-                run_command(shlex.split(rest), str(verdict["file"]), str(verdict["candidate"]))
+                run_command(shlex.split(rest), str(verdict.get("file")), str(verdict.get("candidate")))
         except (OSError, subprocess.SubprocessError) as error:
             raise SkilldeltaError(f"--on-alarm {self.text} failed: {error}") from error
 
@@ -98,8 +98,13 @@ class WatchAlarm:
     def __post_init__(self) -> None:
         if self.file.exists():
             content = read_stored_json(self.file)
-            self.pending = list(content["pending"])
-            self.looks = [build_plain(Look, value) for value in content["looks"]]
+            try:
+                self.pending = list(map(str, content["pending"]))
+                self.looks = [build_plain(Look, value) for value in content["looks"]]
+            except (SkilldeltaError, LookupError, TypeError) as error:
+                raise SkilldeltaError(
+                    f"{self.file} is damaged ({error}).  Remove it: the alarm looks at everything anew."
+                ) from error
 
     @property
     def file(self) -> Path:

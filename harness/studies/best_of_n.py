@@ -18,6 +18,7 @@ from typing import Any
 from harness import fingerprint, registry
 from harness.atomic_files import folder_name, write_json
 from harness.checkpoint_folders import describe_path
+from harness.evaluation.head_to_head import request_of
 from harness.prompts.reading import Reader
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
@@ -47,7 +48,7 @@ def read_draws(results: Results) -> Iterator[TaskDraws]:
         samples_by_example: dict[str, list[Sample]] = {}
         for sample in cell.samples():
             samples_by_example.setdefault(sample.example, []).append(sample)
-        prompts = [task.ask(Example(rows[example])).prompt for example in samples_by_example]
+        prompts = [request_of(task.ask, rows, example).prompt for example in samples_by_example]
         yield TaskDraws(record, prompts, list(samples_by_example.values()))
 
 

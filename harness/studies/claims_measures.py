@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -15,6 +16,7 @@ from harness.comparison.load import LoadedResults, StoredCell, load_results, wei
 from harness.comparison.sample_table import SampleTable, make_table, read_lines
 from harness.comparison.shared_rows import number_rows
 from harness.grouping import group_by
+from harness.interchange.untrusted_files import finite_number
 from harness.statistics.aggregates import Floats, Ints
 from harness.statistics.estimate import Variance
 from harness.statistics.pseudo_observations import shrunk_mean
@@ -199,5 +201,6 @@ class StudyMeasures:
 def read_cost(facts: Mapping[str, Any], kind: str) -> float:
     """FLOPs or seconds of a run.json; 0 where it does not say."""
     amount = facts.get(kind)
-    total = sum(amount.values()) if isinstance(amount, Mapping) else amount  # seconds are a mapping by phase
-    return float(total) if isinstance(total, int | float) and total > 0 else 0.0
+    parts = amount.values() if isinstance(amount, Mapping) else [amount]  # seconds are a mapping by phase
+    total = sum(math.nan if (number := finite_number(part)) is None else number for part in parts)
+    return total if 0 < total < math.inf else 0.0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import config, discovery
 from harness.atomic_files import folder_name, write_json
-from harness.bounded_files import read_json
+from harness.bounded_files import UnreadableFileError, read_json, resolve_links
 from harness.store import Results
 from harness.studies.trained_model import NOT_APPLICABLE, TrainedModel
 from harness.types import SkilldeltaError
@@ -63,10 +63,10 @@ def read(folder: Path) -> StudyRecord:
         facts: dict[str, Any] = {key: values[key] for key in ("name", "baseline", "results", "best_of") if key in values}
         models = {"policies": read_models(values.get("cells")), "rewards": read_models(values.get("rewards"))}
         record = config.build_config(StudyRecord, {"folder": folder, **facts, **models})
-    except (SkilldeltaError, AttributeError, TypeError) as error:
+    except (SkilldeltaError, AttributeError, KeyError, TypeError) as error:
         raise SkilldeltaError(f"{path} does not describe a study: {error}") from error
     for results in (record.results, *([record.best_of.results] if record.best_of else [])):
-        if not (folder / results).resolve().is_relative_to(folder.resolve()):
+        if not resolve_links(folder / results).is_relative_to(resolve_links(folder)):
             raise SkilldeltaError(f"{path} names {results!r}, which lies outside of the study's folder.")
     return record
 
@@ -87,7 +87,10 @@ def read_models(rows: list[dict[str, Any]] | None) -> list[TrainedModel]:
 def read_small_json(path: Path) -> dict[str, Any]:
     if (size := path.stat().st_size) > MAX_BYTES:
         raise SkilldeltaError(f"{path} has {size:,} bytes: more than the {MAX_BYTES:,} that are read.")
-    return read_json(path)
+    try:
+        return read_json(path)
+    except UnreadableFileError as error:
+        raise SkilldeltaError(f"{path.parent}: {error}.") from error
 
 
 def write(folder: Path, plan: StudyPlan) -> dict[str, Any]:
@@ -132,11 +135,11 @@ def policy_facts(folder: Path, name: str, plan: StudyPlan, labels: dict[str, str
     path = folder / run  # an absolute path stays what it is
     records = Results(folder / RESULTS).checkpoints()
     # By their paths: two folders of one name, found together, were told apart by longer names.
-    names = {(folder / c.path).resolve(): name for name, c in records.items()}
-    matches = [name for place, name in names.items() if place.is_relative_to(path.resolve())]
+    names = {resolve_links(folder / c.path): name for name, c in records.items()}
+    matches = [name for place, name in names.items() if place.is_relative_to(resolve_links(path))]
     if path.exists() or not matches:  # what was scored may be gone since
         checkpoints = discovery.find_checkpoints([str(path) if path.exists() else run])
-        matches = [names.get((folder / c.path).resolve()) or (c.name if c.name in records else "") for c in checkpoints]
+        matches = [names.get(resolve_links(folder / c.path)) or (c.name if c.name in records else "") for c in checkpoints]
     if not (own := [name for name in matches if name]):
         raise SkilldeltaError(
             f"{run} has no checkpoint in {folder / RESULTS}; there are: {', '.join(records) or 'none'}.  Score it, or delete "

@@ -6,12 +6,13 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from harness.checkpoint_selection import Selection
 from harness.cli import main
-from harness.evaluation import watch
+from harness.evaluation import link_records, watch
 from harness.evaluation.outcome import Outcome, SilentProgress
 from harness.evaluation.questions import EvaluationSettings
 from harness.store import Results
@@ -205,9 +206,9 @@ def test_another_checkpoint_under_a_known_path_is_seen(tmp_path: Path) -> None:
     assert "fingerprint.weights" in outcome.why
 
 
-@pytest.mark.parametrize("writer", ["link_file", "write_json"])
+@pytest.mark.parametrize(("module", "writer"), [(watch, "link_file"), (link_records, "write_json")])
 def test_what_cannot_be_linked_yet_is_said_once_and_tried_again(
-    writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    module: ModuleType, writer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(source: Path, target: Path) -> None:
         raise OSError(28, "No space left on device")
@@ -215,7 +216,7 @@ def test_what_cannot_be_linked_yet_is_said_once_and_tried_again(
     folder = run(tmp_path / "dpo", (10,))
     watching = looking([folder], Results.make(tmp_path / "results"))
     with monkeypatch.context() as patch:
-        patch.setattr(watch, writer, full)
+        patch.setattr(module, writer, full)
         watching.look()
         watching.look()
     assert isinstance(watching.listener, Ear)

@@ -191,6 +191,7 @@ def result_commands() -> dict[str, Arguments]:
         "power": lambda c: ["power", str(c), "--baseline", "base", "--json"],
         "export nel": lambda c: ["export", str(c), "--to", "nel", "-o", str(c / "out")],
         "recipes": lambda c: ["recipes", str(c), "--recipe", "a=base", "--recipe", "b=cand,cand2"],
+        "replay": lambda c: ["replay", str(c), *sides],
     }
 
 

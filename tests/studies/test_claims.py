@@ -21,12 +21,13 @@ from harness.studies import claims, claims_contrast, claims_file, claims_measure
 from harness.studies.claims import HypothesisResult, assess_claims, claim_verdict
 from harness.studies.claims_contrast import independent_groups, pair_recipes, region_p_values
 from harness.studies.claims_file import Claim, ClaimsFile, Comparand, Direction, Hypothesis
-from harness.studies.claims_measures import SCORE, StudyMeasures
+from harness.studies.claims_measures import SCORE, StudyMeasures, read_cost
 from harness.studies.plan import StudyPlan
 from harness.studies.record import StudyRecord
 from harness.studies.trained_model import Column, NotInStudy, TrainedModel
 from harness.types import SkilldeltaError
 from reports.claims import render_study
+from tests.support.forked import run_command
 from tests.support.study_folder import SFT, Made, dpo, ppo
 
 SKILLS = ("reasoning", "safety")
@@ -403,12 +404,30 @@ def test_the_verb_reads_a_study_again(study: Path, tmp_path: Path, capsys: pytes
         ({"results": "../elsewhere"}, "lies outside of the study's folder"),
         ({"cells": [{"checkpoint": "x"}]}, "does not describe a study"),
         ({"cells": ["x"]}, "does not describe a study"),
+        ({"rewards": [{"run": "r", "labels": {}, "seed": 0, "accuracy": {"n": 5}}]}, "does not describe a study: 'share'"),
     ],
 )
 def test_a_damaged_or_a_hostile_study_is_refused(study: Path, tmp_path: Path, changes: dict[str, object], message: str) -> None:
     write_json(tmp_path / "study.json", json.loads((study / "study.json").read_text()) | changes)
     with pytest.raises(SkilldeltaError, match=message):
         record.read(tmp_path)
+
+
+@pytest.mark.parametrize("results", ["circle", "a\0b", "circle/../../..", "x" * 5000])
+def test_a_study_whose_results_are_nowhere_is_refused(results: str, study: Path, tmp_path: Path) -> None:
+    write_json(tmp_path / "study.json", json.loads((study / "study.json").read_text()) | {"results": results})
+    (tmp_path / "circle").symlink_to("circle")
+    code, output = run_command(["claims", str(tmp_path)])
+    assert code == 3, output
+    assert str(tmp_path) in output
+
+
+@pytest.mark.parametrize(
+    "amount", [{"update": "x"}, {"update": 10**400}, {"update": [1]}, 10**400, float("nan"), {"a": 1e308, "b": 1e308}]
+)
+def test_a_cost_that_is_no_finite_number_is_none(amount: object) -> None:
+    assert read_cost({"seconds": amount}, "seconds") == 0.0
+    assert read_cost({"seconds": {"update": 2, "save": 0.5}}, "seconds") == 2.5
 
 
 HYPOTHESIS = "name: a, says: s, these: {a: b}, those: {a: c}, measure: average, direction: greater"
