@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import importlib.util
 import sys
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -125,12 +126,26 @@ def included_tasks(path: Path) -> Iterator[Task]:
             f"--include-path {path}: the folder holds no tasks, neither .py files with TASKS nor .yaml files."
         )
     for file in task_files:
-        spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
-        if spec is None or spec.loader is None:
-            raise SkilldeltaError(f"{file} is not a Python file.")
-        namespace = importlib.util.module_from_spec(spec)
+        yield from run_task_file(file)
+
+
+def run_task_file(file: Path) -> Sequence[Task]:
+    """The tasks that somebody's file makes.  SkilldeltaError, with the line, where it fails or makes something else."""
+    spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise SkilldeltaError(f"{file} is not a Python file.")
+    namespace = importlib.util.module_from_spec(spec)
+    try:
         spec.loader.exec_module(namespace)
-        yield from namespace.TASKS
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file.absolute()]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
+        where = f"{file}, line {line}" if line else str(file)
+        raise SkilldeltaError(f"{where}, fails: {type(error).__name__}: {error}") from error
+    tasks_of_file = namespace.TASKS
+    if not isinstance(tasks_of_file, list | tuple) or not all(isinstance(task, Task) for task in tasks_of_file):
+        raise SkilldeltaError(f"{file}: TASKS holds other things than tasks.  Such a file ends with TASKS = (Task(...), ...).")
+    return tasks_of_file
 
 
 def defines_tasks(file: Path) -> bool:

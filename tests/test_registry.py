@@ -113,3 +113,31 @@ def test_a_pipe_among_tasks_is_never_waited_for(name: str, tmp_path: Path, capsy
         main(["list", "tasks", "--include-path", str(tmp_path)])
     assert end.value.code in (0, 3)
     assert name.endswith("yaml") or "is a pipe, not a file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("import nothing_like_this\nTASKS = ()\n", "line 1, fails: ModuleNotFoundError: No module named 'nothing_like_this'"),
+        ("\nTASKS = (1 / 0,)\n", "line 2, fails: ZeroDivisionError"),
+        ("\n\nTASKS = (\n", "line 3, fails: SyntaxError"),
+        ("import json\nTASKS = (json.loads('['),)\n", "line 2, fails: JSONDecodeError"),
+        ("from harness.types import Task\nTASKS = (Task(name='x'),)\n", "line 2, fails: TypeError: Task.__init__() missing"),
+        ("TASKS = {'a': 1}\n", "TASKS holds other things than tasks"),
+        ("TASKS = ('a',)\n", "TASKS holds other things than tasks"),
+        ("TASKS = None\n", "TASKS holds other things than tasks"),
+    ],
+)
+def test_a_task_file_that_fails_is_named_with_its_line(
+    text: str, fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the name that the user gave it; it is no error of the program."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(text)
+    for place in ("mine.py", "."):
+        with pytest.raises(SystemExit) as end:
+            main(["list", "tasks", "--include-path", place])
+        error = capsys.readouterr().err
+        assert end.value.code == 3
+        assert error.startswith("skilldelta: mine.py")
+        assert fault in error
