@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ def write_training_state(draft: Path, states: Mapping[str, tuple[Json, Json]], m
     """
     for name, value in more.items():
         if isinstance(value, nn.Module):
-            value.save_pretrained(draft / name)  # type: ignore[operator]
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Could not find a config file")  # of a base that is gone
+                value.save_pretrained(draft / name)  # type: ignore[operator]
         else:
             write_json(draft / name, value)
     for name, (optimizer, schedule) in states.items():

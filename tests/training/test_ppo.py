@@ -380,3 +380,13 @@ class TestRefusals:
             grpo.train(grpo.GRPOConfig(model=tiny, reward=str(other), data=(prompts,), out=str(tmp_path / "grpo")))
         plain = write("plain.jsonl", ({"prompt": text(i)} for i in range(40)))
         assert ppo.train(config(tiny, str(other), plain, tmp_path / "run")).step == 3
+
+
+def test_stages_of_adapters_end_without_a_word_about_files_that_are_gone(
+    tiny: str, prompts: str, write: Rows, tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    data = write("pairs.jsonl", (preference(i) for i in range(16)))
+    more: dict[str, Any] = {"batch": 8, "samples": 0, "max_steps": 1, "lora": 2}
+    adapter = reward.train(reward.RewardConfig(model=tiny, data=(data,), out=str(tmp_path / "rm"), **more)).path
+    ppo.train(config(tiny, adapter, prompts, tmp_path / "run", lora=2, max_steps=1))
+    assert not [str(w.message) for w in recwarn if "config file" in str(w.message)]
