@@ -14,6 +14,7 @@ from harness.grading.labelled_sets import LabelledQuestion, make_pair
 from harness.grading.questions import grade_all
 from harness.statistics.aggregates import Interval, critical_value
 from harness.statistics.estimate import wilson_interval
+from harness.types import SkilldeltaError
 
 DATA = DataSource(
     hub="allenai/reward-bench",
@@ -47,9 +48,15 @@ class SubsetAccuracy:
 
 
 def read_pairs(folder: Path | None) -> list[LabelledQuestion]:
-    """RewardBench's pairs."""
-    rows = data.rows(DATA, folder)
-    return [make_pair(row["prompt"], row["chosen"], row["rejected"], str(row["subset"])) for row in rows]
+    """RewardBench's pairs.  SkilldeltaError, with the row, where one is no text."""
+    pairs = []
+    for number, row in enumerate(data.rows(DATA, folder), 1):
+        texts = [row.get(name) for name in ("prompt", "chosen", "rejected")]
+        if not all(isinstance(text, str) for text in texts):
+            raise SkilldeltaError(f"{DATA.local}, row {number}: prompt, chosen and rejected are texts.")
+        prompt, better, worse = map(str, texts)
+        pairs.append(make_pair(prompt, better, worse, str(row.get("subset") or "all")))
+    return pairs
 
 
 def subset_accuracies(judge: object, pairs: Sequence[LabelledQuestion]) -> list[SubsetAccuracy]:

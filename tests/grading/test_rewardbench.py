@@ -8,7 +8,7 @@ import pytest
 
 from harness import data
 from harness.grading.questions import Grade, JudgeQuestion
-from harness.grading.rewardbench import section_scores, subset_accuracies
+from harness.grading.rewardbench import read_pairs, section_scores, subset_accuracies
 from harness.store import Results
 from harness.training.pair_questions import read_pair_questions
 from harness.types import SkilldeltaError
@@ -62,6 +62,14 @@ def test_what_is_no_file_of_pairs_is_refused(rows: list[object], tmp_path: Path)
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(SkilldeltaError, match=r"prompt, chosen|no known preference format"):
         read_pair_questions(str(tmp_path / "pairs.jsonl"))
+
+
+def test_a_row_of_rewardbench_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "rewardbench").mkdir()
+    rows = [*ROWS, ROWS[0] | {"chosen": 3}]
+    (tmp_path / "rewardbench/filtered.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(SkilldeltaError, match="row 5: prompt, chosen and rejected are texts"):
+        read_pairs(tmp_path)
 
 
 def test_both_verbs_ask_a_reward_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
