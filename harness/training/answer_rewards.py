@@ -22,7 +22,7 @@ class RewardScorer:
     """A reward model in a folder (a run folder stands for its last checkpoint), loaded with the first answer."""
 
     path: str
-    rewards: dict[tuple[Text, Text], float | None] = field(default_factory=dict)  # by (prompt, answer)
+    rewards: dict[tuple[Text, str], float | None] = field(default_factory=dict)  # by (prompt, answer)
 
     @cached_property
     def model(self) -> reward_model.RewardModel:
@@ -45,7 +45,7 @@ class RewardScorer:
         is_known = self.model.conversations is not None
         return bool(self.model.conversations if is_known else self.tokenizer.chat_template)
 
-    def score(self, answers: Sequence[tuple[Text, Text]]) -> list[float | None]:
+    def score(self, answers: Sequence[tuple[Text, str]]) -> list[float | None]:
         """The reward of each answer to its prompt; None where the chat template cannot write the two."""
         if self.reads_conversations:
             answers = [(as_user_turn(prompt) if prompt else prompt, answer) for prompt, answer in answers]

@@ -77,6 +77,18 @@ def load_mixture(config: TrainerSettings, parse: ParseRow[T]) -> TrainingRows[T]
 def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple[list[T], dict[str, Any]]:
     """The rows of one source, and its report: hash, kind, row count, and the count of unusable rows by fault."""
     raw, sha = raw_rows(name)
+    rows, faults = parse_every(raw, settings, parse)
+    if not rows:
+        raise SkilldeltaError(f"{name} holds no row to train on: {describe_faults(faults) or 'it is empty'}.")
+    facts = {"source": name, "sha256": sha, "kind": settings.kind, "rows": len(rows), "skipped": dict(sorted(faults.items()))}
+    facts |= {"unused": sorted(settings.unused)}
+    if parallel.is_writer() and (faults or settings.unused):
+        LOG.warning("%s", describe_source(facts))
+    return rows, facts
+
+
+def parse_every(raw: Sequence[Json], settings: ParseSettings, parse: ParseRow[T]) -> tuple[list[T], Counter[str]]:
+    """(the parsed rows, the count of unusable rows by fault)."""
     rows, faults = [], Counter[str]()
     for row in raw:
         try:
@@ -86,13 +98,7 @@ def load_source(name: str, settings: ParseSettings, parse: ParseRow[T]) -> tuple
         except UnusableRowError as fault:
             faults[str(fault)] += 1
     settings.check_numbers()
-    if not rows:
-        raise SkilldeltaError(f"{name} holds no row to train on: {describe_faults(faults) or 'it is empty'}.")
-    facts = {"source": name, "sha256": sha, "kind": settings.kind, "rows": len(rows), "skipped": dict(sorted(faults.items()))}
-    facts |= {"unused": sorted(settings.unused)}
-    if parallel.is_writer() and (faults or settings.unused):
-        LOG.warning("%s", describe_source(facts))
-    return rows, facts
+    return rows, faults
 
 
 def parse_settings(config: TrainerSettings, source: str, kind: str = "") -> ParseSettings:

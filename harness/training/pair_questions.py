@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from harness.grading.labelled_sets import LabelledQuestion, make_pair
+from harness.training.datasets import parse_every
 from harness.training.messages import RichMessage, Text, UnusableRowError, describe_faults
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import Pair, parse_pair
 from harness.training.source_rows import raw_rows
-from harness.types import Json, Message, SkilldeltaError
+from harness.types import Message, SkilldeltaError
 
 SPEAKERS = {"system": "System", "user": "Human", "assistant": "Assistant", "tool": "Tool"}
 
@@ -20,24 +19,14 @@ def read_pair_questions(name: str) -> tuple[list[LabelledQuestion], dict[str, in
     The column `subset` names the part that a row counts in; without it all are one, `all`.
     Raises SkilldeltaError for columns that are not understood, and where no pair is left.
     """
-    rows, _ = raw_rows(name)
-    settings, faults, pairs = ParseSettings(source=name), Counter[str](), list[LabelledQuestion]()
-    for row in rows:
-        try:
-            pairs.append(as_question(parse_pair(row, settings), subset_of(row)))
-        except UnusableRowError as fault:
-            faults[str(fault)] += 1
-    settings.check_numbers()
+    parse = lambda row, settings: as_question(parse_pair(row, settings), str(row.get("subset") or "all"))  # noqa: E731
+    pairs, faults = parse_every(raw_rows(name)[0], ParseSettings(source=name), parse)
     if not pairs:
         raise SkilldeltaError(
             f"{name} holds no pairs to judge: {describe_faults(faults) or 'it is empty'}.  A row has prompt, chosen, rejected, "
             "or the columns of another format that `skilldelta train reward` reads; it may have subset."
         )
     return pairs, dict(sorted(faults.items()))
-
-
-def subset_of(row: Json) -> str:
-    return str(row.get("subset") or "all")
 
 
 def as_question(pair: Pair, subset: str) -> LabelledQuestion:
