@@ -108,7 +108,8 @@ def unpaired_notes(rows: Sequence[Row]) -> list[str]:
     """A sentence for each cell with items that have no partner, or no score on one side."""
     incomplete = [(r, r.difference) for r in rows if r.level == "task" and r.difference and r.difference.missing]
     notes = [
-        f"{r.checkpoint} on {r.name}: {d.missing} items lack a score on one side; {d.pairs} are paired." for r, d in incomplete
+        f"{r.checkpoint} on {r.name}: of {d.pairs + d.missing} items, {d.missing} without a score on one side."
+        for r, d in incomplete
     ]
     if (hidden_count := len(notes) - LISTED_CELLS) > 0:
         notes[LISTED_CELLS:] = [f"The same holds for {hidden_count} more cells: column `missing` of table.csv counts them."]

@@ -217,8 +217,8 @@ def check_rule(level: RuleLevel, name: str, rule: Rule, row: Row | None, limits:
     why = describe_reach(difference)
     if row.unscored and 100 * row.unscored > max_unscored * total:
         why = f"{row.unscored} of {total} samples have no score"
-    elif 100 * difference.missing > max_unscored * (difference.pairs + difference.missing):
-        why = f"{difference.missing} items lack a score on one side; {difference.pairs} are paired"
+    elif 100 * difference.missing > max_unscored * (items := difference.pairs + difference.missing):
+        why = f"of {items} items, {difference.missing} without a score on one side"
     # The adjusted p-value must agree, so that equal checkpoints fail a gate of many rules in 5 % of cases at most.
     elif difference.delta_high < -rule.max_drop and difference.p_adjusted <= 1 - confidence:
         answer, why = "regression", f"a drop of more than {rule.max_drop:g} points is proven"

@@ -47,12 +47,17 @@ def halve_or_raise(size: int, error: RuntimeError) -> int:
     Only the size of batches changes, so a retry is right and merely slower.  `error` is raised again where it is about
     something else, or where a single item is too large already.
     """
-    # A processor's allocator raises a plain RuntimeError, so its message must be read.
-    if not (isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)) or size == 1:
+    if not is_out_of_memory(error) or size == 1:
         raise error
     if torch.cuda.is_available():
         torch.cuda.empty_cache()  # the failed pass left fragments that a smaller one could not use
     return size // 2
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether a device or the system had no memory left."""
+    # A processor's allocator raises a plain RuntimeError, so its message must be read.
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in str(error)
 
 
 def return_freed_memory() -> None:

@@ -234,7 +234,7 @@ def describe_bisection(search: Search, bracket: tuple[int, int] | None, notes: S
     names = [e.name for e in search.entrants]
     low, high = bracket or (-1, -1)
     silent = [
-        f"{v.name}: {v.unscored} items have no score there or at the baseline; too many for a sure verdict."
+        f"{v.name}: of {v.answers} answers, {v.unscored} without a score there or at the baseline; too many for a sure verdict."
         for v in verdicts
         if v.unscored > MAX_UNSCORED * v.answers
     ]

@@ -187,22 +187,26 @@ def request_of(ask: AskTask, rows: Mapping[str, Json], example: str) -> Request:
         raise SkilldeltaError(f"The row {example} in _examples of the results is no row of its task ({reason}).") from error
 
 
-def question_of(ask: AskTask, rows: Mapping[str, Json], sample: Sample) -> str:
-    """What was asked, as text.  SkilldeltaError as above."""
+def question_of(ask: AskTask, rows: Mapping[str, Json], sample: Sample) -> JudgeQuestion:
+    """What was asked: a text, and where it is more than one user's message the conversation too.  SkilldeltaError as above."""
     request = request_of(ask, rows, sample.example)
     if isinstance(request.prompt, str):
-        return request.prompt
-    return request.prompt[0].content if len(request.prompt) == 1 else plain_text(replace(request, prefix=""))
+        return JudgeQuestion(request.prompt, "")
+    if len(request.prompt) == 1:
+        return JudgeQuestion(request.prompt[0].content, "")
+    return JudgeQuestion(plain_text(replace(request, prefix="")), "", conversation=request.prompt)
 
 
 def prefer(
-    triples: Sequence[tuple[str, Sample, Sample]], judge: LazyJudge, readers: tuple[Reader, Reader], is_same: bool
+    triples: Sequence[tuple[JudgeQuestion, Sample, Sample]], judge: LazyJudge, readers: tuple[Reader, Reader], is_same: bool
 ) -> list[Score]:
     """A score for each (question, sample, reference): the probability that the answer is preferred."""
     pairs = [(answer_or_reason(a.response, readers[0]), answer_or_reason(b.response, readers[1])) for _, a, b in triples]
     reasons = [own_reason or other_reason for (_, own_reason), (_, other_reason) in pairs]
     asked_places = [place for place, reason in enumerate(reasons) if not reason]
-    questions = [JudgeQuestion(triples[p][0], pairs[p][0][0], pairs[p][1][0], BETTER) for p in asked_places]
+    questions = [
+        triples[p][0]._replace(response=pairs[p][0][0], reference=pairs[p][1][0], criterion=BETTER) for p in asked_places
+    ]
     grades = [Grade(0.5)] * len(questions) if is_same else grade_all(judge.get(), questions)
     grade_by_place = dict(zip(asked_places, zip(questions, grades, strict=True), strict=True))
     return [

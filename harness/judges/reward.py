@@ -20,7 +20,7 @@ from harness.name_value_pairs import parse_pairs
 from harness.types import Message, SkilldeltaError, digest
 from harness.visible_text import replace_surrogates
 
-READING = "texts are turns of conversations"  # how a question is put to the model: a part of what graded
+READING = "prompts are whole conversations"  # how a question is put to the model: a part of what graded
 
 
 class RewardJudge:
@@ -37,13 +37,18 @@ class RewardJudge:
     def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
         """A grade for each question; each answer is read once, however often it is compared."""
         whole = replace_surrogates
-        prompts = [tuple(Message(m.role, whole(m.content)) for m in q.conversation) or whole(q.prompt) for q in questions]
+        prompts = [self.prompt_of(question) for question in questions]
         responses = self.scorer.score([(prompt, whole(q.response)) for prompt, q in zip(prompts, questions, strict=True)])
         is_pair = [compares_answers(q.criterion, q.reference) for q in questions]
         compared = [(p, whole(q.reference)) for p, q, pair in zip(prompts, questions, is_pair, strict=True) if pair]
         references = self.scorer.score(compared)
         remaining = iter(references)
         return [grade_rewards(r, next(remaining) if pair else 0.0) for r, pair in zip(responses, is_pair, strict=True)]
+
+    def prompt_of(self, question: JudgeQuestion) -> str | tuple[Message, ...]:
+        """The conversation, for a model that has learnt any; else its text."""
+        turns = question.conversation if self.scorer.reads_conversations else ()
+        return tuple(Message(m.role, replace_surrogates(m.content)) for m in turns) or replace_surrogates(question.prompt)
 
 
 def grade_rewards(response: float | None, reference: float | None) -> Grade:

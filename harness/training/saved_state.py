@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from harness.bounded_files import UnreadableFileError, explain_no_file, read_json
+from harness.engine.memory import is_out_of_memory
 from harness.typed_fields import check_fields
 from harness.types import Json, SkilldeltaError
 from harness.visible_text import first_line, printable
@@ -23,7 +24,7 @@ from harness.visible_text import first_line, printable
 STATE = "trainer_state.json"
 NAME = re.compile(r"checkpoint-[0-9]{1,15}")
 ANEW = "Name another --output, or start again with --resume false, which removes the checkpoints of this folder."
-DAMAGES = (SkilldeltaError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError)
+DAMAGES = (SkilldeltaError, LookupError, TypeError, ValueError, AttributeError, OverflowError, RuntimeError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ def naming_damage(place: Path) -> Iterator[None]:
     try:
         yield
     except DAMAGES as error:
+        if is_out_of_memory(error):
+            why = f"{place} cannot be continued: memory ran out ({printable(first_line(error))[:300]})."
+            raise SkilldeltaError(f"{why}\nFree some, and give the same command again.  {ANEW}") from error
         is_plain = isinstance(error, SkilldeltaError)
         reason = (
             first_line(error).rstrip(".") if is_plain else f"its files do not hold what a trainer writes ({first_line(error)})"
@@ -118,4 +122,6 @@ def read_tensors(file: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # torch, zip and pickle raise many kinds for a damaged file
+        if is_out_of_memory(error):
+            raise
         raise UnreadableFileError(f"{file.name} is damaged, or torch did not write it") from error

@@ -84,7 +84,7 @@ def test_what_is_missing_or_unscored_on_one_side_is_left_out_of_pairs_and_counte
     comparison = harness.compare(tmp_path, "sft")
     row = comparison.row("dpo", "task", "gsm8k")
     assert row.difference is not None
-    assert comparison.incomplete == ("dpo on gsm8k: 4 items lack a score on one side; 7 are paired.",)
+    assert comparison.incomplete == ("dpo on gsm8k: of 11 items, 4 without a score on one side.",)
     assert (row.difference.pairs, row.difference.missing) == (7, 4)  # examples 8 and 9, the other one, and the unscored
     assert (row.n, row.unscored) == (8, 1)
     assert (row.if_wrong, row.if_right) == (pytest.approx(100 / 9), pytest.approx(200 / 9))
@@ -282,4 +282,4 @@ def test_a_baseline_whose_samples_are_lost_is_incomplete_and_no_error_of_ours(tm
         store_scores(tmp_path, name, "sums", [1.0, 0.0, 1.0])
     (tmp_path / "base" / "sums" / "samples.jsonl").write_bytes(bytes(5000))
     comparison = harness.compare(tmp_path, "base")
-    assert any("0 are paired" in line for line in comparison.incomplete)
+    assert any("of 3 items, 3 without a score" in line for line in comparison.incomplete)

@@ -1,13 +1,18 @@
 """Stored answers of any task against another checkpoint's: preferences that compare like any score."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.comparison.compare import compare
+from harness.evaluation.head_to_head import HeadToHead, judge_against
+from harness.grading.questions import Grade, JudgeQuestion
+from harness.judge_binding import LazyJudge
 from harness.store import Results
+from harness.types import Message
 from tests.support import toys
 from tests.support.results_folder import about, sample, store
 from tests.test_cli import skilldelta
@@ -94,6 +99,33 @@ def test_answers_to_the_users_own_prompts_are_compared(tmp_path: Path, capsys: p
     judge = ["--judge", "llm:scripted:any,by=text,text=A"]
     code, _, err = skilldelta(capsys, "judge", tmp_path / "r", "--against", "sft", *judge, "-o", tmp_path / "p")
     assert (code, "dpo · mine_preferred: 3 answers, 0 unscored" in err) == (0, True), err
+
+
+def test_the_judge_gets_a_prompt_of_several_messages_as_a_conversation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = [("system", "Be brief."), ("user", "Name a colour."), ("assistant", "Red."), ("user", "And a second one.")]
+    short = [("user", "Name three.")]
+    rows = [{"messages": [{"role": role, "content": content} for role, content in prompt]} for prompt in (turns, short)]
+    Results.make(tmp_path / "r").keep("mine", [toys.example(**row) for row in rows])
+    for name, text in (("sft", "Blue."), ("dpo", "Green.")):
+        store(tmp_path / "r", name, about("mine", "behaviour"), [sample(row, None, text=text) for row in rows])
+    asked: list[JudgeQuestion] = []
+
+    class Listening:
+        def grade_all(self, questions: Sequence[JudgeQuestion]) -> list[Grade]:
+            asked.extend(questions)
+            return [Grade(0.5)] * len(questions)
+
+    judge = LazyJudge("llm:scripted:any,by=text,text=A")
+    monkeypatch.setattr(judge, "get", Listening)
+    outcomes = judge_against(HeadToHead(Results(tmp_path / "r"), "sft", judge, Results.make(tmp_path / "p")))
+    assert {outcome.state for outcome in outcomes} == {"done"}
+    conversation = tuple(Message(role, content) for role, content in turns)
+    assert [(q.response, q.reference, q.conversation) for q in asked] == [
+        ("Green.", "Blue.", conversation),
+        ("Green.", "Blue.", ()),
+    ]
+    assert asked[0].prompt == "Be brief.\n\nName a colour.\n\nRed.\n\nAnd a second one."
+    assert asked[1].prompt == "Name three."
 
 
 def test_a_reference_without_texts_and_the_same_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

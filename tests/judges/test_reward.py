@@ -1,5 +1,7 @@
 """A reward model as a judge, against its own rewards; and a classifier asked in batches."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,21 @@ def test_it_prefers_by_the_difference_of_the_models_own_rewards(reward_folder: P
     )
     judge = registry.module("judges", "reward").load(str(reward_folder))
     assert judge.grade("one", "two", "three") == pytest.approx(first, abs=1e-5)
+
+
+def test_a_conversation_is_read_in_turns_where_the_model_has_learnt_turns(reward_folder: Path, tmp_path: Path) -> None:
+    turns = (Message("system", "Be brief."), Message("user", "one"), Message("assistant", "two"), Message("user", "three"))
+    question = JudgeQuestion("Be brief.\n\none\n\ntwo\n\nthree", "four", "five", conversation=turns)
+    four, five = RewardScorer(str(reward_folder)).score([(turns, "four"), (turns, "five")])
+    assert four is not None
+    assert five is not None
+    (grade,) = reward.load(str(reward_folder)).grade_all([question])
+    assert grade.value == pytest.approx(float(torch.sigmoid(torch.tensor(four - five))), abs=1e-5)
+    plain = shutil.copytree(reward_folder, tmp_path / "plain")
+    (plain / "reward.json").write_text(json.dumps({"mean": 0.0, "conversations": False}))
+    (as_text,) = reward.load(str(plain)).grade_all([question])
+    (text_alone,) = reward.load(str(plain)).grade_all([question._replace(conversation=())])
+    assert as_text.value == text_alone.value != grade.value
 
 
 def test_half_a_character_is_read_as_a_question_mark(reward_folder: Path) -> None:

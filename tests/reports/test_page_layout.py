@@ -111,6 +111,6 @@ def test_what_is_incomplete_stands_at_the_top_and_in_its_cell_and_many_warnings_
     dom, _ = opened(index, tmp_path / "profile")
     warnings = dom[dom.index('id="warnings"') : dom.index("</header>")]
     top, hint = warnings.split("<details>")
-    assert top.count("40 items lack a score on one side; 20 are paired") == page.MAX_OPEN_WARNINGS
+    assert top.count("of 60 items, 40 without a score on one side") == page.MAX_OPEN_WARNINGS
     assert f"<summary>{len(SKILLS) - page.MAX_OPEN_WARNINGS} more warnings</summary>" in hint
     assert "20 of 60 items" in inside(dom, "matrix")

@@ -14,6 +14,7 @@ from torch import nn
 from harness.trainers import sft
 from harness.training import policy_models
 from harness.training.optimizer import ScheduledOptimizer
+from harness.training.saved_state import naming_damage
 from harness.training.training_run import TrainerRun
 from harness.types import SkilldeltaError
 from tests.support.damage import FILES, damage_fields
@@ -223,3 +224,12 @@ def test_a_damaged_adapter_is_refused(name: str, damage: str, tiny: str, tmp_pat
     FILES[damage](checkpoint / name)
     with pytest.raises(SkilldeltaError, match=r"checkpoint-1 cannot be continued(.|\n)*--resume false"):
         policy_models.trainable_policy(settings, checkpoint)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("8 GB"), torch.OutOfMemoryError("8 GB"), RuntimeError("[enforce fail] can't allocate memory: 8 GB")]
+)
+def test_memory_that_runs_out_is_not_called_damage(error: Exception, tmp_path: Path) -> None:
+    words = r"memory ran out .*8 GB.*\nFree some, and give the same command again"
+    with pytest.raises(SkilldeltaError, match=words), naming_damage(tmp_path):
+        raise error
