@@ -120,8 +120,12 @@ class Runner:
         return self.folder / "stages" / f"{stage.name}.json"
 
     def read_mark(self, stage: Stage) -> dict[str, Any]:
-        """What the stage's mark says; {} where it was never begun."""
-        return read_stored_json(self.mark_file(stage)) if self.mark_file(stage).exists() else {}
+        """What the stage's mark says; {} where it was never begun.  SkilldeltaError for a damaged one."""
+        file = self.mark_file(stage)
+        mark = read_stored_json(file) if os.path.lexists(file) else {}
+        if mark and not isinstance(mark.get("key"), str):
+            raise SkilldeltaError(f"{file} is damaged: it has no `key`.  Remove it, and the stage is run anew.")
+        return mark
 
     def ready_stages(self) -> list[Stage]:
         """Stages that could begin now: those first that nothing waits for, so that there is something to see early."""
