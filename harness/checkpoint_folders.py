@@ -94,6 +94,8 @@ def find_config_fault(config: Mapping[str, Any]) -> str:
     architectures = config.get("architectures")
     if not isinstance(architectures, list | None):
         return f"architectures is {printable(repr(architectures))[:60]}, not a list"
+    if odd := [head for head in architectures or () if not isinstance(head, str)]:
+        return f"architectures holds {printable(repr(odd[0]))[:60]}, not a name"
     for key, value in config.items():
         is_size = key.startswith(("num_", "n_")) or key.endswith(("_size", "_layers", "_heads"))
         if is_size and isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value < 1e12:

@@ -76,7 +76,7 @@ def identity(where: str) -> str:
         return folder
     from harness.file_hashes import hash_files
     from harness.training.model_loading import model_folder
-    from harness.training.reward_model import CARD
+    from harness.training.reward_card import CARD
 
     path = model_folder(folder)
     bases = fingerprint.hash_checkpoint(describe_path(base)) if base else {}

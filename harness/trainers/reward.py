@@ -16,6 +16,7 @@ from harness.training.memory_bounds import bound_rows
 from harness.training.needs import Needs
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.preferences import Pair, parse_pair
+from harness.training.reward_card import CARD
 from harness.training.sampling import SamplingSettings, sample_scale_answers
 from harness.training.settings import TrainerSettings
 from harness.training.start import begin_training
@@ -120,7 +121,7 @@ def train(config: RewardConfig) -> Checkpoint:
             scale = reward_model.measure_scale(model, answers, head_weights, pad, config)
             heads = {"heads": list(config.heads), "combine": head_weights.tolist(), "ends": sorted(ends)}
             card = {**heads, **scale, "conversations": has_conversations(data.rows), "held_out": run.facts.get("held_out")}
-            run.save(step, model, tokenizer, {"optimizer": optimizer}, {reward_model.CARD: card})
+            run.save(step, model, tokenizer, {"optimizer": optimizer}, {CARD: card})
     return run.finish()
 
 

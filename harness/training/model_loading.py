@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from harness import fingerprint
 from harness.bounded_files import read_json
-from harness.checkpoint_folders import describe_path
+from harness.checkpoint_folders import describe_path, find_config_fault
 from harness.file_hashes import require_readable_size
 from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
@@ -23,6 +23,7 @@ from harness.loading.settings import Head, LoadSettings
 from harness.own_template import give_own_template
 from harness.prompts.template_trial import try_template
 from harness.tokenizer_folders import tokenizer_source
+from harness.training.saved_state import read_costs
 from harness.training.settings import TrainerSettings
 from harness.types import SkilldeltaError
 from harness.visible_text import first_line
@@ -120,12 +121,14 @@ def load_own_tokenizer(model: str) -> Any:
 
 
 def has_score_head(path: str) -> bool:
-    """Was this folder saved as a sequence classifier, or as the adapter of one?"""
+    """Was this folder saved as a sequence classifier, or as the adapter of one?  SkilldeltaError for a damaged config.json."""
     if is_adapter(path):
         return bool(read_json(Path(path) / "adapter_config.json").get("task_type") == CLASSIFIER)
     model = Path(path) / "config.json"
-    architectures = read_json(model).get("architectures") if model.is_file() else None
-    return any("SequenceClassification" in a for a in architectures or ())
+    config = read_json(model) if model.is_file() else {}
+    if fault := find_config_fault(config):
+        raise SkilldeltaError(f"{path} cannot be loaded: config.json is damaged: {fault}.")
+    return any("SequenceClassification" in head for head in config.get("architectures") or ())
 
 
 def load_model(kind: str, model: str, **more: Any) -> nn.Module:
@@ -235,10 +238,8 @@ def describe_model(model: str) -> dict[str, Any]:
         "path": path,
         "fingerprint": fingerprint.hash_checkpoint(describe_path(path)),
     }
-    file = Path(path) / "trainer_state.json"
-    state = read_json(file) if file.is_file() else {}
-    costs = state.get("stateful_callbacks", {}).get("skilldelta", {}).get("costs")
-    return facts | ({"cost": {"total_flos": costs["flops"], "seconds": sum(costs["seconds"].values())}} if costs else {})
+    costs = read_costs(Path(path))
+    return facts | ({"cost": {"total_flos": costs.flops, "seconds": sum(costs.seconds.values())}} if costs else {})
 
 
 def adapter_base(config: TrainerSettings) -> str:

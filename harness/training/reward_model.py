@@ -6,21 +6,21 @@ import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig
 
-from harness.bounded_files import read_json
+from harness.integrity import BrokenWeightsError
+from harness.loading.settings import LoadSettings
+from harness.loading.whole_model import read_config
 from harness.statistics.aggregates import critical_value
 from harness.statistics.estimate import wilson_interval
 from harness.training import batches, forward, messages, model_loading, settings, tokenization
+from harness.training.reward_card import CARD, RewardCard, read_card
 from harness.training.training_device import autocast, training_device
 from harness.types import SkilldeltaError, digest
 
-CARD = "reward.json"  # next to the weights: the heads, their weights, the reward's mean and deviation, conversations or texts
 BINS = 10
 
 
@@ -67,19 +67,20 @@ def load(path: str, seed: int = 0) -> RewardModel:
     Raises SkilldeltaError for a folder that holds no sequence classifier, or one of several outputs that no card combines.
     """
     folder = model_loading.model_folder(path)
-    file = Path(folder) / CARD
-    card = read_json(file) if file.is_file() else {}
+    card = read_card(folder)
     if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
-    heads = card.get("heads") or head_names(folder)
+    heads = card.heads if card else head_names(folder)
     if len(heads) > 1 and not card:
         raise SkilldeltaError(
             f"{folder} has {len(heads)} outputs ({', '.join(heads[:6])}), and nothing says how they make one reward.  Write "
             f'{CARD} next to its weights: {{"heads": {json.dumps(heads[:6])}, "combine": [a weight for each]}}.'
         )
     model = model_loading.load_classifier(folder, tuple(heads), seed)
-    weights, ends = head_weights(heads, card.get("combine", ())), frozenset(card.get("ends", ()))
-    return RewardModel(model, weights, card.get("mean", 0.0), card.get("sd", 1.0), ends, card.get("conversations"))
+    known = card or RewardCard(tuple(heads))
+    return RewardModel(
+        model, head_weights(heads, known.combine), known.mean, known.sd, frozenset(known.ends), known.conversations
+    )
 
 
 def head_names(folder: str) -> list[str]:
@@ -87,7 +88,10 @@ def head_names(folder: str) -> list[str]:
     if model_loading.is_adapter(folder):
         rows = model_loading.tensor_rows(folder, ("score.weight", "score.modules_to_save.weight"))
         return [f"head {i}" for i in range(rows)] if rows > 1 else ["reward"]
-    labels = AutoConfig.from_pretrained(folder).id2label  # a config.json leaves out what is transformers' default: two labels
+    try:
+        labels = read_config(folder, LoadSettings(head="classifier")).id2label  # what config.json leaves out is two labels
+    except BrokenWeightsError as error:
+        raise SkilldeltaError(f"{folder} cannot be loaded: {error}.") from error
     return [labels[place] for place in sorted(labels)]
 
 

@@ -100,6 +100,23 @@ def read_progress(checkpoint: Path) -> SavedProgress:
         return progress
 
 
+def read_costs(folder: Path) -> SavedCosts | None:
+    """What the training of a model cost; None where none of these trainers made it.  SkilldeltaError for a damaged file."""
+    file = folder / STATE
+    if not file.is_file():
+        return None
+    state: Any = None
+    try:
+        state = read_json(file)
+        for key in ("stateful_callbacks", "skilldelta", "costs"):
+            state = state.get(key) or {}
+        costs: SavedCosts | None = build(SavedCosts, state) if state else None
+    except DAMAGES as error:
+        reason = printable(first_line(error).rstrip("."))[:300]
+        raise SkilldeltaError(f"{file} is damaged: it does not say what the training cost ({reason}).") from error
+    return costs
+
+
 def build(kind: type[Any], content: Json) -> Any:
     """A dataclass of the values that a file has for its fields.  KeyError or SkilldeltaError for one that does not fit."""
     return kind(**check_fields(kind, {field.name: content[field.name] for field in fields(kind)}))

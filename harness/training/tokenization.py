@@ -37,7 +37,9 @@ def load_tokenizer(model: str, template: str = "") -> Any:
     """
     try:
         tokenizer = model_loading.load_own_tokenizer(model)
-    except (OSError, ValueError) as error:
+    except SkilldeltaError:
+        raise
+    except Exception as error:  # transformers checks few settings, and raises what Python does with a damaged one
         raise SkilldeltaError(model_loading.explain_failure(model_loading.tokenizer_folder(model), error)) from error
     if template:
         tokenizer.chat_template = TEMPLATES.get(template) or read_template(template)

@@ -16,6 +16,7 @@ from harness.training import batches, datasets, forward, policy_models, reward_m
 from harness.training.answer_rewards import RewardScorer
 from harness.training.batches import Tokens
 from harness.training.preferences import parse_pair
+from harness.training.reward_card import CARD
 from harness.training.tokenization import Encoder, answer_ends, load_tokenizer
 from harness.types import Message, SkilldeltaError
 from tests.support.training_toy import WORDS, chat, preference, text
@@ -202,7 +203,7 @@ def test_a_classifier_of_several_labels_needs_a_word_on_which_is_the_reward(tiny
     AutoModelForSequenceClassification.from_pretrained(tiny, num_labels=2, id2label=labels).save_pretrained(folder)
     with pytest.raises(SkilldeltaError, match=r"2 outputs \(harmful, harmless\).*Write reward.json"):
         reward_model.load(str(folder))
-    (folder / reward_model.CARD).write_text(json.dumps({"heads": list(labels.values()), "combine": [0, 1]}))
+    (folder / CARD).write_text(json.dumps({"heads": list(labels.values()), "combine": [0, 1]}))
     model, batch = reward_model.load(str(folder)), batches.pad_rows([Tokens((2, 30, 1), 1)], 0)
     raw = forward.answer_scores(model.model, batch.to(model.device))
     assert model.scores(batch.to(model.device)).item() == pytest.approx(raw[0, 1].item(), abs=1e-6)
