@@ -35,7 +35,7 @@ def scorer(tiny: str, tmp_path: Path) -> Path:
 
 def test_without_damage_the_card_is_taken(scorer: Path) -> None:
     model = reward_model.load(str(scorer))
-    assert (model.mean, model.sd, model.ends, model.conversations) == (0.5, 2.0, {1}, True)
+    assert (model.mean, model.sd, model.ends, model.conversations) == (0.5, 2.0, frozenset({1}), True)
 
 
 @pytest.mark.parametrize("damage", NO_FILES)

@@ -15,13 +15,15 @@ import pytest
 from harness.training import source_rows
 from harness.training.contamination import evaluation_examples
 from harness.training.conversations import parse_conversation
+from harness.training.datasets import parse_every
 from harness.training.messages import UnusableRowError
 from harness.training.parse_settings import ParseSettings
 from harness.training.preferences import parse_pair
 from harness.training.source_rows import raw_rows
 from harness.types import Message, SkilldeltaError
-from tests.support.damage import FILES
+from tests.support.damage import FILES, replace_field
 from tests.support.forked import run_command
+from tests.support.training_toy import preference
 
 SETTINGS = ParseSettings(source="rows.jsonl")
 QUESTION = "Which of the seven rivers of the north reaches the sea before the first snow falls?"
@@ -127,3 +129,12 @@ def test_hostile_files_of_training_and_of_evaluation_rows_end_with_their_names(t
             assert code == 0 or file.name.removesuffix(".gz") in output, (file.name, output)
             assert "Traceback" not in output
             assert "\x1b" not in output
+
+
+@pytest.mark.parametrize("place", [("prompt", 0, "content"), ("chosen", 0, "content"), ("rejected", 0, "content")])
+def test_a_row_with_half_of_a_surrogate_pair_is_skipped_and_counted(place: tuple[str | int, ...]) -> None:
+    good = preference(1)
+    bad = replace_field(good, place, "a \ud800 b")
+    rows, faults = parse_every([good, bad, good], ParseSettings(source="rows.jsonl"), parse_pair)
+    assert len(rows) == 2
+    assert dict(faults) == {"a text with half of a surrogate pair, which no tokenizer reads": 1}
