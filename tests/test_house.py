@@ -148,7 +148,7 @@ DOORS = {
         "harness/registry.py",  # a plug-in
         "harness/own_packages.py",
         "harness/sandbox/inside/template.py",  # a library that programs may use
-        "harness/studies/runner.py",  # a stage's command
+        "harness/studies/stage_process.py",  # a stage's command
     ],
     "pickle": [],
     "dill": [],

@@ -7,39 +7,25 @@ it needs: a changed setting runs what follows from it again, on empty folders, a
 from __future__ import annotations
 
 import graphlib
-import multiprocessing
 import os
 import re
-import resource
-import runpy
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing import connection, forkserver
+from multiprocessing import connection
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from harness import own_packages, registry
 from harness.atomic_files import write_bytes, write_json
 from harness.bounded_files import UnreadableFileError, read_end, read_stored_json
-from harness.parent_process import end_with_parent
+from harness.studies.stage_process import fork_server, run_stage
 from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError, digest
 
 SHOWN_LOG_LINES, MAX_LOG_END = 15, 1 << 16  # lines, and bytes, of the end of a failed stage's log that are shown
 PROBE, PROBE_SIZE = "room-for-a-log", 1 << 16  # a file, and its bytes
-# Imported once, by the process that stages are forked from: this saves seconds of processor time for each of them.
-PRELOADED_MODULES = [
-    "transformers.models.llama.modeling_llama",
-    *(f"harness.trainers.{name}" for name in registry.modules("trainers")),
-    "harness.backends.transformers",
-    "harness.cli",
-    "harness.api",
-    "tasks.world",
-]
 
 
 @dataclass(frozen=True)
@@ -54,27 +40,6 @@ class Stage:
     needs: tuple[str, ...] = ()
     says: str = ""  # what it does, for people
     writes: tuple[str, ...] = ()
-
-
-def run_stage(arguments: Sequence[str], folder: str, log: str) -> None:
-    """In the process of a stage: `python -m ARGUMENTS` in a folder, with what it says in a file."""
-    end_with_parent()
-    target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    for stream in (1, 2):
-        os.dup2(target, stream)
-    os.chdir(folder)
-    sys.argv[1:] = arguments[1:]
-    try:
-        runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
-    except (OSError, SkilldeltaError) as error:
-        reason = str(error) if isinstance(error, SkilldeltaError) else explain_system_error(error)
-        if not reason:
-            raise
-        sys.exit(reason)
-    finally:
-        sys.stdout.flush()
-        processor_seconds = sum(resource.getrusage(who).ru_utime for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-        sys.stderr.write(f"\nprocessor time: {processor_seconds:.1f} s\n")
 
 
 class StageListener(Protocol):
@@ -190,26 +155,6 @@ def find_refusal(folder: Path) -> list[str]:
     except OSError as error:
         return [explain_system_error(error) or str(error)]
     return []
-
-
-def fork_server() -> multiprocessing.context.ForkServerContext:
-    """Where the processes of stages come from: a server that holds the heavy libraries, forked for each stage."""
-    # Small models: one thread each, and the processors are shared by stages.
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOADED_MODULES)
-    # The server would look in the working folder first, and take a user's own package `harness` or `tasks` for ours.
-    before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "PYTHONPATH")}
-    paths = [str(own_packages.ROOT), *filter(None, [before["PYTHONPATH"]])]
-    os.environ |= {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
-    try:
-        forkserver.ensure_running()
-    finally:  # for the server alone: other programs that this process starts look where the user expects
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
-    return context
 
 
 def run_stages(folder: Path, stages: Sequence[Stage], jobs: int, listener: StageListener) -> None:

@@ -18,7 +18,7 @@ CARD = "reward.json"
 class RewardCard:
     """The reward is (heads . combine - mean) / sd; without `combine`, of the heads' mean."""
 
-    heads: tuple[str, ...]
+    heads: tuple[str, ...] = ()  # none: as config.json names them
     combine: tuple[float, ...] = ()
     mean: float = 0.0
     sd: float = 1.0
@@ -37,7 +37,7 @@ def read_card(folder: str) -> RewardCard | None:
     try:
         content = read_json(file)
         names = {field.name for field in fields(RewardCard)}
-        card = RewardCard(**{"heads": ()} | check_fields(RewardCard, {name: content[name] for name in names & content.keys()}))
+        card = RewardCard(**check_fields(RewardCard, {name: content[name] for name in names & content.keys()}))
     except (UnreadableFileError, SkilldeltaError) as error:
         reason = str(error)
     else:
@@ -50,10 +50,8 @@ def read_card(folder: str) -> RewardCard | None:
 
 def find_card_fault(card: RewardCard) -> str:
     """What no card says; "" where nothing is wrong."""
-    if not card.heads:
-        return "it names no heads"
     if len(set(card.heads)) < len(card.heads):
         return "it names a head twice"
-    if card.combine and len(card.combine) != len(card.heads):
+    if card.combine and card.heads and len(card.combine) != len(card.heads):
         return f"combine has {len(card.combine)} weights for {len(card.heads)} heads"
     return "" if card.sd > 0 else f"sd is {card.sd}, and no deviation is 0 or less"

@@ -70,14 +70,14 @@ def load(path: str, seed: int = 0) -> RewardModel:
     card = read_card(folder)
     if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
-    heads = card.heads if card else head_names(folder)
-    if len(heads) > 1 and not card:
+    known = card or RewardCard()
+    heads = known.heads or head_names(folder)
+    if len(heads) > 1 and not known.heads and not known.combine:
         raise SkilldeltaError(
             f"{folder} has {len(heads)} outputs ({', '.join(heads[:6])}), and nothing says how they make one reward.  Write "
             f'{CARD} next to its weights: {{"heads": {json.dumps(heads[:6])}, "combine": [a weight for each]}}.'
         )
     model = model_loading.load_classifier(folder, tuple(heads), seed)
-    known = card or RewardCard(tuple(heads))
     return RewardModel(
         model, head_weights(heads, known.combine), known.mean, known.sd, frozenset(known.ends), known.conversations
     )

@@ -16,7 +16,7 @@ from tests.support.damage import FILES, VALUES, encode, replace_field
 
 GOOD: dict[str, Any] = {"heads": ["overall"], "combine": [1.0], "mean": 0.5, "sd": 2.0, "ends": [1], "conversations": True}
 NO_FILES = ("pipe", "folder", "link to itself", "link to nothing", "link to an endless device", "empty", "half", "deep lists")
-# Fields of a card, each with what it cannot hold.  "absent" is no damage that a card shows, but of its heads.
+# Fields of a card, each with what it cannot hold.
 ODD = [
     (key, name) for key in GOOD for name in ("negative", "10^400", "NaN", "list of lists", "object", "deep", "number as text")
 ]
@@ -38,6 +38,12 @@ def test_without_damage_the_card_is_taken(scorer: Path) -> None:
     assert (model.mean, model.sd, model.ends, model.conversations) == (0.5, 2.0, frozenset({1}), True)
 
 
+def test_a_card_without_heads_leaves_them_to_the_config(scorer: Path) -> None:
+    (scorer / CARD).write_text(json.dumps({"mean": 0.25, "sd": 4}))
+    model = reward_model.load(str(scorer))
+    assert (model.mean, model.sd, model.weights.tolist(), model.conversations) == (0.25, 4.0, [1.0], None)
+
+
 @pytest.mark.parametrize("damage", NO_FILES)
 def test_a_card_that_is_no_whole_file_is_no_missing_card(damage: str, scorer: Path) -> None:
     FILES[damage](scorer / CARD)
@@ -45,7 +51,7 @@ def test_a_card_that_is_no_whole_file_is_no_missing_card(damage: str, scorer: Pa
         reward_model.load(str(scorer))
 
 
-@pytest.mark.parametrize(("key", "damage"), sorted({*ODD, ("heads", "absent"), ("sd", "infinite")} - set(SOUND)))
+@pytest.mark.parametrize(("key", "damage"), sorted({*ODD, ("sd", "infinite")} - set(SOUND)))
 def test_a_card_with_an_odd_field_is_refused(key: str, damage: str, scorer: Path) -> None:
     (scorer / CARD).write_bytes(encode(replace_field(GOOD, (key,), VALUES[damage])))
     with pytest.raises(SkilldeltaError, match=f"{CARD} is damaged.*\n.*train it again"):
