@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness.atomic_files import write_bytes, write_json
-from harness.bounded_files import UnreadableFileError, read_end, read_stored_json
+from harness.bounded_files import UnreadableFileError, read_end, read_json
 from harness.studies.stage_process import fork_server, run_stage
 from harness.system_errors import explain_system_error
 from harness.types import SkilldeltaError, digest
@@ -87,9 +87,14 @@ class Runner:
     def read_mark(self, stage: Stage) -> dict[str, Any]:
         """What the stage's mark says; {} where it was never begun.  SkilldeltaError for a damaged one."""
         file = self.mark_file(stage)
-        mark = read_stored_json(file) if os.path.lexists(file) else {}
-        if mark and not isinstance(mark.get("key"), str):
-            raise SkilldeltaError(f"{file} is damaged: it has no `key`.  Remove it, and the stage is run anew.")
+        if not os.path.lexists(file):
+            return {}
+        try:
+            mark = read_json(file)
+            if not isinstance(mark.get("key"), str):
+                raise UnreadableFileError(f"{file.name} has no key")
+        except UnreadableFileError as error:
+            raise SkilldeltaError(f"{file} is damaged ({error}).  Remove it, and the stage is run anew.") from error
         return mark
 
     def ready_stages(self) -> list[Stage]:

@@ -64,12 +64,15 @@ def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("mark", ['{"done": true}', '{"done": true, "key": 5}', "[1]", '{"done": tr'])
-def test_a_damaged_mark_is_named_and_nothing_is_removed(mark: str, tmp_path: Path) -> None:
+def test_a_damaged_mark_is_named_and_without_it_the_stage_is_run_anew(mark: str, tmp_path: Path) -> None:
     runner.run_stages(tmp_path, [stage(tmp_path, "a")], 1, Quiet())
     (tmp_path / "stages" / "a.json").write_text(mark)
-    with pytest.raises(SkilldeltaError, match=r"stages/a\.json"):
+    with pytest.raises(SkilldeltaError, match=r"stages/a\.json is damaged .*\.  Remove it, and the stage is run anew"):
         runner.run_stages(tmp_path, [stage(tmp_path, "a")], 1, Quiet())
     assert ran(tmp_path) == ["a"]
+    (tmp_path / "stages" / "a.json").unlink()
+    runner.run_stages(tmp_path, [stage(tmp_path, "a")], 1, Quiet())
+    assert ran(tmp_path) == ["a", "a"]
 
 
 def test_a_full_disk_ends_a_study_by_name_at_any_moment_and_the_same_command_goes_on(tmp_path: Path) -> None:
