@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from harness.engine.device import argmax_rows, default_device, to_float64
+from harness.types import SkilldeltaError
 
 
 @pytest.mark.parametrize("accelerator", ["cuda", "mps"])
@@ -12,13 +13,26 @@ def test_an_accelerator_is_the_default_and_a_name_wins(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(accelerator))
     assert default_device() == default_device("") == torch.device(accelerator)
     assert default_device("cpu") == torch.device("cpu")
-    assert default_device("cuda:1") == torch.device("cuda:1")
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    assert default_device(f"{accelerator}:1") == torch.device(f"{accelerator}:1")
+    with pytest.raises(SkilldeltaError, match=f"no device '{accelerator}:2' here; there is: cpu, {accelerator}:0"):
+        default_device(f"{accelerator}:2")
 
 
 def test_without_an_accelerator_the_processor_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)  # built for one that this machine lacks
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
     assert default_device() == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["nope", "9" * 5000, "cpu:" + "9" * 5000, "cuda:-1", "\x1b[31m", "a\0b", "\ud800", "meta"])
+def test_a_name_that_is_no_device_is_refused_in_words(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """torch's own errors of it ended a training as an error of this program."""
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+    with pytest.raises(SkilldeltaError, match=r"is no device: write cpu|no device 'meta' here; there is: cpu\.") as error:
+        default_device(name)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 200
 
 
 def test_float64_keeps_the_numbers_and_the_device() -> None:
