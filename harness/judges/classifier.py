@@ -14,7 +14,7 @@ from harness.grading.criteria import CRITERIA
 from harness.grading.questions import Grade, JudgeQuestion
 from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError
-from harness.visible_text import first_line, replace_surrogates
+from harness.visible_text import first_line, printable, replace_surrogates
 
 BATCH = 32  # texts at once
 FIRST_POSITION = 2  # RoBERTa counts positions from here, so that its window is so much shorter than its table
@@ -81,23 +81,36 @@ def identity(where: str) -> str:
     return content_identity(model) + (f",bad={bad}" if bad != BAD else "")
 
 
-def load(where: str) -> ClassifierJudge:
-    """The classifier in a folder, or on the Hub."""
+def load_parts(name: str) -> tuple[Any, Any, Any]:
+    """Model, tokenizer, and transformers' report on the weights."""
     import transformers
 
-    from harness.engine.device import default_device
-    from harness.loading.reports import first_names
+    from harness.loading.settings import LoadSettings
     from harness.loading.silence import silent_transformers
+    from harness.loading.tokenizer import require_bounded
+    from harness.loading.whole_model import read_config
 
-    name, bad = parse_classifier(where)
     try:
+        config = read_config(name, LoadSettings(head="classifier"))
         with silent_transformers():
             model, report = transformers.AutoModelForSequenceClassification.from_pretrained(
-                name, weights_only=True, output_loading_info=True
+                name, config=config, weights_only=True, output_loading_info=True
             )
         tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        raise SkilldeltaError(f"The classifier {name!r} cannot be loaded: {first_line(error)}") from error
+        require_bounded(tokenizer, name)
+        return model, tokenizer, report
+    except Exception as error:  # transformers checks few settings, and raises what Python does with a damaged one
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise SkilldeltaError(f"The classifier {printable(repr(name))} cannot be loaded: {reason}") from error
+
+
+def load(where: str) -> ClassifierJudge:
+    """The classifier in a folder, or on the Hub."""
+    from harness.engine.device import default_device
+    from harness.loading.reports import first_names
+
+    name, bad = parse_classifier(where)
+    model, tokenizer, report = load_parts(name)
     if random := sorted([*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]):
         raise SkilldeltaError(
             f"The classifier {name!r} lacks {len(random)} of its weights ({first_names(random)}): they would be random, and so "

@@ -26,6 +26,7 @@ from harness.store import Results
 from harness.types import Example, Judge, Request, Response, Score, SkilldeltaError, Task
 from tasks import toxigen
 from tests.support import toys
+from tests.support.damage import FILES
 from tests.support.training_fixtures import tiny
 from tests.test_cli import skilldelta
 
@@ -116,6 +117,18 @@ def test_a_model_without_a_head_for_labels_is_no_classifier(classifier: Path, tm
     safetensors.torch.save_file({"classifier.bias": weights["classifier.bias"]}, tmp_path / "cut" / "model.safetensors")
     with pytest.raises(SkilldeltaError, match=r"lacks \d+ of its weights \(bert"):
         load(str(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+@pytest.mark.parametrize("damage", ["deep lists", "deep objects", "a number", "empty", "NULs", "half", "Latin-1"])
+def test_a_damaged_file_of_a_classifier_is_an_error_of_the_classifier(
+    classifier: Path, tmp_path: Path, file: str, damage: str
+) -> None:
+    """transformers raises RecursionError, TypeError and safetensors' own error for them."""
+    shutil.copytree(classifier, tmp_path / "c")
+    FILES[damage](tmp_path / "c" / file)
+    with pytest.raises(SkilldeltaError, match=r"^The classifier '.*/c' cannot be loaded: \w+: "):
+        registry.module("judges", "classifier").load(str(tmp_path / "c"))
 
 
 @pytest.mark.parametrize("number", [float("nan"), -0.1, 1.5, float("inf")])
