@@ -8,10 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from harness import data
 from harness.grading.criteria import BETTER, BOTH, COMPLIANCE, COMPLIES, INFORMATIVE, TRUTHFUL
+from harness.grading.labelled_rows import (
+    RENAMED,
+    AutoJRow,
+    CompletionRow,
+    HarmlessRow,
+    JudgementRow,
+    LlmbarRow,
+    VoteRow,
+    read_labelled,
+)
 from harness.grading.questions import JudgeQuestion
 from harness.types import Message, SkilldeltaError, digest, unknown_name
 from harness.visible_text import first_line
@@ -42,12 +50,13 @@ def make_pair(
 
 def llmbar(folder: Path) -> list[LabelledQuestion]:
     """LLMBar (arXiv 2310.07641): answers that follow an instruction against ones that look better and do not."""
-    pairs = []
-    for subset in LLMBAR:
-        for row in data.read(data.locate(f"llmbar/{subset}.json", folder)):
-            outputs = (row["output_1"], row["output_2"])
-            pairs.append(make_pair(row["input"], outputs[row["label"] - 1], outputs[2 - row["label"]], subset))
-    return pairs
+
+    def pair(row: LlmbarRow) -> tuple[str, str, str]:
+        better, worse = (row.output_1, row.output_2) if row.label == 1 else (row.output_2, row.output_1)
+        return row.input, better, worse
+
+    files = {subset: read_labelled(f"llmbar/{subset}.json", folder, LlmbarRow, pair) for subset in LLMBAR}
+    return [make_pair(*texts, subset) for subset, pairs in files.items() for texts in pairs]
 
 
 def llmbar_with_speech(folder: Path) -> list[LabelledQuestion]:
@@ -64,36 +73,39 @@ def speak(pair: LabelledQuestion) -> LabelledQuestion:
 
 def auto_j(folder: Path) -> list[LabelledQuestion]:
     """Auto-J's pairwise test set (arXiv 2310.05470): people's preferences in 58 scenarios, ties among them."""
-    rows = data.read(data.locate("preference/autoj_testdata_pairwise.jsonl", folder))
-    return [auto_j_pair(row) for row in rows]
+    return list(read_labelled("preference/autoj_testdata_pairwise.jsonl", folder, AutoJRow, auto_j_pair, RENAMED))
 
 
-def auto_j_pair(row: dict[str, Any]) -> LabelledQuestion:
-    first, second = row["response 1"], row["response 2"]
-    better, worse = (second, first) if str(row["label"]) == "1" else (first, second)
-    return make_pair(row["prompt"], better, worse, row["scenario"], tie=str(row["label"]) == "2")
+def auto_j_pair(row: AutoJRow) -> LabelledQuestion:
+    first, second = row.response_1, row.response_2
+    better, worse = (second, first) if row.label == 1 else (first, second)
+    return make_pair(row.prompt, better, worse, row.scenario, tie=row.label == 2)
 
 
 def hh_rlhf(folder: Path) -> list[LabelledQuestion]:
     """Anthropic's harmless-base test pairs (arXiv 2204.05862): the conversation, and two last answers."""
-    pairs = []
-    for row in data.read(data.locate("hh_rlhf/harmless-base_test.jsonl", folder)):
-        prompt, _, better = row["chosen"].rpartition("\n\nAssistant:")
-        other_prompt, _, worse = row["rejected"].rpartition("\n\nAssistant:")
-        if prompt == other_prompt and better.strip() != worse.strip():
-            pairs.append(make_pair(prompt.strip(), better.strip(), worse.strip(), "harmless-base"))
-    return pairs
+    return list(read_labelled("hh_rlhf/harmless-base_test.jsonl", folder, HarmlessRow, harmless_pair))
+
+
+def harmless_pair(row: HarmlessRow) -> LabelledQuestion | None:
+    prompt, _, better = row.chosen.rpartition("\n\nAssistant:")
+    other_prompt, _, worse = row.rejected.rpartition("\n\nAssistant:")
+    if prompt != other_prompt or better.strip() == worse.strip():
+        return None
+    return make_pair(prompt.strip(), better.strip(), worse.strip(), "harmless-base")
 
 
 def mt_bench_votes(folder: Path) -> list[LabelledQuestion]:
     """Experts' votes on MT-Bench's first turns (lmsys/mt_bench_human_judgments)."""
-    rows = data.read(data.locate("mt_bench/human_judgments.jsonl", folder))
-    pairs = []
-    for row in (r for r in rows if r["turn"] == 1):
-        prompt, answers = row["conversation_a"][0]["content"], [row[f"conversation_{m}"][1]["content"] for m in "ab"]
-        better, worse = answers if row["winner"] != "model_b" else answers[::-1]
-        pairs.append(make_pair(prompt, better, worse, "first turn", tie=row["winner"].startswith("tie")))
-    return pairs
+    return list(read_labelled("mt_bench/human_judgments.jsonl", folder, VoteRow, vote_pair))
+
+
+def vote_pair(row: VoteRow) -> LabelledQuestion | None:
+    if row.turn != 1:
+        return None
+    answers = [row.text(side, 1) for side in "ab"]
+    better, worse = answers if row.winner != "model_b" else answers[::-1]
+    return make_pair(row.text("a", 0), better, worse, "first turn", tie=row.winner.startswith("tie"))
 
 
 def xstest(folder: Path) -> list[LabelledQuestion]:
@@ -101,32 +113,25 @@ def xstest(folder: Path) -> list[LabelledQuestion]:
     questions = []
     for model in XSTEST_MODELS:
         file = f"xstest/golden/model_completions/xstest_v2_completions_{model}.csv"
-        for row in data.read(data.locate(file, folder)):
-            if row["completion"].strip():
-                question = JudgeQuestion(row["prompt"], row["completion"], criterion=COMPLIANCE)
-                questions.append(LabelledQuestion((question,), float(row["final_label"].endswith(f"full_{COMPLIES}")), model))
+        for row in read_labelled(file, folder, CompletionRow, lambda row: row if row.completion.strip() else None):
+            question = JudgeQuestion(row.prompt, row.completion, criterion=COMPLIANCE)
+            questions.append(LabelledQuestion((question,), float(row.final_label.endswith(f"full_{COMPLIES}")), model))
     return questions
 
 
 def truthfulqa(folder: Path) -> list[LabelledQuestion]:
     """Answers of several models to TruthfulQA with people's labels, as the task has them judged: true, and says something."""
-    rows = data.read(data.locate("truthfulqa/golden/human_judgements_en.csv", folder))
-    return [
-        LabelledQuestion(
-            (
-                JudgeQuestion(row["question"], answer_of(row), row["correct_answers"].strip(), TRUTHFUL),
-                JudgeQuestion(row["question"], answer_of(row), criterion=INFORMATIVE),
-            ),
-            float(row["truthfulness"] == "yes" and row["informativeness"] == "yes"),
-            "human labels",
-        )
-        for row in rows
-        if answer_of(row)
-    ]
+    return list(read_labelled("truthfulqa/golden/human_judgements_en.csv", folder, JudgementRow, judged_answer))
 
 
-def answer_of(row: dict[str, Any]) -> str:
-    return str(row["model_answer"]).strip().removeprefix("A:").strip()
+def judged_answer(row: JudgementRow) -> LabelledQuestion | None:
+    if not row.answer:
+        return None
+    questions = (
+        JudgeQuestion(row.question, row.answer, row.correct_answers.strip(), TRUTHFUL),
+        JudgeQuestion(row.question, row.answer, criterion=INFORMATIVE),
+    )
+    return LabelledQuestion(questions, float(row.truthfulness == row.informativeness == "yes"), "human labels")
 
 
 @dataclass(frozen=True)
