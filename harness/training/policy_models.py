@@ -31,6 +31,7 @@ from harness.training.saved_state import naming_damage
 from harness.training.settings import TrainerSettings
 from harness.training.training_device import training_device
 from harness.types import SkilldeltaError
+from harness.visible_text import first_line, printable
 
 LOG = logging.getLogger("skilldelta")
 __all__ = [
@@ -120,7 +121,11 @@ def prepare_training(model: Any, config: TrainerSettings, kind: str, checkpoint:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing")  # peft asks for a property by its old name
             if checkpoint is None:
-                model = get_peft_model(model, settings)
+                try:
+                    model = get_peft_model(model, settings)
+                except ValueError as error:  # of peft's own kinds of it
+                    reason = printable(first_line(error))[:200]
+                    raise SkilldeltaError(f"{config.model} can have no such adapter (--lora-targets): {reason}") from error
             else:
                 with naming_damage(checkpoint):
                     require_whole(checkpoint)

@@ -9,6 +9,15 @@ from typing import Literal
 from harness.shares import check_share
 from harness.types import SkilldeltaError
 
+COUNTS = (0, 10**12)
+BELOW_1 = math.nextafter(1.0, 0.0)
+RANGES: dict[str, tuple[float, float]] = {  # of numbers that are no counts, and of a rank, which no layer has larger
+    "seed": (-(2**63), 2**63 - 1),
+    "lora": (0, 1 << 16),
+    **dict.fromkeys(("beta1", "beta2"), (0, BELOW_1)),
+    **dict.fromkeys(("eps", "weight_decay", "clip", "lora_alpha"), (0, math.inf)),
+}
+
 
 @dataclass(frozen=True)
 class TrainerSettings:
@@ -85,6 +94,15 @@ class TrainerSettings:
                 f"--weights is {','.join(map(str, self.weights))}: the share of a source is at least 0, and of one it is more."
             )
 
+    def check_ranges(self) -> None:
+        """Raises SkilldeltaError for a number outside what it can mean: a negative count trains or keeps nothing."""
+        for name, value in vars(self).items():
+            least, most = RANGES.get(name, COUNTS if type(value) is int else (-math.inf, math.inf))
+            if isinstance(value, int | float) and not least <= value <= most:
+                shown = f"{str(value)[:20]}..." if len(str(value)) > 20 else value
+                bound = f"at least {least}" if value < least else f"at most {most}"
+                raise SkilldeltaError(f"--{name.replace('_', '-')} is {shown}: it must be {bound}.")
+
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work, before anything is loaded."""
         for name in self.mandatory():
@@ -94,6 +112,7 @@ class TrainerSettings:
             if value < 1:
                 raise SkilldeltaError(f"--{name} is {value}: it must be at least 1.")
         self.check_numbers()
+        self.check_ranges()
         if self.micro_batch > self.batch:
             raise SkilldeltaError(f"--micro-batch is {self.micro_batch}, more than the batch of {self.batch}.")
         check_share("--overlap-share", self.overlap_share)
