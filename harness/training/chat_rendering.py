@@ -39,7 +39,12 @@ class ChatRenderer:
         how: dict[str, Any] = {**settings, "tools": tools, "tokenize": False, "add_generation_prompt": opening}
         if CLOCK in str(self.tokenizer.chat_template):  # the day that scoring renders, so that two runs see the same texts
             how["chat_template"] = TemplateSettings().fix_clock(self.tokenizer.get_chat_template(tools=tools))
-        return str(self.tokenizer.apply_chat_template(chat, **how))
+        try:
+            return str(self.tokenizer.apply_chat_template(chat, **how))
+        except (TemplateError, MemoryError):
+            raise
+        except Exception as error:  # a template is a program: it divides, indexes and counts
+            raise TemplateError(f"{type(error).__name__}: {error}") from error
 
     def render(self, turns: Turns, opening: bool) -> str:
         """The text of a conversation; with `opening`, also what the template writes before an answer.

@@ -114,10 +114,15 @@ def load_own_tokenizer(model: str) -> Any:
     tokenizer = AutoTokenizer.from_pretrained(source)
     if Path(path).is_dir():
         give_own_template(tokenizer, describe_path(path))
+    try_chat_template(tokenizer)
+    return tokenizer
+
+
+def try_chat_template(tokenizer: Any) -> None:
+    """SkilldeltaError for a chat template that takes memory or time without bounds; its errors are left to the rows."""
     if tokenizer.chat_template:
         chats = [[{"role": role, "content": "?"} for role in roles] for roles in (("user",), ("user", "assistant"))]
         try_template(lambda: (str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats), len(chats))
-    return tokenizer
 
 
 def has_score_head(path: str) -> bool:

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from jinja2 import TemplateError
+
 from harness.engine.tree import common_prefix_length
 from harness.integrity import BrokenWeightsError
 from harness.loading.generation_config import read_generation_config
@@ -43,6 +45,7 @@ def load_tokenizer(model: str, template: str = "") -> Any:
         raise SkilldeltaError(model_loading.explain_failure(model_loading.tokenizer_folder(model), error)) from error
     if template:
         tokenizer.chat_template = TEMPLATES.get(template) or read_template(template)
+        model_loading.try_chat_template(tokenizer)
     if tokenizer.eos_token_id is None:
         raise SkilldeltaError(
             f"The tokenizer of {model} has no end-of-sequence token, so a model cannot learn to stop.  "
@@ -77,7 +80,10 @@ def separate_padding(tokenizer: Any) -> None:
         return
     special = [str(token) for _, token in sorted(tokenizer.added_tokens_decoder.items()) if token.special]
     chat = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "!"}]
-    sample = tokenizer.apply_chat_template(chat, tokenize=False) if tokenizer.chat_template else ""
+    try:
+        sample = ChatRenderer(tokenizer).apply(chat, None, False) if tokenizer.chat_template else ""
+    except TemplateError:  # it refuses this chat, and every row that it refuses too is counted
+        sample = ""
     others = {tokenizer.eos_token, tokenizer.bos_token}
     tokenizer.pad_token = next((t for t in special if t not in others and t not in f"{sample}{tokenizer.chat_template}"), None)
 

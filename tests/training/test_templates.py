@@ -1,14 +1,16 @@
 """Chat templates as they are published: what of an answer reaches the model, and what its template would drop."""
 
+from pathlib import Path
+
 import pytest
 
 from harness.training.batches import pad_rows
 from harness.training.forward import answer_scores
-from harness.training.messages import Turns, parse_text
+from harness.training.messages import Turns, UnusableRowError, parse_text
 from harness.training.policy_models import load_classifier
-from harness.training.tokenization import Encoder, load_tokenizer
-from harness.types import Message
-from tests.support.training_toy import TEMPLATE
+from harness.training.tokenization import Encoder, load_tokenizer, separate_padding
+from harness.types import Message, SkilldeltaError
+from tests.support.training_toy import TEMPLATE, tokenizer
 
 ASK = (Message("user", "one ?"),)
 CUTS_THOUGHTS = TEMPLATE.replace("m['content']", "m['content'].split('</think>')[-1]")  # DeepSeek's distilled models
@@ -91,3 +93,39 @@ def test_rewards_keep_their_digits_in_bfloat16(tiny: str) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             scores = answer_scores(model, batch)
     assert (scores != scores.bfloat16().float()).any()
+
+
+RECURSION = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for i in range(10**9) %}x{% endfor %}",
+        "{{ 1 / 0 }}",
+        "{{ 'a' + 1 }}",
+        RECURSION,
+    ],
+)
+def test_an_error_of_a_template_is_why_a_row_cannot_be_used(template: str, tiny: str, tmp_path: Path) -> None:
+    """Python's own errors within a template ended a training as an error of this program."""
+    (tmp_path / "t.jinja").write_text(template)
+    encoder = Encoder(load_tokenizer(tiny, str(tmp_path / "t.jinja")), 64)
+    turns = (Message("user", "why?"), Message("assistant", "so"))
+    with pytest.raises(UnusableRowError, match=r"the chat template refuses the conversation: \w+Error: "):
+        encoder.renderer.render(turns, opening=False)
+
+
+def test_a_named_template_without_an_end_is_refused(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.prompts.template_trial.SECONDS", 1.0)
+    loop = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3
+    (tmp_path / "t.jinja").write_text(loop)
+    with pytest.raises(SkilldeltaError, match="chat template cannot be used: it makes no end within"):
+        load_tokenizer(tiny, str(tmp_path / "t.jinja"))
+
+
+def test_a_template_that_refuses_everything_does_not_keep_a_tokenizer_from_its_padding() -> None:
+    words = tokenizer()
+    words.pad_token, words.chat_template = words.eos_token, "{{ 1 / 0 }}"
+    separate_padding(words)
+    assert words.pad_token not in (None, words.eos_token)
