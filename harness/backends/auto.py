@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.loading import decided_settings
 from harness.loading.decided_settings import requested_settings
 from harness.prompts import templates

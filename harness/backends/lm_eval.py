@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.prompts import rendered_hash, templates
 from harness.prompts.templates import as_dicts
 from harness.redaction import redact_settings

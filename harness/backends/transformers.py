@@ -13,7 +13,7 @@ import transformers
 
 from harness.checkpoint_folders import explain_load_failure
 from harness.engine import plain, rounding
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.plans import LogLikelihoodPlan
 from harness.engine.token_meter import TokenMeter

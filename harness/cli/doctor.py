@@ -33,7 +33,7 @@ def describe_machine() -> str:
 
 def describe_device() -> str:
     """The device that models run on, as the transformers backend chooses it."""
-    from harness.engine.device import describe_devices
+    from harness.engine.device_names import describe_devices
 
     return describe_devices()
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from harness.cli.screen import note, print_table, say
+from harness.types import SkilldeltaError
 
 # The settings of a method are no options of the command line's own: they come through as they are, --help among them.
 OPEN = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
@@ -63,12 +64,17 @@ def train(
 
 @contextmanager
 def claim_run(folder: str) -> Iterator[None]:
-    """Keeps other trainings out of a run's folder; of several processes on one run the first one has it."""
+    """Keeps other trainings out of a run's folder; of several processes on one run the first one has it.
+
+    SkilldeltaError for a folder that cannot be made.
+    """
     from harness.folder_claims import claim_folder
 
     if not folder or os.environ.get("RANK", "0") != "0":  # without a folder the settings are refused, with their reason
         yield
         return
+    if "\0" in folder:
+        raise SkilldeltaError(f"--output is {folder!r}: no name of a folder holds a NUL.")
     with claim_folder(Path(folder), "trains"):
         yield
 

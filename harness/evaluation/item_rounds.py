@@ -229,8 +229,8 @@ def merge_queues(queues: Sequence[TaskQueue]) -> list[Stratum]:
         rows = frozenset(names)
         items = dict(zip(names, queue.queue.items, strict=True))
         order = orders.setdefault(rows, names)
-        ordered = replace(queue, queue=replace(queue.queue, items=[items[name] for name in order]))
-        strata.setdefault(rows, []).append(ordered)
+        in_order = replace(queue, queue=replace(queue.queue, items=[items[name] for name in order]))
+        strata.setdefault(rows, []).append(in_order)
     return [Stratum(parts) for parts in strata.values()]
 
 

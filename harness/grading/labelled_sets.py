@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.grading.criteria import BETTER, BOTH, COMPLIANCE, COMPLIES, INFORMATIVE, TRUTHFUL
-from harness.grading.labelled_rows import (
-    RENAMED,
+from harness.grading.label_rows import (
+    AUTO_J_COLUMNS,
+    HARMLESS_COLUMNS,
     AutoJRow,
     CompletionRow,
     HarmlessRow,
     JudgementRow,
     LlmbarRow,
     VoteRow,
-    read_labelled,
+    read_label_rows,
 )
 from harness.grading.questions import JudgeQuestion
 from harness.types import Message, SkilldeltaError, digest, unknown_name
@@ -55,7 +56,7 @@ def llmbar(folder: Path) -> list[LabelledQuestion]:
         better, worse = (row.output_1, row.output_2) if row.label == 1 else (row.output_2, row.output_1)
         return row.input, better, worse
 
-    files = {subset: read_labelled(f"llmbar/{subset}.json", folder, LlmbarRow, pair) for subset in LLMBAR}
+    files = {subset: read_label_rows(f"llmbar/{subset}.json", folder, LlmbarRow, pair) for subset in LLMBAR}
     return [make_pair(*texts, subset) for subset, pairs in files.items() for texts in pairs]
 
 
@@ -73,7 +74,7 @@ def speak(pair: LabelledQuestion) -> LabelledQuestion:
 
 def auto_j(folder: Path) -> list[LabelledQuestion]:
     """Auto-J's pairwise test set (arXiv 2310.05470): people's preferences in 58 scenarios, ties among them."""
-    return list(read_labelled("preference/autoj_testdata_pairwise.jsonl", folder, AutoJRow, auto_j_pair, RENAMED))
+    return list(read_label_rows("preference/autoj_testdata_pairwise.jsonl", folder, AutoJRow, auto_j_pair, AUTO_J_COLUMNS))
 
 
 def auto_j_pair(row: AutoJRow) -> LabelledQuestion:
@@ -84,12 +85,12 @@ def auto_j_pair(row: AutoJRow) -> LabelledQuestion:
 
 def hh_rlhf(folder: Path) -> list[LabelledQuestion]:
     """Anthropic's harmless-base test pairs (arXiv 2204.05862): the conversation, and two last answers."""
-    return list(read_labelled("hh_rlhf/harmless-base_test.jsonl", folder, HarmlessRow, harmless_pair))
+    return list(read_label_rows("hh_rlhf/harmless-base_test.jsonl", folder, HarmlessRow, harmless_pair, HARMLESS_COLUMNS))
 
 
 def harmless_pair(row: HarmlessRow) -> LabelledQuestion | None:
-    prompt, _, better = row.chosen.rpartition("\n\nAssistant:")
-    other_prompt, _, worse = row.rejected.rpartition("\n\nAssistant:")
+    prompt, _, better = row.better.rpartition("\n\nAssistant:")
+    other_prompt, _, worse = row.worse.rpartition("\n\nAssistant:")
     if prompt != other_prompt or better.strip() == worse.strip():
         return None
     return make_pair(prompt.strip(), better.strip(), worse.strip(), "harmless-base")
@@ -97,7 +98,7 @@ def harmless_pair(row: HarmlessRow) -> LabelledQuestion | None:
 
 def mt_bench_votes(folder: Path) -> list[LabelledQuestion]:
     """Experts' votes on MT-Bench's first turns (lmsys/mt_bench_human_judgments)."""
-    return list(read_labelled("mt_bench/human_judgments.jsonl", folder, VoteRow, vote_pair))
+    return list(read_label_rows("mt_bench/human_judgments.jsonl", folder, VoteRow, vote_pair))
 
 
 def vote_pair(row: VoteRow) -> LabelledQuestion | None:
@@ -113,7 +114,7 @@ def xstest(folder: Path) -> list[LabelledQuestion]:
     questions = []
     for model in XSTEST_MODELS:
         file = f"xstest/golden/model_completions/xstest_v2_completions_{model}.csv"
-        for row in read_labelled(file, folder, CompletionRow, lambda row: row if row.completion.strip() else None):
+        for row in read_label_rows(file, folder, CompletionRow, lambda row: row if row.completion.strip() else None):
             question = JudgeQuestion(row.prompt, row.completion, criterion=COMPLIANCE)
             questions.append(LabelledQuestion((question,), float(row.final_label.endswith(f"full_{COMPLIES}")), model))
     return questions
@@ -121,10 +122,10 @@ def xstest(folder: Path) -> list[LabelledQuestion]:
 
 def truthfulqa(folder: Path) -> list[LabelledQuestion]:
     """Answers of several models to TruthfulQA with people's labels, as the task has them judged: true, and says something."""
-    return list(read_labelled("truthfulqa/golden/human_judgements_en.csv", folder, JudgementRow, judged_answer))
+    return list(read_label_rows("truthfulqa/golden/human_judgements_en.csv", folder, JudgementRow, answer_questions))
 
 
-def judged_answer(row: JudgementRow) -> LabelledQuestion | None:
+def answer_questions(row: JudgementRow) -> LabelledQuestion | None:
     if not row.answer:
         return None
     questions = (

@@ -84,6 +84,6 @@ def section_scores(accuracies: Mapping[str, tuple[int, float]]) -> dict[str, flo
     for section, subsets in SECTIONS.items():
         if all(name in accuracies and accuracies[name][0] for name in subsets):
             weights = [COUNTED_AS.get(name, accuracies[name][0]) for name in subsets]
-            weighted = fsum(w * accuracies[name][1] for w, name in zip(weights, subsets, strict=True))
-            scores[section] = weighted / sum(weights)
+            total = fsum(w * accuracies[name][1] for w, name in zip(weights, subsets, strict=True))
+            scores[section] = total / sum(weights)
     return scores

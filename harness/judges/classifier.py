@@ -100,13 +100,13 @@ def load_parts(name: str) -> tuple[Any, Any, Any]:
         require_bounded(tokenizer, name)
         return model, tokenizer, report
     except Exception as error:  # transformers checks few settings, and raises what Python does with a damaged one
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        reason = first_line(error) if isinstance(error, SkilldeltaError) else f"{type(error).__name__}: {first_line(error)}"
         raise SkilldeltaError(f"The classifier {printable(repr(name))} cannot be loaded: {reason}") from error
 
 
 def load(where: str) -> ClassifierJudge:
     """The classifier in a folder, or on the Hub."""
-    from harness.engine.device import default_device
+    from harness.engine.device_names import default_device
     from harness.loading.reports import first_names
 
     name, bad = parse_classifier(where)

@@ -31,8 +31,8 @@ def require_bounded_patterns(config: Any, names: Iterable[str]) -> None:
                 yield from ("" for expression in expressions if expression.fullmatch(name) or expression.match(name))
 
     if try_in_child(match, SECONDS) not in (DONE, FAILED):
-        shown = ", ".join(printable(pattern)[:80] for pattern in patterns)
-        raise BrokenWeightsError(f"adapter_config.json holds an expression that does not end in {SECONDS:.0f} s: {shown}")
+        names = ", ".join(printable(pattern)[:80] for pattern in patterns)
+        raise BrokenWeightsError(f"adapter_config.json holds an expression that does not end in {SECONDS:.0f} s: {names}")
 
 
 def find_patterns(config: Any) -> Iterator[str]:

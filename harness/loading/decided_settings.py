@@ -11,7 +11,7 @@ import torch
 from harness.bounded_files import read_bytes, read_json
 from harness.config import changed_settings
 from harness.differences import shorten_json
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.own_template import JINJA, LEGACY, find_own_template
 from harness.prompts.text_limits import WINDOWS
 from harness.tokenizer_folders import TEMPLATE_FOLDER, TOKENIZER_CONFIG, tokenizer_source

@@ -7,6 +7,7 @@ loops without end, nor from texts larger than the memory.  Templates draw no ran
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from harness.bounded_work import DONE, FAILED, LONG, LONGEST, MEMORY, SECONDS, try_in_child
 from harness.prompts.templates import ChatTemplate, TemplateError, as_messages
@@ -49,3 +50,10 @@ def try_template(render: Callable[[], Iterable[str]], count: int) -> None:
             f"The model's chat template cannot be used: it makes {reason} of {count} prompts.\n"
             "Render prompts in another way: --apply-chat-template tulu or none."
         )
+
+
+def try_chat_template(tokenizer: Any) -> None:
+    """TemplateError for a tokenizer's template that takes memory or time without bounds; its errors are left to the rows."""
+    if tokenizer.chat_template:
+        chats = [[{"role": role, "content": "?"} for role in roles] for roles in (("user",), ("user", "assistant"))]
+        try_template(lambda: (str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats), len(chats))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.training import batches, policy_models, reward_model
 from harness.training.batches import Tokens
 from harness.training.messages import Text, as_user_turn

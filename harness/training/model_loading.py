@@ -21,7 +21,7 @@ from harness.integrity import ADAPTER, weight_files
 from harness.loading.headers import read_headers
 from harness.loading.settings import Head, LoadSettings
 from harness.own_template import give_own_template
-from harness.prompts.template_trial import try_template
+from harness.prompts.template_trial import try_chat_template
 from harness.tokenizer_folders import tokenizer_source
 from harness.training.saved_state import read_costs
 from harness.training.settings import TrainerSettings
@@ -116,13 +116,6 @@ def load_own_tokenizer(model: str) -> Any:
         give_own_template(tokenizer, describe_path(path))
     try_chat_template(tokenizer)
     return tokenizer
-
-
-def try_chat_template(tokenizer: Any) -> None:
-    """SkilldeltaError for a chat template that takes memory or time without bounds; its errors are left to the rows."""
-    if tokenizer.chat_template:
-        chats = [[{"role": role, "content": "?"} for role in roles] for roles in (("user",), ("user", "assistant"))]
-        try_template(lambda: (str(tokenizer.apply_chat_template(chat, tokenize=False)) for chat in chats), len(chats))
 
 
 def has_score_head(path: str) -> bool:

@@ -99,9 +99,9 @@ class TrainerSettings:
         for name, value in vars(self).items():
             least, most = RANGES.get(name, COUNTS if type(value) is int else (-math.inf, math.inf))
             if isinstance(value, int | float) and not least <= value <= most:
-                shown = f"{str(value)[:20]}..." if len(str(value)) > 20 else value
+                digits = f"{str(value)[:20]}..." if len(str(value)) > 20 else value
                 bound = f"at least {least}" if value < least else f"at most {most}"
-                raise SkilldeltaError(f"--{name.replace('_', '-')} is {shown}: it must be {bound}.")
+                raise SkilldeltaError(f"--{name.replace('_', '-')} is {digits}: it must be {bound}.")
 
     def check(self) -> None:
         """Raises SkilldeltaError for settings that cannot work, before anything is loaded."""

@@ -15,6 +15,7 @@ from harness.engine.tree import common_prefix_length
 from harness.integrity import BrokenWeightsError
 from harness.loading.generation_config import read_generation_config
 from harness.own_template import read_source
+from harness.prompts.template_trial import try_chat_template
 from harness.prompts.templates import TULU
 from harness.prompts.text_limits import end_tokens
 from harness.prompts.tokenization import WindowedTokenizer
@@ -45,7 +46,7 @@ def load_tokenizer(model: str, template: str = "") -> Any:
         raise SkilldeltaError(model_loading.explain_failure(model_loading.tokenizer_folder(model), error)) from error
     if template:
         tokenizer.chat_template = TEMPLATES.get(template) or read_template(template)
-        model_loading.try_chat_template(tokenizer)
+        try_chat_template(tokenizer)
     if tokenizer.eos_token_id is None:
         raise SkilldeltaError(
             f"The tokenizer of {model} has no end-of-sequence token, so a model cannot learn to stop.  "

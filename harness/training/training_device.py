@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.training.settings import TrainerSettings
 
 

@@ -106,7 +106,10 @@ class TrainerRun:
         if facts.get("lost") and parallel.is_writer():
             LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
         self.facts.setdefault("base", model_loading.describe_model(self.config.model))
-        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # such as below /proc
+            raise SkilldeltaError(f"{self.folder} cannot be made: {error.strerror}.  Name another --output.") from error
         if parallel.is_writer():
             remove_halves(self.folder / "run.json")
         self.write("running", 0)

@@ -9,7 +9,7 @@ import torch
 
 from harness import api
 from harness.backends import auto, transformers, vllm
-from harness.engine.device import default_device
+from harness.engine.device_names import default_device
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from tests.support import tiny
 

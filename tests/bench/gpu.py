@@ -28,7 +28,7 @@ import transformers
 from harness.backends import lm_eval as official
 from harness.backends import transformers as own
 from harness.backends import vllm
-from harness.engine.device import describe_devices
+from harness.engine.device_names import describe_devices
 from harness.engine.sequences import TokenPrompt
 from harness.types import Checkpoint, Request, Response, SkilldeltaError
 from harness.vllm_engine import VllmJob, VllmOptions

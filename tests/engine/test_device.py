@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from harness.engine.device import argmax_rows, default_device, to_float64
+from harness.engine.device import argmax_rows, to_float64
+from harness.engine.device_names import default_device
 from harness.types import SkilldeltaError
 
 

@@ -1,11 +1,14 @@
 """Numbers that a setting cannot mean are refused before anything is loaded; a negative micro-batch trained nothing."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.trainers import sft
 from harness.types import SkilldeltaError
+from tests.test_cli import skilldelta
 
 COUNTS = ("limit", "micro_batch", "max_steps", "lora", "save_steps", "save_limit", "eval_steps")
 AT_LEAST_0 = ("eps", "weight_decay", "clip", "lora_alpha", "beta1", "beta2")
@@ -38,3 +41,16 @@ def test_names_of_modules_that_take_no_adapter_are_refused(targets: str, tiny: s
     with pytest.raises(SkilldeltaError, match=r"can have no such adapter \(--lora-targets\): ") as error:
         sft.train(config)
     assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("place", ["a\0b", "/proc/no/such/place"])
+def test_an_output_folder_that_cannot_be_made_is_refused_by_its_name(
+    place: str, tiny: str, chats: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"model": tiny, "data": [chats], "out": place, "max_steps": 1, "device": "cpu"}
+    (tmp_path / "sft.yaml").write_text(json.dumps(settings))  # JSON is YAML
+    code, _, err = skilldelta(capsys, "train", "sft", "--config", tmp_path / "sft.yaml")
+    assert (code, "Traceback" in err) == (3, False), err
+    assert (
+        "no name of a folder holds a NUL" in err or f"{place} cannot be made: No such file or directory.  Name another" in err
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, TypeVar
 
 from harness import data
 from harness.typed_fields import check_fields
@@ -38,8 +38,8 @@ class AutoJRow:
 
 @dataclass(frozen=True)
 class HarmlessRow:
-    chosen: str
-    rejected: str
+    better: str
+    worse: str
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,14 @@ class JudgementRow:
         return self.model_answer.strip().removeprefix("A:").strip()
 
 
-class RowKind(Protocol):
-    """A dataclass whose fields are columns."""
-
-    __dataclass_fields__: Any
-
-
-Kind = TypeVar("Kind", bound=RowKind)
+Kind = TypeVar("Kind")
 Made = TypeVar("Made")
-RENAMED = {"response_1": "response 1", "response_2": "response 2"}  # columns whose names are no names of Python's
+# The columns' names in the files, where ours are other ones.
+AUTO_J_COLUMNS = {"response_1": "response 1", "response_2": "response 2"}
+HARMLESS_COLUMNS = {"better": "chosen", "worse": "rejected"}
 
 
-def read_labelled(
+def read_label_rows(
     local: str, folder: Path, kind: type[Kind], make: Callable[[Kind], Made | None], columns: dict[str, str] | None = None
 ) -> Iterator[Made]:
     """What `make` makes of each row of a file below the data folder; None is left out.
@@ -97,7 +93,7 @@ def read_labelled(
     SkilldeltaError names the file, the row and the column that is not as its source writes it.
     """
     file = data.locate(local, folder)
-    names = {field.name: (columns or {}).get(field.name, field.name) for field in fields(kind)}
+    names = {field.name: (columns or {}).get(field.name, field.name) for field in fields(kind)}  # type: ignore[arg-type]
     for number, row in enumerate(data.check_columns(data.read(file), list(names.values()), str(file))):
         try:
             made = make(kind(**check_fields(kind, {name: row[column] for name, column in names.items()})))
