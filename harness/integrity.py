@@ -26,6 +26,7 @@ MAX_DIMENSIONS = 64  # of a tensor, as torch has it
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ADAPTER = ("adapter_model.safetensors", "adapter_model.bin")
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
+DAMAGED = "damaged weights"  # stands for the content of files that are not worth reading
 NO_WEIGHTS = "no weights"
 ZIP_BEGIN, ZIP_END, ZIP_TAIL = b"PK\x03\x04", b"PK\x05\x06", 22 + 65_535  # a comment may follow the last record
 ADAPTER_CONFIG = "adapter_config.json"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from harness.file_hashes import content_identity
 from harness.grading.criteria import CRITERIA
 from harness.grading.questions import Grade, JudgeQuestion
+from harness.integrity import DAMAGED, find_problem
 from harness.name_value_pairs import parse_pairs
 from harness.types import SkilldeltaError
 from harness.visible_text import first_line, printable, replace_surrogates
@@ -76,9 +78,13 @@ def parse_classifier(where: str) -> tuple[str, str]:
 
 
 def identity(where: str) -> str:
-    """The model's content, and its bad label where that is another than usual."""
+    """The model's content, and its bad label where that is another than usual.
+
+    Damaged weights are not read, as they could be a terabyte without content: load() refuses them.
+    """
     model, bad = parse_classifier(where)
-    return content_identity(model) + (f",bad={bad}" if bad != BAD else "")
+    is_damaged = Path(model).is_dir() and find_problem(Path(model))
+    return (DAMAGED if is_damaged else content_identity(model)) + (f",bad={bad}" if bad != BAD else "")
 
 
 def load_parts(name: str) -> tuple[Any, Any, Any]:

@@ -16,6 +16,7 @@ from harness.checkpoint_folders import describe_path
 from harness.grading.criteria import compares_answers
 from harness.grading.preferences import first_probability
 from harness.grading.questions import Grade, JudgeQuestion
+from harness.integrity import ADAPTER, DAMAGED, SINGLE, find_problem
 from harness.name_value_pairs import parse_pairs
 from harness.types import Message, SkilldeltaError, digest
 from harness.visible_text import replace_surrogates
@@ -70,15 +71,18 @@ def parse_reward(where: str) -> tuple[str, str]:
 
 
 def identity(where: str) -> str:
-    """The hash of its weights, tokenizer and card."""
+    """The hash of its weights, tokenizer and card.  Damaged weights are not read: load() refuses them."""
     folder, base = parse_reward(where)
     if not Path(folder).is_dir():
         return folder
     from harness.file_hashes import hash_files
-    from harness.training.model_loading import model_folder
+    from harness.training.model_loading import is_adapter, model_folder
     from harness.training.reward_card import CARD
 
     path = model_folder(folder)
+    places = [place for place in (path, base) if place and Path(place).is_dir()]
+    if any(find_problem(Path(place), ADAPTER if is_adapter(place) else SINGLE) for place in places):
+        return DAMAGED
     bases = fingerprint.hash_checkpoint(describe_path(base)) if base else {}
     parts = [fingerprint.hash_checkpoint(describe_path(path)), bases, hash_files([Path(path) / CARD])]
     return digest([*parts, READING])

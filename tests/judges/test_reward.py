@@ -1,6 +1,7 @@
 """A reward model as a judge, against its own rewards; and a classifier asked in batches."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -101,3 +102,13 @@ def test_a_classifier_grades_a_batch_as_it_grades_each_alone(classifier: Path) -
     assert classifier_plugin.identity(f"{classifier},bad=0") != classifier_plugin.identity(str(classifier))
     with pytest.raises(SkilldeltaError, match="no label 'toxic'; it has label_0, label_1"):
         classifier_plugin.load(f"{classifier},bad=toxic")
+
+
+@pytest.mark.parametrize("name", ["reward", "classifier"])
+def test_weights_of_a_terabyte_without_content_are_not_read(name: str, reward_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(reward_folder, tmp_path / "model"))
+    os.truncate(folder / "model.safetensors", 1 << 40)
+    judge = judge_binding.LazyJudge(f"{name}:{folder}")
+    assert judge.identity.endswith("damaged weights")
+    with pytest.raises(SkilldeltaError, match=r"cannot be loaded"):
+        judge.get()
