@@ -13,10 +13,11 @@ from harness.training import parallel
 from harness.training.conversations import Conversation, PolicyPrompt, parse_conversation, parse_prompt
 from harness.training.messages import UnusableRowError, describe_faults
 from harness.training.parse_settings import ParseSettings
-from harness.training.row_texts import holds_half_pair, nested_texts
+from harness.training.row_texts import nested_texts
 from harness.training.settings import TrainerSettings
 from harness.training.source_rows import raw_rows
 from harness.types import Json, SkilldeltaError, digest
+from harness.visible_text import replace_surrogates
 
 __all__ = ["Conversation", "PolicyPrompt", "load_mixture", "parse_conversation", "parse_prompt", "split_holdout"]
 LOG = logging.getLogger("skilldelta")
@@ -95,7 +96,7 @@ def parse_every(raw: Sequence[Json], settings: ParseSettings, parse: ParseRow[T]
         try:
             if not row:
                 raise UnusableRowError("an empty row")
-            if any(map(holds_half_pair, nested_texts(row))):
+            if any(text != replace_surrogates(text) for text in nested_texts(row)):
                 raise UnusableRowError("a text with half of a surrogate pair, which no tokenizer reads")
             rows.append(parse(row, settings))
         except UnusableRowError as fault:

@@ -19,8 +19,11 @@ def read_pair_questions(name: str) -> tuple[list[LabelledQuestion], dict[str, in
     The column `subset` names the part that a row counts in; without it all are one, `all`.
     Raises SkilldeltaError for columns that are not understood, and where no pair is left.
     """
-    parse = lambda row, settings: as_question(parse_pair(row, settings), str(row.get("subset") or "all"))  # noqa: E731
-    pairs, faults = parse_every(raw_rows(name)[0], ParseSettings(source=name), parse)
+    pairs, faults = parse_every(
+        raw_rows(name)[0],
+        ParseSettings(source=name),
+        lambda row, settings: as_question(parse_pair(row, settings), str(row.get("subset") or "all")),
+    )
     if not pairs:
         raise SkilldeltaError(
             f"{name} holds no pairs to judge: {describe_faults(faults) or 'it is empty'}.  A row has prompt, chosen, rejected, "

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from harness.bounded_files import UnreadableFileError, read_json
+from harness.bounded_files import read_json
 from harness.typed_fields import check_fields
 from harness.types import SkilldeltaError
 from harness.visible_text import printable
@@ -38,7 +38,7 @@ def read_card(folder: str) -> RewardCard | None:
         content = read_json(file)
         names = {field.name for field in fields(RewardCard)}
         card = RewardCard(**check_fields(RewardCard, {name: content[name] for name in names & content.keys()}))
-    except (UnreadableFileError, SkilldeltaError) as error:
+    except SkilldeltaError as error:
         reason = str(error)
     else:
         reason = find_card_fault(card)

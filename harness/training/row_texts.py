@@ -32,17 +32,6 @@ def nested_texts(value: Any) -> Iterator[str]:
             rest += reversed(part)
 
 
-def holds_half_pair(text: str) -> bool:
-    """Is a letter half of a pair of UTF-16?  JSON can write one, and UTF-8 cannot."""
-    if text.isascii():
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
 def holds_words(value: Any) -> bool:
     """Is there a text of more than one word in a value, at any depth?  Numbers, flags, labels and ids are no words."""
     if isinstance(value, str):
