@@ -19,7 +19,7 @@ from typing import NoReturn
 from harness.sandbox.inside import kernel, namespaces
 from harness.sandbox.inside.landlock import ProgramRules
 from harness.sandbox.inside.lockdown import close_descriptors
-from harness.sandbox.inside.pair import SlotPlace, start_pair, unpack_limits
+from harness.sandbox.inside.pair import SlotPlace, prepare_forks, start_pair, unpack_limits
 
 # Of grader and candidate, in a program's own process table and in the slot's, where 1 and 2 are the slot and this process.
 # They are always the same: the kernel's own count there goes on with every thread of a program, and what this process learns
@@ -45,6 +45,7 @@ def serve_forks(control: socket.socket, place: SlotPlace) -> NoReturn:
     restrict = rules.restrict if rules else None
     rejoin_slot = kernel.SystemCall("setns", os.pidfd_open(os.getppid()), kernel.CLONE_NEWPID)
     kernel.unshare(kernel.CLONE_NEWNS)
+    prepare_forks(place.confinement)
     while True:
         make_folder()
         os.chdir(folder)

@@ -49,6 +49,16 @@ def open_lines(confinement: Confinement) -> list[int]:
     return [*os.pipe(), *os.pipe(), os.open("/dev/null", os.O_RDWR), *spare]
 
 
+def prepare_forks(confinement: Confinement) -> None:
+    """Changes the calling process into one that forks graders and candidates: each inherits what it would change itself.
+
+    From here on it has the candidate's stand-ins itself: it may make no pipe and no pair of sockets.
+    """
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # ends a program whose file grows beyond its limit; Python ignores it
+    if confinement.filter:
+        stand_ins.install_stand_ins()
+
+
 def start_pair(
     limits: Sequence[Sequence[ResourceLimit]],
     fds: Sequence[int],
@@ -88,14 +98,11 @@ def run_locked(fds: tuple[int, ...], locks: Locks, role: int) -> NoReturn:
         arrange_descriptors(fds)
         lock_down(confinement, limits, role)
         if role:
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-            if confinement.filter:
-                stand_ins.install_stand_ins()
             candidate.serve_calls(3, 4, 5)
             status = 0
         else:
             if confinement.filter:
-                stand_ins.install_pairs("grader")
+                stand_ins.install_pairs(stand_ins.GRADER_PAIRS)
             status = grader.grade(3, 4, 5, 6)
     except BaseException as error:  # noqa: BLE001  the process must end here, whatever happens
         sys.stderr.write(f"{type(error).__name__}: {error}\n")

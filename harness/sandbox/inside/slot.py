@@ -16,7 +16,7 @@ from typing import Any
 
 from harness.sandbox.inside import forker, kernel, landlock, namespaces
 from harness.sandbox.inside.lockdown import Confinement, close_descriptors
-from harness.sandbox.inside.pair import SlotPlace, open_lines, pack_limits, pair_limits, start_pair
+from harness.sandbox.inside.pair import SlotPlace, open_lines, pack_limits, pair_limits, prepare_forks, start_pair
 from harness.sandbox.inside.scratch import ScratchFolder, empty_folder
 from harness.sandbox.inside.seccomp import SeccompFilter
 from harness.sandbox.inside.supervision import Child, PairSupervision
@@ -53,22 +53,27 @@ def confine_slot(setup: dict[str, Any], request: dict[str, Any], resident: int, 
 
 
 def serve_programs(control: socket.socket, place: SlotPlace) -> None:
-    """Runs a program for each request, until the harness hangs up."""
+    """Runs a program for each request, until the harness hangs up; without a forker one program alone."""
     forks = start_forker(place, control) if place.scratch.own_filesystem else None
     if forks:
         rehearse(place, control, forks)
     lines = open_lines(place.confinement)
+    if not forks:
+        prepare_forks(place.confinement)
     control.send(b"{}")
     while True:
         message, files, _, _ = socket.recv_fds(control, 1 << 16, 4)
         if not message:
             return
         report = run_program(json.loads(message), [*files, *lines], place, control, forks)
-        if not place.scratch.own_filesystem:
+        if not forks:
             empty_folder(place.scratch.folder)
-        report["reusable"] = place.scratch.own_filesystem
+        report["reusable"] = bool(forks)
         report["stamps"].append(time.monotonic())
         control.send(json.dumps(report).encode())
+        if not forks:
+            return
+        forks.send(forker.PAIR_ENDED)  # after the report: the harness reads it while the next folder is made
         lines = open_lines(place.confinement)  # for the next program: nobody waits for it yet
 
 
@@ -76,6 +81,7 @@ def rehearse(place: SlotPlace, control: socket.socket, forks: socket.socket) -> 
     """An empty program, so that also the first one finds the forker's memory as all later ones do, at the same addresses."""
     files = [os.memfd_create("rehearsal", os.MFD_CLOEXEC) for _ in range(4)]
     run_program({"limits": REHEARSAL, "patience": 1}, [*files, *open_lines(place.confinement)], place, control, forks)
+    forks.send(forker.PAIR_ENDED)
 
 
 def start_forker(place: SlotPlace, control: socket.socket) -> socket.socket:
@@ -119,8 +125,6 @@ def run_program(
     pair = PairSupervision(Child(pids[0]), Child(pids[1]), control, quota, own_table=own)
     why = pair.wait(start + request["limits"]["wall_s"], request["patience"])
     pair.end(why)
-    if forks:
-        forks.send(forker.PAIR_ENDED)  # before the report: the next folder is made meanwhile
     return {
         "stamps": [start, start_end, time.monotonic()],
         "stopped": why,

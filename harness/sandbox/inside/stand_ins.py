@@ -42,16 +42,17 @@ def fix_seeds() -> None:
     random.__dict__["_urandom"] = RANDOM_BYTES.randbytes  # of SystemRandom, and so of secrets
 
 
-def install_pairs(process: str) -> None:
-    """Puts the pairs that were made for it into this process: tests too start event loops."""
-    first = FIRST_SPARE[process]
-    pairs = SparePairs(range(first, first + 2 * SPARE_PAIRS[process]))
+def install_pairs(pairs: SparePairs) -> None:
+    """Puts pairs that were made beforehand into this process: tests too start event loops."""
     os.pipe, os.pipe2, _socket.socketpair = pairs.pipe, pairs.pipe2, pairs.socketpair
 
 
 def install_stand_ins() -> None:
-    """Puts all of them into this process, which is to run a program."""
-    install_pairs("candidate")
+    """Puts all of them into this process, and so into the candidates that it forks.
+
+    There, and not in each candidate: what a process changes after a fork, the kernel has to copy.
+    """
+    install_pairs(CANDIDATE_PAIRS)
     os.urandom, os.getrandom = RANDOM_BYTES.randbytes, lambda size, flags=0: RANDOM_BYTES.randbytes(size)
     resource.getrusage = processor_times
 
@@ -137,3 +138,12 @@ def number_of_file(descriptor: int) -> int:
         return os.fstat(descriptor).st_ino
     except OSError:
         return -1
+
+
+def pairs_of(process: str) -> SparePairs:
+    """The pairs of a "grader" or a "candidate", by the numbers that their descriptors have there."""
+    first = FIRST_SPARE[process]
+    return SparePairs(range(first, first + 2 * SPARE_PAIRS[process]))
+
+
+GRADER_PAIRS, CANDIDATE_PAIRS = pairs_of("grader"), pairs_of("candidate")
