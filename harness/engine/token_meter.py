@@ -1,21 +1,21 @@
 """How many tokens a model has computed, and how long the rest will take: it moves while no sample is ready yet.
 
-How long answers become is unknown, so it is estimated: see statistics/answer_lengths.py.
+How long answers become is unknown, so it is estimated: see statistics/answer_lengths.py; so is what a step costs
+(statistics/step_costs.py): less when answers have ended, more as the others grow.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from harness.engine.sequences import DecodingRow
-from harness.statistics.answer_lengths import are_foreseeable, expected_rest, last_end, reaching_shares
+from harness.statistics.answer_lengths import Work, are_foreseeable, expected_work, reaching_shares
+from harness.statistics.step_costs import fit_costs
 
 Report = Callable[[int, float | None], None]  # tokens computed so far, seconds that are left (None: nothing tells yet)
 INTERVAL_S = 1.0  # between reports
-RECENT_S = 30.0  # the speed is that of so many last seconds
 
 
 @dataclass
@@ -31,51 +31,49 @@ class TokenMeter:
     clock: Callable[[], float] = time.monotonic
     tokens: int = 0
     rows: dict[int, DecodingRow] = field(default_factory=dict)  # by their prompts: one that began anew is counted once
-    history: list[tuple[float, int, int]] = field(default_factory=list)  # time, tokens, steps
+    observations: list[tuple[float, Work]] = field(default_factory=list)  # seconds, and the work that was done in them
     steps: int = 0
+    active: int = 0  # rows of the last step
+    last_time: float = 0.0  # of the last observation
+    last_totals: tuple[int, int, int] = (0, 0, 0)  # steps, tokens and context then
+    context: int = 0  # the sum of all tokens' ages when they were made
 
     def begin(self, answers: int, most: int) -> None:
         """Before a list of texts is generated."""
-        self.answers, self.most, self.rows, self.steps, self.history = answers, most, {}, 0, [(self.clock(), self.tokens, 0)]
+        self.answers, self.most, self.rows, self.observations = answers, most, {}, []
+        self.steps = self.active = 0
+        self.last_time = self.clock()
 
     def count_part(self, tokens: int, share: float, start: float) -> None:
         """After a part of a tree: `share` of it (0..1) since `start`."""
         self.tokens = max(self.tokens, tokens)
         now = self.clock()
-        if share > 0 and (not self.history or now - self.history[-1][0] >= INTERVAL_S):
-            self.history = [(now, self.tokens, 0)]
+        if share > 0 and now - self.last_time >= INTERVAL_S:
+            self.last_time = now
             self.report(self.tokens, (now - start) * (1 - share) / share)
 
     def count_step(self, rows: Sequence[DecodingRow]) -> None:
         """After one more token for each of these rows."""
         for row in rows:
             self.rows[id(row.prompt)] = row
-        self.tokens, self.steps = self.tokens + len(rows), self.steps + 1
-        now = self.clock()
+        self.tokens, self.steps, self.active = self.tokens + len(rows), self.steps + 1, len(rows)
+        self.context += sum(len(row.ids) for row in rows)
+        now, totals = self.clock(), (self.steps, self.tokens, self.context)
         if self.steps == 1:  # until now the prompts were read: that says nothing of a step
-            self.history = [(now, self.tokens, self.steps)]
-        if now - self.history[-1][0] >= INTERVAL_S:
-            self.history.append((now, self.tokens, self.steps))
-            while now - self.history[1][0] > RECENT_S:
-                self.history.pop(0)
+            self.last_time, self.last_totals = now, totals
+        elif now - self.last_time >= INTERVAL_S:
+            steps, tokens, context = (after - before for after, before in zip(totals, self.last_totals, strict=True))
+            self.observations.append((now - self.last_time, Work(steps, tokens, context / 1000)))
+            self.last_time, self.last_totals = now, totals
             self.report(self.tokens, self.seconds_left())
 
     def seconds_left(self) -> float | None:
-        """By the tokens to come at the speed so far, or more where a few long answers will go on alone; None: nothing tells.
-
-        A step costs less with fewer rows, but not in proportion: the tokens at the full speed are too few seconds, the steps of
-        the last answer at today's are too many, and their geometric mean lies between.
-        """
+        """What the steps to come cost, by what those so far have cost; None: nothing tells how long answers become."""
         ends = [len(row.ids) for row in self.rows.values() if row.finish == "stop"]
         cuts = [len(row.ids) for row in self.rows.values() if row.finish == "length"]
         ages = [len(row.ids) for row in self.rows.values() if not row.finish]
         if not are_foreseeable(len(ends) + len(cuts), ages, self.answers, self.most):
             return None
         shares = reaching_shares(ends, [*cuts, *ages], self.most)
-        waiting = max(self.answers - len(self.rows), 0)
-        tokens = sum(expected_rest(shares, age) for age in ages) + waiting * expected_rest(shares, 0)
-        (start, first_tokens, first_steps), (now, last_tokens, last_steps) = self.history[0], self.history[-1]
-        seconds = max(now - start, 1e-9)
-        by_tokens = tokens * seconds / max(last_tokens - first_tokens, 1)
-        by_steps = last_end(shares, ages) * seconds / max(last_steps - first_steps, 1) if ages else 0.0
-        return math.sqrt(by_tokens * max(by_tokens, by_steps))
+        work = expected_work(shares, ages, max(self.answers - len(self.rows), 0), self.active)
+        return float(fit_costs(self.observations) @ work.vector())

@@ -7,12 +7,15 @@ as rarely as in the older half of the ages that were seen; at the limit of token
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Shares = NDArray[np.float64]
+MAX_AGES = 32  # about so many different ages are told from one another
 ENOUGH_ENDS = 3  # with fewer, a forecast is off by a factor of several
 
 
@@ -39,22 +42,42 @@ def reaching_shares(ends: Sequence[int], ages: Sequence[int], most: int) -> Shar
     return shares
 
 
-def expected_rest(shares: Shares, age: int) -> float:
-    """How many tokens an answer of that age still gets, in the mean: sum_{t >= age} S(t) / S(age - 1)."""
-    survival = shares[age - 1] if age else 1.0
-    return float(shares[age:].sum() / survival) if survival > 0 else 1.0
+@dataclass(frozen=True)
+class Work:
+    """What is expected of a run of answers: steps, tokens, and the sum of all tokens' ages when they are made, in thousands."""
+
+    steps: float
+    tokens: float
+    context: float
+
+    def vector(self) -> NDArray[np.float64]:
+        """[3]"""
+        return np.array([self.steps, self.tokens, self.context])
 
 
-def last_end(shares: Shares, ages: Sequence[int]) -> int:
-    """After how many steps the last of these answers has likely ended: less than half an answer is expected to go on."""
-    low, high = 0, len(shares)
-    survival = np.array([max(shares[age - 1] if age else 1.0, 1e-12) for age in ages])
-    starts = np.array(ages, np.int64)
-    while low < high:
-        middle = (low + high) // 2
-        alive = shares[np.minimum(starts + middle, len(shares) - 1)] / survival
-        low, high = (low, middle) if alive.sum() < 0.5 else (middle + 1, high)
-    return low
+def expected_work(shares: Shares, ages: Sequence[int], waiting: int, slots: int) -> Work:
+    """The work until answers of these ages have ended, and `waiting` others, which follow them in their `slots`."""
+    later = np.arange(len(shares), dtype=np.float64)
+    alive, none_alive, context = np.zeros(len(shares)), np.zeros(len(shares)), 0.0
+    for age, count in count_ages(ages).items():
+        survival = np.zeros(len(shares))
+        survival[: len(shares) - age] = np.minimum(shares[age:] / max(shares[age - 1] if age else 1.0, 1e-12), 1.0)
+        alive += count * survival
+        none_alive += count * np.log1p(-np.minimum(survival, 1 - 1e-9))
+        context += count * float(survival @ (age + later))
+    steps, tokens = float((1 - np.exp(none_alive)).sum()), float(alive.sum())
+    if waiting:
+        each, slots = float(shares.sum()), max(slots, 1)
+        tokens, context = tokens + waiting * each, context + waiting * float(shares @ later)
+        last = float((1 - (1 - np.minimum(shares, 1 - 1e-9)) ** slots).sum()) - each  # by which the last outlasts the mean
+        steps = max(steps, tokens / slots + last)
+    return Work(steps, tokens, context / 1000)
+
+
+def count_ages(ages: Sequence[int]) -> Counter[int]:
+    """How many answers have each age, rounded down where there are many different ones."""
+    width = max((max(ages, default=0) - min(ages, default=0)) // MAX_AGES, 1)
+    return Counter(age // width * width for age in ages)
 
 
 def last_end_in_turn(shares: Shares, ages: Sequence[int], waiting: int, slots: int) -> float:

@@ -12,7 +12,8 @@ from harness.engine.engine import BatchLimits, Engine
 from harness.engine.plain import TokenPair
 from harness.engine.sequences import DecodingRow, TokenPrompt
 from harness.engine.token_meter import TokenMeter
-from harness.statistics.answer_lengths import are_foreseeable, expected_rest, last_end, last_end_in_turn, reaching_shares
+from harness.statistics.answer_lengths import Work, are_foreseeable, expected_work, last_end_in_turn, reaching_shares
+from harness.statistics.step_costs import fit_costs
 from tests.engine.test_engine import CONFIGS, make
 
 
@@ -22,13 +23,59 @@ def test_shares_by_hand() -> None:
     assert shares[:3] == pytest.approx([1.0, 0.75, 0.5])
     assert shares[4] == 0
     assert 0 < shares[3] < 0.5
-    assert expected_rest(shares, 0) == pytest.approx(1 + 0.75 + 0.5 + shares[3])
+    assert expected_work(shares, [0], 0, 1).tokens == pytest.approx(1 + 0.75 + 0.5 + shares[3])
 
 
 def test_where_nothing_has_ended_all_go_on_to_the_cap() -> None:
     shares = reaching_shares([], [5, 5, 5], 100)
-    assert expected_rest(shares, 5) == pytest.approx(95, abs=1.5)
-    assert last_end(shares, [5, 5, 5]) == 95
+    work = expected_work(shares, [5, 5, 5], 0, 3)
+    assert work.steps == pytest.approx(95, abs=1e-3)
+    assert work.tokens == pytest.approx(3 * 95, abs=1e-3)
+    assert work.context == pytest.approx(3 * sum(range(5, 100)) / 1000, abs=1e-3)
+
+
+def test_the_work_of_answers_that_wait() -> None:
+    """All have 10 tokens, and two are made side by side: two are at 4, and four wait."""
+    shares = reaching_shares([10] * 50, [], 20)
+    work = expected_work(shares, [4, 4], 4, 2)
+    assert work.tokens == pytest.approx(2 * 6 + 4 * 10, abs=1e-3)
+    assert work.steps == pytest.approx(6 + 2 * 10, abs=1e-3)
+    assert work.context == pytest.approx((2 * sum(range(4, 10)) + 4 * sum(range(10))) / 1000, abs=1e-3)
+    assert expected_work(shares, [4, 4], 0, 2).steps == pytest.approx(6, abs=1e-3)
+
+
+@given(
+    ages=st.lists(st.integers(0, 999), min_size=1, max_size=200),
+    ends=st.lists(st.integers(1, 999), max_size=20),
+    seed=st.integers(0, 9),
+)
+def test_the_expected_work_is_the_mean_of_drawn_lengths(ages: list[int], ends: list[int], seed: int) -> None:
+    """Ages are told apart to a 32nd of their range."""
+    shares = reaching_shares(ends, ages, 1000)
+    work = expected_work(shares, ages, 0, len(ages))
+    draws = np.random.default_rng(seed).random((200, len(ages)))
+    reach = shares[np.maximum(np.array(ages) - 1, 0)] * (np.array(ages) > 0) + (np.array(ages) == 0)
+    rests = np.searchsorted(-shares, -reach * draws) - np.array(ages)
+    rests = np.maximum(rests, 0)
+    spread = rests.sum(1).std() / len(rests) ** 0.5
+    assert work.tokens == pytest.approx(rests.sum(1).mean(), abs=6 * spread + len(ages) * 1000 / 32)
+    assert work.steps == pytest.approx(rests.max(1).mean(), abs=6 * rests.max(1).std() / len(rests) ** 0.5 + 1000 / 32)
+
+
+@given(st.tuples(*[st.floats(0.001, 1.0)] * 3), st.integers(0, 99))
+def test_costs_are_found_where_rows_and_context_vary(costs: tuple[float, float, float], seed: int) -> None:
+    source = np.random.default_rng(seed)
+    works = [Work(*source.uniform(1, 100, 3)) for _ in range(400)]
+    found = fit_costs([(float(work.vector() @ costs), work) for work in works])
+    later = Work(50, 5, 80)
+    assert found @ later.vector() == pytest.approx(later.vector() @ costs, rel=0.1)
+
+
+def test_costs_follow_the_present_speed() -> None:
+    """A machine that became half as fast a minute ago."""
+    work = Work(10, 100, 10)
+    found = fit_costs([*[(1.0, work)] * 300, *[(2.0, work)] * 60])
+    assert found @ work.vector() == pytest.approx(2.0)
 
 
 def test_answers_follow_one_another_where_a_place_is_free() -> None:
@@ -60,10 +107,10 @@ def test_shares_fall_from_at_most_one_to_none(ended: list[int], running: list[in
 class Simulation:
     """A run that is decoded in `slots`, one step in 0.1 s and 2 ms a row, and what its meter says on the way.
 
-    `reading`: seconds that the prompts take before the first step.
+    `reading`: seconds that the prompts take before the first step; `attending`: of a step for 1000 tokens of context.
     """
 
-    def __init__(self, lengths: list[int], most: int, slots: int, reading: float = 0.0) -> None:
+    def __init__(self, lengths: list[int], most: int, slots: int, reading: float = 0.0, attending: float = 0.0) -> None:
         self.now, self.reports = 0.0, list[tuple[float, float | None]]()
         meter = TokenMeter(lambda _, left: self.reports.append((self.now, left)), clock=lambda: self.now)
         meter.begin(len(lengths), most)
@@ -73,7 +120,7 @@ class Simulation:
         active: list[DecodingRow] = []
         while waiting or active:
             active += [waiting.pop(0) for _ in range(min(slots - len(active), len(waiting)))]
-            self.now += 0.1 + 0.002 * len(active)
+            self.now += 0.1 + 0.002 * len(active) + attending * sum(len(row.ids) for row in active) / 1000
             meter.count_step(active)
             for row in active:
                 row.append(0 if len(row.ids) >= goals[id(row)] else 1)
@@ -94,11 +141,14 @@ KINDS: dict[str, Any] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("answers", "slots"), [(64, 64), (541, 64), (512, 256)])
-def test_after_a_minute_the_forecast_is_within_a_factor_of_one_and_a_half(kind: str, answers: int, slots: int) -> None:
+@pytest.mark.parametrize("attending", [0.0, 0.004])
+def test_after_a_minute_the_forecast_is_within_a_factor_of_one_and_a_half(
+    kind: str, answers: int, slots: int, attending: float
+) -> None:
     source = random.Random(answers)
     lengths = [KINDS[kind](source) for _ in range(answers)]
     most = {"all short": 256, "half of them cut": 1280, "nearly all cut": 1024, "all alike": 512}[kind]
-    run = Simulation(lengths, most, slots)
+    run = Simulation(lengths, most, slots, attending=attending)
     minutes = [seconds for seconds in (60.0, 90.0, 150.0, 300.0) if seconds < 0.9 * run.now]
     for seconds in minutes:
         assert 1 / 1.5 < sum(run.forecast_after(seconds)) / run.now < 1.5
@@ -110,7 +160,7 @@ def test_while_nothing_tells_how_long_answers_become_there_is_no_forecast() -> N
     said = [(at, left) for at, left in run.reports if left is not None]
     assert said
     assert all(left is None for at, left in run.reports if at < 15)
-    assert all(left < 60 for _, left in said)
+    assert all(left < 90 for _, left in said)
     assert are_foreseeable(1, [], 1, 8192)
     assert are_foreseeable(0, [4100], 16, 8192)
     assert not are_foreseeable(2, [4000], 16, 8192)
