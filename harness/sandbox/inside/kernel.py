@@ -9,6 +9,7 @@ import ctypes
 import errno
 import os
 import platform
+import signal
 import threading
 from typing import Any
 
@@ -194,6 +195,7 @@ class CapabilityHeader(ctypes.Structure):
 CAPABILITY_HEADER = CapabilityHeader(0x20080522, 0)
 NO_CAPABILITIES = (ctypes.c_uint32 * 6)()  # effective, permitted and inheritable, twice 32 bits
 CAP_SETUID = (ctypes.c_uint32 * 6)(1 << 7, 1 << 7)
+DEFAULT_ACTION = (ctypes.c_uint64 * 4)()  # struct sigaction of the kernel: SIG_DFL, no flags, no mask
 DIE_WITH_PARENT = prepare_prctl(PR_SET_PDEATHSIG, 9)  # no program outlives its slot, however the slot ends
 NO_NEW_PRIVILEGES = prepare_prctl(PR_SET_NO_NEW_PRIVS, 1)  # no rights from set-user-id files; seccomp and Landlock demand it
 NO_DUMP = prepare_prctl(PR_SET_DUMPABLE, 0)  # no process of the same user may trace it or read its memory through /proc
@@ -201,3 +203,5 @@ DROP_CAPABILITIES = SystemCall("capset", ctypes.byref(CAPABILITY_HEADER), ctypes
 KEEP_CAPABILITIES = prepare_prctl(PR_SET_KEEPCAPS, 1)  # when the user changes
 KEEP_CAP_SETUID = SystemCall("capset", ctypes.byref(CAPABILITY_HEADER), ctypes.byref(CAP_SETUID))
 OWN_USER = SystemCall("unshare", CLONE_NEWUSER)  # for a user without any rights outside, and a process count of its own
+# A file that grows beyond its limit ends the process; Python ignores the signal.
+END_AT_FILE_LIMIT = SystemCall("rt_sigaction", signal.SIGXFSZ, ctypes.byref(DEFAULT_ACTION), 0, 8)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import struct
 import sys
 from collections.abc import Callable, Sequence
@@ -54,7 +53,6 @@ def prepare_forks(confinement: Confinement) -> None:
 
     From here on it has the candidate's stand-ins itself: it may make no pipe and no pair of sockets.
     """
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # ends a program whose file grows beyond its limit; Python ignores it
     if confinement.filter:
         stand_ins.install_stand_ins()
 
@@ -98,6 +96,7 @@ def run_locked(fds: tuple[int, ...], locks: Locks, role: int) -> NoReturn:
         arrange_descriptors(fds)
         lock_down(confinement, limits, role)
         if role:
+            kernel.END_AT_FILE_LIMIT()
             candidate.serve_calls(3, 4, 5)
             status = 0
         else:
