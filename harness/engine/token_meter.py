@@ -7,22 +7,25 @@ How long answers become is unknown, so it is estimated: see statistics/answer_le
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from harness.engine.sequences import DecodingRow
 from harness.statistics.answer_lengths import Work, are_foreseeable, expected_work, reaching_shares
 from harness.statistics.step_costs import fit_costs
 
 Report = Callable[[int, float | None], None]  # tokens computed so far, seconds that are left (None: nothing tells yet)
-INTERVAL_S = 1.0  # between reports
+INTERVAL_S = 1.0  # between reports, each of which makes an observation
+MAX_OBSERVATIONS = 1000  # the last; all are fitted anew for each report
 
 
 @dataclass
 class TokenMeter:
     """Counts the tokens of one call for answers, and reports them about once a second.
 
-    `waiting`: answers that have not begun.  `most`: tokens of the longest answer that is allowed.
+    `most`: tokens of the longest answer that is allowed.  `observations`: seconds, and the work that was done in them.
     """
 
     report: Report
@@ -31,7 +34,7 @@ class TokenMeter:
     clock: Callable[[], float] = time.monotonic
     tokens: int = 0
     rows: dict[int, DecodingRow] = field(default_factory=dict)  # by their prompts: one that began anew is counted once
-    observations: list[tuple[float, Work]] = field(default_factory=list)  # seconds, and the work that was done in them
+    observations: deque[tuple[float, Work]] = field(default_factory=partial(deque, maxlen=MAX_OBSERVATIONS))
     steps: int = 0
     active: int = 0  # rows of the last step
     last_time: float = 0.0  # of the last observation
@@ -40,7 +43,8 @@ class TokenMeter:
 
     def begin(self, answers: int, most: int) -> None:
         """Before a list of texts is generated."""
-        self.answers, self.most, self.rows, self.observations = answers, most, {}, []
+        self.answers, self.most, self.rows = answers, most, {}
+        self.observations.clear()
         self.steps = self.active = 0
         self.last_time = self.clock()
 
