@@ -220,6 +220,49 @@ def annotation(preference: float | None, annotator: str = "gpt", output_1: str =
     return {**texts, "preference": preference, "annotator": annotator}
 
 
+@pytest.mark.parametrize("preference", [5, -2, 2.000001, 0.5, 10**400, float("inf"), True, "2", [1]])
+def test_no_mean_rests_on_a_preference_that_alpaca_eval_does_not_write(preference: Any, tmp_path: Path) -> None:
+    """5 and -2 are 4 and -3 once 1 is taken off, and 0.5 is their mean."""
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps([annotation(1.5), annotation(2) | {"preference": preference}]))
+    with pytest.raises(SkilldeltaError, match=r"a preference is .{1,60}; AlpacaEval writes numbers from 1"):
+        annotations.load(str(file))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ([annotation(2), "text"], "annotation 2 holds 'text' where an object was expected"),
+        ({"instruction": "i"}, "holds {'instruction': 'i'}, not a list of annotations"),
+        ([annotation(2) | {"instruction": ["i"]}], r"annotation 1: 'instruction' is \['i'\]"),
+        ([annotation(2) | {"output_2": None}], "annotation 1: 'output_2' is None"),
+        ([annotation(2) | {"output_1": 7}], "annotation 1: 'output_1' is 7"),
+        ([annotation(2) | {"annotator": {"a": 1}}], "annotation 1: 'annotator' is {'a': 1}"),
+    ],
+)
+def test_an_annotation_of_no_texts_is_named(content: Any, fault: str, tmp_path: Path) -> None:
+    """It was an annotation of an answer that nobody gave: dropped without a word."""
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(SkilldeltaError, match=fault):
+        annotations.load(str(file))
+
+
+def test_a_link_to_nothing_is_named_though_other_files_hold_annotations(tmp_path: Path) -> None:
+    (tmp_path / "b.json").write_text(json.dumps([annotation(2)]))
+    (tmp_path / "a.json").symlink_to("gone")
+    with pytest.raises(SkilldeltaError, match=r"a\.json is a link to gone, which is not there"):
+        annotations.load(str(tmp_path))
+
+
+def test_an_answer_without_an_annotation_is_told_from_one_without_a_verdict(tmp_path: Path) -> None:
+    file = tmp_path / "annotations.json"
+    file.write_text(json.dumps([annotation(None)]))
+    questions = [JudgeQuestion("i", "mine", "theirs"), JudgeQuestion("i", "another", "theirs")]
+    reasons = [grade.why for grade in annotations.load(str(file)).grade_all(questions)]
+    assert reasons == ["the judge gave no verdict", "no annotation is of exactly this instruction and answer"]
+
+
 @pytest.mark.parametrize(
     ("rows", "value", "measures"),
     [
@@ -276,7 +319,7 @@ def test_an_answer_without_a_verdict_has_no_score(real_data: Path) -> None:
     )
     (example,) = data.examples(task, real_data, ExampleSelection(limit=1))
     verdict = task.score(example, Response("an answer that nobody judged"))
-    assert (verdict.value, verdict.why) == (None, "the judge gave no verdict")
+    assert (verdict.value, verdict.why) == (None, "no annotation is of exactly this instruction and answer")
 
 
 def leans(request: Request) -> Response:
