@@ -7,10 +7,8 @@ an underscore, and a folder, is none.
 from __future__ import annotations
 
 import ast
-import importlib.util
 import sys
-import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +16,7 @@ from types import ModuleType
 
 from harness.bounded_files import read_bytes
 from harness.own_packages import ROOT, import_own
+from harness.own_tasks import run_task_file
 from harness.types import SkilldeltaError, Task, unknown_name
 
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
@@ -127,25 +126,6 @@ def included_tasks(path: Path) -> Iterator[Task]:
         )
     for file in task_files:
         yield from run_task_file(file)
-
-
-def run_task_file(file: Path) -> Sequence[Task]:
-    """The tasks that somebody's file makes.  SkilldeltaError, with the line, where it fails or makes something else."""
-    spec = importlib.util.spec_from_file_location(f"included_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise SkilldeltaError(f"{file} is not a Python file.")
-    namespace = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(namespace)
-    except Exception as error:
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == file.absolute()]
-        line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-        where = f"{file}, line {line}" if line else str(file)
-        raise SkilldeltaError(f"{where}, fails: {type(error).__name__}: {error}") from error
-    tasks_of_file = namespace.TASKS
-    if not isinstance(tasks_of_file, list | tuple) or not all(isinstance(task, Task) for task in tasks_of_file):
-        raise SkilldeltaError(f"{file}: TASKS holds other things than tasks.  Such a file ends with TASKS = (Task(...), ...).")
-    return tasks_of_file
 
 
 def defines_tasks(file: Path) -> bool:

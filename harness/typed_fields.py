@@ -8,7 +8,7 @@ from functools import cache
 from typing import Annotated, Any, cast, get_args, get_type_hints
 
 from harness.types import SkilldeltaError
-from harness.visible_text import printable
+from harness.visible_text import show_value
 
 MAX_COUNT = 10**15  # of anything that is counted
 
@@ -44,5 +44,5 @@ def check_fields(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:
             checked[name] = checks[name].validate_python(values[name])
         except (pydantic.ValidationError, OverflowError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, pydantic.ValidationError) else str(error)
-            raise SkilldeltaError(f"{name} is {printable(repr(values[name]))[:60]}: {reason}.") from error
+            raise SkilldeltaError(f"{name} is {show_value(values[name])}: {reason}.") from error
     return checked

@@ -75,6 +75,14 @@ def first_line(error: BaseException) -> str:
     return " ".join(line.strip() for line in lines[: 1 + lines[0].endswith(":")])
 
 
+def show_value(value: object, most: int = 60) -> str:
+    """A value of a stranger's as Python writes it, cut; its kind where Python cannot write it, as a number of 5,000 digits."""
+    try:
+        return printable(repr(value))[:most]
+    except Exception:  # noqa: BLE001  a class of their own may fail in any way
+        return f"a value of the kind {type(value).__name__}"
+
+
 def without_credentials(value: Any) -> Any:
     """An address without what may be a secret: a user's name and password, and all behind the path.  Others as they are."""
     return ADDRESS_SECRETS.sub(r"\1\2", value) if isinstance(value, str) else value

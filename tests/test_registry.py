@@ -126,6 +126,9 @@ def test_a_pipe_among_tasks_is_never_waited_for(name: str, tmp_path: Path, capsy
         ("TASKS = {'a': 1}\n", "TASKS holds other things than tasks"),
         ("TASKS = ('a',)\n", "TASKS holds other things than tasks"),
         ("TASKS = None\n", "TASKS holds other things than tasks"),
+        ("TASKS = ()\n", "TASKS is empty"),
+        ("TASKS = ()\ndel TASKS\n", "TASKS holds other things than tasks"),
+        ("import sys\nsys.exit(0)\nTASKS = ()\n", "line 2, fails: SystemExit: 0"),
     ],
 )
 def test_a_task_file_that_fails_is_named_with_its_line(

@@ -1,0 +1,64 @@
+"""What somebody's own file of tasks may hold: every odd value is an error of that task, which says what to write."""
+
+from pathlib import Path
+
+import pytest
+
+from harness import registry
+from harness.cli import main
+from harness.types import SkilldeltaError
+from tests.test_registry import OWN_TASK
+
+FIELDS = {
+    'name="a\\nb"': "the task 'a\\nb': write a name of letters and digits on one line",
+    'name="\\x1b[31m"': "the task '\\x1b[31m': write a name of letters",
+    'name=" "': "the task ' ': write a name",
+    "name=5": "the task 5: name is 5: Input should be a valid string",
+    "name=['a']": "name is ['a']: Input should be a valid string",
+    "skill=None": "the task 'capitals': skill is None: Input should be a valid string",
+    "version='newest'": "version is 'newest': Input should be a valid integer",
+    "version=10**5000": "version is",
+    "chance=float('nan')": "chance is nan: Input should be a finite number",
+    "chance=25.0": "chance is 25: write the score of blind guessing, 0 to 1",
+    "aggregate='median'": "aggregate is 'median': Input should be 'mean', 'macro' or 'f1'",
+    "draws=0": "draws is 0: write 1 to 10,000",
+    "draws=10**9": "draws is 1000000000: write 1 to 10,000",
+    "pass_at=2": "pass_at is 2: write 0 to the number of draws, which is 1",
+    "metrics='accuracy'": "metrics is 'accuracy': write a tuple of Metric(...)",
+    "metrics=(Metric('a', 5),)": "part is 5: Input should be a valid string",
+    "rows=[{}]": "rows is [{}]: write a function",
+    "group='subject'": "group is 'subject': write a function",
+}
+
+
+def write_task(folder: Path, field: str) -> Path:
+    """The task of the test, with some fields other than they were."""
+    file = folder / "mine.py"
+    file.write_text(
+        f"from dataclasses import replace\nfrom harness.types import Metric\n{OWN_TASK}TASKS = (replace(TASKS[0], {field}),)\n"
+    )
+    return file
+
+
+@pytest.mark.parametrize(("field", "fault"), FIELDS.items())
+def test_an_odd_value_of_a_task_is_named_before_anything_is_asked(field: str, fault: str, tmp_path: Path) -> None:
+    """Some ended the program as an error of its own, some poisoned the results folder, and draws=10**9 never ended."""
+    with pytest.raises(SkilldeltaError) as error:
+        registry.tasks([write_task(tmp_path, field)])
+    assert fault in str(error.value)
+    assert str(error.value).startswith(f"{tmp_path}/mine.py: the task ")
+    assert str(error.value).isprintable()
+
+
+def test_values_that_stand_for_others_are_taken_as_these(tmp_path: Path) -> None:
+    task = registry.tasks([write_task(tmp_path, "metrics=[Metric('a', 'b')], chance=0")])["capitals"]
+    assert (type(task.metrics), task.chance) == (tuple, 0.0)
+
+
+def test_a_task_file_that_ends_the_program_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("import sys\nsys.exit(0)\n" + OWN_TASK)
+    with pytest.raises(SystemExit) as end:
+        main(["score", "x/y", "-t", "capitals", "--include-path", str(file), "-o", str(tmp_path / "r")])
+    assert end.value.code == 3
+    assert "mine.py, line 2, fails: SystemExit: 0" in capsys.readouterr().err
