@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from harness.bounded_files import UnreadableFileError, decode_json, is_lfs_pointer, read_bytes
 from harness.grouping import group_by
 from harness.row_bounds import parse_csv, unpack_gzip
+from harness.task_faults import identify_row, task_errors
 from harness.types import Example, Json, SkilldeltaError, Task, digest
 
 VARIABLE = "SKILLDELTA_DATA"
@@ -206,20 +207,21 @@ class ExampleSelection:
 
 def examples(task: Task, folder: Path | None, selection: ExampleSelection | None = None) -> list[Example]:
     """The examples of a task, in the order of its rows; rows with the same content are numbered."""
-    fewshot = task.fewshot(folder) if task.fewshot else {}
-    every_example = []
-    for example in number_rows(task.rows(folder)):
-        exemplars = fewshot.get(task.group(example) if task.group else "", fewshot.get("", ()))
-        every_example.append(Example(example.row, example.copy, tuple(exemplars)))
-    return select_examples(every_example, task.group, selection or ExampleSelection())
+    with task_errors(task.name, "as its rows are read"):
+        fewshot = task.fewshot(folder) if task.fewshot else {}
+        every_example = []
+        for example in number_rows(task.rows(folder)):
+            exemplars = fewshot.get(task.group(example) if task.group else "", fewshot.get("", ()))
+            every_example.append(Example(example.row, example.copy, tuple(exemplars)))
+        return select_examples(every_example, task.group, selection or ExampleSelection())
 
 
 def number_rows(rows: Iterable[Json]) -> list[Example]:
     """Rows as examples without exemplars; each knows how many earlier ones have its content."""
     copies: dict[str, int] = {}
     examples = []
-    for row in rows:
-        key = digest(row)
+    for number, row in enumerate(rows, 1):
+        key = identify_row(row, number)
         examples.append(Example(row, copies.get(key, 0)))
         copies[key] = examples[-1].copy + 1
     return examples

@@ -133,7 +133,7 @@ def defines_tasks(file: Path) -> bool:
     text = read_bytes(file).decode(errors="replace")  # a pipe would be waited for
     try:
         return "TASKS" in text and any(map(KINDS["tasks"].is_hook, ast.parse(text).body))
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: of an expression that is nested too deeply
         return file.suffix == ".py"
 
 

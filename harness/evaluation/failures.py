@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from harness.store import Cell
 
 
-def describe_failure(error: Exception, place: Path | str = "") -> str:
+def describe_failure(error: BaseException, place: Path | str = "") -> str:
     """Why a cell failed, in words for people where they are known; `place`: what it wrote into."""
     if isinstance(error, SkilldeltaError):
         return str(error)
     return explain_system_error(error, place) or f"{type(error).__name__}: {error}"
 
 
-def store_failure_reason(error: Exception, why: str, cell: Cell) -> None:
+def store_failure_reason(error: BaseException, why: str, cell: Cell) -> None:
     """Writes why a cell that was begun failed, where it can be written: on a full disk the outcome alone tells it."""
     trace = "" if why == str(error) else "".join(traceback.format_exception(error))
     try:

@@ -11,6 +11,7 @@ from typing import Any
 from harness import data
 from harness.prompts.reading import Reader
 from harness.records import CellRecord, Inputs, TaskRecord
+from harness.task_faults import require_request, require_text, task_errors
 from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task, digest
 
 OVERRIDES = ("max_tokens", "temperature", "top_p", "stop", "seed", "thinking")
@@ -50,7 +51,7 @@ class Question:
 def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
     """Every request of a task, in the order of its examples and draws.
 
-    SkilldeltaError where the rows cannot be read, or an override is no generation setting.
+    SkilldeltaError where the rows cannot be read, the task fails to ask about one, or an override is no generation setting.
     """
     selection = settings.selections.get(task.name, settings.selections.get("", data.ExampleSelection()))
     draws = task.draws if settings.draws is None else settings.draws
@@ -58,11 +59,28 @@ def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
     if unknown := set(changes) - set(OVERRIDES):
         raise SkilldeltaError(f"Not a generation setting: {', '.join(sorted(unknown))}.  There are: {', '.join(OVERRIDES)}.")
     check_ranges(changes)
+    examples = data.examples(task, settings.folder, selection)
+    if not examples or draws < 1:
+        raise SkilldeltaError(
+            f"The task {task.name!r} has no rows to ask about." if draws > 0 else f"draws={draws}: write 1 or more."
+        )
     return [
-        Question(example, replace(task.ask(example), **changes, draw=draw))
-        for example in data.examples(task, settings.folder, selection)
+        Question(example, replace(request, **changes, draw=draw))
+        for example in examples
+        for request in [ask_about(task, example)]
         for draw in range(draws)
     ]
+
+
+def ask_about(task: Task, example: Example) -> Request:
+    """The task's request about a row.  SkilldeltaError where it cannot ask, or cannot say where the row belongs."""
+    with task_errors(task.name, f"as it asks about the row {example.id}"):
+        for name, function in (("group", task.group), ("cluster", task.cluster)):
+            if function:
+                require_text(function(example), name)
+        request = require_request(task.ask(example))
+    check_ranges({name: getattr(request, name) for name in ("temperature", "top_p", "max_tokens")})
+    return request
 
 
 def check_ranges(changes: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ def run_cell(job: CellJob, results: Results, progress: Progress) -> Outcome:
             raise job.questions
         with panics_as_errors():
             return fill_cell(job, job.questions, cell, results, progress)
-    except Exception as error:  # noqa: BLE001  any failure of one cell is reported with its reason, never raised over the others
+    except (Exception, SystemExit) as error:  # noqa: BLE001  any failure of one cell is reported, never raised over the others
         why = describe_failure(error, cell.folder)
         if not isinstance(error, CellInUseError):  # the record is then its writer's
             store_failure_reason(error, why, cell)

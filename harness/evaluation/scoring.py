@@ -13,6 +13,7 @@ from harness.grading.questions import AGREEMENTS
 from harness.prompts.reading import Reader, missing_answer
 from harness.rust_panics import panics_as_errors
 from harness.system_errors import FULL
+from harness.task_faults import check_score
 from harness.types import Example, Model, Request, Response, Sample, Score, SkilldeltaError, Task
 
 if TYPE_CHECKING:
@@ -208,10 +209,10 @@ def read_response(task: Task, response: Response, reader: Reader | None) -> tupl
 def score_answer(task: Task, example: Example, response: Response) -> Score:
     """The task's own score; none, with the reason, where its scorer fails."""
     try:
-        return task.score(example, response)
-    except SkilldeltaError:
+        return check_score(task.score(example, response))
+    except (SkilldeltaError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # an odd response must not lose the others; it is counted as unscored
+    except BaseException as error:  # an odd response must not lose the others; it is counted as unscored
         if isinstance(error, OSError) and error.errno in FULL:
             raise  # of the machine, not of the response: asked again when there is room
         return Score(None, why=f"the scorer failed: {type(error).__name__}: {error}")
