@@ -25,7 +25,7 @@ from harness.checkpoint_methods import add_method, share_methods
 from harness.checkpoint_names import CONTAINERS, PARTS, adopt_run, leave_container, name_apart, search_root
 from harness.checkpoint_selection import Selection, select_checkpoints
 from harness.checkpoint_states import drop_states, holds_model
-from harness.folder_entries import MAX_ENTRIES, list_entries, list_once
+from harness.folder_entries import MAX_ENTRIES, is_made_up, list_entries, list_once
 from harness.grouping import group_by
 from harness.integrity import ADAPTER_CONFIG
 from harness.missing_checkpoints import explain_no_checkpoint
@@ -153,6 +153,8 @@ class FolderSearch:
     @property
     def limits(self) -> str:
         """Where the search saw less than there is; "" where it saw all."""
+        if is_made_up(self.root):
+            return f"{printable(str(self.root))} is made up by the system, and holds no models: it is not searched."
         counts = f"{len(self.folders)} folders with {self.name_count:,} names"
         limit = f"Only {counts} were searched: name one nearer to the models."
         partial = [f"Of the files in {printable(str(p))}, {MAX_ENTRIES:,} were looked at: it has more." for p in self.crowds]
@@ -175,7 +177,7 @@ class FolderSearch:
 
     def visit(self, folder: Path, depth: int) -> Iterator[Checkpoint]:
         """The checkpoints of a folder, then those of the folders in it that are not its own."""
-        if self.is_cut_short or folder.resolve() in self.folders:
+        if self.is_cut_short or folder.resolve() in self.folders or is_made_up(folder.resolve()):
             return
         self.folders.add(folder.resolve())
         try:

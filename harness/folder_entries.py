@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 MAX_ENTRIES = 50_000  # files, and folders, of one folder that are looked at; a model and its run have some hundreds
+MADE_UP = (Path("/proc"), Path("/sys"))  # the system's account of itself, from which links lead to every folder there is
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
+
+
+def is_made_up(folder: Path) -> bool:
+    """Whether a folder, without links in its name, is made up by the system: nobody can have put a model there."""
+    return any(place in (folder, *folder.parents) for place in MADE_UP)
 
 
 @lru_cache(maxsize=256)

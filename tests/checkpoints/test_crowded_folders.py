@@ -68,3 +68,14 @@ def test_what_comes_into_a_folder_is_seen_by_the_next_search(tmp_path: Path) -> 
     assert len(discovery.find_checkpoints([str(folder)])) == 1
     run(folder, (20,))
     assert [c.step for c in discovery.find_checkpoints([str(folder)])] == [10, 20]
+
+
+def test_the_systems_account_of_itself_is_not_searched(tmp_path: Path) -> None:
+    """/proc/self/root leads to every folder there is, of which the search looked into 5,000."""
+    for place in (Path("/proc/self"), Path("/sys")):
+        search = discovery.FolderSearch(place.resolve())
+        assert (search.run(), search.folders) == ([], set())
+        assert "is made up by the system, and holds no models" in search.limits
+    (tmp_path / "link").symlink_to("/proc/self")
+    search = discovery.FolderSearch(tmp_path)
+    assert (search.run(), search.folders) == ([], {tmp_path})
