@@ -7,6 +7,7 @@ an underscore, and a folder, is none.
 from __future__ import annotations
 
 import ast
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from harness.types import SkilldeltaError, Task, unknown_name
 
 LM_EVAL = "lm-eval:"  # lm-eval:NAME is any task or backend that lm-eval has
 YAML = (".yaml", ".yml")
+MAX_BELOW = 100_000  # files and folders below a folder of somebody's tasks; lm-eval's own has 15,000
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,18 @@ def defines_tasks(file: Path) -> bool:
 
 
 def foreign_task_files(path: Path) -> Iterator[Path]:
-    """The YAML files at or below a path."""
-    return (file for file in ([path] if path.is_file() else path.rglob("*")) if file.suffix in YAML)
+    """The YAML files at or below a path.  SkilldeltaError where so much lies below it that nobody would wait."""
+    return (file for file in ([path] if path.is_file() else files_below(path)) if file.suffix in YAML)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """What lies below a folder but folders.  What cannot be listed is passed over, and no link to a folder is followed."""
+    count = 0
+    for place, _, names in os.walk(folder):
+        count += 1 + len(names)
+        if count > MAX_BELOW:
+            raise SkilldeltaError(f"--include-path {folder}: more than {MAX_BELOW:,} files: name the tasks' own folder.")
+        yield from (Path(place) / name for name in names)
 
 
 @dataclass(frozen=True)

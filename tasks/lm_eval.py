@@ -15,9 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.bounded_files import read_bytes
 from harness.interchange import benchmarks
 from harness.registry import PromptSettings, foreign_task_files
 from harness.types import Aggregate, Example, Json, Metric, Request, Response, Score, SkilldeltaError, Task, digest
+from harness.yaml_files import MAX_BYTES
 from tasks.lm_eval_bridge.documents import SEED, MemberTask, RandomState, foreign_errors, lm_eval_responses, runs_code_error
 from tasks.lm_eval_bridge.requests import REQUEST_BUILDERS
 from tasks.lm_eval_bridge.task_files import find_folder, mentioning_folders, resolve_names
@@ -112,8 +114,11 @@ def set_fewshot(name: str, tasks: Iterable[Any], number: int | None) -> None:
 
 def task_folders(include: Iterable[Path]) -> list[Path]:
     """The folders with task files of the user's own; a single file stands for its folder."""
-    folders = [path if path.is_dir() else path.parent for path in include if any(foreign_task_files(path))]
-    return list(dict.fromkeys(folders))
+    paths = [path for path in include if any(foreign_task_files(path))]
+    folders = list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+    for file in (file for folder in folders for file in foreign_task_files(folder)):
+        read_bytes(file, MAX_BYTES)  # lm-eval reads them all, whatever they are: it would wait for a pipe
+    return folders
 
 
 def load_lm_eval_tasks(name: str, manager: Any) -> tuple[dict[str, Any], Aggregate]:

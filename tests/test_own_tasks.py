@@ -1,5 +1,6 @@
 """What somebody's own file of tasks may hold: every odd value is an error of that task, which says what to write."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,41 @@ def test_a_task_file_that_ends_the_program_is_no_success(tmp_path: Path, capsys:
         main(["score", "x/y", "-t", "capitals", "--include-path", str(file), "-o", str(tmp_path / "r")])
     assert end.value.code == 3
     assert "mine.py, line 2, fails: SystemExit: 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("odd", ["a pipe", "a link to nothing", "an endless device"])
+def test_lm_eval_is_not_given_a_folder_in_which_it_would_wait(odd: str, tmp_path: Path) -> None:
+    """It reads every YAML file at or below the folder, whatever it is, to know the name of one."""
+    (tmp_path / "mine.yaml").write_text("task: mine\n")
+    (tmp_path / "below").mkdir()
+    file = tmp_path / "below" / "other.yaml"
+    if odd == "a pipe":
+        os.mkfifo(file)
+    else:
+        file.symlink_to("/dev/zero" if "device" in odd else "gone")
+    with pytest.raises(SkilldeltaError, match=r"other\.yaml .*(pipe|device|not there)"):
+        registry.task("lm-eval:mine", [tmp_path])
+
+
+def test_a_folder_of_tasks_with_more_files_than_anybody_waits_for_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("x", "a/y", "a/b/z"):
+        (tmp_path / name).touch()
+    assert not list(registry.foreign_task_files(tmp_path))
+    monkeypatch.setattr(registry, "MAX_BELOW", 5)
+    with pytest.raises(SkilldeltaError, match="more than 5 files: name the tasks' own folder"):
+        registry.tasks([tmp_path])
+
+
+def test_a_folder_that_the_system_makes_up_is_no_error_of_the_program() -> None:
+    """Of the processes in it some end while it is read."""
+    with pytest.raises(SkilldeltaError, match=r"--include-path /proc: "):
+        registry.tasks([Path("/proc")])
+
+
+def test_an_expression_without_end_is_an_error_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("x = " + "-" * 100_000 + "1\nTASKS = ()\n")
+    with pytest.raises(SkilldeltaError, match=r"mine\.py.*, fails: (RecursionError|MemoryError)"):
+        registry.tasks([tmp_path / "mine.py"])
