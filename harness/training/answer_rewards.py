@@ -12,6 +12,8 @@ from harness.training import batches, policy_models, reward_model
 from harness.training.batches import Tokens
 from harness.training.messages import Text, as_user_turn
 from harness.training.tokenization import Encoder, load_tokenizer
+from harness.types import SkilldeltaError
+from harness.visible_text import first_line
 
 BATCH_ROWS = 32  # answers that are scored at once
 MAX_TOKENS = 4096
@@ -45,12 +47,22 @@ class RewardScorer:
         is_known = self.model.conversations is not None
         return bool(self.model.conversations if is_known else self.tokenizer.chat_template)
 
+    def encode(self, answers: Sequence[tuple[Text, str]]) -> list[Tokens | None]:
+        """The ids of answers.  SkilldeltaError for a tokenizer that cannot write them, or writes what the model cannot read."""
+        try:
+            rows = self.encoder.encode_answers(answers)
+        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:  # as it is with damaged settings
+            reason = f"{type(error).__name__}: {first_line(error)}"
+            raise SkilldeltaError(f"The tokenizer of {self.path} cannot write answers ({reason}): is it whole?") from error
+        policy_models.check_vocabulary(self.model.model, [row.ids for row in rows if row], self.path)
+        return rows
+
     def score(self, answers: Sequence[tuple[Text, str]]) -> list[float | None]:
         """The reward of each answer to its prompt; None where the chat template cannot write the two."""
         if self.reads_conversations:
             answers = [(as_user_turn(prompt) if prompt else prompt, answer) for prompt, answer in answers]
         missing = [pair for pair in dict.fromkeys(answers) if pair not in self.rewards]
-        rows = self.encoder.encode_answers(missing) if missing else []
+        rows = self.encode(missing) if missing else []
         self.rewards |= {pair: None for pair, row in zip(missing, rows, strict=True) if row is None}
         scorable = [(pair, row) for pair, row in zip(missing, rows, strict=True) if row is not None]
         values = score_rows(self.model, [row for _, row in scorable]) if scorable else []

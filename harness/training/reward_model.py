@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from harness.integrity import BrokenWeightsError
+from harness.integrity import BrokenWeightsError, weight_files
+from harness.loading.headers import read_headers
 from harness.loading.settings import LoadSettings
 from harness.loading.whole_model import read_config
 from harness.statistics.aggregates import critical_value
@@ -20,8 +23,10 @@ from harness.training import batches, forward, messages, model_loading, settings
 from harness.training.reward_card import CARD, RewardCard, read_card
 from harness.training.training_device import autocast, training_device
 from harness.types import SkilldeltaError, digest
+from harness.visible_text import show_value
 
 BINS = 10
+HEAD = re.compile(r"(?:^|\.)score\.")  # in the name of a weight
 
 
 def head_weights(heads: Sequence[str], combine: Sequence[float]) -> Tensor:
@@ -70,6 +75,7 @@ def load(path: str, seed: int = 0) -> RewardModel:
     card = read_card(folder)
     if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
+    require_head(folder)
     known = card or RewardCard()
     heads = known.heads or head_names(folder)
     if len(heads) > 1 and not known.heads and not known.combine:
@@ -83,6 +89,24 @@ def load(path: str, seed: int = 0) -> RewardModel:
     )
 
 
+def require_head(folder: str) -> None:
+    """SkilldeltaError where a whole model's weights lack the head that config.json promises: a new one would be random.
+
+    A folder whose weights cannot be read is left to who loads it.
+    """
+    if not Path(folder).is_dir() or model_loading.is_adapter(folder):
+        return
+    try:
+        headers = read_headers(weight_files(Path(folder)))
+    except (BrokenWeightsError, ValueError):
+        return
+    if headers and not any(HEAD.search(name) for name in headers):
+        raise SkilldeltaError(
+            f"{folder} lacks the weights of its head (score.weight): they would be random, and so would its rewards.  Copy the "
+            "weights anew from where the reward model comes from."
+        )
+
+
 def head_names(folder: str) -> list[str]:
     """The heads of another program's reward model: the labels of its config.json, or as many as its adapter has rows."""
     if model_loading.is_adapter(folder):
@@ -92,6 +116,8 @@ def head_names(folder: str) -> list[str]:
         labels = read_config(folder, LoadSettings(head="classifier")).id2label  # what config.json leaves out is two labels
     except BrokenWeightsError as error:
         raise SkilldeltaError(f"{folder} cannot be loaded: {error}.") from error
+    if not all(isinstance(label, str) for label in labels.values()):
+        raise SkilldeltaError(f"{folder} cannot be loaded: config.json is damaged: id2label is {show_value(labels)}.")
     return [labels[place] for place in sorted(labels)]
 
 

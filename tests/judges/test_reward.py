@@ -4,8 +4,10 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 import transformers
 
@@ -112,3 +114,40 @@ def test_weights_of_a_terabyte_without_content_are_not_read(name: str, reward_fo
     assert judge.identity.endswith("damaged weights")
     with pytest.raises(SkilldeltaError, match=r"cannot be loaded"):
         judge.get()
+
+
+def test_a_reward_model_without_its_head_is_refused(reward_folder: Path, tmp_path: Path) -> None:
+    """A new head was made for it, and half of all pairs were right."""
+    folder = shutil.copytree(reward_folder, tmp_path / "r")
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    assert weights.pop("score.weight").shape == (1, 32)
+    safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(SkilldeltaError, match=r"lacks the weights of its head \(score\.weight\): they would be random"):
+        reward.load(str(folder))
+
+
+def test_labels_that_are_no_names_are_damage(reward_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(reward_folder, tmp_path / "r")
+    edit_json(folder / "config.json", id2label={"0": ["a"]})
+    with pytest.raises(SkilldeltaError, match=r"config\.json is damaged: id2label is \{0: \['a'\]\}"):
+        reward.load(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"eos_token": "<never seen>"}, r"The data have the token \d+, and .* has embeddings for \d+ tokens"),
+        ({"model_max_length": "x"}, r"cannot write answers \(TypeError: .*\): is it whole\?"),
+    ],
+)
+def test_a_damaged_tokenizer_is_an_error_of_the_reward_model(
+    settings: dict[str, str], fault: str, reward_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(reward_folder, tmp_path / "r")
+    edit_json(folder / "tokenizer_config.json", **settings)
+    with pytest.raises(SkilldeltaError, match=fault):
+        reward.load(str(folder)).grade_all(QUESTIONS)
+
+
+def edit_json(file: Path, **changes: Any) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
