@@ -35,8 +35,11 @@ def parameter_count(base: StudyBase) -> float | None:
         names = {"hidden": "hidden_size", "layers": "num_hidden_layers", "feedforward": "intermediate_size",
                  "vocabulary": "vocab_size"}  # fmt: skip
         shape = {ours: model_config.get(theirs, 0) for ours, theirs in names.items()}
-    d = int(shape["hidden"])
-    return int(shape["layers"]) * (4 * d * d + 3 * d * int(shape["feedforward"])) + d * int(shape["vocabulary"])
+    try:
+        d, layers, feedforward, vocabulary = (int(shape[name]) for name in ("hidden", "layers", "feedforward", "vocabulary"))
+        return float(layers * (4 * d * d + 3 * d * feedforward) + d * vocabulary)
+    except (TypeError, ValueError, OverflowError):  # a config.json of a stranger's may hold anything
+        return None
 
 
 def stage_seconds(plan: StudyPlan) -> dict[str, float | None]:

@@ -152,6 +152,8 @@ def check_names(study: StudySettings) -> None:
         claims_file.read(claims_file.find(study.claims))
     if not study.bases:
         raise SkilldeltaError("A study has bases: name at least one, with its `shape` or its `path`.")
+    for name, base in study.bases.items():
+        check_shape(name, base.shape)
     for method, settings in study.settings.items():
         check_settings(method, settings)
     sizes = {"full", *study.sizes}
@@ -199,6 +201,14 @@ def check_rewards(rewards: Iterable[str], bases: Iterable[str]) -> None:
     tasks, others = [r for r in rewards if r.startswith(TASK)], [r for r in rewards if not r.startswith(TASK)]
     check_known("base of a reward model", others, bases)
     check_known("task", (r.removeprefix(TASK) for r in tasks), registry.tasks() if tasks else ())
+
+
+def check_shape(name: str, shape: Mapping[str, Any]) -> None:
+    """SkilldeltaError where the shape of a base is none that `train pretrain` could make."""
+    try:
+        check_settings("pretrain", shape)
+    except SkilldeltaError as error:
+        raise SkilldeltaError(f"The shape of the base {name!r}: {error}") from error
 
 
 def grid_methods() -> list[str]:

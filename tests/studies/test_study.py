@@ -13,7 +13,7 @@ import yaml
 from harness import data
 from harness.studies import cost_estimate, real_model
 from harness.studies import file as files
-from harness.studies.grid import PlannedRun
+from harness.studies.grid import PlannedRun, StudyBase
 from harness.studies.plan import StudyPlan
 from harness.studies.runner import Runner
 from harness.types import SkilldeltaError
@@ -101,6 +101,9 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
         ({"grid": [{"method": "dpo", "data": "human"}] * 2}, "more than once"),
         ({"settings": {"dpo": {"lr": "fast"}}}, "do not fit: lr"),
         ({"bases": {"a": {"shap": {}}}}, "no setting 'shap'.*'shape'"),
+        ({"bases": {"a": {"shape": {"hidden": [64]}}}}, "The shape of the base 'a': .*do not fit: hidden"),
+        ({"bases": {"a": {"shape": {"layers": "9" * 5000}}}}, "The shape of the base 'a': .*do not fit: layers"),
+        ({"bases": {"a": {"shape": {"width": 3}}}}, "The shape of the base 'a': .*no setting 'width'"),
         ({"world": {"chat": 3}}, "no setting 'chat'.*'chats'"),
         ({"tasks": "wrld"}, "no suite 'wrld'.*'world'"),
     ],
@@ -174,6 +177,14 @@ def test_a_cost_counts_the_steps_that_are_run_and_no_rows_that_nobody_counted(tm
     assert cost("few-whole", "few", batch=4, max_steps=1000) == pytest.approx(cost("few-again", "few", batch=4))
     assert cost_estimate.question_tokens("real-quick") == (100 + 50) * cost_estimate.REAL_QUESTION / 3
     assert cost_estimate.question_tokens("real") is None, "HumanEval+ is asked whole: its size is not in the suite"
+
+
+@pytest.mark.parametrize("size", [[64], "wide", None, 1e308, {"a": 1}])
+def test_a_base_whose_config_says_no_size_has_no_estimate(size: object, tmp_path: Path) -> None:
+    sizes = {"hidden_size": size, "num_hidden_layers": 2, "intermediate_size": 8, "vocab_size": 9}
+    (tmp_path / "config.json").write_text(json.dumps(sizes))
+    count = cost_estimate.parameter_count(StudyBase(path=str(tmp_path)))
+    assert count is None or count > 1e300
 
 
 def test_a_misspelt_task_is_no_reward(tmp_path: Path) -> None:
