@@ -20,6 +20,7 @@ from harness.wrong_values import explain_wrong_value
 from harness.yaml_files import load_yaml as load_yaml
 
 T = TypeVar("T")
+MAX_WHOLE = 1 << 64  # of whole numbers: seeds have 64 bits
 
 
 def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
@@ -42,7 +43,16 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
         raise SkilldeltaError(f"These settings do not fit: {faults}.") from error
     if no_numbers := [name for name in ready if (value := getattr(config, name)) != value]:
         raise SkilldeltaError(f"{', '.join(no_numbers)} is NaN: write a number.")
+    if boundless := [name for name in ready if is_boundless(getattr(config, name))]:
+        raise SkilldeltaError(f"{', '.join(boundless)} is more than anybody counts: write a number of at most 2^64.")
     return config
+
+
+def is_boundless(value: object) -> bool:
+    """Whether a whole number, or one in a tuple, is larger than any count or seed: as a float it might be none."""
+    if isinstance(value, tuple):
+        return any(map(is_boundless, value))
+    return isinstance(value, int) and abs(value) > MAX_WHOLE
 
 
 @cache

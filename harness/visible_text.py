@@ -76,10 +76,14 @@ def first_line(error: BaseException) -> str:
 
 
 def show_value(value: object, most: int = 60) -> str:
-    """A value of a stranger's as Python writes it, cut; its kind where Python cannot write it, as a number of 5,000 digits."""
+    """The beginning of a value as Python writes it, or what it is where it cannot be written."""
     try:
         return printable(repr(value))[:most]
-    except Exception:  # noqa: BLE001  a class of their own may fail in any way
+    except ValueError:  # Python writes no number of more than 4,300 digits; YAML reads one out of hexadecimal digits
+        return "a number of thousands of digits"
+    except RecursionError:
+        return "a value of too many levels"
+    except Exception:  # noqa: BLE001  a class of somebody's own may fail in any way
         return f"a value of the kind {type(value).__name__}"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from harness.types import unknown_name
-from harness.visible_text import printable
+from harness.visible_text import printable, show_value
 
 MAX_SHOWN = 200  # characters of a wrong value
 WISHES = {  # by the beginning of pydantic's name for an error; the first that fits; braces: from its context
@@ -43,18 +43,8 @@ def explain_wrong_value(error: Mapping[str, Any], names_at: Callable[[int], Iter
     if error["type"] == "missing":
         return f"{where}it is missing"
     wish = next((text for kind, text in WISHES.items() if str(error["type"]).startswith(kind)), "")
-    value = show_value(error["input"])
+    value = show_value(error["input"], MAX_SHOWN)
     if wish:
         return f"{where}{wish.format_map(error.get('ctx', {}))}, not {value}"
     message = printable(str(error["msg"])).removeprefix("Value error, ").rstrip(".")
     return f"{where}{message}" if value in message else f"{where}{message}, not {value}"
-
-
-def show_value(value: object) -> str:
-    """The beginning of a value as Python writes it, or what it is where it cannot be written."""
-    try:
-        return printable(repr(value))[:MAX_SHOWN]
-    except ValueError:  # Python writes no number of more than 4,300 digits; YAML reads one out of hexadecimal digits
-        return "a number of thousands of digits"
-    except RecursionError:
-        return "a value of too many levels"

@@ -42,6 +42,8 @@ def in_circle() -> dict[str, Any]:
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "rows fail": ({"rows": fail}, "The task 'odd' fails as its rows are read: KeyError: 'country' (test_task_faults.py, line "),
     "rows exit": ({"rows": leave}, "fails as its rows are read: SystemExit: 0"),
+    "more draws than anybody waits for": ({"draws": 10**9}, "1,000,000,000 draws of 3 rows of odd are over 10,000,000"),
+    "no draw": ({"draws": 0}, "draws=0: write 1 or more."),
     "no rows": ({"rows": lambda _: []}, "The task 'odd' has no rows"),
     "rows of nothing": ({"rows": lambda _: None}, "fails as its rows are read: TypeError: 'NoneType' object is not iterable"),
     "rows of texts": ({"rows": lambda _: ["a"]}, "Row 1 is 'a', and no object with columns."),
@@ -89,7 +91,7 @@ def scored(score: Callable[[Example, Response], Any]) -> Score:
         (Score(float("nan")), "the scorer gave nan, no number from 0 to 1"),
         (Score(50.0), "the scorer gave 50.0, no number from 0 to 1"),
         (Score(-1), "the scorer gave -1, no number from 0 to 1"),
-        (Score(10**5000), "the scorer gave a value of the kind int, no number from 0 to 1"),
+        (Score(10**5000), "the scorer gave a number of thousands of digits, no number from 0 to 1"),
         (Score("1"), "the scorer gave '1', no number from 0 to 1"),  # type: ignore[arg-type]
         (Score([1.0]), "the scorer gave [1.0], no number from 0 to 1"),  # type: ignore[arg-type]
         (Score(torch.ones(2)), "the scorer gave tensor([1., 1.]), no number from 0 to 1"),  # type: ignore[arg-type]

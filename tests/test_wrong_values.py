@@ -12,8 +12,9 @@ from harness.config import build_config
 from harness.discovery import find_at
 from harness.store import Results
 from harness.studies.file import read_study_file
+from harness.studies.grid import StudyBase
 from harness.types import SkilldeltaError
-from harness.wrong_values import show_value
+from harness.visible_text import show_value
 from tests.support.results_folder import store_scores
 
 
@@ -85,3 +86,11 @@ def test_a_value_that_python_cannot_write_is_named(tmp_path: Path) -> None:
         file.write_text(f"grid: [{{method: dpo, data: human}}]\nseeds: {number}\nsummary: {number}\n")
         with pytest.raises(SkilldeltaError, match="a number of thousands of digits"):
             read_study_file(file)
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**20), "9" * 30])
+def test_a_whole_number_beyond_all_counts_is_refused(value: object) -> None:
+    """It overflowed where it was first multiplied by a share: an error of the program."""
+    with pytest.raises(SkilldeltaError, match=r"documents is more than anybody counts: write a number of at most 2\^64"):
+        build_config(StudyBase, {"documents": value})
+    assert build_config(StudyBase, {"documents": 2**64}).documents == 2**64

@@ -15,6 +15,7 @@ from harness.task_faults import require_request, require_text, task_errors
 from harness.types import Example, Request, SandboxOptions, SkilldeltaError, Task, digest
 
 OVERRIDES = ("max_tokens", "temperature", "top_p", "stop", "seed", "thinking")
+MAX_QUESTIONS = 10_000_000  # of one task
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,23 @@ def make_questions(task: Task, settings: EvaluationSettings) -> list[Question]:
         raise SkilldeltaError(f"Not a generation setting: {', '.join(sorted(unknown))}.  There are: {', '.join(OVERRIDES)}.")
     check_ranges(changes)
     examples = data.examples(task, settings.folder, selection)
-    if not examples or draws < 1:
-        raise SkilldeltaError(
-            f"The task {task.name!r} has no rows to ask about." if draws > 0 else f"draws={draws}: write 1 or more."
-        )
+    require_number_of_questions(task.name, len(examples), draws)
     return [
         Question(example, replace(request, **changes, draw=draw))
         for example in examples
         for request in [ask_about(task, example)]
         for draw in range(draws)
     ]
+
+
+def require_number_of_questions(task: str, rows: int, draws: int) -> None:
+    """SkilldeltaError where there is nothing to ask, or more than any model answers."""
+    if not rows:
+        raise SkilldeltaError(f"The task {task!r} has no rows to ask about.")
+    if draws < 1:
+        raise SkilldeltaError(f"draws={draws}: write 1 or more.")
+    if rows * draws > MAX_QUESTIONS:
+        raise SkilldeltaError(f"{draws:,} draws of {rows:,} rows of {task} are over {MAX_QUESTIONS:,} questions: draw fewer.")
 
 
 def ask_about(task: Task, example: Example) -> Request:
