@@ -81,13 +81,14 @@ def check_score(score: Any) -> Score:
     """A scorer's result, its numbers as Python has them; without a value, with the reason, where it is no score."""
     if not isinstance(score, Score):
         return Score(None, why=f"the scorer gave {show_value(score)}, not a Score")
-    if odd := [text for text in (score.extracted, score.why) if not isinstance(text, str)]:
-        return Score(None, why=f"the scorer gave {show_value(odd[0])} where a text belongs")
+    if texts := [text for text in (score.extracted, score.why) if not isinstance(text, str)]:
+        return Score(None, why=f"the scorer gave {show_value(texts[0])} where a text belongs")
     if not isinstance(score.parts, Mapping) or not all(isinstance(name, str) for name in score.parts):
         return Score(None, why=f"the scorer gave the parts {show_value(score.parts)}: let them be numbers by name")
     if not score.parts and (score.value is None or (type(score.value) is float and 0.0 <= score.value <= 1.0)):
         return score  # as nearly all are
-    value, parts = plain_number(score.value), {name: plain_number(part) for name, part in score.parts.items()}
+    value = plain_number(score.value)
+    parts: dict[str, Any] = {name: plain_number(part) for name, part in score.parts.items()}  # None: of no number
     if odd := [score.parts[name] for name, part in parts.items() if part is None and score.parts[name] is not None]:
         return Score(None, why=f"the scorer gave a part that is {show_value(odd[0])}, no number")
     if score.value is not None and (value is None or not -ROUNDING <= value <= 1 + ROUNDING):
