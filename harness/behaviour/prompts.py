@@ -48,9 +48,10 @@ def read_prompts(path: Path, ignore_columns: Sequence[str] = (), limit: int = 0)
         except UnusableRowError as fault:
             faults[str(fault)] += 1
             continue
-        if digest(row) in rows:
+        key = digest(row)
+        if key in rows:
             faults["the same prompt again"] += 1
-        rows.setdefault(digest(row), row)
+        rows.setdefault(key, row)
     if not rows:
         raise SkilldeltaError(f"{path} holds no prompt: {describe_faults(faults) or 'it is empty'}.")
     return PromptFile(path, tuple(rows.values())[: limit or None], dict(sorted(faults.items())))
