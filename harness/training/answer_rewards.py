@@ -51,7 +51,9 @@ class RewardScorer:
         """The ids of answers.  SkilldeltaError for a tokenizer that cannot write them, or writes what the model cannot read."""
         try:
             rows = self.encoder.encode_answers(answers)
-        except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:  # as it is with damaged settings
+        except SkilldeltaError:
+            raise
+        except Exception as error:  # tokenizers raises plain Exceptions, and transformers what Python does with odd settings
             reason = f"{type(error).__name__}: {first_line(error)}"
             raise SkilldeltaError(f"The tokenizer of {self.path} cannot write answers ({reason}): is it whole?") from error
         policy_models.check_vocabulary(self.model.model, [row.ids for row in rows if row], self.path)

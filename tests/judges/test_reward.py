@@ -137,6 +137,7 @@ def test_labels_that_are_no_names_are_damage(reward_folder: Path, tmp_path: Path
     ("settings", "fault"),
     [
         ({"eos_token": "<never seen>"}, r"The data have the token \d+, and .* has embeddings for \d+ tokens"),
+        ({"tokenizer_class": "BertTokenizer"}, r"cannot write answers \(Exception: WordPiece error: Missing \[UNK\] token"),
         ({"model_max_length": "x"}, r"cannot write answers \(TypeError: .*\): is it whole\?"),
     ],
 )
