@@ -5,22 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness import hub_cache, registry
+from harness import registry
 from harness.bounded_files import is_folder
-from harness.checkpoint_folders import (
-    HUB_NAME,
-    NEEDS_BASE,
-    OTHER_MODEL,
-    POLICY_FOLDER,
-    explain_value_head,
-    name_base,
-    printable_checkpoint,
-)
+from harness.checkpoint_folders import OTHER_MODEL, POLICY_FOLDER, explain_value_head, printable_checkpoint
 from harness.checkpoint_methods import add_method, share_methods
 from harness.checkpoint_names import CONTAINERS, PARTS, adopt_run, leave_container, name_apart, search_root
 from harness.checkpoint_selection import Selection, select_checkpoints
@@ -29,7 +21,7 @@ from harness.folder_entries import MAX_ENTRIES, is_made_up, list_entries, list_o
 from harness.grouping import group_by
 from harness.integrity import ADAPTER_CONFIG
 from harness.missing_checkpoints import explain_no_checkpoint
-from harness.named_bases import adopt_named_bases
+from harness.named_bases import adopt_named_bases, apply_source, apply_sources, names_hub_model
 from harness.numbered_folders import natural_order, parse_number
 from harness.types import Checkpoint, SkilldeltaError, unknown_name
 from harness.visible_text import printable
@@ -49,7 +41,7 @@ def find_checkpoints(paths: Sequence[str], selection: Selection = Selection()) -
     """Every checkpoint at or below `paths` that is selected, in the order of runs and steps, each with a name of its own."""
     present = name_different(c for path in paths for c in find_at(path))
     candidates = present if selection.base else adopt_named_bases(present)
-    return [apply_sources(c, selection) for c in select_checkpoints(candidates, selection)]
+    return apply_sources(select_checkpoints(candidates, selection), selection)
 
 
 def find_so_far(paths: Sequence[str], selection: Selection = Selection()) -> list[Checkpoint]:
@@ -59,7 +51,7 @@ def find_so_far(paths: Sequence[str], selection: Selection = Selection()) -> lis
         left = select_checkpoints(present, selection)
     except SkilldeltaError:
         return []
-    return [apply_sources(c, selection) for c in left]
+    return [apply_source(c, selection) for c in left]
 
 
 def name_different(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
@@ -75,29 +67,6 @@ def name_served_models(names: Sequence[str], selection: Selection = Selection())
         raise SkilldeltaError("The name of a model is empty: write the name under which the server has it.")
     checkpoints = [Checkpoint(name.rstrip("/").split("/")[-1], name, "server") for name in dict.fromkeys(names)]
     return select_checkpoints(name_apart(checkpoints), selection)
-
-
-def apply_sources(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
-    """A checkpoint with the base and the tokenizer that the user named."""
-    for flag, folder in (("--base", selection.base), ("--tokenizer", selection.tokenizer)):
-        if folder and not is_folder(folder) and (reason := explain_no_source(folder)):
-            raise SkilldeltaError(f"{flag} {folder}: {reason}.")
-    if selection.base and (checkpoint.base or NEEDS_BASE in checkpoint.problem):
-        checkpoint = name_base(checkpoint, selection.base)
-    return replace(checkpoint, tokenizer=selection.tokenizer or checkpoint.tokenizer)
-
-
-def explain_no_source(place: str) -> str:
-    """Why a name that is no folder is no model either; "" for one in the Hub's cache, or that it can be asked for."""
-    name, revision = hub_cache.split_revision(place)
-    if hub_cache.snapshot_folder(name, revision):
-        return ""
-    return hub_cache.explain_absence(name, revision) if names_hub_model(name) else "there is no such folder"
-
-
-def names_hub_model(name: str) -> bool:
-    """Whether the Hub may have a model of this name, and no folder here is meant."""
-    return bool(HUB_NAME.match(name)) and not name.startswith(".") and not is_folder(name.split("/")[0])
 
 
 def find_at(path: str) -> list[Checkpoint]:

@@ -1,19 +1,27 @@
-"""The base of adapters, where it was named in the same command: runs and their base are often copied to another machine."""
+"""The base of adapters, where it was named in the same command: runs and their base are often copied to another machine.
+
+Named by itself (--base), or among the checkpoints.  The tokenizer of all (--tokenizer) is named likewise.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import hub_cache
 from harness.bounded_files import is_folder
-from harness.checkpoint_folders import HUB_NAME, name_base
+from harness.checkpoint_folders import HUB_NAME, NEEDS_BASE, name_base
 from harness.checkpoint_names import CONTAINERS, HUB_SNAPSHOT, PARTS
 from harness.grouping import group_by
-from harness.types import Checkpoint
+from harness.types import Checkpoint, SkilldeltaError
 from harness.visible_text import printable
+
+if TYPE_CHECKING:
+    from harness.checkpoint_selection import Selection
 
 LOG = logging.getLogger("skilldelta")
 
@@ -64,3 +72,38 @@ def model_name(folder: Path) -> str:
     """The name of a model by its folder, also by one of a Hub's cache (models--ORG--NAME/snapshots/HASH)."""
     match = HUB_SNAPSHOT.search(folder.as_posix())
     return match["name"] if match else folder.name
+
+
+def apply_sources(checkpoints: Sequence[Checkpoint], selection: Selection) -> list[Checkpoint]:
+    """All of them with the base and the tokenizer that the user named.  SkilldeltaError for a base that none of them takes."""
+    if selection.base and checkpoints and not any(c.base or c.problem for c in checkpoints):
+        raise SkilldeltaError(f"--base is for adapters: {name_whole_models(checkpoints)}.  Leave it out.")
+    return [apply_source(checkpoint, selection) for checkpoint in checkpoints]
+
+
+def name_whole_models(checkpoints: Sequence[Checkpoint]) -> str:
+    first, others = printable(checkpoints[0].path), len(checkpoints) - 1
+    return f"{first} and {others} more are whole models" if others else f"{first} is a whole model"
+
+
+def apply_source(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:
+    """A checkpoint with the base and the tokenizer that the user named."""
+    for flag, folder in (("--base", selection.base), ("--tokenizer", selection.tokenizer)):
+        if folder and not is_folder(folder) and (reason := explain_no_source(folder)):
+            raise SkilldeltaError(f"{flag} {folder}: {reason}.")
+    if selection.base and (checkpoint.base or NEEDS_BASE in checkpoint.problem):
+        checkpoint = name_base(checkpoint, selection.base)
+    return replace(checkpoint, tokenizer=selection.tokenizer or checkpoint.tokenizer)
+
+
+def explain_no_source(place: str) -> str:
+    """Why a name that is no folder is no model either; "" for one in the Hub's cache, or that it can be asked for."""
+    name, revision = hub_cache.split_revision(place)
+    if hub_cache.snapshot_folder(name, revision):
+        return ""
+    return hub_cache.explain_absence(name, revision) if names_hub_model(name) else "there is no such folder"
+
+
+def names_hub_model(name: str) -> bool:
+    """Whether the Hub may have a model of this name, and no folder here is meant."""
+    return bool(HUB_NAME.match(name)) and not name.startswith(".") and not is_folder(name.split("/")[0])

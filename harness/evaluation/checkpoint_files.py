@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness import discovery
 from harness.checkpoint_selection import Selection
+from harness.named_bases import apply_source
 from harness.types import SkilldeltaError, digest
 
 # Files that training needs to go on, and that answering does not.
@@ -33,7 +34,7 @@ def is_complete(folder: Path, base: str) -> bool:
     try:
         (copy,) = discovery.find_at(str(folder))
         if copy.problem and base:
-            copy = discovery.apply_sources(copy, Selection(base=base))
+            copy = apply_source(copy, Selection(base=base))
     except (OSError, SkilldeltaError, ValueError):
         return False
     return not copy.problem

@@ -29,6 +29,7 @@ from harness.evaluation.result_names import own_name, readable_records
 from harness.evaluation.run import score_checkpoints
 from harness.file_locks import FolderLock
 from harness.grouping import run_order
+from harness.named_bases import apply_source
 from harness.system_errors import explain_system_error
 from harness.types import Checkpoint, SkilldeltaError, Task, digest
 
@@ -161,7 +162,7 @@ def check_selection(selection: Selection) -> None:
         raise SkilldeltaError("--last and --best choose among the checkpoints of a finished run: use them with `score`.")
     if selection.steps:
         parse_steps(selection.steps)
-    discovery.apply_sources(Checkpoint("", "", ""), selection)
+    apply_source(Checkpoint("", "", ""), selection)
 
 
 def link_checkpoint(checkpoint: Checkpoint, folder: Path, stamp: str = "") -> Checkpoint | None:

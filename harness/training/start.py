@@ -45,10 +45,10 @@ def name_sources(config: Settings) -> Settings:
     """
     if not config.base and not config.tokenizer:
         return config
-    from harness import discovery  # which few runs need, and which stands on much
     from harness.checkpoint_selection import Selection
+    from harness.named_bases import apply_source  # which few runs need, and which stands on much
 
-    discovery.apply_sources(Checkpoint("", "", ""), Selection(base=config.base, tokenizer=config.tokenizer))
+    apply_source(Checkpoint("", "", ""), Selection(base=config.base, tokenizer=config.tokenizer))
     if config.tokenizer and not Path(config.tokenizer).is_dir():
         raise SkilldeltaError(f"--tokenizer {config.tokenizer}: name a folder.  A model of the Hub has its tokenizer with it.")
     models = {"model": config.model}

@@ -8,6 +8,7 @@ import pytest
 
 from harness import api, discovery, hub_cache
 from harness.checkpoint_selection import Selection
+from harness.types import SkilldeltaError
 from tests.checkpoints.test_public_layouts import ADAPTER, MODEL, STEP_ADAPTER, lay_out
 
 HUB = "org-of-tests/Tiny-1B-Instruct"
@@ -45,6 +46,15 @@ def test_a_base_that_the_user_names_is_taken_instead(work: Path, caplog: pytest.
     other = str(work / "models" / "Tiny-1B")
     assert bases(work / "runs", work / "models" / "Tiny-1B-Instruct", base=other) == [other] * 2
     assert not caplog.records
+
+
+def test_a_base_that_nothing_stands_on_is_refused(work: Path) -> None:
+    """It changed nothing, without a word: whoever names one believes that adapters are scored."""
+    whole, other = work / "models" / "Tiny-1B-Instruct", str(work / "models" / "Tiny-1B")
+    with pytest.raises(SkilldeltaError, match=r"--base is for adapters: .*Tiny-1B-Instruct is a whole model"):
+        bases(whole, base=other)
+    with pytest.raises(SkilldeltaError, match="and 1 more are whole models"):
+        bases(whole, Path(other), base=other)
 
 
 def test_another_model_is_no_base(work: Path) -> None:
