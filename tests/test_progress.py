@@ -52,8 +52,21 @@ def test_without_a_forecast_the_samples_tell_the_time(now: list[float], capsys: 
     assert "dpo · mmlu: 55/100, 1.0/s, 45 s left" in capsys.readouterr().err
     now[0] += 1
     display.count_tokens(512, 10, 7.0)
-    now[0] += 60  # the model has said nothing since
+    now[0] += 20
+    assert display.seconds_left() == 0, "it reads long prompts, perhaps"
+    now[0] += 40  # the model has said nothing since
     assert display.seconds_left() == pytest.approx(81 / 20 * 40)
+
+
+def test_the_shortest_answers_do_not_tell_the_time_of_the_others(now: list[float]) -> None:
+    """Of 200 that are made side by side, one has ended: that is not 200 times its seconds."""
+    display = progress.PlainProgress()
+    display.begin("dpo", "gsm8k", 200, 0)
+    now[0] = 15.0
+    display.advance()
+    assert display.seconds_left() == 15 * 199
+    display.count_tokens(200, 3000, None)
+    assert display.seconds_left() is None
 
 
 def test_slow_tokens_are_not_taken_for_slow_samples(now: list[float]) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from harness.evaluation.outcome import Outcome, Overview
 
 INTERVAL_S = 15.0  # between progress lines where there is no terminal
-FRESH_S = 10.0  # so long a model's forecast is shown
+FRESH_S = 60.0  # so long a model's forecast is shown: it makes none while it reads long prompts
 
 
 class PlainProgress:
@@ -29,7 +29,7 @@ class PlainProgress:
     def __init__(self) -> None:
         self.name, self.total, self.count, self.responses, self.start, self.last_print = "", 0, 0, 0, 0.0, 0.0
         self.tokens = 0
-        self.forecast: tuple[float, float] | None = None  # when it was made, and how many seconds it said
+        self.forecast: tuple[float, float | None] | None = None  # when it was made, and how many seconds it said
         self.last_failure: tuple[str, str] | None = None  # of the cell that ended last: its checkpoint, and why
         self.remarks: list[str] = []  # that were made
         self.reasons: set[str] = set()  # reasons of failures that were printed
@@ -52,21 +52,25 @@ class PlainProgress:
         The blocks after it are expected to take as long, question by question.
         """
         self.tokens = tokens
+        now = time.monotonic()
         if seconds_left is None:
-            self.forecast = None
+            self.forecast = now, None
             self.show()
             return
-        now = time.monotonic()
         block_end = min((self.responses // block + 1) * block, self.total - self.count + self.responses)
         later = max(self.total - self.count + self.responses - block_end, 0)
         self.forecast = now, seconds_left + later * (now - self.start + seconds_left) / max(block_end, 1)
         self.show()
 
     def seconds_left(self) -> float | None:
-        """By the model's own forecast where there is one, else by the samples; None: nothing is known."""
+        """By the model's own forecast where it makes one, else by the samples; None: nothing is known.
+
+        The first samples tell nothing of the others where answers are made side by side: they are the shortest.
+        """
         now = time.monotonic()
         if self.forecast and now - self.forecast[0] < FRESH_S:
-            return max(self.forecast[1] - (now - self.forecast[0]), 0.0)
+            seconds = self.forecast[1]
+            return None if seconds is None else max(seconds - (now - self.forecast[0]), 0.0)
         seconds = max(now - self.start, 1e-6)
         return (self.total - self.count) * seconds / self.responses if self.responses else None
 

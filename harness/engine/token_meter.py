@@ -36,17 +36,17 @@ class TokenMeter:
     rows: dict[int, DecodingRow] = field(default_factory=dict)  # by their prompts: one that began anew is counted once
     observations: deque[tuple[float, Work]] = field(default_factory=partial(deque, maxlen=MAX_OBSERVATIONS))
     steps: int = 0
-    active: int = 0  # rows of the last step
+    slots: int = 0  # the most rows of a step
     last_time: float = 0.0  # of the last observation
-    last_totals: tuple[int, int, int] = (0, 0, 0)  # steps, tokens and context then
+    last_totals: tuple[int, int, int, int] = (0, 0, 0, 0)  # steps, tokens, context and rows then
     context: int = 0  # the sum of all tokens' ages when they were made
 
     def begin(self, answers: int, most: int) -> None:
         """Before a list of texts is generated."""
         self.answers, self.most, self.rows = answers, most, {}
         self.observations.clear()
-        self.steps = self.active = 0
-        self.last_time = self.clock()
+        self.steps = self.slots = 0
+        self.last_time, self.last_totals = self.clock(), (0, self.tokens, self.context, 0)
 
     def count_part(self, tokens: int, share: float, start: float) -> None:
         """After a part of a tree: `share` of it (0..1) since `start`."""
@@ -60,14 +60,12 @@ class TokenMeter:
         """After one more token for each of these rows."""
         for row in rows:
             self.rows[id(row.prompt)] = row
-        self.tokens, self.steps, self.active = self.tokens + len(rows), self.steps + 1, len(rows)
+        self.tokens, self.steps, self.slots = self.tokens + len(rows), self.steps + 1, max(self.slots, len(rows))
         self.context += sum(len(row.ids) for row in rows)
-        now, totals = self.clock(), (self.steps, self.tokens, self.context)
-        if self.steps == 1:  # until now the prompts were read: that says nothing of a step
-            self.last_time, self.last_totals = now, totals
-        elif now - self.last_time >= INTERVAL_S:
-            steps, tokens, context = (after - before for after, before in zip(totals, self.last_totals, strict=True))
-            self.observations.append((now - self.last_time, Work(steps, tokens, context / 1000)))
+        now, totals = self.clock(), (self.steps, self.tokens, self.context, len(self.rows))
+        if now - self.last_time >= INTERVAL_S:
+            steps, tokens, context, prompts = (after - before for after, before in zip(totals, self.last_totals, strict=True))
+            self.observations.append((now - self.last_time, Work(steps, tokens, context / 1000, prompts)))
             self.last_time, self.last_totals = now, totals
             self.report(self.tokens, self.seconds_left())
 
@@ -79,5 +77,5 @@ class TokenMeter:
         if not are_foreseeable(len(ends) + len(cuts), ages, self.answers, self.most):
             return None
         shares = reaching_shares(ends, [*cuts, *ages], self.most)
-        work = expected_work(shares, ages, max(self.answers - len(self.rows), 0), self.active)
+        work = expected_work(shares, ages, max(self.answers - len(self.rows), 0), self.slots)
         return float(fit_costs(self.observations) @ work.vector())

@@ -44,15 +44,16 @@ def reaching_shares(ends: Sequence[int], ages: Sequence[int], most: int) -> Shar
 
 @dataclass(frozen=True)
 class Work:
-    """What is expected of a run of answers: steps, tokens, and the sum of all tokens' ages when they are made, in thousands."""
+    """What is to be done, or was: steps, tokens, the sum of all tokens' ages when they are made (in thousands), and prompts."""
 
     steps: float
     tokens: float
     context: float
+    prompts: float
 
     def vector(self) -> NDArray[np.float64]:
-        """[3]"""
-        return np.array([self.steps, self.tokens, self.context])
+        """[4]"""
+        return np.array([self.steps, self.tokens, self.context, self.prompts])
 
 
 def expected_work(shares: Shares, ages: Sequence[int], waiting: int, slots: int) -> Work:
@@ -71,7 +72,7 @@ def expected_work(shares: Shares, ages: Sequence[int], waiting: int, slots: int)
         tokens, context = tokens + waiting * each, context + waiting * float(shares @ later)
         last = float((1 - (1 - np.minimum(shares, 1 - 1e-9)) ** slots).sum()) - each  # by which the last outlasts the mean
         steps = max(steps, tokens / slots + last)
-    return Work(steps, tokens, context / 1000)
+    return Work(steps, tokens, context / 1000, waiting)
 
 
 def count_ages(ages: Sequence[int]) -> Counter[int]:

@@ -1,4 +1,4 @@
-"""What a step of decoding costs: a fixed part, one for each row, and one for what the rows attend to."""
+"""What decoding costs: a fixed part of each step, one for each row, one for what the rows attend to, one for each prompt."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from scipy.optimize import nnls
 
 from harness.statistics.answer_lengths import Work
 
-PARTS = np.array([0.3, 0.4, 0.3])  # of a step's seconds, where nothing tells the three apart
+PARTS = np.array([0.3, 0.4, 0.3, 0.0])  # of the seconds, where nothing tells them apart
 PRIOR_WEIGHT = 1.0  # of PARTS, in observations
 RECENT = 30  # observations, by which the present speed is known
 
 
 def fit_costs(observations: Sequence[tuple[float, Work]]) -> NDArray[np.float64]:
-    """[3] seconds of a step, of a token and of a thousand tokens of context, none below 0.
+    """[4] seconds of a step, of a token, of a thousand tokens of context and of a prompt, none below 0.
 
     `observations`: seconds, and the work that was done in them; one or more.  Least squares with a weak prior (ridge
-    regression), as rows and context often grow together; then all three are brought to the speed of the last observations.
+    regression), as rows and context often grow together; then all are brought to the speed of the last observations.
     """
     seconds = np.array([took for took, _ in observations])
     work = np.stack([done.vector() for _, done in observations])
-    scale = work.mean(0) + 1e-9
+    scale = np.where(work.any(0), work.mean(0), np.inf)  # what never happened is taken to cost nothing
     weight = PRIOR_WEIGHT**0.5
     equations = np.vstack([work / scale, weight * np.eye(len(PARTS))])
     costs: NDArray[np.float64] = nnls(equations, np.concatenate([seconds, weight * PARTS * seconds.mean()]))[0] / scale

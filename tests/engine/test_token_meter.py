@@ -62,18 +62,18 @@ def test_the_expected_work_is_the_mean_of_drawn_lengths(ages: list[int], ends: l
     assert work.steps == pytest.approx(rests.max(1).mean(), abs=6 * rests.max(1).std() / len(rests) ** 0.5 + 1000 / 32)
 
 
-@given(st.tuples(*[st.floats(0.001, 1.0)] * 3), st.integers(0, 99))
-def test_costs_are_found_where_rows_and_context_vary(costs: tuple[float, float, float], seed: int) -> None:
+@given(st.tuples(*[st.floats(0.001, 1.0)] * 4), st.integers(0, 99))
+def test_costs_are_found_where_rows_and_context_vary(costs: tuple[float, float, float, float], seed: int) -> None:
     source = np.random.default_rng(seed)
-    works = [Work(*source.uniform(1, 100, 3)) for _ in range(400)]
+    works = [Work(*source.uniform(1, 100, 4)) for _ in range(400)]
     found = fit_costs([(float(work.vector() @ costs), work) for work in works])
-    later = Work(50, 5, 80)
+    later = Work(50, 5, 80, 30)
     assert found @ later.vector() == pytest.approx(later.vector() @ costs, rel=0.1)
 
 
 def test_costs_follow_the_present_speed() -> None:
     """A machine that became half as fast a minute ago."""
-    work = Work(10, 100, 10)
+    work = Work(10, 100, 10, 0)
     found = fit_costs([*[(1.0, work)] * 300, *[(2.0, work)] * 60])
     assert found @ work.vector() == pytest.approx(2.0)
 
@@ -107,19 +107,22 @@ def test_shares_fall_from_at_most_one_to_none(ended: list[int], running: list[in
 class Simulation:
     """A run that is decoded in `slots`, one step in 0.1 s and 2 ms a row, and what its meter says on the way.
 
-    `reading`: seconds that the prompts take before the first step; `attending`: of a step for 1000 tokens of context.
+    `reading`: seconds for each prompt, whose first token comes alone; `attending`: of a step for 1000 tokens of context.
     """
 
     def __init__(self, lengths: list[int], most: int, slots: int, reading: float = 0.0, attending: float = 0.0) -> None:
         self.now, self.reports = 0.0, list[tuple[float, float | None]]()
         meter = TokenMeter(lambda _, left: self.reports.append((self.now, left)), clock=lambda: self.now)
         meter.begin(len(lengths), most)
-        self.now += reading
         waiting = [DecodingRow(TokenPrompt([n + 1], most, lambda ids: False), frozenset([0])) for n in range(len(lengths))]
         goals = {id(row): length for row, length in zip(waiting, lengths, strict=True)}
         active: list[DecodingRow] = []
         while waiting or active:
-            active += [waiting.pop(0) for _ in range(min(slots - len(active), len(waiting)))]
+            for _ in range(min(slots - len(active), len(waiting))):
+                active.append(waiting.pop(0))
+                self.now += reading
+                if reading:
+                    meter.count_step(active[-1:])
             self.now += 0.1 + 0.002 * len(active) + attending * sum(len(row.ids) for row in active) / 1000
             meter.count_step(active)
             for row in active:
@@ -167,8 +170,17 @@ def test_while_nothing_tells_how_long_answers_become_there_is_no_forecast() -> N
 
 
 def test_the_time_for_the_prompts_is_no_speed_of_the_steps() -> None:
-    run = Simulation([64] * 40, 64, 40, reading=30.0)
-    assert 1 / 1.5 < sum(run.forecast_after(0.0)) / run.now < 1.5
+    run = Simulation([64] * 40, 64, 40, reading=0.75)
+    assert 1 / 1.5 < sum(run.forecast_after(30.0)) / run.now < 1.5
+
+
+def test_prompts_that_are_read_on_the_way_are_counted() -> None:
+    """Of 162 answers 64 are made at once: the others' long prompts are read one by one where a place becomes free."""
+    source = random.Random(1)
+    run = Simulation([min(int(source.expovariate(1 / 120)) + 20, 512) for _ in range(162)], 512, 64, reading=0.4)
+    later = [(at, left) for at, left in run.reports if at >= 60 and left is not None]
+    assert all(1 / 1.5 < (at + left) / run.now < 1.5 for at, left in later)
+    assert len(later) > 50
 
 
 def test_the_engine_counts_the_tokens_of_trees_and_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
