@@ -75,7 +75,6 @@ def load(path: str, seed: int = 0) -> RewardModel:
     card = read_card(folder)
     if not card and not model_loading.has_score_head(folder):
         raise SkilldeltaError(f"{folder} is no reward model: its config.json names no ...ForSequenceClassification.")
-    require_head(folder)
     known = card or RewardCard()
     heads = known.heads or head_names(folder)
     if len(heads) > 1 and not known.heads and not known.combine:
@@ -84,6 +83,7 @@ def load(path: str, seed: int = 0) -> RewardModel:
             f'{CARD} next to its weights: {{"heads": {json.dumps(heads[:6])}, "combine": [a weight for each]}}.'
         )
     model = model_loading.load_classifier(folder, tuple(heads), seed)
+    require_head(folder)  # once the architecture is known to have one of this name
     return RewardModel(
         model, head_weights(heads, known.combine), known.mean, known.sd, frozenset(known.ends), known.conversations
     )

@@ -116,6 +116,17 @@ def test_weights_of_a_terabyte_without_content_are_not_read(name: str, reward_fo
         judge.get()
 
 
+def test_a_head_of_another_name_is_not_called_lost(reward_folder: Path, tmp_path: Path) -> None:
+    """BERT's is `classifier`: its weights are there, and nothing is to be copied anew."""
+    folder = shutil.copytree(reward_folder, tmp_path / "r")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = transformers.BertConfig(vocab_size=256, num_labels=1, **sizes)
+    transformers.BertForSequenceClassification(config).save_pretrained(folder)
+    (folder / "reward.json").unlink(missing_ok=True)
+    with pytest.raises(SkilldeltaError, match="has no linear `score` head in transformers"):
+        reward.load(str(folder))
+
+
 def test_a_reward_model_without_its_head_is_refused(reward_folder: Path, tmp_path: Path) -> None:
     """A new head was made for it, and half of all pairs were right."""
     folder = shutil.copytree(reward_folder, tmp_path / "r")
