@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from harness.types import SkilldeltaError
 
 Models = Annotated[list[str], typer.Argument(help="Folders of reward models, or judges as PLUGIN:WHERE.")]
 Base = Annotated[str, typer.Option("--base", help="The folder of the base of adapters whose base is not where they say.")]
+MAX_REASONS = 3  # why grades are unreadable, the most frequent first
 COLUMNS = ("section", "subset", "pairs", "unreadable", "accuracy %", "95 % interval")
 
 
@@ -54,6 +56,8 @@ def reward_accuracy(
                 for a in accuracies
             ]
             print_table(COLUMNS, lines, f"{model} ({judge.identity})", COLUMNS[2:])
+            for reason, count in sum((Counter(a.reasons) for a in accuracies), Counter[str]()).most_common(MAX_REASONS):
+                note(f"{count} unreadable: {reason or 'no reason is known'}.")
             note(
                 "  ".join(f"{name} {100 * score:.1f}" for name, score in sections.items()) or "No section has all its subsets."
             )
@@ -70,6 +74,7 @@ def subset_fact(accuracy: Any) -> dict[str, Any]:
     low, high = accuracy.interval.low, accuracy.interval.high
     value = round(accuracy.accuracy, 6) if accuracy.n else None
     facts = {"subset": accuracy.name, "section": accuracy.section, "n": accuracy.n, "unreadable": accuracy.unreadable}
+    facts |= {"reasons": dict(accuracy.reasons)} if accuracy.reasons else {}
     return {**facts, "accuracy": value, "low": round(low, 6), "high": round(high, 6)}
 
 

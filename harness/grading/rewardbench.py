@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -45,6 +46,7 @@ class SubsetAccuracy:
     unreadable: int
     accuracy: float
     interval: Interval
+    reasons: Mapping[str, int]  # why grades were not readable, and how often
 
 
 def read_pairs(folder: Path | None) -> list[LabelledQuestion]:
@@ -62,20 +64,22 @@ def read_pairs(folder: Path | None) -> list[LabelledQuestion]:
 def subset_accuracies(judge: object, pairs: Sequence[LabelledQuestion]) -> list[SubsetAccuracy]:
     """Each subset's accuracy, in the order of sections."""
     grades = grade_all(judge, [pair.questions[0] for pair in pairs])
-    points: dict[str, list[float | None]] = {}
+    points: dict[str, list[float | str]] = {}
     for pair, grade in zip(pairs, grades, strict=True):
-        points.setdefault(pair.subset, []).append(None if grade.value is None else credit(pair, grade))
+        points.setdefault(pair.subset, []).append(grade.why if grade.value is None else credit(pair, grade))
     section_of = {subset: section for section, subsets in SECTIONS.items() for subset in subsets}
     order = list(section_of)
     names = sorted(points, key=lambda name: (order.index(name) if name in order else len(order), name))
     return [measure_subset(name, section_of.get(name, ""), points[name]) for name in names]
 
 
-def measure_subset(name: str, section: str, points: Sequence[float | None]) -> SubsetAccuracy:
-    values = [value for value in points if value is not None]
+def measure_subset(name: str, section: str, points: Sequence[float | str]) -> SubsetAccuracy:
+    """`points`: 1, 0.5 or 0 for each pair, or why there is no grade."""
+    values = [value for value in points if not isinstance(value, str)]
+    reasons = Counter(value for value in points if isinstance(value, str))
     accuracy = fsum(values) / len(values) if values else float("nan")
     interval = wilson_interval(accuracy, len(values), critical_value(0.95)) if values else Interval(0.0, 1.0)
-    return SubsetAccuracy(name, section, len(values), len(points) - len(values), accuracy, interval)
+    return SubsetAccuracy(name, section, len(values), reasons.total(), accuracy, interval, reasons)
 
 
 def section_scores(accuracies: Mapping[str, tuple[int, float]]) -> dict[str, float]:

@@ -40,7 +40,7 @@ ROWS = [
 class LikesGood:
     def grade_all(self, questions: list[JudgeQuestion]) -> list[Grade]:
         return [
-            Grade(None)
+            Grade(None, why="it says nothing")
             if "mute" in q.response + q.reference
             else Grade(0.5 + 0.4 * (("good" in q.response) - ("good" in q.reference)))
             for q in questions
@@ -54,6 +54,7 @@ def test_subsets_count_ties_by_half_and_unreadable_grades_apart(tmp_path: Path) 
     assert not faults
     assert (first.name, first.section, first.n, first.unreadable, first.accuracy) == ("donotanswer", "Safety", 2, 0, 0.5)
     assert (second.name, second.section, second.n, second.unreadable, second.accuracy) == ("own", "", 1, 1, 0.5)
+    assert (first.reasons, second.reasons) == ({}, {"it says nothing": 1})
     assert not section_scores({first.name: (first.n, first.accuracy)})
 
 
@@ -70,6 +71,17 @@ def test_a_row_of_rewardbench_that_is_no_text_is_refused(tmp_path: Path) -> None
     (tmp_path / "rewardbench/filtered.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     with pytest.raises(SkilldeltaError, match="row 5: prompt, chosen and rejected are texts"):
         read_pairs(tmp_path)
+
+
+def test_why_a_model_grades_no_pair_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A column of counts said nothing of a template that refuses every conversation."""
+    model = reward_model(tmp_path / "rm")
+    (model / "chat_template.jinja").write_text("{{ raise_exception('only answers of a tool') }}")
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    code, _, err = skilldelta(capsys, "reward-accuracy", model, "--pairs", tmp_path / "pairs.jsonl")
+    assert (code, "4 unreadable: the reward model gave no reward: its chat template cannot write" in err) == (0, True)
+    code, out, _ = skilldelta(capsys, "reward-accuracy", model, "--pairs", tmp_path / "pairs.jsonl", "--json")
+    assert [list(subset["reasons"].values()) for subset in json.loads(out)[0]["subsets"]] == [[2], [2]]
 
 
 def test_both_verbs_ask_a_reward_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
