@@ -54,27 +54,41 @@ def confine_slot(setup: dict[str, Any], request: dict[str, Any], resident: int, 
 
 def serve_programs(control: socket.socket, place: SlotPlace) -> None:
     """Runs a program for each request, until the harness hangs up; without a forker one program alone."""
-    forks = start_forker(place, control) if place.scratch.own_filesystem else None
-    if forks:
-        rehearse(place, control, forks)
+    if not place.scratch.own_filesystem:
+        serve_one_program(control, place)
+        return
+    forks = start_forker(place, control)
+    rehearse(place, control, forks)
     lines = open_lines(place.confinement)
-    if not forks:
-        prepare_forks(place.confinement)
     control.send(b"{}")
-    while True:
-        message, files, _, _ = socket.recv_fds(control, 1 << 16, 4)
-        if not message:
-            return
-        report = run_program(json.loads(message), [*files, *lines], place, control, forks)
-        if not forks:
-            empty_folder(place.scratch.folder)
-        report["reusable"] = bool(forks)
-        report["stamps"].append(time.monotonic())
-        control.send(json.dumps(report).encode())
-        if not forks:
-            return
+    while request := receive_request(control):
+        settings, files = request
+        send_report(control, run_program(settings, [*files, *lines], place, control, forks), reusable=True)
         forks.send(forker.PAIR_ENDED)  # after the report: the harness reads it while the next folder is made
         lines = open_lines(place.confinement)  # for the next program: nobody waits for it yet
+
+
+def serve_one_program(control: socket.socket, place: SlotPlace) -> None:
+    """Forks its processes itself, after which it knows of that program."""
+    lines = open_lines(place.confinement)
+    prepare_forks(place.confinement)
+    control.send(b"{}")
+    if request := receive_request(control):
+        settings, files = request
+        report = run_program(settings, [*files, *lines], place, control, None)
+        empty_folder(place.scratch.folder)
+        send_report(control, report, reusable=False)
+
+
+def receive_request(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """The settings of a program and its descriptors; None where the harness has hung up."""
+    message, files, _, _ = socket.recv_fds(control, 1 << 16, 4)
+    return (json.loads(message), files) if message else None
+
+
+def send_report(control: socket.socket, report: dict[str, Any], reusable: bool) -> None:
+    report |= {"reusable": reusable, "stamps": [*report["stamps"], time.monotonic()]}
+    control.send(json.dumps(report).encode())
 
 
 def rehearse(place: SlotPlace, control: socket.socket, forks: socket.socket) -> None:
