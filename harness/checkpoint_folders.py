@@ -14,7 +14,7 @@ from harness.folder_entries import list_entries
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, INDEXES, SINGLE, find_problem
 from harness.numbered_folders import list_numbered as list_numbered  # plug-ins take it from here
 from harness.types import Checkpoint
-from harness.visible_text import first_line, printable, without_credentials
+from harness.visible_text import first_line, printable, show_value, without_credentials
 
 HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 MAX_ADAPTERS = 8  # one upon the other
@@ -93,9 +93,9 @@ def find_config_fault(config: Mapping[str, Any]) -> str:
     """What no model's config.json says; "" where nothing is absurd."""
     architectures = config.get("architectures")
     if not isinstance(architectures, list | None):
-        return f"architectures is {printable(repr(architectures))[:60]}, not a list"
+        return f"architectures is {show_value(architectures)}, not a list"
     if odd := [head for head in architectures or () if not isinstance(head, str)]:
-        return f"architectures holds {printable(repr(odd[0]))[:60]}, not a name"
+        return f"architectures holds {show_value(odd[0])}, not a name"
     for key, value in config.items():
         is_size = key.startswith(("num_", "n_")) or key.endswith(("_size", "_layers", "_heads"))
         if is_size and isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value < 1e12:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 from harness.name_value_pairs import parse_pairs as parse_pairs
 from harness.name_value_pairs import split_names as split_names
 from harness.types import SkilldeltaError, unknown_name
-from harness.visible_text import printable
+from harness.visible_text import show_value
 from harness.wrong_values import explain_wrong_value
 from harness.yaml_files import load_yaml as load_yaml
 
@@ -28,7 +28,7 @@ def build_config(kind: type[T], values: Mapping[str, Any]) -> T:
     import pydantic
 
     if not isinstance(values, Mapping):
-        raise SkilldeltaError(f"{printable(repr(values))[:80]} stands where names and values were expected.")
+        raise SkilldeltaError(f"{show_value(values, 80)} stands where names and values were expected.")
     hints, validator = field_types(kind)  # type: ignore[arg-type]
     ready = {}
     for key, value in values.items():

@@ -77,13 +77,15 @@ def model_name(folder: Path) -> str:
 def apply_sources(checkpoints: Sequence[Checkpoint], selection: Selection) -> list[Checkpoint]:
     """All of them with the base and the tokenizer that the user named.  SkilldeltaError for a base that none of them takes."""
     if selection.base and checkpoints and not any(c.base or c.problem for c in checkpoints):
-        raise SkilldeltaError(f"--base is for adapters: {name_whole_models(checkpoints)}.  Leave it out.")
+        raise base_without_adapters([checkpoint.path for checkpoint in checkpoints])
     return [apply_source(checkpoint, selection) for checkpoint in checkpoints]
 
 
-def name_whole_models(checkpoints: Sequence[Checkpoint]) -> str:
-    first, others = printable(checkpoints[0].path), len(checkpoints) - 1
-    return f"{first} and {others} more are whole models" if others else f"{first} is a whole model"
+def base_without_adapters(models: Sequence[str]) -> SkilldeltaError:
+    """The error for a --base of which none of these models makes any use."""
+    first, others = printable(models[0]), len(models) - 1
+    reason = f"{first} and {others} more are whole models" if others else f"{first} is a whole model"
+    return SkilldeltaError(f"--base is for adapters: {reason}.  Leave it out.")
 
 
 def apply_source(checkpoint: Checkpoint, selection: Selection) -> Checkpoint:

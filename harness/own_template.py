@@ -9,7 +9,7 @@ from typing import Any
 from harness.bounded_files import read_bytes, read_json
 from harness.tokenizer_folders import TEMPLATE_FOLDER, TOKENIZER_CONFIG, has_tokenizer, own_folders, tokenizer_source
 from harness.types import Checkpoint, SkilldeltaError
-from harness.visible_text import printable
+from harness.visible_text import show_value
 
 Template = str | dict[str, str]  # one, or several by name
 JINJA, LEGACY = "chat_template.jinja", "chat_template.json"
@@ -60,7 +60,7 @@ def check_template(value: Any, name: str) -> Template:
         value = {str(entry.get("name")): entry.get("template") for entry in value}
     texts = [value] if isinstance(value, str) else list(value.values()) if isinstance(value, dict) else [None]
     if not all(isinstance(text, str) and len(text) <= MAX_TEMPLATE for text in texts):
-        raise ValueError(f"chat_template in {name} is no template: {printable(repr(value))[:60]}")
+        raise ValueError(f"chat_template in {name} is no template: {show_value(value)}")
     template: Template = value
     return template
 

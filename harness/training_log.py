@@ -20,7 +20,7 @@ from harness.records import CheckpointRecord
 from harness.run_logs.find import read_run_logs
 from harness.typed_fields import MAX_COUNT, check_fields
 from harness.types import Checkpoint, Json, SkilldeltaError
-from harness.visible_text import printable
+from harness.visible_text import show_value
 
 if TYPE_CHECKING:
     from harness.store import Results
@@ -203,7 +203,7 @@ def read_curve(content: Any) -> Curve:
     """A curve from its JSON.  SkilldeltaError where it is none."""
     names = {each.name for each in fields(Curve)}
     if not isinstance(content, dict) or content.keys() != names:
-        raise SkilldeltaError(f"a curve has {', '.join(sorted(names))}, and here is {printable(repr(content))[:80]}.")
+        raise SkilldeltaError(f"a curve has {', '.join(sorted(names))}, and here is {show_value(content, 80)}.")
     curve = Curve(**check_fields(Curve, content))
     if not 0 < len(curve.steps) == len(curve.values):
         raise SkilldeltaError(f"a curve has {len(curve.steps)} steps and {len(curve.values)} values.")

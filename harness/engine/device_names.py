@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from harness.types import SkilldeltaError
-from harness.visible_text import printable
+from harness.visible_text import show_value
 
 
 def default_device(name: str = "") -> torch.device:
@@ -16,7 +16,7 @@ def default_device(name: str = "") -> torch.device:
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if not name:
         return accelerator or torch.device("cpu")
-    label = printable(repr(name))[:60]
+    label = show_value(name)
     try:
         device = torch.device(name)
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from harness.bounded_files import UnreadableFileError, read_json
 from harness.integrity import BrokenWeightsError
 from harness.loading.gguf import source_arguments
 from harness.loading.settings import LoadSettings
-from harness.visible_text import printable
+from harness.visible_text import printable, show_value
 
 GENERATION_CONFIG = "generation_config.json"
 
@@ -42,5 +42,5 @@ def refuse_end_tokens(value: object) -> None:
     ids = value if isinstance(value, list) else [value]
     if any(not isinstance(token, int) or isinstance(token, bool) for token in ids if token is not None):
         raise BrokenWeightsError(
-            f"{GENERATION_CONFIG} is damaged: eos_token_id is {printable(repr(value))[:60]}, no token's number or list of them"
+            f"{GENERATION_CONFIG} is damaged: eos_token_id is {show_value(value)}, no token's number or list of them"
         )

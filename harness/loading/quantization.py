@@ -12,7 +12,7 @@ from transformers.quantizers import AutoHfQuantizer
 from harness.bounded_files import read_json
 from harness.integrity import BrokenWeightsError, Headers, UncheckedError
 from harness.loading.silence import silent_transformers
-from harness.visible_text import first_line, printable
+from harness.visible_text import first_line, printable, show_value
 
 MLX = (
     "its weights are quantized by MLX, for Apple's machines: "
@@ -43,7 +43,7 @@ def is_unknown(content: Any) -> bool:
 
 
 def quote_method(content: Any) -> str:
-    return printable(repr(content.get("quant_method")))[:40]
+    return show_value(content.get("quant_method"), 40)
 
 
 def refuse_unscaled(config: Any, headers: Headers) -> None:

@@ -19,6 +19,7 @@ from harness import fingerprint, registry
 from harness.atomic_files import folder_name, write_json
 from harness.checkpoint_folders import describe_path
 from harness.evaluation.head_to_head import request_of
+from harness.named_bases import base_without_adapters
 from harness.prompts.reading import Reader
 from harness.records import CellRecord
 from harness.store import Results, SampleWriter
@@ -132,7 +133,7 @@ def rebased_models(runs: Sequence[str], base: str) -> Iterator[list[str]]:
     if not (Path(base) / "config.json").is_file():
         raise SkilldeltaError(f"--base {base}: there is no model in such a folder.")
     if not any(map(is_adapter, folders)):
-        raise SkilldeltaError(f"--base is for adapters: {', '.join(runs)} is a whole model.")
+        raise base_without_adapters(runs)
     with TemporaryDirectory() as place:
         copies = [Path(place) / str(i) / Path(folder).name for i, folder in enumerate(folders)]
         for folder, copy in zip(folders, copies, strict=True):

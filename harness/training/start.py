@@ -46,7 +46,7 @@ def name_sources(config: Settings) -> Settings:
     if not config.base and not config.tokenizer:
         return config
     from harness.checkpoint_selection import Selection
-    from harness.named_bases import apply_source  # which few runs need, and which stands on much
+    from harness.named_bases import apply_source, base_without_adapters  # which few runs need, and which stands on much
 
     apply_source(Checkpoint("", "", ""), Selection(base=config.base, tokenizer=config.tokenizer))
     if config.tokenizer and not Path(config.tokenizer).is_dir():
@@ -58,7 +58,7 @@ def name_sources(config: Settings) -> Settings:
         models["sft"] = policy
     folders = {name: model_folder(model) for name, model in models.items()}
     if config.base and not any(map(is_adapter, folders.values())):
-        raise SkilldeltaError(f"--base is for adapters: {', '.join(models.values())} is a whole model.")
+        raise base_without_adapters(list(models.values()))
     changed = {name: folder for name, folder in folders.items() if config.tokenizer or is_adapter(folder)}
     for name, folder in changed.items():
         if parallel.is_writer():
