@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.engine.packed_linear import PackedLinear
+from harness.engine.packed_linear import is_packed
 
 MIN_LAYERS, MAX_LAYERS = 2, 16  # that are copied: as many as have every kind of layer
 LAYER_NUMBERS = ("idx", "index", "layer_id", "layer_number")  # parts of names of attributes that differ from layer to layer
@@ -88,11 +88,6 @@ def copy_vocabulary(model: Any, rows: Tensor, memo: dict[int, Any]) -> None:
 
 def float_rows(weights: Tensor, rows: Tensor) -> nn.Parameter:
     return nn.Parameter(weights.detach()[rows.to(weights.device)].float(), requires_grad=False)
-
-
-def is_packed(part: Any) -> bool:
-    """Is it a linear layer whose weight is laid out for the processor?"""
-    return isinstance(part, nn.Module) and isinstance(vars(part).get("forward"), PackedLinear)
 
 
 def dense_weight(layer: Any) -> Tensor:

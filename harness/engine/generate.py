@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from harness.engine.kv_cache import DecodingBatch, move_along
-from harness.engine.memory import TokenBudget, halve_or_raise, rows_that_fit
+from harness.engine.memory import TokenBudget, halve_or_raise, return_freed_memory, rows_that_fit
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, append_next_tokens, choose_tokens
 from harness.engine.shared_prefix_attention import LayerStates
 from harness.engine.tree import Nodes, PrefixTree, TokenIds, build_tree, common_prefix_length
@@ -126,6 +126,8 @@ class DecodingRun:
     @torch.inference_mode()
     def generations(self) -> Iterator[tuple[int, Generation]]:
         """Every generation with its prompt's place."""
+        yield from self.fill_slots()
+        return_freed_memory()  # of long passes, before the keys and values of answers grow
         while True:
             yield from self.fill_slots()
             if self.batch is not None and self.slot_places:

@@ -1,7 +1,8 @@
 """Linear layers for the processor, their weights laid out once as its matrix product (oneDNN) reads them.
 
 A plain layer's weight is laid out anew in every pass.  On one AVX-512 core, a packed one multiplies 64 rows 1.3 to 1.7 times
-as fast, 8 rows twice, and hundreds of rows 1.2 times.  The sums are the same, in another order.
+as fast, 8 rows twice, and hundreds of rows 1.2 times.  The sums are the same, in another order.  Layers of a type that the
+processor cannot multiply are upcast instead.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ import torch
 from torch import Tensor, nn
 
 from harness.engine import memory
+from harness.engine.upcast_linear import UpcastLinear, multiplies_natively
 
 LAYOUT_ROWS = 64  # for which the layout is chosen; of 8, 64 and 256 none was better for all numbers of rows
-DTYPES = (torch.float32, torch.bfloat16)
-# The share of the probability that the other order of sums may move when a model is packed.  Log-probabilities would not do:
-# those of tokens that a real model never says move by more than a nat's thousandth, without any harm.
-TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.25}
+LAYOUT_TYPES = (torch.float32, torch.bfloat16)
+# By what share of its largest output a layer may change: by rounding.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.02, torch.float16: 0.004}
+# The share of the probability that a whole model may move.  In half precision that is no measure: two right passes over the
+# few tokens of the probe can be as far apart as two texts.  Nor would log-probabilities do: those of tokens that a real model
+# never says move by more than a nat's thousandth, without any harm.
+MODEL_TOLERANCE = {torch.float32: 1e-3}
+TRIED_ROWS = 8
 
 
 class PackedLinear:
@@ -44,7 +50,7 @@ def pack_model(model: Any, changing: Collection[nn.Module] = ()) -> bool:
     """Packs the linear layers of a model that is not trained any more, but those that are `changing`; True where it did.
 
     The original weights are freed, unless another layer uses them: a meta tensor keeps their shape and type, and no memory.  A
-    model whose answers change beyond rounding, or that fails, is put back as it was.
+    model that has a layer whose products change beyond rounding, or that fails afterwards, is put back as it was.
     """
     changing_ids = set(map(id, changing))
     layers = [layer for layer in packable_layers(model) if id(layer) not in changing_ids]
@@ -52,25 +58,30 @@ def pack_model(model: Any, changing: Collection[nn.Module] = ()) -> bool:
     before = probe_logprobs(model) if layers else None
     if before is None:
         return False
+    tolerance = MODEL_TOLERANCE.get(layers[0].weight.dtype, 1)
     for layer in layers:
-        vars(layer)["forward"] = PackedLinear(layer)
-        if id(layer.weight) not in shared_ids:
+        if not keeps_products(layer):
+            unpack_model(model)
+            return False
+        if is_packed(layer) and id(layer.weight) not in shared_ids:
             layer.weight = nn.Parameter(layer.weight.to("meta"), requires_grad=False)
-    after, tolerance = probe_logprobs(model), TOLERANCE[layers[0].weight.dtype]
-    if after is not None and model.device.type == "cpu" and probability_moved(before, after) <= tolerance:
-        for weights in (*model.parameters(), *model.buffers()):
-            if weights.device.type == "cpu":  # one tensor left in a checkpoint's mapped file keeps the whole file in memory
-                weights.data = weights.data.clone()
-        memory.return_freed_memory()
-        return True
-    unpack_model(model)
-    return False
+    after = probe_logprobs(model)
+    if after is None or model.device.type != "cpu" or not probability_moved(before, after) <= tolerance:
+        unpack_model(model)
+        return False
+    for weights in (*model.parameters(), *model.buffers()):
+        if weights.device.type == "cpu":  # one tensor left in a checkpoint's mapped file keeps the whole file in memory
+            weights.data = weights.data.clone()
+    memory.return_freed_memory()
+    return True
 
 
 def unpack_model(model: Any) -> None:
     """Puts the layers back as they were; a model that is not packed stays as it is."""
     for layer in model.modules():
-        if isinstance(vars(layer).get("forward"), PackedLinear):
+        if isinstance(layer, UpcastLinear):
+            change_class(layer, nn.Linear)
+        if is_packed(layer):
             dense = vars(layer).pop("forward").weight.to_dense()
             if layer.weight.is_meta:
                 layer.weight = nn.Parameter(dense, requires_grad=False)
@@ -82,11 +93,35 @@ def temporarily_packed(model: Any) -> Iterator[None]:
     layers = list(packable_layers(model))
     try:
         for layer in layers:
-            vars(layer)["forward"] = PackedLinear(layer)
+            use_fast_product(layer)
         yield
     finally:
         for layer in layers:
             vars(layer).pop("forward", None)
+            change_class(layer, nn.Linear)
+
+
+def use_fast_product(layer: nn.Linear) -> None:
+    """Gives a layer the product that is fastest for its type on this processor."""
+    if multiplies_natively(layer.weight.dtype):
+        vars(layer)["forward"] = PackedLinear(layer)
+    else:
+        change_class(layer, UpcastLinear)
+
+
+def change_class(layer: nn.Module, kind: type[nn.Module]) -> None:
+    """Makes a layer one of another class with the same attributes; whatever refers to the layer still does."""
+    layer.__class__ = kind
+
+
+def is_packed(part: Any) -> bool:
+    """Is it a linear layer whose weight is laid out for the processor?"""
+    return isinstance(part, nn.Module) and isinstance(vars(part).get("forward"), PackedLinear)
+
+
+def has_fast_product(dtype: torch.dtype) -> bool:
+    """Whether there is a faster product than torch's own for weights of this type."""
+    return dtype in LAYOUT_TYPES or not multiplies_natively(dtype)
 
 
 def packable_layers(model: Any) -> Iterator[nn.Linear]:
@@ -97,7 +132,7 @@ def packable_layers(model: Any) -> Iterator[nn.Linear]:
         if type(layer) is not nn.Linear or "forward" in vars(layer):
             continue
         weight = layer.weight
-        if type(weight.data) is Tensor and weight.numel() and weight.device.type == "cpu" and weight.dtype in DTYPES:
+        if type(weight.data) is Tensor and weight.numel() and weight.device.type == "cpu" and has_fast_product(weight.dtype):
             yield layer
 
 
@@ -108,6 +143,20 @@ def shared_parameters(model: Any) -> set[int]:
         for parameter in layer._parameters.values():
             (several if id(parameter) in once else once).add(id(parameter))
     return several
+
+
+@torch.inference_mode()
+def keeps_products(layer: nn.Linear) -> bool:
+    """Gives a layer its fast product; whether that multiplies as the layer's own did."""
+    weight, generator = layer.weight, torch.Generator().manual_seed(0)
+    rows = torch.randn((TRIED_ROWS, weight.shape[1]), generator=generator).to(weight.dtype)
+    try:
+        before = layer.forward(rows).float()
+        use_fast_product(layer)
+        change = (layer.forward(rows).float() - before).abs().max()
+    except RuntimeError:  # a layer that its model never calls may have a bias of another type
+        return False
+    return bool(change <= TOLERANCE[weight.dtype] * before.abs().max())
 
 
 def probability_moved(before: Tensor, after: Tensor) -> float:
