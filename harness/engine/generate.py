@@ -128,12 +128,10 @@ class DecodingRun:
         """Every generation with its prompt's place."""
         yield from self.fill_slots()
         return_freed_memory()  # of long passes, before the keys and values of answers grow
-        while True:
-            yield from self.fill_slots()
-            if self.batch is not None and self.slot_places:
+        while self.slot_places or not self.all_prefilled:
+            if self.slot_places:
                 yield from self.advance()
-            elif self.all_prefilled:
-                return
+            yield from self.fill_slots()
 
     def fill_slots(self) -> Iterator[tuple[int, Generation]]:
         """Puts prompts into the free slots; yields those that end with their first token, which need no slot.
