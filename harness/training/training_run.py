@@ -24,7 +24,7 @@ from harness.training.costs import Costs, peak_memory
 from harness.training.encoding_losses import describe_losses
 from harness.training.optimizer import ScheduledOptimizer
 from harness.training.progress_lines import StepLines
-from harness.training.training_device import training_device
+from harness.training.training_device import training_device, warn_of_slow_type
 from harness.types import Checkpoint, Json, SkilldeltaError
 
 LOG = logging.getLogger("skilldelta")
@@ -103,6 +103,8 @@ class TrainerRun:
             run_folder.check_same_data(self.folder, self.previous.data, facts["data"])
             run_folder.check_steps(self.folder, self.total)
         self.facts |= facts
+        if parallel.is_writer():
+            warn_of_slow_type(self.config)
         if facts.get("lost") and parallel.is_writer():
             LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
         self.facts.setdefault("base", model_loading.describe_model(self.config.model))

@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from harness.training import sampling
+from harness.training import sampling, training_device
 from harness.training.half_precision import weights_in_half
 from harness.training.sampling import SamplingSettings, sample_answers
+from harness.training.settings import TrainerSettings
 
 PROMPTS = [[5, 6, 7, 8, 9], [5, 6, 7, 11], [40, 41, 42, 43, 44, 45]]
 SETTINGS = SamplingSettings(end=1, max_new=12, seed=3)
@@ -61,3 +62,14 @@ def test_weights_and_ties_come_back_also_after_an_error() -> None:
     assert all(weights is parameters[name] for name, weights in model.named_parameters())
     assert all(weights.requires_grad for weights in model.parameters())
     assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+@pytest.mark.parametrize(
+    ("dtype", "native", "warned"), [("bfloat16", False, True), ("bfloat16", True, False), ("float32", False, False)]
+)
+def test_a_processor_without_bfloat16_is_named(
+    dtype: str, native: bool, warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training_device, "multiplies_natively", lambda _: native)
+    training_device.warn_of_slow_type(TrainerSettings(model="m", out="o", dtype=dtype, device="cpu"))
+    assert ("--dtype float32 is faster here" in caplog.text) == warned
