@@ -39,5 +39,6 @@ def multiply_in_float32(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Te
 
 
 def multiplies_natively(dtype: torch.dtype) -> bool:
-    """Whether the processor's matrix product (oneDNN) takes this type on this machine."""
-    return dtype not in NATIVE_CHECKS or getattr(torch.ops.mkldnn, NATIVE_CHECKS[dtype], bool)()
+    """Whether the processor's matrix product (oneDNN) takes this type on this machine; True where nothing tells."""
+    check = getattr(torch.ops.mkldnn, NATIVE_CHECKS[dtype], None) if dtype in NATIVE_CHECKS else None
+    return check is None or bool(check())

@@ -112,3 +112,9 @@ def test_a_policy_is_upcast_for_a_while(tmp_path: Path, multiplies_no_halves: No
     with packed_linear.temporarily_packed(model):
         assert any(isinstance(layer, UpcastLinear) for layer in model.modules())
     assert not any(isinstance(layer, UpcastLinear) for layer in model.modules())
+
+
+def test_where_nothing_tells_the_type_is_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(upcast_linear.NATIVE_CHECKS, torch.bfloat16, "_no_such_check")
+    assert upcast_linear.multiplies_natively(torch.bfloat16)
+    assert upcast_linear.multiplies_natively(torch.float32)
