@@ -105,8 +105,8 @@ class TrainerRun:
         self.facts |= facts
         if parallel.is_writer():
             warn_of_slow_type(self.config)
-        if facts.get("lost") and parallel.is_writer():
-            LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
+            if facts.get("lost"):
+                LOG.warning("%s", "  ".join(describe_losses(facts["lost"], self.config)))
         self.facts.setdefault("base", model_loading.describe_model(self.config.model))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

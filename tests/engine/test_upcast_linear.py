@@ -84,8 +84,8 @@ def test_an_upcast_model_has_a_float32_copy(tmp_path: Path, multiplies_no_halves
     assert small is not model
     logits = small(input_ids=torch.arange(len(ids))[None]).logits[0]
     assert logits.shape == (len(ids), len(ids))
-    if len(small.model.layers) == len(model.model.layers):
-        torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-5)
+    assert len(small.model.layers) == len(model.model.layers)
+    torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-5)
 
 
 def test_a_weight_that_is_replaced_is_used_at_once() -> None:
