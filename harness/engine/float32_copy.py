@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from harness.engine.packed_linear import is_packed
+from harness.engine.packed_linear import dense_weight, is_packed
 
 MIN_LAYERS, MAX_LAYERS = 2, 16  # that are copied: as many as have every kind of layer
 LAYER_NUMBERS = ("idx", "index", "layer_id", "layer_number")  # parts of names of attributes that differ from layer to layer
@@ -88,12 +88,6 @@ def copy_vocabulary(model: Any, rows: Tensor, memo: dict[int, Any]) -> None:
 
 def float_rows(weights: Tensor, rows: Tensor) -> nn.Parameter:
     return nn.Parameter(weights.detach()[rows.to(weights.device)].float(), requires_grad=False)
-
-
-def dense_weight(layer: Any) -> Tensor:
-    """The weight of a packed layer, as it was."""
-    weight: Tensor = vars(layer)["forward"].weight.to_dense() if layer.weight.is_meta else layer.weight.detach()
-    return weight
 
 
 def make_linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:

@@ -79,12 +79,10 @@ def pack_model(model: Any, changing: Collection[nn.Module] = ()) -> bool:
 def unpack_model(model: Any) -> None:
     """Puts the layers back as they were; a model that is not packed stays as it is."""
     for layer in model.modules():
-        if isinstance(layer, UpcastLinear):
-            change_class(layer, nn.Linear)
-        if is_packed(layer):
-            dense = vars(layer).pop("forward").weight.to_dense()
+        if is_packed(layer) or isinstance(layer, UpcastLinear):
             if layer.weight.is_meta:
-                layer.weight = nn.Parameter(dense, requires_grad=False)
+                layer.weight = nn.Parameter(dense_weight(layer), requires_grad=False)
+            use_own_product(layer)
 
 
 @contextmanager
@@ -97,8 +95,7 @@ def temporarily_packed(model: Any) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
-            vars(layer).pop("forward", None)
-            change_class(layer, nn.Linear)
+            use_own_product(layer)
 
 
 def use_fast_product(layer: nn.Linear) -> None:
@@ -109,6 +106,12 @@ def use_fast_product(layer: nn.Linear) -> None:
         change_class(layer, UpcastLinear)
 
 
+def use_own_product(layer: nn.Module) -> None:
+    """Undoes `use_fast_product`, but for a weight that was freed."""
+    vars(layer).pop("forward", None)
+    change_class(layer, nn.Linear)
+
+
 def change_class(layer: nn.Module, kind: type[nn.Module]) -> None:
     """Makes a layer one of another class with the same attributes; whatever refers to the layer still does."""
     layer.__class__ = kind
@@ -117,6 +120,12 @@ def change_class(layer: nn.Module, kind: type[nn.Module]) -> None:
 def is_packed(part: Any) -> bool:
     """Is it a linear layer whose weight is laid out for the processor?"""
     return isinstance(part, nn.Module) and isinstance(vars(part).get("forward"), PackedLinear)
+
+
+def dense_weight(layer: Any) -> Tensor:
+    """The weight of a packed layer, as it was."""
+    weight: Tensor = vars(layer)["forward"].weight.to_dense() if layer.weight.is_meta else layer.weight.detach()
+    return weight
 
 
 def has_fast_product(dtype: torch.dtype) -> bool:
