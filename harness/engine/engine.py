@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import torch
 
-from harness.engine import generate, loglikelihood, memory, plain, shared_length
+from harness.engine import generate, loglikelihood, memory, plain, prompt_prefill, shared_length
 from harness.engine.plans import GenerationPlan, LogLikelihoodPlan, places_by_kind, split_places
 from harness.engine.sequences import DecodingRow, Generation, TokenChooser, TokenPrompt, choose_tokens
 from harness.engine.token_meter import TokenMeter
@@ -161,7 +161,7 @@ class Engine:
         fits = [shares and len(prompts[i].ids) + prompts[i].max_tokens <= self.max_shared_length for i in rest]
         tree, others = ([rest[i] for i in places] for places in split_places(fits))
         parts = [[prompts[i] for i in places] for places in (tree, others, pages)]
-        return GenerationPlan(tree, generate.PlannedPrompts(parts[0]), others, parts[1], pages, parts[2])
+        return GenerationPlan(tree, prompt_prefill.PlannedPrompts(parts[0]), others, parts[1], pages, parts[2])
 
     def batch_rows(self, longest: int) -> int:
         """Sequences in a plain batch, the longest of so many tokens."""

@@ -5,8 +5,6 @@ Slots lie in blocks, long rows in the first ones: a row's attention reads as far
 
 from __future__ import annotations
 
-import math
-import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,7 +16,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import shared_prefix_attention
 from harness.engine.device import join_tokens, send_numbers
-from harness.engine.memory import layer_token_bytes
+from harness.engine.memory import forget_values, layer_token_bytes, lazy_zeros
 from harness.engine.shared_prefix_attention import LayerStates, PrefixBatch, SharedPrefix
 
 GROWTH_TOKENS = 64  # by which slots grow
@@ -82,6 +80,7 @@ class SlotCache(DynamicLayer):  # type: ignore[misc]
         self.empty = [s.new_zeros((0, s.shape[0], 0, s.shape[2])) for s in state]
         self.keys, self.values = self.empty  # OPT asks how long they are
         self.blocks: list[list[Tensor]] = []
+        self.is_lazy = bool(lengths.max_tokens) and self.device.type == "cpu"
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
         """Writes one token of every row, [rows, heads, 1, d]; the attention reads the blocks itself."""
@@ -106,7 +105,7 @@ class SlotCache(DynamicLayer):  # type: ignore[misc]
         slots, length = self.blocks[block][0].shape[0], self.blocks[block][0].shape[2]
         if rows <= slots and tokens <= length:
             return
-        if self.lengths.max_tokens and self.device.type == "cpu":
+        if self.is_lazy:
             # At once as large as it can become: pages that nothing is written to take no memory.
             slots, new_length = self.lengths.block_rows, max(tokens, self.lengths.max_tokens)
         else:
@@ -123,6 +122,12 @@ class SlotCache(DynamicLayer):  # type: ignore[misc]
         self.reserve(block, row + 1, state[0].shape[1])
         for buffer, own in zip(self.blocks[block], state, strict=True):
             buffer[row, :, : own.shape[1]] = own
+
+    def forget_slot(self, slot: int) -> None:
+        """Gives back the memory of a slot whose row is gone."""
+        block, row = divmod(slot, self.lengths.block_rows)
+        for buffer in self.blocks[block] if self.is_lazy else ():
+            forget_values(buffer[row])
 
     def read_slot(self, slot: int, tokens: int) -> list[Tensor]:
         """Keys and values [heads, tokens, d] of a slot, not copied."""
@@ -163,7 +168,10 @@ class DecodingBatch:
         for target, source in pairwise(chain):
             tokens = self.lengths.counts[source]
             for layer in self.layers:
+                layer.forget_slot(target)
                 layer.write_slot(target, layer.read_slot(source, tokens))
+        for layer in self.layers:
+            layer.forget_slot(chain[-1])
         for values in (self.lengths.counts, self.prefixes):
             move_along(chain, values)
         self.prefix_groups = None
@@ -205,21 +213,6 @@ class DecodingBatch:
         self.lengths.counts[:] = [n + 1 for n in counts]
         logits: Tensor = out.logits[:, -1]
         return logits
-
-
-def lazy_zeros(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Zeros of the type of `like`, on its device; on a processor pages that take memory only when they are written to.
-
-    Raises torch.OutOfMemoryError where the system refuses the pages.
-    """
-    size = math.prod(shape) * like.element_size()
-    if like.device.type != "cpu" or not size:
-        return like.new_zeros(shape)
-    try:
-        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    except OSError as error:
-        raise torch.OutOfMemoryError(f"{size} bytes for keys and values of rows that are decoded") from error
-    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
 def move_along(chain: Sequence[int], values: list[Any]) -> None:

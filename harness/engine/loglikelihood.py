@@ -57,9 +57,13 @@ def loglikelihoods_over_tree(model: Any, pairs: PairTree, budget: TokenBudget) -
     greedy = np.empty(len(targets.nodes), bool)
     pending = iter(tree.order)  # in the order of their last nodes
     place = next(pending, None)
-    for step in prefill_tree(model, tree, pairs.target_nodes, budget):
+
+    def score(step: PrefillStep) -> int:
         score_step(step, targets, (logprobs, greedy), budget)
-        while place is not None and tree.paths[place][-1] <= step.keys[-1]:
+        return int(step.keys[-1])
+
+    for last_node in prefill_tree(model, tree, pairs.target_nodes, budget, score):
+        while place is not None and tree.paths[place][-1] <= last_node:
             own = pairs.target_places[place]
             yield place, LogLikelihood(float(logprobs[own].sum()), bool(greedy[own].all()))
             place = next(pending, None)

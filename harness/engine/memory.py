@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import mmap
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,6 +22,8 @@ BATCH_MEMORY_SHARE = 0.3  # the same for a plain batch with its keys and values
 TYPICAL_SIZE, TYPICAL_LAYERS = 4096, 32  # of a model whose config has other names for them
 EIGHTHS = 8  # of a device's memory are counted, so that two runs on one device have the same batches, and the same rounding
 CACHE_MEMORY_SHARE = {"cpu": 0.2, "elsewhere": 0.4}  # for the own keys and values of rows that are decoded
+MAPS = Path("/proc/self/maps")
+MADV_DONTNEED, MADV_PAGEOUT = 4, 21  # Linux's numbers of advice
 CGROUP_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -67,6 +70,54 @@ def return_freed_memory() -> None:
     """
     with suppress(OSError, AttributeError, TypeError):  # musl, macOS and Windows have no malloc_trim
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def lazy_zeros(like: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """Zeros of the type of `like`, on its device; on a processor pages that take memory only when they are written to.
+
+    Raises torch.OutOfMemoryError where the system refuses the pages.
+    """
+    size = math.prod(shape) * like.element_size()
+    if like.device.type != "cpu" or not size:
+        return like.new_zeros(shape)
+    try:
+        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise torch.OutOfMemoryError(f"{size} bytes for keys and values of rows that are decoded") from error
+    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
+
+
+def mapped_files() -> list[tuple[int, int]]:
+    """The addresses, from and up to, where files lie mapped in this process; none where the system does not tell."""
+    try:
+        lines = MAPS.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    addresses = [line.split(maxsplit=1)[0].split("-") for line in lines if "/" in line]
+    return [(int(start, 16), int(stop, 16)) for start, stop in addresses]
+
+
+def page_out(values: torch.Tensor, files: Sequence[tuple[int, int]]) -> None:
+    """Takes the pages of a tensor that lie in `files` out of memory; whoever reads them reads the file again.
+
+    A hint to the system; does nothing where it has no such call.  Other pages would be written to the swap space.
+    """
+    first, last = values.data_ptr(), values.data_ptr() + values.nbytes
+    for start, stop in files:
+        advise_pages(max(first, start), min(last, stop), MADV_PAGEOUT)
+
+
+def forget_values(values: torch.Tensor) -> None:
+    """Gives back the memory of a contiguous part of an anonymous map of the process's own; its whole pages are zeros then."""
+    advise_pages(values.data_ptr(), values.data_ptr() + values.nbytes, MADV_DONTNEED)
+
+
+def advise_pages(start: int, stop: int, advice: int) -> None:
+    """Tells the system what becomes of the whole pages between two addresses; does nothing where it has no such call."""
+    first, last = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE, stop // mmap.PAGESIZE * mmap.PAGESIZE
+    if first < last:
+        with suppress(OSError, AttributeError, TypeError):
+            ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(last - first), advice)
 
 
 def device_memory(device: torch.device) -> int:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from harness.grouping import group_by
 
 if TYPE_CHECKING:
-    from harness.engine.generate import PlannedPrompts
     from harness.engine.loglikelihood import PairTree
     from harness.engine.plain import TokenPair
+    from harness.engine.prompt_prefill import PlannedPrompts
     from harness.engine.sequences import TokenPrompt
 
 

@@ -13,7 +13,15 @@ from typing import Any
 
 import torch
 
-from harness.engine import fixed_masks, generate, kv_cache, loglikelihood, memory, plain, shared_prefix_attention
+from harness.engine import (
+    fixed_masks,
+    kv_cache,
+    loglikelihood,
+    memory,
+    plain,
+    prompt_prefill,
+    shared_prefix_attention,
+)
 from harness.engine.plain import LogLikelihood, TokenPair
 
 ONE_CHUNK = 1024  # tokens, more than any tree of the tests has
@@ -172,7 +180,7 @@ def cached_loglikelihoods(model: Any, pairs: list[TokenPair]) -> list[LogLikelih
 @torch.inference_mode()
 def decoded_loglikelihoods(model: Any, pairs: Sequence[TokenPair], budget: memory.TokenBudget) -> list[LogLikelihood]:
     """The log-likelihoods when the continuations, equally long, are fed to slots token by token; no two contexts are equal."""
-    steps = generate.prefill_prompts(model, generate.PromptTree([p.context for p in pairs]), budget)
+    steps = prompt_prefill.prefill_prompts(model, prompt_prefill.PromptTree([p.context for p in pairs]), budget)
     prompts = [prompt for step in steps for prompt in step]
     batch = kv_cache.DecodingBatch(model, prompts[0].states, len(pairs))
     for prompt in prompts:

@@ -7,9 +7,9 @@ chunk, then the chunk), W wanted nodes, V tokens in the vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,9 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from harness.engine import memory, packed_attention, shared_length, shared_prefix_attention
 from harness.engine.tree import Nodes, PrefixTree
+
+KEPT_SHARE = 0.25  # of a buffer's tokens: where no more are kept, a smaller buffer takes its place
+Read = TypeVar("Read")  # what a caller makes of a step
 
 
 class PathCache(DynamicLayer):  # type: ignore[misc]
@@ -35,11 +38,12 @@ class PathCache(DynamicLayer):  # type: ignore[misc]
         """Appends keys and values; returns all of them so far."""
         new = (key_states, value_states)
         start, stop = self.length, self.length + key_states.shape[2]
-        if not self.buffers:
-            self.buffers = tuple(n.new_empty((*n.shape[:2], 2 * stop, n.shape[3])) for n in new)
+        if not self.buffers or stop > self.buffers[0].shape[2]:
+            old = (self.keys, self.values) if self.buffers else ()
+            self.buffers = tuple(memory.lazy_zeros(n, (*n.shape[:2], 2 * stop, n.shape[3])) for n in new)
+            for buffer, states in zip(self.buffers, old, strict=False):
+                buffer[:, :, :start] = states
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
-        elif stop > self.buffers[0].shape[2]:
-            self.buffers = tuple(torch.cat([b, b, n], 2) for b, n in zip(self.buffers, new, strict=True))
         for buffer, states in zip(self.buffers, new, strict=True):
             buffer[:, :, start:stop] = states
         self.truncate(stop)
@@ -51,18 +55,19 @@ class PathCache(DynamicLayer):  # type: ignore[misc]
             self.keys, self.values = (b[:, :, :length] for b in self.buffers)
 
     def keep_columns(self, same: int, columns: Tensor) -> None:
-        """Keeps the first `same` tokens, and of the later ones those in `columns`."""
-        for buffer in self.buffers:
-            buffer[:, :, same : same + len(columns)] = buffer[:, :, columns]
-        self.truncate(same + len(columns))
+        """Keeps the first `same` tokens, and of the later ones those in `columns`; frees buffers that are almost empty then."""
+        kept = same + len(columns)
+        if self.buffers and kept <= KEPT_SHARE * self.buffers[0].shape[2]:
+            self.buffers = tuple(torch.cat([b[:, :, :same], b[:, :, columns]], 2) for b in self.buffers)
+        else:
+            for buffer in self.buffers:
+                buffer[:, :, same:kept] = buffer[:, :, columns]
+        self.truncate(kept)
 
 
 @dataclass(frozen=True)
 class PrefillStep:
-    """The result of one forward pass: logits [W, V] after the wanted nodes of the chunk [W], and the keys [K] in the cache.
-
-    Logits and cache are valid until the next step.
-    """
+    """The result of one forward pass: logits [W, V] after the wanted nodes of the chunk [W], and the keys [K] in the cache."""
 
     keys: Nodes
     nodes: Nodes
@@ -71,9 +76,12 @@ class PrefillStep:
 
 
 @torch.inference_mode()
-def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memory.TokenBudget) -> Iterator[PrefillStep]:
-    """Forwards every node of the tree once, in order.  `target_nodes`: the nodes, ascending, after which logits are computed.
+def prefill_tree(
+    model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memory.TokenBudget, read: Callable[[PrefillStep], Read]
+) -> Iterator[Read]:
+    """Forwards every node of the tree once, in order; yields what `read` makes of each step, whose cache is gone then.
 
+    `target_nodes`: the nodes, ascending, after which logits are computed.
     When memory runs out, the chunk is tried again with half as many nodes; the cache is cut back to the path before it.
     """
     cache = Cache(layer_class_to_replicate=PathCache)
@@ -95,10 +103,11 @@ def prefill_tree(model: Any, tree: PrefixTree, target_nodes: Nodes, budget: memo
             for layer in cache.layers:  # some layers took the chunk in before the pass failed
                 layer.truncate(len(path))
             continue
-        yield PrefillStep(keys, nodes, logits, cache)
-        if stop < len(tree):
-            path = prune_cache(tree, keys, len(path), stop, cache)
+        found = read(PrefillStep(keys, nodes, logits, cache))
+        path = prune_cache(tree, keys, len(path), stop, cache)
         start = stop
+        del logits  # whoever takes what was read may take his time
+        yield found
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,12 @@ from harness.loading.reports import (
     first_names,
     refuse_placeholders,
     refuse_whole_numbers,
+    require_finite,
 )
-from harness.loading.settings import Head
+from harness.loading.settings import ADAPTER_NAME, Head
 from harness.loading.silence import silent_transformers
 from harness.visible_text import printable
 
-NAME = "default"  # of the adapter within the model
 SHARED_PARTS = (
     "vblora_vector_bank",
     "prompt_encoder",
@@ -62,8 +62,8 @@ def check_adapter(model: Any, folder: Path, head: Head) -> Any:
     with silent_transformers(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            peft_model = kind(model, config, NAME, low_cpu_mem_usage=True)
-            report = peft.set_peft_model_state_dict(peft_model, empty, NAME, low_cpu_mem_usage=True)
+            peft_model = kind(model, config, ADAPTER_NAME, low_cpu_mem_usage=True)
+            report = peft.set_peft_model_state_dict(peft_model, empty, ADAPTER_NAME, low_cpu_mem_usage=True)
         except Exception as error:
             raise explain_placing_failure(error, headers) from error
     refuse_unplaced_adapter(report.missing_keys, report.unexpected_keys, headers, config)
@@ -115,7 +115,8 @@ def explain_placing_failure(error: Exception, headers: Headers) -> Exception:
 def refuse_unplaced_adapter(missing_keys: Iterable[str], unexpected_keys: Iterable[str], headers: Headers, config: Any) -> None:
     """Raises BrokenWeightsError where peft's report names tensors of the adapter that are missing or unexpected."""
     prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
-    adapter_keys = [key for key in missing_keys if NAME in key.split(".") and (prefix in key or "modules_to_save" in key)]
+    own_keys = [key for key in missing_keys if ADAPTER_NAME in key.split(".")]
+    adapter_keys = [key for key in own_keys if prefix in key or "modules_to_save" in key]
     missing = [key for key in adapter_keys if not any(part in key for part in SHARED_PARTS)]
     ignorable = (*SHARED_PARTS, *COPIES, "v_head", *(("prompt_embeddings",) if config.is_prompt_learning else ()))
     strange_keys = [key for key in unexpected_keys if not any(part in key for part in ignorable)]
@@ -185,6 +186,30 @@ def attach_adapter(model: Any, folder: Path) -> Any:
         if "is_gradient_checkpointing" not in text:  # peft asks transformers for a property by its old name
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return peft_model
+
+
+def replace_tensors(model: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
+    """Puts tensors in the places of those of the adapter in a model; returns peft's report of what found none."""
+    return peft.set_peft_model_state_dict(model, dict(tensors), ADAPTER_NAME)
+
+
+def copy_tensors(model: Any) -> dict[str, torch.Tensor]:
+    """A copy of the tensors of the adapter in a model, on the processor."""
+    state = peft.get_peft_model_state_dict(model, adapter_name=ADAPTER_NAME, save_embedding_layers=False)
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+
+
+def place_adapter(model: Any, folder: Path) -> dict[str, torch.Tensor]:
+    """Puts the adapter of a folder in the place of one with the same settings and shapes; returns its tensors.
+
+    BrokenWeightsError where one finds no place or is missing; SkilldeltaError for one that is no numbers.
+    """
+    tensors = dict(peft.utils.save_and_load.load_peft_weights(str(folder), device="cpu"))
+    require_finite(tensors.items(), str(folder))
+    report = replace_tensors(model, tensors)
+    headers, config = read_headers(weight_files(folder, ADAPTER)), read_adapter_config(folder)
+    refuse_unplaced_adapter(report.missing_keys, report.unexpected_keys, headers, config)
+    return tensors
 
 
 def explain_no_change(folder: Path) -> str:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
 
 from harness.checkpoint_folders import adapter_folders, describe_path, explain_load_failure
 from harness.integrity import BrokenWeightsError
-from harness.loading.adapters import attach_adapter
 from harness.loading.gguf import dense_weights, forget_quantization, source_arguments
 from harness.loading.headers import UNSAFE_WEIGHTS, UnsafeWeightsError
-from harness.loading.reports import explain_zeros, first_names
+from harness.loading.reports import explain_zeros, require_finite
 from harness.loading.settings import LoadSettings
 from harness.loading.silence import silent_transformers
 from harness.loading.whole_model import read_config, refuse_unplaced
@@ -79,6 +76,8 @@ def attach_adapters(model: Any, checkpoint: Checkpoint) -> Any:
     """The whole model with a checkpoint's adapters: the lower ones merged into it, the last one attached."""
     folders = adapter_folders(checkpoint)
     for folder in folders:
+        from harness.loading.adapters import attach_adapter  # peft takes a second and memory, and most checkpoints need none
+
         peft_model = attach_adapter(model, Path(folder))
         model = peft_model if folder == folders[-1] else peft_model.merge_and_unload()
     return model
@@ -95,17 +94,3 @@ def load_merged(path: str, settings: LoadSettings) -> Any:
     model = load_checkpoint(replace(checkpoint, problem=""), settings)
     require_finite(model.named_parameters(), path)
     return model.merge_and_unload() if checkpoint.base else model
-
-
-def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], path: str) -> None:
-    """Raises SkilldeltaError for weights by name, of a model or of an adapter, that are no numbers."""
-    broken = [
-        name
-        for name, value in tensors
-        if value.is_floating_point() and value.element_size() > 1 and not bool(torch.isfinite(value).all())
-    ]
-    if broken:
-        raise SkilldeltaError(
-            f"{path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({first_names(broken)}).  "
-            "Nothing is scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
-        )

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+import torch
+
 from harness.integrity import BrokenWeightsError, Headers
+from harness.types import SkilldeltaError
 from harness.visible_text import printable
 
 WHOLE_NUMBER = re.compile(r"[IU]\d|u?int\d|bool", re.IGNORECASE)
@@ -67,3 +70,17 @@ def explain_zeros(is_zero: Sequence[bool]) -> str:
 def first_names(names: list[str]) -> str:
     """The first names of a list."""
     return ", ".join(map(printable, names[:3])) + (", ..." if len(names) > 3 else "")
+
+
+def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], path: str) -> None:
+    """Raises SkilldeltaError for weights by name, of a model or of an adapter, that are no numbers."""
+    broken = [
+        name
+        for name, value in tensors
+        if value.is_floating_point() and value.element_size() > 1 and not bool(torch.isfinite(value).all())
+    ]
+    if broken:
+        raise SkilldeltaError(
+            f"{path} has weights that are no numbers, NaN or infinite: {len(broken)} tensors ({first_names(broken)}).  "
+            "Nothing is scored.  The run collapsed there, or the file is damaged: take an earlier checkpoint."
+        )

@@ -14,6 +14,7 @@ from harness.types import unknown_name
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 Head = Literal["causal", "classifier"]
+ADAPTER_NAME = "default"  # of the adapter within a model
 
 
 @dataclass(frozen=True)

@@ -11,24 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import peft
 import torch
 
 from harness.bounded_files import read_json
 from harness.engine import packed_linear
 from harness.integrity import ADAPTER, ADAPTER_CONFIG, BrokenWeightsError, weight_files
 from harness.loading import model as loading
-from harness.loading.adapters import (
-    NAME,
-    attach_adapter,
-    explain_no_change,
-    read_adapter_config,
-    refuse_unplaced_adapter,
-)
 from harness.loading.headers import read_headers
 from harness.loading.placement import place_model
 from harness.loading.quantization import explain_unknown_method
-from harness.loading.settings import LoadSettings
+from harness.loading.reports import require_finite
+from harness.loading.settings import ADAPTER_NAME, LoadSettings
 from harness.types import Checkpoint, SkilldeltaError, digest
 
 ORIGINS = ("base_model_name_or_path", "revision", "inference_mode", "peft_version")  # settings that change no tensor
@@ -53,7 +46,9 @@ class LoadedModel:
     def activate(self) -> None:
         """Puts this checkpoint's adapter into the model, where another is in it."""
         if self.resident.active is not self.tensors and self.tensors is not None:
-            peft.set_peft_model_state_dict(self.resident.model, dict(self.tensors), NAME)
+            from harness.loading.adapters import replace_tensors
+
+            replace_tensors(self.resident.model, self.tensors)
             self.resident.active = self.tensors
 
 
@@ -97,57 +92,58 @@ class BaseHolder:
         else:
             resident = None
             model = loading.load_checkpoint(checkpoint, settings)
-            loading.require_finite(model.named_parameters(), checkpoint.path)
+            require_finite(model.named_parameters(), checkpoint.path)
             user = make_shared(key, model, checkpoint, device)
         method_note = explain_unknown_method(Path(checkpoint.base or checkpoint.path))
-        nothing = explain_no_change(Path(checkpoint.path)) if checkpoint.base else ""
-        user.note = "; ".join(filter(None, (method_note, nothing)))
+        user.note = "; ".join(filter(None, (method_note, explain_adapter(checkpoint))))
         self.resident = user.resident
         return user
 
     def attach(self, base: Any, checkpoint: Checkpoint, key: str, device: torch.device) -> LoadedModel:
         """The base with the checkpoint's adapter."""
+        from harness.loading.adapters import attach_adapter
+
         try:
             model = attach_adapter(base, Path(checkpoint.path))
         except BrokenWeightsError as error:
             raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
         user = make_shared(key, model, checkpoint, device)
-        loading.require_finite((user.tensors or {}).items(), checkpoint.path)
+        require_finite((user.tensors or {}).items(), checkpoint.path)
         return user
 
 
 def make_shared(key: str, model: Any, checkpoint: Checkpoint, device: torch.device) -> LoadedModel:
     """A model that was just loaded, ready to be used and shared."""
     model = place_model(model, device).eval().requires_grad_(False)
-    tensors = adapter_tensors(model) if checkpoint.base else None
+    tensors = None
+    if checkpoint.base:
+        from harness.loading.adapters import copy_tensors  # peft takes a second and memory, and most checkpoints need none
+
+        tensors = copy_tensors(model)
     # The adapter's own layers are left out: their tensors are to be replaced.
-    packed_linear.pack_model(model, [part for name, part in model.named_modules() if tensors and NAME in name.split(".")])
+    own_layers = [part for name, part in model.named_modules() if tensors and ADAPTER_NAME in name.split(".")]
+    packed_linear.pack_model(model, own_layers)
     resident = SharedBase(key, model, adapter_kind(checkpoint), tensors)
     return resident.add_user(tensors)
 
 
-def adapter_tensors(model: Any) -> dict[str, torch.Tensor]:
-    """A copy of the tensors of the adapter in a model, on the processor."""
-    state = peft.get_peft_model_state_dict(model, adapter_name=NAME, save_embedding_layers=False)
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in state.items()}
+def explain_adapter(checkpoint: Checkpoint) -> str:
+    """Why a checkpoint's adapter changes nothing; "" where it does, or where there is none."""
+    if not checkpoint.base:
+        return ""
+    from harness.loading.adapters import explain_no_change
+
+    return explain_no_change(Path(checkpoint.path))
 
 
 def place_tensors(model: Any, checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
     """The adapter's tensors, put into a model that has an adapter of the same kind."""
-    folder = Path(checkpoint.path)
-    tensors = peft.utils.save_and_load.load_peft_weights(str(folder), device="cpu")
-    loading.require_finite(tensors.items(), checkpoint.path)
-    report = peft.set_peft_model_state_dict(model, dict(tensors), NAME)
+    from harness.loading.adapters import place_adapter
+
     try:
-        refuse_unplaced_adapter(
-            report.missing_keys,
-            report.unexpected_keys,
-            read_headers(weight_files(folder, ADAPTER)),
-            read_adapter_config(folder),
-        )
+        return place_adapter(model, Path(checkpoint.path))
     except BrokenWeightsError as error:
         raise SkilldeltaError(f"{checkpoint.path} cannot be loaded: {error}.") from error
-    return dict(tensors)
 
 
 def take_base(resident: SharedBase) -> Any:
@@ -156,7 +152,7 @@ def take_base(resident: SharedBase) -> Any:
         return None
     model = resident.model
     if resident.adapter_kind:
-        config = model.peft_config[NAME]
+        config = model.peft_config[ADAPTER_NAME]
         changes_base = any(getattr(config, name, None) for name in CHANGES_OF_THE_BASE)
         if config.peft_type.value not in REMOVABLE or changes_base or getattr(config, "bias", "none") != "none":
             return None

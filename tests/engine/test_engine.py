@@ -10,7 +10,7 @@ import transformers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.engine import generate, kv_cache, loglikelihood, plain, self_test
+from harness.engine import generate, kv_cache, loglikelihood, plain, prompt_prefill, self_test
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.memory import TokenBudget
 from harness.engine.plain import TokenPair
@@ -131,7 +131,7 @@ def test_slots_generate_what_single_rows_do(name: str, asked: list[TokenPrompt],
     model, ends = model_of(name), frozenset([2, 3])
     found = dict(
         generate.generate_over_tree(
-            model, generate.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(budget)
+            model, prompt_prefill.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(budget)
         )
     )
     assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
@@ -148,13 +148,13 @@ def test_slots_behind_several_prefixes_generate_what_single_rows_do(
         monkeypatch.setattr(
             generate, "DecodingBatch", lambda model, like, rows, most: kv_cache.DecodingBatch(model, like, rows)
         )
-    monkeypatch.setattr(generate, "MIN_TOKENS_SAVED", 1)
+    monkeypatch.setattr(prompt_prefill, "MIN_TOKENS_SAVED", 1)
     model, ends = model_of(name), frozenset([2, 3])
     asked = [*asked, *(replace(p, ids=[*begin, *p.ids]) for p in asked for begin in ([5, 6, 7], [5, 6, 8]))]
-    assert len(set(generate.PromptTree([p.ids for p in asked]).group_of.values())) > 1
+    assert len(set(prompt_prefill.PromptTree([p.ids for p in asked]).group_of.values())) > 1
     found = dict(
         generate.generate_over_tree(
-            model, generate.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(budget)
+            model, prompt_prefill.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(budget)
         )
     )
     assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
@@ -179,15 +179,15 @@ def test_a_freed_slot_is_filled_from_later_blocks_and_only_the_last_one_vanishes
         assert reached == sorted(reached, reverse=True), "long rows stay in the first blocks"
 
 
-def grouped(rows: list[list[int]]) -> list[generate.PrefixGroup]:
-    return generate.group_by_prefix(rows, sorted(range(len(rows)), key=rows.__getitem__))
+def grouped(rows: list[list[int]]) -> list[prompt_prefill.PrefixGroup]:
+    return prompt_prefill.group_by_prefix(rows, sorted(range(len(rows)), key=rows.__getitem__))
 
 
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(st.lists(tokens, min_size=1, max_size=8), min_size=1, max_size=30), worth=st.integers(1, 30))
 def test_groups_hold_every_sequence_once_behind_tokens_that_its_members_share(rows: list[list[int]], worth: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(generate, "MIN_TOKENS_SAVED", worth)
+        patch.setattr(prompt_prefill, "MIN_TOKENS_SAVED", worth)
         found = grouped(rows)
     assert sorted(i for group in found for i in group.members) == list(range(len(rows)))
     for group in found:
@@ -287,7 +287,7 @@ def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype:
     asked = [TokenPrompt([1, 2, 3, *range(n)], 8, lambda ids: False) for n in range(1, 9)]
     found = dict(
         generate.generate_over_tree(
-            model, generate.PlannedPrompts(asked), generate.DecodingRules(3, frozenset()), TokenBudget(6)
+            model, prompt_prefill.PlannedPrompts(asked), generate.DecodingRules(3, frozenset()), TokenBudget(6)
         )
     )
     assert sorted(found) == list(range(len(asked)))
@@ -307,7 +307,10 @@ def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[TokenP
     assert (
         dict(
             generate.generate_over_tree(
-                Watched(model, memory), generate.PlannedPrompts(asked), generate.DecodingRules(batch, ends), TokenBudget(40)
+                Watched(model, memory),
+                prompt_prefill.PlannedPrompts(asked),
+                generate.DecodingRules(batch, ends),
+                TokenBudget(40),
             )
         )
         == alone

@@ -1,8 +1,6 @@
 """What the engine holds at once: tokens in a pass, rows in slots, logits, and the limits of a container."""
 
-import ctypes
 import math
-import resource
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +9,7 @@ import pytest
 import torch
 import transformers
 
-from harness.engine import generate, loglikelihood, memory, plain
+from harness.engine import generate, loglikelihood, memory, plain, prompt_prefill
 from harness.engine.engine import BatchLimits, Engine, PathName
 from harness.engine.kv_cache import DecodingBatch
 from harness.engine.memory import TokenBudget
@@ -57,7 +55,7 @@ def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
     asked = [TokenPrompt(p.context, 3, lambda ids: False) for p in PAIRS]
     list(
         generate.generate_over_tree(
-            counted, generate.PlannedPrompts(asked), generate.DecodingRules(4, frozenset()), TokenBudget(tokens)
+            counted, prompt_prefill.PlannedPrompts(asked), generate.DecodingRules(4, frozenset()), TokenBudget(tokens)
         )
     )
     assert max(counted.passes) <= max(tokens, 4)
@@ -114,7 +112,7 @@ def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, mon
     asked = [TokenPrompt([*shots, n, n + 1], 200, lambda ids, n=n: len(ids) > 100 + n) for n in range(60)]  # type: ignore[misc]
     found = dict(
         generate.generate_over_tree(
-            model, generate.PlannedPrompts(asked), generate.DecodingRules(64, frozenset()), TokenBudget(256)
+            model, prompt_prefill.PlannedPrompts(asked), generate.DecodingRules(64, frozenset()), TokenBudget(256)
         )
     )
     assert sorted(found) == list(range(60))
@@ -185,27 +183,3 @@ def test_a_processor_counts_rows_alone() -> None:
     assert (memory.pass_tokens(model), memory.batch_tokens(model)) == (512, math.inf)
     assert Engine(model, BatchLimits(3, 2), "plain").batch_rows(10**6) == 3
     assert Engine(model, BatchLimits(3, 2, 100), "plain").batch_rows(60) == 1
-
-
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library has no malloc_trim")
-def test_freed_memory_goes_back_to_the_system() -> None:
-    library = ctypes.CDLL(None)
-    library.malloc.restype, library.malloc.argtypes, library.free.argtypes = (
-        ctypes.c_void_p,
-        [ctypes.c_size_t],
-        [ctypes.c_void_p],
-    )
-    size, count = 1 << 14, 6000  # about 100 MB, in pieces that the library keeps in its heap
-    pieces = [library.malloc(size) for _ in range(count)]
-    for piece in pieces:
-        ctypes.memset(piece, 1, size)
-    for piece in pieces[:-1]:  # the last one holds the heap open
-        library.free(piece)
-    before = resident_bytes()
-    memory.return_freed_memory()
-    assert before - resident_bytes() > size * count / 2
-    library.free(pieces[-1])
-
-
-def resident_bytes() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * resource.getpagesize()

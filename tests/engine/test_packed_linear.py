@@ -62,8 +62,12 @@ def test_a_head_that_is_the_embedding_too_keeps_its_weight(tmp_path: Path) -> No
     model.lm_head.weight = model.model.embed_tokens.weight
     before = probe(model)
     assert packed_linear.pack_model(model)
+    assert model.lm_head.weight is model.model.embed_tokens.weight, "kept once"
     assert not model.model.embed_tokens.weight.is_meta
     torch.testing.assert_close(probe(model), before, rtol=0, atol=1e-5)
+    packed_linear.unpack_model(model)
+    assert type(model.lm_head) is nn.Linear
+    torch.testing.assert_close(probe(model), before, rtol=0, atol=0)
 
 
 def test_a_model_that_fails_on_the_probe_stays_as_it_is(tmp_path: Path) -> None:
@@ -136,4 +140,7 @@ def test_an_adapter_on_a_packed_base_answers_as_before(tmp_path: Path) -> None:
 def test_any_shape_of_rows_is_multiplied(shape: tuple[int, ...], bias: bool) -> None:
     layer = nn.Linear(5, 7, bias=bias).requires_grad_(False)
     rows = torch.randn(shape)
-    torch.testing.assert_close(packed_linear.PackedLinear(layer)(rows), layer(rows), rtol=1e-5, atol=1e-6)
+    expected = layer(rows)
+    torch.testing.assert_close(packed_linear.PackedLinear(layer)(rows), expected, rtol=1e-5, atol=1e-6)
+    packed_linear.use_fast_product(layer, in_place=True)
+    torch.testing.assert_close(layer(rows), expected, rtol=1e-5, atol=1e-6)

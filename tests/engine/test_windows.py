@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from harness.backends import lm_eval
 from harness.backends.transformers import TransformersOptions, load
-from harness.engine import generate, kv_cache, loglikelihood, plain, self_test
+from harness.engine import generate, kv_cache, loglikelihood, plain, prompt_prefill, self_test
 from harness.engine.engine import BatchLimits, Engine
 from harness.engine.memory import TokenBudget
 from harness.engine.plain import TokenPair
@@ -59,11 +59,11 @@ def test_rows_behind_shared_prefixes_see_their_window_alone(
     monkeypatch: pytest.MonkeyPatch, name: str, asked: list[TokenPrompt], rows: int, block: int, worth: int
 ) -> None:
     monkeypatch.setattr(kv_cache, "rows_per_block", lambda like, rows: block)
-    monkeypatch.setattr(generate, "MIN_TOKENS_SAVED", worth)
+    monkeypatch.setattr(prompt_prefill, "MIN_TOKENS_SAVED", worth)
     model, ends = model_of(name), frozenset([2, 3])
     found = dict(
         generate.generate_over_tree(
-            model, generate.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(16, 5)
+            model, prompt_prefill.PlannedPrompts(asked), generate.DecodingRules(rows, ends), TokenBudget(16, 5)
         )
     )
     assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
