@@ -56,13 +56,13 @@ class PathCache(DynamicLayer):  # type: ignore[misc]
 
     def keep_columns(self, same: int, columns: Tensor) -> None:
         """Keeps the first `same` tokens, and of the later ones those in `columns`; frees buffers that are almost empty then."""
-        kept = same + len(columns)
-        if self.buffers and kept <= KEPT_SHARE * self.buffers[0].shape[2]:
+        length = same + len(columns)
+        if self.buffers and length <= KEPT_SHARE * self.buffers[0].shape[2]:
             self.buffers = tuple(torch.cat([b[:, :, :same], b[:, :, columns]], 2) for b in self.buffers)
         else:
             for buffer in self.buffers:
-                buffer[:, :, same:kept] = buffer[:, :, columns]
-        self.truncate(kept)
+                buffer[:, :, same:length] = buffer[:, :, columns]
+        self.truncate(length)
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,11 @@ def prefill_tree(
             for layer in cache.layers:  # some layers took the chunk in before the pass failed
                 layer.truncate(len(path))
             continue
-        found = read(PrefillStep(keys, nodes, logits, cache))
+        result = read(PrefillStep(keys, nodes, logits, cache))
         path = prune_cache(tree, keys, len(path), stop, cache)
         start = stop
         del logits  # whoever takes what was read may take his time
-        yield found
+        yield result
 
 
 @dataclass(frozen=True)

@@ -26,19 +26,19 @@ class ItemQueue:
     scale: float  # the mean difference of items, times this, is the task's
 
     def blocks(self, most: int) -> Iterator[list[Item]]:
-        """Items gathered to blocks between two looks: FIRST_LOOK questions, then half of all before, at most about `most`.
+        """Items in blocks, between two looks: FIRST_LOOK questions, then half of all before, at most about `most`.
 
         The test may be looked at after every item.  Growing blocks ask at most half as many again as a decision needs, and
         still fill the batches of a backend once there are many.
         """
         block: list[Item] = []
-        before = gathered = 0
+        before = block_size = 0
         for item in self.items:
             block.append(item)
-            gathered += len(item)
-            if gathered >= max(FIRST_LOOK if not before else 1, min(before // 2, most)):
+            block_size += len(item)
+            if block_size >= max(FIRST_LOOK if not before else 1, min(before // 2, most)):
                 yield block
-                block, before, gathered = [], before + gathered, 0
+                block, before, block_size = [], before + block_size, 0
         if block:
             yield block
 

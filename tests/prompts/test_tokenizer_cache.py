@@ -11,7 +11,7 @@ import pytest
 import tokenizers
 
 from harness.backends.transformers import TransformersOptions, load
-from harness.engine import generate, loglikelihood
+from harness.engine import loglikelihood, prompt_prefill
 from harness.evaluation.questions import EvaluationSettings
 from harness.evaluation.run import score_checkpoints
 from harness.prompts import tokenizer_cache
