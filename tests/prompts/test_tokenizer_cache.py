@@ -70,7 +70,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
         return call
 
-    for module in (loglikelihood, generate):
+    for module in (loglikelihood, prompt_prefill):
         monkeypatch.setattr(module, "build_tree", counted("grow", module.build_tree))
     monkeypatch.setattr(tokenizer_cache, "CachedTokenizer", counted("tokenizers", tokenizer_cache.CachedTokenizer))
     make = tokenizer_cache.WindowedTokenizer
