@@ -50,6 +50,7 @@ def scored(capsys: pytest.CaptureFixture[str], mine: Path, paths: list[Path], *m
     return skilldelta(capsys, "score", *paths, *flags, *more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [["--help"], ["list", "tasks"], ["list", "backends"], ["list", "published"]])
 def test_a_quick_question_loads_no_heavy_library(arguments: list[str]) -> None:
     code = f"""
@@ -84,6 +85,7 @@ def test_a_half_written_checkpoint_fails_alone_with_exit_code_four(capsys: pytes
     assert "half · adding: FAILED: as said above" in err
 
 
+@pytest.mark.slow
 def test_wrong_use_has_exit_code_three_and_names_the_way_out(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
     folder = model(mine.parent / "sft")
     for names in (["-t", "addin"], ["-t", "addin", "-t", "adding"], ["-t", "adding", "-t", "addin"]):  # each one counts
@@ -122,6 +124,7 @@ def test_an_error_while_wrong_use_is_explained_is_internal_and_not_a_failed_gate
     assert (code, "an explanation that fails" in err, "MissingParameter" in err) == (10, True, True)
 
 
+@pytest.mark.slow
 def test_a_flag_that_is_missing_is_told_with_the_names_that_the_results_have(
     capsys: pytest.CaptureFixture[str], mine: Path
 ) -> None:
@@ -201,6 +204,7 @@ def test_a_narrow_list_of_checkpoints_keeps_names_whole_and_says_a_common_reason
     assert "--base DIR" in reasons
 
 
+@pytest.mark.slow
 def test_checkpoints_that_cannot_be_loaded_are_named_before_the_others_are_asked(
     capsys: pytest.CaptureFixture[str], mine: Path
 ) -> None:
@@ -230,6 +234,7 @@ def test_an_unknown_command_is_told_where_to_look(verb: str, way: str, capsys: p
     assert f"`skilldelta {way}`" in err
 
 
+@pytest.mark.slow
 def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
     code, _, err = skilldelta(capsys)
     assert (code, err) == (3, ""), "the help is no error with an empty message"
@@ -254,6 +259,7 @@ def test_wrong_use_says_what_is_missing_and_long_lists_are_counted(capsys: pytes
     assert "`skilldelta list tasks`" in err
 
 
+@pytest.mark.slow
 def test_stored_hashes_that_differ_are_explained_by_the_flags_that_move_them(
     capsys: pytest.CaptureFixture[str], mine: Path
 ) -> None:
@@ -293,6 +299,7 @@ def test_rescoring_from_the_command_line(capsys: pytest.CaptureFixture[str], min
     assert "0 scores changed" in err
 
 
+@pytest.mark.slow
 def test_comparing_prints_tables_and_writes_reports(capsys: pytest.CaptureFixture[str], mine: Path) -> None:
     folder = run(mine.parent / "dpo", (10, 20))
     scored(capsys, mine, [folder])
@@ -343,6 +350,7 @@ def test_training_from_the_command_line_and_scoring_what_it_made(capsys: pytest.
     assert "--beta" in out_text
 
 
+@pytest.mark.slow
 def test_two_checkpoints_are_asked_in_turn_until_decided(
     capsys: pytest.CaptureFixture[str], mine: Path, tmp_path: Path
 ) -> None:
@@ -367,6 +375,7 @@ def test_the_doctor_says_what_is_in_force(capsys: pytest.CaptureFixture[str]) ->
     assert found["device"]
 
 
+@pytest.mark.slow
 def test_score_hands_the_engine_its_limit_of_tokens(
     capsys: pytest.CaptureFixture[str], mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,6 +418,7 @@ def test_older_spellings_of_flags_are_still_read(capsys: pytest.CaptureFixture[s
     assert (code, "bonferroni" in err) == (3, True)
 
 
+@pytest.mark.slow
 def test_every_page_of_the_documentation_is_listed_and_printed(capsys: pytest.CaptureFixture[str]) -> None:
     code, listing, _ = skilldelta(capsys, "docs")
     names = [line.split()[0] for line in listing.splitlines()[1:] if line and not line.startswith(" ")]
@@ -433,6 +443,7 @@ def test_every_verb_and_every_flag_has_a_line_of_help() -> None:
     assert not [p.opts for c in commands.values() for p in c.params if any("_" in o for o in p.opts if o.startswith("--"))]
 
 
+@pytest.mark.slow
 def test_a_task_that_does_not_say_what_it_reads_has_no_unreadable_answers(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

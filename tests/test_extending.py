@@ -67,6 +67,7 @@ def test_the_task_is_scored_by_the_backend(capsys: pytest.CaptureFixture[str], t
     assert (code, "There are: upper" in err) == (3, True)
 
 
+@pytest.mark.slow
 def test_the_reports_file_is_written_with_the_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     folder = run(tmp_path / "dpo", (10, 20))
     skilldelta(capsys, "score", folder, "-t", "capitals", "--backend", "echo", "-o", tmp_path / "results")

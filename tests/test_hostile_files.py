@@ -66,6 +66,7 @@ def test_metrics_without_number_are_refused(tmp_path: Path) -> None:
     assert (code, "task.json: it names 1,001 metrics" in output) == (3, True), output
 
 
+@pytest.mark.slow
 def test_a_key_that_is_there_twice_among_many_is_named_at_once() -> None:
     keys = [*map(str, range(300_000)), "299999"]  # compared each with each, they would take an hour
     with pytest.raises(ValueError, match="'299999' is there twice"):
@@ -95,6 +96,7 @@ def test_json_as_deep_as_allowed_is_read() -> None:
     assert decode_json(b"[" * MAX_DEPTH + b"]" * MAX_DEPTH)
 
 
+@pytest.mark.slow
 @given(st.sampled_from(sorted(LINE)), SOME_JSON)
 @example("parts", None)
 @example("reading", None)

@@ -208,6 +208,7 @@ def test_every_room_and_every_door_exists() -> None:
         assert (ROOT / place).exists(), f"{place} is not there: take it out of the list"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", DOORS)
 def test_a_library_stays_behind_its_door(library: str) -> None:
     users = {name_of(path) for path in FILES if any(m.split(".")[0] == library for m in imported_modules(path))}
@@ -220,6 +221,7 @@ def test_there_are_no_import_cycles() -> None:
     assert not find_cycle(GRAPH)
 
 
+@pytest.mark.slow
 def test_a_chain_of_imports_is_short() -> None:
     chain = longest_chain(import_graph(FILES, when_loaded=True))
     assert len(chain) <= measure.CHAIN, " > ".join(chain)

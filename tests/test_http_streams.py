@@ -243,6 +243,7 @@ class TestBounds:
         reply, *_ = post(lambda e: e.flood(STREAM_HEAD + b"data: ", b"x" * 4096))
         assert "more than" in str(reply)
 
+    @pytest.mark.slow
     def test_comments_without_end_end_in_time(self) -> None:
         reply, *_ = post(lambda e: e.drip(STREAM_HEAD, b": alive\n\n"), timeout=0.4)
         assert isinstance(reply, ChatReply | http.UnsoundReplyError)  # of the second try, which has as little time

@@ -20,6 +20,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(JSON_VALUES))
 def test_what_is_written_is_read(values: list[object]) -> None:
     assert list(read_lines(io.BytesIO(encode_lines(values)))) == list(enumerate(values, 1))

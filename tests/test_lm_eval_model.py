@@ -33,6 +33,7 @@ def test_lm_eval_knows_the_model_by_name() -> None:
     assert get_model("skilldelta") is lm_eval_model.SkilldeltaLM
 
 
+@pytest.mark.slow
 def test_the_engine_shares_prefixes_here(both: tuple[Any, Any]) -> None:
     assert both[0].backend_model.engine.name == "tree"
 
@@ -64,6 +65,7 @@ def test_whole_texts_have_the_log_likelihoods_of_hf(both: tuple[Any, Any]) -> No
     assert ours == pytest.approx(theirs, abs=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [[], ["e"], ["an", "\n\n"]])
 def test_greedy_texts_are_those_of_hf(both: tuple[Any, Any], stop: list[str]) -> None:
     prompts = [f"{SHOTS}Question: {q}? Answer:" for q in ("How many", "What", "Are there")] + ["The quick", SHOTS * 4]

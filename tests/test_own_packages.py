@@ -30,6 +30,7 @@ def run(folder: Path, command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["tasks", "reports"])
 def test_the_command_line_lists_its_own_plug_ins(project: Path, what: str) -> None:
     skilldelta = [sys.executable, "-c", "from harness.cli import main; main()"]  # as a console script is
@@ -39,6 +40,7 @@ def test_the_command_line_lists_its_own_plug_ins(project: Path, what: str) -> No
         assert (ended.returncode, ended.stdout) == (0, usual), ended.stderr
 
 
+@pytest.mark.slow
 def test_a_package_named_harness_does_not_come_first_either(project: Path) -> None:
     (project / "harness").mkdir()
     (project / "harness" / "__init__.py").write_text("raise ImportError('not that harness')")
@@ -62,6 +64,7 @@ print(len(registry.tasks()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["", "import tasks, reports.own"])
 def test_a_script_has_its_own_packages_and_the_programs_tasks(project: Path, first: str) -> None:
     (project / "train.py").write_text(SCRIPT.format(first=first))
@@ -70,6 +73,7 @@ def test_a_script_has_its_own_packages_and_the_programs_tasks(project: Path, fir
     assert int(ended.stdout) > 20
 
 
+@pytest.mark.slow
 def test_the_api_scores_in_such_a_script(project: Path) -> None:
     (project / "train.py").write_text(
         "import tasks, harness\n"
@@ -84,6 +88,7 @@ def test_the_api_scores_in_such_a_script(project: Path) -> None:
     assert ended.returncode == 0, ended.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", ["packages", "files", "packages that raise"])
 def test_reports_are_written_where_the_users_packages_come_first(project: Path, shape: str) -> None:
     for package in NAMES:

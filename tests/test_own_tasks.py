@@ -91,6 +91,7 @@ def test_a_folder_of_tasks_with_more_files_than_anybody_waits_for_is_refused(
         registry.tasks([tmp_path])
 
 
+@pytest.mark.slow
 def test_a_folder_that_the_system_makes_up_is_no_error_of_the_program() -> None:
     """Of the processes in it some end while it is read."""
     with pytest.raises(SkilldeltaError, match=r"--include-path /proc: "):

@@ -138,6 +138,7 @@ def test_the_policy_of_the_gate_is_read(tmp_path: Path) -> None:
     assert read_policy(tmp_path / "policy.yaml").skills["safety"].max_drop == 0.5
 
 
+@pytest.mark.slow
 def test_the_task_of_readme_has_twelve_lines_and_is_scored(tmp_path: Path) -> None:
     (task,) = [block for block in blocks(README, "python") if block.startswith("# capitals.py")]
     assert len([line for line in task.splitlines() if line.strip() and not line.startswith("#")]) <= 12

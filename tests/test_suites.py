@@ -14,6 +14,7 @@ from harness.judge_binding import bind_judges, parse_judges
 from harness.types import SkilldeltaError
 
 
+@pytest.mark.slow
 def test_every_own_suite_names_tasks_that_exist() -> None:
     found = suites.bundled_suites()
     assert {"quick", "paper", "full"} <= {s.name for s in found}
@@ -23,6 +24,7 @@ def test_every_own_suite_names_tasks_that_exist() -> None:
         assert suite.summary
 
 
+@pytest.mark.slow
 def test_the_paper_suite_has_the_studys_sizes() -> None:
     _, selections = suites.load_suite("paper")
     assert selections["mmlu"] == ExampleSelection()
@@ -30,6 +32,7 @@ def test_the_paper_suite_has_the_studys_sizes() -> None:
     assert selections["bbh"] == ExampleSelection(40, 42)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_gsm8k_in_the_paper_suite_is_the_studys_own_sample(real_data: Path) -> None:
     """The study seeds Python's generator with 42 and draws 200 of the test file's lines."""
@@ -40,6 +43,7 @@ def test_gsm8k_in_the_paper_suite_is_the_studys_own_sample(real_data: Path) -> N
     assert len(ours) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_bbh_in_the_paper_suite_has_forty_of_each_subtask(real_data: Path) -> None:
     found = data.examples(registry.task("bbh"), real_data, suites.load_suite("paper")[1]["bbh"])
@@ -87,6 +91,7 @@ def test_an_unknown_task_in_a_suite_is_refused(tmp_path: Path) -> None:
         suites.load_suite(str(path))
 
 
+@pytest.mark.slow
 def test_the_paper_suite_has_every_benchmark_of_the_study_and_its_template() -> None:
     suite = suites.find_suite("paper")
     skills = {task.name: task.skill for task in suites.load_suite("paper")[0]}
@@ -111,6 +116,7 @@ def test_a_suites_template_is_used_unless_another_is_named(capsys: pytest.Captur
     assert "the backend openai keeps its own" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_judge_for_all_tasks_is_the_one_of_every_task_that_has_none_named() -> None:
     tasks = suites.load_suite("paper")[0]
     judges = parse_judges(["all=llm:scripted:x", "toxigen=none"])

@@ -41,6 +41,7 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare(folder, "base")
 
 
+@pytest.mark.slow
 def test_the_screen_shows_no_control_but_line_ends(comparison: Comparison, capsys: pytest.CaptureFixture[str]) -> None:
     print_comparison(comparison)
     screen.note(NAMES[4])
@@ -52,6 +53,7 @@ def test_the_screen_shows_no_control_but_line_ends(comparison: Comparison, capsy
     assert "[red]" in shown.out, "a title is no markup"
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(st.recursive(st.text(), lambda children: st.lists(children) | st.dictionaries(st.text(), children)))
 def test_json_on_the_screen_says_the_same_and_acts_nowhere(value: object) -> None:

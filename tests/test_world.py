@@ -35,6 +35,7 @@ def test_there_are_enough_questions_and_splits_share_no_filling(name: str) -> No
     assert not parts["validation"] & (parts["test"] | parts["train"])
 
 
+@pytest.mark.slow
 def test_nothing_that_is_trained_on_asks_a_test_question() -> None:
     """But for facts and truths, which the base model must have read as questions; tuning never asks them."""
     asked = {row["prompt"] for name in SKILLS for row in questions_of_split(SKILLS[name].questions, "test")}
@@ -64,6 +65,7 @@ def test_train_validation_and_test_share_no_filling() -> None:
     assert not FILLINGS["validation"] & FILLINGS["train"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", files.bundled_studies())
 def test_no_study_tunes_on_a_filling_of_the_test(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Prompts that preferences are collected for, those of reversed pairs, and the policy prompts of every set."""

@@ -127,6 +127,7 @@ def test_an_adapter_that_changes_the_base_itself_leaves_no_trace_in_the_next(bas
         assert_near(answers(load(checkpoint, options)), expected)
 
 
+@pytest.mark.slow
 def test_two_adapters_in_use_take_turns_even_within_an_answer(base: Path, tmp_path: Path) -> None:
     checkpoints = [save_adapter(base, tmp_path / f"{n}", KINDS["lora"](), n) for n in (1, 2)]
     alone = [answers_alone(checkpoint) for checkpoint in checkpoints]
@@ -140,6 +141,7 @@ def test_two_adapters_in_use_take_turns_even_within_an_answer(base: Path, tmp_pa
         assert_near([(by_place[i].text, by_place[i].logprobs) for i in range(len(REQUESTS))], expected)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_another_kind_does_not_disturb_one_that_is_in_use(base: Path, tmp_path: Path) -> None:
     options = TransformersOptions(device="cpu", dtype="float32")
     checkpoints = [save_adapter(base, tmp_path / kind, KINDS[kind](), 1) for kind in ("lora", "loha")]
@@ -149,6 +151,7 @@ def test_an_adapter_of_another_kind_does_not_disturb_one_that_is_in_use(base: Pa
     assert_near(answers(second), alone[1])
 
 
+@pytest.mark.slow
 def test_the_base_is_freed_with_the_settings_of_its_run(base: Path, tmp_path: Path) -> None:
     options = TransformersOptions(device="cpu", dtype="float32", batch_size=5)
     load(save_adapter(base, tmp_path / "lora", KINDS["lora"](), 1), options)
@@ -157,6 +160,7 @@ def test_the_base_is_freed_with_the_settings_of_its_run(base: Path, tmp_path: Pa
     assert TransformersOptions(device="cpu", dtype="float32", batch_size=5) not in BASES
 
 
+@pytest.mark.slow
 def test_an_adapter_with_values_that_are_no_numbers_is_refused_behind_a_good_one(base: Path, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -182,6 +186,7 @@ def test_lm_evals_backends_get_an_adapter_under_the_name_that_each_has_for_it() 
         lm_eval.model_arguments(checkpoint, lm_eval.LmEvalOptions("sglang"))
 
 
+@pytest.mark.slow
 def test_adapters_that_are_asked_in_turns_are_decoded_in_pages_as_each_alone(base: Path, tmp_path: Path) -> None:
     checkpoints = [save_adapter(base, tmp_path / f"checkpoint-{n}", KINDS["lora"](), n) for n in (1, 2)]
     requests = [Request(f"Say {word} again and again.", max_tokens=4 + n) for n, word in enumerate(("one", "two", "three"))]

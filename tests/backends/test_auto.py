@@ -49,6 +49,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return loads
 
 
+@pytest.mark.slow
 def test_without_a_gpu_transformers_answers_everything_and_that_is_said(checkpoint: Checkpoint) -> None:
     if default_device().type == "cuda":
         pytest.skip("there is a GPU here")
@@ -59,6 +60,7 @@ def test_without_a_gpu_transformers_answers_everything_and_that_is_said(checkpoi
     assert model.note == "transformers answers texts too: there is no CUDA device"
 
 
+@pytest.mark.slow
 def test_with_vllm_texts_go_there_and_choices_to_the_tree(checkpoint: Checkpoint, gpu: list[Any]) -> None:
     model = auto.load(checkpoint, auto.AutoOptions(device="cpu", dtype="float32", memory=0.4, max_length=64))
     assert model.settings["texts"] == "vllm 0.99"
@@ -71,6 +73,7 @@ def test_with_vllm_texts_go_there_and_choices_to_the_tree(checkpoint: Checkpoint
     assert [(o.dtype, o.memory, o.max_length) for o in gpu] == [("float32", 0.4, 64)]
 
 
+@pytest.mark.slow
 def test_an_adapter_that_vllm_does_not_take_is_answered_by_transformers(
     checkpoint: Checkpoint, gpu: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -85,6 +88,7 @@ def test_an_adapter_that_vllm_does_not_take_is_answered_by_transformers(
     assert not gpu
 
 
+@pytest.mark.slow
 def test_answers_of_another_program_are_asked_again(checkpoint: Checkpoint, request: pytest.FixtureRequest) -> None:
     options = auto.AutoOptions(device="cpu")
     stored = transformers.load(checkpoint, options.for_choices).settings
@@ -95,6 +99,7 @@ def test_answers_of_another_program_are_asked_again(checkpoint: Checkpoint, requ
     assert auto.settings_differences(checkpoint, options, stored | {"texts": "vllm 0.99"}, {"device": "cpu"}) == []
 
 
+@pytest.mark.slow
 def test_it_is_a_backend_like_any_other(checkpoint: Checkpoint) -> None:
     loader = api.Backend("auto", {"dtype": "float32", "memory": 0.5}).loader()
     assert loader.requested == {"dtype": "float32"}  # type: ignore[attr-defined]

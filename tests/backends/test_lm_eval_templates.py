@@ -24,6 +24,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return Checkpoint("model", str(folder), "transformers")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_prompts_are_those_of_our_own_backend(checkpoint: Checkpoint) -> None:
     options = lm_eval.LmEvalOptions(device="cpu", dtype="float32", template_args="effort=low", template_date="2025-01-02")

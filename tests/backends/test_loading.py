@@ -40,6 +40,7 @@ def test_an_adapter_without_its_base_names_the_base_and_the_way_out(
     assert "name the base's folder with --base DIR" in str(error.value)
 
 
+@pytest.mark.slow
 def test_settings_of_a_tokenizer_without_its_vocabulary_leave_the_bases(base: Path, tmp_path: Path) -> None:
     folder = save_adapter(base, tmp_path / "lora")
     (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "GPT2Tokenizer"}')
@@ -47,6 +48,7 @@ def test_settings_of_a_tokenizer_without_its_vocabulary_leave_the_bases(base: Pa
     assert load(checkpoint, TransformersOptions()).tokenizer.hf_tokenizer("A text").input_ids
 
 
+@pytest.mark.slow
 def test_a_model_without_a_vocabulary_is_refused(base: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(base, tmp_path / "model")
     (folder / "tokenizer.json").unlink()

@@ -67,6 +67,7 @@ def ask(backend: TransformersModel, requests: Sequence[Request]) -> list[Respons
     return [answers[i] for i in range(len(requests))]
 
 
+@pytest.mark.slow
 def test_pairs(hf: Any, registered: Any, backend: TransformersModel) -> None:
     known, found = (m.loglikelihood(instances("loglikelihood", PAIRS), disable_tqdm=True) for m in (hf, registered))
     own = ask(backend, [Request(c, choices=(t,), raw=True, truncate=True) for c, t in PAIRS])
@@ -75,6 +76,7 @@ def test_pairs(hf: Any, registered: Any, backend: TransformersModel) -> None:
         assert (two[1], three.greedy[0]) == (one[1], one[1]), pair
 
 
+@pytest.mark.slow
 def test_whole_texts(hf: Any, registered: Any, backend: TransformersModel) -> None:
     asked = instances("loglikelihood_rolling", [(t,) for t in TEXTS])
     known, found = (m.loglikelihood_rolling(asked, disable_tqdm=True) for m in (hf, registered))
@@ -89,6 +91,7 @@ def test_ordinary_settings_have_no_penalties(registered: Any, monkeypatch: pytes
     assert not registered.has_penalties
 
 
+@pytest.mark.slow
 def test_generated_texts(hf: Any, registered: Any, backend: TransformersModel) -> None:
     end = backend.tokenizer.hf_tokenizer.eos_token
     for stops in STOPS:

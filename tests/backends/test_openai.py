@@ -98,6 +98,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Any:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0, 3])
 def test_choices_have_the_log_likelihoods_of_our_own_backend(own: Any, shift: int) -> None:
     questions = [
@@ -117,6 +118,7 @@ def test_choices_have_the_log_likelihoods_of_our_own_backend(own: Any, shift: in
     assert theirs[-1].greedy[0]
 
 
+@pytest.mark.slow
 def test_texts_are_those_of_our_own_backend(own: Any) -> None:
     questions = [
         Request("What is 3+4?", max_tokens=12),

@@ -49,6 +49,7 @@ def reference(model: TransformersModel, context: Sequence[int], continuation: Se
 CHOICES = (" A", " B", " The answer is 7.", " naïve")
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text("abc ?.\nQA", min_size=1, max_size=60), min_size=1, max_size=6), st.integers(1, 40))
 def test_choices_get_the_log_probability_of_a_plain_forward_pass(
@@ -64,6 +65,7 @@ def test_choices_get_the_log_probability_of_a_plain_forward_pass(
                 assert found == pytest.approx(reference(model, pair.context, pair.continuation), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_texts_are_those_of_transformers_generate(model: TransformersModel) -> None:
     prompts = ["What is 3+4?", "A", "Question: How many apples", "def f(x):\n"]
     for prompt, response in zip(prompts, ask(model, [Request(p, max_tokens=20) for p in prompts]), strict=True):
@@ -76,6 +78,7 @@ def test_texts_are_those_of_transformers_generate(model: TransformersModel) -> N
         assert response.finish == ("stop" if ended else "length")
 
 
+@pytest.mark.slow
 def test_answers_do_not_depend_on_the_batch(model: TransformersModel) -> None:
     requests = [
         Request("What is " + "very " * n + "big?", max_tokens=12, temperature=t, draw=n % 2) for n in range(6) for t in (0, 1)
@@ -85,6 +88,7 @@ def test_answers_do_not_depend_on_the_batch(model: TransformersModel) -> None:
     assert [r.text for r in ask(model, requests)] == [r.text for r in together]
 
 
+@pytest.mark.slow
 def test_draws_differ_and_repeat(model: TransformersModel) -> None:
     one = [Request("What is", max_tokens=12, temperature=1.0, draw=d) for d in range(4)]
     texts = [r.text for r in ask(model, one)]
@@ -94,12 +98,14 @@ def test_draws_differ_and_repeat(model: TransformersModel) -> None:
     assert other != texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_p", [1e-6, 0.0])
 def test_a_tiny_nucleus_is_greedy(top_p: float, model: TransformersModel) -> None:
     greedy, narrow = ask(model, [Request("A", max_tokens=8), Request("A", max_tokens=8, temperature=1.5, top_p=top_p)])
     assert narrow.text == greedy.text
 
 
+@pytest.mark.slow
 def test_a_stop_string_ends_the_text_before_it_even_across_tokens(model: TransformersModel) -> None:
     (free,) = ask(model, [Request("Question:", max_tokens=30)])
     for start in range(2, len(free.text) - 3, 5):
@@ -110,6 +116,7 @@ def test_a_stop_string_ends_the_text_before_it_even_across_tokens(model: Transfo
         assert stopped.tokens_out <= free.tokens_out
 
 
+@pytest.mark.slow
 def test_an_over_long_prompt_is_not_run_unless_it_may_be_truncated(model: TransformersModel) -> None:
     long = "apples " * 400
     whole, weighed = ask(model, [Request(long, max_tokens=5), Request(long, choices=(" A",))])
@@ -125,6 +132,7 @@ def test_an_over_long_prompt_is_not_run_unless_it_may_be_truncated(model: Transf
     assert cut_weighed.logprobs[0] == pytest.approx(reference(model, kept, pair.continuation), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_rolling_windows_predict_every_token_once(model: TransformersModel) -> None:
     text = "There were 12 apples. " * 120
     ids = model.tokenizer.encode(text)
@@ -142,6 +150,7 @@ def test_each_choice_may_have_its_own_context(model: TransformersModel) -> None:
     assert both.logprobs == pytest.approx([r.logprobs[0] for r in apart], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_templates(tmp_path: Path) -> None:
     folder = tiny.llama(tmp_path / "chat", template=True)
     checkpoint = Checkpoint("chat", str(folder), "transformers")
@@ -162,6 +171,7 @@ def test_templates(tmp_path: Path) -> None:
         load(checkpoint, TransformersOptions(chat_template="chatml"))
 
 
+@pytest.mark.slow
 def test_an_adapter_answers_as_its_merged_model_does(folder: Path, model: TransformersModel, tmp_path: Path) -> None:
     torch.manual_seed(1)
     base = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype="float32")
@@ -215,6 +225,7 @@ class Malice:
         return Path.touch, (self.mark,)
 
 
+@pytest.mark.slow
 def test_pickled_weights_with_code_are_refused_and_their_code_is_not_run(tmp_path: Path) -> None:
     place = tiny.llama(tmp_path / "evil")
     weights = safetensors.torch.load_file(place / "model.safetensors")
@@ -241,6 +252,7 @@ def test_a_pickled_adapter_with_code_is_refused(folder: Path, tmp_path: Path) ->
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_decoded_behind_a_prefix_says_so(
     model: TransformersModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ def numbers(report: BehaviourReport, checkpoint: str) -> dict[str, tuple[float, 
     return {r.measure.name: (r.value.value, r.value.delta, r.change) for r in report.rows if r.checkpoint == checkpoint}
 
 
+@pytest.mark.slow
 def test_every_difference_is_that_of_the_texts(report: BehaviourReport) -> None:
     tuned = numbers(report, "dpo<b>")
     assert tuned["apologies"] == (100.0, 100.0, "more")
@@ -202,6 +203,7 @@ def test_a_candidate_that_fails_is_named_and_the_others_are_compared(tmp_path: P
             measure_checkpoints(plan(tmp_path / name, models))
 
 
+@pytest.mark.slow
 def test_a_task_of_choices_that_fails_leaves_the_rest(tmp_path: Path) -> None:
     models = {"base": answer(plain), "tuned": likelier}
     measure_checkpoints(plan(tmp_path, models, tasks=[choices(20)]))
@@ -260,6 +262,7 @@ def test_draws_of_one_prompt_give_diversity_and_count_as_one_cluster(tmp_path: P
     assert rows["tuned", "distinct-1"].pairs == 40
 
 
+@pytest.mark.slow
 def test_compare_has_the_panel_of_every_generated_task(tmp_path: Path) -> None:
     results = Results.make(tmp_path / "results")
     talk = replace(toys.adding(30, "sums"), score=lambda e, r: Score(1.0, r.text))

@@ -123,6 +123,7 @@ def test_weights_are_counted_with_the_base_and_what_is_elsewhere_is_not_known(tm
     assert weights_size(Checkpoint("b", str(base), "transformers")) == 0
 
 
+@pytest.mark.slow
 def test_the_plan_is_printed_and_scores_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run(tmp_path / "dpo", (10, 20))
     flags = ["-t", "world_sums_validation", "--backend", "scripted", "--backend-args", "text=4", "-L", "5"]

@@ -80,6 +80,7 @@ def test_a_dry_run_prints_the_script_and_submits_nothing(
     assert all("--cluster" not in line for line in jobs)
 
 
+@pytest.mark.slow
 def test_wrong_settings_and_flags_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run(tmp_path / "dpo", (10,))
 

@@ -83,6 +83,7 @@ def test_every_worker_gets_checkpoints_of_its_own_while_there_are_some(tmp_path:
     assert len(set(first.values())) == len(first), "the first checkpoint of each"
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 10_000), size=st.integers(1, 4))
 def test_lost_workers_lose_nothing_and_move_no_byte(seed: int, size: int, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -117,6 +118,7 @@ def test_what_takes_every_worker_with_it_fails_its_cell_alone(tmp_path: Path) ->
     assert toys.tree(tmp_path / "r") == undisturbed(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_a_machine_that_does_not_see_a_checkpoint_leaves_it_to_those_that_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +199,7 @@ def test_an_error_of_the_connection_itself_fails_a_cell_and_nobody_waits_for_eve
     assert {o.why for o in outcomes} == {"", "RemoteError: TypeError: cannot be sent"}
 
 
+@pytest.mark.slow
 def test_a_run_without_workers_ends_with_the_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Never(ThreadStarter):
         def start(self, is_over: object) -> Host:
@@ -218,6 +221,7 @@ def test_a_run_without_workers_ends_with_the_reason(tmp_path: Path, monkeypatch:
         score(spread_run(tmp_path / "r"), Lost(Sums()))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_its_cells_to_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Interrupting(Listener):
         def overview(self, state: Overview) -> None:
@@ -240,6 +244,7 @@ def test_an_interrupted_run_leaves_its_cells_to_the_next_one(tmp_path: Path, mon
     assert toys.tree(tmp_path / "r") == undisturbed(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_scorers_run_in_one_thread_at_a_time_unless_they_are_made_for_several(tmp_path: Path) -> None:
     active, most, lock = [0], [0], threading.Lock()
 

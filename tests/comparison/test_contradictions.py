@@ -14,6 +14,7 @@ from tests.bench import contradictions, sentences
 from tests.support.results_folder import store_scores
 
 
+@pytest.mark.slow
 def test_a_search_over_random_comparisons_finds_no_contradiction() -> None:
     assert contradictions.search(8, first=20_000) == {}
 

@@ -43,6 +43,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("candidate", ["dpo", "ppo"])
 @pytest.mark.parametrize("name", [*TASKS, "reasoning", "coding", "average"])
 def test_every_number_is_that_of_comparison_json(results: Path, candidate: str, name: str) -> None:
@@ -139,6 +140,7 @@ def test_the_verdict_comes_with_the_rule_that_applied(results: Path, tmp_path: P
     assert explain_cell(tmp_path, ("sft", "twin", "mmlu")).rule.endswith("lies within +- 2 points")
 
 
+@pytest.mark.slow
 def test_unknown_names_are_refused_with_the_nearest(results: Path) -> None:
     for names, message in (
         (("stf", "dpo", "binary"), r"no checkpoint 'stf'\. Did you mean 'sft'"),
@@ -149,6 +151,7 @@ def test_unknown_names_are_refused_with_the_nearest(results: Path) -> None:
             explain_cell(results, names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["binary", "average"])
 def test_the_command_prints_the_same_facts(results: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["explain", str(results), "--baseline", "sft", "--candidate", "ppo", "--task", name]

@@ -40,6 +40,7 @@ def verdict(*arguments: str) -> int:
     return end.value.code
 
 
+@pytest.mark.slow
 def test_no_loss_passes_a_clear_loss_fails_and_few_items_are_inconclusive(tmp_path: Path) -> None:
     assert verdict(str(results(tmp_path / "same", facts=0)), "--baseline", "sft", "--candidate", "dpo") == 0
     assert verdict(str(results(tmp_path / "lost", facts=-100)), "--baseline", "sft", "--candidate", "dpo") == 1
@@ -48,6 +49,7 @@ def test_no_loss_passes_a_clear_loss_fails_and_few_items_are_inconclusive(tmp_pa
     assert verdict(str(tmp_path / "few"), "--baseline", "sft", "--candidate", "dpo") == 2
 
 
+@pytest.mark.slow
 def test_what_may_be_lost_is_said_on_the_command_line_or_in_a_policy(tmp_path: Path) -> None:
     folder = str(results(tmp_path / "r", facts=-100, reasoning=0))
     assert verdict(folder, "--baseline", "sft", "--candidate", "dpo", "--max-drop", "facts=8") == 0
@@ -74,6 +76,7 @@ def test_a_drop_that_looks_like_a_share_is_told_its_unit(tmp_path: Path) -> None
     assert notes == {0: [], 0.1: [note], 1: [], 10: []}
 
 
+@pytest.mark.slow
 def test_a_regression_in_one_critical_skill_decides(tmp_path: Path) -> None:
     answer = gate.gate(comparison(tmp_path, facts=-100, reasoning=100), "dpo", gate.Policy())
     assert {c.name: c.answer for c in answer.rule_results} == {"facts": "regression", "reasoning": "pass"}
@@ -107,6 +110,7 @@ def test_a_metric_can_have_a_rule_and_where_lower_is_better_a_rise_is_the_loss(t
         gate.gate(comparison_, "dpo", gate.parse_policy({"metrics": {"chat/refusal": {}}}))
 
 
+@pytest.mark.slow
 def test_tasks_and_the_average_can_have_rules(tmp_path: Path) -> None:
     loss_and_gain = comparison(tmp_path, facts=-100, reasoning=100)
     rules = {"default": None, "tasks": {"facts": {"max_drop": 1}}, "average": {"max_drop": 1}}
@@ -201,6 +205,7 @@ def test_percent_where_a_share_is_meant_is_refused_with_the_way_out(
     assert f"{words[-2]} 15: a share is above 0 and at most 1: for 15 % write 0.15." in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_stored_results_are_replayed_and_recipes_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = str(results(tmp_path, facts=-200))
     with pytest.raises(SystemExit) as end:

@@ -39,6 +39,7 @@ def stored(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
+@pytest.mark.slow
 @given(st.floats(0.05, 0.95), st.integers(0, 10**6))
 def test_a_share_of_the_ids_is_held_out_and_the_others_are_not(share: float, start: int) -> None:
     split = Holdout(share)
@@ -61,6 +62,7 @@ def test_the_best_of_the_other_items_is_judged_on_the_held_out_ones_alone(stored
     assert "holdout" not in harness.compare(stored, "sft").json()["settings"]
 
 
+@pytest.mark.slow
 def test_looks_are_counted_and_the_same_look_counts_once(stored: Path) -> None:
     for candidates, words in (([], "once"), ([], "once"), (["a"], "2 times"), (["b"], "2 times"), (["c"], "3 times")):
         comparison = harness.compare(stored, "sft", candidates=candidates, holdout=0.5)
@@ -84,6 +86,7 @@ def test_filters_of_examples_still_hold(stored: Path, tmp_path: Path) -> None:
     assert comparison.row("b", "task", "adding").n == sum(map(Holdout(0.5).holds_out, ids))
 
 
+@pytest.mark.slow
 def test_items_that_nobody_was_asked_are_no_verdict(tmp_path: Path) -> None:
     results, task, split = Results.make(tmp_path), toys.adding(200), Holdout(0.5)
     models = [lazy(name, right_on(share)) for name, share in (("sft", 0.5), ("a", 0.7), ("b", 0.9))]
@@ -109,6 +112,7 @@ def command(*arguments: object) -> int:
     return int(end.value.code or 0)
 
 
+@pytest.mark.slow
 def test_the_command_line_chooses_on_one_half_and_judges_on_the_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

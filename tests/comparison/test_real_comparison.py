@@ -43,6 +43,7 @@ def test_dpo_cost_llama_3_humaneval_but_not_mbpp(coding: Path) -> None:
     assert skill.delta == pytest.approx((human.difference.delta + mbpp.difference.delta) / 2)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_sequential_test_comes_to_the_same_verdicts(coding: Path) -> None:
     by_task = {r.task: r for r in replay(coding, "instruct", "dpo")}
@@ -51,6 +52,7 @@ def test_the_sequential_test_comes_to_the_same_verdicts(coding: Path) -> None:
     assert [d.verdict for d in by_task["mbpp_plus"].decisions].count("unclear") >= 18
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_larger_models_are_better_on_gsm8k_and_few_items_would_have_told(real_data: Path, tmp_path: Path) -> None:
     with gzip.open(real_data / "gsm8k" / "golden" / "example_model_solutions.jsonl.gz", "rt") as stream:

@@ -187,6 +187,7 @@ def test_a_damaged_rule_is_refused_with_its_file(content: str, tmp_path: Path) -
         read_rule(tmp_path)
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from("abcdef"), st.floats(0.01, 100), min_size=1),
     st.dictionaries(st.sampled_from("xyz"), st.floats(0.01, 100)),
@@ -215,6 +216,7 @@ def test_choosing_weighs_as_the_comparison_does() -> None:
     assert ratio[0] / ratio[1] == pytest.approx(3)
 
 
+@pytest.mark.slow
 def test_from_the_file_to_the_gate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An own task gets a skill by the file; earlier answers count; a later weighted suite replaces the rule and says so."""
     own, output = write(tmp_path, OWN_TASKS, "own.py"), tmp_path / "results"

@@ -31,6 +31,7 @@ def dominates(one: np.ndarray, other: np.ndarray) -> bool:
     return bool(np.all(one >= other) and np.any(one > other))
 
 
+@pytest.mark.slow
 @given(POINTS)
 def test_no_point_on_the_front_is_dominated_and_every_other_one_is_by_one_on_it(points: np.ndarray) -> None:
     on = pareto.pareto_front(points)
@@ -39,6 +40,7 @@ def test_no_point_on_the_front_is_dominated_and_every_other_one_is_by_one_on_it(
         assert on[i] != any(dominates(other, point) for other in points)
 
 
+@pytest.mark.slow
 @given(POINTS, st.randoms())
 def test_the_front_does_not_depend_on_the_order(points: np.ndarray, random: object) -> None:
     order = list(range(len(points)))
@@ -100,6 +102,7 @@ def test_kl_is_what_the_run_logged_at_the_checkpoints_step(comparison: Compariso
     assert [s.checkpoint for s in tradeoff.checkpoint_costs(comparison)] == ["sft", "dpo@9", "ppo@20", "ppo@50"]
 
 
+@pytest.mark.slow
 def test_points_stand_beside_what_training_cost(comparison: Comparison, tmp_path: Path) -> None:
     assert [s.flops for s in tradeoff.checkpoint_costs(comparison)] == [None, None, 2e12, 5e12]
     text = report.render(comparison, tmp_path)[0].read_text()
@@ -139,6 +142,7 @@ def test_the_target_is_the_skill_gained_most_on_and_its_front_is_of_points_not_d
     assert beaten
 
 
+@pytest.mark.slow
 def test_the_table_has_a_line_for_each_checkpoint_and_says_what_is_unknown(comparison: Comparison, tmp_path: Path) -> None:
     table, *pictures = report.render(comparison, tmp_path)
     assert [p.name for p in pictures] == ["tradeoff.png", "tradeoff.svg"]
@@ -158,6 +162,7 @@ def test_there_is_a_panel_for_each_trade_that_these_results_know(comparison: Com
     assert [p.title for p in fill_panels(replace(alike, rows=rows))] == ["Gain by answer length"]
 
 
+@pytest.mark.slow
 def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: Comparison, tmp_path: Path) -> None:
     unlike = replace(comparison, accepted_differences=('coding, inputs.prompts: baseline "p1", ppo@20 "p2"',))
     markdown, _, picture = report.render(unlike, tmp_path)
@@ -166,6 +171,7 @@ def test_what_was_allowed_is_said_in_the_table_and_in_every_picture(comparison: 
         assert "Allowed differences: coding, inputs.prompts" in svg.read_text()
 
 
+@pytest.mark.slow
 def test_the_picture_is_the_same_bytes_each_time(comparison: Comparison, tmp_path: Path) -> None:
     one, other = report.render(comparison, tmp_path / "a"), report.render(comparison, tmp_path / "b")
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in other]

@@ -87,6 +87,7 @@ def some_prompts(count: int, length: int = 30, **changes: Any) -> list[TokenProm
     ]
 
 
+@pytest.mark.slow
 def test_an_answer_comes_as_soon_as_it_ends() -> None:
     prompts = some_prompts(3, length=3)
     prompts[1] = replace(prompts[1], max_tokens=2)
@@ -112,6 +113,7 @@ def test_a_draw_depends_on_its_seed_alone(top_p: float) -> None:
     assert sum(others[i] != together[i] for i in together) > 2
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2**20), top_p=st.sampled_from([1.0, 0.5]))
 def test_the_sampler_of_the_library_draws_what_ours_draws(seed: int, top_p: float) -> None:
     prompts = [TokenPrompt([1], 9, ends_never, 0.7, top_p, seed + i) for i in range(4)]
@@ -149,6 +151,7 @@ def test_a_request_that_lost_its_memory_goes_on_with_its_row_and_its_draws() -> 
     assert (row.finish, row.ids, log) == ("stop", [7], [row, row])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNPACKABLE)
 def test_what_the_library_cannot_decode_goes_the_old_way(name: str) -> None:
     engine = Engine(make(deepcopy(UNPACKABLE[name])), BatchLimits(4, 3), "continuous")
@@ -159,6 +162,7 @@ def test_what_the_library_cannot_decode_goes_the_old_way(name: str) -> None:
     assert answers(engine, prompts) == answers(Engine(engine.model, BatchLimits(4, 3), "plain"), prompts)
 
 
+@pytest.mark.slow
 def test_a_window_that_the_library_misplaces_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     build = continuous_batching.ContinuousBatchingManager._create_batch_processor
 
@@ -181,6 +185,7 @@ def replace_window(config: Any) -> Any:
     return other
 
 
+@pytest.mark.slow
 def test_a_failure_on_the_way_is_said_and_the_rest_goes_the_old_way(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(make(CONFIGS["llama"]), BatchLimits(4, 3), "continuous")
     prompts = some_prompts(6)
@@ -201,6 +206,7 @@ def test_a_failure_on_the_way_is_said_and_the_rest_goes_the_old_way(monkeypatch:
     assert engine.plan_prompts(prompts).page_places == []
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_halves_the_rows_and_changes_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("llama", "continuous")
     prompts = some_prompts(6, temperature=1.0)
@@ -219,6 +225,7 @@ def test_memory_that_runs_out_halves_the_rows_and_changes_no_text(monkeypatch: p
     assert counts == [3, 1]
 
 
+@pytest.mark.slow
 def test_a_cache_beyond_the_memory_is_halved_too(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_of("llama", "continuous")
     prompts = some_prompts(4)
@@ -236,6 +243,7 @@ def test_a_cache_beyond_the_memory_is_halved_too(monkeypatch: pytest.MonkeyPatch
     assert not engine.note
 
 
+@pytest.mark.slow
 def test_between_answers_the_model_is_as_it_was() -> None:
     model = make(deepcopy(CONFIGS["llama"]))
     model.set_attn_implementation("eager")
@@ -247,6 +255,7 @@ def test_between_answers_the_model_is_as_it_was() -> None:
     assert answers(engine, prompts) == answers(Engine(model, BatchLimits(4, 2), "plain"), prompts)
 
 
+@pytest.mark.slow
 def test_an_answer_that_nobody_takes_leaves_the_model_as_it_was() -> None:
     model = make(deepcopy(CONFIGS["llama"]))
     model.set_attn_implementation("eager")
@@ -257,6 +266,7 @@ def test_an_answer_that_nobody_takes_leaves_the_model_as_it_was() -> None:
     assert model.config._attn_implementation == "eager"
 
 
+@pytest.mark.slow
 def test_tokens_are_counted_while_they_come() -> None:
     engine = Engine(make(CONFIGS["llama"]), BatchLimits(4, 3), "continuous")
     seen: list[int] = []
@@ -282,6 +292,7 @@ def test_half_precision_passes_against_its_own_rounding(dtype: torch.dtype) -> N
     assert [len(found[i].ids) for i in range(3)] == [7] * 3
 
 
+@pytest.mark.slow
 def test_an_adapter_is_decoded_with_and_a_learnt_prompt_is_not() -> None:
     lora = peft.LoraConfig(r=4, target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     torch.manual_seed(1)
@@ -321,6 +332,7 @@ def test_a_gpu_has_several_ways_and_a_processor_one(monkeypatch: pytest.MonkeyPa
     assert continuous_batching.possible_modes(make(CONFIGS["llama"])) == [PagedMode()]
 
 
+@pytest.mark.slow
 def test_a_way_that_fails_is_said_and_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(continuous_batching, "possible_modes", lambda model: [PagedMode("flash_attention_9"), PagedMode()])
     model = make(deepcopy(CONFIGS["llama"])).to(torch.bfloat16)

@@ -86,6 +86,7 @@ def same(found: dict[int, plain.LogLikelihood], pairs: Sequence[TokenPair], mode
         assert found[i].greedy == alone.greedy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=12, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50))
@@ -124,6 +125,7 @@ def prompts(draw: st.DrawFn) -> list[TokenPrompt]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=8, deadline=None)
 @given(asked=prompts(), rows=st.integers(1, 6), budget=st.integers(1, 40))
@@ -137,6 +139,7 @@ def test_slots_generate_what_single_rows_do(name: str, asked: list[TokenPrompt],
     assert found == dict(plain.generate_in_batches(model, asked, ends, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt2"])
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=prompts(), rows=st.integers(2, 8), block=st.integers(1, 4), budget=st.integers(1, 40), grows=st.booleans())
@@ -220,6 +223,7 @@ class Watched:
         return out
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50))
 def test_every_tree_token_is_forwarded_once(pairs: list[TokenPair], budget: int) -> None:
@@ -229,6 +233,7 @@ def test_every_tree_token_is_forwarded_once(pairs: list[TokenPair], budget: int)
     assert watched.seen == len({tuple(r[: n + 1]) for r in rows for n in range(len(r))})
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(pairs=requests(), memory=st.integers(1, 12))
 def test_out_of_memory_halves_the_budget_and_loses_nothing(pairs: list[TokenPair], memory: int) -> None:
@@ -251,12 +256,14 @@ def test_no_memory_for_a_single_token_is_an_error() -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_models_with_full_attention_are_packed(name: str) -> None:
     assert self_test.packing_unsupported_reason(model_of(name)) == ""
     assert Engine(model_of(name), BatchLimits(4, 4)).shares_prefixes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", UNPACKABLE)
 def test_a_model_that_cannot_be_packed_is_detected_and_takes_the_plain_path(name: str) -> None:
     model = make(UNPACKABLE[name])
@@ -267,6 +274,7 @@ def test_a_model_that_cannot_be_packed_is_detected_and_takes_the_plain_path(name
     same(dict(engine.loglikelihoods(engine.plan_pairs(pairs))), pairs, model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: str) -> None:
@@ -279,6 +287,7 @@ def test_half_precision_stays_within_its_noise(dtype: torch.dtype, attention: st
         assert found[i].logprob == pytest.approx(alone.logprob, abs=0.05 * len(pair.continuation))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype: torch.dtype, attention: str) -> None:
@@ -299,6 +308,7 @@ def test_half_precision_continues_with_a_likeliest_token_within_its_noise(dtype:
         assert (logits.max(1).values - chosen).max() < 0.05
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(asked=prompts(), memory=st.integers(1, 12), batch=st.integers(1, 16))
 def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[TokenPrompt], memory: int, batch: int) -> None:
@@ -317,6 +327,7 @@ def test_out_of_memory_in_generation_halves_and_loses_nothing(asked: list[TokenP
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(pairs=requests(), rows=st.integers(1, 4), batch=st.integers(1, 16))
 def test_out_of_memory_on_the_plain_path_halves_and_loses_nothing(pairs: list[TokenPair], rows: int, batch: int) -> None:

@@ -27,6 +27,7 @@ def engines() -> list[Engine]:
     return ENGINES
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(prompts=questions())
 def test_texts_are_those_of_single_steps(prompts: list[TokenPrompt]) -> None:

@@ -61,6 +61,7 @@ def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
     assert max(counted.passes) <= max(tokens, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wish", ["tree", "plain"])
 def test_no_pass_of_an_engine_has_more_tokens_than_its_limit(model: Any, wish: PathName) -> None:
     counted = Counted(model)
@@ -94,6 +95,7 @@ def test_logits_that_do_not_fit_are_read_in_halves(model: Any, monkeypatch: pyte
         list(loglikelihood.loglikelihoods_over_tree(model, loglikelihood.PairTree(PAIRS), TokenBudget(64)))
 
 
+@pytest.mark.slow
 def test_rows_behind_a_long_prefix_hold_no_more_than_their_share(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """400 tokens are shared; 60 rows of up to 200 own tokens each would need four times what there is for them."""
     share = 15 * 220 * TOKEN

@@ -152,6 +152,7 @@ print((resident_bytes() - before) >> 20)
 """
 
 
+@pytest.mark.slow
 def test_products_of_many_numbers_of_rows_do_not_fill_the_memory() -> None:
     process = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True, cwd=ROOT)
     assert int(process.stdout) < 40, "megabytes: 165 where oneDNN keeps the code of each"

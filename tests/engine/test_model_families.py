@@ -106,6 +106,7 @@ def check(model: Any, engine: Engine, tolerance: float = 1e-4) -> None:
         assert said[i].finish == "stop" or len(said[i].ids) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_family_answers_as_its_model_does_on_the_path_that_is_right_for_it(family: str) -> None:
     model = make(family)
@@ -115,6 +116,7 @@ def test_a_family_answers_as_its_model_does_on_the_path_that_is_right_for_it(fam
     check(model, engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("family", ["mpt", "mixtral", "gpt_oss", "phi3"])
 def test_half_precision_does_not_hide_that_places_matter(family: str, dtype: torch.dtype) -> None:
@@ -133,6 +135,7 @@ def test_masks_by_place_are_detected_though_short_rows_do_not_show_them() -> Non
     assert self_test.packing_unsupported_reason(make("gpt_bigcode")) == ""  # has such a mask, and does not use it
 
 
+@pytest.mark.slow
 def test_what_keeps_its_state_in_a_way_of_its_own_is_computed_anew_for_each_token() -> None:
     """mBART takes places for positions, so padding moves it; RecurrentGemma hides what it keeps; Mamba gives it back."""
     told = {f: Engine(make(f), BatchLimits(4, 3)).note for f in ("mbart", "recurrent_gemma", "mamba")}
@@ -141,6 +144,7 @@ def test_what_keeps_its_state_in_a_way_of_its_own_is_computed_anew_for_each_toke
     assert "whole text" not in told["mamba"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ["auto", "plain"])
 def test_a_model_that_sees_what_follows_is_refused(engine: Any, tmp_path: Path) -> None:
     """A BERT as it is published, which transformers takes for a causal model without a word of refusal."""
@@ -168,12 +172,14 @@ class Old(torch.nn.Module):
         return self.model(input_ids, attention_mask, position_ids, past_key_values, use_cache=use_cache)
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_all_logits_or_none_takes_the_plain_path() -> None:
     engine = Engine(Old(make("olmo2")), BatchLimits(4, 3))
     assert engine.name == NOTHING
     check(engine.model, engine)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gpt_oss", "mamba", "bloom", "mixtral", "opt"])
 def test_a_folder_is_loaded_with_the_attention_that_its_family_has_and_answers_as_before(family: str, tmp_path: Path) -> None:
     model = make(family)
@@ -205,6 +211,7 @@ def test_rotations_that_change_with_the_length_end_the_reach() -> None:
     assert (plan.tree_places, plan.plain_places) == ([0], [1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wish", ["auto", "plain"])
 def test_a_short_sequence_keeps_its_positions_in_a_run_with_a_long_one_and_a_growing_one_changes_them(wish: Any) -> None:
     """LongRoPE turns at 32 tokens here, for a whole batch, and for what is in its cache not at all."""

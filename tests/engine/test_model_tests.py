@@ -27,6 +27,7 @@ def deep(layers: int = 24, dtype: torch.dtype = torch.bfloat16) -> Any:
     return make(config).to(dtype)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", HALF)
 def test_a_deep_model_shares_prefixes_in_half_precision(dtype: torch.dtype) -> None:
     engine = Engine(deep(dtype=dtype), BatchLimits(4, 4), texts=TEXTS)
@@ -65,6 +66,7 @@ def test_the_copy_has_a_layer_of_every_kind_and_no_more() -> None:
     assert len(copy_in_float32(deep(), range(32)).model.layers) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not torch._C._has_mkldnn, reason="no oneDNN on this processor")
 def test_packed_weights_come_back_in_the_copy(tmp_path: Path) -> None:
     for tied in (False, True):
@@ -79,6 +81,7 @@ def test_packed_weights_come_back_in_the_copy(tmp_path: Path) -> None:
         torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_rounding_is_measured_against_plain_passes_and_a_wrong_answer_is_beyond_it() -> None:
     model = deep()
     tests = ModelTests(model, TEXTS)
@@ -105,6 +108,7 @@ def test_numbers_that_overflow_are_a_broken_model_and_no_reason_to_share_nothing
         load(Checkpoint("broken", str(folder), "transformers"), options)
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_copied_is_tried_in_its_own_type(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> Any:
         raise ValueError("quantised")

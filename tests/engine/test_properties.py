@@ -180,6 +180,7 @@ def ask(
 quickly = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much])
 
 
+@pytest.mark.slow
 @quickly
 @given(requests=continuing(), how=conditions())
 def test_texts_are_those_of_the_model_called_token_by_token(
@@ -189,6 +190,7 @@ def test_texts_are_those_of_the_model_called_token_by_token(
     assert [(r.text, r.finish) for r in ask(model, requests, *how)] == known
 
 
+@pytest.mark.slow
 @quickly
 @given(prompts=trees(), choices=st.lists(texts.filter(bool), min_size=1, max_size=4), how=conditions())
 def test_choices_have_the_log_likelihood_of_the_model_called_on_each_alone(
@@ -205,6 +207,7 @@ def test_choices_have_the_log_likelihood_of_the_model_called_on_each_alone(
         assert response.greedy == tuple(g for _, g in known)
 
 
+@pytest.mark.slow
 @quickly
 @given(text=st.lists(st.sampled_from(PIECES), max_size=60).map("".join), how=conditions())
 def test_a_whole_text_has_the_log_likelihood_of_its_windows(
@@ -220,6 +223,7 @@ def test_a_whole_text_has_the_log_likelihood_of_its_windows(
     assert found.greedy == (all(g for _, g in known),)
 
 
+@pytest.mark.slow
 @settings(quickly, max_examples=10)
 @given(requests=continuing(), data=st.data())
 def test_an_answer_depends_neither_on_order_nor_on_other_requests(
@@ -239,6 +243,7 @@ def test_an_answer_depends_neither_on_order_nor_on_other_requests(
         assert ask(model, [one], BatchLimits(1, 1, 64), set())[0].text == response.text
 
 
+@pytest.mark.slow
 @quickly
 @given(prompt=texts, start=st.integers(0, 30), length=st.integers(1, 5), limits=conditions())
 def test_a_stop_string_ends_the_text_wherever_it_lies(

@@ -44,6 +44,7 @@ def test_the_work_of_answers_that_wait() -> None:
     assert expected_work(shares, [4, 4], 0, 2).steps == pytest.approx(6, abs=1e-3)
 
 
+@pytest.mark.slow
 @given(
     ages=st.lists(st.integers(0, 999), min_size=1, max_size=200),
     ends=st.lists(st.integers(1, 999), max_size=20),
@@ -62,6 +63,7 @@ def test_the_expected_work_is_the_mean_of_drawn_lengths(ages: list[int], ends: l
     assert work.steps == pytest.approx(rests.max(1).mean(), abs=6 * rests.max(1).std() / len(rests) ** 0.5 + 1000 / 32)
 
 
+@pytest.mark.slow
 @given(st.tuples(*[st.floats(0.001, 1.0)] * 4), st.integers(0, 99))
 def test_costs_are_found_where_rows_and_context_vary(costs: tuple[float, float, float, float], seed: int) -> None:
     source = np.random.default_rng(seed)
@@ -142,6 +144,7 @@ KINDS: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("answers", "slots"), [(64, 64), (541, 64), (512, 256)])
 @pytest.mark.parametrize("attending", [0.0, 0.004])
@@ -183,6 +186,7 @@ def test_prompts_that_are_read_on_the_way_are_counted() -> None:
     assert len(later) > 50
 
 
+@pytest.mark.slow
 def test_the_engine_counts_the_tokens_of_trees_and_of_texts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.engine.token_meter.INTERVAL_S", 0.0)
     engine, reports = Engine(make(CONFIGS["llama"]), BatchLimits(4, 4, 8)), list[tuple[int, float | None]]()

@@ -52,6 +52,7 @@ def test_products_are_those_of_float64_rounded_once(
     torch.testing.assert_close(found.double(), exact, rtol=torch.finfo(dtype).eps, atol=1e-6 if len(shape) > 1 else 1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", HALVES)
 def test_a_model_is_upcast_and_put_back(tmp_path: Path, dtype: torch.dtype, multiplies_no_halves: None) -> None:
     model = load(tmp_path, dtype)
@@ -75,6 +76,7 @@ def test_a_model_is_upcast_and_put_back(tmp_path: Path, dtype: torch.dtype, mult
     assert torch.equal(again, plain)
 
 
+@pytest.mark.slow
 def test_an_upcast_model_has_a_float32_copy(tmp_path: Path, multiplies_no_halves: None) -> None:
     model = load(tmp_path, torch.bfloat16)
     ids = torch.arange(3, 9)

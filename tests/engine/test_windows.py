@@ -41,6 +41,7 @@ def model_of(name: str) -> Any:
     return MODELS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=25, deadline=None)
 @given(pairs=requests(), budget=st.integers(1, 50), run=st.integers(1, 9))
@@ -52,6 +53,7 @@ def test_runs_of_a_packed_row_see_their_window_alone(name: str, pairs: list[Toke
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=prompts(), rows=st.integers(1, 8), block=st.integers(1, 4), worth=st.integers(1, 9))
@@ -75,6 +77,7 @@ def long_pairs(stem: int = 60) -> list[TokenPair]:
     return [TokenPair(ids[:n], [7, 8]) for n in (5, 29, 31, 45, stem)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_windowed_model_shares_prefixes_longer_than_its_window(name: str) -> None:
     config = type(CONFIGS[name])(**CONFIGS[name].to_dict() | {"sliding_window": 32})
@@ -90,6 +93,7 @@ def test_a_windowed_model_shares_prefixes_longer_than_its_window(name: str) -> N
     assert model.config.sliding_window == 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 def test_masks_of_the_models_own_attention_have_its_windows(name: str) -> None:
     """As on a GPU, where packed rows are not read by runs."""
@@ -105,6 +109,7 @@ def test_masks_of_the_models_own_attention_have_its_windows(name: str) -> None:
     assert dict(engine.generate(texts, frozenset([2]))) == dict(plain.generate_in_batches(model, asked, frozenset([2]), 1))
 
 
+@pytest.mark.slow
 def test_a_mask_without_windows_would_be_wrong_and_where_windows_fail_the_plain_path_is_taken(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -120,6 +125,7 @@ def test_a_mask_without_windows_would_be_wrong_and_where_windows_fail_the_plain_
     same(dict(engine.loglikelihoods(plan)), pairs, model)
 
 
+@pytest.mark.slow
 def test_a_window_that_another_attention_ignores_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     model = make(transformers.MistralConfig(**SIZES, sliding_window=32))
     assert self_test.window_unsupported_reason(model, 128, decodes=True) == ""
@@ -140,6 +146,7 @@ def test_a_window_that_another_attention_ignores_is_detected(monkeypatch: pytest
     same(dict(engine.loglikelihoods(engine.plan_pairs(pairs))), pairs, model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gemma3", "gpt_oss"])
 def test_lm_evals_hf_says_the_same_far_beyond_the_window(name: str, tmp_path: Path) -> None:
     """Right as it asks one request after another, with a cache of its own."""

@@ -67,6 +67,7 @@ def test_a_run_that_did_not_fall_says_so(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_fall_and_a_recovery_are_said(tmp_path: Path) -> None:
     shares = [0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.8, 0.8, 0.8, 0.8, 0.8, 0.8, 0.3, 0.3, 0.3, 0.3]
     end = bisect(tmp_path / "twice", run_of(shares), checks=4)
@@ -97,6 +98,7 @@ def test_a_recovery_that_no_test_decided_is_not_said(tmp_path: Path) -> None:
     assert end.to_json()["is_sure"] is False
 
 
+@pytest.mark.slow
 def test_an_interrupted_search_goes_on_and_asks_nothing_twice(tmp_path: Path) -> None:
     shares, loads = [0.8] * 5 + [0.4] * 5, list[str]()
     whole = bisect(tmp_path / "a", run_of(shares))
@@ -170,6 +172,7 @@ def test_a_regression_planted_into_tiny_checkpoints_is_found(tmp_path: Path) -> 
     assert len(end.verdicts) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [0, -1])
 def test_answers_without_a_score_do_not_rule_a_drop_out(tmp_path: Path, side: int) -> None:
     models = run_of([0.8, 0.8])

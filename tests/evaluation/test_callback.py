@@ -159,6 +159,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_packages_named_like_ours_in_the_working_folder_stop_nothing(project: Path) -> None:
     trainer = Trainer()
     callback = ScoreCallback(trainer, ("words",), "results", "sft", OPTIONS, wait=True)
@@ -168,6 +169,7 @@ def test_packages_named_like_ours_in_the_working_folder_stop_nothing(project: Pa
     assert trainer.logs[0]["skills/reasoning"] == 0.0
 
 
+@pytest.mark.slow
 def test_without_a_baseline_checkpoints_are_scored_and_training_goes_on(
     project: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -211,6 +213,7 @@ def test_a_stop_file_ends_the_training_and_an_old_one_does_not_begin_it(tmp_path
         callback.on_train_begin(None, state, control)
 
 
+@pytest.mark.slow
 def test_a_task_that_does_not_exist_ends_no_training(project: Path) -> None:
     trainer = Trainer()
     callback = ScoreCallback(trainer, ("wrods",), "results", "sft", OPTIONS)
@@ -220,6 +223,7 @@ def test_a_task_that_does_not_exist_ends_no_training(project: Path) -> None:
     assert not callback.jobs
 
 
+@pytest.mark.slow
 def test_neither_a_full_disk_nor_a_failing_log_ends_training(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")

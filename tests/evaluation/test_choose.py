@@ -82,6 +82,7 @@ def test_a_choice_of_the_baseline_alone_is_refused(tmp_path: Path) -> None:
         choose(tmp_path, models({"sft": 0.4}))
 
 
+@pytest.mark.slow
 def test_the_set_is_that_of_the_whole_matrix(tmp_path: Path) -> None:
     choice = choose(tmp_path / "race", models())
     for name, share in SHARES.items():
@@ -99,6 +100,7 @@ def test_compare_reads_what_was_asked_and_says_that_it_is_a_part(tmp_path: Path)
     assert any("a choice needed no more" in line for line in comparison.incomplete)
 
 
+@pytest.mark.slow
 def test_an_interrupted_choice_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     whole = choose(tmp_path / "whole", models())
     calls = 0
@@ -177,6 +179,7 @@ def mute_on_half(answer: Answer) -> Answer:
     return lambda request: answer(request) if speaks(request).text != "no" else mute(request)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_without_scores_has_failed_and_is_no_equal(tmp_path: Path) -> None:
     choice = choose(tmp_path / "one", [*models(), lazy("mute", mute)])
     standing = next(s for s in choice.standings if s.name == "mute")
@@ -196,6 +199,7 @@ def test_a_checkpoint_with_few_scores_is_never_beaten_in_silence(tmp_path: Path)
     assert any("half have no score" in line for line in choice.notes)
 
 
+@pytest.mark.slow
 def test_a_budget_ends_the_race_and_says_so(tmp_path: Path) -> None:
     choice = choose(tmp_path, models({f"c{i}": 0.5 for i in range(4)}), options=ChoiceOptions(max_share=0.1))
     assert choice.answers <= 0.1 * choice.total

@@ -21,6 +21,7 @@ from tests.support.damage import damage_fields
 NOWHERE = ("circle", "circle/../..", "a\0b", "x" * 5000, "r/" * 50_000)  # names that lead in a circle, or that no system takes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", NOWHERE, ids=range(len(NOWHERE)))
 def test_a_path_that_leads_nowhere_is_another_one(place: str, tmp_path: Path) -> None:
     (tmp_path / "circle").symlink_to("circle")

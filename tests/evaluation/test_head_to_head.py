@@ -52,6 +52,7 @@ def test_preferences_are_scores_of_a_task_of_their_own(tmp_path: Path, capsys: p
     assert "gsm8k_preferred was graded by llm:scripted:any@" in "\n".join(comparison.caveats)
 
 
+@pytest.mark.slow
 def test_failures_and_reasoning_alone_are_no_answers_on_either_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = results(tmp_path / "r")
     texts: list[dict[str, Any]] = [{"text": "", "finish": "error"}, {"text": "<think>Hm.</think>"}, {"text": "<think>Hm."}]

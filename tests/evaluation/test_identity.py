@@ -29,6 +29,7 @@ def score(folder: Path, results: Path, settings: EvaluationSettings = Evaluation
     return outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value", "difference"),
     [
@@ -54,6 +55,7 @@ def test_a_finished_cell_counts_only_where_its_settings_agree(
     assert score(base, tmp_path / "results", EvaluationSettings(ask_again=True), **{option: value}).state == "already"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"), [("dtype", "float32"), ("max_length", 256), ("batch_size", 3), ("engine", "tree")]
 )
@@ -62,6 +64,7 @@ def test_a_flag_that_changes_nothing_is_no_difference(base: Path, tmp_path: Path
     assert score(base, tmp_path / "results", **{option: value}).state == "already"
 
 
+@pytest.mark.slow
 def test_older_results_know_less_and_are_taken_as_far_as_they_know(base: Path, tmp_path: Path) -> None:
     score(base, tmp_path / "results")
     for file in (tmp_path / "results" / "base").rglob("*.json"):
@@ -74,6 +77,7 @@ def test_older_results_know_less_and_are_taken_as_far_as_they_know(base: Path, t
     assert score(base, tmp_path / "results", dtype="bfloat16").state == "failed"
 
 
+@pytest.mark.slow
 def test_the_same_checkpoint_under_another_name_or_in_another_folder_is_not_asked_again(base: Path, tmp_path: Path) -> None:
     score(base, tmp_path / "results")
     copied = Path(shutil.copytree(base, tmp_path / "copy"))
@@ -85,6 +89,7 @@ def test_the_same_checkpoint_under_another_name_or_in_another_folder_is_not_aske
     assert score(copied, tmp_path / "own").state == "done", "a folder that nobody named is not looked into"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["generation_config.json", "special_tokens_map.json", "modeling_own.py", "config.json"])
 def test_every_file_that_moves_an_answer_is_part_of_the_identity(base: Path, tmp_path: Path, file: str) -> None:
     score(base, tmp_path / "results")

@@ -63,6 +63,7 @@ def killed_run(folder: Path, after: int) -> tuple[int, list[str]]:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [3, 7])
 def test_a_run_that_is_killed_every_few_answers_ends_and_asks_only_what_was_on_its_way_again(
     after: int, tmp_path: Path

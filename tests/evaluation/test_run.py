@@ -81,6 +81,7 @@ run(Path(sys.argv[1]), answer)
 """
 
 
+@pytest.mark.slow
 def test_killed_anywhere_the_same_command_ends_with_the_same_bytes(tmp_path: Path) -> None:
     run(tmp_path / "undisturbed")
     for after in (0, 5, 13):

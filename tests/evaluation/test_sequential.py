@@ -82,6 +82,7 @@ def test_a_difference_of_forty_points_is_decided_long_before_one_block_of_a_back
     assert verdict.used <= 100
 
 
+@pytest.mark.slow
 def test_several_candidates_race_and_a_decided_one_is_asked_no_more(tmp_path: Path) -> None:
     models = [LazyModel(toys.checkpoint(n), lambda _, a=a: toys.model(a)) for n, a in
               (("sft", right(4)), ("far", right(9)), ("same", right(4)), ("worse", right(1)))]  # fmt: skip
@@ -103,6 +104,7 @@ def test_candidates_share_the_error_evenly(monkeypatch: pytest.MonkeyPatch, tmp_
     assert {plan.alpha for plan in plans} == {0.05 / 4}
 
 
+@pytest.mark.slow
 def test_equals_are_the_same_within_a_margin_and_otherwise_all_is_asked(tmp_path: Path) -> None:
     same = run(tmp_path / "margin", right(6), right(6), toys.adding(400), margin=10)
     assert (same.verdict, same.used < 400) == ("same", True)
@@ -111,6 +113,7 @@ def test_equals_are_the_same_within_a_margin_and_otherwise_all_is_asked(tmp_path
     assert Results(tmp_path / "none").cell("dpo", "adding").read().state == "done"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nth", [1, 2])
 def test_answers_without_a_score_are_no_difference_of_zero(tmp_path: Path, nth: int) -> None:
     def partly_mute(request: Request) -> Response:

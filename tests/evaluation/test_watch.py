@@ -236,6 +236,7 @@ def test_steps_and_names_are_selected_and_last_ones_cannot_be(tmp_path: Path) ->
         watch.Watch([str(folder)], results.folder, Ear(), selection=Selection(last=1))
 
 
+@pytest.mark.slow
 def test_from_the_command_line_each_new_checkpoint_is_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     task = tmp_path / "mine.py"
     task.write_text("from tests.support import toys\nTASKS = (toys.adding(6),)\n")

@@ -73,6 +73,7 @@ def test_rules_on_several_levels_share_the_error(folder: Path) -> None:
     assert alarm.looks[0].alpha == pytest.approx(0.05 / 2 / 3)
 
 
+@pytest.mark.slow
 def test_a_fall_that_one_look_would_prove_is_not_proven_late(folder: Path) -> None:
     """What 5 % would call a regression is none at look 12, whose share of the error is 0.03 %."""
     policy = Policy(default=Rule(max_drop=0))
@@ -172,6 +173,7 @@ def call(*arguments: str) -> int:
 WATCH = ("watch", "dpo", *FLAGS, "--baseline", "sft", "--idle", "1e-9", "--every", "0")
 
 
+@pytest.mark.slow
 def test_the_watch_ends_with_exit_code_1_at_the_first_fall(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*WATCH, "--max-drop", "5") == 1
     out = capsys.readouterr().out
@@ -182,6 +184,7 @@ def test_the_watch_ends_with_exit_code_1_at_the_first_fall(project: Path, capsys
     assert Path("results/dpo@20").exists()
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_at_its_end_hides_no_alarm(
     project: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

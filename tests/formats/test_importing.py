@@ -195,6 +195,7 @@ def test_evalplus_recorded_verdicts_give_what_running_the_programs_gives(real_da
     assert rows["coding"].n == 164 + 378  # plus alone
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_win_rates_are_the_leaderboards(real_data: Path, tmp_path: Path) -> None:
     golden = real_data / "alpaca_eval" / "golden"
@@ -351,6 +352,7 @@ def test_empty_lines_without_end_are_not_read(tmp_path: Path, monkeypatch: pytes
         list(untrusted_files.read_objects(many))
 
 
+@pytest.mark.slow
 def test_sound_rows_without_end_are_not_read_where_they_are_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some KB of gzip are rows of any number: by bytes, and by lines, as a short row takes longer than its bytes say."""
     rows = b'{"a": 1}\n' * 40_000

@@ -88,6 +88,7 @@ def test_a_gate_never_passes_over_a_task_that_could_not_be_read(tmp_path: Path, 
     assert "inconclusive" in out
 
 
+@pytest.mark.slow
 def test_a_task_without_a_score_for_each_item_is_named_by_every_comparison(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

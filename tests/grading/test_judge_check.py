@@ -164,6 +164,7 @@ def test_unknown_sets_and_folders_without_sets_are_refused(tmp_path: Path) -> No
         read_sets((), tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_verb_prints_a_table_and_keeps_the_rates(
     real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,7 @@ def test_the_true_share_is_rogan_and_gladens() -> None:
     assert np.isnan(true_share(0.5, rates(0.5, 0.5, 100)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("share", "hit", "miss", "n", "labels"),
     [(0.3, 0.9, 0.2, 200, 100), (0.8, 0.75, 0.35, 400, 150), (0.1, 0.95, 0.1, 150, 60)],
@@ -46,6 +47,7 @@ def test_a_difference_grows_by_what_the_judge_misses() -> None:
     assert (found.low, found.high) == (pytest.approx(0.0, abs=0.01), pytest.approx(0.2, abs=0.01))
 
 
+@pytest.mark.slow
 @given(st.floats(0, 1), st.integers(0, 40))
 def test_a_judge_that_says_nothing_leaves_everything_possible(mean: float, n: int) -> None:
     blind = rates(0.5, 0.5, n)

@@ -24,6 +24,7 @@ def blocks(prompt: str) -> dict[str, str]:
     return dict(found)
 
 
+@pytest.mark.slow
 @given(st.text(), st.text(), st.text())
 def test_each_text_comes_back_whole_from_between_its_marks(prompt: str, response: str, reference: str) -> None:
     question = JudgeQuestion(prompt, response, reference)

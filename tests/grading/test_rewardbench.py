@@ -73,6 +73,7 @@ def test_a_row_of_rewardbench_that_is_no_text_is_refused(tmp_path: Path) -> None
         read_pairs(tmp_path)
 
 
+@pytest.mark.slow
 def test_why_a_model_grades_no_pair_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A column of counts said nothing of a template that refuses every conversation."""
     model = reward_model(tmp_path / "rm")
@@ -84,6 +85,7 @@ def test_why_a_model_grades_no_pair_is_said(tmp_path: Path, capsys: pytest.Captu
     assert [list(subset["reasons"].values()) for subset in json.loads(out)[0]["subsets"]] == [[2], [2]]
 
 
+@pytest.mark.slow
 def test_both_verbs_ask_a_reward_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = reward_model(tmp_path / "rm")
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))

@@ -84,6 +84,7 @@ def case(good: Path, what: str, expects: str = "neighbour") -> Case:
     return Case(what, good, edits.put("x", "damage"), lambda folder: [what, str(folder)], expects)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_every_fault_is_seen_and_what_holds_has_none(toy: Checkout, tmp_path: Path) -> None:
     cases = [*(case(tmp_path / "good", what) for what in FAULTS), case(tmp_path / "good", "fine", "another")]

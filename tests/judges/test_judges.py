@@ -69,6 +69,7 @@ def run(folder: Path, task: Task, **judges: str) -> Outcome:
     return outcome
 
 
+@pytest.mark.slow
 def test_a_classifier_grades_as_transformers_pipeline_does(classifier: Path) -> None:
     judge = registry.module("judges", "classifier").load(str(classifier))
     pipeline = transformers.pipeline("text-classification", model=str(classifier), device="cpu")
@@ -278,6 +279,7 @@ def test_a_missing_file_of_toxigen_is_named(tmp_path: Path) -> None:
         toxigen.rows(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_a_judge(
     classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def reward_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return reward_model(tmp_path_factory.mktemp("reward") / "model")
 
 
+@pytest.mark.slow
 def test_it_prefers_by_the_difference_of_the_models_own_rewards(reward_folder: Path) -> None:
     scorer = RewardScorer(str(reward_folder))
     (row,) = Encoder(scorer.tokenizer, 512).encode_answers([((Message("user", "one"),), "two")])
@@ -59,6 +60,7 @@ def test_it_prefers_by_the_difference_of_the_models_own_rewards(reward_folder: P
     assert judge.grade("one", "two", "three") == pytest.approx(first, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_conversation_is_read_in_turns_where_the_model_has_learnt_turns(reward_folder: Path, tmp_path: Path) -> None:
     turns = (Message("system", "Be brief."), Message("user", "one"), Message("assistant", "two"), Message("user", "three"))
     question = JudgeQuestion("Be brief.\n\none\n\ntwo\n\nthree", "four", "five", conversation=turns)
@@ -93,6 +95,7 @@ def test_what_is_no_reward_model_is_refused_before_anything_is_asked(where: str,
         reward.load(where.format(reward_folder))
 
 
+@pytest.mark.slow
 def test_a_classifier_grades_a_batch_as_it_grades_each_alone(classifier: Path) -> None:  # noqa: F811
     judge = classifier_plugin.load(str(classifier))
     texts = ["a boat", "", "people who sail are kind", "z" * 500, *(f"{n} boats" for n in range(40))]

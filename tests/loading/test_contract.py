@@ -93,6 +93,7 @@ WHOLE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 def test_a_quantization_that_transformers_does_not_know_is_passed_over_as_there_and_said(base: Path, tmp_path: Path) -> None:
     change_config(copy(base, tmp_path / "model"), quantization_config={"quant_method": "nobody"})
     row = listing_row(only(tmp_path / "model"))
@@ -122,6 +123,7 @@ def test_an_adapter_whose_kind_cannot_be_checked_is_said_to_be_unchecked(lora: P
     assert (row["problem"], row["note"]) == ("", "unchecked: adapters of the kind XLORA")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", WHOLE)
 def test_what_is_whole_is_ready_and_scored(base: Path, tmp_path: Path, shape: str) -> None:
     WHOLE[shape](copy(base, tmp_path / "model"))
@@ -139,6 +141,7 @@ IDLE: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reason", IDLE)
 def test_a_lora_that_changes_nothing_is_named_by_the_list_and_by_scoring(lora: Path, tmp_path: Path, reason: str) -> None:
     IDLE[reason](copy(lora, tmp_path / "idle"))

@@ -44,6 +44,7 @@ def load_changed(folder: Path, tmp_path: Path, name: str, values: dict[str, Any]
     load(Checkpoint("m", str(tmp_path), "transformers"), TransformersOptions(device="cpu"))
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_multiplies_a_text_is_refused_before_it_takes_the_memory(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,6 +119,7 @@ def test_expressions_are_taken_from_every_setting_that_may_have_one(settings: di
     assert len(list(find_patterns(SimpleNamespace(**settings)))) == 1
 
 
+@pytest.mark.slow
 def test_an_expression_of_an_adapter_that_does_not_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(adapter_patterns, "SECONDS", 0.1)
     settings = {"target_modules": r"((\w|\.)+)+$x"}

@@ -49,6 +49,7 @@ WAYS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_adapter_that_saved_its_template_alone_is_asked_by_it(lora: Path, way: str) -> None:
     without = fingerprint.hash_checkpoint(only(lora.parent))
@@ -62,12 +63,14 @@ def test_an_adapter_that_saved_its_template_alone_is_asked_by_it(lora: Path, way
     assert "tokenizer_used" in parts, "the template is part of the identity"
 
 
+@pytest.mark.slow
 def test_without_one_the_bases_template_renders(lora: Path) -> None:
     checkpoint = only(lora)
     assert find_own_template(checkpoint) is None
     assert load(checkpoint, TransformersOptions(device="cpu")).template.render(Request("Hello")).endswith("<|assistant|>")
 
 
+@pytest.mark.slow
 def test_adapters_with_other_templates_on_one_base_share_no_tokenizer(base: Path, tmp_path: Path) -> None:
     rendered = []
     for name in ("[a]", "[b]"):

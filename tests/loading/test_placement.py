@@ -65,6 +65,7 @@ def half_on_disk(model: Any, folder: Path) -> Any:
     return spread
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["auto", "continuous"])
 def test_a_spread_model_answers_as_a_whole_one(tmp_path: Path, path: Any) -> None:
     pairs = [TokenPair([5, 6, 7, *range(8, 8 + n)], [3, 4]) for n in range(4)]

@@ -32,6 +32,7 @@ PIECES = ["a", "fox", " jumps", " over", "\n", "\n\n", "  ", " ", "7", "?", "A."
 pieces = st.lists(st.sampled_from(PIECES), max_size=12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOKENIZERS)
 @settings(max_examples=150, deadline=None)
 @given(texts=st.lists(st.tuples(pieces, pieces), min_size=2, max_size=6), special=st.booleans())

@@ -25,6 +25,7 @@ ENDLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_a_template_without_end_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # What writes much ends by its length, however slowly.
@@ -37,6 +38,7 @@ def test_a_template_without_end_is_refused(kind: str, monkeypatch: pytest.Monkey
         template_trial.try_requests(template, [Request("harmless"), Request("evil")])
 
 
+@pytest.mark.slow
 def test_limits_of_the_machine_do_not_keep_the_trial_from_its_own() -> None:
     program = """
 import encodings.ascii, itertools, os, resource
@@ -71,6 +73,7 @@ def test_each_request_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert counts == [2, 1]
 
 
+@pytest.mark.slow
 def test_scoring_such_a_checkpoint_is_a_failed_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(template_trial, "SECONDS", 0.5)
     folder = tiny.llama(tmp_path / "model", template=True)

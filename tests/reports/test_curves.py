@@ -76,6 +76,7 @@ def test_marks_are_the_verdicts(comparison: Comparison) -> None:
     assert {(1000.0, "^"), (200.0, "v")} <= marks
 
 
+@pytest.mark.slow
 def test_what_is_not_drawn_is_told_and_no_name_is_taken_for_mathematics(comparison: Comparison, tmp_path: Path) -> None:
     png, svg = curves.render(comparison, tmp_path / "a")
     text = "".join(ET.parse(svg).getroot().itertext())

@@ -71,6 +71,7 @@ def pictured(index: Path, profile: Path, dark: bool) -> set[str]:
     return {"#{:02x}{:02x}{:02x}".format(*colour) for count, colour in counted if count > 30}
 
 
+@pytest.mark.slow
 def test_no_text_of_a_model_stands_in_the_page_unescaped(comparison: Comparison, tmp_path: Path) -> None:
     index, *beside = page.render(comparison, tmp_path)
     text = index.read_text()
@@ -89,6 +90,7 @@ def test_samples_that_are_no_file_are_named(comparison: Comparison, tmp_path: Pa
         replace(chunk, path=unreadable).encode(1)
 
 
+@pytest.mark.slow
 def test_the_same_comparison_gives_the_same_page(comparison: Comparison, tmp_path: Path) -> None:
     (one,), (other,) = page.render(comparison, tmp_path / "a"), page.render(comparison, tmp_path / "b")
     assert one.read_bytes() == other.read_bytes()

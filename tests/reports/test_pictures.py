@@ -149,6 +149,7 @@ def test_a_label_keeps_its_end_and_never_grows_wider(tmp_path: Path) -> None:
     assert labels.fit_label("$x$", 2, 9) == r"\$x\$"
 
 
+@pytest.mark.slow
 def test_letters_without_a_font_are_code_points_and_nothing_warns(tmp_path: Path) -> None:
     private = "\U0010fffd"  # no font has it
     name = f"org/{private}-sft"

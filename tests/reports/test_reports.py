@@ -101,6 +101,7 @@ def test_many_columns_give_the_interval_a_line_of_its_own(comparison: Comparison
     assert text_tables.score_matrix(comparison).rows[1][1].split("\n")[1:] == ["+25.0 [+16.8, +33.2] ▲"]
 
 
+@pytest.mark.slow
 def test_published_figures_stand_beside_in_every_output_marked_as_others(
     comparison: Comparison, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

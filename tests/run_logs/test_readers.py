@@ -183,6 +183,7 @@ def test_entries_without_a_step_are_numbered() -> None:
     assert [entry["step"] for entry in tables.number_steps([{"a": 1}, {"a": 2}, {"global_step": 7}])] == [1, 2, 7]
 
 
+@pytest.mark.slow
 def test_a_log_that_only_seems_long_ends_at_once(tmp_path: Path) -> None:
     """A few bytes, or none, that stand for terabytes: holes in files, columns and headers without rows."""
     events, history = tmp_path / "events.out.tfevents.1", tmp_path / "run-a.wandb"
@@ -202,6 +203,7 @@ def test_a_log_that_only_seems_long_ends_at_once(tmp_path: Path) -> None:
     assert tables.read_csv(tmp_path / "metrics.csv")[-1] == {"step": 7}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "rows",
     [

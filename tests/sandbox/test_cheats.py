@@ -30,6 +30,7 @@ def test_the_right_program_passes(name: str, sandbox: Sandbox) -> None:
     assert sandbox.run(RIGHT, judged(name)).outcome == "pass"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CHEATS)
 def test_a_cheat_does_not_pass(name: str, sandbox: Sandbox) -> None:
     verdict = sandbox.run(CHEATS[name], judged(name), LIMITS)

@@ -258,6 +258,7 @@ def test_draws_of_one_program_do_not_search_for_the_answers(sandbox: Sandbox) ->
     assert draws == [draws[0]] * 6
 
 
+@pytest.mark.slow
 def test_numbers_differ_by_chance_alone(sandbox: Sandbox) -> None:
     """Programs that run at once are alike as well: the same process number, the same place."""
     program = "import os, time\ndef f():\n    time.sleep(0.2)\n    return os.getpid(), os.getcwd(), os.listdir('/'), os.sysconf('SC_OPEN_MAX')"

@@ -165,6 +165,7 @@ def test_what_evalplus_reads_is_read_here(text: str, sanitizer: Sanitizer) -> No
         assert works(extract_program(text, "solve")), text
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(text=answers())
 def test_a_right_program_is_found_in_every_dress(text: str) -> None:

@@ -34,6 +34,7 @@ def test_the_program_is_found(text: str, wanted: str) -> None:
     assert extract_program(text, "f").strip("\n") == wanted.strip("\n")
 
 
+@pytest.mark.slow
 @given(st.text(), st.sampled_from(["f", "größe", "a_1"]))
 def test_any_answer_gives_some_program(text: str, name: str) -> None:
     assert isinstance(extract_program(text, name), str)

@@ -103,6 +103,7 @@ def test_a_fault_is_retried_and_then_the_item_has_no_score(
         assert examiner.score("problem", lambda: PROBLEM, PROGRAM).value == 1
 
 
+@pytest.mark.slow
 def test_a_sandbox_that_fails_every_time_ends_the_run(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     examiner = Examiner(sandbox)
     examiner.score("problem", lambda: PROBLEM, PROGRAM)

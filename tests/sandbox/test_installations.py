@@ -112,6 +112,7 @@ def attack(secret, folder):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.geteuid() != 0 or not landlock.is_available(), reason="needs root, and a kernel with Landlock")
 def test_programs_reach_no_file_of_roots_also_where_they_open_files_as_root(tmp_path: Path) -> None:
     """As root they do where Python lies below a closed folder of root's, such as /root."""

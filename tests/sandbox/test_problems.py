@@ -49,6 +49,7 @@ def test_a_problem_is_made_once_however_many_ask(examiner: Examiner) -> None:
     assert len(made) == 1
 
 
+@pytest.mark.slow
 def test_a_slow_reference_gives_all_more_time(examiner: Examiner) -> None:
     slow = (
         "import time\ndef add(a, b):\n    end = time.process_time() + 1.5\n"
@@ -78,6 +79,7 @@ def test_limits_are_settings() -> None:
 SLOW_PLUS = "import time\ndef add(a, b):\n    if a > 9: time.sleep(99)\n    return a + b"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", ["wall_s=1", "cpu_s=1"])
 def test_a_group_that_has_passed_stays_passed_when_the_clock_stops_a_later_one(limits: str) -> None:
     """Both clocks: the one on the wall, and the processor's."""

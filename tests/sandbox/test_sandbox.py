@@ -93,6 +93,7 @@ def test_the_tests_are_not_in_the_programs_memory(sandbox: Sandbox) -> None:
     assert sandbox.run(program, Asserts("assert f() == 0, 'marzipan'", ("f",))).passed
 
 
+@pytest.mark.slow
 def test_many_threads_share_a_sandbox() -> None:
     """Good programs among hogs, eight at a time: every good one passes, no hog does."""
     good = [(ADD, ADDS, True)] * 40
@@ -172,12 +173,14 @@ def broken_tests() -> Asserts:
     return Asserts("assert True", (), setup="this is no Python")
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_sandbox_is_an_error_never_a_fail(sandbox: Sandbox) -> None:
     with pytest.raises(SandboxError, match="SyntaxError"):
         sandbox.run(ADD, broken_tests())
     assert sandbox.run(ADD, ADDS).passed
 
 
+@pytest.mark.slow
 def test_a_slot_that_dies_is_replaced_and_the_program_judged(sandbox: Sandbox) -> None:
     sandbox.run(ADD, ADDS)
     for slot in sandbox.pools[False].free:
@@ -187,6 +190,7 @@ def test_a_slot_that_dies_is_replaced_and_the_program_judged(sandbox: Sandbox) -
         sandbox.pools[False].free.pop().close()
 
 
+@pytest.mark.slow
 def test_a_template_that_dies_is_replaced_and_the_program_judged() -> None:
     with Sandbox(SandboxConfig(workers=1)) as mine:
         assert mine.run(ADD, ADDS).passed

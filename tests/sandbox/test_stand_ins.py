@@ -3,6 +3,8 @@
 
 import os
 
+import pytest
+
 from harness.sandbox import Asserts, Sandbox, SandboxConfig
 from tests.sandbox.test_collusion import HEAD, result
 
@@ -29,6 +31,7 @@ def f():
 """
 
 
+@pytest.mark.slow
 def test_a_program_pushes_no_counter_of_the_whole_machine(sandbox: Sandbox) -> None:
     """The kernel numbers pipes and sockets by one counter, which any program can read from those that it has."""
     assert result(sandbox, HEAD + PUSH) == [0, 0, 0, 4, 0, 0]

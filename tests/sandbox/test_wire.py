@@ -52,6 +52,7 @@ def same(a: Any, b: Any) -> bool:
     return repr(a) == repr(b) if isinstance(a, complex) else bool(a == b)
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_a_plain_value_comes_back_as_it_was(value: Any) -> None:
     assert same(through(value), value)
@@ -174,6 +175,7 @@ def test_random_bytes_end_the_conversation(said: bytes) -> None:
         Peer(said).ask()
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_a_reply_of_any_shape_gives_a_value_an_exception_or_the_end(said: Any) -> None:
     try:

@@ -19,12 +19,14 @@ def equals(k: int, n: int, seed: int) -> Floats:
     return np.random.default_rng(seed).integers(0, 2, (k, n)).astype(float)
 
 
+@pytest.mark.slow
 def test_the_highest_of_equals_is_flattered_and_the_correction_takes_it_back() -> None:
     selections = [best_of_many.select_best(candidate_pool(equals(12, 200, seed)), seed=seed) for seed in range(40)]
     assert np.mean([f.score for f in selections]) > 0.54
     assert np.mean([f.corrected_score for f in selections]) == pytest.approx(0.5, abs=0.012)
 
 
+@pytest.mark.slow
 def test_the_interval_of_the_chosen_one_holds_its_true_score() -> None:
     intervals = [best_of_many.select_best(candidate_pool(equals(12, 200, seed))).interval for seed in range(60)]
     assert sum(i.low <= 0.5 <= i.high for i in intervals) >= 54
@@ -45,6 +47,7 @@ def test_a_clear_winner_stands_alone() -> None:
     assert selection.corrected_score == pytest.approx(selection.score)
 
 
+@pytest.mark.slow
 def test_the_true_best_is_among_those_that_cannot_be_told_apart() -> None:
     rng = np.random.default_rng(0)
     merit = np.array([0.5, 0.52, 0.55, 0.56])
@@ -93,6 +96,7 @@ def test_the_error_of_a_gap_is_that_of_the_paired_difference(name: str) -> None:
     assert np.var(errors[:, 1] - errors[:, 0]) == pytest.approx(pair.variance, rel=0.25)
 
 
+@pytest.mark.slow
 def test_the_true_best_is_not_lost_where_a_single_item_is_a_third_of_the_score() -> None:
     """With one weight for all items the best of three was lost in a third of runs."""
     design, rng, left = UNEQUAL["macro of small groups"], np.random.default_rng(10), 0

@@ -22,6 +22,7 @@ def verdicts(real_data: Path) -> Floats:
     return np.array([[float(row[name]["is_correct"]) for name in names] for row in rows])
 
 
+@pytest.mark.slow
 def test_four_recorded_models_end_as_in_the_whole_matrix(verdicts: Floats) -> None:
     for seed in range(5):
         shuffled = np.random.default_rng(seed).permutation(verdicts)

@@ -37,6 +37,7 @@ def test_independent_scores_get_students_interval_with_a_0_and_a_1_among_them(sc
     assert (interval.low, interval.high) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6)), min_size=12, max_size=60))
 def test_clusters_get_the_robust_variance_of_statsmodels(pairs: list[tuple[float, int]]) -> None:
     values = np.array([v for v, _ in pairs] + [0.1, 0.9])
@@ -82,6 +83,7 @@ def test_an_influence_is_what_a_score_more_or_less_does_to_the_aggregate(
     assert np.bincount(plan.strata, weights=influence) == pytest.approx(np.zeros(len(plan.sizes)), abs=1e-12)
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([0.0, 1.0, 0.4]), min_size=1, max_size=30), st.sampled_from(["mean", "macro", "f1"]))
 def test_every_interval_holds_its_score_and_has_a_width(scores: list[float], aggregate: Aggregate) -> None:
     plan = design([i % 2 for i in range(len(scores))], aggregate, positive=0)

@@ -105,6 +105,7 @@ def is_sound(interval: Interval, value: float, least: float) -> bool:
     return least <= interval.low <= value <= interval.high <= 1 and interval.high - interval.low > 0.001
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(GROUP, GROUP, st.randoms(use_true_random=False))
 def test_intervals_hold_the_value_stay_in_range_mirror_and_do_not_depend_on_the_order(

@@ -14,6 +14,7 @@ from harness.statistics import mcnemar, multiple_testing, power
 P = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 
 
+@pytest.mark.slow
 @settings(max_examples=20)  # statsmodels takes a sixth of a second for each
 @given(P)
 def test_holm_agrees_with_statsmodels(p: list[float]) -> None:
@@ -64,6 +65,7 @@ def test_power_is_that_of_the_exact_test(n: int, discordance: float, delta: floa
     assert power.mcnemar_power(n, discordance, delta) == pytest.approx(enumerate_power(n, discordance, delta), abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.integers(60, 5000), st.floats(0.02, 0.5))
 def test_the_detectable_difference_is_found_four_times_in_five(n: int, discordance: float) -> None:
     detectable = power.detectable_difference(n, discordance)
@@ -75,6 +77,7 @@ def test_power_is_in_points_of_all_samples_not_of_the_discordant_ones() -> None:
     assert power.detectable_difference(1319, 264 / 1319) == pytest.approx(0.0345, abs=0.001)  # GSM8K: about 3 points, not 17
 
 
+@pytest.mark.slow
 @given(st.floats(0.01, 0.3), st.floats(0.02, 0.5))
 def test_the_planned_number_of_items_is_enough_and_not_far_too_many(delta: float, discordance: float) -> None:
     n = power.required_pairs(delta, discordance)

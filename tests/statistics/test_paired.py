@@ -63,6 +63,7 @@ def test_sign_flips_of_0_1_scores_are_mcnemars_test(change: list[float]) -> None
     assert sign_flip_test.two_sided_p(np.array(flips)).p == pytest.approx(exact, abs=1e-9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-1, 1).map(lambda x: round(x, 2)), min_size=2, max_size=9))
 def test_few_sign_flips_are_enumerated_as_scipy_does(change: list[float]) -> None:
     values = np.array(change)
@@ -94,6 +95,7 @@ def scores(n: int) -> st.SearchStrategy[Floats]:
     return st.lists(st.sampled_from([0.0, 0.25, 1.0]), min_size=n, max_size=n).map(lambda x: np.array(x))
 
 
+@pytest.mark.slow
 @settings(max_examples=50)
 @given(scores(24), scores(24), st.sampled_from(["mean", "macro", "f1"]))
 def test_swapping_the_two_checkpoints_turns_the_difference_round(before: Floats, after: Floats, aggregate: str) -> None:

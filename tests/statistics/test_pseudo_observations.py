@@ -25,6 +25,7 @@ def is_sound(interval: Interval, value: float, least: float, most: float) -> boo
     )
 
 
+@pytest.mark.slow
 @given(PAIRS, st.sampled_from(["mean", "macro", "f1"]), st.booleans())
 def test_intervals_of_scores_and_differences_have_a_width_and_stay_in_range(
     pairs: list[tuple[float, float]], aggregate: str, clustered: bool

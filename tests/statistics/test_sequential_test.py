@@ -38,6 +38,7 @@ def test_equal_checkpoints_looked_at_after_every_item_are_told_apart_in_five_per
     assert wrong <= 43  # 5 % of 600, and two and a half standard errors
 
 
+@pytest.mark.slow
 def test_the_error_left_for_the_end_is_exact() -> None:
     plan, flips = SequentialPlan(40), 12
     by_hand = 0.0
@@ -56,21 +57,25 @@ def test_without_stopping_the_end_test_is_mcnemars() -> None:
     assert sequential_test.final_p(30, 14, never) == pytest.approx(mcnemar.exact_p(8, 22))
 
 
+@pytest.mark.slow
 def test_a_difference_of_five_points_is_found_with_under_half_of_the_items() -> None:
     decisions = [decide(pairs(1319, 0.15, 0.05, seed), SequentialPlan(1319)) for seed in range(40)]
     assert np.median([d.items_used for d in decisions]) < 0.4 * 1319
     assert sum(d.verdict == "better" for d in decisions) >= 38
 
 
+@pytest.mark.slow
 def test_equal_checkpoints_are_called_the_same_within_a_margin() -> None:
     labels = verdicts(2000, 0.05, 0.0, runs=20, margin=0.05)
     assert labels.count("same") >= 18
 
 
+@pytest.mark.slow
 def test_a_difference_of_the_margin_is_hardly_ever_called_the_same() -> None:
     assert verdicts(1000, 0.1, -0.03, runs=200, margin=0.03).count("same") <= 16
 
 
+@pytest.mark.slow
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=60))
 def test_turning_the_sides_round_turns_the_verdict_round(differences: list[float]) -> None:
     there, back = (decide(sign * np.array(differences), SequentialPlan(len(differences))) for sign in (1, -1))
@@ -79,6 +84,7 @@ def test_turning_the_sides_round_turns_the_verdict_round(differences: list[float
     assert (there.interval.low, there.interval.high) == pytest.approx((-back.interval.high, -back.interval.low))
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_at_whatever_time_one_stops() -> None:
     hits = 0
     for seed in range(200):
@@ -103,6 +109,7 @@ def test_stored_results_are_replayed_and_the_saving_is_told(tmp_path: Path) -> N
     assert replayed_task.share_used < 0.3
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([-1.0, 0.0, 1.0, float("nan")]), min_size=1, max_size=120), st.floats(0.02, 0.5))
 def test_items_without_a_difference_are_as_if_they_were_not_there(differences: list[float], margin: float) -> None:
     whole = np.array(differences)
@@ -119,6 +126,7 @@ def test_items_without_a_difference_are_as_if_they_were_not_there(differences: l
     assert np.sum(~np.isnan(whole[: decision.items_used])) == rest.items_used
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([20, 100, 300]), st.floats(0, 0.5), st.floats(0, 1), st.booleans())
 def test_no_decision_stands_against_its_interval(seed: int, items: int, discordance: float, gains: float, halves: bool) -> None:

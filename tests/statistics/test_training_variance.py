@@ -95,6 +95,7 @@ def test_recipes_hold_the_truth_where_clusters_weigh_differently(name: str) -> N
     assert held >= 90
 
 
+@pytest.mark.slow
 def test_recipes_on_an_f1_of_few_positives_hold_the_truth() -> None:
     """A recall of 10 and of 30 % of three positive items: with the linearised F1 alone it was 64 % of runs."""
     design = Design(np.arange(20), (np.arange(20) >= 3).astype(np.int64), "f1", 0)

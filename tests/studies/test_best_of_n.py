@@ -69,6 +69,7 @@ def test_a_reward_model_reads_the_answer_alone_as_it_was_read_for_its_score(
     assert best_of_n.score_draws("rm", [task]) == [[[*expected, float("-inf")]]]
 
 
+@pytest.mark.slow
 def test_the_base_of_an_adapter_may_be_named(tiny: str, write: Any, tmp_path: Path) -> None:
     """A reward model by LoRA whose base lay elsewhere when it was trained scores as it did there."""
     rows, run = write("pairs.jsonl", map(preference, range(8))), tmp_path / "rm"

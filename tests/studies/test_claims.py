@@ -72,6 +72,7 @@ def assess_one(
     return assess_claims(study, path).hypotheses()[0]
 
 
+@pytest.mark.slow
 def test_effects_that_exist_are_supported(results: dict[str, HypothesisResult]) -> None:
     names = ("ppo-over-dpo", "ppo-shows-steps", "ppo-flops", "ppo-seconds", "human-costs-safety", "targeted-helps-reasoning",
              "larger-reward-accuracy")  # fmt: skip
@@ -206,6 +207,7 @@ def test_a_claim_holds_where_all_of_its_hypotheses_do() -> None:
     assert claim_verdict(["not run", "not run"]) == claim_verdict([]) == "not run"
 
 
+@pytest.mark.slow
 def test_one_seed_is_said_to_be_about_these_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     maker = Made(tmp_path / "one", merit, seeds=(0,), skills=SKILLS, items=150)
     folder = maker.study([SFT, dpo(), ppo()], [{"reward": "medium", "reward_data": "aspects"}])
@@ -258,6 +260,7 @@ def false_alarms(wobble: Sequence[float], trials: int, family: str) -> float:
     return alarms / trials
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wobble", "trials", "family", "most"),
     [
@@ -343,6 +346,7 @@ def planned(name: str) -> StudyRecord:
     return grid([*starts, *policies], rewards)
 
 
+@pytest.mark.slow
 def test_the_small_study_has_the_runs_of_every_claim() -> None:
     bundled, small = claims_file.read(claims_file.find("claims")), planned("unpacking-small")
     seeds = set(file.read_study_file(file.find_study("unpacking-small"), full=True).seeds)
@@ -357,6 +361,7 @@ def test_the_small_study_has_the_runs_of_every_claim() -> None:
     assert {(label, value) for s in selections for label, values in s.items() for value in values} <= existing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["table-1", "table-2", "table-3", "table-4", "sizes"])
 def test_the_small_study_has_a_line_for_every_row_of_a_table(name: str) -> None:
     small = planned("unpacking-small")
@@ -366,6 +371,7 @@ def test_the_small_study_has_a_line_for_every_row_of_a_table(name: str) -> None:
         assert len(recipes) == 1 or name == "sizes"
 
 
+@pytest.mark.slow
 def test_the_report_is_complete_and_twice_the_same(study: Path, tmp_path: Path) -> None:
     first, second = (render_study(assess_claims(study, "claims"), tmp_path / name) for name in ("a", "b"))
     assert [p.name for p in first] == ["claims.md", "claims.json", "claims.csv", "claims.png", "claims.svg"]
@@ -381,6 +387,7 @@ def test_the_report_is_complete_and_twice_the_same(study: Path, tmp_path: Path) 
     assert len(rows) == sum(len(c["hypotheses"]) for c in json.loads(first[1].read_text())["claims"])
 
 
+@pytest.mark.slow
 def test_the_verb_reads_a_study_again(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["claims", str(study), "-o", str(tmp_path / "out"), "--json", "--correction", "bh"])

@@ -34,6 +34,7 @@ def plan_with(folder: Path, **places: str) -> StudyPlan:
     return StudyPlan(read_study_file(file))
 
 
+@pytest.mark.slow
 def test_files_folders_and_hub_names_that_are_there_are_in_order(tmp_path: Path) -> None:
     """A file that no run reads may be missing, and whether the Hub has a model is not known here."""
     assert list(missing_inputs(plan_with(tmp_path))) == []
@@ -56,6 +57,7 @@ def test_what_is_not_there_is_named(tmp_path: Path, what: str, place: str, line:
         check_inputs(plan)
 
 
+@pytest.mark.slow
 def test_the_command_stops_before_the_first_stage_and_the_plan_says_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -40,6 +40,7 @@ def ran(out: Path) -> list[str]:
     return (out / "ran").read_text().split() if (out / "ran").exists() else []
 
 
+@pytest.mark.slow
 def test_stages_run_after_what_they_need_and_once(tmp_path: Path) -> None:
     made = [stage(tmp_path, "c", "a", "b"), stage(tmp_path, "a"), stage(tmp_path, "b", "a")]
     runner.run_stages(tmp_path, made, 2, Quiet())
@@ -75,6 +76,7 @@ def test_a_damaged_mark_is_named_and_without_it_the_stage_is_run_anew(mark: str,
     assert ran(tmp_path) == ["a", "a"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_study_by_name_at_any_moment_and_the_same_command_goes_on(tmp_path: Path) -> None:
     def work(folder: Path) -> None:
         runner.run_stages(folder, [stage(folder, "a"), stage(folder, "b", "a")], 1, Quiet())
@@ -174,6 +176,7 @@ def alive(process: int) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_killed_run_takes_its_stages_with_it(tmp_path: Path) -> None:
     program, told = tmp_path / "killed.py", tmp_path / "told"
     program.write_text(KILLED)
@@ -197,6 +200,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_working_folder_with_packages_of_the_same_names_disturbs_no_stage(tmp_path: Path) -> None:
     program, project, out = tmp_path / "program.py", tmp_path / "project", tmp_path / "out"
     program.write_text(OWN_PACKAGES)

@@ -44,6 +44,7 @@ def plan(folder: Path, **changes: object) -> StudyPlan:
     return StudyPlan(files.read_study_file(file(folder, **changes)))
 
 
+@pytest.mark.slow
 def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
     made = plan(tmp_path)
     assert len(made.runs) == 2 * 2 * 2 + 2 * 2 * 2
@@ -51,6 +52,7 @@ def test_a_grid_is_every_combination_with_every_seed(tmp_path: Path) -> None:
     assert len({r.name for r in made.runs}) == len(made.runs)
 
 
+@pytest.mark.slow
 def test_a_label_is_a_runs_name_where_its_entry_is_one_recipe(tmp_path: Path) -> None:
     entries = [
         {"method": "dpo", "label": "fast", "data": "human", "settings": {"lr": 1e-3}},
@@ -62,6 +64,7 @@ def test_a_label_is_a_runs_name_where_its_entry_is_one_recipe(tmp_path: Path) ->
     assert scored == ["score-sft-a", "score-fast", "score-slow-human-a", "score-slow-web-a"]
 
 
+@pytest.mark.slow
 def test_bases_pools_and_reward_models_are_shared(tmp_path: Path) -> None:
     names = list(plan(tmp_path).stages)
     assert len(names) == len(set(names))
@@ -70,11 +73,13 @@ def test_bases_pools_and_reward_models_are_shared(tmp_path: Path) -> None:
     assert sum(n.startswith("base-") for n in names) == 2
 
 
+@pytest.mark.slow
 def test_seeds_of_a_recipe_are_scored_together(tmp_path: Path) -> None:
     scored = [s for s in plan(tmp_path).stages.values() if s.name.startswith("score-dpo-aspects-a")]
     assert [s.needs for s in scored] == [("dpo-aspects-a-s0", "dpo-aspects-a-s1")]
 
 
+@pytest.mark.slow
 def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
     (tmp_path / "dpo-13b").mkdir()
     entries = [{"method": "dpo", "run": str(tmp_path / "dpo-13b"), "data": "theirs", "base": "13b", "seeds": 3}]
@@ -113,6 +118,7 @@ def test_a_fault_is_told_with_what_there_is(tmp_path: Path, changes: dict[str, o
         files.read_study_file(file(tmp_path, **changes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", files.bundled_studies())
 def test_every_study_that_comes_with_the_program_can_be_planned(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
@@ -130,6 +136,7 @@ def test_every_study_that_comes_with_the_program_can_be_planned(
     assert all(cost for cost in cost_estimate.stage_seconds(whole).values())
 
 
+@pytest.mark.slow
 def test_a_task_that_rewards_needs_no_reward_model(tmp_path: Path) -> None:
     """In the entry or among the settings of the entry or of the method; the benchmark's own training rows are the prompts."""
     task = "task:gsm8k_zero_shot"
@@ -145,6 +152,7 @@ def test_a_task_that_rewards_needs_no_reward_model(tmp_path: Path) -> None:
         assert study.runs[0].labels()["reward_data"] == "-"
 
 
+@pytest.mark.slow
 def test_tasks_and_reward_models_stand_side_by_side(tmp_path: Path) -> None:
     entry = {"method": "ppo", "data": "aspects", "reward": ["a", "task:gsm8k_zero_shot"], "prompts": "targeted"}
     study = plan(tmp_path, grid=[entry], seeds=[0])
@@ -157,6 +165,7 @@ def test_tasks_and_reward_models_stand_side_by_side(tmp_path: Path) -> None:
     assert all(cost_estimate.stage_seconds(study)[run.name] for run in study.runs)
 
 
+@pytest.mark.slow
 def test_a_cost_counts_the_steps_that_are_run_and_no_rows_that_nobody_counted(tmp_path: Path) -> None:
     """With rows of others, `max_steps` tells how many pairs are trained on; without it, their number is not known here."""
     pairs = {"mine": {"files": ["pairs.jsonl"]}}
@@ -207,6 +216,7 @@ def test_a_file_names_folders_by_variables(tmp_path: Path, monkeypatch: pytest.M
         files.read_study_file(path)
 
 
+@pytest.mark.slow
 def test_a_trainer_in_one_new_file_is_known_to_studies_their_estimates_and_the_list(tmp_path: Path) -> None:
     for folder in ("harness", "tasks", "reports"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
@@ -237,6 +247,7 @@ def test_an_unknown_study_is_told_with_those_there_are() -> None:
         files.find_study("unpacking-quik")
 
 
+@pytest.mark.slow
 def test_what_is_for_the_full_study_waits_for_it(tmp_path: Path) -> None:
     entries = [*SMALL["grid"], {"method": "dpo", "label": "more", "data": "web", "full": True}]  # type: ignore[misc]
     path = file(tmp_path, grid=entries)

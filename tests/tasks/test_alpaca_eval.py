@@ -55,6 +55,7 @@ def scored(folder: Path, task: str, file: Path, out: Path) -> list[Any]:
     return list(Results(out).cell("model", task).samples())
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("task", "model"),
@@ -101,6 +102,7 @@ def controlled(rows: list[dict[str, Any]], gamed: report.GamedModels) -> length_
     return length_controlled.win_rate(PreferencePairs(preference, longer, difficulty), gamed.pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("model", FILES)
 def test_length_controlled_win_rates_are_near_the_leaderboards(model: str, real_data: Path) -> None:
@@ -140,6 +142,7 @@ def test_the_fit_is_that_of_liblinear(seed: int, exponent: float) -> None:
     np.testing.assert_allclose(mine, theirs.coef_[0], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_model_that_wins_by_length_alone_has_a_length_controlled_rate_of_a_half() -> None:
     random = np.random.default_rng(0)
     longer = random.normal(-300, 600, 4000)
@@ -163,6 +166,7 @@ def gamed_folder(real_data: Path, tmp_path: Path) -> Path:
     return folder.parent
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_report_gives_the_leaderboards_columns(
     real_data: Path, gamed_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

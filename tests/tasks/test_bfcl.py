@@ -47,6 +47,7 @@ def test_python_calls_are_read_in_any_dress(calls: list[Call], dress: str) -> No
     assert read_calls(dress.format(", ".join(as_python(calls)))) == calls
 
 
+@pytest.mark.slow
 @given(CALLS, st.sampled_from([("name", "arguments"), ("function", "parameters"), ("name", "parameters")]), st.integers(0, 5))
 def test_json_calls_are_read_in_any_dress(calls: list[Call], keys: tuple[str, str], form: int) -> None:
     values = as_json(calls, *keys)

@@ -53,6 +53,7 @@ def test_the_first_response_follows_strictly_too(name: str) -> None:
     assert follows_ifbench(name, arguments(name), SINGLE[name]["responses"][0]["text"])
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(
     name=st.sampled_from(sorted(SINGLE)),

@@ -40,6 +40,7 @@ def gpt4(folder: Path) -> list[tuple[Example, str]]:
 # Against the official scorer
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_all_270_recorded_prompts_get_the_official_verdicts(real_data: Path) -> None:
     rows = {row["prompt"]: row for row in ifeval.rows(real_data)}
@@ -58,6 +59,7 @@ def test_all_270_recorded_prompts_get_the_official_verdicts(real_data: Path) -> 
     assert differ == [("loose", "keywords:letter_frequency", "#", False)]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_all_541_responses_of_gpt_4_are_scored_as_published(real_data: Path) -> None:
     scores = [ifeval.score(example, Response(text)) for example, text in gpt4(real_data)]
@@ -149,6 +151,7 @@ def test_invented_responses_get_lm_evals_verdict(line: dict[str, Any], checkers:
             assert mine == lm_eval_verdict(checkers, name, given, said["text"]), (name, said)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_sentences_are_those_of_nltk(real_data: Path) -> None:
     for _, text in gpt4(real_data):

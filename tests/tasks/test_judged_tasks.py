@@ -158,6 +158,7 @@ def test_half_a_verdict_on_an_answer_is_no_score_and_keeps_the_half() -> None:
     assert (score.value, score.parts, score.why) == (None, {"truthful": 1.0}, "no letter")
 
 
+@pytest.mark.slow
 def test_the_published_judges_go_on_with_yes_or_no(tmp_path: Path) -> None:
     truth, info = (tiny.llama(tmp_path / f"{name}-judge", seed) for seed, name in enumerate(("truth", "info")))
     judge = truthfulqa_judges.load(str(truth))

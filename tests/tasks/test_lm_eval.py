@@ -332,6 +332,7 @@ def both(folder: Path, requests: list[Request]) -> tuple[list[Response], list[Re
     return first, second
 
 
+@pytest.mark.slow
 def test_prompts_that_do_not_fit_are_told_on_both_backends_alike(small: Path) -> None:
     long = "The quick brown fox jumps over the lazy dog. " * 20
     asked = [
@@ -351,12 +352,14 @@ def test_prompts_that_do_not_fit_are_told_on_both_backends_alike(small: Path) ->
     assert theirs[3].truncated > 0
 
 
+@pytest.mark.slow
 def test_a_chat_gets_the_models_own_template_on_both_backends(small: Path) -> None:
     theirs, ours = both(small, [Request("What is 3+4?", prefix="It is", max_tokens=8), Request("Hi", choices=(" A", " B"))])
     assert theirs[0].text == ours[0].text
     assert theirs[1].logprobs == pytest.approx(ours[1].logprobs, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_requests_give_the_same_draws(small: Path) -> None:
     asked = [Request("The quick", max_tokens=8, temperature=1.0, raw=True, draw=i) for i in range(3)]
     once, _ = both(small, asked)

@@ -160,6 +160,7 @@ def test_prompts_are_raw_unless_a_template_is_named(own: OwnTasks) -> None:
     assert plain.source != chat.source
 
 
+@pytest.mark.slow
 def test_a_model_without_a_template_does_not_answer_a_chat(own: OwnTasks, tmp_path: Path) -> None:
     own.task("sums", SUMS)
     folder = tiny.llama(tmp_path / "base")
@@ -281,6 +282,7 @@ def test_an_unusable_task_says_why_when_its_rows_are_read(own: OwnTasks) -> None
     assert "shows pictures or sounds" in refusal(own.bridge("pictures"))
 
 
+@pytest.mark.slow
 def test_rescoring_a_task_of_ones_own_names_the_folder_and_keeps_how_it_was_asked(
     own: OwnTasks, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -50,6 +50,7 @@ def test_an_answer_that_costs_too_much_is_not_scored_and_the_next_one_is(short_l
     assert (score("5", "$\\boxed{10/2}$"), score("5", "$\\boxed{10/3}$")) == (1.0, 0.0)
 
 
+@pytest.mark.slow
 def test_a_process_that_ended_is_started_again() -> None:
     process = math_equality.MathProcess()
     try:

@@ -37,6 +37,7 @@ def paired(files: list[Path], rows: list[dict[str, Any]]) -> Pairing:
     return pair_outputs(records, [Example(row) for row in rows], [Request(str(i)) for i in range(len(rows))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GSM8K)
 def test_gsm8k_agrees_with_every_recorded_flag(name: str, real_data: Path) -> None:
     file = real_data / "gsm8k/golden/example_model_solutions.jsonl.gz"
@@ -61,6 +62,7 @@ def davinci(real_data: Path) -> dict[str, list[float]]:
     return found
 
 
+@pytest.mark.slow
 def test_bbh_reproduces_every_recorded_accuracy(davinci: dict[str, list[float]], real_data: Path) -> None:
     golden = {}
     for file in (real_data / "bbh/golden/code-davinci-002-cot").glob("*_eval_metrics.jsonl"):
@@ -77,6 +79,7 @@ def test_all_ifeval_responses_find_their_prompt_and_the_reworded_one_is_told(rea
     assert [rows[i]["prompt"][:27] for i in found.rewordings] == ["What is inside Shinto shrin"]
 
 
+@pytest.mark.slow
 def test_evalplus_results_find_their_problems(real_data: Path) -> None:
     for name, size in (("humanevalplus", 164), ("mbppplus", 378)):
         [file] = (real_data / name).glob("*Plus.jsonl.gz")
@@ -126,6 +129,7 @@ def test_lm_eval_samples_find_their_documents(real_data: Path) -> None:
     assert all(len(records) == 1 for records in found.outputs)
 
 
+@pytest.mark.slow
 def test_the_whole_way_from_files_to_stored_samples(real_data: Path, tmp_path: Path) -> None:
     file = str(real_data / "gsm8k/golden/example_model_solutions.jsonl.gz")
     for state in ("done", "already"):

@@ -107,6 +107,7 @@ def test_no_two_examples_share_an_id(name: str, real: Callable[[str], list[Examp
     assert len(set(ids)) == len(ids) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", TASKS)
 def test_a_row_is_always_asked_in_the_same_way(name: str, real: Callable[[str], list[Example]]) -> None:

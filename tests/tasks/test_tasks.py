@@ -83,6 +83,7 @@ def test_the_hub_and_a_folder_give_the_same_examples_and_requests(
     assert [task.ask(e).id for e in local[::50]] == [task.ask(e).id for e in remote[::50]]
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_the_benchmarks_have_their_published_sizes(real_data: Path) -> None:
     sizes = {name: len(list(registry.task(name).rows(real_data))) for name in FOUR}

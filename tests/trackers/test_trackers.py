@@ -133,6 +133,7 @@ TASKS = (Task(
 """
 
 
+@pytest.mark.slow
 def test_score_and_watch_write_what_they_have_scored(
     tmp_path: Path, recorders: dict[str, Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +262,7 @@ def log_comparison(folder: Path, tracker: str, capsys: pytest.CaptureFixture[str
     return content
 
 
+@pytest.mark.slow
 def test_tensorboard_reads_what_was_written(offline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("tensorboard", reason="tensorboard is in the trackers extra: pip install 'skilldelta[trackers]'")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

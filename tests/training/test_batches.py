@@ -34,6 +34,7 @@ def packed(items: list[packing.Answers], rows: int = 1) -> batches.Batch:
     return packing.pack_rows(items, 0, *packing.distribute([packing.packed_length(i) for i in items], rows))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(pairs(), min_size=1, max_size=4), st.integers(1, 3), st.booleans())
 def test_what_shares_a_row_is_computed_as_if_alone(
@@ -100,6 +101,7 @@ def test_micro_batches_hold_every_row_once(lengths: list[int], most: int) -> Non
     assert all(len(part) <= (most or len(lengths)) for part in parts)
 
 
+@pytest.mark.slow
 def test_operations_are_those_that_torch_counts_in_a_whole_step(model: torch.nn.Module) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 

@@ -98,6 +98,7 @@ class TestWhatIsLookedFor:
         assert set(found["examples"]) == {e.id for e in seen}
         assert found["rows"] == len(examples(registry.task(task), None))
 
+    @pytest.mark.slow
     @pytest.mark.data
     @pytest.mark.parametrize("task", REAL)
     def test_real_rows_are_named_and_others_only_if_all_their_words_were_said(
@@ -110,6 +111,7 @@ class TestWhatIsLookedFor:
         assert {e.id for e in seen} <= exact <= half
         assert len(exact) <= len(seen) + (3 if task == "mbpp" else 0)  # MBPP asks some things twice, in fewer words
 
+    @pytest.mark.slow
     def test_a_suite_stands_for_its_tasks(self) -> None:
         found = find_contamination(["Can owls sing?"], ["world"])
         assert tuple(found) == WORLD
@@ -142,6 +144,7 @@ class TestRefusals:
         assert "--overlap-share 0: a share is above 0" in capsys.readouterr().err.replace("\n", " ")
 
 
+@pytest.mark.slow
 def test_what_training_gave_away_is_left_out_of_the_comparison(tiny: str, write: Rows, tmp_path: Path) -> None:
     """A model that knows nothing but what it was trained on gains nothing where it has not seen the question."""
     tasks = [registry.task(name) for name in ("world_facts", "world_myths")]

@@ -44,6 +44,7 @@ def check_whole(names: Iterable[str]) -> None:
         assert {"model.safetensors", "optimizer.pt", "rng_state.pth", "tokenizer.json", "trainer_state.json"} <= set(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_a_file_that_cannot_grow_ends_training_by_name_and_the_same_command_goes_on(
     size: int, tiny: str, write: Rows, tmp_path: Path

@@ -137,6 +137,7 @@ def test_soft_gates_are_one_at_the_sampling_policy_and_known_elsewhere() -> None
     assert soft_losses.sapo_policy(doubled, ones).loss[0, 0].item() == pytest.approx(-4 * sigmoid)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "bnpo", "gspo", "cispo", "sapo", "luspo", "vespo"])
 def test_micro_batches_change_nothing(loss: str, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Where all rewards of a group are equal, the gradient is 0 but for rounding, and Adam makes a step of whatever is left.
@@ -153,12 +154,14 @@ def test_micro_batches_change_nothing(loss: str, tiny: str, tmp_path: Path, monk
             assert one[name] == pytest.approx(two[name], abs=1e-4), name
 
 
+@pytest.mark.slow
 def test_the_first_step_has_no_kl_and_no_clipping(tiny: str, tmp_path: Path) -> None:
     (row,) = read_log(grpo.train(config(tiny, tmp_path / "run", max_steps=1, kl=0.1)).path)
     assert row["kl"] == pytest.approx(0.0, abs=1e-6)
     assert row["clip_ratio"] == 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 4])
 def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file
@@ -175,6 +178,7 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, tmp_path: 
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 def test_ppo_takes_a_task_without_a_reward_model(tiny: str, tmp_path: Path) -> None:
     settings = ppo.PPOConfig(
         model=tiny, out=str(tmp_path / "run"), reward="task:toy", batch=8, minibatch=8, max_steps=2, max_new=6, lr=1e-3,

@@ -21,6 +21,7 @@ def make_llama(tied: bool) -> LlamaForCausalLM:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("small", [True, False])
 def test_autocast_samples_as_a_half_precision_copy(tied: bool, small: bool, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +39,7 @@ def test_autocast_samples_as_a_half_precision_copy(tied: bool, small: bool, monk
     assert small or (engine.shares_prefixes and engine.packs_trees)
 
 
+@pytest.mark.slow
 def test_the_weights_of_now_are_sampled_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sampling, "SMALL", 0)
     model, fresh = make_llama(True), make_llama(True)

@@ -118,6 +118,7 @@ def hostile_files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
+@pytest.mark.slow
 def test_hostile_files_of_training_and_of_evaluation_rows_end_with_their_names(tmp_path: Path) -> None:
     (tmp_path / "hostile").mkdir()
     sound = tmp_path / "sound.jsonl"

@@ -60,6 +60,7 @@ def test_rows_with_labels_and_pairs_say_the_same() -> None:
         labelled_answers.parse_labels({"prompt": "a", "completion": "c", "label": 3}, settings)
 
 
+@pytest.mark.slow
 def test_a_run_begins_at_one_half_and_parts_the_labels(tiny: str, write: Rows, tmp_path: Path) -> None:
     data = write("labels.jsonl", [label(i, bool(i % 2)) for i in range(32)])
     log = read_log(kto.train(config(tiny, data, tmp_path / "run", epochs=6.0)).path)
@@ -69,6 +70,7 @@ def test_a_run_begins_at_one_half_and_parts_the_labels(tiny: str, write: Rows, t
     assert log[-1]["rewards/chosen"] > log[-1]["rewards/rejected"]
 
 
+@pytest.mark.slow
 def test_micro_batches_change_nothing(tiny: str, write: Rows, tmp_path: Path) -> None:
     data = write("pairs.jsonl", map(preference, range(8)))
     one, two = (read_log(kto.train(config(tiny, data, tmp_path / str(size), micro_batch=size)).path) for size in (0, 3))

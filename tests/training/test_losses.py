@@ -198,6 +198,7 @@ def test_one_answer_of_one_token_is_a_batch_too() -> None:
         assert losses.token_weights(kind, one, 1, 1.0).item() == 1
 
 
+@pytest.mark.slow
 def test_gradients_agree_with_numeric_differentiation() -> None:
     a, b, c = away(2, 3, seed=1), away(2, 3, seed=2), away(2, 3, seed=3)
     sign = t(1, -1, 0, 1, 1, -1).reshape(2, 3)

@@ -60,6 +60,7 @@ def contents(folder: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("lora", [0, 4])
 @pytest.mark.parametrize("method", METHODS)
 class TestEveryCombination:
+    @pytest.mark.slow
     def test_learns_the_same_whether_activations_are_kept_or_forgotten(
         self, method: str, lora: int, dtype: str, tiny: str, setting: dict[str, dict[str, Any]], tmp_path: Path
     ) -> None:
@@ -76,6 +77,7 @@ class TestEveryCombination:
         first = weights(Path(kept.run) / "checkpoint-1", lora)
         assert not all(torch.equal(one[k], first[k]) for k in one)
 
+    @pytest.mark.slow
     def test_goes_on_to_the_same_weights(
         self, method: str, lora: int, dtype: str, tiny: str, setting: dict[str, dict[str, Any]], tmp_path: Path
     ) -> None:
@@ -89,6 +91,7 @@ class TestEveryCombination:
         assert all(torch.equal(value, weights(again.path, lora)[key]) for key, value in whole.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_an_adapter_is_saved_without_its_base_and_loads_on_it(
     method: str, tiny: str, setting: dict[str, dict[str, Any]], tmp_path: Path

@@ -76,6 +76,7 @@ def run(method: str, model: str, out: Path, settings: dict[str, Any]) -> str:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_reaches_the_same_weights_in_parts(
     method: str,

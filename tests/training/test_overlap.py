@@ -116,6 +116,7 @@ def test_refusals_name_the_way_out(
     assert said in err
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_real_preference_rows_hold_what_was_put_into_them_and_the_rule_is_that_of_training(
     real_data: Path, write: Rows, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

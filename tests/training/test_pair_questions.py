@@ -42,6 +42,7 @@ FORMS: dict[str, Callable[[int], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_the_accuracy_is_that_of_the_training_on_its_held_out_pairs(form: str, tiny: str, write: Rows, tmp_path: Path) -> None:
     rows = [FORMS[form](i) for i in range(72) if i % 3]
@@ -60,6 +61,7 @@ def test_the_accuracy_is_that_of_the_training_on_its_held_out_pairs(form: str, t
     assert accuracy.n == 24
 
 
+@pytest.mark.slow
 def test_texts_are_put_to_a_model_as_it_was_trained(tiny: str, write: Rows, tmp_path: Path) -> None:
     """As a user's turn where its pairs were conversations, or where nobody says and it has a chat template."""
     data = write("pairs.jsonl", (preference(i) for i in range(16)))
@@ -78,6 +80,7 @@ def test_texts_are_put_to_a_model_as_it_was_trained(tiny: str, write: Rows, tmp_
         assert list(scorer.rewards) == [(ask, answer)]
 
 
+@pytest.mark.slow
 def test_what_no_judge_reads_is_counted_on_the_screen(
     tiny: str, write: Rows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

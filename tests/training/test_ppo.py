@@ -67,6 +67,7 @@ def log(folder: str | Path) -> list[dict[str, Any]]:
     return json.loads((Path(folder) / "trainer_state.json").read_text())["log_history"]
 
 
+@pytest.mark.slow
 def test_the_first_ratio_of_a_run_is_exactly_one_and_the_first_kl_zero(
     tiny: str, judge: str, prompts: str, tmp_path: Path
 ) -> None:
@@ -81,6 +82,7 @@ def test_the_first_ratio_of_a_run_is_exactly_one_and_the_first_kl_zero(
         assert row["loss/policy_avg"] == pytest.approx(0.0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_pass_that_measures_may_as_well_learn(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     """Reusing the first minibatch's graph gives the weights that a second pass gives."""
     one = ppo.train(config(tiny, judge, prompts, tmp_path / "one", eps=1e-3))
@@ -89,6 +91,7 @@ def test_the_pass_that_measures_may_as_well_learn(tiny: str, judge: str, prompts
         assert torch.allclose(value, policy_models.load_model(policy_models.CAUSAL, two.path).state_dict()[key], atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 4])
 def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     from safetensors.torch import load_file
@@ -107,6 +110,7 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, judge: str
     assert without_costs(log(whole.path)) == without_costs(log(again.path))
 
 
+@pytest.mark.slow
 def test_the_reference_of_an_adapter_is_its_base(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     found = ppo.train(config(tiny, judge, prompts, tmp_path / "run", lora=4, lr=0.01, max_steps=4))
     rows = log(found.path)
@@ -137,6 +141,7 @@ class TestOneRollout:
         settings = EpisodeSettings(SamplingSettings(1, 8, 0.9), missing_end=-3.0, rows=2)
         return experience.measure_episodes(models, self.ROWS, settings, first, Costs())[0]
 
+    @pytest.mark.slow
     def test_every_number_is_that_of_a_plain_computation(self, models: experience.ActorCritic, judge: str) -> None:
         """Row by row, without padding, through transformers' own forward, in Python loops after arXiv 2403.17031."""
         from transformers import AutoModelForSequenceClassification
@@ -183,6 +188,7 @@ class TestOneRollout:
         sd = math.sqrt(sum((a - mean) ** 2 for a in every) / (len(every) - 1) + 1e-8)
         assert white[seen.mask].tolist() == pytest.approx([(a - mean) / sd for a in every], abs=1e-5)
 
+    @pytest.mark.slow
     def test_the_losses_are_those_of_a_plain_computation(self, models: experience.ActorCritic) -> None:
         seen = self.seen(models)
         found = losses.gae(seen.rewards(0.3), seen.values, seen.mask)
@@ -208,6 +214,7 @@ class TestOneRollout:
         assert policy.loss.sum().item() == pytest.approx(plain_policy, abs=1e-5)
         assert value.loss.sum().item() == pytest.approx(plain_value, rel=1e-5)
 
+    @pytest.mark.slow
     def test_the_value_model_begins_at_the_scale_of_the_reward(
         self, tiny: str, judge: str, prompts: str, tmp_path: Path
     ) -> None:
@@ -221,6 +228,7 @@ class TestOneRollout:
         assert value[-1].item() == pytest.approx(score.item(), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_an_answer_that_does_not_end_has_its_score_replaced(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     found = ppo.train(config(tiny, judge, prompts, tmp_path / "run", max_new=1, max_steps=1, missing_end=-7.0))
     (row,) = log(found.path)
@@ -229,6 +237,7 @@ def test_an_answer_that_does_not_end_has_its_score_replaced(tiny: str, judge: st
     assert row["val/length"] == 1.0
 
 
+@pytest.mark.slow
 def test_it_earns_more_than_it_did(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     settings = config(tiny, judge, prompts, tmp_path / "run", max_steps=40, batch=32, minibatch=16, lr=3e-3, lr_end=0.1)
     rows = log(ppo.train(settings).path)
@@ -243,6 +252,7 @@ def test_it_earns_more_than_it_did(tiny: str, judge: str, prompts: str, tmp_path
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_run_stops_before_it_learns_from_a_policy_that_is_too_far_away(
     tiny: str, judge: str, prompts: str, tmp_path: Path
 ) -> None:
@@ -255,6 +265,7 @@ def test_a_run_stops_before_it_learns_from_a_policy_that_is_too_far_away(
     assert all(r["objective/kl"] <= 0.5 for r in log(found.path))
 
 
+@pytest.mark.slow
 def test_the_best_by_validation_is_the_one_to_go_on_with(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     settings = config(tiny, judge, prompts, tmp_path / "run", max_steps=6, holdout=0.3, eval_steps=2, lr=3e-3)
     found = ppo.train(settings)
@@ -265,23 +276,27 @@ def test_the_best_by_validation_is_the_one_to_go_on_with(tiny: str, judge: str, 
     assert judged[found.step or 0] == max(judged.values())
 
 
+@pytest.mark.slow
 def test_the_cost_of_kl_adapts_towards_its_target(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     rows = log(ppo.train(config(tiny, judge, prompts, tmp_path / "run", kl_target=6.0, kl_horizon=100)).path)
     assert rows[0]["kl_coef"] == pytest.approx(0.05 * (1 - 0.2 * 16 / 100))
     assert rows[1]["kl_coef"] < rows[0]["kl_coef"]
 
 
+@pytest.mark.slow
 def test_over_long_prompts_are_dropped_and_counted(tiny: str, judge: str, write: Rows, tmp_path: Path) -> None:
     data = write("p.jsonl", [{"question": "red"}, {"question": "red " * 200}])
     ppo.train(config(tiny, judge, data, tmp_path / "run", max_steps=1))
     assert json.loads((tmp_path / "run/run.json").read_text())["lost"] == {"overlong": 1}
 
 
+@pytest.mark.slow
 def test_several_rollouts_share_a_prompt(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     found = ppo.train(config(tiny, judge, prompts, tmp_path / "run", rollouts=4, max_steps=2))
     assert log(found.path)[-1]["episode"] == 32
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_found_and_names_its_reward_model(tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
     ppo.train(config(tiny, judge, prompts, tmp_path / "run"))
     assert [(c.name, c.method, c.problem) for c in find_checkpoints([str(tmp_path / "run")])] == [("run@3", "ppo", "")]
@@ -293,6 +308,7 @@ def test_a_run_folder_is_found_and_names_its_reward_model(tiny: str, judge: str,
 class TestALargerRewardModel:
     """Another base, wider than the policy and with the same tokenizer; the value model is made of it."""
 
+    @pytest.mark.slow
     def test_the_value_model_begins_as_it(self, tiny: str, large: str, prompts: str, tmp_path: Path) -> None:
         judge = reward_model.load(large)
         models = experience.load_actor_critic(config(tiny, large, prompts, tmp_path), judge, large, (1, 0), None)
@@ -304,6 +320,7 @@ class TestALargerRewardModel:
         said = judge.scores(batches.pad_rows([Tokens(r.ids[:-1], r.start) for r in rows], 0))
         assert [w[-1].item() for w in worth] == pytest.approx(said.tolist(), abs=1e-5)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("lora", [0, 4])
     def test_it_moves_the_policy_and_is_left_as_it_was(
         self, lora: int, tiny: str, large: str, prompts: str, tmp_path: Path
@@ -320,6 +337,7 @@ class TestALargerRewardModel:
             sizes = [json.loads((Path(found.path) / p / "config.json").read_text())["hidden_size"] for p in (".", "value")]
             assert sizes == [32, 64]
 
+    @pytest.mark.slow
     def test_a_resumed_run_takes_the_value_model_up_again(self, tiny: str, large: str, prompts: str, tmp_path: Path) -> None:
         from safetensors.torch import load_file
 
@@ -360,12 +378,14 @@ class TestRefusals:
         with pytest.raises(SkilldeltaError, match="--reward is missing"):
             replace(config(tiny, "", prompts, tmp_path)).check()
 
+    @pytest.mark.slow
     def test_a_reward_model_of_conversations_for_plain_texts(self, tiny: str, judge: str, write: Rows, tmp_path: Path) -> None:
         plain = write("plain.jsonl", ({"prompt": text(i)} for i in range(40)))
         with pytest.raises(SkilldeltaError, match=r"trained on conversations, and the prompts are plain texts.*--chat makes"):
             ppo.train(config(tiny, judge, plain, tmp_path / "run"))
         assert ppo.train(config(tiny, judge, plain, tmp_path / "run", chat=True)).step == 3
 
+    @pytest.mark.slow
     def test_a_reward_model_of_plain_texts_for_conversations(
         self, tiny: str, judge: str, prompts: str, write: Rows, tmp_path: Path
     ) -> None:
@@ -382,6 +402,7 @@ class TestRefusals:
         assert ppo.train(config(tiny, str(other), plain, tmp_path / "run")).step == 3
 
 
+@pytest.mark.slow
 def test_stages_of_adapters_end_without_a_word_about_files_that_are_gone(
     tiny: str, prompts: str, write: Rows, tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:

@@ -254,6 +254,7 @@ class TestTokens:
         assert words.decode(found.ids) == "<|user|>\n2 + 2?\n<|assistant|>\n4<|end|>"
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_hh_rlhf_reads_whole() -> None:
     folder = Path(os.environ.get("SKILLDELTA_DATA", "../shared/data"))

@@ -49,6 +49,7 @@ def logits(model: Any) -> torch.Tensor:
         return model.eval()(input_ids=IDS).logits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 4])
 def test_dpo_starts_from_an_adapter_and_everybody_loads_the_result(lora: int, adapter: str, pairs: str, tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
@@ -76,6 +77,7 @@ def test_dpo_starts_from_an_adapter_and_everybody_loads_the_result(lora: int, ad
     assert not checkpoint.problem
 
 
+@pytest.mark.slow
 def test_an_adapter_that_starts_from_an_adapter_names_a_whole_model(adapter: str, pairs: str, tmp_path: Path) -> None:
     settings = dpo.DPOConfig(model=adapter, data=(pairs,), out=str(tmp_path / "dpo"), lora=2, batch=8, max_steps=1)
     base = Path(json.loads((Path(dpo.train(settings).path) / "adapter_config.json").read_text())["base_model_name_or_path"])
@@ -88,6 +90,7 @@ def test_an_adapter_that_starts_from_an_adapter_names_a_whole_model(adapter: str
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 4])
 def test_a_reward_model_and_ppo_start_from_an_adapter(lora: int, adapter: str, pairs: str, write: Rows, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
@@ -205,6 +208,7 @@ def test_tokens_without_an_embedding_are_an_error_in_words(tiny: str) -> None:
         policy_models.check_vocabulary(model, [(1, 90_000)], tiny)
 
 
+@pytest.mark.slow
 def test_a_reward_model_is_no_policy(adapter: str, pairs: str, tmp_path: Path) -> None:
     paid = reward.train(
         reward.RewardConfig(model=adapter, data=(pairs,), out=str(tmp_path / "rm"), batch=8, samples=0, max_steps=1)

@@ -59,6 +59,7 @@ def rated(i: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_it_learns_and_tells_how_well_on_held_out_pairs(tiny: str, write: Rows, tmp_path: Path) -> None:
     # The right answer names the first word; the wrong one is always longer: learnable by anybody.
     data = write("pairs.jsonl", (preference(i) for i in range(120) if i % 3))
@@ -71,6 +72,7 @@ def test_it_learns_and_tells_how_well_on_held_out_pairs(tiny: str, write: Rows, 
     assert log(found.path)[0]["loss"] == pytest.approx(math.log(2), abs=0.4)
 
 
+@pytest.mark.slow
 def test_equal_heads_begin_at_exactly_log_two(tiny: str, pairs: str, tmp_path: Path) -> None:
     model = policy_models.load_classifier(tiny, ("overall",), seed=0)
     torch.nn.init.zeros_(model.score.weight)
@@ -81,6 +83,7 @@ def test_equal_heads_begin_at_exactly_log_two(tiny: str, pairs: str, tmp_path: P
     assert log(found.path)[0]["loss"] == pytest.approx(math.log(2), abs=1e-7)
 
 
+@pytest.mark.slow
 def test_a_head_per_aspect_learns_that_aspect(tiny: str, write: Rows, tmp_path: Path) -> None:
     data = write("rated.jsonl", (rated(i) for i in range(80)))
     found = reward.train(config(tiny, data, tmp_path / "run", heads=ASPECTS, combine=(0.75, 0.25), epochs=3.0, holdout=0.2))
@@ -90,6 +93,7 @@ def test_a_head_per_aspect_learns_that_aspect(tiny: str, write: Rows, tmp_path: 
     assert json.loads((Path(found.path) / "config.json").read_text())["id2label"] == {"0": "honesty", "1": "helpfulness"}
 
 
+@pytest.mark.slow
 def test_the_reward_is_the_weighted_sum_of_the_heads_on_its_kept_scale(tiny: str, write: Rows, tmp_path: Path) -> None:
     data = write("rated.jsonl", (rated(i) for i in range(16)))
     found = reward.train(config(tiny, data, tmp_path / "run", heads=ASPECTS, combine=(3.0, -1.0)))
@@ -102,6 +106,7 @@ def test_the_reward_is_the_weighted_sum_of_the_heads_on_its_kept_scale(tiny: str
     assert kept["sd"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 2])
 def test_the_score_is_that_of_transformers_at_the_last_real_token(lora: int, tiny: str, pairs: str, tmp_path: Path) -> None:
     from transformers import AutoModelForSequenceClassification
@@ -133,6 +138,7 @@ def test_strangers_are_pairs_with_another_prompts_answer(tiny: str, pairs: str, 
     assert all(answers[p.prompt] == p.chosen != p.rejected for p in found)
 
 
+@pytest.mark.slow
 def test_a_reward_model_run_is_known_as_one(tiny: str, pairs: str, tmp_path: Path) -> None:
     reward.train(config(tiny, pairs, tmp_path / "run", max_steps=2))
     (found,) = find_checkpoints([str(tmp_path / "run")])
@@ -153,6 +159,7 @@ def test_answers_that_cannot_fit_are_refused_and_not_taken_for_a_scale(tiny: str
         reward.train(config(tiny, pairs, tmp_path / "run", max_new=1024, max_length=64))
 
 
+@pytest.mark.slow
 def test_a_tokenizer_that_pads_with_its_end_needs_no_change(tiny: str, pairs: str, tmp_path: Path) -> None:
     """Lengths are known here; the saved model pads with another token, so that other programs read the right score too."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -173,6 +180,7 @@ def test_a_tokenizer_that_pads_with_its_end_needs_no_change(tiny: str, pairs: st
         assert torch.allclose(theirs(input_ids=padded, attention_mask=(padded != saved.pad_token_id).long()).logits[:, 0], ours)
 
 
+@pytest.mark.slow
 def test_it_scores_the_sequences_that_it_was_trained_on_where_a_turn_ends_with_another_token(
     tiny: str, write: Rows, tmp_path: Path
 ) -> None:
@@ -220,6 +228,7 @@ def pads_with_its_end(source: str, folder: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_others_read_an_adapters_score_where_it_was_learnt(
     tiny: str, write: Rows, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -33,6 +33,7 @@ def ifeval_outputs(folder: Path) -> Iterator[tuple[str, list[str]]]:
             yield row["prompt"], [row["response"]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "column", "read"), [("gsm8k", "question", gsm8k_outputs), ("ifeval", "prompt", ifeval_outputs)]
 )

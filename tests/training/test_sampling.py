@@ -20,6 +20,7 @@ def prompts(tiny: str) -> list[list[int]]:
     return AutoTokenizer.from_pretrained(tiny)(PROMPTS)["input_ids"]
 
 
+@pytest.mark.slow
 def test_greedy_answers_are_those_of_generate(model: AutoModelForCausalLM, prompts: list[list[int]]) -> None:
     end = frequent(model, prompts)
     found = sample_answers(model, prompts, SamplingSettings(end=end, max_new=12, temperature=0.0, rows=3))
@@ -38,6 +39,7 @@ def frequent(model: AutoModelForCausalLM, prompts: list[list[int]]) -> int:
     return first[0].ids[3]
 
 
+@pytest.mark.slow
 def test_the_first_token_has_the_models_distribution(model: AutoModelForCausalLM, prompts: list[list[int]]) -> None:
     draws = 20_000
     found = sample_answers(model, [prompts[0]] * draws, SamplingSettings(end=1, max_new=1, temperature=0.7, seed=3, rows=5000))
@@ -50,12 +52,14 @@ def test_the_first_token_has_the_models_distribution(model: AutoModelForCausalLM
     assert statistic < freedom + 5 * (2 * freedom) ** 0.5  # chi-squared, 5 standard deviations
 
 
+@pytest.mark.slow
 def test_the_seed_decides(model: AutoModelForCausalLM, prompts: list[list[int]]) -> None:
     one, two, other = (sample_answers(model, prompts, SamplingSettings(end=1, max_new=8, seed=s)) for s in (1, 1, 2))
     assert one == two
     assert one != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_the_engine_and_padded_batches_draw_the_same(
     model: AutoModelForCausalLM, prompts: list[list[int]], monkeypatch: pytest.MonkeyPatch, temperature: float

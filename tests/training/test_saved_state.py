@@ -87,6 +87,7 @@ def go_on(tiny: str, run: Path, policy: nn.Module) -> int:
     return training.restore(checkpoint, {"optimizer": optimizer})
 
 
+@pytest.mark.slow
 def test_without_damage_it_goes_on(tiny: str, run: Path, policy: nn.Module) -> None:
     assert go_on(tiny, run, policy) == 3
 
@@ -175,6 +176,7 @@ def damaged_records(run: Path) -> Iterator[tuple[str, Path, bytes]]:
                 yield what, file, content
 
 
+@pytest.mark.slow
 def test_records_with_odd_values_are_refused_or_do_not_matter(tiny: str, run: Path) -> None:
     before = {file: file.read_bytes() for file in (run / "run.json", run / "checkpoint-2" / "trainer_state.json")}
     refusals = []
@@ -215,6 +217,7 @@ def test_a_best_checkpoint_that_is_gone_is_named(tiny: str, run: Path) -> None:
         training.final_checkpoint()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["pipe", "half", "folder", "a number", "deep lists"])
 @pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
 def test_a_damaged_adapter_is_refused(name: str, damage: str, tiny: str, tmp_path: Path) -> None:

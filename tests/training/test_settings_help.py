@@ -76,6 +76,7 @@ def test_percent_where_a_share_is_wanted_is_refused(flag: str, capsys: pytest.Ca
     assert "for 20 % write 0.2" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "command"), [("reward", "reward-accuracy {run}"), ("dpo", "score {run} --suite")])
 def test_what_can_be_done_next_with_a_model_is_said(
     method: str, command: str, tiny: str, pairs: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -45,6 +45,7 @@ def pairs(write: Rows) -> str:
     return write("pairs.jsonl", map(preference, range(16)))
 
 
+@pytest.mark.slow
 def test_a_run_from_a_foreign_adapter_is_the_run_from_its_own(tiny: str, foreign: Path, pairs: str, tmp_path: Path) -> None:
     settings = dpo.DPOConfig(model=str(tmp_path / "sft"), data=(pairs,), out=str(tmp_path / "own"), **STEPS)
     expected = dpo.train(settings)
@@ -73,6 +74,7 @@ def test_the_reward_model_has_its_base_named_too(tiny: str, foreign: Path, pairs
     assert ppo.train(settings).step == 1
 
 
+@pytest.mark.slow
 def test_a_tokenizer_from_elsewhere_and_rows_that_are_shown(tiny: str, foreign: Path, pairs: str, tmp_path: Path) -> None:
     for file in (elsewhere := Path(shutil.copytree(tiny, tmp_path / "tokenizer"))).glob("*.safetensors"):
         file.unlink()
@@ -83,6 +85,7 @@ def test_a_tokenizer_from_elsewhere_and_rows_that_are_shown(tiny: str, foreign: 
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_named_is_refused(tiny: str, foreign: Path, pairs: str, tmp_path: Path) -> None:
     settings = dpo.DPOConfig(model=tiny, data=(pairs,), out=str(tmp_path / "new"))
     for more, reason in (

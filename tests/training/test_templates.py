@@ -116,6 +116,7 @@ def test_an_error_of_a_template_is_why_a_row_cannot_be_used(template: str, tiny:
         encoder.renderer.render(turns, opening=False)
 
 
+@pytest.mark.slow
 def test_a_named_template_without_an_end_is_refused(tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.prompts.template_trial.SECONDS", 1.0)
     loop = "{% for i in range(99999) %}" * 3 + "{% endfor %}" * 3

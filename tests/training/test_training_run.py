@@ -48,6 +48,7 @@ def dpo_config(tiny: str, data: str, out: Path, **more: Any) -> dpo.DPOConfig:
     return dpo.DPOConfig(**({"model": tiny, "data": (data,), "out": str(out), "lr": 1e-3, "batch": 8, "epochs": 1.0} | more))
 
 
+@pytest.mark.slow
 def test_sft_learns(tiny: str, chats: str, tmp_path: Path) -> None:
     found = sft.train(sft_config(tiny, chats, tmp_path / "run", max_steps=60, log_steps=1))
     losses = [row["loss"] for row in state(found.path)["log_history"]]
@@ -55,6 +56,7 @@ def test_sft_learns(tiny: str, chats: str, tmp_path: Path) -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 def test_dpo_begins_at_log_two_and_widens_the_margin(tiny: str, pairs: str, tmp_path: Path) -> None:
     found = dpo.train(dpo_config(tiny, pairs, tmp_path / "run", max_steps=40, log_steps=1))
     log = state(found.path)["log_history"]
@@ -64,6 +66,7 @@ def test_dpo_begins_at_log_two_and_widens_the_margin(tiny: str, pairs: str, tmp_
     assert sum(row["rewards/accuracies"] for row in log[-8:]) / 8 > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "start"), [("ipo", 1 / (4 * 0.5**2)), ("norm", math.log(2))])
 def test_the_other_losses_begin_where_they_must(loss: str, start: float, tiny: str, pairs: str, tmp_path: Path) -> None:
     found = dpo.train(dpo_config(tiny, pairs, tmp_path / "run", loss=loss, beta=0.5, max_steps=10, log_steps=1))
@@ -72,6 +75,7 @@ def test_the_other_losses_begin_where_they_must(loss: str, start: float, tiny: s
     assert log[-1]["loss"] < log[0]["loss"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lora", [0, 4])
 def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, pairs: str, tmp_path: Path) -> None:
     name = "adapter_model.safetensors" if lora else "model.safetensors"
@@ -88,6 +92,7 @@ def test_a_resumed_run_ends_at_the_same_weights(lora: int, tiny: str, pairs: str
     assert state(whole.path)["total_flos"] == state(again.path)["total_flos"]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tiny: str, chats: str, tmp_path: Path) -> None:
     one, two, other = (
         sft.train(sft_config(tiny, chats, tmp_path / name, seed=seed)) for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -96,6 +101,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tiny: str, c
     assert not same(weights(one.path), weights(other.path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", ["sft", "dpo"])
 def test_micro_batches_and_checkpointing_change_nothing_that_is_learnt(
     train: str, tiny: str, chats: str, pairs: str, tmp_path: Path
@@ -110,6 +116,7 @@ def test_micro_batches_and_checkpointing_change_nothing_that_is_learnt(
         assert torch.allclose(whole[key], frugal[key], atol=2e-5)
 
 
+@pytest.mark.slow
 def test_padding_does_not_contaminate(tiny: str, write: Rows, tmp_path: Path) -> None:
     """A row learns the same whether a longer one sits beside it in the batch or in a batch of its own."""
     long = {"messages": [{"role": "user", "content": "red " * 40}, {"role": "assistant", "content": "blue " * 40}]}
@@ -120,18 +127,21 @@ def test_padding_does_not_contaminate(tiny: str, write: Rows, tmp_path: Path) ->
     assert all(torch.allclose(first[k], second[k], atol=1e-5) for k in first)
 
 
+@pytest.mark.slow
 def test_a_run_folder_is_read_by_the_finder_of_checkpoints(tiny: str, pairs: str, tmp_path: Path) -> None:
     dpo.train(dpo_config(tiny, pairs, tmp_path / "run", save_steps=4))
     found = find_checkpoints([str(tmp_path / "run")])
     assert [(c.name, c.method, c.step, c.problem) for c in found] == [("run@4", "dpo", 4, ""), ("run@8", "dpo", 8, "")]
 
 
+@pytest.mark.slow
 def test_an_adapter_run_names_its_base(tiny: str, chats: str, tmp_path: Path) -> None:
     sft.train(sft_config(tiny, chats, tmp_path / "run", lora=2))
     (found,) = find_checkpoints([str(tmp_path / "run")])
     assert (found.base, found.method, found.problem) == (tiny, "sft", "")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_holds_what_transformers_trainer_writes(tiny: str, chats: str, tmp_path: Path) -> None:
     found = sft.train(sft_config(tiny, chats, tmp_path / "run"))
     there = {p.name for p in Path(found.path).iterdir()}
@@ -145,6 +155,7 @@ def test_a_checkpoint_holds_what_transformers_trainer_writes(tiny: str, chats: s
     assert (read.global_step, read.max_steps) == (8, 8)
 
 
+@pytest.mark.slow
 def test_run_json_tells_what_was_done_on_what(tiny: str, pairs: str, tmp_path: Path) -> None:
     dpo.train(dpo_config(tiny, pairs, tmp_path / "run", kinds=("synthetic",)))
     run = json.loads((tmp_path / "run/run.json").read_text())
@@ -157,6 +168,7 @@ def test_run_json_tells_what_was_done_on_what(tiny: str, pairs: str, tmp_path: P
     assert run["peak_memory"]["process"] > 10_000_000
 
 
+@pytest.mark.slow
 def test_held_out_rows_choose_the_best_checkpoint(tiny: str, chats: str, tmp_path: Path) -> None:
     found = sft.train(sft_config(tiny, chats, tmp_path / "run", lr=0.02, epochs=8.0, holdout=0.2, eval_steps=4))
     run = tmp_path / "run"
@@ -169,6 +181,7 @@ def test_held_out_rows_choose_the_best_checkpoint(tiny: str, chats: str, tmp_pat
     assert (Path(found.path) / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_too(tiny: str, chats: str, tmp_path: Path) -> None:
     found = sft.train(sft_config(tiny, chats, tmp_path / "run", dtype="bfloat16", max_steps=30, log_steps=1))
     log = state(found.path)["log_history"]
@@ -180,6 +193,7 @@ def test_every_trainer_is_found_by_the_registry() -> None:
     assert not {"losses", "settings", "runs", "episodes"} & set(registry.modules("trainers"))
 
 
+@pytest.mark.slow
 def test_a_run_that_has_ended_is_left_as_it_is(tiny: str, chats: str, tmp_path: Path) -> None:
     settings = sft_config(tiny, chats, tmp_path / "run", holdout=0.2)
     one = sft.train(settings)
@@ -189,6 +203,7 @@ def test_a_run_that_has_ended_is_left_as_it_is(tiny: str, chats: str, tmp_path: 
     assert sft.train(replace(settings, resume=False)) == one
 
 
+@pytest.mark.slow
 def test_a_run_begun_anew_leaves_nothing_of_the_old_one(tiny: str, chats: str, tmp_path: Path) -> None:
     settings = sft_config(tiny, chats, tmp_path / "run", save_steps=2)
     sft.train(settings)
@@ -206,6 +221,7 @@ class TestRefusals:
                 sft.train(sft_config(tiny, chats, tmp_path / "run", resume=resume))
         assert theirs.is_dir()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("damage", ["[]", '{"config": {}', '{"status": "done"}', '{"config": null, "status": "running"}'])
     def test_a_run_folder_whose_files_are_damaged(self, damage: str, tiny: str, chats: str, tmp_path: Path) -> None:
         settings = sft_config(tiny, chats, tmp_path / "run")
@@ -214,6 +230,7 @@ class TestRefusals:
         with pytest.raises(SkilldeltaError, match=r"run\.json|cannot be continued"):
             sft.train(settings)
 
+    @pytest.mark.slow
     def test_going_on_with_other_data(self, tiny: str, chats: str, tmp_path: Path) -> None:
         sft.train(sft_config(tiny, chats, tmp_path / "run", save_steps=2))
         running(tmp_path / "run")
@@ -230,11 +247,13 @@ class TestRefusals:
             with pytest.raises(SkilldeltaError, match=word):
                 TrainerSettings(**({"model": tiny, "out": "x", "data": ("y",)} | wrong)).check()
 
+    @pytest.mark.slow
     def test_a_run_under_other_settings(self, tiny: str, chats: str, tmp_path: Path) -> None:
         sft.train(sft_config(tiny, chats, tmp_path / "run"))
         with pytest.raises(SkilldeltaError, match=r"lr was 0\.003 and is 0\.1"):
             sft.train(sft_config(tiny, chats, tmp_path / "run", lr=0.1))
 
+    @pytest.mark.slow
     def test_but_not_under_settings_that_have_come_since_and_are_at_their_default(
         self, tiny: str, chats: str, tmp_path: Path
     ) -> None:
@@ -246,6 +265,7 @@ class TestRefusals:
         with pytest.raises(SkilldeltaError, match=r"overlap_share was 0\.5 and is 1\.0"):
             sft.train(sft_config(tiny, chats, tmp_path / "run", overlap_share=1.0))
 
+    @pytest.mark.slow
     def test_a_loss_that_is_no_number(self, tiny: str, chats: str, tmp_path: Path) -> None:
         with pytest.raises(SkilldeltaError, match="step"):
             sft.train(sft_config(tiny, chats, tmp_path / "run", lr=1e30, warmup=0.0, clip=0.0, max_steps=5))

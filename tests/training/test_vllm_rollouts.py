@@ -143,6 +143,7 @@ def assert_same_weights(one: str, other: str) -> None:
 
 
 class TestAnswers:
+    @pytest.mark.slow
     def test_they_are_the_engines_under_the_weights_of_the_moment(self, engine: str, model: str, tmp_path: Path) -> None:
         config = grpo.GRPOConfig(**settings(model, tmp_path, max_new=12))
         policy, tokenizer = policy_models.trainable_policy(config), load_tokenizer(model)
@@ -179,6 +180,7 @@ class TestAnswers:
 
 
 class TestRuns:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("lora", "is_tied"), [(0, False), (0, True), (4, True)])
     def test_every_step_samples_from_its_own_weights(self, lora: int, is_tied: bool, engine: str, tmp_path: Path) -> None:
         """vLLM on a processor starts anew for tied weights, which it does not load in place."""
@@ -187,6 +189,7 @@ class TestRuns:
         assert [row[GAP] < 1e-3 for row in read_log(run.path)] == [True] * 3  # older weights give 1.5: see TestGap
         assert not (tmp_path / "run" / vllm_rollouts.FOLDER).exists()
 
+    @pytest.mark.slow
     def test_ppo_trains_on_its_own_log_probabilities_and_resumes(self, engine: str, model: str, tmp_path: Path) -> None:
         config = settings(model, tmp_path / "run", lr=1e-3, minibatch=8, max_steps=4, save_steps=2)
         whole = ppo.train(ppo.PPOConfig(**config))
@@ -205,6 +208,7 @@ class TestRuns:
 
 @pytest.mark.usefixtures("small")
 class TestPlumbing:
+    @pytest.mark.slow
     @pytest.mark.parametrize("lora", [0, 4])
     @pytest.mark.parametrize("method", ["grpo", "ppo"])
     def test_training_sees_the_tokens_and_nothing_else(
@@ -232,6 +236,7 @@ class TestPlumbing:
         assert_same_weights(first.path, second.path)
         assert GAP not in read_log(second.path)[0]
 
+    @pytest.mark.slow
     def test_weights_that_cannot_be_loaded_in_place_start_vllm_anew(
         self, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -247,6 +252,7 @@ class TestPlumbing:
         sampler = vllm_rollouts.choose_sampler(config, policy_models.trainable_policy(config), items(8), ExitStack())
         assert sampler is sample_answers
 
+    @pytest.mark.slow
     def test_keys_among_the_arguments_are_not_stored(self, model: str, tmp_path: Path) -> None:
         run = grpo.train(grpo.GRPOConfig(**settings(model, tmp_path / "run", max_steps=1, vllm_args="hf_token=abc123;a=1")))
         text = (Path(run.run) / "run.json").read_text()
@@ -306,6 +312,7 @@ def test_a_missing_vllm_is_said_before_anything_is_loaded(tmp_path: Path) -> Non
 
 
 class TestGap:
+    @pytest.mark.slow
     @pytest.mark.usefixtures("small")
     def test_the_weights_of_the_step_before_end_the_run(
         self, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -323,6 +330,7 @@ class TestGap:
         assert len(loads) == 3
         assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-1"]
 
+    @pytest.mark.slow
     @pytest.mark.usefixtures("small")
     @pytest.mark.parametrize("method", ["grpo", "ppo"])
     def test_another_model_ends_the_run(self, method: str, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
