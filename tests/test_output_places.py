@@ -31,6 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("command", ["compare", "export --to csv", "export --to nel", "import", "gate"])
 def test_a_place_that_cannot_be_written_to_is_refused(command: str, place: str, folder: Path) -> None:

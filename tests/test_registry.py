@@ -115,6 +115,7 @@ def test_a_pipe_among_tasks_is_never_waited_for(name: str, tmp_path: Path, capsy
     assert name.endswith("yaml") or "is a pipe, not a file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "fault"),
     [

@@ -88,6 +88,7 @@ def assert_near(some: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> N
         assert logprobs == pytest.approx(other_logprobs, abs=2.2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [kind if kind in ("lora", "lora and head") else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
 )

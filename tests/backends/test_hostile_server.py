@@ -23,6 +23,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", CASES)
 def test_a_hostile_reply_is_an_error_of_its_request_or_cell(attack: Attack) -> None:
     ending = hostile_server.attack(attack)

@@ -156,6 +156,7 @@ def test_every_part_of_every_text_is_a_number_and_what_measures_name(text: str, 
     assert parts.get("repeats", 0) <= parts.get("ngrams", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "piece", ["(", "**a ", "__b ", "`", "```\n", "I'm so very ", '"', "|---", "- ", "-", "\n", " ", "that's a very very "]
 )

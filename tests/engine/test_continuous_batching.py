@@ -69,6 +69,7 @@ def answers(engine: Engine, prompts: list[TokenPrompt]) -> dict[int, Generation]
     return dict(engine.generate(engine.plan_prompts(prompts), ENDS))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama", *(pytest.param(name, marks=pytest.mark.slow) for name in PATHS if name != "llama")])
 @settings(max_examples=4, deadline=None)
 @given(prompts=questions())
@@ -102,6 +103,7 @@ def test_an_answer_comes_as_soon_as_it_ends() -> None:
     assert not rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("top_p", [1.0, pytest.param(0.6, marks=pytest.mark.slow)])
 def test_a_draw_depends_on_its_seed_alone(top_p: float) -> None:
     engine = engine_of("llama", "continuous")
@@ -284,6 +286,7 @@ def test_somebody_elses_choice_of_tokens_goes_the_old_way() -> None:
     assert [found[i].ids for i in range(3)] == [[5] * 7] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, pytest.param(torch.float16, marks=pytest.mark.slow)])
 def test_half_precision_passes_against_its_own_rounding(dtype: torch.dtype) -> None:
     engine = Engine(make(deepcopy(CONFIGS["llama"])).to(dtype), BatchLimits(4, 3), "continuous")

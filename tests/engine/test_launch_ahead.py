@@ -54,6 +54,7 @@ def test_a_step_is_launched_before_the_tokens_of_the_last_are_read(monkeypatch: 
     assert events == ["token", "step", *["step", "token"] * 6]
 
 
+@pytest.mark.slow
 def test_tokens_are_counted_and_nobodys_else_choice_is_run_ahead() -> None:
     engine = engines()[1]
     seen: list[int] = []

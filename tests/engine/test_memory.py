@@ -46,6 +46,7 @@ class Counted:
 PAIRS = [TokenPair([1, 2, 3, *range(n)], [n, 5, 6]) for n in range(1, 30)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [1, 7, 50])
 def test_a_pass_has_no_more_tokens_than_it_may(model: Any, tokens: int) -> None:
     counted = Counted(model)

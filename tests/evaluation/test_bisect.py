@@ -44,6 +44,7 @@ def bisect(folder: Path, models: list[LazyModel], items: int = 300, **options: f
     return bisect_run(models, [toys.adding(items)], Results.make(folder), EvaluationSettings(), chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fall", [0, 1, 9, 15])
 def test_a_planted_regression_is_named_to_the_step(tmp_path: Path, fall: int) -> None:
     shares = [0.8 if i < fall else 0.4 for i in range(16)]

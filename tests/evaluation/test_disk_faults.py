@@ -148,6 +148,7 @@ def undisturbed(writer: str, source: Path, folder: Path) -> tuple[dict[str, byte
     return content_of(folder), faults.count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", [pytest.param(w, marks=[pytest.mark.slow] * (w == "compare")) for w in WRITERS])
 def test_a_disk_that_fills_up_leaves_nothing_half_and_the_same_command_ends_the_work(
     writer: str, source: Path, tmp_path: Path

@@ -51,6 +51,7 @@ def read(task: Task, row: dict[str, Any], response: Response) -> Any:
     return score_response(task, Question(example, Request("?")), response, Reader())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted({task for task, _, _ in TEXTS}))
 def test_every_task_scores_an_answer_behind_reasoning_as_without_it(name: str) -> None:
     task = TASKS[name]

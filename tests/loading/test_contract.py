@@ -56,6 +56,7 @@ def is_scored(checkpoint: Checkpoint) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_model_is_named_and_scoring_agrees(base: Path, tmp_path: Path, damage: str) -> None:
     make, words = DAMAGES[damage]

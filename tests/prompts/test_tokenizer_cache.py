@@ -97,6 +97,7 @@ def scored(folder: Path, places: list[Path], counts: Counter[str]) -> tuple[Coun
     return Counter(counts), files
 
 
+@pytest.mark.slow
 def test_more_checkpoints_with_one_tokenizer_cost_neither_encoding_nor_trees(tmp_path: Path, counts: Counter[str]) -> None:
     places = [tiny.llama(tmp_path / name, seed) for seed, name in enumerate("abc")]
     alone, _ = scored(tmp_path / "alone", places[:1], counts)
@@ -113,6 +114,7 @@ def test_more_checkpoints_with_one_tokenizer_cost_neither_encoding_nor_trees(tmp
         assert apart.items() <= files.items()
 
 
+@pytest.mark.slow
 def test_another_tokenizer_is_loaded(tmp_path: Path, counts: Counter[str]) -> None:
     places = [tiny.llama(tmp_path / "a"), tiny.llama(tmp_path / "b", texts=("other words " * 9,), vocabulary=300)]
     places.append(tiny.llama(tmp_path / "c", template=True))
@@ -142,6 +144,7 @@ def test_the_cache_of_plans_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [a is b for a, b in zip(first, again, strict=True)] == [True, True, False, False]
 
 
+@pytest.mark.slow
 def test_other_requests_get_a_plan_of_their_own(tmp_path: Path, counts: Counter[str]) -> None:
     model = load(Checkpoint("a", str(tiny.llama(tmp_path / "a")), "transformers"), TransformersOptions())
     one, two = [Request("What?", choices=(" A",))], [Request("What?", choices=(" A", " B"))]

@@ -86,6 +86,7 @@ SEQUENCES = {
 HEAD = f"import os\nNUMBERS = { {name: NUMBERS.get(name, -1) for name in ('statx', 'pipe', 'pipe2', 'socketpair', 'futex', 'getrusage')} }\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channel", SEQUENCES)
 def test_a_program_tells_nothing_to_the_next(channel: str, sandbox: Sandbox) -> None:
     first, second = (HEAD + program for program in SEQUENCES[channel])

@@ -165,6 +165,7 @@ PATHOLOGICAL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PATHOLOGICAL)
 @pytest.mark.parametrize("end", ["", "(", "\n```\n", "\ndef f(x): return x"])
 def test_reading_costs_linear_work(piece: str, end: str, monkeypatch: pytest.MonkeyPatch) -> None:

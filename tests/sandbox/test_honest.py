@@ -6,6 +6,7 @@ from harness.sandbox import Asserts, Sandbox
 from tests.sandbox.honest import HONEST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HONEST)
 def test_an_odd_but_right_program_passes(name: str, sandbox: Sandbox) -> None:
     program, tests = HONEST[name]

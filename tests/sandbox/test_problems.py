@@ -104,6 +104,7 @@ def test_a_fault_of_the_grader_is_one_answers_and_the_run_goes_on(examiner: Exam
     assert [(s.value, s.why) for s in scores] == [(None, "The grader ended with status 1: no verdict was written"), (1, "")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     [

@@ -47,6 +47,7 @@ def mid_p_limit(hits: int, n: int, deviate: float) -> float:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1, 18, 19), (0, 1, 5, 5), (2, 3, 0, 7), (9, 10, 184, 190), (0, 2, 10, 30), (5, 5, 0, 0)])
 def test_a_score_has_the_smallest_and_largest_f1_of_a_dense_walk_round_the_circle(shape: tuple[int, int, int, int]) -> None:
     found, positives, right, rest = shape

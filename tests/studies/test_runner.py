@@ -51,12 +51,14 @@ def test_stages_run_after_what_they_need_and_once(tmp_path: Path) -> None:
     assert again.ended == []
 
 
+@pytest.mark.slow
 def test_stages_leave_the_search_path_of_this_process_as_it_was(tmp_path: Path) -> None:
     before = {name: os.environ.get(name) for name in ("PYTHONSAFEPATH", "PYTHONPATH")}
     runner.run_stages(tmp_path, [stage(tmp_path, "a")], 1, Quiet())
     assert {name: os.environ.get(name) for name in before} == before
 
 
+@pytest.mark.slow
 def test_a_failure_shows_its_log_and_the_rest_is_gone_on_with(tmp_path: Path) -> None:
     with pytest.raises(SkilldeltaError, match=r"'b' failed with exit code 7(.|\n)*b says hello"):
         runner.run_stages(tmp_path, [stage(tmp_path, "a"), stage(tmp_path, "b", "a", code=7)], 1, Quiet())

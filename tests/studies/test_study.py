@@ -90,6 +90,7 @@ def test_the_same_file_names_runs_that_exist(tmp_path: Path) -> None:
     assert made.runs[0].labels()["data"] == "theirs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

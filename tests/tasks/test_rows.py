@@ -42,6 +42,7 @@ def response(said: dict[str, Any]) -> Response:
     return Response(said.get("text", ""), logprobs=tuple(said.get("logprobs", ())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "row", "said"), CASES, ids=[f"{t}-{i}-{s.get('note', '')[:40]}" for i, (t, _, s) in enumerate(CASES)]
 )
@@ -89,6 +90,7 @@ def some(task: Task, found: list[Example]) -> list[Example]:
     return found[:: max(1, len(found) // FEW)] if task.concurrent else found
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", TASKS)
 def test_a_perfect_model_scores_one_on_real_rows(name: str, real: Callable[[str], list[Example]]) -> None:
@@ -100,6 +102,7 @@ def test_a_perfect_model_scores_one_on_real_rows(name: str, real: Callable[[str]
         assert verdict.value == pytest.approx(1.0), (example.row, verdict)
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.parametrize("name", TASKS)
 def test_no_two_examples_share_an_id(name: str, real: Callable[[str], list[Example]]) -> None:

@@ -118,6 +118,7 @@ def test_operations_are_those_that_torch_counts_in_a_whole_step(model: torch.nn.
     assert account.tokens == 9 + 21 + 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 @pytest.mark.parametrize("lora", [0, 4])
 def test_chunks_of_logits_give_the_same_figures_and_gradients(

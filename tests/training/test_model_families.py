@@ -36,6 +36,7 @@ def make(family: str) -> Any:
     return model_loading.disable_dropout(transformers.AutoModelForCausalLM.from_config(config))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_log_probabilities_are_those_of_the_models_own_forward(family: str) -> None:
     model = make(family)

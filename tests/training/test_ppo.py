@@ -353,6 +353,7 @@ class TestALargerRewardModel:
 
 
 class TestRefusals:
+    @pytest.mark.slow
     def test_a_reward_model_of_another_vocabulary(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
         other = tmp_path / "other"
         shutil.copytree(judge, other)
@@ -362,6 +363,7 @@ class TestRefusals:
         with pytest.raises(SkilldeltaError, match="another vocabulary"):
             ppo.train(config(tiny, str(other), prompts, tmp_path / "run"))
 
+    @pytest.mark.slow
     def test_a_reward_model_that_reads_another_template(self, tiny: str, judge: str, prompts: str, tmp_path: Path) -> None:
         other = tmp_path / "other"
         shutil.copytree(judge, other)
