@@ -53,6 +53,7 @@ def has_submodule(name: str, root: Path) -> bool:
     return find_module(name, root) is not None or root.joinpath(*name.split(".")).is_dir()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_a_file_imports_only_what_there_is(file: str) -> None:
     assert list(missing_names(ast.parse((ROOT / file).read_text(encoding="utf-8")))) == []

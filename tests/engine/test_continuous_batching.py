@@ -279,6 +279,7 @@ def test_tokens_are_counted_while_they_come() -> None:
     assert len(seen) > 4
 
 
+@pytest.mark.slow
 def test_somebody_elses_choice_of_tokens_goes_the_old_way() -> None:
     engine = engine_of("llama", "continuous")
     plan: GenerationPlan = engine.plan_prompts(some_prompts(3))

@@ -350,6 +350,7 @@ def interpret(code: seccomp.Code, machine: str, number: int, arguments: Sequence
             at += if_true if tests[operation] else if_false
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own_files", [True, False])
 @pytest.mark.parametrize("machine", HEADERS)
 def test_the_filter_decides_each_call_as_its_own_code_does(machine: str, own_files: bool) -> None:

@@ -79,6 +79,7 @@ def test_effects_that_exist_are_supported(results: dict[str, HypothesisResult]) 
     assert {name: results[name].verdict for name in names} == dict.fromkeys(names, "supported")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("direction", "margin", "alike", "verdict"),
     [

@@ -40,6 +40,7 @@ def test_files_folders_and_hub_names_that_are_there_are_in_order(tmp_path: Path)
     assert list(missing_inputs(plan_with(tmp_path))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("what", "place", "line"),
     [

@@ -77,6 +77,7 @@ ASTRAY = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ASTRAY, ids=lambda text: repr(text[:10]))
 def test_a_text_that_goes_astray_gets_a_verdict(text: str) -> None:
     verdicts = {name: follows_ifbench(name, arguments(name), text) for name in SINGLE}
