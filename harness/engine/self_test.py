@@ -13,15 +13,7 @@ from typing import Any
 
 import torch
 
-from harness.engine import (
-    fixed_masks,
-    kv_cache,
-    loglikelihood,
-    memory,
-    plain,
-    prompt_prefill,
-    shared_prefix_attention,
-)
+from harness.engine import fixed_masks, kv_cache, loglikelihood, memory, plain, prompt_prefill, shared_prefix_attention
 from harness.engine.plain import LogLikelihood, TokenPair
 
 ONE_CHUNK = 1024  # tokens, more than any tree of the tests has

@@ -17,14 +17,11 @@ import transformers
 from harness.engine import memory
 from harness.engine.kv_cache import DecodingBatch
 from harness.engine.tree_prefill import PathCache
+from tests.engine.test_memory import SIZES
 
 ROOT = Path(__file__).parents[2]
 SMAPS = Path("/proc/self/smaps")
 needs_smaps = pytest.mark.skipif(not SMAPS.exists(), reason="this system does not list its maps")
-SIZES = {
-    "vocab_size": 61, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 2048,
-}  # fmt: skip
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="this C library has no malloc_trim")
