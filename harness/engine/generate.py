@@ -103,14 +103,14 @@ class DecodingRun:
                     self.slot_places.append(place)
                     self.next_tokens.append(token)
             del prompt
-            if self.model.device.type == "cpu":
-                return_freed_memory()  # of the passes, and of prompts that have their slots
+            self.trim_heap()  # of the passes, and of prompts that have their slots
 
     def prefill_more(self) -> bool:
         """Prefills the next prompts; False: there are none left."""
         prompts = next(self.prefill_steps, None)
         if prompts is None:
             self.all_prefilled = True
+            self.trim_heap()  # of the last pass, which lived until now
             return False
         if self.batch is None:
             longest = self.prompt_tree.longest_suffix + max(r.prompt.max_tokens for r in self.rows)
@@ -118,6 +118,10 @@ class DecodingRun:
             self.batch = DecodingBatch(self.model, prompts[0].states, self.max_rows, longest)
         self.waiting.extend((place, prompt) for prompt in prompts for place in prompt.places)
         return True
+
+    def trim_heap(self) -> None:
+        if self.model.device.type == "cpu":
+            return_freed_memory()
 
     def advance(self) -> Iterator[tuple[int, Generation]]:
         """One more token for every row; rows that end leave their slots."""

@@ -6,7 +6,8 @@
 
 Rows: truthfulqa, mmlu, gsm8k, bbh, ifeval (the real model alone); family (8 checkpoints by one command against 8 lm_eval
 commands), start (a whole command, from cold), adapters (LoRA checkpoints on one base), rollouts (answers sampled in training,
-against transformers' generate).  lm-eval's batch size is the best of 1, 8 and 32 on the first quarter of the requests.
+against transformers' generate).  lm-eval's batch size is the best of 1, 8 and 32: the first two on the first quarter of the
+requests, the better one against 32 on as many as fill such a batch twice.
 
 The size "real" is a real instruction-tuned model (SmolLM2-135M-Instruct, say), in the folder that --model or SKILLDELTA_MODEL
 names, in each of --dtypes.  Counted is processor time: equal to wall time on a machine that does nothing else.
@@ -18,6 +19,7 @@ import argparse
 import os
 import statistics
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +34,7 @@ QUESTIONS = {
     "135M": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 12},
     "real": {"truthfulqa": 32, "mmlu": 40, "gsm8k": 48, "bbh": 24, "ifeval": 48},
 }
-BATCHES = (1, 8, 32)
+BATCHES, QUARTER = (1, 8, 32), 4
 HEAD = (
     "| work | requests | faster, median (range) | CPU s, here / lm-eval | tree tokens | fed / tree, here and lm-eval |"
     " of matmul peak, here and lm-eval | peak MB, here / lm-eval | parity |\n|---|---|---|---|---|---|---|---|---|"
@@ -48,8 +50,18 @@ class SidePair:
     official: Side
 
     def best_batch_size(self, name: str, questions: int) -> int:
-        """lm-eval's best batch size."""
-        spent = {b: self.official.call("ask", name, questions, 4, b).cpu for b in BATCHES}
+        """lm-eval's best batch size.
+
+        The largest is tried on a part that fills it: few requests would make it look as slow as a smaller one.
+        """
+        requests = make_workload(name, self.subject.rows, questions, self.subject.real).first_part(QUARTER).requests
+        fills_batches = sum(max(1, len(r.choices)) for r in requests) >= 2 * BATCHES[-1]
+        few = self.fastest(name, questions, QUARTER, BATCHES[:-1])
+        return self.fastest(name, questions, QUARTER if fills_batches else 1, (few, BATCHES[-1]))
+
+    def fastest(self, name: str, questions: int, share: int, batches: Sequence[int]) -> int:
+        """The one of these batch sizes that lm-eval takes least time with; `share`: of the requests, one part of so many."""
+        spent = {b: self.official.call("ask", name, questions, share, b).cpu for b in batches}
         return min(spent, key=spent.__getitem__)
 
     def table_row(self, name: str, questions: int, rounds: int) -> str:

@@ -183,6 +183,6 @@ def test_the_rows_of_a_plain_batch_go_by_free_memory(monkeypatch: pytest.MonkeyP
 
 def test_a_processor_counts_rows_alone() -> None:
     model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SIZES))
-    assert (memory.pass_tokens(model), memory.batch_tokens(model)) == (512, math.inf)
+    assert (memory.pass_tokens(model), memory.batch_tokens(model)) == (384, math.inf)
     assert Engine(model, BatchLimits(3, 2), "plain").batch_rows(10**6) == 3
     assert Engine(model, BatchLimits(3, 2, 100), "plain").batch_rows(60) == 1
