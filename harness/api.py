@@ -16,7 +16,7 @@ from harness.evaluation.outcome import Outcome, Progress, SilentProgress
 from harness.evaluation.plugin_loader import PluginLoader, SettingsLoader
 from harness.evaluation.preflight import announce_unloadable, is_server
 from harness.evaluation.questions import EvaluationSettings
-from harness.evaluation.result_names import choose_names
+from harness.evaluation.result_names import check_name, choose_names
 from harness.evaluation.run import score_checkpoints
 from harness.file_hashes import hash_files
 from harness.named_bases import adopt_named_bases
@@ -184,7 +184,7 @@ def score_recorded(
     paths = [str(path) for file in files for path in list_files(file)]
     content = hash_files(Path(path) for path in paths)
     reading = dict(reading or {})
-    name = options.name or Path(files[0]).stem
+    check_name(name := options.name or Path(files[0]).stem)
     checkpoint = Checkpoint(name, "", "recorded", content=digest([content, reading]))
     loader, results = Backend("recorded", {"files": paths, **reading}).loader(), Results.make(output)
     return score_checkpoints(

@@ -11,8 +11,11 @@ from harness.bounded_files import is_listed, resolve_links
 from harness.checkpoint_names import parent_names
 from harness.differences import changed_parts
 from harness.records import CheckpointRecord
-from harness.store import RECORD, Results, read_own_record
+from harness.store import MARKER, RECORD, Results, read_own_record
 from harness.types import Checkpoint, SkilldeltaError
+
+NOT_CHECKPOINTS = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
+LONGEST = 120  # characters of a name, so that it fits in a path
 
 
 def choose_names(checkpoints: Sequence[Checkpoint], name: str, results: Results) -> list[Checkpoint]:
@@ -25,6 +28,7 @@ def choose_names(checkpoints: Sequence[Checkpoint], name: str, results: Results)
         names = ", ".join(c.name for c in checkpoints)
         raise SkilldeltaError(f"--name {name} needs exactly one checkpoint; found: {names}.")
     if name:
+        check_name(name)
         return [replace(checkpoints[0], name=name)]
     renamings, records = list(checkpoints), readable_records(results)
     for place, checkpoint in enumerate(renamings):
@@ -77,3 +81,10 @@ def belongs_to_another(record: CheckpointRecord | None, checkpoint: Checkpoint, 
     if record is None or not record.path or not checkpoint.path or is_same(record, checkpoint):
         return False
     return bool(changed_parts(record.fingerprint, fingerprint.hash_checkpoint(files)))
+
+
+def check_name(name: str) -> None:
+    """Raises SkilldeltaError where a name cannot be a folder's or stand in a table."""
+    if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in NOT_CHECKPOINTS:
+        rule = f"1 to {LONGEST} printable characters, not {' or '.join(NOT_CHECKPOINTS)}"
+        raise SkilldeltaError(f"{name[:40]!r} cannot be a name here ({rule}): give the model another --name.")

@@ -15,13 +15,14 @@ from typing import Literal
 from harness import json_values, registry
 from harness.atomic_files import sole_writer, write_bytes
 from harness.evaluation.outcome import Outcome
+from harness.evaluation.result_names import check_name
 from harness.interchange.imported_log import UNKNOWN, ImportedLog, RefusedLog, describe_task
 from harness.interchange.untrusted_files import UntrustedFile, require_file
 from harness.json_lines import encode_lines
 from harness.records import CellRecord, State, utc_now
 from harness.redaction import redact_settings
 from harness.sample_lines import imported_to_json, sample_to_json
-from harness.store import MARKER, Results
+from harness.store import Results
 from harness.system_errors import explain_system_error
 from harness.types import Checkpoint, Example, SkilldeltaError
 from harness.visible_text import printable
@@ -34,10 +35,8 @@ MODEL_FILES = re.compile(
     r"(?:config|generation_config|preprocessor_config|processor_config|adapter_config|tokenizer|tokenizer_config|vocab|added_tokens"
     r"|special_tokens_map|trainer_state|.*\.index|run|training_log|skilldelta)\.jsonl?"
 )
-NOT_CHECKPOINTS = (MARKER, "_examples")  # names in a results folder that are no checkpoint's
 Run = tuple[ModuleType, list[UntrustedFile]]  # a format, and the files of one run
 WITHOUT_SAMPLES: tuple[State, State] = ("failed", "not comparable")
-LONGEST = 120  # characters of a name, so that it fits in a path
 STEP = re.compile(r"(checkpoint-|step_?|global_step_?|iter_?)\d+")  # folders' names that need the run's name before them
 # A name that ends with its step: RUN/checkpoint-200, RUN__checkpoint-200, RUN-step_200, RUN_iter200.
 NAMED_STEP = re.compile(
@@ -241,10 +240,3 @@ def shorten_model(model: str) -> str:
     if not parts or (len(parts) == 2 and not re.match(r"[./~\\]|[A-Za-z]:", model)):
         return model
     return "/".join(parts[-2:]) if STEP.fullmatch(parts[-1]) else parts[-1]
-
-
-def check_name(name: str) -> None:
-    """Raises SkilldeltaError where a name cannot be a folder's or stand in a table."""
-    if not name.strip() or len(name) > LONGEST or not name.isprintable() or name in NOT_CHECKPOINTS:
-        rule = f"1 to {LONGEST} printable characters"
-        raise SkilldeltaError(f"{name[:40]!r} cannot be a name here ({rule}): give the model a --name.")

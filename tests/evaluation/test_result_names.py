@@ -55,3 +55,12 @@ def test_a_name_that_is_given_is_taken_as_it_is(tmp_path: Path) -> None:
     two = [Checkpoint(name, "", "recorded") for name in ("a", "b")]
     with pytest.raises(SkilldeltaError, match="--name mine needs exactly one checkpoint; found: a, b"):
         choose_names(two, "mine", results)
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", " ", "x" * 121, "skilldelta.json", "_examples"])
+def test_a_name_that_cannot_stand_in_a_table_or_folder_is_refused(tmp_path: Path, name: str) -> None:
+    results = Results.make(tmp_path / "results")
+    weights(model(tmp_path / "final_model") / "model.safetensors", size=8)
+    with pytest.raises(SkilldeltaError, match=r"cannot be a name here \(1 to 120 printable characters"):
+        score(tmp_path / "final_model", results, name)
+    assert not results.checkpoints()
